@@ -1,0 +1,282 @@
+"""The adapter contract: how one vendor is spoken to, told as a generator of steps.
+
+An adapter knows its vendor's wire format and nothing of retries, limits, budgets, ledgers or caches; no
+network code lives here or in any adapter. A draw reads like the vendor's documentation::
+
+    def draw(self, upload, draw):
+        answer = yield Send("POST", f"{self.url}/jobs", purpose="submit", files=(...), headers=...)
+        yield Accepted(answer.json()["id"])
+        return (yield from self.resume(upload, draw, answer.json()["id"]))
+
+    def resume(self, upload, draw, job):
+        while True:
+            answer = yield Send("GET", f"{self.url}/jobs/{job}", purpose="poll")
+            if answer.json()["status"] == "done":
+                break
+            yield Wait(2.0)
+        picture = yield Send("GET", answer.json()["output"], purpose="download")
+        return picture.body
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from blackbox_conformal.errors import PayloadError, VendorError
+from blackbox_conformal.redaction import Secret
+
+Purpose = Literal["submit", "poll", "download", "lookup", "quote", "cancel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The low-resolution picture that every draw of one photograph sends.
+
+    Attributes
+    ----------
+    name
+        The file's stem, for people; never used as a path or a key.
+    digest
+        ``sha256:…`` of the pixels and size: the picture's identity.
+    png
+        The picture as an 8-bit RGB PNG without metadata.
+    width, height
+        Its size in pixels.
+    """
+
+    name: str
+    digest: str
+    png: bytes = field(repr=False)
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One of the M draws of one upload: its index from 0, its seed (None where the vendor takes none), its key."""
+
+    index: int
+    seed: int | None
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a multipart form."""
+
+    field: str
+    filename: str
+    content: bytes = field(repr=False)
+    content_type: str = "image/png"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one request and be handed its answer.
+
+    Attributes
+    ----------
+    purpose
+        ``submit`` is what the vendor bills and is never repeated blindly; ``poll``, ``download``, ``lookup`` and
+        ``quote`` are free and may be; ``cancel`` is best effort.
+    headers
+        Header values that are secrets are `Secret`, never text.
+    json, form and files, body
+        At most one kind of body.
+    accept
+        Statuses handed to the adapter; any other becomes an error. None = every 2xx.
+    public
+        True for a link that needs no credentials (a result on a content network): fetched by a client that has none.
+    """
+
+    method: str
+    url: str
+    purpose: Purpose
+    headers: Mapping[str, "str | Secret"] = field(default_factory=dict)
+    query: Mapping[str, "str | Secret"] = field(default_factory=dict)
+    json: Any = None
+    form: Mapping[str, str] | None = None
+    files: tuple[Part, ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+    accept: frozenset[int] | None = None
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait so many seconds before the next step; the engine may wait longer, never shorter."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The vendor took the job: `job` (any text that `resume` understands) is stored before the next step runs."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the vendor said about this draw besides the picture; every field is optional."""
+
+    cost_usd: Decimal | None = None
+    model: str | None = None
+    request_id: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer: status, headers with lower-case names, whole body, and the seconds it took."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    seconds: float = 0.0
+
+    def json(self) -> Any:
+        """The body as JSON; anything else is a `PayloadError` that says what came instead."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            kind = self.headers.get("content-type", "no content type")
+            raise PayloadError(
+                f"expected JSON from the vendor; got {kind}, {len(self.body)} bytes, HTTP {self.status}"
+            ) from None
+
+
+Step = Send | Wait | Accepted | Observed
+Flow = Generator[Step, Answer, bytes]
+"""Yields steps; a `Send` is answered by its `Answer`, every other step by an empty one; returns the picture's bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Price of one draw in US dollars, as a range, with where and when it was read."""
+
+    low_usd: Decimal
+    high_usd: Decimal
+    source: str
+    read_on: date | None = None
+
+
+FREE = Price(Decimal(0), Decimal(0), "nothing is billed")
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an adapter declares about its vendor; every limit is checked before anything is sent.
+
+    Attributes
+    ----------
+    scale_factors
+        Magnifications that the vendor offers.
+    seedable, seed_range
+        Whether a seed can be sent, and the inclusive range it must lie in.
+    default_seed_hazard
+        True when the vendor answers from a fixed seed unless one is sent, so that M draws would be equal.
+    min_side, max_side, max_input_pixels, max_output_pixels, max_upload_bytes
+        Limits on pictures; None = none known.
+    price
+        Price of a draw; None = unknown, which forbids ``--max-cost``.
+    lossless_output
+        Whether the vendor can return its picture without lossy compression.
+    output_size
+        ``exact``: anything but scale × input is an error. ``resample``: another size is resampled to the grid, as
+        part of the procedure.
+    idempotency_header
+        Header in which the vendor takes an idempotency key; None = it takes none.
+    local
+        True when draws come from this machine's disk: no call, no price, no ledger.
+    deterministic
+        True when the vendor is known to answer equal bytes for equal requests.
+    result_hosts
+        Hosts besides the vendor's own from which results may be fetched; a leading dot admits subdomains.
+    """
+
+    scale_factors: tuple[int, ...]
+    seedable: bool = False
+    seed_range: tuple[int, int] | None = None
+    default_seed_hazard: bool = False
+    min_side: int | None = None
+    max_side: int | None = None
+    max_input_pixels: int | None = None
+    max_output_pixels: int | None = None
+    max_upload_bytes: int | None = None
+    price: Price | None = None
+    lossless_output: bool = True
+    output_size: Literal["exact", "resample"] = "exact"
+    idempotency_header: str | None = None
+    local: bool = False
+    deterministic: bool = False
+    result_hosts: tuple[str, ...] = ()
+
+
+class Adapter(BaseModel, ABC):
+    """One vendor interface; its fields are its parameters (`-p KEY=VALUE`), checked on construction.
+
+    Subclasses set `name` (= file name with dashes), `version` (raised whenever the requests it makes change),
+    `capabilities`, `auth_variable`, `documentation` and `evidence`, and define `draw`, plus `resume` when the
+    vendor works with jobs. Fields listed in `transient` (where the vendor is reached, how long to wait) do not
+    identify the procedure; every other field does.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    auth_variable: ClassVar[str | None] = None
+    documentation: ClassVar[str] = ""
+    evidence: ClassVar[Literal["openapi", "real-server", "documents"]] = "documents"
+    transient: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What the vendor can do with these parameters."""
+
+    @property
+    @abstractmethod
+    def base_url(self) -> str:
+        """The vendor's own address; its host is the only one that ever sees the key. Empty for local adapters."""
+
+    @abstractmethod
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Steps of one draw."""
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Steps that fetch the picture of a job that was accepted earlier."""
+        raise VendorError(f"adapter {self.name} answers at once and has no jobs; it cannot resume {job!r}")
+        yield Wait(0.0)
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """The vendor's own reading of a failed answer; None leaves it to the HTTP status."""
+        return None
+
+    def open(self) -> "Adapter":
+        """The adapter to draw with, once whatever must run first is running; closed by `close`."""
+        return self
+
+    def close(self) -> None:
+        """Release what `open` started."""
+
+    def credential(self) -> Secret:
+        """The key from the environment variable `auth_variable`, or from the file that `<variable>_FILE` names."""
+        from blackbox_conformal.credentials import read_credential
+
+        return read_credential(self.auth_variable or "", self.name)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this vendor procedure this one, in canonical JSON form; never a key, never a port."""
+        return {
+            "adapter": self.name,
+            "adapter_version": self.version,
+            "parameters": self.model_dump(mode="json", exclude=set(self.transient)),
+        }

@@ -1,0 +1,1 @@
+"""What unseen photographs say about a calibration; nothing here recalibrates."""

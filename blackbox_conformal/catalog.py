@@ -1,0 +1,89 @@
+"""Name → file look-up for the families that are one file a member, and the `NAME:key=value,…` notation.
+
+No member lives here and none is imported before it is asked for; adapters, which may come from other
+packages, are found by `plugins`.
+"""
+
+import importlib
+import pkgutil
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from blackbox_conformal.errors import UsageError
+
+
+class Plugin(BaseModel):
+    """Base of every family member: its fields are its parameters, checked, frozen and part of the fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def specification(self) -> dict[str, Any]:
+        """The parameters in canonical JSON form, defaults included."""
+        return self.model_dump(mode="json")
+
+
+PluginType = TypeVar("PluginType", bound=Plugin)
+
+
+def names(family: str) -> list[str]:
+    """Names of a family's members (`indecision`, `fidelity`, `guarantees`), sorted, without importing them."""
+    package = importlib.import_module(f"blackbox_conformal.{family}")
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name.replace("_", "-") for name in found if not name.startswith("_") and name != "base")
+
+
+def member(family: str, name: str) -> type[Any]:
+    """The class that the file `family/name.py` calls `PLUGIN`.
+
+    Raises
+    ------
+    UsageError
+        The family has no such member; the message lists those there are.
+    """
+    known = names(family)
+    if name not in known:
+        raise UsageError(f"expected {family} to be one of {', '.join(known)}; got {name!r}")
+    module = importlib.import_module(f"blackbox_conformal.{family}.{name.replace('-', '_')}")
+    plugin: type[Any] = module.PLUGIN
+    return plugin
+
+
+def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> PluginType:
+    """An instance of `plugin`, with errors that name the parameter, what was expected and what arrived."""
+    try:
+        return plugin(**parameters)
+    except ValidationError as error:
+        allowed = ", ".join(field.replace("_", "-") for field in plugin.model_fields) or "none"
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'parameters'}: {problem['msg']}"
+            f" (got {problem['input']!r})"
+            for problem in error.errors(include_url=False)
+        )
+        raise UsageError(f"{name}: {problems}. Its parameters are: {allowed}") from None
+
+
+def load(family: str, name: str, **parameters: Any) -> Any:
+    """The member of `family` called `name`, with its parameters."""
+    return build(member(family, name), f"{family} {name}", parameters)
+
+
+def parse(text: str) -> tuple[str, dict[str, str]]:
+    """Split `name:key=value,key=value` as typed on a command line; dashes in keys read as underscores.
+
+    Raises
+    ------
+    UsageError
+        A part after the colon is not `key=value`, or a key is given twice.
+    """
+    name, _, rest = text.partition(":")
+    parameters: dict[str, str] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            raise UsageError(f"expected NAME:key=value,key=value; got {part!r} in {text!r}")
+        if key in parameters:
+            raise UsageError(f"{key!r} is given twice in {text!r}; give it once")
+        parameters[key] = value.strip()
+    return name.strip(), parameters

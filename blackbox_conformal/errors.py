@@ -1,0 +1,150 @@
+"""Every error that a user can meet, as one tree.
+
+Nothing else lives here; this module imports nothing of ours.
+
+    BlackboxConformalError
+    ├── UsageError (ValueError)              an option, parameter or name that cannot be used
+    │   └── CredentialMissingError           no key in the environment
+    ├── ImageError (ValueError)              a picture that is damaged, hostile or of an unsupported kind
+    ├── MapError (ValueError)                a score or metric map with NaN, a wrong shape, a value above its bound
+    ├── CalibrationError (ValueError)        images that cannot carry a calibration: too few, duplicates
+    ├── FileFormatError (ValueError)         a calibration or annotation file that is damaged, newer, hostile
+    ├── ProcedureMismatchError (ValueError)  a calibration of another procedure
+    ├── AdapterError (RuntimeError)          an adapter that is missing, broken, or breaks its contract
+    ├── CheckFailedError                     the data contradict a claim
+    ├── BudgetError                          the next call would exceed what the user allowed
+    ├── LedgerError (RuntimeError)           a ledger that is locked, corrupt, newer, or on a network file system
+    ├── IncompleteError                      work left over; the same command resumes it
+    └── VendorError                          the vendor, or the way to it, failed
+        ├── NotSentError                     class N: nothing reached the vendor
+        ├── RefusedError                     class A: the vendor said no to this picture
+        │   └── AccountRefusedError          class A: the vendor said no to this key or account (401, 402, 403)
+        ├── TryLaterError                    class R: the vendor asked to wait
+        ├── MaybeSentError                   class M: sent, no answer: perhaps billed
+        ├── JobError                         class J: a known job could not be fetched (yet)
+        └── PayloadError                     class P: an answer that is not the picture that was paid for
+"""
+
+
+class BlackboxConformalError(Exception):
+    """Base of every error raised on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class UsageError(BlackboxConformalError, ValueError):
+    """An option, parameter or name that cannot be used."""
+
+
+class CredentialMissingError(UsageError):
+    """The environment holds no key for the vendor."""
+
+
+class ImageError(BlackboxConformalError, ValueError):
+    """A picture that is damaged, hostile or of a kind that has no stated conversion."""
+
+
+class MapError(BlackboxConformalError, ValueError):
+    """A map with NaN, a wrong shape, or a value outside its declared range."""
+
+
+class CalibrationError(BlackboxConformalError, ValueError):
+    """Images or curves that cannot carry the calibration that was asked for."""
+
+
+class FileFormatError(BlackboxConformalError, ValueError):
+    """A file of ours that is damaged, foreign, newer than this version, or hostile."""
+
+
+class ProcedureMismatchError(BlackboxConformalError, ValueError):
+    """A calibration that was made for another procedure; the message names each difference."""
+
+
+class AdapterError(BlackboxConformalError, RuntimeError):
+    """An adapter that is missing, fails to load, or breaks its contract."""
+
+
+class CheckFailedError(BlackboxConformalError):
+    """The data contradict a claim."""
+
+    exit_code = 3
+
+
+class BudgetError(BlackboxConformalError):
+    """The next call would exceed the money or the number of calls that the user allowed."""
+
+    exit_code = 4
+
+
+class LedgerError(BlackboxConformalError, RuntimeError):
+    """A ledger that cannot be trusted with money: locked, corrupt, newer, on a network file system."""
+
+
+class IncompleteError(BlackboxConformalError):
+    """Work is left over; running the same command again resumes it."""
+
+    exit_code = 6
+
+
+class VendorError(BlackboxConformalError):
+    """The vendor, or the way to it, failed.
+
+    Attributes
+    ----------
+    request_id
+        The vendor's own id for the exchange, for their support desk; None when it gave none.
+    code
+        The vendor's own error code or HTTP status as text; None when there was no answer.
+    """
+
+    exit_code = 6
+
+    def __init__(self, message: str, *, request_id: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.request_id = request_id
+        self.code = code
+
+
+class NotSentError(VendorError):
+    """Class N: nothing reached the vendor, so nothing was billed. `permanent` forbids a retry."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class RefusedError(VendorError):
+    """Class A: the vendor answered and said no to this picture (400, 413, 415, 422, moderation)."""
+
+
+class AccountRefusedError(RefusedError):
+    """Class A: the vendor said no to the key or account (401, 402, 403): every further call would fail too."""
+
+    exit_code = 5
+
+
+class TryLaterError(VendorError):
+    """Class R: the vendor answered and asked to wait; `retry_after` is in seconds, None when it did not say."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, code=code)
+        self.retry_after = retry_after
+
+
+class MaybeSentError(VendorError):
+    """Class M: the request may have reached the vendor and no answer came back; it may be billed."""
+
+
+class JobError(VendorError):
+    """Class J: polling or fetching a job that the vendor has accepted failed; the job is not lost."""
+
+
+class PayloadError(VendorError):
+    """Class P: an answer that is not the picture that was paid for."""

@@ -1,0 +1,1 @@
+"""How a threshold is chosen from risk curves, one guarantee a file."""

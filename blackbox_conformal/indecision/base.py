@@ -1,0 +1,68 @@
+"""What a score is: something that looks at the draws of one picture and says where the vendor is undecided.
+
+No score lives here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from blackbox_conformal.catalog import Plugin
+from blackbox_conformal.types import Image, Map
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of one picture besides its draws.
+
+    Attributes
+    ----------
+    delivered
+        The picture handed to the user: (H, W, 3) uint8.
+    low_resolution
+        What the vendor was sent: (H / scale, W / scale, 3) uint8. None when scored from draws alone.
+    scale
+        Whole-number magnification from `low_resolution` to `delivered`.
+    """
+
+    delivered: Image
+    low_resolution: Image | None
+    scale: int
+
+
+class Accumulator(Protocol):
+    """Takes draws one at a time, in any order, in memory that does not grow with their number."""
+
+    def update(self, pixels: Image) -> None:
+        """Take one draw: (H, W, 3) uint8."""
+
+    def merge(self, other: Self) -> None:
+        """Take over what another accumulator of the same kind has seen."""
+
+    def finish(self, context: Context) -> Map:
+        """The score map: (H, W) float32, finite, >= 0, larger = less sure. Independent of draw order to the bit."""
+
+
+class Indecision(Plugin):
+    """A score with its parameters; a file `indecision/NAME.py` defines one subclass and calls it PLUGIN."""
+
+    def start(self, shape: tuple[int, int]) -> Accumulator:
+        """An empty accumulator for draws of `shape` = (H, W)."""
+        raise NotImplementedError(f"{type(self).__name__} must define start(shape)")
+
+    @property
+    def minimum_draws(self) -> int:
+        """The fewest draws with which the score means anything (2 for a variance, 1 for a one-draw score)."""
+        return 2
+
+
+def score(plugin: Indecision, draws: Iterable[Image], context: Context) -> Map:
+    """Run `plugin` over `draws`, consumed once."""
+    accumulator: Accumulator | None = None
+    for pixels in draws:
+        if accumulator is None:
+            accumulator = plugin.start(pixels.shape[:2])
+        accumulator.update(pixels)
+    if accumulator is None:
+        raise ValueError("expected at least one draw; got none")
+    return accumulator.finish(context)

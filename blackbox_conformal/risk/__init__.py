@@ -1,0 +1,1 @@
+"""From two maps to one risk curve a photograph."""

@@ -1,0 +1,1 @@
+"""What adapter authors test against: the contract checks and the fault server."""
