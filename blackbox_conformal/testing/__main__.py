@@ -1,0 +1,54 @@
+"""``python -m blackbox_conformal.testing``: the fault server as a process of its own.
+
+Prints its address as the first line and serves until its standard input ends or it is terminated.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from blackbox_conformal.testing.fault_server import FaultServer, fault_names
+from blackbox_conformal.testing.script import Script, chances, planned
+
+
+def script_from(text: str, seed: int) -> Script | None:
+    """A plan (purpose → fault or list of faults) or chances (purpose → {fault: probability}) from JSON text."""
+    plan: dict[str, Any] = json.loads(text) if text else {}
+    if any(isinstance(entry, dict) for entry in plan.values()):
+        return chances(seed, plan)
+    return planned(plan) if plan else None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m blackbox_conformal.testing",
+        description="A vendor on a loopback socket that misbehaves on request.",
+        epilog="Faults: " + ", ".join(fault_names()),
+    )
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 is a free one")
+    parser.add_argument("--script", default="", metavar="JSON", help='e.g. {"submit": ["close-without-answer"]}')
+    parser.add_argument("--seed", type=int, default=0, help="of probabilities in the script")
+    parser.add_argument("--api-key-file", type=Path, help="file with the key that requests must carry")
+    parser.add_argument("--idempotent", action="store_true", help="honour Idempotency-Key")
+    parser.add_argument("--price-usd", default="0.01", help="of one submission")
+    parser.add_argument("--polls", type=int, default=1, help="how often a job is read before it is done")
+    chosen = parser.parse_args(arguments)
+    key = chosen.api_key_file.read_text(encoding="utf-8").strip() if chosen.api_key_file else None
+    with FaultServer(
+        script_from(chosen.script, chosen.seed),
+        port=chosen.port,
+        price_usd=chosen.price_usd,
+        api_key=key,
+        idempotent=chosen.idempotent,
+        polls=chosen.polls,
+    ) as server:
+        print(server.url, flush=True)
+        sys.stdin.read()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""One recorded exchange of an adapter: what it is built with and what its vendor answers, in order.
+
+Nothing is sent here; a fake or a real socket replays the answers and whoever checks the adapter compares.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from blackbox_conformal.adapter import Answer
+
+PICTURE = b"{picture}"
+"""Stands for the finished picture's bytes in an answer's body."""
+
+PICTURE_BASE64 = b"{picture-base64}"
+"""Stands for the finished picture in base64."""
+
+ADDRESS = b"{address}"
+"""Stands for the address of the server that replays the exchange, as in ``http://127.0.0.1:8000``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One draw, as the vendor's documentation tells it.
+
+    Attributes
+    ----------
+    parameters
+        What the adapter is built with, the address left out.
+    answers
+        The vendor's answers to the requests of one draw, in order.
+    environment
+        Environment variables, such as the vendor's key, that the draw reads; the values are made up.
+    address
+        The parameter that says where the vendor is reached.
+    polls
+        Index in `answers` of the first answer that `resume` of the accepted job asks for; None = no jobs.
+    """
+
+    parameters: Mapping[str, Any]
+    answers: tuple[Answer, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    address: str = "url"
+    polls: int | None = None
+
+    def filled(self, picture: bytes, address: str) -> tuple[Answer, ...]:
+        """The answers with `picture` (encoded PNG) and `address` in the place of their placeholders."""
+        encoded = base64.b64encode(picture)
+        return tuple(
+            replace(
+                answer,
+                headers={name: value.replace(ADDRESS.decode(), address) for name, value in answer.headers.items()},
+                body=answer.body.replace(ADDRESS, address.encode())
+                .replace(PICTURE_BASE64, encoded)
+                .replace(PICTURE, picture),
+            )
+            for answer in self.answers
+        )
+
+
+def says(document: bytes | str, status: int = 200, **headers: str) -> Answer:
+    """A JSON answer; underscores in header names read as dashes."""
+    body = document.encode() if isinstance(document, str) else document
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, {"content-type": "application/json", **named}, body)
+
+
+def shows(status: int = 200, **headers: str) -> Answer:
+    """An answer whose body is the picture itself."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, {"content-type": "image/png", **named}, PICTURE)

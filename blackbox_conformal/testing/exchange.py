@@ -1,0 +1,136 @@
+"""One request at the fault server while it is being answered, and the register of faults that may answer it.
+
+No fault is defined here; each is a function of an `Exchange` in a `*_faults` module.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from blackbox_conformal.catalog import parse
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.testing.wire import Connection, Head, PeerGoneError, Response
+
+
+class Vendor(Protocol):
+    """What the fault server plays when nothing goes wrong."""
+
+    def purpose(self, head: Head) -> str:
+        """`submit`, `poll`, `download`, `lookup`, `cancel`, or anything else for requests that no fault meets."""
+
+    def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
+        """The regular answer; bills what the vendor would bill. `marks` spoil a job for the rest of its life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault by name, with its parameters; `ok` is none."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "Fault":
+        """From ``name:key=value,key=value``."""
+        name, parameters = parse(text)
+        return cls(name, parameters)
+
+
+class Exchange:
+    """A request whose head has arrived: read its body, do the work, answer, or misbehave.
+
+    Attributes
+    ----------
+    keep_alive
+        Whether the connection serves another request afterwards.
+    """
+
+    def __init__(
+        self, connection: Connection, head: Head, purpose: str, vendor: Vendor, port: int, stopping: threading.Event
+    ) -> None:
+        self.connection = connection
+        self.head = head
+        self.purpose = purpose
+        self.port = port
+        self.keep_alive = head.headers.get("connection", "").lower() != "close"
+        self._vendor = vendor
+        self._stopping = stopping
+        self._body: bytes | None = None
+        self._response: Response | None = None
+
+    @property
+    def vendor(self) -> Vendor:
+        """The vendor that is being played."""
+        return self._vendor
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server is being shut down."""
+        return self._stopping.is_set()
+
+    def body(self) -> bytes:
+        """The request's whole body."""
+        if self._body is None:
+            self._body = self.connection.body(self.head)
+        return self._body
+
+    def work(self, **marks: Any) -> Response:
+        """The vendor's regular answer, made (and billed) once."""
+        if self._response is None:
+            self._response = self._vendor.respond(self.head, self.body(), self.port, marks)
+        return self._response
+
+    def send(self, response: Response) -> None:
+        """Write a whole, truthful answer."""
+        self.connection.send(response.bytes())
+
+    def close(self) -> None:
+        """End the connection with a FIN."""
+        self.keep_alive = False
+        self.connection.close()
+
+    def reset(self) -> None:
+        """End the connection with a RST."""
+        self.keep_alive = False
+        self.connection.reset()
+
+    def pause(self, seconds: float) -> None:
+        """Wait; ends early, with an error, when the client leaves or the server stops."""
+        for _ in range(max(1, round(seconds / 0.05))):
+            if self._stopping.wait(min(seconds, 0.05)) or self.connection.left():
+                raise PeerGoneError("nobody is waiting any more")
+
+
+FaultFunction = Callable[..., None]
+FAULTS: dict[str, FaultFunction] = {}
+"""Every fault by name: called with the exchange, and with its parameters as keywords."""
+
+
+def fault(function: FaultFunction) -> FaultFunction:
+    """Register a fault under its function's name, with dashes."""
+    FAULTS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def yes(value: Any) -> bool:
+    """A switch as Python or as text."""
+    return str(value).lower() in {"1", "true", "yes"}
+
+
+def perform(chosen: Fault, exchange: Exchange) -> None:
+    """Answer `exchange` by `chosen`.
+
+    Raises
+    ------
+    UsageError
+        There is no such fault, or it has no such parameter.
+    """
+    function = FAULTS.get(chosen.name)
+    if function is None:
+        raise UsageError(f"expected a fault among {', '.join(sorted(FAULTS))}; got {chosen.name!r}")
+    with contextlib.suppress(PeerGoneError):
+        function(exchange, **chosen.parameters)
+        return
+    exchange.close()

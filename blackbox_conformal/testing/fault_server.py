@@ -1,0 +1,206 @@
+"""A vendor on a loopback socket that misbehaves on request: accepts connections, lets a script choose, performs.
+
+The faults are in the `*_faults` modules, the vendor in `fault_vendor`. ::
+
+    with FaultServer({"submit": ["close-without-answer"]}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        ...
+    assert server.account.paid == 1
+"""
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from blackbox_conformal.testing import answer_faults, body_faults, connection_faults
+from blackbox_conformal.testing.account import Account
+from blackbox_conformal.testing.exchange import FAULTS, Exchange, Vendor, perform
+from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.script import Plan, Script, Situation, as_fault, as_script
+from blackbox_conformal.testing.wire import Connection, PeerGoneError
+
+FAULT_MODULES = (answer_faults, body_faults, connection_faults)
+PURPOSES = frozenset({"submit", "poll", "download", "lookup", "cancel", "quote"})
+
+
+class FaultServer:
+    """An HTTP/1.1 server on 127.0.0.1 and a free port, run by threads between `start` and `stop`.
+
+    Parameters
+    ----------
+    script
+        Which fault meets which request (see `script`); a request's own ``X-Fault`` header goes before it.
+    account
+        The books; made when not given.
+    vendor
+        What to play; a `FaultVendor` with `options` when not given.
+    connections
+        For each connection in turn, ``reset`` or ``silent`` instead of reading it, or None.
+    separate_results
+        Links to results point to a second port.
+    certificate
+        PEM file of a certificate and its key: speak TLS.
+    options
+        Of `FaultVendor`.
+    """
+
+    def __init__(
+        self,
+        script: Script | Plan | None = None,
+        *,
+        price_usd: str = "0.01",
+        account: Account | None = None,
+        vendor: Vendor | None = None,
+        connections: Sequence[str | None] = (),
+        separate_results: bool = False,
+        certificate: Path | None = None,
+        port: int = 0,
+        **options: Any,
+    ) -> None:
+        self.account = account or Account(Decimal(price_usd))
+        self.vendor: Vendor = vendor or FaultVendor(self.account, **options)
+        self.script = as_script(script)
+        self.port = port
+        self.result_port: int | None = None
+        self.failures: list[BaseException] = []
+        self._connection_faults = connections
+        self._separate_results = separate_results
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(certificate)
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._listeners: list[socket.socket] = []
+        self._open: set[Connection] = set()
+        self._threads: set[threading.Thread] = set()
+
+    @property
+    def url(self) -> str:
+        """Address of the interface, without a trailing slash."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    def start(self) -> "FaultServer":
+        """Listen and serve until `stop`."""
+        self.port = self._listen(self.port)
+        if self._separate_results:
+            self.result_port = self._listen(0)
+            if isinstance(self.vendor, FaultVendor):
+                self.vendor.result_port = self.result_port
+        return self
+
+    def stop(self) -> None:
+        """Close every socket and wait for the threads; a fault that failed is raised here."""
+        self._stopping.set()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        with self._lock:
+            connections, threads = list(self._open), list(self._threads)
+        for connection in connections:
+            connection.close()
+        for thread in threads:
+            thread.join(10)
+        if self.failures:
+            raise self.failures[0]
+
+    def __enter__(self) -> "FaultServer":
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _listen(self, port: int) -> int:
+        listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        self._listeners.append(listener)
+        bound = int(listener.getsockname()[1])
+        self._spawn(self._accept, listener, bound)
+        return bound
+
+    def _spawn(self, target: Any, *arguments: Any) -> None:
+        def run() -> None:
+            try:
+                target(*arguments)
+            except Exception as error:  # noqa: BLE001 - raised again by stop
+                self.failures.append(error)
+            finally:
+                with self._lock:
+                    self._threads.discard(threading.current_thread())
+
+        thread = threading.Thread(target=run, daemon=True, name="fault-server")
+        with self._lock:
+            self._threads.add(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket, port: int) -> None:
+        while not self._stopping.is_set():
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            self._spawn(self._serve, sock, port)
+
+    def _serve(self, sock: socket.socket, port: int) -> None:
+        number = self.account.connected()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is not None:
+            try:
+                sock = self._tls.wrap_socket(sock, server_side=True)
+            except OSError:
+                sock.close()
+                return
+        connection = Connection(sock)
+        with self._lock:
+            self._open.add(connection)
+        try:
+            fault = self._connection_faults[number] if number < len(self._connection_faults) else None
+            if fault == "reset":
+                connection.reset()
+            elif fault == "silent":
+                while not (self._stopping.wait(0.05) or connection.left()):
+                    pass
+            else:
+                while not self._stopping.is_set() and self._request(connection, port):
+                    pass
+        except PeerGoneError:
+            pass
+        finally:
+            connection.close()
+            with self._lock:
+                self._open.discard(connection)
+
+    def _request(self, connection: Connection, port: int) -> bool:
+        """Answer one request; whether the connection serves another."""
+        head = connection.head()
+        if head is None:
+            return False
+        purpose = self.vendor.purpose(head)
+        number = self.account.arrived(purpose)
+        try:
+            situation = Situation(purpose, number, head.method, head.path, head.headers)
+            named = head.headers.get("x-fault") or (self.script(situation) if purpose in PURPOSES else None)
+            chosen = as_fault(named)
+            self.account.note(purpose, head.method, head.target, head.headers, chosen.name, port)
+            exchange = Exchange(connection, head, purpose, self.vendor, port, self._stopping)
+            perform(chosen, exchange)
+            if exchange.keep_alive:
+                with contextlib.suppress(PeerGoneError):
+                    exchange.body()
+                    return True
+            return False
+        finally:
+            self.account.answered(purpose)
+
+
+def fault_names() -> list[str]:
+    """Every fault that a script may name."""
+    return sorted(FAULTS)

@@ -1,0 +1,241 @@
+"""The vendor that the fault server plays: a synchronous dialect and a job dialect over one price list.
+
+Synchronous: ``POST /v1/upscale?scale=4&seed=7`` with a PNG, answered by a PNG. Jobs: ``POST /v1/jobs`` as a form,
+``GET /v1/jobs/ID``, ``GET /v1/jobs?reference=KEY``, ``POST /v1/jobs/ID/cancel``, ``GET /results/TOKEN``. Books:
+``GET /account``. No socket and no fault lives here, but a job may carry marks that spoil it.
+"""
+
+import hashlib
+import itertools
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from blackbox_conformal.testing.account import Account
+from blackbox_conformal.testing.pictures import WRONG_PICTURES, upscale
+from blackbox_conformal.testing.wire import Head, Response, multipart
+
+ALWAYS = 1_000_000
+
+
+@dataclass(slots=True)
+class Job:
+    """One accepted submission and what became of it.
+
+    `marks` spoil it: ``stuck``, ``word`` (an unknown status, ``times`` polls long), ``backwards``, ``output``
+    (``null`` or ``empty``, ``times`` polls long), ``failed`` (a message), ``swapped``, ``same_id``, ``url`` (the link
+    to give), ``dead_links`` (the status of every link), ``picture`` (a wrong picture as its file).
+    """
+
+    number: int
+    png: bytes
+    scale: int
+    seed: int
+    reference: str
+    marks: Mapping[str, Any]
+    polls: int = 0
+    cancelled: bool = False
+    tokens: list[str] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The id that the vendor tells."""
+        return f"job-{self.number}"
+
+
+class FaultVendor:
+    """Answers both dialects; every method may be called from any thread.
+
+    Parameters
+    ----------
+    account
+        Where submissions are billed.
+    api_key
+        The key that requests to the interface must carry as ``Authorization: Bearer``; None asks for none.
+    idempotent
+        Whether ``Idempotency-Key`` is honoured: the same key is answered by the same job, billed once.
+    polls
+        How often a job is read before it is done.
+    result_port
+        Port of the links to results; None is the port that the job was read on.
+    ignores_seed
+        Whether every draw of a picture is the same.
+    reported_price
+        The price that answers tell, when it differs from the one that is billed.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        api_key: str | None = None,
+        idempotent: bool = False,
+        polls: int = 1,
+        ignores_seed: bool = False,
+        reported_price: Decimal | None = None,
+    ) -> None:
+        self.account = account
+        self.result_port: int | None = None
+        self.model = "fault-vendor-1"
+        self._api_key = api_key
+        self._idempotent = idempotent
+        self._polls = polls
+        self._ignores_seed = ignores_seed
+        self._price = account.price_usd if reported_price is None else reported_price
+        self._lock = threading.RLock()
+        self._jobs: list[Job] = []
+        self._links: dict[str, Job] = {}
+        self._dead: set[str] = set()
+        self._answers: dict[str, Response] = {}
+        self._unseeded = itertools.count(1)
+
+    def purpose(self, head: Head) -> str:
+        """What a request is for, told from its method and path."""
+        path = head.path
+        if head.method == "POST":
+            if path in {"/v1/upscale", "/v1/jobs"}:
+                return "submit"
+            return "cancel" if path.endswith("/cancel") else "other"
+        if path.startswith("/results/"):
+            return "download"
+        if path == "/v1/jobs":
+            return "lookup"
+        return "poll" if path.startswith("/v1/jobs/") else "other"
+
+    def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
+        """The regular answer to one request."""
+        purpose = self.purpose(head)
+        if head.path == "/account":
+            return _json(200, self.account.summary())
+        if purpose == "download":
+            return self._download(head)
+        if self._api_key is not None and head.headers.get("authorization") != f"Bearer {self._api_key}":
+            return _json(401, {"error": {"message": "no such API key"}})
+        if purpose == "submit":
+            return self._submit(head, body, marks)
+        if purpose == "lookup":
+            found = [job.id for job in list(self._jobs) if job.reference == head.query.get("reference")]
+            return _json(200, {"jobs": [{"id": name} for name in found]})
+        if purpose in {"poll", "cancel"}:
+            return self._job(head, port, purpose)
+        return _json(404, {"error": {"message": "no such address"}})
+
+    def change_model(self, name: str) -> None:
+        """Answer from another model from now on."""
+        self.model = name
+
+    def remember(self, head: Head, response: Response) -> None:
+        """Store an answer under the request's idempotency key."""
+        self._answers[head.headers.get("idempotency-key", "")] = response
+
+    def expire(self, head: Head) -> None:
+        """Let a link die."""
+        self._dead.add(head.path.rpartition("/")[2])
+
+    def _submit(self, head: Head, body: bytes, marks: Mapping[str, Any]) -> Response:
+        key = head.headers.get("idempotency-key", "")
+        if not (self._idempotent and key):
+            return self._accept(head, body, key, marks)
+        with self._lock:
+            if key in self._answers:
+                return self._answers[key].with_headers(Idempotent_Replayed="true")
+            self._answers[key] = self._accept(head, body, key, marks)
+            return self._answers[key]
+
+    def _accept(self, head: Head, body: bytes, key: str, marks: Mapping[str, Any]) -> Response:
+        whole = head.path == "/v1/upscale"
+        if whole:
+            fields, png = head.query, body
+        else:
+            form = multipart(head, body)
+            png = form.pop("image", b"")
+            fields = {name: value.decode("utf-8", "replace") for name, value in form.items()}
+        reference = fields.get("reference", "")
+        scale = int(fields.get("scale", "4"))
+        seed = 0 if self._ignores_seed else int(fields.get("seed") or next(self._unseeded))
+        digest = hashlib.sha256(png).hexdigest()[:16]
+        draw = f"{digest}:{fields['seed']}" if fields.get("seed") else f"{digest}:{key or reference or seed}"
+        if whole:
+            picture = upscale(png, scale, seed)
+            self.account.bill(draw, key, reference)
+            return self._signed(Response(200, {"Content-Type": "image/png", "X-Cost-USD": str(self._price)}, picture))
+        with self._lock:
+            if marks.get("same_id") and self._jobs:
+                job = self._jobs[-1]
+            else:
+                job = Job(len(self._jobs), png, scale, seed, reference, marks)
+                self._jobs.append(job)
+            self.account.bill(draw, key, reference)
+        return self._signed(_json(201, {"id": job.id, "status": "queued"}))
+
+    def _signed(self, response: Response) -> Response:
+        return response.with_headers(X_Model=self.model, X_Request_Id=f"request-{self.account.paid}")
+
+    def _job(self, head: Head, port: int, purpose: str) -> Response:
+        name = head.path.split("/")[3]
+        with self._lock:
+            job = next((entry for entry in self._jobs if entry.id == name), None)
+            if job is None:
+                return _json(404, {"error": {"message": f"no job {name}"}})
+            if purpose == "cancel":
+                job.cancelled = True
+                return _json(200, {"id": job.id, "status": "cancelled"})
+            poll, job.polls = job.polls, job.polls + 1
+            status, output = self._state(job, poll, port)
+        answer: dict[str, Any] = {"id": job.id, "status": status, "output": output, "model": self.model}
+        if status == "succeeded":
+            answer["cost_usd"] = str(self._price)
+        if status == "failed":
+            answer["error"] = str(job.marks["failed"])
+        return self._signed(_json(200, answer))
+
+    def _state(self, job: Job, poll: int, port: int) -> tuple[str, str | list[str] | None]:
+        marks = job.marks
+        times = int(marks.get("times", ALWAYS))
+        if marks.get("backwards"):
+            if poll == 0:
+                return "succeeded", f"http://127.0.0.1:{self.result_port or port}/results/not-yet"
+            if poll < 3:
+                return ("queued", "processing")[poll - 1], None
+        if poll < self._polls:
+            return ("processing" if poll else "queued"), None
+        late = poll - self._polls
+        if marks.get("stuck"):
+            return "processing", None
+        if "word" in marks and late < times:
+            return str(marks["word"]), None
+        if "failed" in marks:
+            return "failed", None
+        if "output" in marks and late < times:
+            return "succeeded", [] if marks["output"] == "empty" else None
+        return "succeeded", str(marks["url"]) if "url" in marks else self._link(job, port)
+
+    def _link(self, job: Job, port: int) -> str:
+        if not job.tokens or job.tokens[-1] in self._dead:
+            job.tokens.append(hashlib.sha256(f"{job.number}:{len(job.tokens)}".encode()).hexdigest()[:20])
+            self._links[job.tokens[-1]] = job
+        token = job.tokens[-1]
+        return f"http://127.0.0.1:{self.result_port or port}/results/{token}?signature={token[::-1]}"
+
+    def _download(self, head: Head) -> Response:
+        token = head.path.rpartition("/")[2]
+        job = self._links.get(token)
+        if job is None or token in self._dead:
+            return Response(404 if job is None else 403, {"Content-Type": "application/xml"}, b"<Error>gone</Error>")
+        if "dead_links" in job.marks:
+            code = int(job.marks["dead_links"])
+            return Response(code, {"Content-Type": "application/xml"}, b"<Error>Request has expired</Error>")
+        if job.marks.get("swapped"):
+            others = [other for other in list(self._jobs) if other.png != job.png]
+            job = others[-1] if others else job
+        picture = upscale(job.png, job.scale, job.seed)
+        if "picture" in job.marks:
+            picture = WRONG_PICTURES[str(job.marks["picture"])](picture)
+        return Response(200, {"Content-Type": "image/png"}, picture)
+
+
+def _json(status: int, value: Any) -> Response:
+    return Response(status, {"Content-Type": "application/json"}, json.dumps(value).encode())

@@ -1,0 +1,156 @@
+"""The pictures that the fault server sells: plausible upscalings, and every kind of wrong one.
+
+No socket and no account lives here.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def upscale(png: bytes, scale: int, seed: int, *, amplitude: int = 12) -> bytes:
+    """Bicubic ×`scale` plus a pseudo-random pattern of `seed`, as an 8-bit RGB PNG; equal arguments, equal bytes."""
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as opened:
+        small = opened.convert("RGB")
+    width, height = small.width * scale, small.height * scale
+    pixels = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
+    pattern = np.random.default_rng(seed).integers(-amplitude, amplitude + 1, (height, width, 1), dtype=np.int16)
+    return encode(np.clip(pixels + pattern, 0, 255).astype(np.uint8))
+
+
+def encode(pixels: NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
+    """`pixels` as a file of `kind`; PNG is written fast rather than small."""
+    out = io.BytesIO()
+    if kind == "PNG":
+        options = {"compress_level": 1, **options}
+    Image.fromarray(pixels).save(out, kind, **options)
+    return out.getvalue()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """One PNG chunk with its checksum."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def bomb(side: int = 12000) -> bytes:
+    """A well-formed RGB PNG of `side` × `side` black pixels, a few thousand times smaller than its pixels."""
+    row = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = row.compress(bytes(1 + 3 * side)) + row.flush(zlib.Z_FULL_FLUSH)
+    # Adler-32 of n zero bytes is (n mod 65521) << 16 | 1, so the stream needs no pass over its pixels.
+    checksum = struct.pack(">I", (side * (1 + 3 * side) % 65521) << 16 | 1)
+    data = b"\x78\xda" + block * side + b"\x03\x00" + checksum
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return PNG_SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def _decoded(good: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(good), formats=["PNG"]) as opened:
+        return np.array(opened.convert("RGB"))
+
+
+def _resized(good: bytes, width: int, height: int) -> bytes:
+    return encode(np.asarray(Image.fromarray(_decoded(good)).resize((width, height))))
+
+
+def _wrong_size(good: bytes) -> bytes:
+    height, width, _ = _decoded(good).shape
+    return _resized(good, width // 2, height // 2)
+
+
+def _rounded_size(good: bytes) -> bytes:
+    height, width, _ = _decoded(good).shape
+    return _resized(good, width + 1, height)
+
+
+def _sixteen_bit(good: bytes) -> bytes:
+    pixels = _decoded(good)
+    height, width, _ = pixels.shape
+    wide = (pixels.astype(">u2") * 257).reshape(height, -1)
+    rows = b"".join(b"\x00" + wide[index].tobytes() for index in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
+    return PNG_SIGNATURE + body
+
+
+def _alpha(good: bytes) -> bytes:
+    pixels = _decoded(good)
+    return encode(np.dstack([pixels, np.full(pixels.shape[:2], 128, np.uint8)]))
+
+
+def _oriented(good: bytes) -> bytes:
+    image = Image.fromarray(_decoded(good))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    image.save(out, "PNG", exif=exif, compress_level=1)
+    return out.getvalue()
+
+
+def _cmyk(good: bytes) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(_decoded(good)).convert("CMYK").save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def _palette(good: bytes) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(_decoded(good)).convert("P").save(out, "PNG")
+    return out.getvalue()
+
+
+def _frames(good: bytes) -> bytes:
+    first = Image.fromarray(_decoded(good))
+    out = io.BytesIO()
+    first.save(out, "PNG", save_all=True, append_images=[first.rotate(90), first.rotate(180)])
+    return out.getvalue()
+
+
+def _stuffed(good: bytes) -> bytes:
+    text = chunk(b"zTXt", b"comment\x00\x00" + zlib.compress(bytes(64 * 1024 * 1024), 9))
+    return good[:33] + text + good[33:]
+
+
+def _flipped_bit(good: bytes) -> bytes:
+    middle = len(good) // 2
+    return good[:middle] + bytes([good[middle] ^ 0x10]) + good[middle + 1 :]
+
+
+def _shifted(good: bytes) -> bytes:
+    return encode(np.roll(_decoded(good), (4, 4), axis=(0, 1)))
+
+
+WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
+    "wrong-size": _wrong_size,
+    "rounded-size": _rounded_size,
+    "truncated": lambda good: good[: len(good) // 2],
+    "no-iend": lambda good: good[:-12],
+    "trailing-garbage": lambda good: good + b"<!-- appended -->" * 8,
+    "flipped-bit": _flipped_bit,
+    "empty": lambda good: b"",
+    "html": lambda good: b"<!doctype html><title>Sign in</title><p>Please sign in.</p>",
+    "jpeg": lambda good: encode(_decoded(good), "JPEG", quality=80),
+    "webp": lambda good: encode(_decoded(good), "WEBP", lossless=True),
+    "gif": lambda good: encode(_decoded(good), "GIF"),
+    "black": lambda good: encode(np.zeros_like(_decoded(good))),
+    "constant": lambda good: encode(np.full_like(_decoded(good), 127)),
+    "grey": lambda good: encode(_decoded(good)[:, :, 1]),
+    "sixteen-bit": _sixteen_bit,
+    "alpha": _alpha,
+    "palette": _palette,
+    "cmyk": _cmyk,
+    "exif-orientation": _oriented,
+    "bomb": lambda good: bomb(),
+    "many-frames": _frames,
+    "stuffed-text": _stuffed,
+    "shifted": _shifted,
+    "foreign": lambda good: encode(255 - _decoded(good)[::-1]),
+}
+"""Wrong pictures by name: each takes the good PNG's bytes."""

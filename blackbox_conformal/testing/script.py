@@ -1,0 +1,68 @@
+"""Which fault meets which request: in order, for ever, by chance, or as a function decides.
+
+No fault lives here.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from blackbox_conformal.testing.exchange import Fault
+
+OK = Fault("ok")
+Named = Fault | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a script may look at: the request's purpose, its number among those of that purpose, its headers."""
+
+    purpose: str
+    number: int
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+
+Script = Callable[[Situation], Named]
+Plan = Mapping[str, str | Fault | Sequence[Named]]
+
+
+def as_fault(named: Named) -> Fault:
+    """The fault meant by a name, a fault, or nothing."""
+    if named is None:
+        return OK
+    return named if isinstance(named, Fault) else Fault.parse(named)
+
+
+def planned(plan: Plan) -> Script:
+    """By purpose: one fault for ever, or a list whose entries meet the first requests in order (None: no fault)."""
+
+    def choose(situation: Situation) -> Named:
+        entry = plan.get(situation.purpose)
+        if entry is None or isinstance(entry, str | Fault):
+            return entry
+        return entry[situation.number] if situation.number < len(entry) else None
+
+    return choose
+
+
+def chances(seed: int, shares: Mapping[str, Mapping[str, float]]) -> Script:
+    """By purpose: each fault with its probability, drawn from the request's number, so that a run can be repeated."""
+
+    def choose(situation: Situation) -> Named:
+        point = random.Random(f"{seed}:{situation.purpose}:{situation.number}").random()
+        for name, share in shares.get(situation.purpose, {}).items():
+            if point < share:
+                return name
+            point -= share
+        return None
+
+    return choose
+
+
+def as_script(script: Script | Plan | None) -> Script:
+    """A function from whatever was given."""
+    if script is None:
+        return lambda situation: None
+    return script if callable(script) else planned(script)
