@@ -1,0 +1,37 @@
+"""Inputs of the upscaling models that people run on Replicate or as Cog containers, from their published schemas.
+
+A model that is not here works too: its input names are then parameters of the adapter.
+"""
+
+from blackbox_adapters._named_inputs import Names
+
+_PNG = {"output_format": "png"}
+
+MODELS: dict[str, Names] = {
+    "philz1337x/clarity-upscaler": Names(
+        scale="scale_factor", seed="seed", fixed=_PNG, hazard=True, output="0", price=("0.01", "0.02")
+    ),
+    "nightmareai/real-esrgan": Names(deterministic=True, price=("0.002", "0.005")),
+    "daanelson/real-esrgan-a100": Names(deterministic=True, price=("0.002", "0.005")),
+    "xinntao/realesrgan": Names(image="img", deterministic=True),
+    "alexgenovese/upscaler": Names(deterministic=True),
+    "jingyunliang/swinir": Names(scale=None, scales=(4,), deterministic=True),
+    "mv-lab/swin2sr": Names(scale=None, scales=(4,), deterministic=True),
+    "fermatresearch/magic-image-refiner": Names(scale=None, seed="seed", output="0", exact=False),
+    "fermatresearch/high-resolution-controlnet-tile": Names(
+        scale=None, seed="seed", fixed={"format": "png"}, exact=False
+    ),
+    "cjwbw/supir": Names(scale="upscale", seed="seed", exact=False),
+    "zust-ai/supir": Names(scale="upscale", seed="seed", exact=False),
+    "fewjative/ultimate-sd-upscale": Names(scale="upscale_by", seed="seed"),
+    "csslc/ccsr": Names(scale="sr_scale", seed="seed"),
+    "zsxkib/aura-sr-v2": Names(scale=None, scales=(4,), fixed=_PNG),
+    "topazlabs/image-upscale": Names(
+        scale="upscale_factor", scales=(2, 4, 6), scale_form="2x", fixed=_PNG, official=True, price=("0.05", "0.10")
+    ),
+    "recraft-ai/recraft-crisp-upscale": Names(
+        scale=None, official=True, deterministic=True, exact=False, price=("0.004", "0.006")
+    ),
+    "google/upscaler": Names(scale="upscale_factor", scales=(2, 4), scale_form="x2", official=True),
+}
+"""``owner/name`` → inputs. SUPIR rounds sizes up to its own grid, so its pictures are resampled."""

@@ -1,0 +1,51 @@
+"""Inputs of fal's upscaling endpoints, from the types that its official client generates.
+
+A model that is not here works too: its input names are then parameters of the adapter.
+"""
+
+from blackbox_adapters._named_inputs import Names
+
+_FACTOR = "upscale_factor"
+_OUT = "image.url"
+_OPEN = {"enable_safety_checker": False}
+
+MODELS: dict[str, Names] = {
+    "fal-ai/clarity-upscaler": Names(image="image_url", scale=_FACTOR, seed="seed", fixed=_OPEN, output=_OUT),
+    "fal-ai/ccsr": Names(image="image_url", seed="seed", output=_OUT),
+    "fal-ai/seedvr/upscale/image": Names(
+        image="image_url",
+        scale=_FACTOR,
+        seed="seed",
+        fixed={"upscale_mode": "factor", "output_format": "png"},
+        output=_OUT,
+    ),
+    "fal-ai/aura-sr": Names(image="image_url", scale=_FACTOR, scales=(4,), output=_OUT),
+    "fal-ai/esrgan": Names(image="image_url", fixed={"output_format": "png"}, deterministic=True, output=_OUT),
+    "fal-ai/topaz/upscale/image": Names(
+        image="image_url",
+        scale=_FACTOR,
+        scales=(1, 2, 3, 4),
+        fixed={"output_format": "png"},
+        output=_OUT,
+        price=("0.08", "1.36"),
+    ),
+    "fal-ai/creative-upscaler": Names(image="image_url", seed="seed", fixed=_OPEN, output=_OUT),
+    "fal-ai/flux-vision-upscaler": Names(
+        image="image_url", scale=_FACTOR, scales=(1, 2, 3, 4), seed="seed", fixed=_OPEN, output=_OUT
+    ),
+    "fal-ai/recraft/upscale/crisp": Names(
+        image="image_url", scale=None, fixed=_OPEN, deterministic=True, output=_OUT, exact=False
+    ),
+    "fal-ai/recraft/upscale/creative": Names(image="image_url", scale=None, fixed=_OPEN, output=_OUT, exact=False),
+    "fal-ai/drct-super-resolution": Names(
+        image="image_url", scale=_FACTOR, scales=(4,), deterministic=True, output=_OUT
+    ),
+    "fal-ai/ideogram/upscale": Names(image="image_url", scale=None, seed="seed", output="images.0.url", exact=False),
+    "clarityai/crystal-upscaler": Names(
+        image="image_url", scale="scale_factor", fixed={"output_format": "png"}, output="images.0.url"
+    ),
+    "bria/upscale/creative": Names(image="image_url", scale=None, seed="seed", hazard=True, output=_OUT, exact=False),
+}
+"""Endpoint → inputs. The safety checker is turned off where it may be: it replaces pictures by black ones."""
+
+UNKNOWN = Names(image="image_url", scale=_FACTOR, output=_OUT)

@@ -1,0 +1,126 @@
+"""How upscaling models name their inputs: picture, magnification, seed, file format; the part that platforms share.
+
+No transport lives here; Replicate, Cog containers, fal and RunPod each carry these inputs in their own way.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_conformal.adapter import Draw
+
+SEEDS = (0, 2**31 - 1)
+"""Seeds that every model takes: most read a signed 32-bit integer, and none of those listed says more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """One model's inputs.
+
+    Attributes
+    ----------
+    image, scale, seed
+        Names of the inputs; None where the model has none.
+    scales
+        Magnifications that it takes; empty = unknown.
+    scale_form
+        ``number``, or ``2x`` and ``x2`` for texts such as "4x" and "x4".
+    fixed
+        Inputs that are always sent, such as the lossless format.
+    hazard
+        The model answers from a fixed seed unless one is sent.
+    deterministic
+        The model answers equal requests equally.
+    lossless
+        It can return its picture without lossy compression.
+    output
+        Where the picture is in the output, as a dotted path.
+    official
+        Replicate: the model runs without naming a version.
+    price
+        US dollars a draw, low and high, as last seen; None = unknown.
+    exact
+        The picture comes back at exactly scale × input.
+    """
+
+    image: str = "image"
+    scale: str | None = "scale"
+    seed: str | None = None
+    scales: tuple[int, ...] = ()
+    scale_form: Literal["number", "2x", "x2"] = "number"
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    hazard: bool = False
+    deterministic: bool = False
+    lossless: bool = True
+    output: str = ""
+    official: bool = False
+    price: tuple[str, str] | None = None
+    exact: bool = True
+
+
+class NamedInputs(Hosted):
+    """Parameters of a vendor whose model is chosen by name; what is not in its table is given by the user."""
+
+    scale: int = Field(default=4, ge=1, le=16, description="Magnification asked of the model.")
+    inputs: JsonObject = Field(
+        default_factory=dict, description='Further inputs of the model as a JSON object, such as {"creativity": 0.3}.'
+    )
+    image_input: str | None = Field(default=None, description="Name of the input that takes the picture.")
+    scale_input: str | None = Field(
+        default=None, description="Name of the input that takes the magnification; empty text: the model has none."
+    )
+    seed_input: str | None = Field(
+        default=None, description="Name of the input that takes a seed; empty text: the model has none."
+    )
+    output_path: str | None = Field(
+        default=None, description="Where the picture is in the output, as a dotted path such as images.0.url."
+    )
+    resample: bool | None = Field(
+        default=None, description="Resample a picture that is not exactly scale times the input; default: by model."
+    )
+
+    @model_validator(mode="after")
+    def _scale_is_offered(self) -> Self:
+        offered = self.table().scales
+        if offered and self.scale not in offered:
+            raise ValueError(f"this model magnifies by {', '.join(map(str, offered))}; got scale={self.scale}")
+        return self
+
+    def table(self) -> Names:
+        """What is known of the chosen model before the user's corrections."""
+        return Names()
+
+    def names(self) -> Names:
+        """The chosen model's inputs, with the user's corrections."""
+        known = self.table()
+        return Names(
+            image=self.image_input or known.image,
+            scale=known.scale if self.scale_input is None else self.scale_input or None,
+            seed=known.seed if self.seed_input is None else self.seed_input or None,
+            scales=known.scales,
+            scale_form=known.scale_form,
+            fixed=known.fixed,
+            hazard=known.hazard,
+            deterministic=known.deterministic,
+            lossless=known.lossless,
+            output=known.output if self.output_path is None else self.output_path,
+            official=known.official,
+            price=known.price,
+            exact=known.exact if self.resample is None else not self.resample,
+        )
+
+    def model_inputs(self, link: str, draw: Draw) -> dict[str, Any]:
+        """The inputs of one draw; `link` is the picture. The user's `inputs` may correct all but picture and seed."""
+        names = self.names()
+        inputs: dict[str, Any] = dict(names.fixed)
+        if names.scale is not None:
+            texts = {"2x": f"{self.scale}x", "x2": f"x{self.scale}"}
+            inputs[names.scale] = texts.get(names.scale_form, self.scale)
+        inputs.update(self.inputs)
+        inputs[names.image] = link
+        if names.seed is not None and draw.seed is not None:
+            inputs[names.seed] = draw.seed
+        return inputs

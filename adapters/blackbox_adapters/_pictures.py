@@ -1,0 +1,52 @@
+"""Pictures on the wire: data links and base64 both ways, and the one request that fetches a link.
+
+Nothing here decodes a picture; that is done once, by the engine.
+"""
+
+import base64
+import binascii
+from urllib.parse import unquote_to_bytes, urljoin
+
+from blackbox_conformal.adapter import Flow, Send
+from blackbox_conformal.errors import PayloadError
+
+
+def base64_text(png: bytes) -> str:
+    """`png` in base64."""
+    return base64.b64encode(png).decode("ascii")
+
+
+def data_link(png: bytes) -> str:
+    """`png` as a ``data:image/png;base64,…`` link."""
+    return "data:image/png;base64," + base64_text(png)
+
+
+def decoded(text: object, where: str) -> bytes:
+    """Bytes of base64 text, with or without a ``data:`` prefix; anything else is a `PayloadError`."""
+    if not isinstance(text, str) or not text:
+        raise PayloadError(f"expected a picture in base64 at {where}; got {type(text).__name__}")
+    head, comma, tail = text.partition(",")
+    if head.startswith("data:"):
+        if not comma:
+            raise PayloadError(f"expected a whole data link at {where}; it has no comma")
+        if not head.endswith(";base64"):
+            return unquote_to_bytes(tail)
+        text = tail
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise PayloadError(f"expected a picture in base64 at {where}; got text that is not base64") from None
+
+
+def fetched(link: object, where: str, *, base: str = "") -> Flow:
+    """The picture behind a data link or a web link that needs no key; a relative link starts at `base`."""
+    if isinstance(link, str) and link.startswith("data:"):
+        return decoded(link, where)
+    if not isinstance(link, str) or not link:
+        raise PayloadError(f"expected a link to the picture at {where}; got {type(link).__name__}")
+    if base:
+        link = urljoin(base.rstrip("/") + "/", link)
+    if not link.startswith(("http://", "https://")):
+        raise PayloadError(f"expected an http(s) or data link to the picture at {where}; got another scheme")
+    picture = yield Send("GET", link, purpose="download", public=True)
+    return picture.body

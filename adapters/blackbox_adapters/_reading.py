@@ -1,0 +1,136 @@
+"""Reading a vendor's JSON: values by path, its own words for a failure, and the error class of a status.
+
+What the words mean for one vendor is the adapter's business.
+"""
+
+import json
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from blackbox_conformal.adapter import Answer, Purpose
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    JobError,
+    PayloadError,
+    RefusedError,
+    TryLaterError,
+    VendorError,
+)
+
+LONGEST_MESSAGE = 500
+
+
+def document(answer: Answer) -> Any:
+    """The body as JSON, or None when it is anything else (an error page is no reason to fail again)."""
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def peek(value: Any, path: str) -> Any:
+    """The value at a dotted path such as ``data.0.url``; None where the path leads nowhere."""
+    for step in filter(None, path.split(".")):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.lstrip("-").isdigit() and -len(value) <= int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return None
+    return value
+
+
+def require(value: Any, path: str, what: str) -> str:
+    """The non-empty text or number at `path`, as text; its absence is a `PayloadError`."""
+    found = peek(value, path)
+    if isinstance(found, str | int | float) and not isinstance(found, bool) and str(found):
+        return str(found)
+    raise PayloadError(
+        f"expected {what} at {path or 'the top'!r} of the vendor's answer; got {shorten(found)}. "
+        "Read the vendor's changelog, or report it to the adapter's author"
+    )
+
+
+def shorten(value: Any) -> str:
+    """`value` on one line, without control characters, at most `LONGEST_MESSAGE` long."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
+
+
+def words(value: Any, *paths: str) -> str:
+    """What the vendor says at the first of `paths` that holds anything, on one line; "" where none does."""
+    for path in paths:
+        found = peek(value, path)
+        if found not in (None, "", [], {}):
+            return shorten(found)
+    return ""
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Seconds that the ``Retry-After`` header asks for; None when it is absent or unreadable."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.replace(".", "", 1).isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def classed(
+    answer: Answer,
+    purpose: Purpose,
+    message: str,
+    *,
+    request_id: str | None = None,
+    code: str | None = None,
+    wait: float | None = None,
+) -> VendorError | None:
+    """The error of a failed answer by its status, in the vendor's words; None leaves it to the engine.
+
+    Answers of a download and statuses of 500 and above other than 503 carry no decision of the vendor, so they are
+    left alone: whether such a request was billed is for the engine to judge.
+    """
+    if purpose == "download":
+        return None
+    code = code or str(answer.status)
+    said = f"HTTP {answer.status}" + (f": {message}" if message else "")
+    if answer.status in (401, 402, 403):
+        return AccountRefusedError(
+            f"the vendor refused this key or account with {said}", request_id=request_id, code=code
+        )
+    if answer.status in (425, 429, 503):
+        asked = retry_after(answer)
+        return TryLaterError(
+            f"the vendor asked to wait with {said}",
+            retry_after=wait if asked is None else asked,
+            request_id=request_id,
+            code=code,
+        )
+    if 400 <= answer.status < 500:
+        if purpose == "poll":
+            return JobError(f"the vendor could not show the job: {said}", request_id=request_id, code=code)
+        return RefusedError(f"the vendor refused this picture with {said}", request_id=request_id, code=code)
+    return None
+
+
+class Grace:
+    """Two further looks at a job that calls itself finished and shows no picture; then a `PayloadError`.
+
+    Vendors sometimes publish the state before the output; more patience than this would never end.
+    """
+
+    def __init__(self, what: str, looks: int = 2) -> None:
+        self._what = what
+        self._left = looks
+
+    def spend(self) -> None:
+        """Use up one look."""
+        if self._left == 0:
+            raise PayloadError(f"{self._what} finished without a picture; ask the vendor about it by that name")
+        self._left -= 1

@@ -1,0 +1,114 @@
+"""AUTOMATIC1111's web interface, and Forge and SD.Next which keep its routes: extras and img2img.
+
+Source: the server's own `modules/api`. It works on one request at a time, so draws queue up.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._pictures import base64_text, decoded
+from blackbox_adapters._reading import classed, document, peek, words
+from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_conformal.errors import VendorError
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, says
+
+
+class Automatic1111(Hosted):
+    """A Stable Diffusion web interface started with ``--api``, by default on this machine's port 7860.
+
+    ``img2img`` paints the enlarged picture anew and varies with the seed; ``extras`` runs an upscaler such as
+    R-ESRGAN and does not. With ``--api-auth user:password`` set ``authenticate=true`` and put the header value
+    ``base64(user:password)`` into AUTOMATIC1111_API_AUTH.
+
+    Seeds: img2img takes one (-1 would mean random); extras takes none.
+    """
+
+    name = "automatic1111"
+    auth_variable = "AUTOMATIC1111_API_AUTH"
+    documentation = "https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/API"
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"authenticate"}
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "pictures come in the server's samples_format: leave it at png",
+        "written from the servers' source of 2026; not run against one here",
+    )
+
+    url: str = Field(default="http://127.0.0.1:7860", description="Address of the server.")
+    mode: Literal["img2img", "extras"] = Field(default="img2img", description="Which route enlarges the picture.")
+    scale: int = Field(default=4, ge=1, le=8, description="Magnification.")
+    upscaler: str = Field(
+        default="R-ESRGAN 4x+", description="extras: upscaler, a name from /sdapi/v1/upscalers; None does nothing."
+    )
+    prompt: str = Field(default="a photograph", description="img2img: what the picture shows.")
+    denoising_strength: float = Field(default=0.35, ge=0.0, le=1.0, description="img2img: how much is painted anew.")
+    steps: int = Field(default=20, ge=1, le=150, description="img2img: sampling steps.")
+    settings: JsonObject = Field(
+        default_factory=dict, description='Further fields of the request, such as {"sampler_name": "DPM++ 2M"}.'
+    )
+    checkpoint: str | None = Field(
+        default=None, description="Checkpoint to load for each request (override_settings); None = the loaded one."
+    )
+    authenticate: bool = Field(default=False, description="Send the user and password of --api-auth.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """img2img varies with the seed; extras does not vary. Nothing is billed."""
+        paints = self.mode == "img2img"
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=paints,
+            seed_range=(0, 2**32 - 1) if paints else None,
+            price=FREE,
+            deterministic=not paints,
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """One request, answered when it is done."""
+        body: dict[str, Any] = dict(self.settings)
+        if self.mode == "extras":
+            body |= {
+                "image": base64_text(upload.png),
+                "resize_mode": 0,
+                "upscaling_resize": self.scale,
+                "upscaler_1": self.upscaler,
+            }
+            route, where = "extra-single-image", "image"
+        else:
+            body = {"prompt": self.prompt, "steps": self.steps, "denoising_strength": self.denoising_strength} | body
+            body |= {
+                "init_images": [base64_text(upload.png)],
+                "width": upload.width * self.scale,
+                "height": upload.height * self.scale,
+                "batch_size": 1,
+                "n_iter": 1,
+                "seed": -1 if draw.seed is None else draw.seed,
+            }
+            if self.checkpoint is not None:
+                body["override_settings"] = {"sd_model_checkpoint": self.checkpoint}
+            route, where = "img2img", "images.0"
+        answer = yield Send(
+            "POST", f"{self.base_url}/sdapi/v1/{route}", purpose="submit", headers=self._key(), json=body
+        )
+        yield Observed(model=self.checkpoint or (self.upscaler if self.mode == "extras" else None))
+        return decoded(peek(answer.json(), where), where)
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """The server's ``{error, detail, errors}``."""
+        problem = document(answer)
+        message = ": ".join(filter(None, (words(problem, "error"), words(problem, "detail", "errors"))))
+        return classed(answer, purpose, message, code=words(problem, "error") or None)
+
+    def _key(self) -> dict[str, str | Secret]:
+        return {"authorization": self.credential().prefixed("Basic ")} if self.authenticate else {}
+
+
+ADAPTER = Automatic1111
+
+EXAMPLE = Example(
+    parameters={"mode": "img2img", "scale": 4},
+    answers=(
+        says('{"images":["{picture-base64}"],"parameters":{},"info":"{\\"seed\\": 1000, \\"all_seeds\\": [1000]}"}'),
+    ),
+)

@@ -1,0 +1,174 @@
+"""Amazon Bedrock: Stability AI's fast, conservative and creative upscalers through InvokeModel.
+
+Unlike Stability's own interface every one of them answers at once, and a filtered picture is an HTTP 200.
+"""
+
+import json
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from blackbox_adapters._hosted import Hosted
+from blackbox_adapters._pictures import base64_text, decoded
+from blackbox_adapters._reading import classed, document, peek, words
+from blackbox_adapters._sigv4 import signed_headers
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_conformal.credentials import read_credential
+from blackbox_conformal.errors import (
+    CredentialMissingError,
+    PayloadError,
+    RefusedError,
+    TryLaterError,
+    VendorError,
+)
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, says
+
+PRICES = {"fast": "0.03", "conservative": "0.40", "creative": "0.60"}
+SEEDS = (1, 4294967294)
+
+
+class Bedrock(Hosted):
+    """Stability AI's upscalers on Amazon Bedrock.
+
+    Keys: with ``auth=signature`` the usual AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys,
+    AWS_SESSION_TOKEN; with ``auth=bearer`` a Bedrock API key in AWS_BEARER_TOKEN_BEDROCK.
+
+    Seeds: conservative and creative take one (0 would mean random) and answer with the seed used; fast takes none.
+    """
+
+    name = "bedrock"
+    auth_variable = "AWS_SECRET_ACCESS_KEY"
+    documentation = "https://docs.aws.amazon.com/bedrock/latest/userguide/stable-image-services.html"
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "prices are a third party's copy of the AWS list of 2026",
+        "limits of size are those of Stability's own interface",
+    )
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"auth", "region"}
+
+    url: str = Field(default="", description="Address of the interface; empty = bedrock-runtime in `region`.")
+    region: str = Field(default="us-west-2", pattern=r"^[a-z0-9-]+$", description="AWS region.")
+    mode: Literal["fast", "conservative", "creative"] = Field(
+        default="conservative", description="Which upscaler: fast (4x, no seed), conservative or creative (4 MP, seed)."
+    )
+    model_id: str | None = Field(
+        default=None,
+        pattern=r"^[\w.:/-]+$",
+        description="Model or inference profile; None = us.stability.stable-MODE-upscale-v1:0.",
+    )
+    auth: Literal["signature", "bearer"] = Field(
+        default="signature", description="signature: AWS access keys; bearer: a Bedrock API key."
+    )
+    scale: int = Field(default=4, ge=2, le=16, description="Magnification that results are brought to; fast: 4 only.")
+    prompt: str = Field(default="a photograph", min_length=1, max_length=10000, description="What the picture shows.")
+    negative_prompt: str = Field(default="", max_length=10000, description="What the picture must not show.")
+    creativity: float | None = Field(
+        default=None, ge=0.1, le=0.5, description="How much may be invented; None = the vendor's default."
+    )
+    style_preset: str | None = Field(default=None, description="Style of the creative upscaler; None = no style.")
+
+    @property
+    def base_url(self) -> str:
+        """The regional address, unless another was given."""
+        return self.url.rstrip("/") or f"https://bedrock-runtime.{self.region}.amazonaws.com"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By mode."""
+        fast = self.mode == "fast"
+        return Capabilities(
+            scale_factors=(4,) if fast else (self.scale,),
+            seedable=not fast,
+            seed_range=None if fast else SEEDS,
+            min_side=32 if fast else 64,
+            max_side=1536 if fast else None,
+            max_input_pixels=9_437_184 if self.mode == "conservative" else 1_048_576,
+            price=self.priced(PRICES[self.mode], None, "third-party copy of the AWS price list, 2026"),
+            output_size="exact" if fast else "resample",
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """One InvokeModel call."""
+        body: dict[str, Any] = {"image": base64_text(upload.png), "output_format": "png"}
+        if self.mode != "fast":
+            body["prompt"] = self.prompt
+            if self.negative_prompt:
+                body["negative_prompt"] = self.negative_prompt
+            if self.creativity is not None:
+                body["creativity"] = self.creativity
+            if draw.seed is not None:
+                body["seed"] = draw.seed
+        if self.mode == "creative" and self.style_preset:
+            body["style_preset"] = self.style_preset
+        model = self.model_id or f"us.stability.stable-{self.mode}-upscale-v1:0"
+        link = f"{self.base_url}/model/{quote(model, safe='')}/invoke"
+        content = json.dumps(body, separators=(",", ":")).encode()
+        answer = yield Send("POST", link, purpose="submit", headers=self._headers(link, content), body=content)
+        result = answer.json()
+        request = answer.headers.get("x-amzn-requestid")
+        reason = words(result, "finish_reasons.0")
+        if reason:
+            raise RefusedError(f"the model finished with {reason!r}", request_id=request, code="finish_reason")
+        picture = peek(result, "images.0")
+        if picture is None:
+            raise PayloadError(f"expected images in Bedrock's answer; got {words(result, '') or 'none'}")
+        seed = peek(result, "seeds.0")
+        yield Observed(model=model, request_id=request, seed=seed if isinstance(seed, int) else None)
+        return decoded(picture, "images.0")
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """AWS exceptions: the name in ``x-amzn-ErrorType``, the text in ``message``."""
+        problem = document(answer)
+        kind = answer.headers.get("x-amzn-errortype", "").split(":")[0] or words(problem, "__type").split("#")[-1]
+        message = ": ".join(filter(None, (kind, words(problem, "message", "Message"))))
+        request = answer.headers.get("x-amzn-requestid")
+        if kind in ("ThrottlingException", "ModelNotReadyException", "ServiceUnavailableException"):
+            return TryLaterError(f"HTTP {answer.status}: {message}", request_id=request, code=kind)
+        if kind == "ModelTimeoutException":
+            return None
+        return classed(answer, purpose, message, request_id=request, code=kind or None)
+
+    def credential(self) -> Secret:
+        """The secret that the chosen kind of authentication needs."""
+        return read_credential(
+            "AWS_BEARER_TOKEN_BEDROCK" if self.auth == "bearer" else "AWS_SECRET_ACCESS_KEY", self.name
+        )
+
+    def _headers(self, link: str, content: bytes) -> dict[str, str | Secret]:
+        plain = {"content-type": "application/json", "accept": "application/json"}
+        if self.auth == "bearer":
+            return {**plain, **self.bearer()}
+        return signed_headers(
+            "POST",
+            link,
+            content,
+            region=self.region,
+            service="bedrock",
+            access_key=read_credential("AWS_ACCESS_KEY_ID", self.name),
+            secret_key=self.credential(),
+            session_token=_session_token(),
+            headers=plain,
+        )
+
+
+def _session_token() -> Secret | None:
+    """The token of temporary keys; permanent keys have none."""
+    try:
+        return read_credential("AWS_SESSION_TOKEN", "bedrock")
+    except CredentialMissingError:
+        return None
+
+
+ADAPTER = Bedrock
+
+EXAMPLE = Example(
+    parameters={"mode": "conservative", "auth": "bearer"},
+    environment={"AWS_BEARER_TOKEN_BEDROCK": "bedrock-api-key-made-up"},
+    answers=(
+        says(
+            '{"images":["{picture-base64}"],"seeds":[1000],"finish_reasons":[null]}',
+            x_amzn_requestid="5b2f2a0c-0000-4000-8000-000000000000",
+        ),
+    ),
+)

@@ -1,0 +1,105 @@
+"""A Cog container: what every Replicate model speaks when it runs on a machine of one's own, in both dialects.
+
+Cog 0.9 (FastAPI) and 0.23 (coglet) differ in how they refuse; a prediction cannot be fetched later, so the
+synchronous form is the only one and there are no jobs to resume.
+"""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from blackbox_adapters._cog_models import MODELS
+from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
+from blackbox_adapters._pictures import data_link, fetched
+from blackbox_adapters._reading import classed, document, peek, words
+from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.testing.example import Example, says
+
+
+class Cog(NamedInputs):
+    """A model in a Cog container, by default on this machine's port 5000.
+
+    The container answers when it is done, however long that takes. A container that is busy answers 409, also for
+    a moment after it has finished: that is a wait, not a failure. A model that raises an exception answers HTTP 200
+    with the status ``failed``.
+
+    Seeds: as the model names them; give `seed_input` for a model that is not in the table.
+    """
+
+    name = "cog"
+    documentation = "https://github.com/replicate/cog/blob/main/docs/http.md"
+    evidence = "real-server"
+    transient: ClassVar[frozenset[str]] = NamedInputs.transient
+
+    url: str = Field(default="http://127.0.0.1:5000", description="Address of the container.")
+    model: str | None = Field(
+        default=None, description="owner/name of the model, to take its input names from the table."
+    )
+    digest: str | None = Field(
+        default=None, description="Digest of the container image: names the model version that a calibration holds for."
+    )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By model; nothing is billed."""
+        names = self.names()
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=names.seed is not None,
+            seed_range=SEEDS if names.seed is not None else None,
+            default_seed_hazard=names.hazard,
+            price=FREE,
+            lossless_output=names.lossless,
+            output_size="exact" if names.exact else "resample",
+            deterministic=names.deterministic,
+        )
+
+    def table(self) -> Names:
+        """Inputs of the model, from its published schema."""
+        return MODELS.get((self.model or "").lower(), Names())
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """One synchronous prediction; its output is a data link, or a web link where the server uploads."""
+        answer = yield Send(
+            "POST",
+            f"{self.base_url}/predictions",
+            purpose="submit",
+            json={"input": self.model_inputs(data_link(upload.png), draw)},
+        )
+        prediction = answer.json()
+        job = words(prediction, "id") or None
+        status = peek(prediction, "status")
+        if status in ("failed", "canceled"):
+            message = words(prediction, "error", "logs") or "no reason given"
+            raise RefusedError(f"the model {status}: {message}", request_id=job, code=str(status))
+        output = peek(prediction, "output")
+        if not output:
+            raise PayloadError(f"expected an output of the model; got none and the status {status!r}", request_id=job)
+        yield Observed(model=self.digest, request_id=job)
+        path = self.names().output
+        picture = output if isinstance(output, str) else peek(output, path or "0")
+        return (yield from fetched(picture, f"output.{path}".rstrip("."), base=self.base_url))
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """Both dialects: ``detail`` as text or as a list of problems, or ``error``; 409 = every slot is busy."""
+        problem = document(answer)
+        message = words(problem, "detail", "error") or words(answer.body.decode("utf-8", "replace"), "")
+        if answer.status == 409:
+            return TryLaterError(f"the container is busy: {message}", retry_after=0.5, code="409")
+        if answer.status == 503:
+            return TryLaterError(f"the container is not ready: {message}", retry_after=2.0, code="503")
+        return classed(answer, purpose, message)
+
+
+ADAPTER = Cog
+
+EXAMPLE = Example(
+    parameters={"model": "csslc/ccsr", "scale": 4},
+    answers=(
+        says(
+            '{"id":"pred_1","status":"succeeded","output":"data:image/png;base64,{picture-base64}",'
+            '"metrics":{"predict_time":0.4},"logs":""}'
+        ),
+    ),
+)

@@ -1,0 +1,206 @@
+"""ComfyUI: a workflow of the user's own, exported in API format, with the inputs that change named by the user.
+
+Source: the routes that ComfyUI's OpenAPI documents mirror. The websocket is not needed and not used.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote, urlencode
+
+from pydantic import Field
+
+from blackbox_adapters._hosted import Hosted
+from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_conformal.adapter import (
+    FREE,
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Part,
+    Purpose,
+    Send,
+    Upload,
+    Wait,
+)
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.errors import RefusedError, UsageError, VendorError
+from blackbox_conformal.testing.example import Example, says, shows
+
+
+class ComfyUI(Hosted):
+    """A workflow on a ComfyUI server, by default on this machine's port 8188.
+
+    Export the workflow with "Export (API)" and name its changing inputs as ``NODE.input``, where NODE is a node's
+    number or title: ``image=10.image``, ``seed=KSampler.seed``. ComfyUI skips every node whose inputs it has seen
+    before and then shows no picture, so each draw also gets its own file name in the saving nodes.
+
+    Seeds: where `seed` names an input (several, parted by commas, for several samplers). Without one every draw is
+    the same picture.
+    """
+
+    name = "comfyui"
+    documentation = "https://docs.comfy.org/development/comfyui-server/comms_routes"
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"workflow"}
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "the classic routes have no published description; written from third-party clients, not run here",
+    )
+
+    url: str = Field(default="http://127.0.0.1:8188", description="Address of the server.")
+    workflow: Path = Field(description="Workflow file in API format; its content, not its name, is what counts.")
+    image: str = Field(description="Input that takes the picture's file name, as NODE.input.")
+    seed: str = Field(default="", description="Inputs that take the seed, as NODE.input,NODE.input; empty = none.")
+    output: str = Field(default="", description="Node whose picture is the result; empty = the first that has one.")
+    scale: int = Field(default=4, ge=1, le=16, description="Magnification of the workflow.")
+    resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
+    poll_seconds: float = Field(default=1.0, ge=0.1, description="Seconds between two looks at the history.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By workflow; nothing is billed."""
+        seeded = bool(self.seed)
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=seeded,
+            seed_range=(0, 2**32 - 1) if seeded else None,
+            default_seed_hazard=seeded,
+            price=FREE,
+            output_size="resample" if self.resample else "exact",
+            deterministic=not seeded,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """The workflow counts by its content."""
+        identity = super().identity()
+        identity["parameters"]["workflow"] = digest_bytes(json.dumps(self._graph(), sort_keys=True).encode())
+        return identity
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Upload the picture, queue the graph, look at the history, fetch what was saved."""
+        stored = yield Send(
+            "POST",
+            f"{self.base_url}/upload/image",
+            purpose="lookup",
+            form={"type": "input", "overwrite": "true"},
+            files=(Part("image", f"{upload.digest.rpartition(':')[2][:32]}.png", upload.png),),
+        )
+        name = require(stored.json(), "name", "the uploaded file's name")
+        folder = words(stored.json(), "subfolder")
+        graph = self._graph()
+        _set(graph, self.image, f"{folder}/{name}" if folder else name)
+        if draw.seed is not None:
+            for target in filter(None, self.seed.split(",")):
+                _set(graph, target.strip(), draw.seed)
+        for node in graph.values():
+            if "filename_prefix" in node["inputs"]:
+                node["inputs"]["filename_prefix"] = f"blackbox-{draw.idempotency_key}"
+        answer = yield Send("POST", f"{self.base_url}/prompt", purpose="submit", json={"prompt": graph})
+        job = require(answer.json(), "prompt_id", "a prompt id")
+        yield Accepted(job)
+        return (yield from self.resume(upload, draw, job))
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Look at the history, which is empty until the graph has run, then fetch what it saved."""
+        grace = Grace(f"prompt {job}")
+        while True:
+            answer = yield Send("GET", f"{self.base_url}/history/{quote(job, safe='')}", purpose="poll")
+            entry = peek(answer.json(), job)
+            if peek(entry, "status.status_str") == "error":
+                raise RefusedError(f"prompt {job} failed: {_reason(entry)}", request_id=job, code="error")
+            if entry:
+                picture = self._saved(entry)
+                if picture:
+                    break
+                grace.spend()
+            yield Wait(self.poll_seconds)
+        yield Observed(request_id=job)
+        place = {key: str(picture.get(key, "")) for key in ("filename", "subfolder", "type")}
+        result = yield Send("GET", f"{self.base_url}/view?{urlencode(place)}", purpose="download")
+        return result.body
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """ComfyUI's ``{error: {type, message, details}, node_errors}``: a graph that it will not run."""
+        problem = document(answer)
+        message = words(problem, "error.message", "error", "message")
+        nodes = words(problem, "node_errors")
+        return classed(
+            answer,
+            purpose,
+            f"{message}; {nodes}" if nodes else message,
+            code=words(problem, "error.type") or None,
+        )
+
+    def _graph(self) -> dict[str, Any]:
+        try:
+            graph = json.loads(self.workflow.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"expected a workflow in API format at {self.workflow}; {error}") from None
+        if (
+            not isinstance(graph, dict)
+            or not graph
+            or not all(peek(node, "inputs") is not None for node in graph.values())
+        ):
+            raise UsageError(
+                f"expected a workflow in API format at {self.workflow} (nodes with inputs); "
+                "export it with Workflow > Export (API)"
+            )
+        return graph
+
+    def _saved(self, entry: Any) -> dict[str, Any] | None:
+        outputs = peek(entry, "outputs")
+        if not isinstance(outputs, dict):
+            return None
+        nodes = [self.output] if self.output else sorted(outputs)
+        for node in nodes:
+            for picture in peek(outputs.get(node), "images") or []:
+                if isinstance(picture, dict) and picture.get("type", "output") == "output":
+                    return picture
+        return None
+
+
+def _set(graph: dict[str, Any], target: str, value: object) -> None:
+    """Set the input ``NODE.input``, where NODE is a number or a title."""
+    node, _, name = target.rpartition(".")
+    if node not in graph:
+        titled = [key for key, found in graph.items() if peek(found, "_meta.title") == node]
+        if len(titled) != 1:
+            known = ", ".join(f"{key} ({peek(found, '_meta.title')})" for key, found in graph.items())
+            raise UsageError(f"expected one node {node!r} of the workflow for {target!r}; its nodes are {known}")
+        node = titled[0]
+    inputs = graph[node]["inputs"]
+    if name not in inputs:
+        raise UsageError(f"expected an input of node {node} for {target!r}; it has {', '.join(inputs) or 'none'}")
+    inputs[name] = value
+
+
+def _reason(entry: Any) -> str:
+    for message in peek(entry, "status.messages") or []:
+        if peek(message, "0") == "execution_error":
+            return words(message, "1.exception_message", "1.exception_type")
+    return words(entry, "status.messages") or "no reason given"
+
+
+ADAPTER = ComfyUI
+
+EXAMPLE = Example(
+    parameters={
+        "workflow": str(Path(__file__).with_name("comfyui_example.json")),
+        "image": "Load Image.image",
+        "seed": "3.seed",
+        "poll_seconds": 0.1,
+    },
+    polls=2,
+    answers=(
+        says('{"name":"input.png","subfolder":"","type":"input"}'),
+        says('{"prompt_id":"f7b1c2d3-0000-4000-8000-000000000001","number":1,"node_errors":{}}'),
+        says("{}"),
+        says(
+            '{"f7b1c2d3-0000-4000-8000-000000000001":{"outputs":{"9":{"images":[{"filename":"out_00001_.png",'
+            '"subfolder":"","type":"output"}]}},"status":{"status_str":"success","completed":true,"messages":[]}}}'
+        ),
+        shows(),
+    ),
+)

@@ -1,0 +1,179 @@
+"""fal: its queue, as its official clients and its documentation of 2026 describe it.
+
+Which input takes the picture, the magnification and the seed is a matter of the model: see `_fal_models`.
+"""
+
+import json
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from blackbox_adapters._fal_models import MODELS, UNKNOWN
+from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
+from blackbox_adapters._pictures import data_link, fetched
+from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_conformal.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Purpose,
+    Send,
+    Upload,
+    Wait,
+)
+from blackbox_conformal.errors import JobError, RefusedError, VendorError
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, says, shows
+
+
+class Fal(NamedInputs):
+    """Any upscaling endpoint of fal, through the queue.
+
+    The links of a request are those that the vendor returned: they name owner and application only, without the
+    model's sub-path. There is no state for a failed request: it is ``COMPLETED``, says ``error``, or its result
+    answers with the error.
+
+    Seeds: a fresh one each draw where the model has one (Bria's creative upscaler answers from 5555 unless told);
+    AuraSR draws its own noise and takes none.
+    """
+
+    name = "fal"
+    auth_variable = "FAL_KEY"
+    documentation = "https://docs.fal.ai/model-apis/model-endpoints/queue"
+    transient: ClassVar[frozenset[str]] = NamedInputs.transient
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "prices are known for Topaz only (by output size); give price_usd for the others",
+        "sizes of recraft, ideogram and bria results are not documented; they are resampled",
+    )
+
+    url: str = Field(default="https://queue.fal.run", description="Address of the queue.")
+    model: str = Field(
+        pattern=r"^[\w.-]+/[\w.-]+(/[\w.-]+)*$", description="Endpoint, such as fal-ai/clarity-upscaler."
+    )
+    poll_seconds: float = Field(default=1.0, ge=0.1, description="Seconds between two looks at a request.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By model."""
+        names = self.names()
+        low, high = names.price or (None, None)
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=names.seed is not None,
+            seed_range=SEEDS if names.seed is not None else None,
+            default_seed_hazard=names.hazard,
+            price=self.priced(low, high, "fal model page, 2026, by output size"),
+            lossless_output=names.lossless,
+            output_size="exact" if names.exact else "resample",
+            deterministic=names.deterministic,
+            result_hosts=self.hosts("fal.media", ".fal.media"),
+        )
+
+    def table(self) -> Names:
+        """Inputs of the endpoint, from the official client's types."""
+        return MODELS.get(self.model, UNKNOWN)
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Submit to the queue, look at the status, read the result, fetch the picture."""
+        answer = yield Send(
+            "POST",
+            f"{self.base_url}/{self.model}",
+            purpose="submit",
+            headers=self._key(),
+            json=self.model_inputs(data_link(upload.png), draw),
+        )
+        queued = answer.json()
+        request = require(queued, "request_id", "a request id")
+        owner, application = self.model.split("/")[:2]
+        link = f"{self.base_url}/{owner}/{application}/requests/{request}"
+        job = json.dumps(
+            {
+                "request_id": request,
+                "status_url": words(queued, "status_url") or f"{link}/status",
+                "response_url": words(queued, "response_url") or link,
+            }
+        )
+        yield Accepted(job)
+        return (yield from self.resume(upload, draw, job))
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Look at the status until it is ``COMPLETED``, read the result, fetch the picture."""
+        links = _links(job)
+        request = links["request_id"]
+        while True:
+            answer = yield Send("GET", links["status_url"], purpose="poll", headers=self._key())
+            status = answer.json()
+            if peek(status, "status") == "COMPLETED":
+                break
+            yield Wait(self.poll_seconds)
+        failure = words(status, "error")
+        if failure:
+            kind = words(status, "error_type") or "error"
+            raise RefusedError(f"request {request} failed: {failure}", request_id=request, code=kind)
+        grace = Grace(f"request {request}")
+        path = self.names().output
+        while True:
+            answer = yield Send("GET", links["response_url"], purpose="poll", headers=self._key())
+            result = answer.json()
+            flags = peek(result, "has_nsfw_concepts")
+            if flags is True or (isinstance(flags, list) and True in flags):
+                raise RefusedError(
+                    f"request {request}: the safety checker flagged the picture and blackened it",
+                    request_id=request,
+                    code="content_policy_violation",
+                )
+            picture = peek(result, path)
+            if picture:
+                break
+            grace.spend()
+            yield Wait(self.poll_seconds)
+        seed = peek(result, "seed")
+        yield Observed(request_id=request, seed=seed if isinstance(seed, int) else None)
+        return (yield from fetched(picture, path))
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """fal's ``detail``: a text, or a list of problems with a type; a result's 4xx ends its request."""
+        problem = document(answer)
+        message = words(problem, "detail.0.msg", "detail", "error", "message")
+        kind = words(problem, "detail.0.type") or answer.headers.get("x-fal-error-type") or str(answer.status)
+        request = answer.headers.get("x-fal-request-id")
+        if purpose == "poll" and answer.status in (400, 413, 422):
+            return RefusedError(f"the request failed with {kind}: {message}", request_id=request, code=kind)
+        return classed(answer, purpose, message, request_id=request, code=kind)
+
+    def _key(self) -> dict[str, str | Secret]:
+        return {"authorization": self.credential().prefixed("Key ")}
+
+
+def _links(job: str) -> dict[str, str]:
+    try:
+        links: Any = json.loads(job)
+        return {name: str(links[name]) for name in ("request_id", "status_url", "response_url")}
+    except (ValueError, KeyError, TypeError):
+        raise JobError(f"expected a stored fal request with its three links; got {job[:80]!r}") from None
+
+
+ADAPTER = Fal
+
+EXAMPLE = Example(
+    parameters={"model": "fal-ai/clarity-upscaler", "scale": 2, "poll_seconds": 0.1},
+    environment={"FAL_KEY": "made-up-id:made-up-secret"},
+    polls=1,
+    answers=(
+        says(
+            '{"status":"IN_QUEUE","request_id":"764cabcf-b745-4b3e-ae38-1200304cf45b","queue_position":0,'
+            '"response_url":"{address}/fal-ai/clarity-upscaler/requests/764cabcf-b745-4b3e-ae38-1200304cf45b",'
+            '"status_url":"{address}/fal-ai/clarity-upscaler/requests/764cabcf-b745-4b3e-ae38-1200304cf45b/status"}'
+        ),
+        says('{"status":"IN_PROGRESS","logs":null}', 202),
+        says('{"status":"COMPLETED","logs":null,"metrics":{"inference_time":3.1}}'),
+        says(
+            '{"image":{"url":"{address}/files/out.png","content_type":"image/png","width":64,"height":64},'
+            '"seed":42,"timings":{"inference":3.1}}'
+        ),
+        shows(),
+    ),
+)

@@ -1,0 +1,157 @@
+"""A Gradio application or a Hugging Face Space: upload, call, read the event stream, fetch the file.
+
+Written against gradio 6 run on loopback; the routes are those of gradio 5 too.
+"""
+
+import json
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from pydantic import Field
+
+from blackbox_adapters._hosted import Hosted, JsonList
+from blackbox_adapters._named_inputs import SEEDS
+from blackbox_adapters._reading import classed, document, peek, require, words
+from blackbox_conformal.adapter import (
+    FREE,
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Part,
+    Purpose,
+    Send,
+    Upload,
+)
+from blackbox_conformal.errors import JobError, PayloadError, RefusedError, VendorError
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, says, shows
+
+
+class Gradio(Hosted):
+    """An application with one call that enlarges a picture.
+
+    `inputs` is the list of the call's arguments, as ``/gradio_api/info`` of the application tells them, with
+    "{image}", "{scale}" and "{seed}" in their places. Pictures come as webp unless the application says
+    ``gr.Image(format="png")``. A private Space needs ``authenticate=true`` and HF_TOKEN.
+
+    Seeds: where "{seed}" is among the inputs.
+    """
+
+    name = "gradio"
+    auth_variable = "HF_TOKEN"
+    documentation = "https://www.gradio.app/guides/querying-gradio-apps-with-curl"
+    evidence = "real-server"
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"authenticate"}
+    uncertain: ClassVar[tuple[str, ...]] = ("whether the event of a call can be read a second time depends on the age",)
+
+    url: str = Field(description="Address of the application, such as https://owner-space.hf.space.")
+    call: str = Field(default="predict", pattern=r"^[\w-]+$", description="Name of the call (api_name, no slash).")
+    inputs: JsonList = Field(
+        default=["{image}", "{scale}", "{seed}"], description="Arguments of the call as a JSON list with placeholders."
+    )
+    output: int = Field(default=0, ge=0, description="Which of the call's results is the picture.")
+    application: str = Field(
+        default="", description="Name and revision of the application: what the calibration holds for."
+    )
+    scale: int = Field(default=4, ge=1, le=16, description="Magnification of the application.")
+    resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
+    authenticate: bool = Field(default=False, description="Send HF_TOKEN, as a private Space asks.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By inputs; nothing is billed by the call."""
+        seeded = "{seed}" in self.inputs
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=seeded,
+            seed_range=SEEDS if seeded else None,
+            price=self.priced(None) or FREE,
+            output_size="resample" if self.resample else "exact",
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Upload the picture, start the call."""
+        stored = yield Send(
+            "POST",
+            f"{self.base_url}/gradio_api/upload",
+            purpose="lookup",
+            headers=self._key(),
+            files=(Part("files", "input.png", upload.png),),
+        )
+        path = require(stored.json(), "0", "the uploaded file's path")
+        values: dict[str, Any] = {
+            "{image}": {"path": path, "meta": {"_type": "gradio.FileData"}},
+            "{scale}": self.scale,
+            "{seed}": draw.seed,
+        }
+        arguments = [values.get(item, item) if isinstance(item, str) else item for item in self.inputs]
+        answer = yield Send("POST", self._address(), purpose="submit", headers=self._key(), json={"data": arguments})
+        event = require(answer.json(), "event_id", "an event id")
+        yield Accepted(event)
+        return (yield from self.resume(upload, draw, event))
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Read the event stream, which stays open until the call is over, then fetch the file."""
+        answer = yield Send("GET", f"{self._address()}/{quote(job, safe='')}", purpose="poll", headers=self._key())
+        kind, data = _last_event(answer.body)
+        if kind == "error":
+            message = words(data, "error") or words(data, "") or "the application gives no reason"
+            raise RefusedError(f"call {job} failed: {message}", request_id=job, code="error")
+        if kind != "complete":
+            raise JobError(f"expected the call {job} to complete; its stream ended with {kind or 'nothing'}")
+        result = peek(data, str(self.output))
+        path = result if isinstance(result, str) else words(result, "path")
+        if not path:
+            raise PayloadError(f"expected a file at result {self.output} of call {job}; got {words(data, '')}")
+        yield Observed(model=self.application or None, request_id=job)
+        link = f"{self.base_url}/gradio_api/file={quote(path, safe='/')}"
+        picture = yield Send("GET", link, purpose="download", headers=self._key())
+        return picture.body
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """FastAPI's ``{detail}`` or the application's ``{error}``."""
+        problem = document(answer)
+        return classed(answer, purpose, words(problem, "detail.0.msg", "detail", "error"))
+
+    def _address(self) -> str:
+        return f"{self.base_url}/gradio_api/call/{self.call}"
+
+    def _key(self) -> dict[str, str | Secret]:
+        return self.bearer() if self.authenticate else {}
+
+
+def _last_event(stream: bytes) -> tuple[str, Any]:
+    """Kind and data of the last event that is not a heartbeat."""
+    kind = ""
+    last: tuple[str, Any] = ("", None)
+    for line in stream.decode("utf-8", "replace").splitlines():
+        name, _, value = line.partition(":")
+        if name == "event":
+            kind = value.strip()
+        elif name == "data" and kind not in ("", "heartbeat", "generating"):
+            try:
+                last = (kind, json.loads(value))
+            except ValueError:
+                last = (kind, value.strip())
+    return last
+
+
+ADAPTER = Gradio
+
+EXAMPLE = Example(
+    parameters={"call": "upscale", "scale": 4},
+    polls=2,
+    answers=(
+        says('["/tmp/gradio/ab12/input.png"]'),
+        says('{"event_id":"1dbd1a1fe3a34d8c8c0e9d2d1b7a0001"}'),
+        says(
+            'event: heartbeat\ndata: null\n\nevent: complete\ndata: [{"path": "/tmp/gradio/cd34/image.png", '
+            '"url": "{address}/gradio_api/file=/tmp/gradio/cd34/image.png"}]\n\n',
+            content_type="text/event-stream",
+        ),
+        shows(),
+    ),
+)

@@ -1,0 +1,102 @@
+"""Hugging Face: image-to-image models on its own inference provider, or on a dedicated endpoint of one's own.
+
+Source: huggingface_hub. Models that the router hands to fal or Replicate are reached by their own adapters.
+"""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._named_inputs import SEEDS
+from blackbox_adapters._pictures import base64_text
+from blackbox_adapters._reading import classed, document, words
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.testing.example import Example, shows
+
+
+class HuggingFace(Hosted):
+    """A model behind Hugging Face's inference interface.
+
+    With ``model=owner/name`` the request goes to the router; with ``endpoint=true`` it goes to `url` itself, a
+    dedicated endpoint. A model that is still loading answers 503 and says how long it needs.
+
+    Seeds: only where `seed_field` names a parameter of the model, as in ``seed_field=seed``.
+    """
+
+    name = "hugging-face"
+    auth_variable = "HF_TOKEN"
+    documentation = "https://huggingface.co/docs/inference-providers/tasks/image-to-image"
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "few upscalers are deployed; whether a model takes a seed or a scale depends on its handler",
+        "the answer's file format is the handler's choice",
+    )
+
+    url: str = Field(
+        default="https://router.huggingface.co/hf-inference", description="Address of the router or the endpoint."
+    )
+    model: str = Field(
+        default="", pattern=r"^([\w.-]+/[\w.-]+)?$", description="owner/name; empty for a dedicated endpoint."
+    )
+    endpoint: bool = Field(default=False, description="`url` is a dedicated endpoint: nothing is added to it.")
+    scale: int = Field(default=4, ge=1, le=16, description="Magnification of the model.")
+    target_size: bool = Field(default=False, description="Send the wanted size as parameters.target_size.")
+    settings: JsonObject = Field(default_factory=dict, description="Further `parameters` of the model.")
+    seed_field: str = Field(default="", description="Name of the parameter that takes a seed; empty = none.")
+    revision: str | None = Field(default=None, description="Revision of the model, to name it in the calibration.")
+    resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By parameters; the price depends on the hardware and is not known."""
+        seeded = bool(self.seed_field)
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=seeded,
+            seed_range=SEEDS if seeded else None,
+            price=self.priced(None),
+            output_size="resample" if self.resample else "exact",
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """One request; the answer is the picture itself."""
+        parameters: dict[str, Any] = dict(self.settings)
+        if self.target_size:
+            parameters["target_size"] = {"width": upload.width * self.scale, "height": upload.height * self.scale}
+        if self.seed_field and draw.seed is not None:
+            parameters[self.seed_field] = draw.seed
+        body: dict[str, Any] = {"inputs": base64_text(upload.png)}
+        if parameters:
+            body["parameters"] = parameters
+        link = self.base_url if self.endpoint else f"{self.base_url}/models/{self.model}"
+        headers = self.bearer() | {"accept": "image/png"}
+        answer = yield Send("POST", link, purpose="submit", headers=headers, json=body)
+        problem = document(answer)
+        if problem is not None:
+            message = words(problem, "error", "message") or words(problem, "")
+            if words(problem, "error"):
+                raise RefusedError(f"the model answered with an error: {message}", code="error")
+            raise PayloadError(f"expected a picture; got JSON: {message}")
+        yield Observed(model=self.revision, request_id=answer.headers.get("x-request-id"))
+        return answer.body
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """``{error, estimated_time}``; 503 = the model is loading."""
+        problem = document(answer)
+        message = words(problem, "error", "message", "detail")
+        request = answer.headers.get("x-request-id")
+        if answer.status == 503:
+            seconds = words(problem, "estimated_time")
+            wait = float(seconds) if seconds.replace(".", "", 1).isdigit() else None
+            return TryLaterError(f"HTTP 503: {message}", retry_after=wait, request_id=request, code="503")
+        return classed(answer, purpose, message, request_id=request)
+
+
+ADAPTER = HuggingFace
+
+EXAMPLE = Example(
+    parameters={"model": "someone/upscaler", "seed_field": "seed", "scale": 4},
+    environment={"HF_TOKEN": "hf_made_up_for_this_example"},
+    answers=(shows(x_request_id="Root=1-made-up"),),
+)

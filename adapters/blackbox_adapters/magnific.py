@@ -1,0 +1,167 @@
+"""Magnific, also sold as Freepik's upscaler: creative and precision, submitted as tasks.
+
+Sources: the vendor's documentation pages and the OpenAPI fragments in them; clients of 2026 for the new name.
+"""
+
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._pictures import base64_text, fetched
+from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_conformal.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Purpose,
+    Send,
+    Upload,
+    Wait,
+)
+from blackbox_conformal.credentials import read_credential
+from blackbox_conformal.errors import RefusedError, VendorError
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, says, shows
+
+PATHS = {
+    "creative": "image-upscaler",
+    "precision": "image-upscaler-precision",
+    "precision-v2": "image-upscaler-precision-v2",
+}
+VARIABLES = {"freepik": "FREEPIK_API_KEY", "magnific": "MAGNIFIC_API_KEY"}
+RUNNING = ("CREATED", "QUEUED", "PENDING", "PROCESSING", "IN_PROGRESS")
+
+
+class Magnific(Hosted):
+    """Magnific's upscalers under either of its names.
+
+    ``brand=freepik`` talks to api.freepik.com with FREEPIK_API_KEY, ``brand=magnific`` to api.magnific.com with
+    MAGNIFIC_API_KEY; host and header always change together. Links may lead to JPEG files: the format cannot be
+    chosen.
+
+    Seeds: none; the creative upscaler differs from call to call.
+    """
+
+    name = "magnific"
+    auth_variable = "FREEPIK_API_KEY"
+    documentation = "https://docs.freepik.com/api-reference/image-upscaler-creative/image-upscaler"
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"brand"}
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "api.magnific.com and its header are known from third-party clients of 2026",
+        "prices are a third party's, in euros taken as dollars: one 2x step of up to 1.3 megapixels each",
+        "whether precision varies between calls is not documented",
+        "the hosts of results are not documented; name others in result_hosts if one is refused",
+        "precision of the first version has no documented scale_factor; its results are resampled",
+    )
+
+    url: str = Field(default="", description="Address of the interface; empty = by brand.")
+    brand: Literal["freepik", "magnific"] = Field(default="freepik", description="Under which name it is bought.")
+    mode: Literal["creative", "precision", "precision-v2"] = Field(
+        default="creative", description="creative: invents detail; precision: faithful."
+    )
+    scale: Literal[2, 4, 8, 16] = Field(default=4, description="Magnification.")
+    settings: JsonObject = Field(
+        default_factory=dict, description='Further fields of the request, such as {"creativity": 3, "hdr": 0}.'
+    )
+    poll_seconds: float = Field(default=10.0, ge=1.0, description="Seconds between two looks at a task.")
+
+    @property
+    def base_url(self) -> str:
+        """The brand's address, unless another was given."""
+        return self.url.rstrip("/") or f"https://api.{self.brand}.com/v1/ai"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """A lower price bound: later 2x steps work on larger pictures and cost more."""
+        steps = {2: 1, 4: 2, 8: 3, 16: 4}[self.scale]
+        return Capabilities(
+            scale_factors=(self.scale,),
+            min_side=160 if self.mode == "precision-v2" else None,
+            max_output_pixels=25_300_000 if self.mode == "creative" else None,
+            price=self.priced(f"{0.143 * steps:.3f}", f"{1.716 * steps:.3f}", "third-party table, 2026, per 2x step"),
+            lossless_output=False,
+            output_size="resample",
+            result_hosts=self.hosts(".freepik.com", ".magnific.com"),
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Create a task; creative takes the factor as text, precision v2 as a number."""
+        body: dict[str, Any] = dict(self.settings)
+        body["image"] = base64_text(upload.png)
+        if self.mode == "creative":
+            body["scale_factor"] = f"{self.scale}x"
+        if self.mode == "precision-v2":
+            body["scale_factor"] = self.scale
+        answer = yield Send("POST", self._address(), purpose="submit", headers=self._key(), json=body)
+        task = require(_task(answer.json()), "task_id", "a task id")
+        yield Accepted(task)
+        return (yield from self.resume(upload, draw, task))
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Look at the task until it is COMPLETED, fetch what it generated."""
+        grace = Grace(f"task {job}")
+        while True:
+            link = f"{self._address()}/{quote(job, safe='')}"
+            answer = yield Send("GET", link, purpose="poll", headers=self._key())
+            task = _task(answer.json())
+            status = words(task, "status", "task_status").upper()
+            if status in ("FAILED", "ERROR"):
+                message = words(task, "error", "message") or "no reason given"
+                raise RefusedError(f"task {job} {status}: {message}", request_id=job, code=status)
+            picture = peek(task, "generated.0")
+            if picture and status not in RUNNING:
+                break
+            if status == "COMPLETED":
+                if peek(task, "has_nsfw.0") is True:
+                    raise RefusedError(f"task {job}: flagged as not safe for work", request_id=job, code="has_nsfw")
+                grace.spend()
+            yield Wait(self.poll_seconds)
+        yield Observed(request_id=job)
+        if isinstance(picture, dict):
+            picture = picture.get("url")
+        return (yield from fetched(picture, "generated.0"))
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """``{message}`` or ``{error}``, sometimes with the list of invalid fields."""
+        problem = document(answer)
+        message = words(problem, "message", "error.message", "error", "problems")
+        invalid = words(problem, "invalid_params")
+        return classed(answer, purpose, f"{message} {invalid}".strip())
+
+    def credential(self) -> Secret:
+        """The key of the brand."""
+        return read_credential(VARIABLES[self.brand], self.name)
+
+    def _key(self) -> dict[str, str | Secret]:
+        return {f"x-{self.brand}-api-key": self.credential()}
+
+    def _address(self) -> str:
+        return f"{self.base_url}/{PATHS[self.mode]}"
+
+
+def _task(answer: Any) -> Any:
+    """Some routes wrap the task in ``data``, others do not."""
+    return peek(answer, "data") or answer
+
+
+ADAPTER = Magnific
+
+EXAMPLE = Example(
+    parameters={"mode": "creative", "scale": 4, "poll_seconds": 1.0},
+    environment={"FREEPIK_API_KEY": "FPSX-made-up-for-this-example"},
+    polls=1,
+    answers=(
+        says('{"data":{"task_id":"046b6c7f-0b8a-43b9-b35d-6489e6daee91","status":"CREATED","generated":[]}}'),
+        says('{"data":{"task_id":"046b6c7f-0b8a-43b9-b35d-6489e6daee91","status":"IN_PROGRESS","generated":[]}}'),
+        says(
+            '{"data":{"task_id":"046b6c7f-0b8a-43b9-b35d-6489e6daee91","status":"COMPLETED",'
+            '"generated":["{address}/results/out.png"],"has_nsfw":[false]}}'
+        ),
+        shows(),
+    ),
+)

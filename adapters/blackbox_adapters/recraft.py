@@ -1,0 +1,96 @@
+"""Recraft: crisp and creative upscaling, as the vendor's OpenAPI document of August 2026 describes them.
+
+Both answer at once; the picture is asked for inside the answer, so that no link can expire.
+"""
+
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from blackbox_adapters._hosted import Hosted
+from blackbox_adapters._pictures import data_link, decoded
+from blackbox_adapters._reading import classed, document, peek, words
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_conformal.errors import VendorError
+from blackbox_conformal.testing.example import Example, says
+
+UNITS_PER_DOLLAR = 1000
+
+
+class Recraft(Hosted):
+    """Recraft's upscalers.
+
+    There is no magnification to choose: the vendor aims at 4 or 16 megapixels, and the result is resampled to the
+    nominal grid.
+
+    Seeds: none. Creative differs from call to call; crisp is assumed to answer equal requests equally.
+    """
+
+    name = "recraft"
+    auth_variable = "RECRAFT_API_KEY"
+    documentation = "https://www.recraft.ai/docs/api-reference/tools/upscale"
+    evidence = "openapi"
+    uncertain: ClassVar[tuple[str, ...]] = ("whether crisp answers equal requests equally is not documented",)
+
+    url: str = Field(default="https://external.api.recraft.ai/v1", description="Address of the interface.")
+    mode: Literal["crisp", "creative"] = Field(
+        default="creative", description="crisp: faithful, cheap; creative: invents detail and varies."
+    )
+    target: Literal["upscale4mp", "upscale16mp"] | None = Field(
+        default=None, description="Size that the vendor aims at; None = its default."
+    )
+    scale: int = Field(default=4, ge=1, le=16, description="Magnification that results are brought to.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By mode; prices are the vendor's of 2026."""
+        crisp = self.mode == "crisp"
+        return Capabilities(
+            scale_factors=(self.scale,),
+            min_side=32 if crisp else 256,
+            max_side=4096,
+            max_input_pixels=16_000_000,
+            max_upload_bytes=10_000_000,
+            price=self.priced("0.004" if crisp else "0.25", None, "recraft.ai API documentation, 2026"),
+            output_size="resample",
+            deterministic=crisp,
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """One request with the picture as a data link; the answer holds the result in base64."""
+        body: dict[str, Any] = {
+            "image_url": data_link(upload.png),
+            "response_format": "b64_json",
+            "image_format": "png",
+        }
+        if self.target is not None:
+            body["upscale"] = self.target
+        answer = yield Send(
+            "POST", f"{self.base_url}/images/{self.mode}Upscale", purpose="submit", headers=self.bearer(), json=body
+        )
+        result = answer.json()
+        units = peek(result, "credits")
+        cost = Decimal(str(units)) / UNITS_PER_DOLLAR if isinstance(units, int | float) else None
+        yield Observed(cost_usd=cost, request_id=words(result, "image.image_id") or None)
+        return decoded(peek(result, "image.b64_json"), "image.b64_json")
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """Recraft's ``{code, message}``."""
+        problem = document(answer)
+        return classed(
+            answer,
+            purpose,
+            words(problem, "message", "error.message", "error"),
+            request_id=answer.headers.get("x-request-id"),
+            code=words(problem, "code") or None,
+        )
+
+
+ADAPTER = Recraft
+
+EXAMPLE = Example(
+    parameters={"mode": "creative"},
+    environment={"RECRAFT_API_KEY": "made-up-recraft-key"},
+    answers=(says('{"created":1764000000,"credits":250,"image":{"image_id":"b3a1","b64_json":"{picture-base64}"}}'),),
+)

@@ -1,0 +1,198 @@
+"""Replicate: predictions over its HTTP API, as its OpenAPI document of April 2026 describes them.
+
+Which input takes the picture, the magnification and the seed is a matter of the model: see `_cog_models`.
+"""
+
+from collections.abc import Generator
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from blackbox_adapters._cog_models import MODELS
+from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
+from blackbox_adapters._pictures import data_link, fetched
+from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_conformal.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Part,
+    Purpose,
+    Send,
+    Step,
+    Upload,
+    Wait,
+)
+from blackbox_conformal.errors import PayloadError, RefusedError, VendorError
+from blackbox_conformal.testing.example import Example, says, shows
+
+DATA_LINK_LIMIT = 256_000
+
+
+class Replicate(NamedInputs):
+    """Any upscaling model on Replicate.
+
+    A picture of up to 256 kB travels inside the request, a larger one through the files interface. A prediction is
+    made without ``Prefer: wait``: its id then comes back at once, so that a broken connection loses nothing. The
+    result's link needs no token and dies after about an hour; it is fetched as soon as it appears.
+
+    Seeds: models whose schema has one take a fresh seed each draw; Clarity answers from seed 1337 unless told. A
+    model that is not in the table has no seed until `seed_input` names it.
+    """
+
+    name = "replicate"
+    auth_variable = "REPLICATE_API_TOKEN"
+    documentation = "https://replicate.com/docs/reference/http"
+    evidence = "openapi"
+    transient: ClassVar[frozenset[str]] = NamedInputs.transient | {"cancel_after"}
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "schemas of topazlabs/image-upscale, recraft-ai/recraft-crisp-upscale and google/upscaler come from third "
+        "parties; correct them with scale_input, image_input and inputs",
+        "prices are third-party readings of 2026; the vendor bills seconds of a GPU",
+        "links on replicate.delivery are fetched without the token",
+    )
+
+    url: str = Field(default="https://api.replicate.com/v1", description="Address of the interface.")
+    model: str = Field(
+        pattern=r"^[\w.-]+/[\w.-]+(:[0-9a-f]{64})?$",
+        description="owner/name, or owner/name:version to pin the version that a calibration holds for.",
+    )
+    route: Literal["auto", "version", "official", "deployment"] = Field(
+        default="auto", description="How the model is addressed; auto: official where that is known, else by version."
+    )
+    cancel_after: str = Field(
+        default="30m", pattern=r"^(\d+h)?(\d+m)?(\d+s)?$", description="When the vendor stops an abandoned prediction."
+    )
+    poll_seconds: float = Field(default=2.0, ge=0.5, description="Seconds between two looks at a prediction.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By model."""
+        names = self.names()
+        low, high = names.price or (None, None)
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=names.seed is not None,
+            seed_range=SEEDS if names.seed is not None else None,
+            default_seed_hazard=names.hazard,
+            max_upload_bytes=100_000_000,
+            price=self.priced(low, high, "third-party readings, 2026"),
+            lossless_output=names.lossless,
+            output_size="exact" if names.exact else "resample",
+            deterministic=names.deterministic,
+            result_hosts=self.hosts("replicate.delivery", ".replicate.delivery"),
+        )
+
+    def table(self) -> Names:
+        """Inputs of the model, from its published schema."""
+        return MODELS.get(self.model.partition(":")[0].lower(), Names())
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Upload if need be, create the prediction, look at it until it is over, fetch its output."""
+        link = data_link(upload.png)
+        if len(upload.png) > DATA_LINK_LIMIT:
+            stored = yield Send(
+                "POST",
+                f"{self.base_url}/files",
+                purpose="lookup",
+                headers=self.bearer(),
+                files=(Part("content", "input.png", upload.png),),
+            )
+            link = require(stored.json(), "urls.get", "a file's link")
+        path, version = yield from self._address()
+        body = {"input": self.model_inputs(link, draw)} | ({"version": version} if version else {})
+        created = yield Send(
+            "POST",
+            f"{self.base_url}/{path}",
+            purpose="submit",
+            headers=self.bearer() | {"cancel-after": self.cancel_after},
+            json=body,
+        )
+        job = require(created.json(), "id", "a prediction's id")
+        yield Accepted(job)
+        return (yield from self._finish(job, created))
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Look at the prediction until it is over, fetch its output."""
+        return (yield from self._finish(job, None))
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """Replicate's problem documents: title, detail, status."""
+        problem = document(answer)
+        message = words(problem, "detail", "title")
+        return classed(answer, purpose, message, request_id=answer.headers.get("cf-ray"))
+
+    def _address(self) -> Generator[Step, Answer, tuple[str, str]]:
+        """Path that creates predictions, and the version to name; an unpinned model is looked up first."""
+        name, _, version = self.model.partition(":")
+        route = self.route
+        if route == "auto":
+            route = "official" if self.names().official and not version else "version"
+        if route != "version":
+            return f"{'models' if route == 'official' else 'deployments'}/{name}/predictions", ""
+        if not version:
+            found = yield Send("GET", f"{self.base_url}/models/{name}", purpose="lookup", headers=self.bearer())
+            version = require(found.json(), "latest_version.id", "the model's latest version")
+        return "predictions", version
+
+    def _finish(self, job: str, answer: Answer | None) -> Flow:
+        grace = Grace(f"prediction {job}")
+        while True:
+            if answer is None:
+                link = f"{self.base_url}/predictions/{quote(job, safe='')}"
+                answer = yield Send("GET", link, purpose="poll", headers=self.bearer())
+            prediction = answer.json()
+            status = peek(prediction, "status")
+            if status in ("failed", "canceled", "aborted"):
+                raise self._failure(prediction, job, status)
+            output = peek(prediction, "output")
+            if output:
+                break
+            if peek(prediction, "data_removed") is True:
+                raise PayloadError(
+                    f"prediction {job} succeeded but Replicate has deleted its output (it keeps one for an hour)",
+                    request_id=job,
+                )
+            if status == "succeeded":
+                grace.spend()
+            answer = None
+            yield Wait(self.poll_seconds)
+        yield Observed(model=words(prediction, "version") or None, request_id=job)
+        path = self.names().output
+        where = f"output.{path}".rstrip(".")
+        picture = output if isinstance(output, str) else peek(output, path or "0")
+        return (yield from fetched(picture, where))
+
+    def _failure(self, prediction: Any, job: str, status: str) -> RefusedError:
+        message = words(prediction, "error", "logs") or "no reason given"
+        flagged = any(word in message.lower() for word in ("flagged", "sensitive", "nsfw"))
+        return RefusedError(
+            f"prediction {job} {status}: {message}", request_id=job, code="moderation" if flagged else status
+        )
+
+
+ADAPTER = Replicate
+
+EXAMPLE = Example(
+    parameters={"model": "philz1337x/clarity-upscaler", "scale": 4, "poll_seconds": 0.5},
+    environment={"REPLICATE_API_TOKEN": "r8_made_up_for_this_example"},
+    polls=2,
+    answers=(
+        says('{"owner":"philz1337x","name":"clarity-upscaler","latest_version":{"id":"' + "ab" * 32 + '"}}'),
+        says(
+            '{"id":"gm3qorzdhgbfurvjtvhg6dckhu","version":"' + "ab" * 32 + '","input":{},"output":null,"error":null,'
+            '"logs":"","status":"starting","urls":{"get":"{address}/predictions/gm3qorzdhgbfurvjtvhg6dckhu"}}',
+            201,
+        ),
+        says('{"id":"gm3qorzdhgbfurvjtvhg6dckhu","status":"processing","output":null,"error":null}'),
+        says(
+            '{"id":"gm3qorzdhgbfurvjtvhg6dckhu","status":"succeeded","error":null,"version":"' + "ab" * 32 + '",'
+            '"output":["{address}/xezq/output.png"],"metrics":{"predict_time":11.2,"total_time":14.0}}'
+        ),
+        shows(),
+    ),
+)

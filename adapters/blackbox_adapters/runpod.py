@@ -1,0 +1,142 @@
+"""RunPod serverless: a worker of the user's own, queued with /run and looked at with /status.
+
+The worker decides what its input and output look like; names are parameters.
+"""
+
+from typing import ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
+from blackbox_adapters._pictures import base64_text, data_link, decoded, fetched
+from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_conformal.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Purpose,
+    Send,
+    Upload,
+    Wait,
+)
+from blackbox_conformal.errors import RefusedError, VendorError
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, says
+
+
+class RunPod(NamedInputs):
+    """A serverless worker on RunPod, or its development server on this machine.
+
+    The picture is sent in base64 under `image_input` and expected at `output_path` as base64, a data link or a web
+    link; empty means that the output itself is the picture. For the development server give its `url`, leave
+    `endpoint` empty and set ``status_method=POST``.
+
+    Seeds: a fresh one each draw under `seed_input`, unless that is set to the empty text.
+    """
+
+    name = "runpod"
+    auth_variable = "RUNPOD_API_KEY"
+    documentation = "https://docs.runpod.io/serverless/endpoints/operations"
+    evidence = "real-server"
+    transient: ClassVar[frozenset[str]] = NamedInputs.transient | {"status_method", "authenticate"}
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "the cloud's routes are those of the development server with the endpoint before them",
+        "GPU seconds are billed by the worker's hardware: give price_usd",
+        "a worker that answers with links puts them anywhere: name the host in result_hosts",
+    )
+
+    url: str = Field(default="https://api.runpod.ai/v2", description="Address of the interface.")
+    endpoint: str = Field(default="", pattern=r"^[\w-]*$", description="Endpoint id; empty for a development server.")
+    image_form: Literal["base64", "data-link"] = Field(default="base64", description="How the picture is written.")
+    authenticate: bool = Field(default=True, description="Send the key; a development server needs none.")
+    status_method: Literal["GET", "POST"] = Field(
+        default="GET", description="Method of /status: GET in the cloud, POST on the development server."
+    )
+    worker: str = Field(default="", description="Name and version of the worker: what the calibration holds for.")
+    poll_seconds: float = Field(default=2.0, ge=0.1, description="Seconds between two looks at a job.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By worker."""
+        names = self.names()
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=names.seed is not None,
+            seed_range=SEEDS if names.seed is not None else None,
+            price=self.priced(None),
+            output_size="exact" if names.exact else "resample",
+            result_hosts=self.hosts(),
+        )
+
+    def table(self) -> Names:
+        """Names that a worker is likely to use; the user corrects them."""
+        return Names(seed="seed", output="image")
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Queue the job."""
+        picture = base64_text(upload.png) if self.image_form == "base64" else data_link(upload.png)
+        body = {"input": self.model_inputs(picture, draw)}
+        answer = yield Send("POST", f"{self._address()}/run", purpose="submit", headers=self._key(), json=body)
+        job = require(answer.json(), "id", "a job id")
+        yield Accepted(job)
+        return (yield from self.resume(upload, draw, job))
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Look at the job until it is over; the output travels inside the status."""
+        grace = Grace(f"job {job}")
+        path = self.names().output
+        where = f"output.{path}".rstrip(".")
+        while True:
+            link = f"{self._address()}/status/{quote(job, safe='')}"
+            answer = yield Send(self.status_method, link, purpose="poll", headers=self._key())
+            state = answer.json()
+            status = words(state, "status")
+            if status in ("FAILED", "CANCELLED", "TIMED_OUT"):
+                message = words(state, "error", "output.error") or "no reason given"
+                raise RefusedError(f"job {job} {status}: {message}", request_id=job, code=status)
+            if status == "COMPLETED":
+                error = words(state, "error", "output.error")
+                if error:
+                    raise RefusedError(f"job {job}: {error}", request_id=job, code="error")
+                picture = peek(state, where)
+                if isinstance(picture, str) and picture:
+                    break
+                grace.spend()
+            yield Wait(self.poll_seconds)
+        yield Observed(model=self.worker or None, request_id=job)
+        if picture.startswith(("http://", "https://")):
+            return (yield from fetched(picture, where))
+        return decoded(picture, where)
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """``{error}`` or ``{detail}``."""
+        problem = document(answer)
+        message = words(problem, "error.message", "error", "detail", "title")
+        return classed(answer, purpose, message, request_id=words(problem, "id") or None)
+
+    def _address(self) -> str:
+        return f"{self.base_url}/{self.endpoint}".rstrip("/")
+
+    def _key(self) -> dict[str, str | Secret]:
+        return self.bearer() if self.authenticate else {}
+
+
+ADAPTER = RunPod
+
+EXAMPLE = Example(
+    parameters={"endpoint": "abc123def456", "scale": 4, "poll_seconds": 0.1},
+    environment={"RUNPOD_API_KEY": "rpa_made_up_for_this_example"},
+    polls=1,
+    answers=(
+        says('{"id":"c80ffee4-f315-4e25-a146-0f3d98cf024b-u1","status":"IN_QUEUE"}'),
+        says('{"id":"c80ffee4-f315-4e25-a146-0f3d98cf024b-u1","status":"IN_PROGRESS","delayTime":300}'),
+        says(
+            '{"id":"c80ffee4-f315-4e25-a146-0f3d98cf024b-u1","status":"COMPLETED","executionTime":900,'
+            '"output":{"image":"{picture-base64}"}}'
+        ),
+    ),
+)

@@ -1,0 +1,162 @@
+"""Runware: every request is a list of tasks; upscaling is one task, answered at once.
+
+Sources: the vendor's model pages with their schemas, and its Python SDK of June 2026.
+"""
+
+import hashlib
+import uuid
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._pictures import data_link, decoded
+from blackbox_adapters._reading import classed, document, peek, words
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    PayloadError,
+    RefusedError,
+    TryLaterError,
+    VendorError,
+)
+from blackbox_conformal.testing.example import Example, says
+
+SEEDED = ("runware:500@1", "runware:501@1", "runware:502@1")
+DETERMINISTIC = ("runware:503@1", "runware:504@1")
+SEEDS = (1, 2**31 - 1)
+
+
+class Runware(Hosted):
+    """Runware's upscalers.
+
+    Clarity is ``runware:500@1``, CCSR ``501@1``, latent ``502@1``, SwinIR ``503@1``, Real-ESRGAN ``504@1``.
+
+    The picture comes back inside the answer, in PNG because it is asked for. An answer with HTTP 200 may hold
+    ``errors`` instead of ``data``. Every task has an identifier of its own, derived from the draw's key.
+
+    Seeds: the diffusion models (500 to 502) take one in their settings; the others answer equal requests equally.
+    """
+
+    name = "runware"
+    auth_variable = "RUNWARE_API_KEY"
+    documentation = "https://runware.ai/docs/models/clarity"
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "the vendor's pages call the task upscale and put the picture into inputs; dialect=2025 serves the older form",
+        "the range of seeds is not documented; 1 to 2147483647 is used",
+        "prices are third-party readings of June 2026; the cost of each answer is exact",
+    )
+
+    url: str = Field(default="https://api.runware.ai/v1", description="Address of the interface.")
+    model: str = Field(default="runware:500@1", description="Model identifier.")
+    scale: int = Field(default=2, ge=2, le=4, description="Magnification.")
+    settings: JsonObject = Field(
+        default_factory=dict, description='Settings of the model, such as {"steps": 20, "strength": 0.3}.'
+    )
+    prompt: str = Field(default="", description="Text that guides a diffusion model; empty = none.")
+    seeded: bool | None = Field(default=None, description="Whether the model takes a seed; None = by identifier.")
+    dialect: Literal["2026", "2025"] = Field(default="2026", description="Form of the task; see uncertain.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By model."""
+        seeded = self._seeded()
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=seeded,
+            seed_range=SEEDS if seeded else None,
+            price=self.priced("0.0013", "0.0038", "third-party readings, June 2026"),
+            deterministic=self.model in DETERMINISTIC,
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """One task in a list."""
+        settings = dict(self.settings)
+        if self._seeded() and draw.seed is not None:
+            settings["seed"] = draw.seed
+        identifier = _identifier(draw.idempotency_key)
+        task: dict[str, Any] = {
+            "taskUUID": identifier,
+            "model": self.model,
+            "upscaleFactor": self.scale,
+            "outputType": "base64Data",
+            "outputFormat": "PNG",
+            "includeCost": True,
+            "deliveryMethod": "sync",
+        }
+        if self.dialect == "2026":
+            task |= {"taskType": "upscale", "inputs": {"image": data_link(upload.png)}}
+        else:
+            task |= {"taskType": "imageUpscale", "inputImage": data_link(upload.png)}
+        if settings:
+            task["settings"] = settings
+        if self.prompt:
+            task["positivePrompt"] = self.prompt
+        answer = yield Send("POST", self.base_url, purpose="submit", headers=self.bearer(), json=[task])
+        result = answer.json()
+        failed = _failure(result, identifier)
+        if failed is not None:
+            raise failed
+        items = peek(result, "data")
+        mine = [item for item in items if peek(item, "taskUUID") == identifier] if isinstance(items, list) else []
+        # An answer of one item can only be that of the one task sent, whatever it calls it.
+        item = mine[0] if mine else peek(result, "data.0")
+        if item is None:
+            raise PayloadError(f"expected the task's result in data; got {words(result, '') or 'nothing'}")
+        yield Observed(cost_usd=_decimal(peek(item, "cost")), model=self.model, request_id=identifier)
+        return decoded(peek(item, "imageBase64Data"), "data.imageBase64Data")
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """Runware's ``{errors: [{code, message, parameter}]}``."""
+        problem = document(answer)
+        return classed(
+            answer,
+            purpose,
+            words(problem, "errors.0.message", "error.message", "message", "error"),
+            request_id=words(problem, "errors.0.taskUUID") or None,
+            code=words(problem, "errors.0.code") or None,
+        )
+
+    def _seeded(self) -> bool:
+        return self.model in SEEDED if self.seeded is None else self.seeded
+
+
+def _identifier(key: str) -> str:
+    return str(uuid.UUID(bytes=hashlib.sha256(key.encode()).digest()[:16], version=4))
+
+
+def _decimal(value: Any) -> Decimal | None:
+    try:
+        return Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    except InvalidOperation:
+        return None
+
+
+def _failure(result: Any, identifier: str) -> VendorError | None:
+    """The error of an answer with HTTP 200, classed by the vendor's code."""
+    error = peek(result, "errors.0") or peek(result, "error.0")
+    if error is None:
+        return None
+    code = words(error, "code") or "error"
+    message = f"{code}: {words(error, 'message')}"
+    lowered = code.lower()
+    if any(word in lowered for word in ("credit", "balance", "apikey", "unauthorized", "forbidden", "payment")):
+        return AccountRefusedError(message, request_id=identifier, code=code)
+    if any(word in lowered for word in ("ratelimit", "concurren", "throttl", "unavailable", "timeout")):
+        return TryLaterError(message, request_id=identifier, code=code)
+    return RefusedError(message, request_id=identifier, code=code)
+
+
+ADAPTER = Runware
+
+EXAMPLE = Example(
+    parameters={"model": "runware:500@1", "scale": 4},
+    environment={"RUNWARE_API_KEY": "made-up-runware-key"},
+    answers=(
+        says(
+            '{"data":[{"taskType":"upscale","taskUUID":"a1b2c3d4-0000-4000-8000-000000000001",'
+            '"imageUUID":"0f6f0a0e-0000-4000-8000-000000000002","imageBase64Data":"{picture-base64}","cost":0.0038}]}'
+        ),
+    ),
+)

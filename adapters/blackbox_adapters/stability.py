@@ -1,0 +1,170 @@
+"""Stability AI, v2beta upscaling: fast, conservative and creative, as the vendor's OpenAPI document describes them.
+
+The same three over Amazon Bedrock are in `bedrock`.
+"""
+
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from blackbox_adapters._hosted import Hosted
+from blackbox_adapters._reading import classed, document, require, words
+from blackbox_conformal.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Part,
+    Purpose,
+    Send,
+    Upload,
+    Wait,
+)
+from blackbox_conformal.errors import RefusedError, VendorError
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, says, shows
+
+CREDITS = {"fast": 2, "conservative": 40, "creative": 60}
+SEEDS = (1, 4294967294)
+LOCKED_OUT_S = 60.0
+
+
+class Stability(Hosted):
+    """Stability AI's upscalers.
+
+    Fast answers at once with exactly four times the picture. Conservative answers at once and creative as a job,
+    both with about four megapixels whatever came in: their pictures are resampled to the nominal grid. More than
+    150 requests in 10 s lock an account out for 60 s. A filtered picture arrives blurred with HTTP 200 and the
+    header ``finish-reason: CONTENT_FILTERED``.
+
+    Seeds: conservative and creative take 1 to 4294967294 (0 would mean random); fast takes none.
+    """
+
+    name = "stability"
+    auth_variable = "STABILITY_API_KEY"
+    documentation = "https://platform.stability.ai/docs/api-reference"
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "whether fast answers equal requests equally is not documented",
+        "creative results are read from /v2beta/results/{id}; results_path=… serves the older address",
+    )
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"results_path"}
+
+    url: str = Field(default="https://api.stability.ai", description="Address of the interface.")
+    mode: Literal["fast", "conservative", "creative"] = Field(
+        default="conservative", description="Which upscaler: fast (4x, no seed), conservative or creative (4 MP, seed)."
+    )
+    scale: int = Field(default=4, ge=2, le=16, description="Magnification that results are brought to; fast: 4 only.")
+    prompt: str = Field(
+        default="a photograph", min_length=1, max_length=10000, description="What the picture shows; fast ignores it."
+    )
+    negative_prompt: str = Field(default="", max_length=10000, description="What the picture must not show.")
+    creativity: float | None = Field(
+        default=None, ge=0.1, le=0.5, description="How much may be invented; None = the vendor's default."
+    )
+    style_preset: str | None = Field(default=None, description="Style of the creative upscaler; None = no style.")
+    results_path: str = Field(
+        default="v2beta/results/{id}", description="Where the results of creative jobs are read from."
+    )
+    poll_seconds: float = Field(default=10.0, ge=10.0, description="Seconds between two looks at a creative job.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By mode; prices are the vendor's of August 2025, one credit being a cent."""
+        fast = self.mode == "fast"
+        price = str(Decimal(CREDITS[self.mode]) / 100)
+        return Capabilities(
+            scale_factors=(4,) if fast else (self.scale,),
+            seedable=not fast,
+            seed_range=None if fast else SEEDS,
+            min_side=32 if fast else 64,
+            max_side=1536 if fast else None,
+            max_input_pixels=9_437_184 if self.mode == "conservative" else 1_048_576,
+            max_upload_bytes=10 * 1024 * 1024,
+            price=self.priced(price, None, "stability.ai price update, effective 2025-08-01"),
+            output_size="exact" if fast else "resample",
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """One multipart request; creative returns a job instead of the picture."""
+        form: dict[str, str] = {"output_format": "png"}
+        if self.mode != "fast":
+            form["prompt"] = self.prompt
+            if self.negative_prompt:
+                form["negative_prompt"] = self.negative_prompt
+            if self.creativity is not None:
+                form["creativity"] = str(self.creativity)
+            if draw.seed is not None:
+                form["seed"] = str(draw.seed)
+        if self.mode == "creative" and self.style_preset:
+            form["style_preset"] = self.style_preset
+        answer = yield Send(
+            "POST",
+            f"{self.base_url}/v2beta/stable-image/upscale/{self.mode}",
+            purpose="submit",
+            headers=self._headers("application/json" if self.mode == "creative" else "image/*"),
+            form=form,
+            files=(Part("image", "input.png", upload.png),),
+        )
+        if self.mode != "creative":
+            yield _observed(answer)
+            return _picture(answer)
+        job = require(answer.json(), "id", "a creative job's id")
+        yield Accepted(job)
+        return (yield from self.resume(upload, draw, job))
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Ask for the result, no more often than every ten seconds: 202 = not yet."""
+        link = f"{self.base_url}/{self.results_path.replace('{id}', quote(job, safe=''))}"
+        while True:
+            answer = yield Send("GET", link, purpose="poll", headers=self._headers("image/*"))
+            if answer.status != 202:
+                break
+            yield Wait(self.poll_seconds)
+        yield _observed(answer, job)
+        return _picture(answer)
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """Stability's ``{id, name, errors}``; a 403 with content_moderation is about the picture, not the key."""
+        problem = document(answer)
+        request = words(problem, "id") or answer.headers.get("x-request-id")
+        name = words(problem, "name")
+        message = words(problem, "errors", "message", "name")
+        if name == "content_moderation":
+            return RefusedError(f"moderation: {message}", request_id=request, code=name)
+        return classed(answer, purpose, message, request_id=request, code=name or None, wait=LOCKED_OUT_S)
+
+    def _headers(self, accept: str) -> dict[str, str | Secret]:
+        return self.bearer() | {"accept": accept}
+
+
+def _observed(answer: Answer, job: str | None = None) -> Observed:
+    seed = answer.headers.get("seed", "")
+    return Observed(request_id=answer.headers.get("x-request-id") or job, seed=int(seed) if seed.isdigit() else None)
+
+
+def _picture(answer: Answer) -> bytes:
+    reason = answer.headers.get("finish-reason", "SUCCESS").upper()
+    if reason != "SUCCESS":
+        said: Any = answer.headers.get("x-request-id")
+        raise RefusedError(
+            f"finish-reason {reason}: the vendor filtered or failed this picture", request_id=said, code=reason
+        )
+    return answer.body
+
+
+ADAPTER = Stability
+
+EXAMPLE = Example(
+    parameters={"mode": "creative"},
+    environment={"STABILITY_API_KEY": "sk-made-up-for-this-example"},
+    polls=1,
+    answers=(
+        says('{"id":"f26e2f9ee0ca2e64bf3b5b48f1b3ab6f"}'),
+        says('{"id":"f26e2f9ee0ca2e64bf3b5b48f1b3ab6f","status":"in-progress"}', 202),
+        shows(finish_reason="SUCCESS", seed="1000"),
+    ),
+)

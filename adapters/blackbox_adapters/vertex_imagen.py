@@ -1,0 +1,109 @@
+"""Google Vertex AI: Imagen's upscaling mode, through predict.
+
+Sources: the vendor's Python SDK and documentation of 2026.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from blackbox_adapters._hosted import Hosted
+from blackbox_adapters._pictures import base64_text, decoded
+from blackbox_adapters._reading import classed, document, peek, words
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_conformal.errors import PayloadError, RefusedError, VendorError
+from blackbox_conformal.testing.example import Example, says
+
+
+class VertexImagen(Hosted):
+    """Imagen's upscaler on Vertex AI.
+
+    The key is an OAuth access token, good for about an hour: ``gcloud auth print-access-token`` prints one. A
+    filtered picture is an HTTP 200 with a reason in the place of the picture.
+
+    Seeds: none.
+    """
+
+    name = "vertex-imagen"
+    auth_variable = "GOOGLE_OAUTH_ACCESS_TOKEN"
+    documentation = "https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/imagen-upscale-api"
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"project", "location"}
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "whether the preview model outlived the shutdown of other Imagen models in June 2026; model=… names another",
+        "whether repeated calls differ",
+        "the price is from memory of 2025; give price_usd",
+    )
+
+    url: str = Field(default="", description="Address of the interface; empty = by location.")
+    project: str = Field(pattern=r"^[a-z0-9:.-]+$", description="Google Cloud project.")
+    location: str = Field(default="us-central1", pattern=r"^[a-z0-9-]+$", description="Google Cloud region.")
+    model: str = Field(default="imagen-4.0-upscale-preview", pattern=r"^[\w.@-]+$", description="Model.")
+    scale: Literal[2, 3, 4] = Field(default=4, description="Magnification.")
+    enhance_input: bool | None = Field(default=None, description="Clean the picture first; None = the default.")
+    preservation: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="How faithful to stay; None = the vendor's default."
+    )
+
+    @property
+    def base_url(self) -> str:
+        """The regional address, unless another was given."""
+        return self.url.rstrip("/") or f"https://{self.location}-aiplatform.googleapis.com"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """No seed; results of up to 17 megapixels."""
+        return Capabilities(
+            scale_factors=(self.scale,),
+            max_output_pixels=17_000_000,
+            max_upload_bytes=10_000_000,
+            price=self.priced(None),
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """One predict call."""
+        upscale: dict[str, Any] = {"upscaleFactor": f"x{self.scale}"}
+        if self.enhance_input is not None:
+            upscale["enhanceInputImage"] = self.enhance_input
+        if self.preservation is not None:
+            upscale["imagePreservationFactor"] = self.preservation
+        body = {
+            "instances": [{"prompt": "", "image": {"bytesBase64Encoded": base64_text(upload.png)}}],
+            "parameters": {
+                "mode": "upscale",
+                "sampleCount": 1,
+                "upscaleConfig": upscale,
+                "outputOptions": {"mimeType": "image/png"},
+                "includeRaiReason": True,
+            },
+        }
+        path = f"v1/projects/{self.project}/locations/{self.location}/publishers/google/models/{self.model}:predict"
+        answer = yield Send("POST", f"{self.base_url}/{path}", purpose="submit", headers=self.bearer(), json=body)
+        result = answer.json()
+        picture = peek(result, "predictions.0.bytesBase64Encoded")
+        if not picture:
+            reason = words(result, "predictions.0.raiFilteredReason", "raiFilteredReason")
+            if reason or peek(result, "predictions") == []:
+                raise RefusedError(f"filtered: {reason or 'no reason given'}", code="raiFilteredReason")
+            raise PayloadError(f"expected predictions.0.bytesBase64Encoded; got {words(result, '') or 'nothing'}")
+        yield Observed(model=words(result, "deployedModelId", "modelVersionId") or self.model)
+        return decoded(picture, "predictions.0.bytesBase64Encoded")
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """Google's ``{error: {code, message, status}}``."""
+        problem = document(answer)
+        return classed(
+            answer,
+            purpose,
+            words(problem, "error.message", "0.error.message", "error"),
+            request_id=answer.headers.get("x-goog-request-id"),
+            code=words(problem, "error.status") or None,
+        )
+
+
+ADAPTER = VertexImagen
+
+EXAMPLE = Example(
+    parameters={"project": "made-up-project"},
+    environment={"GOOGLE_OAUTH_ACCESS_TOKEN": "ya29.made-up-for-this-example"},
+    answers=(says('{"predictions":[{"mimeType":"image/png","bytesBase64Encoded":"{picture-base64}"}]}'),),
+)

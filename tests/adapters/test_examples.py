@@ -1,0 +1,149 @@
+"""Every adapter's own example, replayed: what holds for all of them."""
+
+import importlib
+import json
+from typing import Any
+
+import pytest
+from flow_driver import ADDRESS, OutOfAnswersError, UnusedAnswersError, a_draw, built, drive, example, modules, upload
+
+from blackbox_conformal.adapter import Answer, Draw, Send
+from blackbox_conformal.errors import AccountRefusedError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.redaction import Secret
+
+PICTURE = b"\x89PNG\r\n\x1a\nthe finished picture"
+
+
+def seeded(adapter: Any, index: int) -> Draw:
+    span = adapter.capabilities.seed_range
+    return Draw(index, None if span is None else span[0] + index, f"key-of-draw-{index}")
+
+
+def replay(module: str, index: int = 0) -> Any:
+    adapter = built(module)
+    answers = example(module)[1].filled(PICTURE, ADDRESS)
+    return drive(adapter, adapter.draw(upload(), seeded(adapter, index)), answers)
+
+
+def shown(send: Send) -> str:
+    """All that the vendor sees of a request, but for a signature that depends on the clock."""
+    headers = {name: str(value) for name, value in send.headers.items() if name != "x-amz-date"}
+    files = [(part.name, part.filename, part.content.hex()) for part in send.files]
+    body = (send.body or b"").decode("latin-1")
+    return json.dumps([send.method, send.url, headers, send.json, send.form, files, body])
+
+
+@pytest.mark.parametrize("module", modules())
+def test_the_example_ends_with_its_picture(module: str) -> None:
+    exchange = replay(module)
+    assert exchange.picture == PICTURE
+    assert exchange.submit.url.startswith(ADDRESS)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_the_file_declares_what_the_contract_asks_for(module: str) -> None:
+    kind, _ = example(module)
+    adapter = built(module)
+    capabilities = adapter.capabilities
+    assert kind.name == module.replace("_", "-")
+    assert kind.documentation.startswith("https://")
+    assert importlib.import_module(kind.__module__).__doc__
+    assert capabilities.seedable == (capabilities.seed_range is not None)
+    assert capabilities.scale_factors
+    assert adapter.base_url == ADDRESS
+    for name, field in kind.model_fields.items():
+        assert field.description, f"{name} says nothing"
+    if capabilities.price is not None:
+        assert 0 <= capabilities.price.low_usd <= capabilities.price.high_usd
+        assert capabilities.price.source
+
+
+@pytest.mark.parametrize("module", modules())
+def test_identity_holds_neither_address_nor_key(module: str) -> None:
+    adapter = built(module)
+    identity = json.dumps(adapter.identity())
+    assert ADDRESS not in identity
+    for secret in example(module)[1].environment.values():
+        assert secret not in identity
+    assert adapter.identity() == built(module).identity()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_seeds_differ_between_draws_where_the_vendor_takes_one(module: str) -> None:
+    first, again, second = replay(module), replay(module), replay(module, 1)
+    assert shown(first.submit) == shown(again.submit)
+    if built(module).capabilities.seedable:
+        assert shown(first.submit) != shown(second.submit)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_key_reaches_its_own_host_only_and_only_as_a_secret(module: str) -> None:
+    keys = [value for value in example(module)[1].environment.values() if len(value) > 8]
+    for send in replay(module).sends:
+        secrets = [value.reveal() for value in send.headers.values() if isinstance(value, Secret)]
+        assert send.url.startswith(ADDRESS) or not secrets
+        for key in keys:
+            assert key not in shown(send)
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if example(name)[1].polls is not None])
+def test_an_accepted_job_is_resumed_without_a_second_submission(module: str) -> None:
+    adapter = built(module)
+    shown_example = example(module)[1]
+    answers = shown_example.filled(PICTURE, ADDRESS)
+    (job,) = replay(module).jobs
+    exchange = drive(adapter, adapter.resume(upload(), seeded(adapter, 0), job), answers[shown_example.polls :])
+    assert exchange.picture == PICTURE
+    assert [send for send in exchange.sends if send.purpose == "submit"] == []
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if example(name)[1].polls is None])
+def test_an_adapter_without_jobs_says_so(module: str) -> None:
+    adapter = built(module)
+    with pytest.raises(VendorError, match="no jobs"):
+        drive(adapter, adapter.resume(upload(), seeded(adapter, 0), "x"), ())
+
+
+STATUSES = [
+    (401, AccountRefusedError),
+    (402, AccountRefusedError),
+    (403, AccountRefusedError),
+    (422, RefusedError),
+    (429, TryLaterError),
+]
+
+
+@pytest.mark.parametrize(("status", "expected"), STATUSES)
+@pytest.mark.parametrize("module", modules())
+def test_statuses_are_classed(module: str, status: int, expected: type[VendorError]) -> None:
+    adapter = built(module)
+    for body in (b"", b"<html>", b"[]", b"null", b'"text"', b'{"error":{"message":"no"},"detail":"no"}'):
+        error = adapter.explain(Answer(status, {}, body), "submit")
+        assert isinstance(error, expected), body
+        assert str(status) in str(error)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_server_error_on_submit_is_left_to_the_engine(module: str) -> None:
+    assert built(module).explain(Answer(500, {}, b"oops"), "submit") is None
+    assert built(module).explain(Answer(403, {}, b"<Error>Expired</Error>"), "download") is None
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"null", b"<html>login</html>", b'{"id":null,"status":{}}'])
+@pytest.mark.parametrize("module", modules())
+def test_an_answer_of_nonsense_never_breaks_the_adapter(module: str, body: bytes) -> None:
+    """It is a vendor error, a job that is looked at again, or (where pictures come bare) the engine's to decode."""
+    adapter = built(module)
+    answers = [Answer(200, {"content-type": "text/html"}, body)] * 8
+    flow = adapter.draw(upload(), seeded(adapter, 0))
+    try:
+        drive(adapter, flow, answers)
+    except (VendorError, OutOfAnswersError) as stopped:
+        outcome = str(stopped)
+    except UnusedAnswersError as finished:
+        outcome = "bare picture" if finished.picture == body else "invented picture"
+    assert outcome not in ("", "invented picture")
+
+
+def test_draws_carry_their_own_keys() -> None:
+    assert a_draw(0).idempotency_key != a_draw(1).idempotency_key
