@@ -4,11 +4,14 @@ They are not listed by `adapters list`: their vendor exists on loopback only.
 """
 
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from pydantic import Field
 
 from blackbox_conformal.adapter import (
     Accepted,
     Adapter,
+    Answer,
     Capabilities,
     Draw,
     Flow,
@@ -21,38 +24,23 @@ from blackbox_conformal.adapter import (
 )
 from blackbox_conformal.errors import MaybeSentError, PayloadError, RefusedError
 from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, says, shows
 
 
 class _Reference(Adapter):
-    """What both dialects share.
-
-    Parameters
-    ----------
-    url
-        Address of the fault server.
-    scale
-        Magnification to ask for.
-    seedable
-        Send the draw's seed.
-    idempotent
-        Send the draw's idempotency key, and declare that the vendor honours it.
-    price_usd
-        Price to declare; None declares none.
-    keyed
-        Send the key from the environment variable FAULT_VENDOR_KEY.
-    """
+    """What both dialects share."""
 
     auth_variable: ClassVar[str | None] = "FAULT_VENDOR_KEY"
     documentation: ClassVar[str] = "python -m blackbox_conformal.testing --help"
     evidence: ClassVar = "real-server"
     transient: ClassVar[frozenset[str]] = frozenset({"url", "keyed"})
 
-    url: str
-    scale: int = 4
-    seedable: bool = True
-    idempotent: bool = False
-    price_usd: Decimal | None = Decimal("0.01")
-    keyed: bool = False
+    url: str = Field(description="Address of the fault server.")
+    scale: int = Field(default=4, description="Magnification to ask for.")
+    seedable: bool = Field(default=True, description="Send the draw's seed.")
+    idempotent: bool = Field(default=False, description="Send the draw's idempotency key, as one that is honoured.")
+    price_usd: Decimal | None = Field(default=Decimal("0.01"), description="Price to declare; None declares none.")
+    keyed: bool = Field(default=False, description="Send the key from FAULT_VENDOR_KEY.")
 
     @property
     def capabilities(self) -> Capabilities:
@@ -87,6 +75,11 @@ class SynchronousVendor(_Reference):
     """``POST /v1/upscale``: a PNG goes, a PNG comes."""
 
     name: ClassVar[str] = "fault-synchronous"
+    example: ClassVar[Example] = Example(
+        parameters={"keyed": True},
+        environment={"FAULT_VENDOR_KEY": "made-up-key"},
+        answers=(shows(x_cost_usd="0.01", x_model="fault-vendor-1", x_request_id="request-1"),),
+    )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One request."""
@@ -107,21 +100,27 @@ class SynchronousVendor(_Reference):
 
 
 class JobVendor(_Reference):
-    """``POST /v1/jobs``, polls, and a link to the result.
-
-    Parameters
-    ----------
-    lookup
-        After a lost answer, ask the vendor for the job by its reference.
-    poll_seconds
-        How long to wait between two readings of the job.
-    """
+    """``POST /v1/jobs``, polls, and a link to the result."""
 
     name: ClassVar[str] = "fault-jobs"
     transient: ClassVar[frozenset[str]] = frozenset({"url", "keyed", "poll_seconds"})
+    example: ClassVar[Example] = Example(
+        parameters={"keyed": True},
+        environment={"FAULT_VENDOR_KEY": "made-up-key"},
+        polls=1,
+        answers=(
+            says('{"id": "job-0", "status": "queued"}', 201),
+            says('{"id": "job-0", "status": "processing", "output": null, "model": "fault-vendor-1"}'),
+            says(
+                '{"id": "job-0", "status": "succeeded", "output": "{address}/results/token", '
+                '"model": "fault-vendor-1", "cost_usd": "0.01"}'
+            ),
+            shows(),
+        ),
+    )
 
-    lookup: bool = False
-    poll_seconds: float = 0.02
+    lookup: bool = Field(default=False, description="After a lost answer, look the job up by its reference.")
+    poll_seconds: float = Field(default=0.02, description="Seconds between two readings of a job.")
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Submit, then as `resume`."""
@@ -134,7 +133,7 @@ class JobVendor(_Reference):
                 form=self._fields(draw),
                 files=(Part("image", "image.png", upload.png),),
             )
-            job = str(answer.json()["id"])
+            job = told(answer, "id")
         except MaybeSentError:
             if not self.lookup:
                 raise
@@ -145,7 +144,7 @@ class JobVendor(_Reference):
                 headers=self._headers(),
                 query={"reference": draw.idempotency_key},
             )
-            jobs = found.json()["jobs"]
+            jobs = document(found).get("jobs")
             if not jobs:
                 raise
             job = str(jobs[0]["id"])
@@ -157,17 +156,36 @@ class JobVendor(_Reference):
         empty = 0
         while True:
             answer = yield Send("GET", f"{self.url}/v1/jobs/{job}", purpose="poll", headers=self._headers())
-            state = answer.json()
-            if state["status"] == "failed":
-                raise RefusedError(f"the vendor's job failed: {state['error']}")
-            if state["status"] == "succeeded" and state["output"]:
+            state = document(answer)
+            status, output = told(answer, "status"), state.get("output")
+            if status == "failed":
+                raise RefusedError(f"the vendor's job failed: {state.get('error')}")
+            if status == "succeeded" and isinstance(output, str):
                 break
-            empty += state["status"] == "succeeded"
+            empty += status == "succeeded"
             if empty > 2:
-                raise PayloadError(f"expected a link to the result of job {job}; got {state['output']!r} three times")
+                raise PayloadError(f"expected a link to the result of job {job}; got {output!r} three times")
             yield Wait(self.poll_seconds)
         yield Observed(
-            cost_usd=Decimal(state["cost_usd"]), model=state["model"], request_id=answer.headers.get("x-request-id")
+            cost_usd=Decimal(told(answer, "cost_usd")),
+            model=told(answer, "model"),
+            request_id=answer.headers.get("x-request-id"),
         )
-        picture = yield Send("GET", state["output"], purpose="download", public=True)
+        picture = yield Send("GET", output, purpose="download", public=True)
         return picture.body
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    """The answer's JSON object."""
+    value = answer.json()
+    if not isinstance(value, dict):
+        raise PayloadError(f"expected a JSON object from the vendor; got {type(value).__name__}")
+    return value
+
+
+def told(answer: Answer, field: str) -> str:
+    """A text in the answer's JSON object."""
+    value = document(answer).get(field)
+    if not isinstance(value, str):
+        raise PayloadError(f"expected {field!r} as text in the vendor's answer; got {value!r}")
+    return value

@@ -1,0 +1,145 @@
+"""An adapter's flow driven against given answers, without a network, and everything that it asked on the way.
+
+Nothing is judged here; `static_contract` does that.
+"""
+
+import importlib
+import io
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Step, Upload, Wait
+from blackbox_conformal.errors import AdapterError, VendorError
+from blackbox_conformal.testing.example import Example
+from blackbox_conformal.testing.pictures import upscale
+
+EMPTY = Answer(0, {}, b"")
+MOST_STEPS = 1000
+
+
+@dataclass
+class Rehearsal:
+    """The steps of one flow, in order, and its picture (None when the answers ran out)."""
+
+    steps: list[Step] = field(default_factory=list)
+    picture: bytes | None = None
+
+    @property
+    def sends(self) -> list[Send]:
+        """The requests."""
+        return [step for step in self.steps if isinstance(step, Send)]
+
+    @property
+    def submits(self) -> list[Send]:
+        """The requests that are billed."""
+        return [send for send in self.sends if send.purpose == "submit"]
+
+    @property
+    def jobs(self) -> list[str]:
+        """The jobs that were accepted."""
+        return [step.job for step in self.steps if isinstance(step, Accepted)]
+
+
+def rehearse(adapter: Adapter, flow: Flow, answers: Iterable[Answer]) -> Rehearsal:
+    """Run `flow` until it returns its picture or `answers` run out.
+
+    Raises
+    ------
+    VendorError
+        The flow, or the adapter's reading of a failed answer, says so.
+    AdapterError
+        The flow yields something that is no step, returns something that is no picture, or does not end.
+    """
+    rehearsal = Rehearsal()
+    waiting = iter(answers)
+    reply = EMPTY
+    try:
+        step = next(flow)
+        while True:
+            if not isinstance(step, Send | Wait | Accepted | Observed):
+                raise AdapterError(f"expected draw() to yield Send, Wait, Accepted or Observed; got {step!r}")
+            rehearsal.steps.append(step)
+            if len(rehearsal.steps) > MOST_STEPS:
+                raise AdapterError(f"expected the flow to end; it went on after {MOST_STEPS} steps")
+            reply = EMPTY
+            if isinstance(step, Send):
+                answer = next(waiting, None)
+                if answer is None:
+                    flow.close()
+                    return rehearsal
+                reply = _accepted(adapter, step, answer)
+            step = flow.send(reply)
+    except StopIteration as end:
+        if not isinstance(end.value, bytes):
+            raise AdapterError(
+                f"expected draw() to return the picture's bytes; got {type(end.value).__name__}"
+            ) from None
+        rehearsal.picture = end.value
+    return rehearsal
+
+
+def _accepted(adapter: Adapter, send: Send, answer: Answer) -> Answer:
+    if (200 <= answer.status < 300) if send.accept is None else (answer.status in send.accept):
+        return answer
+    raise adapter.explain(answer, send.purpose) or VendorError(f"HTTP {answer.status} for {send.purpose}")
+
+
+def example_of(kind: type[Adapter]) -> Example | None:
+    """The exchange that an adapter shows: `example` on the class, else `EXAMPLE` in its module."""
+    shown = getattr(kind, "example", None) or getattr(importlib.import_module(kind.__module__), "EXAMPLE", None)
+    return shown if isinstance(shown, Example) else None
+
+
+def built(kind: type[Adapter], example: Example, address: str) -> Adapter:
+    """The example's adapter, pointed at `address`."""
+    return kind(**{**example.parameters, example.address: address})
+
+
+@contextmanager
+def environment(example: Example) -> Iterator[None]:
+    """The example's made-up variables, for as long as the block runs."""
+    before: dict[str, str | None] = {name: os.environ.get(name) for name in example.environment}
+    os.environ.update(example.environment)
+    try:
+        yield
+    finally:
+        restore(before)
+
+
+def restore(before: Mapping[str, str | None]) -> None:
+    """Set variables back; None unsets."""
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def an_upload(adapter: Adapter, number: int = 0) -> Upload:
+    """A small picture within the adapter's limits; `number` makes it another one."""
+    side = max(24, adapter.capabilities.min_side or 0)
+    gradient = Image.linear_gradient("L").resize((side, side))
+    picture = Image.merge("RGB", (gradient, gradient.rotate(90), Image.new("L", (side, side), 60 + number % 100)))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return Upload(f"example-{number}", f"sha256:{number:064x}", out.getvalue(), side, side)
+
+
+def a_draw(adapter: Adapter, index: int = 0) -> Draw:
+    """Draw `index`, with a seed within the adapter's range and a key of its own."""
+    span = adapter.capabilities.seed_range
+    seed = None
+    if adapter.capabilities.seedable:
+        low, high = span or (0, 2**31 - 1)
+        seed = min(high, low + 7 + index)
+    return Draw(index, seed, f"example-key-{index}-5f3a")
+
+
+def a_picture(adapter: Adapter, upload: Upload, seed: int = 0) -> bytes:
+    """A picture that the adapter's vendor might return for `upload`."""
+    scale = getattr(adapter, "scale", None)
+    return upscale(upload.png, scale if isinstance(scale, int) else adapter.capabilities.scale_factors[0], seed)

@@ -1,0 +1,254 @@
+"""What an adapter promises, checked without a socket: by its declarations and by its example exchange.
+
+What needs the engine and a misbehaving vendor is in `fault_contract`.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from blackbox_conformal.adapter import Adapter, Answer, Send
+from blackbox_conformal.errors import BlackboxConformalError, VendorError
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example
+from blackbox_conformal.testing.rehearsal import Rehearsal, a_draw, a_picture, an_upload, built, rehearse
+
+ADDRESS = "http://127.0.0.1:9"
+NONSENSE = (b"", b"{}", b"[]", b"null", b"<html>sign in</html>", b'{"id":null,"status":{}}', b"[" * 100_000)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One promise of the contract, whether it is kept, and if not, what was expected and what was found."""
+
+    name: str
+    passed: bool
+    message: str = ""
+
+
+class Subject:
+    """An adapter class with its example: what the checks look at."""
+
+    def __init__(self, kind: type[Adapter], example: Example) -> None:
+        self.kind = kind
+        self.example = example
+        self.adapter = built(kind, example, ADDRESS)
+        self.upload = an_upload(self.adapter)
+        self.picture = a_picture(self.adapter, self.upload)
+        self.answers = example.filled(self.picture, ADDRESS)
+
+    def rehearse(self, index: int = 0, adapter: Adapter | None = None) -> Rehearsal:
+        """The example, as draw `index`."""
+        adapter = adapter or self.adapter
+        return rehearse(adapter, adapter.draw(self.upload, a_draw(adapter, index)), self.answers)
+
+
+def visible(send: Send, *, headers: bool = True) -> str:
+    """Everything of a request that is text, secrets masked; headers may hold the time and be left out."""
+    files = [(part.name, part.filename, part.content_type, part.content.hex()) for part in send.files]
+    body = (send.body or b"").decode("latin-1")
+    fields = {name: str(value) for name, value in send.headers.items()} if headers else {}
+    query = {name: str(value) for name, value in send.query.items()}
+    return json.dumps([send.method, send.url, fields, query, send.json, dict(send.form or {}), files, body])
+
+
+def declares(subject: Subject) -> str:
+    """Name, version, documentation and a description of every parameter."""
+    kind = subject.kind
+    for attribute in ("name", "version", "documentation", "evidence"):
+        if not getattr(kind, attribute, None):
+            return f"expected the class to set `{attribute}`; it is missing or empty"
+    if kind.name != kind.name.lower() or "_" in kind.name:
+        return f"expected a name in lower case with dashes; got {kind.name!r}"
+    silent = [name for name, parameter in kind.model_fields.items() if not parameter.description]
+    missing = [name for name in silent if name not in (kind.__doc__ or "")]
+    return f"expected every parameter to be described; nothing is said of {', '.join(missing)}" if missing else ""
+
+
+def is_capable(subject: Subject) -> str:
+    """Capabilities that do not contradict each other."""
+    able = subject.adapter.capabilities
+    if not able.scale_factors or any(factor < 1 for factor in able.scale_factors):
+        return f"expected scale_factors of at least 1; got {able.scale_factors}"
+    if able.seed_range is not None and not (able.seedable and able.seed_range[0] < able.seed_range[1]):
+        return f"expected a seed_range only with seedable, lowest first; got {able.seed_range}, {able.seedable=}"
+    if able.default_seed_hazard and not able.seedable:
+        return "default_seed_hazard without seedable: all draws would be the same and nothing could be done about it"
+    if able.price is not None and not 0 <= able.price.low_usd <= able.price.high_usd:
+        return f"expected 0 <= low <= high as price; got {able.price}"
+    bounds = (able.max_side, able.max_input_pixels, able.max_output_pixels, able.max_upload_bytes, able.min_side)
+    return f"expected limits above 0; got {bounds}" if any(bound is not None and bound <= 0 for bound in bounds) else ""
+
+
+def identifies(subject: Subject) -> str:
+    """An identity in JSON without key and address, the same for the same parameters."""
+    adapter = subject.adapter
+    try:
+        text = json.dumps(adapter.identity(), sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        return f"expected identity() to be plain JSON; {error}"
+    if any(len(value) >= 8 and value in text for value in subject.example.environment.values()):
+        return "identity() holds a value of the environment, such as a key"
+    elsewhere = built(subject.kind, subject.example, "http://127.0.0.1:10")
+    if elsewhere.identity() != adapter.identity():
+        return f"identity() changes with the address; list {subject.example.address!r} in `transient`"
+    return ""
+
+
+def draws(subject: Subject) -> str:
+    """The example ends with its picture, after exactly one submission, accepted before anything else is asked."""
+    rehearsal = subject.rehearse()
+    if rehearsal.picture is None:
+        return f"expected the example's {len(subject.answers)} answers to end the draw; more was asked"
+    if rehearsal.picture != subject.picture:
+        return "expected draw() to return the picture's bytes as the vendor sent them"
+    if len(rehearsal.sends) < len(subject.answers):
+        return f"expected every answer of the example to be asked for; {len(rehearsal.sends)} requests were made"
+    if len(rehearsal.submits) != 1:
+        return f"expected exactly one request with purpose submit; got {len(rehearsal.submits)}"
+    after = rehearsal.steps[rehearsal.steps.index(rehearsal.submits[0]) + 1 :]
+    asked = [step for step in after if isinstance(step, Send) and step.purpose in ("poll", "download")]
+    if asked and asked[0].purpose == "poll" and not rehearsal.jobs:
+        return "expected Accepted(job) between submission and first poll, so that a crash loses nothing"
+    return ""
+
+
+def varies(subject: Subject) -> str:
+    """Draws differ by seed where the vendor takes one, and by key where it takes idempotency keys."""
+    able = subject.adapter.capabilities
+    first, second = (subject.rehearse(index).submits[0] for index in (0, 1))
+    sent = visible(first)
+    if able.seedable:
+        if visible(second) == sent:
+            return "expected two draws to send two seeds; their submissions are equal"
+        if str(a_draw(subject.adapter, 0).seed) not in sent:
+            return "expected the draw's own seed in the submission"
+    header = able.idempotency_header
+    if header is None:
+        return ""
+    keys = [{name.lower(): str(value) for name, value in send.headers.items()} for send in (first, second)]
+    wanted = [a_draw(subject.adapter, index).idempotency_key for index in (0, 1)]
+    got = [key.get(header.lower()) for key in keys]
+    return "" if got == wanted else f"expected header {header} to carry each draw's own key; got {got}"
+
+
+def keeps_secrets(subject: Subject) -> str:
+    """Keys travel as `Secret`, to the vendor's own host, and never with a public link."""
+    host = urlsplit(subject.adapter.base_url).netloc
+    for send in subject.rehearse().sends:
+        text = visible(send)
+        if any(len(value) >= 8 and value in text for value in subject.example.environment.values()):
+            return f"the {send.purpose} request shows a key as text; wrap it in Secret"
+        secret = any(isinstance(value, Secret) for value in (*send.headers.values(), *send.query.values()))
+        if secret and (send.public or urlsplit(send.url).netloc != host):
+            return f"the {send.purpose} request carries a key to a place that is not {host}"
+        if secret and any(isinstance(value, Secret) for value in send.query.values()):
+            return f"the {send.purpose} request carries a key in its address, where logs keep it; use a header"
+    return ""
+
+
+def sends_well(subject: Subject) -> str:
+    """One kind of body, JSON that is JSON, addresses under the vendor's own for what is billed."""
+    base = subject.adapter.base_url
+    for send in subject.rehearse().sends:
+        kinds = (send.json is not None, bool(send.files) or send.form is not None, send.body is not None)
+        if sum(kinds) > 1:
+            return f"the {send.purpose} request has {sum(kinds)} kinds of body; one is allowed"
+        if not send.url.startswith(("http://", "https://")):
+            return f"expected an http address; got {send.url[:80]!r}"
+        if send.purpose in ("submit", "poll", "lookup", "cancel") and not send.url.startswith(base):
+            return f"expected the {send.purpose} request below {base}; got {send.url[:80]}"
+    return ""
+
+
+def keeps_no_state(subject: Subject) -> str:
+    """The adapter is unchanged by drawing, and two draws at once do not mix."""
+    adapter = subject.adapter
+    before = (adapter.model_dump_json(), sorted(vars(adapter)))
+    alone = [visible(subject.rehearse(index).submits[0], headers=False) for index in (0, 1)]
+    flows = [adapter.draw(subject.upload, a_draw(adapter, index)) for index in (0, 1)]
+    first = [next(flow) for flow in flows]
+    for flow in flows:
+        flow.close()
+    beside = [visible(step, headers=False) for step in first if isinstance(step, Send) and step.purpose == "submit"]
+    if beside not in ([], alone):
+        return "expected a draw to send the same whether or not another one runs beside it"
+    if not subject.kind.model_config.get("frozen"):
+        return "expected a frozen model; the class sets model_config without frozen=True"
+    if (adapter.model_dump_json(), sorted(vars(adapter))) != before:
+        return "expected draw() to leave the adapter unchanged; keep what a draw needs in local variables"
+    return ""
+
+
+def resumes(subject: Subject) -> str:
+    """An accepted job is fetched without another submission; adapters without jobs say so."""
+    adapter, example = subject.adapter, subject.example
+    draw = a_draw(adapter)
+    jobs = subject.rehearse().jobs
+    if not jobs:
+        try:
+            rehearse(adapter, adapter.resume(subject.upload, draw, "job"), ())
+        except VendorError:
+            return ""
+        return "expected resume() of an adapter without jobs to raise VendorError"
+    if example.polls is None:
+        return "expected the example to say where resuming begins (`polls`), since the vendor has jobs"
+    again = rehearse(adapter, adapter.resume(subject.upload, draw, jobs[0]), subject.answers[example.polls :])
+    if again.submits:
+        return "resume() submits again: the user would pay twice"
+    return "" if again.picture == subject.picture else "expected resume() to return the job's picture"
+
+
+def survives_nonsense(subject: Subject) -> str:
+    """An answer that makes no sense ends in a `VendorError`, never in another exception."""
+    for body in NONSENSE:
+        answers = [Answer(200, {"content-type": "text/html"}, body)] * 8
+        try:
+            rehearse(subject.adapter, subject.adapter.draw(subject.upload, a_draw(subject.adapter)), answers)
+        except VendorError:
+            continue
+        except Exception as error:  # noqa: BLE001 - any other exception is what this check is for
+            return f"an answer of {body[:30]!r} ends in {type(error).__name__}: {error}; raise PayloadError"
+    return ""
+
+
+def explains(subject: Subject) -> str:
+    """`explain` never fails, whatever the vendor's error looks like."""
+    for status in (400, 401, 402, 403, 404, 409, 413, 422, 429, 500, 502, 503):
+        for body in NONSENSE:
+            try:
+                error: object = subject.adapter.explain(Answer(status, {}, body), "submit")
+            except Exception as broken:  # noqa: BLE001 - any exception is what this check is for
+                return f"explain() fails on HTTP {status} with {body[:30]!r}: {type(broken).__name__}: {broken}"
+            if error is not None and not isinstance(error, VendorError):
+                return f"expected explain() to return a VendorError or None; got {type(error).__name__}"
+    return ""
+
+
+CHECKS: tuple[Callable[[Subject], str], ...] = (
+    declares,
+    is_capable,
+    identifies,
+    draws,
+    varies,
+    keeps_secrets,
+    sends_well,
+    keeps_no_state,
+    resumes,
+    survives_nonsense,
+    explains,
+)
+
+
+def static_checks(subject: Subject) -> list[CheckResult]:
+    """Every check that needs no socket, in order; a check that stumbles over the adapter has failed."""
+    results = []
+    for check in CHECKS:
+        name = check.__name__.replace("_", " ")
+        try:
+            problem = check(subject)
+        except (BlackboxConformalError, LookupError, TypeError, ValueError, AttributeError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        results.append(CheckResult(name, not problem, problem))
+    return results

@@ -1,0 +1,238 @@
+"""The static contract: the reference adapters keep it, and each way of breaking it is found by its own check."""
+
+import json
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import ConfigDict, Field, PrivateAttr
+
+from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Send, Upload, Wait
+from blackbox_conformal.errors import AdapterError, VendorError
+from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor, told
+from blackbox_conformal.testing.example import Example
+from blackbox_conformal.testing.rehearsal import a_draw, an_upload, environment, example_of, rehearse
+from blackbox_conformal.testing.static_contract import CHECKS, Subject, static_checks
+
+
+def failed(kind: type[Adapter], example: Example | None = None) -> dict[str, str]:
+    shown = example or example_of(kind)
+    assert shown is not None
+    with environment(shown):
+        return {result.name: result.message for result in static_checks(Subject(kind, shown)) if not result.passed}
+
+
+@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
+def test_the_reference_adapters_keep_every_promise(kind: type[Adapter]) -> None:
+    assert failed(kind) == {}
+
+
+class Undescribed(SynchronousVendor):
+    strength: float = 0.5
+
+
+class Shouting(SynchronousVendor):
+    name: ClassVar[str] = "Fault_Synchronous"
+
+
+class Hazardous(SynchronousVendor):
+    @property
+    def capabilities(self) -> Any:
+        from dataclasses import replace
+
+        return replace(super().capabilities, seedable=False, seed_range=None, default_seed_hazard=True)
+
+    def _fields(self, draw: Draw) -> dict[str, str]:
+        return {"scale": str(self.scale)}
+
+
+class Located(SynchronousVendor):
+    transient: ClassVar[frozenset[str]] = frozenset({"keyed"})
+
+
+class Leaky(SynchronousVendor):
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity(), "key": self.credential().reveal()}
+
+
+class Seedless(SynchronousVendor):
+    def _fields(self, draw: Draw) -> dict[str, str]:
+        return {"scale": str(self.scale), "seed": "1337"}
+
+
+class Twice(SynchronousVendor):
+    example: ClassVar[Example] = Example(
+        parameters={},
+        environment={},
+        answers=SynchronousVendor.example.answers * 2,
+    )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        yield from super().draw(upload, draw)
+        return (yield from super().draw(upload, draw))
+
+
+class Forgetful(JobVendor):
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        for step in (flow := super().draw(upload, draw)):
+            answer = yield step
+            while True:
+                try:
+                    step = flow.send(answer)
+                except StopIteration as end:
+                    return end.value
+                answer = Answer(0, {}, b"") if isinstance(step, Accepted) else (yield step)
+        raise AssertionError
+
+
+class Resubmitting(JobVendor):
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        yield Send("POST", f"{self.url}/v1/jobs/{job}/again", purpose="submit", headers=self._headers())
+        return (yield from super().resume(upload, draw, job))
+
+
+class Textual(SynchronousVendor):
+    def _headers(self, draw: Draw | None = None) -> dict[str, Any]:
+        return {"authorization": f"Bearer {self.credential().reveal()}"}
+
+
+class Generous(JobVendor):
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        for_ever = super().resume(upload, draw, job)
+        step = next(for_ever)
+        while True:
+            if isinstance(step, Send) and step.purpose == "download":
+                step = Send("GET", step.url, purpose="download", headers=self._headers(), public=True)
+            answer = yield step
+            try:
+                step = for_ever.send(answer)
+            except StopIteration as end:
+                return end.value
+
+
+class InAddress(SynchronousVendor):
+    def _fields(self, draw: Draw) -> dict[str, Any]:
+        return {**super()._fields(draw), "api_key": self.credential()}
+
+
+class Elsewhere(SynchronousVendor):
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        flow = super().draw(upload, draw)
+        send = next(flow)
+        assert isinstance(send, Send)
+        answer = yield Send("POST", "http://127.0.0.1:11/v1", purpose="submit", query=send.query, body=upload.png)
+        yield Wait(0.0)
+        return answer.body
+
+
+class TwoBodies(SynchronousVendor):
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        answer = yield Send(
+            "POST", f"{self.url}/v1", purpose="submit", json={"seed": draw.seed}, form=self._fields(draw)
+        )
+        return answer.body
+
+
+class Counting(SynchronousVendor):
+    _count: int = PrivateAttr(default=0)
+
+    def _fields(self, draw: Draw) -> dict[str, str]:
+        object.__setattr__(self, "__pydantic_private__", {"_count": self._count + 1})
+        return {**super()._fields(draw), "count": str(self._count)}
+
+
+class Thawed(SynchronousVendor):
+    model_config = ConfigDict(frozen=False)
+
+
+class Trusting(JobVendor):
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        answer = yield Send("POST", f"{self.url}/v1/jobs", purpose="submit", json=self._fields(draw))
+        job = answer.json()["id"]
+        yield Accepted(job)
+        return (yield from self.resume(upload, draw, job))
+
+
+class Stumbling(SynchronousVendor):
+    def explain(self, answer: Answer, purpose: str) -> VendorError | None:
+        return VendorError(json.loads(answer.body)["error"]["message"])
+
+
+class Unkeyed(SynchronousVendor):
+    idempotent: bool = Field(default=True, description="Declared, and not sent.")
+
+    def _headers(self, draw: Draw | None = None) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "check", "message"),
+    [
+        (Undescribed, "declares", "strength"),
+        (Shouting, "declares", "lower case"),
+        (Hazardous, "is capable", "default_seed_hazard"),
+        (Located, "identifies", "transient"),
+        (Leaky, "identifies", "environment"),
+        (Twice, "draws", "exactly one"),
+        (Forgetful, "draws", "Accepted"),
+        (Seedless, "varies", "two seeds"),
+        (Unkeyed, "varies", "own key"),
+        (Textual, "keeps secrets", "as text"),
+        (Generous, "keeps secrets", "carries a key"),
+        (InAddress, "keeps secrets", "in its address"),
+        (Elsewhere, "sends well", "below"),
+        (TwoBodies, "sends well", "kinds of body"),
+        (Counting, "keeps no state", "runs beside"),
+        (Thawed, "keeps no state", "frozen"),
+        (Resubmitting, "resumes", "twice"),
+        (Trusting, "survives nonsense", "KeyError"),
+        (Stumbling, "explains", "fails on HTTP"),
+    ],
+)
+def test_each_broken_promise_is_found(kind: type[Adapter], check: str, message: str) -> None:
+    found = failed(kind)
+    assert message in found[check], found
+
+
+def test_an_example_without_the_place_of_resuming_is_found() -> None:
+    shown = JobVendor.example
+    bare = Example(shown.parameters, shown.answers, shown.environment)
+    assert "polls" in failed(JobVendor, bare)["resumes"]
+
+
+def test_every_check_has_an_adapter_that_breaks_it() -> None:
+    broken = {"declares", "is capable", "identifies", "draws", "varies", "keeps secrets", "sends well"}
+    broken |= {"keeps no state", "resumes", "survives nonsense", "explains"}
+    assert broken == {check.__name__.replace("_", " ") for check in CHECKS}
+
+
+class NotASendFlow(SynchronousVendor):
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        yield "submit"  # type: ignore[misc]
+        return b""
+
+
+class NotBytesFlow(SynchronousVendor):
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        yield Wait(0.0)
+        return "picture"  # type: ignore[return-value]
+
+
+class EndlessFlow(SynchronousVendor):
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        while True:
+            yield Wait(0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [(NotASendFlow, "Send, Wait"), (NotBytesFlow, "bytes"), (EndlessFlow, "to end")]
+)
+def test_flows_that_are_no_flows_are_adapter_errors(kind: type[SynchronousVendor], message: str) -> None:
+    adapter = kind(url="http://127.0.0.1:9")
+    with pytest.raises(AdapterError, match=message):
+        rehearse(adapter, adapter.draw(an_upload(adapter), a_draw(adapter)), ())
+
+
+def test_a_text_is_read_only_from_an_object() -> None:
+    for body in (b"[]", b'{"id": 3}'):
+        with pytest.raises(VendorError, match="expected"):
+            told(Answer(200, {}, body), "id")
