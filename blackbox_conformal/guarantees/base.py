@@ -1,0 +1,160 @@
+"""What a guarantee is: a rule from risk curves and a level to a threshold, with its needs and its wording.
+
+No guarantee lives here.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from blackbox_conformal.catalog import Plugin
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.risk.curve import Kind
+from blackbox_conformal.risk.exact import as_typed
+from blackbox_conformal.risk.pack import CurveSet
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A threshold and, when it trusts nothing, why.
+
+    Attributes
+    ----------
+    threshold
+        Trust where score < threshold; -inf nothing, +inf everything.
+    missing_images
+        How many more photographs the level needs at least; 0 when something can be trusted.
+    reason
+        One sentence when nothing can be trusted, else None.
+    """
+
+    threshold: float
+    missing_images: int = 0
+    reason: str | None = None
+
+
+class Guarantee(Plugin):
+    """A guarantee with its parameters; a file `guarantees/NAME.py` defines one subclass and calls it PLUGIN.
+
+    Attributes
+    ----------
+    sampling
+        What calibration and new photographs must be: ``exchangeable``, or ``iid``, which is more.
+    curve_kind
+        The kind of curve it is for. Every guarantee needs curves that are nondecreasing and bounded, which
+        `RiskCurve` and `CurveSet` ensure.
+    theorem
+        The source of its proof.
+    refused
+        Parameters that other guarantees have and this one must not, with the reason.
+    """
+
+    sampling: ClassVar[Literal["exchangeable", "iid"]] = "exchangeable"
+    curve_kind: ClassVar[Kind] = "supremum"
+    theorem: ClassVar[str] = ""
+    refused: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for name, reason in cls.refused.items():
+                if name in given:
+                    raise ValueError(f"{name} cannot be combined with this guarantee: {reason}")
+        return given
+
+    def threshold(self, curves: CurveSet, alpha: float) -> float:
+        """The largest threshold that keeps the guarantee at `alpha`: -inf nothing, +inf everything; trust score < t.
+
+        Raises
+        ------
+        UsageError
+            The level is not a positive finite number, or parameters do not fit the curves.
+        CalibrationError
+            The curves are of another kind than this guarantee is for.
+        """
+        return self.choose(curves, alpha).threshold
+
+    def choose(self, curves: CurveSet, alpha: float) -> Choice:
+        """As `threshold`, with the reason and the number of missing photographs when nothing can be trusted."""
+        self._check(curves, alpha)
+        threshold = self._threshold(curves, as_typed(alpha, "alpha"))
+        if threshold > -math.inf:
+            return Choice(threshold)
+        missing = max(1, self._needed(curves, as_typed(alpha)) - len(curves))
+        return Choice(
+            threshold,
+            missing,
+            f"nothing can be trusted at {alpha:g}: {len(curves)} {self.unit}, and at least {len(curves) + missing} are "
+            f"needed. Add {missing} or choose a larger level",
+        )
+
+    def _check(self, curves: CurveSet, alpha: float | None = None) -> None:
+        if alpha is not None and not (math.isfinite(alpha) and alpha > 0):
+            raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
+        if curves.kind != self.curve_kind:
+            raise CalibrationError(
+                f"expected {self.curve_kind} curves for this guarantee; got {curves.kind} curves. "
+                "A tolerance at calibration makes share curves (false-trust), none makes supremum curves (all others)"
+            )
+
+    @property
+    def unit(self) -> str:
+        """What one curve stands for, plural."""
+        return "calibration photographs"
+
+    def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
+        raise NotImplementedError(f"{type(self).__name__} must define _threshold(curves, alpha)")
+
+    def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
+        """Least number of photographs with which `alpha` can be reached, those at hand included."""
+        return self.minimum_images(float(alpha), curves.bound)
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """The least level at which `threshold` is allowed; 0 at -inf."""
+        raise NotImplementedError(f"{type(self).__name__} must define risk(curves, threshold)")
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """Levels at which the threshold changes, ascending, float64."""
+        raise NotImplementedError(f"{type(self).__name__} must define levels(curves)")
+
+    def minimum_images(self, alpha: float, bound: float) -> int:
+        """The least number of photographs with which anything at all can be trusted at `alpha`."""
+        raise NotImplementedError(f"{type(self).__name__} must define minimum_images(alpha, bound)")
+
+    def reachable_alpha(self, n: int, bound: float) -> float:
+        """The least level that n photographs can reach, when none of them shows any error."""
+        raise NotImplementedError(f"{type(self).__name__} must define reachable_alpha(n, bound)")
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """The guarantee in one plain sentence with its numbers; `error` names the metric."""
+        raise NotImplementedError(f"{type(self).__name__} must define statement(alpha, n)")
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must be true for it, one sentence each."""
+        drawn = {
+            "exchangeable": "The new photograph is exchangeable with the calibration photographs: "
+            "any order of all of them was equally likely.",
+            "iid": "Calibration photographs and the new one are independent draws from one population.",
+        }
+        return (
+            drawn[self.sampling],
+            "Vendor, model, parameters, draws, delivery, degradation, score and metric are those of the calibration.",
+            "Nothing was chosen by looking at the calibration photographs: no score, metric, setting or level.",
+        )
+
+    def restrict(self, indices: NDArray[np.int64]) -> Self:
+        """The same guarantee for the photographs at `indices` only: parameters given a photograph are cut to them."""
+        return self
+
+
+def require_length(name: str, values: tuple[Any, ...], curves: CurveSet) -> None:
+    """Refuse `values` unless there is one for each curve."""
+    if len(values) != len(curves):
+        raise UsageError(f"expected one of {name} for each of {len(curves)} photographs; got {len(values)}")

@@ -1,0 +1,233 @@
+"""The expected loss of a new photograph is at most alpha: conformal risk control, with its weighted and leaked forms.
+
+How curves are summed lives in `risk.merged`.
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, InstanceOf, field_serializer, field_validator, model_validator
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.base import Guarantee, require_length
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.exact import as_typed, exact_bound, float_up
+from blackbox_conformal.risk.merged import WEIGHT_BITS, Merged
+from blackbox_conformal.risk.pack import CurveSet
+
+BoundOfNew = float | InstanceOf[RiskCurve] | Callable[[float], float]
+
+
+class Expected(Guarantee):
+    """``E[L_new(t)] <= alpha``, t = sup { t : sum w_i L_i(t) + w_new B_new(t) <= alpha (sum w_i + w_new) }.
+
+    Attributes
+    ----------
+    weights, weight_new
+        Likelihood ratios dQ/dP of each calibration photograph and of the new one, up to a common factor; both or
+        neither (Tibshirani, Barber, Candès and Ramdas 2019).
+    leaked
+        At most so many calibration photographs were in the vendor's training set (Adame et al. 2025, Prop. 3.2).
+    bound_new
+        An upper bound on the new photograph's own loss computed from its input and draws alone: a number, a
+        staircase, or a nondecreasing function of the threshold. Takes the place of the metric's bound where smaller.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1"
+
+    weights: tuple[float, ...] | None = None
+    weight_new: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    leaked: int = Field(default=0, ge=0)
+    bound_new: BoundOfNew | None = None
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _from_array(cls, given: Any) -> Any:
+        return tuple(given.tolist()) if isinstance(given, np.ndarray) else given
+
+    @field_validator("bound_new")
+    @classmethod
+    def _number_in_range(cls, given: BoundOfNew | None) -> BoundOfNew | None:
+        if isinstance(given, int | float) and not (math.isfinite(given) and given >= 0):
+            raise ValueError("expected a finite number >= 0")
+        return given
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if (self.weights is None) != (self.weight_new is None):
+            raise ValueError("weights and weight_new belong together: give both or neither")
+        if self.weights is not None and not all(math.isfinite(w) and w >= 0 for w in self.weights):
+            raise ValueError("expected finite weights >= 0")
+        if self.weights is not None and self.leaked:
+            raise ValueError(
+                "weights and leaked exclude each other: the leakage bound rests on exchangeable photographs, "
+                "which weighted ones are not"
+            )
+        return self
+
+    @field_serializer("bound_new")
+    def _bound_in_words(self, given: BoundOfNew | None) -> float | str | None:
+        return given if given is None or isinstance(given, int | float) else "from the picture at hand"
+
+    # What the inequality's two sides are.
+
+    def _left(self, curves: CurveSet) -> tuple[Merged, Fraction, Fraction]:
+        """Staircase of the weighted sum, the weight of the new photograph, and what alpha is multiplied with."""
+        n = len(curves)
+        if self.leaked > n:
+            raise UsageError(f"expected at most {n} leaked photographs of {n}; got {self.leaked}")
+        if self.weights is None or self.weight_new is None:
+            return curves.merged, Fraction(1), Fraction(n - self.leaked + 1)
+        require_length("weights", self.weights, curves)
+        exponent = math.frexp(max(*self.weights, self.weight_new))[1]
+        scale = Fraction(2) ** (WEIGHT_BITS - exponent)
+        # Rounded up on the side of the losses and kept exact on the side of alpha, so rounding only lowers t.
+        whole = np.array([math.ceil(Fraction(weight) * scale) for weight in self.weights], dtype=np.int64)
+        total = sum(map(Fraction, self.weights), Fraction(self.weight_new))
+        return curves.weighted(whole), Fraction(self.weight_new) * scale, total * scale
+
+    def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
+        merged, weight, factor = self._left(curves)
+        budget, highest = alpha * factor, exact_bound(curves.bound)
+        if self.bound_new is None or isinstance(self.bound_new, int | float):
+            return merged.threshold(budget - weight * self._constant(highest))
+        if isinstance(self.bound_new, RiskCurve):
+            return _below_staircase(merged, budget, weight, self.bound_new, highest)
+        return _below_function(merged, budget, weight, self.bound_new, highest)
+
+    def _constant(self, highest: Fraction) -> Fraction:
+        return min(as_typed(self.bound_new), highest) if isinstance(self.bound_new, int | float) else highest
+
+    def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
+        """Counts refused photographs, whose loss cannot be avoided."""
+        merged, weight, factor = self._left(curves)
+        refused = merged.total(float(np.finfo(np.float32).min)) if curves.scores.size else Fraction(0)
+        highest = self._constant(exact_bound(curves.bound))
+        short = (refused + weight * highest) / alpha - factor
+        each = (factor - weight) / len(curves) if self.weights is not None else Fraction(1)
+        return len(curves) + (math.ceil(short / each) if each > 0 else 0)
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """``(sum w_i L_i(t) + w_new B_new(t)) / (sum w_i + w_new)``, with the leakage factor; 0 at -inf."""
+        self._check(curves)
+        if threshold == -math.inf:
+            return 0.0
+        merged, weight, factor = self._left(curves)
+        highest = exact_bound(curves.bound)
+        if isinstance(self.bound_new, RiskCurve):
+            own = min(Fraction(self.bound_new.loss(threshold)), highest)
+        elif callable(self.bound_new):
+            own = min(Fraction(self.bound_new(threshold)), highest)
+        else:
+            own = self._constant(highest)
+        return float_up((merged.total(threshold) + weight * own) / factor)
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """Every level at which the threshold changes, each rounded up by a few units in the last place.
+
+        Raises
+        ------
+        UsageError
+            The bound is a staircase or function of the picture at hand: levels are a property of the calibration.
+        """
+        self._check(curves)
+        if callable(self.bound_new) or isinstance(self.bound_new, RiskCurve):
+            raise UsageError("expected levels of a calibration; got a bound_new of one picture. Ask without bound_new")
+        merged, weight, factor = self._left(curves)
+        fixed = float(weight * self._constant(exact_bound(curves.bound)))
+        totals = np.r_[0.0, merged.totals()]
+        if merged.scores.size and merged.scores[0] == -np.inf:
+            totals = totals[1:]
+        return np.unique((totals + fixed) / float(factor) * (1 + 2**-50))
+
+    def minimum_images(self, alpha: float, bound: float) -> int:
+        """``ceil(B / alpha) - 1``, plus the leaked ones."""
+        return max(math.ceil(self._constant(exact_bound(bound)) / as_typed(alpha, "alpha")) - 1 + self.leaked, 0)
+
+    def reachable_alpha(self, n: int, bound: float) -> float:
+        """``B / (n + 1)``, leaked ones not counted in n."""
+        return float_up(self._constant(exact_bound(bound)) / max(n - self.leaked + 1, 1))
+
+    @property
+    def effective_images(self) -> float | None:
+        """``(sum w)^2 / sum w^2`` of the calibration photographs; None without weights."""
+        if self.weights is None:
+            return None
+        squares = sum(weight * weight for weight in self.weights)
+        return sum(self.weights) ** 2 / squares if squares else 0.0
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers."""
+        return (
+            f"On average over new photographs, the largest {error} among trusted pixels "
+            f"is at most {alpha:g}{self._by(n)}."
+        )
+
+    def _by(self, n: int) -> str:
+        parts = [f" (calibrated on {n} {self.unit}"]
+        if self.weights is not None:
+            parts.append(f"weighted, worth {self.effective_images:.1f}")
+        if self.leaked:
+            parts.append(f"also if up to {self.leaked} of them were in the vendor's training set")
+        return ", ".join(parts) + ")"
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must be true for it, one sentence each."""
+        found = list(super().assumptions)
+        if self.weights is not None:
+            found[0] = "The weights are the true likelihood ratios of new against calibration photographs."
+        if self.leaked:
+            found[0] = (
+                "The photographs that did not leak and the new one are exchangeable, given the vendor's trained model."
+            )
+        if self.bound_new is not None:
+            found.append(
+                "The bound of the new picture's own loss holds; it was computed from its input and draws alone."
+            )
+        return tuple(found)
+
+    def restrict(self, indices: NDArray[np.int64]) -> Self:
+        """Cut the weights to the photographs at `indices`."""
+        if self.weights is None:
+            return self
+        return self.model_copy(update={"weights": tuple(self.weights[index] for index in indices)})
+
+
+def _below_staircase(merged: Merged, budget: Fraction, weight: Fraction, own: RiskCurve, highest: Fraction) -> float:
+    """sup { t : merged(t) + weight * own(t) <= budget }, exact: on each step of `own` the sum alone decides."""
+    ends = [*map(float, own.scores), math.inf]
+    found = -math.inf
+    for end, loss in zip(ends, [0.0, *map(float, own.losses)], strict=True):
+        on_step = merged.threshold(budget - weight * min(Fraction(loss), highest))
+        if on_step <= end:
+            return max(found, on_step)
+        found = end
+    return found
+
+
+def _below_function(
+    merged: Merged, budget: Fraction, weight: Fraction, own: Callable[[float], float], highest: Fraction
+) -> float:
+    """The largest score (or +inf) at which merged(t) + weight * own(t) <= budget, for nondecreasing `own`."""
+    candidates = np.r_[merged.scores[merged.scores > -np.inf], np.inf]
+    low, high = -1, candidates.size - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        threshold = float(candidates[middle])
+        value = float(own(threshold))
+        if not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"expected bound_new to return finite numbers >= 0; got {value!r} at {threshold!r}")
+        if merged.total(threshold) + weight * min(Fraction(value), highest) <= budget:
+            low = middle
+        else:
+            high = middle - 1
+    return float(candidates[low]) if low >= 0 else -math.inf
+
+
+PLUGIN = Expected

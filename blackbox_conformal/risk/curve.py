@@ -1,0 +1,175 @@
+"""The risk curve of one photograph: its loss as a function of the threshold, as an exact staircase.
+
+Many curves together live in `pack`; how maps become records lives in `staircase`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.risk.exact import largest_loss
+from blackbox_conformal.risk.staircase import area_grid, check_maps, share_records, supremum_records
+
+Kind = Literal["supremum", "share"]
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCurve:
+    """``L(t)``: nondecreasing, left-continuous, between 0 and `bound`; 0 at ``t = -inf``.
+
+    Attributes
+    ----------
+    scores, losses
+        Records, float32, both strictly increasing: ``L(t)`` is the loss of the last record whose score is < t.
+        A score of ``-inf`` means that the loss is met as soon as anything is trusted.
+    bound
+        The largest loss possible.
+    kind
+        ``supremum``: the largest error among trusted pixels. ``share``: the share of all pixels that are trusted
+        and wrong by more than `tolerance`.
+    tolerance
+        See `kind`; None for a supremum.
+    area_scores, area_shares
+        For reporting only: the share of pixels that score no more than each score, on a grid of quantiles; or None.
+    """
+
+    scores: NDArray[np.float32]
+    losses: NDArray[np.float32]
+    bound: float
+    kind: Kind = "supremum"
+    tolerance: float | None = None
+    area_scores: NDArray[np.float32] | None = None
+    area_shares: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.bound) and self.bound > 0):
+            raise CalibrationError(f"expected a finite bound above 0; got {self.bound!r}")
+        if (self.kind == "share") != (self.tolerance is not None):
+            raise CalibrationError(f"expected a tolerance for a share curve and for no other; got {self.tolerance!r}")
+        for name in ("scores", "losses", "area_scores", "area_shares"):
+            values = getattr(self, name)
+            if values is not None:
+                values = np.array(values, dtype=np.float32)
+                values.setflags(write=False)
+                object.__setattr__(self, name, values)
+        _check_records(self.scores, self.losses, self.bound)
+        if (self.area_scores is None) != (self.area_shares is None):
+            raise CalibrationError("expected both area_scores and area_shares or neither; got one of them")
+        if self.area_scores is not None and self.area_shares is not None:
+            _check_records(self.area_scores, self.area_shares, 1.0)
+
+    @classmethod
+    def from_maps(
+        cls, indecision: ArrayLike, fidelity: ArrayLike, *, bound: float, tolerance: float | None = None
+    ) -> Self:
+        """The exact curve of one photograph.
+
+        Parameters
+        ----------
+        indecision
+            Score map, (H, W) float32, finite; larger = less sure.
+        fidelity
+            Metric map, (H, W) float32 in [0, bound].
+        bound
+            The largest value the metric can take.
+        tolerance
+            None: loss = largest error among trusted pixels. A number: loss = share of all pixels that are trusted
+            and wrong by more than it, rounded up to a grid of 1024 steps.
+
+        Raises
+        ------
+        MapError
+            Shapes differ, a value is not finite, or a metric value lies outside [0, bound].
+        CalibrationError
+            Bound or tolerance is not usable.
+
+        Notes
+        -----
+        Adame, Csillag and Goedert (2025), Section 3, with ``<`` in place of ``<=``.
+        """
+        scores_map = np.ascontiguousarray(indecision, dtype=np.float32)
+        fidelity_map = np.ascontiguousarray(fidelity, dtype=np.float32)
+        if not (math.isfinite(bound) and bound > 0):
+            raise CalibrationError(f"expected a finite bound above 0; got {bound!r}")
+        check_maps(scores_map, fidelity_map, bound)
+        fidelity_map = np.minimum(fidelity_map, largest_loss(bound))
+        area = area_grid(scores_map)
+        if tolerance is None:
+            return cls(*supremum_records(scores_map, fidelity_map), bound, "supremum", None, *area)
+        if not (math.isfinite(tolerance) and tolerance >= 0):
+            raise CalibrationError(f"expected a finite tolerance >= 0; got {tolerance!r}")
+        return cls(*share_records(scores_map, fidelity_map, tolerance), 1.0, "share", float(tolerance), *area)
+
+    @classmethod
+    def worst(cls, bound: float, *, tolerance: float | None = None) -> Self:
+        """The curve of a photograph that the vendor refused: the worst loss as soon as anything is trusted."""
+        highest = 1.0 if tolerance is not None else bound
+        kind: Kind = "supremum" if tolerance is None else "share"
+        losses = np.array([largest_loss(highest)], np.float32)
+        return cls(np.array([-np.inf], np.float32), losses, highest, kind, tolerance)
+
+    @overload
+    def loss(self, threshold: float) -> float: ...
+    @overload
+    def loss(self, threshold: NDArray[Any]) -> NDArray[np.float64]: ...
+    def loss(self, threshold: float | NDArray[Any]) -> float | NDArray[np.float64]:
+        """The loss when pixels that score < `threshold` are trusted; an array in, an array out.
+
+        Raises
+        ------
+        UsageError
+            A threshold is NaN.
+        """
+        return self._step(self.scores, self.losses, threshold)
+
+    @overload
+    def trusted_share(self, threshold: float) -> float: ...
+    @overload
+    def trusted_share(self, threshold: NDArray[Any]) -> NDArray[np.float64]: ...
+    def trusted_share(self, threshold: float | NDArray[Any]) -> float | NDArray[np.float64]:
+        """Share of pixels that score < `threshold`: never too high, at most a step too low; NaN if not recorded."""
+        if self.area_scores is None or self.area_shares is None:
+            unknown = np.full(np.shape(threshold), np.nan)
+            return unknown if isinstance(threshold, np.ndarray) else float(unknown)
+        return self._step(self.area_scores, self.area_shares, threshold)
+
+    @staticmethod
+    def _step(
+        scores: NDArray[np.float32], values: NDArray[np.float32], threshold: float | NDArray[Any]
+    ) -> float | NDArray[np.float64]:
+        asked = np.asarray(threshold, dtype=np.float64)
+        if np.isnan(asked).any():
+            raise UsageError("expected thresholds, -inf for nothing or +inf for everything; got NaN")
+        before = np.searchsorted(scores.astype(np.float64), asked, side="left")
+        found = np.r_[0.0, values.astype(np.float64)][before]
+        return found if isinstance(threshold, np.ndarray) else float(found)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RiskCurve):
+            return NotImplemented
+        return self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def _content(self) -> tuple[Any, ...]:
+        arrays = (self.scores, self.losses, self.area_scores, self.area_shares)
+        packed = tuple(None if values is None else values.tobytes() for values in arrays)
+        return (*packed, self.bound, self.kind, self.tolerance)
+
+
+def _check_records(scores: NDArray[np.float32], losses: NDArray[np.float32], bound: float) -> None:
+    if scores.ndim != 1 or scores.shape != losses.shape:
+        raise CalibrationError(f"expected as many scores as values; got shapes {scores.shape} and {losses.shape}")
+    if np.isnan(scores).any() or np.isposinf(scores).any() or not np.isfinite(losses).all():
+        raise CalibrationError("expected scores below +inf and finite values in a curve; got NaN or an infinity")
+    if (scores[1:] <= scores[:-1]).any() or (losses[1:] <= losses[:-1]).any():
+        raise CalibrationError("expected scores and values that both strictly increase in a curve; got others")
+    if losses.size and not (losses[0] > 0 and losses[-1] <= np.float64(bound)):
+        raise CalibrationError(
+            f"expected values in (0, {bound}] in a curve; got {float(losses[0])!r} to {float(losses[-1])!r}"
+        )

@@ -1,0 +1,44 @@
+"""The one function that decides which pixels are trusted at a threshold.
+
+How a threshold is found lives in `guarantees`; nothing else in the project compares scores with thresholds.
+"""
+
+import math
+
+import numpy as np
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.types import Map, Mask
+
+
+def trusted(indecision: Map, threshold: float) -> Mask:
+    """Pixels whose score lies strictly below the threshold.
+
+    Strict, so that the risk curve is left-continuous and the largest admissible threshold is attained; pixels
+    with equal scores are trusted together or not at all.
+
+    Parameters
+    ----------
+    indecision
+        Score map of any shape, float32; larger = less sure.
+    threshold
+        ``-inf`` trusts nothing, ``+inf`` everything that has a score; NaN is refused.
+
+    Returns
+    -------
+    Mask
+        True = trusted, same shape. A NaN score is never trusted, not even at ``+inf``.
+
+    Raises
+    ------
+    UsageError
+        The threshold is NaN.
+    """
+    if math.isnan(threshold):
+        raise UsageError("expected a threshold, -inf for nothing or +inf for everything; got NaN. Calibrate again")
+    scores = np.asarray(indecision, dtype=np.float32)
+    if threshold == math.inf:
+        return ~np.isnan(scores)
+    # A float64 scalar, not a Python float: the latter would be rounded to float32 before the comparison.
+    mask: Mask = scores < np.float64(threshold)
+    return mask

@@ -1,0 +1,42 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.risk.trust import trusted
+
+SCORES = np.array([[0.0, 0.2, 0.2], [0.5, math.nan, math.inf]], np.float32)
+
+
+def test_the_comparison_is_strict_and_in_double_precision():
+    assert trusted(SCORES, float(np.float32(0.2))).tolist() == [[True, False, False], [False, False, False]]
+    # 0.2 as float32 is above 0.2 as float64: no rounding of the threshold may make them equal or smaller.
+    assert not trusted(SCORES, 0.2)[0, 1]
+    assert trusted(SCORES, math.nextafter(float(np.float32(0.2)), 1))[0, 1]
+
+
+def test_minus_infinity_trusts_nothing_and_plus_infinity_everything_with_a_score():
+    assert not trusted(SCORES, -math.inf).any()
+    assert trusted(SCORES, math.inf).tolist() == [[True, True, True], [True, False, True]]
+    assert not trusted(np.full((2, 2), -math.inf, np.float32), -math.inf).any()
+
+
+def test_a_mask_never_shrinks_as_the_threshold_grows():
+    scores = np.random.default_rng(0).integers(0, 6, (20, 20)).astype(np.float32)
+    masks = [trusted(scores, t) for t in (-math.inf, 0.0, 1.0, 1.5, 4.0, 5.0, 6.0, math.inf)]
+    for smaller, larger in itertools.pairwise(masks):
+        assert (smaller <= larger).all()
+    assert masks[-1].all()
+    assert not masks[0].any()
+
+
+def test_a_threshold_that_is_no_number_is_refused():
+    with pytest.raises(UsageError, match="NaN"):
+        trusted(SCORES, math.nan)
+
+
+def test_scores_in_double_precision_are_judged_as_the_calibration_saw_them():
+    scores = np.array([[0.1]])
+    assert not trusted(scores, float(np.float32(0.1)))[0, 0]
