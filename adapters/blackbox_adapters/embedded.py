@@ -1,0 +1,106 @@
+"""The vendor that comes with blackbox-conformal: a small ×4 network behind a real HTTP server on this machine.
+
+For trying the method without a key; nothing is billed and nothing leaves the machine.
+"""
+
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import Field, PrivateAttr
+
+from blackbox_adapters._reading import classed, document, words
+from blackbox_adapters.http import observed
+from blackbox_conformal.adapter import FREE, Adapter, Answer, Capabilities, Draw, Flow, Purpose, Send, Upload
+from blackbox_conformal.errors import AdapterError, VendorError
+from blackbox_conformal.testing.example import Example, shows
+
+if TYPE_CHECKING:
+    from blackbox_conformal.vendor.process import VendorProcess
+
+SCALE = 4
+
+
+class Embedded(Adapter):
+    """Magnifies by 4 on loopback; draws with different seeds differ in the detail that they invent.
+
+    `open` starts the server as a process of its own on a free port, unless `url` names one that runs; `close` ends it.
+    """
+
+    name = "embedded"
+    documentation = "https://www.rfc-editor.org/rfc/rfc9110.html"
+    evidence = "real-server"
+    transient: ClassVar[frozenset[str]] = frozenset({"url"})
+
+    url: str = Field(default="", description="Address of an embedded vendor that runs already; empty: one is started.")
+
+    _process: "VendorProcess | None" = PrivateAttr(default=None)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The same for every parameter."""
+        return Capabilities(
+            scale_factors=(SCALE,),
+            seedable=True,
+            seed_range=(0, 2**32 - 1),
+            max_input_pixels=4_000_000,
+            max_upload_bytes=32 * 2**20,
+            price=FREE,
+            idempotency_header="Idempotency-Key",
+        )
+
+    @property
+    def base_url(self) -> str:
+        """The address, without a trailing slash; empty before `open`."""
+        return self.url.rstrip("/")
+
+    def open(self) -> Self:
+        """The same adapter bound to a running server."""
+        if self.url:
+            return self
+        from blackbox_conformal.vendor.process import VendorProcess
+
+        process = VendorProcess()
+        opened = self.model_copy(update={"url": process.url})
+        # Both hold it, so that whichever is closed ends the server.
+        opened._process = self._process = process
+        return opened
+
+    def close(self) -> None:
+        """End the server that `open` started; a second call does nothing."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Post the picture with its seed; the answer's body is the picture."""
+        if not self.url:
+            raise AdapterError("expected a running embedded vendor; call open() first, or give url")
+        seed = {} if draw.seed is None else {"seed": str(draw.seed)}
+        answer = yield Send(
+            "POST",
+            f"{self.base_url}/v1/upscale",
+            purpose="submit",
+            headers={"content-type": "image/png", "idempotency-key": draw.idempotency_key},
+            query={"scale": str(SCALE), **seed},
+            body=upload.png,
+        )
+        yield observed(answer)
+        return answer.body
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """By status, in the server's words."""
+        said = document(answer)
+        return classed(
+            answer,
+            purpose,
+            words(said, "error.message"),
+            request_id=answer.headers.get("x-request-id"),
+            code=words(said, "error.code") or None,
+        )
+
+
+ADAPTER = Embedded
+
+EXAMPLE = Example(
+    parameters={},
+    answers=(shows(x_model="embedded-1", x_cost_usd="0.00", x_request_id="req_1", x_seed="7"),),
+)

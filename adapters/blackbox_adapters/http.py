@@ -1,0 +1,138 @@
+"""Plain HTTP: a PNG is posted to one address and a picture comes back, bare or inside JSON.
+
+For servers of your own and vendors that speak this simply; a vendor with jobs needs an adapter of its own.
+"""
+
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from pydantic import Field, field_validator
+
+from blackbox_adapters._hosted import Hosted
+from blackbox_adapters._pictures import decoded, fetched
+from blackbox_adapters._reading import classed, document, peek, shorten, words
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_conformal.errors import PayloadError, VendorError
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, shows
+
+
+def observed(answer: Answer) -> Observed:
+    """What ``X-Cost-Usd``, ``X-Model``, ``X-Request-Id`` and ``X-Seed`` say; nonsense in them is as good as nothing."""
+    headers = answer.headers
+    cost: Decimal | None = None
+    with suppress(KeyError, InvalidOperation):
+        cost = Decimal(headers["x-cost-usd"])
+    if cost is not None and not (cost.is_finite() and cost >= 0):
+        cost = None
+    seed = headers.get("x-seed", "")
+    return Observed(
+        cost_usd=cost,
+        model=shorten(headers["x-model"]) if headers.get("x-model") else None,
+        request_id=shorten(headers["x-request-id"]) if headers.get("x-request-id") else None,
+        seed=int(seed) if seed.isascii() and seed.isdigit() and len(seed) < 20 else None,
+    )
+
+
+class PlainHttp(Hosted):
+    """One POST a draw: the body is the input as PNG, magnification and seed are in the query.
+
+    The address says where the server is, not what it is: name vendor and model in `label`, which is part of the
+    procedure. The answer is the picture itself, or JSON with the picture (base64 or a link) at `picture_field`. The
+    headers ``X-Model``, ``X-Cost-Usd``, ``X-Request-Id`` and ``X-Seed`` are read where they are there. Every draw has
+    an ``Idempotency-Key``; say `idempotent` only if the server answers a repeated key without drawing again.
+    """
+
+    name = "http"
+    auth_variable = "HTTP_VENDOR_KEY"
+    documentation = "https://www.rfc-editor.org/rfc/rfc9110.html"
+    evidence = "real-server"
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"key_header", "key_prefix", "idempotent"}
+
+    url: str = Field(description="Address that takes the POST, such as http://localhost:8000/v1/upscale.")
+    label: str = Field(default="", description="Vendor and model behind the address; part of the procedure.")
+    scale: int = Field(default=4, ge=1, le=16, description="Magnification.")
+    scale_parameter: str = Field(default="scale", description="Query parameter of the magnification; empty: none.")
+    seed_parameter: str = Field(default="seed", description="Query parameter of the seed; empty: none is taken.")
+    seed_maximum: int = Field(default=2**32 - 1, ge=1, description="Largest seed that the server takes.")
+    picture_field: str = Field(
+        default="", description="Where the picture is in a JSON answer, as in data.0.url; empty: the body."
+    )
+    key_header: str = Field(
+        default="", description="Header for the key from HTTP_VENDOR_KEY, such as authorization; empty: no key."
+    )
+    key_prefix: str = Field(default="", description="Text before the key in that header, such as 'Bearer '.")
+    idempotent: bool = Field(
+        default=False, description="The server answers a repeated Idempotency-Key from store, so repeating is free."
+    )
+    resample: bool = Field(default=False, description="Resample a picture that is not exactly scale times the input.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected an address such as http://localhost:8000/v1/upscale")
+        if parts.username or parts.password:
+            raise ValueError("expected no user name or password in the address; use key_header and HTTP_VENDOR_KEY")
+        return value
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By parameters."""
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=bool(self.seed_parameter),
+            seed_range=(0, self.seed_maximum) if self.seed_parameter else None,
+            price=self.priced(None),
+            output_size="resample" if self.resample else "exact",
+            idempotency_header="Idempotency-Key" if self.idempotent else None,
+            result_hosts=self.hosts(),
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Post the picture; take the picture out of the answer."""
+        parts = urlsplit(self.base_url)
+        query: dict[str, str | Secret] = dict(parse_qsl(parts.query, keep_blank_values=True))
+        if self.scale_parameter:
+            query[self.scale_parameter] = str(self.scale)
+        if self.seed_parameter and draw.seed is not None:
+            query[self.seed_parameter] = str(draw.seed)
+        headers: dict[str, str | Secret] = {"content-type": "image/png", "idempotency-key": draw.idempotency_key}
+        if self.key_header:
+            headers[self.key_header.lower()] = self.credential().prefixed(self.key_prefix)
+        address = urlunsplit(parts._replace(query=""))
+        answer = yield Send("POST", address, purpose="submit", headers=headers, query=query, body=upload.png)
+        yield observed(answer)
+        if self.picture_field:
+            return (yield from self._inside(answer.json()))
+        if "json" in answer.headers.get("content-type", ""):
+            raise PayloadError(
+                f"expected a picture as the answer's body; got JSON {shorten(document(answer))[:120]}. "
+                "Say where the picture is in it with picture_field"
+            )
+        return answer.body
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """By status, in the server's words where it says any."""
+        said = document(answer)
+        message = words(said, "error.message", "message", "detail", "error")
+        request_id = answer.headers.get("x-request-id")
+        return classed(answer, purpose, message, request_id=request_id, code=words(said, "error.code", "code") or None)
+
+    def _inside(self, answered: Any) -> Flow:
+        found = peek(answered, self.picture_field)
+        if isinstance(found, str) and found.startswith(("http://", "https://")):
+            return (yield from fetched(found, self.picture_field))
+        return decoded(found, self.picture_field)
+
+
+ADAPTER = PlainHttp
+
+EXAMPLE = Example(
+    parameters={"label": "workshop", "key_header": "authorization", "key_prefix": "Bearer ", "idempotent": True},
+    environment={"HTTP_VENDOR_KEY": "made-up-for-this-example"},
+    answers=(shows(x_model="workshop-2", x_cost_usd="0.01", x_request_id="req_1", x_seed="7"),),
+)

@@ -1,0 +1,204 @@
+"""What a file says about itself before anything is decoded: kind, size, depth, frames, where the picture ends.
+
+Pixels are not touched here, and metadata is read only as far as a rule of `read` depends on it.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from blackbox_conformal.errors import ImageError
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_OTHER_KINDS = (
+    (re.compile(rb"GIF8[79]a"), "a GIF"),
+    (re.compile(rb"....ftyp(avif|avis)", re.S), "an AVIF"),
+    (re.compile(rb"....ftyp(hei|hev|mif|msf)", re.S), "a HEIC"),
+    (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n", re.S), "a JPEG XL"),
+    (re.compile(rb"\x00\x00\x00\x0cjP  \r\n|\xff\x4f\xff\x51", re.S), "a JPEG 2000"),
+    (re.compile(rb"%PDF"), "a PDF"),
+    (re.compile(rb"8BPS"), "a Photoshop"),
+    (re.compile(rb"\s*(<\?xml|<svg)", re.S | re.I), "an SVG or XML"),
+    (re.compile(rb"\s*(<!doctype|<html)", re.S | re.I), "an HTML"),
+    (re.compile(rb"\s*[{\[]", re.S), "a JSON"),
+)
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.S)
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What the outside of a file tells.
+
+    Attributes
+    ----------
+    format
+        Pillow's name of the format.
+    width, height
+        In pixels; 0 where only the decoder's own header reading tells (TIFF, BMP).
+    trailing
+        Number of bytes after the end of the picture.
+    lossy
+        Whether the pixels went through lossy compression; None where it cannot be told.
+    profile
+        Whether the file carries an ICC profile, so that one that cannot be read does not go unnoticed.
+    """
+
+    format: str
+    width: int = 0
+    height: int = 0
+    trailing: int = 0
+    lossy: bool | None = None
+    profile: bool = False
+
+
+def inspect(data: bytes) -> Container:
+    """The container of `data`, by its first bytes, never by a name or a content type.
+
+    Raises
+    ------
+    ImageError
+        An unknown kind, a truncated or damaged file, more than one frame, more than 8 bits a channel. The message
+        does not name the file.
+    """
+    if data.startswith(PNG_SIGNATURE):
+        return _png(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        return _jpeg(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return _webp(data)
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return Container("TIFF")
+    if data.startswith(b"BM"):
+        return Container("BMP", lossy=False)
+    kind = next((name for pattern, name in _OTHER_KINDS if pattern.match(data)), None)
+    if kind is not None:
+        raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; got {kind} file. Convert it to PNG")
+    start = " ".join(f"{byte:02x}" for byte in data[:8]) or "nothing"
+    raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; the file starts with {start}")
+
+
+def too_deep(bits: object) -> ImageError:
+    """The refusal of more than 8 bits a channel."""
+    return ImageError(
+        f"expected 8 bits a channel; got {bits}. Cutting them silently would change every loss: convert the picture to "
+        "8-bit PNG yourself (for example `magick in.png -depth 8 out.png`) and use that file throughout"
+    )
+
+
+def _truncated(kind: str, missing: str) -> ImageError:
+    return ImageError(f"expected a whole {kind} file; {missing}. The file is truncated or damaged: get it again")
+
+
+def _png(data: bytes) -> Container:
+    width = height = 0
+    profile = standard = frames = False
+    position = len(PNG_SIGNATURE)
+    first = True
+    gamma: int | None = None
+    while True:
+        if position + 12 > len(data):
+            raise _truncated("PNG", "its end chunk (IEND) is missing")
+        length, name = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if end > len(data):
+            raise _truncated("PNG", f"a chunk says {length} bytes and only {len(data) - position - 12} follow")
+        body = memoryview(data)[position + 8 : end - 4]
+        if zlib.crc32(data[position + 4 : position + 8] + body) != struct.unpack_from(">I", data, end - 4)[0]:
+            raise ImageError("expected intact PNG chunks; a checksum does not match. The file is damaged: get it again")
+        if first and (name != b"IHDR" or length != 13):
+            raise ImageError("expected a PNG that starts with its header (IHDR); it does not. The file is damaged")
+        if first:
+            width, height, depth, _ = struct.unpack_from(">IIBB", body)
+            if depth > 8:
+                raise too_deep(f"a PNG with {depth}")
+        first = False
+        frames = frames or name == b"acTL"
+        profile = profile or name == b"iCCP"
+        standard = standard or name in (b"iCCP", b"sRGB")
+        if name == b"gAMA" and length == 4:
+            gamma = int.from_bytes(body, "big")
+        if name == b"cICP" and bytes(body[:2]) != b"\x01\x0d":
+            raise ImageError("expected sRGB or an ICC profile; the PNG declares another colour space (cICP)")
+        position = end
+        if name == b"IEND":
+            break
+    if frames:
+        raise _animated("PNG")
+    if gamma is not None and not standard and abs(gamma - 45455) > 2500:
+        raise ImageError(
+            f"expected sRGB or an ICC profile; the PNG declares gamma {gamma / 100000:g} instead of 0.45455. Convert it"
+        )
+    return Container("PNG", width, height, len(data) - position, False, profile)
+
+
+def _animated(kind: str) -> ImageError:
+    return ImageError(f"expected one picture a file; got a {kind} with several. Save the wanted one by itself")
+
+
+def _jpeg(data: bytes) -> Container:
+    width = height = 0
+    profile = False
+    for marker, position, length in _jpeg_segments(data):
+        if marker == 0xD9:
+            if not width:
+                raise _truncated("JPEG", "it ends before its picture")
+            return Container("JPEG", width, height, len(data) - position, True, profile)
+        if marker in _JPEG_FRAMES:
+            if length < 8:
+                raise ImageError("expected a JPEG frame header; it is damaged")
+            precision, height, width = struct.unpack_from(">BHH", data, position + 2)
+            if precision != 8:
+                raise too_deep(f"a JPEG with {precision}")
+        profile = profile or (marker == 0xE2 and data[position + 2 : position + 14] == b"ICC_PROFILE\0")
+    raise _truncated("JPEG", "its end marker (EOI) is missing")
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, position after the marker, length field) of each segment; entropy-coded data are skipped."""
+    position = 2
+    while found := _JPEG_MARKER.search(data, position):
+        marker = data[found.start() + 1]
+        position = found.end()
+        if marker in (0xD9, 0x01, 0xD8):
+            yield marker, position, 0
+            if marker == 0xD9:
+                return
+            continue
+        if position + 2 > len(data):
+            return
+        (length,) = struct.unpack_from(">H", data, position)
+        if length < 2 or position + length > len(data):
+            return
+        yield marker, position, length
+        position += length
+
+
+def _webp(data: bytes) -> Container:
+    (length,) = struct.unpack_from("<I", data, 4) if len(data) >= 12 else (0,)
+    end = 8 + length
+    if end > len(data) or length < 22:
+        raise _truncated("WebP", f"it says {end} bytes and has {len(data)}")
+    kind, payload = data[12:16], data[20:30]
+    names = set()
+    position = 12
+    while position + 8 <= end:
+        name, size = struct.unpack_from("<4sI", data, position)
+        names.add(name)
+        position += 8 + size + size % 2
+    if kind == b"VP8X" and (payload[0] & 2 or b"ANMF" in names):
+        raise _animated("WebP")
+    if kind == b"VP8X":
+        width = int.from_bytes(payload[4:7], "little") + 1
+        height = int.from_bytes(payload[7:10], "little") + 1
+    elif kind == b"VP8L":
+        bits = int.from_bytes(payload[1:5], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", payload, 6))
+    else:
+        raise ImageError("expected a WebP picture; its first chunk is none. The file is damaged: get it again")
+    return Container("WEBP", width, height, len(data) - end, b"VP8L" not in names, b"ICCP" in names)

@@ -1,0 +1,85 @@
+"""From a photograph to what the vendor is sent: cut to the grid, bicubic ÷k, an 8-bit PNG without metadata.
+
+Reading files is `read`'s business. Bicubic is Pillow's (Keys 1981, a = -1/2, widened by k, so it does not alias).
+"""
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from blackbox_conformal.adapter import Upload
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.images.picture import check_pixels, pixels_digest
+from blackbox_conformal.types import Image
+
+to_png = image_png
+"""What is sent is written like every other picture."""
+
+
+def crop_to_multiple(pixels: Image, scale: int) -> Image:
+    """The top left part of `pixels`, (H, W, 3) uint8, whose sides are multiples of `scale`; nothing is moved.
+
+    At most ``scale - 1`` columns on the right and rows at the bottom are cut; `crop_note` says so in words.
+
+    Raises
+    ------
+    ImageError
+        A side is shorter than `scale`.
+    """
+    pixels = check_pixels(pixels)
+    height, width = pixels.shape[:2]
+    _check_scale(scale)
+    if min(height, width) < scale:
+        raise ImageError(f"expected sides of at least {scale} pixels for scale {scale}; got {width}×{height}")
+    return np.ascontiguousarray(pixels[: height - height % scale, : width - width % scale])
+
+
+def crop_note(size: tuple[int, int], scale: int) -> str | None:
+    """What `crop_to_multiple` does to a picture of (height, width), in words; None when it does nothing."""
+    height, width = size
+    rows, columns = height % scale, width % scale
+    if not rows and not columns:
+        return None
+    cut = f"{columns} columns on the right and {rows} rows at the bottom"
+    return f"cut to {width - columns}×{height - rows}, a multiple of {scale}: {cut} dropped"
+
+
+def degrade(pixels: Image, scale: int) -> Image:
+    """`pixels`, (H, W, 3) uint8, made smaller by `scale`: (H / scale, W / scale, 3) uint8.
+
+    Raises
+    ------
+    ImageError
+        A side is not a multiple of `scale`.
+    """
+    pixels = check_pixels(pixels)
+    _check_scale(scale)
+    height, width = pixels.shape[:2]
+    if height % scale or width % scale:
+        raise ImageError(f"expected sides that are multiples of {scale}; got {width}×{height}. Cut the picture first")
+    return _resized(pixels, width // scale, height // scale)
+
+
+def bicubic_up(low: Image, scale: int) -> Image:
+    """`low`, (h, w, 3) uint8, made larger by `scale` without a model: (h · scale, w · scale, 3) uint8."""
+    low = check_pixels(low)
+    _check_scale(scale)
+    height, width = low.shape[:2]
+    return _resized(low, width * scale, height * scale)
+
+
+def upload_from(pixels: Image, name: str) -> Upload:
+    """What is sent for `pixels`, (h, w, 3) uint8; `name` is for people."""
+    pixels = check_pixels(pixels)
+    height, width = pixels.shape[:2]
+    return Upload(name, pixels_digest(pixels), to_png(pixels), width, height)
+
+
+def _resized(pixels: Image, width: int, height: int) -> Image:
+    picture = PillowImage.fromarray(pixels).resize((width, height), PillowImage.Resampling.BICUBIC)
+    return np.array(picture, dtype=np.uint8, order="C")
+
+
+def _check_scale(scale: int) -> None:
+    if scale < 1:
+        raise ImageError(f"expected a scale of at least 1; got {scale}")

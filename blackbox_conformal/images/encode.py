@@ -1,0 +1,76 @@
+"""Pictures, masks and score maps as PNG bytes.
+
+What is in them is decided elsewhere, and nothing is written to disk here.
+"""
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from blackbox_conformal.errors import MapError
+from blackbox_conformal.images.picture import check_pixels
+from blackbox_conformal.types import Image, Map, Mask
+
+LARGEST_LEVEL = 65534
+NO_SCORE = 65535
+
+
+def image_png(pixels: Image) -> bytes:
+    """`pixels`, (H, W, 3) uint8, as an 8-bit RGB PNG with nothing but the pixels in it; equal pixels, equal bytes."""
+    return _png(PillowImage.fromarray(check_pixels(pixels)))
+
+
+def mask_png(mask: Mask) -> bytes:
+    """`mask`, (H, W) bool, as a 1-bit PNG: white (255) is trusted, black is not.
+
+    Raises
+    ------
+    MapError
+        Not a two-dimensional bool array with at least one pixel.
+    """
+    if mask.dtype != np.bool_ or mask.ndim != 2 or mask.size == 0:
+        raise MapError(f"expected a (H, W) bool mask; got {mask.dtype} {mask.shape}")
+    # By way of 8 bits: Pillow packs the rows of "1" itself, numpy's bool has a byte a pixel.
+    grey = PillowImage.fromarray(mask.astype(np.uint8) * np.uint8(255))
+    return _png(grey.convert("1", dither=PillowImage.Dither.NONE))
+
+
+def indecision_png(indecision: Map) -> tuple[bytes, dict[str, Any]]:
+    """A score map as a 16-bit grey PNG, and how to read its levels.
+
+    Parameters
+    ----------
+    indecision
+        (H, W) float; NaN and infinity mean that a pixel has no score.
+
+    Returns
+    -------
+    bytes
+        Levels 0 to 65534, monotone in the score; 65535 = no score.
+    dict
+        ``offset``, ``step``: score = offset + step × level, to within half a step; ``no_score``: 65535.
+
+    Raises
+    ------
+    MapError
+        Not a two-dimensional map with at least one pixel.
+    """
+    if indecision.ndim != 2 or indecision.size == 0 or indecision.dtype.kind != "f":
+        raise MapError(f"expected a (H, W) float score map; got {indecision.dtype} {indecision.shape}")
+    scores = indecision.astype(np.float64)
+    known = np.isfinite(scores)
+    lowest = float(scores[known].min()) if known.any() else 0.0
+    highest = float(scores[known].max()) if known.any() else 0.0
+    step = (highest - lowest) / LARGEST_LEVEL or 1.0
+    levels = np.rint((np.where(known, scores, lowest) - lowest) / step)
+    levels[~known] = NO_SCORE
+    content = _png(PillowImage.fromarray(levels.astype(np.uint16)))
+    return content, {"offset": lowest, "step": step, "no_score": NO_SCORE}
+
+
+def _png(picture: PillowImage.Image) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()

@@ -1,0 +1,57 @@
+"""Foreign names: as they may be shown, and as the stem of a file that is written.
+
+No file is opened or listed here.
+"""
+
+import hashlib
+import os
+import re
+import unicodedata
+
+LONGEST = 160
+LONGEST_STEM = 80
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I)
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def printable(name: str | os.PathLike[str], longest: int = LONGEST) -> str:
+    """`name` on one line: control, format (bidirectional, zero-width) and unassigned characters as ``\\u202e``.
+
+    A name longer than `longest` characters keeps its two ends, with ``…`` between them.
+    """
+    text = os.fspath(name)
+    # Cut before escaping too, so that a hostile name of megabytes costs nothing.
+    shown = "".join(map(_escaped, _ends(text, longest)))
+    return _ends(shown, longest)
+
+
+def file_stem(name: str) -> str:
+    """`name` as the stem of a file to write: one component, safe on every system, at most `LONGEST_STEM` characters.
+
+    A name of ASCII letters, digits and ``. _ -`` and spaces stays as it is unless it is too long, is reserved (``CON``)
+    or starts or ends with a dot, dash or space. Any other gets dashes, and a digest so that different names stay so.
+    """
+    safe = re.sub(r"[^A-Za-z0-9._ -]+", "-", name)
+    safe = safe[: LONGEST_STEM - 13].strip(".- ") if len(safe) > LONGEST_STEM else safe.strip(".- ")
+    if safe == name and not _RESERVED.fullmatch(name):
+        return safe
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{safe[: LONGEST_STEM - 13].rstrip('.- ') or 'picture'}-{digest}"
+
+
+def _ends(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    tail = longest // 2
+    return f"{text[: longest - tail - 1]}…{text[-tail:]}"
+
+
+def _escaped(character: str) -> str:
+    category = unicodedata.category(character)
+    if category not in _HIDDEN and (category != "Zs" or character == " "):
+        return character
+    code = ord(character)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

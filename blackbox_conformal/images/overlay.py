@@ -1,0 +1,95 @@
+"""A picture that shows people which parts of another one not to trust.
+
+Trusted pixels are never touched. Every mark differs in lightness, not only in colour, so that it can be seen with any
+kind of colour vision and in print. Nothing is computed from samples here.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import MapError, UsageError
+from blackbox_conformal.images.picture import check_pixels
+from blackbox_conformal.types import Image, Mask
+
+Style = Literal["hatch", "dim", "outline"]
+
+OUTLINE = np.array([255, 196, 0], dtype=np.float32)
+"""Amber: bright against the dimmed side, and a hue that all common kinds of colour vision tell from grey."""
+
+_LIGHTNESS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_DIMMED = 0.42
+_STRIPE = 0.34
+_ROWS = 256
+
+
+def overlay(pixels: Image, mask: Mask, style: str = "hatch") -> Image:
+    """`pixels` with its untrusted part marked: (H, W, 3) uint8.
+
+    Parameters
+    ----------
+    pixels
+        (H, W, 3) uint8.
+    mask
+        (H, W) bool, True = trusted.
+    style
+        ``hatch``: the untrusted part is grey and darker, with diagonal stripes and a bright outline; ``dim``: the same
+        without stripes; ``outline``: only the outline, with a dark edge, inside the untrusted part. Stripes and outline
+        grow with the picture.
+
+    Raises
+    ------
+    UsageError
+        Another style.
+    MapError
+        A mask of another size.
+    """
+    pixels = check_pixels(pixels)
+    if style not in get_args(Style):
+        raise UsageError(f"expected an overlay style of {', '.join(get_args(Style))}; got {style!r}")
+    if mask.shape != pixels.shape[:2] or mask.dtype != np.bool_:
+        raise MapError(f"expected a bool mask of {pixels.shape[:2]}; got {mask.dtype} {mask.shape}")
+    height, width = mask.shape
+    thickness = max(1, round(min(height, width) / 350))
+    pitch = max(6, 2 * round(min(height, width) / 80))
+    near = _grown(mask, thickness)
+    outline = ~mask & near
+    marked = pixels.copy()
+    if style == "outline":
+        # On a bright picture amber alone would be lost.
+        marked[_grown(near, thickness) & ~near] = 0
+    # By bands of rows, so that a large picture needs no float copy of itself.
+    for top in range(0, height, _ROWS):
+        band = slice(top, top + _ROWS)
+        away = ~mask[band]
+        if style != "outline":
+            grey = pixels[band].astype(np.float32) @ _LIGHTNESS
+            shade = grey * _DIMMED
+            if style == "hatch":
+                shade = np.where(_stripes(top, grey.shape, pitch), shade + 255 * _STRIPE * (1 - _DIMMED), shade)
+            # A touch of the colour is left, so that the eye still finds its way.
+            mixed = 0.85 * shade[..., None] + 0.15 * _DIMMED * pixels[band]
+            marked[band][away] = np.rint(np.minimum(mixed, 255))[away].astype(np.uint8)
+        marked[band][outline[band]] = OUTLINE.astype(np.uint8)
+    return marked
+
+
+def _stripes(top: int, shape: tuple[int, ...], pitch: int) -> NDArray[np.bool_]:
+    """Diagonal stripes, a quarter of `pitch` wide, of the rows that start at `top`."""
+    rows = np.arange(top, top + shape[0])[:, None]
+    columns = np.arange(shape[1])[None, :]
+    return (rows + columns) % pitch < max(1, pitch // 4)
+
+
+def _grown(mask: Mask, steps: int) -> Mask:
+    """`mask` and every pixel within `steps` rows or columns of it."""
+    grown = mask.copy()
+    for _ in range(steps):
+        wider = grown.copy()
+        wider[1:] |= grown[:-1]
+        wider[:-1] |= grown[1:]
+        wider[:, 1:] |= grown[:, :-1]
+        wider[:, :-1] |= grown[:, 1:]
+        grown = wider
+    return grown

@@ -1,0 +1,75 @@
+"""What a decoded picture is: its pixels, its identity and everything that was done to get there.
+
+No decoding happens here.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.types import Image
+
+BLANK_RANGE = 3
+"""A picture is blank when in each channel the largest value is at most this many 8-bit steps above the smallest."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that passed the decode gate.
+
+    Attributes
+    ----------
+    pixels
+        (H, W, 3) uint8 sRGB, C-contiguous.
+    digest
+        ``sha256:…`` of size and pixels: equal for equal content, whatever file it came from.
+    file_digest
+        ``sha256:…`` of the file's bytes.
+    conversions
+        Every rule that was applied between the file and `pixels`, in words, in order.
+    format
+        ``PNG``, ``JPEG``, ``WEBP``, ``TIFF`` or ``BMP``.
+    size
+        (height, width) of `pixels`.
+    """
+
+    pixels: Image = field(repr=False)
+    digest: str
+    file_digest: str
+    conversions: tuple[str, ...]
+    format: str
+    size: tuple[int, int]
+
+    @cached_property
+    def blank(self) -> bool:
+        """Whether the picture shows nothing: all black, or one colour up to `BLANK_RANGE` steps a channel."""
+        flat = self.pixels.reshape(-1, 3)
+        return bool((flat.max(axis=0).astype(int) - flat.min(axis=0)).max() <= BLANK_RANGE)
+
+
+def check_pixels(pixels: Image) -> Image:
+    """`pixels` if they are a picture as this project keeps it, C-contiguous.
+
+    Raises
+    ------
+    ImageError
+        Not (H, W, 3) uint8 with at least one pixel.
+    """
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        arrived = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise ImageError(f"expected (H, W, 3) uint8 pixels; got {arrived}. Convert to 8-bit sRGB first")
+    if pixels.size == 0:
+        raise ImageError(f"expected at least one pixel; got a picture of {pixels.shape[1]}×{pixels.shape[0]}")
+    return np.ascontiguousarray(pixels)
+
+
+def pixels_digest(pixels: Image) -> str:
+    """``sha256:…`` over a tagged header with the size, and the pixels: the identity of (H, W, 3) uint8 content."""
+    pixels = check_pixels(pixels)
+    height, width = pixels.shape[:2]
+    digest = hashlib.sha256(f"blackbox-conformal picture 1\nsRGB 8-bit RGB {width}x{height}\n".encode())
+    digest.update(pixels.data)
+    return "sha256:" + digest.hexdigest()

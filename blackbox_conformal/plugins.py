@@ -1,0 +1,251 @@
+"""Adapters by name: found through entry points, imported only when chosen, described for people.
+
+No adapter lives here and no vendor is spoken to.
+
+A package announces adapters in the entry point group ``blackbox_conformal.adapters``. The value is either a package,
+whose files are adapters named after them (``my_vendor.py`` is ``my-vendor``; a leading underscore hides a file), or
+``package.module:Class``, one adapter named after the entry point. Each adapter file sets ``ADAPTER`` to its class.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic_core import PydanticUndefined
+
+from blackbox_conformal import catalog
+from blackbox_conformal.adapter import Adapter, Capabilities
+from blackbox_conformal.errors import AdapterError, BlackboxConformalError, UsageError
+
+GROUP = "blackbox_conformal.adapters"
+OWN_DISTRIBUTION = "blackbox-conformal"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One adapter that can be asked for, or one plug-in that cannot be used.
+
+    Attributes
+    ----------
+    name
+        What ``--adapter`` takes; for a broken plug-in the entry point's name.
+    target
+        Module, or ``module:Class``.
+    origin
+        Package and version that brought it, such as ``blackbox-conformal 1.0``.
+    error
+        Why it cannot be used; None when nothing is known against it (it has not been imported).
+    """
+
+    name: str
+    target: str
+    origin: str
+    error: str | None = None
+
+
+@cache
+def listings() -> tuple[Listing, ...]:
+    """Every adapter that installed packages announce, by name; broken plug-ins are listed with their error."""
+    found: dict[str, Listing] = {}
+    broken: list[Listing] = []
+    # Our own first: a plug-in can add a name, never take over one.
+    for point in sorted(entry_points(group=GROUP), key=lambda one: (_distribution(one) != OWN_DISTRIBUTION, one.name)):
+        origin = _origin(point)
+        try:
+            members = list(_members(point, origin))
+        except Exception as error:  # noqa: BLE001 - foreign packages may fail in any way, and others must still work
+            broken.append(Listing(point.name, point.value, origin, f"{type(error).__name__}: {error}"))
+            continue
+        for listing in members:
+            first = found.setdefault(listing.name, listing)
+            if first.target != listing.target:
+                reason = f"the name {listing.name} is already taken by {first.origin}; rename the entry point or file"
+                broken.append(Listing(listing.name, listing.target, origin, reason))
+    return tuple(sorted([*found.values(), *broken], key=lambda one: (one.name, one.error is not None, one.target)))
+
+
+def adapter_names() -> list[str]:
+    """Names that ``--adapter`` takes and names of broken plug-ins, sorted; no adapter is imported."""
+    return sorted({listing.name for listing in listings()})
+
+
+def adapter_class(name: str) -> type[Adapter]:
+    """The adapter called `name`, or at ``package.module:Class``.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name; the message lists near matches, or all.
+    AdapterError
+        It cannot be imported, or is not an adapter.
+    """
+    if ":" in name:
+        return _imported(name, name)
+    known = {listing.name: listing for listing in listings() if listing.error is None}
+    wanted = name.strip().lower().replace("_", "-")
+    if wanted in known:
+        return _imported(known[wanted].target, wanted)
+    for listing in listings():
+        if listing.name == wanted and listing.error is not None:
+            raise AdapterError(f"adapter {wanted} from {listing.origin} cannot be used: {listing.error}")
+    near = difflib.get_close_matches(wanted, known, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+    raise UsageError(f"expected the name of an adapter, or package.module:Class; got {name!r}; {hint}")
+
+
+def load_adapter(name: str, **parameters: Any) -> Adapter:
+    """The adapter called `name` with its parameters, ready to draw once opened.
+
+    Parameters
+    ----------
+    name
+        As in ``blackbox-conformal adapters list``, or ``package.module:Class``.
+    parameters
+        The adapter's own, as in ``adapters show NAME``; text is converted.
+
+    Raises
+    ------
+    UsageError
+        No such adapter or parameter; the message lists those there are.
+    AdapterError
+        The adapter is broken.
+    """
+    chosen: type[Any] = adapter_class(name)
+    adapter: Adapter = catalog.build(chosen, f"adapter {name}", parameters)
+    return adapter
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What ``adapters show NAME`` says, as JSON-ready values.
+
+    Capabilities depend on the parameters; they are those of the defaults, and of the adapter's own example where a
+    parameter is required. ``error`` is None, or says why the adapter cannot be used; nothing else is then known.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name.
+    """
+    listing = next((one for one in listings() if one.name == name), None)
+    described: dict[str, Any] = {"name": name, "origin": listing.origin if listing else "", "error": None}
+    try:
+        adapter = adapter_class(name)
+    except AdapterError as error:
+        return {**described, "error": str(error)}
+    return {
+        **described,
+        "version": adapter.version,
+        "class": f"{adapter.__module__}:{adapter.__qualname__}",
+        "summary": inspect.getdoc(adapter) or "",
+        "documentation": adapter.documentation,
+        "evidence": adapter.evidence,
+        "auth_variable": adapter.auth_variable,
+        "uncertain": list(getattr(adapter, "uncertain", ())),
+        "parameters": list(_parameters(adapter)),
+        "capabilities": _plain(asdict(_capabilities(adapter))),
+    }
+
+
+def _members(point: EntryPoint, origin: str) -> Iterator[Listing]:
+    module, _, attribute = point.value.partition(":")
+    if attribute:
+        # Only parents are imported by this look; the adapter's own module is not.
+        if importlib.util.find_spec(module.strip()) is None:
+            raise AdapterError(f"expected the module {module.strip()}; it is not installed")
+        yield Listing(point.name.replace("_", "-"), point.value.replace(" ", ""), origin)
+        return
+    package = importlib.import_module(module.strip())
+    if not hasattr(package, "__path__"):
+        raise AdapterError(f"expected a package, or module:Class; got the module {module}")
+    for member in pkgutil.iter_modules(package.__path__):
+        if not member.name.startswith("_"):
+            yield Listing(member.name.replace("_", "-"), f"{package.__name__}.{member.name}", origin)
+
+
+def _imported(target: str, name: str) -> type[Adapter]:
+    module_name, _, attribute = target.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in (attribute or "ADAPTER").split("."):
+            found = getattr(found, part)
+    except BlackboxConformalError:
+        raise
+    # A foreign module may fail in any way.
+    except Exception as error:
+        raise AdapterError(f"adapter {name} ({target}) cannot be loaded: {type(error).__name__}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Adapter)):
+        raise AdapterError(f"adapter {name}: expected a subclass of Adapter at {target}; got {found!r}")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise AdapterError(f"adapter {name}: {target} does not define {missing}")
+    if not isinstance(getattr(found, "name", None), str):
+        raise AdapterError(f"adapter {name}: {target} does not set `name`")
+    return found
+
+
+def _parameters(adapter: type[Adapter]) -> Iterator[dict[str, Any]]:
+    for name, field in adapter.model_fields.items():
+        default = None if field.default is PydanticUndefined else field.default
+        if field.default_factory is not None:
+            default = field.get_default(call_default_factory=True, validated_data={})
+        yield {
+            "name": name.replace("_", "-"),
+            "type": _type_name(field.annotation),
+            "required": field.is_required(),
+            "default": _plain(default),
+            "help": field.description or "",
+            "identifies": name not in adapter.transient,
+        }
+
+
+def _type_name(annotation: Any) -> str:
+    if isinstance(annotation, type) and not get_args(annotation):
+        return "none" if annotation is NoneType else annotation.__name__
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return " | ".join(str(part) for part in parts)
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(_type_name(part) for part in parts)
+    return str(annotation).replace("typing.", "")
+
+
+def _capabilities(adapter: type[Adapter]) -> Capabilities:
+    """With default parameters, else with those of the adapter's example, else nothing known."""
+    example = getattr(sys.modules[adapter.__module__], "EXAMPLE", None)
+    shown: dict[str, Any] = {}
+    if example is not None:
+        shown = {**example.parameters, example.address: "http://127.0.0.1:9"}
+    for parameters in ({}, shown):
+        try:
+            return adapter(**parameters).capabilities
+        except (ValueError, TypeError):
+            continue
+    return Capabilities(scale_factors=())
+
+
+def _plain(value: Any) -> Any:
+    """`value` with nothing in it that JSON does not know."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else ""
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown package"
