@@ -1,38 +1,134 @@
-"""The only place that knows numba: the decorator every kernel uses, and where machine code is cached.
+"""The only place that knows numba: the decorator that every kernel uses.
 
-No kernel lives here.
+No kernel lives here; the folder that keeps machine code between processes is `_cache`.
 """
 
-import hashlib
+import functools
+import importlib
 import os
+import pkgutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from types import FunctionType
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from blackbox_conformal.kernels import _cache
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
-def _sources_digest() -> str:
-    """Digest of every kernel source: numba's own cache misses a change in an imported helper."""
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
+_building = threading.RLock()
 
 
-def cache_directory() -> Path | None:
-    """Where machine code is kept, or None when no private, writable folder can be had."""
-    if os.environ.get("BLACKBOX_CONFORMAL_KERNEL_CACHE") == "0":
-        return None
+class Kernel(Generic[P, R]):
+    """A plain function that is compiled at its first call, so that importing it imports no compiler.
+
+    Kernels may call other kernels and are compiled with them. With `NUMBA_DISABLE_JIT=1` the plain function runs.
+    """
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.compiled: Callable[P, R] | None = None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return (self.compiled or self.build())(*args, **kwargs)
+
+    def build(self) -> Callable[P, R]:
+        """The function to call; the first caller makes it, others wait."""
+        with _building:
+            if self.compiled is None:
+                self.compiled = self.function if _interpreted() else self._dispatcher()
+            return self.compiled
+
+    def _dispatcher(self) -> Callable[P, R]:
+        import numba
+
+        function = cast(FunctionType, self.function)
+        # The compiler reads callees from the globals and knows its own functions only, not this wrapper.
+        scope = dict(function.__globals__)
+        for name in function.__code__.co_names:
+            if isinstance(scope.get(name), Kernel):
+                scope[name] = scope[name].build()
+        plain = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
+        # Serial and without fast mathematics: NaN must stay NaN and sums must not be reordered. The numpy error model
+        # drops the branch before each division that would keep a loop from being vectorised.
+        dispatcher = numba.njit(nogil=True, error_model="numpy")(plain)
+        folder = _folder()
+        if folder is not None:
+            _enable_cache(dispatcher, folder)
+        return cast(Callable[P, R], dispatcher)
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile `function` at its first call: serial, without the interpreter lock, exact IEEE arithmetic.
+
+    Its arguments must come in one dtype and layout only, since every other one is compiled anew; the public function
+    around it sees to that.
+    """
+    return Kernel(function)
+
+
+def warm_up() -> None:
+    """Compile, or load, every kernel by running it on tiny arrays; meant for a thread beside the first vendor calls.
+
+    Each kernel module says how in a function `warm_up`. Takes seconds when nothing is cached, and may be called again.
+    """
+    package = importlib.import_module("blackbox_conformal.kernels")
+    for module in pkgutil.iter_modules(package.__path__, "blackbox_conformal.kernels."):
+        exercise = getattr(importlib.import_module(module.name), "warm_up", None)
+        if exercise is not None and exercise is not warm_up:
+            exercise()
+
+
+def _interpreted() -> bool:
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+
+
+@functools.cache
+def _folder() -> Path | None:
+    """The cache folder of this process, freed of damaged files once."""
     import numba
 
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    folder = base / "blackbox-conformal" / f"kernels-{numba.__version__}-{_sources_digest()}"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except (OSError, RuntimeError):
-        return None
+    folder = _cache.cache_directory(numba.__version__)
+    if folder is not None:
+        try:
+            _cache.remove_damaged(folder)
+        except OSError:
+            return None
     return folder
+
+
+def _enable_cache(dispatcher: Any, folder: Path) -> None:
+    """Let `dispatcher` load from and save to `folder`; whatever fails there must cost time only.
+
+    The compiler's setting is global and belongs to the user, so it is put back at once.
+    """
+    config: Any = importlib.import_module("numba.core.config")
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
+    try:
+        dispatcher.enable_caching()
+    except (OSError, RuntimeError):
+        return
+    finally:
+        config.CACHE_DIR = before
+    cache = dispatcher._cache
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_or_compile(signature: Any, context: Any) -> Any:
+        try:
+            return load(signature, context)
+        except Exception:  # noqa: BLE001 - a damaged pickle raises anything; without it the kernel is compiled
+            _cache.discard(folder)
+            return None
+
+    def save_if_possible(signature: Any, result: Any) -> None:
+        try:
+            save(signature, result)
+            _cache.seal(folder)
+        except Exception:  # noqa: BLE001 - full disk, folder taken away, result that cannot be pickled
+            cache.disable()
+
+    cache.load_overload, cache.save_overload = load_or_compile, save_if_possible

@@ -1,0 +1,53 @@
+"""Parameters of a window, shared by every score and metric that averages: Gaussian with sigma, or box with size.
+
+The averaging itself is in `kernels.windows`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from blackbox_conformal.kernels.windows import MAX_SIGMA, MAX_SIZE
+
+DEFAULT_SIGMA = 4.0
+DEFAULT_SIZE = 31
+
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError("expected an odd number of pixels, so that the window has a centre")
+    return size
+
+
+Window = Literal["gaussian", "box"]
+Sigma = Annotated[float, Field(gt=0, le=MAX_SIGMA)]
+"""Standard deviation in pixels."""
+
+Size = Annotated[int, Field(ge=1, le=MAX_SIZE), AfterValidator(_odd)]
+"""Side in pixels, odd."""
+
+
+def complete(parameters: Any) -> Any:
+    """`parameters` with the window named and its one measure filled in, so that equal settings have one form.
+
+    A measure alone names its window (`sigma` a Gaussian, `size` a box); a Gaussian defaults to sigma 4, a box to
+    31 pixels.
+
+    Raises
+    ------
+    ValueError
+        A measure of the other window is given as well.
+    """
+    if not isinstance(parameters, dict):
+        return parameters
+    given = {key: value for key, value in parameters.items() if value is not None}
+    window = given.setdefault("kernel", "box" if "size" in given and "sigma" not in given else "gaussian")
+    if window == "gaussian":
+        if "size" in given:
+            raise ValueError("expected sigma with a gaussian kernel; got size. Give sigma, or kernel=box")
+        given.setdefault("sigma", DEFAULT_SIGMA)
+    elif window == "box":
+        if "sigma" in given:
+            raise ValueError("expected size with a box kernel; got sigma. Give size, or kernel=gaussian")
+        given.setdefault("size", DEFAULT_SIZE)
+    return given

@@ -1,0 +1,72 @@
+"""Variance of means: how much the draws differ once each is averaged over the neighbourhood.
+
+The sums it is made from are in `kernels.moments`, the averaging in `kernels.windows`.
+"""
+
+from typing import Self
+
+import numpy as np
+from pydantic import model_validator
+
+from blackbox_conformal.indecision._clip_and_smooth import ClippedAndSmoothed
+from blackbox_conformal.indecision._window import Sigma, Size, Window, complete
+from blackbox_conformal.indecision.base import Context
+from blackbox_conformal.kernels._checks import image
+from blackbox_conformal.kernels.moments import FixedPointMoments
+from blackbox_conformal.kernels.windows import average
+from blackbox_conformal.types import Image, Map
+
+
+class VarianceOfMeans(ClippedAndSmoothed):
+    """`Var_M(K * mu)` with divisor M, summed over channels, white = 1: in [0, 3/4]; exactly 0 where all draws agree.
+
+    Unlike the smoothed variance it forgives draws that differ in grain only, and counts those that differ in tone.
+
+    Attributes
+    ----------
+    kernel
+        `gaussian` or `box`.
+    sigma
+        Standard deviation of the Gaussian in pixels, 4 unless given.
+    size
+        Side of the box in pixels, odd, 31 unless given. A box of 1 pixel gives the pixel variance.
+    """
+
+    kernel: Window = "gaussian"
+    sigma: Sigma | None = None
+    size: Size | None = None
+
+    _complete = model_validator(mode="before")(complete)
+
+    def start(self, shape: tuple[int, int]) -> "VarianceOfMeansAccumulator":
+        """An empty accumulator for draws of `shape` = (H, W)."""
+        return VarianceOfMeansAccumulator(self, shape)
+
+
+class VarianceOfMeansAccumulator:
+    """Sums of the averaged draws, each rounded to 1/4096 grey level so that their order cannot matter."""
+
+    def __init__(self, score: VarianceOfMeans, shape: tuple[int, int]) -> None:
+        self.score = score
+        self.moments = FixedPointMoments(shape)
+
+    def update(self, pixels: Image) -> None:
+        """Take one draw: (H, W, 3) uint8."""
+        pixels = image(pixels, "the draw")
+        score = self.score
+        planes = [
+            average(pixels[:, :, channel].astype(np.float32), score.kernel, score.sigma, score.size)
+            for channel in range(3)
+        ]
+        self.moments.add(planes)
+
+    def merge(self, other: Self) -> None:
+        """Take over what `other` has seen."""
+        self.moments.merge(other.moments)
+
+    def finish(self, context: Context) -> Map:
+        """The score map, (H, W) float32."""
+        return self.score.polish(self.moments.variance())
+
+
+PLUGIN = VarianceOfMeans
