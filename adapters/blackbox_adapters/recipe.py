@@ -1,0 +1,306 @@
+"""A vendor told by a TOML recipe instead of code: the adapter that carries any recipe out.
+
+The form of a recipe is in `_recipe_format`, its placeholders in `_recipe_fill`, the shipped ones in `recipes/`.
+"""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar
+
+from pydantic import Field, PrivateAttr
+
+from blackbox_adapters import _recipe_format as form
+from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._pictures import decoded, fetched
+from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_adapters._recipe_fill import built_in, fill, fill_link
+from blackbox_conformal.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Part,
+    Price,
+    Purpose,
+    Send,
+    Upload,
+    Wait,
+)
+from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.credentials import read_credential
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    PayloadError,
+    RefusedError,
+    TryLaterError,
+    UsageError,
+    VendorError,
+)
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, says, shows
+
+UNIDENTIFYING = {"name", "title", "documentation", "evidence", "uncertain", "url", "price", "example", "limits"}
+
+
+class Recipe(Hosted):
+    """Any vendor for which there is a recipe: a shipped one by its name, one's own by its path.
+
+    Seeds, sizes, prices and the reading of failures are those that the recipe tells; `options` and `inputs` change
+    what it leaves open.
+    """
+
+    name = "recipe"
+    documentation = "https://github.com/toml-lang/toml"
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"recipe"}
+
+    recipe: str = Field(description="Path of a TOML file, or the name of a shipped recipe.")
+    scale: int | None = Field(default=None, ge=1, le=16, description="Magnification; None = the recipe's default.")
+    options: JsonObject = Field(default_factory=dict, description="Values for the recipe's [options], as JSON.")
+    inputs: JsonObject = Field(
+        default_factory=dict, description="Further fields of the submission's JSON or form, as JSON."
+    )
+    seed_field: str = Field(
+        default="", description="Field of the submission that takes a seed, where the recipe names none; empty = none."
+    )
+    poll_seconds: float | None = Field(
+        default=None, ge=0.1, description="Seconds between two looks at a job; None = the recipe's."
+    )
+
+    _told: form.Recipe = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Read the recipe and hold the parameters against it."""
+        self._told = form.read_recipe(self.recipe)
+        factors = self._told.scale.factors
+        if self._factor not in factors:
+            raise UsageError(f"{self._told.title} magnifies by {', '.join(map(str, factors))}; got scale={self.scale}")
+        unknown = sorted(set(self.options) - set(self._told.options))
+        if unknown:
+            known = ", ".join(sorted(self._told.options)) or "none"
+            raise UsageError(f"expected options of {self._told.title} among {known}; got {', '.join(unknown)}")
+
+    @property
+    def _factor(self) -> int:
+        return self.scale or self._told.scale.default
+
+    @property
+    def base_url(self) -> str:
+        """The recipe's address, unless another was given."""
+        return (self.url or self._told.url).rstrip("/")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the recipe tells."""
+        told, price = self._told, self._told.price
+        seed = told.seed or (form.Seed() if self.seed_field else None)
+        known = None if price is None else Price(price.low, price.high, price.source)
+        return Capabilities(
+            scale_factors=(self._factor,),
+            seedable=seed is not None,
+            seed_range=None if seed is None else (seed.lowest, seed.highest),
+            default_seed_hazard=seed is not None and seed.hazard,
+            price=known if self.price_usd is None else self.priced(None),
+            lossless_output=told.lossless,
+            output_size=told.scale.output,
+            deterministic=told.deterministic and not self.seed_field,
+            result_hosts=self.hosts(*told.picture.hosts),
+            **told.limits.model_dump(),
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """The recipe counts by what it says, not by where it lies."""
+        identity = super().identity()
+        identity["parameters"] |= {
+            "scale": self._factor,
+            "options": {**self._told.options, **self.options},
+            "recipe": self._told.name,
+            "recipe_digest": digest_json(self._told.model_dump(mode="json", exclude=UNIDENTIFYING)),
+        }
+        return identity
+
+    def example(self) -> Example:
+        """The recipe's own example exchange."""
+        told = self._told
+        answers = tuple(
+            shows(answer.status) if answer.picture else says(answer.json_text, answer.status)
+            for answer in told.example.answers
+        )
+        environment = {} if told.auth is None else {told.auth.variable: f"made-up-key-for-{told.name}"}
+        parameters = {"recipe": self.recipe, "poll_seconds": 0.1}
+        return Example(parameters, answers, environment, polls=told.example.polls)
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """The requests before, the submission, and the picture in its answer or behind its job."""
+        values = self._values(upload, draw)
+        for request in self._told.before:
+            answer = yield self._send(request, values, upload, "lookup")
+            values |= self._kept(request, answer)
+        more = {**self.inputs, **({self.seed_field: draw.seed} if self.seed_field else {})}
+        answer = yield self._send(self._told.submit, values, upload, "submit", more)
+        self._refuse(answer)
+        if self._told.poll is None:
+            return (yield from self._picture(answer, None))
+        job = self._kept(self._told.submit, answer)["job"]
+        yield Accepted(job)
+        cost = self._cost(answer)
+        if cost is not None:
+            yield Observed(cost_usd=cost, request_id=job)
+        return (yield from self.resume(upload, draw, job))
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Look at the job until it is done, then fetch its picture."""
+        poll = self._told.poll
+        if poll is None:
+            return (yield from super().resume(upload, draw, job))
+        values = {**self._values(upload, draw), "job": job}
+        grace = Grace(f"job {job}")
+        while True:
+            answer = yield self._send(poll, values, upload, "poll")
+            state = document(answer)
+            status = words(state, poll.status)
+            if status in poll.failed:
+                message = words(state, *self._told.errors.message) or "no reason given"
+                code = words(state, *self._told.errors.code) or status
+                raise RefusedError(f"job {job} {status}: {message}", request_id=job, code=code)
+            if status in poll.done:
+                self._refuse(answer)
+                if self._told.picture.body or peek(state, self._told.picture.base64 or self._told.picture.link):
+                    return (yield from self._picture(answer, job))
+                grace.spend()
+            yield Wait(self.poll_seconds or poll.seconds)
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """By the recipe's [errors] table, then by status."""
+        errors = self._told.errors
+        problem = document(answer)
+        message = words(problem, *errors.message)
+        request = answer.headers.get(errors.request_id_header.lower()) or words(problem, *errors.request_id) or None
+        code = words(problem, *errors.code) or str(answer.status)
+        if purpose in ("submit", "lookup", "quote"):
+            said = f"HTTP {answer.status}: {message}"
+            if answer.status in errors.account:
+                return AccountRefusedError(said, request_id=request, code=code)
+            if answer.status in errors.refused:
+                return RefusedError(said, request_id=request, code=code)
+            if answer.status in errors.later:
+                return TryLaterError(said, retry_after=errors.wait, request_id=request, code=code)
+        return classed(answer, purpose, message, request_id=request, code=code, wait=errors.wait)
+
+    def credential(self) -> Secret:
+        """The key from the variable that the recipe names."""
+        auth = self._told.auth
+        return read_credential("" if auth is None else auth.variable, self._told.name)
+
+    def _values(self, upload: Upload, draw: Draw) -> dict[str, Any]:
+        options = {**self._told.options, **self.options}
+        return built_in(upload, draw, self._factor) | {f"option.{name}": value for name, value in options.items()}
+
+    def _key(self) -> dict[str, str | Secret]:
+        auth = self._told.auth
+        return {} if auth is None else {auth.header.lower(): self.credential().prefixed(auth.prefix)}
+
+    def _send(
+        self,
+        request: form.Request,
+        values: Mapping[str, Any],
+        upload: Upload,
+        purpose: Purpose,
+        more: Mapping[str, Any] | None = None,
+    ) -> Send:
+        link = fill_link(request.path, values)
+        link = self.base_url + link if link.startswith("/") else link
+        headers: dict[str, str | Secret] = {
+            name.lower(): str(fill(value, values)) for name, value in request.headers.items()
+        }
+        fields: dict[str, Any] = {
+            **(fill(request.form, values) or {}),
+            **(more or {} if request.form or request.file else {}),
+        }
+        if request.form_from is not None:
+            fields |= _fields(values[request.form_from])
+        body = None if request.json_body is None else {**fill(request.json_body, values), **(more or {})}
+        return Send(
+            request.method,
+            link,
+            purpose=purpose,
+            headers={**headers, **(self._key() if request.key else {})},
+            json=body,
+            form={name: _text(value) for name, value in fields.items()} or None,
+            files=() if request.file is None else (Part(request.file, "input.png", upload.png),),
+            public=not request.key,
+        )
+
+    def _kept(self, request: form.Request, answer: Answer) -> dict[str, str]:
+        if not request.keep:
+            return {}
+        said = answer.json()
+        return {name: require(said, path, f"the {name}") for name, path in request.keep.items()}
+
+    def _refuse(self, answer: Answer) -> None:
+        """Raise what an answer with HTTP 200 refuses."""
+        said = document(answer)
+        for refusal in self._told.refusals:
+            if said is not None and peek(said, refusal.path) == refusal.equals:
+                message = words(said, *self._told.errors.message)
+                raise RefusedError(
+                    f"{refusal.message}{f': {message}' if message else ''}",
+                    request_id=words(said, *self._told.errors.request_id) or None,
+                    code=refusal.path,
+                )
+
+    def _cost(self, answer: Answer) -> Decimal | None:
+        seen = self._told.seen
+        units = peek(document(answer), seen.cost) if seen.cost else None
+        try:
+            return Decimal(str(units)) * seen.usd_per_unit if isinstance(units, int | float | str) else None
+        except InvalidOperation:
+            return None
+
+    def _picture(self, answer: Answer, job: str | None) -> Flow:
+        place, seen = self._told.picture, self._told.seen
+        said = document(answer)
+        seed = peek(said, seen.seed) if seen.seed else None
+        yield Observed(
+            cost_usd=self._cost(answer),
+            model=words(said, seen.model) or None if seen.model else None,
+            request_id=answer.headers.get(self._told.errors.request_id_header.lower()) or job,
+            seed=seed if isinstance(seed, int) else None,
+        )
+        if place.body:
+            if said is not None:
+                message = words(said, *self._told.errors.message) or words(said, "")
+                raise PayloadError(f"expected the picture itself; got JSON: {message}", request_id=job)
+            return answer.body
+        if place.base64:
+            return decoded(peek(said, place.base64), place.base64)
+        link = peek(said, place.link)
+        if place.key and isinstance(link, str):
+            picture = yield Send("GET", link, purpose="download", headers=self._key())
+            return picture.body
+        if link is None:
+            message = words(said, *self._told.errors.message)
+            raise PayloadError(f"expected a link to the picture at {place.link}; got none {message}".strip())
+        return (yield from fetched(link, place.link))
+
+
+def _text(value: Any) -> str:
+    """A form field: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _fields(text: Any) -> dict[str, Any]:
+    try:
+        fields = json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise PayloadError(f"expected a JSON object of form fields; got {str(text)[:80]!r}")
+    return fields
+
+
+ADAPTER = Recipe
+
+EXAMPLE = Recipe(recipe="bria").example()
