@@ -70,7 +70,7 @@ class Draw:
 class Part:
     """One file of a multipart form."""
 
-    field: str
+    name: str
     filename: str
     content: bytes = field(repr=False)
     content_type: str = "image/png"
@@ -253,8 +253,8 @@ class Adapter(BaseModel, ABC):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Steps that fetch the picture of a job that was accepted earlier."""
-        raise VendorError(f"adapter {self.name} answers at once and has no jobs; it cannot resume {job!r}")
         yield Wait(0.0)
+        raise VendorError(f"adapter {self.name} answers at once and has no jobs; it cannot resume {job!r}")
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """The vendor's own reading of a failed answer; None leaves it to the HTTP status."""

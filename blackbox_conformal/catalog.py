@@ -18,9 +18,14 @@ class Plugin(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def plugin_name(cls) -> str:
+        """The member's name: its file's name with dashes."""
+        return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
+
     def specification(self) -> dict[str, Any]:
-        """The parameters in canonical JSON form, defaults included."""
-        return self.model_dump(mode="json")
+        """Name and parameters in canonical JSON form, defaults included."""
+        return {"name": self.plugin_name(), **self.model_dump(mode="json")}
 
 
 PluginType = TypeVar("PluginType", bound=Plugin)
@@ -29,8 +34,9 @@ PluginType = TypeVar("PluginType", bound=Plugin)
 def names(family: str) -> list[str]:
     """Names of a family's members (`indecision`, `fidelity`, `guarantees`), sorted, without importing them."""
     package = importlib.import_module(f"blackbox_conformal.{family}")
+    others = {"base", *getattr(package, "NOT_MEMBERS", ())}
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name.replace("_", "-") for name in found if not name.startswith("_") and name != "base")
+    return sorted(name.replace("_", "-") for name in found if not name.startswith("_") and name not in others)
 
 
 def member(family: str, name: str) -> type[Any]:
@@ -43,9 +49,8 @@ def member(family: str, name: str) -> type[Any]:
     """
     known = names(family)
     if name not in known:
-        raise UsageError(f"expected {family} to be one of {', '.join(known)}; got {name!r}")
-    module = importlib.import_module(f"blackbox_conformal.{family}.{name.replace('-', '_')}")
-    plugin: type[Any] = module.PLUGIN
+        raise UsageError(f"expected {family.rsplit('.', 1)[-1]} to be one of {', '.join(known)}; got {name!r}")
+    plugin: type[Any] = importlib.import_module(f"blackbox_conformal.{family}.{name.replace('-', '_')}").PLUGIN
     return plugin
 
 

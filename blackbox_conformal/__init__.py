@@ -1,0 +1,66 @@
+"""Trust masks with finite-sample guarantees for black-box image super-resolution.
+
+    import blackbox_conformal as bc
+
+    vendor = bc.load_adapter("embedded")
+    calibration = bc.calibrate(vendor, "photographs/", draws=8)
+    result = bc.apply(vendor, "input.png", calibration, alpha=0.3)
+
+Names are loaded when first used, so that importing this package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Adapter": "blackbox_conformal.adapter",
+    "BlackboxConformalError": "blackbox_conformal.errors",
+    "Calibration": "blackbox_conformal.calibration",
+    "Certificate": "blackbox_conformal.certificate",
+    "Limits": "blackbox_conformal.sampling.limits",
+    "Result": "blackbox_conformal.pipeline.apply",
+    "RiskCurve": "blackbox_conformal.risk.curve",
+    "apply": "blackbox_conformal.pipeline.apply",
+    "audit": "blackbox_conformal.pipeline.audit",
+    "calibrate": "blackbox_conformal.pipeline.calibrate",
+    "fidelity_bound": "blackbox_conformal.pipeline.maps",
+    "fidelity_map": "blackbox_conformal.pipeline.maps",
+    "indecision_map": "blackbox_conformal.pipeline.maps",
+    "load_adapter": "blackbox_conformal.plugins",
+    "threshold": "blackbox_conformal.guarantees.choose",
+    "trusted": "blackbox_conformal.risk.trust",
+}
+
+if TYPE_CHECKING:
+    from blackbox_conformal.adapter import Adapter as Adapter
+    from blackbox_conformal.calibration import Calibration as Calibration
+    from blackbox_conformal.certificate import Certificate as Certificate
+    from blackbox_conformal.errors import BlackboxConformalError as BlackboxConformalError
+    from blackbox_conformal.guarantees.choose import threshold as threshold
+    from blackbox_conformal.pipeline.apply import Result as Result
+    from blackbox_conformal.pipeline.apply import apply as apply
+    from blackbox_conformal.pipeline.audit import audit as audit
+    from blackbox_conformal.pipeline.calibrate import calibrate as calibrate
+    from blackbox_conformal.pipeline.maps import fidelity_bound as fidelity_bound
+    from blackbox_conformal.pipeline.maps import fidelity_map as fidelity_map
+    from blackbox_conformal.pipeline.maps import indecision_map as indecision_map
+    from blackbox_conformal.plugins import load_adapter as load_adapter
+    from blackbox_conformal.risk.curve import RiskCurve as RiskCurve
+    from blackbox_conformal.risk.trust import trusted as trusted
+    from blackbox_conformal.sampling.limits import Limits as Limits
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

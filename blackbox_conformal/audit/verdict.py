@@ -1,0 +1,119 @@
+"""Is the claim contradicted? The interval and the tests that an audit reports, fixed before looking.
+
+Nothing here recalibrates and no picture is read. Two questions are kept apart:
+
+*Is the mean risk of new pictures below alpha?* An upper confidence bound for the mean loss at the calibrated
+threshold answers it; ``confirmed`` needs the bound to be at most alpha.
+
+*Do calibration and audit pictures belong together?* The guarantee averages over calibration sets, so a mean risk
+slightly above alpha contradicts nothing. Under exchangeability every split of the pooled n + m pictures is equally
+likely; the share of splits whose recalibrated audit risk is at least the observed one is a valid p-value (Fisher's
+permutation test; Phipson & Smyth 2010 for the +1). ``contradicted`` needs that p-value to be at most `LEVEL` and the
+observed mean above alpha.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 0.05
+"""Error level of each of the two tests."""
+
+SPLITS = 999
+"""Random splits of the permutation test."""
+
+Verdict = Literal["confirmed", "inconclusive", "contradicted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an audit says at one level.
+
+    Attributes
+    ----------
+    risk
+        Mean loss of the audit pictures at the calibrated threshold.
+    interval
+        Two-sided confidence interval for the mean loss, level 1 - 2 `LEVEL` (each end holds at 1 - `LEVEL`).
+    p_value
+        Of the permutation test.
+    """
+
+    risk: float
+    interval: tuple[float, float]
+    p_value: float
+    verdict: Verdict
+
+
+def judge(
+    losses: NDArray[np.float64],
+    alpha: float,
+    bound: float,
+    resplit: Callable[[NDArray[np.intp]], float],
+    n_calibration: int,
+    seed: int = 0,
+) -> Judgement:
+    """Judge the losses of m audit pictures.
+
+    Parameters
+    ----------
+    losses
+        (m,) losses in [0, bound] at the calibrated threshold.
+    resplit
+        Given the m positions (0 … n+m-1, audit pictures last) that play the audit part, the mean audit loss after
+        recalibrating on the other n.
+    """
+    risk = float(np.mean(losses))
+    interval = (lower_bound(losses / bound) * bound, upper_bound(losses / bound) * bound)
+    total = n_calibration + len(losses)
+    generator = np.random.Generator(np.random.Philox(seed))
+    reached = sum(
+        resplit(generator.permutation(total)[: len(losses)]) >= risk - 1e-12
+        for _ in range(SPLITS if risk > alpha else 0)
+    )
+    p_value = (reached + 1) / (SPLITS + 1) if risk > alpha else 1.0
+    verdict: Verdict = "inconclusive"
+    if risk > alpha and p_value <= LEVEL:
+        verdict = "contradicted"
+    elif interval[1] <= alpha:
+        verdict = "confirmed"
+    return Judgement(risk, interval, p_value, verdict)
+
+
+def overall(judgements: Sequence[Judgement]) -> Verdict:
+    """Contradicted if any level is at its Bonferroni share of `LEVEL`; confirmed if every level is."""
+    if any(one.verdict == "contradicted" and one.p_value <= LEVEL / len(judgements) for one in judgements):
+        return "contradicted"
+    return "confirmed" if all(one.verdict == "confirmed" for one in judgements) else "inconclusive"
+
+
+def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, bets: int = 20) -> float:
+    """Upper confidence bound for the mean of i.i.d. losses in [0, 1] (Waudby-Smith & Ramdas 2024, constant bets).
+
+    For each bet rho the product of ``1 - rho (L_i - m) / (1 - m)`` has mean at most 1 when the true mean is at least
+    m; so has the average over bets. The bound is the largest m whose average stays below 1 / level.
+    """
+    rho = np.arange(1, bets + 1) / (bets + 1)
+
+    def wealth(mean: float) -> float:
+        growth = 1.0 - rho[:, None] * (losses[None, :] - mean) / (1.0 - mean)
+        logs = np.log(np.maximum(growth, 1e-300)).sum(axis=1)
+        top = logs.max()
+        return float(top + np.log(np.mean(np.exp(logs - top))))
+
+    low, high = float(np.mean(losses)), 1.0 - 1e-12
+    if low >= high or wealth(high) < math.log(1 / level):
+        return 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if wealth(middle) < math.log(1 / level) else (low, middle)
+    return high
+
+
+def lower_bound(losses: NDArray[np.float64], level: float = LEVEL) -> float:
+    """Lower confidence bound, by symmetry: 1 - the upper bound of 1 - losses."""
+    return max(0.0, 1.0 - upper_bound(1.0 - losses, level))

@@ -1,0 +1,248 @@
+"""The calibration: curves of n photographs under one procedure, and the file that carries them.
+
+Thresholds come from `guarantees`; no picture is read here, whatever level, guarantee or group is asked for.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from blackbox_conformal import __version__
+from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.errors import CalibrationError, FileFormatError
+from blackbox_conformal.files import write_new
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
+from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.pack import CurveSet
+
+FORMAT = "blackbox-conformal calibration"
+VERSION = 1
+MAXIMUM_FILE_BYTES = 2**30
+
+
+class CalibrationImage(BaseModel):
+    """One photograph: identity of truth and input, the vendor's refusal if it refused, a group if one was given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    truth: str
+    input: str
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    refused: str | None = None
+    group: str | None = None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format: Literal["blackbox-conformal calibration"]
+    version: int
+    fingerprint: str
+    procedure: dict[str, Any]
+    bound: float
+    guarantee: dict[str, Any]
+    images: list[dict[str, Any]]
+    curves: str
+    made_with: str
+    tuning: list[str]
+    vendor_models: list[str]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Curves of n photographs under one procedure.
+
+    Attributes
+    ----------
+    procedure
+        What was calibrated; only the same procedure may use it.
+    bound
+        B, the largest value the metric can take.
+    images
+        The photographs, in the order of `curves`.
+    curves
+        One risk curve a photograph.
+    guarantee
+        Name and parameters of the guarantee that `threshold` uses unless told otherwise.
+    tuning
+        Digests of photographs that choices were made on; none of them is in `images`.
+    vendor_models
+        What the vendor called the models that answered, when it says so.
+    """
+
+    procedure: Procedure
+    bound: float
+    images: tuple[CalibrationImage, ...]
+    curves: CurveSet
+    guarantee: dict[str, Any] = field(default_factory=lambda: {"name": "expected"})
+    tuning: tuple[str, ...] = ()
+    vendor_models: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        truths = [image.truth for image in self.images]
+        if len(set(truths)) != len(truths):
+            raise CalibrationError("a photograph stands twice in the calibration; each counts once")
+        shared = set(self.tuning) & set(truths)
+        if shared:
+            raise CalibrationError(
+                f"{len(shared)} photographs are both tuning and calibration photographs; a choice made on a photograph "
+                "that calibrates voids the guarantee. Calibrate on the others"
+            )
+        if len(self.curves) != len(self.images):
+            raise CalibrationError(f"expected one curve a photograph; got {len(self.curves)} for {len(self.images)}")
+
+    @classmethod
+    def from_curves(
+        cls,
+        procedure: Procedure,
+        bound: float,
+        images: Sequence[CalibrationImage],
+        curves: Sequence[RiskCurve],
+        **rest: Any,
+    ) -> Self:
+        """A calibration in canonical order (by truth digest), whatever order the photographs were drawn in."""
+        order = sorted(range(len(images)), key=lambda index: images[index].truth)
+        return cls(
+            procedure,
+            bound,
+            tuple(images[index] for index in order),
+            CurveSet.from_curves([curves[index] for index in order]),
+            **rest,
+        )
+
+    @property
+    def n(self) -> int:
+        """Number of photographs."""
+        return len(self.images)
+
+    def rule(self, guarantee: str | None = None, **parameters: Any) -> Guarantee:
+        """The guarantee asked for, or the one this calibration was made for."""
+        if guarantee is None:
+            chosen = dict(self.guarantee)
+            return choose_guarantee(chosen.pop("name"), **{**chosen, **parameters})
+        return choose_guarantee(guarantee, **parameters)
+
+    def threshold(self, alpha: float, guarantee: str | None = None, **parameters: Any) -> float:
+        """The largest threshold that keeps the guarantee at `alpha`; -inf: nothing, +inf: everything can be trusted."""
+        return self.rule(guarantee, **parameters).threshold(self.curves, alpha)
+
+    def risk(self, threshold: float) -> float:
+        """The level that the guarantee gives at `threshold`."""
+        return self.rule().risk(self.curves, threshold)
+
+    @cached_property
+    def alphas(self) -> NDArray[np.float64]:
+        """The levels at which the threshold changes, ascending."""
+        return self.rule().levels(self.curves)
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:…`` of the calibration's content."""
+        return digest_json(self._content())
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the calibration file; nothing is overwritten without `force` unless it is the same calibration."""
+        text = json.dumps({**self._content(), "digest": self.digest}, sort_keys=True, indent=1, ensure_ascii=False)
+        return write_new(Path(path), text.encode() + b"\n", force=force)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a calibration file.
+
+        Raises
+        ------
+        FileFormatError
+            It is missing, damaged, edited, newer than this version, or built to harm.
+        """
+        path = Path(path)
+        content = _read(path)
+        digest = content.pop("digest")
+        if digest_json(content) != digest:
+            raise FileFormatError(
+                f"{path}: was changed after it was written: its digest does not match. Calibrate again"
+            )
+        try:
+            procedure = Procedure(**content["procedure"])
+            images = tuple(CalibrationImage(**image) for image in content["images"])
+            curves = CurveSet.from_bytes(base64.b64decode(content["curves"], validate=True))
+        except (ValidationError, TypeError, binascii.Error) as error:
+            raise FileFormatError(f"{path}: expected a calibration of this version; {error}") from None
+        if procedure.fingerprint != content["fingerprint"]:
+            raise FileFormatError(f"{path}: the fingerprint is not that of its procedure; the file is damaged")
+        if not curves.bounded_by(content["bound"]):
+            raise FileFormatError(f"{path}: a curve exceeds the declared bound {content['bound']}; the file is damaged")
+        return cls(
+            procedure,
+            content["bound"],
+            images,
+            curves,
+            content["guarantee"],
+            tuple(content["tuning"]),
+            tuple(content["vendor_models"]),
+        )
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "fingerprint": self.procedure.fingerprint,
+            "procedure": self.procedure.model_dump(mode="json"),
+            "bound": self.bound,
+            "guarantee": self.guarantee,
+            "images": [image.model_dump(mode="json") for image in self.images],
+            "curves": base64.b64encode(self.curves.to_bytes()).decode(),
+            "made_with": f"blackbox-conformal {__version__}",
+            "tuning": sorted(self.tuning),
+            "vendor_models": sorted(self.vendor_models),
+        }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAXIMUM_FILE_BYTES:
+            raise FileFormatError(f"{path}: expected a calibration below {MAXIMUM_FILE_BYTES} bytes; it is larger")
+        content = json.loads(path.read_bytes(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise FileFormatError(f"{path}: expected a {FORMAT}; this is another file")
+        if isinstance(content.get("version"), int) and content["version"] > VERSION:
+            raise FileFormatError(
+                f"{path}: was written in format {content['version']}, this version reads up to {VERSION}. "
+                "Upgrade blackbox-conformal"
+            )
+        _File(**content)
+    except OSError as error:
+        raise FileFormatError(f"{path}: expected a readable calibration file; {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FileFormatError(f"{path}: damaged calibration: {where}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"{path}: expected JSON; {type(error).__name__}: the file is damaged") from None
+    return content
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise FileFormatError("a key stands twice in an object of the calibration file; it is damaged or hostile")
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise FileFormatError(f"the calibration file holds {name}, which is no number; it is damaged or hostile")

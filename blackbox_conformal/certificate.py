@@ -1,0 +1,111 @@
+"""The paper that goes with a mask: what is guaranteed, under which assumptions, for which files.
+
+Nothing is computed here; `verify` only re-hashes.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from blackbox_conformal.canonical import digest_bytes, digest_json
+from blackbox_conformal.errors import CheckFailedError, FileFormatError
+
+FORMAT = "blackbox-conformal certificate"
+VERSION = 1
+
+
+class Certificate(BaseModel):
+    """What stands in the JSON file beside a mask.
+
+    Attributes
+    ----------
+    status
+        ``guaranteed``: the statement holds for this mask. ``abstains``: nothing could be trusted; `reason` says why.
+    statement
+        The guarantee in one plain sentence, with its numbers.
+    assumptions
+        What must be true for it, one sentence each.
+    threshold
+        A pixel is trusted when its score is below it; ``"inf"`` everything, None nothing.
+    threshold_hex
+        The same as an exact hexadecimal float.
+    missing_images
+        How many more calibration photographs the level would need at least; 0 when it is reachable.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["blackbox-conformal certificate"] = "blackbox-conformal certificate"
+    version: Literal[1] = 1
+    status: Literal["guaranteed", "abstains"]
+    statement: str
+    assumptions: tuple[str, ...]
+    reason: str | None = None
+    guarantee: dict[str, Any]
+    theorem: str
+    alpha: float
+    rule: str = "trusted where score < threshold; a pixel without a score is never trusted"
+    threshold: float | Literal["inf"] | None
+    threshold_hex: str
+    trusted_share: float
+    n_calibration: int
+    missing_images: int
+    bound: float
+    indecision_kind: str
+    calibration_digest: str
+    fingerprint: str
+    procedure: dict[str, Any]
+    vendor_model: str | None
+    input: dict[str, Any]
+    outputs: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The file's text: indented, with a digest of its own content."""
+        content = self.model_dump(mode="json")
+        return json.dumps({**content, "digest": digest_json(content)}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a certificate and check its digest.
+
+        Raises
+        ------
+        FileFormatError
+            It is not one of ours, is newer, or was edited.
+        """
+        try:
+            content = json.loads(text)
+            digest = content.pop("digest")
+            certificate = cls(**content)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
+            raise FileFormatError(f"expected a {FORMAT} of version {VERSION}; {type(error).__name__} in it") from None
+        if digest != digest_json(content):
+            raise FileFormatError("the certificate was changed after it was written: its digest does not match")
+        return certificate
+
+    def verify(self, folder: Path) -> None:
+        """Check that the files it speaks of lie in `folder` unchanged.
+
+        Raises
+        ------
+        CheckFailedError
+            A file is missing or its digest differs.
+        """
+        for kind, entry in self.outputs.items():
+            path = folder / Path(str(entry["file"])).name
+            if not path.is_file():
+                raise CheckFailedError(f"expected the {kind} {path.name} beside its certificate; it is missing")
+            found = digest_bytes(path.read_bytes())
+            if found != entry["digest"]:
+                raise CheckFailedError(f"the {kind} {path.name} was changed: expected {entry['digest']}, got {found}")
+
+
+def threshold_json(threshold: float) -> float | Literal["inf"] | None:
+    """A threshold as JSON carries it: None nothing can be trusted, ``"inf"`` everything."""
+    if threshold == math.inf:
+        return "inf"
+    return None if threshold == -math.inf else threshold

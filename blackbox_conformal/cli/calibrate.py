@@ -1,0 +1,110 @@
+"""`calibrate`: draw the samples, compute the curves, write the calibration file.
+
+`--dry-run` is `plan`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.console import Screen, share, summary
+
+
+@click.command("calibrate")
+@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
+@shared.procedure
+@shared.guarantee
+@shared.alpha
+@shared.spending
+@shared.option("--out", type=click.Path(dir_okay=False), help="Calibration file.  [default: <run>/calibration.json]")
+@shared.option("--dry-run", is_flag=True, help="Only say what it would cost.")
+@shared.force
+@shared.output
+def command(images: tuple[str, ...], **options: Any) -> None:
+    """Draw the samples of IMAGES (files or folders of photographs) and write the calibration file.
+
+    The same command again resumes and pays nothing twice.
+    """
+    from blackbox_conformal.certificate import threshold_json
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.cli.plan import show_plan
+    from blackbox_conformal.images.photographs import find_photographs
+    from blackbox_conformal.pipeline.calibrate import check_enough, run_calibration
+    from blackbox_conformal.pipeline.plan import PLANNED_LEVELS, plan
+    from blackbox_conformal.pipeline.prepare import prepare_photographs
+    from blackbox_conformal.pipeline.settings import member
+
+    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    setup = session.build_setup(options)
+    guarantee = options["guarantee"] or "expected"
+    rule = member("guarantees", guarantee)
+    limits = session.build_limits(options)
+    run = session.folder_of(options, setup)
+    paths = [one.path for one in find_photographs([Path(image) for image in images])]
+    check_enough(rule, len(paths), options["alpha"], setup.fidelity.bound)
+    with screen.progress(), session.interruptible(screen) as on_sampler:
+        pictures = prepare_photographs(paths, setup, options["seed"], screen.step)
+        expected = plan(setup, pictures, rule, run=run, limits=limits)
+        if options["dry_run"]:
+            show_plan(screen, expected)
+            return
+        session.confirm_spending(screen, expected, options)
+        result = run_calibration(
+            setup,
+            paths,
+            run=run,
+            guarantee=guarantee,
+            alpha=options["alpha"],
+            limits=session.limits_after_consent(limits, expected, options),
+            seed=options["seed"],
+            listener=screen.event,
+            progress=screen.step,
+            on_sampler=on_sampler,
+        )
+    calibration = result.calibration
+    path = calibration.save(options["out"] or run / "calibration.json", force=options["force"])
+    levels = sorted({*PLANNED_LEVELS, *([options["alpha"]] if options["alpha"] else [])})
+    thresholds = {f"{level:g}": threshold_json(calibration.threshold(level)) for level in levels}
+    screen.say(
+        summary(
+            {
+                "calibration": str(path.resolve()),
+                "photographs": f"{calibration.n}, {setup.procedure.draws} draws each"
+                + (f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""),
+                "calls": f"{result.calls} made, {result.cached} draws were stored, ${result.cost_usd} spent",
+                "loss bound": f"{calibration.bound:g}: alpha reaches down to "
+                f"{rule.reachable_alpha(calibration.n, setup.fidelity.bound):.3g}",
+            }
+        )
+    )
+    screen.table(
+        "Thresholds",
+        ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],
+        [_row(calibration, level, setup.fidelity.bound) for level in levels],
+    )
+    screen.data(
+        {
+            "calibration": str(path.resolve()),
+            "fingerprint": calibration.procedure.fingerprint,
+            "n": calibration.n,
+            "draws": setup.procedure.draws,
+            "bound": calibration.bound,
+            "calls": result.calls,
+            "cached": result.cached,
+            "cost_usd": float(result.cost_usd),
+            "failed": result.failed,
+            "thresholds": thresholds,
+            "run": str(run.resolve()),
+        }
+    )
+
+
+def _row(calibration: Any, level: float, bound: float) -> list[str]:
+    threshold = calibration.threshold(level)
+    if threshold == float("-inf"):
+        missing = calibration.rule().minimum_images(level, bound) - calibration.n
+        return [f"{level:g}", f"nothing: {missing} photographs missing" if missing > 0 else "nothing", share(0.0)]
+    trusted = float(calibration.curves.trusted_shares_at(threshold).mean())
+    return [f"{level:g}", "everything" if threshold == float("inf") else f"{threshold:.6g}", share(trusted)]

@@ -1,0 +1,106 @@
+"""The command line's front door: finds the command, turns errors into one line and an exit code.
+
+Commands live one a file beside this one and are imported only when they run.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+
+import click
+
+COMMANDS = {
+    "demo": "The whole method on real photographs, with no key and no network.",
+    "plan": "What a calibration would cost before a cent is spent.",
+    "calibrate": "Draw the samples, compute the curves, write the calibration file.",
+    "mask": "Super-resolve pictures with trust masks and certificates.",
+    "audit": "Measure a calibration on photographs that it has not seen.",
+    "compare": "Several vendors or settings on the same photographs.",
+    "tune": "Choose score and metric on photographs that calibration then never sees.",
+    "report": "One self-contained HTML file from a run folder.",
+    "adapters": "The vendors that can be drawn from: list, show, check.",
+    "ledger": "Every call ever paid for: ls, sum, export, verify.",
+    "cache": "Stored samples: ls, verify, prune, export.",
+    "doctor": "Clock, proxy, disk, kernel cache, keys present, adapters found.",
+    "config": "Every setting and where it came from.",
+}
+
+
+class Commands(click.Group):
+    """Lists commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which a newcomer meets them."""
+        return [name for name in COMMANDS if _exists(name)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS or not _exists(cmd_name):
+            return None
+        command: click.Command = importlib.import_module(f"blackbox_conformal.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line a command, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+def _exists(name: str) -> bool:
+    return importlib.util.find_spec(f"blackbox_conformal.cli.{name}") is not None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="blackbox-conformal", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Trust masks with finite-sample guarantees for black-box image super-resolution.
+
+    Start with `blackbox-conformal demo`: no key, no network, two minutes.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; errors become one line on stderr and an exit code."""
+    from blackbox_conformal.errors import BlackboxConformalError
+    from blackbox_conformal.redaction import redact
+
+    loud = "-vv" in arguments
+    try:
+        cli.main(args=arguments, prog_name="blackbox-conformal", standalone_mode=False)
+        return 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show(file=sys.stderr)
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted: what was paid for is kept; run the same command again to resume", err=True)
+        return 130
+    except BlackboxConformalError as error:
+        if loud:
+            click.echo(redact(traceback.format_exc()), err=True)
+        click.echo(f"error: {redact(_plain(str(error)))}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes one line and exit code 1
+        text = redact(traceback.format_exc() if loud else f"{type(error).__name__}: {_plain(str(error))}")
+        click.echo(f"bug: {text}\nThis should not happen; run again with -vv for the whole trace.", err=True)
+        return 1
+
+
+def _plain(text: str) -> str:
+    """Foreign text without control characters, so that no message can move the cursor or colour the terminal."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+if __name__ == "__main__":
+    main()

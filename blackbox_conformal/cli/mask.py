@@ -1,0 +1,106 @@
+"""`mask`: pictures with trust masks and certificates; `-` is stdin to stdout."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.console import Screen, share
+
+PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate")
+
+
+@click.command("mask")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(exists=True, allow_dash=True, dir_okay=False))
+@shared.option("--calibration", required=True, type=click.Path(exists=True, dir_okay=False), help="Calibration file.")
+@shared.option("--alpha", type=shared.Level(), required=True, help="The level: the risk that is accepted.")
+@shared.vendor
+@shared.guarantee
+@shared.spending
+@shared.option(
+    "--out", type=click.Path(file_okay=False), default="masked", show_default=True, help="Folder for the files."
+)
+@shared.option(
+    "--product", type=click.Choice(PRODUCTS), default="overlay", show_default=True, help="What - writes to stdout."
+)
+@shared.force
+@shared.output
+def command(inputs: tuple[str, ...], **options: Any) -> None:
+    """Super-resolve INPUTS and write, for each, image, mask, overlay, indecision map and certificate.
+
+    The vendor and every setting come from the calibration; -p only needs what identifies no procedure, such as an
+    address. INPUT - reads a picture from stdin and writes --product to stdout.
+    """
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.catalog import parse
+    from blackbox_conformal.certificate import threshold_json
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.errors import UsageError
+    from blackbox_conformal.pipeline.apply import Result, apply_calibration
+    from blackbox_conformal.pipeline.products import Products, encode_products, write_products
+
+    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    piped = "-" in inputs
+    if piped and (len(inputs) > 1 or options["as_json"]):
+        raise UsageError("expected - alone and without --json: stdout carries the one product")
+    if piped and sys.stdout.isatty():
+        raise UsageError("expected stdout to be a file or a pipe, since it would carry a PNG; redirect it")
+    calibration = Calibration.load(options["calibration"])
+    adapter = session.open_calibrated_vendor(calibration, options)
+    sources: list[tuple[str, Path | bytes]] = (
+        [("stdin", sys.stdin.buffer.read())] if piped else [(Path(name).stem, Path(name)) for name in inputs]
+    )
+    if len({name for name, _ in sources}) < len(sources):
+        raise UsageError(
+            "expected inputs with different names, since their files are named after them; two share a stem"
+        )
+    name, parameters = parse(options["guarantee"]) if options["guarantee"] else (None, {})
+    written: dict[int, tuple[Result, Products]] = {}
+
+    def keep(index: int, result: Result) -> None:
+        if piped:
+            return
+        products = write_products(result, Path(options["out"]), force=options["force"])
+        written[index] = (result, products)
+        level = result.certificate
+        screen.say(f"{result.name}: {share(level.trusted_share)} trusted at alpha={level.alpha:g}; {products.overlay}")
+        if level.reason:
+            screen.say(f"  nothing is trusted: {level.reason}")
+
+    limits = session.build_limits(options)
+    with screen.progress(), session.interruptible(screen) as on_sampler:
+        session.confirm_draws(screen, adapter, calibration, sources, options)
+        results = apply_calibration(
+            adapter,
+            sources,
+            calibration,
+            options["alpha"],
+            guarantee=name,
+            parameters=parameters,
+            run=Path(options["run"]) if options["run"] else None,
+            limits=session.limits_for_draws(limits, calibration, len(sources)),
+            seed=options["seed"],
+            listener=screen.event,
+            progress=screen.step,
+            on_sampler=on_sampler,
+            on_result=keep,
+        )
+    if piped:
+        contents = {**encode_products(results[0]), "certificate": results[0].certificate.to_json().encode()}
+        sys.stdout.buffer.write(contents[options["product"]])
+        return
+    screen.data(
+        [
+            {
+                "input": inputs[index],
+                **{key: str(path.resolve()) for key, path in asdict(products).items()},
+                "alpha": options["alpha"],
+                "threshold": threshold_json(float.fromhex(result.certificate.threshold_hex)),
+                "trusted_share": result.certificate.trusted_share,
+            }
+            for index, (result, products) in sorted(written.items())
+        ]
+    )

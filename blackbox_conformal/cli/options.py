@@ -1,0 +1,121 @@
+"""Options that mean the same on every command.
+
+What they do lives in the commands.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar
+
+import click
+
+from blackbox_conformal.cli.config_file import Configured
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Money(click.ParamType[Decimal]):
+    """A decimal amount of US dollars."""
+
+    name = "usd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """The amount, exact."""
+        try:
+            amount = Decimal(str(value))
+        except InvalidOperation:
+            self.fail(f"expected an amount of US dollars such as 12.50; got {value!r}", param, ctx)
+        if not amount.is_finite() or amount < 0:
+            self.fail(f"expected an amount of at least 0; got {value!r}", param, ctx)
+        return amount
+
+
+class Level(click.ParamType[float]):
+    """A level strictly above 0."""
+
+    name = "alpha"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The level."""
+        try:
+            level = float(value)
+        except ValueError:
+            self.fail(f"expected a level such as 0.1; got {value!r}", param, ctx)
+        if not 0 < level < float("inf"):
+            self.fail(f"expected a level above 0; got {value!r}", param, ctx)
+        return level
+
+
+class Workers(click.ParamType["int | str"]):
+    """A number of concurrent calls, or `auto`."""
+
+    name = "n|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """The number, or ``auto``."""
+        if str(value) == "auto":
+            return "auto"
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"expected a whole number or 'auto'; got {value!r}", param, ctx)
+        if not 1 <= number <= 256:
+            self.fail(f"expected 1 to 256 or 'auto'; got {value!r}", param, ctx)
+        return number
+
+
+def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
+    """An option that the environment and the configuration files can set too."""
+    return click.option(*names, cls=Configured, **settings)
+
+
+def together(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function]:
+    """Apply several decorators so that their options appear in this order."""
+
+    def apply(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+output = together(
+    option("--json", "as_json", is_flag=True, help="One JSON document on stdout, people's text on stderr."),
+    option("-q", "--quiet", is_flag=True, help="No progress and no summary."),
+    option("-v", "--verbose", count=True, help="-v: events as they happen; -vv: tracebacks too."),
+)
+
+vendor = together(
+    option("--adapter", metavar="NAME", help="The vendor; see `adapters list`."),
+    option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Vendor parameter; repeatable."),
+    option("--scale", type=click.IntRange(1, 16), help="Magnification; the vendor's ×4 by default."),
+)
+
+procedure = together(
+    vendor,
+    option("--draws", type=click.IntRange(1, 4096), default=8, show_default=True, help="Draws of each picture."),
+    option("--indecision", metavar="NAME[:k=v,…]", help="Score map.  [default: smoothed-variance, Gaussian sigma 4]"),
+    option("--fidelity", metavar="NAME[:k=v,…]", help="Metric map.  [default: lab-l1, Gaussian sigma 4]"),
+    option("--delivery", type=click.Choice(["first", "mean", "medoid"]), default="first", show_default=True),
+    option("--perturb", "perturbation", metavar="NAME", help="Make draws of a vendor that never varies: dihedral, …"),
+    option("--seeds", type=click.Choice(["per-image", "shared"]), default="per-image", show_default=True),
+)
+
+guarantee = option("--guarantee", metavar="NAME[:k=v,…]", help="What is guaranteed.  [default: expected]")
+
+alpha = option("--alpha", type=Level(), help="The level: the risk that is accepted.")
+
+spending = together(
+    option(
+        "--run", type=click.Path(file_okay=False), help="Folder of ledger and samples.  [default: runs/<procedure>]"
+    ),
+    option("--seed", type=int, default=0, show_default=True, help="Root of the per-image seeds."),
+    option("--max-cost", type=Money(), help="The most that may be spent, US dollars."),
+    option("--max-calls", type=click.IntRange(0), help="The most paid calls that may be made."),
+    option("--concurrency", type=Workers(), default="auto", show_default=True, help="Calls at a time."),
+    option("--retry-ambiguous", is_flag=True, help="Pay again for draws that were sent but never answered."),
+    option("--yes", is_flag=True, help="Do not ask before spending."),
+)
+
+force = option("--force", is_flag=True, help="Overwrite existing files.")

@@ -1,0 +1,200 @@
+"""From options to a vendor, a set-up, limits, and a drawing engine that a person can interrupt.
+
+What is drawn and computed lives in `pipeline`.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blackbox_conformal.cli.console import Screen, money
+from blackbox_conformal.errors import BudgetError, UsageError
+
+if TYPE_CHECKING:
+    from blackbox_conformal.adapter import Adapter
+    from blackbox_conformal.pipeline.plan import Plan
+    from blackbox_conformal.pipeline.settings import Setup
+    from blackbox_conformal.sampling.limits import Limits
+    from blackbox_conformal.sampling.sampler import Sampler
+
+
+def vendor_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
+    """`KEY=VALUE` options as a dictionary."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            raise UsageError(f"expected -p KEY=VALUE; got {pair!r}")
+        if key in found:
+            raise UsageError(f"-p {key} is given twice; give it once")
+        found[key] = value
+    return found
+
+
+def open_vendor(adapter: str | None, parameters: tuple[str, ...], scale: int | None) -> "Adapter":
+    """The adapter that was asked for."""
+    from blackbox_conformal.plugins import adapter_class, load_adapter
+
+    if not adapter:
+        raise UsageError("expected --adapter NAME; `blackbox-conformal adapters list` shows them")
+    given = vendor_parameters(parameters)
+    if scale is not None and "scale" in adapter_class(adapter).model_fields and "scale" not in given:
+        given["scale"] = str(scale)
+    return load_adapter(adapter, **given)
+
+
+def build_setup(options: dict[str, Any]) -> "Setup":
+    """The set-up that the procedure options describe."""
+    from blackbox_conformal.pipeline.settings import DEFAULT_FIDELITY, DEFAULT_INDECISION, set_up
+
+    return set_up(
+        open_vendor(options["adapter"], options["parameters"], options["scale"]),
+        scale=options["scale"],
+        draws=options["draws"],
+        indecision=options["indecision"] or DEFAULT_INDECISION,
+        fidelity=options["fidelity"] or DEFAULT_FIDELITY,
+        delivery=options["delivery"],
+        perturbation=options["perturbation"],
+        seeds=options["seeds"],
+    )
+
+
+def build_limits(options: dict[str, Any]) -> "Limits":
+    """The limits that the spending options describe."""
+    from blackbox_conformal.sampling.limits import Limits
+
+    return Limits(
+        max_cost_usd=options["max_cost"],
+        max_calls=options["max_calls"],
+        concurrency=options["concurrency"],
+        retry_ambiguous=options["retry_ambiguous"],
+    )
+
+
+def folder_of(options: dict[str, Any], setup: "Setup") -> Path:
+    """The run folder."""
+    from blackbox_conformal.pipeline.calibrate import run_folder
+
+    return Path(options["run"]) if options["run"] else run_folder(Path("runs"), setup)
+
+
+def say_plan(screen: Screen, plan: "Plan") -> None:
+    """The estimate, for people."""
+    cost = "unknown" if plan.cost_usd is None else money(*plan.cost_usd)
+    screen.say(
+        f"{plan.calls} calls to make, {plan.cached} draws stored; price {cost}; "
+        f"disk {plan.disk_bytes / 2**20:.0f} MiB, memory {plan.memory_bytes / 2**20:.0f} MiB"
+        + ("" if plan.seconds is None else f"; about {plan.seconds:.0f} s at the allowed rate")
+    )
+
+
+def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> None:
+    """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit.
+
+    Raises
+    ------
+    BudgetError
+        There is no terminal to ask at.
+    """
+    if plan.calls == 0 or plan.cost_usd == (Decimal(0), Decimal(0)):
+        return
+    say_plan(screen, plan)
+    if options["yes"] or options["max_cost"] is not None:
+        return
+    if not sys.stdin.isatty():
+        raise BudgetError("this would spend money and there is no terminal to ask at: give --yes or --max-cost")
+    if not click.confirm("Spend this?", err=True):
+        raise click.Abort
+
+
+def limits_after_consent(limits: "Limits", plan: "Plan", options: dict[str, Any]) -> "Limits":
+    """A person's yes to a plan is a yes to its number of calls and to no more."""
+    from dataclasses import replace
+
+    if limits.max_calls is None and limits.max_cost_usd is None and plan.calls:
+        return replace(limits, max_calls=plan.calls)
+    return limits
+
+
+@contextmanager
+def interruptible(screen: Screen) -> Iterator[Any]:
+    """Signals while drawing: the first Ctrl-C or SIGTERM stops new calls, the second leaves at once.
+
+    Yields a function that is given the engine as soon as there is one.
+    """
+    engine: list[Sampler] = []
+    asked = 0
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 1 or not engine:
+            raise KeyboardInterrupt
+        engine[0].stop()
+        screen.say("stopping: no new calls; waiting for those in flight (once more to leave at once)")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield engine.append
+        return
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield engine.append
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
+
+
+def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapter":
+    """The vendor of a calibration, with what identifies no procedure (addresses) taken from the options."""
+    identity = calibration.procedure.vendor
+    name = options["adapter"] or identity["adapter"]
+    if name != identity["adapter"]:
+        raise UsageError(
+            f"the calibration is of adapter {identity['adapter']}; got --adapter {name}. Calibrate {name} first"
+        )
+    calibrated = {key: value for key, value in identity["parameters"].items() if value is not None}
+    from blackbox_conformal.plugins import load_adapter
+
+    return load_adapter(name, **{**calibrated, **vendor_parameters(options["parameters"])})
+
+
+def confirm_draws(
+    screen: Screen, adapter: "Adapter", calibration: Any, sources: list[Any], options: dict[str, Any]
+) -> None:
+    """Ask before spending on draws of pictures that are masked or audited.
+
+    Raises
+    ------
+    BudgetError
+        There is no terminal to ask at.
+    """
+    price = adapter.capabilities.price
+    if adapter.capabilities.local or (price is not None and price.high_usd == 0):
+        return
+    calls = len(sources) * calibration.procedure.draws
+    cost = "unknown" if price is None else money(price.low_usd * calls, price.high_usd * calls)
+    screen.say(f"at most {calls} calls; price {cost}")
+    if options["yes"] or options["max_cost"] is not None:
+        return
+    if not sys.stdin.isatty():
+        raise BudgetError("this would spend money and there is no terminal to ask at: give --yes or --max-cost")
+    if not click.confirm("Spend this?", err=True):
+        raise click.Abort
+
+
+def limits_for_draws(limits: "Limits", calibration: Any, pictures: int) -> "Limits":
+    """A person's yes to so many pictures is a yes to their draws and to no more."""
+    from dataclasses import replace
+
+    if limits.max_calls is None and limits.max_cost_usd is None:
+        return replace(limits, max_calls=pictures * calibration.procedure.draws)
+    return limits

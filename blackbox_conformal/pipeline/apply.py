@@ -1,0 +1,227 @@
+"""A low-resolution picture, a vendor and its calibration in; delivered picture, trust mask and certificate out.
+
+Files are written by `products`; the order of steps lives here.
+"""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.certificate import Certificate, threshold_json
+from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError, VendorError
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.overlay import overlay
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.pipeline.calibrate import run_folder
+from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.plan import refuse_unlimited
+from blackbox_conformal.pipeline.prepare import Prepared, prepare_input
+from blackbox_conformal.pipeline.settings import Setup, set_up_as
+from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.sampling.events import Event
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.types import Image, Map, Mask
+
+
+@dataclass(frozen=True)
+class Result:
+    """One super-resolved picture with its trust mask.
+
+    Attributes
+    ----------
+    image
+        The delivered picture: (H, W, 3) uint8.
+    mask
+        (H, W) bool, True = trusted.
+    indecision
+        The score map: (H, W) float32.
+    certificate
+        The guarantee in words and numbers.
+    """
+
+    name: str
+    image: Image
+    mask: Mask
+    indecision: Map
+    certificate: Certificate
+
+    def _repr_html_(self) -> str:
+        buffer = io.BytesIO()
+        PillowImage.fromarray(overlay(self.image, self.mask)).save(buffer, "PNG")
+        source = base64.b64encode(buffer.getvalue()).decode()
+        share = f"{self.certificate.trusted_share:.1%} trusted"
+        return (
+            f'<figure><img alt="{share}" src="data:image/png;base64,{source}" style="max-width:100%">'
+            f"<figcaption>{html.escape(share)}. {html.escape(self.certificate.statement)}</figcaption></figure>"
+        )
+
+
+def apply_calibration(
+    adapter: Adapter,
+    inputs: Sequence[tuple[str, Path | bytes]],
+    calibration: Calibration,
+    alpha: float,
+    *,
+    guarantee: str | None = None,
+    parameters: dict[str, Any] | None = None,
+    run: Path | None = None,
+    limits: Limits | None = None,
+    seed: int = 0,
+    listener: Callable[[Event], None] | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    on_sampler: Callable[[Sampler], None] = lambda _: None,
+    on_result: Callable[[int, Result], None] = lambda *_: None,
+) -> list[Result]:
+    """A result for each of the named inputs, in their order.
+
+    Raises
+    ------
+    ProcedureMismatchError
+        The vendor or its settings are not those that were calibrated.
+    CalibrationError
+        An input is one of the calibration photographs, for which nothing is guaranteed.
+    IncompleteError
+        The vendor refused a picture or draws are missing.
+    """
+    setup = set_up_as(adapter, calibration.procedure)
+    rule = calibration.rule(guarantee, **(parameters or {}))
+    threshold = rule.threshold(calibration.curves, alpha)
+    refuse_unlimited(adapter, limits)
+    pictures = [prepare_input(source, name, setup, seed) for name, source in inputs]
+    _refuse_calibration_images(pictures, calibration)
+    unique = {picture.input_digest: picture for picture in pictures}
+    low = {picture.input_digest: source for picture, (_, source) in zip(pictures, inputs, strict=True)}
+    found: dict[str, Result] = {}
+    refused: list[tuple[Prepared, VendorError]] = []
+    folder = run if run is not None else run_folder(Path("runs"), setup)
+    with Sampler(adapter, folder, limits or Limits(), check=output_check(setup), listener=listener) as sampler:
+        on_sampler(sampler)
+
+        def work(drawn: Drawn) -> Evaluation | None:
+            if drawn.refusal is not None:
+                return None
+            pixels = read_image(low[drawn.prepared.input_digest]).pixels
+            return evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), pixels)
+
+        for drawn, evaluation in map_pictures(drawn_pictures(sampler, list(unique.values())), work):
+            if evaluation is None:
+                assert drawn.refusal is not None
+                refused.append((drawn.prepared, drawn.refusal))
+                continue
+            _refuse_other_model(evaluation, calibration)
+            mask = trusted(evaluation.indecision, threshold)
+            result = Result(
+                drawn.prepared.name,
+                evaluation.delivered,
+                mask,
+                evaluation.indecision,
+                certify(calibration, setup, rule, alpha, threshold, drawn.prepared, evaluation, mask),
+            )
+            found[drawn.prepared.input_digest] = result
+            for index, picture in enumerate(pictures):
+                if picture.input_digest == drawn.prepared.input_digest:
+                    on_result(index, result)
+            progress("masking", len(found), len(unique))
+    if refused:
+        picture, refusal = refused[0]
+        raise IncompleteError(f"the vendor refused {len(refused)} pictures; first {printable(picture.name)}: {refusal}")
+    return [found[picture.input_digest] for picture in pictures]
+
+
+def certify(
+    calibration: Calibration,
+    setup: Setup,
+    rule: Guarantee,
+    alpha: float,
+    threshold: float,
+    picture: Prepared,
+    evaluation: Evaluation,
+    mask: Mask,
+) -> Certificate:
+    """The certificate of one mask, before its files are written."""
+    abstains = threshold == -math.inf
+    choice = rule.choose(calibration.curves, alpha)
+    kind = "spread between the vendor's own draws"
+    if setup.perturbation is not None:
+        kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
+    elif setup.indecision.minimum_draws == 1:
+        kind = "a one-draw score; the vendor was not asked twice"
+    return Certificate(
+        status="abstains" if abstains else "guaranteed",
+        statement=rule.statement(alpha, calibration.n, setup.fidelity.plugin_name()),
+        assumptions=rule.assumptions,
+        reason=choice.reason,
+        guarantee=rule.specification(),
+        theorem=rule.theorem,
+        alpha=alpha,
+        threshold=threshold_json(threshold),
+        threshold_hex=threshold.hex(),
+        trusted_share=float(np.mean(mask)),
+        n_calibration=calibration.n,
+        missing_images=choice.missing_images,
+        bound=calibration.bound,
+        indecision_kind=kind,
+        calibration_digest=calibration.digest,
+        fingerprint=calibration.procedure.fingerprint,
+        procedure=calibration.procedure.model_dump(mode="json"),
+        vendor_model=evaluation.model,
+        input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
+        outputs={},
+        notes=evaluation.notes,
+    )
+
+
+def apply(
+    adapter: Adapter,
+    image: str | Path | bytes,
+    calibration: Calibration,
+    alpha: float,
+    **options: Any,
+) -> Result:
+    """Super-resolve one picture (a file or its bytes) and say which parts of the answer to trust."""
+    if isinstance(image, bytes):
+        source: Path | bytes = image
+        name = digest_bytes(image).removeprefix("sha256:")[:12]
+    else:
+        source, name = Path(image), Path(image).stem
+    if "max_cost" in options or "max_calls" in options:
+        cost = options.pop("max_cost", None)
+        options["limits"] = Limits(
+            max_cost_usd=None if cost is None else Decimal(str(cost)), max_calls=options.pop("max_calls", None)
+        )
+    if isinstance(options.get("run"), str):
+        options["run"] = Path(options["run"])
+    return apply_calibration(adapter, [(name, source)], calibration, alpha, **options)[0]
+
+
+def _refuse_calibration_images(pictures: Sequence[Prepared], calibration: Calibration) -> None:
+    known = {image.input: image.name for image in calibration.images}
+    for picture in pictures:
+        if picture.input_digest in known:
+            raise CalibrationError(
+                f"{printable(picture.name)} is the input of calibration photograph "
+                f"{printable(known[picture.input_digest])}: the guarantee is for pictures that calibration has not seen"
+            )
+
+
+def _refuse_other_model(evaluation: Evaluation, calibration: Calibration) -> None:
+    if evaluation.model and calibration.vendor_models and evaluation.model not in calibration.vendor_models:
+        raise UsageError(
+            f"the vendor now answers with model {evaluation.model!r}; calibrated was "
+            f"{', '.join(calibration.vendor_models)}. The guarantee does not carry over: calibrate again"
+        )

@@ -1,0 +1,236 @@
+"""Photographs and a vendor in, a calibration out.
+
+The order of steps lives here; each step lives elsewhere.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.calibration import Calibration, CalibrationImage
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.fidelity.base import Fidelity
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.images.photographs import find_photographs
+from blackbox_conformal.indecision.base import Indecision
+from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.evaluate import calibration_curve
+from blackbox_conformal.pipeline.manifest import write_manifest
+from blackbox_conformal.pipeline.plan import refuse_unlimited
+from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
+from blackbox_conformal.pipeline.settings import (
+    DEFAULT_DRAWS,
+    DEFAULT_FIDELITY,
+    DEFAULT_INDECISION,
+    Setup,
+    member,
+    set_up,
+)
+from blackbox_conformal.procedure import Delivery, SeedPolicy
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.sampling.events import Event
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.sampler import Sampler
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is going on, how many are done, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRun:
+    """A calibration and what it took."""
+
+    calibration: Calibration
+    calls: int
+    cached: int
+    cost_usd: Decimal
+    failed: int
+
+
+def run_folder(root: Path, setup: Setup) -> Path:
+    """Where the draws of a procedure are kept unless the user says otherwise: the same procedure, the same folder."""
+    return root / f"{setup.adapter.name}-{setup.procedure.fingerprint.removeprefix('sha256:')[:12]}"
+
+
+def run_calibration(
+    setup: Setup,
+    paths: Sequence[Path],
+    *,
+    run: Path,
+    guarantee: str = "expected",
+    alpha: float | None = None,
+    limits: Limits | None = None,
+    seed: int = 0,
+    groups: dict[str, str] | None = None,
+    tuning: Sequence[str] = (),
+    listener: Callable[[Event], None] | None = None,
+    progress: Progress = lambda *_: None,
+    on_sampler: Callable[[Sampler], None] = lambda _: None,
+) -> CalibrationRun:
+    """Draw what is missing, compute the curves, put the calibration together.
+
+    Raises
+    ------
+    CalibrationError
+        Too few photographs for `alpha` (before anything is drawn), duplicates, or every photograph refused.
+    """
+    rule: Guarantee = member("guarantees", guarantee)
+    bound = setup.fidelity.bound
+    check_enough(rule, len(paths), alpha, bound)
+    refuse_unlimited(setup.adapter, limits)
+    pictures = prepare_photographs(paths, setup, seed, progress)
+    leaked = {picture.truth_digest for picture in pictures} & set(tuning)
+    if leaked:
+        raise CalibrationError(
+            f"{len(leaked)} of these photographs were used for tuning and cannot calibrate; leave them out"
+        )
+    write_manifest(run, setup, pictures, seed=seed, guarantee=rule.specification())
+    curves: list[RiskCurve] = []
+    images: list[CalibrationImage] = []
+    models: set[str] = set()
+    calls = cached = 0
+    cost = Decimal(0)
+    with Sampler(setup.adapter, run, limits or Limits(), check=output_check(setup), listener=listener) as sampler:
+        on_sampler(sampler)
+
+        def curve(drawn: Drawn) -> RiskCurve:
+            if drawn.refusal is not None:
+                return RiskCurve.worst(bound, tolerance=tolerance_of(rule))
+            path = drawn.prepared.path
+            assert path is not None
+            truth, picture = read_truth(path, setup.procedure.scale)
+            if picture.digest != drawn.prepared.truth_digest:
+                raise CalibrationError(f"{path} was changed while it was being calibrated; run again")
+            return calibration_curve(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), truth, tolerance_of(rule))
+
+        finished = map_pictures(drawn_pictures(sampler, pictures), curve)
+        for drawn, found in finished:
+            curves.append(found)
+            images.append(_image(drawn, groups))
+            models.update(one.model for one in drawn.outcomes if one.model)
+            cached += sum(one.cached for one in drawn.outcomes)
+            calls += sum(not one.cached for one in drawn.outcomes)
+            cost += sum((one.cost_usd for one in drawn.outcomes if not one.cached), Decimal(0))
+            progress("calibrating", len(curves), len(pictures))
+    refused = sum(image.refused is not None for image in images)
+    if refused == len(images):
+        raise CalibrationError(f"the vendor refused all {refused} photographs: {images[0].refused}")
+    calibration = Calibration.from_curves(
+        setup.procedure,
+        loss_bound(rule, bound),
+        images,
+        curves,
+        guarantee=rule.specification(),
+        tuning=tuple(tuning),
+        vendor_models=tuple(sorted(models)),
+    )
+    return CalibrationRun(calibration, calls, cached, cost, refused)
+
+
+def loss_bound(rule: Guarantee, bound: float) -> float:
+    """The largest loss of a curve: the metric's bound, or 1 for a share of the picture."""
+    return 1.0 if rule.curve_kind == "share" else bound
+
+
+def tolerance_of(rule: Guarantee) -> float | None:
+    """The error above which a trusted pixel counts as wrong, for guarantees on shares of the picture."""
+    return rule.specification().get("tolerance") if rule.curve_kind == "share" else None
+
+
+def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> None:
+    """Refuse a level that `n` photographs cannot reach, before they cost anything.
+
+    Raises
+    ------
+    CalibrationError
+        There are fewer photographs than the level needs; the message says how many are missing.
+    """
+    if n < 1:
+        raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
+    if alpha is None:
+        return
+    needed = rule.minimum_images(alpha, bound)
+    if n < needed:
+        raise CalibrationError(
+            f"alpha={alpha:g} needs at least {needed} calibration photographs for a loss bounded by "
+            f"{loss_bound(rule, bound):g}; got {n}, so {needed - n} are missing. Add photographs or raise alpha"
+        )
+
+
+def calibrate(
+    adapter: Adapter,
+    images: str | Path | Sequence[str | Path],
+    *,
+    draws: int = DEFAULT_DRAWS,
+    scale: int | None = None,
+    indecision: str | Indecision = DEFAULT_INDECISION,
+    fidelity: str | Fidelity = DEFAULT_FIDELITY,
+    guarantee: str = "expected",
+    alpha: float | None = None,
+    delivery: Delivery = "first",
+    seeds: SeedPolicy = "per-image",
+    first_seed: int | None = None,
+    perturbation: str | None = None,
+    seed: int = 0,
+    run: str | Path | None = None,
+    max_cost: float | str | Decimal | None = None,
+    max_calls: int | None = None,
+    limits: Limits | None = None,
+    **options: Any,
+) -> Calibration:
+    """Calibrate `adapter` on photographs.
+
+    Parameters
+    ----------
+    adapter
+        The vendor, from `load_adapter`.
+    images
+        Files and folders of high-resolution photographs; each counts as one independent image.
+    max_cost, max_calls
+        The most that may be spent; one of the two is required unless draws are free.
+    run
+        Folder that keeps the ledger and the paid samples; by default ``runs/<adapter>-<fingerprint>``.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`; running again resumes and pays nothing twice.
+    """
+    setup = set_up(
+        adapter,
+        scale=scale,
+        draws=draws,
+        indecision=indecision,
+        fidelity=fidelity,
+        delivery=delivery,
+        seeds=seeds,
+        first_seed=first_seed,
+        perturbation=perturbation,
+    )
+    sources = [images] if isinstance(images, (str, Path)) else list(images)
+    if not sources:
+        raise UsageError("expected files or folders of photographs; got none")
+    paths = [photograph.path for photograph in find_photographs([Path(source) for source in sources])]
+    if limits is None:
+        limits = Limits(max_cost_usd=None if max_cost is None else Decimal(str(max_cost)), max_calls=max_calls)
+    folder = Path(run) if run is not None else run_folder(Path("runs"), setup)
+    return run_calibration(
+        setup, paths, run=folder, guarantee=guarantee, alpha=alpha, limits=limits, seed=seed, **options
+    ).calibration
+
+
+def _image(drawn: Drawn, groups: dict[str, str] | None) -> CalibrationImage:
+    picture = drawn.prepared
+    assert picture.truth_digest is not None
+    return CalibrationImage(
+        name=picture.name,
+        truth=picture.truth_digest,
+        input=picture.input_digest,
+        height=picture.size[0],
+        width=picture.size[1],
+        refused=None if drawn.refusal is None else str(drawn.refusal),
+        group=None if groups is None else groups.get(picture.name),
+    )

@@ -1,0 +1,81 @@
+"""What the demonstration decides before it looks: which size, how many unseen, which level.
+
+The steps themselves are those of every other command.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image as PillowImage
+
+from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.files import write_new
+from blackbox_conformal.images.degrade import crop_to_multiple, degrade, to_png
+from blackbox_conformal.images.names import file_stem
+from blackbox_conformal.images.photographs import Photograph
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.types import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """A photograph at demonstration size: its file and the digest of its pixels."""
+
+    path: Path
+    digest: str
+
+
+def reduced_photographs(
+    photographs: Sequence[Photograph], folder: Path, side: int, progress: Callable[[str, int, int], None]
+) -> list[Reduced]:
+    """Every photograph reduced by a whole factor to about `side` pixels and cut to at most that, as PNG files."""
+    found = []
+    for done, photograph in enumerate(photographs):
+        progress("reading photographs", done, len(photographs))
+        pixels = reduce(read_image(photograph.path).pixels, side)
+        path = folder / f"{file_stem(photograph.path.stem)}.png"
+        write_new(path, to_png(pixels))
+        found.append(Reduced(path, read_image(path).digest))
+    progress("reading photographs", len(photographs), len(photographs))
+    return found
+
+
+def reduce(pixels: Image, side: int) -> Image:
+    """(H, W, 3) uint8 averaged over whole blocks until the shorter side is below 2 × `side`, centre cut to `side`."""
+    picture = PillowImage.fromarray(pixels)
+    factor = max(1, min(picture.size) // side)
+    if factor > 1:
+        picture = picture.reduce(factor)
+    width, height = min(side, picture.width), min(side, picture.height)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    import numpy as np
+
+    return np.ascontiguousarray(np.asarray(picture.crop((left, top, left + width, top + height))))
+
+
+def held_out_count(photographs: int) -> int:
+    """A quarter of the photographs, at least one, are never seen by calibration.
+
+    Raises
+    ------
+    CalibrationError
+        There are too few photographs to keep one and calibrate on the others.
+    """
+    if photographs < 6:
+        raise CalibrationError(
+            f"the demonstration needs at least 6 photographs, some to calibrate and others to audit; got {photographs}"
+        )
+    return max(1, photographs // 4)
+
+
+def level_for(n: int, bound: float, slack: float) -> float:
+    """The level, fixed by n and B alone: `slack` × B / (n + 1), rounded up to a multiple of 0.05."""
+    return math.ceil(slack * bound / (n + 1) / 0.05 - 1e-9) * 5 / 100
+
+
+def write_input(photograph: Reduced, folder: Path, scale: int) -> Path:
+    """The low-resolution picture that a user would have, made from an unseen photograph."""
+    low = degrade(crop_to_multiple(read_image(photograph.path).pixels, scale), scale)
+    return write_new(folder / photograph.path.name, to_png(low))

@@ -1,0 +1,95 @@
+"""Draws grouped by picture: what the engine hands over in arrival order becomes whole pictures.
+
+The engine itself lives in `sampling`; what is done with a whole picture lives in `evaluate`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from typing import TypeVar
+
+from blackbox_conformal.errors import IncompleteError, RefusedError, VendorError
+from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.read import read_output
+from blackbox_conformal.pipeline.prepare import Prepared
+from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Outcome, Task
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One picture with all its draws, or the vendor's refusal of it."""
+
+    prepared: Prepared
+    outcomes: tuple[Outcome, ...]
+    refusal: VendorError | None
+
+
+def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
+    """What the engine runs on every answer before it counts as a picture: the decode gate and the size rule."""
+    resample = setup.adapter.capabilities.output_size == "resample"
+    scale = setup.procedure.scale
+
+    def check(content: bytes, task: Task) -> None:
+        size = (task.upload.height * scale, task.upload.width * scale)
+        read_output(content, size, resample=resample)
+
+    return check
+
+
+def drawn_pictures(sampler: Sampler, pictures: Sequence[Prepared]) -> Iterator[Drawn]:
+    """Each picture once, as soon as its last draw has arrived.
+
+    Raises
+    ------
+    IncompleteError
+        After everything that could be drawn was: some draws are ambiguous, expired or invalid.
+    """
+    owner = {(task.upload.digest, task.index): picture for picture in pictures for task in picture.tasks}
+    waiting: dict[str, list[Outcome]] = {picture.input_digest: [] for picture in pictures}
+    unusable: list[Outcome] = []
+    for outcome in sampler.draw([task for picture in pictures for task in picture.tasks]):
+        picture = owner[outcome.task.upload.digest, outcome.task.index]
+        arrived = waiting[picture.input_digest]
+        arrived.append(outcome)
+        if len(arrived) < len(picture.tasks):
+            continue
+        del waiting[picture.input_digest]
+        refusals = [one.error for one in arrived if one.state == "refused"]
+        failed = [one for one in arrived if one.state not in ("stored", "refused")]
+        unusable.extend(failed)
+        if refusals:
+            yield Drawn(picture, (), refusals[0] or RefusedError("the vendor refused the picture"))
+        elif not failed:
+            yield Drawn(picture, tuple(sorted(arrived, key=lambda one: one.task.index)), None)
+    if unusable:
+        first = unusable[0]
+        raise IncompleteError(
+            f"{len(unusable)} draws are {'/'.join(sorted({one.state for one in unusable}))}, so their pictures are "
+            f"incomplete; the first is draw {first.task.index} of {printable(first.task.upload.name)}: {first.error}. "
+            "`blackbox-conformal ledger ls` lists them; run again with --retry-ambiguous to pay for them again"
+        )
+
+
+def map_pictures(
+    drawn: Iterator[Drawn], work: Callable[[Drawn], Result], workers: int | None = None
+) -> Iterator[tuple[Drawn, Result]]:
+    """`work` on each picture in threads, at most `workers` pictures in memory, results in arrival order."""
+    workers = workers or min(cpu_count() or 1, 4)
+    with ThreadPoolExecutor(workers, thread_name_prefix="evaluate") as pool:
+        pending: list[tuple[Drawn, Future[Result]]] = []
+        try:
+            for one in drawn:
+                pending.append((one, pool.submit(work, one)))
+                while len(pending) > workers:
+                    ready, future = pending.pop(0)
+                    yield ready, future.result()
+            for ready, future in pending:
+                yield ready, future.result()
+        finally:
+            for _, future in pending:
+                future.cancel()

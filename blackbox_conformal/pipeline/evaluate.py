@@ -1,0 +1,117 @@
+"""One picture from its draws: the delivered image and its score map; with the truth, also its metric map and curve.
+
+Draws are read one at a time and thrown away, so memory does not grow with their number.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from blackbox_conformal.errors import AdapterError
+from blackbox_conformal.images.degrade import degrade
+from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.read import read_output
+from blackbox_conformal.indecision.base import Context
+from blackbox_conformal.kernels.moments import Moments
+from blackbox_conformal.pipeline.draws import Drawn
+from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.types import Image, Map
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the draws of one picture say.
+
+    Attributes
+    ----------
+    delivered
+        (H, W, 3) uint8.
+    indecision
+        (H, W) float32.
+    model
+        What the vendor calls the model that answered; None when it does not say.
+    notes
+        Things a reader should know, in words: lossy answers, blank answers.
+    """
+
+    delivered: Image
+    indecision: Map
+    model: str | None
+    notes: tuple[str, ...]
+
+
+def evaluate(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image | None) -> Evaluation:
+    """Delivered image and score map of one picture.
+
+    Raises
+    ------
+    AdapterError
+        All M answers are the same picture, so their spread says nothing, and the score rests on spread.
+    """
+    procedure = setup.procedure
+    height, width = drawn.prepared.size
+    accumulator = setup.indecision.start((height, width))
+    moments = Moments((height, width)) if procedure.delivery != "first" else None
+    first: Image | None = None
+    all_equal = True
+    notes: dict[str, None] = {}
+    for index in range(procedure.draws):
+        pixels = _decode(drawn, setup, read, index, notes)
+        if first is None:
+            first = pixels
+        all_equal = all_equal and np.array_equal(pixels, first)
+        accumulator.update(pixels)
+        if moments is not None:
+            moments.add(pixels)
+    if all_equal and procedure.draws > 1 and setup.indecision.minimum_draws > 1:
+        raise AdapterError(
+            f"expected the {procedure.draws} draws of {printable(drawn.prepared.name)} to differ; the vendor answered "
+            "the same picture every time, so a spread of zero would look like certainty. It is deterministic or serves "
+            "a cache: set a seed parameter, add --perturb dihedral, or choose a one-draw score with --draws 1"
+        )
+    assert first is not None
+    delivered = first if moments is None else moments.mean_image()
+    if procedure.delivery == "medoid":
+        delivered = _closest(delivered, drawn, setup, read)
+    indecision = accumulator.finish(Context(delivered, low_resolution, procedure.scale))
+    model = next((one.model for one in drawn.outcomes if one.model), None)
+    return Evaluation(delivered, indecision, model, tuple(notes))
+
+
+def calibration_curve(
+    drawn: Drawn, setup: Setup, read: Callable[[int], bytes], truth: Image, tolerance: float | None
+) -> RiskCurve:
+    """The risk curve of one photograph."""
+    low_resolution = degrade(truth, setup.procedure.scale)
+    found = evaluate(drawn, setup, read, low_resolution)
+    fidelity = setup.fidelity.map(truth, found.delivered)
+    return RiskCurve.from_maps(found.indecision, fidelity, bound=setup.fidelity.bound, tolerance=tolerance)
+
+
+def _decode(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], index: int, notes: dict[str, None]) -> Image:
+    scale = setup.procedure.scale
+    upload = drawn.prepared.tasks[index].upload
+    picture = read_output(
+        read(index),
+        (upload.height * scale, upload.width * scale),
+        resample=setup.adapter.capabilities.output_size == "resample",
+    )
+    notes.update(dict.fromkeys(picture.conversions))
+    if setup.perturbation is None:
+        return picture.pixels
+    return setup.perturbation.undo(picture.pixels, index, scale)
+
+
+def _closest(mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> Image:
+    """The draw nearest to the rounded mean (up to that rounding, the medoid under squared distance); ties: the first."""
+    best: Image | None = None
+    least = -1
+    for index in range(setup.procedure.draws):
+        pixels = _decode(drawn, setup, read, index, {})
+        distance = int(np.square(pixels.astype(np.int32) - mean).sum(dtype=np.int64))
+        if best is None or distance < least:
+            best, least = pixels, distance
+    assert best is not None
+    return best

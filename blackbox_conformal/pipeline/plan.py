@@ -1,0 +1,101 @@
+"""What a calibration would cost before a cent is spent.
+
+Nothing is sent, and nothing is written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.errors import BudgetError
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.pipeline.prepare import Prepared
+from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.sampler import estimate
+
+PLANNED_LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Calls, money, time and levels of a calibration.
+
+    Attributes
+    ----------
+    cost_usd
+        Lowest and highest price of what is missing; None when the vendor's price is not known.
+    seconds
+        At the rate and concurrency allowed; None when nothing is known of either.
+    reachable_alpha
+        The smallest level at which `n` photographs could trust anything at all.
+    needed_n
+        Level → the fewest photographs with which it can be reached.
+    """
+
+    n: int
+    draws: int
+    calls: int
+    cached: int
+    cost_usd: tuple[Decimal, Decimal] | None
+    seconds: float | None
+    disk_bytes: int
+    memory_bytes: int
+    reachable_alpha: float
+    needed_n: dict[str, int]
+
+
+def plan(
+    setup: Setup,
+    pictures: Sequence[Prepared],
+    rule: Guarantee,
+    *,
+    run: Path,
+    limits: Limits | None = None,
+    levels: Sequence[float] = PLANNED_LEVELS,
+) -> Plan:
+    """The plan for `pictures`, counting what the run folder already holds."""
+    found = estimate(setup.adapter, run, limits or Limits(), [task for one in pictures for task in one.tasks])
+    bound = setup.fidelity.bound
+    return Plan(
+        n=len(pictures),
+        draws=setup.procedure.draws,
+        calls=found.calls,
+        cached=found.cached,
+        cost_usd=found.cost_usd,
+        seconds=found.seconds,
+        disk_bytes=found.disk_bytes,
+        memory_bytes=memory_bytes(pictures),
+        reachable_alpha=rule.reachable_alpha(len(pictures), bound),
+        needed_n={f"{level:g}": rule.minimum_images(level, bound) for level in levels},
+    )
+
+
+def memory_bytes(pictures: Sequence[Prepared], in_flight: int = 2) -> int:
+    """Peak memory of the calculation: the largest `in_flight` pictures at 64 bytes a pixel, over a fixed base."""
+    largest = sorted((one.size[0] * one.size[1] for one in pictures), reverse=True)[:in_flight]
+    return 250 * 2**20 + 64 * sum(largest)
+
+
+def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:
+    """Refuse to spend money without a limit.
+
+    Raises
+    ------
+    BudgetError
+        Draws cost something, or their price is unknown, and neither a cost nor a number of calls is given; or a
+        cost is given for a vendor whose price is unknown.
+    """
+    limits = limits or Limits()
+    price = adapter.capabilities.price
+    if adapter.capabilities.local or (price is not None and price.high_usd == 0):
+        return
+    if limits.max_cost_usd is None and limits.max_calls is None:
+        raise BudgetError(f"drawing from {adapter.name} costs money: give max_cost (US dollars) or max_calls")
+    if limits.max_cost_usd is not None and price is None and limits.max_calls is None:
+        raise BudgetError(
+            f"max_cost cannot be kept: the price of a draw from {adapter.name} is not known. Give max_calls, or the "
+            "price with -p price_usd=…"
+        )

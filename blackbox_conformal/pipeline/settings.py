@@ -1,0 +1,127 @@
+"""From what a user typed to one procedure with its score, metric and vendor.
+
+Nothing is drawn or computed here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from blackbox_conformal import catalog
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.fidelity.base import Fidelity
+from blackbox_conformal.images.perturbation.base import Perturbation
+from blackbox_conformal.indecision.base import Indecision
+from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
+
+DEFAULT_INDECISION = "smoothed-variance:kernel=gaussian,sigma=4"
+DEFAULT_FIDELITY = "lab-l1:kernel=gaussian,sigma=4"
+DEFAULT_DRAWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A procedure together with the objects that carry it out."""
+
+    adapter: Adapter
+    procedure: Procedure
+    indecision: Indecision
+    fidelity: Fidelity
+    perturbation: Perturbation | None
+
+
+def member(family: str, choice: Any, **parameters: Any) -> Any:
+    """A family member from `name:key=value` text plus keyword parameters, or the instance that was given."""
+    if isinstance(choice, str):
+        name, typed = catalog.parse(choice)
+        return catalog.load(family, name, **{**typed, **parameters})
+    if isinstance(choice, catalog.Plugin) and not parameters:
+        return choice
+    raise UsageError(f"expected {family} as text such as 'name:key=value' or an instance; got {choice!r}")
+
+
+def set_up(
+    adapter: Adapter,
+    *,
+    scale: int | None = None,
+    draws: int = DEFAULT_DRAWS,
+    indecision: str | Indecision = DEFAULT_INDECISION,
+    fidelity: str | Fidelity = DEFAULT_FIDELITY,
+    delivery: Delivery = "first",
+    seeds: SeedPolicy = "per-image",
+    first_seed: int | None = None,
+    perturbation: str | None = None,
+) -> Setup:
+    """One procedure from its parts, each checked against what the vendor declares.
+
+    Raises
+    ------
+    UsageError
+        A part does not exist, does not fit the vendor, or the score needs more draws.
+    """
+    offered = adapter.capabilities.scale_factors
+    chosen_scale = _scale(adapter, scale, offered)
+    score: Indecision = member("indecision", indecision)
+    metric: Fidelity = member("fidelity", fidelity)
+    perturb = None
+    if perturbation is not None:
+        perturb = catalog.load("images.perturbation", perturbation)
+    if draws < score.minimum_draws:
+        raise UsageError(
+            f"{score.plugin_name()} needs at least {score.minimum_draws} draws; got {draws}. Raise --draws"
+        )
+    if perturb is not None and perturb.maximum_draws is not None and draws > perturb.maximum_draws:
+        raise UsageError(
+            f"perturbation {perturbation} makes at most {perturb.maximum_draws} different draws; got {draws}. "
+            "Lower --draws"
+        )
+    if seeds == "shared" and adapter.capabilities.seed_range is None:
+        raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
+    procedure = Procedure(
+        vendor=adapter.identity(),
+        scale=chosen_scale,
+        draws=draws,
+        seeds=seeds,
+        first_seed=(first_seed or 0) if seeds == "shared" else None,
+        perturbation=perturbation,
+        delivery=delivery,
+        indecision=score.specification(),
+        fidelity=metric.specification(),
+    )
+    return Setup(adapter, procedure, score, metric, perturb)
+
+
+def set_up_as(adapter: Adapter, procedure: Procedure) -> Setup:
+    """The set-up that `procedure` describes, with this vendor.
+
+    Raises
+    ------
+    ProcedureMismatchError
+        The vendor, as it is configured, is not the one that was calibrated.
+    """
+    indecision = dict(procedure.indecision)
+    fidelity = dict(procedure.fidelity)
+    setup = set_up(
+        adapter,
+        scale=procedure.scale,
+        draws=procedure.draws,
+        indecision=catalog.load("indecision", indecision.pop("name"), **indecision),
+        fidelity=catalog.load("fidelity", fidelity.pop("name"), **fidelity),
+        delivery=procedure.delivery,
+        seeds=procedure.seeds,
+        first_seed=procedure.first_seed,
+        perturbation=procedure.perturbation,
+    )
+    procedure.require(setup.procedure)
+    return setup
+
+
+def _scale(adapter: Adapter, scale: int | None, offered: tuple[int, ...]) -> int:
+    configured = getattr(adapter, "scale", None)
+    if scale is None:
+        scale = configured if isinstance(configured, int) else (4 if 4 in offered else offered[0])
+    if scale not in offered:
+        raise UsageError(f"adapter {adapter.name} offers scale {', '.join(map(str, offered))}; got {scale}")
+    if isinstance(configured, int) and configured != scale:
+        raise UsageError(f"--scale {scale} contradicts -p scale={configured}; give one of them")
+    return scale

@@ -1,0 +1,30 @@
+"""Which photographs calibrate and which are kept unseen: fixed by content alone, before anything is drawn.
+
+The unit is the photograph, so no part of one ever stands on both sides.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+
+class Identified(Protocol):
+    """Anything with the digest of its pixels."""
+
+    @property
+    def digest(self) -> str:
+        """Identity of the content."""
+
+
+Item = TypeVar("Item", bound=Identified)
+
+
+def split(photographs: Sequence[Item], held_out: int, seed: int = 0) -> tuple[list[Item], list[Item]]:
+    """`photographs` without `held_out` of them, and those, chosen by a hash of seed and content.
+
+    The choice depends neither on names nor on order, so renaming files cannot move one across the split.
+    """
+    if not 0 <= held_out <= len(photographs):
+        raise ValueError(f"expected to hold out 0 to {len(photographs)} photographs; got {held_out}")
+    ranked = sorted(photographs, key=lambda one: hashlib.sha256(f"split {seed} {one.digest}".encode()).digest())
+    return ranked[held_out:], ranked[:held_out]

@@ -1,0 +1,103 @@
+"""What a calibration is a calibration *of*: every choice between a low-resolution picture and its trust mask.
+
+Two procedures with equal fingerprints are the same procedure; a calibration is refused for any other. How the
+steps are carried out lives in `pipeline`.
+"""
+
+import hashlib
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.errors import ProcedureMismatchError
+
+IMAGE_RULES = 1
+"""Raised whenever the conversion of a file to 8-bit sRGB changes its pixels."""
+
+Delivery = Literal["first", "mean", "medoid"]
+SeedPolicy = Literal["per-image", "shared"]
+
+
+class Procedure(BaseModel):
+    """One procedure, in the form that is fingerprinted.
+
+    Attributes
+    ----------
+    vendor
+        `Adapter.identity()`: adapter, its version, every parameter that can change a picture.
+    scale
+        Whole-number magnification.
+    draws
+        M, the number of draws of each picture.
+    seeds
+        ``per-image``: seeds are derived from the picture, so they are fresh for each. ``shared``: the same M seeds
+        for every picture, `first_seed` onward, at calibration and in use alike.
+    perturbation
+        How draws are told apart for a vendor that always answers the same: name of the transformation that is
+        applied to the input and undone on the output, or None.
+    delivery
+        How the delivered picture follows from the draws.
+    degradation
+        How calibration inputs are made from photographs.
+    indecision, fidelity
+        Name and parameters of score and metric.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vendor: dict[str, Any]
+    scale: int = Field(ge=1, le=16)
+    draws: int = Field(ge=1, le=4096)
+    seeds: SeedPolicy = "per-image"
+    first_seed: int | None = None
+    perturbation: str | None = None
+    delivery: Delivery = "first"
+    degradation: str = "bicubic"
+    indecision: dict[str, Any]
+    fidelity: dict[str, Any]
+    image_rules: int = IMAGE_RULES
+
+    @property
+    def fingerprint(self) -> str:
+        """``sha256:…`` over the canonical JSON of every field."""
+        return digest_json(self.model_dump(mode="json"))
+
+    def differences(self, other: Self) -> list[str]:
+        """Each field in which `other` differs, as ``name: ours → theirs``."""
+        return _differences("", self.model_dump(mode="json"), other.model_dump(mode="json"))
+
+    def require(self, actual: Self) -> None:
+        """Refuse `actual` unless it is this procedure.
+
+        Raises
+        ------
+        ProcedureMismatchError
+            It is another; the message names each difference.
+        """
+        found = self.differences(actual)
+        if found:
+            raise ProcedureMismatchError(
+                "this calibration was made for another procedure, so its guarantee does not hold here. "
+                f"Calibrated → asked for: {'; '.join(found)}. Use the calibrated settings or calibrate again"
+            )
+
+    def seed(self, root: int, picture: str, index: int, seed_range: tuple[int, int] | None) -> int | None:
+        """The seed of draw `index` of the picture with digest `picture`; None where the vendor takes none."""
+        if seed_range is None:
+            return None
+        low, high = seed_range
+        if self.seeds == "shared":
+            return low + ((self.first_seed or 0) + index - low) % (high - low + 1)
+        text = f"blackbox-conformal seed {root} {picture} {index}".encode()
+        return low + int.from_bytes(hashlib.sha256(text).digest()[:8], "little") % (high - low + 1)
+
+
+def _differences(path: str, ours: Any, theirs: Any) -> list[str]:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return [
+            line
+            for key in sorted(ours.keys() | theirs.keys())
+            for line in _differences(f"{path}.{key}".lstrip("."), ours.get(key), theirs.get(key))
+        ]
+    return [] if ours == theirs else [f"{path}: {ours!r} → {theirs!r}"]

