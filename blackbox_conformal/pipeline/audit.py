@@ -23,7 +23,7 @@ from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.calibrate import run_folder, tolerance_of
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.evaluate import evaluate
+from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs, read_truth
 from blackbox_conformal.pipeline.settings import set_up_as
@@ -33,8 +33,12 @@ from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.types import Image, Map
 
 DEFAULT_LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3)
+
+OnPicture = Callable[[Prepared, Evaluation, Image, Image, Map, RiskCurve], None]
+"""Called with an audited picture, its evaluation, its truth, the vendor's input, its metric map and its curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,9 @@ def audit(
     listener: Callable[[Event], None] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
+    on_picture: OnPicture = lambda *_: None,
 ) -> Audit:
-    """Measure `calibration` on unseen photographs.
+    """Measure `calibration` on unseen photographs; `on_picture` gets each one's pixels and maps, in worker threads.
 
     Raises
     ------
@@ -127,6 +132,7 @@ def audit(
             curve = RiskCurve.from_maps(
                 found.indecision, fidelity, bound=setup.fidelity.bound, tolerance=tolerance_of(rule)
             )
+            on_picture(picture, found, truth, low, fidelity, curve)
             masks = [trusted(found.indecision, threshold) for threshold in thresholds]
             quality = [peak_signal_to_noise(truth, found.delivered, mask) for mask in masks]
             shares = [float(np.mean(mask)) for mask in masks]
