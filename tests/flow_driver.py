@@ -18,6 +18,7 @@ from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example
 
 ADDRESS = "http://127.0.0.1:9"
+PICTURE = b"\x89PNG\r\n\x1a\nthe finished picture"
 EMPTY = Answer(0, {}, b"")
 
 
@@ -57,11 +58,6 @@ class UnusedAnswersError(AssertionError):
 def upload(width: int = 16, height: int = 12) -> Upload:
     """A small picture; its bytes are a PNG signature and nothing else."""
     return Upload("cat", "sha256:" + "0" * 64, b"\x89PNG\r\n\x1a\n" + bytes(24), width, height)
-
-
-def a_draw(index: int = 0, *, seed: int | None = None) -> Draw:
-    """Draw `index`, with its own seed and key."""
-    return Draw(index, 1000 + index if seed is None else seed, f"key-of-draw-{index}")
 
 
 def drive(adapter: Adapter, flow: Flow, answers: Iterable[Answer]) -> Exchange:
@@ -143,3 +139,45 @@ def built(module: str, **parameters: Any) -> Adapter:
     """The adapter of one file's example, with `parameters` over the example's."""
     kind, shown = example(module)
     return kind(**{**shown.parameters, shown.address: ADDRESS, **parameters})
+
+
+def seeded(adapter: Adapter, index: int = 0) -> Draw:
+    """Draw `index` with a seed that the adapter's vendor takes."""
+    span = adapter.capabilities.seed_range
+    return Draw(index, None if span is None else span[0] + index, f"key-of-draw-{index}")
+
+
+def answers_of(module: str) -> tuple[Answer, ...]:
+    """The answers of one file's example."""
+    return example(module)[1].filled(PICTURE, ADDRESS)
+
+
+def replay(module: str, index: int = 0, **parameters: Any) -> Exchange:
+    """Draw `index` against the answers of the example."""
+    adapter = built(module, **parameters)
+    return drive(adapter, adapter.draw(upload(), seeded(adapter, index)), answers_of(module))
+
+
+def refused(module: str, *answers: Answer, **parameters: Any) -> VendorError:
+    """The error that a draw ends with when the vendor gives `answers`."""
+    adapter = built(module, **parameters)
+    return failure(adapter, adapter.draw(upload(), seeded(adapter)), *answers)
+
+
+def resumed(module: str, job: str, *answers: Answer, **parameters: Any) -> Exchange:
+    """`resume` of `job` against `answers`."""
+    adapter = built(module, **parameters)
+    return drive(adapter, adapter.resume(upload(), seeded(adapter), job), answers)
+
+
+def unresumed(module: str, job: str, *answers: Answer, **parameters: Any) -> VendorError:
+    """The error that `resume` of `job` ends with when the vendor gives `answers`."""
+    adapter = built(module, **parameters)
+    return failure(adapter, adapter.resume(upload(), seeded(adapter), job), *answers)
+
+
+def key_of(send: Send, header: str) -> str:
+    """The secret in a header, as the vendor sees it."""
+    value = send.headers[header]
+    assert isinstance(value, Secret)
+    return value.reveal()

@@ -14,11 +14,16 @@ def shipped(name: str) -> tuple[type[Recipe], Example]:
     """The adapter class and the example of one recipe."""
     told = read_recipe(name)
     described = Field(default=name, description="The recipe that tells this vendor.")
-    kind = create_model(told.title.replace(" ", ""), __base__=Recipe, __module__=__name__, recipe=(str, described))
+    kind = create_model(
+        told.title.replace(" ", ""),
+        __base__=Recipe,
+        __module__=f"blackbox_adapters.{name.replace('-', '_')}",
+        recipe=(str, described),
+    )
     kind.__doc__ = f"{told.title}, told by the recipe {told.name}."
     kind.name = told.name
     kind.documentation = told.documentation
     kind.evidence = told.evidence
     kind.auth_variable = None if told.auth is None else told.auth.variable
     kind.uncertain = tuple(told.uncertain)
-    return kind, kind(recipe=name).example()
+    return kind, kind(recipe=name).example_exchange()

@@ -121,7 +121,7 @@ class Recipe(Hosted):
         }
         return identity
 
-    def example(self) -> Example:
+    def example_exchange(self) -> Example:
         """The recipe's own example exchange."""
         told = self._told
         answers = tuple(
@@ -303,4 +303,4 @@ def _fields(text: Any) -> dict[str, Any]:
 
 ADAPTER = Recipe
 
-EXAMPLE = Recipe(recipe="bria").example()
+EXAMPLE = Recipe(recipe="bria").example_exchange()

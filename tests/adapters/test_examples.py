@@ -2,27 +2,25 @@
 
 import importlib
 import json
-from typing import Any
 
 import pytest
-from flow_driver import ADDRESS, OutOfAnswersError, UnusedAnswersError, a_draw, built, drive, example, modules, upload
+from flow_driver import (
+    ADDRESS,
+    PICTURE,
+    OutOfAnswersError,
+    UnusedAnswersError,
+    built,
+    drive,
+    example,
+    modules,
+    replay,
+    seeded,
+    upload,
+)
 
-from blackbox_conformal.adapter import Answer, Draw, Send
+from blackbox_conformal.adapter import Answer, Send
 from blackbox_conformal.errors import AccountRefusedError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.redaction import Secret
-
-PICTURE = b"\x89PNG\r\n\x1a\nthe finished picture"
-
-
-def seeded(adapter: Any, index: int) -> Draw:
-    span = adapter.capabilities.seed_range
-    return Draw(index, None if span is None else span[0] + index, f"key-of-draw-{index}")
-
-
-def replay(module: str, index: int = 0) -> Any:
-    adapter = built(module)
-    answers = example(module)[1].filled(PICTURE, ADDRESS)
-    return drive(adapter, adapter.draw(upload(), seeded(adapter, index)), answers)
 
 
 def shown(send: Send) -> str:
@@ -143,7 +141,3 @@ def test_an_answer_of_nonsense_never_breaks_the_adapter(module: str, body: bytes
     except UnusedAnswersError as finished:
         outcome = "bare picture" if finished.picture == body else "invented picture"
     assert outcome not in ("", "invented picture")
-
-
-def test_draws_carry_their_own_keys() -> None:
-    assert a_draw(0).idempotency_key != a_draw(1).idempotency_key

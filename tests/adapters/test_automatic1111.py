@@ -1,0 +1,54 @@
+"""AUTOMATIC1111 and its forks: the two routes, the optional password."""
+
+import pytest
+from flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, upload
+
+from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError
+from blackbox_conformal.testing.example import says
+
+
+def test_img2img_paints_at_the_wanted_size_from_the_draws_seed() -> None:
+    exchange = replay("automatic1111", 6, settings='{"sampler_name": "Euler", "seed": 1}', checkpoint="sdxl")
+    (submit,) = exchange.sends
+    assert submit.url == f"{ADDRESS}/sdapi/v1/img2img"
+    assert submit.headers == {}
+    body = dict(submit.json)
+    assert len(body.pop("init_images")) == 1
+    assert body == {
+        "prompt": "a photograph",
+        "steps": 20,
+        "denoising_strength": 0.35,
+        "sampler_name": "Euler",
+        "width": 64,
+        "height": 48,
+        "batch_size": 1,
+        "n_iter": 1,
+        "seed": 6,
+        "override_settings": {"sd_model_checkpoint": "sdxl"},
+    }
+    assert exchange.picture == PICTURE
+
+
+def test_extras_run_an_upscaler() -> None:
+    adapter = built("automatic1111", mode="extras")
+    body = '{"html_info":"","image":"iVBORw0KGgo="}'
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [says(body)])
+    submit = exchange.submit
+    assert submit.url == f"{ADDRESS}/sdapi/v1/extra-single-image"
+    assert submit.json["upscaler_1"] == "R-ESRGAN 4x+"
+    assert (submit.json["resize_mode"], submit.json["upscaling_resize"]) == (0, 4)
+    assert exchange.picture == b"\x89PNG\r\n\x1a\n"
+    assert adapter.capabilities.deterministic
+
+
+def test_a_password_is_sent_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOMATIC1111_API_AUTH", "dXNlcjpwYXNz")
+    assert key_of(replay("automatic1111", authenticate=True).submit, "authorization") == "Basic dXNlcjpwYXNz"
+
+
+def test_failures() -> None:
+    missing = refused("automatic1111", says('{"error":"HTTPException","detail":"Sampler not found","errors":""}', 404))
+    assert isinstance(missing, RefusedError)
+    assert "Sampler not found" in str(missing)
+    assert isinstance(refused("automatic1111", says('{"detail":"Incorrect username"}', 401)), AccountRefusedError)
+    assert isinstance(refused("automatic1111", says('{"images":[]}')), PayloadError)

@@ -1,0 +1,85 @@
+"""Bedrock: both kinds of key, and refusals that come with HTTP 200."""
+
+import json
+
+import pytest
+from flow_driver import ADDRESS, PICTURE, answers_of, built, drive, key_of, refused, replay, seeded, upload
+
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    CredentialMissingError,
+    PayloadError,
+    RefusedError,
+    TryLaterError,
+)
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import says
+
+
+def test_a_bearer_key_is_sent_with_the_whole_body() -> None:
+    exchange = replay("bedrock")
+    (submit,) = exchange.sends
+    assert submit.url == f"{ADDRESS}/model/us.stability.stable-conservative-upscale-v1%3A0/invoke"
+    assert key_of(submit, "authorization") == "Bearer bedrock-api-key-made-up"
+    assert submit.body is not None
+    body = json.loads(submit.body)
+    assert set(body) == {"image", "output_format", "prompt", "seed"}
+    assert (body["output_format"], body["seed"]) == ("png", 1)
+    assert exchange.picture == PICTURE
+    assert exchange.observed[0].seed == 1000
+    assert exchange.observed[0].request_id == "5b2f2a0c-0000-4000-8000-000000000000"
+
+
+def test_access_keys_sign_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret-access-key")
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    submit = replay("bedrock", auth="signature").submit
+    assert "x-amz-security-token" not in submit.headers
+    signed = key_of(submit, "authorization")
+    assert signed.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+    assert "/us-west-2/bedrock/aws4_request, SignedHeaders=accept;content-type;host;x-amz-date, " in signed
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "made-up-session-token")
+    assert isinstance(replay("bedrock", auth="signature").submit.headers["x-amz-security-token"], Secret)
+
+
+def test_a_missing_access_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret-access-key")
+    adapter = built("bedrock", auth="signature")
+    with pytest.raises(CredentialMissingError, match="AWS_ACCESS_KEY_ID"):
+        drive(adapter, adapter.draw(upload(), seeded(adapter)), answers_of("bedrock"))
+
+
+def test_the_address_follows_the_region_and_is_no_part_of_the_procedure() -> None:
+    west, east = built("bedrock", url=""), built("bedrock", url="", region="us-east-1")
+    assert east.base_url == "https://bedrock-runtime.us-east-1.amazonaws.com"
+    assert west.identity() == east.identity()
+
+
+def test_fast_takes_neither_prompt_nor_seed() -> None:
+    submit = replay("bedrock", mode="fast").submit
+    assert set(json.loads(submit.body or b"")) == {"image", "output_format"}
+    assert built("bedrock", mode="fast").capabilities.scale_factors == (4,)
+
+
+@pytest.mark.parametrize("reason", ["Filter reason: prompt", "Filter reason: output image", "Inference error"])
+def test_a_finish_reason_is_a_refusal(reason: str) -> None:
+    error = refused("bedrock", says(json.dumps({"images": [""], "seeds": [1], "finish_reasons": [reason]})))
+    assert isinstance(error, RefusedError)
+    assert reason in str(error)
+
+
+def test_an_answer_without_images_is_a_payload_error() -> None:
+    assert isinstance(refused("bedrock", says("{}")), PayloadError)
+
+
+def test_exceptions_are_classed_by_name() -> None:
+    throttled = says('{"message":"Too many requests"}', 429, x_amzn_errortype="ThrottlingException:http://x")
+    assert isinstance(refused("bedrock", throttled), TryLaterError)
+    denied = says('{"message":"not authorized"}', 403, x_amzn_errortype="AccessDeniedException")
+    assert isinstance(refused("bedrock", denied), AccountRefusedError)
+    invalid = refused("bedrock", says('{"message":"image too small"}', 400, x_amzn_errortype="ValidationException"))
+    assert isinstance(invalid, RefusedError)
+    assert (invalid.code, "image too small" in str(invalid)) == ("ValidationException", True)
+    assert built("bedrock").explain(says("{}", 408, x_amzn_errortype="ModelTimeoutException"), "submit") is None

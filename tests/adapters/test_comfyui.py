@@ -1,0 +1,86 @@
+"""ComfyUI: named inputs of a workflow of the user's, and its cache, which must not be hit."""
+
+import json
+from pathlib import Path
+
+import pytest
+from flow_driver import ADDRESS, PICTURE, built, drive, refused, replay, seeded, unresumed, upload
+
+from blackbox_conformal.errors import PayloadError, RefusedError, UsageError
+from blackbox_conformal.testing.example import says
+
+JOB = "f7b1c2d3-0000-4000-8000-000000000001"
+UPLOADED = says('{"name":"input.png","subfolder":"","type":"input"}')
+
+
+def test_the_graph_carries_picture_and_seed_and_a_file_name_of_its_own() -> None:
+    first, second = replay("comfyui"), replay("comfyui", 1)
+    stored, submit, _, _, view = first.sends
+    assert (stored.purpose, stored.url) == ("lookup", f"{ADDRESS}/upload/image")
+    assert stored.form == {"type": "input", "overwrite": "true"}
+    assert submit.url == f"{ADDRESS}/prompt"
+    graph = submit.json["prompt"]
+    assert graph["1"]["inputs"]["image"] == "input.png"
+    assert graph["3"]["inputs"]["seed"] == 0
+    assert second.submit.json["prompt"]["3"]["inputs"]["seed"] == 1
+    prefixes = [one.submit.json["prompt"]["9"]["inputs"]["filename_prefix"] for one in (first, second)]
+    assert prefixes == ["blackbox-key-of-draw-0", "blackbox-key-of-draw-1"]
+    assert view.url == f"{ADDRESS}/view?filename=out_00001_.png&subfolder=&type=output"
+    assert first.picture == PICTURE
+    assert first.jobs == [JOB]
+
+
+def test_the_workflow_counts_by_content_and_not_by_name(tmp_path: Path) -> None:
+    original = json.loads(Path(str(built("comfyui").workflow)).read_text())  # type: ignore[attr-defined]
+    same, other = tmp_path / "same.json", tmp_path / "other.json"
+    same.write_text(json.dumps(original, indent=3))
+    original["3"]["inputs"]["steps"] = 30
+    other.write_text(json.dumps(original))
+    assert built("comfyui", workflow=same).identity() == built("comfyui").identity()
+    assert built("comfyui", workflow=other).identity() != built("comfyui").identity()
+
+
+def test_without_a_seed_every_draw_is_the_same_picture() -> None:
+    capabilities = built("comfyui", seed="").capabilities
+    assert (capabilities.seedable, capabilities.deterministic) == (False, True)
+    assert built("comfyui").capabilities.default_seed_hazard
+
+
+@pytest.mark.parametrize(("image", "said"), [("44.image", "nodes are 1"), ("1.photo", "it has image")])
+def test_an_input_that_is_not_there_is_named(image: str, said: str) -> None:
+    adapter = built("comfyui", image=image)
+    with pytest.raises(UsageError, match=said):
+        drive(adapter, adapter.draw(upload(), seeded(adapter)), [UPLOADED])
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"nodes": []}', "no json"])
+def test_a_file_that_is_no_workflow_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "w.json"
+    path.write_text(text)
+    adapter = built("comfyui", workflow=path)
+    with pytest.raises(UsageError, match="API format"):
+        adapter.identity()
+
+
+def test_a_graph_that_is_not_run_is_refused_with_its_nodes() -> None:
+    body = (
+        '{"error":{"type":"prompt_outputs_failed_validation","message":"Prompt outputs failed validation"},'
+        '"node_errors":{"3":{"errors":[{"message":"Value not in list"}]}}}'
+    )
+    error = refused("comfyui", UPLOADED, says(body, 400))
+    assert isinstance(error, RefusedError)
+    assert "Value not in list" in str(error)
+    assert error.code == "prompt_outputs_failed_validation"
+
+
+def test_a_node_that_fails_says_why() -> None:
+    messages = '[["execution_start",{}],["execution_error",{"exception_message":"out of memory"}]]'
+    body = f'{{"{JOB}":{{"outputs":{{}},"status":{{"status_str":"error","messages":{messages}}}}}}}'
+    error = unresumed("comfyui", JOB, says(body))
+    assert isinstance(error, RefusedError)
+    assert "out of memory" in str(error)
+
+
+def test_a_graph_that_saved_nothing_is_a_payload_error() -> None:
+    empty = says(f'{{"{JOB}":{{"outputs":{{}},"status":{{"status_str":"success","completed":true}}}}}}')
+    assert isinstance(unresumed("comfyui", JOB, empty, empty, empty), PayloadError)

@@ -1,0 +1,91 @@
+"""fal's queue: the returned links, the failure without a state, the safety checker."""
+
+import json
+
+import pytest
+from flow_driver import ADDRESS, built, drive, key_of, refused, replay, resumed, seeded, unresumed, upload
+
+from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.testing.example import says, shows
+
+REQUEST = "764cabcf-b745-4b3e-ae38-1200304cf45b"
+LINK = f"{ADDRESS}/fal-ai/clarity-upscaler/requests/{REQUEST}"
+JOB = json.dumps({"request_id": REQUEST, "status_url": f"{LINK}/status", "response_url": LINK})
+DONE = says('{"status":"COMPLETED"}')
+
+
+def test_a_request_goes_through_the_queue_with_the_returned_links() -> None:
+    exchange = replay("fal", 7)
+    submit, running, done, result, download = exchange.sends
+    assert (submit.method, submit.url) == ("POST", f"{ADDRESS}/fal-ai/clarity-upscaler")
+    assert key_of(submit, "authorization") == "Key made-up-id:made-up-secret"
+    image = submit.json["image_url"]
+    assert image.startswith("data:image/png;base64,")
+    assert submit.json == {"image_url": image, "upscale_factor": 2, "seed": 7, "enable_safety_checker": False}
+    assert [running.url, done.url, result.url] == [f"{LINK}/status", f"{LINK}/status", LINK]
+    assert (download.public, download.headers) == (True, {})
+    assert json.loads(exchange.jobs[0])["request_id"] == REQUEST
+    assert exchange.observed[-1].seed == 42
+
+
+def test_links_are_built_from_owner_and_application_when_none_are_returned() -> None:
+    adapter = built("fal", model="fal-ai/seedvr/upscale/image")
+    answers = [says('{"request_id":"r1"}'), DONE, says(f'{{"image":{{"url":"{ADDRESS}/o.png"}}}}'), shows()]
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
+    assert exchange.sends[1].url == f"{ADDRESS}/fal-ai/seedvr/requests/r1/status"
+    assert exchange.sends[2].url == f"{ADDRESS}/fal-ai/seedvr/requests/r1"
+    assert exchange.submit.json["output_format"] == "png"
+
+
+def test_models_know_their_seeds_and_sizes() -> None:
+    aura = built("fal", model="fal-ai/aura-sr", scale=4).capabilities
+    assert (aura.seedable, aura.deterministic) == (False, False)
+    bria = built("fal", model="bria/upscale/creative").capabilities
+    assert (bria.default_seed_hazard, bria.output_size) == (True, "resample")
+    with pytest.raises(ValueError, match="magnifies by 4; got scale=2"):
+        built("fal", model="fal-ai/aura-sr", scale=2)
+
+
+def test_a_failed_request_is_completed_with_an_error() -> None:
+    error = unresumed("fal", JOB, says('{"status":"COMPLETED","error":"Runner died","error_type":"runner_error"}'))
+    assert isinstance(error, RefusedError)
+    assert "Runner died" in str(error)
+    assert (error.code, error.request_id) == ("runner_error", REQUEST)
+
+
+def test_a_refusal_in_the_result_ends_the_request() -> None:
+    body = '{"detail":[{"loc":["body"],"msg":"The content was flagged","type":"content_policy_violation"}]}'
+    error = unresumed("fal", JOB, DONE, says(body, 422, x_fal_request_id=REQUEST))
+    assert isinstance(error, RefusedError)
+    assert error.code == "content_policy_violation"
+    assert "flagged" in str(error)
+
+
+def test_a_blackened_picture_is_a_refusal() -> None:
+    error = unresumed("fal", JOB, DONE, says(f'{{"image":{{"url":"{ADDRESS}/o"}},"has_nsfw_concepts":[true]}}'))
+    assert isinstance(error, RefusedError)
+    assert "blackened" in str(error)
+
+
+def test_a_result_without_a_picture_is_read_twice_more() -> None:
+    assert isinstance(unresumed("fal", JOB, DONE, *[says("{}")] * 3), PayloadError)
+
+
+def test_an_exhausted_balance_is_the_accounts_matter() -> None:
+    error = refused("fal", says('{"detail":"User is locked. Reason: Exhausted balance."}', 403))
+    assert isinstance(error, AccountRefusedError)
+    assert "Exhausted balance" in str(error)
+
+
+def test_a_full_queue_is_a_wait() -> None:
+    assert isinstance(refused("fal", says('{"detail":"Too many requests"}', 429)), TryLaterError)
+
+
+def test_a_result_may_be_a_data_link() -> None:
+    picture = "data:image/png;base64,iVBORw0KGgo="
+    assert resumed("fal", JOB, DONE, says(f'{{"image":{{"url":"{picture}"}}}}')).picture == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_job_that_is_not_one_is_named() -> None:
+    assert isinstance(unresumed("fal", "no json"), JobError)
+    assert isinstance(unresumed("fal", JOB, says("{}", 404)), JobError)

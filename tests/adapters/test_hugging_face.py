@@ -1,0 +1,38 @@
+"""Hugging Face: the router, an endpoint of one's own, a model that is loading."""
+
+from flow_driver import ADDRESS, key_of, refused, replay
+
+from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.testing.example import says
+
+
+def test_the_router_takes_json_and_answers_with_the_picture() -> None:
+    exchange = replay("hugging_face", 2, settings='{"guidance_scale": 3}', target_size=True)
+    (submit,) = exchange.sends
+    assert submit.url == f"{ADDRESS}/models/someone/upscaler"
+    assert submit.json["inputs"].startswith("iVBORw0KGgo")
+    assert submit.json["parameters"] == {
+        "guidance_scale": 3,
+        "target_size": {"width": 64, "height": 48},
+        "seed": 2,
+    }
+    assert key_of(submit, "authorization") == "Bearer hf_made_up_for_this_example"
+    assert submit.headers["accept"] == "image/png"
+
+
+def test_an_endpoint_is_its_own_address() -> None:
+    submit = replay("hugging_face", endpoint=True, seed_field="").submit
+    assert submit.url == ADDRESS
+    assert set(submit.json) == {"inputs"}
+
+
+def test_a_loading_model_says_how_long() -> None:
+    error = refused("hugging_face", says('{"error":"Model is currently loading","estimated_time":20.5}', 503))
+    assert isinstance(error, TryLaterError)
+    assert error.retry_after == 20.5
+    assert "loading" in str(error)
+
+
+def test_json_in_the_place_of_the_picture() -> None:
+    assert isinstance(refused("hugging_face", says('{"error":"unknown parameter seed"}')), RefusedError)
+    assert isinstance(refused("hugging_face", says('[{"label":"cat"}]')), PayloadError)

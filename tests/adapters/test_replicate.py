@@ -1,0 +1,195 @@
+"""Replicate: what is sent, and what is made of each state and failure."""
+
+import pytest
+from flow_driver import (
+    ADDRESS,
+    PICTURE,
+    answers_of,
+    built,
+    drive,
+    key_of,
+    refused,
+    replay,
+    resumed,
+    seeded,
+    unresumed,
+    upload,
+)
+from pydantic import ValidationError
+
+from blackbox_adapters.replicate import Replicate
+from blackbox_conformal.adapter import Upload
+from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.testing.example import says, shows
+
+JOB = "gm3qorzdhgbfurvjtvhg6dckhu"
+VERSION = "ab" * 32
+
+
+def prediction(status: str, output: str = "null", error: str = "null") -> str:
+    return f'{{"id":"{JOB}","status":"{status}","output":{output},"error":{error}}}'
+
+
+def test_an_unpinned_community_model_is_looked_up_and_run_by_version() -> None:
+    exchange = replay("replicate")
+    lookup, submit, *polls, download = exchange.sends
+    assert (lookup.method, lookup.url) == ("GET", f"{ADDRESS}/models/philz1337x/clarity-upscaler")
+    assert (submit.method, submit.url) == ("POST", f"{ADDRESS}/predictions")
+    assert submit.json["version"] == VERSION
+    assert submit.json["input"] == {
+        "output_format": "png",
+        "scale_factor": 4,
+        "image": submit.json["input"]["image"],
+        "seed": 0,
+    }
+    assert submit.json["input"]["image"].startswith("data:image/png;base64,iVBORw0KGgo")
+    assert key_of(submit, "authorization") == "Bearer r8_made_up_for_this_example"
+    assert submit.headers["cancel-after"] == "30m"
+    assert [poll.url for poll in polls] == [f"{ADDRESS}/predictions/{JOB}"] * 2
+    assert download.public
+    assert download.headers == {}
+    assert exchange.jobs == [JOB]
+    assert exchange.observed[0].model == VERSION
+
+
+def test_a_pinned_model_needs_no_lookup_and_names_its_version_in_the_identity() -> None:
+    model = f"philz1337x/clarity-upscaler:{VERSION}"
+    adapter = built("replicate", model=model)
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers_of("replicate")[1:])
+    assert exchange.submit.json["version"] == VERSION
+    assert adapter.identity()["parameters"]["model"] == model
+
+
+@pytest.mark.parametrize(
+    ("parameters", "path"),
+    [
+        ({"model": "topazlabs/image-upscale"}, "models/topazlabs/image-upscale/predictions"),
+        ({"model": "me/mine", "route": "deployment"}, "deployments/me/mine/predictions"),
+    ],
+)
+def test_official_models_and_deployments_have_their_own_addresses(parameters: dict[str, str], path: str) -> None:
+    adapter = built("replicate", **parameters)
+    done = says(prediction("succeeded", f'"{ADDRESS}/out.png"'), 201)
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [done, shows()])
+    assert exchange.submit.url == f"{ADDRESS}/{path}"
+    assert "version" not in exchange.submit.json
+
+
+def test_topaz_takes_its_factor_as_text_and_offers_only_some() -> None:
+    adapter = built("replicate", model="topazlabs/image-upscale", scale=2)
+    exchange = drive(
+        adapter,
+        adapter.draw(upload(), seeded(adapter)),
+        [says(prediction("succeeded", f'"{ADDRESS}/o"'), 201), shows()],
+    )
+    assert exchange.submit.json["input"]["upscale_factor"] == "2x"
+    with pytest.raises(ValidationError, match="magnifies by 2, 4, 6"):
+        built("replicate", model="topazlabs/image-upscale", scale=3)
+
+
+def test_a_large_picture_goes_through_the_files_interface() -> None:
+    adapter = built("replicate", model=f"csslc/ccsr:{VERSION}")
+    large = Upload("big", "sha256:1", bytes(300_000), 400, 400)
+    answers = [
+        says('{"id":"f","urls":{"get":"https://api.replicate.com/v1/files/f"}}', 201),
+        says(prediction("succeeded", f'"{ADDRESS}/out.png"'), 201),
+        shows(),
+    ]
+    exchange = drive(adapter, adapter.draw(large, seeded(adapter)), answers)
+    stored, submit, _ = exchange.sends
+    assert (stored.purpose, stored.url, stored.files[0].name) == ("lookup", f"{ADDRESS}/files", "content")
+    assert submit.json["input"]["image"] == "https://api.replicate.com/v1/files/f"
+
+
+def test_input_names_of_an_unknown_model_are_parameters() -> None:
+    adapter = built("replicate", model=f"someone/new:{VERSION}")
+    assert not adapter.capabilities.seedable
+    adapter = built(
+        "replicate",
+        model=f"someone/new:{VERSION}",
+        seed_input="noise",
+        image_input="photo",
+        scale_input="",
+        inputs='{"steps": 9, "photo": "never"}',
+        output_path="files.1",
+    )
+    assert adapter.capabilities.seedable
+    output = f'{{"files":["x","{ADDRESS}/out.png"]}}'
+    exchange = drive(
+        adapter, adapter.draw(upload(), seeded(adapter, 3)), [says(prediction("succeeded", output), 201), shows()]
+    )
+    inputs = exchange.submit.json["input"]
+    assert inputs["photo"].startswith("data:")
+    assert {name: inputs[name] for name in inputs if name != "photo"} == {"steps": 9, "noise": 3}
+    assert exchange.sends[-1].url == f"{ADDRESS}/out.png"
+
+
+def test_clarity_is_marked_for_its_fixed_default_seed() -> None:
+    capabilities = Replicate(model="philz1337x/clarity-upscaler").capabilities
+    assert capabilities.default_seed_hazard
+    assert capabilities.seed_range == (0, 2**31 - 1)
+    assert Replicate(model="nightmareai/real-esrgan").capabilities.deterministic
+    assert Replicate(model="someone/new").capabilities.price is None
+    assert Replicate(model="someone/new", price_usd="0.07").capabilities.price is not None
+
+
+def test_output_beside_an_unfinished_state_is_taken() -> None:
+    done = says(prediction("processing", f'["{ADDRESS}/out.png"]'))
+    assert resumed("replicate", JOB, done, shows()).picture == b"{picture}"
+
+
+def test_unknown_states_are_looked_at_again() -> None:
+    exchange = resumed(
+        "replicate", JOB, says(prediction("hibernating")), says(prediction("succeeded", f'["{ADDRESS}/o"]')), shows()
+    )
+    assert exchange.waits == [0.5]
+
+
+@pytest.mark.parametrize("status", ["failed", "canceled", "aborted"])
+def test_terminal_states_refuse_in_the_vendors_words(status: str) -> None:
+    error = unresumed("replicate", JOB, says(prediction(status, error='"CUDA out of memory"')))
+    assert isinstance(error, RefusedError)
+    assert "CUDA out of memory" in str(error)
+    assert (error.request_id, error.code) == (JOB, status)
+
+
+def test_moderation_is_told_apart() -> None:
+    text = '"The input or output was flagged as sensitive. Please try again with different inputs. (E005)"'
+    error = unresumed("replicate", JOB, says(prediction("failed", error=text)))
+    assert error.code == "moderation"
+    assert "E005" in str(error)
+
+
+def test_success_without_output_is_looked_at_twice_more_and_then_a_payload_error() -> None:
+    error = unresumed("replicate", JOB, *[says(prediction("succeeded"))] * 3)
+    assert isinstance(error, PayloadError)
+    assert JOB in str(error)
+
+
+def test_a_deleted_output_says_so() -> None:
+    error = unresumed(
+        "replicate", JOB, says(f'{{"id":"{JOB}","status":"succeeded","output":null,"data_removed":true}}')
+    )
+    assert isinstance(error, PayloadError)
+    assert "deleted" in str(error)
+
+
+def test_refusals_of_the_interface_are_in_its_own_words() -> None:
+    found = answers_of("replicate")[0]
+    poor = says('{"title":"Insufficient credit","detail":"You have insufficient credit.","status":402}', 402)
+    error = refused("replicate", found, poor)
+    assert isinstance(error, AccountRefusedError)
+    assert "insufficient credit" in str(error)
+    throttled = says('{"detail":"Request was throttled. Your rate limit resets in ~30s."}', 429, retry_after="30")
+    later = refused("replicate", found, throttled)
+    assert isinstance(later, TryLaterError)
+    assert later.retry_after == 30.0
+    unknown = refused("replicate", says('{"detail":"The requested resource could not be found.","status":404}', 404))
+    assert isinstance(unknown, RefusedError)
+    assert "could not be found" in str(unknown)
+    gone = unresumed("replicate", JOB, says('{"detail":"not found"}', 404))
+    assert isinstance(gone, JobError)
+
+
+def test_the_picture_is_handed_on_as_it_came() -> None:
+    assert replay("replicate").picture == PICTURE

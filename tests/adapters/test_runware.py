@@ -1,0 +1,67 @@
+"""Runware: a list of one task, identifiers that never repeat, errors inside HTTP 200."""
+
+import uuid
+from decimal import Decimal
+
+import pytest
+from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
+
+from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.testing.example import says
+
+
+def test_one_task_in_a_list_with_the_seed_in_its_settings() -> None:
+    exchange = replay("runware", 3, settings='{"steps": 20}')
+    (submit,) = exchange.sends
+    assert submit.url == ADDRESS
+    assert key_of(submit, "authorization") == "Bearer made-up-runware-key"
+    (task,) = submit.json
+    identifier, image = task["taskUUID"], task["inputs"]["image"]
+    assert uuid.UUID(identifier).version == 4
+    assert task == {
+        "taskType": "upscale",
+        "taskUUID": identifier,
+        "model": "runware:500@1",
+        "inputs": {"image": image},
+        "upscaleFactor": 4,
+        "outputType": "base64Data",
+        "outputFormat": "PNG",
+        "includeCost": True,
+        "deliveryMethod": "sync",
+        "settings": {"steps": 20, "seed": 4},
+    }
+    assert exchange.picture == PICTURE
+    assert exchange.observed[0].cost_usd == Decimal("0.0038")
+
+
+def test_every_draw_has_an_identifier_of_its_own() -> None:
+    tasks = [replay("runware", index).submit.json[0]["taskUUID"] for index in (0, 0, 1)]
+    assert tasks[0] == tasks[1] != tasks[2]
+
+
+def test_the_older_dialect_and_models_without_a_seed() -> None:
+    (task,) = replay("runware", model="runware:504@1", dialect="2025").submit.json
+    assert task["taskType"] == "imageUpscale"
+    assert task["inputImage"].startswith("data:")
+    assert "settings" not in task
+    assert built("runware", model="runware:504@1").capabilities.deterministic
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("insufficientCredits", AccountRefusedError),
+        ("invalidApiKey", AccountRefusedError),
+        ("rateLimitExceeded", TryLaterError),
+        ("invalidInputImage", RefusedError),
+    ],
+)
+def test_errors_inside_an_http_200(code: str, expected: type[VendorError]) -> None:
+    error = refused("runware", says(f'{{"errors":[{{"code":"{code}","message":"the reason"}}]}}'))
+    assert type(error) is expected
+    assert "the reason" in str(error)
+    assert error.code == code
+
+
+def test_an_answer_without_data_is_a_payload_error() -> None:
+    assert isinstance(refused("runware", says('{"data":[]}')), PayloadError)
