@@ -1,0 +1,113 @@
+"""One self-contained HTML file: template, style, script and pictures in one, with nothing fetched.
+
+What stands in it is put together in `page`. Foreign text reaches the file only through autoescaping, and a policy in
+the page forbids every script, style and address that is not the report's own, should something slip through.
+"""
+
+import base64
+import hashlib
+import math
+from collections.abc import Sequence
+from importlib import resources
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.files import write_new
+from blackbox_conformal.report.page import one_at_a_time, page, read_manifest
+from blackbox_conformal.report.spending import read_spending
+from blackbox_conformal.report.stops import choose_stops, thresholds_of
+from blackbox_conformal.report.store import ReportStore, preview_of_result
+
+if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.apply import Result
+    from blackbox_conformal.pipeline.audit import Audit
+
+
+def write_report(
+    run: Path,
+    calibration: Calibration,
+    audited: "Audit | None",
+    results: Sequence["Result"],
+    path: Path,
+    *,
+    alpha: float,
+    force: bool = False,
+) -> Path:
+    """Write the report of a run.
+
+    Parameters
+    ----------
+    run
+        The run folder: its ledger, manifest and stored pictures are used where they exist.
+    audited
+        An audit of `calibration`; None: the one stored in the run folder, if there is one.
+    results
+        Masked pictures at hand; those that `run` keeps for the report are added.
+    alpha
+        The level that the report opens at.
+
+    Raises
+    ------
+    UsageError
+        `path` exists with other content and `force` is not set, or `alpha` is not above 0.
+    """
+    if not (math.isfinite(alpha) and alpha > 0):
+        raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
+    store = ReportStore(run, calibration, (alpha,))
+    audited = audited if audited is not None else store.audit()
+    wanted = [alpha, *(level.alpha for level in audited.levels)] if audited is not None else [alpha]
+    stops = choose_stops(calibration, wanted, f"{calibration.procedure.fidelity.get('name', 'metric')} error")
+    thresholds = thresholds_of(stops)
+    given = [preview_of_result(result, thresholds) for result in results]
+    shown = {preview.identity for preview in given}
+    stored = one_at_a_time([*store.previews("result"), *store.previews("audit")])
+    previews = chain(given, (one for one in stored if one.kind == "audit" or one.identity not in shown))
+    variables = page(calibration, audited, previews, read_spending(run), read_manifest(run), stops, alpha)
+    return write_new(path, render(variables).encode(), force=force)
+
+
+def render(variables: dict[str, Any]) -> str:
+    """The page as text."""
+    folder = resources.files("blackbox_conformal.report") / "templates"
+    texts = {name: (folder / name).read_text("utf-8") for name in ("report.html.jinja", "report.css", "report.js")}
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader(texts),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["percent"] = percent
+    style, script = texts["report.css"], texts["report.js"]
+    return environment.get_template("report.html.jinja").render(
+        **variables, style=Markup(style), script=Markup(script), policy=policy(style, script)
+    )
+
+
+def policy(style: str, script: str) -> str:
+    """The Content-Security-Policy that allows exactly this style, this script, and pictures inside the page."""
+    return (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for people; a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else ("∞" if math.isinf(value) else f"{value:.{digits}f}")
+
+
+def percent(share: float | None) -> str:
+    """A share for people."""
+    return "–" if share is None or math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

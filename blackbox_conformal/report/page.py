@@ -1,0 +1,262 @@
+"""Everything that stands in the report, as plain values for the template.
+
+Marking up is the template's business; nothing is measured here that was not measured before.
+"""
+
+import base64
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from blackbox_conformal import __version__
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.images.names import printable
+from blackbox_conformal.report.chart import Chart, Series
+from blackbox_conformal.report.preview import CROP, Preview, first_stops, pack_stops
+from blackbox_conformal.report.spending import Spending
+from blackbox_conformal.report.stops import Stop, thresholds_of
+from blackbox_conformal.risk.curve import RiskCurve
+
+if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.audit import Audit
+
+MAXIMUM_MANIFEST_BYTES = 4 * 2**20
+WORST_SHOWN = 12
+
+
+def page(
+    calibration: Calibration,
+    audited: "Audit | None",
+    previews: Iterable[Preview],
+    spending: Spending | None,
+    manifest: Any,
+    stops: Sequence[Stop],
+    alpha: float,
+) -> dict[str, Any]:
+    """The template's variables; pictures come one at a time from `previews`."""
+    rule = calibration.rule()
+    chosen = min(range(len(stops)), key=lambda index: abs(stops[index].alpha - alpha))
+    curves = {} if audited is None else {one.truth: one.curve for one in audited.pictures}
+    cards: list[dict[str, Any]] = []
+    worst: list[dict[str, Any]] = []
+    for preview in previews:
+        cards.append(_card(preview, curves.get(preview.identity), stops, chosen))
+        worst.extend(_worst(preview, alpha))
+    cards.sort(key=lambda card: (card["kind"] != "result", -card["loss"], card["name"]))
+    shares = _mean_shares(calibration, audited, cards, stops)
+    return {
+        "version": __version__,
+        "calibration": calibration,
+        "vendor": printable(str(calibration.procedure.vendor.get("adapter", "unnamed vendor"))),
+        "metric": metric_words(calibration),
+        "guarantee": {
+            "name": calibration.guarantee.get("name", "expected"),
+            "theorem": rule.theorem,
+            "assumptions": list(rule.assumptions),
+        },
+        "stop": stops[chosen],
+        "chosen": chosen,
+        "alpha": alpha,
+        "stops": {
+            "alphas": [stop.alpha for stop in stops],
+            "labels": [f"{stop.alpha:g}" for stop in stops],
+            "thresholds": [threshold_words(stop.threshold) for stop in stops],
+            "statements": [stop.statement for stop in stops],
+            "shares": None if shares is None else [round(share, 5) for share in shares],
+        },
+        "share": None if shares is None else shares[chosen],
+        "share_of": "audit photographs" if audited is not None else "calibration photographs",
+        "audit": audited,
+        "charts": list(_charts(calibration, audited, stops, shares)),
+        "rows": _rows(stops, calibration, audited, shares),
+        "spending": spending,
+        "refused": [image for image in calibration.images if image.refused],
+        "cards": cards,
+        "worst": sorted(worst, key=lambda one: -one["error"])[:WORST_SHOWN],
+        "manifest": None if manifest is None else json.dumps(manifest, indent=2, ensure_ascii=False),
+        "procedure": json.dumps(calibration.procedure.model_dump(mode="json"), indent=2, ensure_ascii=False),
+        "printable": printable,
+    }
+
+
+def metric_words(calibration: Calibration) -> str:
+    """The metric with its parameters, for people."""
+    given = dict(calibration.procedure.fidelity)
+    name = str(given.pop("name", "metric"))
+    settings = ", ".join(
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in sorted(given.items())
+        if value is not None
+    )
+    return f"{name} ({settings})" if settings else name
+
+
+def threshold_words(threshold: float) -> str:
+    """A threshold for people."""
+    if threshold == math.inf:
+        return "every score"
+    return "nothing" if threshold == -math.inf else f"score < {threshold:.6g}"
+
+
+def read_manifest(run: Path) -> Any:
+    """The run's manifest, or None when there is none that can be shown."""
+    path = run / "manifest.json"
+    try:
+        if path.stat().st_size > MAXIMUM_MANIFEST_BYTES:
+            return {"left out": f"manifest.json is larger than {MAXIMUM_MANIFEST_BYTES} bytes"}
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        return {"left out": f"manifest.json cannot be read: {type(error).__name__}"}
+
+
+def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int) -> dict[str, Any]:
+    first = first_stops(preview.ceiling, thresholds_of(stops))
+    shares = [round(preview.share(stop.threshold), 5) for stop in stops]
+    losses = [preview.loss(stop.threshold) if curve is None else curve.loss(stop.threshold) for stop in stops]
+    known = not any(math.isnan(loss) for loss in losses)
+    choices = [
+        ("low", "vendor's input", preview.low),
+        ("delivered", "delivered, no mask", preview.delivered),
+        ("truth", "photograph", preview.truth),
+    ]
+    return {
+        "kind": preview.kind,
+        "name": printable(preview.name, 80),
+        "size": preview.size,
+        "block": preview.block,
+        "notes": preview.notes,
+        "choices": [(key, label) for key, label, picture in choices if picture is not None],
+        "loss": losses[chosen] if known else -1.0,
+        "share": shares[chosen],
+        "known": known,
+        "data": {
+            "width": first.shape[1],
+            "height": first.shape[0],
+            "first": pack_stops(first),
+            "shares": shares,
+            "losses": [round(loss, 5) for loss in losses] if known else None,
+            **{key: _base64(picture) for key, _, picture in choices if picture is not None},
+        },
+    }
+
+
+def _worst(preview: Preview, alpha: float) -> Iterator[dict[str, Any]]:
+    if not preview.worst:
+        return
+    nearest = min(preview.worst, key=lambda one: abs(one.alpha - alpha))
+    for one in preview.worst:
+        if one.alpha == nearest.alpha:
+            yield {
+                "name": printable(preview.name, 80),
+                "alpha": one.alpha,
+                "row": one.row,
+                "column": one.column,
+                "error": one.error,
+                "at": one.at,
+                "size": (min(CROP, preview.size[0]), min(CROP, preview.size[1])),
+                "delivered": _base64(one.delivered),
+                "truth": _base64(one.truth),
+            }
+
+
+def _mean_shares(
+    calibration: Calibration, audited: "Audit | None", cards: Sequence[dict[str, Any]], stops: Sequence[Stop]
+) -> list[float] | None:
+    exact = [card["data"]["shares"] for card in cards if card["kind"] == "audit"]
+    if audited is not None and len(exact) == audited.n:
+        return [float(value) for value in np.mean(exact, axis=0)]
+    if audited is not None:
+        found = [[one.curve.trusted_share(stop.threshold) for one in audited.pictures] for stop in stops]
+        # A refused photograph has no pixels to trust.
+        return [float(np.mean(np.nan_to_num(shares))) for shares in found]
+    if not calibration.curves.area_scores.size:
+        return None
+    return [float(np.mean(calibration.curves.trusted_shares_at(stop.threshold))) for stop in stops]
+
+
+def realised(audited: "Audit", threshold: float) -> float:
+    """Mean loss of the audited photographs at `threshold`."""
+    return float(np.mean([one.curve.loss(threshold) for one in audited.pictures]))
+
+
+def _charts(
+    calibration: Calibration, audited: "Audit | None", stops: Sequence[Stop], shares: list[float] | None
+) -> Iterator[Chart]:
+    alphas = [stop.alpha for stop in stops]
+    ends = (0.0, alphas[-1])
+    risk = [
+        Series("allowed: alpha", "allowed", ((0.0, 0.0), (ends[1], ends[1]))),
+        Series("bound from calibration", "bound", tuple((stop.alpha, stop.risk) for stop in stops), "step"),
+    ]
+    if audited is not None:
+        risk.append(
+            Series("realised on the audit", "realised", tuple((s.alpha, realised(audited, s.threshold)) for s in stops))
+        )
+        risk.append(
+            Series(
+                "audited level, 90 % interval",
+                "realised",
+                tuple((level.alpha, level.judgement.risk) for level in audited.levels),
+                "marks",
+                tuple((level.alpha, *level.judgement.interval) for level in audited.levels),
+            )
+        )
+    yield Chart("Risk against alpha", "alpha", "risk", risk, x_range=ends, y_range=(0.0, _top(risk)))
+    if shares is not None:
+        kind = "of audit photographs" if audited is not None else "of calibration photographs"
+        series = [Series(f"mean trusted share {kind}", "realised", tuple(zip(alphas, shares, strict=True)))]
+        yield Chart(
+            "Trusted share against alpha", "alpha", "trusted", series, x_range=ends, y_range=(0, 1), percent=True
+        )
+    if audited is not None:
+        inside = tuple((level.alpha, level.psnr_trusted) for level in audited.levels)
+        whole = tuple((level.alpha, level.psnr_all) for level in audited.levels)
+        finite = [y for _, y in (*inside, *whole) if math.isfinite(y)]
+        if finite:
+            yield Chart(
+                "PSNR against alpha",
+                "alpha",
+                "dB",
+                [
+                    Series("inside the mask", "realised", inside),
+                    Series("inside the mask, audited", "realised", inside, "marks"),
+                    Series("whole picture", "bound", whole),
+                ],
+                x_range=ends,
+            )
+
+
+def _top(series: Sequence[Series]) -> float:
+    ends = [high for one in series for _, _, high in one.whiskers]
+    return 1.04 * max([y for one in series for _, y in one.points] + ends) or 1.0
+
+
+def _rows(
+    stops: Sequence[Stop], calibration: Calibration, audited: "Audit | None", shares: list[float] | None
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "alpha": stop.alpha,
+            "threshold": threshold_words(stop.threshold),
+            "bound": stop.risk,
+            "realised": None if audited is None else realised(audited, stop.threshold),
+            "share": None if shares is None else shares[index],
+        }
+        for index, stop in enumerate(stops)
+    ]
+
+
+def one_at_a_time(readers: Sequence[Callable[[], Preview]]) -> Iterator[Preview]:
+    """Each preview in turn."""
+    for read in readers:
+        yield read()
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()

@@ -1,0 +1,109 @@
+"""What a run cost and how its vendor behaved, read from the run's ledger.
+
+The ledger is opened for reading only and may be in use meanwhile.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from blackbox_conformal.images.names import printable
+from blackbox_conformal.redaction import redact
+from blackbox_conformal.sampling.ledgerfile import open_for_reading
+from blackbox_conformal.sampling.money import to_usd
+
+_MESSAGES = 20
+_LONGEST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Attempts that ended alike, with one of the vendor's messages."""
+
+    state: str
+    error_class: str
+    code: str
+    count: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from sending a request until its picture was stored: quantiles of `count` draws."""
+
+    count: int
+    median: float
+    ninety: float
+    ninety_nine: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Calls, money, states, failures and latency of one run folder."""
+
+    calls: int
+    spent_usd: Decimal
+    reserved_usd: Decimal
+    states: tuple[tuple[str, int], ...]
+    failures: tuple[Failure, ...]
+    latency: Latency | None
+
+    @property
+    def stored(self) -> int:
+        """Draws whose picture is in the store."""
+        return sum(count for state, count in self.states if state in ("stored", "validated"))
+
+    @property
+    def failed(self) -> int:
+        """Calls that ended without a picture."""
+        return sum(count for state, count in self.states if state in ("refused", "ambiguous", "expired", "invalid"))
+
+
+def read_spending(run: Path) -> Spending | None:
+    """What the ledger of `run` says; None when there is no ledger.
+
+    Raises
+    ------
+    LedgerError
+        The ledger is corrupt, foreign or newer.
+    """
+    connection = open_for_reading(run)
+    if connection is None:
+        return None
+    try:
+        spent, reserved, calls = connection.execute(
+            "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
+        ).fetchone()
+        states = connection.execute("SELECT state, COUNT(*) FROM attempt GROUP BY state ORDER BY state").fetchall()
+        failures = connection.execute(
+            "SELECT state, COALESCE(error_class, ''), COALESCE(code, ''), COUNT(*), COALESCE(MAX(error), '')"
+            " FROM attempt WHERE error IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT ?",
+            (_MESSAGES,),
+        ).fetchall()
+        seconds = connection.execute(
+            "SELECT stored_at - sent_at FROM attempt WHERE stored_at IS NOT NULL AND sent_at IS NOT NULL"
+        ).fetchall()
+    finally:
+        connection.close()
+    return Spending(
+        calls=calls,
+        spent_usd=to_usd(spent),
+        reserved_usd=to_usd(reserved),
+        states=tuple((row[0], row[1]) for row in states),
+        failures=tuple(
+            Failure(row[0], row[1], row[2], row[3], printable(redact(row[4]), _LONGEST)) for row in failures
+        ),
+        latency=latency([row[0] for row in seconds]),
+    )
+
+
+def latency(seconds: Sequence[float]) -> Latency | None:
+    """Quantiles of latencies, each an observed one; None when there is none."""
+    if not seconds:
+        return None
+    found = np.quantile(np.asarray(seconds, np.float64), [0.5, 0.9, 0.99, 1.0], method="inverted_cdf")
+    return Latency(len(seconds), *(float(value) for value in found))

@@ -1,0 +1,87 @@
+"""The levels that the report's slider can stand at, with the threshold and the guarantee of each.
+
+No picture is read here.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.calibration import Calibration
+
+MAXIMUM_STOPS = 255
+"""One byte a preview pixel tells the first stop that trusts it; 255 is left for "none"."""
+
+ALWAYS = (0.05, 0.1, 0.15, 0.2, 0.3)
+_ROUND = (1.0, 2.0, 2.5, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One position of the slider.
+
+    Attributes
+    ----------
+    threshold
+        Pixels that score below it are trusted; -inf nothing, +inf everything.
+    statement
+        What is guaranteed at `alpha`, or why nothing can be trusted.
+    risk
+        The level that the guarantee assigns to `threshold`: at most `alpha`.
+    """
+
+    alpha: float
+    threshold: float
+    statement: str
+    risk: float
+
+
+def choose_levels(calibration: Calibration, wanted: Sequence[float] = ()) -> list[float]:
+    """At most `MAXIMUM_STOPS` levels: `ALWAYS`, `wanted`, and an even grid of round numbers where thresholds change.
+
+    The grid runs from the least level at which anything is trusted to the level at which everything is.
+    """
+    fixed = {round(float(level), 12) for level in (*ALWAYS, *wanted)}
+    levels = calibration.alphas
+    levels = levels[np.isfinite(levels) & (levels > 0)]
+    if levels.size:
+        fixed.update(_grid(float(levels[0]), float(levels[-1]), MAXIMUM_STOPS - len(fixed)))
+    return sorted(fixed)[:MAXIMUM_STOPS]
+
+
+def choose_stops(calibration: Calibration, wanted: Sequence[float] = (), error: str = "error") -> list[Stop]:
+    """The slider's stops in ascending order of level; thresholds never fall."""
+    rule = calibration.rule()
+    stops = []
+    for alpha in choose_levels(calibration, wanted):
+        choice = rule.choose(calibration.curves, alpha)
+        nothing = choice.threshold == -math.inf
+        statement = _sentence(choice.reason) if nothing else rule.statement(alpha, calibration.n, error)
+        risk = 0.0 if nothing else rule.risk(calibration.curves, choice.threshold)
+        stops.append(Stop(alpha, choice.threshold, statement, risk))
+    return stops
+
+
+def thresholds_of(stops: Sequence[Stop]) -> NDArray[np.float64]:
+    """(k,) float64, ascending."""
+    return np.array([stop.threshold for stop in stops], dtype=np.float64)
+
+
+def _grid(low: float, high: float, room: int) -> list[float]:
+    """Multiples of the finest round step that cover [low, high] with at most `room` numbers."""
+    exponent = math.floor(math.log10(max(high - low, low, 1e-9))) - 4
+    while True:
+        for digit in _ROUND:
+            step = digit * 10.0**exponent
+            first, last = math.ceil(low / step - 1e-9), math.ceil(high / step - 1e-9)
+            if last - first + 1 <= room:
+                return [round(index * step, 12) for index in range(max(first, 1), last + 1)]
+        exponent += 1
+
+
+def _sentence(reason: str | None) -> str:
+    text = reason or "nothing can be trusted at this level"
+    return text[:1].upper() + text[1:].rstrip(".") + "."

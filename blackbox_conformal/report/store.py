@@ -1,0 +1,195 @@
+"""What a run folder keeps of its pictures for the report: one file each, below ``report/``.
+
+Everything read back is checked, and nothing here is needed to calibrate, mask or audit again. The audit's figures
+live in `stored_audit`.
+"""
+
+import base64
+import binascii
+import json
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.files import write_new
+from blackbox_conformal.report.preview import NEVER, SIDE, Preview, Worst, make_preview
+from blackbox_conformal.report.stops import ALWAYS, choose_stops, thresholds_of
+from blackbox_conformal.report.stored_audit import damaged, read_audit, read_json, write_audit
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.types import Image, Map
+
+if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.apply import Result
+    from blackbox_conformal.pipeline.audit import Audit
+    from blackbox_conformal.pipeline.evaluate import Evaluation
+    from blackbox_conformal.pipeline.prepare import Prepared
+
+FORMAT = "blackbox-conformal preview 1"
+
+
+class ReportStore:
+    """The report's material of one run folder and one calibration.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    alphas
+        Levels, beside the usual ones, at which exact shares and worst pixels are kept.
+    """
+
+    def __init__(self, run: Path, calibration: Calibration, alphas: Sequence[float] = ()) -> None:
+        self.folder = run / "report" / calibration.digest.removeprefix("sha256:")[:16]
+        self._calibration = calibration
+        stops = choose_stops(calibration, alphas)
+        self._thresholds = thresholds_of(stops)
+        self._worst_at = [(alpha, calibration.threshold(alpha)) for alpha in sorted(set(alphas) or set(ALWAYS))]
+
+    def audited(
+        self, picture: "Prepared", evaluation: "Evaluation", truth: Image, low: Image, fidelity: Map, curve: RiskCurve
+    ) -> None:
+        """Keep an audited photograph: what `pipeline.audit.audit` calls as `on_picture`."""
+        assert picture.truth_digest is not None
+        self.keep(
+            make_preview(
+                "audit",
+                picture.name,
+                picture.truth_digest,
+                evaluation.delivered,
+                evaluation.indecision,
+                self._thresholds,
+                low=low,
+                truth=truth,
+                fidelity=fidelity,
+                losses=curve.loss(self._thresholds),
+                worst_at=self._worst_at,
+                notes=(*picture.conversions, *evaluation.notes),
+            )
+        )
+
+    def masked(self, result: "Result", low: Image | None = None) -> None:
+        """Keep a masked picture; `low` is what the vendor was sent."""
+        self.keep(preview_of_result(result, self._thresholds, low))
+
+    def keep(self, preview: Preview) -> Path:
+        """Write a preview; one of the same picture is replaced."""
+        name = f"{preview.kind}-{digest_bytes(preview.identity.encode()).removeprefix('sha256:')[:24]}.json"
+        return write_new(self.folder / name, json.dumps(_to_json(preview)).encode(), force=True)
+
+    def keep_audit(self, audit: "Audit") -> Path:
+        """Write what the audit found."""
+        return write_audit(audit, self.folder / "audit.json")
+
+    def previews(self, kind: str) -> list[Callable[[], Preview]]:
+        """A reader for each stored preview of `kind`, so that one at a time is in memory."""
+        found = sorted(self.folder.glob(f"{kind}-*.json")) if self.folder.is_dir() else []
+        return [lambda path=path: read_preview(path) for path in found]  # type: ignore[misc]
+
+    def audit(self) -> "Audit | None":
+        """The stored audit, or None."""
+        path = self.folder / "audit.json"
+        return read_audit(path) if path.is_file() else None
+
+
+def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:
+    """The preview of a masked picture."""
+    certificate = result.certificate
+    given = certificate.input
+    return make_preview(
+        "result",
+        result.name,
+        str(given.get("pixels", result.name)),
+        result.image,
+        result.indecision,
+        thresholds,
+        low=low,
+        notes=(certificate.statement, *map(str, given.get("conversions", ())), *certificate.notes),
+    )
+
+
+def _to_json(preview: Preview) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "kind": preview.kind,
+        "name": preview.name,
+        "identity": preview.identity,
+        "size": list(preview.size),
+        "block": preview.block,
+        "ceiling": _pack(zlib.compress(preview.ceiling.astype("<f4").tobytes(), 6)),
+        "thresholds": [value.hex() for value in preview.thresholds.tolist()],
+        "shares": preview.shares.tolist(),
+        "losses": [None if math.isnan(value) else value for value in preview.losses.tolist()],
+        "delivered": _pack(preview.delivered),
+        "low": _pack(preview.low),
+        "truth": _pack(preview.truth),
+        "worst": [
+            {**asdict(one), "delivered": _pack(one.delivered), "truth": _pack(one.truth)} for one in preview.worst
+        ],
+        "notes": list(preview.notes),
+    }
+
+
+def read_preview(path: Path) -> Preview:
+    """Read a stored preview.
+
+    Raises
+    ------
+    FileFormatError
+        It is damaged, foreign or too large.
+    """
+    content = read_json(path)
+    try:
+        if content["format"] != FORMAT:
+            raise ValueError("another format")
+        height, width = (int(side) for side in content["size"])
+        block = int(content["block"])
+        rows, columns = -(-height // block), -(-width // block)
+        if not (1 <= rows <= SIDE and 1 <= columns <= SIDE and len(content["thresholds"]) <= NEVER):
+            raise ValueError("sizes out of range")
+        raw = zlib.decompressobj().decompress(base64.b64decode(content["ceiling"], validate=True), 4 * rows * columns)
+        return Preview(
+            kind=str(content["kind"]),
+            name=str(content["name"]),
+            identity=str(content["identity"]),
+            size=(height, width),
+            block=block,
+            ceiling=np.frombuffer(raw, "<f4").astype(np.float32).reshape(rows, columns),
+            thresholds=np.array([float.fromhex(value) for value in content["thresholds"]], np.float64),
+            shares=np.array(content["shares"], np.float64),
+            losses=np.array(content["losses"], dtype=np.float64),
+            delivered=base64.b64decode(content["delivered"], validate=True),
+            low=_unpack(content["low"]),
+            truth=_unpack(content["truth"]),
+            worst=tuple(_worst(one) for one in content["worst"]),
+            notes=tuple(str(note) for note in content["notes"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error, binascii.Error) as error:
+        raise damaged(path, error) from None
+
+
+def _worst(one: dict[str, Any]) -> Worst:
+    return Worst(
+        alpha=float(one["alpha"]),
+        row=int(one["row"]),
+        column=int(one["column"]),
+        error=float(one["error"]),
+        delivered=base64.b64decode(one["delivered"], validate=True),
+        truth=base64.b64decode(one["truth"], validate=True),
+        at=(int(one["at"][0]), int(one["at"][1])),
+    )
+
+
+def _pack(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _unpack(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text, validate=True)

@@ -1,0 +1,142 @@
+"use strict";
+(() => {
+  const stops = JSON.parse(document.getElementById("stops").textContent);
+  const slider = document.getElementById("alpha");
+  const percent = (share) => (100 * share).toFixed(1) + " %";
+  const cards = [...document.querySelectorAll(".card")].map(makeCard);
+  let current = Number(slider.value);
+
+  function bytes(text) {
+    const raw = atob(text);
+    const found = new Uint8Array(raw.length);
+    for (let i = 0; i < raw.length; i += 1) found[i] = raw.charCodeAt(i);
+    return found;
+  }
+
+  async function unpack(text, width) {
+    const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const first = new Uint8Array(await new Response(stream).arrayBuffer());
+    for (let i = width; i < first.length; i += 1) first[i] += first[i - width];
+    return first;
+  }
+
+  function makeCard(element) {
+    const card = { element, first: null, painted: -1, visible: false };
+    const data = JSON.parse(element.querySelector("script").textContent);
+    element.querySelector("script").textContent = "";
+    card.data = data;
+    card.canvas = element.querySelector("canvas");
+    card.before = element.querySelector("img.before");
+    card.share = element.querySelector(".share");
+    card.loss = element.querySelector(".loss");
+    const range = element.querySelector("input");
+    const select = element.querySelector("select");
+    const stage = element.querySelector(".stage");
+    const divider = element.querySelector(".divider");
+    const left = element.querySelector(".tag.left");
+    const place = () => {
+      card.before.style.clipPath = `inset(0 ${100 - range.value}% 0 0)`;
+      divider.style.left = `${range.value}%`;
+      range.setAttribute("aria-valuetext", `${range.value} % of the width shows: ${left.textContent}`);
+    };
+    const choose = () => {
+      left.textContent = select.selectedOptions[0].textContent;
+      if (card.opened) card.before.src = "data:image/webp;base64," + data[select.value];
+      place();
+    };
+    range.addEventListener("input", place);
+    select.addEventListener("change", choose);
+    const drag = (event) => {
+      if (!(event.buttons & 1)) return;
+      const box = stage.getBoundingClientRect();
+      range.value = Math.round((100 * (event.clientX - box.left)) / box.width);
+      place();
+    };
+    stage.addEventListener("pointerdown", (event) => { stage.setPointerCapture(event.pointerId); drag(event); });
+    stage.addEventListener("pointermove", drag);
+    card.choose = choose;
+    choose();
+    return card;
+  }
+
+  function open(card) {
+    if (card.opened) return card.opened;
+    card.opened = (async () => {
+      const { data, element } = card;
+      element.querySelector("img.delivered").src = "data:image/webp;base64," + data.delivered;
+      card.canvas.width = data.width;
+      card.canvas.height = data.height;
+      card.first = await unpack(data.first, data.width);
+      paint(card);
+      element.dataset.ready = "yes";
+    })();
+    card.choose();
+    return card.opened;
+  }
+
+  // Trusted pixels stay clear. The rest gets a dark veil with light stripes: told apart by pattern, not by colour.
+  function paint(card) {
+    if (!card.first || card.painted === current) return;
+    const { width, height } = card.data;
+    const context = card.canvas.getContext("2d");
+    const image = context.createImageData(width, height);
+    const pixels = new Uint32Array(image.data.buffer);
+    const veil = new Uint32Array(new Uint8Array([12, 12, 18, 150]).buffer)[0];
+    const stripe = new Uint32Array(new Uint8Array([250, 250, 250, 170]).buffer)[0];
+    const period = Math.max(4, Math.round(Math.max(width, height) / 48));
+    const thick = Math.max(1, Math.round(period / 5));
+    for (let y = 0, i = 0; y < height; y += 1) {
+      for (let x = 0; x < width; x += 1, i += 1) {
+        if (card.first[i] > current) pixels[i] = (x + y) % period < thick ? stripe : veil;
+      }
+    }
+    context.putImageData(image, 0, 0);
+    card.painted = current;
+    card.element.dataset.stop = String(current);
+  }
+
+  function show() {
+    const alpha = stops.alphas[current];
+    document.getElementById("now-alpha").textContent = stops.labels[current];
+    document.getElementById("now-threshold").textContent = stops.thresholds[current];
+    document.getElementById("now-share").textContent = stops.shares ? percent(stops.shares[current]) : "–";
+    document.getElementById("now-statement").textContent = stops.statements[current];
+    slider.setAttribute("aria-valuetext", `alpha ${stops.labels[current]}`);
+    for (const line of document.querySelectorAll("line.now")) {
+      const box = line.ownerSVGElement.dataset;
+      const share = (alpha - Number(box.x0)) / (Number(box.x1) - Number(box.x0));
+      const x = Number(box.left) + Math.min(Math.max(share, 0), 1) * (Number(box.right) - Number(box.left));
+      line.setAttribute("x1", x);
+      line.setAttribute("x2", x);
+    }
+    for (const card of cards) {
+      card.share.textContent = percent(card.data.shares[current]) + " trusted";
+      if (card.loss && card.data.losses) card.loss.textContent = card.data.losses[current].toFixed(3);
+      if (card.visible) paint(card);
+    }
+  }
+
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const card = cards.find((one) => one.element === entry.target);
+      card.visible = entry.isIntersecting;
+      if (card.visible) open(card).then(() => paint(card));
+    }
+  }, { rootMargin: "400px" });
+  for (const card of cards) watcher.observe(card.element);
+
+  let waiting = false;
+  slider.addEventListener("input", () => {
+    current = Number(slider.value);
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; show(); });
+  });
+
+  document.getElementById("print").addEventListener("click", async () => {
+    await Promise.all(cards.map((card) => open(card).then(() => paint(card))));
+    for (const shown of document.querySelectorAll("details")) shown.open = true;
+    window.print();
+  });
+  show();
+})();
