@@ -198,7 +198,10 @@ def read_recipe(name: str) -> Recipe:
     try:
         recipe = Recipe.model_validate(table)
     except ValidationError as error:
-        problems = [(problem["loc"], problem["msg"]) for problem in error.errors(include_url=False)]
+        problems = [
+            (problem["loc"], "there is no such key" if problem["type"] == "extra_forbidden" else problem["msg"])
+            for problem in error.errors(include_url=False)
+        ]
     else:
         problems = list(_problems(recipe, table))
     if problems:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._hosted import Hosted, JsonObject
@@ -36,7 +36,6 @@ from blackbox_conformal.errors import (
     PayloadError,
     RefusedError,
     TryLaterError,
-    UsageError,
     VendorError,
 )
 from blackbox_conformal.redaction import Secret
@@ -71,16 +70,34 @@ class Recipe(Hosted):
 
     _told: form.Recipe = PrivateAttr()
 
+    @field_validator("recipe")
+    @classmethod
+    def _can_be_read(cls, name: str) -> str:
+        form.read_recipe(name)
+        return name
+
+    @field_validator("scale")
+    @classmethod
+    def _is_offered(cls, scale: int | None, info: ValidationInfo) -> int | None:
+        if "recipe" in info.data and scale is not None:
+            factors = form.read_recipe(info.data["recipe"]).scale.factors
+            if scale not in factors:
+                raise ValueError(f"this vendor magnifies by {', '.join(map(str, factors))}")
+        return scale
+
+    @field_validator("options")
+    @classmethod
+    def _are_known(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "recipe" in info.data:
+            known = form.read_recipe(info.data["recipe"]).options
+            unknown = ", ".join(sorted(options.keys() - known.keys()))
+            if unknown:
+                raise ValueError(f"expected options among {', '.join(sorted(known)) or 'none'}; {unknown} is not one")
+        return options
+
     def model_post_init(self, context: Any, /) -> None:
-        """Read the recipe and hold the parameters against it."""
+        """Keep what the recipe says beside the parameters."""
         self._told = form.read_recipe(self.recipe)
-        factors = self._told.scale.factors
-        if self._factor not in factors:
-            raise UsageError(f"{self._told.title} magnifies by {', '.join(map(str, factors))}; got scale={self.scale}")
-        unknown = sorted(set(self.options) - set(self._told.options))
-        if unknown:
-            known = ", ".join(sorted(self._told.options)) or "none"
-            raise UsageError(f"expected options of {self._told.title} among {known}; got {', '.join(unknown)}")
 
     @property
     def _factor(self) -> int:

@@ -1,0 +1,98 @@
+"""Reading answers: paths, words, waits, pictures in text; the line of a key."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from blackbox_adapters._pictures import data_link, decoded, fetched
+from blackbox_adapters._reading import LONGEST_MESSAGE, peek, require, retry_after, shorten, words
+from blackbox_adapters._recipe_lines import line_of
+from blackbox_conformal.adapter import Answer
+from blackbox_conformal.errors import PayloadError
+
+TREE = {"a": [{"b": "x"}, {"b": 7}], "e": "", "f": False}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"), [("a.0.b", "x"), ("a.-1.b", 7), ("a.2.b", None), ("a.b", None), ("z", None), ("", TREE)]
+)
+def test_a_path_leads_somewhere_or_nowhere(path: str, found: object) -> None:
+    assert peek(TREE, path) == found
+
+
+@pytest.mark.parametrize("path", ["e", "f", "a", "z"])
+def test_what_is_required_is_text_or_a_number(path: str) -> None:
+    assert require(TREE, "a.1.b", "a number") == "7"
+    with pytest.raises(PayloadError, match=f"expected an id at '{path}'"):
+        require(TREE, path, "an id")
+
+
+def test_words_are_one_short_printable_line() -> None:
+    assert words({"detail": [{"msg": "x"}]}, "error", "detail") == '[{"msg": "x"}]'
+    assert shorten("a\x1b[31m\n\tb\u202ec") == "a [31m b c"
+    assert len(shorten("x" * 5000)) == LONGEST_MESSAGE
+
+
+def test_waits_are_seconds_or_a_date() -> None:
+    def asked(text: str) -> float | None:
+        return retry_after(Answer(429, {"retry-after": text}, b""))
+
+    assert asked("12") == 12.0
+    assert asked("1.5") == 1.5
+    soon = asked(format_datetime(datetime.now(UTC) + timedelta(seconds=60)))
+    assert soon is not None
+    assert 50 < soon <= 60
+    assert asked("Mon, 01 Jan 2001 00:00:00 GMT") == 0.0
+    for nonsense in ("", "soon", "-5", "inf", "1e9"):
+        assert asked(nonsense) is None
+
+
+def test_pictures_in_text() -> None:
+    assert decoded(data_link(b"\x00\xff"), "x") == b"\x00\xff"
+    assert decoded("AP8=\n", "x") == b"\x00\xff"
+    assert decoded("data:image/png,%00%FF", "x") == b"\x00\xff"
+    for nonsense in ("", None, 7, "data:image/png;base64", "not base64!"):
+        with pytest.raises(PayloadError, match="at output"):
+            decoded(nonsense, "output")
+
+
+@pytest.mark.parametrize("link", ["", None, "file:///etc/passwd", "ftp://x/y", {"url": "x"}])
+def test_links_of_other_kinds_are_not_followed(link: object) -> None:
+    with pytest.raises(PayloadError):
+        next(fetched(link, "output"))
+
+
+def test_a_relative_link_starts_at_the_vendors_address() -> None:
+    send = next(fetched("files/o.png", "output", base="http://127.0.0.1:5000"))
+    assert getattr(send, "url", "") == "http://127.0.0.1:5000/files/o.png"
+
+
+TEXT = """a = 1
+[t]
+b = { c = 2 }
+"quoted key" = 3
+[[list]]
+d = 1
+[[list]]
+d = 2
+[list.inner]
+e = 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("location", "line"),
+    [
+        (("a",), 1),
+        (("t", "b", "c"), 3),
+        (("t", "quoted key"), 4),
+        (("t", "missing"), 2),
+        (("list", 0, "d"), 6),
+        (("list", 1, "d"), 8),
+        (("list", 1, "inner", "e"), 10),
+        (("nowhere",), 1),
+    ],
+)
+def test_the_line_of_a_key(location: tuple[str | int, ...], line: int) -> None:
+    assert line_of(TEXT, location) == line
