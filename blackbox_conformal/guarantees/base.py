@@ -38,18 +38,37 @@ class Choice:
     reason: str | None = None
 
 
-class Guarantee(Plugin):
-    """A guarantee with its parameters; a file `guarantees/NAME.py` defines one subclass and calls it PLUGIN.
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a guarantee needs besides an unchanged procedure.
 
     Attributes
     ----------
     sampling
         What calibration and new photographs must be: ``exchangeable``, or ``iid``, which is more.
     curve_kind
-        The kind of curve it is for. Every guarantee needs curves that are nondecreasing and bounded, which
-        `RiskCurve` and `CurveSet` ensure.
+        The kind of curve it is for.
+    monotone, bounded
+        Whether losses must grow with the threshold and stay below a known bound; `RiskCurve` ensures both.
+    """
+
+    sampling: Literal["exchangeable", "iid"]
+    curve_kind: Kind
+    monotone: bool = True
+    bounded: bool = True
+
+
+class Guarantee(Plugin):
+    """A guarantee with its parameters; a file `guarantees/NAME.py` defines one subclass and calls it PLUGIN.
+
+    Attributes
+    ----------
+    sampling, curve_kind
+        See `Needs`; ask `needs`, which also knows of a guarantee within.
     theorem
         The source of its proof.
+    zero_allowed
+        Whether a level of 0 means something.
     refused
         Parameters that other guarantees have and this one must not, with the reason.
     """
@@ -57,6 +76,7 @@ class Guarantee(Plugin):
     sampling: ClassVar[Literal["exchangeable", "iid"]] = "exchangeable"
     curve_kind: ClassVar[Kind] = "supremum"
     theorem: ClassVar[str] = ""
+    zero_allowed: ClassVar[bool] = False
     refused: ClassVar[dict[str, str]] = {}
 
     @model_validator(mode="before")
@@ -95,13 +115,18 @@ class Guarantee(Plugin):
         )
 
     def _check(self, curves: CurveSet, alpha: float | None = None) -> None:
-        if alpha is not None and not (math.isfinite(alpha) and alpha > 0):
+        if alpha is not None and not (math.isfinite(alpha) and (alpha > 0 or (alpha == 0 and self.zero_allowed))):
             raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
         if curves.kind != self.curve_kind:
             raise CalibrationError(
                 f"expected {self.curve_kind} curves for this guarantee; got {curves.kind} curves. "
                 "A tolerance at calibration makes share curves (false-trust), none makes supremum curves (all others)"
             )
+
+    @property
+    def needs(self) -> Needs:
+        """What must hold of photographs and curves."""
+        return Needs(self.sampling, self.curve_kind)
 
     @property
     def unit(self) -> str:
@@ -144,7 +169,7 @@ class Guarantee(Plugin):
             "iid": "Calibration photographs and the new one are independent draws from one population.",
         }
         return (
-            drawn[self.sampling],
+            drawn[self.needs.sampling],
             "Vendor, model, parameters, draws, delivery, degradation, score and metric are those of the calibration.",
             "Nothing was chosen by looking at the calibration photographs: no score, metric, setting or level.",
         )

@@ -6,7 +6,7 @@ The byte form lives in `wire`, the sum of curves in `merged`; no guarantee lives
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +152,13 @@ class CurveSet:
 
     def subset(self, indices: NDArray[np.int64]) -> "CurveSet":
         """The curves at `indices`, in that order."""
+        key = ("subset", indices.tobytes())
+        if key not in self._derived:
+            self._derived[key] = self._subset(indices)
+        found: CurveSet = self._derived[key]
+        return found
+
+    def _subset(self, indices: NDArray[np.int64]) -> "CurveSet":
         if indices.size == len(self) and (indices == np.arange(len(self))).all():
             return self
         own, area = _ranges(self.offsets, indices), _ranges(self.area_offsets, indices)
@@ -217,7 +224,25 @@ class CurveSet:
 
     def weighted(self, weights: NDArray[np.int64]) -> Merged:
         """``sum_i w_i L_i`` for whole weights of at most 2^24, one a curve."""
-        return merge(self.scores, self.order, self.jumps, self.bits, weights[self.owner])
+        key = ("weighted", weights.tobytes())
+        if key not in self._derived:
+            self._derived[key] = merge(self.scores, self.order, self.jumps, self.bits, weights[self.owner])
+        found: Merged = self._derived[key]
+        return found
+
+    @cached_property
+    def _derived(self) -> "Recent":
+        """The last few subsets and weighted sums, so that many levels are asked of one merge."""
+        return Recent()
+
+
+class Recent(dict[tuple[str, Any], Any]):
+    """A dictionary that forgets its oldest entry beyond sixteen."""
+
+    def __setitem__(self, key: tuple[str, Any], value: Any) -> None:
+        super().__setitem__(key, value)
+        if len(self) > 16:
+            del self[next(iter(self))]
 
 
 def _offsets(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,0 +1,81 @@
+"""Upper confidence bounds for the mean of independent losses in [0, 1].
+
+How a threshold follows from them lives in `high_probability`.
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail
+
+_ROUNDING = 1e-12
+"""Added to the log-wealth that is asked for: covers the rounding of a sum of logarithms."""
+
+
+def _entropy(r: float, a: float) -> float:
+    """``h1(r, a)``, the divergence of Bernoulli r from Bernoulli a, for 0 <= r < 1 and 0 < a < 1."""
+    return (r * math.log(r / a) if r > 0 else 0.0) + (1 - r) * (math.log1p(-r) - math.log1p(-a))
+
+
+def hoeffding_bentkus_budget(n: int, level: float, delta: float) -> Fraction | None:
+    """The largest sum of n losses at which the p-value of "mean > level" is <= delta; None when 0 is too large.
+
+    Bates, Angelopoulos, Lei, Malik and Jordan (2021), Theorem 4:
+    ``p = min{ exp(-n h1(min(r, a), a)), e P(Bin(n, a) <= ceil(n r)) }``.
+    """
+    allowed = np.flatnonzero(math.e * MARGIN * binomial_cdf(n, level) <= delta)
+    budget = Fraction(int(allowed[-1])) if allowed.size else None
+    needed = math.log(MARGIN / delta)
+    if n * _entropy(0.0, level) >= needed:
+        mean = _bisect(lambda r: n * _entropy(r, level) < needed, 0.0, level)[0]
+        budget = max(budget or Fraction(0), n * Fraction(mean))
+    return budget
+
+
+def hoeffding_bentkus_upper(total: Fraction, n: int, delta: float) -> float:
+    """Upper bound, at confidence 1 - delta, for the mean of n losses that sum to `total`."""
+    mean, count = float(total / n), math.ceil(total)
+    if mean >= 1:
+        return 1.0
+    needed = math.log(MARGIN / delta)
+    hoeffding = _bisect(lambda a: a > mean and n * _entropy(mean, a) >= needed, mean, 1.0)[1]
+    bentkus = _bisect(lambda a: math.e * MARGIN * binomial_tail(count, n, a) <= delta, mean, 1.0)[1]
+    return min(hoeffding, bentkus)
+
+
+def mixture_log_wealth(losses: NDArray[np.float64], mean: float, bets: int) -> float:
+    """``log mean_j prod_i [1 - rho_j (L_i - m) / (1 - m)]``, ``rho_j = j / (bets + 1)``, for 0 < m < 1.
+
+    Its expectation is at most 1 when losses are independent with mean >= m; it falls with every loss and grows
+    with m (Waudby-Smith and Ramdas 2024, the family of constant bets).
+    """
+    shares = np.arange(1, bets + 1) / (bets + 1)
+    gains = np.log1p(-shares[:, None] * (np.sort(losses)[None, :] - mean) / (1 - mean)).sum(axis=1)
+    highest = float(gains.max())
+    return highest + math.log(float(np.exp(gains - highest).sum()) / bets)
+
+
+def mixture_certifies(losses: NDArray[np.float64], level: float, delta: float, bets: int) -> bool:
+    """Whether the mixture bound of the mean is at most `level`, for 0 < level < 1."""
+    return mixture_log_wealth(losses, level, bets) >= math.log(1 / delta) + _ROUNDING
+
+
+def mixture_upper(losses: NDArray[np.float64], delta: float, bets: int) -> float:
+    """``sup { m : wealth(m) < 1 / delta }``: upper bound for the mean at confidence 1 - delta."""
+    return _bisect(lambda mean: mixture_certifies(losses, mean, delta, bets), 0.0, 1.0)[1]
+
+
+def _bisect(holds: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
+    """Neighbouring floats around the point from which on `holds`; `low` is taken not to hold, `high` to hold."""
+    while True:
+        middle = low + (high - low) / 2
+        if not low < middle < high:
+            return low, high
+        if holds(middle):
+            high = middle
+        else:
+            low = middle

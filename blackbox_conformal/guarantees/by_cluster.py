@@ -1,0 +1,106 @@
+"""Any expected-loss guarantee when one photograph gives several curves: the mean of its tiles counts once.
+
+The guarantee itself is another file's; the mean of curves lives in `risk.pool`.
+"""
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from blackbox_conformal import catalog
+from blackbox_conformal.guarantees.base import Choice, Guarantee, Needs, require_length
+from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.pool import pool
+
+_WITHIN = ("expected", "false-trust", "high-probability")
+
+
+class ByCluster(Guarantee):
+    """The guarantee `of` for a random tile of a new photograph; n counts photographs, not tiles.
+
+    Attributes
+    ----------
+    of, parameters
+        Name and parameters of the guarantee: ``expected``, ``false-trust`` or ``high-probability``.
+    clusters
+        The photograph that each curve was made from.
+    """
+
+    theorem: ClassVar[str] = "Dunn, Wasserman and Ramdas (2023), Section 3, with the theorem of the guarantee within"
+
+    of: str = "expected"
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    clusters: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _build(self) -> Self:
+        if self.of not in _WITHIN:
+            raise ValueError(
+                f"{self.of!r} cannot be had for photographs in tiles: the mean over tiles says nothing of the worst "
+                f"one. Use {', '.join(_WITHIN)}"
+            )
+        for name, reason in {
+            "bound_new": "a bound of one tile does not bound the mean over its photograph's tiles",
+            "weights": "weights belong to photographs, of which there are fewer than curves",
+        }.items():
+            if name in self.parameters:
+                raise ValueError(f"{name} cannot be combined with photographs in tiles: {reason}")
+        self.inner  # noqa: B018  refuses parameters that do not fit
+        return self
+
+    @property
+    def inner(self) -> Guarantee:
+        """The guarantee within, for photographs."""
+        found: Guarantee = catalog.load("guarantees", self.of, **self.parameters)
+        return found
+
+    @property
+    def needs(self) -> Needs:
+        """Those of the guarantee within."""
+        return self.inner.needs
+
+    def _pooled(self, curves: CurveSet) -> CurveSet:
+        require_length("clusters", self.clusters, curves)
+        return pool(curves, self.clusters)
+
+    def choose(self, curves: CurveSet, alpha: float) -> Choice:
+        """As the guarantee within, on the mean curve of each photograph."""
+        return self.inner.choose(self._pooled(curves), alpha)
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """As the guarantee within."""
+        return self.inner.risk(self._pooled(curves), threshold)
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """As the guarantee within."""
+        return self.inner.levels(self._pooled(curves))
+
+    def minimum_images(self, alpha: float, bound: float) -> int:
+        """As the guarantee within: photographs, not tiles."""
+        return self.inner.minimum_images(alpha, bound)
+
+    def reachable_alpha(self, n: int, bound: float) -> float:
+        """As the guarantee within, n photographs."""
+        return self.inner.reachable_alpha(n, bound)
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers; n is counted from the clusters."""
+        found = self.inner.statement(alpha, len(set(self.clusters)), error)
+        return f"For a tile drawn at random from a new photograph: {found}"
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must be true for it, one sentence each."""
+        return (
+            *self.inner.assumptions,
+            "Tiles of one photograph are named as such; nothing is assumed of how they depend.",
+        )
+
+    def restrict(self, indices: NDArray[np.int64]) -> Self:
+        """Cut the clusters to the curves at `indices`."""
+        return self.model_copy(update={"clusters": tuple(self.clusters[index] for index in indices)})
+
+
+PLUGIN = ByCluster

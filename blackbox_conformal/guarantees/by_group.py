@@ -1,0 +1,118 @@
+"""Any other guarantee within groups that were fixed beforehand, such as scene classes: Mondrian.
+
+The guarantee itself is another file's.
+"""
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from blackbox_conformal import catalog
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.base import Choice, Guarantee, Needs, require_length
+from blackbox_conformal.risk.pack import CurveSet
+
+
+class ByGroup(Guarantee):
+    """The guarantee `of`, computed from the photographs of the new photograph's group alone.
+
+    Attributes
+    ----------
+    of, parameters
+        Name and parameters of the guarantee; parameters given a photograph are for all photographs.
+    groups
+        The group of each calibration photograph.
+    group_new
+        The group of the new photograph.
+    """
+
+    theorem: ClassVar[str] = "Vovk, Gammerman and Shafer (2005), Section 4.5, with the theorem of the guarantee within"
+
+    of: str = "expected"
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    groups: tuple[str, ...]
+    group_new: str
+
+    @model_validator(mode="after")
+    def _build(self) -> Self:
+        if self.of == "by-group":
+            raise ValueError("groups within groups: name the finest groups instead")
+        self.inner  # noqa: B018  refuses parameters that do not fit
+        return self
+
+    @property
+    def inner(self) -> Guarantee:
+        """The guarantee within, for all photographs."""
+        found: Guarantee = catalog.load("guarantees", self.of, **self.parameters)
+        return found
+
+    @property
+    def needs(self) -> Needs:
+        """Those of the guarantee within."""
+        return self.inner.needs
+
+    def _own(self, curves: CurveSet) -> tuple[Guarantee, CurveSet | None]:
+        require_length("groups", self.groups, curves)
+        indices = np.flatnonzero(np.array(self.groups, dtype=object) == self.group_new)
+        return self.inner.restrict(indices), curves.subset(indices) if indices.size else None
+
+    def choose(self, curves: CurveSet, alpha: float) -> Choice:
+        """As the guarantee within; a group without photographs trusts nothing."""
+        inner, own = self._own(curves)
+        if own is None:
+            missing = inner.minimum_images(alpha, curves.bound)
+            known = ", ".join(sorted(set(self.groups)))
+            reason = (
+                f"nothing can be trusted: no calibration photograph is of group {self.group_new!r}; there are {known}"
+            )
+            return Choice(-np.inf, max(missing, 1), reason)
+        found = inner.choose(own, alpha)
+        return Choice(
+            found.threshold, found.missing_images, found.reason and f"group {self.group_new!r}: {found.reason}"
+        )
+
+    def choices(self, curves: CurveSet, alpha: float) -> dict[str, Choice]:
+        """The choice of every group there is."""
+        return {
+            group: self.model_copy(update={"group_new": group}).choose(curves, alpha)
+            for group in sorted(set(self.groups))
+        }
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """As the guarantee within."""
+        inner, own = self._own(curves)
+        if own is None:
+            return 0.0 if threshold == -np.inf else curves.bound
+        return inner.risk(own, threshold)
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """As the guarantee within."""
+        inner, own = self._own(curves)
+        return np.array([curves.bound]) if own is None else inner.levels(own)
+
+    def minimum_images(self, alpha: float, bound: float) -> int:
+        """As the guarantee within: photographs of the group."""
+        return self.inner.minimum_images(alpha, bound)
+
+    def reachable_alpha(self, n: int, bound: float) -> float:
+        """As the guarantee within, n photographs of the group."""
+        return self.inner.reachable_alpha(n, bound)
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers; n is counted from the groups."""
+        own = sum(group == self.group_new for group in self.groups)
+        return f"Among photographs of group {self.group_new!r}: {self.inner.statement(alpha, own, error)}"
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must be true for it, one sentence each."""
+        return (*self.inner.assumptions, "Groups were fixed before any result was seen and depend on the input alone.")
+
+    def restrict(self, indices: NDArray[np.int64]) -> Self:
+        """Cut groups and the parameters within to the photographs at `indices`."""
+        raise UsageError("expected by-group as the outermost guarantee; put by-cluster inside it")
+
+
+PLUGIN = ByGroup

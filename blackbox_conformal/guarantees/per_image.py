@@ -1,0 +1,131 @@
+"""With probability 1 - delta every trusted pixel of the new photograph is within the tolerance: split conformal.
+
+Alpha is that tolerance, in the metric's unit.
+"""
+
+import math
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf
+from blackbox_conformal.guarantees.base import Guarantee, Needs
+from blackbox_conformal.risk.exact import as_typed, exact_bound, float32_down, float_up
+from blackbox_conformal.risk.pack import CurveSet
+
+
+class PerImage(Guarantee):
+    """``P( L_new(t) <= tau ) >= 1 - delta``, t = the k-th smallest of ``s_i = sup { t : L_i(t) <= tau }``.
+
+    Attributes
+    ----------
+    delta
+        Miss rate: the share of new photographs in which some trusted pixel may be wrong by more than tau.
+    confidence
+        None: k = floor(delta (n + 1)), the miss rate holds on average over calibration sets. A number: the miss rate
+        holds with that confidence over the calibration set, the largest k with ``P(Beta(k, n + 1 - k) > delta) <=
+        1 - confidence`` (Vovk 2012); needs independent draws.
+    """
+
+    theorem: ClassVar[str] = "Vovk, Gammerman and Shafer (2005), Proposition 4.1; Vovk (2012), Proposition 2a"
+    zero_allowed: ClassVar[bool] = True
+    refused: ClassVar[dict[str, str]] = {
+        "weights": "it is stated for photographs that count alike. Use expected or false-trust with weights",
+        "weight_new": "it is stated for photographs that count alike. Use expected or false-trust with weights",
+        "leaked": "the leakage bound is stated for an expected loss. Use expected or false-trust",
+        "bound_new": "its loss, a miss or none, has the bound 1 whatever the picture",
+    }
+
+    delta: float = Field(default=0.1, gt=0, lt=1)
+    confidence: float | None = Field(default=None, gt=0, lt=1)
+
+    def rank(self, n: int) -> int:
+        """k; at 0 nothing can be trusted."""
+        if self.confidence is None:
+            return math.floor(as_typed(self.delta) * (n + 1))
+        # P(Beta(k, n + 1 - k) > delta) = P(Bin(n, delta) <= k - 1).
+        risk = float(1 - as_typed(self.confidence))
+        return int(np.count_nonzero(MARGIN * binomial_cdf(n, self.delta)[:n] <= risk))
+
+    def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
+        if alpha >= exact_bound(curves.bound):
+            return math.inf
+        rank = self.rank(len(curves))
+        return float(np.sort(limits(curves, alpha))[rank - 1]) if rank else -math.inf
+
+    def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
+        return self._least(1 + int(np.count_nonzero(np.isneginf(curves.scores))))
+
+    def minimum_images(self, alpha: float, bound: float) -> int:
+        """Least n with k >= 1; 0 when the tolerance is the bound itself."""
+        return 0 if as_typed(alpha, "alpha") >= exact_bound(bound) else self._least(1)
+
+    def _least(self, rank: int) -> int:
+        if self.confidence is None:
+            return math.ceil(rank / as_typed(self.delta)) - 1
+        stop = 1
+        while self.rank(stop) < rank:
+            stop *= 2
+        low = stop // 2
+        while low < stop:
+            middle = (low + stop) // 2
+            if self.rank(middle) >= rank:
+                stop = middle
+            else:
+                low = middle + 1
+        return low
+
+    def reachable_alpha(self, n: int, bound: float) -> float:
+        """0 once k >= 1, as any tolerance can then be met; the bound before."""
+        return 0.0 if self.rank(n) else bound
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """The least tolerance that `threshold` keeps: the k-th largest loss; the bound when k = 0, 0 at -inf."""
+        self._check(curves)
+        if threshold == -math.inf:
+            return 0.0
+        rank = self.rank(len(curves))
+        return float_up(Fraction(np.sort(curves.losses_at(threshold))[-rank])) if rank else curves.bound
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """Every tolerance at which the threshold changes."""
+        self._check(curves)
+        if not self.rank(len(curves)):
+            return np.array([curves.bound])
+        found: list[float] = []
+        threshold = -math.inf
+        while threshold < math.inf:
+            # The least tolerance at which the threshold passes this one: what the k-th worst curve shows just above it.
+            level = self.risk(curves, math.nextafter(threshold, math.inf))
+            threshold = self._threshold(curves, as_typed(level))
+            found.append(level)
+        return np.array(found)
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers."""
+        share = f"at least {100 * (1 - self.delta):g} % of new photographs"
+        claim = f"every trusted pixel has {error} at most {alpha:g}"
+        if self.confidence is None:
+            return f"In {share}, {claim} (calibrated on {n} calibration photographs)."
+        return f"With confidence {self.confidence:g}, {n} calibration photographs show that in {share} {claim}."
+
+    @property
+    def needs(self) -> Needs:
+        """Independent draws when a confidence over the calibration set is asked for."""
+        return Needs("exchangeable" if self.confidence is None else "iid", self.curve_kind)
+
+
+def limits(curves: CurveSet, tolerance: Fraction) -> NDArray[np.float64]:
+    """``s_i = sup { t : L_i(t) <= tolerance }`` of each curve: (n,) float64, +inf where it is never exceeded."""
+    within = np.r_[0, np.cumsum(curves.losses <= float32_down(tolerance))]
+    counts = within[curves.offsets[1:]] - within[curves.offsets[:-1]]
+    found = np.full(len(curves), np.inf)
+    exceeded = counts < np.diff(curves.offsets)
+    found[exceeded] = curves.scores[(curves.offsets[:-1] + counts)[exceeded]]
+    return found
+
+
+PLUGIN = PerImage

@@ -1,0 +1,38 @@
+"""The mean of several curves as one curve: tiles of one photograph become one unit.
+
+Which curves belong together is the caller's business.
+"""
+
+from collections.abc import Hashable
+from functools import lru_cache
+
+import numpy as np
+
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.exact import largest_loss
+from blackbox_conformal.risk.pack import CurveSet
+
+
+@lru_cache(maxsize=4)
+def pool(curves: CurveSet, labels: tuple[Hashable, ...]) -> CurveSet:
+    """One curve a label, in order of first appearance: the mean of its curves at every threshold.
+
+    The mean is exact in whole numbers and then rounded up to float32, never down. Trusted shares are not carried over.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for index, label in enumerate(labels):
+        members.setdefault(label, []).append(index)
+    return CurveSet.from_curves([_mean(curves.subset(np.array(indices))) for indices in members.values()])
+
+
+def _mean(curves: CurveSet) -> RiskCurve:
+    if len(curves) == 1:
+        only = curves[0]
+        return RiskCurve(only.scores, only.losses, only.bound, only.kind, only.tolerance)
+    exact = curves.merged.totals() / len(curves)
+    losses = exact.astype(np.float32)
+    losses = np.where(losses < exact, np.nextafter(losses, np.float32(np.inf)), losses)
+    losses = np.minimum(losses, largest_loss(curves.bound))
+    grows = losses > np.r_[np.float32(0), losses[:-1]]
+    scores = curves.merged.scores.astype(np.float32)
+    return RiskCurve(scores[grows], losses[grows], curves.bound, curves.kind, curves.tolerance)

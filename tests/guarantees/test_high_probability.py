@@ -1,0 +1,141 @@
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive import risk_curves as naive
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees import _bounds as bounds
+from blackbox_conformal.guarantees._binomial import binomial_cdf, binomial_tail
+from blackbox_conformal.guarantees.choose import choose, guarantee, threshold
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.pack import CurveSet
+
+METHODS = ("hoeffding-bentkus", "mixture")
+
+
+def random_curves(seed, n, bound=1.5, scale=0.3):
+    rng = np.random.default_rng(seed)
+    return [RiskCurve(np.sort(rng.permutation(30)[:5]), np.sort(rng.random(5) * scale) + 1e-3, bound) for _ in range(n)]
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 0.5), (20, 0.013), (120, 0.4), (300, 0.97)])
+def test_the_binomial_distribution_is_exact_to_ten_digits(n, p):
+    chosen = sorted({0, n // 3, n // 2, n - 1, n})
+    exact = [float(naive.binomial_cdf(k, n, Fraction(p))) for k in chosen]
+    assert binomial_cdf(n, p)[chosen].tolist() == pytest.approx(exact, rel=1e-10)
+    assert [binomial_tail(k, n, p) for k in chosen] == pytest.approx(exact, rel=1e-10)
+    assert (binomial_tail(-1, n, p), binomial_tail(n + 3, n, p)) == (0, 1)
+
+
+@pytest.mark.parametrize("delta", [0.01, 0.1])
+@pytest.mark.parametrize("seed", range(4))
+def test_hoeffding_bentkus_thresholds_are_those_of_the_p_value(seed, delta):
+    curves = random_curves(seed, 150)
+    stairs = [list(zip(c.scores.tolist(), c.losses.tolist(), strict=True)) for c in curves]
+    for alpha in (0.1, 0.2, 0.25, 0.3, 0.4):
+        expected = -math.inf
+        for t in reversed(naive.candidates(stairs)[:-1]):
+            mean = sum(Fraction(naive.loss(pairs, t)) for pairs in stairs) / 150 / Fraction(3, 2)
+            if naive.hoeffding_bentkus(mean, 150, Fraction(str(alpha)) / Fraction(3, 2)) > delta:
+                break
+            expected = t
+        assert threshold(curves, alpha, "high-probability", delta=delta) == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mixture_thresholds_are_those_of_the_wealth(seed):
+    curves = random_curves(seed, 150)
+    stairs = [list(zip(c.scores.tolist(), c.losses.tolist(), strict=True)) for c in curves]
+    for alpha in (0.1, 0.2, 0.25, 0.3, 0.4):
+        expected = -math.inf
+        for t in reversed(naive.candidates(stairs)[:-1]):
+            if naive.mixture_wealth([naive.loss(pairs, t) / 1.5 for pairs in stairs], alpha / 1.5, 20) < 1 / 0.1:
+                break
+            expected = t
+        assert threshold(curves, alpha, "high-probability", method="mixture") == expected
+
+
+def test_known_bounds_for_losses_of_zero():
+    assert bounds.mixture_upper(np.zeros(120), 0.05, 20) == pytest.approx(0.03744905595108554, rel=1e-12)
+    assert bounds.hoeffding_bentkus_upper(Fraction(0), 120, 0.05) == pytest.approx(1 - 0.05 ** (1 / 120), rel=1e-8)
+    assert round(bounds.hoeffding_bentkus_upper(Fraction(0), 120, 0.05), 4) == 0.0247
+    rule = guarantee("high-probability", delta=0.05)
+    assert [rule.minimum_images(alpha, 1.9576) for alpha in (0.02, 0.05, 0.1, 0.2)] == [292, 116, 58, 28]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]), min_size=3, max_size=60), st.sampled_from([0.01, 0.1, 0.3])
+)
+def test_upper_bounds_are_above_the_mean_and_the_inverse_of_the_test(losses, delta):
+    n, total = len(losses), sum(map(Fraction, losses))
+    upper = bounds.hoeffding_bentkus_upper(total, n, delta)
+    assert upper >= float(total / n)
+    for level in (upper * 1.001, upper * 0.999):
+        if 0 < level < 1:
+            budget = bounds.hoeffding_bentkus_budget(n, level, delta)
+            assert (budget is not None and total <= budget) == (level > upper)
+    values = np.array(losses)
+    upper = bounds.mixture_upper(values, delta, 20)
+    assert upper >= values.mean() - 1e-12
+    if upper * 1.001 < 1:
+        assert bounds.mixture_certifies(values, upper * 1.001, delta, 20)
+    assert not bounds.mixture_certifies(values, upper * 0.999, delta, 20)
+
+
+def test_the_mixture_does_not_depend_on_order_and_falls_with_every_loss():
+    values = np.random.default_rng(9).random(50)
+    assert bounds.mixture_log_wealth(values, 0.4, 20) == bounds.mixture_log_wealth(values[::-1].copy(), 0.4, 20)
+    for index in (0, 17, 49):
+        larger = values.copy()
+        larger[index] = 1.0
+        assert bounds.mixture_log_wealth(larger, 0.4, 20) < bounds.mixture_log_wealth(values, 0.4, 20)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_risk_is_the_inverse_of_the_threshold(method):
+    curves = CurveSet.from_curves(random_curves(5, 80))
+    rule = guarantee("high-probability", method=method)
+    levels = rule.levels(curves)
+    assert (np.diff(levels) > 0).all()
+    for t in [*np.unique(curves.scores).tolist(), math.inf]:
+        level = rule.risk(curves, t)
+        assert np.isclose(levels, level, rtol=1e-12).any()
+        assert rule.threshold(curves, level) >= t
+        assert rule.threshold(curves, level * (1 - 1e-6)) < t or rule.risk(curves, t) == levels[0]
+    assert rule.risk(curves, -math.inf) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_fewest_photographs_are_the_first_that_reach_the_level(method):
+    rule = guarantee("high-probability", method=method, delta=0.05)
+    n = rule.minimum_images(0.1, 1.5)
+    empty = RiskCurve(np.empty(0), np.empty(0), 1.5)
+    assert choose([empty] * n, 0.1, rule).threshold == math.inf
+    short = choose([empty] * (n - 1), 0.1, rule)
+    assert (short.threshold, short.missing_images) == (-math.inf, 1)
+    assert rule.reachable_alpha(n, 1.5) <= 0.1 < rule.reachable_alpha(n - 1, 1.5)
+    refused = choose([empty] * n + [RiskCurve.worst(1.5)], 0.1, rule)
+    assert refused.threshold == -math.inf
+    enough = [empty] * (n + refused.missing_images) + [RiskCurve.worst(1.5)]
+    assert choose(enough, 0.1, rule).threshold == math.inf
+    assert choose(enough[1:], 0.1, rule).threshold == -math.inf
+    assert (rule.minimum_images(1.5, 1.5), rule.reachable_alpha(0, 1.5)) == (0, 1.5)
+    assert threshold([RiskCurve.worst(1.5)], 1.5, rule) == math.inf
+
+
+@pytest.mark.parametrize("parameter", ["weights", "weight_new", "leaked", "bound_new"])
+def test_what_the_mathematics_does_not_allow_is_refused_with_the_reason(parameter):
+    with pytest.raises(UsageError, match=f"{parameter} cannot be combined with this guarantee: it"):
+        guarantee("high-probability", **{parameter: 1})
+
+
+def test_needs_and_statement():
+    rule = guarantee("high-probability", delta=0.05)
+    assert rule.needs.sampling == "iid"
+    assert "independent draws" in rule.assumptions[0]
+    assert "confidence 0.95, 120 calibration photographs" in rule.statement(0.1, 120)
