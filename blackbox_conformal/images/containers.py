@@ -7,7 +7,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from blackbox_conformal.errors import ImageError
 
@@ -25,6 +25,8 @@ _OTHER_KINDS = (
     (re.compile(rb"\s*(<!doctype|<html)", re.S | re.I), "an HTML"),
     (re.compile(rb"\s*[{\[]", re.S), "a JSON"),
 )
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.S)
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -45,6 +47,8 @@ class Container:
         Whether the pixels went through lossy compression; None where it cannot be told.
     profile
         Whether the file carries an ICC profile, so that one that cannot be read does not go unnoticed.
+    pixel_bytes, pixel_data
+        PNG: size of the pixel data that the header asks for, and the compressed data.
     """
 
     format: str
@@ -53,6 +57,8 @@ class Container:
     trailing: int = 0
     lossy: bool | None = None
     profile: bool = False
+    pixel_bytes: int = 0
+    pixel_data: tuple[memoryview, ...] = field(default=(), repr=False)
 
 
 def inspect(data: bytes) -> Container:
@@ -96,6 +102,8 @@ def _truncated(kind: str, missing: str) -> ImageError:
 def _png(data: bytes) -> Container:
     width = height = 0
     profile = standard = frames = False
+    needed = 0
+    data_chunks: list[memoryview] = []
     position = len(PNG_SIGNATURE)
     first = True
     gamma: int | None = None
@@ -112,9 +120,14 @@ def _png(data: bytes) -> Container:
         if first and (name != b"IHDR" or length != 13):
             raise ImageError("expected a PNG that starts with its header (IHDR); it does not. The file is damaged")
         if first:
-            width, height, depth, _ = struct.unpack_from(">IIBB", body)
+            width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", body)
             if depth > 8:
                 raise too_deep(f"a PNG with {depth}")
+            needed = _png_bytes(width, height, depth * _PNG_CHANNELS.get(colour, 0), interlace != 0)
+        elif name == b"IHDR":
+            raise ImageError("expected one header (IHDR) in the PNG; it has two. The file is damaged")
+        if name == b"IDAT":
+            data_chunks.append(body)
         first = False
         frames = frames or name == b"acTL"
         profile = profile or name == b"iCCP"
@@ -132,7 +145,43 @@ def _png(data: bytes) -> Container:
         raise ImageError(
             f"expected sRGB or an ICC profile; the PNG declares gamma {gamma / 100000:g} instead of 0.45455. Convert it"
         )
-    return Container("PNG", width, height, len(data) - position, False, profile)
+    return Container("PNG", width, height, len(data) - position, False, profile, needed, tuple(data_chunks))
+
+
+def _png_bytes(width: int, height: int, bits: int, interlaced: bool) -> int:
+    """Size of the uncompressed pixel data: a filter byte a row, rows padded to bytes; Adam7's seven passes."""
+    total = 0
+    for left, top, right, down in _PNG_PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // right), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + -(-columns * bits // 8))
+    return total
+
+
+def check_pixel_data(container: Container) -> None:
+    """Refuse a PNG whose pixel data end early, which decoders fill with black; to be called within limits.
+
+    Raises
+    ------
+    ImageError
+        The compressed data are damaged or too short.
+    """
+    inflater = zlib.decompressobj()
+    found = 0
+    try:
+        for body in container.pixel_data:
+            rest: bytes | memoryview = body
+            while rest and not inflater.eof:
+                found += len(inflater.decompress(rest, 1 << 20))
+                rest = inflater.unconsumed_tail
+                if found > container.pixel_bytes:
+                    return
+        # What a full output buffer may still hold back.
+        found += len(inflater.flush())
+    except zlib.error:
+        raise ImageError("expected whole pixel data in the PNG; they do not decompress. Get the file again") from None
+    if found < container.pixel_bytes:
+        raise _truncated("PNG", f"its header asks for {container.pixel_bytes} bytes of pixel data; it has {found}")
 
 
 def _animated(kind: str) -> ImageError:

@@ -14,21 +14,21 @@ from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import check_pixels, pixels_digest
 from blackbox_conformal.types import Image
 
-HASH_DISTANCE = 8
+HASH_DISTANCE = 4
 """Pictures whose 64-bit hashes differ in more bits are different."""
 
-CORRELATION = 0.985
-"""Pictures whose 32×32 grey thumbnails correlate less are different, however near their hashes are."""
+CORRELATION = 0.98
+"""Pictures whose 64×64 grey thumbnails correlate less are different, however near their hashes are."""
 
 FLAT = 2.0
 """Thumbnails with a smaller standard deviation, in 8-bit steps, show nothing to compare."""
 
-_SIDE = 32
+_SIDE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """What is kept of a picture to recognise it: 32×32 grey thumbnail, standardised, and its 64-bit difference hash."""
+    """What is kept of a picture to recognise it: 64×64 grey thumbnail, standardised, and its 64-bit difference hash."""
 
     digest: str
     thumbnail: NDArray[np.float32]

@@ -33,11 +33,13 @@ def file_stem(name: str) -> str:
     or starts or ends with a dot, dash or space. Any other gets dashes, and a digest so that different names stay so.
     """
     safe = re.sub(r"[^A-Za-z0-9._ -]+", "-", name)
-    safe = safe[: LONGEST_STEM - 13].strip(".- ") if len(safe) > LONGEST_STEM else safe.strip(".- ")
-    if safe == name and not _RESERVED.fullmatch(name):
+    safe = safe.strip(".- ")
+    reserved = bool(_RESERVED.fullmatch(safe))
+    if safe and safe == name and len(safe) <= LONGEST_STEM and not reserved:
         return safe
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{safe[: LONGEST_STEM - 13].rstrip('.- ') or 'picture'}-{digest}"
+    start = "picture" if reserved else safe[: LONGEST_STEM - 13].rstrip(".- ") or "picture"
+    return f"{start}-{digest}"
 
 
 def _ends(text: str, longest: int) -> str:

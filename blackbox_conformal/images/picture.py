@@ -47,7 +47,8 @@ class Picture:
     def blank(self) -> bool:
         """Whether the picture shows nothing: all black, or one colour up to `BLANK_RANGE` steps a channel."""
         flat = self.pixels.reshape(-1, 3)
-        return bool((flat.max(axis=0).astype(int) - flat.min(axis=0)).max() <= BLANK_RANGE)
+        # A look at every 997th pixel settles it for nearly every picture.
+        return all(int(np.ptp(part[:, channel])) <= BLANK_RANGE for part in (flat[::997], flat) for channel in range(3))
 
 
 def check_pixels(pixels: Image) -> Image:

@@ -46,7 +46,7 @@ from PIL import (
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.images.colour import to_srgb
-from blackbox_conformal.images.containers import Container, inspect, too_deep
+from blackbox_conformal.images.containers import Container, check_pixel_data, inspect, too_deep
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import Picture, pixels_digest
 
@@ -222,15 +222,15 @@ def _decode(data: bytes, limits: ImageLimits, *, strict: bool) -> Picture:
 def _load(data: bytes, container: Container, limits: ImageLimits) -> tuple[Image.Image, int]:
     """The decoded picture and its EXIF orientation, 1 to 8."""
     decoder = _DECODERS[container.format]
-    if container.format == "TIFF":
-        # The TIFF reader reports damage as warnings; the filter list is shared by all threads.
-        with _warning_lock, warnings.catch_warnings():
-            warnings.simplefilter("error")
-            image = decoder(io.BytesIO(data))
-            orientation = _check_tiff(image)
-    else:
+    if container.pixel_data:
+        check_pixel_data(container)
+    # Pillow reports damage as warnings: of the picture itself in TIFF, elsewhere of metadata that nobody keeps. The
+    # list of filters is shared by all threads, hence the lock, and a filter for Pillow's own warnings only.
+    with _warning_lock, warnings.catch_warnings():
+        warnings.filterwarnings("error" if container.format == "TIFF" else "ignore", module=r"PIL\.")
         image = decoder(io.BytesIO(data))
-        orientation = _exif_orientation(image.info.get("exif", b""))
+        tiff = _check_tiff(image) if container.format == "TIFF" else 0
+    orientation = tiff or _exif_orientation(image.info.get("exif", b""))
     _check_size(*image.size, limits)
     if container.width and image.size != (container.width, container.height):
         raise ImageError("expected one size; the file's headers contradict each other. The file is damaged")

@@ -1,0 +1,241 @@
+"""Every conversion to 8-bit sRGB that is stated, and refusals of all others."""
+
+import io
+import itertools
+import struct
+
+import numpy as np
+import pytest
+from picture_files import scene
+from PIL import Image, ImageCms
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.images.colour import to_srgb
+
+
+def converted(image: Image.Image) -> tuple[np.ndarray, list[str]]:
+    conversions: list[str] = []
+    result = to_srgb(image, conversions)
+    assert result.mode == "RGB"
+    return np.asarray(result), conversions
+
+
+def profile_bytes(kind: str) -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes()
+
+
+def xyz(*values: float) -> bytes:
+    return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+
+def profile(device: bytes, space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A version 2 profile (ICC.1:2001-04) called `Test space`."""
+    name = b"Test space"
+    description = b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name + b"\0" + bytes(78)
+    tags = {b"desc": description, b"wtpt": xyz(0.9642, 1.0, 0.8249), **tags}
+    body, table, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for tag, data in tags.items():
+        padded = data + bytes(-len(data) % 4)
+        table += struct.pack(">4sII", tag, start + len(body), len(data))
+        body += padded
+    rest = struct.pack(">I", len(tags)) + table + body
+    head = struct.pack(">I4sI4s4s4s", 128 + len(rest), b"none", 0x02400000, device, space, connection)
+    head += bytes(12) + b"acsp" + bytes(28) + xyz(0.9642, 1.0, 0.8249)[8:]
+    return head.ljust(128, b"\0") + rest
+
+
+def wide_profile(gamma: float = 2.2, space: bytes = b"RGB ") -> bytes:
+    """A matrix profile with Adobe RGB's primaries, or a grey one with the same curve."""
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    if space == b"GRAY":
+        return profile(b"mntr", space, b"XYZ ", {b"kTRC": curve})
+    primaries = {
+        b"rXYZ": xyz(0.6097, 0.3111, 0.0195),
+        b"gXYZ": xyz(0.2053, 0.6257, 0.0609),
+        b"bXYZ": xyz(0.1492, 0.0632, 0.7446),
+    }
+    return profile(b"mntr", space, b"XYZ ", {**primaries, b"rTRC": curve, b"gTRC": curve, b"bTRC": curve})
+
+
+def ink_profile() -> bytes:
+    """CMYK to Lab by a table of its 16 corners (lut8Type): black ink is black, paper is white, magenta is magenta."""
+    corners = b""
+    for cyan, magenta, yellow, black in itertools.product((0, 1), repeat=4):
+        light = 0 if black else 255 - 60 * (cyan + magenta + yellow)
+        corners += bytes([light, 128 if black else 128 + 70 * (magenta - cyan), 128 if black else 128 + 70 * yellow])
+    identity = bytes(range(256))
+    one = 65536
+    matrix = struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, one)
+    table = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + matrix + identity * 4 + corners + identity * 3
+    return profile(b"prtr", b"CMYK", b"Lab ", {b"A2B0": table})
+
+
+def with_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    image.info["icc_profile"] = profile
+    return image
+
+
+def test_rgb_stays_as_it_is_and_nothing_is_noted() -> None:
+    pixels, conversions = converted(Image.fromarray(scene()))
+    assert np.array_equal(pixels, scene())
+    assert conversions == []
+
+
+def test_grey_is_replicated() -> None:
+    grey = scene()[..., 0]
+    pixels, conversions = converted(Image.fromarray(grey))
+    assert np.array_equal(pixels, np.dstack([grey] * 3))
+    assert conversions == ["grey replicated to RGB"]
+
+
+def test_one_bit_becomes_black_and_white() -> None:
+    bits = scene()[..., 0] > 100
+    pixels, conversions = converted(Image.fromarray(bits))
+    assert np.array_equal(pixels[..., 1], bits * np.uint8(255))
+    assert conversions == ["1-bit black and white expanded to 8-bit grey", "grey replicated to RGB"]
+
+
+def test_palette_is_expanded_exactly() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([1, 2, 3, 250, 251, 252])
+    image.putdata([1, 0])
+    pixels, conversions = converted(image)
+    assert pixels.tolist() == [[[250, 251, 252], [1, 2, 3]]]
+    assert conversions == ["palette expanded to RGB"]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa", "La"])
+def test_opaque_alpha_is_dropped_and_transparent_pixels_are_refused(mode: str) -> None:
+    grey = np.full((3, 4), 77, np.uint8)
+    base = Image.fromarray(grey if mode[:-1] == "L" else np.dstack([grey, grey + 1, grey + 2]))
+    opaque = base.convert("P") if mode == "PA" else base
+    opaque = opaque.convert({"RGBa": "RGBA", "La": "LA"}.get(mode, mode)).convert(mode)
+    pixels, conversions = converted(opaque)
+    expected = np.asarray(opaque.convert("RGBA" if mode not in ("RGBa", "La") else mode.upper()).convert("RGB"))
+    assert np.array_equal(pixels, expected)
+    assert conversions[0] == "fully opaque alpha channel dropped"
+    bands = list(opaque.split())
+    bands[-1].putpixel((1, 1), 254)
+    with pytest.raises(ImageError, match=r"transparent pixels.*-flatten"):
+        to_srgb(Image.merge(mode, bands), [])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P"])
+def test_a_transparent_colour_counts_only_where_it_is_used(mode: str) -> None:
+    image = Image.new(mode, (2, 2), 5 if mode != "RGB" else (5, 5, 5))
+    image.info["transparency"] = {"L": 9, "RGB": (9, 9, 9), "P": bytes([255] * 9 + [0])}[mode]
+    _, conversions = converted(image)
+    assert conversions[0] == "unused transparent colour dropped"
+    image.putpixel((0, 0), 9 if mode != "RGB" else (9, 9, 9))
+    with pytest.raises(ImageError, match="transparent pixels"):
+        to_srgb(image, [])
+
+
+def test_hidden_colours_under_alpha_never_come_through() -> None:
+    hidden = np.dstack([scene(), np.zeros(scene().shape[:2], np.uint8)])
+    with pytest.raises(ImageError, match="transparent"):
+        to_srgb(Image.fromarray(hidden), [])
+
+
+@pytest.mark.parametrize(("mode", "said"), [("I;16", "16-bit grey"), ("I", "32-bit"), ("F", "floating-point")])
+def test_deep_pictures_are_refused(mode: str, said: str) -> None:
+    with pytest.raises(ImageError, match=said):
+        to_srgb(Image.new(mode, (2, 2)), [])
+
+
+@pytest.mark.parametrize("mode", ["LAB", "HSV"])
+def test_other_colour_spaces_are_refused(mode: str) -> None:
+    with pytest.raises(ImageError, match=mode):
+        to_srgb(Image.new(mode, (2, 2)), [])
+
+
+def test_cmyk_needs_its_profile() -> None:
+    with pytest.raises(ImageError, match="CMYK without one"):
+        to_srgb(Image.new("CMYK", (2, 2)), [])
+
+
+def test_cmyk_is_converted_by_its_profile() -> None:
+    inks = Image.new("CMYK", (3, 1))
+    inks.putdata([(0, 0, 0, 0), (0, 255, 0, 0), (0, 0, 0, 255)])
+    pixels, conversions = converted(with_profile(inks, ink_profile()))
+    paper, magenta, black = pixels[0].astype(int)
+    assert paper.min() >= 250
+    assert black.max() <= 5
+    assert magenta[0] - magenta[1] > 80
+    assert conversions == ["ICC profile 'Test space' converted to sRGB (relative colorimetric)"]
+
+
+def test_srgb_profiles_of_any_name_change_nothing() -> None:
+    image = with_profile(Image.fromarray(scene()), profile_bytes("sRGB"))
+    pixels, conversions = converted(image)
+    assert np.array_equal(pixels, scene())
+    assert conversions == []
+
+
+def test_a_wide_profile_is_converted_and_named() -> None:
+    pixels, conversions = converted(with_profile(Image.fromarray(scene()), wide_profile()))
+    assert conversions == ["ICC profile 'Test space' converted to sRGB (relative colorimetric)"]
+    assert not np.array_equal(pixels, scene())
+    # Adobe RGB (128, 128, 128) has the same curve up to sRGB's toe; saturated green leaves the gamut and is clipped.
+    patch = Image.fromarray(np.array([[[128, 128, 128], [0, 255, 0]]], np.uint8))
+    grey, green = converted(with_profile(patch, wide_profile()))[0][0]
+    assert np.abs(grey.astype(int) - 128).max() <= 2
+    assert green[1] == 255
+    assert green[0] == 0
+
+
+def test_grey_is_converted_by_a_grey_or_an_rgb_profile() -> None:
+    grey = Image.fromarray(scene()[..., 0])
+    pixels, conversions = converted(with_profile(grey.copy(), wide_profile(1.0, b"GRAY")))
+    assert conversions == ["grey with ICC profile 'Test space' converted to sRGB (relative colorimetric)"]
+    assert pixels[..., 0].mean() > scene()[..., 0].mean()
+    _, conversions = converted(with_profile(grey.copy(), wide_profile()))
+    assert [note.split()[0] for note in conversions] == ["grey", "ICC"]
+
+
+def test_an_opaque_alpha_picture_keeps_its_profile() -> None:
+    plain = with_profile(Image.fromarray(scene()), wide_profile())
+    alpha = with_profile(Image.fromarray(scene()).convert("RGBA"), wide_profile())
+    assert np.array_equal(converted(alpha)[0], converted(plain)[0])
+
+
+def test_a_palette_is_converted_by_its_profile() -> None:
+    image = Image.new("P", (1, 1))
+    image.putpalette([200, 30, 60])
+    direct = Image.fromarray(np.array([[[200, 30, 60]]], np.uint8))
+    assert np.array_equal(
+        converted(with_profile(image, wide_profile()))[0], converted(with_profile(direct, wide_profile()))[0]
+    )
+
+
+@pytest.mark.parametrize("damage", [b"nonsense", b"\0" * 200, "cut"])
+def test_a_damaged_profile_is_an_error(damage: bytes | str) -> None:
+    content = wide_profile()[:150] if isinstance(damage, str) else damage
+    with pytest.raises(ImageError, match="valid ICC profile"):
+        to_srgb(with_profile(Image.fromarray(scene()), content), [])
+
+
+def test_a_profile_for_another_kind_of_picture_is_an_error() -> None:
+    with pytest.raises(ImageError, match="for GRAY colours and the picture has RGB"):
+        to_srgb(with_profile(Image.fromarray(scene()), wide_profile(2.2, b"GRAY")), [])
+    with pytest.raises(ImageError, match="for RGB colours and the picture has CMYK"):
+        to_srgb(with_profile(Image.new("CMYK", (2, 2)), wide_profile()), [])
+
+
+def test_a_hostile_profile_name_is_escaped() -> None:
+    content = wide_profile().replace(b"Test space", b"\x1b[31mX\x07 YZ")
+    _, conversions = converted(with_profile(Image.fromarray(scene()), content))
+    assert "\x1b" not in conversions[0]
+    assert "\\x1b" in conversions[0]
+
+
+def test_conversion_is_the_same_every_time() -> None:
+    images = [with_profile(Image.open(io.BytesIO(_encoded())), wide_profile()) for _ in range(2)]
+    first, second = (converted(image)[0] for image in images)
+    assert np.array_equal(first, second)
+
+
+def _encoded() -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(scene()).save(out, "PNG")
+    return out.getvalue()

@@ -1,0 +1,93 @@
+"""Photographs that would count twice are found; different ones are not taken for each other."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.images.duplicates import Distinct, sketch
+from blackbox_conformal.images.photographs import demo_photographs
+from blackbox_conformal.images.read import read_image
+
+PHOTOGRAPHS = {one.name: read_image(one.path).pixels for one in demo_photographs()}
+
+
+def jpeg_again(pixels: np.ndarray) -> np.ndarray:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=60)
+    return read_image(out.getvalue()).pixels
+
+
+def resized(pixels: np.ndarray) -> np.ndarray:
+    return np.array(Image.fromarray(pixels).resize((pixels.shape[1] * 3 // 5, pixels.shape[0] * 3 // 5)))
+
+
+CHANGES = {
+    "the same": np.copy,
+    "compressed": jpeg_again,
+    "resized": resized,
+    "mirrored": lambda pixels: pixels[:, ::-1],
+    "upside down": lambda pixels: pixels[::-1],
+    "turned left": lambda pixels: np.rot90(pixels),
+    "turned about": lambda pixels: np.rot90(pixels, 2),
+    "turned right": lambda pixels: np.rot90(pixels, 3),
+    "transposed": lambda pixels: np.swapaxes(pixels, 0, 1),
+    "brighter": lambda pixels: np.minimum(pixels.astype(int) + 12, 255).astype(np.uint8),
+    "resized, turned and compressed": lambda pixels: jpeg_again(np.rot90(resized(pixels)).copy()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_a_changed_copy_is_found_and_both_names_are_told(name: str, change: str) -> None:
+    seen = Distinct()
+    for other, pixels in PHOTOGRAPHS.items():
+        seen.add(f"{other}.png", sketch(pixels))
+    with pytest.raises(CalibrationError, match="expected different photographs") as found:
+        seen.add("copy.png", sketch(CHANGES[change](PHOTOGRAPHS[name])))
+    assert f"{name}.png and copy.png" in str(found.value)
+
+
+def test_different_photographs_pass() -> None:
+    seen = Distinct()
+    for name, pixels in PHOTOGRAPHS.items():
+        seen.add(name, sketch(pixels))
+
+
+def test_tiles_of_one_photograph_are_different_pictures() -> None:
+    seen = Distinct()
+    for name, pixels in PHOTOGRAPHS.items():
+        rows, columns = (range(0, side - 127, 128) for side in pixels.shape[:2])
+        for row, column in itertools.product(rows, columns):
+            tile = sketch(pixels[row : row + 128, column : column + 128])
+            if not tile.flat:
+                seen.add(f"{name}-{row}-{column}", tile)
+
+
+def test_flat_pictures_are_compared_by_their_pixels_only() -> None:
+    seen = Distinct()
+    seen.add("black", sketch(np.zeros((64, 64, 3), np.uint8)))
+    seen.add("nearly black", sketch(np.ones((64, 64, 3), np.uint8)))
+    with pytest.raises(CalibrationError, match="black and again hold the same pixels"):
+        seen.add("again", sketch(np.zeros((64, 64, 3), np.uint8)))
+
+
+def test_the_same_name_twice_is_the_same_file_twice() -> None:
+    seen = Distinct()
+    pixels = next(iter(PHOTOGRAPHS.values()))
+    seen.add("a.png", sketch(pixels))
+    with pytest.raises(CalibrationError, match=r"a\.png and a\.png hold the same pixels"):
+        seen.add("a.png", sketch(pixels))
+
+
+def test_hostile_names_are_escaped() -> None:
+    seen = Distinct()
+    pixels = next(iter(PHOTOGRAPHS.values()))
+    seen.add("a\x1b[2J.png", sketch(pixels))
+    with pytest.raises(CalibrationError) as found:
+        seen.add("b\u202e.png", sketch(pixels))
+    assert "\x1b" not in str(found.value)
+    assert "\\u202e" in str(found.value)

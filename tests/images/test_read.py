@@ -1,0 +1,393 @@
+"""The decode gate, rule by rule: files that users give, and bytes that vendors answer."""
+
+import hashlib
+import io
+import os
+import struct
+import threading
+import time
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from picture_files import exif, jpeg, png, raw_png, saved, scene, with_chunk
+from PIL import Image, ImageFile, ImageOps
+
+from blackbox_conformal.errors import ImageError, PayloadError, UsageError
+from blackbox_conformal.images.picture import pixels_digest
+from blackbox_conformal.images.read import ImageLimits, read_image, read_output
+from blackbox_conformal.testing.pictures import bomb, chunk
+
+SIZE = (24, 32)
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("BMP", {})])
+def test_lossless_files_come_back_exactly(kind: str, options: dict[str, object], tmp_path: Path) -> None:
+    path = tmp_path / "named.jpeg"
+    path.write_bytes(saved(Image.fromarray(scene()), kind, **options))
+    picture = read_image(path)
+    assert np.array_equal(picture.pixels, scene())
+    assert picture.pixels.dtype == np.uint8
+    assert picture.pixels.flags.c_contiguous
+    assert (picture.format, picture.size, picture.conversions) == (kind, SIZE, ())
+    assert picture.digest == pixels_digest(scene())
+    assert picture.file_digest == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_digest_is_of_content_not_of_the_file() -> None:
+    small, large = (read_image(png(compress_level=level)) for level in (9, 0))
+    assert small.file_digest != large.file_digest
+    assert small.digest == large.digest
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits"])
+def test_compressed_tiff_is_read(compression: str) -> None:
+    content = saved(Image.fromarray(scene()), "TIFF", compression=compression)
+    assert np.array_equal(read_image(content).pixels, scene())
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {"quality": 98}), ("WEBP", {"lossless": True}), ("PNG", {})])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_once(kind: str, options: dict[str, object], orientation: int) -> None:
+    plain = Image.fromarray(scene())
+    content = saved(plain, kind, exif=exif(orientation), **options)
+    with Image.open(io.BytesIO(content)) as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    picture = read_image(content)
+    assert np.array_equal(picture.pixels, expected)
+    assert picture.conversions == (() if orientation == 1 else (f"EXIF orientation {orientation} applied",))
+    assert picture.size == (SIZE if orientation < 5 else SIZE[::-1])
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_tiff_orientation_is_applied_once(orientation: int) -> None:
+    content = saved(Image.fromarray(scene()), "TIFF", tiffinfo={274: orientation})
+    turned = np.rot90(scene(), {1: 0, 3: 2, 6: 3, 8: 1}[orientation])
+    picture = read_image(content)
+    assert np.array_equal(picture.pixels, turned)
+    assert picture.conversions == (() if orientation == 1 else (f"EXIF orientation {orientation} applied",))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_vendor_picture_with_an_orientation_is_refused(kind: str) -> None:
+    content = saved(Image.fromarray(scene()), kind, exif=exif(6))
+    with pytest.raises(PayloadError, match="EXIF orientation 6"):
+        read_output(content, SIZE)
+    assert read_output(saved(Image.fromarray(scene()), kind, exif=exif(1)), SIZE).size == SIZE
+
+
+@pytest.mark.parametrize(
+    "block", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"garbage"]
+)
+def test_a_damaged_exif_block_turns_nothing(block: bytes) -> None:
+    with_block = jpeg()[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + jpeg()[2:]
+    assert read_image(with_block).size == SIZE
+
+
+def test_mirrored_and_deep_exif_is_read_in_both_byte_orders() -> None:
+    for order, mark in (("<", b"II*\0"), (">", b"MM\0*")):
+        entries = struct.pack(order + "HHIHH", 0x0100, 3, 1, 9, 0) + struct.pack(order + "HHIHH", 0x0112, 3, 1, 3, 0)
+        block = b"Exif\0\0" + mark + struct.pack(order + "IH", 8, 2) + entries + bytes(4)
+        content = jpeg()[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + jpeg()[2:]
+        assert read_image(content).conversions == ("EXIF orientation 3 applied",)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_shallow_grey_png_fills_the_whole_range(depth: int) -> None:
+    levels = 2**depth
+    packed = np.packbits(np.unpackbits(np.arange(8, dtype=np.uint8)[:, None] % levels, axis=1)[:, 8 - depth :].ravel())
+    picture = read_image(raw_png(8, 1, depth, 0, b"\0" + packed.tobytes()))
+    expected = np.arange(8) % levels * 255 // (levels - 1)
+    assert picture.pixels[0, :, 0].tolist() == expected.tolist()
+    assert picture.conversions[-1] == "grey replicated to RGB"
+
+
+def test_deep_tiff_is_refused(tmp_path: Path) -> None:
+    grey = saved(Image.fromarray(scene()[..., 0].astype(np.uint16) * 257), "TIFF")
+    real = saved(Image.fromarray(scene()[..., 0].astype(np.float32)), "TIFF")
+    whole = saved(Image.fromarray(scene()[..., 0].astype(np.int32)), "TIFF")
+    for content in (grey, real, whole):
+        with pytest.raises(ImageError, match="8 bits a channel"):
+            read_image(content)
+
+
+def test_sixteen_bit_rgb_tiff_is_refused_though_pillow_would_cut_it() -> None:
+    width, height = 4, 3
+    pixels = bytes(range(72))
+    bits = struct.pack("<HHH", 16, 16, 16)
+    entries = [
+        (256, 3, 1, width),
+        (257, 3, 1, height),
+        (258, 3, 3, 8 + 2 + 9 * 12 + 4),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 8 + 2 + 9 * 12 + 4 + 6),
+        (277, 3, 1, 3),
+        (278, 3, 1, height),
+        (279, 4, 1, 72),
+    ]
+    table = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    content = b"II*\0" + struct.pack("<I", 8) + table + bits + pixels
+    with Image.open(io.BytesIO(content)) as opened:
+        assert opened.mode == "RGB"
+    with pytest.raises(ImageError, match="a TIFF with 16/16/16"):
+        read_image(content)
+
+
+def test_a_tiff_of_several_pages_is_refused() -> None:
+    pages = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    with pytest.raises(ImageError, match="TIFF of 2 pages"):
+        read_image(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+
+
+def test_a_damaged_tiff_is_an_error_and_not_a_warning() -> None:
+    content = bytearray(saved(Image.fromarray(scene()), "TIFF"))
+    start = struct.unpack_from("<I", content, 4)[0]
+    struct.pack_into("<I", content, start + 2 + 4, 2**31)
+    with pytest.raises(ImageError, match="expected"):
+        read_image(bytes(content))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])
+def test_truncated_files_are_refused(kind: str, share: float) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    content = saved(Image.fromarray(noise), kind)
+    with pytest.raises(ImageError, match="expected"):
+        read_image(content[: int(len(content) * share)])
+    with pytest.raises(PayloadError, match="the vendor's picture: expected"):
+        read_output(content[: int(len(content) * share)], (40, 40))
+
+
+def test_a_png_whose_pixel_data_end_early_is_refused_though_pillow_would_make_it_black() -> None:
+    row = b"\0" + bytes(range(12))
+    assert read_image(raw_png(4, 3, 8, 2, row * 3)).size == (3, 4)
+    with Image.open(io.BytesIO(raw_png(4, 3, 8, 2, row * 2))) as opened:
+        assert opened.getpixel((3, 2)) == (0, 0, 0)
+    with pytest.raises(ImageError, match="39 bytes of pixel data; it has 26"):
+        read_image(raw_png(4, 3, 8, 2, row * 2))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 8, 2, 0, 0, 0))
+    with pytest.raises(ImageError, match="do not decompress"):
+        read_image(png()[:8] + header + chunk(b"IDAT", b"no zlib stream") + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (5, 3), (8, 8), (9, 17), (3, 1)])
+def test_interlaced_png_is_read(width: int, height: int) -> None:
+    """Rows of the seven passes (PNG, section 8.1), written without a filter."""
+    pixels = scene(height, width)
+    rows = b""
+    for top, left, down, right in ADAM7:
+        for row in pixels[top::down, left::right]:
+            rows += b"\0" + row.tobytes() if row.size else b""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1))
+    content = png()[:8] + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    assert np.array_equal(read_image(content).pixels, pixels)
+    short = png()[:8] + header + chunk(b"IDAT", zlib.compress(rows[:-1])) + chunk(b"IEND", b"")
+    with pytest.raises(ImageError, match="pixel data"):
+        read_image(short)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_bytes_after_the_end_are_noted_in_files_and_refused_from_vendors(kind: str) -> None:
+    content = saved(Image.fromarray(scene()), kind) + b"<script>"
+    assert "8 bytes after the end of the picture ignored" in read_image(content).conversions
+    with pytest.raises(PayloadError, match="8 bytes more"):
+        read_output(content, SIZE)
+
+
+def test_headers_above_the_limits_are_refused_before_decoding() -> None:
+    content = bomb()
+    started = time.process_time()
+    with pytest.raises(ImageError, match=r"at most 30000 pixels a side and 100000000 in all.*12000×12000"):
+        read_image(content, limits=ImageLimits(max_pixels=100_000_000))
+    # Decoding these 432 MB takes ten times longer; the bound says "not decoded", whatever the machine.
+    assert time.process_time() - started < 5
+    tall = raw_png(1, 40_000, 8, 0, bytes(80_000))
+    with pytest.raises(ImageError, match="1×40000"):
+        read_image(tall)
+    with pytest.raises(PayloadError, match="100 in all"):
+        read_output(png(), SIZE, limits=ImageLimits(max_pixels=100))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "BMP"])
+def test_limits_hold_for_every_kind(kind: str) -> None:
+    content = saved(Image.fromarray(scene()), kind)
+    for limits in (ImageLimits(max_pixels=767), ImageLimits(max_side=31)):
+        with pytest.raises(ImageError, match="32×24"):
+            read_image(content, limits=limits)
+    assert read_image(content, limits=ImageLimits(max_pixels=768, max_side=32)).size == SIZE
+
+
+def test_too_many_bytes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(png())
+    for source in (path, png()):
+        with pytest.raises(ImageError, match=f"at most 50 bytes; got {len(png())}"):
+            read_image(source, limits=ImageLimits(max_bytes=50))
+
+
+def test_a_hostile_text_chunk_is_refused_or_ignored() -> None:
+    inflated = with_chunk(png(), b"zTXt", b"Comment\0\0" + zlib.compress(bytes(50_000_000)))
+    with pytest.raises(ImageError, match="expected"):
+        read_image(inflated)
+    script = with_chunk(png(), b"tEXt", b"Comment\0<script>alert(1)</script>")
+    assert np.array_equal(read_image(script).pixels, scene())
+
+
+def test_an_empty_picture_is_refused() -> None:
+    with pytest.raises(ImageError, match="empty"):
+        read_image(b"")
+    for width, height in ((0, 4), (4, 0)):
+        with pytest.raises(ImageError, match="expected"):
+            read_image(raw_png(width, height, 8, 2, b""))
+
+
+def test_contradicting_headers_are_refused() -> None:
+    """A second header chunk, as Pillow would believe it."""
+    content = png()
+    second = chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 24, 8, 2, 0, 0, 0))
+    with pytest.raises(ImageError, match="expected"):
+        read_image(content[:33] + second + content[33:])
+
+
+def test_a_profile_that_cannot_be_read_does_not_go_unnoticed() -> None:
+    with pytest.raises(ImageError, match="ICC profile"):
+        read_image(with_chunk(png(), b"iCCP", b"name\0\0not compressed"))
+    segment = b"ICC_PROFILE\0\x02\x03" + bytes(40)
+    broken = jpeg()[:2] + b"\xff\xe2" + (len(segment) + 2).to_bytes(2, "big") + segment + jpeg()[2:]
+    with pytest.raises(ImageError, match="ICC profile"):
+        read_image(broken)
+
+
+def test_transparency_is_refused_with_a_way_out() -> None:
+    glass = np.dstack([scene(), np.full(SIZE, 200, np.uint8)])
+    with pytest.raises(ImageError, match="-flatten"):
+        read_image(png(glass))
+    with pytest.raises(PayloadError, match="transparent"):
+        read_output(png(glass), SIZE)
+    opaque = np.dstack([scene(), np.full(SIZE, 255, np.uint8)])
+    assert read_output(png(opaque), SIZE).conversions == ("fully opaque alpha channel dropped",)
+
+
+def test_metadata_are_not_kept() -> None:
+    block = Image.Exif()
+    block[0x010F] = "Secret Maker"
+    block.get_ifd(0x8825)[1] = "N"
+    picture = read_image(jpeg(exif=block.tobytes(), comment=b"here I live"))
+    assert "Secret" not in repr(picture)
+    assert "live" not in repr(picture)
+
+
+def test_a_file_that_cannot_be_read_is_named_escaped(tmp_path: Path) -> None:
+    hostile = tmp_path / "a\x1b[31m\u202egnp.exe"
+    hostile.write_bytes(b"no picture")
+    with pytest.raises(ImageError) as refused:
+        read_image(hostile)
+    assert "\\x1b[31m\\u202egnp.exe: expected a PNG" in str(refused.value)
+    assert "\x1b" not in str(refused.value)
+    with pytest.raises(ImageError, match="got a folder"):
+        read_image(tmp_path)
+    with pytest.raises(ImageError, match="no such file"):
+        read_image(tmp_path / "missing.png")
+    with pytest.raises(ImageError, match=r"cat\.png: expected a PNG"):
+        read_image(b"xx", name="cat.png")
+    with pytest.raises(ImageError, match="x00"):
+        read_image(Path("nul\0byte"))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match="regular file"):
+        read_image(tmp_path / "pipe.png")
+
+
+def test_a_process_that_invents_missing_pixels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.raises(UsageError, match="LOAD_TRUNCATED_IMAGES"):
+        read_image(png())
+
+
+def test_a_wrong_size_is_refused_with_both_sizes() -> None:
+    with pytest.raises(PayloadError, match="expected 64×48 pixels; got 32×24"):
+        read_output(png(), (48, 64))
+    with pytest.raises(PayloadError, match="expected 24×32 pixels; got 32×24"):
+        read_output(png(), (32, 24), resample=True)
+    with pytest.raises(PayloadError, match="got 32×24"):
+        read_output(png(), (24, 33))
+
+
+def test_a_declared_resample_brings_it_to_the_grid_and_says_so() -> None:
+    picture = read_output(png(), (20, 30), resample=True)
+    expected = np.asarray(Image.fromarray(scene()).resize((30, 20), Image.Resampling.BICUBIC))
+    assert np.array_equal(picture.pixels, expected)
+    assert picture.size == (20, 30)
+    assert picture.conversions == ("vendor's 32×24 resampled to 30×20 (bicubic)",)
+    assert picture.digest == pixels_digest(expected)
+    assert read_output(png(), SIZE, resample=True).conversions == ()
+
+
+def test_lossy_answers_are_noted() -> None:
+    assert read_output(jpeg(), SIZE).conversions == ("lossy JPEG: compression noise is part of every loss",)
+    assert read_output(saved(Image.fromarray(scene()), "WEBP"), SIZE).conversions[0].startswith("lossy WEBP")
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (7, 200, 7)])
+def test_blank_answers_are_flagged(colour: tuple[int, int, int]) -> None:
+    picture = read_output(png(np.full((*SIZE, 3), colour, np.uint8)), SIZE)
+    assert picture.blank
+    assert "the vendor's picture is blank: one colour everywhere" in picture.conversions
+    assert not read_output(png(), SIZE).blank
+
+
+def test_threads_do_not_disturb_each_other_nor_the_warning_filters() -> None:
+    contents = [saved(Image.fromarray(scene()), kind) for kind in ("TIFF", "PNG", "BMP", "TIFF")]
+    before = list(warnings.filters)
+    found: list[bool] = []
+
+    def work(content: bytes) -> None:
+        found.extend(np.array_equal(read_image(content).pixels, scene()) for _ in range(20))
+
+    threads = [threading.Thread(target=work, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 80
+    assert list(warnings.filters) == before
+
+
+KINDS = {kind: saved(Image.fromarray(scene()), kind) for kind in ("PNG", "JPEG", "WEBP", "TIFF", "BMP")}
+
+
+CHANGES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8)
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.sampled_from(sorted(KINDS)), CHANGES)
+def test_changed_bytes_end_in_a_picture_or_a_clear_error(kind: str, changes: list[tuple[float, int]]) -> None:
+    content = bytearray(KINDS[kind])
+    for place, value in changes:
+        content[int(place * (len(content) - 1))] = value
+    said = ""
+    pixels = scene()
+    try:
+        pixels = read_image(bytes(content), limits=ImageLimits(max_pixels=10_000)).pixels
+    except ImageError as error:
+        said = str(error)
+    assert not said or "expected" in said
+    assert pixels.ndim == 3
+    assert pixels.dtype == np.uint8
+
+STARTS = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBPVP8X", b"II*\0", b"BM", b""]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(STARTS), st.binary(max_size=80))
+def test_random_bytes_are_never_a_picture(start: bytes, rest: bytes) -> None:
+    with pytest.raises(ImageError, match="expected"):
+        read_image(start + rest)
