@@ -279,12 +279,12 @@ class Recipe(Hosted):
     def _picture(self, answer: Answer, job: str | None) -> Flow:
         place, seen = self._told.picture, self._told.seen
         said = document(answer)
-        seed = peek(said, seen.seed) if seen.seed else None
+        seed = words(said, seen.seed) if seen.seed else ""
         yield Observed(
             cost_usd=self._cost(answer),
             model=words(said, seen.model) or None if seen.model else None,
             request_id=answer.headers.get(self._told.errors.request_id_header.lower()) or job,
-            seed=seed if isinstance(seed, int) else None,
+            seed=int(seed) if seed.isascii() and seed.isdigit() else None,
         )
         if place.body:
             if said is not None:

@@ -295,7 +295,7 @@ def test_leonardo_uploads_to_the_place_it_is_given_without_its_key() -> None:
     assert (place.url, place.public, place.headers) == (f"{ADDRESS}/uploads", True, {})
     assert place.form == {"Policy": "made-up", "key": "uploads/5b0c.png"}
     assert place.files[0].name == "file"
-    assert submit.json["initImageId"] == "5b0c"
+    assert submit.json["initImageId"] == "5b0c2d63-4b5c-4d6e-9f70-1b2c3d4e5f60"
     assert exchange.observed[0].cost_usd == Decimal("0.0147")
 
 
