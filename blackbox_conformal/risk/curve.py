@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.kernels.staircase import area_grid, share_staircase, staircase
 from blackbox_conformal.risk.exact import largest_loss
-from blackbox_conformal.risk.staircase import area_grid, check_maps, share_records, supremum_records
+from blackbox_conformal.risk.maps import check_maps
+from blackbox_conformal.types import Map
 
 Kind = Literal["supremum", "share"]
 
@@ -97,12 +99,12 @@ class RiskCurve:
             raise CalibrationError(f"expected a finite bound above 0; got {bound!r}")
         check_maps(scores_map, fidelity_map, bound)
         fidelity_map = np.minimum(fidelity_map, largest_loss(bound))
-        area = area_grid(scores_map)
+        area = _area(scores_map)
         if tolerance is None:
-            return cls(*supremum_records(scores_map, fidelity_map), bound, "supremum", None, *area)
+            return cls(*staircase(scores_map, fidelity_map), bound, "supremum", None, *area)
         if not (math.isfinite(tolerance) and tolerance >= 0):
             raise CalibrationError(f"expected a finite tolerance >= 0; got {tolerance!r}")
-        return cls(*share_records(scores_map, fidelity_map, tolerance), 1.0, "share", float(tolerance), *area)
+        return cls(*share_staircase(scores_map, fidelity_map, tolerance), 1.0, "share", float(tolerance), *area)
 
     @classmethod
     def worst(cls, bound: float, *, tolerance: float | None = None) -> Self:
@@ -160,6 +162,14 @@ class RiskCurve:
         arrays = (self.scores, self.losses, self.area_scores, self.area_shares)
         packed = tuple(None if values is None else values.tobytes() for values in arrays)
         return (*packed, self.bound, self.kind, self.tolerance)
+
+
+def _area(scores_map: Map) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scores on a grid of quantiles and the share of pixels that score no more, rounded down to float32."""
+    scores, counts = area_grid(scores_map)
+    exact = counts / scores_map.size
+    shares = exact.astype(np.float32)
+    return scores, np.where(shares > exact, np.nextafter(shares, np.float32(0)), shares)
 
 
 def _check_records(scores: NDArray[np.float32], losses: NDArray[np.float32], bound: float) -> None:

@@ -1,0 +1,40 @@
+"""The checks that a score map and a metric map must pass before a risk curve is made of them.
+
+The staircase itself is found by `kernels.staircase`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import MapError
+
+
+def check_maps(indecision: NDArray[np.float32], fidelity: NDArray[np.float32], bound: float) -> None:
+    """Refuse maps from which no staircase may be made.
+
+    Raises
+    ------
+    MapError
+        Shapes differ or are empty, a value is not finite, a metric value lies outside [0, bound]; names the pixel.
+    """
+    if indecision.ndim != 2 or indecision.shape != fidelity.shape:
+        raise MapError(
+            f"expected two maps of one shape (H, W); got indecision {indecision.shape} and fidelity {fidelity.shape}. "
+            "Compute both on the delivered picture's grid"
+        )
+    if indecision.size == 0:
+        raise MapError("expected maps with at least one pixel; got none")
+    _refuse("indecision", indecision, ~np.isfinite(indecision), "a finite number")
+    _refuse("fidelity", fidelity, ~np.isfinite(fidelity), "a finite number")
+    # Nearest float32: a map clipped at a bound that float32 cannot hold passes; `curve` clips the rounding.
+    outside = (fidelity < 0) | (fidelity > np.float32(bound))
+    _refuse("fidelity", fidelity, outside, f"a value in [0, {bound}]")
+
+
+def _refuse(name: str, values: NDArray[np.float32], wrong: NDArray[np.bool_], expected: str) -> None:
+    if wrong.any():
+        row, column = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+        raise MapError(
+            f"expected {expected} at every pixel of the {name} map; got {float(values[row, column])!r} at row {row}, "
+            f"column {column} ({int(wrong.sum())} such pixels). Correct the map or declare a larger bound"
+        )
