@@ -60,6 +60,11 @@ def upload(width: int = 16, height: int = 12) -> Upload:
     return Upload("cat", "sha256:" + "0" * 64, b"\x89PNG\r\n\x1a\n" + bytes(24), width, height)
 
 
+def a_draw(index: int = 0, *, seed: int | None = None) -> Draw:
+    """Draw `index`, with its own seed and key."""
+    return Draw(index, 1000 + index if seed is None else seed, f"key-of-draw-{index}")
+
+
 def drive(adapter: Adapter, flow: Flow, answers: Iterable[Answer]) -> Exchange:
     """Run `flow` to its end; every answer must be used, in order."""
     exchange = Exchange()

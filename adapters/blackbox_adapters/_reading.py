@@ -5,6 +5,7 @@ What the words mean for one vendor is the adapter's business.
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -19,6 +20,8 @@ from blackbox_conformal.errors import (
 )
 
 LONGEST_MESSAGE = 500
+MOST_DOLLARS = 1_000_000
+"""A draw that is said to cost more than this is a misprint."""
 
 
 def document(answer: Answer) -> Any:
@@ -68,11 +71,36 @@ def words(value: Any, *paths: str) -> str:
     return ""
 
 
+def money(units: Any, usd_per_unit: Decimal = Decimal(1)) -> Decimal | None:
+    """Dollars that a vendor's number or text of units stands for; None for nonsense."""
+    if isinstance(units, bool) or not isinstance(units, int | float | str):
+        return None
+    try:
+        dollars = Decimal(str(units)) * usd_per_unit
+    except ArithmeticError:
+        return None
+    return dollars if dollars.is_finite() and 0 <= dollars < MOST_DOLLARS else None
+
+
+def whole(value: Any) -> int | None:
+    """A vendor's seed or count as a whole number of sane length, from a number or a text; else None."""
+    text = "" if isinstance(value, bool) or not isinstance(value, int | str) else str(value)[:25]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 25 else None
+
+
+def seconds(value: Any) -> float | None:
+    """Seconds from a number or a plain decimal text, below a year or so; else None."""
+    text = str(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else ""
+    plain = text.replace(".", "", 1)
+    return float(text) if plain.isascii() and plain.isdigit() and len(plain) < 25 and float(text) < 4e7 else None
+
+
 def retry_after(answer: Answer) -> float | None:
     """Seconds that the ``Retry-After`` header asks for; None when it is absent or unreadable."""
     text = answer.headers.get("retry-after", "").strip()
-    if text.replace(".", "", 1).isdigit():
-        return float(text)
+    given = seconds(text)
+    if given is not None:
+        return given
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError):

@@ -153,6 +153,7 @@ class Recipe(_Table):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     title: str = Field(min_length=1)
+    about: str = ""
     documentation: str = Field(pattern=r"^https://")
     evidence: Literal["openapi", "real-server", "documents"] = "documents"
     uncertain: list[str] = []

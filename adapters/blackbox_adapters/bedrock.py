@@ -11,7 +11,7 @@ from pydantic import Field
 
 from blackbox_adapters._hosted import Hosted
 from blackbox_adapters._pictures import base64_text, decoded
-from blackbox_adapters._reading import classed, document, peek, words
+from blackbox_adapters._reading import classed, document, peek, whole, words
 from blackbox_adapters._sigv4 import signed_headers
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.credentials import read_credential
@@ -113,8 +113,7 @@ class Bedrock(Hosted):
         picture = peek(result, "images.0")
         if picture is None:
             raise PayloadError(f"expected images in Bedrock's answer; got {words(result, '') or 'none'}")
-        seed = peek(result, "seeds.0")
-        yield Observed(model=model, request_id=request, seed=seed if isinstance(seed, int) else None)
+        yield Observed(model=model, request_id=request, seed=whole(peek(result, "seeds.0")))
         return decoded(picture, "images.0")
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:

@@ -11,7 +11,7 @@ from pydantic import Field
 from blackbox_adapters._fal_models import MODELS, UNKNOWN
 from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_adapters._reading import Grace, classed, document, peek, require, whole, words
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -130,8 +130,7 @@ class Fal(NamedInputs):
                 break
             grace.spend()
             yield Wait(self.poll_seconds)
-        seed = peek(result, "seed")
-        yield Observed(request_id=request, seed=seed if isinstance(seed, int) else None)
+        yield Observed(request_id=request, seed=whole(peek(result, "seed")))
         return (yield from fetched(picture, path))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:

@@ -18,6 +18,9 @@ from blackbox_conformal.errors import PayloadError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, shows
 
+LARGEST_COST = 1_000_000
+"""A draw that is said to cost more, in US dollars, is a broken header."""
+
 
 def observed(answer: Answer) -> Observed:
     """What ``X-Cost-Usd``, ``X-Model``, ``X-Request-Id`` and ``X-Seed`` say; nonsense in them is as good as nothing."""
@@ -25,7 +28,7 @@ def observed(answer: Answer) -> Observed:
     cost: Decimal | None = None
     with suppress(KeyError, InvalidOperation):
         cost = Decimal(headers["x-cost-usd"])
-    if cost is not None and not (cost.is_finite() and cost >= 0):
+    if cost is not None and not (cost.is_finite() and 0 <= cost <= LARGEST_COST):
         cost = None
     seed = headers.get("x-seed", "")
     return Observed(

@@ -10,7 +10,7 @@ from pydantic import Field
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._pictures import base64_text
-from blackbox_adapters._reading import classed, document, words
+from blackbox_adapters._reading import classed, document, peek, seconds, words
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.testing.example import Example, shows
@@ -87,8 +87,7 @@ class HuggingFace(Hosted):
         message = words(problem, "error", "message", "detail")
         request = answer.headers.get("x-request-id")
         if answer.status == 503:
-            seconds = words(problem, "estimated_time")
-            wait = float(seconds) if seconds.replace(".", "", 1).isdigit() else None
+            wait = seconds(peek(problem, "estimated_time"))
             return TryLaterError(f"HTTP 503: {message}", retry_after=wait, request_id=request, code="503")
         return classed(answer, purpose, message, request_id=request)
 

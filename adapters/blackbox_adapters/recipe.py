@@ -5,7 +5,7 @@ The form of a recipe is in `_recipe_format`, its placeholders in `_recipe_fill`,
 
 import json
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._pictures import decoded, fetched
-from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_adapters._reading import Grace, classed, document, money, peek, require, whole, words
 from blackbox_adapters._recipe_fill import built_in, fill, fill_link
 from blackbox_conformal.adapter import (
     Accepted,
@@ -41,7 +41,8 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
 
-UNIDENTIFYING = {"name", "title", "documentation", "evidence", "uncertain", "url", "price", "example", "limits"}
+TELLING = {"name", "title", "about", "documentation", "evidence", "uncertain", "url", "price", "example", "limits"}
+"""What a recipe says that changes no picture."""
 
 
 class Recipe(Hosted):
@@ -134,7 +135,7 @@ class Recipe(Hosted):
             "scale": self._factor,
             "options": {**self._told.options, **self.options},
             "recipe": self._told.name,
-            "recipe_digest": digest_json(self._told.model_dump(mode="json", exclude=UNIDENTIFYING)),
+            "recipe_digest": digest_json(self._told.model_dump(mode="json", exclude=TELLING)),
         }
         return identity
 
@@ -270,21 +271,16 @@ class Recipe(Hosted):
 
     def _cost(self, answer: Answer) -> Decimal | None:
         seen = self._told.seen
-        units = peek(document(answer), seen.cost) if seen.cost else None
-        try:
-            return Decimal(str(units)) * seen.usd_per_unit if isinstance(units, int | float | str) else None
-        except InvalidOperation:
-            return None
+        return money(peek(document(answer), seen.cost), seen.usd_per_unit) if seen.cost else None
 
     def _picture(self, answer: Answer, job: str | None) -> Flow:
         place, seen = self._told.picture, self._told.seen
         said = document(answer)
-        seed = words(said, seen.seed) if seen.seed else ""
         yield Observed(
             cost_usd=self._cost(answer),
             model=words(said, seen.model) or None if seen.model else None,
             request_id=answer.headers.get(self._told.errors.request_id_header.lower()) or job,
-            seed=int(seed) if seed.isascii() and seed.isdigit() else None,
+            seed=whole(peek(said, seen.seed)) if seen.seed else None,
         )
         if place.body:
             if said is not None:

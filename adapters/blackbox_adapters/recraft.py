@@ -10,12 +10,12 @@ from pydantic import Field
 
 from blackbox_adapters._hosted import Hosted
 from blackbox_adapters._pictures import data_link, decoded
-from blackbox_adapters._reading import classed, document, peek, words
+from blackbox_adapters._reading import classed, document, money, peek, words
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.testing.example import Example, says
 
-UNITS_PER_DOLLAR = 1000
+USD_PER_UNIT = Decimal("0.001")
 
 
 class Recraft(Hosted):
@@ -70,8 +70,7 @@ class Recraft(Hosted):
             "POST", f"{self.base_url}/images/{self.mode}Upscale", purpose="submit", headers=self.bearer(), json=body
         )
         result = answer.json()
-        units = peek(result, "credits")
-        cost = Decimal(str(units)) / UNITS_PER_DOLLAR if isinstance(units, int | float) else None
+        cost = money(peek(result, "credits"), USD_PER_UNIT)
         yield Observed(cost_usd=cost, request_id=words(result, "image.image_id") or None)
         return decoded(peek(result, "image.b64_json"), "image.b64_json")
 

@@ -5,14 +5,13 @@ Sources: the vendor's model pages with their schemas, and its Python SDK of June
 
 import hashlib
 import uuid
-from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._pictures import data_link, decoded
-from blackbox_adapters._reading import classed, document, peek, words
+from blackbox_adapters._reading import classed, document, money, peek, words
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import (
     AccountRefusedError,
@@ -104,7 +103,7 @@ class Runware(Hosted):
         item = mine[0] if mine else peek(result, "data.0")
         if item is None:
             raise PayloadError(f"expected the task's result in data; got {words(result, '') or 'nothing'}")
-        yield Observed(cost_usd=_decimal(peek(item, "cost")), model=self.model, request_id=identifier)
+        yield Observed(cost_usd=money(peek(item, "cost")), model=self.model, request_id=identifier)
         return decoded(peek(item, "imageBase64Data"), "data.imageBase64Data")
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -124,13 +123,6 @@ class Runware(Hosted):
 
 def _identifier(key: str) -> str:
     return str(uuid.UUID(bytes=hashlib.sha256(key.encode()).digest()[:16], version=4))
-
-
-def _decimal(value: Any) -> Decimal | None:
-    try:
-        return Decimal(str(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
-    except InvalidOperation:
-        return None
 
 
 def _failure(result: Any, identifier: str) -> VendorError | None:

@@ -3,14 +3,13 @@
 The same three over Amazon Bedrock are in `bedrock`.
 """
 
-from decimal import Decimal
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
 from blackbox_adapters._hosted import Hosted
-from blackbox_adapters._reading import classed, document, require, words
+from blackbox_adapters._reading import classed, document, require, whole, words
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -75,7 +74,7 @@ class Stability(Hosted):
     def capabilities(self) -> Capabilities:
         """By mode; prices are the vendor's of August 2025, one credit being a cent."""
         fast = self.mode == "fast"
-        price = str(Decimal(CREDITS[self.mode]) / 100)
+        price = f"{CREDITS[self.mode] / 100:.2f}"
         return Capabilities(
             scale_factors=(4,) if fast else (self.scale,),
             seedable=not fast,
@@ -142,8 +141,7 @@ class Stability(Hosted):
 
 
 def _observed(answer: Answer, job: str | None = None) -> Observed:
-    seed = answer.headers.get("seed", "")
-    return Observed(request_id=answer.headers.get("x-request-id") or job, seed=int(seed) if seed.isdigit() else None)
+    return Observed(request_id=answer.headers.get("x-request-id") or job, seed=whole(answer.headers.get("seed")))
 
 
 def _picture(answer: Answer) -> bytes:

@@ -1,12 +1,13 @@
 """Reading answers: paths, words, waits, pictures in text; the line of a key."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from email.utils import format_datetime
 
 import pytest
 
 from blackbox_adapters._pictures import data_link, decoded, fetched
-from blackbox_adapters._reading import LONGEST_MESSAGE, peek, require, retry_after, shorten, words
+from blackbox_adapters._reading import LONGEST_MESSAGE, money, peek, require, retry_after, shorten, whole, words
 from blackbox_adapters._recipe_lines import line_of
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import PayloadError
@@ -44,8 +45,22 @@ def test_waits_are_seconds_or_a_date() -> None:
     assert soon is not None
     assert 50 < soon <= 60
     assert asked("Mon, 01 Jan 2001 00:00:00 GMT") == 0.0
-    for nonsense in ("", "soon", "-5", "inf", "1e9"):
+    for nonsense in ("", "soon", "-5", "inf", "1e9", "9" * 400, "999999999999", "²"):
         assert asked(nonsense) is None
+
+
+def test_whole_numbers_are_of_sane_length() -> None:
+    assert whole(7) == 7
+    assert whole("4294967294") == 4294967294
+    for nonsense in (None, True, 1.5, -1, "-1", "²", "", "9" * 5000, 10**30, [7]):
+        assert whole(nonsense) is None
+
+
+def test_money_is_finite_and_sane() -> None:
+    assert money(250, Decimal("0.001")) == Decimal("0.25")
+    assert money("0.0147") == Decimal("0.0147")
+    for nonsense in (None, True, -1, "NaN", "inf", "1e999999999", float("inf"), 10**30, [], "free"):
+        assert money(nonsense) is None
 
 
 def test_pictures_in_text() -> None:

@@ -1,0 +1,192 @@
+"""One page of documentation for each adapter, and a table of all, written from the code.
+
+``python -m blackbox_adapters._pages FOLDER`` writes them; a test asks that they are current. No adapter is described
+here: every word comes from its class.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from blackbox_conformal.plugins import describe, listings
+
+SEED_CLASSES = {
+    "A": "takes a seed; random without one",
+    "B": "takes a seed; answers from a fixed one without it, so every draw sends its own",
+    "C": "varies from call to call, and no seed can be set",
+    "D": "answers equal requests equally: draws must be told apart by a perturbation of the input",
+    "depends": "depends on the model or parameters",
+}
+EVIDENCE = {
+    "openapi": "written from the vendor's own OpenAPI document",
+    "real-server": "written from the protocol as observed on the vendor's own server software",
+    "documents": "written from documentation, SDKs and clients",
+}
+BY_MODEL = {"cog", "fal", "gradio", "hugging-face", "replicate", "runpod", "recipe", "segmind"}
+
+
+def pages() -> dict[str, str]:
+    """File name → text of every page, ``index.md`` included."""
+    found = {}
+    for listing in listings():
+        if listing.target.startswith("blackbox_adapters."):
+            found[listing.name] = describe(listing.name) | {"jobs": _has_jobs(listing.target)}
+    written = {f"{name}.md": _page(about) for name, about in found.items()}
+    return {**written, "index.md": _index(found)}
+
+
+def _has_jobs(target: str) -> bool | None:
+    example = getattr(importlib.import_module(target), "EXAMPLE", None)
+    return None if example is None else example.polls is not None
+
+
+def seed_class(about: dict[str, Any]) -> str:
+    """A, B, C or D as in the table of classes, for the adapter's defaults or its example."""
+    if about["name"] in BY_MODEL:
+        return "depends"
+    capabilities = about["capabilities"]
+    if capabilities["seedable"]:
+        return "B" if capabilities["default_seed_hazard"] else "A"
+    return "D" if capabilities["deterministic"] else "C"
+
+
+def _price(capabilities: dict[str, Any]) -> str:
+    price = capabilities["price"]
+    if price is None:
+        return "unknown: give `price-usd`"
+    low, high = price["low_usd"], price["high_usd"]
+    if float(high) == 0:
+        return "nothing is billed"
+    return f"{low} USD" if low == high else f"{low}–{high} USD"
+
+
+def _index(found: dict[str, dict[str, Any]]) -> str:
+    lines = [
+        "# Adapters",
+        "",
+        "Written by `python -m blackbox_adapters._pages`; change the code, not this file.",
+        "",
+        "No adapter has been run against a paid service: each is tested on the exchange that its vendor documents, "
+        "against a misbehaving server on loopback, and, where the vendor publishes an OpenAPI document, against a "
+        "mock of it. *Open* counts the points that the vendor's public documents leave open; they are named on the "
+        "adapter's page.",
+        "",
+        "| adapter | key | seeds | jobs | size of results | price of a draw | evidence | open |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, about in found.items():
+        capabilities = about["capabilities"]
+        jobs = {True: "resumable", False: "answers at once", None: "–"}[about["jobs"]]
+        key = f"`{about['auth_variable']}`" if about["auth_variable"] else "none"
+        cells = [
+            f"[{name}]({name}.md)",
+            key,
+            seed_class(about),
+            jobs,
+            "exact" if capabilities["output_size"] == "exact" else "resampled",
+            _price(capabilities),
+            about["evidence"],
+            str(len(about["uncertain"])),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "Seeds:", ""]
+    lines += [f"- **{name}**: {text}." for name, text in SEED_CLASSES.items()]
+    lines += ["", "Evidence:", ""]
+    lines += [f"- **{name}**: {text}." for name, text in EVIDENCE.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _page(about: dict[str, Any]) -> str:
+    capabilities = about["capabilities"]
+    letter = seed_class(about)
+    lines = [
+        f"# {about['name']}",
+        "",
+        "Written by `python -m blackbox_adapters._pages`; change the code, not this file.",
+        "",
+        about["summary"],
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| Vendor's documentation | <{about['documentation']}> |",
+        f"| Evidence | {EVIDENCE[about['evidence']]} |",
+        f"| Key | {_key(about)} |",
+        f"| Seeds | {letter}: {SEED_CLASSES[letter]}{_seed_range(capabilities)} |",
+        f"| Price of a draw | {_price(capabilities)}{_price_source(capabilities)} |",
+        f"| Size of results | {_size(capabilities)} |",
+        f"| Limits | {_limits(capabilities)} |",
+        "",
+        "Values that depend on parameters are those of the defaults, or of the adapter's example.",
+        "",
+        "## Parameters",
+        "",
+        "| parameter | type | default | what it is |",
+        "| --- | --- | --- | --- |",
+    ]
+    for parameter in about["parameters"]:
+        default = "required" if parameter["required"] else _default(parameter["default"])
+        note = "" if parameter["identifies"] else " *Not part of the procedure.*"
+        kind = parameter["type"].replace("|", "\\|")
+        lines.append(f"| `{parameter['name']}` | {kind} | {default} | {parameter['help']}{note} |")
+    if about["uncertain"]:
+        lines += ["", "## What the vendor's public documents leave open", ""]
+        lines += [f"- {point[0].upper()}{point[1:]}." for point in about["uncertain"]]
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"`{json.dumps(value) if isinstance(value, list | dict) else value}`" if value != "" else "empty"
+
+
+def _key(about: dict[str, Any]) -> str:
+    variable = about["auth_variable"]
+    return f"`{variable}`, or a file named by `{variable}_FILE`" if variable else "none"
+
+
+def _seed_range(capabilities: dict[str, Any]) -> str:
+    span = capabilities["seed_range"]
+    return f" ({span[0]} to {span[1]})" if span else ""
+
+
+def _price_source(capabilities: dict[str, Any]) -> str:
+    price = capabilities["price"]
+    if price is None or float(price["high_usd"]) == 0:
+        return ""
+    read = f", read on {price['read_on']}" if price["read_on"] else ""
+    return f" ({price['source']}{read})"
+
+
+def _size(capabilities: dict[str, Any]) -> str:
+    if capabilities["output_size"] == "exact":
+        return "exactly scale × input; anything else is an error"
+    return "whatever the vendor gives, resampled to scale × input as part of the procedure"
+
+
+def _limits(capabilities: dict[str, Any]) -> str:
+    names = {
+        "min_side": "shortest side {} px",
+        "max_side": "longest side {} px",
+        "max_input_pixels": "{} px in",
+        "max_output_pixels": "{} px out",
+        "max_upload_bytes": "{} bytes sent",
+    }
+    known = [text.format(capabilities[name]) for name, text in names.items() if capabilities[name] is not None]
+    return "; ".join(known) or "none known"
+
+
+def main(folder: Path) -> None:
+    """Write every page below `folder` and remove those of adapters that are gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    current = pages()
+    for stale in {path.name for path in folder.glob("*.md")} - current.keys():
+        (folder / stale).unlink()
+    for name, text in current.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
