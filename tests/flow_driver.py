@@ -165,7 +165,11 @@ def replay(module: str, index: int = 0, **parameters: Any) -> Exchange:
 
 def refused(module: str, *answers: Answer, **parameters: Any) -> VendorError:
     """The error that a draw ends with when the vendor gives `answers`."""
-    adapter = built(module, **parameters)
+    return refused_by(built(module, **parameters), *answers)
+
+
+def refused_by(adapter: Adapter, *answers: Answer) -> VendorError:
+    """The error that a draw of `adapter` ends with when the vendor gives `answers`."""
     return failure(adapter, adapter.draw(upload(), seeded(adapter)), *answers)
 
 

@@ -1,0 +1,57 @@
+"""The examples of the adapters' README work as printed."""
+
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from flow_driver import ADDRESS, PICTURE, drive, refused_by, seeded, upload
+
+from blackbox_adapters.recipe import Recipe
+from blackbox_conformal.errors import RefusedError
+from blackbox_conformal.testing.example import says
+from blackbox_conformal.testing.static_contract import Subject, static_checks
+
+README = Path(__file__).parents[2] / "adapters" / "README.md"
+
+
+def block(language: str) -> str:
+    """The first code block in `language`."""
+    found = re.search(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+    assert found is not None
+    return found.group(1)
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_API_KEY", "made-up-acme-key")
+
+
+@pytest.mark.usefixtures("key")
+def test_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_text(block("toml"), encoding="utf-8")
+    adapter = Recipe(recipe=str(path), url=ADDRESS)
+    answers = adapter.example_exchange().filled(PICTURE, ADDRESS)
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
+    assert exchange.picture == PICTURE
+    assert {name: exchange.submit.json[name] for name in ("factor", "seed", "format")} == {
+        "factor": 4,
+        "seed": 1,
+        "format": "png",
+    }
+    error = refused_by(adapter, says('{"error":{"code":"rules","message":"broke the rules"}}', 451))
+    assert type(error) is RefusedError
+    assert ("broke the rules" in str(error), error.code) == (True, "rules")
+
+
+@pytest.mark.usefixtures("key")
+def test_the_file() -> None:
+    module = ModuleType("blackbox_adapters.acme")
+    # The README is this project's own text.
+    exec(compile(block("python"), str(README), "exec"), module.__dict__)
+    kind: Any = module.ADAPTER
+    results = static_checks(Subject(kind, module.EXAMPLE))
+    assert [result for result in results if not result.passed] == []
+    assert len(results) > 5
