@@ -87,11 +87,16 @@ def loose_files(folder: Path) -> Iterator[tuple[str, Image.Image]]:
             yield f"{path.parent.name}-{path.stem}", opened.convert("RGB")
 
 
-def shrunk(picture: Image.Image) -> Image.Image:
-    """Average away compression artefacts: halve what is large, take two thirds of what is small."""
-    factor = 0.5 if max(picture.size) >= 640 else 0.7
-    size = (int(picture.width * factor), int(picture.height * factor))
-    return picture.resize(size, Image.Resampling.BOX)
+def shrunk(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:
+    """Average away compression artefacts: halve what is large, take 7 tenths of what is small.
+
+    The largest come a second time at three quarters, for softer pictures: not all photographs are sharp to the pixel.
+    """
+    longest = max(picture.size)
+    factors = {"half": 0.5, "soft": 0.75} if longest >= 900 else {"half": 0.5} if longest >= 640 else {"small": 0.7}
+    for suffix, factor in factors.items():
+        size = (int(picture.width * factor), int(picture.height * factor))
+        yield suffix, picture.resize(size, Image.Resampling.BOX)
 
 
 def share_of_white(picture: Image.Image) -> float:
@@ -110,12 +115,13 @@ def main() -> None:
     count = pixels = 0
     for source in (gcompris, loose_files):
         for name, picture in source(arguments.unpacked):
-            small = shrunk(picture)
-            if min(small.size) < 132 or share_of_white(small) > PLAIN:
+            versions = [(suffix, small) for suffix, small in shrunk(picture) if min(small.size) >= 132]
+            if not versions or share_of_white(picture) > PLAIN:
                 continue
-            small.save(arguments.out / f"{name}.png")
+            for suffix, small in versions:
+                small.save(arguments.out / f"{name}-{suffix}.png")
+                pixels += small.width * small.height
             count += 1
-            pixels += small.width * small.height
     print(f"{count} photographs, {pixels / 1e6:.1f} megapixels in {arguments.out}")
 
 

@@ -1,0 +1,167 @@
+"""The embedded vendor's generator: one random x4 enlargement of a picture for a picture and a seed, on numpy alone.
+
+Not here: the HTTP interface (server.py) and the training (examples/train_embedded_vendor.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from importlib import resources
+
+import numpy as np
+import numpy.typing as npt
+
+from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.vendor.convolution import bicubic_weights, convolve, stack_rows
+
+Picture = npt.NDArray[np.uint8]
+Features = npt.NDArray[np.float32]
+
+SCALE = 4
+SEEDS = 2**32
+LAYERS = 5
+HALO = LAYERS + 2  # reach of head, layers and tail: one input pixel each
+BASE_REACH = 2  # reach of the bicubic base in input pixels
+STRIP_PIXELS = 40_000
+
+
+class LayerNoise:
+    """Noise of one layer: values shared by the whole picture, and fresh ones for each pixel.
+
+    Fresh rows are handed out from top to bottom, so that strips see what the whole would.
+
+    Parameters
+    ----------
+    seed, layer
+        Together they name the stream (Philox, Salmon et al. 2011).
+    first, width
+        Index of the first row and number of pixels in a row.
+    fresh, shared
+        Learned standard deviation of each channel that receives noise of either kind.
+
+    Attributes
+    ----------
+    shared
+        The shared values, one for each channel.
+    """
+
+    def __init__(self, seed: int, layer: int, first: int, width: int, fresh: Features, shared: Features) -> None:
+        self._random = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, layer))))
+        self.shared: Features = self._random.standard_normal(len(shared), dtype=np.float32) * shared
+        self._start = first
+        self._scale = fresh
+        self._rows: Features = np.empty((0, width, len(fresh)), np.float32)
+
+    def between(self, first: int, last: int) -> Features:
+        """Fresh rows ``first`` to ``last`` (exclusive), (rows, width, channels); ``first`` must never go back."""
+        kept = self._rows[first - self._start :]
+        fresh = self._random.standard_normal((last - first - len(kept), *kept.shape[1:]), dtype=np.float32)
+        fresh *= self._scale
+        self._rows = np.concatenate((kept, fresh)) if len(kept) else fresh
+        self._start = first
+        return self._rows
+
+
+class Generator:
+    """A convolutional net that adds random detail to the bicubic enlargement of a picture.
+
+    Hidden layers receive fresh Gaussian noise, so each seed is one draw from the net's distribution of plausible
+    pictures. The same picture and seed give the same bytes on the same machine.
+
+    Parameters
+    ----------
+    strip_pixels
+        Input pixels worked on at once; bounds the memory (about 1 kB each) and changes no output by more
+        than one grey level.
+
+    Attributes
+    ----------
+    model
+        ``embedded-x4@`` and the first 12 hexadecimal digits of the SHA-256 of the weights file.
+    """
+
+    def __init__(self, strip_pixels: int = STRIP_PIXELS) -> None:
+        raw = resources.files(__package__).joinpath("weights.npz").read_bytes()
+        self.model = f"embedded-x{SCALE}@{hashlib.sha256(raw).hexdigest()[:12]}"
+        self._strip_pixels = strip_pixels
+        with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
+            weights = {name: stored[name].astype(np.float32) for name in stored.files}
+        names = ["head", *(f"body_{layer}" for layer in range(LAYERS)), "tail"]
+        self._weights = [stack_rows(weights[f"{name}_weight"]) for name in names]
+        self._biases = [weights[f"{name}_bias"] for name in names]
+        self._fresh: Features = weights["fresh_noise"]
+        self._shared: Features = weights["shared_noise"]
+        self._base = stack_rows(bicubic_weights(SCALE))
+
+    def upscale(self, picture: Picture, seed: int) -> Picture:
+        """Draw one enlargement.
+
+        Parameters
+        ----------
+        picture
+            (H, W, 3) uint8 sRGB, any size from 1 x 1.
+        seed
+            0 to 2**32 - 1.
+
+        Returns
+        -------
+        (4H, 4W, 3) uint8 sRGB, C-contiguous.
+
+        Raises
+        ------
+        ImageError
+            The picture has another shape or dtype, or no pixels.
+        UsageError
+            The seed is out of range.
+        """
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+            raise ImageError(
+                f"Expected a picture of shape (H, W, 3) and dtype uint8 with at least one pixel, "
+                f"got {picture.shape} {picture.dtype}; convert it to 8-bit RGB first."
+            )
+        if not 0 <= seed < SEEDS:
+            raise UsageError(f"Expected a seed from 0 to {SEEDS - 1}, got {seed}; choose one in that range.")
+        height, width = picture.shape[:2]
+        # Mirrored with the border pixel repeated: mirroring about its centre costs a decibel along the border.
+        padded = np.pad(picture, ((HALO, HALO), (HALO, HALO), (0, 0)), mode="symmetric")
+        wide = width + 2 * HALO
+        noise = [
+            LayerNoise(seed, layer, layer + 1 - HALO, wide, self._fresh[layer], self._shared[layer])
+            for layer in range(LAYERS)
+        ]
+        out = np.empty((height, SCALE, width, SCALE, 3), np.uint8)
+        step = max(2 * HALO, self._strip_pixels // wide)
+        for top in range(0, height, step):
+            bottom = min(top + step, height)
+            strip = padded[top : bottom + 2 * HALO].astype(np.float32)
+            strip *= np.float32(1 / 255)
+            grey = self._strip(strip, noise, top, bottom)
+            grey *= 255
+            np.rint(grey, out=grey)
+            np.clip(grey, 0, 255, out=grey)
+            blocks = grey[:, HALO : HALO + width].astype(np.uint8).reshape(bottom - top, width, 3, SCALE, SCALE)
+            out[top:bottom] = blocks.transpose(0, 3, 1, 4, 2)
+        return out.reshape(height * SCALE, width * SCALE, 3)
+
+    def _strip(self, strip: Features, noise: list[LayerNoise], top: int, bottom: int) -> Features:
+        """Enlarge rows ``top`` to ``bottom``; ``strip`` has HALO more rows on either side, in [0, 1].
+
+        Gives (rows, width + 2 HALO, 3 x 4 x 4), whose outer HALO columns mean nothing.
+        """
+        hidden = convolve(strip - np.float32(0.5), self._weights[0], self._biases[0])
+        fresh = self._fresh.shape[1]
+        noisy = fresh + self._shared.shape[1]
+        for layer in range(LAYERS):
+            reach = HALO - 1 - layer
+            active = hidden.copy()
+            active[..., :fresh] += noise[layer].between(top - reach, bottom + reach)
+            active[..., fresh:noisy] += noise[layer].shared
+            np.maximum(active, 0, out=active)
+            added = convolve(active, self._weights[layer + 1], self._biases[layer + 1])
+            added += hidden[1:-1]
+            hidden = added
+        detail = convolve(hidden, self._weights[-1], self._biases[-1])
+        margin = HALO - BASE_REACH
+        detail += convolve(strip[margin:-margin], self._base, np.zeros(3 * SCALE * SCALE, np.float32))
+        return detail
