@@ -2,18 +2,18 @@
 
 Nothing here recalibrates and no picture is read. Two questions are kept apart:
 
-*Is the mean risk of new pictures below alpha?* An upper confidence bound for the mean loss at the calibrated
-threshold answers it; ``confirmed`` needs the bound to be at most alpha.
+*Is the mean risk of new pictures below the level?* An upper confidence bound for the mean loss at the calibrated
+threshold answers it; ``confirmed`` needs the bound to be at most the level.
 
 *Do calibration and audit pictures belong together?* The guarantee averages over calibration sets, so a mean risk
-slightly above alpha contradicts nothing. Under exchangeability every split of the pooled n + m pictures is equally
+slightly above the level contradicts nothing. Under exchangeability every split of the pooled n + m pictures is equally
 likely; the share of splits whose recalibrated audit risk is at least the observed one is a valid p-value (Fisher's
 permutation test; Phipson & Smyth 2010 for the +1). ``contradicted`` needs that p-value to be at most `LEVEL` and the
-observed mean above alpha.
+observed mean above the level.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,9 +22,6 @@ from numpy.typing import NDArray
 
 LEVEL = 0.05
 """Error level of each of the two tests."""
-
-SPLITS = 999
-"""Random splits of the permutation test."""
 
 Verdict = Literal["confirmed", "inconclusive", "contradicted"]
 
@@ -40,7 +37,7 @@ class Judgement:
     interval
         Two-sided confidence interval for the mean loss, level 1 - 2 `LEVEL` (each end holds at 1 - `LEVEL`).
     p_value
-        Of the permutation test.
+        Of the permutation test; 1 where the risk is not above the level or splits say nothing.
     """
 
     risk: float
@@ -50,36 +47,29 @@ class Judgement:
 
 
 def judge(
-    losses: NDArray[np.float64],
-    alpha: float,
-    bound: float,
-    resplit: Callable[[NDArray[np.intp]], float],
-    n_calibration: int,
-    seed: int = 0,
+    losses: NDArray[np.float64], level: float, bound: float, resplit: NDArray[np.float64] | None = None
 ) -> Judgement:
     """Judge the losses of m audit pictures.
 
     Parameters
     ----------
     losses
-        (m,) losses in [0, bound] at the calibrated threshold.
+        (m,) losses in [0, bound] at the calibrated threshold, independent given it.
+    level
+        What the mean loss is claimed not to exceed.
     resplit
-        Given the m positions (0 … n+m-1, audit pictures last) that play the audit part, the mean audit loss after
-        recalibrating on the other n.
+        (splits,) the mean audited loss after recalibrating on random splits, from `permutation`; None: no such test.
     """
     risk = float(np.mean(losses))
     interval = (lower_bound(losses / bound) * bound, upper_bound(losses / bound) * bound)
-    total = n_calibration + len(losses)
-    generator = np.random.Generator(np.random.Philox(seed))
-    reached = sum(
-        resplit(generator.permutation(total)[: len(losses)]) >= risk - 1e-12
-        for _ in range(SPLITS if risk > alpha else 0)
-    )
-    p_value = (reached + 1) / (SPLITS + 1) if risk > alpha else 1.0
+    p_value = 1.0
+    if risk > level and resplit is not None:
+        # A hair below the observed risk counts as reaching it: the same split summed in another order must.
+        p_value = float(np.count_nonzero(resplit >= risk - 1e-9 * bound) + 1) / (resplit.size + 1)
     verdict: Verdict = "inconclusive"
-    if risk > alpha and p_value <= LEVEL:
+    if risk > level and p_value <= LEVEL:
         verdict = "contradicted"
-    elif interval[1] <= alpha:
+    elif interval[1] <= level:
         verdict = "confirmed"
     return Judgement(risk, interval, p_value, verdict)
 
@@ -92,7 +82,7 @@ def overall(judgements: Sequence[Judgement]) -> Verdict:
 
 
 def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, bets: int = 20) -> float:
-    """Upper confidence bound for the mean of i.i.d. losses in [0, 1] (Waudby-Smith & Ramdas 2024, constant bets).
+    """Upper confidence bound for the mean of independent losses in [0, 1] (Waudby-Smith & Ramdas 2024, constant bets).
 
     For each bet rho the product of ``1 - rho (L_i - m) / (1 - m)`` has mean at most 1 when the true mean is at least
     m; so has the average over bets. The bound is the largest m whose average stays below 1 / level.

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.audit.claim import claim
+from blackbox_conformal.audit.permutation import resplit_risks
 from blackbox_conformal.audit.quality import peak_signal_to_noise
 from blackbox_conformal.audit.verdict import Judgement, Verdict, judge, overall
 from blackbox_conformal.calibration import Calibration
@@ -157,20 +158,17 @@ def conclude(
     cached: int = 0,
 ) -> Audit:
     """The verdicts that follow from audited pictures; no picture is read."""
-    curves = [*calibration.curves, *(one.curve for one in audited)]
+    losses = np.array([one.losses for one in audited], dtype=np.float64)
+    claims = [claim(rule, losses[:, index], alpha, calibration.bound) for index, alpha in enumerate(levels)]
+    resplit = None
+    if any(one.losses.mean() > one.level for one in claims):
+        pooled = CurveSet.from_curves([*calibration.curves, *(one.curve for one in audited)])
+        resplit = resplit_risks(rule, pooled, calibration.n, levels)
     found = []
     for index, alpha in enumerate(levels):
-
-        def resplit(chosen: NDArray[np.intp], alpha: float = alpha) -> float:
-            held_out = set(chosen.tolist())
-            threshold = rule.threshold(
-                CurveSet.from_curves([curve for k, curve in enumerate(curves) if k not in held_out]), alpha
-            )
-            return float(np.mean([curves[k].loss(threshold) for k in sorted(held_out)]))
-
-        losses = np.array([one.losses[index] for one in audited], dtype=np.float64)
+        one = claims[index]
+        judgement = judge(one.losses, one.level, one.bound, None if resplit is None else resplit[:, index])
         shares = np.array([one.shares[index] for one in audited])
-        judgement = judge(losses, alpha, calibration.bound, resplit, calibration.n)
         found.append(
             AuditedLevel(
                 alpha=alpha,

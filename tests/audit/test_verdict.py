@@ -1,0 +1,126 @@
+"""Verdicts: known answers, coverage of the bounds, and what 200 simulated audits say of good and bad calibrations."""
+
+import math
+
+import numpy as np
+import pytest
+
+from blackbox_conformal.audit.permutation import resplit_risks
+from blackbox_conformal.audit.verdict import LEVEL, Judgement, judge, lower_bound, overall, upper_bound
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.pack import CurveSet
+
+SIMULATIONS = 200
+N, ALPHA = 40, 0.2
+STEPS = 16
+
+
+def photograph(rng, easier=1.0):
+    """Errors grow with the score; how fast differs from photograph to photograph; bound 1."""
+    slope = rng.uniform(0.8, 1.2) * easier
+    scores = np.linspace(0.02, 1, STEPS) * rng.uniform(0.97, 1.03)
+    losses = np.minimum(np.linspace(0.03, 0.9, STEPS) * slope, 1 - 1e-3 * (STEPS - np.arange(STEPS)))
+    return RiskCurve(scores.astype(np.float32), losses.astype(np.float32), 1.0)
+
+
+def audited(seed, m, *, shift=0.0, slope=1.0):
+    rng = np.random.default_rng(seed)
+    calibrating = CurveSet.from_curves([photograph(rng) for _ in range(N)])
+    unseen = CurveSet.from_curves([photograph(rng, slope) for _ in range(m)])
+    threshold = Expected().threshold(calibrating, ALPHA) + shift
+    losses = unseen.losses_at(threshold)
+    resplit = None
+    if losses.mean() > ALPHA:
+        pooled = CurveSet.from_curves([*calibrating, *unseen])
+        resplit = resplit_risks(Expected(), pooled, N, [ALPHA], seed)[:, 0]
+    return judge(losses, ALPHA, 1.0, resplit)
+
+
+def rates(m, **planted):
+    verdicts = [audited(seed, m, **planted).verdict for seed in range(SIMULATIONS)]
+    return {name: verdicts.count(name) / SIMULATIONS for name in ("confirmed", "inconclusive", "contradicted")}
+
+
+@pytest.mark.parametrize("m", [15, 60, 400])
+def test_good_calibrations_are_contradicted_rarely(m):
+    assert rates(m)["contradicted"] <= LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / SIMULATIONS)
+
+
+def test_good_calibrations_are_confirmed_by_enough_photographs():
+    assert rates(400)["confirmed"] >= 0.9
+
+
+def test_shifted_thresholds_are_contradicted():
+    found = rates(60, shift=0.09)
+    assert found["contradicted"] >= 0.9
+    assert found["confirmed"] == 0
+
+
+def test_a_foreign_vendor_is_contradicted():
+    found = rates(60, slope=1.2)
+    assert found["contradicted"] >= 0.9
+    assert found["confirmed"] == 0
+
+
+def test_a_better_vendor_is_not_contradicted():
+    found = rates(400, slope=0.7)
+    assert found["contradicted"] == 0
+    assert found["confirmed"] >= 0.99
+
+
+@pytest.mark.parametrize("shape", [(0.2, 1.8), (2.0, 18.0), (0.05, 0.05)])
+def test_both_bounds_cover_the_mean_at_their_level(shape):
+    rng = np.random.default_rng(3)
+    mean = shape[0] / sum(shape)
+    samples = [rng.beta(*shape, size=40) for _ in range(400)]
+    most = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / len(samples))
+    assert np.mean([upper_bound(losses) < mean for losses in samples]) <= most
+    assert np.mean([lower_bound(losses) > mean for losses in samples]) <= most
+
+
+def test_bounds_tighten_with_more_photographs_and_stay_in_range():
+    rng = np.random.default_rng(4)
+    losses = rng.beta(1, 9, size=2000)
+    widths = [upper_bound(losses[:m]) - losses[:m].mean() for m in (20, 200, 2000)]
+    assert widths[0] > widths[1] > widths[2] > 0
+    assert widths[2] < 0.01
+    assert upper_bound(np.ones(5)) == 1.0
+    assert lower_bound(np.zeros(5)) == 0.0
+    # No valid bound is below this one, and a price for not knowing the right bet is paid on top.
+    assert 1 - LEVEL ** (1 / 100) < upper_bound(np.zeros(100)) < 0.05
+
+
+def test_one_photograph_confirms_nothing():
+    assert judge(np.zeros(1), 0.1, 1.95).verdict == "inconclusive"
+
+
+def test_verdict_follows_from_risk_interval_and_p_value():
+    losses = np.full(50, 0.3)
+    never, always = np.full(999, 0.1), np.full(999, 0.5)
+    found = judge(losses, 0.2, 1.0, never)
+    assert (found.verdict, found.p_value) == ("contradicted", 0.001)
+    assert 0.2 < found.interval[0] < found.risk < found.interval[1] < 0.45
+    assert judge(losses, 0.2, 1.0, always).p_value == 1.0
+    assert judge(losses, 0.2, 1.0, always).verdict == "inconclusive"
+    assert judge(losses, 0.2, 1.0, None).verdict == "inconclusive"
+    assert judge(losses, 0.6, 1.0, never).verdict == "confirmed"
+
+
+def test_interval_scales_with_the_bound():
+    losses = np.random.default_rng(5).uniform(0, 1, 30)
+    small, large = judge(losses, 0.9, 1.0), judge(losses * 1.95, 0.9 * 1.95, 1.95)
+    assert large.interval == pytest.approx([1.95 * end for end in small.interval])
+    assert large.verdict == small.verdict
+
+
+def test_overall_shares_the_error_level_between_the_levels():
+    mild = Judgement(0.3, (0.2, 0.4), 0.04, "contradicted")
+    strong = Judgement(0.3, (0.2, 0.4), 0.001, "contradicted")
+    good = Judgement(0.1, (0.05, 0.15), 1.0, "confirmed")
+    unsure = Judgement(0.1, (0.05, 0.25), 1.0, "inconclusive")
+    assert overall([mild]) == "contradicted"
+    assert overall([mild, good]) == "inconclusive"
+    assert overall([strong, good, good, good, good]) == "contradicted"
+    assert overall([good, good]) == "confirmed"
+    assert overall([good, unsure]) == "inconclusive"
