@@ -121,8 +121,8 @@ def classed(
 ) -> VendorError | None:
     """The error of a failed answer by its status, in the vendor's words; None leaves it to the engine.
 
-    Answers of a download and statuses of 500 and above other than 503 carry no decision of the vendor, so they are
-    left alone: whether such a request was billed is for the engine to judge.
+    Answers of a download and statuses of 500 and above carry no decision of the vendor, so they are left alone:
+    whether such a request was billed is for the engine to judge. A 503 that says when to come back is a decision.
     """
     if purpose == "download":
         return None
@@ -132,8 +132,8 @@ def classed(
         return AccountRefusedError(
             f"the vendor refused this key or account with {said}", request_id=request_id, code=code
         )
-    if answer.status in (425, 429, 503):
-        asked = retry_after(answer)
+    asked = retry_after(answer)
+    if answer.status in (425, 429) or (answer.status == 503 and (asked is not None or purpose != "submit")):
         return TryLaterError(
             f"the vendor asked to wait with {said}",
             retry_after=wait if asked is None else asked,

@@ -7,10 +7,20 @@ from email.utils import format_datetime
 import pytest
 
 from blackbox_adapters._pictures import data_link, decoded, fetched
-from blackbox_adapters._reading import LONGEST_MESSAGE, money, peek, require, retry_after, shorten, whole, words
+from blackbox_adapters._reading import (
+    LONGEST_MESSAGE,
+    classed,
+    money,
+    peek,
+    require,
+    retry_after,
+    shorten,
+    whole,
+    words,
+)
 from blackbox_adapters._recipe_lines import line_of
 from blackbox_conformal.adapter import Answer
-from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.errors import PayloadError, TryLaterError
 
 TREE = {"a": [{"b": "x"}, {"b": 7}], "e": "", "f": False}
 
@@ -61,6 +71,15 @@ def test_money_is_finite_and_sane() -> None:
     assert money("0.0147") == Decimal("0.0147")
     for nonsense in (None, True, -1, "NaN", "inf", "1e999999999", float("inf"), 10**30, [], "free"):
         assert money(nonsense) is None
+
+
+def test_an_unavailable_vendor_may_have_taken_a_submission() -> None:
+    bare, dated = Answer(503, {}, b""), Answer(503, {"retry-after": "9"}, b"")
+    assert classed(bare, "submit", "") is None
+    asked = classed(dated, "submit", "busy")
+    assert isinstance(asked, TryLaterError)
+    assert (asked.retry_after, "busy" in str(asked)) == (9.0, True)
+    assert isinstance(classed(bare, "poll", ""), TryLaterError)
 
 
 def test_pictures_in_text() -> None:
