@@ -1,0 +1,50 @@
+"""Made-up photographs and draws for tests: a vendor that errs more where it varies more."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+
+def photograph(seed: int, size: tuple[int, int] = (64, 80)) -> np.ndarray:
+    """(H, W, 3) uint8: a coarse colour field with fine texture in one part."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    field = np.asarray(
+        PillowImage.fromarray(coarse).resize((size[1], size[0]), PillowImage.Resampling.BICUBIC), np.float64
+    )
+    texture = generator.normal(0, 1, (*size, 3))
+    strength = 40 * np.clip(np.linspace(-1, 1, size[1]), 0, 1)[None, :, None]
+    return np.clip(field + texture * strength, 0, 255).astype(np.uint8)
+
+
+def draw(truth: np.ndarray, seed: int, scale: int = 4) -> np.ndarray:
+    """(H, W, 3) uint8: the truth degraded, brought back, with invented texture where the truth has some."""
+    height, width = truth.shape[:2]
+    picture = PillowImage.fromarray(truth)
+    low = picture.resize((width // scale, height // scale), PillowImage.Resampling.BICUBIC)
+    up = np.asarray(low.resize((width, height), PillowImage.Resampling.BICUBIC), np.float64)
+    strength = 30 * np.clip(np.linspace(-1, 1, width), 0, 1)[None, :, None]
+    invented = np.random.default_rng(seed).normal(0, 1, truth.shape) * strength
+    return np.clip(up + invented, 0, 255).astype(np.uint8)
+
+
+def write_photographs(folder: Path, seeds: range) -> list[Path]:
+    """One PNG a seed, ``p<seed>.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for seed in seeds:
+        paths.append(folder / f"p{seed}.png")
+        PillowImage.fromarray(photograph(seed)).save(paths[-1])
+    return paths
+
+
+def write_draws(folder: Path, seeds: range, draws: int = 4) -> Path:
+    """Vendor outputs as the folder adapter reads them: ``p<seed>/<draw>.png``."""
+    for seed in seeds:
+        (folder / f"p{seed}").mkdir(parents=True, exist_ok=True)
+        for index in range(draws):
+            PillowImage.fromarray(draw(photograph(seed), 1000 * seed + index)).save(
+                folder / f"p{seed}" / f"{index}.png"
+            )
+    return folder
