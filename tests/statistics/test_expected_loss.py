@@ -1,0 +1,175 @@
+"""Every guarantee of an expected loss keeps its level, on scores full of ties; each broken variant does not."""
+
+import math
+
+import numpy as np
+import pytest
+
+from blackbox_conformal.guarantees.choose import guarantee, threshold
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.trust import trusted
+
+LEVELS = np.array([0.02, 0.08, 0.25, 0.46, 0.9, 1.0])
+"""Six scores, as few samples of flat 8-bit areas give, and how much each may lose."""
+
+
+def tied(rng, n):
+    """(n, 6) losses on a grid of 256, nondecreasing, with large jumps at scores that every photograph shares."""
+    worst = 0.4 + 0.6 * rng.random((n, 1))
+    losses = np.maximum.accumulate(worst * LEVELS * rng.random((n, LEVELS.size)) ** 0.3, axis=1)
+    return np.floor(losses * 255) / 255
+
+
+def smooth(rng, n, hardness=1.0):
+    """(n, 60) losses on a grid of 256 without large jumps."""
+    losses = hardness * np.arange(1, 61) / 60 * (0.1 + 0.9 * rng.random((n, 1)) ** 2)
+    return np.floor(losses * 255) / 255
+
+
+@pytest.mark.parametrize("n", [20, 60, 200])
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 0.3])
+def test_the_strict_rule_keeps_alpha_and_the_literal_one_breaks_it(tools, n, alpha):
+    rng = np.random.default_rng([n, int(100 * alpha)])
+    rule = guarantee("expected")
+    strict, literal = [], []
+    for _ in range(600):
+        calibration, new = tied(rng, n), tied(rng, 200)
+        t = rule.threshold(tools.curves(calibration), alpha)
+        strict.append(tools.below(new, t).mean())
+        literal.append(tools.up_to(new, t).mean())
+    assert tools.verdict(strict).keeps(alpha)
+    assert tools.verdict(strict).mean > 0.1 * alpha
+    assert tools.verdict(literal).breaks(alpha)
+
+
+def test_without_jumps_the_rule_wastes_less_than_two_slacks(tools):
+    rng = np.random.default_rng(20)
+    rule, n, alpha = guarantee("expected"), 100, 0.2
+    risks = []
+    for _ in range(300):
+        steps = np.arange(1, 401) / 400
+        calibration = np.floor(steps * (0.2 + 0.8 * rng.random((n, 1))) * 4096) / 4096
+        t = rule.threshold(tools.curves(calibration), alpha)
+        risks.append(t / 400 * 0.6)
+    verdict = tools.verdict(risks)
+    assert verdict.keeps(alpha)
+    assert verdict.mean >= alpha - 2 / (n + 1)
+
+
+def test_within_groups_each_keeps_alpha_and_one_threshold_for_all_breaks_it(tools):
+    rng = np.random.default_rng(21)
+    groups, alpha = ["easy"] * 60 + ["hard"] * 20, 0.2
+    by_group, pooled = [], []
+    for _ in range(600):
+        calibration = np.r_[smooth(rng, 60, 0.3), smooth(rng, 20)]
+        curves, new = tools.curves(calibration), smooth(rng, 200)
+        own = guarantee("by-group", groups=groups, group_new="hard").threshold(curves, alpha)
+        by_group.append(tools.below(new, own).mean())
+        pooled.append(tools.below(new, guarantee("expected").threshold(curves, alpha)).mean())
+    assert tools.verdict(by_group).keeps(alpha)
+    assert tools.verdict(by_group).mean > 0.1 * alpha
+    assert tools.verdict(pooled).breaks(alpha)
+
+
+def test_tiles_count_as_their_photograph_and_counting_them_alone_breaks_alpha(tools):
+    rng = np.random.default_rng(22)
+    n, tiles, alpha = 6, 30, 0.2
+    names = [str(i) for i in range(n) for _ in range(tiles)]
+    rule, naive = guarantee("by-cluster", clusters=names), guarantee("expected")
+
+    def photographs_in_tiles(count):
+        return np.floor(smooth(rng, count)[:, None] * (0.9 + 0.1 * rng.random((count, tiles, 1))) * 255) / 255
+
+    right, wrong = [], []
+    for _ in range(1200):
+        curves = tools.curves(photographs_in_tiles(n).reshape(n * tiles, -1))
+        new = photographs_in_tiles(200)[:, 0]
+        right.append(tools.below(new, rule.threshold(curves, alpha)).mean())
+        wrong.append(tools.below(new, naive.threshold(curves, alpha)).mean())
+    assert tools.verdict(right).keeps(alpha)
+    assert tools.verdict(right).mean > 0.1 * alpha
+    assert tools.verdict(wrong).breaks(alpha)
+
+
+def test_known_weights_keep_alpha_under_shift_and_no_weights_break_it(tools):
+    rng = np.random.default_rng(23)
+    n, alpha, rare, common = 100, 0.25, 0.2, 0.7
+    ratio = {True: common / rare, False: (1 - common) / (1 - rare)}
+    weighted, plain = [], []
+    for _ in range(600):
+        hard, hard_new = rng.random(n) < rare, rng.random(200) < common
+        calibration = np.where(hard[:, None], smooth(rng, n), smooth(rng, n, 0.3))
+        new = np.where(hard_new[:, None], smooth(rng, 200), smooth(rng, 200, 0.3))
+        curves, losses = tools.curves(calibration), np.empty(200)
+        weights = tuple(ratio[bool(h)] for h in hard)
+        for kind in (True, False):
+            t = guarantee("expected", weights=weights, weight_new=ratio[kind]).threshold(curves, alpha)
+            losses[hard_new == kind] = tools.below(new[hard_new == kind], t)
+        weighted.append(losses.mean())
+        plain.append(tools.below(new, guarantee("expected").threshold(curves, alpha)).mean())
+    assert tools.verdict(weighted).keeps(alpha)
+    assert tools.verdict(weighted).mean > 0.2 * alpha
+    assert tools.verdict(plain).breaks(alpha)
+
+
+def test_leaked_photographs_are_made_up_for_and_ignoring_them_breaks_alpha(tools):
+    rng = np.random.default_rng(24)
+    n, leaked, alpha = 60, 25, 0.2
+    aware, unaware = [], []
+    for _ in range(600):
+        calibration = np.r_[np.zeros((leaked, 60)), smooth(rng, n - leaked)]
+        curves, new = tools.curves(calibration), smooth(rng, 200)
+        aware.append(tools.below(new, guarantee("expected", leaked=leaked).threshold(curves, alpha)).mean())
+        unaware.append(tools.below(new, guarantee("expected").threshold(curves, alpha)).mean())
+    assert tools.verdict(aware).keeps(alpha)
+    assert tools.verdict(aware).mean > 0.5 * alpha
+    assert tools.verdict(unaware).breaks(alpha)
+    assert tools.verdict(unaware).keeps(alpha * (n + 1) / (n - leaked + 1))
+
+
+def test_a_bound_of_the_picture_at_hand_keeps_alpha_gains_area_and_none_at_all_breaks_it(tools):
+    rng = np.random.default_rng(25)
+    n, alpha = 12, 0.2
+    rules = {"own": [], "general": [], "none": []}
+    share = {"own": 0.0, "general": 0.0}
+    for _ in range(400):
+        calibration, new = smooth(rng, n), smooth(rng, 20)
+        curves = tools.curves(calibration)
+        # The bound knows the picture: it follows the picture's own loss, loosely.
+        bounds = np.minimum(np.ceil((1.6 * new + 0.05) * 32) / 32, 1.0)
+        own = []
+        for row, bound in zip(new, bounds, strict=True):
+            t = guarantee("expected", bound_new=tools.curves(bound[None])[0]).threshold(curves, alpha)
+            own.append(tools.below(row[None], t)[0])
+            share["own"] += min(t, 60.0) if t > 0 else 0.0
+        t = guarantee("expected").threshold(curves, alpha)
+        share["general"] += 20 * (min(t, 60.0) if t > 0 else 0.0)
+        rules["own"].append(np.mean(own))
+        rules["general"].append(tools.below(new, t).mean())
+        rules["none"].append(tools.below(new, guarantee("expected", bound_new=0.0).threshold(curves, alpha)).mean())
+    assert tools.verdict(rules["own"]).keeps(alpha)
+    assert tools.verdict(rules["general"]).keeps(alpha)
+    assert share["own"] > 1.1 * share["general"]
+    assert tools.verdict(rules["none"]).breaks(alpha)
+
+
+def test_the_false_trust_rate_keeps_alpha_from_maps_to_masks_and_the_literal_rule_breaks_it(tools):
+    rng = np.random.default_rng(26)
+    n, alpha, tolerance = 40, 0.06, 0.4
+
+    def maps():
+        scores = rng.integers(0, 3, (12, 12))
+        wrong = rng.random((12, 12)) < np.array([0.02, 0.3, 0.6])[scores] * 2 * rng.random()
+        return scores.astype(np.float32), np.where(wrong, np.float32(0.7), np.float32(0.1))
+
+    strict, literal = [], []
+    for _ in range(150):
+        curves = [RiskCurve.from_maps(*maps(), bound=1.0, tolerance=tolerance) for _ in range(n)]
+        t = threshold(curves, alpha, "false-trust")
+        new = [maps() for _ in range(40)]
+        strict.append(np.mean([(trusted(s, t) & (d > tolerance)).mean() for s, d in new]))
+        above = math.nextafter(t, math.inf)
+        literal.append(np.mean([(trusted(s, above) & (d > tolerance)).mean() for s, d in new]))
+    assert tools.verdict(strict).keeps(alpha)
+    assert tools.verdict(strict).mean > 0.1 * alpha
+    assert tools.verdict(literal).breaks(alpha)
