@@ -127,7 +127,7 @@ def load_adapter(name: str, **parameters: Any) -> Adapter:
 def describe(name: str) -> dict[str, Any]:
     """What ``adapters show NAME`` says, as JSON-ready values.
 
-    Capabilities depend on the parameters; they are those of the defaults, and of the adapter's own example where a
+    Capabilities depend on the parameters; they are those of the defaults, or of the adapter's own example where a
     parameter is required. ``error`` is None, or says why the adapter cannot be used; nothing else is then known.
 
     Raises
@@ -219,7 +219,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def _capabilities(adapter: type[Adapter]) -> Capabilities:
-    """With default parameters, else with those of the adapter's example, else nothing known."""
+    """With default parameters, else with those of the adapter's example, else as far as defaults alone tell."""
     example = getattr(sys.modules[adapter.__module__], "EXAMPLE", None)
     shown: dict[str, Any] = {}
     if example is not None:
@@ -229,7 +229,10 @@ def _capabilities(adapter: type[Adapter]) -> Capabilities:
             return adapter(**parameters).capabilities
         except (ValueError, TypeError):
             continue
-    return Capabilities(scale_factors=())
+    try:
+        return adapter.model_construct().capabilities
+    except (AttributeError, ValueError, TypeError):
+        return Capabilities(scale_factors=())
 
 
 def _plain(value: Any) -> Any:

@@ -29,6 +29,7 @@ import os
 import struct
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def read_image(source: Path | bytes, *, limits: ImageLimits = DEFAULT_LIMITS, na
     shown = printable(name if name is not None else source if isinstance(source, Path) else "the picture")
     try:
         data = source if isinstance(source, bytes) else _read_file(source, limits)
-        return _decode(data, limits, strict=False)
+        return _decode(data, limits)
     except ImageError as error:
         raise ImageError(f"{shown}: {error}") from None
 
@@ -118,21 +119,25 @@ def read_output(
     PayloadError
         The bytes are not the picture that was paid for.
     """
+    height, width = expected_size
+
+    def check_fit(arrived_width: int, arrived_height: int) -> None:
+        factors = (arrived_width / width, arrived_height / height)
+        near = all(1 / LARGEST_RESAMPLE <= factor <= LARGEST_RESAMPLE for factor in factors)
+        if factors != (1, 1) and not (resample and near):
+            raise ImageError(
+                f"expected {width}×{height} pixels; got {arrived_width}×{arrived_height}. Check the scale that the "
+                "vendor was asked for, or whether it pads, crops or limits its output"
+            )
+
     try:
-        picture = _decode(data, limits, strict=True)
+        picture = _decode(data, limits, check_fit)
     except ImageError as error:
         raise PayloadError(f"the vendor's picture: {error}") from None
-    (height, width), (arrived_height, arrived_width) = expected_size, picture.size
     notes = list(picture.conversions)
     pixels = picture.pixels
-    if picture.size != tuple(expected_size):
-        factors = (arrived_width / width, arrived_height / height)
-        if not resample or not all(1 / LARGEST_RESAMPLE <= factor <= LARGEST_RESAMPLE for factor in factors):
-            raise PayloadError(
-                f"the vendor's picture: expected {width}×{height} pixels; got {arrived_width}×{arrived_height}. Check "
-                "the scale that the vendor was asked for, or whether it pads, crops or limits its output"
-            )
-        notes.append(f"vendor's {arrived_width}×{arrived_height} resampled to {width}×{height} (bicubic)")
+    if picture.size != (height, width):
+        notes.append(f"vendor's {picture.size[1]}×{picture.size[0]} resampled to {width}×{height} (bicubic)")
         pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
     if picture.blank:
         notes.append("the vendor's picture is blank: one colour everywhere")
@@ -164,7 +169,9 @@ def _check_bytes(size: int, limits: ImageLimits) -> None:
         raise ImageError("expected a picture; the file is empty")
 
 
-def _check_size(width: int, height: int, limits: ImageLimits) -> None:
+def _check_size(
+    width: int, height: int, limits: ImageLimits, check_fit: Callable[[int, int], None] | None = None
+) -> None:
     if width < 1 or height < 1:
         raise ImageError(f"expected at least one pixel a side; the header says {width}×{height}")
     if max(width, height) > limits.max_side or width * height > limits.max_pixels:
@@ -172,9 +179,13 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
             f"expected at most {limits.max_side} pixels a side and {limits.max_pixels} in all; the header says "
             f"{width}×{height}. Crop or split the picture"
         )
+    if check_fit is not None:
+        check_fit(width, height)
 
 
-def _decode(data: bytes, limits: ImageLimits, *, strict: bool) -> Picture:
+def _decode(data: bytes, limits: ImageLimits, check_fit: Callable[[int, int], None] | None = None) -> Picture:
+    """The picture; with `check_fit`, which refuses a (width, height) before it is decoded, by the vendors' rules."""
+    strict = check_fit is not None
     _check_bytes(len(data), limits)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise UsageError(
@@ -184,7 +195,7 @@ def _decode(data: bytes, limits: ImageLimits, *, strict: bool) -> Picture:
     container = inspect(data)
     conversions: list[str] = []
     if container.width:
-        _check_size(container.width, container.height, limits)
+        _check_size(container.width, container.height, limits, check_fit)
     if container.trailing and strict:
         raise ImageError(f"expected nothing after the end of the picture; got {container.trailing} bytes more")
     if container.trailing:
@@ -192,7 +203,7 @@ def _decode(data: bytes, limits: ImageLimits, *, strict: bool) -> Picture:
     if container.lossy and strict:
         conversions.append(f"lossy {container.format}: compression noise is part of every loss")
     try:
-        image, orientation = _load(data, container, limits)
+        image, orientation = _load(data, container, limits, check_fit)
     except ImageError:
         raise
     except Exception as error:  # noqa: BLE001 - a hostile byte leads decoders to exceptions of every kind
@@ -219,7 +230,9 @@ def _decode(data: bytes, limits: ImageLimits, *, strict: bool) -> Picture:
     )
 
 
-def _load(data: bytes, container: Container, limits: ImageLimits) -> tuple[Image.Image, int]:
+def _load(
+    data: bytes, container: Container, limits: ImageLimits, check_fit: Callable[[int, int], None] | None
+) -> tuple[Image.Image, int]:
     """The decoded picture and its EXIF orientation, 1 to 8."""
     decoder = _DECODERS[container.format]
     if container.pixel_data:
@@ -231,7 +244,7 @@ def _load(data: bytes, container: Container, limits: ImageLimits) -> tuple[Image
         image = decoder(io.BytesIO(data))
         tiff = _check_tiff(image) if container.format == "TIFF" else 0
     orientation = tiff or _exif_orientation(image.info.get("exif", b""))
-    _check_size(*image.size, limits)
+    _check_size(*image.size, limits, check_fit)
     if container.width and image.size != (container.width, container.height):
         raise ImageError("expected one size; the file's headers contradict each other. The file is damaged")
     if container.profile and not image.info.get("icc_profile"):

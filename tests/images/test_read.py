@@ -20,7 +20,7 @@ from PIL import Image, ImageFile, ImageOps
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import ImageLimits, read_image, read_output
-from blackbox_conformal.testing.pictures import bomb, chunk
+from blackbox_conformal.testing.pictures import WRONG_PICTURES, bomb, chunk, encode
 
 SIZE = (24, 32)
 ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
@@ -344,6 +344,47 @@ def test_blank_answers_are_flagged(colour: tuple[int, int, int]) -> None:
     assert not read_output(png(), SIZE).blank
 
 
+REFUSED = {
+    "wrong-size": "got 16×12",
+    "rounded-size": "got 33×24",
+    "truncated": "truncated or damaged",
+    "no-iend": "IEND",
+    "trailing-garbage": "nothing after the end",
+    "flipped-bit": "checksum",
+    "empty": "empty",
+    "html": "an HTML",
+    "gif": "a GIF",
+    "sixteen-bit": "8 bits a channel",
+    "alpha": "transparent pixels",
+    "cmyk": "CMYK without",
+    "exif-orientation": "EXIF orientation 6",
+    "bomb": "got 12000×12000",
+    "many-frames": "one picture a file",
+    "stuffed-text": "cannot be decoded",
+}
+NOTED = {
+    "jpeg": "lossy JPEG",
+    "webp": "",
+    "black": "blank",
+    "constant": "blank",
+    "grey": "grey replicated",
+    "palette": "palette expanded",
+    "shifted": "",
+    "foreign": "",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(WRONG_PICTURES))
+def test_every_wrong_picture_of_the_fault_server_is_refused_or_noted(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 40, (*SIZE, 3), dtype=np.uint8)
+    content = WRONG_PICTURES[kind](encode(scene() // 2 + noise))
+    if kind in REFUSED:
+        with pytest.raises(PayloadError, match=REFUSED[kind]):
+            read_output(content, SIZE)
+    else:
+        assert NOTED[kind] in " ".join(read_output(content, SIZE).conversions)
+
+
 def test_threads_do_not_disturb_each_other_nor_the_warning_filters() -> None:
     contents = [saved(Image.fromarray(scene()), kind) for kind in ("TIFF", "PNG", "BMP", "TIFF")]
     before = list(warnings.filters)
@@ -382,6 +423,7 @@ def test_changed_bytes_end_in_a_picture_or_a_clear_error(kind: str, changes: lis
     assert not said or "expected" in said
     assert pixels.ndim == 3
     assert pixels.dtype == np.uint8
+
 
 STARTS = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBPVP8X", b"II*\0", b"BM", b""]
 

@@ -1,0 +1,116 @@
+"""The embedded vendor as its users meet it: started by `open`, drawn from over HTTP, ended by `close`."""
+
+import http.client
+import json
+import os
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from flow_driver import drive, upload
+from loopback import a_draw, drive_over_http
+from picture_files import scene
+
+from blackbox_adapters.embedded import Embedded
+from blackbox_conformal.adapter import Upload
+from blackbox_conformal.errors import AdapterError, RefusedError
+from blackbox_conformal.images.degrade import bicubic_up, upload_from
+from blackbox_conformal.images.read import read_output
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[Embedded]:
+    opened = Embedded().open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def low() -> np.ndarray:
+    return scene(20, 28)
+
+
+def draw(vendor: Embedded, low: np.ndarray, index: int) -> np.ndarray:
+    sent = upload_from(low, "scene")
+    return read_output(drive_over_http(vendor, vendor.draw(sent, a_draw(index))).picture, (80, 112)).pixels
+
+
+def test_a_draw_is_the_picture_four_times_as_large(vendor: Embedded, low: np.ndarray) -> None:
+    drawn = draw(vendor, low, 0)
+    error = np.abs(drawn.astype(int) - bicubic_up(low, 4)).mean()
+    assert error < 20
+
+
+def test_draws_differ_by_seed_and_repeat_by_seed(vendor: Embedded, low: np.ndarray) -> None:
+    first, again, second = (draw(vendor, low, index) for index in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, second)
+
+
+def test_what_it_says_about_a_draw_is_read(vendor: Embedded, low: np.ndarray) -> None:
+    (found,) = drive_over_http(vendor, vendor.draw(upload_from(low, "scene"), a_draw(2))).observed
+    assert found.cost_usd == Decimal(0)
+    assert found.model
+    assert found.request_id
+    assert found.seed == a_draw(2).seed
+
+
+def test_a_refusal_carries_its_words(vendor: Embedded) -> None:
+    with pytest.raises(RefusedError, match="PNG or JPEG") as refused:
+        drive_over_http(vendor, vendor.draw(Upload("x", "sha256:0", b"no picture", 4, 4), a_draw(7)))
+    assert refused.value.request_id
+    assert refused.value.code == "undecodable_picture"
+
+
+def test_identity_has_no_port(vendor: Embedded) -> None:
+    assert vendor.identity() == Embedded().identity()
+    assert str(urlsplit(vendor.base_url).port) not in json.dumps(vendor.identity())
+
+
+def test_it_is_local_to_the_machine_and_free(vendor: Embedded) -> None:
+    able = vendor.capabilities
+    assert able.price is not None
+    assert able.price.high_usd == 0
+    assert able.seed_range == (0, 2**32 - 1)
+    assert not able.local
+    assert vendor.auth_variable is None
+
+
+def test_the_largest_seed_is_taken(vendor: Embedded, low: np.ndarray) -> None:
+    sent = upload_from(low, "scene")
+    assert drive_over_http(vendor, vendor.draw(sent, a_draw(9, seed=2**32 - 1))).picture
+
+
+@pytest.mark.parametrize("closed_by", ["opened", "original"])
+def test_close_ends_the_process_whichever_is_closed(closed_by: str) -> None:
+    original = Embedded()
+    opened = original.open()
+    assert not original.url
+    process = opened._process
+    assert process is not None
+    assert Path(f"/proc/{process.pid}").exists()
+    (opened if closed_by == "opened" else original).close()
+    (original if closed_by == "opened" else opened).close()
+    opened.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
+    port = urlsplit(opened.base_url).port
+    with pytest.raises(ConnectionRefusedError):
+        http.client.HTTPConnection("127.0.0.1", port, timeout=5).connect()
+
+
+def test_one_that_runs_already_is_used_and_left_running(vendor: Embedded, low: np.ndarray) -> None:
+    guest = Embedded(url=vendor.base_url + "/")
+    assert guest.open() is guest
+    assert np.array_equal(draw(guest, low, 4), draw(vendor, low, 4))
+    guest.close()
+    assert draw(vendor, low, 5).shape == (80, 112, 3)
+
+
+def test_a_draw_before_open_says_so() -> None:
+    adapter = Embedded()
+    with pytest.raises(AdapterError, match=r"open\(\) first"):
+        drive(adapter, adapter.draw(upload(), a_draw()), ())

@@ -1,0 +1,117 @@
+"""Draws from a folder: which file is which draw, and clear words where one is missing."""
+
+import json
+from pathlib import Path
+
+import pytest
+from flow_driver import drive, upload
+from loopback import a_draw
+
+from blackbox_adapters.folder import Folder
+from blackbox_conformal.adapter import Upload
+from blackbox_conformal.errors import NotSentError, UsageError, VendorError
+from blackbox_conformal.plugins import load_adapter
+
+
+def filled(root: Path, *names: str, picture: str = "cat") -> Folder:
+    (root / picture).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (root / picture / name).write_bytes(name.encode())
+    return Folder(path=str(root), label="vendor 1")
+
+
+def draw(adapter: Folder, index: int, name: str = "cat") -> str:
+    sent = Upload(name, "sha256:0", b"", 4, 4)
+    return drive(adapter, adapter.draw(sent, a_draw(index)), ()).picture.decode()
+
+
+def test_draws_come_in_the_order_of_their_numbers_then_of_their_names(tmp_path: Path) -> None:
+    adapter = filled(tmp_path, "b.png", "10.png", "2.jpg", "a.webp", "007.tif", "01.png")
+    assert [draw(adapter, index) for index in range(6)] == ["01.png", "2.jpg", "007.tif", "10.png", "a.webp", "b.png"]
+
+
+def test_other_files_do_not_count(tmp_path: Path) -> None:
+    adapter = filled(tmp_path, "1.png", "notes.txt", ".2.png", "Thumbs.db")
+    (tmp_path / "cat" / "3.png").mkdir()
+    assert draw(adapter, 0) == "1.png"
+    with pytest.raises(NotSentError, match="draw 2 of picture 'cat'; its folder holds 1"):
+        draw(adapter, 1)
+
+
+def test_missing_draws_say_how_many_there_are_and_are_never_retried(tmp_path: Path) -> None:
+    adapter = filled(tmp_path, "1.png", "2.png", "3.png")
+    with pytest.raises(
+        NotSentError, match=r"draw 8 of picture 'cat'; its folder holds 3\. Draw it, or lower --draws"
+    ) as e:
+        draw(adapter, 7)
+    assert e.value.permanent
+    with pytest.raises(NotSentError, match="picture 'dog'; there is none") as e:
+        draw(adapter, 0, "dog")
+    assert e.value.permanent
+
+
+def test_two_files_for_one_draw_are_refused(tmp_path: Path) -> None:
+    adapter = filled(tmp_path, "1.png", "1.jpg")
+    with pytest.raises(NotSentError, match=r"'1.jpg' and '1.png' in 'cat' are both one"):
+        draw(adapter, 0)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../secret", "/etc", "a/b", "", "cat\0", "cat/"])
+def test_no_name_leads_outside_the_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "1.png").write_bytes(b"secret")
+    adapter = filled(tmp_path / "draws", "1.png")
+    with pytest.raises(NotSentError, match="there is none"):
+        draw(adapter, 0, name)
+
+
+def test_names_match_however_their_accents_are_stored(tmp_path: Path) -> None:
+    adapter = filled(tmp_path, "1.png", picture="cafe\u0301")
+    assert draw(adapter, 0, "caf\u00e9") == "1.png"
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path) -> None:
+    adapter = filled(tmp_path)
+    (tmp_path / "cat" / "1.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(NotSentError, match="its folder holds 0"):
+        draw(adapter, 0)
+    (tmp_path / "cat" / "1.png").unlink()
+    (tmp_path / "cat").rmdir()
+    tmp_path.joinpath("cat").write_text("no folder")
+    with pytest.raises(NotSentError, match="there is none"):
+        draw(adapter, 0)
+
+
+def test_the_label_identifies_and_the_place_does_not(tmp_path: Path) -> None:
+    here, there = filled(tmp_path / "here"), filled(tmp_path / "there")
+    assert here.identity() == there.identity()
+    assert str(tmp_path) not in json.dumps(here.identity())
+    assert Folder(path=str(tmp_path), label="vendor 2").identity() != here.identity()
+
+
+def test_it_is_local_free_and_unseeded(tmp_path: Path) -> None:
+    able = Folder(path=str(tmp_path), label="v", scale=2, resample=True).capabilities
+    assert able.local
+    assert able.price is not None
+    assert able.price.high_usd == 0
+    assert not able.seedable
+    assert able.scale_factors == (2,)
+    assert able.output_size == "resample"
+    assert Folder(path=str(tmp_path), label="v").base_url == ""
+
+
+def test_what_it_observes_is_the_label_and_it_has_no_jobs(tmp_path: Path) -> None:
+    adapter = filled(tmp_path, "1.png")
+    exchange = drive(adapter, adapter.draw(upload(), a_draw()), ())
+    assert [one.model for one in exchange.observed] == ["vendor 1"]
+    assert exchange.sends == []
+    with pytest.raises(VendorError, match="no jobs"):
+        drive(adapter, adapter.resume(upload(), a_draw(), "x"), ())
+
+
+def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    for path in (str(tmp_path / "no"), "nul\0byte"):
+        with pytest.raises(UsageError, match=r"path: .*folder that exists"):
+            load_adapter("folder", path=path, label="v")
+    with pytest.raises(UsageError, match="label"):
+        load_adapter("folder", path=str(tmp_path))
