@@ -32,6 +32,7 @@ class Automatic1111(Hosted):
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"authenticate"}
     uncertain: ClassVar[tuple[str, ...]] = (
         "pictures come in the server's samples_format: leave it at png",
+        "img2img may round sides that are not multiples of 8 (from memory): then set resample=true",
         "written from the servers' source of 2026; not run against one here",
     )
 
@@ -50,6 +51,7 @@ class Automatic1111(Hosted):
     checkpoint: str | None = Field(
         default=None, description="Checkpoint to load for each request (override_settings); None = the loaded one."
     )
+    resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
     authenticate: bool = Field(default=False, description="Send the user and password of --api-auth.")
 
     @property
@@ -61,6 +63,7 @@ class Automatic1111(Hosted):
             seedable=paints,
             seed_range=(0, 2**32 - 1) if paints else None,
             price=FREE,
+            output_size="resample" if self.resample else "exact",
             deterministic=not paints,
         )
 

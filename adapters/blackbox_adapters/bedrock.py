@@ -4,10 +4,10 @@ Unlike Stability's own interface every one of them answers at once, and a filter
 """
 
 import json
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from blackbox_adapters._hosted import Hosted
 from blackbox_adapters._pictures import base64_text, decoded
@@ -67,6 +67,12 @@ class Bedrock(Hosted):
         default=None, ge=0.1, le=0.5, description="How much may be invented; None = the vendor's default."
     )
     style_preset: str | None = Field(default=None, description="Style of the creative upscaler; None = no style.")
+
+    @model_validator(mode="after")
+    def _fast_is_fourfold(self) -> Self:
+        if self.mode == "fast" and self.scale != 4:
+            raise ValueError(f"the fast upscaler magnifies by 4; got scale={self.scale}")
+        return self
 
     @property
     def base_url(self) -> str:

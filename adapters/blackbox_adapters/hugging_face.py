@@ -3,9 +3,9 @@
 Source: huggingface_hub. Models that the router hands to fal or Replicate are reached by their own adapters.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._named_inputs import SEEDS
@@ -46,6 +46,12 @@ class HuggingFace(Hosted):
     seed_field: str = Field(default="", description="Name of the parameter that takes a seed; empty = none.")
     revision: str | None = Field(default=None, description="Revision of the model, to name it in the calibration.")
     resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
+
+    @model_validator(mode="after")
+    def _is_addressed(self) -> Self:
+        if bool(self.model) == self.endpoint:
+            raise ValueError("expected model=owner/name, or url=… with endpoint=true; give one of the two")
+        return self
 
     @property
     def capabilities(self) -> Capabilities:

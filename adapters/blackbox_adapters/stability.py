@@ -3,10 +3,10 @@
 The same three over Amazon Bedrock are in `bedrock`.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from blackbox_adapters._hosted import Hosted
 from blackbox_adapters._reading import classed, document, require, whole, words
@@ -69,6 +69,12 @@ class Stability(Hosted):
         default="v2beta/results/{id}", description="Where the results of creative jobs are read from."
     )
     poll_seconds: float = Field(default=10.0, ge=10.0, description="Seconds between two looks at a creative job.")
+
+    @model_validator(mode="after")
+    def _fast_is_fourfold(self) -> Self:
+        if self.mode == "fast" and self.scale != 4:
+            raise ValueError(f"the fast upscaler magnifies by 4; got scale={self.scale}")
+        return self
 
     @property
     def capabilities(self) -> Capabilities:

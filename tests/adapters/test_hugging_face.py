@@ -1,6 +1,10 @@
 """Hugging Face: the router, an endpoint of one's own, a model that is loading."""
 
-from flow_driver import ADDRESS, key_of, refused, replay
+from typing import Any
+
+import pytest
+from flow_driver import ADDRESS, built, key_of, refused, replay
+from pydantic import ValidationError
 
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError
 from blackbox_conformal.testing.example import says
@@ -21,9 +25,15 @@ def test_the_router_takes_json_and_answers_with_the_picture() -> None:
 
 
 def test_an_endpoint_is_its_own_address() -> None:
-    submit = replay("hugging_face", endpoint=True, seed_field="").submit
+    submit = replay("hugging_face", model="", endpoint=True, seed_field="").submit
     assert submit.url == ADDRESS
     assert set(submit.json) == {"inputs"}
+
+
+@pytest.mark.parametrize("parameters", [{"model": ""}, {"endpoint": True}])
+def test_one_address_is_given(parameters: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="give one of the two"):
+        built("hugging_face", **parameters)
 
 
 def test_a_loading_model_says_how_long() -> None:

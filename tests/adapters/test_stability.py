@@ -2,6 +2,7 @@
 
 import pytest
 from flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
+from pydantic import ValidationError
 
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import AccountRefusedError, JobError, RefusedError, TryLaterError
@@ -92,3 +93,10 @@ def test_resuming_reads_the_result_only() -> None:
     adapter = built("stability")
     exchange = drive(adapter, adapter.resume(upload(), seeded(adapter), JOB), [shows()])
     assert [send.purpose for send in exchange.sends] == ["poll"]
+
+
+@pytest.mark.parametrize("module", ["stability", "bedrock"])
+def test_fast_magnifies_by_four_only(module: str) -> None:
+    assert built(module, mode="fast").capabilities.scale_factors == (4,)
+    with pytest.raises(ValidationError, match="magnifies by 4; got scale=2"):
+        built(module, mode="fast", scale=2)
