@@ -73,12 +73,14 @@ def test_within_groups_each_keeps_alpha_and_one_threshold_for_all_breaks_it(tool
 
 def test_tiles_count_as_their_photograph_and_counting_them_alone_breaks_alpha(tools):
     rng = np.random.default_rng(22)
-    n, tiles, alpha = 6, 30, 0.2
+    n, tiles, alpha = 10, 30, 0.15
     names = [str(i) for i in range(n) for _ in range(tiles)]
     rule, naive = guarantee("by-cluster", clusters=names), guarantee("expected")
 
     def photographs_in_tiles(count):
-        return np.floor(smooth(rng, count)[:, None] * (0.9 + 0.1 * rng.random((count, tiles, 1))) * 255) / 255
+        hard = np.where(rng.random((count, 1, 1)) < 0.15, 1.0, 0.1)
+        losses = hard * (0.9 + 0.1 * rng.random((count, tiles, 1))) * np.arange(1, 61) / 60
+        return np.floor(losses * 255) / 255
 
     right, wrong = [], []
     for _ in range(1200):
