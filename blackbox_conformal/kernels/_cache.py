@@ -38,10 +38,10 @@ def cache_directory(compiler_version: str) -> Path | None:
         if stamp is None:
             return None
         given = os.environ.get("XDG_CACHE_HOME")
-        home = Path.home()
-        if not given and not home.is_dir():
+        base = Path(given) if given else Path.home() / ".cache"
+        # A home that is missing or empty in the environment must not be made up, here or in the working folder.
+        if not base.is_absolute() or not (given or base.parent.is_dir()):
             return None
-        base = Path(given) if given else home / ".cache"
         folder = base / "blackbox-conformal" / f"kernels-{compiler_version}-{stamp}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
@@ -56,8 +56,9 @@ def cache_directory(compiler_version: str) -> Path | None:
 
 
 def discard(folder: Path) -> None:
-    """Delete the folder; whatever cannot be deleted is left."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Delete what the folder holds; the folder itself stays, as private as it was made."""
+    for entry in folder.iterdir():
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def seal(folder: Path) -> None:

@@ -3,6 +3,7 @@
 No kernel lives here; the folder that keeps machine code between processes is `_cache`.
 """
 
+import contextlib
 import functools
 import importlib
 import os
@@ -121,7 +122,8 @@ def _enable_cache(dispatcher: Any, folder: Path) -> None:
         try:
             return load(signature, context)
         except Exception:  # noqa: BLE001 - a damaged pickle raises anything; without it the kernel is compiled
-            _cache.discard(folder)
+            with contextlib.suppress(OSError):
+                _cache.discard(folder)
             return None
 
     def save_if_possible(signature: Any, result: Any) -> None:

@@ -15,7 +15,7 @@ from blackbox_conformal.kernels._jit import kernel
 from blackbox_conformal.types import Image, Map
 
 MAX_DRAWS = np.iinfo(np.uint32).max // (3 * 255 * 255)
-"""Most draws that fit: 22016, after which the sum of squares would leave 32 bits."""
+"""Most draws that fit: 22017, after which the sum of squares would leave 32 bits."""
 
 SHORT_DRAWS = np.iinfo(np.uint16).max // 255
 """Most draws whose channel sums fit 16 bits: 257. Further ones move to 32 bits."""

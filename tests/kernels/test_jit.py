@@ -1,0 +1,247 @@
+"""Compilation at first call, and the folder that keeps machine code: whatever is wrong with it, results are right."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from blackbox_conformal.kernels import _cache, _jit
+
+KERNELS = Path(_jit.__file__).parent
+
+HELPER = """
+from blackbox_conformal.kernels._jit import kernel
+
+FACTOR = 2
+
+@kernel
+def scaled(value: float) -> float:
+    return value * FACTOR
+"""
+
+TOTAL = """
+from blackbox_conformal.kernels._jit import kernel
+from blackbox_conformal.kernels.helper import scaled
+
+@kernel
+def total(values):
+    result = 0.0
+    for i in range(values.size):
+        result += scaled(values[i])
+    return result
+"""
+
+RUN = """
+import sys
+import numpy as np
+from blackbox_conformal.kernels import total as module
+assert "numba" not in sys.modules, "importing a kernel imported the compiler"
+answer = module.total(np.arange(5.0))
+stats = getattr(module.total.compiled, "stats", None)
+print(answer, sum(stats.cache_hits.values()) if stats else "interpreted")
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A package with the real decorator and two small kernels, one calling the other from another file."""
+    package = tmp_path / "source" / "blackbox_conformal"
+    kernels = package / "kernels"
+    kernels.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (kernels / "__init__.py").write_text("")
+    for name in ("_jit.py", "_cache.py"):
+        shutil.copy(KERNELS / name, kernels / name)
+    (kernels / "helper.py").write_text(HELPER)
+    (kernels / "total.py").write_text(TOTAL)
+    (tmp_path / "home").mkdir()
+    return tmp_path
+
+
+def _command(place, **environment):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA_", "BLACKBOX_", "XDG_"))}
+    settings = kept | {"PYTHONPATH": str(place / "source"), "HOME": str(place / "home")} | environment
+    return {"args": [sys.executable, "-W", "error", "-c", RUN], "env": settings, "cwd": place / "source", "text": True}
+
+
+def _run(place, **environment):
+    result = subprocess.run(**_command(place, **environment), capture_output=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
+    answer, hits = result.stdout.split()
+    return float(answer), hits
+
+
+def _folders(place):
+    return sorted((place / "home" / ".cache" / "blackbox-conformal").glob("kernels-*"))
+
+
+def _files(place, pattern="*.nb[ic]"):
+    return sorted(file for folder in _folders(place) for file in folder.rglob(pattern))
+
+
+def test_a_second_process_loads_what_the_first_compiled(place):
+    assert _run(place) == (20.0, "0")
+    (folder,) = _folders(place)
+    assert folder.stat().st_mode & 0o077 == 0
+    assert len(_files(place)) == len(_files(place, "*.sha256")) > 0
+    assert _run(place) == (20.0, "1")
+
+
+def test_an_edited_helper_in_another_file_is_noticed(place):
+    assert _run(place) == (20.0, "0")
+    helper = place / "source" / "blackbox_conformal" / "kernels" / "helper.py"
+    helper.write_text(HELPER.replace("FACTOR = 2", "FACTOR = 3"))
+    assert _run(place) == (30.0, "0")
+    assert len(_folders(place)) == 2
+
+
+def test_truncated_files_are_thrown_away(place):
+    _run(place)
+    for file in _files(place):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert _run(place) == (20.0, "0")
+    assert _run(place) == (20.0, "1")
+
+
+def test_files_that_cannot_be_loaded_though_sealed_are_thrown_away(place):
+    _run(place)
+    (folder,) = _folders(place)
+    for suffix, content in (("nbc", b"\x80\x05garbage"), ("nbi", b"")):
+        for file in _files(place, f"*.{suffix}"):
+            file.write_bytes(content)
+            file.with_name(file.name + ".sha256").unlink()
+        _cache.seal(folder)
+        assert _run(place) == (20.0, "0")
+        assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_only_files_with_their_own_digest_are_kept(tmp_path):
+    names = ["good.nbi", "good.nbc", "empty.nbc", "half.nbi", "flipped.nbc", "unsealed.nbc", "binary.nbc"]
+    inner = tmp_path / "kernels_0"
+    inner.mkdir()
+    for name in names:
+        (inner / name).write_bytes(bytes(range(200)) + name.encode())
+    _cache.seal(tmp_path)
+    (inner / "empty.nbc").write_bytes(b"")
+    (inner / "half.nbi").write_bytes((inner / "half.nbi").read_bytes()[:90])
+    content = bytearray((inner / "flipped.nbc").read_bytes())
+    content[50] ^= 1
+    (inner / "flipped.nbc").write_bytes(content)
+    (inner / "unsealed.nbc.sha256").unlink()
+    (inner / "binary.nbc.sha256").write_bytes(b"\xff\xfe")
+    _cache.remove_damaged(tmp_path)
+    assert sorted(file.name for file in inner.glob("*.nb[ic]")) == ["good.nbc", "good.nbi"]
+
+
+def test_sealing_again_covers_changed_files_only(tmp_path):
+    one, two = tmp_path / "one.nbc", tmp_path / "two.nbc"
+    one.write_bytes(b"1")
+    _cache.seal(tmp_path)
+    before = (tmp_path / "one.nbc.sha256").stat().st_mtime_ns
+    two.write_bytes(b"2")
+    _cache.seal(tmp_path)
+    assert (tmp_path / "one.nbc.sha256").stat().st_mtime_ns == before
+    _cache.remove_damaged(tmp_path)
+    assert one.exists()
+    assert two.exists()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"HOME": "/nonexistent"},
+        {"HOME": ""},
+        {"HOME": "/proc/self"},
+        {"XDG_CACHE_HOME": "/proc/self/nothing"},
+        {"XDG_CACHE_HOME": "/dev/null"},
+        {"BLACKBOX_CONFORMAL_KERNEL_CACHE": "0"},
+    ],
+    ids=["no-home", "empty-home", "read-only-home", "read-only-cache", "cache-is-a-file", "switched-off"],
+)
+def test_without_a_writable_folder_kernels_are_compiled_and_nothing_is_written(place, environment):
+    before = sorted(place.rglob("*"))
+    assert _run(place, PYTHONDONTWRITEBYTECODE="1", **environment) == (20.0, "0")
+    assert sorted(place.rglob("*")) == before
+    assert not Path("/nonexistent").exists()
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(place):
+    _run(place)
+    (folder,) = _folders(place)
+    folder.chmod(0o777)
+    assert _run(place) == (20.0, "0")
+
+
+def test_a_full_disk_costs_time_only(place):
+    resource = pytest.importorskip("resource")
+    command = _command(place)
+    result = subprocess.run(
+        **command,
+        capture_output=True,
+        check=False,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["20.0", "0"]
+    assert _run(place)[0] == 20.0
+
+
+def test_processes_that_start_at_once_do_not_disturb_each_other(place):
+    racers = [subprocess.Popen(**_command(place), stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    for racer in racers:
+        output, errors = racer.communicate(timeout=120)
+        assert racer.returncode == 0, errors
+        assert output.split()[0] == "20.0"
+    assert _run(place)[0] == 20.0
+
+
+def test_plain_functions_run_when_compilation_is_switched_off(place):
+    assert _run(place, NUMBA_DISABLE_JIT="1") == (20.0, "interpreted")
+    assert _folders(place) == []
+
+
+def test_the_user_s_own_numba_cache_setting_is_left_alone(place):
+    mine = place / "mine"
+    script = RUN + (f"import numba\nassert numba.config.CACHE_DIR == {str(mine)!r}, numba.config.CACHE_DIR\n")
+    command = _command(place, NUMBA_CACHE_DIR=str(mine))
+    command["args"] = [sys.executable, "-W", "error", "-c", script]
+    result = subprocess.run(**command, capture_output=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert not mine.exists()
+    assert len(_files(place)) > 0
+
+
+def test_threads_that_call_at_once_share_one_compilation(place):
+    script = RUN.replace(
+        "answer = module.total(np.arange(5.0))",
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    answers = set(pool.map(lambda _: module.total(np.arange(5.0)), range(8)))\n"
+        "(answer,) = answers\n"
+        "assert len(module.total.compiled.signatures) == 1",
+    )
+    command = _command(place)
+    command["args"] = [sys.executable, "-W", "error", "-c", script]
+    result = subprocess.run(**command, capture_output=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[0] == "20.0"
+
+
+def test_a_kernel_keeps_the_name_and_text_of_its_function():
+    @_jit.kernel
+    def twice(value: float) -> float:
+        """Two times the value."""
+        return 2 * value
+
+    assert (twice.__name__, twice.__doc__) == ("twice", "Two times the value.")
+    assert twice(1.5) == 3.0
+
+
+def test_sources_that_are_not_files_are_not_cached(monkeypatch, tmp_path):
+    monkeypatch.setattr(_cache, "__file__", str(tmp_path / "archive.zip" / "_cache.py"))
+    assert _cache.sources_digest() is None
+    assert _cache.cache_directory("1") is None
