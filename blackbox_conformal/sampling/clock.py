@@ -1,0 +1,23 @@
+"""Time as one object, so that waiting can be interrupted by a stop and replaced in tests.
+
+The monotonic reading measures durations; the wall reading only labels records and compares with other processes.
+"""
+
+import threading
+import time
+
+
+class Clock:
+    """The machine's clocks; `sleep` ends early when `wake` is set."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Seconds since 1970 in UTC."""
+        return time.time()
+
+    def sleep(self, seconds: float, wake: threading.Event) -> bool:
+        """Wait; True when `wake` was set before the time was over."""
+        return wake.wait(max(0.0, seconds))

@@ -1,0 +1,274 @@
+"""One attempt at one draw: its requests, and the ledger's row that goes before each paid one.
+
+The generator is driven by `flow`; how an attempt ends is decided in `drawing`.
+"""
+
+import threading
+from dataclasses import replace
+
+from blackbox_conformal.adapter import Accepted, Answer, Observed, Send, Step, Wait
+from blackbox_conformal.errors import AdapterError, JobError, MaybeSentError, NotSentError, PayloadError, TryLaterError
+from blackbox_conformal.sampling.attempts import Attempt, Seen, Wanted
+from blackbox_conformal.sampling.classify import GoneError, classify
+from blackbox_conformal.sampling.control import StoppedError
+from blackbox_conformal.sampling.engine import Engine
+from blackbox_conformal.sampling.messages import cleaned
+from blackbox_conformal.sampling.money import to_nano
+
+EMPTY = Answer(0, {}, b"")
+_LONGEST_WAIT_S = 10.0
+
+
+class DeadlineError(JobError):
+    """A job that was accepted and did not finish in the time allowed."""
+
+
+class Conversation:
+    """Carries out an adapter's steps for one attempt.
+
+    Attributes
+    ----------
+    attempt
+        The ledger's row, once a price is reserved; None before and after a submission that came to nothing.
+    on_paper
+        State of that row.
+    job
+        The vendor's name of the job, once it is accepted.
+    maybe_sent
+        A submission may have reached the vendor and was never answered.
+    answered
+        A submission was answered as it should be.
+    evidence
+        Body of the last answer that should have held the picture.
+    """
+
+    def __init__(
+        self, engine: Engine, want: Wanted, planned: int | None = None, earlier: Attempt | None = None
+    ) -> None:
+        self._engine = engine
+        self.want = want
+        self._planned = planned
+        self.attempt: int | None = None
+        self.job: str | None = None
+        self.maybe_sent = False
+        self.answered = False
+        self.evidence: bytes | None = None
+        self.seen = Seen()
+        self.duplicate_of: Attempt | None = None
+        self._closed = False
+        self._holds = False
+        self.on_paper = "new"
+        self._deadline: float | None = None
+        self._waited = 0.0
+        if earlier is not None:
+            self.attempt = earlier.id
+            self.job = earlier.job
+            self.on_paper = earlier.state
+            self.maybe_sent = earlier.state == "ambiguous"
+            if self.job is not None:
+                self.answered = True
+                self._start_clock()
+
+    @property
+    def left_this_machine(self) -> bool:
+        """Whether the ledger's row says that something was sent."""
+        return self.on_paper not in ("new", "intent")
+
+    def carry_out(self, step: Step) -> Answer:
+        """Do one step; errors are those that the adapter may see."""
+        if isinstance(step, Send):
+            return self._submit(step) if step.purpose == "submit" else self._fetch(step)
+        if isinstance(step, Wait):
+            self._wait(step.seconds)
+        elif isinstance(step, Accepted):
+            self._accept(step.job)
+        elif isinstance(step, Observed):
+            self._observe(step)
+        else:
+            raise AdapterError(f"adapter {self.want.adapter} yielded {type(step).__name__}; expected a step")
+        return EMPTY
+
+    def cancel(self, step: Send) -> None:
+        """Ask the vendor to drop the job: once, and whatever comes of it."""
+        try:
+            self._engine.transport.send(step)
+        except (NotSentError, MaybeSentError, PayloadError):
+            return
+
+    def _submit(self, step: Send) -> Answer:
+        if self._closed or self.job is not None:
+            raise AdapterError(
+                f"adapter {self.want.adapter} submits again after a submission that may be billed; that is the engine's"
+                " to decide"
+            )
+        header = self._engine.adapter.capabilities.idempotency_header
+        if header is not None and header.lower() not in (name.lower() for name in step.headers):
+            step = replace(step, headers={**step.headers, header: self.want.idempotency_key})
+        try:
+            answer = self._engine.retrier.submit(lambda: self._submit_once(step), header is not None)
+        except BaseException:
+            self._closed = True
+            raise
+        self.answered = True
+        self.evidence = answer.body
+        return answer
+
+    def _submit_once(self, step: Send) -> Answer:
+        engine = self._engine
+        if self.attempt is None:
+            engine.require_room()
+            self.attempt = engine.reserve(self.want, self._planned)
+            self._holds = True
+            self._planned = None
+            self.on_paper = "intent"
+        engine.wait_turn(engine.control.stopping)
+        if self.on_paper != "sent":
+            engine.ledger.sent(self.attempt)
+            if self.on_paper == "ambiguous":
+                self._hold()
+            self.on_paper = "sent"
+            engine.board.tell("submitted", "sent", self.want.upload_name, self.want.draw)
+        try:
+            answer = self._exchange(step)
+        except MaybeSentError:
+            self.maybe_sent = True
+            raise
+        except (NotSentError, TryLaterError) as error:
+            if not self.maybe_sent:
+                self.give_back("N" if isinstance(error, NotSentError) else "R", str(error))
+            raise
+        self.maybe_sent = False
+        return answer
+
+    def _hold(self) -> None:
+        self._engine.hold()
+        self._holds = True
+
+    def settle(self, cost_nanousd: int) -> None:
+        """Tell the engine what became of the reserved price; at most once an attempt."""
+        if self._holds:
+            self._holds = False
+            self._engine.settle(cost_nanousd)
+
+    def give_back(self, error_class: str, error: str) -> None:
+        """Close the row of a submission that was certainly not taken, and free its price."""
+        if self.attempt is None:
+            return
+        self._engine.ledger.end(self.attempt, "cancelled", Seen(), error_class=error_class, error=error)
+        self.settle(0)
+        self.attempt = None
+        self.on_paper = "new"
+
+    def _exchange(self, step: Send) -> Answer:
+        """One request, its answer classed; errors come without the exceptions and addresses behind them."""
+        engine = self._engine
+        failure: NotSentError | MaybeSentError | PayloadError | None = None
+        try:
+            answer = engine.transport.send(step)
+        except (NotSentError, MaybeSentError, PayloadError) as error:
+            failure = error
+        if failure is not None:
+            engine.gate.abandon_probe()
+            raise cleaned(failure)
+        told = classify(engine.adapter, step, answer, engine.clock.wall())
+        if told is not None:
+            if not isinstance(told, TryLaterError):
+                engine.gate.abandon_probe()
+            raise cleaned(told)
+        if not step.public:
+            engine.answered(len(answer.body))
+        return answer
+
+    def _fetch(self, step: Send) -> Answer:
+        engine = self._engine
+        if step.purpose == "cancel":
+            self.cancel(step)
+            return EMPTY
+        download = step.purpose == "download"
+        if download and self.on_paper == "accepted" and self.attempt is not None:
+            engine.ledger.ready(self.attempt)
+            self.on_paper = "ready"
+        wake = engine.control.stopping if self._deadline is None else engine.control.leaving
+
+        def once() -> Answer:
+            if step.url[:5].lower() != "data:":
+                engine.wait_turn(wake, gated=not step.public)
+            return self._exchange(step)
+
+        failure: JobError | None = None
+        try:
+            answer = engine.retrier.fetch(once, self._deadline)
+        except GoneError:
+            raise
+        except (NotSentError, MaybeSentError, JobError, TryLaterError) as error:
+            if self._is_overdue():
+                failure = self._overdue(str(error))
+            elif engine.control.stopping.is_set() and (self._deadline is None or engine.control.error):
+                raise StoppedError from None
+            else:
+                failure = JobError(str(error), code=error.code)
+        if failure is not None:
+            raise cleaned(failure)
+        if download:
+            self.evidence = answer.body
+        return answer
+
+    def _start_clock(self) -> None:
+        self._deadline = self._engine.clock.monotonic() + self._engine.limits.job_deadline_s
+
+    def _is_overdue(self) -> bool:
+        return self._deadline is not None and self._engine.clock.monotonic() >= self._deadline
+
+    def _overdue(self, last: str) -> DeadlineError:
+        return DeadlineError(
+            f"job {self.job} was not finished after {self._engine.limits.job_deadline_s:g} s and may still be billed"
+            f" ({last}); run again to look once more"
+        )
+
+    def _wait(self, seconds: float) -> None:
+        """Wait as asked; ever longer for a job that takes long, so that polls stay few."""
+        engine = self._engine
+        seconds = max(seconds, min(self._waited * 0.1, _LONGEST_WAIT_S))
+        wake: threading.Event = engine.control.stopping
+        if self._deadline is not None:
+            wake = engine.control.leaving
+            seconds = min(seconds, max(0.0, self._deadline - engine.clock.monotonic()))
+        if seconds > 0 and engine.clock.sleep(seconds, wake):
+            raise StoppedError
+        self._waited += seconds
+        if self._is_overdue():
+            raise self._overdue("the vendor still works on it")
+
+    def _accept(self, job: str) -> None:
+        if job == self.job:
+            return
+        if self.attempt is None:
+            raise AdapterError(f"adapter {self.want.adapter} accepts a job before anything was submitted")
+        if self.job is not None:
+            raise AdapterError(f"adapter {self.want.adapter} names a second job for one submission")
+        self.job = job
+        self.maybe_sent = False
+        self.answered = True
+        self.duplicate_of = self._engine.ledger.accepted(self.attempt, job, self.seen)
+        self.on_paper = "accepted"
+        self._engine.board.tell("accepted", f"job {job}", self.want.upload_name, self.want.draw)
+        self._start_clock()
+        if self.duplicate_of is not None:
+            text = (
+                f"the vendor gave the same job {job} to two submissions (draw {self.duplicate_of.draw} of"
+                f" {self.duplicate_of.upload_name} has it too); the draws are not independent"
+            )
+            self._engine.board.tell("duplicate-job", text, self.want.upload_name, self.want.draw)
+            raise cleaned(PayloadError(text, code="duplicate-job"))
+
+    def _observe(self, told: Observed) -> None:
+        cost = self.seen.cost_nanousd
+        if told.cost_usd is not None:
+            cost = to_nano(told.cost_usd)
+            self._engine.observe_price(cost)
+        self.seen = Seen(
+            cost,
+            told.model if told.model is not None else self.seen.model,
+            told.request_id if told.request_id is not None else self.seen.request_id,
+            told.seed if told.seed is not None else self.seen.vendor_seed,
+        )

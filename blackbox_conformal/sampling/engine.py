@@ -1,0 +1,192 @@
+"""What all workers of a run share, and the few steps that concern everybody: budget, pace, disk space.
+
+One draw's course lives in `conversation` and `drawing`; threads and order in `sampler`.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.errors import BudgetError, IncompleteError, VendorError
+from blackbox_conformal.sampling.attempts import Wanted
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.control import Control, StoppedError
+from blackbox_conformal.sampling.events import Board
+from blackbox_conformal.sampling.ledger import Ledger
+from blackbox_conformal.sampling.limiter import Gate, Slots, TokenBucket
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.money import to_nano, to_usd
+from blackbox_conformal.sampling.retry import Retrier, RetryQuota
+from blackbox_conformal.sampling.store import Store
+from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.sampling.transport import Transport
+
+LEAST_FREE_BYTES = 64 * 1024 * 1024
+LIMITER_NAME = "vendor"
+
+
+@dataclass
+class Engine:
+    """One run folder at work; `control` and `retrier` are new for each set of tasks."""
+
+    adapter: Adapter
+    identity: str
+    limits: Limits
+    ledger: Ledger
+    store: Store
+    transport: Transport
+    board: Board
+    clock: Clock
+    check: Callable[[bytes, Task], None] | None
+    control: Control
+
+    def __post_init__(self) -> None:
+        price = self.adapter.capabilities.price
+        self.price_nanousd = 0 if price is None else to_nano(price.high_usd)
+        self.highest_usd: Decimal | None = None if price is None else price.high_usd
+        most = self.limits.max_cost_usd
+        self._most_nanousd = None if most is None else to_nano(most)
+        self.gate = Gate(self.clock.monotonic, probe_timeout_s=self.limits.attempt_timeout_s + 30.0)
+        self.bucket = TokenBucket(self.limits.requests_per_second, self.clock.monotonic)
+        self._settled = threading.Condition()
+        self._trying = self._holding = 0
+        self._model_lock = threading.Lock()
+        self.model = self.ledger.model(self.identity)
+        self._price_told = False
+        self._largest = 0
+        self._restore_pace()
+        self.renew(self.control)
+
+    def renew(self, control: Control) -> None:
+        """Begin a new set of tasks."""
+        self.control = control
+        self.slots = Slots(self.limits.first_workers, self.limits.most_workers, self.clock.monotonic)
+        quota = RetryQuota(self.limits.most_workers)
+        self.retrier = Retrier(self.limits, self.clock, control, self.gate, self.slots, quota, self.board)
+
+    def _restore_pace(self) -> None:
+        kept = self.ledger.limiter_state(LIMITER_NAME)
+        if kept is None:
+            return
+        tokens, updated, paused_until = kept
+        now = self.clock.wall()
+        if 0.0 <= now - updated < 60.0 and self.limits.requests_per_second is not None:
+            self.bucket.restore(tokens + (now - updated) * self.limits.requests_per_second)
+        if 0.0 < paused_until - now <= self.limits.max_retry_after_s:
+            self.gate.pause(paused_until - now)
+
+    def keep_pace(self) -> None:
+        """Leave the limiter's state to the next process, so that a restart is no way around a limit."""
+        now = self.clock.wall()
+        self.ledger.keep_limiter(LIMITER_NAME, self.bucket.level(), now, now + self.gate.remaining())
+
+    def reserve(self, want: Wanted, planned: int | None) -> int:
+        """Reserve the price of a submission; waits while others under way may still give some of theirs back.
+
+        Raises
+        ------
+        StoppedError
+            The limit is reached and nothing under way can change that, which stops the run; or it was stopped before.
+        """
+        while not self.control.stopping.is_set():
+            with self._settled:
+                self._trying += 1
+            failure: BudgetError | None = None
+            try:
+                attempt = self.ledger.reserve(
+                    want, planned, self.price_nanousd, self._most_nanousd, self.limits.max_calls
+                )
+            except BudgetError as error:
+                failure = error
+            finally:
+                with self._settled:
+                    self._trying -= 1
+                    self._settled.notify_all()
+            if failure is None:
+                self.hold()
+                return attempt
+            with self._settled:
+                if self._holding == 0 and self._trying == 0:
+                    self.control.fail(failure)
+                    break
+                self._settled.wait(0.5)
+        raise StoppedError
+
+    def hold(self) -> None:
+        """A price is reserved."""
+        with self._settled:
+            self._holding += 1
+        self.board.count(reserved=to_usd(self.price_nanousd), in_flight=1)
+
+    def settle(self, cost_nanousd: int) -> None:
+        """A reserved price was booked at this cost; 0 when it was given back."""
+        with self._settled:
+            self._holding -= 1
+            self._settled.notify_all()
+        self.board.count(reserved=-to_usd(self.price_nanousd), spent=to_usd(cost_nanousd), in_flight=-1)
+
+    def wait_turn(self, wake: threading.Event, gated: bool = True) -> None:
+        """Wait for the shared pause (unless not `gated`: a host of its own) and for a token of the request rate.
+
+        Raises
+        ------
+        StoppedError
+            `wake` was set first.
+        """
+        worker = threading.get_ident()
+        if wake.is_set():
+            raise StoppedError
+        while gated and (seconds := self.gate.delay(worker)) > 0:
+            if self.clock.sleep(seconds, wake):
+                raise StoppedError
+        seconds = self.bucket.take()
+        if seconds > 0 and self.clock.sleep(seconds, wake):
+            raise StoppedError
+
+    def answered(self, size: int) -> None:
+        """The vendor answered as it should: a pause, if there was one, is over."""
+        self._largest = max(self._largest, size)
+        if self.gate.passed():
+            self.board.tell("recovered", "the vendor answers again")
+
+    def require_room(self) -> None:
+        """Stop before a submission whose answer might not fit on the disk."""
+        needed = LEAST_FREE_BYTES + 2 * self._largest * self.limits.most_workers
+        free = self.store.free_bytes()
+        if free < needed:
+            self.control.fail(
+                IncompleteError(
+                    f"the disk of the run folder has {free >> 20} MiB left, and {needed >> 20} MiB are kept free for"
+                    " paid answers; make room and run again"
+                )
+            )
+            raise StoppedError
+
+    def observe_model(self, model: str | None) -> None:
+        """Stop the run when the vendor's model is not the one that earlier samples came from."""
+        if model is None:
+            return
+        with self._model_lock:
+            if self.model is None:
+                self.model = model
+            first = self.model
+        if model != first:
+            text = (
+                f"the vendor changed its model during the run: samples came from {first!r} before and from {model!r}"
+                " now, and must not be mixed. All are kept; start a new run folder for the new model"
+            )
+            self.board.tell("model-changed", text)
+            self.control.fail(VendorError(text))
+
+    def observe_price(self, cost_nanousd: int) -> None:
+        """Tell, once, that the vendor's price is above the adapter's table."""
+        if self.highest_usd is None or self._price_told or to_usd(cost_nanousd) <= self.highest_usd:
+            return
+        self._price_told = True
+        self.board.tell(
+            "price-differs",
+            f"the vendor bills {to_usd(cost_nanousd)} USD a draw, above the {self.highest_usd} USD of its adapter's"
+            " table; budgets count what is billed",
+        )

@@ -1,0 +1,101 @@
+"""What a set of draws would cost, from the ledger and the adapter's price list; a pure reading.
+
+Nothing is created, sent or reserved.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.sampling.attempts import COLUMNS, Attempt, attempt_from
+from blackbox_conformal.sampling.decide import Submit, decide
+from blackbox_conformal.sampling.ledgerfile import open_for_reading
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.task import Task, task_key
+
+_BYTES_PER_PIXEL = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A run before it starts.
+
+    Attributes
+    ----------
+    calls
+        Submissions that would be made and billed.
+    cached
+        Draws that need none: stored, or to be fetched from a job that is paid already.
+    cost_usd
+        Lowest and highest price of the calls; None when the vendor's price is unknown.
+    seconds
+        Time that the calls take at the rate limit; None without one.
+    disk_bytes
+        Room that the answers will need, by what earlier answers needed or else by the size of the pictures.
+    """
+
+    calls: int
+    cached: int
+    cost_usd: tuple[Decimal, Decimal] | None
+    seconds: float | None
+    disk_bytes: int
+
+
+def estimate(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> Estimate:
+    """Estimate drawing `tasks` into the run folder `run`, which need not exist.
+
+    Raises
+    ------
+    LedgerError
+        The folder's ledger cannot be read.
+    """
+    capabilities = adapter.capabilities
+    if capabilities.local:
+        return Estimate(0, len(tasks), (Decimal(0), Decimal(0)), 0.0, 0)
+    identity = adapter.identity()
+    found, mean_size = _read(run, [task_key(identity, task) for task in tasks])
+    now = time.time()
+    missing = [
+        task
+        for task, attempts in zip(tasks, found, strict=True)
+        if isinstance(
+            decide(
+                attempts,
+                on_disk=None,
+                max_resample=limits.max_resample,
+                retry_ambiguous=limits.retry_ambiguous,
+                replayable=capabilities.idempotency_header is not None,
+                now=now,
+            ),
+            Submit,
+        )
+    ]
+    calls, price = len(missing), capabilities.price
+    enlarged = max(capabilities.scale_factors, default=1) ** 2 * _BYTES_PER_PIXEL
+    sizes = sum(mean_size or task.upload.width * task.upload.height * enlarged for task in missing)
+    return Estimate(
+        calls=calls,
+        cached=len(tasks) - calls,
+        cost_usd=None if price is None else (price.low_usd * calls, price.high_usd * calls),
+        seconds=None if limits.requests_per_second is None else calls / limits.requests_per_second,
+        disk_bytes=round(sizes),
+    )
+
+
+def _read(run: Path, keys: Sequence[str]) -> tuple[list[list[Attempt]], float | None]:
+    """Attempts at each key, and the mean size of a stored answer."""
+    connection = open_for_reading(run)
+    if connection is None:
+        return [[] for _ in keys], None
+    try:
+        by_key: dict[str, list[Attempt]] = {key: [] for key in keys}
+        for row in connection.execute(f"SELECT {COLUMNS} FROM attempt ORDER BY id"):
+            if row["task"] in by_key:
+                by_key[row["task"]].append(attempt_from(row))
+        mean = connection.execute("SELECT AVG(size) FROM attempt WHERE state IN ('stored', 'validated')").fetchone()[0]
+    finally:
+        connection.close()
+    return [by_key[key] for key in keys], mean

@@ -1,0 +1,143 @@
+"""What a run tells while it goes: one event kind a line, each with a snapshot of the counters.
+
+Who shows them is the command line's business; nothing is decided here.
+"""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.messages import clean
+
+EventKind = Literal[
+    "started",
+    "cached",
+    "submitted",
+    "accepted",
+    "stored",
+    "refused",
+    "ambiguous",
+    "invalid",
+    "expired",
+    "retry",
+    "throttled",
+    "recovered",
+    "duplicate-job",
+    "model-changed",
+    "price-differs",
+    "damaged",
+    "stopping",
+    "finished",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """A run at one moment; `budget` is None without a limit, `eta_s` while nothing is known."""
+
+    total: int = 0
+    done: int = 0
+    cached: int = 0
+    in_flight: int = 0
+    spent: Decimal = Decimal(0)
+    reserved: Decimal = Decimal(0)
+    budget: Decimal | None = None
+    too_many: int = 0
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened: its kind, when (seconds since 1970), a line for people, which draw, the counters."""
+
+    kind: EventKind
+    at: float
+    text: str
+    upload: str | None
+    draw: int | None
+    counters: Counters
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as a JSON object; money as decimal text."""
+        counters = {
+            name: str(value) if isinstance(value, Decimal) else value
+            for name, value in dataclasses.asdict(self.counters).items()
+        }
+        return {
+            "event": self.kind,
+            "at": self.at,
+            "text": self.text,
+            "upload": self.upload,
+            "draw": self.draw,
+            "counters": counters,
+        }
+
+
+class Board:
+    """Keeps the counters and hands events to one listener, one at a time."""
+
+    def __init__(self, clock: Clock, listener: Callable[[Event], None] | None, budget: Decimal | None) -> None:
+        self._clock = clock
+        self._listener = listener
+        self._lock = threading.RLock()
+        self._counters = Counters(budget=budget)
+        self._started = clock.monotonic()
+        self.listener_error: Exception | None = None
+
+    def start(self, total: int, spent: Decimal, reserved: Decimal) -> None:
+        """Begin to count a new set of tasks."""
+        with self._lock:
+            self._started = self._clock.monotonic()
+            self._counters = Counters(total=total, spent=spent, reserved=reserved, budget=self._counters.budget)
+
+    def count(
+        self,
+        *,
+        done: int = 0,
+        cached: int = 0,
+        in_flight: int = 0,
+        spent: Decimal = Decimal(0),
+        reserved: Decimal = Decimal(0),
+        too_many: int = 0,
+    ) -> None:
+        """Add to the counters."""
+        with self._lock:
+            now = self._counters
+            self._counters = Counters(
+                now.total,
+                now.done + done,
+                now.cached + cached,
+                now.in_flight + in_flight,
+                now.spent + spent,
+                now.reserved + reserved,
+                now.budget,
+                now.too_many + too_many,
+            )
+
+    @property
+    def counters(self) -> Counters:
+        """The counters now, with the time left at the pace so far."""
+        with self._lock:
+            now = self._counters
+            bought = now.done - now.cached
+            left = now.total - now.done
+            elapsed = self._clock.monotonic() - self._started
+            eta = elapsed / bought * left if bought else (0.0 if not left else None)
+            return dataclasses.replace(now, eta_s=eta)
+
+    def tell(self, kind: EventKind, text: str, upload: str | None = None, draw: int | None = None) -> None:
+        """Hand an event to the listener; one that raises is not called again, as its trouble must not cost a draw."""
+        with self._lock:
+            listener = self._listener
+            if listener is None:
+                return
+            event = Event(kind, self._clock.wall(), clean(text), upload, draw, self.counters)
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001 - foreign code; kept and shown when the run is over
+                self._listener = None
+                self.listener_error = error

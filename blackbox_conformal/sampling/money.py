@@ -1,0 +1,30 @@
+"""US dollars as whole nano-dollars: what SQLite can add up without rounding.
+
+No budget lives here; see `ledger`.
+"""
+
+from decimal import ROUND_CEILING, Decimal
+
+from blackbox_conformal.errors import UsageError
+
+_NANO = Decimal(1_000_000_000)
+_MOST = 2**62
+
+
+def to_nano(usd: Decimal) -> int:
+    """`usd` in nano-dollars, rounded up so that nothing is booked too low.
+
+    Raises
+    ------
+    UsageError
+        The amount is negative, not finite, or beyond what a ledger can hold.
+    """
+    if not usd.is_finite() or usd < 0 or usd * _NANO > _MOST:
+        raise UsageError(f"expected a price in US dollars between 0 and 4 billion; got {usd}")
+    return int((usd * _NANO).to_integral_value(rounding=ROUND_CEILING))
+
+
+def to_usd(nano: int) -> Decimal:
+    """`nano` nano-dollars in US dollars, without trailing zeros."""
+    usd = (Decimal(nano) / _NANO).normalize()
+    return usd.quantize(Decimal(1)) if usd == usd.to_integral_value() else usd

@@ -1,0 +1,393 @@
+"""Draws any number of tasks from one vendor into one run folder: threads, order, stopping, cleaning up.
+
+What happens to a single draw lives in `drawing`; money in `ledger`; speed in `limiter`.
+"""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, PayloadError, UsageError
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.control import Control, StoppedError
+from blackbox_conformal.sampling.decide import Done, Fetch, Submit, decide
+from blackbox_conformal.sampling.drawing import Job, make, refetch, wanted
+from blackbox_conformal.sampling.engine import Engine
+from blackbox_conformal.sampling.estimate import Estimate as Estimate
+from blackbox_conformal.sampling.estimate import estimate as estimate
+from blackbox_conformal.sampling.events import Board, Counters, Event
+from blackbox_conformal.sampling.ledger import Ledger
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.local import draw_here, read_here
+from blackbox_conformal.sampling.store import Store
+from blackbox_conformal.sampling.task import Outcome, Task, task_key
+from blackbox_conformal.sampling.transport import Transport
+
+
+class Sampler:
+    """Buys draws from a vendor; use it as a context manager.
+
+    Parameters
+    ----------
+    adapter
+        The vendor; opened on entry, closed on exit.
+    run
+        The run folder: ``ledger.sqlite`` and ``samples/`` are made there.
+    limits
+        Money, speed, patience.
+    check
+        Called with an answer's bytes and its task before the answer counts; raises an error of this package when the
+        bytes are not the picture that was asked for.
+    listener
+        Called with every event, from any thread, one at a time.
+
+    Raises
+    ------
+    UsageError
+        A limit on money for a vendor whose price is unknown.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        run: Path,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        *,
+        check: Callable[[bytes, Task], None] | None = None,
+        listener: Callable[[Event], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        capabilities = adapter.capabilities
+        if limits.max_cost_usd is not None and capabilities.price is None and not capabilities.local:
+            raise UsageError(
+                f"adapter {adapter.name} knows no price of its vendor, so a limit on money cannot be kept; use"
+                " --max-calls"
+            )
+        self._adapter = adapter
+        self._local = capabilities.local
+        self._run = Path(run)
+        self._limits = limits
+        self._check = check
+        self._clock = clock or Clock()
+        self._board = Board(self._clock, listener, limits.max_cost_usd)
+        self._control = Control()
+        self._engine: Engine | None = None
+        self._opened: Adapter | None = None
+        self._threads: list[threading.Thread] = []
+        self._drawing = self._abandoned = False
+
+    def __enter__(self) -> "Sampler":
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Own the run folder, settle what an earlier session left, and start what the adapter needs.
+
+        Raises
+        ------
+        LedgerError
+            The ledger is in use, damaged, newer, foreign, or on a network disk.
+        """
+        if self._opened is not None:
+            return
+        if self._local:
+            self._opened = self._adapter.open()
+            return
+        try:
+            self._run.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"expected a run folder that can be written; {self._run}: {error.strerror}") from None
+        ledger = Ledger(self._run)
+        transport: Transport | None = None
+        try:
+            store = Store(self._run)
+            _recover(ledger, store)
+            self._opened = self._adapter.open()
+            transport = Transport(self._opened.base_url, self._opened.capabilities.result_hosts, self._limits)
+            self._engine = Engine(
+                adapter=self._opened,
+                identity=digest_json(self._adapter.identity()),
+                limits=self._limits,
+                ledger=ledger,
+                store=store,
+                transport=transport,
+                board=self._board,
+                clock=self._clock,
+                check=self._check,
+                control=self._control,
+            )
+        except BaseException:
+            if transport is not None:
+                transport.close()
+            ledger.close()
+            opened, self._opened = self._opened, None
+            if opened is not None:
+                opened.close()
+            raise
+
+    def close(self) -> None:
+        """Wait for nothing, keep everything: jobs under way are resumed by the next session."""
+        self._control.leave()
+        if not self._abandoned:
+            self._join()
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            try:
+                engine.store.flush()
+                engine.keep_pace()
+            finally:
+                engine.ledger.close()
+                if not self._abandoned:
+                    engine.transport.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    @property
+    def counters(self) -> Counters:
+        """The counters now."""
+        return self._board.counters
+
+    def estimate(self, tasks: Sequence[Task]) -> Estimate:
+        """What drawing `tasks` would cost; reads only, and needs no open sampler."""
+        return estimate(self._adapter, self._run, self._limits, tasks)
+
+    def stop(self) -> None:
+        """Submit nothing new and finish what is under way; a second call waits for nothing that can be resumed.
+
+        May be called from any thread and from a signal handler.
+        """
+        if self._control.stopping.is_set():
+            self._control.leave()
+        else:
+            self._control.stop()
+
+    def draw(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Draw every task, yielding outcomes as they arrive, roughly in the order of the tasks.
+
+        Raises
+        ------
+        AccountRefusedError, BudgetError, IncompleteError, VendorError, AdapterError
+            After everything under way was finished and yielded. The same call resumes.
+        UsageError
+            One draw is asked for twice, or another call of `draw` is not finished.
+        """
+        if self._local:
+            yield from self._draw_here(list(tasks))
+            return
+        self.open()
+        engine = self._engine
+        if engine is None:
+            raise UsageError("the sampler is closed; open another one")
+        if self._drawing:
+            raise UsageError("another draw() of this sampler is not finished; finish or close it first")
+        if self._control.stopping.is_set() and self._control.error is None:
+            raise IncompleteError("stopped before anything was drawn; the same command starts again")
+        self._drawing = True
+        try:
+            yield from self._draw(engine, list(tasks))
+        finally:
+            self._drawing = False
+
+    def _draw(self, engine: Engine, tasks: list[Task]) -> Iterator[Outcome]:
+        control = self._control = Control()
+        engine.renew(control)
+        jobs = deque(self._plan(engine, tasks))
+        spent, reserved, _ = engine.ledger.totals()
+        self._board.start(len(tasks), spent, reserved)
+        self._board.tell("started", f"{len(tasks)} draws wanted")
+        arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        workers = min(self._limits.most_workers, len(jobs))
+        self._threads = [
+            threading.Thread(target=_work, args=(engine, control, jobs, arrived), name=f"draw-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+        done, living = 0, workers
+        try:
+            while living:
+                outcome = arrived.get()
+                if outcome is None:
+                    living -= 1
+                    continue
+                done += 1
+                self._tell(outcome)
+                yield outcome
+        except (KeyboardInterrupt, SystemExit):
+            control.leave()
+            self._abandoned = True
+            raise
+        except BaseException:
+            control.leave()
+            raise
+        finally:
+            if not self._abandoned:
+                self._join()
+        engine.store.flush()
+        self._board.tell("finished", f"{done} of {len(tasks)} draws are done")
+        if control.error is not None:
+            raise control.error
+        if done < len(tasks):
+            raise IncompleteError(
+                f"stopped with {len(tasks) - done} of {len(tasks)} draws left; the same command resumes"
+            )
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def _plan(self, engine: Engine, tasks: list[Task]) -> list[Job]:
+        """What is to be done for each task, and rows for what is to be bought."""
+        identity = self._adapter.identity()
+        keys = [task_key(identity, task) for task in tasks]
+        if len(set(keys)) != len(keys):
+            raise UsageError("one draw is asked for twice; give each picture once, and each draw its own index")
+        rows = engine.ledger.rows(keys)
+        on_disk = frozenset(digest for digest, _ in engine.store.files())
+        decisions = {
+            key: decide(
+                rows.get(key, ()),
+                on_disk=on_disk,
+                max_resample=self._limits.max_resample,
+                retry_ambiguous=self._limits.retry_ambiguous,
+                replayable=engine.adapter.capabilities.idempotency_header is not None,
+                now=self._clock.wall(),
+            )
+            for key in keys
+        }
+        submissions = [
+            wanted(engine.adapter.name, engine.identity, task, key, decision.generation)
+            for task, key in zip(tasks, keys, strict=True)
+            if isinstance(decision := decisions[key], Submit)
+        ]
+        planned = engine.ledger.plan(submissions)
+        by_task = {key: number for (key, _), number in planned.items()}
+        return [
+            Job(
+                task,
+                key,
+                decisions[key],
+                by_task.get(key),
+                sum(attempt.state == "invalid" for attempt in rows.get(key, ())),
+            )
+            for task, key in zip(tasks, keys, strict=True)
+        ]
+
+    def _tell(self, outcome: Outcome) -> None:
+        self._board.count(done=1, cached=int(outcome.cached))
+        text = outcome.state if outcome.error is None else f"{outcome.state}: {outcome.error}"
+        kind = "cached" if outcome.cached else outcome.state
+        self._board.tell(kind, text, outcome.task.upload.name, outcome.task.index)
+
+    def read(self, outcome: Outcome) -> bytes:
+        """The bytes of an outcome, hashed again; a damaged file is put aside and fetched again by its job.
+
+        Raises
+        ------
+        PayloadError
+            The bytes are damaged or gone and the vendor keeps no job to fetch them from.
+        LedgerError
+            The outcome is not of this run folder.
+        """
+        if outcome.digest is None:
+            raise PayloadError(f"a draw that is {outcome.state} has no bytes")
+        if self._local:
+            return read_here(self._ready(), outcome)
+        self.open()
+        engine = self._engine
+        if engine is None:
+            raise UsageError("the sampler is closed; open another one")
+        trouble: PayloadError | None = None
+        try:
+            return engine.store.read(outcome.digest)
+        except PayloadError as error:
+            trouble = error
+        key = task_key(self._adapter.identity(), outcome.task)
+        own = [row for row in engine.ledger.rows([key]).get(key, ()) if row.digest == outcome.digest]
+        if not own:
+            raise LedgerError(f"{trouble}; the ledger holds no draw with these bytes")
+        self._board.tell("damaged", str(trouble), outcome.task.upload.name, outcome.task.index)
+        return refetch(engine, outcome.task, own[-1])
+
+    def _ready(self) -> Adapter:
+        self.open()
+        if self._opened is None:
+            raise UsageError("the sampler is closed; open another one")
+        return self._opened
+
+    def _draw_here(self, tasks: list[Task]) -> Iterator[Outcome]:
+        adapter = self._ready()
+        self._board.start(len(tasks), Decimal(0), Decimal(0))
+        for done, task in enumerate(tasks):
+            if self._control.stopping.is_set():
+                raise IncompleteError(f"stopped with {len(tasks) - done} of {len(tasks)} draws left")
+            outcome = draw_here(adapter, task, self._check)
+            self._tell(outcome)
+            yield outcome
+
+
+def _recover(ledger: Ledger, store: Store) -> None:
+    """Take over what a session that died left: answers in the inbox first, then everything half done."""
+    for arrival in store.arrivals():
+        store.place(arrival)
+        ledger.adopt(arrival.attempt, arrival.digest, arrival.size)
+        store.settle(arrival)
+    store.flush()
+    ledger.recover()
+
+
+def _work(engine: Engine, control: Control, jobs: "deque[Job]", arrived: "queue.SimpleQueue[Outcome | None]") -> None:
+    """One worker: takes tasks in order until there are none, or the run is stopped."""
+    try:
+        while True:
+            try:
+                job = jobs.popleft()
+            except IndexError:
+                return
+            outcome = _one(engine, control, job)
+            if outcome is not None:
+                arrived.put(outcome)
+    except BaseException as error:  # noqa: BLE001 - raised by draw() in the caller's thread
+        control.fail(error)
+        control.leave()
+    finally:
+        arrived.put(None)
+
+
+def _one(engine: Engine, control: Control, job: Job) -> Outcome | None:
+    """The outcome of one task; None when the run was stopped before."""
+    free = isinstance(job.decision, (Done, Fetch))
+
+    def given_up() -> bool:
+        # What is paid already is still fetched when only the money has run out.
+        stopped = control.stopping.is_set() and not (free and isinstance(control.error, BudgetError))
+        return stopped or control.leaving.is_set()
+
+    if given_up():
+        return None
+    try:
+        if isinstance(job.decision, Done):
+            return make(engine, job)
+        if not engine.slots.acquire(given_up):
+            return None
+        try:
+            if job.planned is not None:
+                engine.ledger.claim(job.planned)
+            return make(engine, job)
+        finally:
+            engine.slots.release()
+    except StoppedError:
+        return None

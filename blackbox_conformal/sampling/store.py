@@ -1,0 +1,212 @@
+"""The vendor's bytes as received, one file a content: ``samples/ab/abcdef….png``.
+
+An answer is on disk before the ledger says so: it arrives in ``inbox/`` under its attempt's number and its own
+digest, is linked into ``samples/``, and leaves the inbox once the ledger's row is committed. Which attempt owns which
+bytes is `ledger`'s.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from blackbox_conformal.errors import PayloadError
+
+_INBOX_NAME = re.compile(r"(\d+)-([0-9a-f]{64})(\.\w+)")
+_SAMPLE_NAME = re.compile(r"([0-9a-f]{64})(\.\w+)")
+_EXTENSIONS = (".png", ".jpg", ".webp", ".bin")
+
+
+def sniff_extension(data: bytes) -> str:
+    """File extension by the first bytes; ``.bin`` for whatever is not a known picture."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return ".png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return ".jpg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return ".webp"
+    return ".bin"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+    os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Bytes that are durable in the inbox: which attempt they belong to, their digest, size and file."""
+
+    attempt: int
+    digest: str
+    size: int
+    path: Path
+
+
+class Store:
+    """The samples of one run folder."""
+
+    def __init__(self, run: Path) -> None:
+        self._samples = run / "samples"
+        self._inbox = run / "inbox"
+        self._quarantine = run / "quarantine"
+        self._moved: set[Path] = set()
+        self._lock = threading.Lock()
+        for folder in (self._samples, self._inbox):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def receive(self, attempt: int, data: bytes) -> Arrival:
+        """Put an answer into the inbox; durable on return.
+
+        Raises
+        ------
+        OSError
+            The disk is full or broken.
+        """
+        value = hashlib.sha256(data).hexdigest()
+        path = self._inbox / f"{attempt}-{value}{sniff_extension(data)}"
+        _write_durably(path, data)
+        sync_folder(self._inbox)
+        return Arrival(attempt, f"sha256:{value}", len(data), path)
+
+    def place(self, arrival: Arrival) -> None:
+        """Give an arrival its place among the samples; it keeps its name in the inbox until `settle`.
+
+        Where the file system has no hard links, `settle` moves it.
+        """
+        target = self._target(arrival)
+        # Linked under a name of its own first: a file that is there already may be damaged, and must be replaced.
+        spare = target.with_name(f".{arrival.attempt}-{target.name}")
+        try:
+            try:
+                os.link(arrival.path, spare)
+            except FileNotFoundError:
+                target.parent.mkdir(exist_ok=True)
+                sync_folder(self._samples)
+                os.link(arrival.path, spare)
+            os.replace(spare, target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                spare.unlink()
+            return
+        with self._lock:
+            self._moved.add(target.parent)
+
+    def settle(self, arrival: Arrival) -> None:
+        """Drop the arrival's name in the inbox, once the ledger holds its digest."""
+        target = self._target(arrival)
+        if target.exists():
+            arrival.path.unlink(missing_ok=True)
+        else:
+            target.parent.mkdir(exist_ok=True)
+            os.replace(arrival.path, target)
+            with self._lock:
+                self._moved.add(target.parent)
+
+    def _target(self, arrival: Arrival) -> Path:
+        value = arrival.digest.removeprefix("sha256:")
+        return self._samples / value[:2] / f"{value}{arrival.path.suffix}"
+
+    def flush(self) -> None:
+        """Make every name so far durable; until then a power loss leaves a file in either place, and both are read."""
+        with self._lock:
+            moved, self._moved = self._moved, set()
+        for folder in moved:
+            sync_folder(folder)
+        if moved:
+            sync_folder(self._inbox)
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """Whole answers that a process which died left in the inbox; half-written ones are moved to quarantine."""
+        for path in sorted(self._inbox.iterdir()):
+            named = _INBOX_NAME.fullmatch(path.name)
+            if named is None:
+                continue
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() == named[2]:
+                yield Arrival(int(named[1]), f"sha256:{named[2]}", len(data), path)
+            else:
+                self._set_aside(path)
+
+    def locate(self, digest: str) -> Path | None:
+        """The file that should hold the bytes of `digest`; None when there is none."""
+        value = digest.removeprefix("sha256:")
+        for extension in _EXTENSIONS:
+            path = self._samples / value[:2] / f"{value}{extension}"
+            if path.is_file():
+                return path
+        return next(self._inbox.glob(f"*-{value}.*"), None)
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of `digest`, hashed again.
+
+        Raises
+        ------
+        PayloadError
+            There is no such file, or it no longer holds those bytes; it is then in quarantine.
+        """
+        path = self.locate(digest)
+        if path is None:
+            raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
+        data = path.read_bytes()
+        if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
+            kept = self._set_aside(path)
+            raise PayloadError(f"the stored sample {digest} was altered or damaged on disk; moved to {kept}")
+        return data
+
+    def quarantine(self, digest: str) -> Path | None:
+        """Move the file of `digest` out of the samples, keeping it as evidence."""
+        path = self.locate(digest)
+        return None if path is None else self._set_aside(path)
+
+    def _set_aside(self, path: Path) -> Path:
+        self._quarantine.mkdir(exist_ok=True)
+        target = self._quarantine / path.name
+        number = 1
+        while target.exists():
+            target = self._quarantine / f"{path.stem}.{number}{path.suffix}"
+            number += 1
+        os.replace(path, target)
+        sync_folder(self._quarantine)
+        return target
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Digest and file of every sample, inbox included."""
+        for path in sorted(self._samples.glob("??/*")):
+            named = _SAMPLE_NAME.fullmatch(path.name)
+            if named is not None:
+                yield f"sha256:{named[1]}", path
+        for path in sorted(self._inbox.iterdir()):
+            named = _INBOX_NAME.fullmatch(path.name)
+            if named is not None:
+                yield f"sha256:{named[2]}", path
+
+    def free_bytes(self) -> int:
+        """Bytes left on the disk."""
+        return shutil.disk_usage(self._samples).free

@@ -1,0 +1,67 @@
+"""One draw that is wanted, its identity, and what became of it.
+
+How a draw is bought lives in `drawing`, how it is recorded in `ledger`.
+"""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from blackbox_conformal.adapter import Upload
+from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.errors import VendorError
+
+OutcomeState = Literal["stored", "refused", "ambiguous", "invalid", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Draw `index` (from 0) of one upload, with the seed to send (None where the vendor takes none)."""
+
+    upload: Upload
+    index: int
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one task.
+
+    Attributes
+    ----------
+    state
+        ``stored``: the picture's bytes are on disk. ``refused``: the vendor said no and billed nothing.
+        ``ambiguous``: sent, no answer, perhaps billed. ``invalid``: paid for, but not the picture that was asked for.
+        ``expired``: the vendor took the job and its result can no longer be fetched, or not in time.
+    cached
+        True when nothing was asked of the vendor: the answer was in the ledger.
+    digest
+        ``sha256:…`` of the stored bytes; of the evidence when `state` is ``invalid``; None when there are none.
+    cost_usd
+        What this draw is booked at, whenever it was paid.
+    """
+
+    task: Task
+    state: OutcomeState
+    cached: bool
+    digest: str | None
+    cost_usd: Decimal
+    model: str | None
+    error: VendorError | None
+
+
+def task_key(identity: dict[str, Any], task: Task) -> str:
+    """``sha256:…`` that identifies a draw: the vendor procedure, the picture's content, the draw's index and seed.
+
+    The index is always part of it: M draws of one picture are M equal requests, and a key without the index
+    would hand the first picture out M times.
+    """
+    return digest_json({"identity": identity, "upload": task.upload.digest, "draw": task.index, "seed": task.seed})
+
+
+def idempotency_key(key: str, generation: int = 0) -> str:
+    """UUID-shaped key for the vendor: equal for every repetition of one submission, new for each resubmission."""
+    raw = hashlib.sha256(f"{key}#{generation}".encode()).digest()[:16]
+    return str(uuid.UUID(bytes=raw, version=4))

@@ -1,0 +1,274 @@
+"""The only place that speaks HTTP: one step of an adapter in, one answer or one error class out.
+
+Keys are revealed here and nowhere else. Nothing is retried, counted or recorded here; see `retry`, `limiter`, `ledger`.
+"""
+
+import logging
+import ssl
+import threading
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from blackbox_conformal.adapter import Answer, Send
+from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError
+from blackbox_conformal.redaction import Secret, redact
+from blackbox_conformal.sampling.decoding import read_body, read_data_link
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.links import LinkRules, Origin, Reach, make_origin
+from blackbox_conformal.sampling.network import AddressRefusedError, CheckedBackend, Exchange, NameUnknownError
+
+_MOST_REDIRECTS = 3
+_MOST_POOLS = 16
+_USER_AGENT = "blackbox-conformal"
+
+
+class _Redact(logging.Filter):
+    """Removes keys and signed links from a record of the HTTP library."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), None
+        return True
+
+
+def _silence_library() -> None:
+    """The HTTP library logs whole addresses, and signed links are secrets: only its warnings pass, redacted."""
+    for name in ("httpx", "httpcore", "httpx2", "httpcore2"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        if not any(isinstance(each, _Redact) for each in logger.filters):
+            logger.addFilter(_Redact())
+
+
+def _is_certificate_trouble(error: BaseException) -> bool:
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        if isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(cause):
+            return True
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _chunks(response: httpx.Response) -> Iterator[bytes]:
+    stream = response.stream
+    if not isinstance(stream, httpx.SyncByteStream):
+        raise TypeError("expected a blocking stream from the HTTP library")
+    return iter(stream)
+
+
+class Transport:
+    """Connections to one vendor, and credential-free ones to wherever it keeps results.
+
+    Parameters
+    ----------
+    base_url
+        The vendor's own address: the only origin that is ever sent a key.
+    result_hosts
+        Other hosts that results may come from.
+    """
+
+    def __init__(self, base_url: str, result_hosts: tuple[str, ...], limits: Limits) -> None:
+        _silence_library()
+        url = self._parse(base_url)
+        self._rules = LinkRules(make_origin(url.scheme, url.raw_host.decode("ascii"), url.port), result_hosts)
+        self._limits = limits
+        self._exchange = Exchange()
+        self._lock = threading.Lock()
+        self._pools: dict[tuple[Origin, Reach], httpx.HTTPTransport] = {}
+        self._retired: list[httpx.HTTPTransport] = []
+        self._tls: ssl.SSLContext | None = None
+        self._starved = 0
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            pools = [*self._pools.values(), *self._retired]
+            self._pools, self._retired = {}, []
+        for pool in pools:
+            pool.close()
+
+    def send(self, step: Send) -> Answer:
+        """Make one exchange, within `attempt_timeout_s` of wall-clock time; the answer may have any status.
+
+        Raises
+        ------
+        NotSentError
+            Class N: nothing reached the vendor.
+        MaybeSentError
+            Class M: some of it was sent and no whole answer came back.
+        PayloadError
+            Class P: an answer too large or broken to be read, or a link that must not be followed.
+        """
+        if step.url[:5].lower() == "data:":
+            media, body = read_data_link(step.url, self._limits.max_answer_bytes)
+            return Answer(200, {"content-type": media}, body)
+        self._exchange.begin(self._limits.attempt_timeout_s)
+        url = self._parse(step.url)
+        for hop in range(_MOST_REDIRECTS + 1):
+            answer = self._exchange_once(step, url, public=step.public or hop > 0)
+            location = answer.headers.get("location")
+            if step.purpose != "download" or answer.status not in (301, 302, 303, 307, 308) or not location:
+                return answer
+            url = url.join(self._parse(location, relative=True))
+        raise PayloadError(f"the vendor's link was redirected more than {_MOST_REDIRECTS} times")
+
+    def _parse(self, text: str, relative: bool = False) -> httpx.URL:
+        try:
+            url = httpx.URL(text)
+        except (httpx.InvalidURL, TypeError, ValueError):
+            raise PayloadError("expected an address to send a request to; got text that is none") from None
+        if not relative and not url.host:
+            raise PayloadError(f"expected an address with a host; got one of scheme {url.scheme[:20]!r} without")
+        return url
+
+    def _exchange_once(self, step: Send, url: httpx.URL, public: bool) -> Answer:
+        origin = make_origin(url.scheme, url.raw_host.decode("ascii"), url.port)
+        with_key, reach = self._rules.admit(origin, bool(url.userinfo), public)
+        pool = self._pool(origin, reach)
+        request = self._request(step, url, with_key)
+        started = self._exchange.left(None)
+        response: httpx.Response | None = None
+        try:
+            response = pool.handle_request(request)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            announced = headers.get("content-length", "")
+            length = int(announced) if announced.isascii() and announced.isdigit() else None
+            bodiless = request.method == "HEAD" or response.status_code in (204, 304)
+            body = read_body(
+                _chunks(response),
+                headers.get("content-encoding", ""),
+                None if bodiless else length,
+                self._limits.max_answer_bytes,
+            )
+        except PayloadError as error:
+            code = None if response is None else str(response.status_code)
+            raise PayloadError(str(error), code=code) from None
+        except AddressRefusedError as error:
+            raise PayloadError(f"the vendor's link was not followed: {error}") from None
+        except NameUnknownError as error:
+            raise NotSentError(str(error)) from None
+        except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
+            raise self._classify(error, origin, pool) from None
+        finally:
+            if response is not None:
+                response.close()
+        self._starved = 0
+        return Answer(response.status_code, headers, body, started - self._exchange.left(None))
+
+    def _classify(self, error: Exception, origin: Origin, pool: httpx.HTTPTransport) -> NotSentError | MaybeSentError:
+        """The error class of a failed exchange: by what has left this machine, not by what went wrong."""
+        what = f"{type(error).__name__} with {origin.host}" + (f": {redact(str(error))[:200]}" if str(error) else "")
+        if isinstance(error, httpx.PoolTimeout):
+            self._starved += 1
+            if self._starved >= 2:
+                self._retire(pool)
+            return NotSentError(f"no connection came free ({what})")
+        if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)):
+            return NotSentError(f"the request cannot be sent as the adapter made it ({what})", permanent=True)
+        if _is_certificate_trouble(error):
+            return NotSentError(
+                f"the certificate of {origin.host} is not trusted ({what}). If a company proxy inspects traffic, add"
+                " its authority with SSL_CERT_FILE; a wrong system clock also causes this",
+                permanent=True,
+            )
+        if isinstance(error, httpx.ProxyError):
+            return NotSentError(f"the proxy refused to connect ({what}); check HTTPS_PROXY and NO_PROXY")
+        if not self._exchange.flushed:
+            return NotSentError(f"nothing was sent ({what})")
+        if isinstance(error, httpx.TimeoutException):
+            return MaybeSentError(
+                f"no whole answer within {self._limits.attempt_timeout_s:g} s ({what}); the vendor may still finish"
+                " and bill it"
+            )
+        return MaybeSentError(f"the connection broke after sending ({what})")
+
+    def _request(self, step: Send, url: httpx.URL, with_key: bool) -> httpx.Request:
+        def reveal(values: Any) -> dict[str, str]:
+            return {
+                name: value.reveal() if isinstance(value, Secret) else str(value)
+                for name, value in values.items()
+                if with_key or not isinstance(value, Secret)
+            }
+
+        headers = {"accept-encoding": "identity", "user-agent": _USER_AGENT, "accept": "*/*"} | {
+            name.lower(): value for name, value in reveal(step.headers).items()
+        }
+        body: dict[str, Any] = {}
+        if step.json is not None:
+            body["json"] = step.json
+        elif step.files:
+            body["files"] = [(part.name, (part.filename, part.content, part.content_type)) for part in step.files]
+            body["data"] = dict(step.form or {})
+        elif step.form is not None:
+            body["data"] = dict(step.form)
+        elif step.body is not None:
+            body["content"] = step.body
+        left = self._exchange.left(None)
+        timeout = {"connect": min(self._limits.connect_timeout_s, left), "read": left, "write": left, "pool": None}
+        try:
+            if step.query:
+                url = url.copy_merge_params(reveal(step.query))
+            return httpx.Request(step.method, url, headers=headers, extensions={"timeout": timeout}, **body)
+        except (TypeError, ValueError, httpx.InvalidURL) as error:
+            reason = redact(str(error))[:200]
+            raise NotSentError(
+                f"the request cannot be built as the adapter made it: {reason}", permanent=True
+            ) from None
+
+    def _pool(self, origin: Origin, reach: Reach) -> httpx.HTTPTransport:
+        with self._lock:
+            pool = self._pools.get((origin, reach))
+            if pool is None:
+                if len(self._pools) >= _MOST_POOLS:
+                    self._retire_oldest()
+                pool = self._pools[origin, reach] = self._new_pool(origin, reach)
+            return pool
+
+    def _new_pool(self, origin: Origin, reach: Reach) -> httpx.HTTPTransport:
+        if origin.scheme == "https":
+            self._tls = self._tls or httpx.create_ssl_context()
+            context = self._tls
+        else:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        proxy = _proxy_for(origin)
+        room = self._limits.most_workers + 4
+        try:
+            pool = httpx.HTTPTransport(
+                verify=context,
+                trust_env=False,
+                proxy=proxy,
+                limits=httpx.Limits(max_connections=room, max_keepalive_connections=room, keepalive_expiry=15.0),
+            )
+        except (ValueError, ImportError) as error:
+            raise NotSentError(f"the proxy setting cannot be used: {redact(str(error))}", permanent=True) from None
+        inner: Any = pool._pool
+        checked: Reach = "own" if proxy else reach
+        inner._network_backend = CheckedBackend(inner._network_backend, self._exchange, checked)
+        return pool
+
+    def _retire(self, pool: httpx.HTTPTransport) -> None:
+        """Use a pool no more; connections that others are on stay open until `close`."""
+        with self._lock:
+            for key, each in list(self._pools.items()):
+                if each is pool:
+                    del self._pools[key]
+                    self._retired.append(pool)
+            self._starved = 0
+
+    def _retire_oldest(self) -> None:
+        key = next(each for each in self._pools if each[0] != self._rules.own)
+        self._retired.append(self._pools.pop(key))
+
+
+def _proxy_for(origin: Origin) -> str | None:
+    """The proxy that the environment names for an origin; never one for this machine itself."""
+    if origin.on_loopback:
+        return None
+    proxies = urllib.request.getproxies()
+    if urllib.request.proxy_bypass(origin.host):
+        return None
+    return proxies.get(origin.scheme) or proxies.get("all")
