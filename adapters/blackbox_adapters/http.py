@@ -106,7 +106,7 @@ class PlainHttp(Hosted):
         headers: dict[str, str | Secret] = {"content-type": "image/png", "idempotency-key": draw.idempotency_key}
         if self.key_header:
             headers[self.key_header.lower()] = self.credential().prefixed(self.key_prefix)
-        address = urlunsplit(parts._replace(query=""))
+        address = urlunsplit(parts._replace(path=parts.path or "/", query="", fragment=""))
         answer = yield Send("POST", address, purpose="submit", headers=headers, query=query, body=upload.png)
         yield observed(answer)
         if self.picture_field:
