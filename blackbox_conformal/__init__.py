@@ -23,7 +23,7 @@ _HOMES = {
     "Result": "blackbox_conformal.pipeline.apply",
     "RiskCurve": "blackbox_conformal.risk.curve",
     "apply": "blackbox_conformal.pipeline.apply",
-    "audit": "blackbox_conformal.pipeline.audit",
+    "audit_calibration": "blackbox_conformal.pipeline.audit",
     "calibrate": "blackbox_conformal.pipeline.calibrate",
     "fidelity_bound": "blackbox_conformal.pipeline.maps",
     "fidelity_map": "blackbox_conformal.pipeline.maps",
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.guarantees.choose import threshold as threshold
     from blackbox_conformal.pipeline.apply import Result as Result
     from blackbox_conformal.pipeline.apply import apply as apply
-    from blackbox_conformal.pipeline.audit import audit as audit
+    from blackbox_conformal.pipeline.audit import audit_calibration as audit_calibration
     from blackbox_conformal.pipeline.calibrate import calibrate as calibrate
     from blackbox_conformal.pipeline.maps import fidelity_bound as fidelity_bound
     from blackbox_conformal.pipeline.maps import fidelity_map as fidelity_map

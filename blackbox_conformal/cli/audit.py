@@ -22,7 +22,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.cli import session
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS, audit, audit_json
+    from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS, audit_calibration, audit_json
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     calibration = Calibration.load(options["calibration"])
@@ -30,7 +30,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     with screen.progress(), session.interruptible(screen) as on_sampler:
         session.confirm_draws(screen, adapter, calibration, paths, options)
-        found = audit(
+        found = audit_calibration(
             adapter,
             paths,
             calibration,

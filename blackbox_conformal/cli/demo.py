@@ -5,6 +5,7 @@ choice of photographs and of the level.
 """
 
 import math
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,9 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     from blackbox_conformal.certificate import threshold_json
     from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import demo_photographs, find_photographs
-    from blackbox_conformal.kernels._jit import warm_up_in_background
+    from blackbox_conformal.kernels._jit import warm_up
     from blackbox_conformal.pipeline.apply import apply_calibration
-    from blackbox_conformal.pipeline.audit import audit
+    from blackbox_conformal.pipeline.audit import audit_calibration
     from blackbox_conformal.pipeline.calibrate import check_enough, run_calibration
     from blackbox_conformal.pipeline.demonstration import held_out_count, level_for, reduced_photographs, write_input
     from blackbox_conformal.pipeline.products import write_products
@@ -45,7 +46,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
 
     started = time.monotonic()
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    warm_up_in_background()
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
     folder = Path(out).resolve()
     adapter = load_adapter("embedded")
     setup = set_up(adapter, draws=draws)
@@ -67,7 +68,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
         )
         calibration = result.calibration
         calibration_path = calibration.save(run / "calibration.json")
-        audited = audit(
+        audited = audit_calibration(
             adapter,
             [one.path for one in unseen],
             calibration,

@@ -65,20 +65,23 @@ def _tls() -> Finding:
 
 
 def _disk(run: Path) -> list[Finding]:
-    from blackbox_conformal.sampling.file_system import network_file_system
+    from blackbox_conformal.sampling.mounts import file_system, is_network
 
     folder = run.resolve()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    kind = network_file_system(folder)
+    kind = file_system(folder)
+    shared = is_network(kind)
     writable = os.access(folder, os.W_OK)
     return [
         Finding("disk", "ok" if free > 2**30 and writable else "broken", f"{free / 2**30:.1f} GiB free at {folder}"),
         Finding(
             "file system",
-            "broken" if kind else "ok",
-            f"{kind}: a ledger on a network file system can lose payments; use a local --run" if kind else "local",
+            "broken" if shared else "ok",
+            f"{kind}: a ledger on a network file system can lose payments; use a local --run"
+            if shared
+            else f"{kind or 'unknown'}, local",
         ),
     ]
 
@@ -88,9 +91,11 @@ def _sqlite() -> Finding:
 
 
 def _kernels() -> Finding:
-    from blackbox_conformal.kernels._jit import cache_directory
+    from importlib.metadata import version
 
-    folder = cache_directory()
+    from blackbox_conformal.kernels._cache import cache_directory
+
+    folder = cache_directory(version("numba"))
     if folder is None:
         return Finding(
             "kernel cache", "note", "none can be written: kernels are compiled anew each time (some seconds)"

@@ -80,7 +80,7 @@ class Audit:
     cached: int
 
 
-def audit(
+def audit_calibration(
     adapter: Adapter,
     images: str | Path | Sequence[str | Path],
     calibration: Calibration,

@@ -1,0 +1,99 @@
+"""The front door: cold start, exit codes, one line for an error, settings and their origin."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "blackbox_conformal", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
+        env={**os.environ, "XDG_CONFIG_HOME": str(cwd or "/nonexistent"), **environment},
+        check=False,
+    )
+
+
+def test_help_imports_neither_numba_nor_numpy() -> None:
+    code = (
+        "import sys; from blackbox_conformal.cli.main import run; run(['--help']);"
+        "print(sorted({'numpy', 'numba', 'PIL', 'httpx'} & sys.modules.keys()), file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "calibrate" in found.stdout
+    assert found.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--version"], 0, ""),
+        (["nonsense"], 2, "No such command"),
+        (["calibrate"], 2, "Missing argument"),
+        (["calibrate", "/nowhere"], 2, "does not exist"),
+        (["calibrate", ".", "--alpha", "0"], 2, "above 0"),
+        (["calibrate", ".", "--alpha", "x"], 2, "such as 0.1"),
+        (["calibrate", ".", "--max-cost", "-1"], 2, "at least 0"),
+        (["calibrate", ".", "--concurrency", "many"], 2, "whole number or 'auto'"),
+        (["calibrate", "."], 2, "expected --adapter NAME"),
+        (["calibrate", ".", "--adapter", "no-such-vendor"], 2, "no-such-vendor"),
+        (["calibrate", ".", "--adapter", "http", "-p", "url"], 2, "KEY=VALUE"),
+        (["calibrate", ".", "--adapter", "http", "-p", "url=http://127.0.0.1:1", "--fidelity", "nothing"], 2, "lab-l1"),
+        (["adapters", "show", "no-such-vendor"], 2, "no-such-vendor"),
+    ],
+)
+def test_exit_codes_and_messages(tmp_path: Path, arguments: list[str], code: int, says: str) -> None:
+    found = run(*arguments, cwd=tmp_path)
+    assert found.returncode == code, found.stderr
+    assert says in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_config_shows_where_each_setting_came_from(tmp_path: Path) -> None:
+    (tmp_path / "blackbox-conformal.toml").write_text('draws = 5\n[calibrate]\nfidelity = "rgb-l1"\n')
+    below = tmp_path / "deep" / "er"
+    below.mkdir(parents=True)
+    found = run("config", "show", "--origin", "--json", cwd=below, BLACKBOX_CONFORMAL_SCALE="2")
+    assert found.returncode == 0, found.stderr
+    settings = json.loads(found.stdout)
+    assert settings["draws"]["value"] == 5
+    assert "blackbox-conformal.toml" in settings["draws"]["origin"]
+    assert settings["fidelity"] == {
+        "value": "rgb-l1",
+        "origin": f"[calibrate] fidelity in {tmp_path / 'blackbox-conformal.toml'}",
+    }
+    assert settings["scale"] == {"value": "2", "origin": "environment BLACKBOX_CONFORMAL_SCALE"}
+    assert settings["delivery"] == {"value": "first", "origin": "default"}
+
+
+def test_a_broken_configuration_file_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "blackbox-conformal.toml").write_text("draws = \n")
+    found = run("config", "show", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "blackbox-conformal.toml" in found.stderr
+    assert "line 1" in found.stderr
+
+
+def test_doctor_and_adapters_answer_in_json(tmp_path: Path) -> None:
+    doctor = run("doctor", "--json", cwd=tmp_path)
+    assert doctor.returncode == 0, doctor.stderr
+    subjects = {one["subject"] for one in json.loads(doctor.stdout)}
+    assert {"clock", "proxy", "TLS", "disk", "file system", "kernel cache", "adapter http"} <= subjects
+    listed = run("adapters", "list", "--json", cwd=tmp_path)
+    names = {one["name"] for one in json.loads(listed.stdout)}
+    assert {"embedded", "folder", "http", "replicate"} <= names
+    shown = run("adapters", "show", "http", "--json", cwd=tmp_path)
+    assert {one["name"] for one in json.loads(shown.stdout)["parameters"]} >= {"url", "scale"}
+
+
+def test_doctor_names_keys_and_never_their_value(tmp_path: Path) -> None:
+    found = run("doctor", cwd=tmp_path, REPLICATE_API_TOKEN="canary-5be2d1")
+    assert "REPLICATE_API_TOKEN is set" in found.stderr
+    assert "canary-5be2d1" not in found.stderr + found.stdout

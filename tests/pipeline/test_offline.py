@@ -1,0 +1,191 @@
+"""The whole calculation on a folder of vendor outputs: no call is made, and everything that can be wrong is refused."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from synthetic import draw, photograph, write_draws, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.certificate import Certificate
+from blackbox_conformal.errors import (
+    AdapterError,
+    BlackboxConformalError,
+    CalibrationError,
+    CheckFailedError,
+    ImageError,
+    ProcedureMismatchError,
+)
+from blackbox_conformal.pipeline.apply import apply_calibration
+from blackbox_conformal.pipeline.audit import audit_json
+from blackbox_conformal.pipeline.products import write_products
+
+DRAWS = 4
+CHOICES = {"draws": DRAWS, "indecision": "smoothed-variance:sigma=2", "fidelity": "rgb-linf:kernel=gaussian,sigma=2"}
+
+
+def low_of(seed: int) -> bytes:
+    truth = PillowImage.fromarray(photograph(seed))
+    import io
+
+    out = io.BytesIO()
+    truth.resize((truth.width // 4, truth.height // 4), PillowImage.Resampling.BICUBIC).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def vendor(tmp_path: Path) -> bc.Adapter:
+    return bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(40), DRAWS)), label="synthetic")
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> list[Path]:
+    return write_photographs(tmp_path / "photographs", range(30))
+
+
+def test_calibrate_mask_and_audit(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+    assert calibration.n == 30
+    threshold = calibration.threshold(0.2)
+    assert 0 < threshold < math.inf
+
+    result = apply_calibration(vendor, [("p35", low_of(35))], calibration, 0.2, run=tmp_path / "run")[0]
+    assert result.image.shape == photograph(35).shape
+    np.testing.assert_array_equal(result.image, draw(photograph(35), 35_000))
+    np.testing.assert_array_equal(result.mask, result.indecision < threshold)
+    assert 0.1 < result.mask.mean() < 0.9
+    assert result.mask[:, :20].mean() > result.mask[:, -20:].mean()
+    assert result.certificate.status == "guaranteed"
+    assert float.fromhex(result.certificate.threshold_hex) == threshold
+    assert "<script" not in result._repr_html_()
+
+    unseen = write_photographs(tmp_path / "unseen", range(30, 40))
+    found = bc.audit_calibration(vendor, unseen, calibration, [0.2, 0.3], run=tmp_path / "run")
+    document = json.loads(json.dumps(audit_json(found)))
+    assert document["n"] == 10
+    assert document["verdict"] in ("confirmed", "inconclusive")
+    for level in document["levels"]:
+        assert level["risk"] <= level["alpha"]
+        assert level["ci"][0] <= level["risk"] <= level["ci"][1]
+        assert level["psnr_trusted"] >= level["psnr_all"]
+    assert document["levels"][0]["psnr_trusted"] > document["levels"][0]["psnr_all"] + 1
+
+
+def test_the_calibration_is_the_same_whatever_the_order_of_files(
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+) -> None:
+    one = bc.calibrate(vendor, photographs, run=tmp_path / "a", **CHOICES)
+    other = bc.calibrate(vendor, photographs[::-1], run=tmp_path / "b", **CHOICES)
+    assert one.digest == other.digest
+
+
+def test_another_level_or_guarantee_reads_no_picture(
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+) -> None:
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+    calibration.save(tmp_path / "c.json")
+    shutil.rmtree(tmp_path / "outputs")
+    shutil.rmtree(tmp_path / "photographs")
+    loaded = bc.Calibration.load(tmp_path / "c.json")
+    thresholds = [loaded.threshold(alpha) for alpha in np.linspace(0.01, 1, 40)]
+    assert thresholds == sorted(thresholds)
+    assert loaded.threshold(0.3, "per-image", delta=0.2) > -math.inf
+
+
+def test_files_and_certificate_of_a_mask(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+    result = apply_calibration(vendor, [("p31", low_of(31))], calibration, 0.2, run=tmp_path / "run")[0]
+    products = write_products(result, tmp_path / "out")
+    mask = PillowImage.open(products.mask)
+    assert mask.mode == "1"
+    np.testing.assert_array_equal(np.asarray(mask), result.mask)
+    np.testing.assert_array_equal(np.asarray(PillowImage.open(products.image)), result.image)
+    with PillowImage.open(products.indecision) as scores:
+        assert scores.mode == "I;16"
+    certificate = Certificate.from_json(products.certificate.read_text())
+    certificate.verify(tmp_path / "out")
+    assert certificate.calibration_digest == calibration.digest
+    assert certificate.trusted_share == result.mask.mean()
+    assert "average" in " ".join(certificate.assumptions) + certificate.statement
+    products.mask.write_bytes(products.image.read_bytes())
+    with pytest.raises(CheckFailedError, match="was changed"):
+        certificate.verify(tmp_path / "out")
+
+
+def test_an_unreachable_level_gives_an_empty_mask_that_says_why(
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+) -> None:
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+    result = apply_calibration(vendor, [("p31", low_of(31))], calibration, 0.01, run=tmp_path / "run")[0]
+    assert not result.mask.any()
+    assert result.certificate.status == "abstains"
+    assert result.certificate.missing_images == 99 - 30
+    assert "69" in str(result.certificate.reason)
+
+
+def test_too_few_photographs_for_the_level_are_refused_before_anything_is_drawn(
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+) -> None:
+    with pytest.raises(CalibrationError, match=r"at least 99 calibration photographs.*got 30.*69 are missing"):
+        bc.calibrate(vendor, photographs, alpha=0.01, run=tmp_path / "run", **CHOICES)
+    assert not (tmp_path / "run").exists()
+
+
+def test_duplicates_are_refused(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+    shutil.copy(photographs[0], tmp_path / "photographs" / "copy.png")
+    with pytest.raises(CalibrationError, match="same"):
+        bc.calibrate(vendor, tmp_path / "photographs", run=tmp_path / "run", **CHOICES)
+
+
+def test_identical_draws_are_refused(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+    for index in range(1, DRAWS):
+        shutil.copy(tmp_path / "outputs/p3/0.png", tmp_path / f"outputs/p3/{index}.png")
+    with pytest.raises(AdapterError, match="same picture every time"):
+        bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+
+
+def test_an_output_of_another_size_is_refused(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+    PillowImage.fromarray(draw(photograph(3), 0)[:-4]).save(tmp_path / "outputs/p3/1.png")
+    with pytest.raises((ImageError, BlackboxConformalError), match=r"80×64|80x64"):
+        bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+
+
+def test_a_missing_draw_is_named(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+    (tmp_path / "outputs/p3/3.png").unlink()
+    with pytest.raises(BlackboxConformalError, match="p3"):
+        bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+
+
+def test_a_foreign_calibration_is_refused_with_each_difference(
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+) -> None:
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+    other = bc.load_adapter("folder", path=str(tmp_path / "outputs"), label="another vendor")
+    with pytest.raises(ProcedureMismatchError, match=r"label: 'synthetic' → 'another vendor'"):
+        bc.apply(other, low_of(31), calibration, alpha=0.2, run=tmp_path / "run")
+
+
+def test_a_calibration_photograph_is_neither_masked_nor_audited(
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+) -> None:
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+    with pytest.raises(CalibrationError, match="has not seen"):
+        apply_calibration(vendor, [("p3", low_of(3))], calibration, 0.2, run=tmp_path / "run")
+    with pytest.raises(CalibrationError, match="has not seen"):
+        bc.audit_calibration(vendor, photographs[:3], calibration, [0.2], run=tmp_path / "run")
+
+
+@pytest.mark.parametrize("delivery", ["mean", "medoid"])
+def test_other_delivery_rules(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path], delivery: str) -> None:
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", delivery=delivery, **CHOICES)
+    result = apply_calibration(vendor, [("p33", low_of(33))], calibration, 0.3, run=tmp_path / "run")[0]
+    draws = np.stack([draw(photograph(33), 33_000 + index) for index in range(DRAWS)]).astype(int)
+    if delivery == "mean":
+        np.testing.assert_array_equal(result.image, (2 * draws.sum(0) + DRAWS) // (2 * DRAWS))
+    else:
+        distances = [sum(((one - other) ** 2).sum() for other in draws) for one in draws]
+        np.testing.assert_array_equal(result.image, draws[int(np.argmin(distances))])

@@ -1,0 +1,150 @@
+"""The calibration file: what is written is what is read, and anything else is an error that says which."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from blackbox_conformal.calibration import Calibration, CalibrationImage
+from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
+from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.risk.curve import RiskCurve
+
+PROCEDURE = Procedure(
+    vendor={"adapter": "folder", "adapter_version": 1, "parameters": {"label": "a"}},
+    scale=4,
+    draws=2,
+    indecision={"name": "pixel-variance"},
+    fidelity={"name": "rgb-linf"},
+)
+
+
+def make(n: int = 5, **rest: Any) -> Calibration:
+    generator = np.random.default_rng(3)
+    images, curves = [], []
+    for index in range(n):
+        scores = generator.integers(0, 8, (6, 6)).astype(np.float32) / 8
+        errors = generator.integers(0, 8, (6, 6)).astype(np.float32) / 8
+        curves.append(RiskCurve.from_maps(scores, errors, bound=1.0))
+        images.append(
+            CalibrationImage(name=f"p{index}", truth=f"sha256:{index}", input=f"sha256:i{index}", height=6, width=6)
+        )
+    return Calibration.from_curves(PROCEDURE, 1.0, images, curves, **rest)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    calibration = make(tuning=("sha256:t",), vendor_models=("m@1",))
+    loaded = Calibration.load(calibration.save(tmp_path / "calibration.json"))
+    assert loaded.digest == calibration.digest
+    assert loaded.images == calibration.images
+    assert loaded.tuning == ("sha256:t",)
+    assert list(loaded.curves) == list(calibration.curves)
+    for alpha in (0.1, 0.2, 0.3, 0.5, 0.9):
+        assert loaded.threshold(alpha) == calibration.threshold(alpha)
+    np.testing.assert_array_equal(loaded.alphas, calibration.alphas)
+
+
+def test_the_bytes_do_not_depend_on_the_order_of_photographs(tmp_path: Path) -> None:
+    one = make()
+    order = [3, 0, 4, 1, 2]
+    other = Calibration.from_curves(
+        PROCEDURE, 1.0, [one.images[k] for k in order], [one.curves[k] for k in order], guarantee=one.guarantee
+    )
+    assert one.save(tmp_path / "a").read_bytes() == other.save(tmp_path / "b").read_bytes()
+
+
+def test_saving_never_overwrites_another_calibration(tmp_path: Path) -> None:
+    make().save(tmp_path / "c.json")
+    make().save(tmp_path / "c.json")
+    with pytest.raises(UsageError, match="--force"):
+        make(4).save(tmp_path / "c.json")
+
+
+def test_tuning_photographs_cannot_calibrate() -> None:
+    with pytest.raises(CalibrationError, match="tuning"):
+        make(tuning=("sha256:2",))
+
+
+def test_a_photograph_counts_once() -> None:
+    one = make()
+    with pytest.raises(CalibrationError, match="twice"):
+        Calibration.from_curves(PROCEDURE, 1.0, [one.images[0]] * 2, [one.curves[0]] * 2)
+
+
+def test_the_level_at_a_threshold_is_the_least_at_which_it_is_allowed() -> None:
+    calibration = make()
+    for alpha in calibration.alphas:
+        threshold = calibration.threshold(float(alpha))
+        assert calibration.risk(threshold) <= alpha + 1e-12
+
+
+def edited(change: Callable[[dict[str, Any]], None], *, redigest: bool) -> Callable[[str], str]:
+    def apply(text: str) -> str:
+        content = json.loads(text)
+        change(content)
+        if redigest:
+            content.pop("digest")
+            content["digest"] = digest_json(content)
+        return json.dumps(content)
+
+    return apply
+
+
+def worse_bound(content: dict[str, Any]) -> None:
+    content["bound"] = 0.25
+
+
+def newer(content: dict[str, Any]) -> None:
+    content["version"] = 99
+
+
+def other_fingerprint(content: dict[str, Any]) -> None:
+    content["fingerprint"] = "sha256:0"
+
+
+def no_images(content: dict[str, Any]) -> None:
+    content["images"] = []
+
+
+def broken_curves(content: dict[str, Any]) -> None:
+    content["curves"] = content["curves"][:40]
+
+
+def unknown_key(content: dict[str, Any]) -> None:
+    content["extra"] = 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (edited(worse_bound, redigest=False), "was changed"),
+        (edited(worse_bound, redigest=True), "exceeds the declared bound"),
+        (edited(newer, redigest=True), "Upgrade"),
+        (edited(other_fingerprint, redigest=True), "fingerprint"),
+        (edited(no_images, redigest=True), "one curve a photograph"),
+        (edited(broken_curves, redigest=True), "curve|damaged|expected"),
+        (edited(unknown_key, redigest=True), "extra"),
+        (lambda text: text[:-20], "expected JSON"),
+        (lambda text: text.replace('"bound": 1.0', '"bound": NaN'), "NaN"),
+        (lambda text: text.replace('"bound": 1.0', '"bound": 1.0, "bound": 1.0'), "twice"),
+        (lambda text: "[" * 100_000, "RecursionError"),
+        (lambda text: "[]", "another file"),
+        (lambda text: '{"format": "x"}', "another file"),
+        (lambda text: "", "expected JSON"),
+    ],
+)
+def test_a_damaged_file_is_an_error_that_says_which(tmp_path: Path, damage: Callable[[str], str], says: str) -> None:
+    path = make().save(tmp_path / "good.json")
+    bad = tmp_path / "bad.json"
+    bad.write_text(damage(path.read_text()))
+    with pytest.raises((FileFormatError, CalibrationError), match=says):
+        Calibration.load(bad)
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="readable"):
+        Calibration.load(tmp_path / "none.json")
