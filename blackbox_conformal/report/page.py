@@ -77,8 +77,8 @@ def page(
         "refused": [image for image in calibration.images if image.refused],
         "cards": cards,
         "worst": sorted(worst, key=lambda one: -one["error"])[:WORST_SHOWN],
-        "manifest": None if manifest is None else json.dumps(manifest, indent=2, ensure_ascii=False),
-        "procedure": json.dumps(calibration.procedure.model_dump(mode="json"), indent=2, ensure_ascii=False),
+        "manifest": None if manifest is None else _pretty(manifest),
+        "procedure": _pretty(calibration.procedure.model_dump(mode="json")),
         "printable": printable,
     }
 
@@ -130,7 +130,7 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
         "name": printable(preview.name, 80),
         "size": preview.size,
         "block": preview.block,
-        "notes": preview.notes,
+        "notes": [printable(note, 400) for note in preview.notes],
         "choices": [(key, label) for key, label, picture in choices if picture is not None],
         "loss": losses[chosen] if known else -1.0,
         "share": shares[chosen],
@@ -256,6 +256,11 @@ def one_at_a_time(readers: Sequence[Callable[[], Preview]]) -> Iterator[Preview]
     """Each preview in turn."""
     for read in readers:
         yield read()
+
+
+def _pretty(document: Any) -> str:
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return "\n".join(printable(line, 2000) for line in text.split("\n"))
 
 
 def _base64(data: bytes | None) -> str | None:

@@ -65,6 +65,19 @@ def choose_stops(calibration: Calibration, wanted: Sequence[float] = (), error: 
     return stops
 
 
+def opening_level(calibration: Calibration, audited: Sequence[float] = ()) -> float:
+    """The level a report opens at when none is asked for: 0.1, or the next one at which anything is trusted.
+
+    Audited levels come first, then `ALWAYS`, then the least level of all; 0.1 when nothing is ever trusted.
+    """
+    for levels in (sorted(audited), ALWAYS):
+        for level in levels:
+            if level >= 0.1 and calibration.threshold(level) > -math.inf:
+                return level
+    least = [level for level in choose_levels(calibration) if calibration.threshold(level) > -math.inf]
+    return min(least, default=0.1)
+
+
 def thresholds_of(stops: Sequence[Stop]) -> NDArray[np.float64]:
     """(k,) float64, ascending."""
     return np.array([stop.threshold for stop in stops], dtype=np.float64)

@@ -150,9 +150,11 @@ def read_preview(path: Path) -> Preview:
         if content["format"] != FORMAT:
             raise ValueError("another format")
         height, width = (int(side) for side in content["size"])
-        block = int(content["block"])
+        block = max(int(content["block"]), 1)
         rows, columns = -(-height // block), -(-width // block)
-        if not (1 <= rows <= SIDE and 1 <= columns <= SIDE and len(content["thresholds"]) <= NEVER):
+        if block != content["block"] or not (
+            1 <= rows <= SIDE and 1 <= columns <= SIDE and len(content["thresholds"]) <= NEVER
+        ):
             raise ValueError("sizes out of range")
         raw = zlib.decompressobj().decompress(base64.b64decode(content["ceiling"], validate=True), 4 * rows * columns)
         return Preview(
@@ -171,7 +173,7 @@ def read_preview(path: Path) -> Preview:
             worst=tuple(_worst(one) for one in content["worst"]),
             notes=tuple(str(note) for note in content["notes"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, zlib.error, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, zlib.error, binascii.Error) as error:
         raise damaged(path, error) from None
 
 
