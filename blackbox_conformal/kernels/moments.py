@@ -101,10 +101,12 @@ class Moments:
 
     def channel_sums(self, channel: int) -> NDArray[np.float64]:
         """The exact sum over draws of one channel: (H, W) float64, whole numbers."""
+        _require_draws(self.draws)
         return self.sums[:, :, channel].astype(np.float64)
 
     def square_sums(self) -> NDArray[np.float64]:
         """The exact sum over draws and channels of squares: (H, W) float64, whole numbers."""
+        _require_draws(self.draws)
         return self.squares.astype(np.float64)
 
     def _make_room(self, draws: int) -> None:

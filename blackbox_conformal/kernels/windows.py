@@ -102,7 +102,7 @@ def box(values: Values, size: int) -> Values:
     Notes
     -----
     Running sums, so the cost does not grow with `size`, but without drift: values are first rounded to a grid so
-    coarse that every sum is exact in float64 (a step of at most ``max |value| * size^2 / 2^51``, far below float32 for
+    coarse that every sum is exact in float64 (a step of at most ``max |value| * size^2 / 2^49``, far below float32 for
     common sizes; whole numbers are not changed). So windows with equal content have equal means, to the bit, and
     means of values >= 0 are >= 0.
     """
