@@ -10,7 +10,9 @@ from blackbox_conformal.cli.console import Screen, summary
 
 
 @click.command("report")
-@shared.option("--run", type=click.Path(file_okay=False), required=True, help="Run folder of calibrate, audit and mask.")
+@shared.option(
+    "--run", type=click.Path(file_okay=False), required=True, help="Run folder of calibrate, audit and mask."
+)
 @shared.option(
     "--calibration", type=click.Path(dir_okay=False), help="Calibration file.  [default: <run>/calibration.json]"
 )
@@ -54,7 +56,9 @@ def command(**options: Any) -> None:
             {
                 "report": str(path.resolve()),
                 "opens at": f"alpha = {alpha:g}",
-                "audit": "none kept; run `audit` with this --run" if audited is None else f"{audited.verdict} on {audited.n}",
+                "audit": "none kept; run `audit` with this --run"
+                if audited is None
+                else f"{audited.verdict} on {audited.n}",
                 "pictures": f"{masked} masked, {unseen} audited",
                 "size": f"{path.stat().st_size / 1e6:.1f} MB",
             }

@@ -83,4 +83,5 @@ def input_of(context: Context, score: str) -> Image:
 def distance(one: Image, other: Image) -> Map:
     """Sum over channels of absolute differences, white = 1 a channel: (H, W) float32 in [0, 3]."""
     difference = np.abs(one.astype(np.int16) - other.astype(np.int16)).sum(axis=2, dtype=np.int32)
-    return difference.astype(np.float32) / np.float32(255)
+    scaled: Map = difference.astype(np.float32) / np.float32(255)
+    return scaled

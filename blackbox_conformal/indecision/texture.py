@@ -19,7 +19,8 @@ class Texture(OneDrawIndecision):
         down = padded[2:, 1:-1] - padded[:-2, 1:-1]
         right = padded[1:-1, 2:] - padded[1:-1, :-2]
         energy = (down * down + right * right).sum(axis=2, dtype=np.int32)
-        return energy.astype(np.float32) / np.float32(4 * 255 * 255)
+        scaled: Map = energy.astype(np.float32) / np.float32(4 * 255 * 255)
+        return scaled
 
 
 PLUGIN = Texture

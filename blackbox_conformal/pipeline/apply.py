@@ -163,7 +163,7 @@ def certify(
         kind = "a one-draw score; the vendor was not asked twice"
     return Certificate(
         status="abstains" if abstains else "guaranteed",
-        statement=rule.statement(alpha, calibration.n, setup.fidelity.plugin_name()),
+        statement=rule.statement(alpha, calibration.n, f"{setup.fidelity.plugin_name()} error"),
         assumptions=rule.assumptions,
         reason=choice.reason,
         guarantee=rule.specification(),

@@ -23,7 +23,8 @@ class Dither(Perturbation):
         if index == 0:
             return pixels
         noise = np.random.Generator(np.random.Philox(index)).integers(-1, 2, size=pixels.shape, dtype=np.int16)
-        return np.clip(pixels + noise, 0, 255).astype(np.uint8)
+        dithered: Image = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+        return dithered
 
     def undo(self, pixels: Image, index: int, scale: int) -> Image:
         """The output itself."""

@@ -1,0 +1,103 @@
+"""`ledger`: every call ever paid for."""
+
+import csv
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.console import Screen, summary
+from blackbox_conformal.cli.runs import run_folder_of
+
+run_option = shared.option(
+    "--run", type=click.Path(file_okay=False), help="Run folder.  [default: the only one there is]"
+)
+
+
+@click.group("ledger")
+def command() -> None:
+    """Every call ever paid for."""
+
+
+@command.command("ls")
+@run_option
+@click.option("--state", "states", multiple=True, help="Only attempts in this state; repeatable.")
+@shared.output
+def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
+    """Every attempt: picture, draw, state, price."""
+    from blackbox_conformal.images.names import printable
+    from blackbox_conformal.sampling.queries import ledger_ls
+
+    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    found = ledger_ls(run_folder_of(run), states)
+    screen.table(
+        "Attempts",
+        ["id", "picture", "draw", "state", "cost", "error"],
+        [
+            [
+                str(one.id),
+                printable(one.upload_name),
+                str(one.draw),
+                one.state,
+                f"${one.cost_usd}",
+                printable(one.error or "", 80),
+            ]
+            for one in found
+        ],
+    )
+    screen.data([{**asdict(one), "cost_usd": str(one.cost_usd)} for one in found])
+
+
+@command.command("sum")
+@run_option
+@shared.output
+def total(run: str | None, **options: Any) -> None:
+    """Counts and money."""
+    from blackbox_conformal.sampling.queries import ledger_sum
+
+    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    found = ledger_sum(run_folder_of(run))
+    screen.say(summary({name.replace("_usd", ", US dollars"): str(value) for name, value in found.items()}))
+    screen.data({name: float(value) if name.endswith("_usd") else value for name, value in found.items()})
+
+
+@command.command("export")
+@run_option
+@click.option("--format", "kind", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@shared.output
+def export(run: str | None, kind: str, **options: Any) -> None:
+    """Every attempt with every column, on stdout."""
+    from blackbox_conformal.sampling.queries import csv_cell, ledger_export
+
+    rows = ledger_export(run_folder_of(run))
+    if kind == "jsonl" or options["as_json"]:
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for number, row in enumerate(rows):
+        if number == 0:
+            writer.writerow(row)
+        writer.writerow([csv_cell(value) for value in row.values()])
+
+
+@command.command("verify")
+@run_option
+@shared.output
+def verify(run: str | None, **options: Any) -> None:
+    """Hash every stored sample again and check states and sums; exit 3 when something is wrong."""
+    from blackbox_conformal.errors import CheckFailedError
+    from blackbox_conformal.sampling.queries import ledger_verify
+
+    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    folder = run_folder_of(run)
+    found = ledger_verify(folder)
+    screen.say(f"{found.attempts} attempts, {found.samples} stored samples, {len(found.problems)} problems")
+    for problem in found.problems:
+        screen.say(f"  {problem}")
+    screen.data(asdict(found))
+    if found.problems:
+        raise CheckFailedError(f"the ledger in {folder} is inconsistent: {found.problems[0]}")
