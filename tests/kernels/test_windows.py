@@ -50,11 +50,11 @@ def test_wide_gaussian_agrees_with_scipy(shape, sigma):
     values = _map(shape, 2)
     values[:, ::2] += 1
     expected = ndimage.gaussian_filter(values.astype(np.float64), sigma, truncate=4, mode="reflect")
-    assert np.abs(gaussian(values, sigma) - expected).max() < 1e-3 * np.ptp(values)
+    assert np.abs(gaussian(values, sigma) - expected).max() < 5.6e-4 * np.ptp(values)
 
 
-@pytest.mark.parametrize("sigma", [12.0, 13.0, 15.99, 16.0, 19.5, 27.0, 64.0])
-def test_wide_kernel_differs_from_the_sampled_gaussian_by_less_than_a_thousandth(sigma):
+@pytest.mark.parametrize("sigma", [12.0, 13.0, 15.99, 16.0, 19.5, 27.0, 64.0, 100.0])
+def test_wide_kernel_differs_from_the_sampled_gaussian_by_at_most_what_is_stated(sigma):
     """Results cannot differ by more than half the L1 distance of the kernels, an axis, times the range of the map."""
     radius = int(4 * sigma + 0.5)
     margin = int(5.5 * sigma)
@@ -66,7 +66,7 @@ def test_wide_kernel_differs_from_the_sampled_gaussian_by_less_than_a_thousandth
     for x in range(margin, length - margin):
         exact = np.zeros(length)
         exact[x - radius : x + radius + 1] = weights
-        assert np.abs(coarse[x] - exact).sum() < 1e-3
+        assert np.abs(coarse[x] - exact).sum() < 5.6e-4
         places = np.arange(length) - x
         assert abs((coarse[x] * places).sum()) < 1e-9
         assert abs((coarse[x] * places**2).sum() / (exact * places**2).sum() - 1) < 1e-9
