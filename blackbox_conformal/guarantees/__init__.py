@@ -1,4 +1,4 @@
 """How a threshold is chosen from risk curves, one guarantee a file."""
 
-NOT_MEMBERS = ("choose", "corollaries", "planner", "certain")
+NOT_MEMBERS = ("at_hand", "certain", "choose", "corollaries", "planner")
 """Modules of this package that are no guarantee themselves."""

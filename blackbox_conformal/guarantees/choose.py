@@ -22,7 +22,7 @@ def guarantee(name: str, **parameters: Any) -> Guarantee:
     UsageError
         No such guarantee or parameter, or a combination that the mathematics does not allow; says why.
     """
-    if name in NOT_MEMBERS:
+    if name.replace("-", "_") in NOT_MEMBERS:
         raise UsageError(f"expected a guarantee; {name!r} is none. See the list in docs/guarantees.md")
     found: Guarantee = catalog.load("guarantees", name, **parameters)
     return found

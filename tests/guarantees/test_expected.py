@@ -187,7 +187,7 @@ def test_an_unknown_guarantee_is_refused_with_the_list():
     with pytest.raises(UsageError, match="expected"):
         threshold([curve([])], 0.5, "certainly")
     with pytest.raises(UsageError, match="is none"):
-        threshold([curve([])], 0.5, "choose")
+        threshold([curve([])], 0.5, "at-hand")
 
 
 def test_levels_of_one_picture_are_refused():
