@@ -123,6 +123,7 @@ def classed(
 
     Answers of a download and statuses of 500 and above carry no decision of the vendor, so they are left alone:
     whether such a request was billed is for the engine to judge. A 503 that says when to come back is a decision.
+    `wait` is what the vendor documents for a 429 that does not say how long.
     """
     if purpose == "download":
         return None
@@ -136,7 +137,7 @@ def classed(
     if answer.status in (425, 429) or (answer.status == 503 and (asked is not None or purpose != "submit")):
         return TryLaterError(
             f"the vendor asked to wait with {said}",
-            retry_after=wait if asked is None else asked,
+            retry_after=wait if asked is None and answer.status == 429 else asked,
             request_id=request_id,
             code=code,
         )

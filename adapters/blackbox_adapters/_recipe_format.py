@@ -242,8 +242,8 @@ def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
         yield ("scale", "default"), f"expected one of factors {recipe.scale.factors}; got {recipe.scale.default}"
     if recipe.seed is None and any(name == "seed" for _, name in placeholders(table.get("submit"))):
         yield ("submit",), "expected a [seed] table, since {seed} is used"
-    if recipe.poll is not None and recipe.example.polls is None:
-        yield ("example",), "expected polls = index of the first answer of [poll]"
+    if (recipe.poll is not None or recipe.picture.link) and recipe.example.polls is None:
+        yield ("example",), "expected polls = index of the first answer after that of [submit]"
 
 
 def _unknown(part: dict[str, Any], where: tuple[str | int, ...], known: set[str]) -> Iterator[_Problem]:

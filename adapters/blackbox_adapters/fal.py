@@ -92,8 +92,8 @@ class Fal(NamedInputs):
         job = json.dumps(
             {
                 "request_id": request,
-                "status_url": words(queued, "status_url") or f"{link}/status",
-                "response_url": words(queued, "response_url") or link,
+                "status_url": peek(queued, "status_url") or f"{link}/status",
+                "response_url": peek(queued, "response_url") or link,
             }
         )
         yield Accepted(job)

@@ -103,8 +103,8 @@ class Gradio(Hosted):
         if kind != "complete":
             raise JobError(f"expected the call {job} to complete; its stream ended with {kind or 'nothing'}")
         result = peek(data, str(self.output))
-        path = result if isinstance(result, str) else words(result, "path")
-        if not path:
+        path = result if isinstance(result, str) else peek(result, "path")
+        if not isinstance(path, str) or not path:
             raise PayloadError(f"expected a file at result {self.output} of call {job}; got {words(data, '')}")
         yield Observed(model=self.application or None, request_id=job)
         link = f"{self.base_url}/gradio_api/file={quote(path, safe='/')}"

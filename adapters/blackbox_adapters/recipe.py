@@ -160,6 +160,9 @@ class Recipe(Hosted):
         answer = yield self._send(self._told.submit, values, upload, "submit", more)
         self._refuse(answer)
         if self._told.poll is None:
+            link = peek(document(answer), self._told.picture.link) if self._told.picture.link else None
+            if isinstance(link, str) and link and not link.startswith("data:"):
+                yield Accepted(link)
             return (yield from self._picture(answer, None))
         job = self._kept(self._told.submit, answer)["job"]
         yield Accepted(job)
@@ -169,8 +172,10 @@ class Recipe(Hosted):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Look at the job until it is done, then fetch its picture."""
+        """Look at the job until it is done, then fetch its picture; the job of a vendor without any is the link."""
         poll = self._told.poll
+        if poll is None and self._told.picture.link:
+            return (yield from self._fetched(job))
         if poll is None:
             return (yield from super().resume(upload, draw, job))
         values = {**self._values(upload, draw), "job": job}
@@ -290,13 +295,16 @@ class Recipe(Hosted):
         if place.base64:
             return decoded(peek(said, place.base64), place.base64)
         link = peek(said, place.link)
-        if place.key and isinstance(link, str):
-            picture = yield Send("GET", link, purpose="download", headers=self._key())
-            return picture.body
-        if link is None:
+        if not isinstance(link, str) or not link:
             message = words(said, *self._told.errors.message)
             raise PayloadError(f"expected a link to the picture at {place.link}; got none {message}".strip())
-        return (yield from fetched(link, place.link))
+        return (yield from self._fetched(link))
+
+    def _fetched(self, link: str) -> Flow:
+        if self._told.picture.key:
+            picture = yield Send("GET", link, purpose="download", headers=self._key())
+            return picture.body
+        return (yield from fetched(link, self._told.picture.link))
 
 
 def _text(value: Any) -> str:

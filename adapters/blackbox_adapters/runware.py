@@ -47,7 +47,7 @@ class Runware(Hosted):
         "prices are third-party readings of June 2026; the cost of each answer is exact",
     )
 
-    url: str = Field(default="https://api.runware.ai/v1", description="Address of the interface.")
+    url: str = Field(default="https://api.runware.ai", description="Address of the interface.")
     model: str = Field(default="runware:500@1", description="Model identifier.")
     scale: int = Field(default=2, ge=2, le=4, description="Magnification.")
     settings: JsonObject = Field(
@@ -92,7 +92,7 @@ class Runware(Hosted):
             task["settings"] = settings
         if self.prompt:
             task["positivePrompt"] = self.prompt
-        answer = yield Send("POST", self.base_url, purpose="submit", headers=self.bearer(), json=[task])
+        answer = yield Send("POST", f"{self.base_url}/v1", purpose="submit", headers=self.bearer(), json=[task])
         result = answer.json()
         failed = _failure(result, identifier)
         if failed is not None:

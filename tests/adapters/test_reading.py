@@ -79,7 +79,11 @@ def test_an_unavailable_vendor_may_have_taken_a_submission() -> None:
     asked = classed(dated, "submit", "busy")
     assert isinstance(asked, TryLaterError)
     assert (asked.retry_after, "busy" in str(asked)) == (9.0, True)
-    assert isinstance(classed(bare, "poll", ""), TryLaterError)
+    assert isinstance(classed(bare, "poll", "", wait=60.0), TryLaterError)
+    for status, expected in ((429, 60.0), (503, None)):
+        later = classed(Answer(status, {}, b""), "poll", "", wait=60.0)
+        assert isinstance(later, TryLaterError)
+        assert later.retry_after == expected
 
 
 def test_pictures_in_text() -> None:

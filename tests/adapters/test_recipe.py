@@ -326,6 +326,16 @@ def test_a_json_answer_where_the_picture_should_be_is_a_payload_error() -> None:
     assert "unknown field scale" in str(error)
 
 
+def test_a_link_in_the_answer_is_kept_whole_so_that_it_can_be_fetched_again() -> None:
+    link = f"{ADDRESS}/out.png?signature={'x' * 900}"
+    adapter = built("picsart")
+    answers = [says(json.dumps({"data": {"url": link}})), shows()]
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
+    assert exchange.jobs == [link]
+    again = drive(adapter, adapter.resume(upload(), seeded(adapter), link), [shows()])
+    assert [(send.purpose, send.url, send.public) for send in again.sends] == [("download", link, True)]
+
+
 def test_a_model_with_a_seed_that_the_recipe_does_not_know() -> None:
     adapter = built("segmind", options={"model": "clarity-upscaler"}, seed_field="seed")
     assert adapter.capabilities.seedable

@@ -13,7 +13,7 @@ from blackbox_conformal.testing.example import says
 def test_one_task_in_a_list_with_the_seed_in_its_settings() -> None:
     exchange = replay("runware", 3, settings='{"steps": 20}')
     (submit,) = exchange.sends
-    assert submit.url == ADDRESS
+    assert submit.url == f"{ADDRESS}/v1"
     assert key_of(submit, "authorization") == "Bearer made-up-runware-key"
     (task,) = submit.json
     identifier, image = task["taskUUID"], task["inputs"]["image"]

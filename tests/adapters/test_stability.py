@@ -33,7 +33,7 @@ def test_synchronous_modes_answer_with_the_picture(mode: str, form: dict[str, st
     assert exchange.jobs == []
 
 
-def test_creative_is_a_job_that_is_looked_at_every_ten_seconds() -> None:
+def test_creative_is_a_job_that_is_looked_at_every_ten_seconds_unless_told() -> None:
     exchange = replay("stability", creativity=0.3, negative_prompt="text", style_preset="anime")
     assert exchange.submit.form == {
         "output_format": "png",
@@ -45,7 +45,8 @@ def test_creative_is_a_job_that_is_looked_at_every_ten_seconds() -> None:
     }
     assert exchange.jobs == [JOB]
     assert exchange.sends[1].url == f"{ADDRESS}/v2beta/results/{JOB}"
-    assert exchange.waits == [10.0]
+    assert exchange.waits == [0.1]
+    assert type(built("stability")).model_fields["poll_seconds"].default == 10.0
     older = replay("stability", results_path="v2beta/stable-image/upscale/creative/result/{id}")
     assert older.sends[1].url == f"{ADDRESS}/v2beta/stable-image/upscale/creative/result/{JOB}"
 
