@@ -28,6 +28,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     calibration = Calibration.load(options["calibration"])
     adapter = session.open_calibrated_vendor(calibration, options)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
+    run = session.folder_of(options, calibration.procedure)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         session.confirm_draws(screen, adapter, calibration, paths, options)
         found = audit_calibration(
@@ -35,8 +36,10 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             paths,
             calibration,
             options["alphas"] or DEFAULT_LEVELS,
-            run=options["run"],
-            limits=session.limits_for_draws(session.build_limits(options), calibration, len(paths)),
+            run=run,
+            limits=session.limits_after_consent(
+                session.build_limits(options), len(paths) * calibration.procedure.draws, run
+            ),
             seed=options["seed"],
             listener=screen.event,
             progress=screen.step,

@@ -41,7 +41,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     guarantee = options["guarantee"] or "expected"
     rule = member("guarantees", guarantee)
     limits = session.build_limits(options)
-    run = session.folder_of(options, setup)
+    run = session.folder_of(options, setup.procedure)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     check_enough(rule, len(paths), options["alpha"], setup.fidelity.bound)
     with screen.progress(), session.interruptible(screen) as on_sampler:
@@ -57,7 +57,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             run=run,
             guarantee=guarantee,
             alpha=options["alpha"],
-            limits=session.limits_after_consent(limits, expected, options),
+            limits=session.limits_after_consent(limits, expected.calls, run),
             seed=options["seed"],
             listener=screen.event,
             progress=screen.step,

@@ -71,6 +71,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             screen.say(f"  nothing is trusted: {level.reason}")
 
     limits = session.build_limits(options)
+    run = session.folder_of(options, calibration.procedure)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         session.confirm_draws(screen, adapter, calibration, sources, options)
         results = apply_calibration(
@@ -80,8 +81,8 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             options["alpha"],
             guarantee=name,
             parameters=parameters,
-            run=Path(options["run"]) if options["run"] else None,
-            limits=session.limits_for_draws(limits, calibration, len(sources)),
+            run=run,
+            limits=session.limits_after_consent(limits, len(sources) * calibration.procedure.draws, run),
             seed=options["seed"],
             listener=screen.event,
             progress=screen.step,

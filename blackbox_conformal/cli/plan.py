@@ -35,7 +35,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         setup,
         pictures,
         rule,
-        run=session.folder_of(options, setup),
+        run=session.folder_of(options, setup.procedure),
         limits=session.build_limits(options),
         levels=levels,
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.pipeline.plan import Plan
     from blackbox_conformal.pipeline.settings import Setup
+    from blackbox_conformal.procedure import Procedure
     from blackbox_conformal.sampling.limits import Limits
     from blackbox_conformal.sampling.sampler import Sampler
 
@@ -80,11 +81,11 @@ def build_limits(options: dict[str, Any]) -> "Limits":
     )
 
 
-def folder_of(options: dict[str, Any], setup: "Setup") -> Path:
+def folder_of(options: dict[str, Any], procedure: "Procedure") -> Path:
     """The run folder."""
     from blackbox_conformal.pipeline.calibrate import run_folder
 
-    return Path(options["run"]) if options["run"] else run_folder(Path("runs"), setup)
+    return Path(options["run"]) if options["run"] else run_folder(Path("runs"), procedure)
 
 
 def say_plan(screen: Screen, plan: "Plan") -> None:
@@ -116,13 +117,18 @@ def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> N
         raise click.Abort
 
 
-def limits_after_consent(limits: "Limits", plan: "Plan", options: dict[str, Any]) -> "Limits":
-    """A person's yes to a plan is a yes to its number of calls and to no more."""
+def limits_after_consent(limits: "Limits", calls: int, run: Path) -> "Limits":
+    """A person's yes to a number of calls is a yes to them and to no more; calls of earlier runs are counted on top."""
     from dataclasses import replace
 
-    if limits.max_calls is None and limits.max_cost_usd is None and plan.calls:
-        return replace(limits, max_calls=plan.calls)
-    return limits
+    from blackbox_conformal.sampling.ledgerfile import ledger_path
+    from blackbox_conformal.sampling.queries import ledger_ls
+    from blackbox_conformal.sampling.states import COUNTED
+
+    if limits.max_calls is not None or limits.max_cost_usd is not None:
+        return limits
+    earlier = len(ledger_ls(run, COUNTED)) if ledger_path(run).exists() else 0
+    return replace(limits, max_calls=earlier + calls)
 
 
 @contextmanager
@@ -155,15 +161,15 @@ def interruptible(screen: Screen) -> Iterator[Any]:
 
 def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapter":
     """The vendor of a calibration, with what identifies no procedure (addresses) taken from the options."""
+    from blackbox_conformal.plugins import adapter_class, load_adapter
+
     identity = calibration.procedure.vendor
     name = options["adapter"] or identity["adapter"]
-    if name != identity["adapter"]:
+    if adapter_class(name).name != identity["adapter"]:
         raise UsageError(
             f"the calibration is of adapter {identity['adapter']}; got --adapter {name}. Calibrate {name} first"
         )
     calibrated = {key: value for key, value in identity["parameters"].items() if value is not None}
-    from blackbox_conformal.plugins import load_adapter
-
     return load_adapter(name, **{**calibrated, **vendor_parameters(options["parameters"])})
 
 
@@ -189,12 +195,3 @@ def confirm_draws(
         raise BudgetError("this would spend money and there is no terminal to ask at: give --yes or --max-cost")
     if not click.confirm("Spend this?", err=True):
         raise click.Abort
-
-
-def limits_for_draws(limits: "Limits", calibration: Any, pictures: int) -> "Limits":
-    """A person's yes to so many pictures is a yes to their draws and to no more."""
-    from dataclasses import replace
-
-    if limits.max_calls is None and limits.max_cost_usd is None:
-        return replace(limits, max_calls=pictures * calibration.procedure.draws)
-    return limits

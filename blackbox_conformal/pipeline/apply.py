@@ -108,7 +108,7 @@ def apply_calibration(
     low = {picture.input_digest: source for picture, (_, source) in zip(pictures, inputs, strict=True)}
     found: dict[str, Result] = {}
     refused: list[tuple[Prepared, VendorError]] = []
-    folder = run if run is not None else run_folder(Path("runs"), setup)
+    folder = run if run is not None else run_folder(Path("runs"), setup.procedure)
     with Sampler(adapter, folder, limits or Limits(), check=output_check(setup), listener=listener) as sampler:
         on_sampler(sampler)
 

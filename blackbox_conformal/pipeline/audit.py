@@ -116,7 +116,7 @@ def audit_calibration(
     thresholds = [rule.threshold(calibration.curves, alpha) for alpha in levels]
     audited: list[AuditedPicture] = []
     calls = cached = 0
-    folder = Path(run) if run is not None else run_folder(Path("runs"), setup)
+    folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
     with Sampler(adapter, folder, limits or Limits(), check=output_check(setup), listener=listener) as sampler:
         on_sampler(sampler)
 

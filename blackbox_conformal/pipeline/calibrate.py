@@ -29,7 +29,7 @@ from blackbox_conformal.pipeline.settings import (
     member,
     set_up,
 )
-from blackbox_conformal.procedure import Delivery, SeedPolicy
+from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
@@ -50,9 +50,9 @@ class CalibrationRun:
     failed: int
 
 
-def run_folder(root: Path, setup: Setup) -> Path:
+def run_folder(root: Path, procedure: Procedure) -> Path:
     """Where the draws of a procedure are kept unless the user says otherwise: the same procedure, the same folder."""
-    return root / f"{setup.adapter.name}-{setup.procedure.fingerprint.removeprefix('sha256:')[:12]}"
+    return root / f"{procedure.vendor['adapter']}-{procedure.fingerprint.removeprefix('sha256:')[:12]}"
 
 
 def run_calibration(
@@ -216,7 +216,7 @@ def calibrate(
     paths = [photograph.path for photograph in find_photographs([Path(source) for source in sources])]
     if limits is None:
         limits = Limits(max_cost_usd=None if max_cost is None else Decimal(str(max_cost)), max_calls=max_calls)
-    folder = Path(run) if run is not None else run_folder(Path("runs"), setup)
+    folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
     return run_calibration(
         setup, paths, run=folder, guarantee=guarantee, alpha=alpha, limits=limits, seed=seed, **options
     ).calibration

@@ -105,7 +105,7 @@ def _decode(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], index: int
 
 
 def _closest(mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> Image:
-    """The draw nearest to the rounded mean (up to that rounding, the medoid under squared distance); ties: the first."""
+    """The draw nearest to the rounded mean: up to that rounding the medoid under squared distance. Ties: the first."""
     best: Image | None = None
     least = -1
     for index in range(setup.procedure.draws):

@@ -1,0 +1,54 @@
+"""The demonstration, on made-up photographs so that it is quick: real server, real files, real guarantee."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from synthetic import photograph, write_photographs
+
+from blackbox_conformal.certificate import Certificate
+
+
+def demo(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "blackbox_conformal", "demo", "--out", str(folder / "demo"), "--draws", "2", *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_demo_on_a_folder_of_photographs(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "photographs", range(9))
+    images = ["--images", str(tmp_path / "photographs")]
+    found = demo(tmp_path, *images, "--json")
+    assert found.returncode == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert (document["n_calibration"], document["n_audit"]) == (7, 2)
+    assert document["alpha"] == pytest.approx(0.35)
+    for name in ("calibration", "report", "mask", "overlay", "certificate"):
+        assert Path(document[name]).is_absolute()
+        assert Path(document[name]).stat().st_size > 0
+    certificate = Certificate.from_json(Path(document["certificate"]).read_text())
+    certificate.verify(Path(document["certificate"]).parent)
+    mask = np.asarray(PillowImage.open(document["mask"]))
+    assert mask.shape == photograph(0).shape[:2]
+    assert certificate.trusted_share == mask.mean()
+    assert certificate.vendor_model is not None
+    assert certificate.vendor_model.startswith("embedded-x4@")
+    for said in ("guarantee", "threshold", "realised risk", "certificate", "report"):
+        assert said in found.stderr
+
+    again = demo(tmp_path, *images, "--json")
+    assert again.returncode == 0, again.stderr
+    repeated = json.loads(again.stdout)
+    assert {**repeated, "seconds": 0} == {**document, "seconds": 0}
+    assert "0 calls made, 14 stored" in again.stderr
+
+
+def test_too_few_photographs_are_a_clear_error(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "photographs", range(3))
+    found = demo(tmp_path, "--images", str(tmp_path / "photographs"))
+    assert found.returncode == 2
+    assert "at least 6 photographs" in found.stderr
+    assert "got 3" in found.stderr
