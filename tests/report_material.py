@@ -52,7 +52,10 @@ def maps(seed: int, height: int, width: int):
     low = np.asarray(Image.fromarray(truth).resize((width // 4, height // 4), Image.Resampling.BOX))
     field = np.asarray(Image.fromarray(rng.random((9, 9)).astype(np.float32)).resize((width, height)))
     field = np.clip(field, 0, 1)
-    scores = np.ascontiguousarray(np.round(field, 3), dtype=np.float32)
+    grain = np.asarray(
+        Image.fromarray(rng.random((height // 8, width // 8)).astype(np.float32)).resize((width, height))
+    )
+    scores = np.ascontiguousarray(np.round(field * (0.7 + 0.6 * grain), 3), dtype=np.float32)
     errors = np.minimum(field * rng.uniform(0.05, 0.3) * rng.random((height, width)), BOUND).astype(np.float32)
     return truth, np.ascontiguousarray(delivered), low, scores, errors
 

@@ -20,13 +20,18 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.report.page import one_at_a_time, page, read_manifest
+from blackbox_conformal.report.preview import SIDE
 from blackbox_conformal.report.spending import read_spending
-from blackbox_conformal.report.stops import choose_stops, thresholds_of
+from blackbox_conformal.report.stops import MAXIMUM_STOPS, choose_stops, thresholds_of
 from blackbox_conformal.report.store import ReportStore, preview_of_result
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.apply import Result
     from blackbox_conformal.pipeline.audit import Audit
+
+MANY = 60
+"""Beyond so many pictures masks are shown at half the scale and the slider has half the stops: a page of 200 pictures
+of 2048×2048 stays below 30 MB."""
 
 
 def write_report(
@@ -62,13 +67,15 @@ def write_report(
     store = ReportStore(run, calibration, (alpha,))
     audited = audited if audited is not None else store.audit()
     wanted = [alpha, *(level.alpha for level in audited.levels)] if audited is not None else [alpha]
-    stops = choose_stops(calibration, wanted, f"{calibration.procedure.fidelity.get('name', 'metric')} error")
+    readers = [*store.previews("result"), *store.previews("audit")]
+    mask_side, most = (SIDE, MAXIMUM_STOPS) if len(results) + len(readers) <= MANY else (SIDE // 2, MAXIMUM_STOPS // 2)
+    stops = choose_stops(calibration, wanted, f"{calibration.procedure.fidelity.get('name', 'metric')} error", most)
     thresholds = thresholds_of(stops)
     given = [preview_of_result(result, thresholds) for result in results]
     shown = {preview.identity for preview in given}
-    stored = one_at_a_time([*store.previews("result"), *store.previews("audit")])
+    stored = one_at_a_time(readers)
     previews = chain(given, (one for one in stored if one.kind == "audit" or one.identity not in shown))
-    variables = page(calibration, audited, previews, read_spending(run), read_manifest(run), stops, alpha)
+    variables = page(calibration, audited, previews, read_spending(run), read_manifest(run), stops, alpha, mask_side)
     return write_new(path, render(variables).encode(), force=force)
 
 

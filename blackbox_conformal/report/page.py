@@ -36,15 +36,16 @@ def page(
     manifest: Any,
     stops: Sequence[Stop],
     alpha: float,
+    mask_side: int,
 ) -> dict[str, Any]:
-    """The template's variables; pictures come one at a time from `previews`."""
+    """The template's variables; pictures come one at a time from `previews`, masks have at most `mask_side` pixels."""
     rule = calibration.rule()
     chosen = min(range(len(stops)), key=lambda index: abs(stops[index].alpha - alpha))
     curves = {} if audited is None else {one.truth: one.curve for one in audited.pictures}
     cards: list[dict[str, Any]] = []
     worst: list[dict[str, Any]] = []
     for preview in previews:
-        cards.append(_card(preview, curves.get(preview.identity), stops, chosen))
+        cards.append(_card(preview, curves.get(preview.identity), stops, chosen, mask_side))
         worst.extend(_worst(preview, alpha))
     cards.sort(key=lambda card: (card["kind"] != "result", -card["loss"], card["name"]))
     shares = _mean_shares(calibration, audited, cards, stops)
@@ -115,8 +116,12 @@ def read_manifest(run: Path) -> Any:
         return {"left out": f"manifest.json cannot be read: {type(error).__name__}"}
 
 
-def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int) -> dict[str, Any]:
-    first = first_stops(preview.ceiling, thresholds_of(stops))
+def _card(
+    preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, mask_side: int
+) -> dict[str, Any]:
+    ceiling, block = preview.coarser(mask_side)
+    first = first_stops(ceiling, thresholds_of(stops))
+    height, width = preview.ceiling.shape
     shares = [round(preview.share(stop.threshold), 5) for stop in stops]
     losses = [preview.loss(stop.threshold) if curve is None else curve.loss(stop.threshold) for stop in stops]
     known = not any(math.isnan(loss) for loss in losses)
@@ -129,7 +134,9 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
         "kind": preview.kind,
         "name": printable(preview.name, 80),
         "size": preview.size,
+        "shown": (height, width),
         "block": preview.block,
+        "mask_block": block,
         "notes": [printable(note, 400) for note in preview.notes],
         "choices": [(key, label) for key, label, picture in choices if picture is not None],
         "loss": losses[chosen] if known else -1.0,
@@ -138,6 +145,7 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
         "data": {
             "width": first.shape[1],
             "height": first.shape[0],
+            "cover": [first.shape[1] * block / preview.block / width, first.shape[0] * block / preview.block / height],
             "first": pack_stops(first),
             "shares": shares,
             "losses": [round(loss, 5) for loss in losses] if known else None,

@@ -39,8 +39,8 @@ class Stop:
     risk: float
 
 
-def choose_levels(calibration: Calibration, wanted: Sequence[float] = ()) -> list[float]:
-    """At most `MAXIMUM_STOPS` levels: `ALWAYS`, `wanted`, and an even grid of round numbers where thresholds change.
+def choose_levels(calibration: Calibration, wanted: Sequence[float] = (), most: int = MAXIMUM_STOPS) -> list[float]:
+    """At most `most` levels: `ALWAYS`, `wanted`, and an even grid of round numbers where thresholds change.
 
     The grid runs from the least level at which anything is trusted to the level at which everything is.
     """
@@ -48,15 +48,17 @@ def choose_levels(calibration: Calibration, wanted: Sequence[float] = ()) -> lis
     levels = calibration.alphas
     levels = levels[np.isfinite(levels) & (levels > 0)]
     if levels.size:
-        fixed.update(_grid(float(levels[0]), float(levels[-1]), MAXIMUM_STOPS - len(fixed)))
+        fixed.update(_grid(float(levels[0]), float(levels[-1]), max(most - len(fixed), 2)))
     return sorted(fixed)[:MAXIMUM_STOPS]
 
 
-def choose_stops(calibration: Calibration, wanted: Sequence[float] = (), error: str = "error") -> list[Stop]:
+def choose_stops(
+    calibration: Calibration, wanted: Sequence[float] = (), error: str = "error", most: int = MAXIMUM_STOPS
+) -> list[Stop]:
     """The slider's stops in ascending order of level; thresholds never fall."""
     rule = calibration.rule()
     stops = []
-    for alpha in choose_levels(calibration, wanted):
+    for alpha in choose_levels(calibration, wanted, most):
         choice = rule.choose(calibration.curves, alpha)
         nothing = choice.threshold == -math.inf
         statement = _sentence(choice.reason) if nothing else rule.statement(alpha, calibration.n, error)

@@ -64,6 +64,17 @@ def test_masks_at_preview_scale_are_those_of_the_stated_rule(height, width, bloc
     assert not (first == 0).any(), "-inf trusts nothing"
 
 
+@pytest.mark.parametrize(("height", "width"), [(61, 47), (64, 64), (30, 63)])
+def test_coarser_masks_follow_the_same_rule(height, width):
+    scores = score_map(height, height, width, 5)
+    found = make_preview("result", "a", "id", np.zeros((height, width, 3), np.uint8), scores, THRESHOLDS)
+    for side in (64, 32, 10, 7):
+        ceiling, block = found.coarser(side)
+        assert max(ceiling.shape) <= side
+        for threshold in THRESHOLDS:
+            assert (trusted(ceiling, threshold) == all_trusted(trusted(scores, threshold), block)).all()
+
+
 def test_a_score_of_infinity_is_trusted_at_infinity_alone():
     scores = np.array([[np.inf, 3.0, np.nan, -np.inf]], np.float32)
     assert first_stops(scores, np.array([-np.inf, 0.0, 5.0, np.inf])).tolist() == [[3, 2, NEVER, 1]]

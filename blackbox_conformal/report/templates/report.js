@@ -66,6 +66,9 @@
       element.querySelector("img.delivered").src = "data:image/webp;base64," + data.delivered;
       card.canvas.width = data.width;
       card.canvas.height = data.height;
+      // The last squares of a mask may reach beyond the picture; the stage cuts them off.
+      card.canvas.style.width = `${100 * data.cover[0]}%`;
+      card.canvas.style.height = `${100 * data.cover[1]}%`;
       card.first = await unpack(data.first, data.width);
       paint(card);
       element.dataset.ready = "yes";
