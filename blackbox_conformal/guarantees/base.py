@@ -102,7 +102,7 @@ class Guarantee(Plugin):
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
         """As `threshold`, with the reason and the number of missing photographs when nothing can be trusted."""
-        self._check(curves, alpha)
+        self.check(curves, alpha)
         threshold = self._threshold(curves, as_typed(alpha, "alpha"))
         if threshold > -math.inf:
             return Choice(threshold)
@@ -114,7 +114,8 @@ class Guarantee(Plugin):
             f"needed. Add {missing} or choose a larger level",
         )
 
-    def _check(self, curves: CurveSet, alpha: float | None = None) -> None:
+    def check(self, curves: CurveSet, alpha: float | None = None) -> None:
+        """Refuse a level that is none and curves of another kind, as `threshold` does."""
         if alpha is not None and not (math.isfinite(alpha) and (alpha > 0 or (alpha == 0 and self.zero_allowed))):
             raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
         if curves.kind != self.curve_kind:

@@ -61,6 +61,7 @@ class ByGroup(Guarantee):
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
         """As the guarantee within; a group without photographs trusts nothing."""
         inner, own = self._own(curves)
+        inner.check(curves, alpha)
         if own is None:
             missing = inner.minimum_images(alpha, curves.bound)
             known = ", ".join(sorted(set(self.groups)))

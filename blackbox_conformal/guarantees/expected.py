@@ -114,7 +114,7 @@ class Expected(Guarantee):
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
         """``(sum w_i L_i(t) + w_new B_new(t)) / (sum w_i + w_new)``, with the leakage factor; 0 at -inf."""
-        self._check(curves)
+        self.check(curves)
         if threshold == -math.inf:
             return 0.0
         merged, weight, factor = self._left(curves)
@@ -135,7 +135,7 @@ class Expected(Guarantee):
         UsageError
             The bound is a staircase or function of the picture at hand: levels are a property of the calibration.
         """
-        self._check(curves)
+        self.check(curves)
         if callable(self.bound_new) or isinstance(self.bound_new, RiskCurve):
             raise UsageError("expected levels of a calibration; got a bound_new of one picture. Ask without bound_new")
         merged, weight, factor = self._left(curves)

@@ -73,7 +73,7 @@ class HighProbability(Guarantee):
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
         """Upper confidence bound of the mean loss at `threshold`; 0 at -inf."""
-        self._check(curves)
+        self.check(curves)
         if threshold == -math.inf:
             return 0.0
         if self.method == "hoeffding-bentkus":
@@ -85,7 +85,7 @@ class HighProbability(Guarantee):
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
         """Levels from which on each of at most 128 evenly spaced scores is allowed as threshold."""
-        self._check(curves)
+        self.check(curves)
         candidates = np.r_[curves.merged.scores, np.inf]
         chosen = np.unique(np.linspace(0, candidates.size - 1, min(128, candidates.size)).round().astype(int))
         return np.unique(

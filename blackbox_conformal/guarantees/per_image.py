@@ -84,7 +84,7 @@ class PerImage(Guarantee):
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
         """The least tolerance that `threshold` keeps: the k-th largest loss; the bound when k = 0, 0 at -inf."""
-        self._check(curves)
+        self.check(curves)
         if threshold == -math.inf:
             return 0.0
         rank = self.rank(len(curves))
@@ -92,7 +92,7 @@ class PerImage(Guarantee):
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
         """Every tolerance at which the threshold changes."""
-        self._check(curves)
+        self.check(curves)
         if not self.rank(len(curves)):
             return np.array([curves.bound])
         found: list[float] = []

@@ -7,7 +7,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.risk.exact import as_typed, exact_bound
+from blackbox_conformal.risk.pack import CurveSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +74,23 @@ def reachable(guarantee: Guarantee, n: int, bound: float, usd_per_image: float, 
     """
     total = n + (math.floor(budget_usd / usd_per_image) if usd_per_image > 0 else 0)
     return total, guarantee.reachable_alpha(total, bound)
+
+
+def projection(guarantee: Guarantee, curves: CurveSet, alpha: float, n: int) -> tuple[float, float]:
+    """Threshold and mean trusted share to expect of n photographs like those at hand: an estimate, no guarantee.
+
+    The mean curve is taken to stay as it is while the slack falls from ``B / (n_now + 1)`` to ``B / (n + 1)``.
+
+    Raises
+    ------
+    UsageError
+        The guarantee is not ``expected`` or ``false-trust`` without parameters, or n < 1.
+    """
+    if not isinstance(guarantee, Expected) or guarantee != type(guarantee)():
+        raise UsageError("expected a plain expected or false-trust guarantee for a projection; got another one")
+    if n < 1:
+        raise UsageError(f"expected at least one photograph; got {n}")
+    guarantee.check(curves, alpha)
+    budget = (as_typed(alpha) * (n + 1) - exact_bound(curves.bound)) * len(curves) / n
+    threshold = curves.merged.threshold(budget)
+    return threshold, float(np.mean(curves.trusted_shares_at(threshold)))

@@ -62,6 +62,8 @@ def test_an_unknown_group_trusts_nothing():
     found = choose(curves(), 0.5, "by-group", groups=GROUPS, group_new="water")
     assert (found.threshold, found.missing_images) == (-math.inf, 2)
     assert "face, text" in found.reason
+    with pytest.raises(UsageError, match="above 0"):
+        threshold(curves(), -0.5, "by-group", groups=GROUPS, group_new="water")
     rule = guarantee("by-group", groups=GROUPS, group_new="water")
     assert rule.risk(CurveSet.of(curves()), 3.0) == 1.5
     assert rule.risk(CurveSet.of(curves()), -math.inf) == 0

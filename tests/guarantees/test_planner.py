@@ -1,7 +1,13 @@
+import math
+
+import numpy as np
 import pytest
 
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.guarantees.planner import Need, need, needs, reachable
+from blackbox_conformal.guarantees.planner import Need, need, needs, projection, reachable
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.pack import CurveSet
 
 
 def test_the_table_of_least_numbers():
@@ -29,3 +35,24 @@ def test_what_a_budget_reaches():
     assert alpha == pytest.approx(0.1)
     assert reachable(rule, 20, 3.0, usd_per_image=0.0, budget_usd=4.6)[0] == 20
     assert need(rule, alpha, 3.0, n).more == 0
+
+
+def test_the_projection_is_the_threshold_that_many_copies_would_have():
+    rng = np.random.default_rng(60)
+    maps = [(rng.integers(0, 9, (8, 8)).astype(np.float32), rng.random((8, 8)) / 2) for _ in range(12)]
+    maps = [(scores, fidelity * (scores + 1) / 9) for scores, fidelity in maps]
+    curves = [RiskCurve.from_maps(scores, fidelity, bound=1.0) for scores, fidelity in maps]
+    rule = guarantee("expected")
+    for copies in (1, 2, 5):
+        many = CurveSet.from_curves(curves * copies)
+        t, share = projection(rule, CurveSet.from_curves(curves), 0.2, 12 * copies)
+        assert t == rule.threshold(many, 0.2)
+        assert share == pytest.approx(np.mean([(scores < t).mean() for scores, _ in maps]), abs=0.02)
+    assert projection(rule, many, 0.2, 3) == (-math.inf, 0.0)
+    assert projection(rule, many, 0.2, 1000)[1] >= projection(rule, many, 0.2, 20)[1]
+
+
+@pytest.mark.parametrize("rule", [guarantee("per-image"), guarantee("expected", leaked=1)])
+def test_other_guarantees_have_no_projection(rule):
+    with pytest.raises(UsageError, match="plain expected"):
+        projection(rule, CurveSet.from_curves([RiskCurve.worst(1.0)]), 0.2, 10)
