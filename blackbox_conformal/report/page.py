@@ -46,7 +46,7 @@ def page(
     worst: list[dict[str, Any]] = []
     for preview in previews:
         cards.append(_card(preview, curves.get(preview.identity), stops, chosen, mask_side))
-        worst.extend(_worst(preview, alpha))
+        worst.extend(_worst(preview))
     cards.sort(key=lambda card: (card["kind"] != "result", -card["loss"], card["name"]))
     shares = _mean_shares(calibration, audited, cards, stops)
     return {
@@ -77,7 +77,7 @@ def page(
         "spending": spending,
         "refused": [image for image in calibration.images if image.refused],
         "cards": cards,
-        "worst": sorted(worst, key=lambda one: -one["error"])[:WORST_SHOWN],
+        "worst": _worst_at(worst, alpha),
         "manifest": None if manifest is None else _pretty(manifest),
         "procedure": _pretty(calibration.procedure.model_dump(mode="json")),
         "printable": printable,
@@ -154,23 +154,25 @@ def _card(
     }
 
 
-def _worst(preview: Preview, alpha: float) -> Iterator[dict[str, Any]]:
-    if not preview.worst:
-        return
-    nearest = min(preview.worst, key=lambda one: abs(one.alpha - alpha))
+def _worst(preview: Preview) -> Iterator[dict[str, Any]]:
     for one in preview.worst:
-        if one.alpha == nearest.alpha:
-            yield {
-                "name": printable(preview.name, 80),
-                "alpha": one.alpha,
-                "row": one.row,
-                "column": one.column,
-                "error": one.error,
-                "at": one.at,
-                "size": (min(CROP, preview.size[0]), min(CROP, preview.size[1])),
-                "delivered": _base64(one.delivered),
-                "truth": _base64(one.truth),
-            }
+        yield {
+            "name": printable(preview.name),
+            "alpha": one.alpha,
+            "row": one.row,
+            "column": one.column,
+            "error": one.error,
+            "at": one.at,
+            "size": (min(CROP, preview.size[0]), min(CROP, preview.size[1])),
+            "delivered": _base64(one.delivered),
+            "truth": _base64(one.truth),
+        }
+
+
+def _worst_at(worst: Sequence[dict[str, Any]], alpha: float) -> list[dict[str, Any]]:
+    """The worst of the worst at the one level, of those that were measured, nearest to `alpha`."""
+    nearest = min((one["alpha"] for one in worst), key=lambda level: abs(level - alpha), default=alpha)
+    return sorted((one for one in worst if one["alpha"] == nearest), key=lambda one: -one["error"])[:WORST_SHOWN]
 
 
 def _mean_shares(
@@ -218,7 +220,7 @@ def _charts(
     yield Chart("Risk against alpha", "alpha", "risk", risk, x_range=ends, y_range=(0.0, _top(risk)))
     if shares is not None:
         kind = "of audit photographs" if audited is not None else "of calibration photographs"
-        series = [Series(f"mean trusted share {kind}", "realised", tuple(zip(alphas, shares, strict=True)))]
+        series = [Series(f"mean trusted share {kind}", "realised", tuple(zip(alphas, shares, strict=True)), "step")]
         yield Chart(
             "Trusted share against alpha", "alpha", "trusted", series, x_range=ends, y_range=(0, 1), percent=True
         )
@@ -241,8 +243,10 @@ def _charts(
 
 
 def _top(series: Sequence[Series]) -> float:
-    ends = [high for one in series for _, _, high in one.whiskers]
-    return 1.04 * max([y for one in series for _, y in one.points] + ends) or 1.0
+    """The upper end of the risk axis: room for every point, but not for the whole of a wide interval."""
+    points = max(y for one in series for _, y in one.points)
+    ends = max((high for one in series for _, _, high in one.whiskers), default=0.0)
+    return 1.04 * max(points, min(ends, 1.6 * points)) or 1.0
 
 
 def _rows(
