@@ -78,8 +78,8 @@ def _of_submission(answer: Answer, now: float) -> VendorError:
     if 300 <= status < 400:
         host = _host(answer.headers.get("location", ""))
         return RefusedError(
-            f"the vendor redirected the submission to {host} with {_said(answer)}; a paid request is not sent elsewhere."
-            " Correct the adapter's address",
+            f"the vendor redirected the submission to {host} with {_said(answer)}; a paid request is not sent"
+            " elsewhere. Correct the adapter's address",
             code=code,
         )
     if status in (401, 402, 403):

@@ -56,6 +56,7 @@ class Engine:
         self.model = self.ledger.model(self.identity)
         self._price_told = False
         self._largest = 0
+        self._room_until = -1.0
         self._restore_pace()
         self.renew(self.control)
 
@@ -152,7 +153,10 @@ class Engine:
             self.board.tell("recovered", "the vendor answers again")
 
     def require_room(self) -> None:
-        """Stop before a submission whose answer might not fit on the disk."""
+        """Stop before a submission whose answer might not fit on the disk; looks once a second."""
+        now = self.clock.monotonic()
+        if now < self._room_until:
+            return
         needed = LEAST_FREE_BYTES + 2 * self._largest * self.limits.most_workers
         free = self.store.free_bytes()
         if free < needed:
@@ -163,6 +167,7 @@ class Engine:
                 )
             )
             raise StoppedError
+        self._room_until = now + 1.0
 
     def observe_model(self, model: str | None) -> None:
         """Stop the run when the vendor's model is not the one that earlier samples came from."""

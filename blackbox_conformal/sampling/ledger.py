@@ -3,7 +3,6 @@
 The file is opened by `ledgerfile`, written by `writer`, read by `queries`; the rules of the states are in `states`.
 """
 
-import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -14,52 +13,12 @@ from typing import Any
 
 from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.sampling.attempts import COLUMNS, Attempt, Seen, Wanted, attempt_from
+from blackbox_conformal.sampling.book import Book
 from blackbox_conformal.sampling.lease import RENEW_S, Lease, acquire
 from blackbox_conformal.sampling.ledgerfile import open_for_reading, open_for_writing
 from blackbox_conformal.sampling.money import to_usd
-from blackbox_conformal.sampling.states import COUNTED, RESERVING, STEPS, UNSENT
+from blackbox_conformal.sampling.states import UNSENT
 from blackbox_conformal.sampling.writer import Writer
-
-_STAMPS = {
-    "planned": "planned_at",
-    "claimed": "claimed_at",
-    "intent": "intent_at",
-    "sent": "sent_at",
-    "accepted": "accepted_at",
-    "ready": "ready_at",
-    "stored": "stored_at",
-}
-_UNBILLED = ("refused", "cancelled", "planned", "claimed")
-
-
-def _stamp(state: str) -> str:
-    return _STAMPS.get(state, "ended_at")
-
-
-def _move(connection: sqlite3.Connection, attempt: int, state: str, cost: int | None = None, **values: Any) -> None:
-    """Take `attempt` to `state`, book its price where the state says so, and keep the totals."""
-    row = connection.execute(
-        "SELECT state, reserved_nanousd, cost_nanousd FROM attempt WHERE id = ?", (attempt,)
-    ).fetchone()
-    if row is None or state not in STEPS[row[0]]:
-        raise LedgerError(f"attempt {attempt} cannot go from {row and row[0]} to {state}; verify the ledger")
-    before, held, booked = row
-    price = held or booked
-    reserved, spent = (price, 0) if state in RESERVING else (0, price)
-    if state in _UNBILLED:
-        reserved, spent = 0, 0
-    if cost is not None:
-        reserved, spent = 0, cost
-    values |= {"state": state, "reserved_nanousd": reserved, "cost_nanousd": spent, _stamp(state): time.time()}
-    assignments = ", ".join(f"{column} = ?" for column in values)
-    connection.execute(f"UPDATE attempt SET {assignments} WHERE id = ?", (*values.values(), attempt))
-    calls = (state in COUNTED) - (before in COUNTED)
-    if reserved != held or spent != booked or calls:
-        connection.execute(
-            "UPDATE total SET spent_nanousd = spent_nanousd + ?, reserved_nanousd = reserved_nanousd + ?,"
-            " calls = calls + ? WHERE id = 1",
-            (spent - booked, reserved - held, calls),
-        )
 
 
 def _observed(seen: Seen) -> dict[str, Any]:
@@ -91,7 +50,7 @@ class Ledger:
         with self._reading:
             self._reader.close()
         try:
-            self._writer.call(self._lease.release)
+            self._writer.call(lambda book: self._lease.release(book.connection))
         except LedgerError:
             pass
         finally:
@@ -100,21 +59,21 @@ class Ledger:
     def plan(self, wanted: Sequence[Wanted]) -> dict[tuple[str, int], int]:
         """Record submissions that are to be made; returns the attempt of each (task, generation)."""
 
-        def operation(connection: sqlite3.Connection) -> dict[tuple[str, int], int]:
+        def operation(book: Book) -> dict[tuple[str, int], int]:
             known = {
                 (row[0], row[1]): row[2]
-                for row in connection.execute("SELECT task, generation, id FROM attempt WHERE state = 'planned'")
+                for row in book.connection.execute("SELECT task, generation, id FROM attempt WHERE state = 'planned'")
             }
             return {
                 (want.task, want.generation): known.get((want.task, want.generation))
-                or self._insert(connection, want, "planned")
+                or self._insert(book, want, "planned")
                 for want in wanted
             }
 
         return self._writer.call(operation) if wanted else {}
 
-    def _insert(self, connection: sqlite3.Connection, want: Wanted, state: str) -> int:
-        cursor = connection.execute(
+    def _insert(self, book: Book, want: Wanted, state: str) -> int:
+        cursor = book.connection.execute(
             "INSERT INTO attempt (task, generation, identity, adapter, upload, upload_name, draw, seed,"
             " idempotency_key, state, owner, planned_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -138,7 +97,7 @@ class Ledger:
 
     def claim(self, attempt: int) -> None:
         """Note that a worker has taken a planned attempt up; not waited for, as nothing depends on it."""
-        self._writer.submit(lambda connection: _move(connection, attempt, "claimed", owner=self._lease.generation))
+        self._writer.submit(lambda book: book.move(attempt, "claimed", owner=self._lease.generation))
 
     def reserve(
         self, want: Wanted, attempt: int | None, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None
@@ -151,43 +110,31 @@ class Ledger:
             Spent and reserved money, or calls, would exceed the limit. Nothing was written.
         """
 
-        def operation(connection: sqlite3.Connection) -> int:
-            spent, reserved, calls = connection.execute(
-                "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
-            ).fetchone()
-            if max_cost_nanousd is not None and spent + reserved + price_nanousd > max_cost_nanousd:
+        def operation(book: Book) -> int:
+            if max_cost_nanousd is not None and book.spent + book.reserved + price_nanousd > max_cost_nanousd:
                 raise BudgetError(
-                    f"the next draw costs up to {to_usd(price_nanousd)} USD, with {to_usd(spent)} spent and"
-                    f" {to_usd(reserved)} reserved of {to_usd(max_cost_nanousd)} allowed; raise --max-cost to go on"
+                    f"the next draw costs up to {to_usd(price_nanousd)} USD, with {to_usd(book.spent)} spent and"
+                    f" {to_usd(book.reserved)} reserved of {to_usd(max_cost_nanousd)} allowed; raise --max-cost to"
+                    " go on"
                 )
-            if max_calls is not None and calls + 1 > max_calls:
-                raise BudgetError(f"{calls} calls of {max_calls} allowed are made; raise --max-calls to go on")
-            number = self._insert(connection, want, "planned") if attempt is None else attempt
-            _move(connection, number, "intent", owner=self._lease.generation)
-            if price_nanousd:
-                connection.execute("UPDATE attempt SET reserved_nanousd = ? WHERE id = ?", (price_nanousd, number))
-                connection.execute(
-                    "UPDATE total SET reserved_nanousd = reserved_nanousd + ? WHERE id = 1", (price_nanousd,)
-                )
+            if max_calls is not None and book.calls + 1 > max_calls:
+                raise BudgetError(f"{book.calls} calls of {max_calls} allowed are made; raise --max-calls to go on")
+            number = self._insert(book, want, "planned") if attempt is None else attempt
+            book.move(number, "intent", reserve=price_nanousd, owner=self._lease.generation)
             return number
 
         return self._writer.call(operation)
 
     def sent(self, attempt: int) -> None:
         """Record that bytes are about to leave; returns once that is on disk."""
-
-        def operation(connection: sqlite3.Connection) -> None:
-            _move(connection, attempt, "sent", owner=self._lease.generation)
-            connection.execute("UPDATE attempt SET tries = tries + 1 WHERE id = ?", (attempt,))
-
-        self._writer.call(operation)
+        self._writer.call(lambda book: book.move(attempt, "sent", owner=self._lease.generation))
 
     def accepted(self, attempt: int, job: str, seen: Seen) -> Attempt | None:
         """Record the vendor's job id; returns another attempt that was given the same id, if there is one."""
 
-        def operation(connection: sqlite3.Connection) -> Attempt | None:
-            _move(connection, attempt, "accepted", seen.cost_nanousd, job=job, **_observed(seen))
-            row = connection.execute(
+        def operation(book: Book) -> Attempt | None:
+            book.move(attempt, "accepted", seen.cost_nanousd, job=job, **_observed(seen))
+            row = book.connection.execute(
                 f"SELECT {COLUMNS} FROM attempt WHERE job = ? AND id != ?"
                 " AND adapter = (SELECT adapter FROM attempt WHERE id = ?) LIMIT 1",
                 (job, attempt, attempt),
@@ -198,7 +145,7 @@ class Ledger:
 
     def ready(self, attempt: int) -> None:
         """Note that the vendor has the picture; not waited for, as the job id says everything that matters."""
-        self._writer.submit(lambda connection: _move(connection, attempt, "ready"))
+        self._writer.submit(lambda book: book.move(attempt, "ready"))
 
     def end(
         self,
@@ -216,17 +163,17 @@ class Ledger:
         values: dict[str, Any] = {"error_class": error_class, "error": error, "code": code, **_observed(seen)}
         if digest is not None:
             values |= {"digest": digest, "size": size, "stored_at": time.time()}
-        self._writer.call(lambda connection: _move(connection, attempt, state, seen.cost_nanousd, **values))
+        self._writer.call(lambda book: book.move(attempt, state, seen.cost_nanousd, **values))
 
     def validated(self, attempt: int) -> None:
         """Note that stored bytes passed the check; not waited for, as the check can be made again."""
-        self._writer.submit(lambda connection: _move(connection, attempt, "validated"))
+        self._writer.submit(lambda book: book.move(attempt, "validated"))
 
     def note(self, attempt: int, error_class: str, error: str) -> None:
         """Write the last trouble beside an attempt that keeps its state."""
         self._writer.call(
-            lambda connection: (
-                connection.execute(
+            lambda book: (
+                book.connection.execute(
                     "UPDATE attempt SET error_class = ?, error = ? WHERE id = ?", (error_class, error, attempt)
                 ).rowcount
             )
@@ -235,11 +182,11 @@ class Ledger:
     def adopt(self, attempt: int, digest: str, size: int) -> bool:
         """Record an answer that an owner which died had made durable; False if no attempt waits for it."""
 
-        def operation(connection: sqlite3.Connection) -> bool:
-            row = connection.execute("SELECT state FROM attempt WHERE id = ?", (attempt,)).fetchone()
+        def operation(book: Book) -> bool:
+            row = book.connection.execute("SELECT state FROM attempt WHERE id = ?", (attempt,)).fetchone()
             if row is None or row[0] not in ("sent", "accepted", "ready", "ambiguous"):
                 return False
-            _move(connection, attempt, "stored", digest=digest, size=size, error_class=None, error=None)
+            book.move(attempt, "stored", digest=digest, size=size, error_class=None, error=None)
             return True
 
         return self._writer.call(operation)
@@ -251,24 +198,23 @@ class Ledger:
         booked at full price. Call it after the store's inbox has been adopted.
         """
 
-        def operation(connection: sqlite3.Connection) -> int:
+        def operation(book: Book) -> int:
             lost = 0
-            for row in connection.execute(
+            for row in book.connection.execute(
                 f"SELECT id, state FROM attempt WHERE state IN ('sent', {', '.join('?' * len(UNSENT))})", UNSENT
             ).fetchall():
                 if row[1] == "sent":
                     lost += 1
-                    _move(
-                        connection,
+                    book.move(
                         row[0],
                         "ambiguous",
                         error_class="M",
                         error="the process ended between sending this request and its answer",
                     )
                 elif row[1] == "claimed":
-                    _move(connection, row[0], "planned")
+                    book.move(row[0], "planned")
                 elif row[1] == "intent":
-                    _move(connection, row[0], "cancelled", error_class="N", error="the process ended before sending")
+                    book.move(row[0], "cancelled", error_class="N", error="the process ended before sending")
             return lost
 
         return self._writer.call(operation)
@@ -291,12 +237,6 @@ class Ledger:
         with self._reading:
             row = self._reader.execute(f"SELECT {COLUMNS} FROM attempt WHERE id = ?", (number,)).fetchone()
         return None if row is None else attempt_from(row)
-
-    def holder(self, digest: str) -> list[Attempt]:
-        """The attempts whose bytes have this digest, oldest first."""
-        with self._reading:
-            rows = self._reader.execute(f"SELECT {COLUMNS} FROM attempt WHERE digest = ? ORDER BY id", (digest,))
-            return [attempt_from(row) for row in rows]
 
     def model(self, identity: str) -> str | None:
         """The vendor's model identity when the first sample of this procedure was stored."""
@@ -327,8 +267,8 @@ class Ledger:
     def keep_limiter(self, name: str, tokens: float, updated: float, paused_until: float) -> "Future[int]":
         """Keep the limiter's state for the next process; not waited for."""
         return self._writer.submit(
-            lambda connection: (
-                connection.execute(
+            lambda book: (
+                book.connection.execute(
                     "INSERT OR REPLACE INTO limiter VALUES (?, ?, ?, ?)", (name, tokens, updated, paused_until)
                 ).rowcount
             )

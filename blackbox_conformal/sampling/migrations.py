@@ -49,9 +49,7 @@ MIGRATIONS: list[tuple[str, str]] = [
             ended_at REAL
         ) STRICT;
         CREATE INDEX attempt_task ON attempt (task);
-        CREATE INDEX attempt_state ON attempt (state);
         CREATE INDEX attempt_job ON attempt (adapter, job) WHERE job IS NOT NULL;
-        CREATE INDEX attempt_digest ON attempt (digest) WHERE digest IS NOT NULL;
         CREATE TABLE total (
             id INTEGER PRIMARY KEY CHECK (id = 1),
             spent_nanousd INTEGER NOT NULL,

@@ -112,6 +112,7 @@ class Sampler:
         transport: Transport | None = None
         try:
             store = Store(self._run)
+            store.prepare()
             _recover(ledger, store)
             self._opened = self._adapter.open()
             transport = Transport(self._opened.base_url, self._opened.capabilities.result_hosts, self._limits)

@@ -33,7 +33,7 @@ def sniff_extension(data: bytes) -> str:
     return ".bin"
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Make the names in `folder` durable."""
     if os.name == "nt":
         return
@@ -44,7 +44,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_durably(path: Path, data: bytes) -> None:
+def _write_durably(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         view = memoryview(data)
@@ -54,7 +54,7 @@ def _write_durably(path: Path, data: bytes) -> None:
     except BaseException:
         os.close(descriptor)
         with contextlib.suppress(OSError):
-            path.unlink()
+            os.unlink(path)
         raise
     os.close(descriptor)
 
@@ -66,7 +66,7 @@ class Arrival:
     attempt: int
     digest: str
     size: int
-    path: Path
+    path: str
 
 
 class Store:
@@ -76,8 +76,11 @@ class Store:
         self._samples = run / "samples"
         self._inbox = run / "inbox"
         self._quarantine = run / "quarantine"
-        self._moved: set[Path] = set()
+        self._moved: set[str] = set()
         self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Make the folders; reading needs none."""
         for folder in (self._samples, self._inbox):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -90,7 +93,7 @@ class Store:
             The disk is full or broken.
         """
         value = hashlib.sha256(data).hexdigest()
-        path = self._inbox / f"{attempt}-{value}{sniff_extension(data)}"
+        path = f"{self._inbox}/{attempt}-{value}{sniff_extension(data)}"
         _write_durably(path, data)
         sync_folder(self._inbox)
         return Arrival(attempt, f"sha256:{value}", len(data), path)
@@ -100,38 +103,42 @@ class Store:
 
         Where the file system has no hard links, `settle` moves it.
         """
-        target = self._target(arrival)
+        folder, name = self._target(arrival)
         # Linked under a name of its own first: a file that is there already may be damaged, and must be replaced.
-        spare = target.with_name(f".{arrival.attempt}-{target.name}")
+        spare = f"{folder}/.{arrival.attempt}-{name}"
         try:
             try:
                 os.link(arrival.path, spare)
             except FileNotFoundError:
-                target.parent.mkdir(exist_ok=True)
-                sync_folder(self._samples)
+                self._make(folder)
                 os.link(arrival.path, spare)
-            os.replace(spare, target)
+            os.replace(spare, f"{folder}/{name}")
         except OSError:
             with contextlib.suppress(OSError):
-                spare.unlink()
+                os.unlink(spare)
             return
         with self._lock:
-            self._moved.add(target.parent)
+            self._moved.add(folder)
 
     def settle(self, arrival: Arrival) -> None:
         """Drop the arrival's name in the inbox, once the ledger holds its digest."""
-        target = self._target(arrival)
-        if target.exists():
-            arrival.path.unlink(missing_ok=True)
+        folder, name = self._target(arrival)
+        if os.path.exists(f"{folder}/{name}"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(arrival.path)
         else:
-            target.parent.mkdir(exist_ok=True)
-            os.replace(arrival.path, target)
+            self._make(folder)
+            os.replace(arrival.path, f"{folder}/{name}")
             with self._lock:
-                self._moved.add(target.parent)
+                self._moved.add(folder)
 
-    def _target(self, arrival: Arrival) -> Path:
+    def _target(self, arrival: Arrival) -> tuple[str, str]:
         value = arrival.digest.removeprefix("sha256:")
-        return self._samples / value[:2] / f"{value}{arrival.path.suffix}"
+        return f"{self._samples}/{value[:2]}", value + os.path.splitext(arrival.path)[1]
+
+    def _make(self, folder: str) -> None:
+        os.makedirs(folder, exist_ok=True)
+        sync_folder(self._samples)
 
     def flush(self) -> None:
         """Make every name so far durable; until then a power loss leaves a file in either place, and both are read."""
@@ -144,13 +151,10 @@ class Store:
 
     def arrivals(self) -> Iterator[Arrival]:
         """Whole answers that a process which died left in the inbox; half-written ones are moved to quarantine."""
-        for path in sorted(self._inbox.iterdir()):
-            named = _INBOX_NAME.fullmatch(path.name)
-            if named is None:
-                continue
+        for path, named in self._waiting():
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() == named[2]:
-                yield Arrival(int(named[1]), f"sha256:{named[2]}", len(data), path)
+                yield Arrival(int(named[1]), f"sha256:{named[2]}", len(data), str(path))
             else:
                 self._set_aside(path)
 
@@ -162,6 +166,23 @@ class Store:
             if path.is_file():
                 return path
         return next(self._inbox.glob(f"*-{value}.*"), None)
+
+    def examine(self, digest: str) -> Path:
+        """The file of `digest`, hashed again; nothing is moved.
+
+        Raises
+        ------
+        PayloadError
+            There is no such file, or it no longer holds those bytes.
+        """
+        path = self.locate(digest)
+        if path is None:
+            raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if "sha256:" + found != digest:
+            raise PayloadError(f"the stored sample {digest} in {path} was altered or damaged on disk")
+        return path
 
     def read(self, digest: str) -> bytes:
         """The bytes of `digest`, hashed again.
@@ -202,10 +223,18 @@ class Store:
             named = _SAMPLE_NAME.fullmatch(path.name)
             if named is not None:
                 yield f"sha256:{named[1]}", path
-        for path in sorted(self._inbox.iterdir()):
+        for path, named in self._waiting():
+            yield f"sha256:{named[2]}", path
+
+    def _waiting(self) -> Iterator[tuple[Path, re.Match[str]]]:
+        for path in sorted(self._inbox.glob("*")):
             named = _INBOX_NAME.fullmatch(path.name)
             if named is not None:
-                yield f"sha256:{named[2]}", path
+                yield path, named
+
+    def set_aside(self) -> list[Path]:
+        """Files in quarantine."""
+        return sorted(path for path in self._quarantine.glob("*") if path.is_file())
 
     def free_bytes(self) -> int:
         """Bytes left on the disk."""

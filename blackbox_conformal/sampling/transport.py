@@ -8,12 +8,15 @@ import ssl
 import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
 from blackbox_conformal.adapter import Answer, Send
-from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError
+from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError, UsageError
 from blackbox_conformal.redaction import Secret, redact
 from blackbox_conformal.sampling.decoding import read_body, read_data_link
 from blackbox_conformal.sampling.limits import Limits
@@ -21,6 +24,7 @@ from blackbox_conformal.sampling.links import LinkRules, Origin, Reach, make_ori
 from blackbox_conformal.sampling.network import AddressRefusedError, CheckedBackend, Exchange, NameUnknownError
 
 _MOST_REDIRECTS = 3
+_MOVED = (301, 302, 303, 307, 308)
 _MOST_POOLS = 16
 _USER_AGENT = "blackbox-conformal"
 
@@ -53,6 +57,20 @@ def _is_certificate_trouble(error: BaseException) -> bool:
     return False
 
 
+def _parse(text: str, relative: bool = False) -> httpx.URL:
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, TypeError, ValueError):
+        raise PayloadError("expected an address to send a request to; got text that is none") from None
+    if not relative and not url.host:
+        raise PayloadError(f"expected an address with a host; got one of scheme {url.scheme[:20]!r} without")
+    return url
+
+
+# Adapters submit to one address again and again, and parsing it costs a good part of sending.
+_parse_once = lru_cache(maxsize=64)(_parse)
+
+
 def _chunks(response: httpx.Response) -> Iterator[bytes]:
     stream = response.stream
     if not isinstance(stream, httpx.SyncByteStream):
@@ -73,7 +91,10 @@ class Transport:
 
     def __init__(self, base_url: str, result_hosts: tuple[str, ...], limits: Limits) -> None:
         _silence_library()
-        url = self._parse(base_url)
+        try:
+            url = _parse(base_url)
+        except PayloadError:
+            raise UsageError(f"expected an http(s) address of the vendor; got {redact(base_url)[:100]!r}") from None
         self._rules = LinkRules(make_origin(url.scheme, url.raw_host.decode("ascii"), url.port), result_hosts)
         self._limits = limits
         self._exchange = Exchange()
@@ -107,23 +128,15 @@ class Transport:
             media, body = read_data_link(step.url, self._limits.max_answer_bytes)
             return Answer(200, {"content-type": media}, body)
         self._exchange.begin(self._limits.attempt_timeout_s)
-        url = self._parse(step.url)
+        url = _parse_once(step.url)
         for hop in range(_MOST_REDIRECTS + 1):
             answer = self._exchange_once(step, url, public=step.public or hop > 0)
             location = answer.headers.get("location")
-            if step.purpose != "download" or answer.status not in (301, 302, 303, 307, 308) or not location:
+            if step.purpose != "download" or step.method != "GET" or answer.status not in _MOVED or not location:
                 return answer
-            url = url.join(self._parse(location, relative=True))
+            url = url.join(_parse(location, relative=True))
+            step = replace(step, query={})
         raise PayloadError(f"the vendor's link was redirected more than {_MOST_REDIRECTS} times")
-
-    def _parse(self, text: str, relative: bool = False) -> httpx.URL:
-        try:
-            url = httpx.URL(text)
-        except (httpx.InvalidURL, TypeError, ValueError):
-            raise PayloadError("expected an address to send a request to; got text that is none") from None
-        if not relative and not url.host:
-            raise PayloadError(f"expected an address with a host; got one of scheme {url.scheme[:20]!r} without")
-        return url
 
     def _exchange_once(self, step: Send, url: httpx.URL, public: bool) -> Answer:
         origin = make_origin(url.scheme, url.raw_host.decode("ascii"), url.port)
@@ -211,7 +224,8 @@ class Transport:
         timeout = {"connect": min(self._limits.connect_timeout_s, left), "read": left, "write": left, "pool": None}
         try:
             if step.query:
-                url = url.copy_merge_params(reveal(step.query))
+                joint = "&" if url.query else "?"
+                url = httpx.URL(f"{str(url).partition('#')[0]}{joint}{urlencode(reveal(step.query))}")
             return httpx.Request(step.method, url, headers=headers, extensions={"timeout": timeout}, **body)
         except (TypeError, ValueError, httpx.InvalidURL) as error:
             reason = redact(str(error))[:200]

@@ -12,9 +12,16 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.sampling.book import Book
 
 Result = TypeVar("Result")
+_Entry = tuple[Callable[[Book], Any], "Future[Any]"]
+_Result = tuple["Future[Any]", Any, BaseException | None]
 _MOST_PER_COMMIT = 256
+
+
+def _nothing(book: Book) -> None:
+    """An operation for a commit that only renews the lease."""
 
 
 class Writer:
@@ -41,9 +48,7 @@ class Writer:
         self._guard = guard
         self._tick = tick
         self._tick_s = tick_s
-        self._queue: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._broken: LedgerError | None = None
         self._ticked = time.monotonic()
         self._closing = threading.Lock()
@@ -51,7 +56,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, operation: Callable[[sqlite3.Connection], Result]) -> "Future[Result]":
+    def submit(self, operation: Callable[[Book], Result]) -> "Future[Result]":
         """Queue `operation`; the future is done when its commit is durable, or holds what it raised."""
         future: Future[Result] = Future()
         with self._closing:
@@ -61,7 +66,7 @@ class Writer:
                 self._queue.put((operation, future))
         return future
 
-    def call(self, operation: Callable[[sqlite3.Connection], Result]) -> Result:
+    def call(self, operation: Callable[[Book], Result]) -> Result:
         """Run `operation` and return its result once it is durable."""
         return self.submit(operation).result()
 
@@ -80,7 +85,7 @@ class Writer:
             try:
                 entry = self._queue.get(timeout=self._tick_s)
             except queue.Empty:
-                entry = (self._tick, Future())
+                entry = (_nothing, Future())
             while entry is not None:
                 batch.append(entry)
                 if len(batch) >= _MOST_PER_COMMIT:
@@ -95,30 +100,16 @@ class Writer:
                 self._commit(batch)
         self._connection.close()
 
-    def _commit(self, batch: list[tuple[Callable[[sqlite3.Connection], Any], "Future[Any]"]]) -> None:
+    def _commit(self, batch: list[_Entry]) -> None:
         if self._broken is not None:
             for _, future in batch:
                 future.set_exception(self._broken)
             return
-        results: list[tuple[Future[Any], Any, BaseException | None]] = []
         connection = self._connection
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            self._guard(connection)
-            if time.monotonic() - self._ticked >= self._tick_s:
-                self._tick(connection)
-                self._ticked = time.monotonic()
-            for operation, future in batch:
-                connection.execute("SAVEPOINT operation")
-                try:
-                    results.append((future, operation(connection), None))
-                except sqlite3.OperationalError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the batch
-                    connection.execute("ROLLBACK TO operation")
-                    results.append((future, None, error))
-                connection.execute("RELEASE operation")
-            connection.execute("COMMIT")
+            results = self._run_together(batch)
+            if results is None:
+                results = self._run_apart(batch)
         except (sqlite3.Error, LedgerError) as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -133,3 +124,47 @@ class Writer:
                 future.set_result(result)
             else:
                 future.set_exception(failure)
+
+    def _begin(self) -> Book:
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._guard(self._connection)
+        if time.monotonic() - self._ticked >= self._tick_s:
+            self._tick(self._connection)
+            self._ticked = time.monotonic()
+        return Book(self._connection)
+
+    def _run_together(self, batch: "list[_Entry]") -> "list[_Result] | None":
+        """Run a batch that is expected to succeed; None when one operation fails, with nothing written."""
+        book = self._begin()
+        results: list[_Result] = []
+        for operation, future in batch:
+            try:
+                results.append((future, operation(book), None))
+            except sqlite3.OperationalError:
+                raise
+            except Exception:  # noqa: BLE001 - run again apart, where it is told to its caller
+                self._connection.execute("ROLLBACK")
+                return None
+        book.close()
+        self._connection.execute("COMMIT")
+        return results
+
+    def _run_apart(self, batch: "list[_Entry]") -> "list[_Result]":
+        """Run a batch so that an operation which fails undoes only itself."""
+        book = self._begin()
+        results: list[_Result] = []
+        for operation, future in batch:
+            totals = book.totals()
+            self._connection.execute("SAVEPOINT operation")
+            try:
+                results.append((future, operation(book), None))
+            except sqlite3.OperationalError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the batch
+                self._connection.execute("ROLLBACK TO operation")
+                book.restore(totals)
+                results.append((future, None, error))
+            self._connection.execute("RELEASE operation")
+        book.close()
+        self._connection.execute("COMMIT")
+        return results
