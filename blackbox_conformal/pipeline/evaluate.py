@@ -3,7 +3,7 @@
 Draws are read one at a time and thrown away, so memory does not grow with their number.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +88,12 @@ def calibration_curve(
     found = evaluate(drawn, setup, read, low_resolution)
     fidelity = setup.fidelity.map(truth, found.delivered)
     return RiskCurve.from_maps(found.indecision, fidelity, bound=setup.fidelity.bound, tolerance=tolerance)
+
+
+def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> Iterator[Image]:
+    """The draws of one picture in order, each (H, W, 3) uint8 on the delivered grid."""
+    for index in range(setup.procedure.draws):
+        yield _decode(drawn, setup, read, index, {})
 
 
 def _decode(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], index: int, notes: dict[str, None]) -> Image:

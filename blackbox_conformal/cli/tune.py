@@ -1,0 +1,111 @@
+"""`tune`: choose a score on some photographs, calibrate it on the others."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.console import Screen, share
+
+
+@click.command("tune")
+@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
+@shared.procedure
+@shared.option("--alpha", type=shared.Level(), required=True, help="The level at which candidates are compared.")
+@click.option("--candidate", "candidates", multiple=True, metavar="NAME[:k=v,…][@DRAWS]", help="Repeatable; else all.")
+@click.option("--tuning-share", type=click.FloatRange(0.05, 0.9), default=0.3, show_default=True)
+@click.option("--only-choose", is_flag=True, help="Do not calibrate the best candidate.")
+@shared.spending
+@shared.option("--out", type=click.Path(dir_okay=False), help="Calibration file.  [default: <run>/calibration.json]")
+@shared.force
+@shared.output
+def command(images: tuple[str, ...], **options: Any) -> None:
+    """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
+    from dataclasses import dataclass
+
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.images.photographs import find_photographs
+    from blackbox_conformal.images.read import read_image
+    from blackbox_conformal.pipeline.calibrate import run_calibration, run_folder
+    from blackbox_conformal.pipeline.plan import plan
+    from blackbox_conformal.pipeline.prepare import prepare_photographs
+    from blackbox_conformal.pipeline.settings import member
+    from blackbox_conformal.pipeline.split import split
+    from blackbox_conformal.pipeline.tune import default_candidates, parse_candidate, specification_text, tune
+
+    @dataclass(frozen=True)
+    class Item:
+        path: Path
+        digest: str
+
+    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    setup = session.build_setup(options)
+    limits = session.build_limits(options)
+    chosen = [
+        parse_candidate(text, options["draws"])
+        for text in options["candidates"] or default_candidates(options["draws"])
+    ]
+    paths = [one.path for one in find_photographs([Path(image) for image in images])]
+    items = [Item(path, read_image(path).digest) for path in paths]
+    calibrating, tuning = split(items, max(1, math.floor(options["tuning_share"] * len(items))), options["seed"])
+    run = Path(options["run"]) if options["run"] else run_folder(Path("runs"), setup.procedure)
+    with screen.progress(), session.interruptible(screen) as on_sampler:
+        everything = prepare_photographs(paths, setup, options["seed"], screen.step)
+        expected = plan(setup, everything, member("guarantees", "expected"), run=run, limits=limits)
+        session.confirm_spending(screen, expected, options)
+        limits = session.limits_after_consent(limits, expected.calls, run)
+        found = tune(
+            setup,
+            [one.path for one in tuning],
+            chosen,
+            options["alpha"],
+            len(calibrating),
+            run=run,
+            limits=limits,
+            seed=options["seed"],
+            listener=screen.event,
+            progress=screen.step,
+            on_sampler=on_sampler,
+        )
+        screen.table(
+            f"Candidates at alpha={found.alpha:g}, on {len(tuning)} tuning photographs",
+            ["score", "trusted share", f"paid calls for {len(calibrating)} photographs"],
+            [[one.candidate.label, share(one.trusted_share), str(one.calls)] for one in found.scored],
+        )
+        best = found.best.candidate
+        path = None
+        if not options["only_choose"]:
+            tuned = session.build_setup(
+                {**options, "indecision": specification_text(best.indecision), "draws": best.draws}
+            )
+            result = run_calibration(
+                tuned,
+                [one.path for one in calibrating],
+                run=run,
+                alpha=options["alpha"],
+                limits=limits,
+                seed=options["seed"],
+                tuning=found.tuning,
+                listener=screen.event,
+                progress=screen.step,
+                on_sampler=on_sampler,
+            )
+            path = result.calibration.save(options["out"] or run / "calibration.json", force=options["force"])
+    screen.say(f"best: --indecision {specification_text(best.indecision)} --draws {best.draws}")
+    if path is not None:
+        screen.say(f"calibrated on the {len(calibrating)} other photographs: {path.resolve()}")
+    screen.data(
+        {
+            "best": {"indecision": specification_text(best.indecision), "draws": best.draws},
+            "alpha": found.alpha,
+            "n_tuning": len(tuning),
+            "n_calibration": len(calibrating),
+            "candidates": [
+                {"score": one.candidate.label, "trusted_share": one.trusted_share, "calls": one.calls}
+                for one in found.scored
+            ],
+            "calibration": None if path is None else str(path.resolve()),
+        }
+    )

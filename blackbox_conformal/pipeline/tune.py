@@ -1,0 +1,193 @@
+"""Choosing a score on photographs that calibration then never sees.
+
+A choice made on calibration photographs voids the guarantee, so photographs are split first, by content; candidates are
+compared on the tuning part only, and its digests go into the calibration file, which refuses them as calibration.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.images.degrade import degrade
+from blackbox_conformal.indecision.base import Context, Indecision
+from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.evaluate import decoded_draws
+from blackbox_conformal.pipeline.plan import refuse_unlimited
+from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
+from blackbox_conformal.pipeline.settings import Setup, member
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.sampling.events import Event
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.sampler import Sampler
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A score and the number of draws it is given."""
+
+    indecision: Indecision
+    draws: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A candidate and what it is worth.
+
+    Attributes
+    ----------
+    trusted_share
+        Mean trusted share of the tuning pictures, at the threshold that a calibration on `n` photographs like them
+        would choose.
+    calls
+        Paid calls that calibrating on the n other photographs would take.
+    """
+
+    candidate: Candidate
+    trusted_share: float
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Every candidate, the best first, and the photographs that were looked at."""
+
+    scored: tuple[Scored, ...]
+    alpha: float
+    tuning: tuple[str, ...]
+    calls: int
+    cached: int
+
+    @property
+    def best(self) -> Scored:
+        """The candidate with the largest trusted share; among equals, the one with fewer calls."""
+        return self.scored[0]
+
+
+def default_candidates(draws: int) -> list[str]:
+    """Every score that fits, at `draws` draws and at half of them where it uses more than one."""
+    found = []
+    for name in ("bicubic-gap", "texture", "consistency"):
+        found.append(f"{name}:sigma=4@1")
+    for name in ("smoothed-variance", "patch-variance", "variance-of-means"):
+        found.extend(f"{name}:sigma=4@{count}" for count in sorted({draws, max(2, draws // 2)}) if count <= draws)
+    found.extend(f"smoothed-variance:sigma={sigma}@{draws}" for sigma in (2, 8))
+    found.extend(f"weighted:weight={weight}@{draws}" for weight in (0.25, 0.5, 0.75))
+    return found
+
+
+def parse_candidate(text: str, draws: int) -> Candidate:
+    """`NAME:key=value@DRAWS`; without ``@`` the score gets all `draws`, or one if it needs no more.
+
+    Raises
+    ------
+    UsageError
+        Unknown score or parameter, or a number of draws that does not fit.
+    """
+    specification, at, count = text.rpartition("@")
+    if not at:
+        specification, count = text, ""
+    indecision: Indecision = member("indecision", specification)
+    wanted = int(count) if count.isdigit() else (1 if indecision.minimum_draws == 1 else draws)
+    if count and not count.isdigit():
+        raise UsageError(f"expected NAME[:k=v,…]@DRAWS; got {text!r}")
+    if not indecision.minimum_draws <= wanted <= draws:
+        raise UsageError(
+            f"{text!r}: expected {indecision.minimum_draws} to {draws} draws (--draws is the most); got {wanted}"
+        )
+    return Candidate(indecision, wanted, f"{specification}@{wanted}")
+
+
+def tune(
+    setup: Setup,
+    paths: Sequence[Path],
+    candidates: Sequence[Candidate],
+    alpha: float,
+    n_calibration: int,
+    *,
+    run: Path,
+    limits: Limits | None = None,
+    seed: int = 0,
+    listener: Callable[[Event], None] | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    on_sampler: Callable[[Sampler], None] = lambda _: None,
+) -> Tuning:
+    """Compare `candidates` on the tuning photographs `paths`, as if calibrated on `n_calibration` others.
+
+    Raises
+    ------
+    CalibrationError
+        `alpha` cannot be reached with that many photographs, whatever the score.
+    """
+    if setup.procedure.delivery != "first":
+        raise UsageError("expected --delivery first: candidates with fewer draws must deliver the same picture")
+    refuse_unlimited(setup.adapter, limits)
+    bound = setup.fidelity.bound
+    level = Fraction(str(alpha))
+    budget = (level * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * len(paths)
+    if budget < 0:
+        raise CalibrationError(
+            f"alpha={alpha:g} cannot be reached with {n_calibration} calibration photographs for a loss bounded by "
+            f"{bound:g}. Add photographs, tune on fewer, or raise alpha"
+        )
+    pictures = prepare_photographs(paths, setup, seed, progress)
+    curves: list[list[RiskCurve]] = [[] for _ in candidates]
+    digests: list[str] = []
+    calls = cached = 0
+    with Sampler(setup.adapter, run, limits or Limits(), check=output_check(setup), listener=listener) as sampler:
+        on_sampler(sampler)
+
+        def work(drawn: Drawn) -> list[RiskCurve]:
+            if drawn.refusal is not None:
+                return [RiskCurve.worst(bound) for _ in candidates]
+            return _curves(drawn, setup, candidates, lambda k: sampler.read(drawn.outcomes[k]))
+
+        for drawn, found in map_pictures(drawn_pictures(sampler, pictures), work):
+            for store, curve in zip(curves, found, strict=True):
+                store.append(curve)
+            digests.append(drawn.prepared.truth_digest or "")
+            cached += sum(one.cached for one in drawn.outcomes)
+            calls += sum(not one.cached for one in drawn.outcomes)
+            progress("tuning", len(digests), len(pictures))
+    scored = []
+    for candidate, found in zip(candidates, curves, strict=True):
+        together = CurveSet.from_curves(found)
+        threshold = together.merged.threshold(budget)
+        trusted = float(np.mean(together.trusted_shares_at(threshold)))
+        scored.append(Scored(candidate, trusted, candidate.draws * n_calibration))
+    scored.sort(key=lambda one: (-round(one.trusted_share, 6), one.calls, one.candidate.label))
+    return Tuning(tuple(scored), alpha, tuple(sorted(digests)), calls, cached)
+
+
+def _curves(
+    drawn: Drawn, setup: Setup, candidates: Sequence[Candidate], read: Callable[[int], bytes]
+) -> list[RiskCurve]:
+    path = drawn.prepared.path
+    assert path is not None
+    truth, _ = read_truth(path, setup.procedure.scale)
+    accumulators = [candidate.indecision.start(drawn.prepared.size) for candidate in candidates]
+    delivered = None
+    for index, pixels in enumerate(decoded_draws(drawn, setup, read)):
+        delivered = pixels if index == 0 else delivered
+        for candidate, accumulator in zip(candidates, accumulators, strict=True):
+            if index < candidate.draws:
+                accumulator.update(pixels)
+    assert delivered is not None
+    fidelity = setup.fidelity.map(truth, delivered)
+    context = Context(delivered, degrade(truth, setup.procedure.scale), setup.procedure.scale)
+    return [
+        RiskCurve.from_maps(accumulator.finish(context), fidelity, bound=setup.fidelity.bound)
+        for accumulator in accumulators
+    ]
+
+
+def specification_text(indecision: Indecision) -> str:
+    """A score as it is typed: `name:key=value,…`."""
+    content = {key: value for key, value in indecision.specification().items() if value is not None}
+    name = content.pop("name")
+    return f"{name}:{','.join(f'{key}={value}' for key, value in content.items())}" if content else str(name)
