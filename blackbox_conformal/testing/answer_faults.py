@@ -28,6 +28,7 @@ def status(
     message: Any = "the fault server says no",
     kind: Any = "application/json",
     billed: Any = False,
+    date: Any = None,
 ) -> None:
     """Any status with a JSON (or other) message; `billed` says whether the work was done all the same."""
     if yes(billed):
@@ -37,6 +38,8 @@ def status(
     headers = {"Content-Type": str(kind), "X-Request-Id": "fault-1"}
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
+    if date is not None:
+        headers["Date"] = str(date)
     text = json.dumps({"error": {"message": str(message)}}) if kind == "application/json" else str(message)
     exchange.send(Response(int(code), headers, text.encode()))
 

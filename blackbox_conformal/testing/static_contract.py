@@ -24,7 +24,7 @@ class CheckResult:
 
     name: str
     passed: bool
-    message: str = ""
+    detail: str = ""
 
 
 class Subject:

@@ -18,7 +18,7 @@ def failed(kind: type[Adapter], example: Example | None = None) -> dict[str, str
     shown = example or example_of(kind)
     assert shown is not None
     with environment(shown):
-        return {result.name: result.message for result in static_checks(Subject(kind, shown)) if not result.passed}
+        return {result.name: result.detail for result in static_checks(Subject(kind, shown)) if not result.passed}
 
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])

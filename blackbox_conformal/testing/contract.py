@@ -1,0 +1,58 @@
+"""`check_adapter`: everything that the contract asks of an adapter, in one list of results.
+
+The checks themselves are in `static_contract` (no socket) and `fault_contract` (the engine and a misbehaving vendor).
+"""
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.errors import AdapterError, BlackboxConformalError
+from blackbox_conformal.plugins import adapter_class
+from blackbox_conformal.testing.example import Example
+from blackbox_conformal.testing.fault_contract import fault_checks
+from blackbox_conformal.testing.rehearsal import environment, example_of
+from blackbox_conformal.testing.static_contract import CheckResult, Subject, static_checks
+
+__all__ = ["CheckResult", "check_adapter"]
+
+
+def check_adapter(
+    adapter: str | type[Adapter], example: Example | None = None, *, faults: bool = True
+) -> list[CheckResult]:
+    """Check an adapter against its contract.
+
+    Parameters
+    ----------
+    adapter
+        The adapter's name (or ``package.module:Class``), or its class.
+    example
+        One exchange of it; by default the `EXAMPLE` of its module (or `example` of the class).
+    faults
+        Also let the engine draw from a misbehaving vendor on a loopback socket; some seconds.
+
+    Returns
+    -------
+    list of CheckResult
+        In a fixed order; those of the fault part only when the static part holds.
+
+    Raises
+    ------
+    AdapterError
+        The adapter shows no example, or cannot be built from it.
+    UsageError
+        There is no adapter of that name.
+    """
+    kind = adapter_class(adapter) if isinstance(adapter, str) else adapter
+    shown = example or example_of(kind)
+    if shown is None:
+        raise AdapterError(
+            f"expected the module of adapter {kind.name} to define EXAMPLE, one exchange with its vendor; it does not. "
+            "See blackbox_conformal.testing.example.Example"
+        )
+    with environment(shown):
+        try:
+            subject = Subject(kind, shown)
+        except (BlackboxConformalError, ValueError, TypeError) as error:
+            raise AdapterError(f"adapter {kind.name} cannot be built from its own example: {error}") from None
+        results = static_checks(subject)
+        if faults and all(result.passed for result in results):
+            results += fault_checks(kind, shown)
+    return results

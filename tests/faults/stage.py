@@ -1,0 +1,112 @@
+"""What the fault tests share: a picture, a server, a sampler on a run folder, and what came of it.
+
+Nothing is judged here.
+"""
+
+import hashlib
+import io
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from blackbox_conformal.adapter import Adapter, Upload
+from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.images.read import read_output
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Outcome, Task
+
+SCALE = 4
+FAST: dict[str, Any] = {
+    "concurrency": 4,
+    "attempt_timeout_s": 1.0,
+    "connect_timeout_s": 1.0,
+    "job_deadline_s": 4.0,
+    "max_attempts": 3,
+    "max_retry_after_s": 3.0,
+    "max_answer_bytes": 2_000_000,
+}
+
+
+def limits(**changes: Any) -> Limits:
+    """Limits that let a test end within seconds."""
+    return Limits(**{**FAST, **changes})
+
+
+def an_upload(number: int = 0, width: int = 12, height: int = 10) -> Upload:
+    """A small picture of its own for each `number`."""
+    noise = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(noise).resize((4, 4)).resize((width, height), Image.Resampling.BICUBIC))
+    out = io.BytesIO()
+    Image.fromarray(smooth).save(out, "PNG")
+    digest = "sha256:" + hashlib.sha256(smooth.tobytes()).hexdigest()
+    return Upload(f"picture-{number}", digest, out.getvalue(), width, height)
+
+
+def tasks(pictures: int = 1, draws: int = 1, **size: int) -> list[Task]:
+    """`draws` draws of each of so many pictures."""
+    uploads = [an_upload(number, **size) for number in range(pictures)]
+    return [
+        Task(upload, index, 1000 * number + index) for number, upload in enumerate(uploads) for index in range(draws)
+    ]
+
+
+def check(content: bytes, task: Task) -> None:
+    """The decode gate and the size rule, as a run applies them."""
+    read_output(content, (task.upload.height * SCALE, task.upload.width * SCALE))
+
+
+@dataclass
+class Drawn:
+    """Outcomes as they came, the error at the end (None: none), and the bytes of what is stored."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    error: BlackboxConformalError | None = None
+    pictures: dict[tuple[str, int], bytes] = field(default_factory=dict)
+
+    @property
+    def states(self) -> list[str]:
+        """States in the order of the tasks."""
+        return [
+            outcome.state for outcome in sorted(self.outcomes, key=lambda one: (one.task.upload.name, one.task.index))
+        ]
+
+    @property
+    def errors(self) -> list[BaseException | None]:
+        """Errors of the outcomes, then the one at the end."""
+        return [outcome.error for outcome in self.outcomes] + [self.error]
+
+    @property
+    def text(self) -> str:
+        """Everything that was said."""
+        return " | ".join(str(error) for error in self.errors if error is not None)
+
+
+def draw(
+    adapter: Adapter, run: Path, work: Sequence[Task], *, listener: Any = None, look: Any = check, **changes: Any
+) -> Drawn:
+    """Draw everything; errors at the end are kept, not raised."""
+    drawn = Drawn()
+    with Sampler(adapter, run, limits(**changes), check=look, listener=listener) as sampler:
+        try:
+            for outcome in sampler.draw(work):
+                drawn.outcomes.append(outcome)
+                if outcome.state == "stored":
+                    drawn.pictures[outcome.task.upload.digest, outcome.task.index] = sampler.read(outcome)
+        except BlackboxConformalError as error:
+            drawn.error = error
+    return drawn
+
+
+@contextmanager
+def ledger(run: Path) -> Iterator[sqlite3.Connection]:
+    """The run's ledger, read only."""
+    with closing(sqlite3.connect(f"file:{run / 'ledger.sqlite'}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        yield connection

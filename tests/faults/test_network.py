@@ -1,0 +1,489 @@
+"""Faults of the network and of HTTP, N1 to N25, against real sockets."""
+
+import os
+import socket
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.stage import draw, ledger, tasks
+
+from blackbox_conformal.errors import AccountRefusedError, IncompleteError
+from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.testing.exchange import Fault
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.pictures import upscale
+from blackbox_conformal.testing.script import Situation
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+def test_n01_name_does_not_resolve_is_not_sent_and_names_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def refuse(host: Any, *rest: Any, **more: Any) -> Any:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    drawn = draw(SynchronousVendor(url="https://vendor.invalid"), tmp_path / "run", tasks())
+    assert isinstance(drawn.error, IncompleteError)
+    assert "vendor.invalid" in drawn.text
+    assert "stored" not in drawn.states
+    assert "ambiguous" not in drawn.states
+    assert asked
+
+
+def test_n01_name_that_resolves_late_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve, failures = socket.getaddrinfo, [socket.gaierror(socket.EAI_AGAIN, "Temporary failure")] * 2
+
+    def late(*arguments: Any, **more: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return resolve(*arguments, **more)
+
+    with FaultServer() as server:
+        monkeypatch.setattr(socket, "getaddrinfo", late)
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+    assert drawn.states == ["stored"]
+    assert server.account.paid == 1
+
+
+def test_n02_connection_refused_is_not_sent(tmp_path: Path) -> None:
+    with closed_port() as port:
+        drawn = draw(SynchronousVendor(url=f"http://127.0.0.1:{port}"), tmp_path / "run", tasks())
+    assert isinstance(drawn.error, IncompleteError)
+    assert "ambiguous" not in drawn.states
+    assert "127.0.0.1" in drawn.text
+
+
+def test_n02_swallowed_syn_ends_by_the_connect_timeout(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        drawn = draw(
+            SynchronousVendor(url=f"http://127.0.0.1:{port}"),
+            tmp_path / "run",
+            tasks(),
+            connect_timeout_s=0.2,
+            attempt_timeout_s=30.0,
+            max_attempts=2,
+        )
+        for filler in fillers:
+            filler.close()
+    assert isinstance(drawn.error, IncompleteError)
+    assert "ambiguous" not in drawn.states
+
+
+def test_n03_wrong_certificate_stops_at_once_without_a_bad_tip(tmp_path: Path) -> None:
+    with FaultServer(certificate=Path(__file__).with_name("certificate.pem")) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(4), concurrency=1)
+    assert drawn.error is not None
+    assert "stored" not in drawn.states
+    assert "certificate" in drawn.text.lower()
+    assert "verify=False" not in drawn.text
+    assert server.account.requests("submit") == 0
+    assert server.account.summary()["connections"] == 1
+
+
+def test_n04_credentials_of_a_proxy_are_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closed_port() as port:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://someone:pr0xyPassw0rd@127.0.0.1:{port}")
+        monkeypatch.setenv("NO_PROXY", "")
+        monkeypatch.setenv("no_proxy", "")
+        drawn = draw(SynchronousVendor(url="http://vendor.invalid"), tmp_path / "run", tasks())
+    assert isinstance(drawn.error, IncompleteError)
+    assert "ambiguous" not in drawn.states
+    assert "pr0xyPassw0rd" not in drawn.text
+
+
+def test_n04_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password netrcPassw0rd\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with FaultServer() as server:
+        draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+        assert server.account.paid == 1
+        assert all("authorization" not in seen.headers for seen in server.account.seen)
+
+
+@pytest.mark.parametrize("fault", ["reset-before-body", "reset-while-body:after=1000"])
+def test_n05_reset_while_the_body_is_sent_is_maybe_sent(tmp_path: Path, fault: str) -> None:
+    with FaultServer({"submit": fault}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(1, width=500, height=500))
+        assert drawn.states == ["ambiguous"]
+        assert server.account.requests("submit") == 1
+
+
+@pytest.mark.parametrize("fault", ["close-without-answer", "reset-after-body", "half-close", "half-head", "not-http"])
+@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
+def test_n06_server_closes_without_an_answer_and_is_asked_only_once(tmp_path: Path, kind: Any, fault: str) -> None:
+    with FaultServer({"submit": [fault]}) as server:
+        adapter = kind(url=server.url)
+        first = draw(adapter, tmp_path / "run", tasks())
+        assert first.states == ["ambiguous"]
+        assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+        again = draw(adapter, tmp_path / "run", tasks())
+        assert "stored" not in again.states
+        assert server.account.requests("submit") == 1
+        allowed = draw(adapter, tmp_path / "run", tasks(), retry_ambiguous=True)
+        assert allowed.states == ["stored"]
+        assert (server.account.paid, server.account.requests("submit")) == (2, 2)
+
+
+@pytest.mark.parametrize("fault", ["close-without-answer", "reset-after-body", "status:code=500,billed=yes"])
+@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
+def test_n06_with_an_idempotency_key_the_same_key_is_sent_again(tmp_path: Path, kind: Any, fault: str) -> None:
+    with FaultServer({"submit": [fault]}, idempotent=True) as server:
+        drawn = draw(kind(url=server.url, idempotent=True), tmp_path / "run", tasks())
+        keys = {seen.headers["idempotency-key"] for seen in server.account.seen if seen.purpose == "submit"}
+    assert drawn.states == ["stored"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 2)
+    assert len(keys) == 1
+
+
+def test_n06_with_a_lookup_the_job_is_found_and_not_paid_again(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["close-without-answer"]}) as server:
+        drawn = draw(JobVendor(url=server.url, lookup=True), tmp_path / "run", tasks())
+    assert drawn.states == ["stored"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+    assert server.account.requests("lookup") == 1
+
+
+@pytest.mark.parametrize("fault", ["close-after-answer", "reset-after-answer"])
+def test_n07_keep_alive_closed_under_the_client_pays_nothing_twice(tmp_path: Path, fault: str) -> None:
+    with FaultServer({"submit": fault}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(8), concurrency=1)
+    assert server.account.paid == server.account.distinct
+    assert server.account.requests("submit") == server.account.paid
+    assert drawn.states.count("stored") + drawn.states.count("ambiguous") == 8
+    assert drawn.states.count("stored") >= 4
+
+
+def test_n08_read_timeout_while_the_vendor_works_is_maybe_sent_and_says_so(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["never-answers"]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=0.4)
+    assert drawn.states == ["ambiguous"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+    assert "bill" in drawn.text
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("drip-body", {"interval": 0.05}), Fault("drip-headers", {"interval": 0.05}), Fault("endless-interim")],
+)
+def test_n09_dripping_answers_end_by_the_wall_clock(tmp_path: Path, fault: str) -> None:
+    with FaultServer({"download": [fault]}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=0.6)
+        assert drawn.states == ["stored"]
+    with FaultServer({"submit": [fault]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "other", tasks(), attempt_timeout_s=0.6)
+        assert drawn.states == ["ambiguous"]
+        assert server.account.requests("submit") == 1
+
+
+CUTS = ["cut-length", "length-too-long", "cut-chunked", "unframed-body:share=0.5"]
+
+
+@pytest.mark.parametrize("fault", CUTS)
+def test_n10_cut_download_is_never_accepted_and_repeated(tmp_path: Path, fault: str) -> None:
+    with FaultServer({"download": [fault]}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+        assert drawn.states == ["stored"]
+        assert (server.account.paid, server.account.requests("download")) == (1, 2)
+
+
+@pytest.mark.parametrize("fault", CUTS)
+def test_n10_cut_answer_to_a_submission_is_not_paid_again(tmp_path: Path, fault: str) -> None:
+    with FaultServer({"submit": [fault]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+    assert drawn.states[0] in ("ambiguous", "invalid")
+    assert server.account.requests("submit") == 1
+
+
+def test_n10_length_too_short_is_not_accepted(tmp_path: Path) -> None:
+    with FaultServer({"download": ["length-too-short"]}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+    assert drawn.states == ["stored"]
+    assert server.account.requests("download") == 2
+
+
+def test_n11_a_broken_download_starts_from_zero(tmp_path: Path) -> None:
+    with FaultServer({"download": ["cut-length"]}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+        downloads = [seen for seen in server.account.seen if seen.purpose == "download"]
+    assert drawn.states == ["stored"]
+    assert all("range" not in seen.headers for seen in downloads)
+
+
+@pytest.mark.parametrize("fault", ["endless-body", "declared-huge", "endless-headers"])
+def test_n12_endless_answers_stop_at_the_cap(tmp_path: Path, fault: str) -> None:
+    with FaultServer({"download": [fault]}) as server:
+        tracemalloc.start()
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=5.0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert server.account.paid == 1
+    assert drawn.states == ["stored"]
+    assert peak < 60_000_000
+
+
+@pytest.mark.parametrize("fault", ["endless-body", "declared-huge"])
+def test_n12_endless_answer_to_a_submission_is_not_paid_again(tmp_path: Path, fault: str) -> None:
+    with FaultServer({"submit": [fault]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=5.0)
+    assert drawn.states[0] in ("ambiguous", "invalid")
+    assert server.account.requests("submit") == 1
+
+
+def test_n13_bomb_in_the_content_encoding_is_never_inflated(tmp_path: Path) -> None:
+    bomb = Fault("gzip-bomb", {"size": 256 * 1024 * 1024})
+    with FaultServer({"download": [bomb]}) as server:
+        tracemalloc.start()
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=10.0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        encodings = {seen.headers.get("accept-encoding") for seen in server.account.seen if seen.purpose == "download"}
+    assert drawn.states == ["stored"]
+    assert server.account.paid == 1
+    assert encodings == {"identity"}
+    # The server itself holds a megabyte block and a 260 kB answer in this process.
+    assert peak < 60_000_000
+
+
+def test_n13_stacked_encodings_are_refused(tmp_path: Path) -> None:
+    with FaultServer({"download": "stacked-encodings"}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+    assert "stored" not in drawn.states
+    assert server.account.paid == 1
+
+
+def test_n13_one_layer_that_nobody_asked_for_is_read_under_the_cap(tmp_path: Path) -> None:
+    with FaultServer({"download": ["stacked-encodings:times=1"]}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+    assert drawn.states == ["stored"]
+    assert server.account.requests("download") == 1
+    (task,) = tasks()
+    assert list(drawn.pictures.values()) == [upscale(task.upload.png, 4, task.seed or 0)]
+
+
+def test_n14_the_pool_survives_timeouts_under_contention(tmp_path: Path) -> None:
+    def script(situation: Situation) -> Fault | None:
+        return Fault("slow-start", {"seconds": 0.5}) if situation.number % 3 else None
+
+    work = tasks(4, 12)
+    with FaultServer({}, idempotent=True) as server:
+        server.script = lambda situation: script(situation) if situation.purpose == "submit" else None
+        draw(
+            SynchronousVendor(url=server.url, idempotent=True),
+            tmp_path / "run",
+            work,
+            concurrency=12,
+            attempt_timeout_s=0.2,
+            max_attempts=2,
+        )
+        server.script = lambda situation: None
+        drawn = draw(
+            SynchronousVendor(url=server.url, idempotent=True),
+            tmp_path / "run",
+            work,
+            concurrency=12,
+            retry_ambiguous=True,
+        )
+    assert drawn.states == ["stored"] * 48
+    assert server.account.paid == 48
+
+
+def test_n15_rate_limit_without_a_hint_is_waited_for(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["status:code=429", "status:code=429"]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=5)
+    assert drawn.states == ["stored"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0",
+        "0.05",
+        "-5",
+        "inf",
+        "-inf",
+        "nan",
+        "1e999",
+        "soon",
+        "",
+        "Wed, 21 Oct 2015 07:28:00 GMT",
+        "Fri, 01 Jan 100000 00:00:00 GMT",
+        "Wed, 99 Foo 2015 99:99:99 GMT",
+        "9" * 400,
+        "0x10",
+        "1, 2",
+    ],
+)
+def test_n16_every_retry_after_is_parsed_safely(tmp_path: Path, value: str) -> None:
+    with FaultServer({"submit": [Fault("status", {"code": 429, "retry_after": value})]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=5)
+    assert server.account.paid in (0, 1)
+    if server.account.paid:
+        assert drawn.states == ["stored"]
+    else:
+        assert isinstance(drawn.error, IncompleteError)
+        assert server.account.requests("submit") == 1
+
+
+@pytest.mark.parametrize("value", ["0", "0.05", "-5", "soon", "nan", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_n16_a_harmless_retry_after_ends_in_a_picture(tmp_path: Path, value: str) -> None:
+    with FaultServer({"submit": [Fault("status", {"code": 503, "retry_after": value})]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=5)
+    assert drawn.states == ["stored"]
+    assert server.account.paid == 1
+
+
+def test_n16_a_day_long_retry_after_stops_and_says_when_to_resume(tmp_path: Path) -> None:
+    with FaultServer({"submit": [Fault("status", {"code": 429, "retry_after": "86400"})]}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        drawn = draw(adapter, tmp_path / "run", tasks(3), concurrency=1)
+        assert isinstance(drawn.error, IncompleteError)
+        assert server.account.requests("submit") == 1
+        assert "86400" in drawn.text or "24" in drawn.text or "after" in drawn.text
+        assert draw(adapter, tmp_path / "run", tasks(3)).states == ["stored"] * 3
+
+
+def test_n17_a_storm_of_limits_meets_one_pause_for_all(tmp_path: Path) -> None:
+    limited = threading.Event()
+    limited.set()
+    timer = threading.Timer(1.5, limited.clear)
+
+    def script(situation: Situation) -> Fault | None:
+        if situation.purpose == "submit" and limited.is_set():
+            if not timer.is_alive():
+                timer.start()
+            return Fault("status", {"code": 429, "retry_after": "0.5"})
+        return None
+
+    with FaultServer(script) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(8, 8), concurrency=32, max_attempts=8)
+    assert drawn.states == ["stored"] * 64
+    assert server.account.paid == 64
+    # One volley of at most 32, then probes: 32 workers with a pause each would be well above a hundred.
+    assert server.account.summary()["faults"]["status"] <= 32 + 12
+
+
+@pytest.mark.parametrize("idempotent", [False, True])
+def test_n18_when_everything_fails_the_circuit_opens_and_the_ledger_is_whole(tmp_path: Path, idempotent: bool) -> None:
+    with FaultServer({"submit": "status:code=500"}, idempotent=idempotent) as server:
+        drawn = draw(SynchronousVendor(url=server.url, idempotent=idempotent), tmp_path / "run", tasks(20, 5))
+    assert isinstance(drawn.error, IncompleteError)
+    assert server.account.requests("submit") < 60
+    with ledger(tmp_path / "run") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+def test_n19_an_error_object_in_a_200_is_no_picture_and_not_sent_again(tmp_path: Path) -> None:
+    with FaultServer({"submit": "json-error"}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+    assert drawn.states[0] in ("invalid", "refused", "ambiguous")
+    assert server.account.requests("submit") == 1
+
+
+def test_n20_a_login_page_is_no_picture(tmp_path: Path) -> None:
+    with FaultServer({"download": ["captive-portal"]}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+        assert drawn.states == ["stored"]
+        assert server.account.requests("download") == 2
+    for kind in (SynchronousVendor, JobVendor):
+        with FaultServer({"submit": "captive-portal"}) as server:
+            drawn = draw(kind(url=server.url), tmp_path / kind.__name__, tasks())
+            assert "stored" not in drawn.states
+            assert server.account.requests("submit") == 1
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_n21_a_redirected_submission_is_refused_and_shows_the_host_only(tmp_path: Path, code: int) -> None:
+    target = "http://other.example:81/secret/path?token=abcdef123"
+    with FaultServer({"submit": Fault("redirect", {"location": target, "code": code})}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+    assert "stored" not in drawn.states
+    assert server.account.requests("submit") == 1
+    assert "other.example" in drawn.text
+    assert "secret/path" not in drawn.text
+    assert "abcdef123" not in drawn.text
+
+
+def test_n22_a_redirect_loop_on_the_result_ends(tmp_path: Path) -> None:
+    with FaultServer({"download": "redirect-loop"}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=2)
+    assert "stored" not in drawn.states
+    assert server.account.paid == 1
+    assert server.account.requests("download") <= 2 * 4 * 3
+
+
+def test_n22_a_redirect_on_the_result_is_followed_without_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULT_VENDOR_KEY", "sesame-open-4711")
+    with FaultServer({"download": ["redirect-loop"]}, api_key="sesame-open-4711") as server:
+        drawn = draw(JobVendor(url=server.url, keyed=True), tmp_path / "run", tasks())
+        downloads = [seen for seen in server.account.seen if seen.purpose == "download"]
+    assert drawn.states == ["stored"]
+    assert len(downloads) == 2
+    assert all("sesame" not in str(seen.headers) for seen in downloads)
+
+
+def test_n23_empty_account_in_the_middle_stops_cleanly_and_resumes(tmp_path: Path) -> None:
+    work = tasks(4, 3)
+    with FaultServer({"submit": [None] * 5 + ["status:code=402"]}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        drawn = draw(adapter, tmp_path / "run", work, concurrency=1)
+        assert isinstance(drawn.error, AccountRefusedError)
+        assert drawn.error.exit_code == 5
+        assert server.account.requests("submit") == 6
+        again = draw(adapter, tmp_path / "run", work, concurrency=1)
+    assert again.states == ["stored"] * 12
+    assert (server.account.paid, server.account.distinct) == (12, 12)
+
+
+def test_n24_revoked_key_stops_all_workers_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAULT_VENDOR_KEY", "sesame-open-4711")
+
+    def script(situation: Situation) -> str | None:
+        return "status:code=401" if situation.purpose == "submit" and situation.number >= 10 else None
+
+    with FaultServer(script, api_key="sesame-open-4711") as server:
+        adapter = SynchronousVendor(url=server.url, keyed=True)
+        drawn = draw(adapter, tmp_path / "run", tasks(20, 5), concurrency=8)
+    assert isinstance(drawn.error, AccountRefusedError)
+    assert server.account.summary()["faults"]["status"] <= 8
+    assert server.account.paid == 10
+    assert "sesame" not in drawn.text
+
+
+def test_n25_a_refused_signature_names_the_clock_when_the_clocks_differ(tmp_path: Path) -> None:
+    skewed = Fault("status", {"code": 403, "message": "signature refused", "date": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    with FaultServer({"submit": skewed}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+    assert isinstance(drawn.error, AccountRefusedError)
+    assert "clock" in drawn.text
+
+
+def test_the_environment_of_these_tests_has_no_proxy() -> None:
+    assert not {"http_proxy", "https_proxy", "all_proxy"} & {name.lower() for name in os.environ}

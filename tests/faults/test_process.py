@@ -1,0 +1,429 @@
+"""Faults of disk, process, concurrency and clock, D1 to D15, against real processes and real files."""
+
+import gc
+import hashlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults.stage import check, draw, ledger, limits, tasks
+
+from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, LedgerError
+from blackbox_conformal.sampling import mounts
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.testing.exchange import Fault
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.script import chances, planned
+
+DRIVER = Path(__file__).with_name("kill_driver.py")
+KINDS: dict[str, Any] = {"jobs": JobVendor, "synchronous": SynchronousVendor}
+WHOLE = ("stored", "validated")
+
+
+@contextmanager
+def driver(url: str, run: Path, dialect: str, pictures: int, draws: int, *settings: Any) -> Iterator[Any]:
+    """The driver's process, once it draws; killed at the end if it still runs."""
+    texts = [url, str(run), dialect, str(pictures), str(draws), *(json.dumps(setting) for setting in settings)]
+    with subprocess.Popen(
+        [sys.executable, str(DRIVER), *texts], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def rows(run: Path, states: tuple[str, ...]) -> list[sqlite3.Row]:
+    """Attempts in these states, read from outside; none while there is no table yet."""
+    marks = ",".join("?" * len(states))
+    try:
+        with ledger(run) as connection:
+            return connection.execute(f"SELECT * FROM attempt WHERE state IN ({marks})", states).fetchall()
+    except sqlite3.OperationalError:
+        return []
+
+
+def until(condition: Callable[[], Any], process: Any = None, seconds: float = 30.0) -> bool:
+    """Wait for a condition, tightly; False when the process ended or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        if process is not None and process.poll() is not None:
+            return bool(condition())
+        time.sleep(0.0005)
+    return False
+
+
+def stored_files(run: Path) -> set[str]:
+    """Digests of the files in the run folder's samples."""
+    files = (path for path in (run / "samples").rglob("*") if path.is_file())
+    return {"sha256:" + hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def finish(server: FaultServer, run: Path, dialect: str, pictures: int, draws: int) -> dict[str, int]:
+    """Resume in this process until nothing is left to do, first without, then with paying for ambiguous draws."""
+    server.script = lambda situation: None
+    adapter = KINDS[dialect](url=server.url)
+    work = tasks(pictures, draws)
+    first = draw(adapter, run, work)
+    assert len(first.outcomes) == len(work), first.text
+    ambiguous = first.states.count("ambiguous")
+    assert first.states.count("stored") + ambiguous == len(work), first.text
+    once = {"paid": server.account.paid, "distinct": server.account.distinct, "ambiguous": ambiguous}
+    second = draw(adapter, run, work, retry_ambiguous=True)
+    assert second.states == ["stored"] * len(work), second.text
+    assert len(second.pictures) == len(work)
+    return once
+
+
+def judge(server: FaultServer, run: Path, once: dict[str, int], kept: set[str], n: int) -> None:
+    """Paid once for each draw, once more only for draws that were reported ambiguous; nothing stored was lost."""
+    assert once["paid"] == once["distinct"]
+    assert server.account.distinct == n
+    assert server.account.paid <= n + once["ambiguous"]
+    assert kept <= stored_files(run)
+    with ledger(run) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    assert len({row["task"] for row in rows(run, WHOLE)}) == n
+
+
+def test_d01_full_disk_loses_no_paid_result_that_can_be_fetched_again(tmp_path: Path) -> None:
+    run, size = tmp_path / "run", {"width": 250, "height": 250}
+    changes = {"concurrency": 1, "max_answer_bytes": 8_000_000, "attempt_timeout_s": 20.0}
+    with FaultServer() as server:
+        extras = {"size": size, "file_limit": 1_000_000}
+        with driver(server.url, run, "jobs", 2, 2, changes, {}, extras) as process:
+            out, err = process.communicate(timeout=60)
+        assert process.returncode != 0, out
+        assert "Traceback" not in err
+        submitted = server.account.paid
+        assert submitted <= 2
+        drawn = draw(JobVendor(url=server.url), run, tasks(2, 2, **size), **changes)
+        assert drawn.states == ["stored"] * 4
+        assert (server.account.paid, server.account.distinct) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "state", "plan", "extras"),
+    [
+        ("synchronous", "intent", {}, {}),
+        ("jobs", "intent", {}, {}),
+        ("synchronous", "sent", {"submit": Fault("slow-start", {"seconds": 0.3})}, {}),
+        ("jobs", "sent", {"submit": Fault("slow-start", {"seconds": 0.3})}, {}),
+        ("jobs", "accepted", {"poll": Fault("slow-start", {"seconds": 0.3})}, {}),
+        ("jobs", "ready", {"download": Fault("slow-start", {"seconds": 0.3})}, {}),
+        ("synchronous", "stored", {}, {"check_seconds": 0.2}),
+        ("jobs", "stored", {}, {"check_seconds": 0.2}),
+        ("synchronous", "validated", {"submit": Fault("slow-start", {"seconds": 0.1})}, {}),
+        ("jobs", "ambiguous", {"submit": "close-without-answer"}, {}),
+    ],
+)
+def test_d02_kill_at_each_state_of_the_ledger(
+    tmp_path: Path, dialect: str, state: str, plan: dict[str, Any], extras: dict[str, Any]
+) -> None:
+    run = tmp_path / "run"
+    with FaultServer(plan) as server:
+        with driver(server.url, run, dialect, 6, 4, {}, {}, extras) as process:
+            assert until(lambda: rows(run, (state,)), process), f"the ledger never showed {state}"
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        kept = {row["digest"] for row in rows(run, WHOLE)}
+        once = finish(server, run, dialect, 6, 4)
+        judge(server, run, once, kept, 24)
+
+
+def kill_often(tmp_path: Path, dialect: str, kills: int, seed: int) -> None:
+    run, pictures, draws = tmp_path / "run", 3 * kills, 4
+    chooser = random.Random(seed)
+    shares = {
+        "submit": {
+            "status:code=429,retry-after=0": 0.03,
+            "close-without-answer": 0.02,
+            "reset-before-body": 0.01,
+            "slow-start:seconds=0.06": 0.9,
+        },
+        "poll": {"status:code=500": 0.03, "reset-after-body": 0.02, "slow-start:seconds=0.02": 0.5},
+        "download": {"cut-length": 0.03, "captive-portal": 0.02, "slow-start:seconds=0.02": 0.5},
+    }
+    kept: set[str] = set()
+    with FaultServer(chances(seed, shares)) as server:
+        for _ in range(kills):
+            before = server.account.requests("submit")
+            with driver(server.url, run, dialect, pictures, draws, {"job_deadline_s": 30.0}) as process:
+                assert until(lambda seen=before: server.account.requests("submit") > seen, process)
+                time.sleep(chooser.random() * 0.25)
+                assert process.poll() is None
+                process.kill()
+                process.wait(10)
+            kept |= {row["digest"] for row in rows(run, WHOLE)}
+            assert kept <= stored_files(run)
+            assert server.account.paid == server.account.distinct
+        once = finish(server, run, dialect, pictures, draws)
+        judge(server, run, once, kept, pictures * draws)
+    assert kept
+
+
+@pytest.mark.parametrize(("dialect", "seed"), [("synchronous", 1), ("jobs", 2)])
+def test_d02_kill_at_random_moments(tmp_path: Path, dialect: str, seed: int) -> None:
+    kill_often(tmp_path, dialect, 8, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("dialect", "seed"), [("synchronous", 3), ("jobs", 4)])
+def test_d02_kill_at_random_moments_a_hundred_times(tmp_path: Path, dialect: str, seed: int) -> None:
+    kill_often(tmp_path, dialect, 100, seed)
+
+
+def test_d03_a_sample_cut_by_a_power_loss_is_noticed_and_fetched_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with FaultServer() as server:
+        adapter = JobVendor(url=server.url)
+        good = draw(adapter, run, tasks())
+        for path in (run / "samples").rglob("*"):
+            if path.is_file():
+                path.chmod(0o600)
+                path.write_bytes(path.read_bytes()[:100])
+        again = draw(adapter, run, tasks())
+    assert all(content == next(iter(good.pictures.values())) for content in again.pictures.values())
+    assert again.states == ["stored"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["d04", "d05"])
+@pytest.mark.parametrize("dialect", ["synchronous", "jobs"])
+def test_d04_and_d05_one_signal_finishes_what_is_in_flight(tmp_path: Path, dialect: str, number: int) -> None:
+    run = tmp_path / "run"
+    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.2})}) as server:
+        with driver(server.url, run, dialect, 8, 4) as process:
+            assert until(lambda: server.account.paid >= 5, process)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=30)
+        report = json.loads(out)
+        assert (process.returncode, report["code"]) == (6, 6), err
+        assert set(report["states"]) == {"stored"}
+        assert server.account.paid == len(report["states"]) < 32
+        assert rows(run, ("intent", "sent", "accepted", "ready")) == []
+        assert "Traceback" not in err
+        server.script = planned({})
+        drawn = draw(KINDS[dialect](url=server.url), run, tasks(8, 4))
+    assert drawn.states == ["stored"] * 32
+    assert (server.account.paid, server.account.distinct) == (32, 32)
+
+
+def test_d04_two_signals_leave_at_once_with_a_consistent_ledger(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with FaultServer({"submit": "never-answers"}) as server:
+        with driver(server.url, run, "synchronous", 4, 4, {"attempt_timeout_s": 600.0}) as process:
+            assert until(lambda: server.account.paid >= 4, process)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
+        assert process.returncode == 130
+        once = finish(server, run, "synchronous", 4, 4)
+    assert once["ambiguous"] == 4
+    judge(server, run, once, set(), 16)
+
+
+def test_d06_second_run_on_one_folder_is_refused_and_names_the_owner(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with FaultServer({"submit": "never-answers"}) as server:
+        with driver(server.url, run, "synchronous", 1, 1) as process:
+            with pytest.raises(LedgerError, match=str(process.pid)):
+                Sampler(SynchronousVendor(url=server.url), run, limits(), check=check).__enter__()
+            process.kill()
+        with Sampler(SynchronousVendor(url=server.url), run, limits(), check=check):
+            pass
+
+
+def test_d07_ledger_on_a_network_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(f"36 35 98:0 / {tmp_path} rw,noatime - nfs4 server:/export rw\n")
+    monkeypatch.setattr(mounts, "MOUNTINFO", table)
+    with FaultServer() as server:
+        with pytest.raises(LedgerError, match="nfs4"):
+            Sampler(SynchronousVendor(url=server.url), tmp_path / "run", limits(), check=check).__enter__()
+        assert server.account.requests("submit") == 0
+
+
+@pytest.mark.parametrize("damage", ["garbage", "empty", "header", "middle", "newer", "foreign"])
+def test_d08_damaged_ledgers_are_refused_and_left_as_they_are(tmp_path: Path, damage: str) -> None:
+    run = tmp_path / "run"
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url)
+        assert draw(adapter, run, tasks()).states == ["stored"]
+        path = run / "ledger.sqlite"
+        content = path.read_bytes()
+        if damage in ("newer", "foreign"):
+            with sqlite3.connect(path) as connection:
+                name = "user_version" if damage == "newer" else "application_id"
+                connection.execute(f"PRAGMA {name} = 9999")
+            connection.close()
+        else:
+            broken = {
+                "garbage": b"not a ledger at all",
+                "empty": b"",
+                "header": b"\xff" * 64 + content[64:],
+                "middle": content[:4096] + b"\xff" * (len(content) - 4096),
+            }[damage]
+            path.write_bytes(broken)
+        before = path.read_bytes()
+        with pytest.raises(LedgerError):
+            draw(adapter, run, tasks(2))
+        assert path.read_bytes() == before
+        assert server.account.paid == 1
+
+
+def test_d08_lost_ledger_beside_paid_samples_is_not_replaced(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url)
+        draw(adapter, run, tasks())
+        for path in run.glob("ledger.sqlite*"):
+            path.unlink()
+        with pytest.raises(LedgerError, match="ledger"):
+            draw(adapter, run, tasks())
+    assert server.account.paid == 1
+
+
+@pytest.mark.parametrize("dialect", ["synchronous", "jobs"])
+def test_d09_edited_sample_is_never_read_as_good(tmp_path: Path, dialect: str) -> None:
+    run = tmp_path / "run"
+    with FaultServer() as server:
+        adapter = KINDS[dialect](url=server.url)
+        good = draw(adapter, run, tasks())
+        for path in (run / "samples").rglob("*"):
+            if path.is_file():
+                content = bytearray(path.read_bytes())
+                content[len(content) // 2] ^= 1
+                path.chmod(0o600)
+                path.write_bytes(bytes(content))
+        try:
+            again = draw(adapter, run, tasks())
+        except LedgerError:
+            assert dialect == "synchronous"
+        else:
+            assert all(content == next(iter(good.pictures.values())) for content in again.pictures.values())
+            assert again.states == ["stored"] or dialect == "synchronous"
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+
+
+def test_d10_other_parameters_are_other_draws(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+        other = SynchronousVendor(url=server.url, price_usd="0.02")
+        drawn = draw(other, tmp_path / "run", tasks())
+    assert [outcome.cached for outcome in drawn.outcomes] == [False]
+    assert server.account.paid == 2
+
+
+def test_d11_order_and_names_do_not_matter_but_pixels_do(tmp_path: Path) -> None:
+    work = tasks(4, 2)
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url)
+        draw(adapter, tmp_path / "run", work[:6])
+        drawn = draw(adapter, tmp_path / "run", work[::-1])
+    assert [outcome.cached for outcome in sorted(drawn.outcomes, key=lambda one: work.index(one.task))] == [
+        True
+    ] * 6 + [False] * 2
+    assert server.account.paid == 8
+
+
+def test_d12_dead_owner_is_replaced_at_once_and_its_late_result_is_kept(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with FaultServer({"poll": Fault("slow-start", {"seconds": 0.5})}) as server:
+        with driver(server.url, run, "jobs", 1, 1) as process:
+            assert until(lambda: rows(run, ("accepted",)), process)
+            process.kill()
+            process.wait(10)
+        server.script = planned({})
+        assert draw(JobVendor(url=server.url), run, tasks()).states == ["stored"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+
+
+@pytest.mark.parametrize("jump", [-3.0e8, 3.0e8])
+def test_d14_jump_of_the_wall_clock_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
+    real, started = time.time, time.monotonic()
+    monkeypatch.setattr(time, "time", lambda: real() + (jump if time.monotonic() - started > 0.3 else 0.0))
+    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.1})}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(4, 6))
+        assert drawn.states == ["stored"] * 24
+        assert all(
+            outcome.cached for outcome in draw(JobVendor(url=server.url), tmp_path / "run", tasks(4, 6)).outcomes
+        )
+    assert server.account.paid == 24
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_d15_nothing_is_left_open(tmp_path: Path) -> None:
+    with FaultServer({"poll": ["reset-after-body"] * 5}) as server:
+        adapter = JobVendor(url=server.url)
+        draw(adapter, tmp_path / "warm", tasks(1, 4))
+        gc.collect()
+        threads = sum(1 for thread in threading.enumerate() if thread.name != "fault-server")
+        before = descriptors()
+        for number in range(3):
+            draw(adapter, tmp_path / f"run-{number}", tasks(2, 8))
+        gc.collect()
+        until(lambda: descriptors() <= before, seconds=5)
+        assert descriptors() <= before
+        assert sum(1 for thread in threading.enumerate() if thread.name != "fault-server") == threads
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_d15_ten_thousand_draws_leave_memory_and_descriptors_flat(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "blackbox_conformal.testing"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        work = tasks(50, 200)
+        sizes: list[tuple[int, int]] = []
+        count = 0
+        with Sampler(SynchronousVendor(url=url), tmp_path / "run", limits(concurrency=8), check=check) as sampler:
+            for outcome in sampler.draw(work):
+                assert outcome.state == "stored"
+                count += 1
+                if count in (2000, 10_000):
+                    gc.collect()
+                    sizes.append((resident(), descriptors()))
+        process.communicate()
+    assert count == 10_000
+    (first, opened), (last, still) = sizes
+    assert last - first < 30_000_000
+    assert still <= opened + 2
+
+
+def test_an_error_ends_the_process_with_its_exit_code(tmp_path: Path) -> None:
+    with (
+        FaultServer({"submit": "status:code=402"}) as server,
+        driver(server.url, tmp_path / "run", "synchronous", 1, 2) as process,
+    ):
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == json.loads(out)["code"] == 5
+    assert issubclass(IncompleteError, BlackboxConformalError)

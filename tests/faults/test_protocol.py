@@ -1,0 +1,299 @@
+"""Faults of the vendor's protocol, polling and billing, P1 to P17, against real sockets."""
+
+import io
+import threading
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from faults.stage import check, draw, limits, tasks
+from PIL import Image
+
+from blackbox_conformal.adapter import Accepted, Draw, Flow, Upload
+from blackbox_conformal.errors import (
+    BudgetError,
+    IncompleteError,
+    LedgerError,
+    PayloadError,
+    UsageError,
+)
+from blackbox_conformal.images.read import read_output
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.testing.exchange import Fault
+from blackbox_conformal.testing.fault_server import FaultServer
+
+
+def marked(**marks: Any) -> dict[str, Fault]:
+    return {"submit": Fault("mark", marks)}
+
+
+def test_p01_unknown_status_word_is_polled_on_to_the_deadline(tmp_path: Path) -> None:
+    with FaultServer(marked(word="aborted")) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), job_deadline_s=0.5)
+        assert "stored" not in drawn.states
+        assert server.account.requests("poll") > 3
+        assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+    with FaultServer(marked(word="warming", times=3)) as server:
+        assert draw(JobVendor(url=server.url), tmp_path / "other", tasks()).states == ["stored"]
+
+
+def test_p02_stuck_job_ends_at_its_deadline_and_is_not_submitted_again(tmp_path: Path) -> None:
+    with FaultServer(marked(stuck=True)) as server:
+        adapter = JobVendor(url=server.url, poll_seconds=0.05)
+        first = draw(adapter, tmp_path / "run", tasks(), job_deadline_s=0.6)
+        again = draw(adapter, tmp_path / "run", tasks(), job_deadline_s=0.6)
+    for drawn in (first, again):
+        assert "stored" not in drawn.states
+        assert isinstance(drawn.error, IncompleteError) or drawn.states == ["expired"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+
+
+def test_p02_job_that_outlives_one_session_is_fetched_by_the_next(tmp_path: Path) -> None:
+    with FaultServer({"poll": "status:code=503"}) as server:
+        adapter = JobVendor(url=server.url)
+        first = draw(adapter, tmp_path / "run", tasks(), job_deadline_s=1.0, max_attempts=2)
+        assert "stored" not in first.states
+        server.script = lambda situation: None
+        assert draw(adapter, tmp_path / "run", tasks()).states == ["stored"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+
+
+def test_p03_status_that_goes_backwards_costs_nothing(tmp_path: Path) -> None:
+    with FaultServer(marked(backwards=True)) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+    assert drawn.states == ["stored"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+
+
+@pytest.mark.parametrize("output", ["null", "empty"])
+def test_p04_success_without_output_is_read_again_then_invalid(tmp_path: Path, output: str) -> None:
+    with FaultServer(marked(output=output, times=1)) as server:
+        assert draw(JobVendor(url=server.url), tmp_path / "late", tasks()).states == ["stored"]
+    with FaultServer(marked(output=output)) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "never", tasks())
+    assert drawn.states == ["invalid"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+    assert server.account.requests("poll") >= 3
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["status:code=429", "status:code=429,retry-after=0"],
+        ["status:code=500", "status:code=502"],
+        ["never-answers", "drip-body:interval=0.3"],
+        ["reset-after-body", "close-without-answer"],
+        ["captive-portal"],
+        ["cut-length"],
+    ],
+)
+def test_p05_failing_polls_lose_no_job(tmp_path: Path, faults: list[str]) -> None:
+    with FaultServer({"poll": list(faults)}) as server:
+        drawn = draw(
+            JobVendor(url=server.url),
+            tmp_path / "run",
+            tasks(),
+            attempt_timeout_s=0.4,
+            job_deadline_s=20.0,
+            max_attempts=5,
+        )
+    assert drawn.states == ["stored"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+
+
+def test_p06_polls_count_against_the_request_rate(tmp_path: Path) -> None:
+    with FaultServer(polls=5) as server:
+        drawn = draw(
+            JobVendor(url=server.url, poll_seconds=0.001),
+            tmp_path / "run",
+            tasks(2, 4),
+            requests_per_second=25.0,
+            job_deadline_s=30.0,
+            concurrency=8,
+        )
+    assert drawn.states == ["stored"] * 8
+    times = sorted(seen.at for seen in server.account.seen if seen.purpose != "download")
+    assert len(times) == 8 * 7
+    busiest = max(sum(start <= other < start + 1.0 for other in times) for start in times)
+    # A bucket that begins full: twenty-five at once and twenty-five more within the second.
+    assert busiest <= 2 * 25 + 1
+
+
+@pytest.mark.parametrize("code", [403, 404, 410])
+def test_p07_expired_link_is_renewed_by_reading_the_job_again(tmp_path: Path, code: int) -> None:
+    with FaultServer({"download": [Fault("expired-link", {"code": code})]}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+    assert drawn.states == ["stored"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+
+
+def test_p07_links_that_never_work_are_reported_with_their_price(tmp_path: Path) -> None:
+    with FaultServer(marked(dead_links=404)) as server:
+        adapter = JobVendor(url=server.url)
+        drawn = draw(adapter, tmp_path / "run", tasks())
+        assert drawn.states == ["expired"]
+        assert drawn.outcomes[0].cost_usd == Decimal("0.01")
+        draw(adapter, tmp_path / "run", tasks())
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+
+
+def test_p08_one_job_for_two_submissions_is_not_two_samples(tmp_path: Path) -> None:
+    with FaultServer({"submit": [None, Fault("mark", {"same_id": True})]}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(1, 2), concurrency=1)
+    assert drawn.states.count("stored") <= 1
+    assert "job-0" in drawn.text or "same job" in drawn.text
+
+
+def test_p09_result_of_another_picture_is_invalid(tmp_path: Path) -> None:
+    def of_this_input(content: bytes, task: Task) -> None:
+        arrived = read_output(content, (task.upload.height * 4, task.upload.width * 4)).pixels
+        with Image.open(io.BytesIO(task.upload.png)) as opened:
+            small = np.asarray(opened.convert("RGB")).astype(float)
+        again = np.asarray(Image.fromarray(arrived).resize((task.upload.width, task.upload.height), 4)).astype(float)
+        if np.abs(again - small).mean() > 20:
+            raise PayloadError("the result belongs to another input")
+
+    with FaultServer({"submit": [None, Fault("mark", {"swapped": True})]}) as server:
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(2), look=of_this_input, concurrency=1)
+    assert sorted(drawn.states) == ["invalid", "stored"]
+    assert server.account.requests("submit") == 2
+
+
+def test_p10_equal_draws_are_all_kept_so_that_equality_can_be_seen(tmp_path: Path) -> None:
+    with FaultServer(ignores_seed=True) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(1, 4))
+    assert drawn.states == ["stored"] * 4
+    assert len({outcome.digest for outcome in drawn.outcomes}) == 1
+    assert server.account.paid == 4
+
+
+def test_p11_replayed_error_is_not_answered_by_a_new_key(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["replayed-error"]}, idempotent=True) as server:
+        drawn = draw(SynchronousVendor(url=server.url, idempotent=True), tmp_path / "run", tasks())
+        keys = {seen.headers["idempotency-key"] for seen in server.account.seen if seen.purpose == "submit"}
+    assert "stored" not in drawn.states
+    assert len(keys) == 1
+    assert server.account.requests("submit") <= 3
+
+
+def test_p12_change_of_model_in_the_middle_is_told(tmp_path: Path) -> None:
+    with FaultServer({"submit": [None, None, "model:name=fault-vendor-2"]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(4), concurrency=1)
+    models = {outcome.model for outcome in drawn.outcomes if outcome.state == "stored"}
+    assert models == {"fault-vendor-1", "fault-vendor-2"} or "fault-vendor-2" in drawn.text
+
+
+@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
+def test_p13_price_that_the_vendor_tells_goes_before_the_table(tmp_path: Path, kind: Any) -> None:
+    with FaultServer(reported_price=Decimal("0.0375")) as server:
+        adapter = kind(url=server.url)
+        drawn = draw(adapter, tmp_path / "run", tasks(1, 3))
+    assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal("0.0375")] * 3
+    assert all(isinstance(outcome.cost_usd, Decimal) for outcome in drawn.outcomes)
+
+
+@pytest.mark.parametrize("most", [0, 1, 7])
+@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
+def test_p14_thirty_two_workers_never_exceed_a_number_of_calls(tmp_path: Path, kind: Any, most: int) -> None:
+    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.02})}) as server:
+        drawn = draw(kind(url=server.url), tmp_path / "run", tasks(8, 8), concurrency=32, max_calls=most)
+    assert isinstance(drawn.error, BudgetError)
+    assert drawn.error.exit_code == 4
+    assert server.account.paid == most
+    assert drawn.states.count("stored") == most
+
+
+def test_p14_reserved_and_spent_money_never_exceed_the_limit(tmp_path: Path) -> None:
+    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.02})}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        drawn = draw(adapter, tmp_path / "run", tasks(8, 8), concurrency=32, max_cost_usd=Decimal("0.095"))
+        assert isinstance(drawn.error, BudgetError)
+        assert server.account.paid == 9
+        again = draw(adapter, tmp_path / "run", tasks(8, 8), concurrency=32, max_cost_usd=Decimal("0.095"))
+        assert isinstance(again.error, BudgetError)
+        assert server.account.paid == 9
+        rest = draw(adapter, tmp_path / "run", tasks(8, 8), concurrency=32, max_cost_usd=Decimal("0.64"))
+    assert rest.error is None
+    assert (server.account.paid, server.account.distinct) == (64, 64)
+
+
+def test_p14_ambiguous_draws_are_booked_at_full_price(tmp_path: Path) -> None:
+    with FaultServer({"submit": "close-without-answer"}) as server:
+        drawn = draw(
+            SynchronousVendor(url=server.url),
+            tmp_path / "run",
+            tasks(1, 8),
+            concurrency=1,
+            max_cost_usd=Decimal("0.02"),
+        )
+    assert server.account.paid <= 2
+    assert isinstance(drawn.error, BudgetError | IncompleteError)
+
+
+def test_p14_money_limit_without_a_price_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url, price_usd=None)
+        with pytest.raises(UsageError, match="price"):
+            draw(adapter, tmp_path / "run", tasks(), max_cost_usd=Decimal(1))
+        assert server.account.requests("submit") == 0
+
+
+def test_p15_a_second_process_cannot_spend_from_the_same_run(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url)
+        refused: list[BaseException] = []
+
+        def second() -> None:
+            try:
+                with Sampler(adapter, tmp_path / "run", limits(), check=check) as other:
+                    list(other.draw(tasks()))
+            except LedgerError as error:
+                refused.append(error)
+
+        with Sampler(adapter, tmp_path / "run", limits(), check=check) as sampler:
+            outcomes = sampler.draw(tasks(2))
+            next(outcomes)
+            thread = threading.Thread(target=second)
+            thread.start()
+            thread.join()
+            list(outcomes)
+    assert len(refused) == 1
+    assert server.account.paid == 2
+
+
+class EagerJobs(JobVendor):
+    """Accepts twice, as a callback that arrives before the answer and again after it would."""
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        flow = super().draw(upload, draw)
+        step = next(flow)
+        while True:
+            answer = yield step
+            if isinstance(step, Accepted):
+                answer = yield step
+            try:
+                step = flow.send(answer)
+            except StopIteration as end:
+                return end.value
+
+
+def test_p16_job_that_is_announced_twice_is_one_job(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        drawn = draw(EagerJobs(url=server.url), tmp_path / "run", tasks(1, 3))
+    assert drawn.states == ["stored"] * 3
+    assert server.account.paid == 3
+
+
+def test_p17_failed_jobs_are_not_submitted_again_and_keep_their_message(tmp_path: Path) -> None:
+    with FaultServer(marked(failed="flagged as sensitive (E005)")) as server:
+        adapter = JobVendor(url=server.url)
+        drawn = draw(adapter, tmp_path / "run", tasks())
+        again = draw(adapter, tmp_path / "run", tasks())
+    assert drawn.states == ["refused"]
+    assert again.states == ["refused"]
+    assert "E005" in drawn.text
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)

@@ -1,0 +1,110 @@
+"""The whole contract: reference adapters and shipped ones keep it, adapters that cost money are found out."""
+
+from typing import ClassVar
+
+import pytest
+
+from blackbox_conformal.adapter import Adapter, Answer, Draw, Flow, Purpose, Upload
+from blackbox_conformal.errors import AdapterError, MaybeSentError, TryLaterError, UsageError, VendorError
+from blackbox_conformal.plugins import adapter_class, adapter_names
+from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.testing.contract import check_adapter
+from blackbox_conformal.testing.example import Example
+from blackbox_conformal.testing.fault_contract import SCENES
+from blackbox_conformal.testing.rehearsal import example_of
+
+STATIC = 11
+SHOWN = [name for name in adapter_names() if example_of(adapter_class(name)) is not None]
+
+
+def failed(kind: type[Adapter]) -> set[str]:
+    return {result.name for result in check_adapter(kind) if not result.passed}
+
+
+@pytest.mark.parametrize(("kind", "scenes"), [(SynchronousVendor, 9), (JobVendor, 12)])
+def test_the_reference_adapters_keep_the_whole_contract(kind: type[Adapter], scenes: int) -> None:
+    results = check_adapter(kind)
+    assert [result.detail for result in results if not result.passed] == []
+    assert len(results) == STATIC + scenes
+    assert len(SCENES) == 12
+
+
+class Idempotent(SynchronousVendor):
+    example: ClassVar[Example] = Example(
+        parameters={"idempotent": True}, environment={}, answers=SynchronousVendor.example.answers
+    )
+
+
+def test_an_idempotent_adapter_keeps_the_whole_contract() -> None:
+    assert failed(Idempotent) == set()
+
+
+class Stubborn(SynchronousVendor):
+    """Takes every refusal for a reason to try again."""
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        return TryLaterError("try again", retry_after=0.0)
+
+
+def test_an_adapter_that_asks_again_after_a_refusal_is_found() -> None:
+    found = failed(Stubborn)
+    assert {"a refused key stops the run", "a refused picture is not sent again"} <= found
+
+
+class Insistent(SynchronousVendor):
+    """Submits again by itself when no answer came."""
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        try:
+            return (yield from super().draw(upload, draw))
+        except MaybeSentError:
+            return (yield from super().draw(upload, draw))
+
+
+def test_an_adapter_that_submits_again_by_itself_is_found_and_stopped() -> None:
+    results = {result.name: result for result in check_adapter(Insistent)}
+    lost = results["a lost answer is not paid twice"]
+    assert not lost.passed
+    assert "1 submissions, 1 billed" in lost.detail
+
+
+def test_the_fault_part_waits_for_the_static_part() -> None:
+    class Unseeded(SynchronousVendor):
+        def _fields(self, draw: Draw) -> dict[str, str]:
+            return {"scale": "4", "seed": "1337"}
+
+    results = check_adapter(Unseeded)
+    assert len(results) == STATIC
+    assert [result.name for result in results if not result.passed] == ["varies"]
+
+
+def test_adapters_are_checked_by_name_and_path() -> None:
+    path = "blackbox_conformal.testing.adapters:SynchronousVendor"
+    assert all(result.passed for result in check_adapter(path, faults=False))
+    with pytest.raises(UsageError, match="no-such-vendor"):
+        check_adapter("no-such-vendor")
+
+
+class Silent(SynchronousVendor):
+    example: ClassVar[Example | None] = None  # type: ignore[assignment]
+
+
+def test_an_adapter_without_an_example_is_told_what_to_add() -> None:
+    with pytest.raises(AdapterError, match="EXAMPLE"):
+        check_adapter(Silent)
+
+
+def test_an_example_that_does_not_fit_its_adapter_is_an_error() -> None:
+    with pytest.raises(AdapterError, match="own example"):
+        check_adapter(SynchronousVendor, Example(parameters={"strength": 1}, answers=()))
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_shipped_adapters_keep_the_static_contract(name: str) -> None:
+    assert [result for result in check_adapter(name, faults=False) if not result.passed] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHOWN)
+def test_shipped_adapters_keep_the_whole_contract(name: str) -> None:
+    assert [result for result in check_adapter(name) if not result.passed] == []
