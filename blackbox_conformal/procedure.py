@@ -36,6 +36,8 @@ class Procedure(BaseModel):
     perturbation
         How draws are told apart for a vendor that always answers the same: name of the transformation that is
         applied to the input and undone on the output, or None.
+    second_opinion
+        `Adapter.identity()` of the vendor whose picture the score compares with, or None.
     delivery
         How the delivered picture follows from the draws.
     degradation
@@ -52,6 +54,7 @@ class Procedure(BaseModel):
     seeds: SeedPolicy = "per-image"
     first_seed: int | None = None
     perturbation: str | None = None
+    second_opinion: dict[str, Any] | None = None
     delivery: Delivery = "first"
     degradation: str = "bicubic"
     indecision: dict[str, Any]

@@ -36,6 +36,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             paths,
             calibration,
             options["alphas"] or DEFAULT_LEVELS,
+            second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
             limits=session.limits_after_consent(
                 session.build_limits(options), len(paths) * calibration.procedure.draws, run

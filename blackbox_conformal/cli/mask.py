@@ -81,6 +81,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             options["alpha"],
             guarantee=name,
             parameters=parameters,
+            second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
             limits=session.limits_after_consent(limits, len(sources) * calibration.procedure.draws, run),
             seed=options["seed"],

@@ -90,6 +90,8 @@ vendor = together(
     option("--adapter", metavar="NAME", help="The vendor; see `adapters list`."),
     option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Vendor parameter; repeatable."),
     option("--scale", type=click.IntRange(1, 16), help="Magnification; the vendor's ×4 by default."),
+    option("--second-adapter", metavar="NAME", help="A second vendor, for the score second-opinion."),
+    option("--second", "second_parameters", multiple=True, metavar="KEY=VALUE", help="Its parameter; repeatable."),
 )
 
 procedure = together(

@@ -53,6 +53,17 @@ def open_vendor(adapter: str | None, parameters: tuple[str, ...], scale: int | N
     return load_adapter(adapter, **given)
 
 
+def open_second_vendor(options: dict[str, Any], calibrated: dict[str, Any] | None = None) -> "Adapter | None":
+    """The second vendor, when one was asked for or a calibration needs one."""
+    name = options["second_adapter"] or (calibrated or {}).get("adapter")
+    if name is None:
+        return None
+    from blackbox_conformal.plugins import load_adapter
+
+    known = {key: value for key, value in (calibrated or {}).get("parameters", {}).items() if value is not None}
+    return load_adapter(name, **{**known, **vendor_parameters(options["second_parameters"])})
+
+
 def build_setup(options: dict[str, Any]) -> "Setup":
     """The set-up that the procedure options describe."""
     from blackbox_conformal.pipeline.settings import DEFAULT_FIDELITY, DEFAULT_INDECISION, set_up
@@ -65,6 +76,7 @@ def build_setup(options: dict[str, Any]) -> "Setup":
         fidelity=options["fidelity"] or DEFAULT_FIDELITY,
         delivery=options["delivery"],
         perturbation=options["perturbation"],
+        second=open_second_vendor(options),
         seeds=options["seeds"],
     )
 

@@ -23,11 +23,14 @@ class Context:
         What the vendor was sent: (H / scale, W / scale, 3) uint8. None when scored from draws alone.
     scale
         Whole-number magnification from `low_resolution` to `delivered`.
+    second
+        What another vendor delivers for the same input: (H, W, 3) uint8. None when no other was asked.
     """
 
     delivered: Image
     low_resolution: Image | None
     scale: int
+    second: Image | None = None
 
 
 class Accumulator(Protocol):
@@ -54,6 +57,11 @@ class Indecision(Plugin):
     def minimum_draws(self) -> int:
         """The fewest draws with which the score means anything (2 for a variance, 1 for a one-draw score)."""
         return 2
+
+    @property
+    def needs_second(self) -> bool:
+        """Whether it compares with a second vendor's picture."""
+        return False
 
 
 def score(plugin: Indecision, draws: Iterable[Image], context: Context) -> Map:

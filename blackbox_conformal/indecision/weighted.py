@@ -46,6 +46,11 @@ class Weighted(Indecision):
         """As many as the more demanding of the two needs."""
         return max(part.minimum_draws for part in self.parts())
 
+    @property
+    def needs_second(self) -> bool:
+        """Whether one of the two compares with a second vendor's picture."""
+        return any(part.needs_second for part in self.parts())
+
     def parts(self) -> tuple[Indecision, Indecision]:
         """The two scores."""
         first: Indecision = catalog.load("indecision", self.first, kernel="gaussian", sigma=self.sigma)

@@ -30,6 +30,7 @@ from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_picture
 from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_input
+from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import Setup, set_up_as
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
@@ -79,6 +80,7 @@ def apply_calibration(
     *,
     guarantee: str | None = None,
     parameters: dict[str, Any] | None = None,
+    second: Adapter | None = None,
     run: Path | None = None,
     limits: Limits | None = None,
     seed: int = 0,
@@ -98,7 +100,7 @@ def apply_calibration(
     IncompleteError
         The vendor refused a picture or draws are missing.
     """
-    setup = set_up_as(adapter, calibration.procedure)
+    setup = set_up_as(adapter, calibration.procedure, second)
     rule = calibration.rule(guarantee, **(parameters or {}))
     threshold = rule.threshold(calibration.curves, alpha)
     refuse_unlimited(adapter, limits)
@@ -109,16 +111,23 @@ def apply_calibration(
     found: dict[str, Result] = {}
     refused: list[tuple[Prepared, VendorError]] = []
     folder = run if run is not None else run_folder(Path("runs"), setup.procedure)
-    with Sampler(adapter, folder, limits or Limits(), check=output_check(setup), listener=listener) as sampler:
+    limits = limits or Limits()
+    distinct = list(unique.values())
+    with (
+        second_opinions(setup, distinct, folder, limits, seed, listener, on_sampler) as opinions,
+        Sampler(adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
+    ):
         on_sampler(sampler)
 
         def work(drawn: Drawn) -> Evaluation | None:
             if drawn.refusal is not None:
                 return None
             pixels = read_image(low[drawn.prepared.input_digest]).pixels
-            return evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), pixels)
+            return evaluate(
+                drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), pixels, opinions.of(drawn.prepared)
+            )
 
-        for drawn, evaluation in map_pictures(drawn_pictures(sampler, list(unique.values())), work):
+        for drawn, evaluation in map_pictures(drawn_pictures(sampler, distinct), work):
             if evaluation is None:
                 assert drawn.refusal is not None
                 refused.append((drawn.prepared, drawn.refusal))

@@ -27,6 +27,7 @@ from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_picture
 from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs, read_truth
+from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import set_up_as
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
@@ -86,6 +87,7 @@ def audit_calibration(
     calibration: Calibration,
     alphas: Sequence[float] = DEFAULT_LEVELS,
     *,
+    second: Adapter | None = None,
     run: str | Path | None = None,
     limits: Limits | None = None,
     seed: int = 0,
@@ -103,7 +105,7 @@ def audit_calibration(
     ProcedureMismatchError
         The vendor or its settings are not those that were calibrated.
     """
-    setup = set_up_as(adapter, calibration.procedure)
+    setup = set_up_as(adapter, calibration.procedure, second)
     rule = calibration.rule()
     refuse_unlimited(adapter, limits)
     sources = [images] if isinstance(images, (str, Path)) else list(images)
@@ -117,7 +119,11 @@ def audit_calibration(
     audited: list[AuditedPicture] = []
     calls = cached = 0
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
-    with Sampler(adapter, folder, limits or Limits(), check=output_check(setup), listener=listener) as sampler:
+    limits = limits or Limits()
+    with (
+        second_opinions(setup, pictures, folder, limits, seed, listener, on_sampler) as opinions,
+        Sampler(adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
+    ):
         on_sampler(sampler)
 
         def work(drawn: Drawn) -> AuditedPicture:
@@ -128,7 +134,8 @@ def audit_calibration(
                 worst = RiskCurve.worst(setup.fidelity.bound, tolerance=tolerance_of(rule))
                 return _measured(picture, worst, thresholds, None)
             low = degrade(truth, setup.procedure.scale)
-            found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low)
+            opinion = opinions.of(picture)
+            found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, opinion)
             fidelity = setup.fidelity.map(truth, found.delivered)
             curve = RiskCurve.from_maps(
                 found.indecision, fidelity, bound=setup.fidelity.bound, tolerance=tolerance_of(rule)

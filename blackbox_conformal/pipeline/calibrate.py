@@ -21,6 +21,7 @@ from blackbox_conformal.pipeline.evaluate import calibration_curve
 from blackbox_conformal.pipeline.manifest import write_manifest
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
+from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import (
     DEFAULT_DRAWS,
     DEFAULT_FIDELITY,
@@ -93,8 +94,13 @@ def run_calibration(
     models: set[str] = set()
     calls = cached = 0
     cost = Decimal(0)
-    with Sampler(setup.adapter, run, limits or Limits(), check=output_check(setup), listener=listener) as sampler:
+    limits = limits or Limits()
+    with (
+        second_opinions(setup, pictures, run, limits, seed, listener, on_sampler) as second,
+        Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler,
+    ):
         on_sampler(sampler)
+        calls, cached, cost = second.calls, second.cached, second.cost_usd
 
         def curve(drawn: Drawn) -> RiskCurve:
             if drawn.refusal is not None:
@@ -104,7 +110,14 @@ def run_calibration(
             truth, picture = read_truth(path, setup.procedure.scale)
             if picture.digest != drawn.prepared.truth_digest:
                 raise CalibrationError(f"{path} was changed while it was being calibrated; run again")
-            return calibration_curve(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), truth, tolerance_of(rule))
+            return calibration_curve(
+                drawn,
+                setup,
+                lambda k: sampler.read(drawn.outcomes[k]),
+                truth,
+                tolerance_of(rule),
+                second.of(drawn.prepared),
+            )
 
         finished = map_pictures(drawn_pictures(sampler, pictures), curve)
         for drawn, found in finished:
@@ -174,6 +187,7 @@ def calibrate(
     seeds: SeedPolicy = "per-image",
     first_seed: int | None = None,
     perturbation: str | None = None,
+    second: Adapter | None = None,
     seed: int = 0,
     run: str | Path | None = None,
     max_cost: float | str | Decimal | None = None,
@@ -209,6 +223,7 @@ def calibrate(
         seeds=seeds,
         first_seed=first_seed,
         perturbation=perturbation,
+        second=second,
     )
     sources = [images] if isinstance(images, (str, Path)) else list(images)
     if not sources:

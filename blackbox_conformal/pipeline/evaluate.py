@@ -42,7 +42,9 @@ class Evaluation:
     notes: tuple[str, ...]
 
 
-def evaluate(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image | None) -> Evaluation:
+def evaluate(
+    drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image | None, second: Image | None = None
+) -> Evaluation:
     """Delivered image and score map of one picture.
 
     Raises
@@ -75,17 +77,22 @@ def evaluate(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resol
     delivered = first if moments is None else moments.mean_image()
     if procedure.delivery == "medoid":
         delivered = _closest(delivered, drawn, setup, read)
-    indecision = accumulator.finish(Context(delivered, low_resolution, procedure.scale))
+    indecision = accumulator.finish(Context(delivered, low_resolution, procedure.scale, second))
     model = next((one.model for one in drawn.outcomes if one.model), None)
     return Evaluation(delivered, indecision, model, tuple(notes))
 
 
 def calibration_curve(
-    drawn: Drawn, setup: Setup, read: Callable[[int], bytes], truth: Image, tolerance: float | None
+    drawn: Drawn,
+    setup: Setup,
+    read: Callable[[int], bytes],
+    truth: Image,
+    tolerance: float | None,
+    second: Image | None = None,
 ) -> RiskCurve:
     """The risk curve of one photograph."""
     low_resolution = degrade(truth, setup.procedure.scale)
-    found = evaluate(drawn, setup, read, low_resolution)
+    found = evaluate(drawn, setup, read, low_resolution, second)
     fidelity = setup.fidelity.map(truth, found.delivered)
     return RiskCurve.from_maps(found.indecision, fidelity, bound=setup.fidelity.bound, tolerance=tolerance)
 

@@ -28,6 +28,7 @@ class Setup:
     indecision: Indecision
     fidelity: Fidelity
     perturbation: Perturbation | None
+    second: Adapter | None = None
 
 
 def member(family: str, choice: Any, **parameters: Any) -> Any:
@@ -51,6 +52,7 @@ def set_up(
     seeds: SeedPolicy = "per-image",
     first_seed: int | None = None,
     perturbation: str | None = None,
+    second: Adapter | None = None,
 ) -> Setup:
     """One procedure from its parts, each checked against what the vendor declares.
 
@@ -77,6 +79,12 @@ def set_up(
         )
     if seeds == "shared" and adapter.capabilities.seed_range is None:
         raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
+    if score.needs_second and second is None:
+        raise UsageError(f"{score.plugin_name()} compares with a second vendor's picture: give --second-adapter NAME")
+    if second is not None and not score.needs_second:
+        raise UsageError(f"{score.plugin_name()} compares with no second vendor: leave --second-adapter out")
+    if second is not None and chosen_scale not in second.capabilities.scale_factors:
+        raise UsageError(f"the second vendor {second.name} does not offer scale {chosen_scale}")
     procedure = Procedure(
         vendor=adapter.identity(),
         scale=chosen_scale,
@@ -84,15 +92,16 @@ def set_up(
         seeds=seeds,
         first_seed=(first_seed or 0) if seeds == "shared" else None,
         perturbation=perturbation,
+        second_opinion=None if second is None else second.identity(),
         delivery=delivery,
         indecision=score.specification(),
         fidelity=metric.specification(),
     )
-    return Setup(adapter, procedure, score, metric, perturb)
+    return Setup(adapter, procedure, score, metric, perturb, second)
 
 
-def set_up_as(adapter: Adapter, procedure: Procedure) -> Setup:
-    """The set-up that `procedure` describes, with this vendor.
+def set_up_as(adapter: Adapter, procedure: Procedure, second: Adapter | None = None) -> Setup:
+    """The set-up that `procedure` describes, with this vendor and, where its score needs one, this second vendor.
 
     Raises
     ------
@@ -111,6 +120,7 @@ def set_up_as(adapter: Adapter, procedure: Procedure) -> Setup:
         seeds=procedure.seeds,
         first_seed=procedure.first_seed,
         perturbation=procedure.perturbation,
+        second=second,
     )
     procedure.require(setup.procedure)
     return setup

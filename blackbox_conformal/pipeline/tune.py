@@ -18,12 +18,14 @@ from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_picture
 from blackbox_conformal.pipeline.evaluate import decoded_draws
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
+from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import Setup, member
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.types import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +141,18 @@ def tune(
     curves: list[list[RiskCurve]] = [[] for _ in candidates]
     digests: list[str] = []
     calls = cached = 0
-    with Sampler(setup.adapter, run, limits or Limits(), check=output_check(setup), listener=listener) as sampler:
+    limits = limits or Limits()
+    with (
+        second_opinions(setup, pictures, run, limits, seed, listener, on_sampler) as opinions,
+        Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler,
+    ):
         on_sampler(sampler)
 
         def work(drawn: Drawn) -> list[RiskCurve]:
             if drawn.refusal is not None:
                 return [RiskCurve.worst(bound) for _ in candidates]
-            return _curves(drawn, setup, candidates, lambda k: sampler.read(drawn.outcomes[k]))
+            opinion = opinions.of(drawn.prepared)
+            return _curves(drawn, setup, candidates, lambda k: sampler.read(drawn.outcomes[k]), opinion)
 
         for drawn, found in map_pictures(drawn_pictures(sampler, pictures), work):
             for store, curve in zip(curves, found, strict=True):
@@ -165,7 +172,7 @@ def tune(
 
 
 def _curves(
-    drawn: Drawn, setup: Setup, candidates: Sequence[Candidate], read: Callable[[int], bytes]
+    drawn: Drawn, setup: Setup, candidates: Sequence[Candidate], read: Callable[[int], bytes], second: Image | None
 ) -> list[RiskCurve]:
     path = drawn.prepared.path
     assert path is not None
@@ -179,7 +186,7 @@ def _curves(
                 accumulator.update(pixels)
     assert delivered is not None
     fidelity = setup.fidelity.map(truth, delivered)
-    context = Context(delivered, degrade(truth, setup.procedure.scale), setup.procedure.scale)
+    context = Context(delivered, degrade(truth, setup.procedure.scale), setup.procedure.scale, second)
     return [
         RiskCurve.from_maps(accumulator.finish(context), fidelity, bound=setup.fidelity.bound)
         for accumulator in accumulators
