@@ -150,9 +150,11 @@ class Course:
                 raise StoppedError
             engine.clock.sleep(_DISK_WAIT_S, engine.control.leaving)
         engine.store.place(arrival)
-        engine.ledger.end(number, "stored", talk.seen, digest=arrival.digest, size=arrival.size)
+        # Not waited for: should the process die before the commit, the inbox tells the next one whose bytes these are.
+        recorded = engine.ledger.stored(number, talk.seen, arrival.digest, arrival.size)
+        recorded.add_done_callback(lambda done: engine.store.settle(arrival) if done.exception() is None else None)
         talk.settle(self._cost())
-        engine.store.settle(arrival)
+        talk.on_paper = "stored"
         return arrival
 
     def _cost(self) -> int:

@@ -165,6 +165,22 @@ class Ledger:
             values |= {"digest": digest, "size": size, "stored_at": time.time()}
         self._writer.call(lambda book: book.move(attempt, state, seen.cost_nanousd, **values))
 
+    def stored(self, attempt: int, seen: Seen, digest: str, size: int) -> "Future[None]":
+        """Record an answer that is durable in the inbox; the inbox keeps it until the returned future is done."""
+        values: dict[str, Any] = {"error_class": None, "error": None, "code": None, **_observed(seen)}
+        values |= {"digest": digest, "size": size}
+        return self._writer.submit(lambda book: book.move(attempt, "stored", seen.cost_nanousd, **values))
+
+    def flush(self) -> None:
+        """Return once everything recorded so far is durable.
+
+        Raises
+        ------
+        LedgerError
+            It cannot be written.
+        """
+        self._writer.call(lambda book: None)
+
     def validated(self, attempt: int) -> None:
         """Note that stored bytes passed the check; not waited for, as the check can be made again."""
         self._writer.submit(lambda book: book.move(attempt, "validated"))

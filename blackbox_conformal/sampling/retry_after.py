@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-_NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{0,20})?")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?")
 FAR = 10.0 * 365 * 86400
 
 
@@ -37,7 +37,7 @@ def clock_difference(headers: Mapping[str, str], now: float) -> float | None:
 def _number(text: str) -> float | None:
     text = text.strip()
     if not _NUMBER.fullmatch(text):
-        return math.inf if re.fullmatch(r"\d{21,}", text) else None
+        return math.inf if re.fullmatch(r"[0-9]{21,}", text) else None
     return float(text)
 
 
@@ -45,7 +45,7 @@ def _date(text: str, now: float) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, IndexError, OverflowError, TypeError):
-        return FAR if re.fullmatch(r"\w{3}, \d{2} \w{3} \d{5,9} \d{2}:\d{2}:\d{2} GMT", text) else None
+        return FAR if re.fullmatch(r"\w{3}, [0-9]{2} \w{3} [0-9]{5,9} [0-9:]{8} GMT", text) else None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:

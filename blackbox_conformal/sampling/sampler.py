@@ -236,6 +236,7 @@ class Sampler:
         finally:
             if not self._abandoned:
                 self._join()
+        engine.ledger.flush()
         engine.store.flush()
         self._board.tell("finished", f"{done} of {len(tasks)} draws are done")
         if control.error is not None:
@@ -316,6 +317,7 @@ class Sampler:
             return engine.store.read(outcome.digest)
         except PayloadError as error:
             trouble = error
+        engine.ledger.flush()
         key = task_key(self._adapter.identity(), outcome.task)
         own = [row for row in engine.ledger.rows([key]).get(key, ()) if row.digest == outcome.digest]
         if not own:

@@ -1,0 +1,206 @@
+"""Money and states: what is written before a request leaves, and what may follow what."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blackbox_conformal.errors import BudgetError, LedgerError
+from blackbox_conformal.sampling.attempts import Seen, Wanted
+from blackbox_conformal.sampling.book import Book
+from blackbox_conformal.sampling.ledger import Ledger
+from blackbox_conformal.sampling.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.states import STATES, STEPS
+
+PRICE = 250_000_000
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(tmp_path)
+    yield opened
+    opened.close()
+
+
+def want(name: str = "t0", generation: int = 0) -> Wanted:
+    return Wanted(name, generation, "identity", "tiny", "sha256:u", "p", 0, None, "key")
+
+
+def states(run: Path) -> list[str]:
+    return [attempt.state for attempt in ledger_ls(run)]
+
+
+def test_every_state_is_reached_from_planned_and_steps_name_known_states() -> None:
+    reached, frontier = {"planned"}, ["planned"]
+    while frontier:
+        for after in STEPS[frontier.pop()]:
+            if after not in reached:
+                reached.add(after)
+                frontier.append(after)
+    assert reached == set(STATES) == set(STEPS)
+
+
+def test_price_is_reserved_before_and_booked_after(ledger: Ledger, tmp_path: Path) -> None:
+    number = ledger.reserve(want(), None, PRICE, None, None)
+    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
+    assert states(tmp_path) == ["intent"]
+    ledger.sent(number)
+    assert states(tmp_path) == ["sent"]
+    ledger.accepted(number, "job-1", Seen(model="m1"))
+    assert [str(value) for value in ledger.totals()] == ["0.25", "0", "1"]
+    ledger.ready(number)
+    ledger.stored(number, Seen(cost_nanousd=300_000_000), "sha256:a", 3).result()
+    ledger.validated(number)
+    ledger.flush()
+    assert states(tmp_path) == ["validated"]
+    assert [str(value) for value in ledger.totals()] == ["0.3", "0", "1"]
+    assert ledger.model("identity") == "m1"
+
+
+@pytest.mark.parametrize(("state", "spent", "calls"), [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)])
+def test_side_exits_book_what_they_should(ledger: Ledger, state: str, spent: str, calls: int) -> None:
+    number = ledger.reserve(want(), None, PRICE, None, None)
+    ledger.sent(number)
+    ledger.end(number, state, Seen(), error_class="M", error="why")
+    assert (str(ledger.totals()[0]), str(ledger.totals()[1]), ledger.totals()[2]) == (spent, "0", calls)
+    row = ledger.attempt(number)
+    assert row is not None
+    assert (row.error_class, row.error, row.tries) == ("M", "why", 1)
+
+
+def test_impossible_steps_are_refused_and_change_nothing(ledger: Ledger) -> None:
+    number = ledger.reserve(want(), None, PRICE, None, None)
+    for wrong in ("accepted", "stored", "validated", "ambiguous", "refused"):
+        with pytest.raises(LedgerError, match=f"from intent to {wrong}"):
+            ledger.end(number, wrong, Seen())
+    with pytest.raises(LedgerError, match="from None"):
+        ledger.sent(99)
+    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
+
+
+def test_one_failing_change_does_not_undo_the_others_of_its_commit(ledger: Ledger, tmp_path: Path) -> None:
+    """Many threads at once, so that commits are shared; every third change is impossible."""
+    numbers = [ledger.reserve(want(f"t{index}"), None, PRICE, None, None) for index in range(60)]
+    failed: list[int] = []
+
+    def change(number: int) -> None:
+        try:
+            ledger.end(number, "stored", Seen()) if number % 3 == 0 else ledger.sent(number)
+        except LedgerError:
+            failed.append(number)
+
+    threads = [threading.Thread(target=change, args=(number,)) for number in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(failed) == [number for number in numbers if number % 3 == 0]
+    assert states(tmp_path).count("sent") == 40
+    assert ledger_verify(tmp_path).problems == ()
+
+
+def test_budget_is_never_exceeded_by_many_threads(ledger: Ledger) -> None:
+    made: list[int] = []
+    refused: list[str] = []
+
+    def buy(index: int) -> None:
+        try:
+            made.append(ledger.reserve(want(f"t{index}"), None, PRICE, 10 * PRICE + 1, None))
+        except BudgetError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=buy, args=(index,)) for index in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(made), len(refused)) == (10, 22)
+    assert "0.25" in refused[0]
+    assert "2.5" in refused[0]
+    with pytest.raises(BudgetError, match="10 calls of 10"):
+        ledger.reserve(want("more"), None, 0, None, 10)
+
+
+def test_planned_rows_are_used_once_and_found_again(ledger: Ledger, tmp_path: Path) -> None:
+    planned = ledger.plan([want("a"), want("b")])
+    assert ledger.plan([want("b"), want("c")])["b", 0] == planned["b", 0]
+    ledger.claim(planned["a", 0])
+    assert ledger.reserve(want("a"), planned["a", 0], PRICE, None, None) == planned["a", 0]
+    assert states(tmp_path) == ["intent", "planned", "planned"]
+    assert ledger_sum(tmp_path)["attempts"] == 0
+
+
+def test_a_job_id_given_twice_is_noticed(ledger: Ledger) -> None:
+    first, second = (ledger.reserve(want(name), None, PRICE, None, None) for name in "ab")
+    for number in (first, second):
+        ledger.sent(number)
+    assert ledger.accepted(first, "job-1", Seen()) is None
+    other = ledger.accepted(second, "job-1", Seen())
+    assert other is not None
+    assert other.id == first
+
+
+def test_recovery_settles_what_a_dead_owner_left(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    planned = ledger.plan([want("claimed")])
+    ledger.claim(planned["claimed", 0])
+    ledger.reserve(want("intent"), None, PRICE, None, None)
+    numbers = {}
+    for name in ("sent", "adopted", "accepted"):
+        numbers[name] = ledger.reserve(want(name), None, PRICE, None, None)
+        ledger.sent(numbers[name])
+    ledger.accepted(numbers["accepted"], "job-1", Seen())
+    assert ledger.adopt(numbers["adopted"], "sha256:a", 3)
+    assert not ledger.adopt(999, "sha256:a", 3)
+    assert ledger.recover() == 1
+    assert states(tmp_path) == ["planned", "cancelled", "ambiguous", "stored", "accepted"]
+    assert [str(value) for value in ledger.totals()] == ["0.75", "0", "3"]
+    assert ledger.recover() == 0
+    ledger.close()
+
+
+def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger: Ledger) -> None:
+    number = ledger.reserve(want(), None, PRICE, None, None)
+    ledger.sent(number)
+    ledger.end(number, "ambiguous", Seen())
+    ledger.sent(number)
+    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
+    row = ledger.attempt(number)
+    assert row is not None
+    assert row.tries == 2
+
+
+def test_nothing_is_recorded_by_a_ledger_that_was_taken_over_or_closed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    number = ledger.reserve(want(), None, PRICE, None, None)
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
+        other.execute("UPDATE lease SET generation = generation + 1, pid = 4711, host = 'elsewhere'")
+    other.close()
+    with pytest.raises(LedgerError, match="taken over by process 4711 on elsewhere"):
+        ledger.sent(number)
+    ledger.close()
+    with pytest.raises(LedgerError, match="closed"):
+        ledger.sent(number)
+    assert states(tmp_path) == ["intent"]
+
+
+def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = ledger.reserve(want(), None, PRICE, None, None)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Book, "close", full)
+    with pytest.raises(LedgerError, match="disk is full"):
+        ledger.sent(number)
+    monkeypatch.undo()
+    with pytest.raises(LedgerError, match="disk is full"):
+        ledger.sent(number)
+
+
+def test_limiter_state_is_kept_for_the_next_process(ledger: Ledger) -> None:
+    assert ledger.limiter_state("vendor") is None
+    ledger.keep_limiter("vendor", 1.5, 10.0, 20.0).result()
+    assert ledger.limiter_state("vendor") == (1.5, 10.0, 20.0)

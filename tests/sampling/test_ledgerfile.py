@@ -1,0 +1,148 @@
+"""Ledgers that money is not entrusted to are refused with the reason and left as they are."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.sampling import mounts
+from blackbox_conformal.sampling.ledger import Ledger
+from blackbox_conformal.sampling.ledgerfile import APPLICATION_ID, ledger_path, open_for_reading
+from blackbox_conformal.sampling.migrations import LATEST, MIGRATIONS
+
+
+def touch(run: Path, statement: str) -> None:
+    with closing(sqlite3.connect(ledger_path(run))) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    Ledger(tmp_path).close()
+    return tmp_path
+
+
+def test_a_fresh_ledger_is_durable_and_marked(run: Path) -> None:
+    ledger = Ledger(run)
+    with closing(sqlite3.connect(ledger_path(run))) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        assert connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == LATEST
+        names = [row[0] for row in connection.execute("SELECT name FROM migration ORDER BY rowid")]
+    assert names == [name for name, _ in MIGRATIONS]
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "empty"), (b"not a ledger", "foreign"), (b"SQLite format 3\x00" + b"\xff" * 600, "left as")]
+)
+def test_files_that_are_no_ledger_stay_as_they_are(run: Path, content: bytes, reason: str) -> None:
+    ledger_path(run).write_bytes(content)
+    with pytest.raises(LedgerError, match=reason):
+        Ledger(run)
+    with pytest.raises(LedgerError, match=reason):
+        open_for_reading(run)
+    assert ledger_path(run).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [(f"PRAGMA user_version = {LATEST + 1}", "newer version"), ("PRAGMA application_id = 7", "another program")],
+)
+def test_newer_and_foreign_ledgers_are_refused(run: Path, statement: str, reason: str) -> None:
+    touch(run, statement)
+    with pytest.raises(LedgerError, match=reason):
+        Ledger(run)
+
+
+def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+    ledger_path(tmp_path).mkdir()
+    with pytest.raises(LedgerError, match="regular file"):
+        Ledger(tmp_path)
+
+
+@pytest.mark.parametrize("left", ["samples/ab/x.png", "inbox/1-x.png", "ledger.sqlite-wal"])
+def test_a_lost_ledger_is_not_replaced(tmp_path: Path, left: str) -> None:
+    path = tmp_path / left
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"paid")
+    with pytest.raises(LedgerError, match="restore"):
+        Ledger(tmp_path)
+    assert not ledger_path(tmp_path).exists()
+
+
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "virtiofs", "ceph"])
+def test_network_disks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    table = tmp_path / "mountinfo"
+    spaced = tmp_path / "a disk"
+    spaced.mkdir()
+    escaped = str(spaced).replace(" ", "\\040")
+    table.write_text(f"1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:50 / {escaped} rw shared:1 - {kind} server:/x rw\n")
+    monkeypatch.setattr(mounts, "MOUNTINFO", table)
+    with pytest.raises(LedgerError, match=kind):
+        Ledger(spaced)
+    assert not ledger_path(spaced).exists()
+    Ledger(tmp_path).close()
+
+
+def test_a_system_without_mount_table_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mounts, "MOUNTINFO", tmp_path / "none")
+    assert mounts.file_system(tmp_path) is None
+    Ledger(tmp_path).close()
+
+
+def test_a_second_owner_is_refused_by_name(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    with pytest.raises(LedgerError, match=rf"process {os.getpid()} on {socket.gethostname()}"):
+        Ledger(tmp_path)
+    ledger.close()
+    Ledger(tmp_path).close()
+
+
+def test_a_dead_owner_on_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from blackbox_conformal.sampling.ledger import Ledger;"
+        "Ledger(Path(sys.argv[1])); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False).returncode == 9
+    with closing(sqlite3.connect(ledger_path(tmp_path))) as connection:
+        assert connection.execute("SELECT pid FROM lease").fetchone()[0] is not None
+    Ledger(tmp_path).close()
+
+
+def test_a_reused_pid_or_another_boot_is_not_the_owner(run: Path) -> None:
+    hold = f"UPDATE lease SET pid = {os.getpid()}, host = '{socket.gethostname()}', expires = {time.time() + 80}"
+    touch(run, hold + ", process_start = '1'")
+    Ledger(run).close()
+    touch(run, hold + ", boot = 'an earlier one'")
+    Ledger(run).close()
+
+
+def test_an_owner_elsewhere_is_waited_for_until_its_term_is_over(run: Path) -> None:
+    touch(run, f"UPDATE lease SET pid = 5, host = 'elsewhere', expires = {time.time() + 60}")
+    with pytest.raises(LedgerError, match="process 5 on elsewhere"):
+        Ledger(run)
+    touch(run, f"UPDATE lease SET pid = 5, host = 'elsewhere', expires = {time.time() - 1}")
+    Ledger(run).close()
+    touch(run, f"UPDATE lease SET pid = 5, host = 'elsewhere', expires = {time.time() + 1e9}")
+    Ledger(run).close()
+
+
+def test_reading_needs_no_ownership_and_creates_nothing(tmp_path: Path) -> None:
+    assert open_for_reading(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+    ledger = Ledger(tmp_path)
+    reader = open_for_reading(tmp_path)
+    assert reader is not None
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.execute("DELETE FROM attempt")
+    reader.close()
+    ledger.close()

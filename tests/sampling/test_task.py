@@ -1,0 +1,33 @@
+"""Keys of draws: what makes two draws different."""
+
+import uuid
+from dataclasses import replace
+
+from sampling.tiny_vendor import tasks
+
+from blackbox_conformal.sampling.task import Task, idempotency_key, task_key
+
+IDENTITY = {"adapter": "x", "adapter_version": 1, "parameters": {"scale": 2}}
+
+
+def test_every_draw_of_a_picture_has_its_own_key() -> None:
+    keys = {task_key(IDENTITY, task) for task in tasks(2, 50)}
+    assert len(keys) == 100
+    assert all(key.startswith("sha256:") for key in keys)
+
+
+def test_key_depends_on_content_seed_and_procedure_and_not_on_the_name() -> None:
+    (task,) = tasks()
+    key = task_key(IDENTITY, task)
+    assert key == task_key(IDENTITY, Task(replace(task.upload, name="other"), 0, None))
+    assert key != task_key(IDENTITY, Task(replace(task.upload, digest="sha256:1"), 0, None))
+    assert key != task_key(IDENTITY, Task(task.upload, 0, 7))
+    assert key != task_key({**IDENTITY, "adapter_version": 2}, task)
+
+
+def test_idempotency_key_is_a_uuid_and_new_for_each_generation() -> None:
+    (task,) = tasks()
+    key = task_key(IDENTITY, task)
+    first = idempotency_key(key)
+    assert str(uuid.UUID(first)) == first
+    assert first == idempotency_key(key, 0) != idempotency_key(key, 1)
