@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from report_material import make_ledger
 
-from blackbox_conformal.report.spending import latency, read_spending
+from blackbox_conformal.pipeline.spending import latency, read_spending
 
 
-def test_a_ledger_is_summed_up(hostile_run):
-    found = read_spending(hostile_run.folder)
+def test_a_ledger_is_summed_up(tmp_path):
+    make_ledger(tmp_path)
+    found = read_spending(tmp_path)
     assert (found.calls, found.stored, found.failed) == (7, 3, 4)
     assert dict(found.states) == {"refused": 4, "stored": 3}
     assert str(found.spent_usd) == "0.12"

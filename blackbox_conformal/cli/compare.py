@@ -1,0 +1,160 @@
+"""`compare`: several vendors or settings on the same photographs, in one table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.console import Screen, share
+
+if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.compare import Contestant
+    from blackbox_conformal.pipeline.comparison import Comparison
+
+SETTINGS = ("draws", "indecision", "delivery", "perturb", "seeds", "scale")
+
+
+@click.command("compare")
+@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
+@shared.option(
+    "--vendor",
+    "vendors",
+    multiple=True,
+    metavar="NAME[:k=v,…]",
+    help=f"A vendor with its parameters; {', '.join(SETTINGS)} and label may stand among them. Repeat it.",
+)
+@shared.procedure
+@shared.option("--alpha", "alphas", type=shared.Level(), multiple=True, help="Level to compare at; repeatable.")
+@shared.option(
+    "--held-out",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="Share of the photographs that are measured.",
+)
+@shared.option("--no-baselines", is_flag=True, help="Leave interval images and soft masks out.")
+@shared.spending
+@shared.output
+def command(images: tuple[str, ...], **options: Any) -> None:
+    """Compare vendors or settings on IMAGES: some photographs calibrate, the others are measured.
+
+    At equal alpha: trusted share, PSNR, price per trusted megapixel, latency, failures; intervals are paired by
+    photograph. Options given beside --vendor hold for every vendor.
+    """
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.images.photographs import find_photographs
+    from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
+    from blackbox_conformal.pipeline.compare import allowed, compare, plan_comparison
+    from blackbox_conformal.pipeline.comparison import comparison_json
+
+    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    contestants = [_contestant(text, options) for text in options["vendors"]]
+    paths = [one.path for one in find_photographs([Path(image) for image in images])]
+    held_out = round(len(paths) * options["held_out"])
+    root = Path(options["run"] or "runs")
+    with screen.progress(), session.interruptible(screen) as on_sampler:
+        expected = plan_comparison(contestants, paths, root=root, seed=options["seed"])
+        session.confirm_spending(screen, expected, options)
+        found = compare(
+            contestants,
+            paths,
+            options["alphas"] or DEFAULT_LEVELS,
+            root=root,
+            held_out=held_out,
+            limits=allowed(session.build_limits(options), expected.calls, contestants, root),
+            seed=options["seed"],
+            with_baselines=not options["no_baselines"],
+            listener=screen.event,
+            progress=screen.step,
+            on_sampler=on_sampler,
+        )
+    show_comparison(screen, found)
+    screen.data(comparison_json(found))
+
+
+def _contestant(text: str, options: dict[str, Any]) -> "Contestant":
+    from blackbox_conformal.catalog import parse
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.errors import UsageError
+    from blackbox_conformal.pipeline.compare import Contestant
+
+    if options["adapter"]:
+        raise UsageError("expected vendors as --vendor NAME, repeated; got --adapter, which names only one")
+    name, given = parse(text)
+    label = given.pop("label", text)
+    settings = {**options, "adapter": name}
+    for key in SETTINGS:
+        if key in given:
+            settings["perturbation" if key == "perturb" else key] = _typed(key, given.pop(key))
+    settings["parameters"] = (*options["parameters"], *(f"{key}={value}" for key, value in given.items()))
+    return Contestant(label, session.build_setup(settings))
+
+
+def _typed(key: str, value: str) -> int | str:
+    from blackbox_conformal.errors import UsageError
+
+    if key not in ("draws", "scale"):
+        return value
+    if not value.isdecimal() or int(value) < 1:
+        raise UsageError(f"expected {key} to be a whole number above 0; got {value!r}")
+    return int(value)
+
+
+def show_comparison(screen: Screen, found: "Comparison") -> None:
+    """The comparison, for people."""
+    rows = []
+    for row in sorted(found.rows, key=lambda one: one.alpha):
+        price, (_, low, high) = row.usd_per_trusted_megapixel, row.share_gain
+        mark = "*" if row.guarantee.startswith("no guarantee") else ""
+        rows.append(
+            [
+                f"{row.alpha:g}",
+                f"{row.contestant}: {row.method}{mark}",
+                share(row.trusted_share),
+                f"{100 * low:+.1f} to {100 * high:+.1f}",
+                f"{row.risk:.3f}",
+                "–" if row.psnr_trusted != row.psnr_trusted else f"{row.psnr_trusted:.2f}",
+                f"{row.psnr_all:.2f}",
+                "–" if price is None else f"${price:.3g}",
+            ]
+        )
+    screen.table(
+        f"Calibrated on {found.n_calibration} photographs, measured on {found.n_evaluation} others",
+        ["alpha", "method", "trusted", "gain", "risk", "dB in", "dB all", "per MP"],
+        rows,
+    )
+    screen.say(
+        "gain: percentage points of trusted share over the first row's, 90 % interval paired by photograph; "
+        "risk: mean of the largest trusted error; dB: PSNR inside the mask and of the whole picture; "
+        "per MP: price of a trusted megapixel"
+    )
+    screen.table(
+        "Vendors",
+        ["vendor", "draws", "refused", "per photograph", "calls", "failed", "median latency", "9 in 10 within"],
+        [
+            [
+                one.contestant,
+                str(one.draws),
+                str(one.refused),
+                f"${one.usd_per_photograph:.4g}",
+                *(
+                    ["–"] * 4
+                    if one.spending is None
+                    else [
+                        str(one.spending.calls),
+                        str(one.spending.failed),
+                        *(
+                            ["–", "–"]
+                            if one.spending.latency is None
+                            else [f"{one.spending.latency.median:.2f} s", f"{one.spending.latency.ninety:.2f} s"]
+                        ),
+                    ]
+                ),
+            ]
+            for one in found.standings
+        ],
+    )
+    labels = {row.method: row.guarantee for row in found.rows if row.guarantee.startswith("no guarantee")}
+    for method, label in labels.items():
+        screen.say(f"* {method}: {label}")

@@ -1,0 +1,55 @@
+"""`compare` on the command line: vendors as typed, one JSON document, refusals in one line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.images.photographs import demo_photographs
+from blackbox_conformal.images.read import read_image
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    for photograph in demo_photographs()[:6]:
+        crop = read_image(photograph.path).pixels[100:164, 100:164]
+        Image.fromarray(np.ascontiguousarray(crop)).save(folder / f"{photograph.name}.png")
+    return folder
+
+
+def test_settings_of_one_vendor_in_one_table(photographs, tmp_path, capsys):
+    arguments = ["compare", str(photographs), "--vendor", "embedded:draws=3,label=three", "--vendor", "embedded"]
+    arguments += ["--draws", "2", "--alpha", "0.7", "--held-out", "0.4", "--run", str(tmp_path), "--json"]
+    assert run(arguments) == 0
+    out = capsys.readouterr()
+    document = json.loads(out.out)
+    assert (document["n_calibration"], document["n_evaluation"]) == (4, 2)
+    assert [(one["vendor"], one["draws"]) for one in document["vendors"]] == [("three", 3), ("embedded", 2)]
+    assert document["vendors"][0]["calls"] == 18
+    assert {row["method"] for row in document["rows"]} == {"trust mask", "interval image", "soft mask"}
+    assert "three" in out.err
+    assert "no guarantee" in out.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "at least two"),
+        (["--vendor", "embedded"], "at least two"),
+        (["--vendor", "embedded", "--vendor", "embedded"], "different labels"),
+        (["--vendor", "embedded", "--adapter", "embedded"], "--vendor"),
+        (["--vendor", "embedded:draws=many", "--vendor", "embedded"], "whole number"),
+        (["--vendor", "embedded:colour=red", "--vendor", "embedded"], "colour"),
+        (["--vendor", "nobody", "--vendor", "embedded"], "nobody"),
+        (["--vendor", "embedded", "--vendor", "embedded:draws=2", "--held-out", "1"], "held-out"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(photographs, tmp_path, capsys, arguments, said):
+    assert run(["compare", str(photographs), "--run", str(tmp_path), *arguments]) == 2
+    text = capsys.readouterr().err
+    assert said in text
+    assert "Traceback" not in text
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,61 @@
+"""`report` on the command line: from a run folder to one file; nothing drawn or overwritten, errors in one line."""
+
+import json
+
+import pytest
+from report_material import make_run
+
+from blackbox_conformal.cli.main import run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("cli") / "run", hostile=False, sizes=((90, 70),)).folder
+
+
+def test_a_run_folder_becomes_one_file(folder, capsys):
+    assert run(["report", "--run", str(folder), "--json"]) == 0
+    out = capsys.readouterr()
+    document = json.loads(out.out)
+    assert document["report"] == str((folder / "report.html").resolve())
+    assert (document["audited"], document["masked"]) == (1, 0)
+    assert document["audit"] in ("confirmed", "inconclusive", "contradicted")
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+    assert "report.html" in out.err
+
+
+def test_the_same_again_is_fine_and_another_is_not_overwritten(folder, capsys):
+    assert run(["report", "--run", str(folder), "-q"]) == 0
+    assert run(["report", "--run", str(folder), "-q", "--alpha", "0.2"]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert run(["report", "--run", str(folder), "-q", "--alpha", "0.2", "--force"]) == 0
+    assert "alpha = 0.2" in (folder / "report.html").read_text()
+
+
+def test_out_and_calibration_may_lie_elsewhere(folder, tmp_path):
+    calibration = tmp_path / "elsewhere.json"
+    calibration.write_bytes((folder / "calibration.json").read_bytes())
+    out = tmp_path / "deep" / "page.html"
+    assert run(["report", "--run", str(folder), "--calibration", str(calibration), "--out", str(out), "-q"]) == 0
+    assert out.is_file()
+
+
+def test_errors_are_one_line(folder, tmp_path, capsys):
+    assert run(["report", "--run", str(tmp_path / "nowhere")]) == 2
+    assert run(["report", "--run", str(tmp_path)]) == 2
+    assert run(["report", "--run", str(folder), "--alpha", "-1"]) == 2
+    assert run(["report"]) == 2
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    assert "expected a run folder" in text
+    assert "calibration.json" in text
+
+
+def test_damaged_material_is_an_error_that_names_the_file(folder, tmp_path, capsys):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    next((copy / "report").glob("*/audit-*.json")).write_text("{}")
+    assert run(["report", "--run", str(copy), "--force"]) == 2
+    assert "damaged report material" in capsys.readouterr().err

@@ -1,0 +1,165 @@
+"""A comparison drawn from the embedded vendor: same photographs for all, shared draws, limits over all."""
+
+import math
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.images.photographs import demo_photographs
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.pipeline.audit import audit_calibration
+from blackbox_conformal.pipeline.calibrate import prepare_photographs, run_calibration
+from blackbox_conformal.pipeline.compare import (
+    Contestant,
+    allowed,
+    compare,
+    plan_comparison,
+    remaining,
+    split_prepared,
+    vendor_folder,
+)
+from blackbox_conformal.pipeline.comparison import comparison_json, mean_of_known, paired_bootstrap
+from blackbox_conformal.pipeline.settings import set_up
+from blackbox_conformal.pipeline.spending import Spending, read_spending
+from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.sampling.limits import Limits
+
+ALPHAS = (0.4, 0.7)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photographs")
+    for photograph in demo_photographs():
+        pixels = read_image(photograph.path).pixels
+        for part in range(2):
+            crop = pixels[40 + 130 * part : 136 + 130 * part, 60:156]
+            Image.fromarray(np.ascontiguousarray(crop)).save(folder / f"{photograph.name}-{part}.png")
+    return sorted(folder.iterdir())
+
+
+def contestant(label, draws, indecision="smoothed-variance"):
+    return Contestant(label, set_up(load_adapter("embedded"), draws=draws, indecision=indecision))
+
+
+@pytest.fixture(scope="module")
+def contestants():
+    return [contestant("four", 4), contestant("two", 2), contestant("one", 1, "bicubic-gap")]
+
+
+@pytest.fixture(scope="module")
+def drawn(photographs, contestants, tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    planned = plan_comparison(contestants, photographs, root=root)
+    found = compare(contestants, photographs, ALPHAS, root=root, held_out=8)
+    return planned, found, root
+
+
+def test_settings_of_one_vendor_share_draws_and_the_plan_knows(drawn, photographs, contestants):
+    planned, found, root = drawn
+    assert planned.calls == 4 * len(photographs)
+    assert len(list(root.iterdir())) == 1
+    assert read_spending(vendor_folder(root, contestants[0].setup)).calls == planned.calls
+    assert plan_comparison(contestants, photographs, root=root).calls == 0
+    assert (found.n_calibration, found.n_evaluation) == (len(photographs) - 8, 8)
+
+
+def test_trust_mask_rows_are_those_of_calibrate_and_audit(drawn, photographs, contestants):
+    _, found, root = drawn
+    setup = contestants[0].setup
+    run = vendor_folder(root, setup)
+    calibrating, unseen = split_prepared(prepare_photographs(photographs, setup, 0, lambda *_: None), 8, 0)
+    calibration = run_calibration(setup, [one.path for one in calibrating], run=run).calibration
+    audit = audit_calibration(setup.adapter, [one.path for one in unseen], calibration, ALPHAS, run=run)
+    rows = [row for row in found.rows if (row.contestant, row.method) == ("four", "trust mask")]
+    for row, level in zip(rows, audit.levels, strict=True):
+        assert row.alpha == level.alpha
+        assert row.trusted_share == pytest.approx(level.trusted_share)
+        assert row.risk == pytest.approx(level.judgement.risk)
+        assert row.psnr_trusted == pytest.approx(level.psnr_trusted, nan_ok=True)
+        assert row.psnr_all == pytest.approx(level.psnr_all)
+        assert row.share_gain == (0, 0, 0)
+
+
+def test_every_contestant_gets_every_method_it_can(drawn):
+    _, found, _ = drawn
+    methods = {(row.contestant, row.method) for row in found.rows}
+    assert methods == {
+        *((name, method) for name in ("four", "two") for method in ("trust mask", "interval image", "soft mask")),
+        ("one", "trust mask"),
+    }
+    assert len(found.rows) == 2 * len(methods)
+    for row in found.rows:
+        assert row.guarantee.startswith("no guarantee") == (row.method != "trust mask")
+        assert 0 <= row.trusted_share <= 1
+        low, high = row.share_gain[1:]
+        assert low <= row.share_gain[0] <= high
+    soft = [row for row in found.rows if row.method == "soft mask"]
+    assert all(row.trusted_share > 0 for row in soft)
+    largest = {(row.contestant, row.alpha): row.trusted_share for row in found.rows if row.method == "trust mask"}
+    assert any(share > 0 for share in largest.values())
+
+
+def test_json_holds_no_nan(drawn):
+    import json
+
+    _, found, _ = drawn
+    text = json.dumps(comparison_json(found), allow_nan=False)
+    content = json.loads(text)
+    assert {"n_calibration", "n_evaluation", "rows", "vendors"} <= content.keys()
+    assert content["vendors"][0]["latency_s"]["median"] > 0
+
+
+def test_what_cannot_be_compared_is_refused(photographs, contestants, tmp_path):
+    four, two, _ = contestants
+    with pytest.raises(UsageError, match="at least two"):
+        compare([four], photographs, ALPHAS, root=tmp_path, held_out=8)
+    with pytest.raises(UsageError, match="different labels"):
+        compare([four, Contestant("four", two.setup)], photographs, ALPHAS, root=tmp_path, held_out=8)
+    other = Contestant("other", set_up(load_adapter("embedded"), draws=4, fidelity="rgb-l1"))
+    with pytest.raises(UsageError, match="one fidelity"):
+        compare([four, other], photographs, ALPHAS, root=tmp_path, held_out=8)
+    with pytest.raises(CalibrationError, match="at least 2 photographs"):
+        compare([four, two], photographs[:2], ALPHAS, root=tmp_path, held_out=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def spent(calls, usd, reserved="0"):
+    return Spending(calls, Decimal(usd), Decimal(reserved), (), (), None)
+
+
+def test_limits_hold_for_all_together():
+    left = remaining(
+        Limits(max_cost_usd=Decimal("1.00"), max_calls=10), [spent(3, "0.25", "0.05"), None, spent(1, "0.1")]
+    )
+    assert (left.max_cost_usd, left.max_calls) == (Decimal("0.60"), 6)
+    left = remaining(Limits(max_cost_usd=Decimal("0.1"), max_calls=1), [spent(3, "0.25")])
+    assert (left.max_cost_usd, left.max_calls) == (0, 0)
+    assert remaining(Limits(), [spent(3, "1")]) == Limits()
+
+
+def test_a_yes_covers_its_calls_on_top_of_earlier_ones(drawn, contestants, photographs):
+    _, _, root = drawn
+    assert allowed(Limits(), 5, contestants, root).max_calls == 4 * len(photographs) + 5
+    assert allowed(Limits(max_calls=2), 5, contestants, root).max_calls == 2
+
+
+def test_paired_bootstrap_covers_the_mean_difference():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for seed in range(200):
+        differences = rng.normal(0.1, 0.3, 40)
+        mean, low, high = paired_bootstrap(differences, seed)
+        assert mean == pytest.approx(differences.mean())
+        hits += low <= 0.1 <= high
+    assert abs(hits / 200 - 0.9) <= 0.03 + 3 * math.sqrt(0.09 / 200)
+
+
+def test_unknown_members_leave_their_pair_out():
+    assert paired_bootstrap(np.array([1.0, np.nan, np.inf, 1.0])) == (1.0, 1.0, 1.0)
+    assert all(math.isnan(value) for value in paired_bootstrap(np.array([np.nan])))
+    assert math.isnan(mean_of_known(np.array([np.nan])))
+    assert mean_of_known(np.array([1.0, np.nan, 3.0])) == 2.0
