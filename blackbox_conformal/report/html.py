@@ -19,9 +19,9 @@ from markupsafe import Markup
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
+from blackbox_conformal.pipeline.spending import read_spending
 from blackbox_conformal.report.page import one_at_a_time, page, read_manifest
 from blackbox_conformal.report.preview import SIDE
-from blackbox_conformal.pipeline.spending import read_spending
 from blackbox_conformal.report.stops import MAXIMUM_STOPS, choose_stops, thresholds_of
 from blackbox_conformal.report.store import ReportStore, preview_of_result
 

@@ -15,9 +15,9 @@ import numpy as np
 from blackbox_conformal import __version__
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.images.names import printable
+from blackbox_conformal.pipeline.spending import Spending
 from blackbox_conformal.report.chart import Chart, Series
 from blackbox_conformal.report.preview import CROP, Preview, first_stops, pack_stops
-from blackbox_conformal.pipeline.spending import Spending
 from blackbox_conformal.report.stops import Stop, thresholds_of
 from blackbox_conformal.risk.curve import RiskCurve
 
