@@ -144,6 +144,14 @@ def test_many_photographs_with_a_large_bound_do_not_overflow(bound):
     assert threshold(stairs, bound * 0.51, weights=weights, weight_new=0.3) == 1.0
 
 
+def test_weights_that_are_no_binary_fractions_are_rounded_towards_trusting_less():
+    # w L + w B = alpha 2 w holds with equality; 0.125 is exact, 0.1 is rounded up on the left alone.
+    half = [curve([(0.0, 0.5)], 0.5)]
+    assert threshold(half, 0.5, weights=[0.125], weight_new=0.125) == math.inf
+    assert threshold(half, 0.5, weights=[0.1], weight_new=0.1) == 0.0
+    assert threshold(half, 0.5000001, weights=[0.1], weight_new=0.1) == math.inf
+
+
 def test_tiny_losses_are_rounded_up():
     tiny = [curve([(0.0, float(np.float32(1e-30)))], 1.0)] * 3
     assert threshold(tiny, 0.25) == 0.0

@@ -83,6 +83,21 @@ def test_leaving_the_clipping_of_the_first_pass_out_would_be_wrong():
     assert worst > 1
 
 
+def test_leaving_the_rounding_out_would_be_wrong():
+    """Columns of 100 and 101 average to 100.5 everywhere, which is rounded to 101 everywhere; nothing is clipped."""
+    scale, sigma = 2, 8.0
+    line = resampling.axis(SIDE, scale, "gaussian", sigma, None)
+    truth = np.full((SIDE, SIDE, 3), 100, np.uint8)
+    truth[:, 1::2] = 101
+    low = reduced(truth, scale)
+    assert (low[4:-4, 4:-4] == low[9, 9]).all()
+    error = np.abs(blurred(truth, sigma) - line.recover @ (low.transpose(2, 0, 1) / 255) @ line.recover.T)
+    inside = (slice(None), slice(40, 56), slice(40, 56))
+    residual_and_rounding = certain._radius(line, line) - line.kernel_mass[:, None] * line.clipped[None, :]
+    assert (error <= residual_and_rounding).all()
+    assert error[inside].min() > 1.5 * line.residual[48]
+
+
 def test_the_interval_is_a_few_hundredths_wide_for_windows_wider_than_the_scale():
     low = np.full((64, 64, 3), 128, np.uint8)
     half = {}

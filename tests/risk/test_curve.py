@@ -99,7 +99,7 @@ def test_a_refused_photograph_has_the_worst_loss_at_every_threshold_above_minus_
     ("indecision", "fidelity", "message"),
     [
         ([[0.0, 1.0]], [[0.5, 2.5]], r"\[0, 2.0\] .*fidelity map; got 2.5 at row 0, column 1"),
-        ([[0.0], [1.0]], [[0.5], [-0.5]], r"got -0.5 at row 1, column 0"),
+        ([[0.0], [1.0]], [[0.5], [-0.5]], r"\[0, 2.0\] .*got -0.5 at row 1, column 0"),
         ([[0.0, 1.0]], [[math.nan, 0.5]], r"finite .*fidelity map; got nan at row 0, column 0"),
         ([[0.0, math.nan]], [[0.5, 0.5]], r"finite .*indecision map; got nan at row 0, column 1"),
         ([[0.0, math.inf]], [[0.5, 0.5]], r"indecision map; got inf"),

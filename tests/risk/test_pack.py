@@ -143,6 +143,20 @@ def test_a_decompression_bomb_is_refused_without_taking_its_memory():
         CurveSet.from_bytes(with_header(records=10**8, stored=len(lie))[: HEADER.size] + lie)
 
 
+@pytest.mark.parametrize(
+    ("scores", "losses"),
+    [([0, 1], [0.5, 0.5]), ([0, 0], [0.4, 0.5]), ([1, 0], [0.4, 0.5]), ([0, 1], [0.5, 1.5]), ([0, 1], [0.0, 0.5]),
+     ([0, math.nan], [0.4, 0.5]), ([0, math.inf], [0.4, 0.5]), ([0, 1], [0.4, math.nan])],
+)  # fmt: skip
+def test_records_that_are_no_staircase_are_refused(scores, losses):
+    nothing = np.empty(0, np.float32)
+    none = np.zeros(1, np.int64)
+    records = (np.array([2]), np.array(scores, np.float32), np.array(losses, np.float32))
+    data = wire.pack(wire.Content(*records, none, nothing, nothing, 1.0, False, None))
+    with pytest.raises(FileFormatError, match="does not increase or leaves its range"):
+        CurveSet.from_bytes(data)
+
+
 def test_any_flipped_byte_is_refused_or_still_a_valid_set():
     rng = np.random.default_rng(5)
     refused = 0
