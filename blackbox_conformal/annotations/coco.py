@@ -1,0 +1,98 @@
+"""Annotations in COCO's JSON, as CVAT and others export them: polygons, and runs down the columns of the picture.
+
+Runs come as a list of lengths or as COCO's compressed text.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.annotations.drawing import Drawing, runs
+from blackbox_conformal.annotations.source import Request, entries, fields, number, read_json, whole
+from blackbox_conformal.annotations.stored import Levels
+from blackbox_conformal.errors import FileFormatError
+
+
+def read(request: Request) -> Levels:
+    """The levels of the picture that `request` asks for: (H, W) uint8.
+
+    Raises
+    ------
+    FileFormatError
+        The file is no COCO file, of another size, or holds an annotation without an area.
+    UsageError
+        It does not hold the picture.
+    """
+    document = fields(read_json(request.file(".json")), "a COCO file")
+    images = [fields(image, "an image") for image in entries(document.get("images"), "images")]
+    image = request.choose((str(image.get("file_name", "")), image) for image in images)
+    request.require_size(image.get("height"), image.get("width"))
+    categories = [fields(one, "a category") for one in entries(document.get("categories", []), "categories")]
+    labels = {str(category.get("id")): str(category.get("name")) for category in categories}
+    drawing = Drawing(request.size)
+    for entry in entries(document.get("annotations"), "annotations"):
+        annotation = fields(entry, "an annotation")
+        if annotation.get("image_id") == image.get("id"):
+            level = request.level(labels.get(str(annotation.get("category_id")), ""))
+            _draw(drawing, annotation, level)
+    return drawing.levels
+
+
+def compressed_runs(text: str) -> list[int]:
+    """Lengths of runs from COCO's compressed text.
+
+    Each character holds six bits above 48: five of the number, lowest first, and whether more follow; the last five
+    bits are signed. From the fourth number on it is the difference to the number two before.
+
+    Raises
+    ------
+    FileFormatError
+        It is no such text.
+    """
+    found: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > 35:
+            raise FileFormatError("expected compressed runs of COCO; got other characters. Export it again")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            found.append(value + (found[-2] if len(found) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise FileFormatError("expected whole compressed runs of COCO; the last is cut off. Export it again")
+    return found
+
+
+def _draw(drawing: Drawing, annotation: dict[str, Any], level: int) -> None:
+    outline = annotation.get("segmentation")
+    if isinstance(outline, dict):
+        drawing.patch(_mask(outline, drawing.levels.shape), 0, 0, level)
+    elif outline:
+        for polygon in entries(outline, "polygons"):
+            values = [number(value, "a coordinate") for value in entries(polygon, "coordinates")]
+            if len(values) % 2:
+                raise FileFormatError("expected x and y of every point of a polygon; got an odd number of coordinates")
+            drawing.polygon(list(zip(values[::2], values[1::2], strict=True)), level)
+    else:
+        box = [number(value, "a side of a box") for value in entries(annotation.get("bbox"), "x, y, width, height")]
+        if len(box) != 4:
+            raise FileFormatError(f"expected an annotation with a segmentation or a box; got {len(box)} numbers")
+        drawing.box(box[0], box[1], box[0] + box[2], box[1] + box[3], level)
+
+
+def _mask(outline: dict[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    height, width = shape
+    size = [whole(side, "a side of a mask") for side in entries(outline.get("size"), "height and width of a mask")]
+    if size != [height, width]:
+        raise FileFormatError(f"expected a mask of size [{height}, {width}] (height, width); got {size}")
+    counts = outline.get("counts")
+    if isinstance(counts, str):
+        lengths = compressed_runs(counts)
+    else:
+        lengths = [whole(count, "a run") for count in entries(counts, "runs")]
+    return np.ascontiguousarray(runs(lengths, height * width).reshape(width, height).T)

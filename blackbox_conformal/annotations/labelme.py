@@ -1,0 +1,97 @@
+"""Annotations of labelme: one JSON file a picture, with polygons, rectangles, circles and masks.
+
+A mask is a base64 PNG of its box, whose corner pixels are the two points.
+"""
+
+import base64
+import binascii
+import math
+from typing import Any
+
+import numpy as np
+
+from blackbox_conformal.annotations.drawing import Drawing
+from blackbox_conformal.annotations.source import Request, entries, fields, number, read_json, stem_of
+from blackbox_conformal.annotations.stored import Levels
+from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
+from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.read import ImageLimits, read_image
+
+
+def read(request: Request) -> Levels:
+    """The levels of the picture that `request` asks for: (H, W) uint8.
+
+    Raises
+    ------
+    FileFormatError
+        The file is no labelme file, of another size, or holds a shape without an area.
+    UsageError
+        It is of another picture.
+    """
+    path = request.file(".json")
+    document = fields(read_json(path), "a labelme file")
+    name = document.get("imagePath")
+    named = isinstance(name, str) and request.means(name)
+    if request.names and not (named or path.stem in request.names):
+        raise UsageError(
+            f"expected annotations of {' or '.join(sorted(request.names))}; {printable(path)} is of "
+            f"{printable(stem_of(str(name)), 60)}. Give image with that name if it is the right one"
+        )
+    request.require_size(document.get("imageHeight"), document.get("imageWidth"))
+    drawing = Drawing(request.size)
+    for entry in entries(document.get("shapes"), "shapes"):
+        _draw(drawing, fields(entry, "a shape"), request)
+    return drawing.levels
+
+
+def _draw(drawing: Drawing, shape: dict[str, Any], request: Request) -> None:
+    kind = shape.get("shape_type", "polygon")
+    level = request.level(str(shape.get("label", "")))
+    points = [
+        (number(point[0], "x of a point"), number(point[1], "y of a point"))
+        for point in (entries(pair, "two coordinates") for pair in entries(shape.get("points"), "points"))
+        if _is_pair(point)
+    ]
+    if kind == "polygon" or (kind == "rectangle" and len(points) == 4):
+        drawing.polygon(points, level)
+    elif kind in ("rectangle", "circle", "mask") and len(points) == 2:
+        (x, y), (u, v) = points
+        if kind == "rectangle":
+            drawing.box(x, y, u, v, level)
+        elif kind == "circle":
+            radius = math.hypot(u - x, v - y)
+            drawing.ellipse(x, y, radius, radius, level)
+        else:
+            left, top, right, bottom = (int(part) for part in (min(x, u), min(y, v), max(x, u), max(y, v)))
+            _patch(drawing, shape.get("mask"), (left, top, right, bottom), level)
+    else:
+        raise FileFormatError(
+            "expected shapes with an area (polygon, rectangle, circle, mask with their points); got "
+            f"{printable(str(kind), 40)} with {len(points)} points. Redraw it as a polygon or delete it"
+        )
+
+
+def _is_pair(point: list[Any]) -> bool:
+    if len(point) != 2:
+        raise FileFormatError(f"expected points of two coordinates; got {len(point)}. Export it again")
+    return True
+
+
+def _patch(drawing: Drawing, text: Any, box: tuple[int, int, int, int], level: int) -> None:
+    left, top, right, bottom = box
+    height, width = drawing.levels.shape
+    if not isinstance(text, str):
+        raise FileFormatError(f"expected the mask of a shape as base64 text; got {type(text).__name__}")
+    try:
+        content = base64.b64decode("".join(text.split()), validate=True)
+        picture = read_image(content, limits=ImageLimits(max_pixels=height * width), name="the mask of a shape")
+    except (binascii.Error, ValueError) as error:
+        said = str(error) if isinstance(error, ImageError) else "it is no base64"
+        raise FileFormatError(f"expected the mask of a shape as a PNG in base64; {said}") from None
+    inclusive, exclusive = (bottom - top + 1, right - left + 1), (bottom - top, right - left)
+    if picture.size not in (inclusive, exclusive):
+        raise FileFormatError(
+            f"expected a mask of the size of its box, {inclusive[1]}×{inclusive[0]}; got "
+            f"{picture.size[1]}×{picture.size[0]}. Export it again"
+        )
+    drawing.patch(np.asarray(picture.pixels[:, :, 0] > 0), top, left, level)

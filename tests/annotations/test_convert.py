@@ -1,0 +1,178 @@
+"""From an export to the stored annotation: pairs, grades, names, what is written and what is refused."""
+
+import datetime
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from annotation_files import coco, labelme, marked, pictures, png, shape
+
+from blackbox_conformal.annotations import import_annotations
+from blackbox_conformal.annotations.__main__ import main
+from blackbox_conformal.annotations.stored import folder_digest, read_annotation, read_sidecar
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
+from blackbox_conformal.images.picture import pixels_digest
+
+BOX = (3, 5, 10, 12)
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A folder with a photograph, a vendor's picture of it, and labelme's file."""
+    truth, delivered = pictures()
+    (tmp_path / "photo.png").write_bytes(png(truth))
+    (tmp_path / "answer.png").write_bytes(png(delivered))
+    (tmp_path / "photo.json").write_text(labelme(shape("rectangle", [[3, 5], [10, 12]])))
+    return tmp_path
+
+
+def _import(work, **changes):
+    arguments = {
+        "source": work / "photo.json",
+        "format": "labelme",
+        "truth": work / "photo.png",
+        "delivered": work / "answer.png",
+        "folder": work / "annotations",
+        **changes,
+    }
+    return import_annotations(**arguments)
+
+
+def test_what_is_stored(work):
+    path = _import(work, annotator="R. Nakamura", date="2026-03-01")
+    truth, delivered = pictures()
+    sidecar = read_sidecar(path)
+    assert sidecar.model_dump() == {
+        "format": "blackbox-conformal annotation",
+        "version": 1,
+        "reference": pixels_digest(truth),
+        "output": pixels_digest(delivered),
+        "height": 24,
+        "width": 32,
+        "mask": digest_bytes(path.with_suffix(".png").read_bytes()),
+        "annotator": "R. Nakamura",
+        "date": "2026-03-01",
+        "source": "labelme",
+    }
+    assert json.loads(path.read_text()) == sidecar.model_dump()
+    np.testing.assert_array_equal(read_annotation(work / "annotations", truth, delivered), marked(BOX))
+    assert {file.name for file in path.parent.iterdir()} == {path.name, path.with_suffix(".png").name}
+
+
+def test_arrays_do_and_today_is_the_date(work):
+    truth, delivered = pictures()
+    path = _import(work, truth=truth, delivered=delivered)
+    assert path == _import(work)
+    sidecar = read_sidecar(path)
+    assert abs(datetime.date.fromisoformat(sidecar.date) - datetime.datetime.now(datetime.UTC).date()).days <= 1
+    assert sidecar.annotator == "not stated"
+
+
+def test_a_truth_that_calibration_would_cut_is_cut(work):
+    truth, delivered = pictures()
+    larger = np.pad(truth, ((0, 3), (0, 2), (0, 0)))
+    _import(work, truth=larger, image="photo")
+    np.testing.assert_array_equal(read_annotation(work / "annotations", truth, delivered), marked(BOX))
+    for other in (np.pad(truth, ((0, 16), (0, 0), (0, 0))), truth[:-1]):
+        with pytest.raises(ImageError, match="expected a true picture of the delivered picture's size, 32×24"):
+            _import(work, truth=other)
+
+
+@pytest.mark.parametrize(("grade", "level"), [(0, 0), (0.5, 128), (1, 255), (1 / 255, 1), (0.2, 51), (0.001, 1)])
+def test_grades_never_shrink(work, grade, level):
+    _import(work, grades={"wrong": grade, "unused": 1})
+    found = read_annotation(work / "annotations", *pictures())
+    assert found.max() == level
+    assert level / 255 >= grade - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"format": "voc"},
+            UsageError,
+            "expected format to be one of labelme, .*; got 'voc'",
+        ),
+        ({"grades": {"other": 1}}, UsageError, "expected a grade for every label; got none for 'wrong'"),
+        ({"grades": {"wrong": 1.1}}, UsageError, r"expected grades in \[0, 1\]; got 1.1 for 'wrong'"),
+        ({"grades": {"wrong": float("nan")}}, UsageError, "expected grades in"),
+        ({"grades": {"wrong": 1}, "format": "png"}, UsageError, "levels are the grades"),
+        ({"date": "01.03.2026"}, UsageError, "expected a date as YYYY-MM-DD"),
+        ({"annotator": ""}, UsageError, "1 to 200 characters"),
+        ({"image": "elsewhere"}, UsageError, "expected annotations of elsewhere"),
+        ({"format": "coco"}, FileFormatError, "expected a list of images"),
+        ({"format": "cvat"}, FileFormatError, "expected CVAT's XML"),
+        ({"delivered": pictures(height=25)[0], "truth": pictures(height=25)[1]}, FileFormatError, "32×25"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_nothing_is_written(work, changes, error, message):
+    with pytest.raises(error, match=message):
+        _import(work, **changes)
+    assert not (work / "annotations").exists()
+
+
+def test_another_annotation_of_the_same_pair_needs_force(work):
+    path = _import(work, date="2026-03-01")
+    assert _import(work, date="2026-03-01") == path
+    before = path.with_suffix(".png").read_bytes()
+    (work / "photo.json").write_text(labelme())
+    with pytest.raises(UsageError, match="exists with other content"):
+        _import(work, date="2026-03-01")
+    assert path.with_suffix(".png").read_bytes() == before
+    _import(work, date="2026-03-02", force=True)
+    assert not read_annotation(work / "annotations", *pictures()).any()
+
+
+def test_the_folder_digest_follows_the_annotations_and_not_the_place(work):
+    _import(work)
+    first = folder_digest(work / "annotations")
+    (work / "annotations").rename(work / "moved")
+    (work / "moved" / "notes.json").write_text("{}")
+    assert folder_digest(work / "moved") == first
+    truth, delivered = pictures(1)
+    _import(work, truth=truth, delivered=delivered, folder=work / "moved")
+    assert folder_digest(work / "moved") != first
+
+
+def test_one_of_many_pictures_by_its_name(work):
+    images = [{"id": k, "file_name": f"{name}.png", "height": 24, "width": 32} for k, name in ((7, "photo"), (8, "b"))]
+    source = work / "many.json"
+    source.write_text(coco({"bbox": [3, 5, 7, 7]}, {"bbox": [0, 0, 2, 2], "image_id": 8}, images=images))
+    _import(work, source=source, format="coco")
+    np.testing.assert_array_equal(read_annotation(work / "annotations", *pictures()), marked(BOX))
+    _import(work, source=source, format="coco", image="b.png", force=True)
+    np.testing.assert_array_equal(read_annotation(work / "annotations", *pictures()), marked((0, 0, 2, 2)))
+
+
+def test_command(work, capsys):
+    arguments = [str(work / "photo.json"), "--format", "labelme", "--truth", str(work / "photo.png")]
+    arguments += ["--delivered", str(work / "answer.png"), "--folder", str(work / "annotations")]
+    assert main([*arguments, "--grade", "wrong=0.5", "--annotator", "A", "--date", "2026-03-01"]) == 0
+    printed = capsys.readouterr().out.strip()
+    assert json.loads(Path(printed).read_text())["annotator"] == "A"
+    assert read_annotation(work / "annotations", *pictures()).max() == 128
+    assert main([*arguments, "--grade", "wrong"]) == 2
+    assert "expected --grade LABEL=GRADE; got 'wrong'" in capsys.readouterr().err
+    assert main([*arguments, "--force"]) == 0
+    assert main([*arguments, "--image", "other"]) == 2
+    assert capsys.readouterr().err.startswith("error: expected annotations of other")
+
+
+def test_command_as_a_process(work):
+    command = [sys.executable, "-m", "blackbox_conformal.annotations", str(work / "photo.json"), "--format", "labelme"]
+    command += [
+        "--truth",
+        str(work / "photo.png"),
+        "--delivered",
+        str(work / "answer.png"),
+        "--folder",
+        str(work / "a"),
+    ]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert read_sidecar(type(work)(ran.stdout.strip())).source == "labelme"

@@ -1,0 +1,62 @@
+"""The annotation as a metric: values, where the folder comes from, and that it is no part of the procedure."""
+
+import numpy as np
+import pytest
+from annotation_files import marked, pictures, png
+
+from blackbox_conformal import catalog
+from blackbox_conformal.annotations import import_annotations
+from blackbox_conformal.annotations.stored import folder_digest
+from blackbox_conformal.errors import CalibrationError, ImageError, UsageError
+from blackbox_conformal.fidelity.semantic import VARIABLE
+from blackbox_conformal.pipeline.maps import fidelity_map
+from blackbox_conformal.risk.curve import RiskCurve
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with one annotation whose levels are 0, 100 and 255."""
+    levels = marked((3, 5, 10, 12))
+    levels[0, 0] = 100
+    (tmp_path / "mask.png").write_bytes(png(levels))
+    import_annotations(tmp_path / "mask.png", "png", *pictures(), tmp_path / "annotations")
+    return tmp_path / "annotations"
+
+
+def test_levels_become_grades(folder):
+    found = fidelity_map(*pictures(), f"semantic:annotations={folder}")
+    assert found.dtype == np.float32
+    assert found[0, 0] == np.float32(100) / np.float32(255)
+    np.testing.assert_array_equal(found == 1, marked((3, 5, 10, 12)) > 0)
+    assert (found.min(), found.max()) == (0, 1)
+    curve = RiskCurve.from_maps(np.ones_like(found), found, bound=1.0)
+    assert curve.losses.tolist() == [1.0]
+
+
+def test_the_folder_is_no_part_of_the_procedure(folder, monkeypatch):
+    with_folder, without = (
+        catalog.load("fidelity", "semantic", annotations=str(folder)),
+        catalog.load("fidelity", "semantic"),
+    )
+    assert with_folder.specification() == without.specification() == {"name": "semantic"}
+    assert with_folder.bound == 1
+    assert not with_folder.pointwise_root_mean_square
+    assert with_folder.annotations_digest == folder_digest(folder)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with pytest.raises(UsageError, match=f"semantic:annotations=FOLDER or set {VARIABLE}"):
+        without.map(*pictures())
+    monkeypatch.setenv(VARIABLE, str(folder))
+    np.testing.assert_array_equal(without.map(*pictures()), with_folder.map(*pictures()))
+
+
+def test_other_pairs_have_no_map(folder):
+    metric = catalog.load("fidelity", "semantic", annotations=folder)
+    truth, delivered = pictures()
+    changed = delivered.copy()
+    changed[0, 0, 0] ^= 1
+    with pytest.raises(CalibrationError, match="for 1 other output"):
+        metric.map(truth, changed)
+    with pytest.raises(CalibrationError, match="there is none"):
+        metric.map(changed, delivered)
+    with pytest.raises(ImageError, match="one size"):
+        metric.map(truth, delivered[:-1])
