@@ -111,8 +111,9 @@ class Engine:
             with self._settled:
                 if self._holding == 0 and self._trying == 0:
                     self.control.fail(failure)
+                    self._settled.notify_all()
                     break
-                self._settled.wait(0.5)
+                self._settled.wait(0.2)
         raise StoppedError
 
     def hold(self) -> None:

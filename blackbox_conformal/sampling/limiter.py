@@ -160,13 +160,13 @@ class Slots:
         return max(1, int(self._limit))
 
     def acquire(self, given_up: Callable[[], bool]) -> bool:
-        """Wait for a slot; False when `given_up` turned true first (call `wake` after changing what it reads)."""
+        """Wait for a slot; False when `given_up` turned true first, which is looked at five times a second."""
         with self._condition:
             while not given_up():
                 if self._used < self.limit:
                     self._used += 1
                     return True
-                self._condition.wait(1.0)
+                self._condition.wait(0.2)
             return False
 
     def release(self) -> None:
@@ -174,11 +174,6 @@ class Slots:
         with self._condition:
             self._used -= 1
             self._condition.notify()
-
-    def wake(self) -> None:
-        """Let everyone who waits look again."""
-        with self._condition:
-            self._condition.notify_all()
 
     def throttled(self) -> None:
         """The vendor said "too many": shrink, once a cooldown."""

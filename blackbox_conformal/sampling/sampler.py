@@ -80,7 +80,7 @@ class Sampler:
         self._engine: Engine | None = None
         self._opened: Adapter | None = None
         self._threads: list[threading.Thread] = []
-        self._drawing = self._abandoned = False
+        self._drawing = self._abandoned = self._asked_to_stop = False
 
     def __enter__(self) -> "Sampler":
         self.open()
@@ -169,10 +169,10 @@ class Sampler:
 
         May be called from any thread and from a signal handler.
         """
-        if self._control.stopping.is_set():
+        if self._asked_to_stop:
             self._control.leave()
-        else:
-            self._control.stop()
+        self._asked_to_stop = True
+        self._control.stop()
 
     def draw(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Draw every task, yielding outcomes as they arrive, roughly in the order of the tasks.
@@ -193,7 +193,7 @@ class Sampler:
             raise UsageError("the sampler is closed; open another one")
         if self._drawing:
             raise UsageError("another draw() of this sampler is not finished; finish or close it first")
-        if self._control.stopping.is_set() and self._control.error is None:
+        if self._asked_to_stop:
             raise IncompleteError("stopped before anything was drawn; the same command starts again")
         self._drawing = True
         try:
@@ -203,6 +203,8 @@ class Sampler:
 
     def _draw(self, engine: Engine, tasks: list[Task]) -> Iterator[Outcome]:
         control = self._control = Control()
+        if self._asked_to_stop:
+            control.stop()
         engine.renew(control)
         jobs = deque(self._plan(engine, tasks))
         spent, reserved, _ = engine.ledger.totals()
@@ -335,7 +337,7 @@ class Sampler:
         adapter = self._ready()
         self._board.start(len(tasks), Decimal(0), Decimal(0))
         for done, task in enumerate(tasks):
-            if self._control.stopping.is_set():
+            if self._asked_to_stop:
                 raise IncompleteError(f"stopped with {len(tasks) - done} of {len(tasks)} draws left")
             outcome = draw_here(adapter, task, self._check)
             self._tell(outcome)

@@ -94,7 +94,9 @@ class Transport:
         try:
             url = _parse(base_url)
         except PayloadError:
-            raise UsageError(f"expected an http(s) address of the vendor; got {redact(base_url)[:100]!r}") from None
+            url = httpx.URL()
+        if url.scheme not in ("http", "https"):
+            raise UsageError(f"expected an http(s) address of the vendor; got {redact(base_url)[:100]!r}")
         self._rules = LinkRules(make_origin(url.scheme, url.raw_host.decode("ascii"), url.port), result_hosts)
         self._limits = limits
         self._exchange = Exchange()
@@ -181,7 +183,12 @@ class Transport:
                 self._retire(pool)
             return NotSentError(f"no connection came free ({what})")
         if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)):
-            return NotSentError(f"the request cannot be sent as the adapter made it ({what})", permanent=True)
+            # The library's text is left out: it quotes the header or address that it objects to, which may be a key.
+            return NotSentError(
+                f"the request cannot be sent as the adapter made it ({type(error).__name__} with {origin.host}); check"
+                " its address and headers",
+                permanent=True,
+            )
         if _is_certificate_trouble(error):
             return NotSentError(
                 f"the certificate of {origin.host} is not trusted ({what}). If a company proxy inspects traffic, add"
@@ -228,10 +235,9 @@ class Transport:
                 url = httpx.URL(f"{str(url).partition('#')[0]}{joint}{urlencode(reveal(step.query))}")
             return httpx.Request(step.method, url, headers=headers, extensions={"timeout": timeout}, **body)
         except (TypeError, ValueError, httpx.InvalidURL) as error:
-            reason = redact(str(error))[:200]
-            raise NotSentError(
-                f"the request cannot be built as the adapter made it: {reason}", permanent=True
-            ) from None
+            # The library's text is left out: it quotes the value, which may be a key.
+            reason = f"the request cannot be built as the adapter made it ({type(error).__name__})"
+        raise NotSentError(reason, permanent=True)
 
     def _pool(self, origin: Origin, reach: Reach) -> httpx.HTTPTransport:
         with self._lock:

@@ -59,7 +59,9 @@ def test_price_is_reserved_before_and_booked_after(ledger: Ledger, tmp_path: Pat
     assert ledger.model("identity") == "m1"
 
 
-@pytest.mark.parametrize(("state", "spent", "calls"), [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)])
+@pytest.mark.parametrize(
+    ("state", "spent", "calls"), [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)]
+)
 def test_side_exits_book_what_they_should(ledger: Ledger, state: str, spent: str, calls: int) -> None:
     number = ledger.reserve(want(), None, PRICE, None, None)
     ledger.sent(number)

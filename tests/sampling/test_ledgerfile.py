@@ -42,7 +42,8 @@ def test_a_fresh_ledger_is_durable_and_marked(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"", "empty"), (b"not a ledger", "foreign"), (b"SQLite format 3\x00" + b"\xff" * 600, "left as")]
+    ("content", "reason"),
+    [(b"", "empty"), (b"not a ledger", "foreign"), (b"SQLite format 3\x00" + b"\xff" * 600, "left as")],
 )
 def test_files_that_are_no_ledger_stay_as_they_are(run: Path, content: bytes, reason: str) -> None:
     ledger_path(run).write_bytes(content)

@@ -1,0 +1,61 @@
+"""Draws four draws in a process of its own and kills it, uncaught, right after the so-manieth call of one function.
+
+``python crash_driver.py URL RUN KIND POINT NUMBER``
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from sampling.tiny_vendor import AtOnce, ByJobs, quick, tasks
+
+from blackbox_conformal.sampling.ledger import Ledger
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.store import Store
+from blackbox_conformal.sampling.transport import Transport
+
+POINTS: dict[str, tuple[Any, str]] = {
+    "planned": (Ledger, "plan"),
+    "intent": (Ledger, "reserve"),
+    "sent": (Ledger, "sent"),
+    "answered": (Transport, "send"),
+    "accepted": (Ledger, "accepted"),
+    "ready": (Ledger, "ready"),
+    "received": (Store, "receive"),
+    "placed": (Store, "place"),
+    "stored": (Ledger, "stored"),
+    "validated": (Ledger, "validated"),
+}
+
+
+def main(url: str, run: str, kind: str, point: str, number: str) -> None:
+    owner, name = POINTS[point]
+    real, left = getattr(owner, name), int(number)
+
+    def deadly(self: Any, *given: Any, **named: Any) -> Any:
+        nonlocal left
+        result = real(self, *given, **named)
+        left -= 1
+        if left == 0:
+            if point == "stored":
+                result.result()
+            if point in ("ready", "validated"):
+                self.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    if point == "stored":
+        Store.settle = lambda self, arrival: None  # type: ignore[method-assign]
+    setattr(owner, name, deadly)
+    adapter = {"once": AtOnce, "jobs": ByJobs}[kind](url=url)
+    with Sampler(adapter, Path(run), quick(concurrency=1), check=lambda data, task: None) as sampler:
+        for _ in sampler.draw(tasks(1, 4)):
+            pass
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

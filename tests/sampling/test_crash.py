@@ -1,0 +1,66 @@
+"""Killed at every step: nothing paid is lost, and only what the ledger calls ambiguous may be paid twice."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sampling.tiny_vendor import AtOnce, ByJobs, quick, serving, tasks
+
+from blackbox_conformal.sampling.queries import ledger_sum, ledger_verify
+from blackbox_conformal.sampling.sampler import Sampler
+
+DRIVER = Path(__file__).with_name("crash_driver.py")
+PATHS = {"once": "/upscale", "jobs": "/jobs"}
+# Kind, point, so-manieth call, submissions seen by the vendor at the kill, ambiguous draws afterwards.
+KILLS = [
+    ("once", "planned", 1, 0, 0),
+    ("once", "intent", 3, 2, 0),
+    ("once", "sent", 3, 2, 1),
+    ("once", "answered", 3, 3, 1),
+    ("once", "received", 3, 3, 0),
+    ("once", "placed", 3, 3, 0),
+    ("once", "stored", 3, 3, 0),
+    ("once", "validated", 3, 3, 0),
+    ("jobs", "intent", 3, 2, 0),
+    ("jobs", "sent", 3, 2, 1),
+    ("jobs", "answered", 7, 3, 1),
+    ("jobs", "accepted", 3, 3, 0),
+    ("jobs", "answered", 8, 3, 0),
+    ("jobs", "ready", 3, 3, 0),
+    ("jobs", "received", 3, 3, 0),
+    ("jobs", "placed", 3, 3, 0),
+    ("jobs", "stored", 3, 3, 0),
+    ("jobs", "validated", 3, 3, 0),
+]
+
+
+@pytest.mark.parametrize(("kind", "point", "number", "submitted", "ambiguous"), KILLS)
+def test_kill(tmp_path: Path, kind: str, point: str, number: int, submitted: int, ambiguous: int) -> None:
+    run = tmp_path / "run"
+    with serving() as vendor:
+        done = subprocess.run(
+            [sys.executable, str(DRIVER), vendor.url, str(run), kind, point, str(number)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        posts = [seen for seen in vendor.seen if seen[0] == "POST"]
+        assert len(posts) == submitted
+        adapter = (AtOnce if kind == "once" else ByJobs)(url=vendor.url)
+        with Sampler(adapter, run, quick(), check=lambda data, task: None) as sampler:
+            outcomes = list(sampler.draw(tasks(1, 4)))
+            states = [one.state for one in outcomes]
+            assert states.count("ambiguous") == ambiguous
+            assert states.count("stored") == 4 - ambiguous
+            assert all(sampler.read(one) for one in outcomes if one.state == "stored")
+        # The kill may have come between the ledger's "sent" and the first byte: then nothing was bought.
+        bought = 4 - (ambiguous if point == "sent" else 0)
+        assert sum(seen[0] == "POST" and seen[1] == PATHS[kind] for seen in vendor.seen) == bought
+    sums = ledger_sum(run)
+    assert (sums["stored"], sums["ambiguous"], sums["reserved_usd"]) == (4 - ambiguous, ambiguous, 0)
+    assert ledger_verify(run).problems == ()
+    assert list((run / "inbox").iterdir()) == []

@@ -1,0 +1,79 @@
+"""Draws from this machine's disk: no call, no price, no trace in the run folder."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from sampling.tiny_vendor import quick, tasks
+
+from blackbox_conformal.adapter import FREE, Adapter, Capabilities, Draw, Flow, Observed, Send, Upload, Wait
+from blackbox_conformal.errors import AdapterError, ImageError, IncompleteError, PayloadError
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Task
+
+
+class Folder(Adapter):
+    """Reads `folder`/<draw>.bin; `sends` makes it break its promise."""
+
+    name: ClassVar[str] = "tiny-folder"
+    folder: Path
+    sends: bool = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(scale_factors=(2,), price=FREE, local=True)
+
+    @property
+    def base_url(self) -> str:
+        return ""
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        yield Observed(model="disk")
+        if self.sends:
+            yield Send("GET", "http://127.0.0.1/", "download")
+        yield Wait(0.0)
+        return (self.folder / f"{draw.index}.bin").read_bytes()
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Folder:
+    for index in range(3):
+        (tmp_path / f"{index}.bin").write_bytes(b"draw %d" % index)
+    return Folder(folder=tmp_path)
+
+
+def test_draws_are_free_cached_and_leave_no_run_folder(adapter: Folder, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with Sampler(adapter, run, quick()) as sampler:
+        outcomes = list(sampler.draw(tasks(1, 3)))
+        assert [sampler.read(one) for one in outcomes] == [b"draw 0", b"draw 1", b"draw 2"]
+        assert sampler.estimate(tasks(1, 3)).calls == 0
+    assert all(one.cached and one.cost_usd == 0 and one.model == "disk" for one in outcomes)
+    assert not run.exists()
+
+
+def test_a_file_that_changes_meanwhile_is_noticed(adapter: Folder, tmp_path: Path) -> None:
+    with Sampler(adapter, tmp_path / "run", quick()) as sampler:
+        (one,) = sampler.draw(tasks())
+        (tmp_path / "0.bin").write_bytes(b"other")
+        with pytest.raises(PayloadError, match="changed"):
+            sampler.read(one)
+
+
+def test_checks_stops_and_broken_promises(adapter: Folder, tmp_path: Path) -> None:
+    def check(data: bytes, task: Task) -> None:
+        raise ImageError("no picture")
+
+    with Sampler(adapter, tmp_path / "run", quick(), check=check) as sampler:
+        (one,) = sampler.draw(tasks())
+        assert (one.state, str(one.error)) == ("invalid", "no picture")
+        drawn: Any = sampler.draw(tasks(1, 3))
+        next(drawn)
+        sampler.stop()
+        with pytest.raises(IncompleteError, match="2 of 3"):
+            next(drawn)
+    with (
+        Sampler(Folder(folder=tmp_path, sends=True), tmp_path / "run", quick()) as sampler,
+        pytest.raises(AdapterError, match="local"),
+    ):
+        list(sampler.draw(tasks()))

@@ -1,0 +1,276 @@
+"""The error class of a failed exchange is decided by what has left this machine; against real sockets."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from sampling.tiny_vendor import serving
+
+from blackbox_conformal.adapter import Part, Send
+from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError, UsageError
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.transport import Transport
+
+LIMITS = Limits(attempt_timeout_s=1.0, connect_timeout_s=0.5, max_answer_bytes=10_000)
+
+
+@contextmanager
+def raw(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that does to each connection what `serve` says."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    threads: list[threading.Thread] = []
+
+    def one(sock: socket.socket) -> None:
+        with sock:
+            try:
+                serve(sock)
+            except OSError:
+                return
+
+    def accept() -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threads.append(threading.Thread(target=one, args=(sock,)))
+            threads[-1].start()
+
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        accepting.join()
+        for thread in threads:
+            thread.join()
+
+
+@contextmanager
+def transport(url: str, *hosts: str, limits: Limits = LIMITS) -> Iterator[Transport]:
+    opened = Transport(url, hosts, limits)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def post(url: str, **more: object) -> Send:
+    return Send("POST", url, "submit", body=b"x" * 100, **more)  # type: ignore[arg-type]
+
+
+def test_nothing_listens_is_not_sent() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{holder.getsockname()[1]}"
+        with transport(url) as opened, pytest.raises(NotSentError, match=r"127\.0\.0\.1") as caught:
+            opened.send(post(url))
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 20",
+        b"not http at all\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel",
+    ],
+)
+def test_a_broken_answer_is_maybe_sent(answer: bytes) -> None:
+    def serve(sock: socket.socket) -> None:
+        sock.recv(65536)
+        sock.sendall(answer)
+
+    with raw(serve) as url, transport(url) as opened, pytest.raises(MaybeSentError):
+        opened.send(post(url))
+
+
+@pytest.mark.parametrize("drip", [b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n"])
+def test_a_drip_ends_by_the_wall_clock(drip: bytes) -> None:
+    def serve(sock: socket.socket) -> None:
+        sock.recv(65536)
+        sock.sendall(drip)
+        for _ in range(200):
+            sock.sendall(b"y")
+            time.sleep(0.05)
+
+    with raw(serve) as url, transport(url) as opened:
+        started = time.monotonic()
+        with pytest.raises(MaybeSentError, match="bill"):
+            opened.send(post(url))
+        assert time.monotonic() - started < 4.0
+
+
+def test_a_handshake_that_fails_is_not_sent() -> None:
+    def serve(sock: socket.socket) -> None:
+        sock.recv(65536)
+        sock.sendall(b"this is no TLS")
+
+    with raw(serve) as url, transport(url.replace("http:", "https:")) as opened, pytest.raises(NotSentError):
+        opened.send(post(url.replace("http:", "https:")))
+
+
+def test_answers_of_any_status_come_back_whole() -> None:
+    with serving() as vendor, transport(vendor.url) as opened:
+        vendor.answer = lambda path, number: (418, {"X-Some": "Thing"}, b"tea")
+        answer = opened.send(post(f"{vendor.url}/a?x=1", query={"y": "2 3"}))
+        assert (answer.status, answer.headers["x-some"], answer.body) == (418, "Thing", b"tea")
+        assert vendor.seen[0][1] == "/a?x=1&y=2+3"
+        assert vendor.seen[0][2]["accept-encoding"] == "identity"
+        assert answer.seconds >= 0.0
+
+
+def test_bodies_of_every_kind() -> None:
+    with serving() as vendor, transport(vendor.url) as opened:
+        opened.send(Send("POST", vendor.url + "/", "submit", json={"a": 1}))
+        opened.send(Send("POST", vendor.url + "/", "submit", form={"b": "2"}))
+        opened.send(Send("POST", vendor.url + "/", "submit", form={"c": "3"}, files=(Part("f", "x.png", b"pix"),)))
+        bodies = [seen[3] for seen in vendor.seen]
+    assert bodies[0] == b'{"a":1}'
+    assert bodies[1] == b"b=2"
+    assert b'name="c"' in bodies[2]
+    assert b'filename="x.png"' in bodies[2]
+    assert b"pix" in bodies[2]
+
+
+def test_the_key_goes_to_the_own_origin_only() -> None:
+    key = Secret("sesame-key")
+    with serving() as vendor, serving() as other, transport(vendor.url) as opened:
+        opened.send(Send("GET", vendor.url + "/own", "poll", headers={"x-api-key": key}, query={"k": key}))
+        opened.send(Send("GET", vendor.url + "/public", "download", headers={"x-api-key": key}, public=True))
+        opened.send(
+            Send("GET", other.url + "/else", "poll", headers={"x-api-key": key, "x-plain": "v"}, query={"k": key})
+        )
+    own, public = vendor.seen
+    assert own[2]["x-api-key"] == "sesame-key"
+    assert own[1] == "/own?k=sesame-key"
+    assert "x-api-key" not in public[2]
+    (elsewhere,) = other.seen
+    assert "sesame-key" not in str(elsewhere)
+    assert elsewhere[2]["x-plain"] == "v"
+
+
+def test_redirects_are_followed_for_downloads_three_times_and_without_the_key() -> None:
+    key = Secret("sesame-key")
+    with serving() as vendor, transport(vendor.url) as opened:
+        vendor.answer = lambda path, number: (
+            (302, {"location": f"/{int(path[1:]) - 1}"}, b"") if path[1:].isdigit() and path != "/0" else None
+        )
+        step = Send("GET", vendor.url + "/3", "download", headers={"x-api-key": key})
+        assert opened.send(step).status == 200
+        assert ["x-api-key" in seen[2] for seen in vendor.seen] == [True, False, False, False]
+        with pytest.raises(PayloadError, match="more than 3"):
+            opened.send(Send("GET", vendor.url + "/4", "download"))
+        assert opened.send(post(vendor.url + "/2")).status == 302
+        assert opened.send(Send("GET", vendor.url + "/2", "poll")).status == 302
+
+
+def test_a_name_that_resolves_to_a_private_address_is_never_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def resolve(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("8.8.8.8", "10.0.0.5")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with transport("https://api.example") as opened, pytest.raises(PayloadError, match=r"10\.0\.0\.5"):
+        opened.send(Send("GET", "https://result.example/x.png", "download", public=True))
+    assert asked == ["result.example"]
+
+
+def test_what_is_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is resolved once: a second answer, with another address, is never asked for."""
+    answers = ["127.0.0.1", "10.9.9.9"]
+    real = socket.getaddrinfo
+
+    def resolve(host: str, port: int, *rest: object, **more: object) -> list[tuple[object, ...]]:
+        if host == "localhost":
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers.pop(0), port))]
+        return real(host, port, *rest, **more)  # type: ignore[arg-type]
+
+    with serving() as vendor, transport("http://127.0.0.1:1") as opened:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        link = vendor.url.replace("127.0.0.1", "localhost") + "/x"
+        assert opened.send(Send("GET", link, "download", public=True)).status == 200
+        assert vendor.seen[0][2]["host"].startswith("localhost")
+    assert answers == ["10.9.9.9"]
+
+
+def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with transport("https://api.example") as opened:
+        for url in ("https://api.example/x", "https://result.example/x"):
+            with pytest.raises(NotSentError, match=url[8:].partition("/")[0]):
+                opened.send(Send("GET", url, "download", public=True))
+
+
+def test_too_large_answers_and_data_links() -> None:
+    with serving() as vendor, transport(vendor.url) as opened:
+        vendor.answer = lambda path, number: (200, {}, b"x" * 10_001)
+        with pytest.raises(PayloadError, match="at most 10000"):
+            opened.send(post(vendor.url))
+        assert opened.send(Send("GET", "data:,hello", "download")).body == b"hello"
+
+
+@pytest.mark.parametrize("wrong", ["", "no address", "https://", "ftp://host/", "http://[::1"])
+def test_a_base_url_that_is_none_is_a_usage_error(wrong: str) -> None:
+    with pytest.raises(UsageError, match="address"):
+        Transport(wrong, (), LIMITS)
+
+
+def test_a_request_that_cannot_be_built_is_permanent_and_hides_the_key() -> None:
+    with serving() as vendor, transport(vendor.url) as opened, pytest.raises(NotSentError) as caught:
+        opened.send(post(vendor.url, headers={"x-api-key": Secret("two\nlines-of-key")}))
+    assert caught.value.permanent
+    assert "lines-of-key" not in str(caught.value)
+
+
+def test_two_starved_requests_rebuild_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as vendor, transport(vendor.url) as opened:
+        assert opened.send(post(vendor.url)).status == 200
+        before = dict(opened._pools)
+
+        def starved(*_: object) -> None:
+            raise httpx.PoolTimeout("no connection")
+
+        for pool in before.values():
+            monkeypatch.setattr(pool, "handle_request", starved)
+        for _ in range(2):
+            with pytest.raises(NotSentError, match="came free"):
+                opened.send(post(vendor.url))
+        assert opened.send(post(vendor.url)).status == 200
+        assert set(before.values()).isdisjoint(opened._pools.values())
+
+
+def test_the_library_logs_no_address(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with serving() as vendor, transport(vendor.url) as opened:
+        opened.send(Send("GET", vendor.url + "/x?token=abcdefgh", "download"))
+    assert "abcdefgh" not in caplog.text
+
+
+def test_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as vendor, serving() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with transport(vendor.url) as opened:
+            opened.send(post(vendor.url + "/direct"))
+        with transport("http://vendor.invalid") as opened:
+            opened.send(post("http://vendor.invalid/by-proxy"))
+            monkeypatch.setenv("no_proxy", "vendor.invalid")
+        assert vendor.count("/direct") == 1
+        assert proxy.count("http://vendor.invalid/by-proxy") == 1
