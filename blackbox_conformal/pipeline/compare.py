@@ -197,7 +197,7 @@ def _check(contestants: Sequence[Contestant], photographs: int, held_out: int) -
         )
 
 
-class _Recorder:
+class Recorder:
     """A score that also keeps the draws it was shown."""
 
     def __init__(self, inner: Indecision) -> None:
@@ -206,7 +206,7 @@ class _Recorder:
         self._inner = inner
         self._accumulator: Accumulator | None = None
 
-    def start(self, shape: tuple[int, int]) -> "_Recorder":
+    def start(self, shape: tuple[int, int]) -> "Recorder":
         self._accumulator = self._inner.start(shape)
         return self
 
@@ -241,7 +241,7 @@ def _run(
         def look(drawn: Drawn) -> tuple[Image, Evaluation, Map, list[Image]]:
             assert drawn.prepared.path is not None
             truth, _ = read_truth(drawn.prepared.path, setup.procedure.scale)
-            recorder = _Recorder(setup.indecision)
+            recorder = Recorder(setup.indecision)
             watched: Any = recorder if beside else setup.indecision
             low = degrade(truth, setup.procedure.scale)
             reading = replace(setup, indecision=watched)
