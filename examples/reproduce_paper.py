@@ -285,9 +285,9 @@ def main() -> None:
     sources = find_photographs(arguments.photographs) if arguments.photographs else demo_photographs()
     reduced = reduced_photographs(sources, out / f"photographs-{arguments.side}", arguments.side, lambda *_: None)
     pictures = prepare_photographs([one.path for one in reduced], setup, 0, lambda *_: None)
-    with Sampler(
-        setup.adapter, out / "run", Limits(max_cost_usd=arguments.max_cost), check=output_check(setup)
-    ) as sampler:
+    limits = Limits(max_cost_usd=arguments.max_cost)
+    refuse_unlimited(setup.adapter, limits)
+    with Sampler(setup.adapter, out / "run", limits, check=output_check(setup)) as sampler:
         photographs, kept = [], None
         for drawn, found in map_pictures(
             (one for one in drawn_pictures(sampler, pictures) if one.refusal is None),
