@@ -265,9 +265,16 @@ class Transport:
             )
         except (ValueError, ImportError) as error:
             raise NotSentError(f"the proxy setting cannot be used: {redact(str(error))}", permanent=True) from None
-        inner: Any = pool._pool
-        checked: Reach = "own" if proxy else reach
-        inner._network_backend = CheckedBackend(inner._network_backend, self._exchange, checked)
+        inner: Any = getattr(pool, "_pool", None)
+        backend = getattr(inner, "_network_backend", None)
+        if backend is None:
+            pool.close()
+            raise NotSentError(
+                "this version of the HTTP library has no network back-end that can be watched, so deadlines and"
+                " addresses could not be guaranteed; install httpx 0.28",
+                permanent=True,
+            )
+        inner._network_backend = CheckedBackend(backend, self._exchange, "own" if proxy else reach)
         return pool
 
     def _retire(self, pool: httpx.HTTPTransport) -> None:

@@ -1,5 +1,6 @@
 """The bucket, the shared pause and the adaptive slots, under a clock that a test turns."""
 
+import itertools
 import threading
 
 import pytest
@@ -22,7 +23,7 @@ def test_bucket_keeps_the_rate_over_any_second() -> None:
     for _ in range(50):
         due.append(time.now + bucket.take())
     assert due[:5] == [100.0] * 5
-    gaps = [later - earlier for earlier, later in zip(due[5:], due[6:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(due[5:])]
     assert gaps == pytest.approx([0.2] * 44)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 from blackbox_conformal.adapter import (
@@ -20,9 +21,11 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
+from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Outcome, Task
 
 PNG = b"\x89PNG\r\n\x1a\n"
 Reply = tuple[int, dict[str, str], bytes]
@@ -174,3 +177,20 @@ def quick(**changes: Any) -> Limits:
         "max_attempts": 3,
     }
     return Limits(**{**settings, **changes})
+
+
+def draw(adapter: AtOnce, run: Path, work: list[Task], check: Any = None, **changes: Any) -> tuple[list[Outcome], Any]:
+    """Outcomes of a run of its own, and the error at its end (None: none)."""
+    outcomes: list[Outcome] = []
+    with Sampler(adapter, run, quick(**changes), check=check) as sampler:
+        try:
+            outcomes.extend(sampler.draw(work))
+        except BlackboxConformalError as error:
+            return outcomes, error
+    return outcomes, None
+
+
+def submissions(vendor: TinyVendor, path: str) -> int:
+    """POST requests to a path."""
+    with vendor.lock:
+        return sum(seen[0] == "POST" and seen[1] == path for seen in vendor.seen)
