@@ -136,6 +136,20 @@ class Calibration:
             return choose_guarantee(chosen.pop("name"), **{**chosen, **parameters})
         return choose_guarantee(guarantee, **parameters)
 
+    def rule_of_group(self, group: str, rule: Guarantee | None = None) -> Guarantee:
+        """The guarantee within one group of photographs: those that carry its name calibrate, the others do not.
+
+        Raises
+        ------
+        CalibrationError
+            The photographs were calibrated without groups.
+        """
+        groups = tuple(image.group or "" for image in self.images)
+        if not any(groups):
+            raise CalibrationError("these photographs were calibrated without groups; calibrate with --groups FILE")
+        inner = (rule or self.rule()).specification()
+        return choose_guarantee("by-group", of=inner.pop("name"), parameters=inner, groups=groups, group_new=group)
+
     def threshold(self, alpha: float, guarantee: str | None = None, **parameters: Any) -> float:
         """The largest threshold that keeps the guarantee at `alpha`; -inf: nothing, +inf: everything can be trusted."""
         return self.rule(guarantee, **parameters).threshold(self.curves, alpha)

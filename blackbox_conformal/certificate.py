@@ -32,6 +32,8 @@ class Certificate(BaseModel):
         A pixel is trusted when its score is below it; ``"inf"`` everything, None nothing.
     threshold_hex
         The same as an exact hexadecimal float.
+    certain
+        What holds for this one picture with no calibration, where the metric allows such a bound; else None.
     missing_images
         How many more calibration photographs the level would need at least; 0 when it is reachable.
     """
@@ -61,6 +63,7 @@ class Certificate(BaseModel):
     vendor_model: str | None
     input: dict[str, Any]
     outputs: dict[str, Any]
+    certain: str | None = None
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:

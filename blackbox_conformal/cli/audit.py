@@ -23,19 +23,23 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS, audit_calibration, audit_json
+    from blackbox_conformal.report.store import ReportStore
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     calibration = Calibration.load(options["calibration"])
     adapter = session.open_calibrated_vendor(calibration, options)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     run = session.folder_of(options, calibration.procedure)
+    levels = tuple(options["alphas"] or DEFAULT_LEVELS)
+    store = ReportStore(run, calibration, levels)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         session.confirm_draws(screen, adapter, calibration, paths, options)
         found = audit_calibration(
             adapter,
             paths,
             calibration,
-            options["alphas"] or DEFAULT_LEVELS,
+            levels,
+            on_picture=store.audited,
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
             limits=session.limits_after_consent(
@@ -46,6 +50,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             progress=screen.step,
             on_sampler=on_sampler,
         )
+    store.keep_audit(found)
     show_audit(screen, found)
     screen.data(audit_json(found))
     if found.verdict == "contradicted":

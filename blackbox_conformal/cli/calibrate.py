@@ -19,6 +19,7 @@ from blackbox_conformal.cli.console import Screen, share, summary
 @shared.alpha
 @shared.spending
 @shared.option("--out", type=click.Path(dir_okay=False), help="Calibration file.  [default: <run>/calibration.json]")
+@shared.option("--groups", type=click.Path(exists=True, dir_okay=False), help="CSV of photograph,group lines.")
 @shared.option("--dry-run", is_flag=True, help="Only say what it would cost.")
 @shared.force
 @shared.output
@@ -59,6 +60,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             alpha=options["alpha"],
             limits=session.limits_after_consent(limits, expected.calls, run),
             seed=options["seed"],
+            groups=read_groups(options["groups"]),
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,
@@ -99,6 +101,25 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             "run": str(run.resolve()),
         }
     )
+
+
+def read_groups(path: str | None) -> dict[str, str] | None:
+    """Photograph (its file's stem) → group, from a CSV file with one ``photograph,group`` line each."""
+    import csv
+
+    from blackbox_conformal.errors import UsageError
+
+    if path is None:
+        return None
+    groups: dict[str, str] = {}
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.reader(file), 1):
+            if len(row) != 2 or not all(cell.strip() for cell in row):
+                raise UsageError(f"{path}, line {number}: expected photograph,group; got {','.join(row)!r}")
+            if Path(row[0].strip()).stem in groups:
+                raise UsageError(f"{path}, line {number}: {row[0].strip()!r} is given a group twice")
+            groups[Path(row[0].strip()).stem] = row[1].strip()
+    return groups
 
 
 def _row(calibration: Any, level: float, bound: float) -> list[str]:

@@ -33,6 +33,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     from blackbox_conformal.certificate import threshold_json
     from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import demo_photographs, find_photographs
+    from blackbox_conformal.images.read import read_image
     from blackbox_conformal.kernels._jit import warm_up
     from blackbox_conformal.pipeline.apply import apply_calibration
     from blackbox_conformal.pipeline.audit import audit_calibration
@@ -43,6 +44,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     from blackbox_conformal.pipeline.split import split
     from blackbox_conformal.plugins import load_adapter
     from blackbox_conformal.report.html import write_report
+    from blackbox_conformal.report.store import ReportStore
 
     started = time.monotonic()
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
@@ -68,11 +70,13 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
         )
         calibration = result.calibration
         calibration_path = calibration.save(run / "calibration.json")
+        store = ReportStore(run, calibration, (rule_level,))
         audited = audit_calibration(
             adapter,
             [one.path for one in unseen],
             calibration,
             [rule_level],
+            on_picture=store.audited,
             run=run,
             listener=screen.event,
             progress=screen.step,
@@ -88,7 +92,9 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
             progress=screen.step,
         )[0]
         products = write_products(masked, folder / "masked")
-        report = write_report(run, calibration, audited, [masked], folder / "report.html", alpha=rule_level)
+        store.keep_audit(audited)
+        store.masked(masked, read_image(masked_input).pixels)
+        report = write_report(run, calibration, audited, [], folder / "report.html", alpha=rule_level)
     seconds = time.monotonic() - started
     level = audited.levels[0]
     threshold = float.fromhex(masked.certificate.threshold_hex)

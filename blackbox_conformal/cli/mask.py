@@ -19,6 +19,7 @@ PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate")
 @shared.option("--alpha", type=shared.Level(), required=True, help="The level: the risk that is accepted.")
 @shared.vendor
 @shared.guarantee
+@shared.option("--group", metavar="NAME", help="The group that these pictures belong to.")
 @shared.spending
 @shared.option(
     "--out", type=click.Path(file_okay=False), default="masked", show_default=True, help="Folder for the files."
@@ -39,8 +40,10 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.certificate import threshold_json
     from blackbox_conformal.cli import session
     from blackbox_conformal.errors import UsageError
+    from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.apply import Result, apply_calibration
     from blackbox_conformal.pipeline.products import Products, encode_products, write_products
+    from blackbox_conformal.report.store import ReportStore
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     piped = "-" in inputs
@@ -65,6 +68,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             return
         products = write_products(result, Path(options["out"]), force=options["force"])
         written[index] = (result, products)
+        store.masked(result, read_image(sources[index][1]).pixels)
         level = result.certificate
         screen.say(f"{result.name}: {share(level.trusted_share)} trusted at alpha={level.alpha:g}; {products.overlay}")
         if level.reason:
@@ -72,6 +76,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
 
     limits = session.build_limits(options)
     run = session.folder_of(options, calibration.procedure)
+    store = ReportStore(run, calibration, (options["alpha"],))
     with screen.progress(), session.interruptible(screen) as on_sampler:
         session.confirm_draws(screen, adapter, calibration, sources, options)
         results = apply_calibration(
@@ -81,6 +86,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             options["alpha"],
             guarantee=name,
             parameters=parameters,
+            group=options["group"],
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
             limits=session.limits_after_consent(limits, len(sources) * calibration.procedure.draws, run),

@@ -6,7 +6,7 @@ How curves are summed lives in `risk.merged`.
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ class Expected(Guarantee):
     bound_new
         An upper bound on the new photograph's own loss computed from its input and draws alone: a number, a
         staircase, or a nondecreasing function of the threshold. Takes the place of the metric's bound where smaller.
+    bound_from
+        Where the new photograph's bound comes from when its mask is made: ``metric`` (the same for all),
+        ``delivered`` (its delivered colours), ``input`` (its input; difference-of-blurs in sRGB only).
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -44,6 +47,7 @@ class Expected(Guarantee):
     weight_new: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     leaked: int = Field(default=0, ge=0)
     bound_new: BoundOfNew | None = None
+    bound_from: Literal["metric", "delivered", "input"] = "metric"
 
     @field_validator("weights", mode="before")
     @classmethod

@@ -25,6 +25,7 @@ from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.read import read_image
+from blackbox_conformal.pipeline.at_hand import certain_statement, rule_at_hand
 from blackbox_conformal.pipeline.calibrate import run_folder
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
@@ -81,6 +82,7 @@ def apply_calibration(
     guarantee: str | None = None,
     parameters: dict[str, Any] | None = None,
     second: Adapter | None = None,
+    group: str | None = None,
     run: Path | None = None,
     limits: Limits | None = None,
     seed: int = 0,
@@ -102,7 +104,9 @@ def apply_calibration(
     """
     setup = set_up_as(adapter, calibration.procedure, second)
     rule = calibration.rule(guarantee, **(parameters or {}))
-    threshold = rule.threshold(calibration.curves, alpha)
+    if group is not None:
+        rule = calibration.rule_of_group(group, rule)
+    rule.threshold(calibration.curves, alpha)
     refuse_unlimited(adapter, limits)
     pictures = [prepare_input(source, name, setup, seed) for name, source in inputs]
     _refuse_calibration_images(pictures, calibration)
@@ -133,13 +137,15 @@ def apply_calibration(
                 refused.append((drawn.prepared, drawn.refusal))
                 continue
             _refuse_other_model(evaluation, calibration)
+            own = rule_at_hand(rule, setup.fidelity, evaluation)
+            threshold = own.threshold(calibration.curves, alpha)
             mask = trusted(evaluation.indecision, threshold)
             result = Result(
                 drawn.prepared.name,
                 evaluation.delivered,
                 mask,
                 evaluation.indecision,
-                certify(calibration, setup, rule, alpha, threshold, drawn.prepared, evaluation, mask),
+                certify(calibration, setup, own, alpha, threshold, drawn.prepared, evaluation, mask),
             )
             found[drawn.prepared.input_digest] = result
             for index, picture in enumerate(pictures):
@@ -191,6 +197,7 @@ def certify(
         vendor_model=evaluation.model,
         input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
         outputs={},
+        certain=certain_statement(setup.fidelity, evaluation),
         notes=evaluation.notes,
     )
 

@@ -32,6 +32,8 @@ class Evaluation:
         (H, W) float32.
     model
         What the vendor calls the model that answered; None when it does not say.
+    low_resolution
+        What the vendor was sent: (h, w, 3) uint8.
     notes
         Things a reader should know, in words: lossy answers, blank answers.
     """
@@ -40,6 +42,7 @@ class Evaluation:
     indecision: Map
     model: str | None
     notes: tuple[str, ...]
+    low_resolution: Image | None = None
 
 
 def evaluate(
@@ -79,7 +82,7 @@ def evaluate(
         delivered = _closest(delivered, drawn, setup, read)
     indecision = accumulator.finish(Context(delivered, low_resolution, procedure.scale, second))
     model = next((one.model for one in drawn.outcomes if one.model), None)
-    return Evaluation(delivered, indecision, model, tuple(notes))
+    return Evaluation(delivered, indecision, model, tuple(notes), low_resolution)
 
 
 def calibration_curve(

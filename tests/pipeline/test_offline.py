@@ -189,3 +189,46 @@ def test_other_delivery_rules(tmp_path: Path, vendor: bc.Adapter, photographs: l
     else:
         distances = [sum(((one - other) ** 2).sum() for other in draws) for one in draws]
         np.testing.assert_array_equal(result.image, draws[int(np.argmin(distances))])
+
+
+def test_a_bound_from_the_delivered_colours_never_trusts_less(
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+) -> None:
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+    gained = 0
+    for alpha in (0.034, 0.04, 0.05, 0.06, 0.08, 0.1):
+        plain = apply_calibration(vendor, [("p35", low_of(35))], calibration, alpha)[0]
+        own = apply_calibration(
+            vendor,
+            [("p35", low_of(35))],
+            calibration,
+            alpha,
+            guarantee="expected",
+            parameters={"bound_from": "delivered"},
+        )[0]
+        assert (own.mask | plain.mask == own.mask).all()
+        assert own.certificate.guarantee["bound_new"] == "from the picture at hand"
+        gained += int(own.mask.sum() - plain.mask.sum())
+    assert gained > 0
+
+
+def test_what_is_certain_stands_in_the_certificate(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+    choices = {**CHOICES, "fidelity": "rgb-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"}
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **choices)
+    result = apply_calibration(
+        vendor, [("p35", low_of(35))], calibration, 0.5, parameters={"bound_from": "input"}, guarantee="expected"
+    )[0]
+    assert "whatever the truth" in str(result.certificate.certain)
+    assert result.mask.any()
+
+
+def test_groups_calibrate_apart(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+    groups = {f"p{seed}": "even" if seed % 2 == 0 else "odd" for seed in range(30)}
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", groups=groups, **CHOICES)
+    loaded = bc.Calibration.load(calibration.save(tmp_path / "c.json"))
+    even = loaded.rule_of_group("even").threshold(loaded.curves, 0.2)
+    kept = [curve for curve, image in zip(loaded.curves, loaded.images, strict=True) if image.group == "even"]
+    assert even == bc.threshold(kept, 0.2)
+    result = apply_calibration(vendor, [("p35", low_of(35))], loaded, 0.2, group="none", run=tmp_path / "run")[0]
+    assert not result.mask.any()
+    assert "no calibration photograph is of group 'none'" in str(result.certificate.reason)

@@ -1,0 +1,45 @@
+"""What one picture says about its own possible error: bounds from its delivered colours and from its input.
+
+The bounds themselves live in `guarantees`.
+"""
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.fidelity.base import Fidelity
+from blackbox_conformal.guarantees.at_hand import bound_of_delivered
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.certain import certain_curve, certain_map, statement
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.pipeline.evaluate import Evaluation
+from blackbox_conformal.types import Image
+
+
+def rule_at_hand(rule: Guarantee, fidelity: Fidelity, evaluation: Evaluation) -> Guarantee:
+    """`rule` with the bound that this picture gives, where the rule asks for one; else `rule` itself.
+
+    Raises
+    ------
+    UsageError
+        The metric allows no such bound.
+    """
+    if not isinstance(rule, Expected) or rule.bound_from == "metric":
+        return rule
+    if rule.bound_from == "delivered":
+        curve = bound_of_delivered(fidelity, evaluation.delivered, evaluation.indecision)
+    else:
+        curve = certain_curve(fidelity, *_input(evaluation), evaluation.indecision)
+    return rule.model_copy(update={"bound_new": curve})
+
+
+def certain_statement(fidelity: Fidelity, evaluation: Evaluation) -> str | None:
+    """What is certain of this picture with no calibration; None where the metric or the sizes allow no such bound."""
+    try:
+        return statement(fidelity, certain_map(fidelity, *_input(evaluation)))
+    except UsageError:
+        return None
+
+
+def _input(evaluation: Evaluation) -> tuple[Image, Image, int]:
+    low = evaluation.low_resolution
+    if low is None:
+        raise UsageError("a bound from the input needs the input; it is not known")
+    return low, evaluation.delivered, evaluation.delivered.shape[0] // low.shape[0]
