@@ -194,9 +194,10 @@ def test_other_delivery_rules(tmp_path: Path, vendor: bc.Adapter, photographs: l
 def test_a_bound_from_the_delivered_colours_never_trusts_less(
     tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
 ) -> None:
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+    choices = {**CHOICES, "fidelity": "lab-l1:kernel=gaussian,sigma=2"}
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **choices)
     gained = 0
-    for alpha in (0.034, 0.04, 0.05, 0.06, 0.08, 0.1):
+    for alpha in (0.05, 0.06, 0.07, 0.08, 0.1, 0.12):
         plain = apply_calibration(vendor, [("p35", low_of(35))], calibration, alpha)[0]
         own = apply_calibration(
             vendor,
