@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -118,6 +119,19 @@ def test_d01_full_disk_loses_no_paid_result_that_can_be_fetched_again(tmp_path: 
         drawn = draw(JobVendor(url=server.url), run, tasks(2, 2, **size), **changes)
         assert drawn.states == ["stored"] * 4
         assert (server.account.paid, server.account.distinct) == (4, 4)
+
+
+def test_d01_nothing_is_submitted_when_the_disk_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+        drawn = draw(adapter, tmp_path / "run", tasks(2))
+        assert isinstance(drawn.error, IncompleteError)
+        assert "disk" in drawn.text
+        assert server.account.requests("submit") == 0
+        monkeypatch.undo()
+        assert draw(adapter, tmp_path / "run", tasks(2)).states == ["stored"] * 2
 
 
 @pytest.mark.parametrize(

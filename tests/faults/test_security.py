@@ -126,6 +126,7 @@ TARGETS = [
     "https://inside.example/x.png",
     "https://vendor.example@inside.example/x.png",
     "http://other.example:{trap}/x.png",
+    "http://other.example:{own}/x.png",
     "file:///etc/passwd",
     "ftp://127.0.0.1:{trap}/x.png",
     "gopher://127.0.0.1:{trap}/x",
@@ -153,7 +154,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 def forbidden(tmp_path: Path, target: str, *, redirected: bool) -> None:
     """A vendor at a public name that sends the client to `target`: nobody is connected to."""
     with trap() as (port, came), FaultServer() as server:
-        link = target.replace("{trap}", str(port))
+        link = target.replace("{trap}", str(port)).replace("{own}", str(server.port))
         own = f"http://vendor.example:{server.port}"
         if redirected:
             plan = {
@@ -204,6 +205,41 @@ def test_s03_key_is_not_sent_with_a_download_or_after_a_redirect(tmp_path: Path,
         downloads = [seen for seen in server.account.seen if seen.purpose in ("download", "other")]
     assert downloads
     assert all(key not in str(dict(seen.headers)) and key not in seen.target for seen in downloads)
+
+
+class Careless(JobVendor):
+    """Sends its key with downloads, as a private link or as a public one."""
+
+    public: bool = False
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """As its parent, with the key on every request."""
+        flow = super().resume(upload, draw, job)
+        step = next(flow)
+        while True:
+            if isinstance(step, Send) and step.purpose == "download":
+                step = replace(step, headers=self._headers(), public=self.public)
+            answer = yield step
+            try:
+                step = flow.send(answer)
+            except StopIteration as end:
+                return end.value
+
+
+@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("public", [False, True])
+def test_s03_key_of_a_careless_adapter_reaches_the_vendors_own_place_only(
+    tmp_path: Path, key: str, separate: bool, public: bool
+) -> None:
+    plan = {"download": ["redirect-loop"]}
+    with FaultServer(plan, api_key=key, separate_results=separate) as server:
+        drawn = draw(Careless(url=server.url, keyed=True, public=public), tmp_path / "run", tasks())
+        downloads = [seen for seen in server.account.seen if seen.purpose == "download"]
+    assert drawn.states == ["stored"]
+    assert len(downloads) == 2
+    first, redirected = (key in str(dict(seen.headers)) for seen in downloads)
+    assert first == (not public and not separate)
+    assert not redirected
 
 
 class Traversing(JobVendor):
