@@ -17,7 +17,7 @@ class DeltaE2000(LocalFidelity):
     """`min(CIEDE2000, cap)` of sRGB colours under D65 (Sharma, Wu and Dalal 2005), clipped before any averaging.
 
     1 is about the smallest difference that people see. The formula was fitted to differences up to about 5 and its
-    order beyond about 20 means little, while a bound of 118 would ask for six times as many photographs.
+    order beyond about 20 means little, while a bound of 120 would ask for six times as many photographs.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ DEGREE = math.pi / 180
 def delta_e_2000(truth: Image, delivered: Image) -> Map:
     """CIEDE2000 of two 8-bit sRGB pictures under D65: (H, W) float32, exactly 0 where colours are equal.
 
-    Unclipped; at most 118.4 between two sRGB colours. Within 1e-4 of the difference in exact arithmetic.
+    Unclipped; the largest that a search finds between two sRGB colours is 119.47. Within 1e-4 of exact arithmetic.
 
     Raises
     ------
