@@ -26,6 +26,9 @@ _OTHER_KINDS = (
     (re.compile(rb"\s*[{\[]", re.S), "a JSON"),
 )
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PLAIN_HEADER = bytes((8, 2, 0, 0, 0))
+_PLAIN_SIZES = {b"IHDR": 13, b"IEND": 0, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"pHYs": 9, b"tIME": 7}
+_PLAIN_TEXT = 1 << 16
 _PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.S)
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -49,6 +52,8 @@ class Container:
         Whether the file carries an ICC profile, so that one that cannot be read does not go unnoticed.
     pixel_bytes, pixel_data
         PNG: size of the pixel data that the header asks for, and the compressed data.
+    plain
+        PNG: whether it is 8-bit RGB, not interlaced, with no chunk that could change a pixel or its meaning.
     """
 
     format: str
@@ -59,6 +64,7 @@ class Container:
     profile: bool = False
     pixel_bytes: int = 0
     pixel_data: tuple[memoryview, ...] = field(default=(), repr=False)
+    plain: bool = False
 
 
 def inspect(data: bytes) -> Container:
@@ -102,10 +108,12 @@ def _truncated(kind: str, missing: str) -> ImageError:
 def _png(data: bytes) -> Container:
     width = height = 0
     profile = standard = frames = False
+    plain = True
     needed = 0
     data_chunks: list[memoryview] = []
     position = len(PNG_SIGNATURE)
     first = True
+    last = b""
     gamma: int | None = None
     while True:
         if position + 12 > len(data):
@@ -115,7 +123,7 @@ def _png(data: bytes) -> Container:
         if end > len(data):
             raise _truncated("PNG", f"a chunk says {length} bytes and only {len(data) - position - 12} follow")
         body = memoryview(data)[position + 8 : end - 4]
-        if zlib.crc32(data[position + 4 : position + 8] + body) != struct.unpack_from(">I", data, end - 4)[0]:
+        if zlib.crc32(body, zlib.crc32(name)) != struct.unpack_from(">I", data, end - 4)[0]:
             raise ImageError("expected intact PNG chunks; a checksum does not match. The file is damaged: get it again")
         if first and (name != b"IHDR" or length != 13):
             raise ImageError("expected a PNG that starts with its header (IHDR); it does not. The file is damaged")
@@ -123,11 +131,18 @@ def _png(data: bytes) -> Container:
             width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", body)
             if depth > 8:
                 raise too_deep(f"a PNG with {depth}")
+            plain = bytes(body[8:]) == _PLAIN_HEADER
             needed = _png_bytes(width, height, depth * _PNG_CHANNELS.get(colour, 0), interlace != 0)
         elif name == b"IHDR":
             raise ImageError("expected one header (IHDR) in the PNG; it has two. The file is damaged")
         if name == b"IDAT":
+            # Decoders stop at the end of the first run of pixel data.
+            plain = plain and (not data_chunks or last == b"IDAT")
             data_chunks.append(body)
+        elif name != b"tEXt" or b"\0" not in bytes(body[:80]):
+            plain = plain and _PLAIN_SIZES.get(name) == length
+        else:
+            plain = plain and length <= _PLAIN_TEXT
         first = False
         frames = frames or name == b"acTL"
         profile = profile or name == b"iCCP"
@@ -136,7 +151,7 @@ def _png(data: bytes) -> Container:
             gamma = int.from_bytes(body, "big")
         if name == b"cICP" and bytes(body[:2]) != b"\x01\x0d":
             raise ImageError("expected sRGB or an ICC profile; the PNG declares another colour space (cICP)")
-        position = end
+        position, last = end, name
         if name == b"IEND":
             break
     if frames:
@@ -145,7 +160,7 @@ def _png(data: bytes) -> Container:
         raise ImageError(
             f"expected sRGB or an ICC profile; the PNG declares gamma {gamma / 100000:g} instead of 0.45455. Convert it"
         )
-    return Container("PNG", width, height, len(data) - position, False, profile, needed, tuple(data_chunks))
+    return Container("PNG", width, height, len(data) - position, False, profile, needed, tuple(data_chunks), plain)
 
 
 def _png_bytes(width: int, height: int, bits: int, interlaced: bool) -> int:

@@ -46,9 +46,14 @@ class Picture:
     @cached_property
     def blank(self) -> bool:
         """Whether the picture shows nothing: all black, or one colour up to `BLANK_RANGE` steps a channel."""
-        flat = self.pixels.reshape(-1, 3)
-        # A look at every 997th pixel settles it for nearly every picture.
-        return all(int(np.ptp(part[:, channel])) <= BLANK_RANGE for part in (flat[::997], flat) for channel in range(3))
+        return is_blank(self.pixels)
+
+
+def is_blank(pixels: Image) -> bool:
+    """Whether `pixels`, (H, W, 3) uint8, are one colour up to `BLANK_RANGE` steps a channel."""
+    flat = pixels.reshape(-1, 3)
+    # A look at every 997th pixel settles it for nearly every picture.
+    return all(int(np.ptp(part[:, channel])) <= BLANK_RANGE for part in (flat[::997], flat) for channel in range(3))
 
 
 def check_pixels(pixels: Image) -> Image:

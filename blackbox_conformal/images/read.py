@@ -49,7 +49,9 @@ from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.images.colour import to_srgb
 from blackbox_conformal.images.containers import Container, check_pixel_data, inspect, too_deep
 from blackbox_conformal.images.names import printable
-from blackbox_conformal.images.picture import Picture, pixels_digest
+from blackbox_conformal.images.picture import Picture, is_blank, pixels_digest
+from blackbox_conformal.images.plain_png import plain_pixels
+from blackbox_conformal.types import Image as Pixels
 
 # Each decoder is constructed by itself: `Image.open` would try others, and warns through process-wide state.
 _DECODERS: dict[str, type[ImageFile.ImageFile]] = {
@@ -96,15 +98,24 @@ def read_image(source: Path | bytes, *, limits: ImageLimits = DEFAULT_LIMITS, na
     shown = printable(name if name is not None else source if isinstance(source, Path) else "the picture")
     try:
         data = source if isinstance(source, bytes) else _read_file(source, limits)
-        return _decode(data, limits)
+        pixels, conversions, kind = _decode(data, limits)
     except ImageError as error:
         raise ImageError(f"{shown}: {error}") from None
+    return _picture(data, pixels, conversions, kind)
 
 
 def read_output(
     data: bytes, expected_size: tuple[int, int], *, resample: bool = False, limits: ImageLimits = DEFAULT_LIMITS
 ) -> Picture:
-    """A picture from a vendor's bytes; stricter than `read_image`.
+    """A picture from a vendor's bytes with its identities; parameters and errors as for `output_pixels`."""
+    pixels, notes, kind = _output(data, expected_size, resample, limits)
+    return _picture(data, pixels, notes, kind)
+
+
+def output_pixels(
+    data: bytes, expected_size: tuple[int, int], *, resample: bool = False, limits: ImageLimits = DEFAULT_LIMITS
+) -> tuple[Pixels, tuple[str, ...]]:
+    """Pixels from a vendor's bytes, (H, W, 3) uint8, and what was done to get there; stricter than `read_image`.
 
     Parameters
     ----------
@@ -119,6 +130,13 @@ def read_output(
     PayloadError
         The bytes are not the picture that was paid for.
     """
+    pixels, notes, _ = _output(data, expected_size, resample, limits)
+    return pixels, tuple(notes)
+
+
+def _output(
+    data: bytes, expected_size: tuple[int, int], resample: bool, limits: ImageLimits
+) -> tuple[Pixels, list[str], str]:
     height, width = expected_size
 
     def check_fit(arrived_width: int, arrived_height: int) -> None:
@@ -131,18 +149,23 @@ def read_output(
             )
 
     try:
-        picture = _decode(data, limits, check_fit)
+        pixels, notes, kind = _decode(data, limits, check_fit)
     except ImageError as error:
         raise PayloadError(f"the vendor's picture: {error}") from None
-    notes = list(picture.conversions)
-    pixels = picture.pixels
-    if picture.size != (height, width):
-        notes.append(f"vendor's {picture.size[1]}×{picture.size[0]} resampled to {width}×{height} (bicubic)")
+    arrived = pixels.shape[:2]
+    # Told by what arrived: resampling makes overshoots.
+    blank = is_blank(pixels)
+    if arrived != (height, width):
+        notes.append(f"vendor's {arrived[1]}×{arrived[0]} resampled to {width}×{height} (bicubic)")
         pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
-    if picture.blank:
+    if blank:
         notes.append("the vendor's picture is blank: one colour everywhere")
-    digest = picture.digest if pixels is picture.pixels else pixels_digest(pixels)
-    return Picture(pixels, digest, picture.file_digest, tuple(notes), picture.format, (height, width))
+    return pixels, notes, kind
+
+
+def _picture(data: bytes, pixels: Pixels, conversions: list[str], kind: str) -> Picture:
+    size = (pixels.shape[0], pixels.shape[1])
+    return Picture(pixels, pixels_digest(pixels), digest_bytes(data), tuple(conversions), kind, size)
 
 
 def _read_file(path: Path, limits: ImageLimits) -> bytes:
@@ -183,8 +206,10 @@ def _check_size(
         check_fit(width, height)
 
 
-def _decode(data: bytes, limits: ImageLimits, check_fit: Callable[[int, int], None] | None = None) -> Picture:
-    """The picture; with `check_fit`, which refuses a (width, height) before it is decoded, by the vendors' rules."""
+def _decode(
+    data: bytes, limits: ImageLimits, check_fit: Callable[[int, int], None] | None = None
+) -> tuple[Pixels, list[str], str]:
+    """Pixels, conversions, format; `check_fit` means vendors' rules, and refuses a (width, height) before decoding."""
     strict = check_fit is not None
     _check_bytes(len(data), limits)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
@@ -202,6 +227,9 @@ def _decode(data: bytes, limits: ImageLimits, check_fit: Callable[[int, int], No
         conversions.append(f"{container.trailing} bytes after the end of the picture ignored")
     if container.lossy and strict:
         conversions.append(f"lossy {container.format}: compression noise is part of every loss")
+    pixels = plain_pixels(container)
+    if pixels is not None:
+        return pixels, conversions, container.format
     try:
         image, orientation = _load(data, container, limits, check_fit)
     except ImageError:
@@ -219,15 +247,7 @@ def _decode(data: bytes, limits: ImageLimits, check_fit: Callable[[int, int], No
         if container.format != "TIFF":
             converted = converted.transpose(_TRANSPOSES[orientation])
         conversions.append(f"EXIF orientation {orientation} applied")
-    pixels = np.array(converted, dtype=np.uint8, order="C")
-    return Picture(
-        pixels,
-        pixels_digest(pixels),
-        digest_bytes(data),
-        tuple(conversions),
-        container.format,
-        (pixels.shape[0], pixels.shape[1]),
-    )
+    return np.array(converted, dtype=np.uint8, order="C"), conversions, container.format
 
 
 def _load(

@@ -40,7 +40,7 @@ class Kernel(Generic[P, R]):
         """The function to call; the first caller makes it, others wait."""
         with _building:
             if self.compiled is None:
-                self.compiled = self.function if _interpreted() else self._dispatcher()
+                self.compiled = self.function if interpreted() else self._dispatcher()
             return self.compiled
 
     def _dispatcher(self) -> Callable[P, R]:
@@ -83,7 +83,8 @@ def warm_up() -> None:
             exercise()
 
 
-def _interpreted() -> bool:
+def interpreted() -> bool:
+    """Whether kernels run as plain Python, for tests of the tests and for debuggers: correct and slow."""
     return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 

@@ -1,0 +1,134 @@
+"""The short way through the decode gate gives Pillow's pixels, and leaves everything unusual to the long way."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from picture_files import exif, png, with_chunk
+from PIL import Image
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.images.containers import inspect
+from blackbox_conformal.images.plain_png import SMALLEST, plain_pixels
+from blackbox_conformal.images.read import output_pixels, read_image, read_output
+from blackbox_conformal.testing.pictures import PNG_SIGNATURE, chunk
+
+HEIGHT, WIDTH = 500, 720
+
+
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch):
+    monkeypatch.setattr("blackbox_conformal.images.plain_png.interpreted", lambda: False)
+
+
+@pytest.fixture(scope="module")
+def filtered():
+    """Rows of every filter with random bytes, hence pixels of every kind."""
+    rows = np.random.default_rng(5).integers(0, 256, (HEIGHT, 1 + 3 * WIDTH), dtype=np.uint8)
+    rows[:, 0] = np.arange(HEIGHT) % 5
+    return rows
+
+
+def file_of(stream, *, cut=1 << 30, before=b"", after=b"", head=(8, 2, 0, 0, 0)):
+    header = chunk(b"IHDR", struct.pack(">II5B", WIDTH, HEIGHT, *head))
+    parts = [chunk(b"IDAT", stream[start : start + cut]) for start in range(0, len(stream), cut)]
+    return PNG_SIGNATURE + header + before + b"".join(parts) + after + chunk(b"IEND", b"")
+
+
+def pillow(data):
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("cut", [977, 1 << 16, 1 << 30])
+@pytest.mark.parametrize("level", [0, 6])
+def test_pixels_are_those_of_pillow(filtered, cut, level):
+    data = file_of(zlib.compress(filtered.tobytes(), level), cut=cut)
+    found = plain_pixels(inspect(data))
+    np.testing.assert_array_equal(found, pillow(data))
+    assert found.flags.c_contiguous
+    assert found.flags.writeable
+    np.testing.assert_array_equal(read_image(data).pixels, found)
+
+
+def test_flat_pictures_that_compress_a_thousandfold():
+    data = png(np.full((1200, 900, 3), 7, np.uint8))
+    np.testing.assert_array_equal(plain_pixels(inspect(data)), pillow(data))
+    assert "blank" in output_pixels(data, (1200, 900))[1][0]
+
+
+def test_text_and_physical_size_are_harmless(filtered):
+    stream = zlib.compress(filtered.tobytes(), 1)
+    text = chunk(b"tEXt", b"parameters\0a castle") + chunk(b"pHYs", bytes(9)) + chunk(b"sRGB", b"\0")
+    data = file_of(stream, before=text, after=text)
+    assert inspect(data).plain
+    np.testing.assert_array_equal(plain_pixels(inspect(data)), pillow(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (b"tRNS", bytes(6)),
+        (b"eXIf", exif(6)),
+        (b"iCCP", b"p\0\0" + zlib.compress(b"no profile")),
+        (b"PLTE", bytes(6)),
+        (b"zTXt", b"a\0\0" + zlib.compress(b"b")),
+        (b"sRGB", b""),
+        (b"tEXt", bytes(1 << 17)),
+        (b"tEXt", b"no separator"),
+        (b"abCd", b""),
+    ],
+)
+def test_whatever_could_matter_goes_the_long_way(name, content):
+    assert inspect(png()).plain
+    assert not inspect(with_chunk(png(), name, content)).plain
+
+
+def test_other_kinds_of_pixels_go_the_long_way(filtered):
+    stream = zlib.compress(filtered.tobytes(), 1)
+    heads = [(8, 2, 1, 0, 0), (8, 2, 0, 1, 0), (8, 2, 0, 0, 1), (8, 6, 0, 0, 0), (8, 0, 0, 0, 0)]
+    assert [inspect(file_of(stream, head=head)).plain for head in heads] == [False] * 5
+    split = file_of(stream[:99])[:-12] + chunk(b"tIME", bytes(7)) + chunk(b"IDAT", stream[99:]) + chunk(b"IEND", b"")
+    assert not inspect(split).plain
+
+
+def test_small_pictures_load_no_compiler():
+    data = png()
+    assert inspect(data).plain
+    assert inspect(data).pixel_bytes < SMALLEST
+    assert plain_pixels(inspect(data)) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: zlib.compress(rows[:-1].tobytes()), r"asks for 1080500 bytes of pixel data; it has 1078339"),
+        (lambda rows: zlib.compress(rows.tobytes())[:-4] + b"sums", "do not decompress"),
+        (lambda rows: zlib.compress(rows.tobytes())[:5000] + bytes(5000), "pixel data"),
+    ],
+)
+def test_damage_is_told_as_for_any_picture(filtered, change, message):
+    data = file_of(change(filtered))
+    assert plain_pixels(inspect(data)) is None
+    with pytest.raises(ImageError, match=message):
+        read_image(data)
+
+
+def test_unknown_filter_and_rows_too_many(filtered):
+    wrong = filtered.copy()
+    wrong[-1, 0] = 5
+    assert plain_pixels(inspect(file_of(zlib.compress(wrong.tobytes())))) is None
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        read_image(file_of(zlib.compress(wrong.tobytes())))
+    longer = file_of(zlib.compress(filtered.tobytes() + bytes(9)))
+    assert plain_pixels(inspect(longer)) is None
+    np.testing.assert_array_equal(read_image(longer).pixels, pillow(longer))
+
+
+def test_identities_do_not_depend_on_the_way(filtered, monkeypatch):
+    data = file_of(zlib.compress(filtered.tobytes()))
+    short = read_output(data, (HEIGHT, WIDTH))
+    monkeypatch.setattr("blackbox_conformal.images.plain_png.interpreted", lambda: True)
+    long = read_output(data, (HEIGHT, WIDTH))
+    assert (short.digest, short.file_digest, short.conversions) == (long.digest, long.file_digest, long.conversions)

@@ -1,0 +1,45 @@
+"""Undone row filters against the recommendation's own words, for every kind of row and any split into blocks."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive import unfilter as naive
+
+from blackbox_conformal.kernels.unfilter import _paeth, unfilter
+
+
+@st.composite
+def filtered_rows(draw):
+    height, pixels = draw(st.integers(1, 6)), draw(st.integers(1, 7))
+    rows = [
+        [draw(st.integers(0, 4)), *draw(st.lists(st.integers(0, 255), min_size=3 * pixels, max_size=3 * pixels))]
+        for _ in range(height)
+    ]
+    return np.array(rows, np.uint8)
+
+
+@settings(deadline=None)
+@given(filtered_rows(), st.data())
+def test_rows_are_those_of_the_recommendation_however_they_are_split(rows, data):
+    height, width = rows.shape[0], rows.shape[1] - 1
+    expected = naive.unfilter(rows.reshape(-1), width)
+    out = np.full((height, width), 77, np.uint8)
+    cut = data.draw(st.integers(0, height))
+    assert unfilter(rows[:cut].reshape(-1), out, 0)
+    assert unfilter(rows[cut:].reshape(-1), out, cut)
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_two_comparisons_find_the_nearest_for_all_differences():
+    # Paeth depends on differences only, up to where bytes end; a step of 15 meets both ends.
+    levels = range(0, 256, 15)
+    for a in levels:
+        for b in levels:
+            for c in levels:
+                assert _paeth(np.int32(a), np.int32(b), np.int32(c)) == naive.paeth(a, b, c)
+
+
+@pytest.mark.parametrize("kind", [5, 255])
+def test_unknown_filter_is_told(kind):
+    assert not unfilter(np.array([kind, 1, 2, 3], np.uint8), np.zeros((1, 3), np.uint8), 0)
