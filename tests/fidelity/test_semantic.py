@@ -8,8 +8,12 @@ from blackbox_conformal import catalog
 from blackbox_conformal.annotations import import_annotations
 from blackbox_conformal.annotations.stored import folder_digest
 from blackbox_conformal.errors import CalibrationError, ImageError, UsageError
+from blackbox_conformal.fidelity.custom import from_function
 from blackbox_conformal.fidelity.semantic import VARIABLE
+from blackbox_conformal.pipeline.calibrate import run_calibration
 from blackbox_conformal.pipeline.maps import fidelity_map
+from blackbox_conformal.pipeline.settings import set_up
+from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.risk.curve import RiskCurve
 
 
@@ -60,3 +64,29 @@ def test_other_pairs_have_no_map(folder):
         metric.map(changed, delivered)
     with pytest.raises(ImageError, match="one size"):
         metric.map(truth, delivered[:-1])
+
+
+def test_draw_export_annotate_calibrate(tmp_path):
+    """The whole way: draws are paid once, exported by a metric, annotated, and calibrated from the same run folder."""
+    photographs = [tmp_path / f"{name}.png" for name in "ab"]
+    for seed, path in enumerate(photographs):
+        coarse, _ = pictures(seed, 6, 8)
+        path.write_bytes(png(coarse.repeat(8, axis=0).repeat(8, axis=1)))
+    pairs = []
+
+    def export(truth, delivered):
+        pairs.append((truth, delivered))
+        return np.zeros(truth.shape[:2])
+
+    adapter = load_adapter("embedded")
+    first = set_up(adapter, draws=2, fidelity=from_function("export", export, 1))
+    assert run_calibration(first, photographs, run=tmp_path / "run").calls == 4
+    for wrong, pair in zip((0, 9), pairs, strict=True):
+        (tmp_path / "mask.png").write_bytes(png(marked((0, 0, wrong, wrong), height=48, width=64)))
+        import_annotations(tmp_path / "mask.png", "png", *pair, tmp_path / "annotations")
+    second = set_up(adapter, draws=2, fidelity=f"semantic:annotations={tmp_path / 'annotations'}")
+    ran = run_calibration(second, photographs, run=tmp_path / "run")
+    assert (ran.calls, ran.cached) == (0, 4)
+    assert ran.calibration.procedure.fidelity == {"name": "semantic"}
+    assert ran.calibration.bound == 1
+    assert sorted(curve.losses.tolist() for curve in ran.calibration.curves) == [[], [1.0]]
