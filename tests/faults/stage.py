@@ -25,9 +25,9 @@ from blackbox_conformal.sampling.task import Outcome, Task
 SCALE = 4
 FAST: dict[str, Any] = {
     "concurrency": 4,
-    "attempt_timeout_s": 1.0,
-    "connect_timeout_s": 1.0,
-    "job_deadline_s": 4.0,
+    "attempt_timeout_s": 10.0,
+    "connect_timeout_s": 10.0,
+    "job_deadline_s": 20.0,
     "max_attempts": 3,
     "max_retry_after_s": 3.0,
     "max_answer_bytes": 2_000_000,

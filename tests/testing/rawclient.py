@@ -53,7 +53,7 @@ def talk(
     target: str = "/v1/upscale?seed=5",
     body: bytes | None = None,
     headers: str = "",
-    timeout: float = 0.6,
+    timeout: float = 20.0,
     at_most: int = 4_000_000,
     close: bool = True,
 ) -> Raw:

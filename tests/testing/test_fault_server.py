@@ -72,7 +72,7 @@ def test_draws_without_a_seed_differ() -> None:
     ],
 )
 def test_connection_faults_send_nothing_and_bill_as_told(name: str, end: str, paid: int) -> None:
-    raw, server = meet(name)
+    raw, server = meet(name, timeout=0.6 if end == "silence" else 20.0)
     assert (raw.data, raw.end, server.account.paid) == (b"", end, paid)
 
 
@@ -275,7 +275,7 @@ def test_a_request_may_choose_its_own_fault() -> None:
 
 def test_connections_may_be_reset_or_ignored_before_any_request() -> None:
     with FaultServer(connections=["reset", "silent", None]) as server:
-        assert [talk(server).end for _ in range(3)] == ["rst", "silence", "fin"]
+        assert [talk(server, timeout=1.0).end for _ in range(3)] == ["rst", "silence", "fin"]
 
 
 def test_an_unknown_fault_names_those_there_are() -> None:
