@@ -1,0 +1,22 @@
+"""What must be in the wheel, and what must not."""
+
+import sys
+import zipfile
+from pathlib import PurePosixPath
+
+names = set(zipfile.ZipFile(sys.argv[1]).namelist())
+top = {PurePosixPath(name).parts[0] for name in names}
+wanted = {"blackbox_conformal", "blackbox_adapters"}
+extra = {name for name in top - wanted if not name.endswith(".dist-info")}
+needed = [
+    "blackbox_conformal/py.typed",
+    "blackbox_adapters/py.typed",
+    "blackbox_conformal/vendor/weights.npz",
+    "blackbox_conformal/docs/guarantees.md",
+    "blackbox_conformal/report/templates/report.html.jinja",
+    "blackbox_adapters/recipes/bria.toml",
+]
+missing = [name for name in needed if name not in names]
+if extra or missing or not wanted <= top:
+    sys.exit(f"wheel: unexpected top-level names {sorted(extra)}, missing {missing}")
+print(f"wheel: {len(names)} files, {', '.join(sorted(wanted))}")
