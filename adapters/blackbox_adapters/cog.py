@@ -4,14 +4,14 @@ Cog 0.9 (FastAPI) and 0.23 (coglet) differ in how they refuse; a prediction cann
 synchronous form is the only one and there are no jobs to resume.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from blackbox_adapters._cog_models import MODELS
 from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import classed, document, peek, words
+from blackbox_adapters._reading import classed, document, peek, shorten, words
 from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.testing.example import Example, says
@@ -84,12 +84,27 @@ class Cog(NamedInputs):
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """Both dialects: ``detail`` as text or as a list of problems, or ``error``; 409 = every slot is busy."""
         problem = document(answer)
-        message = words(problem, "detail", "error") or words(answer.body.decode("utf-8", "replace"), "")
+        message = (
+            _invalid(problem) or words(problem, "detail", "error") or words(answer.body.decode("utf-8", "replace"), "")
+        )
         if answer.status == 409:
             return TryLaterError(f"the container is busy: {message}", retry_after=0.5, code="409")
         if answer.status == 503:
             return TryLaterError(f"the container is not ready: {message}", retry_after=2.0, code="503")
         return classed(answer, purpose, message)
+
+
+def _invalid(problem: Any) -> str:
+    """``input.scale: …`` for each input that the model's schema does not let through; "" for other refusals."""
+    found = peek(problem, "detail")
+    if not isinstance(found, list):
+        return ""
+    said = []
+    for one in found:
+        place = peek(one, "loc")
+        steps = [str(step) for step in place if step != "body"] if isinstance(place, list) else []
+        said.append(": ".join(filter(None, [".".join(steps), words(one, "msg")])))
+    return shorten("; ".join(filter(None, said)))
 
 
 ADAPTER = Cog

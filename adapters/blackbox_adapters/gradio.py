@@ -1,6 +1,6 @@
 """A Gradio application or a Hugging Face Space: upload, call, read the event stream, fetch the file.
 
-Written against gradio 6 run on loopback; the routes are those of gradio 5 too.
+Written against gradio 5 and 6 run on loopback.
 """
 
 import json
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from blackbox_adapters._hosted import Hosted, JsonList
 from blackbox_adapters._named_inputs import SEEDS
-from blackbox_adapters._reading import classed, document, peek, require, words
+from blackbox_adapters._reading import classed, document, peek, require, shorten, words
 from blackbox_conformal.adapter import (
     FREE,
     Accepted,
@@ -25,7 +25,7 @@ from blackbox_conformal.adapter import (
     Send,
     Upload,
 )
-from blackbox_conformal.errors import JobError, PayloadError, RefusedError, VendorError
+from blackbox_conformal.errors import JobError, PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
 
@@ -35,7 +35,8 @@ class Gradio(Hosted):
 
     `inputs` is the list of the call's arguments, as ``/gradio_api/info`` of the application tells them, with
     "{image}", "{scale}" and "{seed}" in their places. Pictures come as webp unless the application says
-    ``gr.Image(format="png")``. A private Space needs ``authenticate=true`` and HF_TOKEN.
+    ``gr.Image(format="png")``. A private Space needs ``authenticate=true`` and HF_TOKEN. The application tells the
+    result of a call once: a call that is interrupted just then is lost and has to be made again.
 
     Seeds: where "{seed}" is among the inputs.
     """
@@ -45,10 +46,14 @@ class Gradio(Hosted):
     documentation = "https://www.gradio.app/guides/querying-gradio-apps-with-curl"
     evidence = "real-server"
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"authenticate"}
-    uncertain: ClassVar[tuple[str, ...]] = ("whether the event of a call can be read a second time depends on the age",)
+    uncertain: ClassVar[tuple[str, ...]] = ("whether the proxy before a Space adds answers of its own",)
 
     url: str = Field(description="Address of the application, such as https://owner-space.hf.space.")
-    call: str = Field(default="predict", pattern=r"^[\w-]+$", description="Name of the call (api_name, no slash).")
+    call: str = Field(
+        default="predict",
+        pattern=r"^[\w-]+$",
+        description="Name of the call (api_name, no slash); an unknown one is HTTP 500.",
+    )
     inputs: JsonList = Field(
         default=["{image}", "{scale}", "{seed}"], description="Arguments of the call as a JSON list with placeholders."
     )
@@ -97,8 +102,11 @@ class Gradio(Hosted):
         """Read the event stream, which stays open until the call is over, then fetch the file."""
         answer = yield Send("GET", f"{self._address()}/{quote(job, safe='')}", purpose="poll", headers=self._key())
         kind, data = _last_event(answer.body)
+        if kind == "error" and isinstance(data, str):
+            # The queue's own words, such as "404: Not Found" for an event told before; a failed call has an object.
+            raise JobError(f"the application no longer has the call {job}: {shorten(data)}", request_id=job, code=kind)
         if kind == "error":
-            message = words(data, "error") or words(data, "") or "the application gives no reason"
+            message = words(data, "error") or "the application gives no reason (it may lack show_error=True)"
             raise RefusedError(f"call {job} failed: {message}", request_id=job, code="error")
         if kind != "complete":
             raise JobError(f"expected the call {job} to complete; its stream ended with {kind or 'nothing'}")
@@ -114,7 +122,12 @@ class Gradio(Hosted):
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """FastAPI's ``{detail}`` or the application's ``{error}``."""
         problem = document(answer)
-        return classed(answer, purpose, words(problem, "detail.0.msg", "detail", "error"))
+        message = words(problem, "detail.0.msg", "detail", "error")
+        if answer.status == 503 and message:
+            return TryLaterError(f"the application's queue takes nothing: {message}", code="503")
+        if answer.status == 404 and purpose != "download":
+            message += f"; is there a Gradio application of version 5 or later at {self.base_url}?"
+        return classed(answer, purpose, message.removeprefix("; "))
 
     def _address(self) -> str:
         return f"{self.base_url}/gradio_api/call/{self.call}"

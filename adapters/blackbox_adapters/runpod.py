@@ -3,7 +3,8 @@
 The worker decides what its input and output look like; names are parameters.
 """
 
-from typing import ClassVar, Literal
+import json
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
 from blackbox_adapters._pictures import base64_text, data_link, decoded, fetched
 from blackbox_adapters._reading import Grace, classed, document, peek, require, words
 from blackbox_conformal.adapter import (
+    FREE,
     Accepted,
     Answer,
     Capabilities,
@@ -23,7 +25,7 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import RefusedError, VendorError
+from blackbox_conformal.errors import JobError, RefusedError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says
 
@@ -32,8 +34,8 @@ class RunPod(NamedInputs):
     """A serverless worker on RunPod, or its development server on this machine.
 
     The picture is sent in base64 under `image_input` and expected at `output_path` as base64, a data link or a web
-    link; empty means that the output itself is the picture. For the development server give its `url`, leave
-    `endpoint` empty and set ``status_method=POST``.
+    link; empty means that the output itself is the picture. For the development server (``python worker.py
+    --rp_serve_api``) give its `url` and ``authenticate=false``; nothing is billed then.
 
     Seeds: a fresh one each draw under `seed_input`, unless that is set to the empty text.
     """
@@ -42,7 +44,7 @@ class RunPod(NamedInputs):
     auth_variable = "RUNPOD_API_KEY"
     documentation = "https://docs.runpod.io/serverless/endpoints/operations"
     evidence = "real-server"
-    transient: ClassVar[frozenset[str]] = NamedInputs.transient | {"status_method", "authenticate"}
+    transient: ClassVar[frozenset[str]] = NamedInputs.transient | {"authenticate"}
     uncertain: ClassVar[tuple[str, ...]] = (
         "the cloud's routes are those of the development server with the endpoint before them",
         "GPU seconds are billed by the worker's hardware: give price_usd",
@@ -53,9 +55,6 @@ class RunPod(NamedInputs):
     endpoint: str = Field(default="", pattern=r"^[\w-]*$", description="Endpoint id; empty for a development server.")
     image_form: Literal["base64", "data-link"] = Field(default="base64", description="How the picture is written.")
     authenticate: bool = Field(default=True, description="Send the key; a development server needs none.")
-    status_method: Literal["GET", "POST"] = Field(
-        default="GET", description="Method of /status: GET in the cloud, POST on the development server."
-    )
     worker: str = Field(default="", description="Name and version of the worker: what the calibration holds for.")
     poll_seconds: float = Field(default=2.0, ge=0.1, description="Seconds between two looks at a job.")
 
@@ -67,7 +66,7 @@ class RunPod(NamedInputs):
             scale_factors=(self.scale,),
             seedable=names.seed is not None,
             seed_range=SEEDS if names.seed is not None else None,
-            price=self.priced(None),
+            price=self.priced(None) or (None if self.authenticate else FREE),
             output_size="exact" if names.exact else "resample",
             result_hosts=self.hosts(),
         )
@@ -90,16 +89,25 @@ class RunPod(NamedInputs):
         grace = Grace(f"job {job}")
         path = self.names().output
         where = f"output.{path}".rstrip(".")
+        link = f"{self._address()}/status/{quote(job, safe='')}"
+        # The cloud takes GET, the development server POST; neither takes the other's.
+        methods = ["GET", "POST"] if self.endpoint else ["POST", "GET"]
         while True:
-            link = f"{self._address()}/status/{quote(job, safe='')}"
-            answer = yield Send(self.status_method, link, purpose="poll", headers=self._key())
+            answer = yield Send(
+                methods[0], link, purpose="poll", headers=self._key(), accept=_LOOKED if len(methods) > 1 else None
+            )
+            if answer.status == 405:
+                methods.pop(0)
+                continue
             state = answer.json()
             status = words(state, "status")
+            if status == "FAILED" and peek(state, "error") == _UNKNOWN_JOB:
+                raise JobError(f"the server no longer knows job {job}", request_id=job, code=status)
             if status in ("FAILED", "CANCELLED", "TIMED_OUT"):
-                message = words(state, "error", "output.error") or "no reason given"
+                message = _reason(state) or "no reason given"
                 raise RefusedError(f"job {job} {status}: {message}", request_id=job, code=status)
             if status == "COMPLETED":
-                error = words(state, "error", "output.error")
+                error = _reason(state)
                 if error:
                     raise RefusedError(f"job {job}: {error}", request_id=job, code="error")
                 picture = peek(state, where)
@@ -123,6 +131,22 @@ class RunPod(NamedInputs):
 
     def _key(self) -> dict[str, str | Secret]:
         return self.bearer() if self.authenticate else {}
+
+
+_LOOKED = frozenset({200, 202, 405})
+
+_UNKNOWN_JOB = "Job ID not found"
+"""What the development server says, under HTTP 200, of a job that it has forgotten or answered once already."""
+
+
+def _reason(state: Any) -> str:
+    """Why a job failed. A worker's exception comes as a JSON text whose traceback would hide its message."""
+    told = peek(state, "error")
+    try:
+        exception = json.loads(told) if isinstance(told, str) else told
+    except ValueError:
+        exception = None
+    return words(exception, "error_message") or words(state, "error", "output.error")
 
 
 ADAPTER = RunPod

@@ -61,8 +61,8 @@ def test_a_busy_container_is_a_wait_in_both_dialects(body: str) -> None:
     ("answer", "said"),
     [
         (
-            says('{"detail":[{"loc":["body","image"],"msg":"field required","type":"missing"}]}', 422),
-            "required",
+            says('{"detail":[{"loc":["body","input","scale"],"msg":"permitted: 4","type":"type_error.enum"}]}', 422),
+            "HTTP 422: input.scale: permitted: 4",
         ),
         (Answer(400, {"content-type": "text/plain"}, b"invalid JSON"), "invalid JSON"),
         (says('{"detail":"Unsupported Media Type"}', 415), "Unsupported"),

@@ -4,7 +4,7 @@ import pytest
 from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed
 
 from blackbox_conformal.adapter import Answer
-from blackbox_conformal.errors import JobError, PayloadError, RefusedError
+from blackbox_conformal.errors import JobError, PayloadError, RefusedError, TryLaterError
 from blackbox_conformal.testing.example import says
 
 EVENT = "1dbd1a1fe3a34d8c8c0e9d2d1b7a0001"
@@ -42,6 +42,8 @@ def test_a_private_space_needs_the_token() -> None:
     [
         ('event: error\ndata: {"error": null}\n\n', RefusedError, "error"),
         ('event: error\ndata: {"error": "GPU quota exceeded"}\n\n', RefusedError, "GPU quota exceeded"),
+        ('event: error\ndata: "404: Not Found"\n\n', JobError, "404: Not Found"),
+        ('event: error\ndata: "Server stopped unexpectedly."\n\n', JobError, "stopped"),
         ("event: heartbeat\ndata: null\n\n", JobError, "nothing"),
         ("event: complete\ndata: [null]\n\n", PayloadError, "result 0"),
     ],
@@ -55,4 +57,10 @@ def test_streams_that_end_without_a_picture(text: str, expected: type[Exception]
 def test_an_unknown_call_is_refused() -> None:
     error = refused("gradio", says('["/tmp/x"]'), says('{"detail":"Not Found"}', 404))
     assert isinstance(error, RefusedError)
-    assert "Not Found" in str(error)
+    assert "Not Found; is there a Gradio application" in str(error)
+
+
+def test_a_full_queue_is_a_wait() -> None:
+    error = refused("gradio", says('["/tmp/x"]'), says('{"detail":"Queue is full"}', 503))
+    assert isinstance(error, TryLaterError)
+    assert "Queue is full" in str(error)

@@ -1,9 +1,12 @@
 """RunPod: the queue, the development server, the worker's own shapes."""
 
+import json
+
 import pytest
 from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, resumed, unresumed
 
-from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError
+from blackbox_conformal.adapter import FREE
+from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError
 from blackbox_conformal.testing.example import says, shows
 
 JOB = "c80ffee4-f315-4e25-a146-0f3d98cf024b-u1"
@@ -21,11 +24,35 @@ def test_a_job_is_queued_and_looked_at() -> None:
 
 
 def test_the_development_server_has_no_endpoint_no_key_and_asks_by_post() -> None:
-    exchange = replay("runpod", endpoint="", authenticate=False, status_method="POST", image_form="data-link")
+    exchange = replay("runpod", endpoint="", authenticate=False, image_form="data-link")
     submit, look, _ = exchange.sends
     assert (submit.url, submit.headers) == (f"{ADDRESS}/run", {})
     assert (look.method, look.url) == ("POST", f"{ADDRESS}/status/{JOB}")
     assert submit.json["input"]["image"].startswith("data:image/png;base64,")
+    assert built("runpod", endpoint="", authenticate=False).capabilities.price == FREE
+    assert built("runpod").capabilities.price is None
+
+
+def test_a_server_that_takes_the_other_method_is_asked_by_it() -> None:
+    done = says('{"status":"COMPLETED","output":{"image":"iVBORw0KGgo="}}')
+    exchange = resumed("runpod", JOB, says('{"detail":"Method Not Allowed"}', 405), done)
+    assert [look.method for look in exchange.sends] == ["GET", "POST"]
+    neither = [says('{"detail":"Method Not Allowed"}', 405)] * 2
+    error = unresumed("runpod", JOB, *neither)
+    assert isinstance(error, JobError)
+    assert "Method Not Allowed" in str(error)
+
+
+def test_a_job_that_the_server_has_forgotten_is_no_refusal_of_the_picture() -> None:
+    error = unresumed("runpod", JOB, says('{"id":"x","status":"FAILED","error":"Job ID not found"}'))
+    assert isinstance(error, JobError)
+    assert JOB in str(error)
+
+
+def test_a_workers_exception_is_told_without_its_traceback() -> None:
+    exception = {"error_type": "<class 'ValueError'>", "error_message": "too large", "error_traceback": "Traceback …"}
+    error = unresumed("runpod", JOB, says(json.dumps({"status": "FAILED", "error": json.dumps(exception)})))
+    assert str(error) == f"job {JOB} FAILED: too large"
 
 
 def test_the_worker_decides_where_the_picture_is() -> None:
