@@ -77,11 +77,12 @@ _warning_lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """The largest picture that is decoded: bytes of the file, pixels in all, pixels along a side."""
+    """The largest picture that is decoded: bytes of the file, pixels in all, pixels along a side; and why, in words."""
 
     max_bytes: int = 512 * 2**20
     max_pixels: int = 150_000_000
     max_side: int = 30_000
+    reason: str = ""
 
 
 DEFAULT_LIMITS = ImageLimits()
@@ -199,8 +200,8 @@ def _check_size(
         raise ImageError(f"expected at least one pixel a side; the header says {width}×{height}")
     if max(width, height) > limits.max_side or width * height > limits.max_pixels:
         raise ImageError(
-            f"expected at most {limits.max_side} pixels a side and {limits.max_pixels} in all; the header says "
-            f"{width}×{height}. Crop or split the picture"
+            f"expected at most {limits.max_side} pixels a side and {limits.max_pixels} in all{limits.reason}; the "
+            f"header says {width}×{height}. Crop or split the picture"
         )
     if check_fit is not None:
         check_fit(width, height)

@@ -82,7 +82,7 @@ class Moments:
         """
         _require_draws(self.draws)
         out = np.empty(self.shape, np.float32)
-        _variance(self._long_sums().reshape(-1), self.squares.reshape(-1), self.draws, out.reshape(-1))
+        _variance(self.sums.reshape(-1), self.squares.reshape(-1), self.draws, out.reshape(-1))
         return out
 
     def mean(self) -> NDArray[np.float32]:
@@ -114,9 +114,6 @@ class Moments:
             raise UsageError(f"expected at most {MAX_DRAWS} draws of a picture; got {draws}. Take fewer draws")
         if draws > SHORT_DRAWS and self.sums.dtype == np.uint16:
             self.sums = self.sums.astype(np.uint32)
-
-    def _long_sums(self) -> NDArray[np.uint32]:
-        return self.sums.astype(np.uint32, copy=False)
 
 
 class FixedPointMoments:
@@ -205,7 +202,7 @@ def _add(pixels: NDArray[np.uint8], sums: NDArray[Any], squares: NDArray[np.uint
 
 
 @kernel
-def _variance(sums: NDArray[np.uint32], squares: NDArray[np.uint32], draws: int, out: NDArray[np.float32]) -> None:
+def _variance(sums: NDArray[Any], squares: NDArray[np.uint32], draws: int, out: NDArray[np.float32]) -> None:
     divisor = np.float64(draws) * np.float64(draws) * 65025.0
     for i in range(out.size):
         a = np.int64(sums[3 * i])
@@ -250,8 +247,9 @@ def warm_up() -> None:
     moments = Moments((2, 2))
     moments.add(pixels)
     moments.variance()
+    moments._make_room(SHORT_DRAWS + 1)
+    moments.add(pixels)
+    moments.variance()
     fixed = FixedPointMoments((2, 2))
     fixed.add([np.zeros((2, 2), np.float32)] * 3)
     fixed.variance()
-    moments._make_room(SHORT_DRAWS + 1)
-    moments.add(pixels)

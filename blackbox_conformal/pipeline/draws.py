@@ -6,12 +6,14 @@ The engine itself lives in `sampling`; what is done with a whole picture lives i
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import inf
 from os import cpu_count
 from typing import TypeVar
 
 from blackbox_conformal.errors import IncompleteError, RefusedError, VendorError
 from blackbox_conformal.images.names import printable
-from blackbox_conformal.images.read import read_output
+from blackbox_conformal.images.read import output_pixels
+from blackbox_conformal.pipeline.memory import BASE_BYTES, picture_bytes, refuse_beyond
 from blackbox_conformal.pipeline.prepare import Prepared
 from blackbox_conformal.pipeline.settings import Setup
 from blackbox_conformal.sampling.sampler import Sampler
@@ -29,16 +31,34 @@ class Drawn:
     refusal: VendorError | None
 
 
-def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
-    """What the engine runs on every answer before it counts as a picture: the decode gate and the size rule."""
+def output_check(setup: Setup) -> Callable[[bytes, Task], None] | None:
+    """What the engine runs on every answer before it counts as a picture: the decode gate and the size rule.
+
+    None for draws on this machine: nothing was paid for them, and `evaluate` decodes them by the same rules.
+    """
+    if setup.adapter.capabilities.local:
+        return None
     resample = setup.adapter.capabilities.output_size == "resample"
-    scale = setup.procedure.scale
 
     def check(content: bytes, task: Task) -> None:
-        size = (task.upload.height * scale, task.upload.width * scale)
-        read_output(content, size, resample=resample)
+        output_pixels(content, output_size(task, setup), resample=resample)
 
     return check
+
+
+def output_size(task: Task, setup: Setup) -> tuple[int, int]:
+    """(height, width) that the answer to `task` must have."""
+    return task.upload.height * setup.procedure.scale, task.upload.width * setup.procedure.scale
+
+
+def incomplete(unusable: Sequence[Outcome]) -> IncompleteError:
+    """What is said of draws that are ambiguous, expired or invalid; at least one."""
+    first = unusable[0]
+    return IncompleteError(
+        f"{len(unusable)} draws are {'/'.join(sorted({one.state for one in unusable}))}, so their pictures are "
+        f"incomplete; the first is draw {first.task.index} of {printable(first.task.upload.name)}: {first.error}. "
+        "`blackbox-conformal ledger ls` lists them; run again with --retry-ambiguous to pay for them again"
+    )
 
 
 def drawn_pictures(sampler: Sampler, pictures: Sequence[Prepared]) -> Iterator[Drawn]:
@@ -67,23 +87,40 @@ def drawn_pictures(sampler: Sampler, pictures: Sequence[Prepared]) -> Iterator[D
         elif not failed:
             yield Drawn(picture, tuple(sorted(arrived, key=lambda one: one.task.index)), None)
     if unusable:
-        first = unusable[0]
-        raise IncompleteError(
-            f"{len(unusable)} draws are {'/'.join(sorted({one.state for one in unusable}))}, so their pictures are "
-            f"incomplete; the first is draw {first.task.index} of {printable(first.task.upload.name)}: {first.error}. "
-            "`blackbox-conformal ledger ls` lists them; run again with --retry-ambiguous to pay for them again"
-        )
+        raise incomplete(unusable)
 
 
 def map_pictures(
-    drawn: Iterator[Drawn], work: Callable[[Drawn], Result], workers: int | None = None
+    drawn: Iterator[Drawn],
+    work: Callable[[Drawn], Result],
+    workers: int | None = None,
+    *,
+    memory_bytes: int | None = None,
 ) -> Iterator[tuple[Drawn, Result]]:
-    """`work` on each picture in threads, at most `workers` pictures in memory, results in arrival order."""
+    """`work` on each picture in threads, at most `workers` pictures in memory, results in arrival order.
+
+    Parameters
+    ----------
+    memory_bytes
+        Most memory that the calculation may take; fewer pictures are in memory at a time when they are large. None: no
+        limit.
+
+    Raises
+    ------
+    UsageError
+        One picture alone would take more; nothing was done for it yet.
+    """
     workers = workers or min(cpu_count() or 1, 4)
+    room = inf if memory_bytes is None else memory_bytes - BASE_BYTES
     with ThreadPoolExecutor(workers, thread_name_prefix="evaluate") as pool:
         pending: list[tuple[Drawn, Future[Result]]] = []
         try:
             for one in drawn:
+                refuse_beyond(one.prepared.size, one.prepared.name, memory_bytes)
+                taken = picture_bytes(one.prepared.size)
+                while pending and sum(picture_bytes(each.prepared.size) for each, _ in pending) + taken > room:
+                    ready, future = pending.pop(0)
+                    yield ready, future.result()
                 pending.append((one, pool.submit(work, one)))
                 while len(pending) > workers:
                     ready, future = pending.pop(0)

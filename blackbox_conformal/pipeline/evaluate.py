@@ -4,19 +4,21 @@ Draws are read one at a time and thrown away, so memory does not grow with their
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from blackbox_conformal.errors import AdapterError
+from blackbox_conformal.errors import AdapterError, PayloadError
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.names import printable
-from blackbox_conformal.images.read import read_output
+from blackbox_conformal.images.read import output_pixels
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
-from blackbox_conformal.pipeline.draws import Drawn
+from blackbox_conformal.pipeline.draws import Drawn, incomplete, output_size
 from blackbox_conformal.pipeline.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.sampling.messages import clean
+from blackbox_conformal.sampling.task import Outcome
 from blackbox_conformal.types import Image, Map
 
 
@@ -66,7 +68,7 @@ def evaluate(
         pixels = _decode(drawn, setup, read, index, notes)
         if first is None:
             first = pixels
-        all_equal = all_equal and np.array_equal(pixels, first)
+        all_equal = all_equal and (index == 0 or np.array_equal(pixels, first))
         accumulator.update(pixels)
         if moments is not None:
             moments.add(pixels)
@@ -107,17 +109,28 @@ def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> I
 
 
 def _decode(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], index: int, notes: dict[str, None]) -> Image:
-    scale = setup.procedure.scale
-    upload = drawn.prepared.tasks[index].upload
-    picture = read_output(
-        read(index),
-        (upload.height * scale, upload.width * scale),
-        resample=setup.adapter.capabilities.output_size == "resample",
-    )
-    notes.update(dict.fromkeys(picture.conversions))
-    if setup.perturbation is None:
-        return picture.pixels
-    return setup.perturbation.undo(picture.pixels, index, scale)
+    resample = setup.adapter.capabilities.output_size == "resample"
+
+    def pixels_of(k: int) -> tuple[Image, tuple[str, ...]]:
+        return output_pixels(read(k), output_size(drawn.prepared.tasks[k], setup), resample=resample)
+
+    try:
+        pixels, remarks = pixels_of(index)
+    except PayloadError:
+        if not setup.adapter.capabilities.local:
+            raise
+        raise incomplete(list(_invalid(drawn, pixels_of, index))) from None
+    notes.update(dict.fromkeys(remarks))
+    return pixels if setup.perturbation is None else setup.perturbation.undo(pixels, index, setup.procedure.scale)
+
+
+def _invalid(drawn: Drawn, pixels_of: Callable[[int], object], first: int) -> Iterator[Outcome]:
+    """Local draws from `first` on that are no pictures: they were not decoded before, to decode them only once."""
+    for outcome in drawn.outcomes[first:]:
+        try:
+            pixels_of(outcome.task.index)
+        except PayloadError as error:
+            yield replace(outcome, state="invalid", error=PayloadError(clean(str(error))))
 
 
 def _closest(mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> Image:

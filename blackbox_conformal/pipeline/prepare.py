@@ -5,16 +5,22 @@ not grow with the number of photographs.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from os import cpu_count
 from pathlib import Path
 
 from blackbox_conformal.errors import CalibrationError, ImageError, UsageError
-from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade, upload_from
-from blackbox_conformal.images.duplicates import Distinct, sketch
+from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade
+from blackbox_conformal.images.duplicates import Distinct, Sketch, sketch
 from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.perturbation.base import Perturbation
 from blackbox_conformal.images.picture import Picture
-from blackbox_conformal.images.read import read_image
+from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
+from blackbox_conformal.pipeline.memory import limits_within
 from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.pipeline.uploads import Encoder
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.types import Image
 
@@ -50,16 +56,35 @@ class Prepared:
     conversions: tuple[str, ...]
 
 
-def read_truth(path: Path, scale: int) -> tuple[Image, Picture]:
+@dataclass(frozen=True, slots=True)
+class _Photograph:
+    """What is kept of a photograph once it was read."""
+
+    sketch: Sketch
+    low: Image
+    conversions: tuple[str, ...]
+
+
+def read_truth(path: Path, scale: int, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[Image, Picture]:
     """The photograph cut to a multiple of `scale`: (H, W, 3) uint8, and the picture as read."""
-    picture = read_image(path)
+    picture = read_image(path, limits=limits)
     return crop_to_multiple(picture.pixels, scale), picture
 
 
 def prepare_photographs(
-    paths: Sequence[Path], setup: Setup, root_seed: int, progress: Callable[[str, int, int], None] = lambda *_: None
+    paths: Sequence[Path],
+    setup: Setup,
+    root_seed: int,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    *,
+    memory_bytes: int | None = None,
 ) -> list[Prepared]:
     """Photographs whose low-resolution versions the vendor will be sent, each an independent picture.
+
+    Parameters
+    ----------
+    memory_bytes
+        Most memory that the calculation may take; None: no limit. Photographs too large for it are refused unread.
 
     Raises
     ------
@@ -70,30 +95,62 @@ def prepare_photographs(
     """
     found = []
     distinct = Distinct()
+    encoder = Encoder()
     inputs: dict[str, Path] = {}
-    for done, path in enumerate(paths):
-        progress("reading photographs", done, len(paths))
-        truth, picture = read_truth(path, setup.procedure.scale)
-        distinct.add(str(path), sketch(truth, picture.digest))
-        conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, setup.procedure.scale)]))
-        low = degrade(truth, setup.procedure.scale)
-        one = _prepared(path.stem, path, picture.digest, low, conversions, setup, root_seed)
-        twin = inputs.setdefault(one.input_digest, path)
-        if twin != path:
-            raise CalibrationError(
-                f"expected photographs with different low-resolution versions; {printable(twin)} and {printable(path)} "
-                "have the same. Remove one of them"
-            )
-        found.append(one)
+    limits = limits_within(memory_bytes)
+    workers = min(cpu_count() or 1, 2)
+    with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
+        ahead: list[Future[_Photograph]] = []
+        try:
+            for done, path in enumerate(paths):
+                progress("reading photographs", done, len(paths))
+                # Read ahead by no more than there are threads, so that memory does not grow with the photographs.
+                for further in paths[done + len(ahead) : done + workers]:
+                    ahead.append(pool.submit(_look_at, further, setup.procedure.scale, limits))
+                seen = ahead.pop(0).result()
+                distinct.add(str(path), seen.sketch)
+                again = partial(_low_resolution, path, setup.procedure.scale)
+                one = _prepared(
+                    path.stem, path, seen.sketch.digest, seen.low, seen.conversions, setup, root_seed, encoder, again
+                )
+                twin = inputs.setdefault(one.input_digest, path)
+                if twin != path:
+                    raise CalibrationError(
+                        f"expected photographs with different low-resolution versions; {printable(twin)} and "
+                        f"{printable(path)} have the same. Remove one of them"
+                    )
+                found.append(one)
+        finally:
+            for future in ahead:
+                future.cancel()
     progress("reading photographs", len(paths), len(paths))
     return found
 
 
-def prepare_input(source: Path | bytes, name: str, setup: Setup, root_seed: int) -> Prepared:
-    """A picture to super-resolve, whose truth nobody knows."""
-    picture = read_image(source)
+def prepare_input(
+    source: Path | bytes, name: str, setup: Setup, root_seed: int, *, memory_bytes: int | None = None
+) -> Prepared:
+    """A picture to super-resolve, whose truth nobody knows; a limit on memory as in `prepare_photographs`."""
+    scale = setup.procedure.scale
+    limits = limits_within(memory_bytes)
+    limits = replace(limits, max_pixels=limits.max_pixels if memory_bytes is None else limits.max_pixels // scale**2)
+    picture = read_image(source, limits=limits)
     path = source if isinstance(source, Path) else None
-    return _prepared(name, path, None, picture.pixels, picture.conversions, setup, root_seed)
+
+    def again() -> Image:
+        return read_image(source).pixels
+
+    return _prepared(name, path, None, picture.pixels, picture.conversions, setup, root_seed, Encoder(), again)
+
+
+def _look_at(path: Path, scale: int, limits: ImageLimits) -> _Photograph:
+    truth, picture = read_truth(path, scale, limits)
+    conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, scale)]))
+    return _Photograph(sketch(truth, picture.digest), degrade(truth, scale), conversions)
+
+
+def _low_resolution(path: Path, scale: int) -> Image:
+    return degrade(read_truth(path, scale)[0], scale)
 
 
 def _prepared(
@@ -104,21 +161,26 @@ def _prepared(
     conversions: tuple[str, ...],
     setup: Setup,
     root_seed: int,
+    encoder: Encoder,
+    again: Callable[[], Image],
 ) -> Prepared:
     height, width = low.shape[:2]
     _check_size(name, width, height, setup)
-    upload = upload_from(low, name)
+    plain = encoder.upload(low, name, again)
     tasks = []
     for index in range(setup.procedure.draws):
-        sent = upload
-        if setup.perturbation is not None and index > 0:
-            sent = upload_from(setup.perturbation.apply(low, index), name)
-        elif setup.perturbation is not None:
-            sent = upload_from(setup.perturbation.apply(low, 0), name)
-        seed = setup.procedure.seed(root_seed, upload.digest, index, setup.adapter.capabilities.seed_range)
+        sent = plain
+        if setup.perturbation is not None:
+            change = partial(_changed, setup.perturbation, index)
+            sent = encoder.upload(change(lambda: low), name, partial(change, again))
+        seed = setup.procedure.seed(root_seed, plain.digest, index, setup.adapter.capabilities.seed_range)
         tasks.append(Task(sent, index, seed))
     size = (height * setup.procedure.scale, width * setup.procedure.scale)
-    return Prepared(name, path, truth_digest, upload.digest, size, tuple(tasks), conversions)
+    return Prepared(name, path, truth_digest, plain.digest, size, tuple(tasks), conversions)
+
+
+def _changed(perturbation: Perturbation, index: int, pixels: Callable[[], Image]) -> Image:
+    return perturbation.apply(pixels(), index)
 
 
 def _check_size(name: str, width: int, height: int, setup: Setup) -> None:

@@ -1,0 +1,45 @@
+"""How much memory a picture takes while it is read or evaluated, and what a limit on it allows.
+
+The figures are measured (`docs/benchmarks.md`); nothing is computed from pixels here.
+"""
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits
+
+BASE_BYTES = 300 * 2**20
+"""Python, its libraries and the compiler, before any picture."""
+
+PIXEL_BYTES = 40
+"""At the peak of one picture's evaluation, a pixel, with an averaged variance and an averaged colour metric."""
+
+
+def picture_bytes(size: tuple[int, int]) -> int:
+    """Peak memory of one picture of (height, width), however many draws it has."""
+    return PIXEL_BYTES * size[0] * size[1]
+
+
+def limits_within(memory_bytes: int | None) -> ImageLimits:
+    """Which photographs may be read: with a limit on memory only those that can be evaluated within it."""
+    if memory_bytes is None:
+        return DEFAULT_LIMITS
+    most = max(0, memory_bytes - BASE_BYTES) // PIXEL_BYTES
+    return ImageLimits(
+        max_pixels=min(DEFAULT_LIMITS.max_pixels, most), reason=f" (memory is limited to {memory_bytes >> 20} MiB)"
+    )
+
+
+def refuse_beyond(size: tuple[int, int], name: str, memory_bytes: int | None) -> None:
+    """Refuse a picture that alone would take more than the limit, before memory is taken for it.
+
+    Raises
+    ------
+    UsageError
+        It would; the message says how much it needs.
+    """
+    needed = BASE_BYTES + picture_bytes(size)
+    if memory_bytes is not None and needed > memory_bytes:
+        raise UsageError(
+            f"expected pictures that fit into {memory_bytes >> 20} MiB of memory; {printable(name)} of "
+            f"{size[1]}×{size[0]} pixels needs about {-(-needed >> 20)} MiB. Raise the limit or crop the picture"
+        )
