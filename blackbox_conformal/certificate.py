@@ -34,6 +34,10 @@ class Certificate(BaseModel):
         The same as an exact hexadecimal float.
     certain
         What holds for this one picture with no calibration, where the metric allows such a bound; else None.
+    psnr
+        The PSNR over trusted pixels that follows, where the metric allows one; else None.
+    leakage
+        What still holds if a tenth of the calibration photographs were in the vendor's training set; else None.
     missing_images
         How many more calibration photographs the level would need at least; 0 when it is reachable.
     """
@@ -64,6 +68,8 @@ class Certificate(BaseModel):
     input: dict[str, Any]
     outputs: dict[str, Any]
     certain: str | None = None
+    psnr: str | None = None
+    leakage: str | None = None
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:

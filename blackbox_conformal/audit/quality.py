@@ -4,7 +4,6 @@ No guarantee is computed here.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -27,19 +26,3 @@ def peak_signal_to_noise(truth: Image, delivered: Image, mask: Mask | None = Non
     if math.isnan(error):
         return math.nan
     return math.inf if error == 0 else -10.0 * math.log10(error)
-
-
-def guaranteed_peak_signal_to_noise(alpha: float, fidelity: dict[str, Any]) -> float | None:
-    """``-20 log10 alpha`` dB where the metric at each pixel is at least its root mean square error, else None.
-
-    Then the expected PSNR over trusted pixels is at least that (Adame, Csillag and Goedert 2025, Proposition 3.1). It
-    is so for the pointwise sRGB metrics: the largest channel difference is at least the root mean square of the
-    three, and their sum is at least the largest. An averaged metric may be small where single pixels are far off.
-
-    Parameters
-    ----------
-    fidelity
-        Name and parameters of the metric, as in a procedure.
-    """
-    pointwise = fidelity.get("name") in ("rgb-l1", "rgb-linf") and fidelity.get("kernel") is None
-    return -20.0 * math.log10(alpha) if pointwise and alpha > 0 else None

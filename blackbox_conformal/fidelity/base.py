@@ -17,11 +17,14 @@ class Fidelity(Plugin):
     pointwise_root_mean_square
         True when the map bounds each pixel's root mean square error over channels, in the space that
         `space` names, from above: the premise of the PSNR corollary.
+    sums_channels
+        True when the map is a sum of absolute differences over three channels.
     space
         The colour space in which the map measures, as a certificate prints it.
     """
 
     pointwise_root_mean_square: ClassVar[bool] = False
+    sums_channels: ClassVar[bool] = False
     space: ClassVar[str] = "sRGB"
 
     @property

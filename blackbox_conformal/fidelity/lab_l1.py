@@ -18,6 +18,7 @@ class LabL1(AveragedFidelity):
     """
 
     space: ClassVar[str] = "normalised Lab"
+    sums_channels: ClassVar[bool] = True
     largest: ClassVar[float] = 1.9576
 
     def distance(self, truth: Image, delivered: Image) -> Map:

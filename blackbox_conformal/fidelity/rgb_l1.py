@@ -13,6 +13,7 @@ from blackbox_conformal.types import Image, Map
 class RgbL1(AveragedFidelity):
     """Sum over channels of absolute differences, white = 1: at most 3, between black and white."""
 
+    sums_channels: ClassVar[bool] = True
     largest: ClassVar[float] = 3.0
 
     def distance(self, truth: Image, delivered: Image) -> Map:

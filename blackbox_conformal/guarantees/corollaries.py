@@ -30,7 +30,7 @@ class Psnr:
     statement: str
 
 
-def psnr(guarantee: Guarantee, alpha: float, fidelity: Fidelity, *, sums_channels: bool = False) -> Psnr:
+def psnr(guarantee: Guarantee, alpha: float, fidelity: Fidelity) -> Psnr:
     """The PSNR that a guarantee at `alpha` implies (Adame, Csillag and Goedert 2025, Proposition 3.1).
 
     Parameters
@@ -38,9 +38,8 @@ def psnr(guarantee: Guarantee, alpha: float, fidelity: Fidelity, *, sums_channel
     guarantee, alpha
         The guarantee in force and its level.
     fidelity
-        The metric; its map must bound each pixel's root mean square error from above.
-    sums_channels
-        The map is the sum of absolute differences over three channels, as in ``lab-l1`` and ``rgb-l1``: 4.77 dB more.
+        The metric; its map must bound each pixel's root mean square error from above. A sum of absolute differences
+        over three channels, as in ``lab-l1`` and ``rgb-l1``, gives 4.77 dB more.
 
     Raises
     ------
@@ -59,8 +58,8 @@ def psnr(guarantee: Guarantee, alpha: float, fidelity: Fidelity, *, sums_channel
         )
     if not (math.isfinite(alpha) and alpha > 0):
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
-    decibels = -20 * math.log10(alpha) + (THREE_CHANNELS_DB if sums_channels else 0.0)
-    average = ", averaged over three channels," if sums_channels else ""
+    decibels = -20 * math.log10(alpha) + (THREE_CHANNELS_DB if fidelity.sums_channels else 0.0)
+    average = ", averaged over three channels," if fidelity.sums_channels else ""
     return Psnr(
         decibels,
         f"Wherever the guarantee speaks of an error of {alpha:g}, the PSNR over trusted pixels{average} in "

@@ -22,6 +22,8 @@ from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate, threshold_json
 from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError, VendorError
 from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
+from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.read import read_image
@@ -197,6 +199,8 @@ def certify(
         vendor_model=evaluation.model,
         input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
         outputs={},
+        psnr=_psnr(rule, alpha, setup),
+        leakage=_leakage(rule, alpha, calibration.n),
         certain=certain_statement(setup.fidelity, evaluation),
         notes=evaluation.notes,
     )
@@ -223,6 +227,23 @@ def apply(
     if isinstance(options.get("run"), str):
         options["run"] = Path(options["run"])
     return apply_calibration(adapter, [(name, source)], calibration, alpha, **options)[0]
+
+
+def _psnr(rule: Guarantee, alpha: float, setup: Setup) -> str | None:
+    try:
+        return psnr(rule, alpha, setup.fidelity).statement
+    except UsageError:
+        return None
+
+
+def _leakage(rule: Guarantee, alpha: float, n: int) -> str | None:
+    if not isinstance(rule, Expected) or rule.weights is not None or rule.leaked:
+        return None
+    leaked = math.ceil(n / 10)
+    return (
+        f"If {leaked} of the {n} calibration photographs were in the vendor's training set, the level is at most "
+        f"{leaked_level(alpha, n, leaked):.4g} instead of {alpha:g}."
+    )
 
 
 def _refuse_calibration_images(pictures: Sequence[Prepared], calibration: Calibration) -> None:

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.audit.quality import guaranteed_peak_signal_to_noise, peak_signal_to_noise, squared_error
+from blackbox_conformal.audit.quality import peak_signal_to_noise, squared_error
 from blackbox_conformal.fidelity.rgb_l1 import RgbL1
 from blackbox_conformal.fidelity.rgb_linf import RgbLinf
+from blackbox_conformal.guarantees.choose import guarantee
+from blackbox_conformal.guarantees.corollaries import psnr
 
 
 def pictures(seed=0):
@@ -42,16 +44,6 @@ def test_pointwise_metrics_bound_the_psnr_of_every_mask(metric):
     errors = metric.map(truth, delivered)
     for tolerance in (0.05, 0.1, 0.2):
         mask = errors <= tolerance
-        bound = guaranteed_peak_signal_to_noise(tolerance, {"name": metric_name(metric), **metric.specification()})
-        assert bound == pytest.approx(-20 * math.log10(tolerance))
+        bound = psnr(guarantee("expected"), tolerance, metric).decibels
         assert mask.any()
         assert peak_signal_to_noise(truth, delivered, mask) >= bound - 1e-9
-
-
-def metric_name(metric):
-    return {"RgbLinf": "rgb-linf", "RgbL1": "rgb-l1"}[type(metric).__name__]
-
-
-def test_no_bound_where_the_premise_fails():
-    assert guaranteed_peak_signal_to_noise(0.1, {"name": "lab-l1", "kernel": None}) is None
-    assert guaranteed_peak_signal_to_noise(0.1, {"name": "rgb-l1", "kernel": "gaussian", "sigma": 4.0}) is None
