@@ -20,11 +20,16 @@ from torch import Tensor, nn
 
 SCALE = 4
 CHANNELS = 64
-NOISY = 32  # the first NOISY channels of each residual layer receive noise
-SHARED = 8  # of these, the last SHARED receive one value for the whole picture: it keeps its texture coherent
-LAYERS = 5
+LAYERS = 4
+FRESH = 24  # channels of noise for each input pixel
+SHARED = 8  # values of noise for the whole picture
+TEXTURES = 48  # channels that noise is turned into
 CROP = 32  # side of a training crop at input resolution
 MARGIN = 2  # reach of the bicubic base, in input pixels
+# Factor on the logarithm of the loudness in the saved weights, whose mean square is kept: as trained, the loudest of a few
+# draws is far too loud, which the score hardly punishes.
+CALM = 0.25
+SPECTRUM = 3.0  # share of the spectrum of a crop among the texture features
 FLOOR = (0.5 / 255) ** 2  # keeps the distance smooth at zero: half a grey level, squared
 
 
@@ -43,18 +48,24 @@ def bicubic_kernel() -> np.ndarray:
 
 
 class StochasticNet(nn.Module):
-    """Residual net over input pixels whose hidden layers receive fresh Gaussian noise."""
+    """Residual net over input pixels whose features gate textures made of Gaussian noise.
+
+    Given the picture and the shared values, the detail is linear in the fresh noise: its size and direction follow the
+    picture, and there are no outbursts, which noise that passes through rectifiers is prone to.
+    """
 
     def __init__(self) -> None:
         super().__init__()
 
-        def convolution(inputs: int, outputs: int) -> nn.Conv2d:
-            return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect")
+        def convolution(inputs: int, outputs: int, bias: bool = True) -> nn.Conv2d:
+            return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect", bias=bias)
 
         self.head = convolution(3, CHANNELS)
         self.body = nn.ModuleList(convolution(CHANNELS, CHANNELS) for _ in range(LAYERS))
-        self.tail = convolution(CHANNELS, 3 * SCALE * SCALE)
-        self.noise = nn.ParameterList(nn.Parameter(torch.full((NOISY,), 0.3)) for _ in range(LAYERS))
+        self.gate = convolution(CHANNELS, TEXTURES)
+        self.noise = convolution(FRESH, TEXTURES, bias=False)
+        self.tail = convolution(CHANNELS + TEXTURES, 3 * SCALE * SCALE)
+        self.shared = nn.Parameter(torch.randn(SHARED, TEXTURES) * 0.05)
         kernel = torch.tensor(bicubic_kernel(), dtype=torch.float32)
         self.register_buffer("kernel", kernel.repeat(3, 1, 1).unsqueeze(1), persistent=False)
         with torch.no_grad():
@@ -70,14 +81,15 @@ class StochasticNet(nn.Module):
     def detail(self, small: Tensor, draws: int) -> Tensor:
         """Draw ``draws`` random details (draws, N, 3, 4h, 4w) for pictures (N, 3, h, w) in [0, 1]."""
         count, _, height, width = small.shape
-        hidden = self.head((small - 0.5) * 4).repeat(draws, 1, 1, 1)
-        for layer, weight in zip(self.body, self.noise, strict=True):
-            fresh = torch.randn(draws * count, NOISY - SHARED, height, width)
-            shared = torch.randn(draws * count, SHARED, 1, 1).expand(-1, -1, height, width)
-            noise = torch.cat((fresh, shared), dim=1) * weight.view(1, -1, 1, 1)
-            noisy = hidden + functional.pad(noise, (0, 0, 0, 0, 0, CHANNELS - NOISY)).to(hidden.dtype)
-            hidden = hidden + layer(functional.relu(noisy))
-        shuffled = functional.pixel_shuffle(self.tail(hidden).float() * 0.25, SCALE)
+        hidden = self.head((small - 0.5) * 4)
+        for layer in self.body:
+            hidden = hidden + layer(functional.relu(hidden))
+        features = functional.relu(hidden)
+        gate = self.gate(features).repeat(draws, 1, 1, 1)
+        loudness = torch.exp(torch.randn(draws * count, SHARED) @ self.shared).view(draws * count, TEXTURES, 1, 1)
+        textures = self.noise(torch.randn(draws * count, FRESH, height, width)) * gate * loudness
+        both = torch.cat((features.repeat(draws, 1, 1, 1), textures.to(features.dtype)), dim=1)
+        shuffled = functional.pixel_shuffle(self.tail(both).float() * 0.25, SCALE)
         return shuffled.view(draws, count, 3, height * SCALE, width * SCALE)
 
 
@@ -145,6 +157,8 @@ class Texture:
             for patch in (1, 3, 15):
                 pooled = functional.avg_pool2d(mean, patch) if patch > 1 else mean
                 features.append((pooled + FLOOR ** (power / 2)) ** (1 / power))
+        # One coefficient at a time over the whole crop, or texture keeps a mesh along the input's pixels.
+        features.append(SPECTRUM * (coefficients.square().mean(dim=(2, 3)) + FLOOR).sqrt())
         return features
 
 
@@ -212,18 +226,19 @@ class Crops:
 
 
 def save(state: dict[str, Tensor], path: Path) -> None:
-    """Write the weights as float16 arrays: convolutions as (3, 3, inputs, outputs), noise by kind as (5, channels)."""
+    """Write the weights as float16 arrays, those of convolutions as (3, 3, inputs, outputs)."""
     arrays: dict[str, np.ndarray] = {}
-    names = ["head", *(f"body.{i}" for i in range(LAYERS)), "tail"]
-    for name in names:
+    for name in ("head", *(f"body.{i}" for i in range(LAYERS)), "gate", "noise", "tail"):
         gain = {"head": 4.0, "tail": 0.25}.get(name, 1.0)
-        weight = state[f"{name}.weight"].permute(2, 3, 1, 0).numpy()
-        bias = state[f"{name}.bias"].numpy()
         key = name.replace(".", "_")
-        arrays[f"{key}_weight"] = (weight * gain).astype(np.float16)
-        arrays[f"{key}_bias"] = (bias * (gain if name == "tail" else 1.0)).astype(np.float16)
-    noise = np.stack([state[f"noise.{i}"].numpy() for i in range(LAYERS)]).astype(np.float16)
-    arrays["fresh_noise"], arrays["shared_noise"] = noise[:, :-SHARED], noise[:, -SHARED:]
+        arrays[f"{key}_weight"] = (state[f"{name}.weight"].permute(2, 3, 1, 0).numpy() * gain).astype(np.float16)
+        if name != "noise":
+            bias = state[f"{name}.bias"].numpy()
+            arrays[f"{key}_bias"] = (bias * (gain if name == "tail" else 1.0)).astype(np.float16)
+    shared = state["shared"].numpy()
+    gain = np.exp((1 - CALM**2) * (shared**2).sum(axis=0) / 2)
+    arrays["noise_weight"] = (arrays["noise_weight"].astype(np.float32) * gain).astype(np.float16)
+    arrays["shared"] = (shared * CALM).astype(np.float16)
     temporary = path.with_suffix(".part.npz")
     np.savez_compressed(temporary, **arrays)
     temporary.replace(path)
@@ -254,7 +269,7 @@ def main() -> None:
     print(f"{len(crops.pairs)} photographs, {sum(p.numel() for p in net.parameters())} parameters", flush=True)
     distance = Distance(usual_sizes(crops, net), arguments.frequency_weight)
     texture = Texture(distance.filters)
-    optimiser = torch.optim.Adam(net.parameters(), lr=arguments.rate, betas=(0.9, 0.99))
+    optimiser = torch.optim.Adam(net.parameters(), lr=arguments.rate, betas=(0.9, 0.999))
     started = saved = time.monotonic()
     step, recent = 0, 0.0
     while (elapsed := (time.monotonic() - started) / (60 * arguments.minutes)) < 1:

@@ -19,7 +19,7 @@ def stack_rows(weights: Features) -> Features:
     return np.ascontiguousarray(weights.reshape(size, size * inputs, outputs), np.float32)
 
 
-def convolve(features: Features, weights: Features, bias: Features) -> Features:
+def convolve(features: Features, weights: Features) -> Features:
     """Convolve (rows, width, inputs) with weights from `stack_rows` to (rows - k + 1, width, outputs).
 
     The k // 2 outer columns on either side of the result mean nothing: a neighbour beyond the side is taken from the
@@ -38,7 +38,6 @@ def convolve(features: Features, weights: Features, bias: Features) -> Features:
         np.matmul(neighbours[: len(target)], weights[0], out=target)
         for row in range(1, size):
             target += neighbours[row * width : row * width + len(target)] @ weights[row]
-        target += bias
     return out
 
 

@@ -20,44 +20,42 @@ Features = npt.NDArray[np.float32]
 
 SCALE = 4
 SEEDS = 2**32
-LAYERS = 5
-HALO = LAYERS + 2  # reach of head, layers and tail: one input pixel each
+LAYERS = 4
+HALO = LAYERS + 3  # reach of head, layers, gate and tail: one input pixel each
 BASE_REACH = 2  # reach of the bicubic base in input pixels
 STRIP_PIXELS = 40_000
 
 
-class LayerNoise:
-    """Noise of one layer: values shared by the whole picture, and fresh ones for each pixel.
+class NoiseRows:
+    """Standard normal noise of one draw: values for the whole picture, then rows handed out from top to bottom.
 
-    Fresh rows are handed out from top to bottom, so that strips see what the whole would.
+    Strips of a picture thus see the noise that the whole would see.
 
     Parameters
     ----------
-    seed, layer
-        Together they name the stream (Philox, Salmon et al. 2011).
+    seed
+        Names the stream (Philox, Salmon et al. 2011).
     first, width
         Index of the first row and number of pixels in a row.
-    fresh, shared
-        Learned standard deviation of each channel that receives noise of either kind.
+    channels, shared
+        Values for each pixel and for the whole picture.
 
     Attributes
     ----------
     shared
-        The shared values, one for each channel.
+        (shared,) float32.
     """
 
-    def __init__(self, seed: int, layer: int, first: int, width: int, fresh: Features, shared: Features) -> None:
-        self._random = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, layer))))
-        self.shared: Features = self._random.standard_normal(len(shared), dtype=np.float32) * shared
+    def __init__(self, seed: int, first: int, width: int, channels: int, shared: int) -> None:
+        self._random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
+        self.shared: Features = self._random.standard_normal(shared, dtype=np.float32)
         self._start = first
-        self._scale = fresh
-        self._rows: Features = np.empty((0, width, len(fresh)), np.float32)
+        self._rows: Features = np.empty((0, width, channels), np.float32)
 
     def between(self, first: int, last: int) -> Features:
-        """Fresh rows ``first`` to ``last`` (exclusive), (rows, width, channels); ``first`` must never go back."""
+        """Rows ``first`` to ``last`` (exclusive), (rows, width, channels); ``first`` must never go back."""
         kept = self._rows[first - self._start :]
         fresh = self._random.standard_normal((last - first - len(kept), *kept.shape[1:]), dtype=np.float32)
-        fresh *= self._scale
         self._rows = np.concatenate((kept, fresh)) if len(kept) else fresh
         self._start = first
         return self._rows
@@ -66,8 +64,8 @@ class LayerNoise:
 class Generator:
     """A convolutional net that adds random detail to the bicubic enlargement of a picture.
 
-    Hidden layers receive fresh Gaussian noise, so each seed is one draw from the net's distribution of plausible
-    pictures. The same picture and seed give the same bytes on the same machine.
+    Features of the picture gate textures made of Gaussian noise, so each seed is one draw from the net's distribution
+    of plausible pictures. The same picture and seed give the same bytes on the same machine.
 
     Parameters
     ----------
@@ -87,11 +85,11 @@ class Generator:
         self._strip_pixels = strip_pixels
         with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
             weights = {name: stored[name].astype(np.float32) for name in stored.files}
-        names = ["head", *(f"body_{layer}" for layer in range(LAYERS)), "tail"]
-        self._weights = [stack_rows(weights[f"{name}_weight"]) for name in names]
-        self._biases = [weights[f"{name}_bias"] for name in names]
-        self._fresh: Features = weights["fresh_noise"]
-        self._shared: Features = weights["shared_noise"]
+        names = ("head", *(f"body_{layer}" for layer in range(LAYERS)), "gate", "noise", "tail")
+        self._weights = {name: stack_rows(weights[f"{name}_weight"]) for name in names}
+        self._biases = {name: weights[f"{name}_bias"] for name in names if name != "noise"}
+        self._shared: Features = weights["shared"]
+        self._channels = weights["noise_weight"].shape[2]
         self._base = stack_rows(bicubic_weights(SCALE))
 
     def upscale(self, picture: Picture, seed: int) -> Picture:
@@ -126,10 +124,7 @@ class Generator:
         # Mirrored with the border pixel repeated: mirroring about its centre costs a decibel along the border.
         padded = np.pad(picture, ((HALO, HALO), (HALO, HALO), (0, 0)), mode="symmetric")
         wide = width + 2 * HALO
-        noise = [
-            LayerNoise(seed, layer, layer + 1 - HALO, wide, self._fresh[layer], self._shared[layer])
-            for layer in range(LAYERS)
-        ]
+        noise = NoiseRows(seed, -2, wide, self._channels, len(self._shared))
         out = np.empty((height, SCALE, width, SCALE, 3), np.uint8)
         step = max(2 * HALO, self._strip_pixels // wide)
         for top in range(0, height, step):
@@ -144,24 +139,26 @@ class Generator:
             out[top:bottom] = blocks.transpose(0, 3, 1, 4, 2)
         return out.reshape(height * SCALE, width * SCALE, 3)
 
-    def _strip(self, strip: Features, noise: list[LayerNoise], top: int, bottom: int) -> Features:
+    def _strip(self, strip: Features, noise: NoiseRows, top: int, bottom: int) -> Features:
         """Enlarge rows ``top`` to ``bottom``; ``strip`` has HALO more rows on either side, in [0, 1].
 
         Gives (rows, width + 2 HALO, 3 x 4 x 4), whose outer HALO columns mean nothing.
         """
-        hidden = convolve(strip - np.float32(0.5), self._weights[0], self._biases[0])
-        fresh = self._fresh.shape[1]
-        noisy = fresh + self._shared.shape[1]
+        hidden = self._convolve("head", strip - np.float32(0.5))
         for layer in range(LAYERS):
-            reach = HALO - 1 - layer
-            active = hidden.copy()
-            active[..., :fresh] += noise[layer].between(top - reach, bottom + reach)
-            active[..., fresh:noisy] += noise[layer].shared
-            np.maximum(active, 0, out=active)
-            added = convolve(active, self._weights[layer + 1], self._biases[layer + 1])
+            added = self._convolve(f"body_{layer}", np.maximum(hidden, 0))
             added += hidden[1:-1]
             hidden = added
-        detail = convolve(hidden, self._weights[-1], self._biases[-1])
+        features = np.maximum(hidden, 0, out=hidden)
+        textures = self._convolve("gate", features)
+        textures *= np.exp(noise.shared @ self._shared)
+        textures *= convolve(noise.between(top - 2, bottom + 2), self._weights["noise"])
+        detail = self._convolve("tail", np.concatenate((features[1:-1], textures), axis=-1))
         margin = HALO - BASE_REACH
-        detail += convolve(strip[margin:-margin], self._base, np.zeros(3 * SCALE * SCALE, np.float32))
+        detail += convolve(strip[margin:-margin], self._base)
         return detail
+
+    def _convolve(self, name: str, features: Features) -> Features:
+        out = convolve(features, self._weights[name])
+        out += self._biases[name]
+        return out

@@ -6,6 +6,7 @@ Not here: the checking of requests (requests.py), the drawing (studio.py) and th
 from __future__ import annotations
 
 import json
+import sys
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
@@ -26,6 +27,11 @@ class VendorServer(ThreadingHTTPServer):
     def __init__(self, port: int = 0, generator: Generator | None = None) -> None:
         self.studio = Studio(generator or Generator())
         super().__init__(("127.0.0.1", port), VendorHandler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that hang up; report everything else on standard error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     @property
     def url(self) -> str:
