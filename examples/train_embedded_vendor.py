@@ -26,8 +26,8 @@ SHARED = 8  # values of noise for the whole picture
 TEXTURES = 48  # channels that noise is turned into
 CROP = 32  # side of a training crop at input resolution
 MARGIN = 2  # reach of the bicubic base, in input pixels
-# Factor on the logarithm of the loudness in the saved weights, whose mean square is kept: as trained, the loudest of a few
-# draws is far too loud, which the score hardly punishes.
+# Factor on the logarithm of the loudness in the saved weights, whose mean square is kept: as trained, the loudest
+# of a few draws is far too loud, which the score hardly punishes.
 CALM = 0.25
 SPECTRUM = 3.0  # share of the spectrum of a crop among the texture features
 FLOOR = (0.5 / 255) ** 2  # keeps the distance smooth at zero: half a grey level, squared
