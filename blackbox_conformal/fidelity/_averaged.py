@@ -91,8 +91,7 @@ class AveragedFidelity(Fidelity):
                 values = self._average(values)
         # Single precision may round past the bound in its last place.
         bound = np.float32(self.bound)
-        capped: Map = np.minimum(values, bound if bound <= self.bound else np.nextafter(bound, np.float32(0)))
-        return capped
+        return np.minimum(values, bound if bound <= self.bound else np.nextafter(bound, np.float32(0)), out=values)
 
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The pointwise map."""

@@ -143,7 +143,8 @@ def area_grid(scores: Map, steps: int = 256) -> tuple[NDArray[np.float32], NDArr
     _require_steps(steps)
     scores = float_map(scores, "the indecision map")
     scored = np.sort(scores, axis=None)
-    scored = scored[: _before_nan(scored)] + np.float32(0)
+    scored = scored[: _before_nan(scored)]
+    scored += np.float32(0)
     if np.isinf(scored[[0, -1]] if scored.size else scored).any():
         _refuse(scores, np.zeros_like(scores), int(np.argmax(np.isinf(scores))))
     if scored.size == 0:

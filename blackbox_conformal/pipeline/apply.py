@@ -35,6 +35,7 @@ from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_input
 from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import Setup, set_up_as
+from blackbox_conformal.pipeline.warming import warming
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
@@ -120,6 +121,7 @@ def apply_calibration(
     limits = limits or Limits()
     distinct = list(unique.values())
     with (
+        warming(setup),
         second_opinions(setup, distinct, folder, limits, seed, listener, on_sampler) as opinions,
         Sampler(adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
     ):

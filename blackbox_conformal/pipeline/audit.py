@@ -29,6 +29,7 @@ from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs, read_truth
 from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import set_up_as
+from blackbox_conformal.pipeline.warming import warming
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.risk.trust import trusted
@@ -121,6 +122,7 @@ def audit_calibration(
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
     limits = limits or Limits()
     with (
+        warming(setup),
         second_opinions(setup, pictures, folder, limits, seed, listener, on_sampler) as opinions,
         Sampler(adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
     ):

@@ -30,6 +30,7 @@ from blackbox_conformal.pipeline.settings import (
     member,
     set_up,
 )
+from blackbox_conformal.pipeline.warming import warming
 from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.events import Event
@@ -96,6 +97,7 @@ def run_calibration(
     cost = Decimal(0)
     limits = limits or Limits()
     with (
+        warming(setup),
         second_opinions(setup, pictures, run, limits, seed, listener, on_sampler) as second,
         Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler,
     ):

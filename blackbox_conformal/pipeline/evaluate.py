@@ -72,6 +72,7 @@ def evaluate(
         accumulator.update(pixels)
         if moments is not None:
             moments.add(pixels)
+        del pixels  # Room for the next.
     if all_equal and procedure.draws > 1 and setup.indecision.minimum_draws > 1:
         raise AdapterError(
             f"expected the {procedure.draws} draws of {printable(drawn.prepared.name)} to differ; the vendor answered "

@@ -98,7 +98,8 @@ class RiskCurve:
         if not (math.isfinite(bound) and bound > 0):
             raise CalibrationError(f"expected a finite bound above 0; got {bound!r}")
         check_maps(scores_map, fidelity_map, bound)
-        fidelity_map = np.minimum(fidelity_map, largest_loss(bound))
+        if fidelity_map.max() > largest_loss(bound):
+            fidelity_map = np.minimum(fidelity_map, largest_loss(bound))
         area = _area(scores_map)
         if tolerance is None:
             return cls(*staircase(scores_map, fidelity_map), bound, "supremum", None, *area)

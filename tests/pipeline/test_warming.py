@@ -1,0 +1,42 @@
+"""The rehearsal compiles what a set-up needs and shows made-up pictures to nobody else."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import blackbox_conformal as bc
+from blackbox_conformal.catalog import load
+from blackbox_conformal.fidelity.custom import from_function
+from blackbox_conformal.kernels import distance, moments, staircase, unfilter, windows
+from blackbox_conformal.pipeline.settings import set_up
+from blackbox_conformal.pipeline.warming import rehearse, warming
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    return bc.load_adapter("folder", path=str(tmp_path), label="made up")
+
+
+def test_kernels_of_the_set_up_are_compiled(adapter):
+    score = load("indecision", "smoothed-variance", sigma=2)
+    rehearse(set_up(adapter, draws=3, indecision=score, fidelity="lab-l1:sigma=2"))
+    needed = (moments._add, moments._variance, windows._separable, distance._lab_l1, staircase._candidates)
+    assert all(kernel.compiled is not None for kernel in (*needed, unfilter._unfilter))
+
+
+def test_a_users_metric_sees_real_pictures_only(adapter):
+    seen = []
+
+    def metric(truth, delivered):
+        seen.append(truth)
+        return np.zeros(truth.shape[:2])
+
+    rehearse(set_up(adapter, draws=3, fidelity=from_function("mine", metric, 1)))
+    assert seen == []
+
+
+def test_no_thread_outlives_the_run(adapter):
+    with warming(set_up(adapter, draws=3)):
+        pass
+    assert "warm-up" not in [thread.name for thread in threading.enumerate()]
