@@ -4,6 +4,8 @@ Written as one would without compiled code; the tests in `tests/` have their own
 """
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,3 +65,54 @@ class Moments:
 def decode(png: bytes) -> NDArray[np.uint8]:
     """Pixels of a PNG file."""
     return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def curve(
+    truth: NDArray[np.uint8], draws: list[NDArray[np.uint8]], sigma: float = 4.0
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One photograph: smoothed variance of its draws, smoothed Lab error of the first, records of both."""
+    moments = Moments(truth.shape[:2])
+    for pixels in draws:
+        moments.add(pixels)
+    scores = gaussian(moments.variance().astype(np.float32), sigma)
+    losses = gaussian(lab_l1(truth, draws[0]).astype(np.float32), sigma)
+    return staircase(scores, losses)
+
+
+def calibrate(
+    photographs: list[tuple[Path, list[Path]]], scale: int
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The curves of photographs from files: each truth with its draws; the inputs are made as well."""
+    curves = []
+    for path, files in photographs:
+        truth = decode(path.read_bytes())
+        size = (truth.shape[1] // scale, truth.shape[0] // scale)
+        Image.fromarray(truth).resize(size, Image.Resampling.BICUBIC)
+        curves.append(curve(truth, [decode(file.read_bytes()) for file in files]))
+    return curves
+
+
+def search(
+    maps: list[tuple[NDArray[np.float32], NDArray[np.float32]]], alphas: Sequence[float], bound: float
+) -> list[float]:
+    """For each level the largest score at which the mean largest error among pixels below it stays within budget.
+
+    Bisection over the scores themselves, each step over whole maps, as the definition reads.
+    """
+    candidates = np.unique(np.concatenate([scores.ravel() for scores, _ in maps]))
+    found = []
+    for alpha in alphas:
+        budget = (alpha * (len(maps) + 1) - bound) / len(maps)
+        low, high = -1, candidates.size
+        if budget < 0:
+            found.append(-np.inf)
+            continue
+        while low + 1 < high:
+            middle = (low + high) // 2
+            risk = np.mean(
+                [losses[scores < candidates[middle]].max(initial=0).astype(np.float64) for scores, losses in maps]
+            )
+            low, high = (middle, high) if risk <= budget else (low, middle)
+        whole = np.mean([losses.max().astype(np.float64) for _, losses in maps]) <= budget
+        found.append(np.inf if whole else float(candidates[low]) if low >= 0 else -np.inf)
+    return found
