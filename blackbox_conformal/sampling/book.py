@@ -5,6 +5,7 @@ The transaction is begun and committed by `writer`; what is done in it is `ledge
 
 import sqlite3
 import time
+from functools import lru_cache
 from typing import Any
 
 from blackbox_conformal.errors import LedgerError
@@ -22,8 +23,24 @@ _STAMPS = {
 _UNBILLED = ("refused", "cancelled", "planned", "claimed")
 
 
+Row = tuple[str, int, int, int]
+"""What a step needs to know of an attempt: state, reserved and booked nano-dollars, tries."""
+
+_MOST_ROWS = 4096
+
+
+@lru_cache(maxsize=128)
+def _update(columns: tuple[str, ...]) -> str:
+    return f"UPDATE attempt SET {', '.join(f'{column} = ?' for column in columns)} WHERE id = ?"
+
+
 class Book:
-    """The ledger within one transaction; the totals are read once and written back once.
+    """The ledger within one transaction; totals are read once, and each row that moved is written once.
+
+    Parameters
+    ----------
+    rows
+        What earlier transactions of this owner left, so that a row need not be read again at each step.
 
     Attributes
     ----------
@@ -33,14 +50,23 @@ class Book:
         Attempts that count against ``max_calls``.
     """
 
-    __slots__ = ("_changed", "calls", "connection", "reserved", "spent")
+    __slots__ = ("_changed", "_connection", "_now", "_pending", "_rows", "calls", "reserved", "spent")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: sqlite3.Connection, rows: dict[int, Row]) -> None:
+        self._connection = connection
+        self._rows = rows
+        self._pending: dict[int, dict[str, Any]] = {}
+        self._now = time.time()
         self.spent, self.reserved, self.calls = connection.execute(
             "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
         ).fetchone()
         self._changed = False
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For statements of one's own: every step so far is in the tables."""
+        self.flush()
+        return self._connection
 
     def totals(self) -> tuple[int, int, int]:
         """Spent, reserved, calls."""
@@ -49,13 +75,24 @@ class Book:
     def restore(self, totals: tuple[int, int, int]) -> None:
         """Go back to earlier totals, with a savepoint."""
         self.spent, self.reserved, self.calls = totals
+        self._pending.clear()
+        self._rows.clear()
+
+    def flush(self) -> None:
+        """Write the rows that moved."""
+        for attempt, values in self._pending.items():
+            self._connection.execute(_update(tuple(values)), (*values.values(), attempt))
+        self._pending.clear()
 
     def close(self) -> None:
-        """Write the totals; the last thing before the commit."""
+        """Write what moved, and the totals; the last thing before the commit."""
+        self.flush()
         if self._changed:
-            self.connection.execute(
+            self._connection.execute(
                 "UPDATE total SET spent_nanousd = ?, reserved_nanousd = ?, calls = ? WHERE id = 1", self.totals()
             )
+        if len(self._rows) > _MOST_ROWS:
+            self._rows.clear()
 
     def move(
         self, attempt: int, state: str, cost: int | None = None, reserve: int | None = None, **values: Any
@@ -74,12 +111,14 @@ class Book:
         LedgerError
             There is no such attempt, or no step from its state to `state`.
         """
-        row = self.connection.execute(
-            "SELECT state, reserved_nanousd, cost_nanousd FROM attempt WHERE id = ?", (attempt,)
-        ).fetchone()
+        row = self._rows.get(attempt)
+        if row is None:
+            row = self._connection.execute(
+                "SELECT state, reserved_nanousd, cost_nanousd, tries FROM attempt WHERE id = ?", (attempt,)
+            ).fetchone()
         if row is None or state not in STEPS[row[0]]:
             raise LedgerError(f"attempt {attempt} cannot go from {row and row[0]} to {state}; verify the ledger")
-        before, held, booked = row
+        before, held, booked, tries = row
         price = held or booked
         reserved, spent = (price, 0) if state in RESERVING else (0, price)
         if state in _UNBILLED:
@@ -89,15 +128,20 @@ class Book:
         if reserve is not None:
             reserved, spent = reserve, 0
         values["state"] = state
-        values[_STAMPS.get(state, "ended_at")] = time.time()
+        values[_STAMPS.get(state, "ended_at")] = self._now
         if reserved != held:
             values["reserved_nanousd"] = reserved
         if spent != booked:
             values["cost_nanousd"] = spent
-        assignments = ", ".join(f"{column} = ?" for column in values)
         if state == "sent":
-            assignments += ", tries = tries + 1"
-        self.connection.execute(f"UPDATE attempt SET {assignments} WHERE id = ?", (*values.values(), attempt))
+            tries += 1
+            values["tries"] = tries
+        waiting = self._pending.get(attempt)
+        if waiting is None:
+            self._pending[attempt] = values
+        else:
+            waiting.update(values)
+        self._rows[attempt] = (state, reserved, spent, tries)
         self.spent += spent - booked
         self.reserved += reserved - held
         self.calls += (state in COUNTED) - (before in COUNTED)

@@ -115,18 +115,24 @@ class Conversation:
 
     def _submit_once(self, step: Send) -> Answer:
         engine = self._engine
+        departed = False
         if self.attempt is None:
             engine.require_room()
-            self.attempt = engine.reserve(self.want, self._planned)
+            planned, self._planned = self._planned, None
+            if planned is not None and engine.depart(self.want, planned):
+                self.attempt, self.on_paper, departed = planned, "sent", True
+            else:
+                self.attempt, self.on_paper = engine.reserve(self.want, planned), "intent"
             self._holds = True
-            self._planned = None
-            self.on_paper = "intent"
-        engine.wait_turn(engine.control.stopping)
-        if self.on_paper != "sent":
-            engine.ledger.sent(self.attempt)
-            if self.on_paper == "ambiguous":
-                self._hold()
-            self.on_paper = "sent"
+        if not departed:
+            engine.wait_turn(engine.control.stopping)
+            departed = self.on_paper != "sent"
+            if departed:
+                engine.ledger.sent(self.attempt)
+                if self.on_paper == "ambiguous":
+                    self._hold()
+                self.on_paper = "sent"
+        if departed:
             engine.board.tell("submitted", "sent", self.want.upload_name, self.want.draw)
         try:
             answer = self._exchange(step)

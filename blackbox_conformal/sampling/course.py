@@ -151,8 +151,9 @@ class Course:
             engine.clock.sleep(_DISK_WAIT_S, engine.control.leaving)
         engine.store.place(arrival)
         # Not waited for: should the process die before the commit, the inbox tells the next one whose bytes these are.
-        recorded = engine.ledger.stored(number, talk.seen, arrival.digest, arrival.size)
-        recorded.add_done_callback(lambda done: engine.store.settle(arrival) if done.exception() is None else None)
+        engine.ledger.stored(
+            number, talk.seen, arrival.digest, arrival.size, after=lambda: engine.store.settle_later(arrival)
+        )
         talk.settle(self._cost())
         talk.on_paper = "stored"
         return arrival

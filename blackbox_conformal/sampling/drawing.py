@@ -20,17 +20,21 @@ from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempo
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A task with its key, what is to be done for it, its planned row, and how often it was bought again."""
+    """A task with its key, what is to be done for it, how often it was bought again, and a submission planned for it.
+
+    `want` and `planned`, the submission and its row, are None where nothing is to be bought at first.
+    """
 
     task: Task
     key: str
     decision: Decision
-    planned: int | None
     resampled: int
+    want: Wanted | None
+    planned: int | None
 
 
-def wanted(adapter: str, identity: str, task: Task, key: str, generation: int) -> Wanted:
-    """What the ledger records of a submission."""
+def wanted(adapter: str, identity: str, task: Task, key: str, generation: int, name: str | None = None) -> Wanted:
+    """What the ledger records of a submission; `name` is the picture's name made fit to be shown, if known."""
     upload = task.upload
     return Wanted(
         task=key,
@@ -38,7 +42,7 @@ def wanted(adapter: str, identity: str, task: Task, key: str, generation: int) -
         identity=identity,
         adapter=adapter,
         upload=upload.digest,
-        upload_name=clean(upload.name),
+        upload_name=clean(upload.name) if name is None else name,
         draw=task.index,
         seed=task.seed,
         idempotency_key=idempotency_key(key, generation),
@@ -65,7 +69,9 @@ def make(engine: Engine, job: Job) -> Outcome:
             return _restored(engine, job.task, decision.attempt)
         earlier = None if isinstance(decision, Submit) else decision.attempt
         generation = decision.generation if isinstance(decision, Submit) else decision.attempt.generation
-        want = wanted(engine.adapter.name, engine.identity, job.task, job.key, generation)
+        want = job.want
+        if want is None or want.generation != generation:
+            want = wanted(engine.adapter.name, engine.identity, job.task, job.key, generation)
         talk = Conversation(engine, want, planned, earlier)
         planned = None
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.errors import BudgetError, IncompleteError, VendorError
+from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, VendorError
 from blackbox_conformal.sampling.attempts import Wanted
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
@@ -95,18 +95,21 @@ class Engine:
             with self._settled:
                 self._trying += 1
             failure: BudgetError | None = None
+            held = 0
             try:
                 attempt = self.ledger.reserve(
                     want, planned, self.price_nanousd, self._most_nanousd, self.limits.max_calls
                 )
+                held = 1
             except BudgetError as error:
                 failure = error
             finally:
                 with self._settled:
                     self._trying -= 1
+                    self._holding += held
                     self._settled.notify_all()
             if failure is None:
-                self.hold()
+                self._count_hold()
                 return attempt
             with self._settled:
                 if self._holding == 0 and self._trying == 0:
@@ -116,18 +119,54 @@ class Engine:
                 self._settled.wait(0.2)
         raise StoppedError
 
+    def depart(self, want: Wanted, planned: int) -> bool:
+        """Reserve the price and record the sending in one commit, when there is no turn to wait for.
+
+        False when there is one, or when the price cannot be reserved: then `reserve` and `wait_turn` are to follow.
+
+        Raises
+        ------
+        StoppedError
+            The run was stopped before.
+        """
+        if self.control.stopping.is_set():
+            raise StoppedError
+        if self.limits.requests_per_second is not None or not self.gate.is_open():
+            return False
+        held = 0
+        with self._settled:
+            self._trying += 1
+        intent = self.ledger.intend(want, planned, self.price_nanousd, self._most_nanousd, self.limits.max_calls)
+        try:
+            self.ledger.sent(planned)
+            held = 1
+        except LedgerError:
+            if not isinstance(intent.failure(), BudgetError):
+                raise
+        finally:
+            with self._settled:
+                self._trying -= 1
+                self._holding += held
+                self._settled.notify_all()
+        if held:
+            self._count_hold()
+        return held == 1
+
     def hold(self) -> None:
-        """A price is reserved."""
+        """A price is reserved again, for a submission that is repeated."""
         with self._settled:
             self._holding += 1
-        self.board.count(reserved=to_usd(self.price_nanousd), in_flight=1)
+        self._count_hold()
+
+    def _count_hold(self) -> None:
+        self.board.count(reserved_nanousd=self.price_nanousd, in_flight=1)
 
     def settle(self, cost_nanousd: int) -> None:
         """A reserved price was booked at this cost; 0 when it was given back."""
         with self._settled:
             self._holding -= 1
             self._settled.notify_all()
-        self.board.count(reserved=-to_usd(self.price_nanousd), spent=to_usd(cost_nanousd), in_flight=-1)
+        self.board.count(reserved_nanousd=-self.price_nanousd, spent_nanousd=cost_nanousd, in_flight=-1)
 
     def wait_turn(self, wake: threading.Event, gated: bool = True) -> None:
         """Wait for the shared pause (unless not `gated`: a host of its own) and for a token of the request rate.
@@ -172,7 +211,7 @@ class Engine:
 
     def observe_model(self, model: str | None) -> None:
         """Stop the run when the vendor's model is not the one that earlier samples came from."""
-        if model is None:
+        if model is None or model == self.model:
             return
         with self._model_lock:
             if self.model is None:
@@ -188,7 +227,7 @@ class Engine:
 
     def observe_price(self, cost_nanousd: int) -> None:
         """Tell, once, that the vendor's price is above the adapter's table."""
-        if self.highest_usd is None or self._price_told or to_usd(cost_nanousd) <= self.highest_usd:
+        if self.highest_usd is None or self._price_told or cost_nanousd <= self.price_nanousd:
             return
         self._price_told = True
         self.board.tell(

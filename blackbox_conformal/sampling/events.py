@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.messages import clean
+from blackbox_conformal.sampling.money import to_nano, to_usd
 
 EventKind = Literal[
     "started",
@@ -84,7 +85,9 @@ class Board:
         self._clock = clock
         self._listener = listener
         self._lock = threading.RLock()
-        self._counters = Counters(budget=budget)
+        self._budget = budget
+        self._total = self._done = self._cached = self._in_flight = self._too_many = 0
+        self._spent = self._reserved = 0
         self._started = clock.monotonic()
         self.listener_error: Exception | None = None
 
@@ -92,7 +95,8 @@ class Board:
         """Begin to count a new set of tasks."""
         with self._lock:
             self._started = self._clock.monotonic()
-            self._counters = Counters(total=total, spent=spent, reserved=reserved, budget=self._counters.budget)
+            self._total, self._spent, self._reserved = total, to_nano(spent), to_nano(reserved)
+            self._done = self._cached = self._in_flight = self._too_many = 0
 
     def count(
         self,
@@ -100,40 +104,45 @@ class Board:
         done: int = 0,
         cached: int = 0,
         in_flight: int = 0,
-        spent: Decimal = Decimal(0),
-        reserved: Decimal = Decimal(0),
+        spent_nanousd: int = 0,
+        reserved_nanousd: int = 0,
         too_many: int = 0,
     ) -> None:
         """Add to the counters."""
         with self._lock:
-            now = self._counters
-            self._counters = Counters(
-                now.total,
-                now.done + done,
-                now.cached + cached,
-                now.in_flight + in_flight,
-                now.spent + spent,
-                now.reserved + reserved,
-                now.budget,
-                now.too_many + too_many,
-            )
+            self._done += done
+            self._cached += cached
+            self._in_flight += in_flight
+            self._spent += spent_nanousd
+            self._reserved += reserved_nanousd
+            self._too_many += too_many
 
     @property
     def counters(self) -> Counters:
         """The counters now, with the time left at the pace so far."""
         with self._lock:
-            now = self._counters
-            bought = now.done - now.cached
-            left = now.total - now.done
+            bought = self._done - self._cached
+            left = self._total - self._done
             elapsed = self._clock.monotonic() - self._started
-            eta = elapsed / bought * left if bought else (0.0 if not left else None)
-            return dataclasses.replace(now, eta_s=eta)
+            return Counters(
+                total=self._total,
+                done=self._done,
+                cached=self._cached,
+                in_flight=self._in_flight,
+                spent=to_usd(self._spent),
+                reserved=to_usd(self._reserved),
+                budget=self._budget,
+                too_many=self._too_many,
+                eta_s=elapsed / bought * left if bought else (0.0 if not left else None),
+            )
 
     def tell(self, kind: EventKind, text: str, upload: str | None = None, draw: int | None = None) -> None:
         """Hand an event to the listener; one that raises is not called again, as its trouble must not cost a draw."""
+        listener = self._listener
+        if listener is None:
+            return
         with self._lock:
-            listener = self._listener
-            if listener is None:
+            if listener is not self._listener:
                 return
             event = Event(kind, self._clock.wall(), clean(text), upload, draw, self.counters)
             try:

@@ -5,8 +5,7 @@ The file is opened by `ledgerfile`, written by `writer`, read by `queries`; the 
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from blackbox_conformal.sampling.lease import RENEW_S, Lease, acquire
 from blackbox_conformal.sampling.ledgerfile import open_for_reading, open_for_writing
 from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.states import UNSENT
-from blackbox_conformal.sampling.writer import Writer
+from blackbox_conformal.sampling.writer import Ticket, Writer
 
 
 def _observed(seen: Seen) -> dict[str, Any]:
@@ -97,7 +96,7 @@ class Ledger:
 
     def claim(self, attempt: int) -> None:
         """Note that a worker has taken a planned attempt up; not waited for, as nothing depends on it."""
-        self._writer.submit(lambda book: book.move(attempt, "claimed", owner=self._lease.generation))
+        self._writer.later(lambda book: book.move(attempt, "claimed", owner=self._lease.generation))
 
     def reserve(
         self, want: Wanted, attempt: int | None, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None
@@ -109,7 +108,17 @@ class Ledger:
         BudgetError
             Spent and reserved money, or calls, would exceed the limit. Nothing was written.
         """
+        return self._writer.call(self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls))
 
+    def intend(
+        self, want: Wanted, attempt: int, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None
+    ) -> Ticket[int]:
+        """As `reserve`, not waited for: `sent` is to follow, and refuses an attempt whose reservation failed."""
+        return self._writer.later(self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls))
+
+    def _reservation(
+        self, want: Wanted, attempt: int | None, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None
+    ) -> Callable[[Book], int]:
         def operation(book: Book) -> int:
             if max_cost_nanousd is not None and book.spent + book.reserved + price_nanousd > max_cost_nanousd:
                 raise BudgetError(
@@ -123,7 +132,7 @@ class Ledger:
             book.move(number, "intent", reserve=price_nanousd, owner=self._lease.generation)
             return number
 
-        return self._writer.call(operation)
+        return operation
 
     def sent(self, attempt: int) -> None:
         """Record that bytes are about to leave; returns once that is on disk."""
@@ -145,7 +154,7 @@ class Ledger:
 
     def ready(self, attempt: int) -> None:
         """Note that the vendor has the picture; not waited for, as the job id says everything that matters."""
-        self._writer.submit(lambda book: book.move(attempt, "ready"))
+        self._writer.later(lambda book: book.move(attempt, "ready"))
 
     def end(
         self,
@@ -165,11 +174,13 @@ class Ledger:
             values |= {"digest": digest, "size": size, "stored_at": time.time()}
         self._writer.call(lambda book: book.move(attempt, state, seen.cost_nanousd, **values))
 
-    def stored(self, attempt: int, seen: Seen, digest: str, size: int) -> "Future[None]":
-        """Record an answer that is durable in the inbox; the inbox keeps it until the returned future is done."""
+    def stored(
+        self, attempt: int, seen: Seen, digest: str, size: int, after: Callable[[], None] | None = None
+    ) -> Ticket[None]:
+        """Record an answer that is durable in the inbox, and that the inbox keeps until `after` is called."""
         values: dict[str, Any] = {"error_class": None, "error": None, "code": None, **_observed(seen)}
         values |= {"digest": digest, "size": size}
-        return self._writer.submit(lambda book: book.move(attempt, "stored", seen.cost_nanousd, **values))
+        return self._writer.later(lambda book: book.move(attempt, "stored", seen.cost_nanousd, **values), after)
 
     def flush(self) -> None:
         """Return once everything recorded so far is durable.
@@ -183,7 +194,7 @@ class Ledger:
 
     def validated(self, attempt: int) -> None:
         """Note that stored bytes passed the check; not waited for, as the check can be made again."""
-        self._writer.submit(lambda book: book.move(attempt, "validated"))
+        self._writer.later(lambda book: book.move(attempt, "validated"))
 
     def note(self, attempt: int, error_class: str, error: str) -> None:
         """Write the last trouble beside an attempt that keeps its state."""
@@ -280,7 +291,7 @@ class Ledger:
             ).fetchone()
         return None if row is None else (row[0], row[1], row[2])
 
-    def keep_limiter(self, name: str, tokens: float, updated: float, paused_until: float) -> "Future[int]":
+    def keep_limiter(self, name: str, tokens: float, updated: float, paused_until: float) -> Ticket[int]:
         """Keep the limiter's state for the next process; not waited for."""
         return self._writer.submit(
             lambda book: (

@@ -76,6 +76,10 @@ class Gate:
         self._waiting: set[int] = set()
         self.throttles_in_a_row = 0
 
+    def is_open(self) -> bool:
+        """Whether nobody has to wait at all: no pause, and none just over."""
+        return self._until is None and not self._waiting
+
     def delay(self, worker: int) -> float:
         """Seconds before `worker` should ask again; 0 when it may send now."""
         with self._lock:
@@ -115,6 +119,8 @@ class Gate:
 
     def passed(self) -> bool:
         """A request got through; True when that ended a pause."""
+        if self._until is None and not self.throttles_in_a_row:
+            return False
         with self._lock:
             now = self._now()
             if self._until is not None and now < self._until:

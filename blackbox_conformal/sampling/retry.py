@@ -55,6 +55,8 @@ class RetryQuota:
 
     def refund(self, amount: float = 60.0) -> None:
         """Something worked."""
+        if self._left == self._FULL:
+            return
         with self._lock:
             self._left = min(self._FULL, self._left + amount)
 
@@ -149,8 +151,23 @@ class Retrier:
         def tell(state: tenacity.RetryCallState) -> None:
             self._board.tell("retry", f"trying again: {_failure(state)}")
 
-        retrying = tenacity.Retrying(retry=again, wait=pause, stop=over, sleep=sleep, before_sleep=tell, reraise=True)
-        answer = retrying(once)
+        first: list[VendorError] = []
+
+        def go_on() -> Answer:
+            if first:
+                raise first.pop()
+            return once()
+
+        try:
+            answer = once()
+        except VendorError as error:
+            first.append(error)
+        # Most requests work at once; the machinery for repeating them costs as much as a request.
+        if first:
+            retrying = tenacity.Retrying(
+                retry=again, wait=pause, stop=over, sleep=sleep, before_sleep=tell, reraise=True
+            )
+            answer = retrying(go_on)
         self._quota.refund(self._quota.cost_free)
         return answer
 

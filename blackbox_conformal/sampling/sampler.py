@@ -25,8 +25,9 @@ from blackbox_conformal.sampling.events import Board, Counters, Event
 from blackbox_conformal.sampling.ledger import Ledger
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.local import draw_here, read_here
+from blackbox_conformal.sampling.messages import clean
 from blackbox_conformal.sampling.store import Store
-from blackbox_conformal.sampling.task import Outcome, Task, task_key
+from blackbox_conformal.sampling.task import Outcome, Task, task_key, task_keys
 from blackbox_conformal.sampling.transport import Transport
 
 
@@ -145,12 +146,12 @@ class Sampler:
         engine, self._engine = self._engine, None
         if engine is not None:
             try:
-                engine.store.flush()
                 engine.keep_pace()
             finally:
                 engine.ledger.close()
                 if not self._abandoned:
                     engine.transport.close()
+                engine.store.flush()
         opened, self._opened = self._opened, None
         if opened is not None:
             opened.close()
@@ -256,7 +257,7 @@ class Sampler:
     def _plan(self, engine: Engine, tasks: list[Task]) -> list[Job]:
         """What is to be done for each task, and rows for what is to be bought."""
         identity = self._adapter.identity()
-        keys = [task_key(identity, task) for task in tasks]
+        keys = task_keys(identity, tasks)
         if len(set(keys)) != len(keys):
             raise UsageError("one draw is asked for twice; give each picture once, and each draw its own index")
         rows = engine.ledger.rows(keys)
@@ -272,20 +273,24 @@ class Sampler:
             )
             for key in keys
         }
-        submissions = [
-            wanted(engine.adapter.name, engine.identity, task, key, decision.generation)
+        names = {name: clean(name) for name in {task.upload.name for task in tasks}}
+        wants = {
+            key: wanted(
+                engine.adapter.name, engine.identity, task, key, decision.generation, names[task.upload.name]
+            )
             for task, key in zip(tasks, keys, strict=True)
             if isinstance(decision := decisions[key], Submit)
-        ]
-        planned = engine.ledger.plan(submissions)
+        }
+        planned = engine.ledger.plan(list(wants.values()))
         by_task = {key: number for (key, _), number in planned.items()}
         return [
             Job(
                 task,
                 key,
                 decisions[key],
-                by_task.get(key),
                 sum(attempt.state == "invalid" for attempt in rows.get(key, ())),
+                wants.get(key),
+                by_task.get(key),
             )
             for task, key in zip(tasks, keys, strict=True)
         ]

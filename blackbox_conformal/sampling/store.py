@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,25 @@ def _write_durably(path: str, data: bytes) -> None:
     os.close(descriptor)
 
 
+class SharedSync:
+    """Makes the names in one folder durable for many threads at once: those that wait together share one look."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = folder
+        self._turn = threading.Lock()
+        self._begun = self._finished = 0
+
+    def sync(self) -> None:
+        """Return once every name that was there at the call is durable."""
+        needed = self._begun + 1
+        with self._turn:
+            if self._finished >= needed:
+                return
+            self._begun = begun = self._begun + 1
+            sync_folder(self._folder)
+            self._finished = begun
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """Bytes that are durable in the inbox: which attempt they belong to, their digest, size and file."""
@@ -76,7 +96,10 @@ class Store:
         self._samples = run / "samples"
         self._inbox = run / "inbox"
         self._quarantine = run / "quarantine"
+        self._inbox_names = SharedSync(self._inbox)
         self._moved: set[str] = set()
+        self._placed: set[str] = set()
+        self._recorded: deque[Arrival] = deque()
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
@@ -92,10 +115,11 @@ class Store:
         OSError
             The disk is full or broken.
         """
+        self._settle_recorded()
         value = hashlib.sha256(data).hexdigest()
         path = f"{self._inbox}/{attempt}-{value}{sniff_extension(data)}"
         _write_durably(path, data)
-        sync_folder(self._inbox)
+        self._inbox_names.sync()
         return Arrival(attempt, f"sha256:{value}", len(data), path)
 
     def place(self, arrival: Arrival) -> None:
@@ -104,26 +128,55 @@ class Store:
         Where the file system has no hard links, `settle` moves it.
         """
         folder, name = self._target(arrival)
-        # Linked under a name of its own first: a file that is there already may be damaged, and must be replaced.
-        spare = f"{folder}/.{arrival.attempt}-{name}"
         try:
             try:
-                os.link(arrival.path, spare)
+                os.link(arrival.path, f"{folder}/{name}")
             except FileNotFoundError:
                 self._make(folder)
-                os.link(arrival.path, spare)
+                os.link(arrival.path, f"{folder}/{name}")
+        except FileExistsError:
+            if not self._replace(arrival.path, folder, name):
+                return
+        except OSError:
+            return
+        with self._lock:
+            self._moved.add(folder)
+            self._placed.add(arrival.path)
+
+    def _replace(self, path: str, folder: str, name: str) -> bool:
+        """Put a good file where one is already: that one may be damaged."""
+        spare = f"{folder}/.{os.path.basename(path)}"
+        try:
+            os.link(path, spare)
             os.replace(spare, f"{folder}/{name}")
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(spare)
-            return
-        with self._lock:
-            self._moved.add(folder)
+            return False
+        # Two names of one file: then a rename leaves both, and the spare one has to go.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(spare)
+        return True
+
+    def settle_later(self, arrival: Arrival) -> None:
+        """As `settle`, done by whoever receives the next answer, or by `flush`."""
+        self._recorded.append(arrival)
+
+    def _settle_recorded(self) -> None:
+        while self._recorded:
+            try:
+                arrival = self._recorded.popleft()
+            except IndexError:
+                return
+            self.settle(arrival)
 
     def settle(self, arrival: Arrival) -> None:
         """Drop the arrival's name in the inbox, once the ledger holds its digest."""
+        with self._lock:
+            placed = arrival.path in self._placed
+            self._placed.discard(arrival.path)
         folder, name = self._target(arrival)
-        if os.path.exists(f"{folder}/{name}"):
+        if placed or os.path.exists(f"{folder}/{name}"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(arrival.path)
         else:
@@ -142,6 +195,7 @@ class Store:
 
     def flush(self) -> None:
         """Make every name so far durable; until then a power loss leaves a file in either place, and both are read."""
+        self._settle_recorded()
         with self._lock:
             moved, self._moved = self._moved, set()
         for folder in moved:

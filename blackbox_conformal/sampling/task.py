@@ -5,12 +5,13 @@ How a draw is bought lives in `drawing`, how it is recorded in `ledger`.
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
 from blackbox_conformal.adapter import Upload
-from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.canonical import canonical_json, digest_bytes, digest_json
 from blackbox_conformal.errors import VendorError
 
 OutcomeState = Literal["stored", "refused", "ambiguous", "invalid", "expired"]
@@ -59,6 +60,18 @@ def task_key(identity: dict[str, Any], task: Task) -> str:
     would hand the first picture out M times.
     """
     return digest_json({"identity": identity, "upload": task.upload.digest, "draw": task.index, "seed": task.seed})
+
+
+def task_keys(identity: dict[str, Any], tasks: Sequence[Task]) -> list[str]:
+    """`task_key` of many tasks of one vendor procedure, which is written out once."""
+    procedure = canonical_json(identity)
+    return [
+        digest_bytes(
+            b'{"draw":%b,"identity":%b,"seed":%b,"upload":%b}'
+            % (canonical_json(task.index), procedure, canonical_json(task.seed), canonical_json(task.upload.digest))
+        )
+        for task in tasks
+    ]
 
 
 def idempotency_key(key: str, generation: int = 0) -> str:

@@ -25,8 +25,9 @@ from blackbox_conformal.sampling.network import AddressRefusedError, CheckedBack
 
 _MOST_REDIRECTS = 3
 _MOVED = (301, 302, 303, 307, 308)
-_MOST_POOLS = 16
+_MOST_FREE = 64
 _USER_AGENT = "blackbox-conformal"
+_Place = tuple[Origin, Reach, int]
 
 
 class _Redact(logging.Filter):
@@ -101,16 +102,18 @@ class Transport:
         self._limits = limits
         self._exchange = Exchange()
         self._lock = threading.Lock()
-        self._pools: dict[tuple[Origin, Reach], httpx.HTTPTransport] = {}
-        self._retired: list[httpx.HTTPTransport] = []
+        self._pools: dict[_Place, httpx.HTTPTransport] = {}
+        self._free: dict[tuple[Origin, Reach], list[_Place]] = {}
+        self._made = 0
         self._tls: ssl.SSLContext | None = None
+        self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._starved = 0
 
     def close(self) -> None:
         """Close every connection."""
         with self._lock:
-            pools = [*self._pools.values(), *self._retired]
-            self._pools, self._retired = {}, []
+            pools = list(self._pools.values())
+            self._pools, self._free = {}, {}
         for pool in pools:
             pool.close()
 
@@ -143,8 +146,8 @@ class Transport:
     def _exchange_once(self, step: Send, url: httpx.URL, public: bool) -> Answer:
         origin = make_origin(url.scheme, url.raw_host.decode("ascii"), url.port)
         with_key, reach = self._rules.admit(origin, bool(url.userinfo), public)
-        pool = self._pool(origin, reach)
         request = self._request(step, url, with_key)
+        place, pool = self._take(origin, reach)
         started = self._exchange.left(None)
         response: httpx.Response | None = None
         try:
@@ -167,20 +170,21 @@ class Transport:
         except NameUnknownError as error:
             raise NotSentError(str(error)) from None
         except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
-            raise self._classify(error, origin, pool) from None
+            raise self._classify(error, origin, place) from None
         finally:
             if response is not None:
                 response.close()
+            self._give_back(place)
         self._starved = 0
         return Answer(response.status_code, headers, body, started - self._exchange.left(None))
 
-    def _classify(self, error: Exception, origin: Origin, pool: httpx.HTTPTransport) -> NotSentError | MaybeSentError:
+    def _classify(self, error: Exception, origin: Origin, place: _Place) -> NotSentError | MaybeSentError:
         """The error class of a failed exchange: by what has left this machine, not by what went wrong."""
         what = f"{type(error).__name__} with {origin.host}" + (f": {redact(str(error))[:200]}" if str(error) else "")
         if isinstance(error, httpx.PoolTimeout):
             self._starved += 1
             if self._starved >= 2:
-                self._retire(pool)
+                self._retire(place)
             return NotSentError(f"no connection came free ({what})")
         if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)):
             # The library's text is left out: it quotes the header or address that it objects to, which may be a key.
@@ -230,38 +234,49 @@ class Transport:
         left = self._exchange.left(None)
         timeout = {"connect": min(self._limits.connect_timeout_s, left), "read": left, "write": left, "pool": None}
         try:
+            extensions: dict[str, Any] = {"timeout": timeout}
             if step.query:
-                joint = "&" if url.query else "?"
-                url = httpx.URL(f"{str(url).partition('#')[0]}{joint}{urlencode(reveal(step.query))}")
-            return httpx.Request(step.method, url, headers=headers, extensions={"timeout": timeout}, **body)
+                # The finished target is handed over as it is: parsing the whole address again costs more than sending.
+                joint = b"&" if url.query else b"?"
+                extensions["target"] = url.raw_path + joint + urlencode(reveal(step.query)).encode("ascii")
+            return httpx.Request(step.method, url, headers=headers, extensions=extensions, **body)
         except (TypeError, ValueError, httpx.InvalidURL) as error:
             # The library's text is left out: it quotes the value, which may be a key.
             reason = f"the request cannot be built as the adapter made it ({type(error).__name__})"
         raise NotSentError(reason, permanent=True)
 
-    def _pool(self, origin: Origin, reach: Reach) -> httpx.HTTPTransport:
+    def _take(self, origin: Origin, reach: Reach) -> tuple[_Place, httpx.HTTPTransport]:
+        """Connections for one exchange alone: a pool that threads share is searched from end to end at each request."""
         with self._lock:
-            pool = self._pools.get((origin, reach))
-            if pool is None:
-                if len(self._pools) >= _MOST_POOLS:
-                    self._retire_oldest()
-                pool = self._pools[origin, reach] = self._new_pool(origin, reach)
-            return pool
+            free = self._free.get((origin, reach))
+            if free:
+                place = free.pop()
+                return place, self._pools[place]
+            if sum(len(places) for places in self._free.values()) >= _MOST_FREE:
+                self._retire_free()
+            self._made += 1
+            place = (origin, reach, self._made)
+            pool = self._pools[place] = self._new_pool(origin, reach)
+            return place, pool
+
+    def _give_back(self, place: _Place) -> None:
+        with self._lock:
+            if place in self._pools:
+                self._free.setdefault(place[:2], []).append(place)
 
     def _new_pool(self, origin: Origin, reach: Reach) -> httpx.HTTPTransport:
         if origin.scheme == "https":
             self._tls = self._tls or httpx.create_ssl_context()
             context = self._tls
         else:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context = self._no_tls
         proxy = _proxy_for(origin)
-        room = self._limits.most_workers + 4
         try:
             pool = httpx.HTTPTransport(
                 verify=context,
                 trust_env=False,
                 proxy=proxy,
-                limits=httpx.Limits(max_connections=room, max_keepalive_connections=room, keepalive_expiry=15.0),
+                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=15.0),
             )
         except (ValueError, ImportError) as error:
             raise NotSentError(f"the proxy setting cannot be used: {redact(str(error))}", permanent=True) from None
@@ -277,18 +292,22 @@ class Transport:
         inner._network_backend = CheckedBackend(backend, self._exchange, "own" if proxy else reach)
         return pool
 
-    def _retire(self, pool: httpx.HTTPTransport) -> None:
-        """Use a pool no more; connections that others are on stay open until `close`."""
+    def _retire(self, place: _Place) -> None:
+        """Use no pool of this kind any more but those that others are on."""
         with self._lock:
-            for key, each in list(self._pools.items()):
-                if each is pool:
-                    del self._pools[key]
-                    self._retired.append(pool)
+            doomed = [place, *self._free.pop(place[:2], [])]
+            pools = [pool for each in doomed if (pool := self._pools.pop(each, None)) is not None]
             self._starved = 0
+        for pool in pools:
+            pool.close()
 
-    def _retire_oldest(self) -> None:
-        key = next(each for each in self._pools if each[0] != self._rules.own)
-        self._retired.append(self._pools.pop(key))
+    def _retire_free(self) -> None:
+        """Close what is free for other hosts than the vendor's own: a vendor may keep each result at another one."""
+        for (origin, reach), places in list(self._free.items()):
+            if origin != self._rules.own:
+                for place in places:
+                    self._pools.pop(place).close()
+                del self._free[origin, reach]
 
 
 def _proxy_for(origin: Origin) -> str | None:

@@ -7,21 +7,53 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.sampling.book import Book
+from blackbox_conformal.sampling.book import Book, Row
 
 Result = TypeVar("Result")
-_Entry = tuple[Callable[[Book], Any], "Future[Any]"]
-_Result = tuple["Future[Any]", Any, BaseException | None]
 _MOST_PER_COMMIT = 256
+_LATEST_S = 0.05
 
 
-def _nothing(book: Book) -> None:
-    """An operation for a commit that only renews the lease."""
+class Ticket(Generic[Result]):
+    """An operation handed to the writer, and what came of it once its commit is durable."""
+
+    __slots__ = ("_done", "_failure", "_result", "after", "operation")
+
+    def __init__(self, operation: Callable[[Book], Result], after: Callable[[], None] | None = None) -> None:
+        self.operation = operation
+        self.after = after
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._failure: BaseException | None = None
+        self._result: Result | None = None
+
+    def result(self) -> Result:
+        """Wait for the commit; what the operation returned, or its error."""
+        failure = self.failure()
+        if failure is not None:
+            raise failure
+        return cast(Result, self._result)
+
+    def failure(self) -> BaseException | None:
+        """Wait for the commit; the operation's error, None when it worked."""
+        self._done.acquire()
+        self._done.release()
+        return self._failure
+
+    def finish(self, result: Result | None, failure: BaseException | None) -> None:
+        """Hand the result out; the writer's part."""
+        self._result, self._failure = result, failure
+        self._done.release()
+        if self.after is not None and failure is None:
+            self.after()
+
+
+_Done = tuple["Ticket[Any]", Any, BaseException | None]
 
 
 class Writer:
@@ -48,7 +80,9 @@ class Writer:
         self._guard = guard
         self._tick = tick
         self._tick_s = tick_s
-        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Ticket[Any] | None] = queue.SimpleQueue()
+        self._later: deque[Ticket[Any]] = deque()
+        self._rows: dict[int, Row] = {}
         self._broken: LedgerError | None = None
         self._ticked = time.monotonic()
         self._closing = threading.Lock()
@@ -56,15 +90,25 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, operation: Callable[[Book], Result]) -> "Future[Result]":
-        """Queue `operation`; the future is done when its commit is durable, or holds what it raised."""
-        future: Future[Result] = Future()
+    def submit(self, operation: Callable[[Book], Result]) -> Ticket[Result]:
+        """Queue `operation` for the next commit."""
+        return self._hand_in(Ticket(operation), self._queue.put)
+
+    def later(self, operation: Callable[[Book], Result], after: Callable[[], None] | None = None) -> Ticket[Result]:
+        """Leave `operation` for a commit that is made anyway, or for one of its own within moments.
+
+        It comes before everything that the same thread submits afterwards. `after` is called by the writer once it is
+        durable.
+        """
+        return self._hand_in(Ticket(operation, after), self._later.append)
+
+    def _hand_in(self, ticket: Ticket[Result], where: Callable[[Ticket[Any]], None]) -> Ticket[Result]:
         with self._closing:
-            if self._closed:
-                future.set_exception(LedgerError("the ledger is closed; nothing more can be recorded from here"))
-            else:
-                self._queue.put((operation, future))
-        return future
+            if not self._closed:
+                where(ticket)
+                return ticket
+        ticket.finish(None, LedgerError("the ledger is closed; nothing more can be recorded from here"))
+        return ticket
 
     def call(self, operation: Callable[[Book], Result]) -> Result:
         """Run `operation` and return its result once it is durable."""
@@ -81,29 +125,28 @@ class Writer:
     def _run(self) -> None:
         open_ = True
         while open_:
-            batch = []
+            batch: list[Ticket[Any]] = []
             try:
-                entry = self._queue.get(timeout=self._tick_s)
-            except queue.Empty:
-                entry = (_nothing, Future())
-            while entry is not None:
-                batch.append(entry)
-                if len(batch) >= _MOST_PER_COMMIT:
-                    break
-                try:
+                entry = self._queue.get(timeout=_LATEST_S)
+                while entry is not None:
+                    batch.append(entry)
+                    if len(batch) >= _MOST_PER_COMMIT:
+                        break
                     entry = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            else:
-                open_ = False
-            if batch:
-                self._commit(batch)
+                else:
+                    open_ = False
+            except queue.Empty:
+                pass
+            # What waits here was left by threads that submit and wait: theirs in the batch, if any, comes after it.
+            left = [self._later.popleft() for _ in range(len(self._later))]
+            if left or batch or time.monotonic() - self._ticked >= self._tick_s:
+                self._commit(left + batch)
         self._connection.close()
 
-    def _commit(self, batch: list[_Entry]) -> None:
+    def _commit(self, batch: list[Ticket[Any]]) -> None:
         if self._broken is not None:
-            for _, future in batch:
-                future.set_exception(self._broken)
+            for ticket in batch:
+                ticket.finish(None, self._broken)
             return
         connection = self._connection
         try:
@@ -116,14 +159,11 @@ class Writer:
             if not isinstance(error, LedgerError):
                 error = LedgerError(f"cannot write the ledger: {error}. Nothing more is sent; run again once it can be")
             self._broken = error
-            for _, future in batch:
-                future.set_exception(error)
+            for ticket in batch:
+                ticket.finish(None, error)
             return
-        for future, result, failure in results:
-            if failure is None:
-                future.set_result(result)
-            else:
-                future.set_exception(failure)
+        for ticket, result, failure in results:
+            ticket.finish(result, failure)
 
     def _begin(self) -> Book:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -131,39 +171,43 @@ class Writer:
         if time.monotonic() - self._ticked >= self._tick_s:
             self._tick(self._connection)
             self._ticked = time.monotonic()
-        return Book(self._connection)
+        return Book(self._connection, self._rows)
 
-    def _run_together(self, batch: "list[_Entry]") -> "list[_Result] | None":
+    def _run_together(self, batch: "list[Ticket[Any]]") -> "list[_Done] | None":
         """Run a batch that is expected to succeed; None when one operation fails, with nothing written."""
         book = self._begin()
-        results: list[_Result] = []
-        for operation, future in batch:
-            try:
-                results.append((future, operation(book), None))
-            except sqlite3.OperationalError:
-                raise
-            except Exception:  # noqa: BLE001 - run again apart, where it is told to its caller
-                self._connection.execute("ROLLBACK")
-                return None
-        book.close()
+        results: list[_Done] = []
+        try:
+            for ticket in batch:
+                results.append((ticket, ticket.operation(book), None))
+            book.close()
+        except sqlite3.OperationalError:
+            raise
+        except Exception:  # noqa: BLE001 - run again apart, where it is told to its caller
+            self._connection.execute("ROLLBACK")
+            self._rows.clear()
+            return None
         self._connection.execute("COMMIT")
         return results
 
-    def _run_apart(self, batch: "list[_Entry]") -> "list[_Result]":
+    def _run_apart(self, batch: "list[Ticket[Any]]") -> "list[_Done]":
         """Run a batch so that an operation which fails undoes only itself."""
         book = self._begin()
-        results: list[_Result] = []
-        for operation, future in batch:
+        results: list[_Done] = []
+        for ticket in batch:
             totals = book.totals()
             self._connection.execute("SAVEPOINT operation")
             try:
-                results.append((future, operation(book), None))
+                result = ticket.operation(book)
+                book.flush()
             except sqlite3.OperationalError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the batch
                 self._connection.execute("ROLLBACK TO operation")
                 book.restore(totals)
-                results.append((future, None, error))
+                results.append((ticket, None, error))
+            else:
+                results.append((ticket, result, None))
             self._connection.execute("RELEASE operation")
         book.close()
         self._connection.execute("COMMIT")

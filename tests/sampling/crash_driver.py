@@ -20,7 +20,7 @@ from blackbox_conformal.sampling.transport import Transport
 
 POINTS: dict[str, tuple[Any, str]] = {
     "planned": (Ledger, "plan"),
-    "intent": (Ledger, "reserve"),
+    "intent": (Ledger, "intend"),
     "sent": (Ledger, "sent"),
     "answered": (Transport, "send"),
     "accepted": (Ledger, "accepted"),
@@ -43,7 +43,7 @@ def main(url: str, run: str, kind: str, point: str, number: str) -> None:
         if left == 0:
             if point == "stored":
                 result.result()
-            if point in ("ready", "validated"):
+            if point in ("intent", "ready", "validated"):
                 self.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         return result
