@@ -5,13 +5,13 @@ Each score's own formula is in its file.
 
 from typing import Self
 
-import numpy as np
 from pydantic import model_validator
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.indecision._clip_and_smooth import ClippedAndSmoothed
 from blackbox_conformal.indecision._window import Sigma, Size, Window, complete
 from blackbox_conformal.indecision.base import Context
+from blackbox_conformal.kernels.distance import rgb_l1
 from blackbox_conformal.kernels.windows import average
 from blackbox_conformal.types import Image, Map
 
@@ -82,6 +82,4 @@ def input_of(context: Context, score: str) -> Image:
 
 def distance(one: Image, other: Image) -> Map:
     """Sum over channels of absolute differences, white = 1 a channel: (H, W) float32 in [0, 3]."""
-    difference = np.abs(one.astype(np.int16) - other.astype(np.int16)).sum(axis=2, dtype=np.int32)
-    scaled: Map = difference.astype(np.float32) / np.float32(255)
-    return scaled
+    return rgb_l1(one, other)

@@ -13,6 +13,8 @@ from blackbox_conformal import catalog
 from blackbox_conformal.indecision.base import Accumulator, Context, Indecision
 from blackbox_conformal.types import Image, Map
 
+_STRIP = 64
+
 
 class Weighted(Indecision):
     """`first^weight * second^(1 - weight)`: rescaling either score changes no ranking.
@@ -83,10 +85,13 @@ class WeightedAccumulator:
 
     def finish(self, context: Context) -> Map:
         """The score map, (H, W) float32, >= 0; 0 where a score that has a weight is 0."""
-        first = self.first.finish(context).astype(np.float64)
-        second = self.second.finish(context).astype(np.float64)
-        combined: Map = (np.power(first, self.weight) * np.power(second, 1 - self.weight)).astype(np.float32)
-        return combined
+        first, second = self.first.finish(context), self.second.finish(context)
+        # A strip at a time: in float64 whole maps would take four times the memory of the score.
+        for top in range(0, first.shape[0], _STRIP):
+            rows = slice(top, top + _STRIP)
+            one, two = first[rows].astype(np.float64), second[rows].astype(np.float64)
+            first[rows] = np.power(one, self.weight) * np.power(two, 1 - self.weight)
+        return first
 
 
 PLUGIN = Weighted
