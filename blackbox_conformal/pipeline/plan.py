@@ -11,6 +11,7 @@ from pathlib import Path
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.pipeline.memory import BASE_BYTES, picture_bytes
 from blackbox_conformal.pipeline.prepare import Prepared
 from blackbox_conformal.pipeline.settings import Setup
 from blackbox_conformal.sampling.limits import Limits
@@ -74,9 +75,9 @@ def plan(
 
 
 def memory_bytes(pictures: Sequence[Prepared], in_flight: int = 2) -> int:
-    """Peak memory of the calculation: the largest `in_flight` pictures at 64 bytes a pixel, over a fixed base."""
-    largest = sorted((one.size[0] * one.size[1] for one in pictures), reverse=True)[:in_flight]
-    return 250 * 2**20 + 64 * sum(largest)
+    """Peak memory of the calculation: the largest `in_flight` pictures at once, over a fixed base."""
+    largest = sorted((picture_bytes(one.size) for one in pictures), reverse=True)[:in_flight]
+    return BASE_BYTES + sum(largest)
 
 
 def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:
