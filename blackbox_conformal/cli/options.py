@@ -97,7 +97,7 @@ vendor = together(
 procedure = together(
     vendor,
     option("--draws", type=click.IntRange(1, 4096), default=8, show_default=True, help="Draws of each picture."),
-    option("--indecision", metavar="NAME[:k=v,…]", help="Score map.  [default: smoothed-variance, Gaussian sigma 4]"),
+    option("--indecision", metavar="NAME[:k=v,…]", help="Score map.  [default: weighted, Gaussian sigma 4]"),
     option("--fidelity", metavar="NAME[:k=v,…]", help="Metric map.  [default: lab-l1, Gaussian sigma 4]"),
     option("--delivery", type=click.Choice(["first", "mean", "medoid"]), default="first", show_default=True),
     option("--perturb", "perturbation", metavar="NAME", help="Make draws of a vendor that never varies: dihedral, …"),

@@ -14,7 +14,9 @@ from blackbox_conformal.images.perturbation.base import Perturbation
 from blackbox_conformal.indecision.base import Indecision
 from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
 
-DEFAULT_INDECISION = "smoothed-variance:kernel=gaussian,sigma=4"
+DEFAULT_INDECISION = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
+"""Of all scores that trusted most of real photographs; see docs/scores.md."""
+
 DEFAULT_FIDELITY = "lab-l1:kernel=gaussian,sigma=4"
 DEFAULT_DRAWS = 8
 
