@@ -62,7 +62,12 @@ def talk(
     head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{headers}"
     head += "Connection: close\r\n\r\n" if close else "\r\n"
     data = b""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=timeout) as sock:
+    try:
+        opened = socket.create_connection(("127.0.0.1", server.port), timeout=timeout)
+    except ConnectionResetError:
+        # The reset may overtake the end of the handshake.
+        return Raw(data, "rst")
+    with opened as sock:
         with contextlib.suppress(ConnectionError):
             sock.sendall(head.encode() + body)
         while len(data) < at_most:
