@@ -209,8 +209,13 @@ class CurveSet:
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """The permutation that sorts all records by score."""
-        return np.argsort(self.scores, kind="stable")
+        """The permutation that sorts all records by score; equal scores stay in their order."""
+        # Whole numbers of score and position together sort several times faster than floats with an index.
+        bits = (self.scores + np.float32(0)).view(np.uint32)
+        keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+        keys = (keys << np.uint64(32)) | np.arange(bits.size, dtype=np.uint64)
+        keys.sort()
+        return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
     @cached_property
     def owner(self) -> NDArray[np.int64]:
