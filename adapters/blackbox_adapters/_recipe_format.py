@@ -190,7 +190,8 @@ def read_recipe(name: str) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(shipped_names())
         raise UsageError(
-            f"expected a recipe: a TOML file, or one of {known}; got {name!r} ({type(error).__name__})"
+            f"expected a recipe: give -p recipe=FILE with the path of a TOML file, or one of {known}; got {name!r}"
+            f" ({type(error).__name__})"
         ) from None
     try:
         table = tomllib.loads(text)

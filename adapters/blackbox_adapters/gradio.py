@@ -106,7 +106,7 @@ class Gradio(Hosted):
             # The queue's own words, such as "404: Not Found" for an event told before; a failed call has an object.
             raise JobError(f"the application no longer has the call {job}: {shorten(data)}", request_id=job, code=kind)
         if kind == "error":
-            message = words(data, "error") or "the application gives no reason (it may lack show_error=True)"
+            message = words(data, "error") or "the application gives no reason (before Gradio 6 none does)"
             raise RefusedError(f"call {job} failed: {message}", request_id=job, code="error")
         if kind != "complete":
             raise JobError(f"expected the call {job} to complete; its stream ended with {kind or 'nothing'}")

@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
+from urllib.parse import urljoin
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._hosted import Hosted, JsonObject
-from blackbox_adapters._pictures import decoded, fetched
+from blackbox_adapters._pictures import decoded
 from blackbox_adapters._reading import Grace, classed, document, money, peek, require, whole, words
 from blackbox_adapters._recipe_fill import built_in, fill, fill_link
 from blackbox_conformal.adapter import (
@@ -36,6 +37,7 @@ from blackbox_conformal.errors import (
     PayloadError,
     RefusedError,
     TryLaterError,
+    UsageError,
     VendorError,
 )
 from blackbox_conformal.redaction import Secret
@@ -68,6 +70,10 @@ class Recipe(Hosted):
     poll_seconds: float | None = Field(
         default=None, ge=0.1, description="Seconds between two looks at a job; None = the recipe's."
     )
+    recipe_digest: str = Field(
+        default="",
+        description="What the recipe said when it was calibrated; filled in by calibrations, and compared.",
+    )
 
     _told: form.Recipe = PrivateAttr()
 
@@ -99,6 +105,15 @@ class Recipe(Hosted):
     def model_post_init(self, context: Any, /) -> None:
         """Keep what the recipe says beside the parameters."""
         self._told = form.read_recipe(self.recipe)
+        if self.recipe_digest and self.recipe_digest != self._digest:
+            raise UsageError(
+                f"the recipe {self.recipe} says something else than when this was calibrated; give the same recipe with"
+                " -p recipe=FILE, or calibrate again"
+            )
+
+    @property
+    def _digest(self) -> str:
+        return digest_json(self._told.model_dump(mode="json", exclude=TELLING))
 
     @property
     def _factor(self) -> int:
@@ -135,7 +150,7 @@ class Recipe(Hosted):
             "scale": self._factor,
             "options": {**self._told.options, **self.options},
             "recipe": self._told.name,
-            "recipe_digest": digest_json(self._told.model_dump(mode="json", exclude=TELLING)),
+            "recipe_digest": self._digest,
         }
         return identity
 
@@ -301,10 +316,25 @@ class Recipe(Hosted):
         return (yield from self._fetched(link))
 
     def _fetched(self, link: str) -> Flow:
+        """The picture behind a link, which may be relative to the vendor's address."""
+        link = urljoin(f"{self.base_url}/", link)
         if self._told.picture.key:
             picture = yield Send("GET", link, purpose="download", headers=self._key())
             return picture.body
-        return (yield from fetched(link, self._told.picture.link))
+        if link.startswith("data:"):
+            return decoded(link, self._told.picture.link)
+        if not link.startswith(("http://", "https://")):
+            raise PayloadError("expected an http(s) or data link to the picture; got another scheme")
+        picture = yield Send("GET", link, purpose="download", public=True, accept=_FETCHED)
+        if picture.status == 401:
+            raise AccountRefusedError(
+                "the picture's link asks for a key (HTTP 401); if it leads to the vendor's own host, write key = true"
+                " below [picture] in the recipe"
+            )
+        return picture.body
+
+
+_FETCHED = frozenset({*range(200, 300), 401})
 
 
 def _text(value: Any) -> str:

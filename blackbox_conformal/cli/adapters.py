@@ -1,11 +1,20 @@
 """`adapters`: which vendors there are, what one takes, and whether one keeps the contract."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, money, summary
+
+if TYPE_CHECKING:
+    from blackbox_conformal.testing.example import Example
+
+EVIDENCE = {
+    "openapi": "against the vendor's own OpenAPI document",
+    "real-server": "against the vendor's own server software",
+    "documents": "against documents and examples only, never against a server",
+}
 
 
 @click.group("adapters")
@@ -16,22 +25,27 @@ def command() -> None:
 @command.command("list")
 @shared.output
 def list_adapters(**options: Any) -> None:
-    """Every adapter, where it comes from, and how it was checked; a broken one is listed with its error."""
+    """Every adapter, the variable of its key, price, seed, how it was checked; a broken one with its error."""
     from blackbox_conformal.plugins import adapter_names, describe
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    screen = _screen(options)
     found = [describe(name) for name in adapter_names()]
-    rows = [
-        [
-            one["name"],
-            one.get("error") or (one["auth_variable"] or "no key"),
-            "" if one.get("error") else _price(one),
-            "" if one.get("error") else ("yes" if one["capabilities"]["seedable"] else "no"),
-            "broken" if one.get("error") else one["evidence"],
-        ]
-        for one in found
-    ]
-    screen.table("Adapters", ["name", "key", "price of a draw", "seed", "checked against"], rows)
+    rows = [("name", "key from", "price of a draw", "seed", "checked against")]
+    for one in found:
+        if one.get("error"):
+            rows.append((one["name"], "", "", "", f"broken: {one['error']}"))
+        else:
+            capabilities = one["capabilities"]
+            seed = "yes" if capabilities["seedable"] else "never varies" if capabilities["deterministic"] else "no"
+            rows.append((one["name"], _key(one), _price(one), seed, one["evidence"]))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)]
+        screen.say("  ".join(cells).rstrip())
+    screen.say(
+        "\nPrices and seeds are those of the default parameters, where a model must be named those of an example; "
+        "`adapters show NAME` tells more."
+    )
     screen.data(found)
 
 
@@ -39,55 +53,122 @@ def list_adapters(**options: Any) -> None:
 @click.argument("name")
 @shared.output
 def show(name: str, **options: Any) -> None:
-    """Parameters, key, price, limits and seeds of adapter NAME."""
+    """What adapter NAME is for; its parameters, key, price, limits and seeds."""
     from blackbox_conformal.errors import AdapterError
     from blackbox_conformal.plugins import describe
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    screen = _screen(options)
     found = describe(name)
     if found.get("error"):
         raise AdapterError(f"adapter {name} does not load: {found['error']}")
+    required = [one["name"] for one in found["parameters"] if one["required"]]
     capabilities = found["capabilities"]
+    screen.say(f"{found['summary'].replace('``', '`')}\n")
     screen.say(
         summary(
             {
                 "adapter": f"{found['name']} (from {found['origin']})",
-                "key": found["auth_variable"] or "none needed",
-                "price": _price(found),
-                "seed": "taken" if capabilities["seedable"] else "not taken: draws differ only if the vendor varies",
+                "key": _key(found) if found["auth_variable"] is None else f"environment variable {_key(found)}",
+                "price": _price(found) + (": give price-usd, or --yes" if capabilities["price"] is None else ""),
+                "seed": _seed(capabilities),
                 "scale": ", ".join(f"×{scale}" for scale in capabilities["scale_factors"]),
-                "checked": found["evidence"],
+                "limits": _limits(capabilities),
+                "checked": EVIDENCE.get(found["evidence"], found["evidence"]),
+                "not known": "; ".join(found["uncertain"]) or "nothing that was looked for",
                 "documentation": found["documentation"] or "none",
             }
         )
     )
-    screen.table(
-        "Parameters (-p KEY=VALUE)",
-        ["key", "type", "default", "meaning"],
-        [[one["name"], one["type"], str(one["default"]), one["help"]] for one in found["parameters"]],
-    )
+    if required:
+        screen.say(f"  Price, seed, scale and limits are those of an example: they depend on {', '.join(required)}.")
+    screen.say("\nParameters (-p KEY=VALUE); those marked * may change without a new calibration:")
+    for one in found["parameters"]:
+        default = "required" if one["required"] else _default(one["default"])
+        mark = "" if one["identifies"] else " *"
+        screen.say(f"  {one['name']}{mark}  ({one['type']}, {default})\n      {one['help']}")
     screen.data(found)
 
 
 @command.command("check")
 @click.argument("name")
+@shared.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Vendor parameter, such as recipe=FILE.")
 @shared.output
-def check(name: str, **options: Any) -> None:
-    """Run the contract tests of adapter NAME against the fault server."""
+def check(name: str, parameters: tuple[str, ...], **options: Any) -> None:
+    """Replay the example of adapter NAME (`recipe -p recipe=FILE`: your recipe) on a server that misbehaves.
+
+    Nothing leaves this machine, and no key is needed.
+    """
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.testing.contract import check_adapter
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    results = check_adapter(name)
-    screen.table(
-        f"Contract of {name}",
-        ["check", "result", "detail"],
-        [[one.name, "passed" if one.passed else "FAILED", one.detail] for one in results],
-    )
-    screen.data([{"check": one.name, "passed": one.passed, "detail": one.detail} for one in results])
+    screen = _screen(options)
+    results = check_adapter(name, _example(name, parameters) if parameters else None)
+    for one in results:
+        screen.say(f"  {'passed' if one.passed else 'FAILED'}  {one.name}{f': {one.detail}' if one.detail else ''}")
     failed = [one.name for one in results if not one.passed]
+    screen.say(f"{name}: {len(results) - len(failed)} of {len(results)} checks passed")
+    screen.data([{"check": one.name, "passed": one.passed, "detail": one.detail} for one in results])
     if failed:
         raise CheckFailedError(f"adapter {name} breaks its contract: {', '.join(failed)}")
+
+
+def _screen(options: dict[str, Any]) -> Screen:
+    return Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+
+
+def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
+    """The example to replay with these parameters: an adapter's own, which may depend on them, or its module's."""
+    from dataclasses import replace
+
+    from blackbox_conformal.cli.session import vendor_parameters
+    from blackbox_conformal.plugins import adapter_class, load_adapter
+    from blackbox_conformal.testing.rehearsal import example_of
+
+    given = vendor_parameters(parameters)
+    own = getattr(load_adapter(name, **given), "example_exchange", None)
+    example: Example | None = example_of(adapter_class(name)) if own is None else own()
+    if example is None:
+        return None
+    named = {key.replace("-", "_"): value for key, value in given.items() if key != example.address}
+    return replace(example, parameters={**example.parameters, **named})
+
+
+def _key(described: dict[str, Any]) -> str:
+    if described["auth_variable"] is None:
+        told = any(one["name"] == "recipe" for one in described["parameters"])
+        return "the recipe names it" if told else "no key"
+    switch = next((one for one in described["parameters"] if one["name"] == "authenticate"), None)
+    optional = switch is not None and switch["default"] is False
+    return str(described["auth_variable"]) + (" (with authenticate=true)" if optional else "")
+
+
+def _seed(capabilities: dict[str, Any]) -> str:
+    if capabilities["deterministic"]:
+        return "none, and equal requests have equal answers: calibrate with --perturb dihedral"
+    if not capabilities["seedable"]:
+        return "not taken: draws differ only if the vendor varies; if not, add --perturb dihedral"
+    return "a fresh one for each draw" + (
+        "; without one the vendor would answer from a fixed one" if capabilities["default_seed_hazard"] else ""
+    )
+
+
+def _limits(capabilities: dict[str, Any]) -> str:
+    named = {
+        "min_side": "sides of at least {:,} px",
+        "max_side": "sides of at most {:,} px",
+        "max_input_pixels": "input of at most {:,} px",
+        "max_output_pixels": "output of at most {:,} px",
+        "max_upload_bytes": "upload of at most {:,} bytes",
+    }
+    return "; ".join(text.format(capabilities[key]) for key, text in named.items() if capabilities.get(key)) or "none"
+
+
+def _default(value: Any) -> str:
+    if value in (None, ""):
+        return "not set"
+    import json
+
+    return "default " + (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _price(described: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def test_a_private_space_needs_the_token() -> None:
 @pytest.mark.parametrize(
     ("text", "expected", "said"),
     [
-        ('event: error\ndata: {"error": null}\n\n', RefusedError, "error"),
+        ('event: error\ndata: {"error": null}\n\n', RefusedError, "no reason"),
         ('event: error\ndata: {"error": "GPU quota exceeded"}\n\n', RefusedError, "GPU quota exceeded"),
         ('event: error\ndata: "404: Not Found"\n\n', JobError, "404: Not Found"),
         ('event: error\ndata: "Server stopped unexpectedly."\n\n', JobError, "stopped"),

@@ -20,6 +20,7 @@ from blackbox_conformal.errors import (
     UsageError,
     VendorError,
 )
+from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.testing.example import says, shows
 
 ACME = """
@@ -181,6 +182,20 @@ def test_a_recipe_counts_by_what_it_says(acme: Path, tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(made(acme).identity())
 
 
+def test_what_a_calibration_keeps_builds_the_adapter_again_from_the_same_recipe_only(
+    acme: Path, tmp_path: Path
+) -> None:
+    kept = made(acme, scale=2).identity()["parameters"]
+    again = load_adapter("recipe", **{**kept, "recipe": str(acme), "url": ADDRESS})
+    assert again.identity() == made(acme, scale=2).identity()
+    other = tmp_path / "other.toml"
+    other.write_text(ACME.replace('factor = "{scale}"', 'size = "{scale}"'))
+    with pytest.raises(UsageError, match="calibrate again"):
+        load_adapter("recipe", **{**kept, "recipe": str(other)})
+    with pytest.raises(UsageError, match="-p recipe=FILE"):
+        load_adapter("recipe", **kept)
+
+
 def test_states_and_refusals(acme: Path) -> None:
     adapter = made(acme)
     accepted = says('{"job":{"id":"j"}}')
@@ -334,6 +349,21 @@ def test_a_link_in_the_answer_is_kept_whole_so_that_it_can_be_fetched_again() ->
     assert exchange.jobs == [link]
     again = drive(adapter, adapter.resume(upload(), seeded(adapter), link), [shows()])
     assert [(send.purpose, send.url, send.public) for send in again.sends] == [("download", link, True)]
+
+
+def test_a_relative_link_starts_at_the_vendors_address(acme: Path) -> None:
+    accepted, ready, picture = made(acme).example_exchange().filled(PICTURE, ADDRESS)
+    for link, expected in (("/files/o.png", f"{ADDRESS}/files/o.png"), ("o.png", f"{ADDRESS}/api/o.png")):
+        relative = Answer(200, ready.headers, ready.body.replace(f"{ADDRESS}/out.png".encode(), link.encode()))
+        adapter = Recipe(recipe=str(acme), url=f"{ADDRESS}/api")
+        assert drawn(adapter, accepted, relative, picture).sends[-1].url == expected
+
+
+def test_a_link_that_asks_for_a_key_stops_the_run_and_names_the_cure(acme: Path) -> None:
+    accepted, ready, _ = made(acme).example_exchange().filled(PICTURE, ADDRESS)
+    error = failed(made(acme), accepted, ready, says('{"why":"no token"}', 401))
+    assert isinstance(error, AccountRefusedError)
+    assert "key = true" in str(error)
 
 
 def test_a_model_with_a_seed_that_the_recipe_does_not_know() -> None:
