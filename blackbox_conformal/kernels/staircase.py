@@ -23,6 +23,9 @@ CHUNK = 256
 SAMPLE_RUN, SAMPLE_STRIDE = 16, 512
 """The first pass looks at a run of pixels in every stride."""
 
+AREA_BITS = 16
+"""Buckets of scores, as a power of two, among which pixels are counted for quantiles."""
+
 INFINITY = np.int32(0x7F800000)
 ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
 NEGATIVE_ZERO = np.int32(-0x80000000)
@@ -142,16 +145,30 @@ def area_grid(scores: Map, steps: int = 256) -> tuple[NDArray[np.float32], NDArr
     """
     _require_steps(steps)
     scores = float_map(scores, "the indecision map")
-    scored = np.sort(scores, axis=None)
-    scored = scored[: _before_nan(scored)]
-    scored += np.float32(0)
-    if np.isinf(scored[[0, -1]] if scored.size else scored).any():
+    bits = scores.reshape(-1).view(np.int32)
+    low, high, known, infinite = _key_range(bits)
+    if infinite:
         _refuse(scores, np.zeros_like(scores), int(np.argmax(np.isinf(scores))))
-    if scored.size == 0:
-        return scored, np.empty(0, np.int64)
-    ranks = -(-np.arange(1, steps + 1, dtype=np.int64) * scored.size // steps)
-    grid = np.unique(scored[ranks - 1])
-    return grid, np.searchsorted(scored, grid, side="right")
+    if known == 0:
+        return np.empty(0, np.float32), np.empty(0, np.int64)
+    # Pixels are counted by bucket; only buckets that a quantile falls into are sorted.
+    shift = max(0, (int(high) - int(low)).bit_length() - AREA_BITS)
+    counts = np.zeros(1 << AREA_BITS, np.int64)
+    _histogram(bits, np.uint32(low), np.uint32(shift), counts)
+    through = np.cumsum(counts)
+    ranks = -(-np.arange(1, steps + 1, dtype=np.int64) * known // steps)
+    bucket = np.searchsorted(through, ranks)
+    wanted = np.unique(bucket)
+    keys = np.empty(int(counts[wanted].sum()), np.uint32)
+    chosen = np.zeros(counts.size, np.uint8)
+    chosen[wanted] = 1
+    _members(bits, np.uint32(low), np.uint32(shift), chosen, keys)
+    keys.sort()
+    # How many pixels that are not among the keys come before each wanted bucket.
+    skipped = (through - counts)[wanted] - (np.cumsum(counts[wanted]) - counts[wanted])
+    grid = np.unique(keys[ranks - 1 - skipped[np.searchsorted(wanted, bucket)]])
+    own = np.searchsorted(wanted, (grid - np.uint32(low)) >> np.uint32(shift))
+    return _scores_of(grid), np.searchsorted(keys, grid, side="right") + skipped[own]
 
 
 def _before_nan(ascending: NDArray[np.float32]) -> int:
@@ -230,6 +247,48 @@ def _first_bad(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> int:
                 if (chunk[i] & ALL_BUT_SIGN) == INFINITY or _loss(lost[i]) >= NOT_FINITE:
                     return start + i
     return -1
+
+
+@kernel
+def _key_range(bits: NDArray[np.int32]) -> tuple[np.uint32, np.uint32, int, bool]:
+    """Least and largest key, number of pixels not NaN, whether one is infinite."""
+    low, high, nans, infinite = np.uint32(0xFFFFFFFF), np.uint32(0), 0, False
+    for start in range(0, bits.size, CHUNK):
+        chunk = bits[start : start + CHUNK]
+        odd = np.int32(0)
+        lowest, highest = np.uint32(0xFFFFFFFF), np.uint32(0)
+        for i in range(chunk.size):
+            odd |= np.int32((chunk[i] & ALL_BUT_SIGN) >= INFINITY)
+            lowest, highest = min(lowest, _key(chunk[i])), max(highest, _key(chunk[i]))
+        if not odd:
+            low, high = min(low, lowest), max(high, highest)
+            continue
+        for i in range(chunk.size):
+            if _is_nan(chunk[i]):
+                nans += 1
+            else:
+                infinite = infinite or (chunk[i] & ALL_BUT_SIGN) == INFINITY
+                low, high = min(low, _key(chunk[i])), max(high, _key(chunk[i]))
+    return low, high, bits.size - nans, infinite
+
+
+@kernel
+def _histogram(bits: NDArray[np.int32], low: np.uint32, shift: np.uint32, counts: NDArray[np.int64]) -> None:
+    for i in range(bits.size):
+        if not _is_nan(bits[i]):
+            counts[np.uint32(_key(bits[i]) - low) >> shift] += 1
+
+
+@kernel
+def _members(
+    bits: NDArray[np.int32], low: np.uint32, shift: np.uint32, chosen: NDArray[np.uint8], keys: NDArray[np.uint32]
+) -> None:
+    """Fill `keys` with those of all pixels in chosen buckets."""
+    count = 0
+    for i in range(bits.size):
+        if not _is_nan(bits[i]) and chosen[np.uint32(_key(bits[i]) - low) >> shift]:
+            keys[count] = _key(bits[i])
+            count += 1
 
 
 @kernel
@@ -318,3 +377,4 @@ def warm_up() -> None:
     values = np.arange(4, dtype=np.float32).reshape(2, 2)
     staircase(values, values)
     share_staircase(values, values, 1.0)
+    area_grid(values)
