@@ -62,7 +62,7 @@ class _File(BaseModel):
     digest: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calibration:
     """Curves of n photographs under one procedure.
 
@@ -122,6 +122,13 @@ class Calibration:
             tuple(images[index] for index in order),
             CurveSet.from_curves([curves[index] for index in order]),
             **rest,
+        )
+
+    def __repr__(self) -> str:
+        vendor, rule = self.procedure.vendor.get("adapter"), self.guarantee.get("name")
+        return (
+            f"<Calibration of {vendor} ×{self.procedure.scale}: {self.n} photographs, {self.procedure.draws} draws, "
+            f"{rule}, bound {self.bound:g}, {self.digest[:19]}>"
         )
 
     @property

@@ -19,8 +19,7 @@ def write_new(path: Path, content: bytes, *, force: bool = False) -> Path:
         The file exists with other content and `force` is not set, or the folder cannot be written.
     """
     try:
-        if not force and path.exists() and path.read_bytes() != content:
-            raise UsageError(f"{path} exists with other content and is not overwritten; give --force or another --out")
+        refuse_other(path, content, force=force)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
         try:
@@ -36,6 +35,18 @@ def write_new(path: Path, content: bytes, *, force: bool = False) -> Path:
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}. Choose another --out") from None
     return path
+
+
+def refuse_other(path: Path, content: bytes, *, force: bool = False) -> None:
+    """Refuse a path that holds other content, unless `force`.
+
+    Raises
+    ------
+    UsageError
+        It does.
+    """
+    if not force and path.exists() and path.read_bytes() != content:
+        raise UsageError(f"{path} exists with other content and is not overwritten; give --force or another --out")
 
 
 def _umask() -> int:

@@ -42,7 +42,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.errors import UsageError
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.apply import Result, apply_calibration
-    from blackbox_conformal.pipeline.products import Products, encode_products, write_products
+    from blackbox_conformal.pipeline.products import Products, encode_products, refuse_existing, write_products
     from blackbox_conformal.report.store import ReportStore
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
@@ -60,6 +60,9 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
         raise UsageError(
             "expected inputs with different names, since their files are named after them; two share a stem"
         )
+    if not piped and not options["force"]:
+        for stem, _ in sources:
+            refuse_existing(stem, Path(options["out"]), options["alpha"], calibration.digest)
     name, parameters = parse(options["guarantee"]) if options["guarantee"] else (None, {})
     written: dict[int, tuple[Result, Products]] = {}
 

@@ -22,6 +22,8 @@ def run_folder_of(given: str | None) -> Path:
         folder = Path(given)
         if not folder.is_dir():
             raise UsageError(f"expected --run to be a run folder; {folder} is none")
+        if not (folder / LEDGER).is_file():
+            raise UsageError(f"expected a run folder; {folder} holds no {LEDGER}: nothing was ever drawn into it")
         return folder
     if Path(LEDGER).is_file():
         return Path()

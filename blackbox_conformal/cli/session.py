@@ -181,6 +181,10 @@ def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapte
         raise UsageError(
             f"the calibration is of adapter {identity['adapter']}; got --adapter {name}. Calibrate {name} first"
         )
+    if options["scale"] not in (None, calibration.procedure.scale):
+        raise UsageError(
+            f"the calibration is for ×{calibration.procedure.scale}; got --scale {options['scale']}. Calibrate that"
+        )
     calibrated = {key: value for key, value in identity["parameters"].items() if value is not None}
     return load_adapter(name, **{**calibrated, **vendor_parameters(options["parameters"])})
 

@@ -211,11 +211,16 @@ def certify(
 def apply(
     adapter: Adapter,
     image: str | Path | bytes,
-    calibration: Calibration,
+    calibration: Calibration | str | Path,
     alpha: float,
     **options: Any,
 ) -> Result:
-    """Super-resolve one picture (a file or its bytes) and say which parts of the answer to trust."""
+    """Super-resolve one picture (a file or its bytes) and say which parts of the answer to trust.
+
+    `calibration` may be the path of a calibration file.
+    """
+    if not isinstance(calibration, Calibration):
+        calibration = Calibration.load(calibration)
     if isinstance(image, bytes):
         source: Path | bytes = image
         name = digest_bytes(image).removeprefix("sha256:")[:12]

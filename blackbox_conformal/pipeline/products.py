@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.files import write_new
+from blackbox_conformal.certificate import Certificate
+from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
+from blackbox_conformal.files import refuse_other, write_new
 from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
 from blackbox_conformal.images.names import file_stem
 from blackbox_conformal.images.overlay import overlay
@@ -23,6 +25,41 @@ class Products:
     overlay: Path
     indecision: Path
     certificate: Path
+
+
+def product_paths(name: str, folder: Path) -> Products:
+    """Where the files of a result called `name` will lie."""
+    stem = file_stem(name)
+    image, mask, overlaid, scores = (
+        folder / f"{stem}-{kind}.png" for kind in ("image", "mask", "overlay", "indecision")
+    )
+    return Products(image, mask, overlaid, scores, folder / f"{stem}-certificate.json")
+
+
+def refuse_existing(name: str, folder: Path, alpha: float, calibration_digest: str) -> None:
+    """Refuse, before anything is paid, to mask a picture whose files would overwrite others.
+
+    Raises
+    ------
+    UsageError
+        Some of the files exist, and they are not one whole result of this calibration at this level.
+    """
+    paths = product_paths(name, folder)
+    everything = (paths.image, paths.mask, paths.overlay, paths.indecision, paths.certificate)
+    there = [path for path in everything if path.exists()]
+    if not there:
+        return
+    try:
+        earlier = Certificate.from_json(paths.certificate.read_text(encoding="utf-8"))
+        earlier.verify(folder)
+        same = (earlier.alpha, earlier.calibration_digest) == (alpha, calibration_digest)
+    except (OSError, UnicodeDecodeError, FileFormatError, CheckFailedError):
+        same = False
+    if not same:
+        raise UsageError(
+            f"{there[0]} exists and is no result of this calibration at alpha={alpha:g}; it is not overwritten. "
+            "Give --force or another --out"
+        )
 
 
 def encode_products(result: Result) -> dict[str, bytes]:
@@ -44,14 +81,17 @@ def write_products(result: Result, folder: Path, *, force: bool = False) -> Prod
     UsageError
         A file exists with other content and `force` is not set.
     """
-    stem = file_stem(result.name)
     contents = encode_products(result)
     _, scaling = indecision_png(result.indecision)
-    paths = {name: folder / f"{stem}-{name}.png" for name in contents}
+    products = product_paths(result.name, folder)
+    paths = {name: getattr(products, name) for name in contents}
     outputs = {name: {"file": paths[name].name, "digest": digest_bytes(content)} for name, content in contents.items()}
     outputs["indecision"] |= scaling
     certificate = result.certificate.model_copy(update={"outputs": outputs})
-    for name, content in contents.items():
-        write_new(paths[name], content, force=force)
-    path = write_new(folder / f"{stem}-certificate.json", certificate.to_json().encode(), force=force)
-    return Products(paths["image"], paths["mask"], paths["overlay"], paths["indecision"], path)
+    written = {paths[name]: content for name, content in contents.items()}
+    written[products.certificate] = certificate.to_json().encode()
+    for path, content in written.items():
+        refuse_other(path, content, force=force)
+    for path, content in written.items():
+        write_new(path, content, force=force)
+    return products

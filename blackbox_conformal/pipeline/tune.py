@@ -78,8 +78,11 @@ def default_candidates(draws: int) -> list[str]:
         found.append(f"{name}:sigma=4@1")
     for name in ("smoothed-variance", "patch-variance", "variance-of-means"):
         found.extend(f"{name}:sigma=4@{count}" for count in sorted({draws, max(2, draws // 2)}) if count <= draws)
+    found.append("bicubic-gap:sigma=8@1")
     found.extend(f"smoothed-variance:sigma={sigma}@{draws}" for sigma in (2, 8))
     found.extend(f"weighted:weight={weight}@{draws}" for weight in (0.25, 0.5, 0.75))
+    if draws >= 4:
+        found.append(f"weighted:weight=0.5@{draws // 2}")
     return found
 
 

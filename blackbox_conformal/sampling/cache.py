@@ -84,6 +84,8 @@ def cache_export(run: Path, folder: Path) -> list[Path]:
     """
     store = Store(run)
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise UsageError(f"expected an empty folder to export into; {folder} holds files. Name another")
     copies = []
     for attempt in ledger_ls(run, ("stored", "validated")):
         if attempt.digest is None:

@@ -5,7 +5,6 @@ from importlib.util import find_spec
 import pytest
 from report_material import Run, make_run
 
-
 # Collected only where a browser can be driven; `.ci/run browser` installs what that takes.
 collect_ignore = [] if find_spec("playwright") else ["test_browser.py"]
 

@@ -1,0 +1,100 @@
+"""`mask` on the command line: files, pipes, and refusals that come before anything is paid."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from synthetic import photograph, write_photographs
+
+from blackbox_conformal.testing.fault_server import FaultServer
+
+VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+
+
+class Shop:
+    """A paid vendor and a calibration of it."""
+
+    def __init__(self, folder: Path, server: FaultServer) -> None:
+        self.folder = folder
+        self.server = server
+        self.common = ["--adapter", VENDOR, "-p", f"url={server.url}", "--run", str(folder / "run"), "--yes"]
+        write_photographs(folder / "photographs", range(8))
+        choices = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+        found = self.run("calibrate", str(folder / "photographs"), *choices)
+        assert found.returncode == 0, found.stderr
+        self.calibration = str(folder / "run" / "calibration.json")
+        truth = PillowImage.fromarray(photograph(20))
+        truth.resize((20, 16), PillowImage.Resampling.BICUBIC).save(folder / "small.png")
+
+    def run(self, *arguments: str, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "blackbox_conformal", *arguments, *self.common]
+        return subprocess.run(command, capture_output=True, timeout=120, input=data, cwd=self.folder, check=False)
+
+    def mask(
+        self, *more: str, source: str = "small.png", data: bytes | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        return self.run("mask", source, "--calibration", self.calibration, *more, data=data)
+
+    @property
+    def paid(self) -> int:
+        return self.server.account.paid
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with FaultServer() as server:
+        yield Shop(tmp_path_factory.mktemp("shop"), server)
+
+
+def test_files_and_json(shop: Shop) -> None:
+    found = shop.mask("--alpha", "0.9", "--out", "files", "--json")
+    assert found.returncode == 0, found.stderr
+    (entry,) = json.loads(found.stdout)
+    assert set(entry) >= {"input", "image", "mask", "overlay", "indecision", "certificate", "alpha", "threshold"}
+    assert entry["trusted_share"] == np.asarray(PillowImage.open(entry["mask"])).mean()
+    before = shop.paid
+    again = shop.mask("--alpha", "0.9", "--out", "files", "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout) == [entry]
+    assert shop.paid == before
+
+
+def test_another_level_does_not_overwrite_a_result(shop: Shop) -> None:
+    shop.mask("--alpha", "0.9", "--out", "kept")
+    certificate = (shop.folder / "kept" / "small-certificate.json").read_bytes()
+    found = shop.mask("--alpha", "0.8", "--out", "kept")
+    assert found.returncode == 2
+    assert b"alpha=0.8" in found.stderr
+    assert (shop.folder / "kept" / "small-certificate.json").read_bytes() == certificate
+    assert shop.mask("--alpha", "0.8", "--out", "kept", "--force").returncode == 0
+
+
+def test_a_foreign_file_is_refused_before_anything_is_paid_and_nothing_is_half_written(shop: Shop) -> None:
+    PillowImage.fromarray(photograph(21)[:16, :20]).save(shop.folder / "other.png")
+    (shop.folder / "foreign").mkdir()
+    (shop.folder / "foreign" / "other-mask.png").write_bytes(b"mine")
+    before = shop.paid
+    found = shop.mask("--alpha", "0.9", "--out", "foreign", source="other.png")
+    assert found.returncode == 2
+    assert b"other-mask.png exists" in found.stderr
+    assert shop.paid == before
+    assert [path.name for path in (shop.folder / "foreign").iterdir()] == ["other-mask.png"]
+
+
+def test_another_scale_is_refused(shop: Shop) -> None:
+    found = shop.mask("--alpha", "0.9", "--out", "scale", "--scale", "2")
+    assert found.returncode == 2
+    assert "×4".encode() in found.stderr
+
+
+def test_stdin_to_stdout(shop: Shop) -> None:
+    found = shop.mask("--alpha", "0.9", "--product", "mask", source="-", data=(shop.folder / "small.png").read_bytes())
+    assert found.returncode == 0, found.stderr
+    with PillowImage.open(io.BytesIO(found.stdout)) as mask:
+        assert (mask.mode, mask.size) == ("1", (80, 64))
