@@ -99,7 +99,8 @@ def _of_free_request(step: Send, answer: Answer, told: VendorError | None, now: 
     if (step.purpose in ("poll", "download") and status in (404, 410)) or (download and status == 403):
         what = "link to the result" if download else "job"
         return GoneError(f"the vendor no longer knows the {what} ({_said(answer)})", code=code)
-    if told is not None and not isinstance(told, MaybeSentError):
+    unknown = step.purpose == "lookup" and status == 404
+    if told is not None and (unknown or not isinstance(told, MaybeSentError)):
         return told
     if status in (401, 402, 403) and not step.public:
         return AccountRefusedError(f"the vendor refused this key or account with {_said(answer)}", code=code)

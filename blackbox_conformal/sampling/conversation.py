@@ -14,6 +14,7 @@ from blackbox_conformal.sampling.control import StoppedError
 from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.messages import cleaned
 from blackbox_conformal.sampling.money import to_nano
+from blackbox_conformal.sampling.resumption import Resumption
 
 EMPTY = Answer(0, {}, b"")
 _LONGEST_WAIT_S = 10.0
@@ -165,12 +166,12 @@ class Conversation:
         self.attempt = None
         self.on_paper = "new"
 
-    def _exchange(self, step: Send) -> Answer:
+    def _exchange(self, step: Send, resumption: Resumption | None = None) -> Answer:
         """One request, its answer classed; errors come without the exceptions and addresses behind them."""
         engine = self._engine
         failure: NotSentError | MaybeSentError | PayloadError | None = None
         try:
-            answer = engine.transport.send(step)
+            answer = engine.transport.send(step, resumption)
         except (NotSentError, MaybeSentError, PayloadError) as error:
             failure = error
         if failure is not None:
@@ -195,11 +196,12 @@ class Conversation:
             engine.ledger.ready(self.attempt)
             self.on_paper = "ready"
         wake = engine.control.stopping if self._deadline is None else engine.control.leaving
+        resumption = Resumption() if download and step.method == "GET" else None
 
         def once() -> Answer:
             if step.url[:5].lower() != "data:":
                 engine.wait_turn(wake, gated=not step.public)
-            return self._exchange(step)
+            return self._exchange(step, resumption)
 
         failure: JobError | None = None
         try:

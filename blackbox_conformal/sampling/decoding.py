@@ -14,7 +14,9 @@ from blackbox_conformal.errors import PayloadError
 _CHUNK = 1 << 20
 
 
-def read_body(chunks: Iterable[bytes], encoding: str, length: int | None, most: int) -> bytes:
+def read_body(
+    chunks: Iterable[bytes], encoding: str, length: int | None, most: int, pieces: list[bytes] | None = None
+) -> bytes:
     """The whole body, decoded.
 
     Parameters
@@ -26,6 +28,8 @@ def read_body(chunks: Iterable[bytes], encoding: str, length: int | None, most: 
         Content-Length, None when there is none.
     most
         Largest number of bytes before and after decoding.
+    pieces
+        Filled with the bytes as they come, so that the caller has them when the body is cut.
 
     Raises
     ------
@@ -38,7 +42,7 @@ def read_body(chunks: Iterable[bytes], encoding: str, length: int | None, most: 
     if len(layers) > 1 or (layers and layers[0] not in ("gzip", "x-gzip", "deflate")):
         raise PayloadError(f"expected an answer without Content-Encoding; got {encoding[:60]!r}, which is not decoded")
     decoder = zlib.decompressobj(wbits=47) if layers else None
-    pieces: list[bytes] = []
+    pieces = [] if pieces is None else pieces
     received = decoded = 0
     for chunk in chunks:
         received += len(chunk)

@@ -22,6 +22,7 @@ from blackbox_conformal.sampling.decoding import read_body, read_data_link
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.links import LinkRules, Origin, Reach, make_origin
 from blackbox_conformal.sampling.network import AddressRefusedError, CheckedBackend, Exchange, NameUnknownError
+from blackbox_conformal.sampling.resumption import Resumption
 
 _MOST_REDIRECTS = 3
 _MOVED = (301, 302, 303, 307, 308)
@@ -117,8 +118,13 @@ class Transport:
         for pool in pools:
             pool.close()
 
-    def send(self, step: Send) -> Answer:
+    def send(self, step: Send, resumption: Resumption | None = None) -> Answer:
         """Make one exchange, within `attempt_timeout_s` of wall-clock time; the answer may have any status.
+
+        Parameters
+        ----------
+        resumption
+            What an earlier try of this download left: the rest is asked for, and handed out as a whole (200).
 
         Raises
         ------
@@ -135,7 +141,7 @@ class Transport:
         self._exchange.begin(self._limits.attempt_timeout_s)
         url = _parse_once(step.url)
         for hop in range(_MOST_REDIRECTS + 1):
-            answer = self._exchange_once(step, url, public=step.public or hop > 0)
+            answer = self._exchange_once(step, url, step.public or hop > 0, resumption)
             location = answer.headers.get("location")
             if step.purpose != "download" or step.method != "GET" or answer.status not in _MOVED or not location:
                 return answer
@@ -143,25 +149,34 @@ class Transport:
             step = replace(step, query={})
         raise PayloadError(f"the vendor's link was redirected more than {_MOST_REDIRECTS} times")
 
-    def _exchange_once(self, step: Send, url: httpx.URL, public: bool) -> Answer:
+    def _exchange_once(self, step: Send, url: httpx.URL, public: bool, resumption: Resumption | None) -> Answer:
         origin = make_origin(url.scheme, url.raw_host.decode("ascii"), url.port)
         with_key, reach = self._rules.admit(origin, bool(url.userinfo), public)
-        request = self._request(step, url, with_key)
+        request = self._request(step, url, with_key, {} if resumption is None else resumption.headers())
         place, pool = self._take(origin, reach)
         started = self._exchange.left(None)
         response: httpx.Response | None = None
+        pieces: list[bytes] = []
+        earlier = b""
         try:
             response = pool.handle_request(request)
             headers = {name.lower(): value for name, value in response.headers.items()}
             announced = headers.get("content-length", "")
             length = int(announced) if announced.isascii() and announced.isdigit() else None
-            bodiless = request.method == "HEAD" or response.status_code in (204, 304)
+            status = response.status_code
+            bodiless = request.method == "HEAD" or status in (204, 304)
+            if resumption is not None and resumption.begin(status, headers):
+                earlier, status = b"".join(resumption.pieces), 200
             body = read_body(
                 _chunks(response),
                 headers.get("content-encoding", ""),
                 None if bodiless else length,
-                self._limits.max_answer_bytes,
+                self._limits.max_answer_bytes - len(earlier),
+                pieces,
             )
+            if earlier and resumption is not None and resumption.total != len(earlier) + len(body):
+                resumption.clear()
+                raise ValueError("the rest of a cut download is not as long as announced; begun from zero")
         except PayloadError as error:
             code = None if response is None else str(response.status_code)
             raise PayloadError(str(error), code=code) from None
@@ -170,13 +185,15 @@ class Transport:
         except NameUnknownError as error:
             raise NotSentError(str(error)) from None
         except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
+            if resumption is not None:
+                resumption.keep(pieces)
             raise self._classify(error, origin, place) from None
         finally:
             if response is not None:
                 response.close()
             self._give_back(place)
         self._starved = 0
-        return Answer(response.status_code, headers, body, started - self._exchange.left(None))
+        return Answer(status, headers, earlier + body if earlier else body, started - self._exchange.left(None))
 
     def _classify(self, error: Exception, origin: Origin, place: _Place) -> NotSentError | MaybeSentError:
         """The error class of a failed exchange: by what has left this machine, not by what went wrong."""
@@ -210,7 +227,7 @@ class Transport:
             )
         return MaybeSentError(f"the connection broke after sending ({what})")
 
-    def _request(self, step: Send, url: httpx.URL, with_key: bool) -> httpx.Request:
+    def _request(self, step: Send, url: httpx.URL, with_key: bool, further: dict[str, str]) -> httpx.Request:
         def reveal(values: Any) -> dict[str, str]:
             return {
                 name: value.reveal() if isinstance(value, Secret) else str(value)
@@ -218,9 +235,11 @@ class Transport:
                 if with_key or not isinstance(value, Secret)
             }
 
-        headers = {"accept-encoding": "identity", "user-agent": _USER_AGENT, "accept": "*/*"} | {
-            name.lower(): value for name, value in reveal(step.headers).items()
-        }
+        headers = (
+            {"accept-encoding": "identity", "user-agent": _USER_AGENT, "accept": "*/*"}
+            | {name.lower(): value for name, value in reveal(step.headers).items()}
+            | further
+        )
         body: dict[str, Any] = {}
         if step.json is not None:
             body["json"] = step.json

@@ -8,7 +8,7 @@ from typing import Any
 
 from blackbox_conformal.testing.exchange import Exchange, fault
 from blackbox_conformal.testing.pictures import WRONG_PICTURES
-from blackbox_conformal.testing.wire import Response
+from blackbox_conformal.testing.wire import Head, Response
 
 
 def _framed(exchange: Exchange, response: Response, body: bytes, framing: dict[str, str]) -> None:
@@ -128,3 +128,40 @@ def picture(exchange: Exchange, kind: Any) -> None:
     if response.headers.get("Content-Type", "").startswith("image/"):
         response = Response(response.status, response.headers, WRONG_PICTURES[str(kind)](response.body))
     exchange.send(response)
+
+
+def _without_range(exchange: Exchange) -> Response:
+    """The whole answer to a request for a part."""
+    head = exchange.head
+    headers = {name: value for name, value in head.headers.items() if name not in ("range", "if-match")}
+    return exchange.vendor.respond(Head(head.method, head.target, headers), exchange.body(), exchange.port, {})
+
+
+@fault
+def range_ignored(exchange: Exchange) -> None:
+    """A request for a part, answered by the whole as if no range were known."""
+    exchange.send(_without_range(exchange))
+
+
+@fault
+def range_of_another_version(exchange: Exchange, tag: Any = '"another"') -> None:
+    """A part of the right place and length, of other bytes under another ETag."""
+    part = exchange.work()
+    exchange.send(Response(part.status, {**part.headers, "ETag": str(tag)}, bytes(len(part.body))))
+
+
+@fault
+def range_shifted(exchange: Exchange, by: Any = 1) -> None:
+    """A part that begins elsewhere than it was asked for, and says so."""
+    whole, shift = _without_range(exchange), int(by)
+    start = int(exchange.head.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0]) - shift
+    size = len(whole.body)
+    headers = {**whole.headers, "Content-Range": f"bytes {start}-{size - 1}/{size}"}
+    exchange.send(Response(206, headers, whole.body[start:]))
+
+
+@fault
+def version_gone(exchange: Exchange) -> None:
+    """412: the version that the client has the beginning of is no longer there."""
+    exchange.body()
+    exchange.send(Response(412))

@@ -63,6 +63,8 @@ class FaultVendor:
         Port of the links to results; None is the port that the job was read on.
     ignores_seed
         Whether every draw of a picture is the same.
+    ranges
+        Whether results have an ETag and can be had in parts.
     reported_price
         The price that answers tell, when it differs from the one that is billed.
     """
@@ -75,6 +77,7 @@ class FaultVendor:
         idempotent: bool = False,
         polls: int = 1,
         ignores_seed: bool = False,
+        ranges: bool = False,
         reported_price: Decimal | None = None,
     ) -> None:
         self.account = account
@@ -84,6 +87,7 @@ class FaultVendor:
         self._idempotent = idempotent
         self._polls = polls
         self._ignores_seed = ignores_seed
+        self._ranges = ranges
         self._price = account.price_usd if reported_price is None else reported_price
         self._lock = threading.RLock()
         self._jobs: list[Job] = []
@@ -234,7 +238,23 @@ class FaultVendor:
         picture = upscale(job.png, job.scale, job.seed)
         if "picture" in job.marks:
             picture = WRONG_PICTURES[str(job.marks["picture"])](picture)
-        return Response(200, {"Content-Type": "image/png"}, picture)
+        response = Response(200, {"Content-Type": "image/png"}, picture)
+        return ranged(head, response) if self._ranges else response
+
+
+def ranged(head: Head, whole: Response) -> Response:
+    """`whole` with an ETag, or the part of it that the request asks for."""
+    tag = f'"{hashlib.sha256(whole.body).hexdigest()[:16]}"'
+    offered = whole.with_headers(ETag=tag, Accept_Ranges="bytes")
+    wanted = head.headers.get("range")
+    if wanted is None:
+        return offered
+    if head.headers.get("if-match", tag) != tag:
+        return Response(412)
+    start = int(wanted.removeprefix("bytes=").partition("-")[0])
+    size = len(whole.body)
+    part = offered.with_headers(Content_Range=f"bytes {start}-{size - 1}/{size}")
+    return Response(206, part.headers, whole.body[start:])
 
 
 def _json(status: int, value: Any) -> Response:

@@ -226,12 +226,48 @@ def test_n10_length_too_short_is_not_accepted(tmp_path: Path) -> None:
     assert server.account.requests("download") == 2
 
 
-def test_n11_a_broken_download_starts_from_zero(tmp_path: Path) -> None:
-    with FaultServer({"download": ["cut-length"]}) as server:
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
-        downloads = [seen for seen in server.account.seen if seen.purpose == "download"]
-    assert drawn.states == ["stored"]
-    assert all("range" not in seen.headers for seen in downloads)
+def downloads(tmp_path: Path, plan: list[Any], *, ranges: bool) -> list[dict[str, str]]:
+    """Headers of the downloads of one draw, which must end with the right picture, paid once."""
+    with FaultServer({"download": plan}, ranges=ranges) as server:
+        (task,) = tasks()
+        drawn = draw(JobVendor(url=server.url), tmp_path / "run", [task])
+        assert drawn.states == ["stored"]
+        assert drawn.pictures == {(task.upload.digest, 0): upscale(task.upload.png, 4, task.seed or 0)}
+        assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+        return [dict(seen.headers) for seen in server.account.seen if seen.purpose == "download"]
+
+
+@pytest.mark.parametrize("fault", ["cut-length", "cut-length:share=0.01", "cut-chunked"])
+def test_n10_cut_download_of_a_known_version_goes_on_where_it_was_cut(tmp_path: Path, fault: str) -> None:
+    first, second = downloads(tmp_path, [fault], ranges=True)
+    assert "range" not in first
+    assert int(second["range"].removeprefix("bytes=").removesuffix("-")) > 0
+    assert second["if-match"].startswith('"')
+
+
+def test_n10_download_that_is_cut_again_and_again_goes_on_each_time(tmp_path: Path) -> None:
+    _, *further = downloads(tmp_path, ["cut-length", "cut-length", "status:code=503,retry-after=0"], ranges=True)
+    starts = [int(headers["range"].removeprefix("bytes=").removesuffix("-")) for headers in further]
+    assert starts[0] < starts[1] == starts[2]
+
+
+def test_n11_a_broken_download_without_a_version_starts_from_zero(tmp_path: Path) -> None:
+    first, second = downloads(tmp_path, ["cut-length"], ranges=False)
+    assert "range" not in first
+    assert "range" not in second
+
+
+def test_n11_a_range_answered_by_the_whole_is_taken_as_the_whole(tmp_path: Path) -> None:
+    assert len(downloads(tmp_path, ["cut-length", "range-ignored"], ranges=True)) == 2
+
+
+@pytest.mark.parametrize(
+    "fault", ["range-of-another-version", "range-of-another-version:tag=none", "range-shifted", "version-gone"]
+)
+def test_n11_another_version_or_place_is_never_joined(tmp_path: Path, fault: str) -> None:
+    _, second, third = downloads(tmp_path, ["cut-length", fault], ranges=True)
+    assert "range" in second
+    assert "range" not in third
 
 
 @pytest.mark.parametrize("fault", ["endless-body", "declared-huge", "endless-headers"])
