@@ -29,9 +29,15 @@ Row = tuple[str, int, int, int]
 _MOST_ROWS = 4096
 
 
-@lru_cache(maxsize=128)
-def _update(columns: tuple[str, ...]) -> str:
-    return f"UPDATE attempt SET {', '.join(f'{column} = ?' for column in columns)} WHERE id = ?"
+PLANNED: Row = ("planned", 0, 0, 0)
+
+
+@lru_cache(maxsize=256)
+def _update(columns: tuple[str, ...], rows: int) -> str:
+    """One statement for all rows: the interpreter is handed over at each, and many threads want it."""
+    values = ", ".join([f"({', '.join('?' * (len(columns) + 1))})"] * rows)
+    settings = ", ".join(f"{column} = new.column{number}" for number, column in enumerate(columns, start=2))
+    return f"UPDATE attempt SET {settings} FROM (VALUES {values}) AS new WHERE attempt.id = new.column1"
 
 
 class Book:
@@ -80,8 +86,11 @@ class Book:
 
     def flush(self) -> None:
         """Write the rows that moved."""
+        alike: dict[tuple[str, ...], list[Any]] = {}
         for attempt, values in self._pending.items():
-            self._connection.execute(_update(tuple(values)), (*values.values(), attempt))
+            alike.setdefault(tuple(values), []).extend((attempt, *values.values()))
+        for columns, given in alike.items():
+            self._connection.execute(_update(columns, len(given) // (len(columns) + 1)), given)
         self._pending.clear()
 
     def close(self) -> None:
@@ -95,7 +104,13 @@ class Book:
             self._rows.clear()
 
     def move(
-        self, attempt: int, state: str, cost: int | None = None, reserve: int | None = None, **values: Any
+        self,
+        attempt: int,
+        state: str,
+        cost: int | None = None,
+        reserve: int | None = None,
+        origin: Row | None = None,
+        **values: Any,
     ) -> None:
         """Take `attempt` to `state`, write `values` beside it, and book its price as the state says.
 
@@ -105,13 +120,15 @@ class Book:
             What the vendor says that it bills, in nano-dollars; None keeps the price that was reserved.
         reserve
             Price to reserve, for an intent.
+        origin
+            The attempt's row, where the caller knows it; else it is read.
 
         Raises
         ------
         LedgerError
             There is no such attempt, or no step from its state to `state`.
         """
-        row = self._rows.get(attempt)
+        row = self._rows.get(attempt) or origin
         if row is None:
             row = self._connection.execute(
                 "SELECT state, reserved_nanousd, cost_nanousd, tries FROM attempt WHERE id = ?", (attempt,)

@@ -12,7 +12,7 @@ from typing import Any
 
 from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.sampling.attempts import COLUMNS, Attempt, Seen, Wanted, attempt_from
-from blackbox_conformal.sampling.book import Book
+from blackbox_conformal.sampling.book import PLANNED, Book
 from blackbox_conformal.sampling.lease import RENEW_S, Lease, acquire
 from blackbox_conformal.sampling.ledgerfile import open_for_reading, open_for_writing
 from blackbox_conformal.sampling.money import to_usd
@@ -95,8 +95,8 @@ class Ledger:
         return cursor.lastrowid
 
     def claim(self, attempt: int) -> None:
-        """Note that a worker has taken a planned attempt up; not waited for, as nothing depends on it."""
-        self._writer.later(lambda book: book.move(attempt, "claimed", owner=self._lease.generation))
+        """Note that a worker has taken up what `plan` gave; not waited for, as nothing depends on it."""
+        self._writer.later(lambda book: book.move(attempt, "claimed", origin=PLANNED, owner=self._lease.generation))
 
     def reserve(
         self, want: Wanted, attempt: int | None, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None

@@ -275,9 +275,7 @@ class Sampler:
         }
         names = {name: clean(name) for name in {task.upload.name for task in tasks}}
         wants = {
-            key: wanted(
-                engine.adapter.name, engine.identity, task, key, decision.generation, names[task.upload.name]
-            )
+            key: wanted(engine.adapter.name, engine.identity, task, key, decision.generation, names[task.upload.name])
             for task, key in zip(tasks, keys, strict=True)
             if isinstance(decision := decisions[key], Submit)
         }

@@ -45,21 +45,6 @@ def sync_folder(folder: str | Path) -> None:
         os.close(descriptor)
 
 
-def _write_durably(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    except BaseException:
-        os.close(descriptor)
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        raise
-    os.close(descriptor)
-
-
 class SharedSync:
     """Makes the names in one folder durable for many threads at once: those that wait together share one look."""
 
@@ -68,15 +53,38 @@ class SharedSync:
         self._turn = threading.Lock()
         self._begun = self._finished = 0
 
-    def sync(self) -> None:
-        """Return once every name that was there at the call is durable."""
-        needed = self._begun + 1
+    def named(self) -> int:
+        """To be called once a name is there; for `sync`."""
+        return self._begun + 1
+
+    def sync(self, needed: int) -> None:
+        """Return once every name that was there when `named` gave `needed` is durable."""
+        if self._finished >= needed:
+            return
         with self._turn:
             if self._finished >= needed:
                 return
             self._begun = begun = self._begun + 1
             sync_folder(self._folder)
             self._finished = begun
+
+
+def _write_durably(path: str, data: bytes, folder: SharedSync) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        # Taken before the file is synced: meanwhile another thread may make its name durable too.
+        named = folder.named()
+        os.fsync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+    os.close(descriptor)
+    folder.sync(named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +126,7 @@ class Store:
         self._settle_recorded()
         value = hashlib.sha256(data).hexdigest()
         path = f"{self._inbox}/{attempt}-{value}{sniff_extension(data)}"
-        _write_durably(path, data)
-        self._inbox_names.sync()
+        _write_durably(path, data, self._inbox_names)
         return Arrival(attempt, f"sha256:{value}", len(data), path)
 
     def place(self, arrival: Arrival) -> None:

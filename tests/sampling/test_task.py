@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sampling.tiny_vendor import tasks
 
-from blackbox_conformal.sampling.task import Task, idempotency_key, task_key
+from blackbox_conformal.sampling.task import Task, idempotency_key, task_key, task_keys
 
 IDENTITY = {"adapter": "x", "adapter_version": 1, "parameters": {"scale": 2}}
 
@@ -31,3 +31,9 @@ def test_idempotency_key_is_a_uuid_and_new_for_each_generation() -> None:
     first = idempotency_key(key)
     assert str(uuid.UUID(first)) == first
     assert first == idempotency_key(key, 0) != idempotency_key(key, 1)
+
+
+def test_keys_of_many_tasks_are_those_of_each() -> None:
+    work = [*tasks(2, 3), *(replace(task, seed=2**70 - index) for index, task in enumerate(tasks(1, 2)))]
+    work.append(Task(replace(work[0].upload, digest='sha256:"\u00e9'), 0, None))
+    assert task_keys(IDENTITY, work) == [task_key(IDENTITY, task) for task in work]
