@@ -116,6 +116,9 @@ spending = together(
     option("--max-cost", type=Money(), help="The most that may be spent, US dollars."),
     option("--max-calls", type=click.IntRange(0), help="The most paid calls that may be made."),
     option("--concurrency", type=Workers(), default="auto", show_default=True, help="Calls at a time."),
+    option(
+        "--timeout", type=click.FloatRange(1, 86400), default=120.0, show_default=True, help="Seconds for one answer."
+    ),
     option("--retry-ambiguous", is_flag=True, help="Pay again for draws that were sent but never answered."),
     option("--yes", is_flag=True, help="Do not ask before spending."),
 )

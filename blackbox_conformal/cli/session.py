@@ -89,6 +89,7 @@ def build_limits(options: dict[str, Any]) -> "Limits":
         max_cost_usd=options["max_cost"],
         max_calls=options["max_calls"],
         concurrency=options["concurrency"],
+        attempt_timeout_s=options["timeout"],
         retry_ambiguous=options["retry_ambiguous"],
     )
 
