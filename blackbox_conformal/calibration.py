@@ -56,6 +56,7 @@ class _File(BaseModel):
     guarantee: dict[str, Any]
     images: list[dict[str, Any]]
     curves: str
+    shares: list[str]
     made_with: str
     tuning: list[str]
     vendor_models: list[str]
@@ -75,7 +76,9 @@ class Calibration:
     images
         The photographs, in the order of `curves`.
     curves
-        One risk curve a photograph.
+        One risk curve a photograph: the largest error among trusted pixels.
+    shares
+        The same for the share of the picture that is trusted and wrong, one set for each stored tolerance.
     guarantee
         Name and parameters of the guarantee that `threshold` uses unless told otherwise.
     tuning
@@ -91,6 +94,7 @@ class Calibration:
     guarantee: dict[str, Any] = field(default_factory=lambda: {"name": "expected"})
     tuning: tuple[str, ...] = ()
     vendor_models: tuple[str, ...] = ()
+    shares: tuple[CurveSet, ...] = ()
 
     def __post_init__(self) -> None:
         truths = [image.truth for image in self.images]
@@ -102,8 +106,9 @@ class Calibration:
                 f"{len(shared)} photographs are both tuning and calibration photographs; a choice made on a photograph "
                 "that calibrates voids the guarantee. Calibrate on the others"
             )
-        if len(self.curves) != len(self.images):
-            raise CalibrationError(f"expected one curve a photograph; got {len(self.curves)} for {len(self.images)}")
+        for curves in (self.curves, *self.shares):
+            if len(curves) != len(self.images):
+                raise CalibrationError(f"expected one curve a photograph; got {len(curves)} for {len(self.images)}")
 
     @classmethod
     def from_curves(
@@ -112,6 +117,7 @@ class Calibration:
         bound: float,
         images: Sequence[CalibrationImage],
         curves: Sequence[RiskCurve],
+        shares: Sequence[Sequence[RiskCurve]] = (),
         **rest: Any,
     ) -> Self:
         """A calibration in canonical order (by truth digest), whatever order the photographs were drawn in."""
@@ -121,6 +127,7 @@ class Calibration:
             bound,
             tuple(images[index] for index in order),
             CurveSet.from_curves([curves[index] for index in order]),
+            shares=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in shares),
             **rest,
         )
 
@@ -143,6 +150,31 @@ class Calibration:
             return choose_guarantee(chosen.pop("name"), **{**chosen, **parameters})
         return choose_guarantee(guarantee, **parameters)
 
+    def curves_for(self, rule: Guarantee) -> CurveSet:
+        """The curves that `rule` is about; no picture is read.
+
+        Raises
+        ------
+        CalibrationError
+            Shares of wrong pixels were stored for other tolerances only.
+        """
+        if rule.needs.curve_kind == "supremum":
+            return self.curves
+        tolerance = getattr(getattr(rule, "inner", rule), "tolerance", None)
+        fitting = [curves for curves in self.shares if tolerance is None or curves.tolerance == tolerance]
+        if not fitting:
+            stored = ", ".join(f"{curves.tolerance:g}" for curves in self.shares) or "none"
+            raise CalibrationError(
+                f"shares of wrong pixels are stored for tolerance {stored}; asked for "
+                f"{'any' if tolerance is None else format(tolerance, 'g')}. Calibrate again with "
+                "--guarantee false-trust:tolerance=…: the draws are stored, so no call is made"
+            )
+        return fitting[0]
+
+    def bound_for(self, rule: Guarantee) -> float:
+        """The largest loss of the curves that `rule` is about."""
+        return rule.loss_bound(self.bound)
+
     def rule_of_group(self, group: str, rule: Guarantee | None = None) -> Guarantee:
         """The guarantee within one group of photographs: those that carry its name calibrate, the others do not.
 
@@ -159,16 +191,19 @@ class Calibration:
 
     def threshold(self, alpha: float, guarantee: str | None = None, **parameters: Any) -> float:
         """The largest threshold that keeps the guarantee at `alpha`; -inf: nothing, +inf: everything can be trusted."""
-        return self.rule(guarantee, **parameters).threshold(self.curves, alpha)
+        rule = self.rule(guarantee, **parameters)
+        return rule.threshold(self.curves_for(rule), alpha)
 
     def risk(self, threshold: float) -> float:
         """The level that the guarantee gives at `threshold`."""
-        return self.rule().risk(self.curves, threshold)
+        rule = self.rule()
+        return rule.risk(self.curves_for(rule), threshold)
 
     @cached_property
     def alphas(self) -> NDArray[np.float64]:
         """The levels at which the threshold changes, ascending."""
-        return self.rule().levels(self.curves)
+        rule = self.rule()
+        return rule.levels(self.curves_for(rule))
 
     @cached_property
     def digest(self) -> str:
@@ -199,12 +234,13 @@ class Calibration:
         try:
             procedure = Procedure(**content["procedure"])
             images = tuple(CalibrationImage(**image) for image in content["images"])
-            curves = CurveSet.from_bytes(base64.b64decode(content["curves"], validate=True))
+            curves = _unpacked(content["curves"])
+            shares = tuple(map(_unpacked, content["shares"]))
         except (ValidationError, TypeError, binascii.Error) as error:
             raise FileFormatError(f"{path}: expected a calibration of this version; {error}") from None
         if procedure.fingerprint != content["fingerprint"]:
             raise FileFormatError(f"{path}: the fingerprint is not that of its procedure; the file is damaged")
-        if not curves.bounded_by(content["bound"]):
+        if not curves.bounded_by(content["bound"]) or not all(kind.kind == "share" for kind in shares):
             raise FileFormatError(f"{path}: a curve exceeds the declared bound {content['bound']}; the file is damaged")
         return cls(
             procedure,
@@ -214,6 +250,7 @@ class Calibration:
             content["guarantee"],
             tuple(content["tuning"]),
             tuple(content["vendor_models"]),
+            shares,
         )
 
     def _content(self) -> dict[str, Any]:
@@ -225,11 +262,20 @@ class Calibration:
             "bound": self.bound,
             "guarantee": self.guarantee,
             "images": [image.model_dump(mode="json") for image in self.images],
-            "curves": base64.b64encode(self.curves.to_bytes()).decode(),
+            "curves": _packed(self.curves),
+            "shares": [_packed(curves) for curves in self.shares],
             "made_with": f"blackbox-conformal {__version__}",
             "tuning": sorted(self.tuning),
             "vendor_models": sorted(self.vendor_models),
         }
+
+
+def _packed(curves: CurveSet) -> str:
+    return base64.b64encode(curves.to_bytes()).decode()
+
+
+def _unpacked(text: str) -> CurveSet:
+    return CurveSet.from_bytes(base64.b64decode(text, validate=True))
 
 
 def _read(path: Path) -> dict[str, Any]:

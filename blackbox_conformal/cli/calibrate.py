@@ -76,15 +76,15 @@ def command(images: tuple[str, ...], **options: Any) -> None:
                 "photographs": f"{calibration.n}, {setup.procedure.draws} draws each"
                 + (f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""),
                 "calls": f"{result.calls} made, {result.cached} draws were stored, ${result.cost_usd} spent",
-                "loss bound": f"{calibration.bound:g}: alpha reaches down to "
-                f"{rule.reachable_alpha(calibration.n, setup.fidelity.bound):.3g}",
+                "loss bound": f"{calibration.bound_for(rule):g}: alpha reaches down to "
+                f"{rule.reachable_alpha(calibration.n, calibration.bound_for(rule)):.3g}",
             }
         )
     )
     screen.table(
         "Thresholds",
         ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],
-        [_row(calibration, level, setup.fidelity.bound) for level in levels],
+        [_row(calibration, level, calibration.bound_for(rule)) for level in levels],
     )
     screen.data(
         {
@@ -92,7 +92,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             "fingerprint": calibration.procedure.fingerprint,
             "n": calibration.n,
             "draws": setup.procedure.draws,
-            "bound": calibration.bound,
+            "bound": calibration.bound_for(rule),
             "calls": result.calls,
             "cached": result.cached,
             "cost_usd": float(result.cost_usd),

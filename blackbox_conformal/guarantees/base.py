@@ -129,6 +129,10 @@ class Guarantee(Plugin):
         """What must hold of photographs and curves."""
         return Needs(self.sampling, self.curve_kind)
 
+    def loss_bound(self, bound: float) -> float:
+        """The largest loss of a curve, given the metric's `bound`: that, or 1 for a share of the picture."""
+        return bound if self.needs.curve_kind == "supremum" else 1.0
+
     @property
     def unit(self) -> str:
         """What one curve stands for, plural."""

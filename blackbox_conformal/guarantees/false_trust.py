@@ -5,21 +5,43 @@ The arithmetic is that of `expected`, with 1 as the bound; the tolerance is fixe
 
 from typing import ClassVar
 
+from pydantic import Field
+
+from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.curve import Kind
+from blackbox_conformal.risk.pack import CurveSet
 
 
 class FalseTrust(Expected):
-    """``E[ share of all pixels that are trusted and wrong ] <= alpha``; parameters as in `Expected`."""
+    """``E[ share of all pixels that are trusted and wrong ] <= alpha``; further parameters as in `Expected`.
+
+    Attributes
+    ----------
+    tolerance
+        The error above which a trusted pixel is wrong; must be that of the curves. None: whatever theirs is.
+    """
 
     curve_kind: ClassVar[Kind] = "share"
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
 
+    tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    def check(self, curves: CurveSet, alpha: float | None = None) -> None:
+        """As for every guarantee, and the tolerance must be that of the curves."""
+        super().check(curves, alpha)
+        if self.tolerance is not None and curves.tolerance != self.tolerance:
+            raise CalibrationError(
+                f"expected curves made with tolerance {self.tolerance:g}; these were made with {curves.tolerance}. "
+                "Calibrate with --guarantee false-trust:tolerance=…, which takes no further call"
+            )
+
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers."""
+        tolerance = "the tolerance" if self.tolerance is None else f"{self.tolerance:g}"
         return (
             f"On average over new photographs, the share of the picture that is trusted although its {error} exceeds "
-            f"the tolerance is at most {alpha:g}{self._by(n)}."
+            f"{tolerance} is at most {alpha:g}{self._by(n)}."
         )
 
 

@@ -109,7 +109,8 @@ def apply_calibration(
     rule = calibration.rule(guarantee, **(parameters or {}))
     if group is not None:
         rule = calibration.rule_of_group(group, rule)
-    rule.threshold(calibration.curves, alpha)
+    curves = calibration.curves_for(rule)
+    rule.threshold(curves, alpha)
     refuse_unlimited(adapter, limits)
     pictures = [prepare_input(source, name, setup, seed) for name, source in inputs]
     _refuse_calibration_images(pictures, calibration)
@@ -142,7 +143,7 @@ def apply_calibration(
                 continue
             _refuse_other_model(evaluation, calibration)
             own = rule_at_hand(rule, setup.fidelity, evaluation)
-            threshold = own.threshold(calibration.curves, alpha)
+            threshold = own.threshold(curves, alpha)
             mask = trusted(evaluation.indecision, threshold)
             result = Result(
                 drawn.prepared.name,
@@ -174,7 +175,7 @@ def certify(
 ) -> Certificate:
     """The certificate of one mask, before its files are written."""
     abstains = threshold == -math.inf
-    choice = rule.choose(calibration.curves, alpha)
+    choice = rule.choose(calibration.curves_for(rule), alpha)
     kind = "spread between the vendor's own draws"
     if setup.perturbation is not None:
         kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
@@ -193,7 +194,7 @@ def certify(
         trusted_share=float(np.mean(mask)),
         n_calibration=calibration.n,
         missing_images=choice.missing_images,
-        bound=calibration.bound,
+        bound=calibration.bound_for(rule),
         indecision_kind=kind,
         calibration_digest=calibration.digest,
         fingerprint=calibration.procedure.fingerprint,

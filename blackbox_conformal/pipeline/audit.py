@@ -116,7 +116,7 @@ def audit_calibration(
     pictures = prepare_photographs(paths, setup, seed, progress)
     _refuse_seen(pictures, calibration)
     levels = sorted(set(alphas))
-    thresholds = [rule.threshold(calibration.curves, alpha) for alpha in levels]
+    thresholds = [rule.threshold(calibration.curves_for(rule), alpha) for alpha in levels]
     audited: list[AuditedPicture] = []
     calls = cached = 0
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
@@ -168,10 +168,10 @@ def conclude(
 ) -> Audit:
     """The verdicts that follow from audited pictures; no picture is read."""
     losses = np.array([one.losses for one in audited], dtype=np.float64)
-    claims = [claim(rule, losses[:, index], alpha, calibration.bound) for index, alpha in enumerate(levels)]
+    claims = [claim(rule, losses[:, index], alpha, calibration.bound_for(rule)) for index, alpha in enumerate(levels)]
     resplit = None
     if any(one.losses.mean() > one.level for one in claims):
-        pooled = CurveSet.from_curves([*calibration.curves, *(one.curve for one in audited)])
+        pooled = CurveSet.from_curves([*calibration.curves_for(rule), *(one.curve for one in audited)])
         resplit = resplit_risks(rule, pooled, calibration.n, levels)
     found = []
     for index, alpha in enumerate(levels):
@@ -181,7 +181,7 @@ def conclude(
         found.append(
             AuditedLevel(
                 alpha=alpha,
-                threshold=rule.threshold(calibration.curves, alpha),
+                threshold=rule.threshold(calibration.curves_for(rule), alpha),
                 judgement=judgement,
                 trusted_share=float(shares.mean()),
                 empty_share=float(np.mean(shares == 0)),

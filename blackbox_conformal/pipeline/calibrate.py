@@ -17,7 +17,7 @@ from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.indecision.base import Indecision
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.evaluate import calibration_curve
+from blackbox_conformal.pipeline.evaluate import calibration_curves
 from blackbox_conformal.pipeline.manifest import write_manifest
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
@@ -36,6 +36,9 @@ from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
+
+DEFAULT_TOLERANCE = 0.1
+"""Shares of pixels wrong by more than this are always stored, so that `false-trust` needs no second calibration."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how many are done, and how many there are."""
@@ -90,7 +93,8 @@ def run_calibration(
             f"{len(leaked)} of these photographs were used for tuning and cannot calibrate; leave them out"
         )
     write_manifest(run, setup, pictures, seed=seed, guarantee=rule.specification())
-    curves: list[RiskCurve] = []
+    tolerances = tolerances_of(rule)
+    curves: list[list[RiskCurve]] = []
     images: list[CalibrationImage] = []
     models: set[str] = set()
     calls = cached = 0
@@ -104,20 +108,20 @@ def run_calibration(
         on_sampler(sampler)
         calls, cached, cost = second.calls, second.cached, second.cost_usd
 
-        def curve(drawn: Drawn) -> RiskCurve:
+        def curve(drawn: Drawn) -> list[RiskCurve]:
             if drawn.refusal is not None:
-                return RiskCurve.worst(bound, tolerance=tolerance_of(rule))
+                return [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
             path = drawn.prepared.path
             assert path is not None
             truth, picture = read_truth(path, setup.procedure.scale)
             if picture.digest != drawn.prepared.truth_digest:
                 raise CalibrationError(f"{path} was changed while it was being calibrated; run again")
-            return calibration_curve(
+            return calibration_curves(
                 drawn,
                 setup,
                 lambda k: sampler.read(drawn.outcomes[k]),
                 truth,
-                tolerance_of(rule),
+                tolerances,
                 second.of(drawn.prepared),
             )
 
@@ -135,9 +139,10 @@ def run_calibration(
         raise CalibrationError(f"the vendor refused all {refused} photographs: {images[0].refused}")
     calibration = Calibration.from_curves(
         setup.procedure,
-        loss_bound(rule, bound),
+        bound,
         images,
-        curves,
+        [found[0] for found in curves],
+        [[found[index + 1] for found in curves] for index in range(len(tolerances))],
         guarantee=rule.specification(),
         tuning=tuple(tuning),
         vendor_models=tuple(sorted(models)),
@@ -145,14 +150,17 @@ def run_calibration(
     return CalibrationRun(calibration, calls, cached, cost, refused)
 
 
-def loss_bound(rule: Guarantee, bound: float) -> float:
-    """The largest loss of a curve: the metric's bound, or 1 for a share of the picture."""
-    return 1.0 if rule.curve_kind == "share" else bound
-
-
 def tolerance_of(rule: Guarantee) -> float | None:
-    """The error above which a trusted pixel counts as wrong, for guarantees on shares of the picture."""
-    return rule.specification().get("tolerance") if rule.curve_kind == "share" else None
+    """The error above which a trusted pixel is wrong, for guarantees on shares of the picture; None for others."""
+    if rule.needs.curve_kind == "supremum":
+        return None
+    given: float | None = getattr(getattr(rule, "inner", rule), "tolerance", None)
+    return DEFAULT_TOLERANCE if given is None else given
+
+
+def tolerances_of(rule: Guarantee) -> tuple[float, ...]:
+    """Tolerances whose shares of wrong pixels are stored: the usual one, and the one the guarantee names."""
+    return tuple(sorted({DEFAULT_TOLERANCE, tolerance_of(rule) or DEFAULT_TOLERANCE}))
 
 
 def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> None:
@@ -167,11 +175,12 @@ def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> 
         raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
     if alpha is None:
         return
-    needed = rule.minimum_images(alpha, bound)
+    largest = rule.loss_bound(bound)
+    needed = rule.minimum_images(alpha, largest)
     if n < needed:
         raise CalibrationError(
-            f"alpha={alpha:g} needs at least {needed} calibration photographs for a loss bounded by "
-            f"{loss_bound(rule, bound):g}; got {n}, so {needed - n} are missing. Add photographs or raise alpha"
+            f"alpha={alpha:g} needs at least {needed} calibration photographs for a loss bounded by {largest:g}; "
+            f"got {n}, so {needed - n} are missing. Add photographs or raise alpha"
         )
 
 

@@ -3,7 +3,7 @@
 Draws are read one at a time and thrown away, so memory does not grow with their number.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,19 +88,23 @@ def evaluate(
     return Evaluation(delivered, indecision, model, tuple(notes), low_resolution)
 
 
-def calibration_curve(
+def calibration_curves(
     drawn: Drawn,
     setup: Setup,
     read: Callable[[int], bytes],
     truth: Image,
-    tolerance: float | None,
+    tolerances: Sequence[float],
     second: Image | None = None,
-) -> RiskCurve:
-    """The risk curve of one photograph."""
+) -> list[RiskCurve]:
+    """The risk curves of one photograph: the largest trusted error, then the share wrong by each tolerance."""
     low_resolution = degrade(truth, setup.procedure.scale)
     found = evaluate(drawn, setup, read, low_resolution, second)
     fidelity = setup.fidelity.map(truth, found.delivered)
-    return RiskCurve.from_maps(found.indecision, fidelity, bound=setup.fidelity.bound, tolerance=tolerance)
+    bound = setup.fidelity.bound
+    return [
+        RiskCurve.from_maps(found.indecision, fidelity, bound=bound, tolerance=tolerance)
+        for tolerance in (None, *tolerances)
+    ]
 
 
 def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> Iterator[Image]:

@@ -59,7 +59,7 @@ def plan(
 ) -> Plan:
     """The plan for `pictures`, counting what the run folder already holds."""
     found = estimate(setup.adapter, run, limits or Limits(), [task for one in pictures for task in one.tasks])
-    bound = setup.fidelity.bound
+    bound = rule.loss_bound(setup.fidelity.bound)
     return Plan(
         n=len(pictures),
         draws=setup.procedure.draws,

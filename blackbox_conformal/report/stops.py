@@ -59,10 +59,10 @@ def choose_stops(
     rule = calibration.rule()
     stops = []
     for alpha in choose_levels(calibration, wanted, most):
-        choice = rule.choose(calibration.curves, alpha)
+        choice = rule.choose(calibration.curves_for(rule), alpha)
         nothing = choice.threshold == -math.inf
         statement = _sentence(choice.reason) if nothing else rule.statement(alpha, calibration.n, error)
-        risk = 0.0 if nothing else rule.risk(calibration.curves, choice.threshold)
+        risk = 0.0 if nothing else rule.risk(calibration.curves_for(rule), choice.threshold)
         stops.append(Stop(alpha, choice.threshold, statement, risk))
     return stops
 

@@ -233,3 +233,26 @@ def test_groups_calibrate_apart(tmp_path: Path, vendor: bc.Adapter, photographs:
     result = apply_calibration(vendor, [("p35", low_of(35))], loaded, 0.2, group="none", run=tmp_path / "run")[0]
     assert not result.mask.any()
     assert "no calibration photograph is of group 'none'" in str(result.certificate.reason)
+
+
+def test_false_trust_comes_from_the_same_calibration(
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+) -> None:
+    plain = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+    loaded = bc.Calibration.load(plain.save(tmp_path / "plain.json"))
+    shutil.rmtree(tmp_path / "photographs")
+    usual = loaded.threshold(0.05, "false-trust")
+    assert -math.inf < usual == plain.threshold(0.05, "false-trust", tolerance=0.1)
+    with pytest.raises(CalibrationError, match=r"stored for tolerance 0\.1; asked for 0\.3"):
+        loaded.threshold(0.05, "false-trust", tolerance=0.3)
+
+    write_photographs(tmp_path / "photographs", range(30))
+    own = bc.calibrate(vendor, photographs, guarantee="false-trust:tolerance=0.3", run=tmp_path / "run", **CHOICES)
+    assert own.threshold(0.05) >= usual
+    result = apply_calibration(vendor, [("p35", low_of(35))], own, 0.05, run=tmp_path / "run")[0]
+    errors = bc.fidelity_map(photograph(35), result.image, "rgb-linf", kernel="gaussian", sigma=2)
+    assert (result.mask & (errors > 0.3)).mean() <= 0.05
+    assert "exceeds 0.3 is at most 0.05" in result.certificate.statement
+    assert result.certificate.bound == 1
+    found = bc.audit_calibration(vendor, write_photographs(tmp_path / "new", range(30, 40)), own, [0.05])
+    assert found.levels[0].judgement.risk <= 0.05
