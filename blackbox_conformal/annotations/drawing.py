@@ -57,7 +57,7 @@ class Drawing:
                 _outline(inside, x, y, u, v)
             if not inside.any():
                 # All corners on the lines between pixels: the pixels right and below them.
-                rows, columns = moved[:, 1].astype(int), moved[:, 0].astype(int)
+                rows, columns = np.floor(moved[:, 1]).astype(int), np.floor(moved[:, 0]).astype(int)
                 kept = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
                 inside[rows[kept], columns[kept]] = True
         if not inside.any():

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from annotation_files import marked
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blackbox_conformal.annotations import drawing
@@ -42,6 +42,7 @@ def _distance(points, x, y):
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(places, min_size=1, max_size=6))
+@example([(0.0, 2.0), (-0.5, 0.0)])
 def test_centres_inside_are_marked_and_nothing_beyond_the_outline(points):
     try:
         found = _drawn(points)

@@ -120,7 +120,7 @@ def test_export_copies_under_names_for_people(run: Path, tmp_path: Path) -> None
     copies = cache_export(run, tmp_path / "out")
     assert [path.name[:6] for path in copies] == ["p0-000", "p0-001", "p1-001"]
     assert all(path.read_bytes().startswith(PNG) for path in copies)
-    with pytest.raises(UsageError, match="already"):
+    with pytest.raises(UsageError, match="empty folder"):
         cache_export(run, tmp_path / "out")
     cache_ls(run)[0].path.write_bytes(b"rot")
     with pytest.raises(PayloadError, match="altered"):
