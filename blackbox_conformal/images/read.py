@@ -74,6 +74,8 @@ _ORIENTATION = 0x0112
 LARGEST_RESAMPLE = 1.25
 _warning_lock = threading.Lock()
 
+BLANK_NOTE = "the vendor's picture is blank: one colour everywhere"
+
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
@@ -160,7 +162,7 @@ def _output(
         notes.append(f"vendor's {arrived[1]}×{arrived[0]} resampled to {width}×{height} (bicubic)")
         pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
     if blank:
-        notes.append("the vendor's picture is blank: one colour everywhere")
+        notes.append(BLANK_NOTE)
     return pixels, notes, kind
 
 

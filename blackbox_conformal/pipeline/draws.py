@@ -10,14 +10,16 @@ from math import inf
 from os import cpu_count
 from typing import TypeVar
 
-from blackbox_conformal.errors import IncompleteError, RefusedError, VendorError
+from blackbox_conformal.errors import IncompleteError, PayloadError, RefusedError, VendorError
 from blackbox_conformal.images.names import printable
-from blackbox_conformal.images.read import output_pixels
+from blackbox_conformal.images.picture import is_blank
+from blackbox_conformal.images.read import BLANK_NOTE, output_pixels, read_image
 from blackbox_conformal.pipeline.memory import BASE_BYTES, picture_bytes, refuse_beyond
 from blackbox_conformal.pipeline.prepare import Prepared
 from blackbox_conformal.pipeline.settings import Setup
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.types import Image
 
 Result = TypeVar("Result")
 
@@ -38,12 +40,30 @@ def output_check(setup: Setup) -> Callable[[bytes, Task], None] | None:
     """
     if setup.adapter.capabilities.local:
         return None
-    resample = setup.adapter.capabilities.output_size == "resample"
 
     def check(content: bytes, task: Task) -> None:
-        output_pixels(content, output_size(task, setup), resample=resample)
+        drawn_pixels(content, task, setup)
 
     return check
+
+
+def drawn_pixels(content: bytes, task: Task, setup: Setup) -> tuple[Image, tuple[str, ...]]:
+    """The pixels of an answer, (H, W, 3) uint8, and what there is to say of them.
+
+    Raises
+    ------
+    PayloadError
+        It is no picture of the size that was asked for, or it is blank although the input is not: vendors answer so
+        when they refuse, and a blank draw must not be taken for an opinion.
+    """
+    resample = setup.adapter.capabilities.output_size == "resample"
+    pixels, notes = output_pixels(content, output_size(task, setup), resample=resample)
+    if BLANK_NOTE in notes and not is_blank(read_image(task.upload.png).pixels):
+        raise PayloadError(
+            "expected a picture; the vendor answered one colour everywhere for an input that is not blank, as vendors do "
+            "when they refuse. Look at the picture, and at the vendor's rules"
+        )
+    return pixels, notes
 
 
 def output_size(task: Task, setup: Setup) -> tuple[int, int]:

@@ -11,10 +11,9 @@ import numpy as np
 from blackbox_conformal.errors import AdapterError, PayloadError
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.names import printable
-from blackbox_conformal.images.read import output_pixels
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
-from blackbox_conformal.pipeline.draws import Drawn, incomplete, output_size
+from blackbox_conformal.pipeline.draws import Drawn, drawn_pixels, incomplete
 from blackbox_conformal.pipeline.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.messages import clean
@@ -114,10 +113,8 @@ def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> I
 
 
 def _decode(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], index: int, notes: dict[str, None]) -> Image:
-    resample = setup.adapter.capabilities.output_size == "resample"
-
     def pixels_of(k: int) -> tuple[Image, tuple[str, ...]]:
-        return output_pixels(read(k), output_size(drawn.prepared.tasks[k], setup), resample=resample)
+        return drawn_pixels(read(k), drawn.prepared.tasks[k], setup)
 
     try:
         pixels, remarks = pixels_of(index)

@@ -256,3 +256,9 @@ def test_false_trust_comes_from_the_same_calibration(
     assert result.certificate.bound == 1
     found = bc.audit_calibration(vendor, write_photographs(tmp_path / "new", range(30, 40)), own, [0.05])
     assert found.levels[0].judgement.risk <= 0.05
+
+
+def test_a_blank_answer_to_a_picture_is_no_draw(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+    PillowImage.new("RGB", (80, 64)).save(tmp_path / "outputs/p3/1.png")
+    with pytest.raises(BlackboxConformalError, match="one colour everywhere for an input that is not blank"):
+        bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
