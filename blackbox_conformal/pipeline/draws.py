@@ -60,8 +60,8 @@ def drawn_pixels(content: bytes, task: Task, setup: Setup) -> tuple[Image, tuple
     pixels, notes = output_pixels(content, output_size(task, setup), resample=resample)
     if BLANK_NOTE in notes and not is_blank(read_image(task.upload.png).pixels):
         raise PayloadError(
-            "expected a picture; the vendor answered one colour everywhere for an input that is not blank, as vendors do "
-            "when they refuse. Look at the picture, and at the vendor's rules"
+            "expected a picture; the vendor answered one colour everywhere for an input that is not blank, as vendors "
+            "do when they refuse. Look at the picture, and at the vendor's rules"
         )
     return pixels, notes
 
