@@ -58,8 +58,11 @@ def show_plan(screen: Screen, found: Any) -> None:
     )
     screen.table(
         "Fewest photographs for a level",
-        ["alpha", "photographs", "missing"],
-        [[level, str(count), str(max(0, count - found.n))] for level, count in found.needed_n.items()],
+        ["alpha", "photographs", "missing", "their price"],
+        [
+            [level, str(count), str(max(0, count - found.n)), _more(found, max(0, count - found.n))]
+            for level, count in found.needed_n.items()
+        ],
     )
     screen.data(
         {
@@ -73,5 +76,16 @@ def show_plan(screen: Screen, found: Any) -> None:
             "memory_bytes": found.memory_bytes,
             "reachable_alpha": found.reachable_alpha,
             "needed_n": found.needed_n,
+            "usd_a_photograph": None
+            if found.usd_a_photograph is None
+            else [float(amount) for amount in found.usd_a_photograph],
         }
     )
+
+
+def _more(found: Any, photographs: int) -> str:
+    """What so many photographs more would cost."""
+    if found.usd_a_photograph is None:
+        return "unknown"
+    low, high = found.usd_a_photograph
+    return money(low * photographs, high * photographs)

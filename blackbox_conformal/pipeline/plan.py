@@ -32,6 +32,8 @@ class Plan:
         At the rate and concurrency allowed; None when nothing is known of either.
     reachable_alpha
         The smallest level at which `n` photographs could trust anything at all.
+    usd_a_photograph
+        Lowest and highest price of one photograph more, all its draws; None when the price is not known.
     needed_n
         Level → the fewest photographs with which it can be reached.
     """
@@ -46,6 +48,7 @@ class Plan:
     memory_bytes: int
     reachable_alpha: float
     needed_n: dict[str, int]
+    usd_a_photograph: tuple[Decimal, Decimal] | None
 
 
 def plan(
@@ -71,6 +74,7 @@ def plan(
         memory_bytes=memory_bytes(pictures),
         reachable_alpha=rule.reachable_alpha(len(pictures), bound),
         needed_n={f"{level:g}": rule.minimum_images(level, bound) for level in levels},
+        usd_a_photograph=_price(setup),
     )
 
 
@@ -78,6 +82,14 @@ def memory_bytes(pictures: Sequence[Prepared], in_flight: int = 2) -> int:
     """Peak memory of the calculation: the largest `in_flight` pictures at once, over a fixed base."""
     largest = sorted((picture_bytes(one.size) for one in pictures), reverse=True)[:in_flight]
     return BASE_BYTES + sum(largest)
+
+
+def _price(setup: Setup) -> tuple[Decimal, Decimal] | None:
+    capabilities = setup.adapter.capabilities
+    if capabilities.local:
+        return Decimal(0), Decimal(0)
+    price = capabilities.price
+    return None if price is None else (price.low_usd * setup.procedure.draws, price.high_usd * setup.procedure.draws)
 
 
 def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:

@@ -66,6 +66,8 @@ def test_a_dry_run_plans_and_sends_nothing(server: FaultServer, photographs: Pat
     assert plan["cost_usd"] == [0.12, 0.12]
     assert plan["reachable_alpha"] == pytest.approx(1 / 5)
     assert plan["needed_n"]["0.1"] == 9
+    assert plan["usd_a_photograph"] == [0.03, 0.03]
+    assert "$0.15" in found.stderr
     assert paid(server) == 0
 
 
