@@ -32,7 +32,7 @@ def test_a_users_metric_sees_real_pictures_only(adapter):
         seen.append(truth)
         return np.zeros(truth.shape[:2])
 
-    rehearse(set_up(adapter, draws=3, fidelity=from_function("mine", metric, 1)))
+    rehearse(set_up(adapter, draws=3, fidelity=from_function("warmed", metric, 1)))
     assert seen == []
 
 
