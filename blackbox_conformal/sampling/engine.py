@@ -51,7 +51,7 @@ class Engine:
         self.gate = Gate(self.clock.monotonic, probe_timeout_s=self.limits.attempt_timeout_s + 30.0)
         self.bucket = TokenBucket(self.limits.requests_per_second, self.clock.monotonic)
         self._settled = threading.Condition()
-        self._trying = self._holding = 0
+        self._trying = self._holding = self._settlements = 0
         self._model_lock = threading.Lock()
         self.model = self.ledger.model(self.identity)
         self._price_told = False
@@ -94,6 +94,7 @@ class Engine:
         while not self.control.stopping.is_set():
             with self._settled:
                 self._trying += 1
+                seen = self._settlements
             failure: BudgetError | None = None
             held = 0
             try:
@@ -112,11 +113,16 @@ class Engine:
                 self._count_hold()
                 return attempt
             with self._settled:
-                if self._holding == 0 and self._trying == 0:
+                # Only a settlement can make room. Another worker's failure is no reason to try again: workers that
+                # wake each other so would never find the moment at which nobody tries.
+                while self._settlements == seen and (self._holding or self._trying):
+                    if self.control.stopping.is_set():
+                        raise StoppedError
+                    self._settled.wait(0.2)
+                if self._settlements == seen:
                     self.control.fail(failure)
                     self._settled.notify_all()
                     break
-                self._settled.wait(0.2)
         raise StoppedError
 
     def depart(self, want: Wanted, planned: int) -> bool:
@@ -165,6 +171,7 @@ class Engine:
         """A reserved price was booked at this cost; 0 when it was given back."""
         with self._settled:
             self._holding -= 1
+            self._settlements += 1
             self._settled.notify_all()
         self.board.count(reserved_nanousd=-self.price_nanousd, spent_nanousd=cost_nanousd, in_flight=-1)
 
