@@ -1,0 +1,90 @@
+"""Scores made of two others that see the same draws: loading both, feeding both, combining what they find.
+
+How the two are combined is each score's own.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from blackbox_conformal import catalog
+from blackbox_conformal.indecision.base import Accumulator, Context, Indecision
+from blackbox_conformal.types import Image, Map
+
+
+class PairedIndecision(Indecision):
+    """Two scores of this family.
+
+    Attributes
+    ----------
+    first, second
+        Their names.
+    sigma
+        Standard deviation in pixels of the Gaussian window of the first, and of the second unless it has its own.
+    """
+
+    first: str
+    second: str
+    sigma: Annotated[float, Field(gt=0, le=4096)] = 4.0
+
+    @model_validator(mode="after")
+    def _plain(self) -> Self:
+        for name in (self.first, self.second):
+            if issubclass(catalog.member("indecision", name), PairedIndecision):
+                raise ValueError(f"expected two plain scores; {name} is made of two others itself")
+        return self
+
+    @property
+    def minimum_draws(self) -> int:
+        """As many as the more demanding of the two needs."""
+        return max(part.minimum_draws for part in self.parts())
+
+    @property
+    def needs_second(self) -> bool:
+        """Whether one of the two compares with a second vendor's picture."""
+        return any(part.needs_second for part in self.parts())
+
+    def parts(self) -> tuple[Indecision, Indecision]:
+        """The two scores."""
+        return windowed(self.first, self.sigma), windowed(self.second, self.sigma)
+
+    def start(self, shape: tuple[int, int]) -> "PairedAccumulator":
+        """Both accumulators."""
+        first, second = self.parts()
+        return PairedAccumulator(self, first.start(shape), second.start(shape))
+
+    def combine(self, first: Map, second: Map) -> Map:
+        """The score map from the two; both may be overwritten."""
+        raise NotImplementedError(f"{type(self).__name__} must define combine(first, second)")
+
+
+class PairedAccumulator:
+    """Two accumulators that see the same draws."""
+
+    def __init__(self, score: PairedIndecision, first: Accumulator, second: Accumulator) -> None:
+        self.score = score
+        self.first = first
+        self.second = second
+
+    def update(self, pixels: Image) -> None:
+        """Take one draw: (H, W, 3) uint8."""
+        self.first.update(pixels)
+        self.second.update(pixels)
+
+    def merge(self, other: Self) -> None:
+        """Take over what `other` has seen."""
+        self.first.merge(other.first)
+        self.second.merge(other.second)
+
+    def finish(self, context: Context) -> Map:
+        """The score map, (H, W) float32, >= 0."""
+        return self.score.combine(self.first.finish(context), self.second.finish(context))
+
+
+def windowed(name: str, sigma: float) -> Indecision:
+    """The score called `name`, with a Gaussian window where it has one."""
+    window = (
+        {"kernel": "gaussian", "sigma": sigma} if "sigma" in catalog.member("indecision", name).model_fields else {}
+    )
+    found: Indecision = catalog.load("indecision", name, **window)
+    return found
