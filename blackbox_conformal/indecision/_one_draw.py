@@ -5,18 +5,15 @@ Each score's own formula is in its file.
 
 from typing import Self
 
-from pydantic import model_validator
-
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.indecision._clip_and_smooth import ClippedAndSmoothed
-from blackbox_conformal.indecision._window import Sigma, Size, Window, complete
+from blackbox_conformal.indecision._windowed import Windowed
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.distance import rgb_l1
 from blackbox_conformal.kernels.windows import average
 from blackbox_conformal.types import Image, Map
 
 
-class OneDrawIndecision(ClippedAndSmoothed):
+class OneDrawIndecision(Windowed):
     """A score that one call pays for; it measures the picture, not the vendor's indecision.
 
     Attributes
@@ -28,12 +25,6 @@ class OneDrawIndecision(ClippedAndSmoothed):
     size
         Side of the box in pixels, odd, 31 unless given.
     """
-
-    kernel: Window = "gaussian"
-    sigma: Sigma | None = None
-    size: Size | None = None
-
-    _complete = model_validator(mode="before")(complete)
 
     @property
     def minimum_draws(self) -> int:

@@ -6,17 +6,15 @@ The sums it is made from are in `kernels.moments`, the averaging in `kernels.win
 from typing import Self
 
 import numpy as np
-from pydantic import model_validator
 
-from blackbox_conformal.indecision._clip_and_smooth import ClippedAndSmoothed
-from blackbox_conformal.indecision._window import Sigma, Size, Window, complete
+from blackbox_conformal.indecision._windowed import Windowed
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.kernels.windows import average
 from blackbox_conformal.types import Image, Map
 
 
-class PatchVariance(ClippedAndSmoothed):
+class PatchVariance(Windowed):
     """`mean_M(K * mu^2) - (K * mean_M(mu))^2`, summed over channels, white = 1: in [0, 3/4].
 
     It contains the texture inside a single draw, so it is not 0 where all draws agree.
@@ -30,12 +28,6 @@ class PatchVariance(ClippedAndSmoothed):
     size
         Side of the box in pixels, odd, 31 unless given. A box of 1 pixel gives the pixel variance.
     """
-
-    kernel: Window = "gaussian"
-    sigma: Sigma | None = None
-    size: Size | None = None
-
-    _complete = model_validator(mode="before")(complete)
 
     def start(self, shape: tuple[int, int]) -> "PatchVarianceAccumulator":
         """An empty accumulator for draws of `shape` = (H, W)."""

@@ -5,17 +5,14 @@ The sums it is made from are in `kernels.moments`, the averaging in `kernels.win
 
 from typing import Self
 
-from pydantic import model_validator
-
-from blackbox_conformal.indecision._clip_and_smooth import ClippedAndSmoothed
-from blackbox_conformal.indecision._window import Sigma, Size, Window, complete
+from blackbox_conformal.indecision._windowed import Windowed
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.kernels.windows import average
 from blackbox_conformal.types import Image, Map
 
 
-class SmoothedVariance(ClippedAndSmoothed):
+class SmoothedVariance(Windowed):
     """`K * Var_M(mu)`, summed over channels, white = 1: in [0, 3/4]; exactly 0 where all draws agree within reach of K.
 
     Attributes
@@ -27,12 +24,6 @@ class SmoothedVariance(ClippedAndSmoothed):
     size
         Side of the box in pixels, odd, 31 unless given.
     """
-
-    kernel: Window = "gaussian"
-    sigma: Sigma | None = None
-    size: Size | None = None
-
-    _complete = model_validator(mode="before")(complete)
 
     def start(self, shape: tuple[int, int]) -> "SmoothedVarianceAccumulator":
         """An empty accumulator for draws of `shape` = (H, W)."""

@@ -6,10 +6,8 @@ The sums it is made from are in `kernels.moments`, the averaging in `kernels.win
 from typing import Self
 
 import numpy as np
-from pydantic import model_validator
 
-from blackbox_conformal.indecision._clip_and_smooth import ClippedAndSmoothed
-from blackbox_conformal.indecision._window import Sigma, Size, Window, complete
+from blackbox_conformal.indecision._windowed import Windowed
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels._checks import image
 from blackbox_conformal.kernels.moments import FixedPointMoments
@@ -17,7 +15,7 @@ from blackbox_conformal.kernels.windows import average
 from blackbox_conformal.types import Image, Map
 
 
-class VarianceOfMeans(ClippedAndSmoothed):
+class VarianceOfMeans(Windowed):
     """`Var_M(K * mu)` with divisor M, summed over channels, white = 1: in [0, 3/4]; exactly 0 where all draws agree.
 
     Unlike the smoothed variance it forgives draws that differ in grain only, and counts those that differ in tone.
@@ -31,12 +29,6 @@ class VarianceOfMeans(ClippedAndSmoothed):
     size
         Side of the box in pixels, odd, 31 unless given. A box of 1 pixel gives the pixel variance.
     """
-
-    kernel: Window = "gaussian"
-    sigma: Sigma | None = None
-    size: Size | None = None
-
-    _complete = model_validator(mode="before")(complete)
 
     def start(self, shape: tuple[int, int]) -> "VarianceOfMeansAccumulator":
         """An empty accumulator for draws of `shape` = (H, W)."""
