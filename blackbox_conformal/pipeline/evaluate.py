@@ -99,11 +99,7 @@ def calibration_curves(
     low_resolution = degrade(truth, setup.procedure.scale)
     found = evaluate(drawn, setup, read, low_resolution, second)
     fidelity = setup.fidelity.map(truth, found.delivered)
-    bound = setup.fidelity.bound
-    return [
-        RiskCurve.from_maps(found.indecision, fidelity, bound=bound, tolerance=tolerance)
-        for tolerance in (None, *tolerances)
-    ]
+    return RiskCurve.family(found.indecision, fidelity, bound=setup.fidelity.bound, tolerances=tolerances)
 
 
 def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> Iterator[Image]:

@@ -4,6 +4,7 @@ Many curves together live in `pack`; how maps become records lives in `staircase
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, overload
 
@@ -11,10 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.kernels.staircase import area_grid, share_staircase, staircase
+from blackbox_conformal.kernels.staircase import Counts, look, share_staircase, staircase_and_area
 from blackbox_conformal.risk.exact import largest_loss
-from blackbox_conformal.risk.maps import check_maps
-from blackbox_conformal.types import Map
+from blackbox_conformal.risk.maps import check_shapes, refuse_values
 
 Kind = Literal["supremum", "share"]
 
@@ -93,19 +93,39 @@ class RiskCurve:
         -----
         Adame, Csillag and Goedert (2025), Section 3, with ``<`` in place of ``<=``.
         """
+        if tolerance is None:
+            return cls.family(indecision, fidelity, bound=bound)[0]
+        return cls.family(indecision, fidelity, bound=bound, tolerances=(tolerance,))[1]
+
+    @classmethod
+    def family(
+        cls, indecision: ArrayLike, fidelity: ArrayLike, *, bound: float, tolerances: Sequence[float] = ()
+    ) -> list[Self]:
+        """The curves of one photograph for the largest error, then for the share wrong by each of `tolerances`.
+
+        Each is that of `from_maps`, in one go over the maps; parameters and errors as there.
+        """
         scores_map = np.ascontiguousarray(indecision, dtype=np.float32)
         fidelity_map = np.ascontiguousarray(fidelity, dtype=np.float32)
         if not (math.isfinite(bound) and bound > 0):
             raise CalibrationError(f"expected a finite bound above 0; got {bound!r}")
-        check_maps(scores_map, fidelity_map, bound)
-        if fidelity_map.max() > largest_loss(bound):
+        for tolerance in tolerances:
+            if not (math.isfinite(tolerance) and tolerance >= 0):
+                raise CalibrationError(f"expected a finite tolerance >= 0; got {tolerance!r}")
+        check_shapes(scores_map, fidelity_map)
+        seen = look(scores_map, fidelity_map)
+        if not seen.in_order or seen.known < scores_map.size or seen.largest_loss > np.float32(bound):
+            refuse_values(scores_map, fidelity_map, bound)
+        if seen.largest_loss > largest_loss(bound):
             fidelity_map = np.minimum(fidelity_map, largest_loss(bound))
-        area = _area(scores_map)
-        if tolerance is None:
-            return cls(*staircase(scores_map, fidelity_map), bound, "supremum", None, *area)
-        if not (math.isfinite(tolerance) and tolerance >= 0):
-            raise CalibrationError(f"expected a finite tolerance >= 0; got {tolerance!r}")
-        return cls(*share_staircase(scores_map, fidelity_map, tolerance), 1.0, "share", float(tolerance), *area)
+            seen = look(scores_map, fidelity_map)
+        records, counts = staircase_and_area(scores_map, fidelity_map, seen=seen)
+        area = _area(counts, scores_map.size)
+        shares = [
+            cls(*share_staircase(scores_map, fidelity_map, each), 1.0, "share", float(each), *area)
+            for each in tolerances
+        ]
+        return [cls(*records, bound, "supremum", None, *area), *shares]
 
     @classmethod
     def worst(cls, bound: float, *, tolerance: float | None = None) -> Self:
@@ -165,10 +185,10 @@ class RiskCurve:
         return (*packed, self.bound, self.kind, self.tolerance)
 
 
-def _area(scores_map: Map) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _area(grid: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Scores on a grid of quantiles and the share of pixels that score no more, rounded down to float32."""
-    scores, counts = area_grid(scores_map)
-    exact = counts / scores_map.size
+    scores, counts = grid
+    exact = counts / pixels
     shares = exact.astype(np.float32)
     return scores, np.where(shares > exact, np.nextafter(shares, np.float32(0)), shares)
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import MapError
 
 
-def check_maps(indecision: NDArray[np.float32], fidelity: NDArray[np.float32], bound: float) -> None:
-    """Refuse maps from which no staircase may be made.
+def check_shapes(indecision: NDArray[np.float32], fidelity: NDArray[np.float32]) -> None:
+    """Refuse maps that are empty, or whose shapes differ or are not (H, W).
 
     Raises
     ------
     MapError
-        Shapes differ or are empty, a value is not finite, a metric value lies outside [0, bound]; names the pixel.
+        They are.
     """
     if indecision.ndim != 2 or indecision.shape != fidelity.shape:
         raise MapError(
@@ -24,6 +24,16 @@ def check_maps(indecision: NDArray[np.float32], fidelity: NDArray[np.float32], b
         )
     if indecision.size == 0:
         raise MapError("expected maps with at least one pixel; got none")
+
+
+def refuse_values(indecision: NDArray[np.float32], fidelity: NDArray[np.float32], bound: float) -> None:
+    """Say which value it is that no staircase may be made of; nothing is said where there is none.
+
+    Raises
+    ------
+    MapError
+        A value is not finite, or a metric value lies outside [0, bound]; names the pixel.
+    """
     _refuse("indecision", indecision, ~np.isfinite(indecision), "a finite number")
     _refuse("fidelity", fidelity, ~np.isfinite(fidelity), "a finite number")
     # Nearest float32: a map clipped at a bound that float32 cannot hold passes; `curve` clips the rounding.

@@ -8,12 +8,12 @@ from hypothesis.extra.numpy import arrays
 from naive import staircase as naive
 
 from blackbox_conformal.errors import MapError, UsageError
-from blackbox_conformal.kernels.staircase import area_grid, share_staircase, staircase
+from blackbox_conformal.kernels.staircase import area_grid, look, share_staircase, staircase, staircase_and_area
 
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 6))
 tied_scores = st.sampled_from([-3.5, -1e-40, -0.0, 0.0, 1e-45, 0.1, 0.25, 1.0, 3e38, float("nan")])
 any_scores = st.floats(-(2.0**100), 2.0**100, width=32)
-tied_losses = st.sampled_from([0.0, -0.0, 1e-45, 0.5, 0.75, 1.0, 1.9576])
+tied_losses = st.sampled_from([0.0, -0.0, 1e-45, 0.5, 0.6, 0.7, 0.75, 1.0, 1.9576])
 maps = shapes.flatmap(
     lambda shape: st.tuples(
         st.one_of(
@@ -68,13 +68,13 @@ def test_order_of_pixels_does_not_matter(pair, random):
 
 
 @settings(deadline=None)
-@given(maps, st.sampled_from([0.0, 0.5, 0.6, 2.0]), st.sampled_from([1, 2, 5, 1024]))
+@given(maps, st.sampled_from([0.0, 0.5, 0.6, 0.7, 2.0, 1e300]), st.sampled_from([1, 2, 5, 1024]))
 def test_share_is_never_too_low_and_exact_when_there_are_steps_enough(pair, tolerance, steps):
     scores, losses = pair
     found = share_staircase(scores, losses, tolerance, steps)
     _check_form(found)
     assert found[0].size <= steps
-    wrong = np.sum((losses > tolerance) & ~np.isnan(scores))
+    wrong = np.sum((losses > np.float64(tolerance)) & ~np.isnan(scores))
     for threshold in _thresholds(scores):
         exact = naive.share(scores, losses, tolerance, threshold)
         value = naive.value(found, threshold)
@@ -99,6 +99,26 @@ def test_area_grid_counts_exactly_at_its_scores(pair, steps):
     for threshold in _thresholds(scores):
         assert naive.value((grid, counts), threshold) <= naive.trusted(scores, threshold)
     assert naive.trusted(scores, np.inf) == (counts[-1] if counts.size else 0)
+
+
+@settings(deadline=None)
+@given(maps, st.sampled_from([1, 5, 256]))
+def test_together_they_are_what_they_are_alone(pair, steps):
+    scores, losses = pair
+    for seen in (None, look(scores, losses)):
+        records, area = staircase_and_area(scores, losses, steps, seen)
+        for expected, found in zip(staircase(scores, losses) + area_grid(scores, steps), records + area, strict=True):
+            assert (expected.dtype, expected.tobytes()) == (found.dtype, found.tobytes())
+
+
+@settings(deadline=None)
+@given(maps)
+def test_a_look_tells_how_many_are_known_and_the_largest_loss(pair):
+    scores, losses = pair
+    seen = look(scores, losses)
+    assert seen.in_order
+    assert seen.known == naive.trusted(scores, np.inf)
+    assert seen.largest_loss == losses.max()
 
 
 def _sorted_records(scores, losses):

@@ -8,7 +8,7 @@ import pytest
 import blackbox_conformal as bc
 from blackbox_conformal.catalog import load
 from blackbox_conformal.fidelity.custom import from_function
-from blackbox_conformal.kernels import distance, moments, staircase, unfilter, windows
+from blackbox_conformal.kernels import _buckets, distance, moments, unfilter, windows
 from blackbox_conformal.pipeline.settings import set_up
 from blackbox_conformal.pipeline.warming import rehearse, warming
 
@@ -21,7 +21,7 @@ def adapter(tmp_path):
 def test_kernels_of_the_set_up_are_compiled(adapter):
     score = load("indecision", "smoothed-variance", sigma=2)
     rehearse(set_up(adapter, draws=3, indecision=score, fidelity="lab-l1:sigma=2"))
-    needed = (moments._add, moments._variance, windows._separable, distance._lab_l1, staircase._candidates)
+    needed = (moments._add, moments._variance, windows._separable, distance._lab_l1, _buckets.collect)
     assert all(kernel.compiled is not None for kernel in (*needed, unfilter._unfilter))
 
 
