@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.kernels._jit import kernel
 
 BITS = 16
-BUCKETS = 1 << BITS
-"""Buckets of scores; one more takes the pixels without a score. Fewer would be faster to fill and pick out more."""
+"""Most buckets, as a power of two; one more takes the pixels without a score. Fewer would pick out more pixels."""
 
 GRID, RECORD = np.uint8(1), np.uint8(2)
 """What a bucket is picked out for: a quantile of the scores falls into it, or the largest loss so far is exceeded."""
@@ -81,7 +80,7 @@ def tally(
     one, lower = np.uint64(1 << 32), np.uint64(0xFFFFFFFF)
     for start in range(0, bits.size, CHUNK):
         chunk, lost = bits[start : start + CHUNK], losses[start : start + CHUNK]
-        _find_buckets(chunk, low, shift, buckets)
+        _find_buckets(chunk, low, shift, table.size - 1, buckets)
         for i in range(chunk.size):
             entry = table[buckets[i]]
             largest = max(entry & lower, np.uint64(loss_of(lost[i])))
@@ -119,7 +118,7 @@ def choose(
     """
     reached = np.uint32(0)
     before = members = step = 0
-    for bucket in range(BUCKETS):
+    for bucket in range(below.size):
         count = np.int64(table[bucket] >> np.uint64(32))
         largest = np.uint32(table[bucket] & np.uint64(0xFFFFFFFF))
         table[bucket] = np.uint64(0xFFFFFFFF00000000)
@@ -166,7 +165,7 @@ def collect(
     members = count = 0
     for start in range(0, bits.size, CHUNK):
         chunk, lost = bits[start : start + CHUNK], losses[start : start + CHUNK]
-        _find_buckets(chunk, low, shift, buckets)
+        _find_buckets(chunk, low, shift, below.size, buckets)
         for i in range(chunk.size):
             bucket = buckets[i]
             reasons = wanted[bucket]
@@ -203,7 +202,10 @@ def first_bad(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> int:
 
 
 @kernel
-def _find_buckets(chunk: NDArray[np.int32], low: np.uint32, shift: np.uint32, buckets: NDArray[np.int32]) -> None:
+def _find_buckets(
+    chunk: NDArray[np.int32], low: np.uint32, shift: np.uint32, none: int, buckets: NDArray[np.int32]
+) -> None:
+    """The bucket of each pixel; `none` for one without a score."""
     for i in range(chunk.size):
         bucket = np.int32(np.uint32(key_of(chunk[i]) - low) >> shift)
-        buckets[i] = np.int32(BUCKETS) if is_nan(chunk[i]) else bucket
+        buckets[i] = np.int32(none) if is_nan(chunk[i]) else bucket

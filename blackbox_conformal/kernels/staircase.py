@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import MapError, UsageError
 from blackbox_conformal.kernels._buckets import (
     BITS,
-    BUCKETS,
     NOT_FINITE,
     SIGN,
     choose,
@@ -126,10 +125,11 @@ def staircase_and_area(
     nothing = np.empty(0, np.float32)
     if seen.known == 0:
         return (nothing, nothing), (nothing, np.empty(0, np.int64))
-    low, shift = np.uint32(seen.low), np.uint32(max(0, (seen.high - seen.low).bit_length() - BITS))
-    table = np.zeros(BUCKETS + 1, np.uint64)
+    leading = min(BITS, scores.size.bit_length())
+    low, shift = np.uint32(seen.low), np.uint32(max(0, (seen.high - seen.low).bit_length() - leading))
+    table = np.zeros((1 << leading) + 1, np.uint64)
     tally(bits, flat, low, shift, table)
-    wanted, below = np.zeros(BUCKETS + 1, np.uint8), np.empty(BUCKETS, np.uint32)
+    wanted, below = np.zeros(table.size, np.uint8), np.empty(table.size - 1, np.uint32)
     places, skipped = np.empty(steps, np.int64), np.empty(steps, np.int64)
     keys = np.empty(choose(table, seen.known, wanted, below, places, skipped), np.uint32)
     candidates = collect(bits, flat, low, shift, wanted, below, table, keys)
