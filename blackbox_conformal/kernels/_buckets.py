@@ -137,8 +137,8 @@ def choose(
             step += 1
         if step > first:
             wanted[bucket] |= GRID
-            members += count
-        before += count
+            members += int(count)
+        before += int(count)
     return members
 
 
