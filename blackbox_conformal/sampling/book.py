@@ -3,12 +3,15 @@
 The transaction is begun and committed by `writer`; what is done in it is `ledger`'s.
 """
 
+import json
 import sqlite3
 import time
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.sampling.lease import Lease
 from blackbox_conformal.sampling.states import COUNTED, RESERVING, STEPS
 
 _STAMPS = {
@@ -32,21 +35,39 @@ _MOST_ROWS = 4096
 PLANNED: Row = ("planned", 0, 0, 0)
 
 
+@dataclass(slots=True)
+class Known:
+    """What the only owner of a ledger need not read again: the totals, and the rows that moved last."""
+
+    totals: tuple[int, int, int] | None = None
+    rows: dict[int, Row] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """After a transaction that was not kept."""
+        self.totals = None
+        self.rows.clear()
+
+
 @lru_cache(maxsize=256)
-def _update(columns: tuple[str, ...], rows: int) -> str:
-    """One statement for all rows: the interpreter is handed over at each, and many threads want it."""
-    values = ", ".join([f"({', '.join('?' * (len(columns) + 1))})"] * rows)
-    settings = ", ".join(f"{column} = new.column{number}" for number, column in enumerate(columns, start=2))
-    return f"UPDATE attempt SET {settings} FROM (VALUES {values}) AS new WHERE attempt.id = new.column1"
+def _update(columns: tuple[str, ...]) -> str:
+    """One statement for any number of rows: the interpreter is handed over at each, and many threads want it."""
+    settings = ", ".join(
+        f"{column} = json_extract(new.value, '$[{number}]')" for number, column in enumerate(columns, start=1)
+    )
+    return f"UPDATE attempt SET {settings} FROM json_each(?) AS new WHERE attempt.id = json_extract(new.value, '$[0]')"
 
 
 class Book:
-    """The ledger within one transaction; totals are read once, and each row that moved is written once.
+    """The ledger within one transaction; each row that moved is written once, and the totals with them.
 
     Parameters
     ----------
-    rows
-        What earlier transactions of this owner left, so that a row need not be read again at each step.
+    connection
+        The ledger, in a transaction.
+    lease
+        Our hold on it: what was done here counts only while it is ours.
+    known
+        What earlier transactions of this owner left, so that nothing need be read again at each step.
 
     Attributes
     ----------
@@ -56,17 +77,20 @@ class Book:
         Attempts that count against ``max_calls``.
     """
 
-    __slots__ = ("_changed", "_connection", "_now", "_pending", "_rows", "calls", "reserved", "spent")
+    __slots__ = ("_connection", "_known", "_lease", "_now", "_pending", "_rows", "calls", "reserved", "spent")
 
-    def __init__(self, connection: sqlite3.Connection, rows: dict[int, Row]) -> None:
+    def __init__(self, connection: sqlite3.Connection, lease: Lease, known: Known) -> None:
         self._connection = connection
-        self._rows = rows
+        self._lease = lease
+        self._known = known
+        self._rows = known.rows
         self._pending: dict[int, dict[str, Any]] = {}
         self._now = time.time()
-        self.spent, self.reserved, self.calls = connection.execute(
-            "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
-        ).fetchone()
-        self._changed = False
+        if known.totals is None:
+            known.totals = connection.execute(
+                "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
+            ).fetchone()[:]
+        self.spent, self.reserved, self.calls = known.totals
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -88,18 +112,29 @@ class Book:
         """Write the rows that moved."""
         alike: dict[tuple[str, ...], list[Any]] = {}
         for attempt, values in self._pending.items():
-            alike.setdefault(tuple(values), []).extend((attempt, *values.values()))
+            alike.setdefault(tuple(values), []).append((attempt, *values.values()))
         for columns, given in alike.items():
-            self._connection.execute(_update(columns, len(given) // (len(columns) + 1)), given)
+            self._connection.execute(_update(columns), (json.dumps(given),))
         self._pending.clear()
 
     def close(self) -> None:
-        """Write what moved, and the totals; the last thing before the commit."""
+        """Write what moved, and the totals; the last thing before the commit.
+
+        Raises
+        ------
+        LedgerError
+            The ledger belongs to another process by now.
+        """
         self.flush()
-        if self._changed:
-            self._connection.execute(
-                "UPDATE total SET spent_nanousd = ?, reserved_nanousd = ?, calls = ? WHERE id = 1", self.totals()
-            )
+        written = self._connection.execute(
+            "UPDATE total SET spent_nanousd = ?, reserved_nanousd = ?, calls = ? WHERE id = 1"
+            " AND EXISTS (SELECT 1 FROM lease WHERE id = 1 AND generation = ?)",
+            (*self.totals(), self._lease.generation),
+        ).rowcount
+        if written != 1:
+            self._lease.guard(self._connection)
+            raise LedgerError("the ledger has lost its totals; verify it")
+        self._known.totals = self.totals()
         if len(self._rows) > _MOST_ROWS:
             self._rows.clear()
 
@@ -162,4 +197,3 @@ class Book:
         self.spent += spent - booked
         self.reserved += reserved - held
         self.calls += (state in COUNTED) - (before in COUNTED)
-        self._changed = True

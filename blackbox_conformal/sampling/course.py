@@ -149,7 +149,6 @@ class Course:
                 self._end("ambiguous", "M", f"answered, but {problem}")
                 raise StoppedError
             engine.clock.sleep(_DISK_WAIT_S, engine.control.leaving)
-        engine.store.place(arrival)
         # Not waited for: should the process die before the commit, the inbox tells the next one whose bytes these are.
         engine.ledger.stored(
             number, talk.seen, arrival.digest, arrival.size, after=lambda: engine.store.settle_later(arrival)

@@ -176,6 +176,5 @@ def refetch(engine: Engine, task: Task, attempt: Attempt) -> bytes:
         raise PayloadError(
             f"job {attempt.job} was fetched again and gives other bytes than {attempt.digest}, which were stored first"
         )
-    engine.store.place(arrival)
     engine.store.settle(arrival)
     return data

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, VendorError
+from blackbox_conformal.errors import BudgetError, IncompleteError, VendorError
 from blackbox_conformal.sampling.attempts import Wanted
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
@@ -91,6 +91,8 @@ class Engine:
         StoppedError
             The limit is reached and nothing under way can change that, which stops the run; or it was stopped before.
         """
+        if planned is not None:
+            self.ledger.claim(planned)
         while not self.control.stopping.is_set():
             with self._settled:
                 self._trying += 1
@@ -142,13 +144,11 @@ class Engine:
         held = 0
         with self._settled:
             self._trying += 1
-        intent = self.ledger.intend(want, planned, self.price_nanousd, self._most_nanousd, self.limits.max_calls)
         try:
-            self.ledger.sent(planned)
+            self.ledger.depart(want, planned, self.price_nanousd, self._most_nanousd, self.limits.max_calls)
             held = 1
-        except LedgerError:
-            if not isinstance(intent.failure(), BudgetError):
-                raise
+        except BudgetError:
+            pass
         finally:
             with self._settled:
                 self._trying -= 1

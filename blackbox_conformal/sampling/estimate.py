@@ -4,7 +4,7 @@ Nothing is created, sent or reserved.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -30,7 +30,8 @@ class Estimate:
     cached
         Draws that need none: stored, or to be fetched from a job that is paid already.
     cost_usd
-        Lowest and highest price of the calls; None when the vendor's price is unknown.
+        Lowest and highest price of the calls, by what the vendor quoted or else by its price list; None when neither
+        is known.
     seconds
         Time that the calls take at the rate limit; None without one.
     disk_bytes
@@ -44,8 +45,20 @@ class Estimate:
     disk_bytes: int
 
 
-def estimate(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> Estimate:
+def estimate(
+    adapter: Adapter,
+    run: Path,
+    limits: Limits,
+    tasks: Sequence[Task],
+    *,
+    quoted: Mapping[tuple[int, int], Decimal] | None = None,
+) -> Estimate:
     """Estimate drawing `tasks` into the run folder `run`, which need not exist.
+
+    Parameters
+    ----------
+    quoted
+        (width, height) of every upload among the tasks → US dollars a draw, as the vendor quoted it.
 
     Raises
     ------
@@ -74,12 +87,16 @@ def estimate(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task])
         )
     ]
     calls, price = len(missing), capabilities.price
+    cost = None if price is None else (price.low_usd * calls, price.high_usd * calls)
+    if quoted is not None:
+        total = sum((quoted[task.upload.width, task.upload.height] for task in missing), Decimal(0))
+        cost = (total, total)
     enlarged = max(capabilities.scale_factors, default=1) ** 2 * _BYTES_PER_PIXEL
     sizes = sum(mean_size or task.upload.width * task.upload.height * enlarged for task in missing)
     return Estimate(
         calls=calls,
         cached=len(tasks) - calls,
-        cost_usd=None if price is None else (price.low_usd * calls, price.high_usd * calls),
+        cost_usd=cost,
         seconds=None if limits.requests_per_second is None else calls / limits.requests_per_second,
         disk_bytes=round(sizes),
     )

@@ -13,7 +13,7 @@ from typing import Any
 from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.sampling.attempts import COLUMNS, Attempt, Seen, Wanted, attempt_from
 from blackbox_conformal.sampling.book import PLANNED, Book
-from blackbox_conformal.sampling.lease import RENEW_S, Lease, acquire
+from blackbox_conformal.sampling.lease import Lease, acquire
 from blackbox_conformal.sampling.ledgerfile import open_for_reading, open_for_writing
 from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.states import UNSENT
@@ -37,7 +37,7 @@ class Ledger:
         except BaseException:
             connection.close()
             raise
-        self._writer = Writer(connection, self._lease.guard, self._lease.renew, RENEW_S)
+        self._writer = Writer(connection, self._lease)
         reader = open_for_reading(run)
         if reader is None:
             raise LedgerError(f"the ledger in {run} vanished while it was opened")
@@ -95,7 +95,7 @@ class Ledger:
         return cursor.lastrowid
 
     def claim(self, attempt: int) -> None:
-        """Note that a worker has taken up what `plan` gave; not waited for, as nothing depends on it."""
+        """Note that a worker has taken up what `plan` gave, and waits; not waited for, as nothing depends on it."""
         self._writer.later(lambda book: book.move(attempt, "claimed", origin=PLANNED, owner=self._lease.generation))
 
     def reserve(
@@ -110,11 +110,24 @@ class Ledger:
         """
         return self._writer.call(self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls))
 
-    def intend(
+    def depart(
         self, want: Wanted, attempt: int, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None
-    ) -> Ticket[int]:
-        """As `reserve`, not waited for: `sent` is to follow, and refuses an attempt whose reservation failed."""
-        return self._writer.later(self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls))
+    ) -> None:
+        """Take up what `plan` gave, reserve its price and record that bytes are about to leave, in one commit.
+
+        Raises
+        ------
+        BudgetError
+            As `reserve`. Nothing was written.
+        """
+        reserve = self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls)
+
+        def operation(book: Book) -> None:
+            book.move(attempt, "claimed", origin=PLANNED)
+            reserve(book)
+            book.move(attempt, "sent")
+
+        self._writer.call(operation)
 
     def _reservation(
         self, want: Wanted, attempt: int | None, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None

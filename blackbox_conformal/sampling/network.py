@@ -11,6 +11,8 @@ from typing import Any
 
 from blackbox_conformal.sampling.links import Reach, is_allowed_address
 
+_MOST_HELD = 16 * 1024
+
 
 class AddressRefusedError(Exception):
     """A host name that resolved to an address outside its reach; nothing was connected."""
@@ -43,20 +45,36 @@ class TimedStream:
     def __init__(self, inner: Any, exchange: Exchange) -> None:
         self._inner = inner
         self._exchange = exchange
+        self._held = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read, at most until the exchange's deadline."""
+        if self._held:
+            self._flush(timeout)
         data: bytes = self._inner.read(max_bytes, self._exchange.left(timeout))
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write, at most until the deadline; the first write that works marks the exchange as begun to leave.
 
-        That first write holds the head of the request: one that failed there cannot have been understood.
+        The head of a request waits for the body behind it, so that both leave at once; nothing in `buffer` is the
+        library's word for the end of a request. A request that could not be written whole up to here lacks bytes that
+        it announced, or its end, and cannot have been understood.
         """
-        self._inner.write(buffer, self._exchange.left(timeout))
-        if buffer:
-            self._exchange.flushed = True
+        if self._held and (not buffer or len(self._held) + len(buffer) > _MOST_HELD):
+            self._flush(timeout)
+        if len(buffer) > _MOST_HELD:
+            self._write_out(buffer, timeout)
+        elif buffer:
+            self._held += buffer
+
+    def _flush(self, timeout: float | None) -> None:
+        held, self._held = self._held, b""
+        self._write_out(held, timeout)
+
+    def _write_out(self, data: bytes, timeout: float | None) -> None:
+        self._inner.write(data, self._exchange.left(timeout))
+        self._exchange.flushed = True
 
     def close(self) -> None:
         """Close the connection."""

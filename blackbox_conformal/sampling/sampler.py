@@ -350,7 +350,6 @@ class Sampler:
 def _recover(ledger: Ledger, store: Store) -> None:
     """Take over what a session that died left: answers in the inbox first, then everything half done."""
     for arrival in store.arrivals():
-        store.place(arrival)
         ledger.adopt(arrival.attempt, arrival.digest, arrival.size)
         store.settle(arrival)
     store.flush()
@@ -392,8 +391,6 @@ def _one(engine: Engine, control: Control, job: Job) -> Outcome | None:
         if not engine.slots.acquire(given_up):
             return None
         try:
-            if job.planned is not None:
-                engine.ledger.claim(job.planned)
             return make(engine, job)
         finally:
             engine.slots.release()

@@ -1,8 +1,8 @@
 """The vendor's bytes as received, one file a content: ``samples/ab/abcdef….png``.
 
 An answer is on disk before the ledger says so: it arrives in ``inbox/`` under its attempt's number and its own
-digest, is linked into ``samples/``, and leaves the inbox once the ledger's row is committed. Which attempt owns which
-bytes is `ledger`'s.
+digest, and is moved to ``samples/`` once the ledger's row is committed; it is read from either. Which attempt owns
+which bytes is `ledger`'s.
 """
 
 import contextlib
@@ -106,7 +106,6 @@ class Store:
         self._quarantine = run / "quarantine"
         self._inbox_names = SharedSync(self._inbox)
         self._moved: set[str] = set()
-        self._placed: set[str] = set()
         self._recorded: deque[Arrival] = deque()
         self._lock = threading.Lock()
 
@@ -129,42 +128,6 @@ class Store:
         _write_durably(path, data, self._inbox_names)
         return Arrival(attempt, f"sha256:{value}", len(data), path)
 
-    def place(self, arrival: Arrival) -> None:
-        """Give an arrival its place among the samples; it keeps its name in the inbox until `settle`.
-
-        Where the file system has no hard links, `settle` moves it.
-        """
-        folder, name = self._target(arrival)
-        try:
-            try:
-                os.link(arrival.path, f"{folder}/{name}")
-            except FileNotFoundError:
-                self._make(folder)
-                os.link(arrival.path, f"{folder}/{name}")
-        except FileExistsError:
-            if not self._replace(arrival.path, folder, name):
-                return
-        except OSError:
-            return
-        with self._lock:
-            self._moved.add(folder)
-            self._placed.add(arrival.path)
-
-    def _replace(self, path: str, folder: str, name: str) -> bool:
-        """Put a good file where one is already: that one may be damaged."""
-        spare = f"{folder}/.{os.path.basename(path)}"
-        try:
-            os.link(path, spare)
-            os.replace(spare, f"{folder}/{name}")
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(spare)
-            return False
-        # Two names of one file: then a rename leaves both, and the spare one has to go.
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(spare)
-        return True
-
     def settle_later(self, arrival: Arrival) -> None:
         """As `settle`, done by whoever receives the next answer, or by `flush`."""
         self._recorded.append(arrival)
@@ -178,27 +141,26 @@ class Store:
             self.settle(arrival)
 
     def settle(self, arrival: Arrival) -> None:
-        """Drop the arrival's name in the inbox, once the ledger holds its digest."""
-        with self._lock:
-            placed = arrival.path in self._placed
-            self._placed.discard(arrival.path)
+        """Move an arrival to its place among the samples, once the ledger holds its digest.
+
+        A file that is there already is replaced: the one from the inbox is known to be good.
+        """
         folder, name = self._target(arrival)
-        if placed or os.path.exists(f"{folder}/{name}"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(arrival.path)
-        else:
-            self._make(folder)
-            os.replace(arrival.path, f"{folder}/{name}")
-            with self._lock:
-                self._moved.add(folder)
+        target = f"{folder}/{name}"
+        try:
+            os.replace(arrival.path, target)
+        except FileNotFoundError:
+            if not os.path.exists(arrival.path):
+                return
+            os.makedirs(folder, exist_ok=True)
+            sync_folder(self._samples)
+            os.replace(arrival.path, target)
+        with self._lock:
+            self._moved.add(folder)
 
     def _target(self, arrival: Arrival) -> tuple[str, str]:
         value = arrival.digest.removeprefix("sha256:")
         return f"{self._samples}/{value[:2]}", value + os.path.splitext(arrival.path)[1]
-
-    def _make(self, folder: str) -> None:
-        os.makedirs(folder, exist_ok=True)
-        sync_folder(self._samples)
 
     def flush(self) -> None:
         """Make every name so far durable; until then a power loss leaves a file in either place, and both are read."""
@@ -222,11 +184,15 @@ class Store:
     def locate(self, digest: str) -> Path | None:
         """The file that should hold the bytes of `digest`; None when there is none."""
         value = digest.removeprefix("sha256:")
+        # Looked for again at last: another thread may have moved it from the inbox after the first look.
+        return self._sample(value) or next(self._inbox.glob(f"*-{value}.*"), None) or self._sample(value)
+
+    def _sample(self, value: str) -> Path | None:
         for extension in _EXTENSIONS:
             path = self._samples / value[:2] / f"{value}{extension}"
             if path.is_file():
                 return path
-        return next(self._inbox.glob(f"*-{value}.*"), None)
+        return None
 
     def examine(self, digest: str) -> Path:
         """The file of `digest`, hashed again; nothing is moved.
@@ -253,14 +219,18 @@ class Store:
         PayloadError
             There is no such file, or it no longer holds those bytes; it is then in quarantine.
         """
-        path = self.locate(digest)
-        if path is None:
-            raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
-        data = path.read_bytes()
-        if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
+        kept: Path | None = None
+        while (path := self.locate(digest)) is not None:
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                continue  # moved from the inbox to its place meanwhile
+            if "sha256:" + hashlib.sha256(data).hexdigest() == digest:
+                return data
             kept = self._set_aside(path)
-            raise PayloadError(f"the stored sample {digest} was altered or damaged on disk; moved to {kept}")
-        return data
+        if kept is None:
+            raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
+        raise PayloadError(f"the stored sample {digest} was altered or damaged on disk; moved to {kept}")
 
     def quarantine(self, digest: str) -> Path | None:
         """Move the file of `digest` out of the samples, keeping it as evidence."""

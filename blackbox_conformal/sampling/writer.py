@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.sampling.book import Book, Row
+from blackbox_conformal.sampling.book import Book, Known
+from blackbox_conformal.sampling.lease import RENEW_S, Lease
 
 Result = TypeVar("Result")
 _MOST_PER_COMMIT = 256
@@ -63,28 +64,18 @@ class Writer:
     ----------
     connection
         The ledger, opened for writing; closed by `close`.
-    guard
-        Called in every transaction first; raises when the ledger now belongs to another process.
-    tick, tick_s
-        Called inside a transaction at least every `tick_s` seconds, to renew the lease.
+    lease
+        Our hold on it, looked at in every transaction and renewed every `RENEW_S` seconds.
     """
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        guard: Callable[[sqlite3.Connection], None],
-        tick: Callable[[sqlite3.Connection], None],
-        tick_s: float,
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, lease: Lease) -> None:
         self._connection = connection
-        self._guard = guard
-        self._tick = tick
-        self._tick_s = tick_s
+        self._lease = lease
         self._queue: queue.SimpleQueue[Ticket[Any] | None] = queue.SimpleQueue()
         self._later: deque[Ticket[Any]] = deque()
-        self._rows: dict[int, Row] = {}
+        self._known = Known()
         self._broken: LedgerError | None = None
-        self._ticked = time.monotonic()
+        self._renewed = time.monotonic()
         self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
@@ -139,7 +130,7 @@ class Writer:
                 pass
             # What waits here was left by threads that submit and wait: theirs in the batch, if any, comes after it.
             left = [self._later.popleft() for _ in range(len(self._later))]
-            if left or batch or time.monotonic() - self._ticked >= self._tick_s:
+            if left or batch or time.monotonic() - self._renewed >= RENEW_S:
                 self._commit(left + batch)
         self._connection.close()
 
@@ -167,11 +158,11 @@ class Writer:
 
     def _begin(self) -> Book:
         self._connection.execute("BEGIN IMMEDIATE")
-        self._guard(self._connection)
-        if time.monotonic() - self._ticked >= self._tick_s:
-            self._tick(self._connection)
-            self._ticked = time.monotonic()
-        return Book(self._connection, self._rows)
+        if time.monotonic() - self._renewed >= RENEW_S:
+            self._lease.guard(self._connection)
+            self._lease.renew(self._connection)
+            self._renewed = time.monotonic()
+        return Book(self._connection, self._lease, self._known)
 
     def _run_together(self, batch: "list[Ticket[Any]]") -> "list[_Done] | None":
         """Run a batch that is expected to succeed; None when one operation fails, with nothing written."""
@@ -185,7 +176,7 @@ class Writer:
             raise
         except Exception:  # noqa: BLE001 - run again apart, where it is told to its caller
             self._connection.execute("ROLLBACK")
-            self._rows.clear()
+            self._known.forget()
             return None
         self._connection.execute("COMMIT")
         return results

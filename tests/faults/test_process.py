@@ -72,9 +72,9 @@ def until(condition: Callable[[], Any], process: Any = None, seconds: float = 30
     return False
 
 
-def stored_files(run: Path) -> set[str]:
-    """Digests of the files in the run folder's samples."""
-    files = (path for path in (run / "samples").rglob("*") if path.is_file())
+def stored_files(run: Path, *folders: str) -> set[str]:
+    """Digests of the files in these folders of the run folder."""
+    files = (path for folder in folders for path in (run / folder).rglob("*") if path.is_file())
     return {"sha256:" + hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -99,7 +99,7 @@ def judge(server: FaultServer, run: Path, once: dict[str, int], kept: set[str], 
     assert once["paid"] == once["distinct"]
     assert server.account.distinct == n
     assert server.account.paid <= n + once["ambiguous"]
-    assert kept <= stored_files(run)
+    assert kept <= stored_files(run, "samples")
     with ledger(run) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     assert len({row["task"] for row in rows(run, WHOLE)}) == n
@@ -189,7 +189,7 @@ def kill_often(tmp_path: Path, dialect: str, kills: int, seed: int) -> None:
                 process.kill()
                 process.wait(10)
             kept |= {row["digest"] for row in rows(run, WHOLE)}
-            assert kept <= stored_files(run)
+            assert kept <= stored_files(run, "samples", "inbox")
             assert server.account.paid == server.account.distinct
         once = finish(server, run, dialect, pictures, draws)
         judge(server, run, once, kept, pictures * draws)

@@ -20,13 +20,14 @@ from blackbox_conformal.sampling.transport import Transport
 
 POINTS: dict[str, tuple[Any, str]] = {
     "planned": (Ledger, "plan"),
-    "intent": (Ledger, "intend"),
+    "departed": (Ledger, "depart"),
+    "intent": (Ledger, "reserve"),
     "sent": (Ledger, "sent"),
     "answered": (Transport, "send"),
     "accepted": (Ledger, "accepted"),
     "ready": (Ledger, "ready"),
     "received": (Store, "receive"),
-    "placed": (Store, "place"),
+    "settled": (Store, "settle"),
     "stored": (Ledger, "stored"),
     "validated": (Ledger, "validated"),
 }
@@ -43,7 +44,7 @@ def main(url: str, run: str, kind: str, point: str, number: str) -> None:
         if left == 0:
             if point == "stored":
                 result.result()
-            if point in ("intent", "ready", "validated"):
+            if point in ("ready", "validated"):
                 self.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         return result
@@ -52,7 +53,11 @@ def main(url: str, run: str, kind: str, point: str, number: str) -> None:
         Store.settle = lambda self, arrival: None  # type: ignore[method-assign]
     setattr(owner, name, deadly)
     adapter = {"once": AtOnce, "jobs": ByJobs}[kind](url=url)
-    with Sampler(adapter, Path(run), quick(concurrency=1), check=lambda data, task: None) as sampler:
+    # With a rate to keep, the reservation of a price and the sending are commits of their own.
+    rate = 1000.0 if point in ("intent", "sent") else None
+    with Sampler(
+        adapter, Path(run), quick(concurrency=1, requests_per_second=rate), check=lambda data, task: None
+    ) as sampler:
         for _ in sampler.draw(tasks(1, 4)):
             pass
 

@@ -18,19 +18,21 @@ KILLS = [
     ("once", "planned", 1, 0, 0),
     ("once", "intent", 3, 2, 0),
     ("once", "sent", 3, 2, 1),
+    ("once", "departed", 3, 2, 1),
     ("once", "answered", 3, 3, 1),
     ("once", "received", 3, 3, 0),
-    ("once", "placed", 3, 3, 0),
+    ("once", "settled", 2, 3, 1),
     ("once", "stored", 3, 3, 0),
     ("once", "validated", 3, 3, 0),
     ("jobs", "intent", 3, 2, 0),
     ("jobs", "sent", 3, 2, 1),
+    ("jobs", "departed", 3, 2, 1),
     ("jobs", "answered", 7, 3, 1),
     ("jobs", "accepted", 3, 3, 0),
     ("jobs", "answered", 8, 3, 0),
     ("jobs", "ready", 3, 3, 0),
     ("jobs", "received", 3, 3, 0),
-    ("jobs", "placed", 3, 3, 0),
+    ("jobs", "settled", 2, 3, 0),
     ("jobs", "stored", 3, 3, 0),
     ("jobs", "validated", 3, 3, 0),
 ]
@@ -58,7 +60,7 @@ def test_kill(tmp_path: Path, kind: str, point: str, number: int, submitted: int
             assert states.count("stored") == 4 - ambiguous
             assert all(sampler.read(one) for one in outcomes if one.state == "stored")
         # The kill may have come between the ledger's "sent" and the first byte: then nothing was bought.
-        bought = 4 - (ambiguous if point == "sent" else 0)
+        bought = 4 - (ambiguous if point in ("sent", "departed") else 0)
         assert sum(seen[0] == "POST" and seen[1] == PATHS[kind] for seen in vendor.seen) == bought
     sums = ledger_sum(run)
     assert (sums["stored"], sums["ambiguous"], sums["reserved_usd"]) == (4 - ambiguous, ambiguous, 0)

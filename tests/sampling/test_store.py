@@ -21,7 +21,6 @@ def store(tmp_path: Path) -> Store:
 
 def kept(store: Store, data: bytes, attempt: int = 1) -> str:
     arrival = store.receive(attempt, data)
-    store.place(arrival)
     store.settle(arrival)
     store.flush()
     return arrival.digest
@@ -98,16 +97,35 @@ def test_a_damaged_file_in_place_is_replaced_by_a_good_one(store: Store) -> None
     assert store.read(digest) == PNG
 
 
-def test_a_file_system_without_links_is_served_by_moving(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(1, "no links here")
-
-    monkeypatch.setattr(os, "link", refuse)
+def test_a_damaged_file_in_place_gives_way_to_a_good_one_still_in_the_inbox(store: Store) -> None:
     digest = kept(store, PNG)
+    path = store.locate(digest)
+    assert path is not None
+    path.write_bytes(b"edited")
+    store.receive(2, PNG)
     assert store.read(digest) == PNG
-    assert os.listdir(tmp_path / "inbox") == []
+    assert [kept.read_bytes() for kept in store.set_aside()] == [b"edited"]
+
+
+def test_an_answer_is_read_while_it_moves_from_the_inbox_to_its_place(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrival = store.receive(1, PNG)
+    read = Path.read_bytes
+
+    def moved_before_read(path: Path) -> bytes:
+        store.settle(arrival)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", moved_before_read)
+    assert store.read(arrival.digest) == PNG
+
+
+def test_settling_twice_does_no_harm(store: Store) -> None:
+    arrival = store.receive(1, PNG)
+    store.settle(arrival)
+    store.settle(arrival)
+    assert store.read(arrival.digest) == PNG
 
 
 def test_a_full_disk_leaves_no_half_file(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
