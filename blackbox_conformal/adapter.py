@@ -156,6 +156,9 @@ Step = Send | Wait | Accepted | Observed
 Flow = Generator[Step, Answer, bytes]
 """Yields steps; a `Send` is answered by its `Answer`, every other step by an empty one; returns the picture's bytes."""
 
+Quote = Generator[Step, Answer, Decimal]
+"""Yields steps whose every `Send` has the purpose ``quote``; returns US dollars."""
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -224,8 +227,8 @@ class Adapter(BaseModel, ABC):
 
     Subclasses set `name` (= file name with dashes), `version` (raised whenever the requests it makes change),
     `capabilities`, `auth_variable`, `documentation` and `evidence`, and define `draw`, plus `resume` when the
-    vendor works with jobs. Fields listed in `transient` (where the vendor is reached, how long to wait) do not
-    identify the procedure; every other field does.
+    vendor works with jobs and `quote` when it tells a price beforehand. Fields listed in `transient` (where the vendor
+    is reached, how long to wait) do not identify the procedure; every other field does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -255,6 +258,13 @@ class Adapter(BaseModel, ABC):
         """Steps that fetch the picture of a job that was accepted earlier."""
         yield Wait(0.0)
         raise VendorError(f"adapter {self.name} answers at once and has no jobs; it cannot resume {job!r}")
+
+    def quote(self, upload: Upload) -> Quote | None:
+        """Steps that ask the vendor, free of charge, what one draw of `upload` costs; None where it cannot be asked.
+
+        What is asked may depend on the parameters and on the picture's size, and on nothing else of the picture.
+        """
+        return None
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """The vendor's own reading of a failed answer; None leaves it to the HTTP status."""

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from blackbox_conformal.audit.quality import peak_signal_to_noise
+from blackbox_conformal.audit.findings import AuditedPicture
+from blackbox_conformal.audit.quality import QualityMaps
+from blackbox_conformal.audit.worst import worst_place
 from blackbox_conformal.calibration import Calibration, CalibrationImage
 from blackbox_conformal.certificate import Certificate, threshold_json
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.pipeline.apply import Result
-from blackbox_conformal.pipeline.audit import AuditedPicture, conclude
+from blackbox_conformal.pipeline.conclude import conclude
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.report.preview import make_preview
 from blackbox_conformal.report.stops import choose_stops, thresholds_of
@@ -184,6 +186,7 @@ def make_run(folder: Path, *, hostile=True, sizes=((130, 100), (700, 1030)), alp
         )
         at = [calibration.threshold(level) for level in levels]
         masks = [trusted(scores, threshold) for threshold in at]
+        quality = QualityMaps(truth, delivered)
         pictures.append(
             AuditedPicture(
                 name,
@@ -191,8 +194,10 @@ def make_run(folder: Path, *, hostile=True, sizes=((130, 100), (700, 1030)), alp
                 curve,
                 tuple(curve.loss(threshold) for threshold in at),
                 tuple(float(mask.mean()) for mask in masks),
-                tuple(peak_signal_to_noise(truth, delivered, mask) for mask in masks),
-                peak_signal_to_noise(truth, delivered),
+                tuple(quality.over(mask) for mask in masks),
+                tuple(quality.over(~mask) for mask in masks),
+                tuple(worst_place(errors, mask) for mask in masks),
+                quality.over(),
             )
         )
         scores_of[identity] = scores

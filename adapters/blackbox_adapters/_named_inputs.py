@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from blackbox_adapters._hosted import Hosted, JsonObject
-from blackbox_conformal.adapter import Draw
+from blackbox_conformal.adapter import Capabilities, Draw, Price
 
 SEEDS = (0, 2**31 - 1)
 """Seeds that every model takes: most read a signed 32-bit integer, and none of those listed says more."""
@@ -110,6 +110,25 @@ class NamedInputs(Hosted):
             official=known.official,
             price=known.price,
             exact=known.exact if self.resample is None else not self.resample,
+        )
+
+    def able(
+        self, *, price: Price | None, max_upload_bytes: int | None = None, result_hosts: tuple[str, ...] = ()
+    ) -> Capabilities:
+        """What the chosen model can do, on a platform with this price and these limits."""
+        names = self.names()
+        seeded = names.seed is not None
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=seeded,
+            seed_range=SEEDS if seeded else None,
+            default_seed_hazard=names.hazard and seeded,
+            max_upload_bytes=max_upload_bytes,
+            price=price,
+            lossless_output=names.lossless,
+            output_size="exact" if names.exact else "resample",
+            deterministic=names.deterministic,
+            result_hosts=result_hosts,
         )
 
     def model_inputs(self, link: str, draw: Draw) -> dict[str, Any]:

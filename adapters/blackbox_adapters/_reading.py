@@ -146,20 +146,3 @@ def classed(
             return JobError(f"the vendor could not show the job: {said}", request_id=request_id, code=code)
         return RefusedError(f"the vendor refused this picture with {said}", request_id=request_id, code=code)
     return None
-
-
-class Grace:
-    """Two further looks at a job that calls itself finished and shows no picture; then a `PayloadError`.
-
-    Vendors sometimes publish the state before the output; more patience than this would never end.
-    """
-
-    def __init__(self, what: str, looks: int = 2) -> None:
-        self._what = what
-        self._left = looks
-
-    def spend(self) -> None:
-        """Use up one look."""
-        if self._left == 0:
-            raise PayloadError(f"{self._what} finished without a picture; ask the vendor about it by that name")
-        self._left -= 1

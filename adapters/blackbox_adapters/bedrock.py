@@ -4,15 +4,15 @@ Unlike Stability's own interface every one of them answers at once, and a filter
 """
 
 import json
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 from urllib.parse import quote
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from blackbox_adapters._hosted import Hosted
 from blackbox_adapters._pictures import base64_text, decoded
 from blackbox_adapters._reading import classed, document, peek, whole, words
 from blackbox_adapters._sigv4 import signed_headers
+from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.credentials import read_credential
 from blackbox_conformal.errors import (
@@ -26,10 +26,9 @@ from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says
 
 PRICES = {"fast": "0.03", "conservative": "0.40", "creative": "0.60"}
-SEEDS = (1, 4294967294)
 
 
-class Bedrock(Hosted):
+class Bedrock(StabilityModes):
     """Stability AI's upscalers on Amazon Bedrock.
 
     Keys: with ``auth=signature`` the usual AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys,
@@ -45,13 +44,10 @@ class Bedrock(Hosted):
         "prices are a third party's copy of the AWS list of 2026",
         "limits of size are those of Stability's own interface",
     )
-    transient: ClassVar[frozenset[str]] = Hosted.transient | {"auth", "region"}
+    transient: ClassVar[frozenset[str]] = StabilityModes.transient | {"auth", "region"}
 
     url: str = Field(default="", description="Address of the interface; empty = bedrock-runtime in `region`.")
     region: str = Field(default="us-west-2", pattern=r"^[a-z0-9-]+$", description="AWS region.")
-    mode: Literal["fast", "conservative", "creative"] = Field(
-        default="conservative", description="Which upscaler: fast (4x, no seed), conservative or creative (4 MP, seed)."
-    )
     model_id: str | None = Field(
         default=None,
         pattern=r"^[\w.:/-]+$",
@@ -60,19 +56,6 @@ class Bedrock(Hosted):
     auth: Literal["signature", "bearer"] = Field(
         default="signature", description="signature: AWS access keys; bearer: a Bedrock API key."
     )
-    scale: int = Field(default=4, ge=2, le=16, description="Magnification that results are brought to; fast: 4 only.")
-    prompt: str = Field(default="a photograph", min_length=1, max_length=10000, description="What the picture shows.")
-    negative_prompt: str = Field(default="", max_length=10000, description="What the picture must not show.")
-    creativity: float | None = Field(
-        default=None, ge=0.1, le=0.5, description="How much may be invented; None = the vendor's default."
-    )
-    style_preset: str | None = Field(default=None, description="Style of the creative upscaler; None = no style.")
-
-    @model_validator(mode="after")
-    def _fast_is_fourfold(self) -> Self:
-        if self.mode == "fast" and self.scale != 4:
-            raise ValueError(f"the fast upscaler magnifies by 4; got scale={self.scale}")
-        return self
 
     @property
     def base_url(self) -> str:
@@ -82,31 +65,11 @@ class Bedrock(Hosted):
     @property
     def capabilities(self) -> Capabilities:
         """By mode."""
-        fast = self.mode == "fast"
-        return Capabilities(
-            scale_factors=(4,) if fast else (self.scale,),
-            seedable=not fast,
-            seed_range=None if fast else SEEDS,
-            min_side=32 if fast else 64,
-            max_side=1536 if fast else None,
-            max_input_pixels=9_437_184 if self.mode == "conservative" else 1_048_576,
-            price=self.priced(PRICES[self.mode], None, "third-party copy of the AWS price list, 2026"),
-            output_size="exact" if fast else "resample",
-        )
+        return self.able(self.priced(PRICES[self.mode], None, "third-party copy of the AWS price list, 2026"))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One InvokeModel call."""
-        body: dict[str, Any] = {"image": base64_text(upload.png), "output_format": "png"}
-        if self.mode != "fast":
-            body["prompt"] = self.prompt
-            if self.negative_prompt:
-                body["negative_prompt"] = self.negative_prompt
-            if self.creativity is not None:
-                body["creativity"] = self.creativity
-            if draw.seed is not None:
-                body["seed"] = draw.seed
-        if self.mode == "creative" and self.style_preset:
-            body["style_preset"] = self.style_preset
+        body = {"image": base64_text(upload.png), **self.dials(draw)}
         model = self.model_id or f"us.stability.stable-{self.mode}-upscale-v1:0"
         link = f"{self.base_url}/model/{quote(model, safe='')}/invoke"
         content = json.dumps(body, separators=(",", ":")).encode()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from blackbox_adapters._cog_models import MODELS
-from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
+from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
 from blackbox_adapters._reading import classed, document, peek, shorten, words
 from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
@@ -43,17 +43,7 @@ class Cog(NamedInputs):
     @property
     def capabilities(self) -> Capabilities:
         """By model; nothing is billed."""
-        names = self.names()
-        return Capabilities(
-            scale_factors=(self.scale,),
-            seedable=names.seed is not None,
-            seed_range=SEEDS if names.seed is not None else None,
-            default_seed_hazard=names.hazard,
-            price=FREE,
-            lossless_output=names.lossless,
-            output_size="exact" if names.exact else "resample",
-            deterministic=names.deterministic,
-        )
+        return self.able(price=FREE)
 
     def table(self) -> Names:
         """Inputs of the model, from its published schema."""

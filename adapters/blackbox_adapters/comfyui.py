@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 from pydantic import Field
 
 from blackbox_adapters._hosted import Hosted
-from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_adapters._jobs import Job
+from blackbox_adapters._reading import classed, document, peek, require, words
 from blackbox_conformal.adapter import (
     FREE,
     Accepted,
@@ -27,7 +28,7 @@ from blackbox_conformal.adapter import (
     Wait,
 )
 from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.errors import RefusedError, UsageError, VendorError
+from blackbox_conformal.errors import UsageError, VendorError
 from blackbox_conformal.testing.example import Example, says, shows
 
 
@@ -104,17 +105,17 @@ class ComfyUI(Hosted):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the history, which is empty until the graph has run, then fetch what it saved."""
-        grace = Grace(f"prompt {job}")
+        prompt = Job(f"prompt {job}", job)
         while True:
             answer = yield Send("GET", f"{self.base_url}/history/{quote(job, safe='')}", purpose="poll")
             entry = peek(answer.json(), job)
             if peek(entry, "status.status_str") == "error":
-                raise RefusedError(f"prompt {job} failed: {_reason(entry)}", request_id=job, code="error")
+                raise prompt.failure(_reason(entry), "error")
             if entry:
                 picture = self._saved(entry)
                 if picture:
                     break
-                grace.spend()
+                prompt.late()
             yield Wait(self.poll_seconds)
         yield Observed(request_id=job)
         place = {key: str(picture.get(key, "")) for key in ("filename", "subfolder", "type")}
@@ -180,7 +181,7 @@ def _reason(entry: Any) -> str:
     for message in peek(entry, "status.messages") or []:
         if peek(message, "0") == "execution_error":
             return words(message, "1.exception_message", "1.exception_type")
-    return words(entry, "status.messages") or "no reason given"
+    return words(entry, "status.messages")
 
 
 ADAPTER = ComfyUI

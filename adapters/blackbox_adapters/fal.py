@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from blackbox_adapters._fal_models import MODELS, UNKNOWN
-from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
+from blackbox_adapters._jobs import Job
+from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import Grace, classed, document, peek, require, whole, words
+from blackbox_adapters._reading import classed, document, peek, require, whole, words
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -58,17 +59,9 @@ class Fal(NamedInputs):
     @property
     def capabilities(self) -> Capabilities:
         """By model."""
-        names = self.names()
-        low, high = names.price or (None, None)
-        return Capabilities(
-            scale_factors=(self.scale,),
-            seedable=names.seed is not None,
-            seed_range=SEEDS if names.seed is not None else None,
-            default_seed_hazard=names.hazard,
+        low, high = self.names().price or (None, None)
+        return self.able(
             price=self.priced(low, high, "fal model page, 2026, by output size"),
-            lossless_output=names.lossless,
-            output_size="exact" if names.exact else "resample",
-            deterministic=names.deterministic,
             result_hosts=self.hosts("fal.media", ".fal.media"),
         )
 
@@ -102,35 +95,30 @@ class Fal(NamedInputs):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the status until it is ``COMPLETED``, read the result, fetch the picture."""
         links = _links(job)
-        request = links["request_id"]
+        name, path = links["request_id"], self.names().output
+        request = Job(f"request {name}", name, done=("COMPLETED",))
         while True:
             answer = yield Send("GET", links["status_url"], purpose="poll", headers=self._key())
-            status = answer.json()
-            if peek(status, "status") == "COMPLETED":
+            status = request.shown(answer.json())
+            if status:
                 break
             yield Wait(self.poll_seconds)
-        failure = words(status, "error")
-        if failure:
-            kind = words(status, "error_type") or "error"
-            raise RefusedError(f"request {request} failed: {failure}", request_id=request, code=kind)
-        grace = Grace(f"request {request}")
-        path = self.names().output
+        if words(status, "error"):
+            raise request.failure(words(status, "error"), words(status, "error_type") or "error")
+        response = Job(f"request {name}", name, picture=path)
         while True:
             answer = yield Send("GET", links["response_url"], purpose="poll", headers=self._key())
             result = answer.json()
             flags = peek(result, "has_nsfw_concepts")
             if flags is True or (isinstance(flags, list) and True in flags):
-                raise RefusedError(
-                    f"request {request}: the safety checker flagged the picture and blackened it",
-                    request_id=request,
-                    code="content_policy_violation",
+                raise response.failure(
+                    "the safety checker flagged the picture and blackened it", "content_policy_violation"
                 )
-            picture = peek(result, path)
+            picture = response.shown(result)
             if picture:
                 break
-            grace.spend()
             yield Wait(self.poll_seconds)
-        yield Observed(request_id=request, seed=whole(peek(result, "seed")))
+        yield Observed(request_id=name, seed=whole(peek(result, "seed")))
         return (yield from fetched(picture, path))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:

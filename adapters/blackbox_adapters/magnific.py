@@ -9,8 +9,9 @@ from urllib.parse import quote
 from pydantic import Field
 
 from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._jobs import Job
 from blackbox_adapters._pictures import base64_text, fetched
-from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_adapters._reading import classed, document, peek, require, words
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -24,7 +25,7 @@ from blackbox_conformal.adapter import (
     Wait,
 )
 from blackbox_conformal.credentials import read_credential
-from blackbox_conformal.errors import RefusedError, VendorError
+from blackbox_conformal.errors import VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
 
@@ -34,7 +35,6 @@ PATHS = {
     "precision-v2": "image-upscaler-precision-v2",
 }
 VARIABLES = {"freepik": "FREEPIK_API_KEY", "magnific": "MAGNIFIC_API_KEY"}
-RUNNING = ("CREATED", "QUEUED", "PENDING", "PROCESSING", "IN_PROGRESS")
 
 
 class Magnific(Hosted):
@@ -104,22 +104,23 @@ class Magnific(Hosted):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the task until it is COMPLETED, fetch what it generated."""
-        grace = Grace(f"task {job}")
+        link = f"{self._address()}/{quote(job, safe='')}"
+        task = Job(
+            f"task {job}",
+            job,
+            status=("status", "task_status"),
+            done=("COMPLETED",),
+            failed=("FAILED", "ERROR"),
+            picture="generated.0",
+        )
         while True:
-            link = f"{self._address()}/{quote(job, safe='')}"
             answer = yield Send("GET", link, purpose="poll", headers=self._key())
-            task = _task(answer.json())
-            status = words(task, "status", "task_status").upper()
-            if status in ("FAILED", "ERROR"):
-                message = words(task, "error", "message") or "no reason given"
-                raise RefusedError(f"task {job} {status}: {message}", request_id=job, code=status)
-            picture = peek(task, "generated.0")
-            if picture and status not in RUNNING:
+            said = _task(answer.json())
+            if peek(said, "has_nsfw.0") is True and not peek(said, "generated"):
+                raise task.failure("flagged as not safe for work", "has_nsfw")
+            picture = task.shown(said)
+            if picture:
                 break
-            if status == "COMPLETED":
-                if peek(task, "has_nsfw.0") is True:
-                    raise RefusedError(f"task {job}: flagged as not safe for work", request_id=job, code="has_nsfw")
-                grace.spend()
             yield Wait(self.poll_seconds)
         yield Observed(request_id=job)
         if isinstance(picture, dict):

@@ -13,8 +13,9 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._jobs import Job
 from blackbox_adapters._pictures import decoded
-from blackbox_adapters._reading import Grace, classed, document, money, peek, require, whole, words
+from blackbox_adapters._reading import classed, document, money, peek, require, whole, words
 from blackbox_adapters._recipe_fill import built_in, fill, fill_link
 from blackbox_conformal.adapter import (
     Accepted,
@@ -194,20 +195,24 @@ class Recipe(Hosted):
         if poll is None:
             return (yield from super().resume(upload, draw, job))
         values = {**self._values(upload, draw), "job": job}
-        grace = Grace(f"job {job}")
+        told = self._told
+        work = Job(
+            f"job {job}",
+            job,
+            status=(poll.status,),
+            done=poll.done,
+            failed=poll.failed,
+            picture=told.picture.base64 or told.picture.link,
+            reason=told.errors.message,
+            code=told.errors.code,
+        )
         while True:
             answer = yield self._send(poll, values, upload, "poll")
             state = document(answer)
-            status = words(state, poll.status)
-            if status in poll.failed:
-                message = words(state, *self._told.errors.message) or "no reason given"
-                code = words(state, *self._told.errors.code) or status
-                raise RefusedError(f"job {job} {status}: {message}", request_id=job, code=code)
-            if status in poll.done:
+            if words(state, poll.status) in poll.done:
                 self._refuse(answer)
-                if self._told.picture.body or peek(state, self._told.picture.base64 or self._told.picture.link):
-                    return (yield from self._picture(answer, job))
-                grace.spend()
+            if work.shown(state):
+                return (yield from self._picture(answer, job))
             yield Wait(self.poll_seconds or poll.seconds)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:

@@ -4,15 +4,16 @@ Which input takes the picture, the magnification and the seed is a matter of the
 """
 
 from collections.abc import Generator
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
 from blackbox_adapters._cog_models import MODELS
-from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
+from blackbox_adapters._jobs import Job
+from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_adapters._reading import classed, document, peek, require, words
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -27,7 +28,7 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import PayloadError, RefusedError, VendorError
+from blackbox_conformal.errors import PayloadError, VendorError
 from blackbox_conformal.testing.example import Example, says, shows
 
 DATA_LINK_LIMIT = 256_000
@@ -72,18 +73,10 @@ class Replicate(NamedInputs):
     @property
     def capabilities(self) -> Capabilities:
         """By model."""
-        names = self.names()
-        low, high = names.price or (None, None)
-        return Capabilities(
-            scale_factors=(self.scale,),
-            seedable=names.seed is not None,
-            seed_range=SEEDS if names.seed is not None else None,
-            default_seed_hazard=names.hazard,
-            max_upload_bytes=100_000_000,
+        low, high = self.names().price or (None, None)
+        return self.able(
             price=self.priced(low, high, "third-party readings, 2026"),
-            lossless_output=names.lossless,
-            output_size="exact" if names.exact else "resample",
-            deterministic=names.deterministic,
+            max_upload_bytes=100_000_000,
             result_hosts=self.hosts("replicate.delivery", ".replicate.delivery"),
         )
 
@@ -140,25 +133,25 @@ class Replicate(NamedInputs):
         return "predictions", version
 
     def _finish(self, job: str, answer: Answer | None) -> Flow:
-        grace = Grace(f"prediction {job}")
+        link = f"{self.base_url}/predictions/{quote(job, safe='')}"
+        watched = Job(f"prediction {job}", job, done=("succeeded",), picture="output")
         while True:
             if answer is None:
-                link = f"{self.base_url}/predictions/{quote(job, safe='')}"
                 answer = yield Send("GET", link, purpose="poll", headers=self.bearer())
             prediction = answer.json()
-            status = peek(prediction, "status")
+            status, output = words(prediction, "status"), peek(prediction, "output")
             if status in ("failed", "canceled", "aborted"):
-                raise self._failure(prediction, job, status)
-            output = peek(prediction, "output")
-            if output:
-                break
-            if peek(prediction, "data_removed") is True:
+                reason = words(prediction, "error", "logs")
+                flagged = any(word in reason.lower() for word in ("flagged", "sensitive", "nsfw"))
+                raise watched.failure(reason, "moderation" if flagged else status, status)
+            if peek(prediction, "data_removed") is True and not output:
                 raise PayloadError(
                     f"prediction {job} succeeded but Replicate has deleted its output (it keeps one for an hour)",
                     request_id=job,
                 )
-            if status == "succeeded":
-                grace.spend()
+            # The output may be there while the status still says processing.
+            if output or watched.shown(prediction):
+                break
             answer = None
             yield Wait(self.poll_seconds)
         yield Observed(model=words(prediction, "version") or None, request_id=job)
@@ -166,13 +159,6 @@ class Replicate(NamedInputs):
         where = f"output.{path}".rstrip(".")
         picture = output if isinstance(output, str) else peek(output, path or "0")
         return (yield from fetched(picture, where))
-
-    def _failure(self, prediction: Any, job: str, status: str) -> RefusedError:
-        message = words(prediction, "error", "logs") or "no reason given"
-        flagged = any(word in message.lower() for word in ("flagged", "sensitive", "nsfw"))
-        return RefusedError(
-            f"prediction {job} {status}: {message}", request_id=job, code="moderation" if flagged else status
-        )
 
 
 ADAPTER = Replicate

@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from blackbox_adapters._named_inputs import SEEDS, NamedInputs, Names
+from blackbox_adapters._jobs import Job
+from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import base64_text, data_link, decoded, fetched
-from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_adapters._reading import classed, document, peek, require, words
 from blackbox_conformal.adapter import (
     FREE,
     Accepted,
@@ -25,7 +26,7 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import JobError, RefusedError, VendorError
+from blackbox_conformal.errors import JobError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says
 
@@ -61,15 +62,7 @@ class RunPod(NamedInputs):
     @property
     def capabilities(self) -> Capabilities:
         """By worker."""
-        names = self.names()
-        return Capabilities(
-            scale_factors=(self.scale,),
-            seedable=names.seed is not None,
-            seed_range=SEEDS if names.seed is not None else None,
-            price=self.priced(None) or (None if self.authenticate else FREE),
-            output_size="exact" if names.exact else "resample",
-            result_hosts=self.hosts(),
-        )
+        return self.able(price=self.priced(None) or (None if self.authenticate else FREE), result_hosts=self.hosts())
 
     def table(self) -> Names:
         """Names that a worker is likely to use; the user corrects them."""
@@ -86,9 +79,8 @@ class RunPod(NamedInputs):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the job until it is over; the output travels inside the status."""
-        grace = Grace(f"job {job}")
-        path = self.names().output
-        where = f"output.{path}".rstrip(".")
+        where = f"output.{self.names().output}".rstrip(".")
+        work = Job(f"job {job}", job, done=("COMPLETED",), picture=where)
         link = f"{self._address()}/status/{quote(job, safe='')}"
         # The cloud takes GET, the development server POST; neither takes the other's.
         methods = ["GET", "POST"] if self.endpoint else ["POST", "GET"]
@@ -100,23 +92,17 @@ class RunPod(NamedInputs):
                 methods.pop(0)
                 continue
             state = answer.json()
-            status = words(state, "status")
-            if status == "FAILED" and peek(state, "error") == _UNKNOWN_JOB:
+            status, reason = words(state, "status"), _reason(state)
+            if peek(state, "error") == _UNKNOWN_JOB:
                 raise JobError(f"the server no longer knows job {job}", request_id=job, code=status)
-            if status in ("FAILED", "CANCELLED", "TIMED_OUT"):
-                message = _reason(state) or "no reason given"
-                raise RefusedError(f"job {job} {status}: {message}", request_id=job, code=status)
-            if status == "COMPLETED":
-                error = _reason(state)
-                if error:
-                    raise RefusedError(f"job {job}: {error}", request_id=job, code="error")
-                picture = peek(state, where)
-                if isinstance(picture, str) and picture:
-                    break
-                grace.spend()
+            if status in ("FAILED", "CANCELLED", "TIMED_OUT") or (status == "COMPLETED" and reason):
+                raise work.failure(reason, status, status)
+            picture = work.shown(state)
+            if picture:
+                break
             yield Wait(self.poll_seconds)
         yield Observed(model=self.worker or None, request_id=job)
-        if picture.startswith(("http://", "https://")):
+        if isinstance(picture, str) and picture.startswith(("http://", "https://")):
             return (yield from fetched(picture, where))
         return decoded(picture, where)
 

@@ -3,13 +3,13 @@
 The same three over Amazon Bedrock are in `bedrock`.
 """
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from blackbox_adapters._hosted import Hosted
 from blackbox_adapters._reading import classed, document, require, whole, words
+from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -28,11 +28,10 @@ from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
 
 CREDITS = {"fast": 2, "conservative": 40, "creative": 60}
-SEEDS = (1, 4294967294)
 LOCKED_OUT_S = 60.0
 
 
-class Stability(Hosted):
+class Stability(StabilityModes):
     """Stability AI's upscalers.
 
     Fast answers at once with exactly four times the picture. Conservative answers at once and creative as a job,
@@ -50,21 +49,9 @@ class Stability(Hosted):
         "whether fast answers equal requests equally is not documented",
         "creative results are read from /v2beta/results/{id}; results_path=… serves the older address",
     )
-    transient: ClassVar[frozenset[str]] = Hosted.transient | {"results_path"}
+    transient: ClassVar[frozenset[str]] = StabilityModes.transient | {"results_path"}
 
     url: str = Field(default="https://api.stability.ai", description="Address of the interface.")
-    mode: Literal["fast", "conservative", "creative"] = Field(
-        default="conservative", description="Which upscaler: fast (4x, no seed), conservative or creative (4 MP, seed)."
-    )
-    scale: int = Field(default=4, ge=2, le=16, description="Magnification that results are brought to; fast: 4 only.")
-    prompt: str = Field(
-        default="a photograph", min_length=1, max_length=10000, description="What the picture shows; fast ignores it."
-    )
-    negative_prompt: str = Field(default="", max_length=10000, description="What the picture must not show.")
-    creativity: float | None = Field(
-        default=None, ge=0.1, le=0.5, description="How much may be invented; None = the vendor's default."
-    )
-    style_preset: str | None = Field(default=None, description="Style of the creative upscaler; None = no style.")
     results_path: str = Field(
         default="v2beta/results/{id}", description="Where the results of creative jobs are read from."
     )
@@ -72,48 +59,23 @@ class Stability(Hosted):
         default=10.0, ge=0.1, description="Seconds between two looks at a creative job; the vendor asks for 10 or more."
     )
 
-    @model_validator(mode="after")
-    def _fast_is_fourfold(self) -> Self:
-        if self.mode == "fast" and self.scale != 4:
-            raise ValueError(f"the fast upscaler magnifies by 4; got scale={self.scale}")
-        return self
-
     @property
     def capabilities(self) -> Capabilities:
         """By mode; prices are the vendor's of August 2025, one credit being a cent."""
-        fast = self.mode == "fast"
         price = f"{CREDITS[self.mode] / 100:.2f}"
-        return Capabilities(
-            scale_factors=(4,) if fast else (self.scale,),
-            seedable=not fast,
-            seed_range=None if fast else SEEDS,
-            min_side=32 if fast else 64,
-            max_side=1536 if fast else None,
-            max_input_pixels=9_437_184 if self.mode == "conservative" else 1_048_576,
+        return self.able(
+            self.priced(price, None, "stability.ai price update, effective 2025-08-01"),
             max_upload_bytes=10 * 1024 * 1024,
-            price=self.priced(price, None, "stability.ai price update, effective 2025-08-01"),
-            output_size="exact" if fast else "resample",
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One multipart request; creative returns a job instead of the picture."""
-        form: dict[str, str] = {"output_format": "png"}
-        if self.mode != "fast":
-            form["prompt"] = self.prompt
-            if self.negative_prompt:
-                form["negative_prompt"] = self.negative_prompt
-            if self.creativity is not None:
-                form["creativity"] = str(self.creativity)
-            if draw.seed is not None:
-                form["seed"] = str(draw.seed)
-        if self.mode == "creative" and self.style_preset:
-            form["style_preset"] = self.style_preset
         answer = yield Send(
             "POST",
             f"{self.base_url}/v2beta/stable-image/upscale/{self.mode}",
             purpose="submit",
             headers=self._headers("application/json" if self.mode == "creative" else "image/*"),
-            form=form,
+            form={name: str(value) for name, value in self.dials(draw).items()},
             files=(Part("image", "input.png", upload.png),),
         )
         if self.mode != "creative":

@@ -3,14 +3,16 @@
 Source: the vendor's OpenAPI document of December 2025.
 """
 
+from decimal import Decimal
 from typing import ClassVar
 from urllib.parse import quote
 
 from pydantic import Field
 
 from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._jobs import Job
 from blackbox_adapters._pictures import fetched
-from blackbox_adapters._reading import Grace, classed, document, peek, require, words
+from blackbox_adapters._reading import classed, document, money, peek, require, words
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -20,11 +22,12 @@ from blackbox_conformal.adapter import (
     Observed,
     Part,
     Purpose,
+    Quote,
     Send,
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import RefusedError, TryLaterError, VendorError
+from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
 
@@ -39,6 +42,9 @@ class Topaz(Hosted):
     Wonder, Standard MAX, Bloom, Reimagine) to ``/enhance-gen/async``. Fields that a model does not know are ignored
     without a word, so check the spelling of `settings` against the documentation.
 
+    Every finished process tells its credits, and an estimate tells them beforehand (``plan --quote``); what a credit
+    costs depends on the plan that was bought and is told by `usd_per_credit`.
+
     Seeds: only Bloom 2 documents one, 1 to 2000, and answers from seed 2 unless told; restoring models answer equal
     requests equally.
     """
@@ -47,10 +53,12 @@ class Topaz(Hosted):
     auth_variable = "TOPAZ_API_KEY"
     documentation = "https://developer.topazlabs.com/image-api"
     evidence = "openapi"
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"usd_per_credit"}
     uncertain: ClassVar[tuple[str, ...]] = (
         "the seed is absent from the OpenAPI document; Bloom 2's is described by a third party's node",
         "the host of download links is not documented; name it in result_hosts if it is refused",
-        "a credit is resold at 0.08 to 0.10 US dollars; the credits of each request are exact",
+        "a credit is resold at 0.08 to 0.10 US dollars, by third-party readings of 2026: put what yours cost into "
+        "usd_per_credit; the credits of each request are the vendor's own",
     )
 
     url: str = Field(default="https://api.topazlabs.com/image/v1", description="Address of the interface.")
@@ -63,11 +71,16 @@ class Topaz(Hosted):
     seed_field: str | None = Field(
         default=None, description="Field that takes a seed; None = seed for Bloom 2, none for others."
     )
+    usd_per_credit: Decimal = Field(
+        default=Decimal("0.10"),
+        gt=0,
+        description="US dollars that one of your credits costs; by default the dearer of third-party readings of 2026.",
+    )
     poll_seconds: float = Field(default=5.0, ge=1.0, description="Seconds between two looks at a process.")
 
     @property
     def capabilities(self) -> Capabilities:
-        """By model; the price is that of the smallest block of credits."""
+        """By model; a large picture may take more credits than the price says, which `quote` tells."""
         seeded = self._seed_field() is not None
         return Capabilities(
             scale_factors=(self.scale,),
@@ -77,26 +90,20 @@ class Topaz(Hosted):
             max_side=32000 // self.scale,
             max_output_pixels=512_000_000,
             max_upload_bytes=500_000_000,
-            price=self.priced("0.08", "0.50", "resale of credits, third party, 2026; one to five credits"),
+            price=self.priced(str(self.usd_per_credit), str(5 * self.usd_per_credit), "one to five credits a picture"),
             deterministic=not self._is_generative(),
             result_hosts=self.hosts(".topazlabs.com", ".amazonaws.com"),
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Submit the picture with the output size."""
-        form = {name: str(value) for name, value in self.settings.items()}
-        form |= {
-            "model": self.model,
-            "output_width": str(upload.width * self.scale),
-            "output_height": str(upload.height * self.scale),
-            "output_format": "png",
-        }
+        form = {name: str(value) for name, value in self._wanted(upload).items()}
         seed_field = self._seed_field()
         if seed_field is not None and draw.seed is not None:
             form[seed_field] = str(draw.seed)
         answer = yield Send(
             "POST",
-            f"{self.base_url}/{'enhance-gen' if self._is_generative() else 'enhance'}/async",
+            f"{self.base_url}/enhance{self._kind()}/async",
             purpose="submit",
             headers=self._key(),
             form=form,
@@ -109,18 +116,20 @@ class Topaz(Hosted):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the status until Completed, ask for the signed link, fetch it without the key."""
         process = quote(job, safe="")
+        name = f"process {job}"
+        work = Job(name, job, done=("Completed",), failed=("Failed", "Cancelled"), reason=("message", "error"))
         while True:
             answer = yield Send("GET", f"{self.base_url}/status/{process}", purpose="poll", headers=self._key())
-            status = answer.json()
-            word = peek(status, "status")
-            if word in ("Failed", "Cancelled"):
-                message = words(status, "message", "error") or "no reason given"
-                raise RefusedError(f"process {job} {word}: {message}", request_id=job, code=str(word))
-            if word == "Completed":
+            status = work.shown(answer.json())
+            if status:
                 break
             yield Wait(self.poll_seconds)
-        yield Observed(model=words(status, "model") or None, request_id=job)
-        grace = Grace(f"process {job}")
+        yield Observed(
+            cost_usd=money(peek(status, "credits"), self.usd_per_credit),
+            model=words(status, "model") or None,
+            request_id=job,
+        )
+        output = Job(name, job, picture="download_url")
         while True:
             answer = yield Send(
                 "GET",
@@ -129,12 +138,25 @@ class Topaz(Hosted):
                 headers=self._key(),
                 accept=frozenset({200, 409}),
             )
-            links = document(answer) if answer.status == 200 else None
-            link = peek(links, "download_url") or peek(links, "url")
+            link = output.shown(document(answer) if answer.status == 200 else None)
             if link:
                 return (yield from fetched(link, "download_url"))
-            grace.spend()
             yield Wait(self.poll_seconds)
+
+    def quote(self, upload: Upload) -> Quote:
+        """The vendor's estimate, in credits."""
+        size = {"input_width": upload.width, "input_height": upload.height}
+        answer = yield Send(
+            "POST",
+            f"{self.base_url}/estimate{self._kind()}",
+            purpose="quote",
+            headers=self._key(),
+            json=self._wanted(upload) | size,
+        )
+        cost = money(peek(answer.json(), "credits"), self.usd_per_credit)
+        if cost is None:
+            raise PayloadError(f"expected the credits of a picture; got {words(answer.json(), '') or 'nothing'}")
+        return cost
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """Topaz's ``{code, message}``; 425 = credits are being topped up."""
@@ -147,6 +169,19 @@ class Topaz(Hosted):
 
     def _key(self) -> dict[str, str | Secret]:
         return {"x-api-key": self.credential(), "accept": "application/json"}
+
+    def _wanted(self, upload: Upload) -> dict[str, str | int]:
+        """Model, size and dials, as submission and estimate take them."""
+        return {
+            **{name: str(value) for name, value in self.settings.items()},
+            "model": self.model,
+            "output_width": upload.width * self.scale,
+            "output_height": upload.height * self.scale,
+            "output_format": "png",
+        }
+
+    def _kind(self) -> str:
+        return "-gen" if self._is_generative() else ""
 
     def _is_generative(self) -> bool:
         if self.generative is not None:
@@ -172,4 +207,5 @@ EXAMPLE = Example(
         says('{"download_url":"{address}/signed/out.png","head_url":"{address}/signed/head","expiry":1764003600}'),
         shows(),
     ),
+    quotes=(says('{"duration":30,"credits":2}'),),
 )

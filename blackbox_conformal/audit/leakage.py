@@ -3,6 +3,7 @@
 The guarantee that allows for it is `guarantees.expected` with ``leaked``.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
+
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+"""Shares of leaked calibration photographs that an audit plants."""
+
+TYPICAL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,22 @@ class LeakagePoint:
     risk_allowed: float
 
 
+@dataclass(frozen=True, slots=True)
+class Leakage:
+    """Planted leakage at one level, for growing numbers of leaked ones among `n` calibration photographs."""
+
+    alpha: float
+    n: int
+    points: tuple[LeakagePoint, ...]
+
+
 def leakage_curve(
     calibration: CurveSet,
     unseen: CurveSet,
     alpha: float,
     counts: Sequence[int],
     *,
+    rule: Expected | None = None,
     leaked: CurveSet | None = None,
     repeats: int = 20,
     seed: int = 0,
@@ -53,6 +70,8 @@ def leakage_curve(
         Curves of calibration photographs and of unseen ones.
     counts
         How many calibration photographs to replace, each at most n.
+    rule
+        ``expected`` or ``false-trust``, whichever the curves are for; plain ``expected`` when None.
     leaked
         Curves of photographs that the vendor was trained on; drawn with replacement. None: the worst case, a vendor
         that knows them by heart, so that they show no error at all.
@@ -67,6 +86,7 @@ def leakage_curve(
     n = len(calibration)
     if any(not 0 <= count <= n for count in counts):
         raise CalibrationError(f"expected to plant 0 to {n} leaked photographs in {n}; got {list(counts)}")
+    plain = rule or Expected()
     nothing = np.empty(0, np.float32)
     perfect = RiskCurve(nothing, nothing, calibration.bound, calibration.kind, calibration.tolerance)
     pool = [perfect] if leaked is None else list(leaked)
@@ -74,14 +94,34 @@ def leakage_curve(
     generator = np.random.Generator(np.random.Philox(seed))
     found = []
     for count in counts:
-        plain, allowed = [], []
+        allowing = plain.model_copy(update={"leaked": count})
+        ignored, allowed = [], []
         for _ in range(repeats if count > 0 else 1):
             curves = _planted(own, pool, count, generator)
-            plain.append(unseen.losses_at(Expected().threshold(curves, alpha)).mean())
-            allowed.append(unseen.losses_at(Expected(leaked=count).threshold(curves, alpha)).mean())
+            ignored.append(unseen.losses_at(plain.threshold(curves, alpha)).mean())
+            allowed.append(unseen.losses_at(allowing.threshold(curves, alpha)).mean())
         bound = min(alpha * (n + 1) / (n - count + 1), calibration.bound)
-        found.append(LeakagePoint(count, float(np.mean(plain)), bound, float(np.mean(allowed))))
+        found.append(LeakagePoint(count, float(np.mean(ignored)), bound, float(np.mean(allowed))))
     return found
+
+
+def audit_leakage(rule: Guarantee, calibration: CurveSet, unseen: CurveSet, alphas: Sequence[float]) -> Leakage | None:
+    """The leakage curve that an audit shows: at the level nearest to `TYPICAL` of those at which anything is trusted.
+
+    Returns
+    -------
+    None where nothing is trusted at any of `alphas`, or the bound on leakage is not stated for the guarantee: it is
+    for ``expected`` and ``false-trust`` with photographs that count alike.
+    """
+    if not isinstance(rule, Expected) or rule.weights is not None or rule.leaked:
+        return None
+    trusting = [alpha for alpha in alphas if rule.threshold(calibration, alpha) > -math.inf]
+    if not trusting:
+        return None
+    alpha = min(trusting, key=lambda level: (abs(level - TYPICAL), level))
+    n = len(calibration)
+    counts = sorted({round(share * n) for share in SHARES})
+    return Leakage(alpha, n, tuple(leakage_curve(calibration, unseen, alpha, counts, rule=rule)))
 
 
 def _planted(

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 LEVEL = 0.05
 """Error level of each of the two tests."""
 
+BEFOREHAND = "Fix the number of further photographs before looking: adding some until the verdict pleases voids it."
+
 Verdict = Literal["confirmed", "inconclusive", "contradicted"]
 
 
@@ -38,16 +40,24 @@ class Judgement:
         Two-sided confidence interval for the mean loss, level 1 - 2 `LEVEL` (each end holds at 1 - `LEVEL`).
     p_value
         Of the permutation test; 1 where the risk is not above the level or splits say nothing.
+    further
+        About how many more units would settle an inconclusive audit if they were like those at hand: confirm a risk
+        below the level, or show one above it. None where it is settled or no number would do.
     """
 
     risk: float
     interval: tuple[float, float]
     p_value: float
     verdict: Verdict
+    further: int | None = None
 
 
 def judge(
-    losses: NDArray[np.float64], level: float, bound: float, resplit: NDArray[np.float64] | None = None
+    losses: NDArray[np.float64],
+    level: float,
+    bound: float,
+    resplit: NDArray[np.float64] | None = None,
+    observed: float | None = None,
 ) -> Judgement:
     """Judge the losses of m audit pictures.
 
@@ -59,19 +69,97 @@ def judge(
         What the mean loss is claimed not to exceed.
     resplit
         (splits,) the mean audited loss after recalibrating on random splits, from `permutation`; None: no such test.
+    observed
+        The mean audited loss that compares with them, where that is not the mean of `losses`: masks with a bound of
+        the picture at hand cannot be made anew for a split.
     """
     risk = float(np.mean(losses))
     interval = (lower_bound(losses / bound) * bound, upper_bound(losses / bound) * bound)
     p_value = 1.0
     if risk > level and resplit is not None:
         # A hair below the observed risk counts as reaching it: the same split summed in another order must.
-        p_value = float(np.count_nonzero(resplit >= risk - 1e-9 * bound) + 1) / (resplit.size + 1)
+        reached = (risk if observed is None else observed) - 1e-9 * bound
+        p_value = float(np.count_nonzero(resplit >= reached) + 1) / (resplit.size + 1)
     verdict: Verdict = "inconclusive"
     if risk > level and p_value <= LEVEL:
         verdict = "contradicted"
     elif interval[1] <= level:
         verdict = "confirmed"
-    return Judgement(risk, interval, p_value, verdict)
+    more = further(losses / bound, level / bound) if verdict == "inconclusive" else None
+    return Judgement(risk, interval, p_value, verdict, more)
+
+
+def further(losses: NDArray[np.float64], level: float, bets: int = 20) -> int | None:
+    """How many more losses like these, (m,) in [0, 1], would put a confidence bound on the right side of `level`.
+
+    Below the level the upper bound is asked for, above it the lower one. The wealth of a bet grows by the same factor
+    with every m losses, so the number follows from the losses at hand: an estimate, no promise. None when the mean
+    is the level, the bound lies there already, or more than a million would be needed.
+    """
+    mean = float(np.mean(losses))
+    if not 0 < level < 1 or mean == level:
+        return None
+    if mean > level:
+        losses, level = 1.0 - losses, 1.0 - level
+    rho = np.arange(1, bets + 1) / (bets + 1)
+    growth = np.log(np.maximum(1.0 - rho[:, None] * (losses[None, :] - level) / (1.0 - level), 1e-300)).mean(axis=1)
+
+    def settled(units: int) -> bool:
+        logs = units * growth
+        top = float(logs.max())
+        return top + math.log(float(np.mean(np.exp(logs - top)))) >= math.log(1 / LEVEL)
+
+    low, high = len(losses), len(losses)
+    if settled(high):
+        return None
+    while not settled(high):
+        low, high = high, 2 * high
+        if high > 10**6:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if settled(middle) else (middle, high)
+    return max(high - len(losses), 1)
+
+
+def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
+    """What a verdict means, in a sentence or two, and what would settle it.
+
+    Parameters
+    ----------
+    level
+        What the mean loss is claimed not to exceed.
+    units
+        What is counted, plural.
+    """
+    low, high = found.interval
+    if found.verdict == "confirmed":
+        return f"confirmed: with 95 % confidence the mean risk is at most {high:.3g}, so below {level:g}."
+    if found.verdict == "contradicted":
+        return (
+            f"contradicted: the risk is {found.risk:.3g}, above {level:g}, and had these {units} come from the same "
+            f"source as the calibration's, only {100 * found.p_value:.2g} % of random splits would show as much."
+        )
+    if found.risk <= level:
+        told = "inconclusive means: no sign against the guarantee, and not enough " + (
+            f"{units} to confirm it. The risk is {found.risk:.3g}, not above {level:g}, but the mean of all such "
+            f"{units} may still be as high as {high:.3g}."
+        )
+        settle = "confirm it"
+    else:
+        told = (
+            f"inconclusive means: the risk is {found.risk:.3g}, above {level:g}, but by no more than chance explains; "
+            f"the mean of all such {units} may be as low as {low:.3g}, and the guarantee averages over calibrations."
+        )
+        settle = "tell whether this calibration's mean risk is above the level"
+    if found.further is None and low > level:
+        return (
+            f"{told} This calibration's own mean risk is above the level, as some calibration sets' is by chance; more "
+            "photographs here do not change that. Calibrate on more photographs."
+        )
+    if found.further is None:
+        return f"{told} No practical number of further {units} like these would {settle}."
+    return f"{told} About {found.further} further {units} like these would {settle}."
 
 
 def overall(judgements: Sequence[Judgement]) -> Verdict:

@@ -98,10 +98,15 @@ def check(name: str, parameters: tuple[str, ...], **options: Any) -> None:
 
     Nothing leaves this machine, and no key is needed.
     """
-    from blackbox_conformal.errors import CheckFailedError
+    from blackbox_conformal.errors import CheckFailedError, UsageError
+    from blackbox_conformal.plugins import describe
     from blackbox_conformal.testing.contract import check_adapter
 
     screen = _screen(options)
+    if describe(name)["error"] is None and describe(name)["capabilities"]["local"]:
+        raise UsageError(
+            f"adapter {name} reads this machine's disk and makes no request, so there is no contract to check"
+        )
     results = check_adapter(name, _example(name, parameters) if parameters else None)
     for one in results:
         screen.say(f"  {'passed' if one.passed else 'FAILED'}  {one.name}{f': {one.detail}' if one.detail else ''}")

@@ -1,4 +1,7 @@
-"""`audit`: a calibration measured on photographs that it has not seen; exit 3 when they contradict it."""
+"""`audit`: a calibration measured on photographs that it has not seen; exit 3 when they contradict it.
+
+`--splits` splits one pool at random instead, or besides. What is printed lives in `audit_screen`.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,32 +9,90 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.console import Screen
+
+_OF_PROCEDURE = ("draws", "indecision", "fidelity", "delivery", "perturbation", "seeds")
 
 
 @click.command("audit")
-@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
-@shared.option("--calibration", required=True, type=click.Path(exists=True, dir_okay=False), help="Calibration file.")
+@click.argument("images", nargs=-1, type=click.Path(exists=True))
+@shared.option("--calibration", type=click.Path(exists=True, dir_okay=False), help="Calibration file.")
 @shared.option("--alpha", "alphas", type=shared.Level(), multiple=True, help="Level to audit; repeatable.")
-@shared.vendor
+@shared.option(
+    "--splits",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help="Split one pool N times at random: IMAGES without --calibration, else its photographs, with IMAGES if given.",
+)
+@shared.option(
+    "--calibrate-on",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="Share of the pool that calibrates in a split.  [default: 0.7; with a calibration and IMAGES, its own number]",
+)
+@shared.procedure
+@shared.guarantee
+@shared.option("--group", metavar="NAME", help="Audit the guarantee within this group, that all IMAGES belong to.")
+@shared.option(
+    "--clusters",
+    type=click.Path(exists=True, dir_okay=False),
+    help="CSV of tile,photograph lines: tiles of one photograph count once.",
+)
+@shared.option(
+    "--worst", type=click.IntRange(0, 1000), default=3, show_default=True, help="How many of the worst to name."
+)
+@shared.option("--out", type=click.Path(file_okay=False), help="Folder for crops of the worst places.")
 @shared.spending
+@shared.force
 @shared.output
 def command(images: tuple[str, ...], **options: Any) -> None:
-    """Realised risk, trusted share and PSNR on IMAGES (photographs that calibration has not seen)."""
+    """Realised risk, trusted share, PSNR and SSIM on IMAGES (photographs that calibration has not seen).
+
+    With --calibration the vendor and every setting come from it. Without, --splits draws IMAGES once, as `calibrate`
+    does, and splits them at random into a part that calibrates and one that is measured.
+    """
     from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.errors import UsageError
+
+    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    if options["calibration"] is None:
+        if options["splits"] is None:
+            raise UsageError(
+                "expected --calibration FILE, or --splits N to split IMAGES at random; got neither. "
+                "`blackbox-conformal calibrate` makes a calibration"
+            )
+        if not images:
+            raise UsageError("expected IMAGES or --calibration FILE to split; got neither")
+        _split(screen, _pool(screen, images, options), options)
+        return
+    _refuse_procedure(click.get_current_context())
+    calibration = Calibration.load(options["calibration"])
+    if not images:
+        if options["splits"] is None:
+            raise UsageError(
+                "expected IMAGES that calibration has not seen, or --splits N to split its own photographs; got neither"
+            )
+        _split(screen, calibration, options)
+        return
+    _audit(screen, calibration, images, options)
+
+
+def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: dict[str, Any]) -> None:
     from blackbox_conformal.cli import session
+    from blackbox_conformal.cli.audit_screen import show_audit
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS, audit_calibration, audit_json
+    from blackbox_conformal.pipeline.worst_crops import WorstCrops
     from blackbox_conformal.report.store import ReportStore
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    calibration = Calibration.load(options["calibration"])
     adapter = session.open_calibrated_vendor(calibration, options)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     run = session.folder_of(options, calibration.procedure)
     levels = tuple(options["alphas"] or DEFAULT_LEVELS)
     store = ReportStore(run, calibration, levels)
+    crops = WorstCrops(options["worst"] if options["out"] else 0)
+    chosen = _chosen(options)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         session.confirm_draws(screen, adapter, calibration, paths, options)
         found = audit_calibration(
@@ -40,6 +101,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             calibration,
             levels,
             on_picture=store.audited,
+            crops=crops,
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
             limits=session.limits_after_consent(
@@ -49,10 +111,15 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,
+            **chosen,
         )
     store.keep_audit(found)
-    show_audit(screen, found)
-    screen.data(audit_json(found))
+    files = crops.write(Path(options["out"]), force=options["force"]) if options["out"] else {}
+    show_audit(screen, found, options["worst"], files)
+    document = audit_json(found, options["worst"], files)
+    if options["splits"] is not None:
+        document["splits"] = _splits(screen, calibration, options, found)
+    screen.data(document)
     if found.verdict == "contradicted":
         raise CheckFailedError(
             f"the guarantee is contradicted by {found.n} unseen photographs: they are not of the same population, or "
@@ -60,25 +127,85 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         )
 
 
-def show_audit(screen: Screen, found: Any) -> None:
-    """The audit, for people."""
-    rows = []
-    for level in found.levels:
-        low, high = level.judgement.interval
-        rows.append(
-            [
-                f"{level.alpha:g}",
-                f"{level.judgement.risk:.4f}",
-                f"{low:.3f} to {high:.3f}",
-                share(level.trusted_share),
-                share(level.empty_share),
-                f"{level.psnr_trusted:.2f}",
-                f"{level.psnr_all:.2f}",
-                level.judgement.verdict,
-            ]
-        )
-    screen.table(
-        f"Audit on {found.n} unseen photographs: {found.verdict}",
-        ["alpha", "risk", "90 % interval", "trusted", "empty masks", "PSNR trusted", "PSNR all", "verdict"],
-        rows,
+def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> Any:
+    """Draw a pool once: a calibration on all of it."""
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.images.photographs import find_photographs
+    from blackbox_conformal.pipeline.calibrate import run_calibration
+
+    setup = session.build_setup(options)
+    run = session.folder_of(options, setup.procedure)
+    paths = [one.path for one in find_photographs([Path(image) for image in images])]
+    with screen.progress(), session.interruptible(screen) as on_sampler:
+        session.confirm_draws(screen, setup.adapter, setup, paths, options)
+        return run_calibration(
+            setup,
+            paths,
+            run=run,
+            guarantee=options["guarantee"] or "expected",
+            limits=session.limits_after_consent(session.build_limits(options), len(paths) * setup.procedure.draws, run),
+            seed=options["seed"],
+            listener=screen.event,
+            progress=screen.step,
+            on_sampler=on_sampler,
+        ).calibration
+
+
+def _split(screen: Screen, calibration: Any, options: dict[str, Any]) -> None:
+    screen.data(_splits(screen, calibration, options))
+
+
+def _splits(screen: Screen, calibration: Any, options: dict[str, Any], audited: Any = None) -> dict[str, Any]:
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.cli.audit_screen import show_splits
+    from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
+    from blackbox_conformal.pipeline.audit_document import splits_json
+    from blackbox_conformal.pipeline.splits import audit_splits
+    from blackbox_conformal.report.store import ReportStore
+
+    levels = tuple(options["alphas"] or DEFAULT_LEVELS)
+    found = audit_splits(
+        calibration,
+        levels,
+        audited=audited,
+        splits=options["splits"],
+        share=options["calibrate_on"],
+        seed=options["seed"],
+        **_chosen(options),
     )
+    run = session.folder_of(options, calibration.procedure)
+    if run.is_dir():
+        ReportStore(run, calibration, levels).keep_splits(found)
+    show_splits(screen, found)
+    return splits_json(found)
+
+
+def _chosen(options: dict[str, Any]) -> dict[str, Any]:
+    """Which guarantee is audited, as the pipeline takes it."""
+    from blackbox_conformal.catalog import parse
+    from blackbox_conformal.cli.calibrate import read_groups
+
+    name, parameters = parse(options["guarantee"]) if options["guarantee"] else (None, {})
+    return {
+        "guarantee": name,
+        "parameters": parameters,
+        "group": options["group"],
+        "clusters": read_groups(options["clusters"]),
+    }
+
+
+def _refuse_procedure(context: click.Context) -> None:
+    """With a calibration its settings are fixed; one that is given all the same would be ignored."""
+    from blackbox_conformal.errors import UsageError
+
+    given = [
+        max(parameter.opts, key=len)
+        for parameter in context.command.params
+        if parameter.name in _OF_PROCEDURE
+        and context.get_parameter_source(parameter.name) == click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(
+            f"expected no {', '.join(sorted(given))} beside --calibration, which fixes it; got it. Leave it out, or "
+            "calibrate with it"
+        )

@@ -18,6 +18,7 @@ from blackbox_conformal.cli.console import Screen, share, summary
 @shared.guarantee
 @shared.alpha
 @shared.spending
+@shared.memory
 @shared.option("--out", type=click.Path(dir_okay=False), help="Calibration file.  [default: <run>/calibration.json]")
 @shared.option("--groups", type=click.Path(exists=True, dir_okay=False), help="CSV of photograph,group lines.")
 @shared.option("--dry-run", is_flag=True, help="Only say what it would cost.")
@@ -29,12 +30,14 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     The same command again resumes and pays nothing twice.
     """
     from blackbox_conformal.certificate import threshold_json
-    from blackbox_conformal.cli import session
-    from blackbox_conformal.cli.plan import show_plan
+    from blackbox_conformal.cli import consent, session
+    from blackbox_conformal.cli.existing import refuse_other_calibration
+    from blackbox_conformal.cli.plan import present
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import check_enough, run_calibration
     from blackbox_conformal.pipeline.plan import PLANNED_LEVELS, plan
     from blackbox_conformal.pipeline.prepare import prepare_photographs
+    from blackbox_conformal.pipeline.room import refuse_large
     from blackbox_conformal.pipeline.settings import member
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
@@ -44,29 +47,38 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     limits = session.build_limits(options)
     run = session.folder_of(options, setup.procedure)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
-    check_enough(rule, len(paths), options["alpha"], setup.fidelity.bound)
+    out = Path(options["out"] or run / "calibration.json")
+    if not options["dry_run"]:
+        check_enough(rule, len(paths), options["alpha"], setup.fidelity.bound)
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        pictures = prepare_photographs(paths, setup, options["seed"], screen.step)
-        expected = plan(setup, pictures, rule, run=run, limits=limits)
+        refuse_large(paths, options["memory"])
+        pictures = prepare_photographs(paths, setup, options["seed"], screen.step, memory_bytes=options["memory"])
         if options["dry_run"]:
-            show_plan(screen, expected)
+            present(screen, setup, pictures, rule, run, options)
             return
-        session.confirm_spending(screen, expected, options)
+        if not options["force"]:
+            refuse_other_calibration(out, setup.procedure, {picture.truth_digest or "" for picture in pictures})
+        expected = plan(setup, pictures, rule, run=run, limits=limits)
+        expected = consent.with_second(expected, setup, pictures, run, limits, options["seed"])
+        tasks = [task for picture in pictures for task in picture.tasks]
+        consent.look_before_drawing(screen, setup, tasks, run, expected.calls)
+        consent.confirm_spending(screen, expected, options)
         result = run_calibration(
             setup,
             paths,
             run=run,
             guarantee=guarantee,
             alpha=options["alpha"],
-            limits=session.limits_after_consent(limits, expected.calls, run),
+            limits=consent.limits_after_consent(limits, expected.calls, run),
             seed=options["seed"],
+            memory_bytes=options["memory"],
             groups=read_groups(options["groups"]),
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,
         )
     calibration = result.calibration
-    path = calibration.save(options["out"] or run / "calibration.json", force=options["force"])
+    path = calibration.save(out, force=options["force"])
     levels = sorted({*PLANNED_LEVELS, *([options["alpha"]] if options["alpha"] else [])})
     thresholds = {f"{level:g}": threshold_json(calibration.threshold(level)) for level in levels}
     screen.say(

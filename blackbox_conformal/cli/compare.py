@@ -9,8 +9,8 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, share
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.compare import Contestant
-    from blackbox_conformal.pipeline.comparison import Comparison
+    from blackbox_conformal.pipeline.comparison import Comparison, Standing
+    from blackbox_conformal.pipeline.contestants import Contestant
 
 SETTINGS = ("draws", "indecision", "delivery", "perturb", "seeds", "scale")
 
@@ -35,18 +35,22 @@ SETTINGS = ("draws", "indecision", "delivery", "perturb", "seeds", "scale")
 )
 @shared.option("--no-baselines", is_flag=True, help="Leave interval images and soft masks out.")
 @shared.spending
+@shared.memory
 @shared.output
 def command(images: tuple[str, ...], **options: Any) -> None:
     """Compare vendors or settings on IMAGES: some photographs calibrate, the others are measured.
 
     At equal alpha: trusted share, PSNR, price per trusted megapixel, latency, failures; intervals are paired by
-    photograph. Options given beside --vendor hold for every vendor.
+    photograph. Options given beside --vendor hold for every vendor. Without --run each vendor has a run folder of its
+    own below ./runs; a run folder that exists is used for all.
     """
-    from blackbox_conformal.cli import session
+    from blackbox_conformal.cli import consent, session
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
-    from blackbox_conformal.pipeline.compare import allowed, compare, plan_comparison
+    from blackbox_conformal.pipeline.compare import compare
     from blackbox_conformal.pipeline.comparison import comparison_json
+    from blackbox_conformal.pipeline.contestants import allowed, plan_comparison, wanted_draws
+    from blackbox_conformal.pipeline.room import refuse_large
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     contestants = [_contestant(text, options) for text in options["vendors"]]
@@ -54,8 +58,20 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     held_out = round(len(paths) * options["held_out"])
     root = Path(options["run"] or "runs")
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        expected = plan_comparison(contestants, paths, root=root, seed=options["seed"])
-        session.confirm_spending(screen, expected, options)
+        refuse_large(paths, options["memory"])
+        wanted = wanted_draws(
+            contestants,
+            paths,
+            root=root,
+            seed=options["seed"],
+            memory_bytes=options["memory"],
+            progress=screen.step,
+        )
+        expected = plan_comparison(wanted, len(paths))
+        for one in wanted:
+            calls = plan_comparison([one], len(paths)).calls
+            consent.look_before_drawing(screen, one.setup, one.tasks, one.folder, calls)
+        consent.confirm_spending(screen, expected, options)
         found = compare(
             contestants,
             paths,
@@ -64,6 +80,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             held_out=held_out,
             limits=allowed(session.build_limits(options), expected.calls, contestants, root),
             seed=options["seed"],
+            memory_bytes=options["memory"],
             with_baselines=not options["no_baselines"],
             listener=screen.event,
             progress=screen.step,
@@ -77,7 +94,7 @@ def _contestant(text: str, options: dict[str, Any]) -> "Contestant":
     from blackbox_conformal.catalog import parse
     from blackbox_conformal.cli import session
     from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.pipeline.compare import Contestant
+    from blackbox_conformal.pipeline.contestants import Contestant
 
     if options["adapter"]:
         raise UsageError("expected vendors as --vendor NAME, repeated; got --adapter, which names only one")
@@ -131,30 +148,23 @@ def show_comparison(screen: Screen, found: "Comparison") -> None:
     )
     screen.table(
         "Vendors",
-        ["vendor", "draws", "refused", "per photograph", "calls", "failed", "median latency", "9 in 10 within"],
-        [
-            [
-                one.contestant,
-                str(one.draws),
-                str(one.refused),
-                f"${one.usd_per_photograph:.4g}",
-                *(
-                    ["–"] * 4
-                    if one.spending is None
-                    else [
-                        str(one.spending.calls),
-                        str(one.spending.failed),
-                        *(
-                            ["–", "–"]
-                            if one.spending.latency is None
-                            else [f"{one.spending.latency.median:.2f} s", f"{one.spending.latency.ninety:.2f} s"]
-                        ),
-                    ]
-                ),
-            ]
-            for one in found.standings
-        ],
+        ["vendor", "draws", "calls", "per photograph", "refused", "failed", "median latency", "9 in 10 within"],
+        [_standing(one) for one in found.standings],
     )
     labels = {row.method: row.guarantee for row in found.rows if row.guarantee.startswith("no guarantee")}
     for method, label in labels.items():
         screen.say(f"* {method}: {label}")
+
+
+def _standing(one: "Standing") -> list[str]:
+    latency = one.latency
+    return [
+        one.contestant,
+        str(one.draws),
+        f"{one.wanted}: {one.calls} made, {one.cached} stored",
+        f"${one.usd_per_photograph:.4g}",
+        str(one.refused),
+        str(one.failed),
+        "–" if latency is None else f"{latency.median:.2f} s",
+        "–" if latency is None else f"{latency.ninety:.2f} s",
+    ]

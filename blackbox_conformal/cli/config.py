@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.config_file import Configured, files, lookup, option_name
+from blackbox_conformal.cli.config_file import FILE_NAME, Configured, files, lookup, option_name, user_file
 from blackbox_conformal.cli.console import Screen
 
 
@@ -39,7 +39,29 @@ def show(origin: bool, of: str, **options: Any) -> None:
             "origin": setting.origin if setting else "default",
         }
     columns = ["setting", "value", *(["origin"] if origin else [])]
-    rows = [[name, str(one["value"]), *([one["origin"]] if origin else [])] for name, one in found.items()]
+    rows = [[name, _shown(name, one["value"]), *([one["origin"]] if origin else [])] for name, one in found.items()]
     screen.table(f"Settings of {of}", columns, rows)
-    screen.say("configuration files, strongest first: " + (", ".join(map(str, files())) or "none"))
+    read = ", ".join(map(str, files())) or "none"
+    screen.say(
+        f"configuration files read, strongest first: {read}\n"
+        f"looked for: {FILE_NAME} in this folder and those above it, then {user_file()}"
+    )
     screen.data(found if origin else {name: one["value"] for name, one in found.items()})
+
+
+def _shown(name: str, value: Any) -> str:
+    """A setting's value as it would be typed; what stands for "not set" where there is a default behind it."""
+    from blackbox_conformal.pipeline.settings import DEFAULT_FIDELITY, DEFAULT_INDECISION
+
+    if value is None or value == ():
+        return {
+            "indecision": DEFAULT_INDECISION,
+            "fidelity": DEFAULT_FIDELITY,
+            "guarantee": "expected",
+            "run": "runs/<procedure>",
+        }.get(name, "not set")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return " ".join(f"{key}={entry}" for key, entry in value.items())
+    return str(value)

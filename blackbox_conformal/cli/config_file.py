@@ -33,9 +33,14 @@ def files() -> list[Path]:
         if (folder / FILE_NAME).is_file():
             found.append(folder / FILE_NAME)
             break
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
-    user = home / "blackbox-conformal" / "config.toml"
+    user = user_file()
     return [*found, user] if user.is_file() else found
+
+
+def user_file() -> Path:
+    """Where a user's own settings are looked for."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
+    return home / "blackbox-conformal" / "config.toml"
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -1,15 +1,20 @@
-"""What a person sees, and what a script reads: stderr for people, stdout for data.
+"""What a person sees, and what a script reads: results on stdout, progress and remarks on stderr.
 
-Nothing is computed here.
+With `--json`, stdout carries the one document and nothing else, and results for people go to stderr too. Nothing is
+computed here.
 """
 
 import json
+import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import click
+from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -17,33 +22,61 @@ from rich.text import Text
 
 from blackbox_conformal.redaction import redact
 
+_UNBOUNDED = 100_000
+"""Columns of a file or a pipe, which nobody's window limits."""
+
+_NUMBER = re.compile(r"[-+$<–]|\d|nan\b|inf\b|unknown$")
+
+
+class _Stream(Console):
+    """A console that goes on when nobody reads any more: files are still to be written."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
 
 class Screen:
-    """One command's output: `data` goes to stdout once, everything else to stderr."""
+    """One command's output.
 
-    def __init__(self, *, as_json: bool, quiet: bool, verbose: int) -> None:
+    Parameters
+    ----------
+    as_json
+        `data` is written to stdout, and people's text to stderr.
+    piped
+        stdout carries something else, such as a picture: people's text goes to stderr.
+    """
+
+    def __init__(self, *, as_json: bool, quiet: bool, verbose: int, piped: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.results = _stream(stderr=as_json or piped)
+        self.remarks = _stream(stderr=True)
         self._progress: Progress | None = None
         self._tasks: dict[str, Any] = {}
 
     def say(self, text: str) -> None:
-        """A line for people."""
+        """A line of the result, for people."""
         if not self.quiet:
-            self.console.print(Text(redact(text)))
+            self._console().print(Text(redact(text)))
+
+    def note(self, text: str) -> None:
+        """A line that is no result: an estimate, a warning, what goes on."""
+        if not self.quiet:
+            self.remarks.print(Text(redact(text)))
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-        """A table for people."""
+        """A table of the result, for people: as wide as it needs, in a narrow terminal folded, never cut."""
         if self.quiet:
             return
-        table = Table(title=title, title_justify="left", header_style="bold")
-        for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 else "right")
-        for row in rows:
-            table.add_row(*(Text(redact(cell)) for cell in row))
-        self.console.print(table)
+        console = self._console()
+        cells = [[redact(cell) for cell in row] for row in rows]
+        table = _table(columns, cells, whole_words=True)
+        if _width(console, table) > console.width:
+            table = _table(columns, cells, whole_words=False)
+        console.print(Text(redact(title), style="bold"))
+        console.print(table, soft_wrap=False)
 
     def data(self, document: Any) -> None:
         """The one JSON document, when it was asked for."""
@@ -63,8 +96,10 @@ class Screen:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
-            console=self.console,
+            console=self.remarks,
             transient=True,
+            # Else whatever is written to stdout meanwhile would arrive on stderr.
+            redirect_stdout=False,
         )
         try:
             with self._progress:
@@ -72,6 +107,18 @@ class Screen:
         finally:
             self._progress = None
             self._tasks.clear()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No progress display, so that a question can be asked."""
+        if self._progress is None:
+            yield
+            return
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
 
     def step(self, what: str, done: int, total: int, note: str = "") -> None:
         """Progress of one kind of work."""
@@ -87,7 +134,41 @@ class Screen:
         if counters is not None:
             self.step("drawing", counters.done, counters.total, _draw_note(counters))
         if self.verbose:
-            self.console.print(Text(redact(json.dumps(event.to_json(), ensure_ascii=False, default=str))))
+            self.remarks.print(Text(redact(json.dumps(event.to_json(), ensure_ascii=False, default=str))))
+
+    def _console(self) -> Console:
+        """Where results go: on the terminal that shows progress, through the display, which else would be torn."""
+        on_terminal = self._progress is not None and self.results.file.isatty()
+        return self.remarks if on_terminal else self.results
+
+
+def _stream(*, stderr: bool) -> Console:
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return _Stream(stderr=stderr, highlight=False, soft_wrap=True, width=None if terminal else _UNBOUNDED)
+
+
+def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> Table:
+    """Numbers to the right, text to the left; with `whole_words` nothing is broken but at spaces."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        cells = [row[index] for row in rows]
+        numbers = index > 0 and all(_NUMBER.match(cell) for cell in cells if cell)
+        longest = max(len(word) for cell in (column, *cells) for word in cell.split(" "))
+        table.add_column(
+            Text(column),
+            justify="right" if numbers else "left",
+            overflow="fold",
+            min_width=longest if whole_words else None,
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _width(console: Console, table: Table) -> int:
+    """Columns that `table` takes, which words that must stay whole can make more than there are."""
+    text = "".join(segment.text for segment in console.render(table))
+    return max(map(cell_len, text.splitlines()), default=0)
 
 
 def _draw_note(counters: Any) -> str:
@@ -109,7 +190,7 @@ def money(low: Any, high: Any) -> str:
 
 def share(value: float) -> str:
     """A share for people."""
-    return f"{100 * value:.1f} %"
+    return "< 0.1 %" if 0 < value < 0.0005 else f"{100 * value:.1f} %"
 
 
 def summary(pairs: Mapping[str, str]) -> str:

@@ -18,6 +18,8 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.redaction import redact
 
+_ADAPTER = "adapter "
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -37,11 +39,35 @@ def command(run: str, **options: Any) -> None:
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     findings = [_clock(), _proxy(), _tls(), *_disk(Path(run)), _sqlite(), _kernels(), *_adapters()]
-    screen.table("Doctor", ["subject", "state", "detail"], [[one.subject, one.state, one.detail] for one in findings])
+    machine = [one for one in findings if not one.subject.startswith(_ADAPTER)]
+    screen.table("This machine", ["subject", "state", "detail"], [_row(one) for one in machine])
+    _say_adapters(screen, [one for one in findings if one.subject.startswith(_ADAPTER)])
     screen.data([{"subject": one.subject, "state": one.state, "detail": redact(one.detail)} for one in findings])
     broken = [one.subject for one in findings if one.state == "broken"]
     if broken:
         raise CheckFailedError(f"not fit to spend money: {', '.join(broken)}")
+
+
+def _row(one: Finding) -> list[str]:
+    return [one.subject, one.state, one.detail]
+
+
+def _say_adapters(screen: Screen, findings: list[Finding]) -> None:
+    """Adapters by what is needed before they can draw, the ones with trouble first."""
+    broken = [one for one in findings if one.state == "note"]
+    if broken:
+        screen.table("\nAdapters that do not load", ["adapter", "state", "detail"], [_row(one) for one in broken])
+    for state, title in (
+        ("ok", "Adapters that can draw now"),
+        ("no key", "Adapters whose key is not set, by its variable"),
+    ):
+        names = [_named(one) for one in findings if one.state == state]
+        screen.say(f"\n{title}\n  " + "\n  ".join(names or ["none"]))
+
+
+def _named(one: Finding) -> str:
+    key = one.detail.partition(";")[0].removesuffix(" is not set")
+    return f"{one.subject.removeprefix(_ADAPTER)}: {key}"
 
 
 def _clock() -> Finding:
@@ -110,10 +136,20 @@ def _adapters() -> list[Finding]:
     for name in adapter_names():
         one = describe(name)
         if one.get("error"):
-            findings.append(Finding(f"adapter {name}", "note", f"does not load: {one['error']}"))
+            findings.append(Finding(f"{_ADAPTER}{name}", "note", f"does not load: {one['error']}"))
             continue
         variable = one["auth_variable"]
         present = variable and (os.environ.get(variable) or os.environ.get(f"{variable}_FILE"))
-        key = "no key needed" if not variable else f"{variable} {'is set' if present else 'is not set'}"
-        findings.append(Finding(f"adapter {name}", "ok", f"{key}; from {one['origin']}"))
+        # A switch that is off by default means that the vendor answers without a key.
+        optional = any(
+            each["name"] in ("authenticate", "key-header") and not each["default"] for each in one["parameters"]
+        )
+        if not variable:
+            key = "no key needed"
+        elif present:
+            key = f"{variable} is set"
+        else:
+            key = f"{variable} is not set" + (", and is needed only where the vendor asks for one" if optional else "")
+        state = "ok" if not variable or present or optional else "no key"
+        findings.append(Finding(f"{_ADAPTER}{name}", state, f"{key}; from {one['origin']}"))
     return findings

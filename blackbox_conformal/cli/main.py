@@ -3,6 +3,7 @@
 Commands live one a file beside this one and are imported only when they run.
 """
 
+import difflib
 import importlib
 import importlib.util
 import os
@@ -42,6 +43,16 @@ class Commands(click.Group):
         command: click.Command = importlib.import_module(f"blackbox_conformal.cli.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As ever, but what is nearly a command is taken for a slip of the fingers."""
+        if not args[0].startswith("-") and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=2)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line a command, from the table above."""
         with formatter.section("Commands"):
@@ -77,8 +88,11 @@ def run(arguments: list[str]) -> int:
         return 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
     except click.ClickException as error:
-        error.show(file=sys.stderr)
+        click.echo(f"error: {_plain(_one_line(error))}", err=True)
         return 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted: what was paid for is kept; run the same command again to resume", err=True)
@@ -95,6 +109,14 @@ def run(arguments: list[str]) -> int:
         text = redact(traceback.format_exc() if loud else f"{type(error).__name__}: {_plain(str(error))}")
         click.echo(f"bug: {text}\nThis should not happen; run again with -vv for the whole trace.", err=True)
         return 1
+
+
+def _one_line(error: click.ClickException) -> str:
+    """What click says, as our own errors say it: one line, with where to look."""
+    text = " ".join(error.format_message().split()).removesuffix(".")
+    context = getattr(error, "ctx", None)
+    stop = "" if text.endswith("?") else "."
+    return text if context is None else f"{text}{stop} See `{context.command_path} --help`"
 
 
 def _plain(text: str) -> str:

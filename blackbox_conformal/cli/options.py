@@ -3,6 +3,7 @@
 What they do lives in the commands.
 """
 
+import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
@@ -46,6 +47,21 @@ class Level(click.ParamType[float]):
         return level
 
 
+class Memory(click.ParamType[int]):
+    """An amount of memory with its unit, in bytes."""
+
+    name = "amount"
+
+    UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of bytes."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([MG]i?B)", str(value).strip(), re.IGNORECASE)
+        if found is None:
+            self.fail(f"expected an amount with its unit, MB, GB, MiB or GiB, such as 2GB; got {value!r}", param, ctx)
+        return int(Decimal(found[1]) * self.UNITS[found[2].upper()])
+
+
 class Workers(click.ParamType["int | str"]):
     """A number of concurrent calls, or `auto`."""
 
@@ -81,7 +97,7 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function
 
 
 output = together(
-    option("--json", "as_json", is_flag=True, help="One JSON document on stdout, people's text on stderr."),
+    option("--json", "as_json", is_flag=True, help="One JSON document on stdout; text for people on stderr."),
     option("-q", "--quiet", is_flag=True, help="No progress and no summary."),
     option("-v", "--verbose", count=True, help="-v: events as they happen; -vv: tracebacks too."),
 )
@@ -121,6 +137,13 @@ spending = together(
     ),
     option("--retry-ambiguous", is_flag=True, help="Pay again for draws that were sent but never answered."),
     option("--yes", is_flag=True, help="Do not ask before spending."),
+)
+
+memory = option(
+    "--memory",
+    type=Memory(),
+    metavar="AMOUNT",
+    help="The most memory that the calculation may take, such as 2GB: fewer pictures at a time.",
 )
 
 force = option("--force", is_flag=True, help="Overwrite existing files.")

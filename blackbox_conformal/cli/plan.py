@@ -1,12 +1,19 @@
 """`plan`: what a calibration would cost before a cent is spent."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, money, summary
+
+if TYPE_CHECKING:
+    from blackbox_conformal.guarantees.base import Guarantee
+    from blackbox_conformal.pipeline.plan import Plan
+    from blackbox_conformal.pipeline.prepare import Prepared
+    from blackbox_conformal.pipeline.settings import Setup
 
 
 @click.command("plan")
@@ -15,13 +22,14 @@ from blackbox_conformal.cli.console import Screen, money, summary
 @shared.guarantee
 @shared.alpha
 @shared.spending
+@shared.memory
 @shared.output
 def command(images: tuple[str, ...], **options: Any) -> None:
     """Calls, price, time, disk, memory and reachable levels of calibrating on IMAGES. Spends nothing."""
     from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.plan import PLANNED_LEVELS, plan
     from blackbox_conformal.pipeline.prepare import prepare_photographs
+    from blackbox_conformal.pipeline.room import refuse_large
     from blackbox_conformal.pipeline.settings import member
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
@@ -29,20 +37,57 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     rule = member("guarantees", options["guarantee"] or "expected")
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     with screen.progress():
-        pictures = prepare_photographs(paths, setup, options["seed"], screen.step)
+        refuse_large(paths, options["memory"])
+        pictures = prepare_photographs(paths, setup, options["seed"], screen.step, memory_bytes=options["memory"])
+    present(screen, setup, pictures, rule, session.folder_of(options, setup.procedure), options)
+
+
+def present(
+    screen: Screen,
+    setup: "Setup",
+    pictures: "Sequence[Prepared]",
+    rule: "Guarantee",
+    run: Path,
+    options: dict[str, Any],
+) -> None:
+    """Plan the calibration and show what was found."""
+    from blackbox_conformal.cli import consent, session
+    from blackbox_conformal.pipeline.at_stake import missing_key
+    from blackbox_conformal.pipeline.plan import PLANNED_LEVELS, plan
+
+    limits = session.build_limits(options)
     levels = sorted({*PLANNED_LEVELS, *([options["alpha"]] if options["alpha"] else [])})
-    found = plan(
-        setup,
-        pictures,
-        rule,
-        run=session.folder_of(options, setup.procedure),
-        limits=session.build_limits(options),
-        levels=levels,
-    )
-    show_plan(screen, found)
+    found = plan(setup, pictures, rule, run=run, limits=limits, levels=levels)
+    found = consent.with_second(found, setup, pictures, run, limits, options["seed"])
+    show_plan(screen, found, _pace(found, run, limits.first_workers))
+    if options["alpha"] is not None:
+        short = found.needed_n[f"{options['alpha']:g}"] - found.n
+        if short > 0:
+            screen.say(f"alpha={options['alpha']:g} is out of reach: {short} photographs are missing")
+    tasks = [task for picture in pictures for task in picture.tasks]
+    if found.calls:
+        trouble = missing_key(setup.adapter, tasks[0])
+        if trouble is not None:
+            screen.note(f"note: {trouble}")
+        consent.tell_elsewhere(screen, setup.adapter, tasks, run)
 
 
-def show_plan(screen: Screen, found: Any) -> None:
+def _pace(found: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
+    """Seconds that the calls will take and where that is from; None when nothing is known."""
+    from blackbox_conformal.pipeline.spending import read_spending
+
+    if found.seconds is not None:
+        return found.seconds, "at the allowed rate"
+    earlier = read_spending(run)
+    if found.calls == 0:
+        return 0.0, "nothing is to be drawn"
+    if earlier is None or earlier.latency is None:
+        return None
+    seconds = found.calls * earlier.latency.median / workers
+    return seconds, f"as {earlier.latency.count} earlier draws took, {workers} at a time"
+
+
+def show_plan(screen: Screen, found: "Plan", pace: tuple[float, str] | None) -> None:
     """The plan for people and for scripts."""
     screen.say(
         summary(
@@ -50,7 +95,7 @@ def show_plan(screen: Screen, found: Any) -> None:
                 "photographs": f"{found.n}, {found.draws} draws each",
                 "calls": f"{found.calls} to make, {found.cached} draws stored",
                 "price": "unknown: give -p price_usd=…" if found.cost_usd is None else money(*found.cost_usd),
-                "time": "unknown" if found.seconds is None else f"about {found.seconds:.0f} s at the allowed rate",
+                "time": "unknown" if pace is None else f"about {pace[0]:.0f} s, {pace[1]}",
                 "disk, memory": f"{found.disk_bytes / 2**20:.0f} MiB, {found.memory_bytes / 2**20:.0f} MiB",
                 "reachable alpha": f"{found.reachable_alpha:.4g} with these {found.n} photographs",
             }
@@ -60,7 +105,7 @@ def show_plan(screen: Screen, found: Any) -> None:
         "Fewest photographs for a level",
         ["alpha", "photographs", "missing", "their price"],
         [
-            [level, str(count), str(max(0, count - found.n)), _more(found, max(0, count - found.n))]
+            [level, str(count) if count else "any", str(max(0, count - found.n)), _more(found, max(0, count - found.n))]
             for level, count in found.needed_n.items()
         ],
     )
@@ -71,7 +116,7 @@ def show_plan(screen: Screen, found: Any) -> None:
             "calls": found.calls,
             "cached": found.cached,
             "cost_usd": None if found.cost_usd is None else [float(amount) for amount in found.cost_usd],
-            "seconds": found.seconds,
+            "seconds": None if pace is None else round(pace[0], 1),
             "disk_bytes": found.disk_bytes,
             "memory_bytes": found.memory_bytes,
             "reachable_alpha": found.reachable_alpha,
@@ -83,7 +128,7 @@ def show_plan(screen: Screen, found: Any) -> None:
     )
 
 
-def _more(found: Any, photographs: int) -> str:
+def _more(found: "Plan", photographs: int) -> str:
     """What so many photographs more would cost."""
     if found.usd_a_photograph is None:
         return "unknown"

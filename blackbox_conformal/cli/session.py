@@ -1,26 +1,23 @@
 """From options to a vendor, a set-up, limits, and a drawing engine that a person can interrupt.
 
-What is drawn and computed lives in `pipeline`.
+What is asked before money is spent lives in `consent`, what is drawn and computed in `pipeline`.
 """
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from blackbox_conformal.cli.console import Screen, money
-from blackbox_conformal.errors import BudgetError, UsageError
+from blackbox_conformal.cli.consent import confirm_draws as confirm_draws
+from blackbox_conformal.cli.consent import limits_after_consent as limits_after_consent
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
-    from blackbox_conformal.pipeline.plan import Plan
     from blackbox_conformal.pipeline.settings import Setup
     from blackbox_conformal.procedure import Procedure
     from blackbox_conformal.sampling.limits import Limits
@@ -101,49 +98,6 @@ def folder_of(options: dict[str, Any], procedure: "Procedure") -> Path:
     return Path(options["run"]) if options["run"] else run_folder(Path("runs"), procedure)
 
 
-def say_plan(screen: Screen, plan: "Plan") -> None:
-    """The estimate, for people."""
-    cost = "unknown" if plan.cost_usd is None else money(*plan.cost_usd)
-    screen.say(
-        f"{plan.calls} calls to make, {plan.cached} draws stored; price {cost}; "
-        f"disk {plan.disk_bytes / 2**20:.0f} MiB, memory {plan.memory_bytes / 2**20:.0f} MiB"
-        + ("" if plan.seconds is None else f"; about {plan.seconds:.0f} s at the allowed rate")
-    )
-
-
-def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> None:
-    """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit.
-
-    Raises
-    ------
-    BudgetError
-        There is no terminal to ask at.
-    """
-    if plan.calls == 0 or plan.cost_usd == (Decimal(0), Decimal(0)):
-        return
-    say_plan(screen, plan)
-    if options["yes"] or options["max_cost"] is not None:
-        return
-    if not sys.stdin.isatty():
-        raise BudgetError("this would spend money and there is no terminal to ask at: give --yes or --max-cost")
-    if not click.confirm("Spend this?", err=True):
-        raise click.Abort
-
-
-def limits_after_consent(limits: "Limits", calls: int, run: Path) -> "Limits":
-    """A person's yes to a number of calls is a yes to them and to no more; calls of earlier runs are counted on top."""
-    from dataclasses import replace
-
-    from blackbox_conformal.sampling.ledgerfile import ledger_path
-    from blackbox_conformal.sampling.queries import ledger_ls
-    from blackbox_conformal.sampling.states import COUNTED
-
-    if limits.max_calls is not None or limits.max_cost_usd is not None:
-        return limits
-    earlier = len(ledger_ls(run, COUNTED)) if ledger_path(run).exists() else 0
-    return replace(limits, max_calls=earlier + calls)
-
-
 @contextmanager
 def interruptible(screen: Screen) -> Iterator[Any]:
     """Signals while drawing: the first Ctrl-C or SIGTERM stops new calls, the second leaves at once.
@@ -159,7 +113,7 @@ def interruptible(screen: Screen) -> Iterator[Any]:
         if asked > 1 or not engine:
             raise KeyboardInterrupt
         engine[0].stop()
-        screen.say("stopping: no new calls; waiting for those in flight (once more to leave at once)")
+        screen.note("stopping: no new calls; waiting for those in flight (once more to leave at once)")
 
     if threading.current_thread() is not threading.main_thread():
         yield engine.append
@@ -188,27 +142,3 @@ def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapte
         )
     calibrated = {key: value for key, value in identity["parameters"].items() if value is not None}
     return load_adapter(name, **{**calibrated, **vendor_parameters(options["parameters"])})
-
-
-def confirm_draws(
-    screen: Screen, adapter: "Adapter", calibration: Any, sources: list[Any], options: dict[str, Any]
-) -> None:
-    """Ask before spending on draws of pictures that are masked or audited.
-
-    Raises
-    ------
-    BudgetError
-        There is no terminal to ask at.
-    """
-    price = adapter.capabilities.price
-    if adapter.capabilities.local or (price is not None and price.high_usd == 0):
-        return
-    calls = len(sources) * calibration.procedure.draws
-    cost = "unknown" if price is None else money(price.low_usd * calls, price.high_usd * calls)
-    screen.say(f"at most {calls} calls; price {cost}")
-    if options["yes"] or options["max_cost"] is not None:
-        return
-    if not sys.stdin.isatty():
-        raise BudgetError("this would spend money and there is no terminal to ask at: give --yes or --max-cost")
-    if not click.confirm("Spend this?", err=True):
-        raise click.Abort

@@ -7,17 +7,24 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.console import Screen, share, summary
 
 
 @click.command("tune")
 @click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
 @shared.procedure
 @shared.option("--alpha", type=shared.Level(), required=True, help="The level at which candidates are compared.")
-@click.option("--candidate", "candidates", multiple=True, metavar="NAME[:k=v,…][@DRAWS]", help="Repeatable; else all.")
-@click.option("--tuning-share", type=click.FloatRange(0.05, 0.9), default=0.3, show_default=True)
-@click.option("--only-choose", is_flag=True, help="Do not calibrate the best candidate.")
+@shared.option("--candidate", "candidates", multiple=True, metavar="NAME[:k=v,…][@DRAWS]", help="Repeatable; else all.")
+@shared.option(
+    "--tuning-share",
+    type=click.FloatRange(0.05, 0.9),
+    default=0.3,
+    show_default=True,
+    help="Share of the photographs that candidates are compared on.",
+)
+@shared.option("--only-choose", is_flag=True, help="Do not calibrate the best candidate.")
 @shared.spending
+@shared.memory
 @shared.option("--out", type=click.Path(dir_okay=False), help="Calibration file.  [default: <run>/calibration.json]")
 @shared.force
 @shared.output
@@ -25,15 +32,23 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
     from dataclasses import dataclass
 
-    from blackbox_conformal.cli import session
+    from blackbox_conformal.cli import consent, session
+    from blackbox_conformal.cli.existing import refuse_other_calibration
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.images.read import read_image
-    from blackbox_conformal.pipeline.calibrate import run_calibration, run_folder
+    from blackbox_conformal.pipeline.calibrate import run_calibration
     from blackbox_conformal.pipeline.plan import plan
     from blackbox_conformal.pipeline.prepare import prepare_photographs
+    from blackbox_conformal.pipeline.room import refuse_large
     from blackbox_conformal.pipeline.settings import member
     from blackbox_conformal.pipeline.split import split
-    from blackbox_conformal.pipeline.tune import default_candidates, parse_candidate, specification_text, tune
+    from blackbox_conformal.pipeline.tune import (
+        bytes_a_pixel,
+        default_candidates,
+        parse_candidates,
+        specification_text,
+        tune,
+    )
 
     @dataclass(frozen=True)
     class Item:
@@ -43,19 +58,28 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     setup = session.build_setup(options)
     limits = session.build_limits(options)
-    chosen = [
-        parse_candidate(text, options["draws"])
-        for text in options["candidates"] or default_candidates(options["draws"])
-    ]
+    chosen = parse_candidates(options["candidates"] or default_candidates(options["draws"]), options["draws"])
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
+    refuse_large(paths, options["memory"], pixel_bytes=bytes_a_pixel(len(chosen)))
     items = [Item(path, read_image(path).digest) for path in paths]
     calibrating, tuning = split(items, max(1, math.floor(options["tuning_share"] * len(items))), options["seed"])
-    run = Path(options["run"]) if options["run"] else run_folder(Path("runs"), setup.procedure)
+    run = session.folder_of(options, setup.procedure)
+    out = Path(options["out"] or run / "calibration.json")
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        everything = prepare_photographs(paths, setup, options["seed"], screen.step)
+        everything = prepare_photographs(paths, setup, options["seed"], screen.step, memory_bytes=options["memory"])
+        if not (options["force"] or options["only_choose"]):
+            truths = {one.path: one.truth_digest or "" for one in everything}
+            parts = [{truths[one.path] for one in part} for part in (calibrating, tuning)]
+            refuse_other_calibration(out, None, *parts)
+        if options["only_choose"]:
+            kept = {one.path for one in tuning}
+            everything = [one for one in everything if one.path in kept]
         expected = plan(setup, everything, member("guarantees", "expected"), run=run, limits=limits)
-        session.confirm_spending(screen, expected, options)
-        limits = session.limits_after_consent(limits, expected.calls, run)
+        expected = consent.with_second(expected, setup, everything, run, limits, options["seed"])
+        tasks = [task for picture in everything for task in picture.tasks]
+        consent.look_before_drawing(screen, setup, tasks, run, expected.calls)
+        consent.confirm_spending(screen, expected, options)
+        limits = consent.limits_after_consent(limits, expected.calls, run)
         found = tune(
             setup,
             [one.path for one in tuning],
@@ -65,10 +89,12 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             run=run,
             limits=limits,
             seed=options["seed"],
+            memory_bytes=options["memory"],
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,
         )
+        calls, cached, cost = found.calls, found.cached, found.cost_usd
         screen.table(
             f"Candidates at alpha={found.alpha:g}, on {len(tuning)} tuning photographs",
             ["score", "trusted share", f"paid calls for {len(calibrating)} photographs"],
@@ -87,15 +113,26 @@ def command(images: tuple[str, ...], **options: Any) -> None:
                 alpha=options["alpha"],
                 limits=limits,
                 seed=options["seed"],
+                memory_bytes=options["memory"],
                 tuning=found.tuning,
                 listener=screen.event,
                 progress=screen.step,
                 on_sampler=on_sampler,
             )
-            path = result.calibration.save(options["out"] or run / "calibration.json", force=options["force"])
-    screen.say(f"best: --indecision {specification_text(best.indecision)} --draws {best.draws}")
-    if path is not None:
-        screen.say(f"calibrated on the {len(calibrating)} other photographs: {path.resolve()}")
+            path = result.calibration.save(out, force=options["force"])
+            calls, cached, cost = calls + result.calls, cached + result.cached, cost + result.cost_usd
+    screen.say(
+        summary(
+            {
+                "best": f"{found.best.candidate.label}: "
+                f"--indecision {specification_text(best.indecision)} --draws {best.draws}",
+                "calls": f"{calls} made, {cached} draws were stored, ${cost} spent",
+                "calibration": "none was asked for"
+                if path is None
+                else f"{path.resolve()}, on the {len(calibrating)} other photographs",
+            }
+        )
+    )
     screen.data(
         {
             "best": {"indecision": specification_text(best.indecision), "draws": best.draws},
@@ -106,6 +143,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
                 {"score": one.candidate.label, "trusted_share": one.trusted_share, "calls": one.calls}
                 for one in found.scored
             ],
+            "calls": calls,
+            "cached": cached,
+            "cost_usd": float(cost),
             "calibration": None if path is None else str(path.resolve()),
         }
     )

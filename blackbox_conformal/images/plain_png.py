@@ -39,7 +39,7 @@ def plain_pixels(container: Container) -> Image | None:
 
 def _fill(rows: NDArray[np.uint8], data: tuple[memoryview, ...]) -> bool:
     line = rows.shape[1] + 1
-    block = np.empty(2 * _BLOCK + line, np.uint8)
+    block = np.empty(2 * _BLOCK + line + 1, np.uint8)
     filled = done = 0
     for piece in _inflated(data):
         if done * line + filled + len(piece) > rows.shape[0] * line:
@@ -48,7 +48,7 @@ def _fill(rows: NDArray[np.uint8], data: tuple[memoryview, ...]) -> bool:
         filled += len(piece)
         count = filled // line
         if count and (filled >= _BLOCK or done + count == rows.shape[0]):
-            if not unfilter(block[: count * line], rows, done):
+            if not unfilter(block[: count * line + 1], rows, done):
                 return False
             done += count
             filled -= count * line

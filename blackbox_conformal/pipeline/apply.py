@@ -31,8 +31,10 @@ from blackbox_conformal.pipeline.at_hand import certain_statement, rule_at_hand
 from blackbox_conformal.pipeline.calibrate import run_folder
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.keywords import refuse_unknown
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_input
+from blackbox_conformal.pipeline.room import refuse_large
 from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import Setup, set_up_as
 from blackbox_conformal.pipeline.warming import warming
@@ -43,7 +45,7 @@ from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.types import Image, Map, Mask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """One super-resolved picture with its trust mask.
 
@@ -64,6 +66,14 @@ class Result:
     mask: Mask
     indecision: Map
     certificate: Certificate
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        level = self.certificate
+        return (
+            f"<Result {printable(self.name)}: {width}×{height} pixels, {level.trusted_share:.1%} trusted at "
+            f"alpha={level.alpha:g}, {level.guarantee['name']}>"
+        )
 
     def _repr_html_(self) -> str:
         buffer = io.BytesIO()
@@ -89,6 +99,7 @@ def apply_calibration(
     run: Path | None = None,
     limits: Limits | None = None,
     seed: int = 0,
+    memory_bytes: int | None = None,
     listener: Callable[[Event], None] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
@@ -96,12 +107,19 @@ def apply_calibration(
 ) -> list[Result]:
     """A result for each of the named inputs, in their order.
 
+    Parameters
+    ----------
+    memory_bytes
+        Most memory that the calculation may take: fewer pictures are evaluated at a time. None: no limit.
+
     Raises
     ------
     ProcedureMismatchError
         The vendor or its settings are not those that were calibrated.
     CalibrationError
         An input is one of the calibration photographs, for which nothing is guaranteed.
+    UsageError
+        A picture alone would take more than `memory_bytes`.
     IncompleteError
         The vendor refused a picture or draws are missing.
     """
@@ -112,7 +130,8 @@ def apply_calibration(
     curves = calibration.curves_for(rule)
     rule.threshold(curves, alpha)
     refuse_unlimited(adapter, limits)
-    pictures = [prepare_input(source, name, setup, seed) for name, source in inputs]
+    refuse_large([source for _, source in inputs], memory_bytes, scale=setup.procedure.scale)
+    pictures = [prepare_input(source, name, setup, seed, memory_bytes=memory_bytes) for name, source in inputs]
     _refuse_calibration_images(pictures, calibration)
     unique = {picture.input_digest: picture for picture in pictures}
     low = {picture.input_digest: source for picture, (_, source) in zip(pictures, inputs, strict=True)}
@@ -136,7 +155,7 @@ def apply_calibration(
                 drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), pixels, opinions.of(drawn.prepared)
             )
 
-        for drawn, evaluation in map_pictures(drawn_pictures(sampler, distinct), work):
+        for drawn, evaluation in map_pictures(drawn_pictures(sampler, distinct), work, memory_bytes=memory_bytes):
             if evaluation is None:
                 assert drawn.refusal is not None
                 refused.append((drawn.prepared, drawn.refusal))
@@ -214,12 +233,34 @@ def apply(
     image: str | Path | bytes,
     calibration: Calibration | str | Path,
     alpha: float,
+    *,
+    run: str | Path | None = None,
+    max_cost: float | str | Decimal | None = None,
+    max_calls: int | None = None,
+    memory_bytes: int | None = None,
     **options: Any,
 ) -> Result:
     """Super-resolve one picture (a file or its bytes) and say which parts of the answer to trust.
 
-    `calibration` may be the path of a calibration file.
+    Parameters
+    ----------
+    calibration
+        A calibration, or the path of its file.
+    max_cost, max_calls
+        The most that may be spent; one of the two is required unless draws are free.
+    run
+        Folder that keeps the ledger and the paid samples; by default ``runs/<adapter>-<fingerprint>``.
+    memory_bytes
+        Most memory that the calculation may take; None: no limit.
+    options
+        Further parameters of `apply_calibration`, such as `guarantee`, `parameters`, `group` and `second`.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
     """
+    refuse_unknown("apply", apply, options, apply_calibration)
     if not isinstance(calibration, Calibration):
         calibration = Calibration.load(calibration)
     if isinstance(image, bytes):
@@ -227,14 +268,19 @@ def apply(
         name = digest_bytes(image).removeprefix("sha256:")[:12]
     else:
         source, name = Path(image), Path(image).stem
-    if "max_cost" in options or "max_calls" in options:
-        cost = options.pop("max_cost", None)
+    if max_cost is not None or max_calls is not None:
         options["limits"] = Limits(
-            max_cost_usd=None if cost is None else Decimal(str(cost)), max_calls=options.pop("max_calls", None)
+            max_cost_usd=None if max_cost is None else Decimal(str(max_cost)), max_calls=max_calls
         )
-    if isinstance(options.get("run"), str):
-        options["run"] = Path(options["run"])
-    return apply_calibration(adapter, [(name, source)], calibration, alpha, **options)[0]
+    return apply_calibration(
+        adapter,
+        [(name, source)],
+        calibration,
+        alpha,
+        run=None if run is None else Path(run),
+        memory_bytes=memory_bytes,
+        **options,
+    )[0]
 
 
 def _psnr(rule: Guarantee, alpha: float, setup: Setup) -> str | None:

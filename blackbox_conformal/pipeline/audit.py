@@ -1,28 +1,34 @@
 """A calibration measured on photographs that it has not seen.
 
-The tests live in `audit.verdict`; drawing is the same as at calibration.
+The tests live in `audit.verdict`, what follows from the measured pictures in `conclude`; drawing is the same as at
+calibration.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.audit.claim import claim
-from blackbox_conformal.audit.permutation import resplit_risks
-from blackbox_conformal.audit.quality import peak_signal_to_noise
-from blackbox_conformal.audit.verdict import Judgement, Verdict, judge, overall
+from blackbox_conformal.audit.claim import refuse_unclaimed
+from blackbox_conformal.audit.findings import Audit, AuditedPicture
+from blackbox_conformal.audit.quality import NO_PIXELS, QualityMaps
+from blackbox_conformal.audit.units import units_of
+from blackbox_conformal.audit.worst import worst_place
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.photographs import find_photographs
+from blackbox_conformal.pipeline.at_hand import rule_at_hand
+from blackbox_conformal.pipeline.audit_document import audit_json as audit_json
+from blackbox_conformal.pipeline.audited_rule import audited_rule, clusters_of
 from blackbox_conformal.pipeline.calibrate import run_folder, tolerance_of
+from blackbox_conformal.pipeline.conclude import conclude
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.plan import refuse_unlimited
@@ -30,8 +36,8 @@ from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs, r
 from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import set_up_as
 from blackbox_conformal.pipeline.warming import warming
+from blackbox_conformal.pipeline.worst_crops import WorstCrops
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
@@ -40,46 +46,12 @@ from blackbox_conformal.types import Image, Map
 
 DEFAULT_LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3)
 
-OnPicture = Callable[[Prepared, Evaluation, Image, Image, Map, RiskCurve], None]
-"""Called with an audited picture, its evaluation, its truth, the vendor's input, its metric map and its curve."""
+Levels = Sequence[tuple[float, float]]
+"""(alpha, threshold) pairs."""
 
-
-@dataclass(frozen=True, slots=True)
-class AuditedPicture:
-    """One audit photograph: its curve, and at each level its loss, trusted share and PSNR (dB) inside the mask."""
-
-    name: str
-    truth: str
-    curve: RiskCurve
-    losses: tuple[float, ...]
-    shares: tuple[float, ...]
-    psnr_trusted: tuple[float, ...]
-    psnr_all: float
-
-
-@dataclass(frozen=True, slots=True)
-class AuditedLevel:
-    """What the audit says at one level; PSNRs are means over the pictures whose mask is not empty."""
-
-    alpha: float
-    threshold: float
-    judgement: Judgement
-    trusted_share: float
-    empty_share: float
-    psnr_trusted: float
-    psnr_all: float
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """An audit of one calibration on n photographs."""
-
-    n: int
-    levels: tuple[AuditedLevel, ...]
-    verdict: Verdict
-    pictures: tuple[AuditedPicture, ...]
-    calls: int
-    cached: int
+OnPicture = Callable[[Prepared, Evaluation, Image, Image, Map, RiskCurve, Levels], None]
+"""Called with an audited picture, its evaluation, its truth, the vendor's input, its metric map, its curve and the
+thresholds that its masks were made with."""
 
 
 def audit_calibration(
@@ -88,35 +60,61 @@ def audit_calibration(
     calibration: Calibration,
     alphas: Sequence[float] = DEFAULT_LEVELS,
     *,
+    guarantee: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    group: str | None = None,
+    clusters: Mapping[str, str] | None = None,
     second: Adapter | None = None,
     run: str | Path | None = None,
     limits: Limits | None = None,
     seed: int = 0,
+    memory_bytes: int | None = None,
     listener: Callable[[Event], None] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
     on_picture: OnPicture = lambda *_: None,
+    crops: WorstCrops | None = None,
 ) -> Audit:
-    """Measure `calibration` on unseen photographs; `on_picture` gets each one's pixels and maps, in worker threads.
+    """Measure `calibration` on unseen photographs.
+
+    Parameters
+    ----------
+    guarantee, parameters
+        Another guarantee than the calibration's own.
+    group
+        Audit the guarantee within this group; every photograph must be of it.
+    clusters
+        Picture's name → photograph that it is a tile of; a photograph then counts once.
+    memory_bytes
+        The most memory that the calculation may take; None: no limit.
+    on_picture
+        Gets each photograph's pixels and maps, in worker threads.
+    crops
+        Keeps the surroundings of the worst pixels.
 
     Raises
     ------
     CalibrationError
         A photograph was used for calibration or tuning, or one stands twice.
+    UsageError
+        The guarantee cannot be audited; says why.
     ProcedureMismatchError
         The vendor or its settings are not those that were calibrated.
     """
     setup = set_up_as(adapter, calibration.procedure, second)
-    rule = calibration.rule()
+    rule = audited_rule(calibration, guarantee, parameters, group, clusters)
+    curves = calibration.curves_for(rule)
+    units_of(rule, curves)
+    refuse_unclaimed(rule, None if clusters is None else ())
     refuse_unlimited(adapter, limits)
     sources = [images] if isinstance(images, (str, Path)) else list(images)
     paths = [photograph.path for photograph in find_photographs([Path(source) for source in sources])]
     if not paths:
         raise CalibrationError("expected at least one audit photograph; got none")
-    pictures = prepare_photographs(paths, setup, seed, progress)
+    clusters_of(rule, [path.stem for path in paths], clusters)
+    pictures = prepare_photographs(paths, setup, seed, progress, memory_bytes=memory_bytes)
     _refuse_seen(pictures, calibration)
     levels = sorted(set(alphas))
-    thresholds = [rule.threshold(calibration.curves_for(rule), alpha) for alpha in levels]
     audited: list[AuditedPicture] = []
     calls = cached = 0
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
@@ -131,10 +129,10 @@ def audit_calibration(
         def work(drawn: Drawn) -> AuditedPicture:
             picture = drawn.prepared
             assert picture.path is not None
-            truth, _ = read_truth(picture.path, setup.procedure.scale)
             if drawn.refusal is not None:
                 worst = RiskCurve.worst(setup.fidelity.bound, tolerance=tolerance_of(rule))
-                return _measured(picture, worst, thresholds, None)
+                return _refused(picture, worst, [rule.threshold(curves, alpha) for alpha in levels])
+            truth, _ = read_truth(picture.path, setup.procedure.scale)
             low = degrade(truth, setup.procedure.scale)
             opinion = opinions.of(picture)
             found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, opinion)
@@ -142,89 +140,63 @@ def audit_calibration(
             curve = RiskCurve.from_maps(
                 found.indecision, fidelity, bound=setup.fidelity.bound, tolerance=tolerance_of(rule)
             )
-            on_picture(picture, found, truth, low, fidelity, curve)
+            own = rule_at_hand(rule, setup.fidelity, found)
+            thresholds = [own.threshold(curves, alpha) for alpha in levels]
+            on_picture(picture, found, truth, low, fidelity, curve, list(zip(levels, thresholds, strict=True)))
+            quality = QualityMaps(truth, found.delivered, setup.fidelity)
             masks = [trusted(found.indecision, threshold) for threshold in thresholds]
-            quality = [peak_signal_to_noise(truth, found.delivered, mask) for mask in masks]
-            shares = [float(np.mean(mask)) for mask in masks]
-            whole = peak_signal_to_noise(truth, found.delivered)
-            return _measured(picture, curve, thresholds, (shares, quality, whole))
+            places = [worst_place(fidelity, mask) for mask in masks]
+            losses = [curve.loss(threshold) for threshold in thresholds]
+            assert picture.truth_digest is not None
+            for alpha, loss, place, mask in zip(levels, losses, places, masks, strict=True):
+                if crops is not None and place is not None and loss > 0:
+                    pixels = (found.delivered, truth)
+                    crops.offer(alpha, loss, picture.name, picture.truth_digest, place, pixels, mask)
+            return AuditedPicture(
+                name=picture.name,
+                truth=picture.truth_digest,
+                curve=curve,
+                losses=tuple(losses),
+                shares=tuple(float(mask.mean()) for mask in masks),
+                inside=tuple(quality.over(mask) for mask in masks),
+                outside=tuple(quality.over(~mask) for mask in masks),
+                worst=tuple(places),
+                whole=quality.over(),
+                broken_bound=_exceeds(own, curve, thresholds),
+            )
 
-        for drawn, one in map_pictures(drawn_pictures(sampler, pictures), work):
+        for drawn, one in map_pictures(drawn_pictures(sampler, pictures), work, memory_bytes=memory_bytes):
             audited.append(one)
             cached += sum(outcome.cached for outcome in drawn.outcomes)
             calls += sum(not outcome.cached for outcome in drawn.outcomes)
             progress("auditing", len(audited), len(pictures))
     audited.sort(key=lambda one: one.truth)
-    return conclude(calibration, rule, levels, audited, calls, cached)
+    tiles = clusters_of(rule, [one.name for one in audited], clusters)
+    return conclude(calibration, rule, levels, audited, clusters=tiles, calls=calls, cached=cached)
 
 
-def conclude(
-    calibration: Calibration,
-    rule: Guarantee,
-    levels: Sequence[float],
-    audited: Sequence[AuditedPicture],
-    calls: int = 0,
-    cached: int = 0,
-) -> Audit:
-    """The verdicts that follow from audited pictures; no picture is read."""
-    losses = np.array([one.losses for one in audited], dtype=np.float64)
-    claims = [claim(rule, losses[:, index], alpha, calibration.bound_for(rule)) for index, alpha in enumerate(levels)]
-    resplit = None
-    if any(one.losses.mean() > one.level for one in claims):
-        pooled = CurveSet.from_curves([*calibration.curves_for(rule), *(one.curve for one in audited)])
-        resplit = resplit_risks(rule, pooled, calibration.n, levels)
-    found = []
-    for index, alpha in enumerate(levels):
-        one = claims[index]
-        judgement = judge(one.losses, one.level, one.bound, None if resplit is None else resplit[:, index])
-        shares = np.array([one.shares[index] for one in audited])
-        found.append(
-            AuditedLevel(
-                alpha=alpha,
-                threshold=rule.threshold(calibration.curves_for(rule), alpha),
-                judgement=judgement,
-                trusted_share=float(shares.mean()),
-                empty_share=float(np.mean(shares == 0)),
-                psnr_trusted=_mean([one.psnr_trusted[index] for one in audited]),
-                psnr_all=_mean([one.psnr_all for one in audited]),
-            )
-        )
-    verdict = overall([one.judgement for one in found])
-    return Audit(len(audited), tuple(found), verdict, tuple(audited), calls, cached)
-
-
-def audit_json(found: Audit) -> dict[str, Any]:
-    """The audit as scripts read it; NaN and infinities become null."""
-    return {
-        "n": found.n,
-        "levels": [
-            {
-                "alpha": level.alpha,
-                "risk": level.judgement.risk,
-                "ci": list(level.judgement.interval),
-                "p_value": level.judgement.p_value,
-                "trusted_share": level.trusted_share,
-                "empty_share": level.empty_share,
-                "psnr_trusted": _finite(level.psnr_trusted),
-                "psnr_all": _finite(level.psnr_all),
-                "verdict": level.judgement.verdict,
-            }
-            for level in found.levels
-        ],
-        "verdict": found.verdict,
-    }
-
-
-def _measured(
-    picture: Prepared,
-    curve: RiskCurve,
-    thresholds: Sequence[float],
-    measured: tuple[list[float], list[float], float] | None,
-) -> AuditedPicture:
-    shares, quality, whole = measured or ([0.0] * len(thresholds), [math.nan] * len(thresholds), math.nan)
+def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -> AuditedPicture:
+    """A photograph that the vendor refused: the worst loss as soon as anything is trusted, and no pixels."""
     assert picture.truth_digest is not None
-    losses = tuple(float(curve.loss(threshold)) for threshold in thresholds)
-    return AuditedPicture(picture.name, picture.truth_digest, curve, losses, tuple(shares), tuple(quality), whole)
+    nothing = (NO_PIXELS,) * len(thresholds)
+    losses = tuple(worst.loss(threshold) for threshold in thresholds)
+    shares, places = (0.0,) * len(thresholds), (None,) * len(thresholds)
+    return AuditedPicture(
+        picture.name, picture.truth_digest, worst, losses, shares, nothing, nothing, places, NO_PIXELS
+    )
+
+
+def _exceeds(own: Guarantee, curve: RiskCurve, thresholds: Sequence[float]) -> bool:
+    """Whether the picture's loss is above the bound that `own` was computed with, which no theorem then covers."""
+    if not isinstance(own, Expected) or own.bound_new is None:
+        return False
+    bound = own.bound_new
+    if isinstance(bound, RiskCurve):
+        # Both are staircases: it is enough to look just above each of the loss's steps.
+        steps = np.nextafter(curve.scores.astype(np.float64), np.inf)
+        return bool((curve.loss(steps) > bound.loss(steps)).any())
+    most = bound if isinstance(bound, int | float) else math.inf
+    return any(curve.loss(threshold) > most for threshold in thresholds)
 
 
 def _refuse_seen(pictures: Sequence[Prepared], calibration: Calibration) -> None:
@@ -236,12 +208,3 @@ def _refuse_seen(pictures: Sequence[Prepared], calibration: Calibration) -> None
             f"expected photographs that calibration has not seen; {len(seen)} of {len(pictures)} were used for it, "
             f"first {printable(seen[0].name)}. Leave them out"
         )
-
-
-def _mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if not math.isnan(value)]
-    return float(np.mean(finite)) if finite else math.nan
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -18,9 +18,11 @@ from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.indecision.base import Indecision
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import calibration_curves
+from blackbox_conformal.pipeline.keywords import refuse_unknown
 from blackbox_conformal.pipeline.manifest import write_manifest
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
+from blackbox_conformal.pipeline.room import refuse_large
 from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import (
     DEFAULT_DRAWS,
@@ -71,22 +73,31 @@ def run_calibration(
     seed: int = 0,
     groups: dict[str, str] | None = None,
     tuning: Sequence[str] = (),
+    memory_bytes: int | None = None,
     listener: Callable[[Event], None] | None = None,
     progress: Progress = lambda *_: None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
 ) -> CalibrationRun:
     """Draw what is missing, compute the curves, put the calibration together.
 
+    Parameters
+    ----------
+    memory_bytes
+        Most memory that the calculation may take: fewer photographs are evaluated at a time. None: no limit.
+
     Raises
     ------
     CalibrationError
         Too few photographs for `alpha` (before anything is drawn), duplicates, or every photograph refused.
+    UsageError
+        A photograph alone would take more than `memory_bytes` (before anything is drawn).
     """
     rule: Guarantee = member("guarantees", guarantee)
     bound = setup.fidelity.bound
     check_enough(rule, len(paths), alpha, bound)
     refuse_unlimited(setup.adapter, limits)
-    pictures = prepare_photographs(paths, setup, seed, progress)
+    refuse_large(paths, memory_bytes)
+    pictures = prepare_photographs(paths, setup, seed, progress, memory_bytes=memory_bytes)
     leaked = {picture.truth_digest for picture in pictures} & set(tuning)
     if leaked:
         raise CalibrationError(
@@ -125,7 +136,7 @@ def run_calibration(
                 second.of(drawn.prepared),
             )
 
-        finished = map_pictures(drawn_pictures(sampler, pictures), curve)
+        finished = map_pictures(drawn_pictures(sampler, pictures), curve, memory_bytes=memory_bytes)
         for drawn, found in finished:
             curves.append(found)
             images.append(_image(drawn, groups))
@@ -204,6 +215,7 @@ def calibrate(
     max_cost: float | str | Decimal | None = None,
     max_calls: int | None = None,
     limits: Limits | None = None,
+    memory_bytes: int | None = None,
     **options: Any,
 ) -> Calibration:
     """Calibrate `adapter` on photographs.
@@ -218,12 +230,17 @@ def calibrate(
         The most that may be spent; one of the two is required unless draws are free.
     run
         Folder that keeps the ledger and the paid samples; by default ``runs/<adapter>-<fingerprint>``.
+    memory_bytes
+        Most memory that the calculation may take; None: no limit.
+    options
+        Further parameters of `run_calibration`, such as `groups` and `progress`.
 
     Raises
     ------
     BlackboxConformalError
         See `blackbox_conformal.errors`; running again resumes and pays nothing twice.
     """
+    refuse_unknown("calibrate", calibrate, options, run_calibration)
     setup = set_up(
         adapter,
         scale=scale,
@@ -244,7 +261,15 @@ def calibrate(
         limits = Limits(max_cost_usd=None if max_cost is None else Decimal(str(max_cost)), max_calls=max_calls)
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
     return run_calibration(
-        setup, paths, run=folder, guarantee=guarantee, alpha=alpha, limits=limits, seed=seed, **options
+        setup,
+        paths,
+        run=folder,
+        guarantee=guarantee,
+        alpha=alpha,
+        limits=limits,
+        seed=seed,
+        memory_bytes=memory_bytes,
+        **options,
     ).calibration
 
 

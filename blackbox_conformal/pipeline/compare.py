@@ -4,7 +4,7 @@ The earlier methods that stand beside them live in `baselines`; drawing is the s
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,36 +14,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.audit.quality import squared_error
-from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.indecision.base import Accumulator, Context, Indecision
 from blackbox_conformal.pipeline import baselines
 from blackbox_conformal.pipeline.comparison import INTERVALS, OURS, SOFT, Comparison, Measured, Standing, rows_of
+from blackbox_conformal.pipeline.contestants import (
+    Contestant,
+    bytes_a_pixel,
+    refuse_incomparable,
+    remaining,
+    split_prepared,
+    vendor_folder,
+)
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
-from blackbox_conformal.pipeline.plan import Plan, plan, refuse_unlimited
+from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs, read_truth
-from blackbox_conformal.pipeline.settings import Setup
-from blackbox_conformal.pipeline.spending import Spending, read_spending
-from blackbox_conformal.pipeline.split import split
+from blackbox_conformal.pipeline.room import narrowed, refuse_large
+from blackbox_conformal.pipeline.spending import read_spending, spending_on
+from blackbox_conformal.pipeline.warming import warming
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.sampling.task import task_keys
 from blackbox_conformal.types import Image, Map
-
-
-@dataclass(frozen=True, slots=True)
-class Contestant:
-    """One vendor with its settings; `label` is for people."""
-
-    label: str
-    setup: Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,7 @@ def compare(
     held_out: int,
     limits: Limits | None = None,
     seed: int = 0,
+    memory_bytes: int | None = None,
     with_baselines: bool = True,
     listener: Callable[[Event], None] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
@@ -74,18 +73,22 @@ def compare(
     Parameters
     ----------
     root
-        Each vendor gets a folder of its own below it; settings of one vendor share paid draws.
+        Each vendor gets a folder of its own below it; settings of one vendor share paid draws. A run folder that exists
+        is used itself, for all of them.
     limits
         Hold for all contestants together.
+    memory_bytes
+        Most memory that the calculation may take: fewer photographs are evaluated at a time. None: no limit.
 
     Raises
     ------
     UsageError
-        Fewer than two contestants, equal ones, or ones that differ in metric or magnification.
+        Fewer than two contestants, equal ones, or ones that differ in metric or magnification; or a photograph alone
+        would take more than `memory_bytes`.
     CalibrationError
         Too few photographs.
     """
-    _check(contestants, len(paths), held_out)
+    refuse_incomparable(contestants, len(paths), held_out)
     limits = limits or Limits()
     for contestant in contestants:
         refuse_unlimited(contestant.setup.adapter, limits)
@@ -95,106 +98,49 @@ def compare(
         folder = vendor_folder(root, contestant.setup)
         others = {vendor_folder(root, other.setup) for other in contestants} - {folder}
         left = remaining(limits, [read_spending(other) for other in others])
-        pictures = prepare_photographs(paths, contestant.setup, seed, progress)
+        beside = with_baselines and contestant.setup.procedure.draws > 1
+        pixel_bytes = bytes_a_pixel(contestant.setup.procedure.draws, beside)
+        refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
+        pictures = prepare_photographs(paths, contestant.setup, seed, progress, memory_bytes=memory_bytes)
         calibrating, unseen = split_prepared(pictures, held_out, seed)
+        tasks = [task for picture in pictures for task in picture.tasks]
+        keys = task_keys(contestant.setup.adapter.identity(), tasks)
+        before = spending_on(folder, keys)
         measured, refused = _run(
-            contestant, calibrating, unseen, alphas, folder, left, with_baselines, listener, progress, on_sampler
+            contestant,
+            calibrating,
+            unseen,
+            alphas,
+            folder,
+            left,
+            beside,
+            narrowed(memory_bytes, pixel_bytes),
+            listener,
+            progress,
+            on_sampler,
         )
         found.append(measured)
-        price = sum((one.cost for one in measured), Decimal(0)) / len(measured)
-        draws = contestant.setup.procedure.draws
-        standings.append(Standing(contestant.label, draws, refused, price, read_spending(folder)))
+        after = spending_on(folder, keys)
+        standings.append(
+            Standing(
+                contestant=contestant.label,
+                draws=contestant.setup.procedure.draws,
+                wanted=len(tasks),
+                calls=after.calls - before.calls,
+                cached=len(tasks) if contestant.setup.adapter.capabilities.local else before.stored,
+                refused=refused,
+                failed=after.failed,
+                spent_usd=after.spent_usd - before.spent_usd,
+                usd_per_photograph=after.spent_usd / len(paths),
+                latency=after.latency,
+            )
+        )
     rows = [
         row
         for index, contestant in enumerate(contestants)
         for row in rows_of(contestant.label, found[index], found[0], alphas, len(paths) - held_out, seed)
     ]
     return Comparison(len(paths) - held_out, held_out, tuple(rows), tuple(standings))
-
-
-def plan_comparison(contestants: Sequence[Contestant], paths: Sequence[Path], *, root: Path, seed: int = 0) -> Plan:
-    """What is still to be drawn for all contestants together; draws that settings share count once."""
-    _check(contestants, len(paths), 2)
-    wanted: dict[Path, dict[tuple[str, int, int | None], Task]] = {}
-    setups: dict[Path, Setup] = {}
-    for contestant in contestants:
-        folder = vendor_folder(root, contestant.setup)
-        setups.setdefault(folder, contestant.setup)
-        for picture in prepare_photographs(paths, contestant.setup, seed, lambda *_: None):
-            for task in picture.tasks:
-                wanted.setdefault(folder, {})[task.upload.digest, task.index, task.seed] = task
-    plans = []
-    for folder, tasks in wanted.items():
-        template = prepare_photographs(paths[:1], setups[folder], seed, lambda *_: None)[0]
-        together = replace(template, tasks=tuple(tasks.values()))
-        plans.append(plan(setups[folder], [together], Expected(), run=folder))
-    prices = [one.cost_usd for one in plans]
-    return replace(
-        plans[0],
-        n=len(paths),
-        calls=sum(one.calls for one in plans),
-        cached=sum(one.cached for one in plans),
-        cost_usd=None
-        if any(price is None for price in prices)
-        else (sum((p[0] for p in prices if p), Decimal(0)), sum((p[1] for p in prices if p), Decimal(0))),
-        seconds=None if any(one.seconds is None for one in plans) else sum(one.seconds or 0 for one in plans),
-        disk_bytes=sum(one.disk_bytes for one in plans),
-    )
-
-
-def allowed(limits: Limits, calls: int, contestants: Sequence[Contestant], root: Path) -> Limits:
-    """A yes to a plan is a yes to its `calls` and to no more, on top of those that the folders hold already."""
-    if limits.max_calls is not None or limits.max_cost_usd is not None:
-        return limits
-    folders = {vendor_folder(root, contestant.setup) for contestant in contestants}
-    earlier = sum(one.calls for one in map(read_spending, folders) if one is not None)
-    return replace(limits, max_calls=earlier + calls)
-
-
-def vendor_folder(root: Path, setup: Setup) -> Path:
-    """Where the draws of a vendor are kept: settings that ask it for the same draws share them."""
-    return root / f"{setup.adapter.name}-{digest_json(setup.procedure.vendor).removeprefix('sha256:')[:12]}"
-
-
-def remaining(limits: Limits, others: Iterable[Spending | None]) -> Limits:
-    """`limits` less what other folders already hold of them."""
-    held = [one for one in others if one is not None]
-    cost, calls = limits.max_cost_usd, limits.max_calls
-    if cost is not None:
-        cost = max(Decimal(0), cost - sum((one.spent_usd + one.reserved_usd for one in held), Decimal(0)))
-    if calls is not None:
-        calls = max(0, calls - sum(one.calls for one in held))
-    return replace(limits, max_cost_usd=cost, max_calls=calls)
-
-
-@dataclass(frozen=True, slots=True)
-class _Photograph:
-    prepared: Prepared
-    digest: str
-
-
-def split_prepared(pictures: Sequence[Prepared], held_out: int, seed: int) -> tuple[list[Prepared], list[Prepared]]:
-    """The same photographs on each side for every contestant, whatever it is sent."""
-    photographs = [_Photograph(picture, picture.truth_digest or picture.input_digest) for picture in pictures]
-    calibrating, unseen = split(photographs, held_out, seed)
-    return [one.prepared for one in calibrating], [one.prepared for one in unseen]
-
-
-def _check(contestants: Sequence[Contestant], photographs: int, held_out: int) -> None:
-    if len(contestants) < 2:
-        raise UsageError(f"expected at least two vendors or settings to compare; got {len(contestants)}")
-    labels = [contestant.label for contestant in contestants]
-    if len(set(labels)) < len(labels):
-        raise UsageError(f"expected vendors with different labels; got {', '.join(labels)}. Give label=… to one")
-    for name in ("fidelity", "scale", "degradation"):
-        values = {digest_json({"value": getattr(one.setup.procedure, name)}) for one in contestants}
-        if len(values) > 1:
-            raise UsageError(f"expected one {name} for all, or levels cannot be equal; contestants differ in it")
-    if held_out < 2 or photographs - held_out < 1:
-        raise CalibrationError(
-            "expected at least 2 photographs to measure on and 1 to calibrate on; "
-            f"got {photographs} of which {held_out} are held out. Add photographs"
-        )
 
 
 class Recorder:
@@ -227,15 +173,18 @@ def _run(
     alphas: Sequence[float],
     folder: Path,
     limits: Limits,
-    with_baselines: bool,
+    beside: bool,
+    memory_bytes: int | None,
     listener: Callable[[Event], None] | None,
     progress: Callable[[str, int, int], None],
     on_sampler: Callable[[Sampler], None],
 ) -> tuple[list[Measured], int]:
     setup = contestant.setup
-    beside = with_baselines and setup.procedure.draws > 1
     refused = 0
-    with Sampler(setup.adapter, folder, limits, check=output_check(setup), listener=listener) as sampler:
+    with (
+        warming(setup),
+        Sampler(setup.adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
+    ):
         on_sampler(sampler)
 
         def look(drawn: Drawn) -> tuple[Image, Evaluation, Map, list[Image]]:
@@ -259,7 +208,7 @@ def _run(
             return _Seen(curve, ratios, baselines.soft_errors(found.indecision, fidelity))
 
         seen = []
-        for drawn, one in map_pictures(drawn_pictures(sampler, calibrating), see):
+        for drawn, one in map_pictures(drawn_pictures(sampler, calibrating), see, memory_bytes=memory_bytes):
             seen.append(one)
             refused += drawn.refusal is not None
             progress(f"calibrating {contestant.label}", len(seen), len(calibrating))
@@ -281,7 +230,7 @@ def _run(
             return Measured(figures, whole, height * width / 1e6, cost)
 
         measured = []
-        for drawn, shown in map_pictures(drawn_pictures(sampler, unseen), measure):
+        for drawn, shown in map_pictures(drawn_pictures(sampler, unseen), measure, memory_bytes=memory_bytes):
             measured.append((drawn.prepared.truth_digest or "", shown))
             refused += drawn.refusal is not None
             progress(f"measuring {contestant.label}", len(measured), len(unseen))

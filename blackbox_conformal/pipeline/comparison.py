@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline import baselines
-from blackbox_conformal.pipeline.spending import Spending
+from blackbox_conformal.pipeline.spending import Latency
 
 OURS, INTERVALS, SOFT = "trust mask", "interval image", "soft mask"
 RESAMPLES = 2000
@@ -53,13 +53,38 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a contestant's drawing took, its ledger's other runs included."""
+    """What a contestant's drawing took.
+
+    Attributes
+    ----------
+    draws
+        Of each photograph.
+    wanted
+        Draws of all photographs together.
+    calls, spent_usd
+        Calls that this comparison made for them, and what those cost.
+    cached
+        Draws that were stored before.
+    refused
+        Photographs that the vendor refused.
+    failed
+        Calls for these draws that ended without a picture, earlier ones included.
+    usd_per_photograph
+        What a photograph's draws cost, whenever they were paid.
+    latency
+        Of these draws, whenever they were made; None when they came from this machine's disk.
+    """
 
     contestant: str
     draws: int
+    wanted: int
+    calls: int
+    cached: int
     refused: int
+    failed: int
+    spent_usd: Decimal
     usd_per_photograph: Decimal
-    spending: Spending | None
+    latency: Latency | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +182,14 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
             {
                 "vendor": one.contestant,
                 "draws": one.draws,
+                "wanted": one.wanted,
+                "calls": one.calls,
+                "cached": one.cached,
                 "refused": one.refused,
+                "failed": one.failed,
+                "cost_usd": float(one.spent_usd),
                 "usd_per_photograph": float(one.usd_per_photograph),
-                "calls": None if one.spending is None else one.spending.calls,
-                "failed": None if one.spending is None else one.spending.failed,
-                "latency_s": None
-                if one.spending is None or one.spending.latency is None
-                else {"median": one.spending.latency.median, "p90": one.spending.latency.ninety},
+                "latency_s": None if one.latency is None else {"median": one.latency.median, "p90": one.latency.ninety},
             }
             for one in found.standings
         ],

@@ -1,14 +1,14 @@
 """What a calibration would cost before a cent is spent.
 
-Nothing is sent, and nothing is written.
+Nothing is sent, and nothing is written; asking the vendor itself lives in `quotes`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.adapter import FREE, Adapter, Price
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.pipeline.memory import BASE_BYTES, picture_bytes
@@ -34,6 +34,8 @@ class Plan:
         The smallest level at which `n` photographs could trust anything at all.
     usd_a_photograph
         Lowest and highest price of one photograph more, all its draws; None when the price is not known.
+    price_source
+        Where the price comes from, and when it was read; None when the price is not known.
     needed_n
         Level → the fewest photographs with which it can be reached.
     """
@@ -49,6 +51,7 @@ class Plan:
     reachable_alpha: float
     needed_n: dict[str, int]
     usd_a_photograph: tuple[Decimal, Decimal] | None
+    price_source: str | None
 
 
 def plan(
@@ -59,9 +62,18 @@ def plan(
     run: Path,
     limits: Limits | None = None,
     levels: Sequence[float] = PLANNED_LEVELS,
+    quoted: Mapping[tuple[int, int], Decimal] | None = None,
 ) -> Plan:
-    """The plan for `pictures`, counting what the run folder already holds."""
-    found = estimate(setup.adapter, run, limits or Limits(), [task for one in pictures for task in one.tasks])
+    """The plan for `pictures`, counting what the run folder already holds.
+
+    Parameters
+    ----------
+    quoted
+        What the vendor itself asks for a draw, by size of the upload (see `quotes`); None = its price list counts.
+    """
+    tasks = [task for one in pictures for task in one.tasks]
+    found = estimate(setup.adapter, run, limits or Limits(), tasks, quoted=quoted)
+    price = _price(setup.adapter, quoted)
     bound = rule.loss_bound(setup.fidelity.bound)
     return Plan(
         n=len(pictures),
@@ -74,7 +86,10 @@ def plan(
         memory_bytes=memory_bytes(pictures),
         reachable_alpha=rule.reachable_alpha(len(pictures), bound),
         needed_n={f"{level:g}": rule.minimum_images(level, bound) for level in levels},
-        usd_a_photograph=_price(setup),
+        usd_a_photograph=None
+        if price is None
+        else (price.low_usd * setup.procedure.draws, price.high_usd * setup.procedure.draws),
+        price_source=None if price is None else price.source + (f", read {price.read_on}" if price.read_on else ""),
     )
 
 
@@ -84,12 +99,13 @@ def memory_bytes(pictures: Sequence[Prepared], in_flight: int = 2) -> int:
     return BASE_BYTES + sum(largest)
 
 
-def _price(setup: Setup) -> tuple[Decimal, Decimal] | None:
-    capabilities = setup.adapter.capabilities
-    if capabilities.local:
-        return Decimal(0), Decimal(0)
-    price = capabilities.price
-    return None if price is None else (price.low_usd * setup.procedure.draws, price.high_usd * setup.procedure.draws)
+def _price(adapter: Adapter, quoted: Mapping[tuple[int, int], Decimal] | None) -> Price | None:
+    """Price of a draw, cheapest and dearest size."""
+    if adapter.capabilities.local:
+        return FREE
+    if quoted:
+        return Price(min(quoted.values()), max(quoted.values()), "quoted by the vendor")
+    return adapter.capabilities.price
 
 
 def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:

@@ -39,6 +39,22 @@ class SecondOpinions:
     cost_usd: Decimal = Decimal(0)
 
 
+def second_tasks(setup: Setup, pictures: Sequence[Prepared], seed: int) -> dict[str, Task]:
+    """The second vendor's one draw of each picture, by the digest of its input; none when no second is needed."""
+    if setup.second is None:
+        return {}
+    tasks = {}
+    for picture in pictures:
+        upload = picture.tasks[0].upload
+        if setup.perturbation is not None:
+            # The first vendor may be sent a larger picture; the second gets the plain input.
+            plain = setup.perturbation.undo(read_image(upload.png).pixels, 0, 1)
+            upload = upload_from(plain, upload.name)
+        chosen = setup.procedure.seed(seed, picture.input_digest, 0, setup.second.capabilities.seed_range)
+        tasks[picture.input_digest] = Task(upload, 0, chosen)
+    return tasks
+
+
 @contextmanager
 def second_opinions(
     setup: Setup,
@@ -71,15 +87,7 @@ def second_opinions(
     def check(content: bytes, task: Task) -> None:
         decode(content, task)
 
-    tasks = {}
-    for picture in pictures:
-        upload = picture.tasks[0].upload
-        if setup.perturbation is not None:
-            # The first vendor may be sent a larger picture; the second gets the plain input.
-            plain = setup.perturbation.undo(read_image(upload.png).pixels, 0, 1)
-            upload = upload_from(plain, upload.name)
-        chosen = setup.procedure.seed(seed, picture.input_digest, 0, capabilities.seed_range)
-        tasks[picture.input_digest] = Task(upload, 0, chosen)
+    tasks = second_tasks(setup, pictures, seed)
     outcomes: dict[str, Outcome] = {}
     with Sampler(vendor, run, limits, check=check, listener=listener) as sampler:
         on_sampler(sampler)

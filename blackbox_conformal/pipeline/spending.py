@@ -3,7 +3,8 @@
 The ledger is opened for reading only and may be in use meanwhile.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,10 @@ from blackbox_conformal.images.names import printable
 from blackbox_conformal.redaction import redact
 from blackbox_conformal.sampling.ledgerfile import open_for_reading
 from blackbox_conformal.sampling.money import to_usd
+from blackbox_conformal.sampling.states import COUNTED
 
+_WHOLE = ("stored", "validated")
+_FAILED = ("refused", "ambiguous", "expired", "invalid")
 _MESSAGES = 20
 _LONGEST = 300
 
@@ -55,12 +59,12 @@ class Spending:
     @property
     def stored(self) -> int:
         """Draws whose picture is in the store."""
-        return sum(count for state, count in self.states if state in ("stored", "validated"))
+        return sum(count for state, count in self.states if state in _WHOLE)
 
     @property
     def failed(self) -> int:
         """Calls that ended without a picture."""
-        return sum(count for state, count in self.states if state in ("refused", "ambiguous", "expired", "invalid"))
+        return sum(count for state, count in self.states if state in _FAILED)
 
 
 def read_spending(run: Path) -> Spending | None:
@@ -98,6 +102,58 @@ def read_spending(run: Path) -> Spending | None:
             Failure(row[0], row[1], row[2], row[3], printable(redact(row[4]), _LONGEST)) for row in failures
         ),
         latency=latency([row[0] for row in seconds]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DrawsSpending:
+    """What some of a run folder's draws took, whenever they were made.
+
+    Attributes
+    ----------
+    calls
+        Submissions of these draws, whatever became of them.
+    stored
+        Draws among them whose picture is in the store.
+    failed
+        Submissions that ended without a picture.
+    spent_usd
+        What these draws are booked at.
+    """
+
+    calls: int
+    stored: int
+    failed: int
+    spent_usd: Decimal
+    latency: Latency | None
+
+
+def spending_on(run: Path, keys: Collection[str]) -> DrawsSpending:
+    """What the draws with these keys (see `sampling.task.task_key`) took in `run`; nothing when there is no ledger.
+
+    Raises
+    ------
+    LedgerError
+        The ledger is corrupt, foreign or newer.
+    """
+    connection = open_for_reading(run)
+    if connection is None:
+        return DrawsSpending(0, 0, 0, Decimal(0), None)
+    wanted = frozenset(keys)
+    try:
+        found = connection.execute("SELECT task, state, cost_nanousd, sent_at, stored_at FROM attempt").fetchall()
+    finally:
+        connection.close()
+    rows = [row for row in found if row["task"] in wanted]
+    states = Counter(row["state"] for row in rows)
+    return DrawsSpending(
+        calls=sum(states[state] for state in COUNTED),
+        stored=len({row["task"] for row in rows if row["state"] in _WHOLE}),
+        failed=sum(states[state] for state in _FAILED),
+        spent_usd=to_usd(sum(row["cost_nanousd"] for row in rows)),
+        latency=latency(
+            [row["stored_at"] - row["sent_at"] for row in rows if row["stored_at"] is not None and row["sent_at"]]
+        ),
     )
 
 

@@ -4,8 +4,10 @@ A choice made on calibration photographs voids the guarantee, so photographs are
 compared on the tuning part only, and its digests go into the calibration file, which refuses them as calibration.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,16 +18,22 @@ from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.indecision.base import Context, Indecision
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import decoded_draws
+from blackbox_conformal.pipeline.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
+from blackbox_conformal.pipeline.room import narrowed, refuse_large
 from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import Setup, member
+from blackbox_conformal.pipeline.warming import warming
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.types import Image
+
+CANDIDATE_BYTES = 18
+"""What one more score takes for each pixel of a photograph, beside the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +65,14 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Every candidate, the best first, and the photographs that were looked at."""
+    """Every candidate, the best first, and the photographs that were looked at; calls made for them and their price."""
 
     scored: tuple[Scored, ...]
     alpha: float
     tuning: tuple[str, ...]
     calls: int
     cached: int
+    cost_usd: Decimal
 
     @property
     def best(self) -> Scored:
@@ -105,7 +114,13 @@ def parse_candidate(text: str, draws: int) -> Candidate:
         raise UsageError(
             f"{text!r}: expected {indecision.minimum_draws} to {draws} draws (--draws is the most); got {wanted}"
         )
-    return Candidate(indecision, wanted, f"{specification}@{wanted}")
+    return Candidate(indecision, wanted, f"{specification_text(indecision)}@{wanted}")
+
+
+def parse_candidates(texts: Sequence[str], draws: int) -> list[Candidate]:
+    """Every different candidate once, however it was typed."""
+    found = [parse_candidate(text, draws) for text in texts]
+    return list({candidate.label: candidate for candidate in found}.values())
 
 
 def tune(
@@ -118,16 +133,24 @@ def tune(
     run: Path,
     limits: Limits | None = None,
     seed: int = 0,
+    memory_bytes: int | None = None,
     listener: Callable[[Event], None] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
 ) -> Tuning:
     """Compare `candidates` on the tuning photographs `paths`, as if calibrated on `n_calibration` others.
 
+    Parameters
+    ----------
+    memory_bytes
+        Most memory that the calculation may take: fewer photographs are evaluated at a time. None: no limit.
+
     Raises
     ------
     CalibrationError
         `alpha` cannot be reached with that many photographs, whatever the score.
+    UsageError
+        A photograph alone would take more than `memory_bytes`.
     """
     if setup.procedure.delivery != "first":
         raise UsageError("expected --delivery first: candidates with fewer draws must deliver the same picture")
@@ -140,16 +163,19 @@ def tune(
             f"alpha={alpha:g} cannot be reached with {n_calibration} calibration photographs for a loss bounded by "
             f"{bound:g}. Add photographs, tune on fewer, or raise alpha"
         )
-    pictures = prepare_photographs(paths, setup, seed, progress)
+    pixel_bytes = bytes_a_pixel(len(candidates))
+    refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
+    pictures = prepare_photographs(paths, setup, seed, progress, memory_bytes=memory_bytes)
     curves: list[list[RiskCurve]] = [[] for _ in candidates]
     digests: list[str] = []
-    calls = cached = 0
     limits = limits or Limits()
     with (
+        _warming_all(setup, candidates),
         second_opinions(setup, pictures, run, limits, seed, listener, on_sampler) as opinions,
         Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler,
     ):
         on_sampler(sampler)
+        calls, cached, cost = opinions.calls, opinions.cached, opinions.cost_usd
 
         def work(drawn: Drawn) -> list[RiskCurve]:
             if drawn.refusal is not None:
@@ -157,12 +183,15 @@ def tune(
             opinion = opinions.of(drawn.prepared)
             return _curves(drawn, setup, candidates, lambda k: sampler.read(drawn.outcomes[k]), opinion)
 
-        for drawn, found in map_pictures(drawn_pictures(sampler, pictures), work):
+        for drawn, found in map_pictures(
+            drawn_pictures(sampler, pictures), work, memory_bytes=narrowed(memory_bytes, pixel_bytes)
+        ):
             for store, curve in zip(curves, found, strict=True):
                 store.append(curve)
             digests.append(drawn.prepared.truth_digest or "")
             cached += sum(one.cached for one in drawn.outcomes)
             calls += sum(not one.cached for one in drawn.outcomes)
+            cost += sum((one.cost_usd for one in drawn.outcomes if not one.cached), Decimal(0))
             progress("tuning", len(digests), len(pictures))
     scored = []
     for candidate, found in zip(candidates, curves, strict=True):
@@ -171,7 +200,22 @@ def tune(
         trusted = float(np.mean(together.trusted_shares_at(threshold)))
         scored.append(Scored(candidate, trusted, candidate.draws * n_calibration))
     scored.sort(key=lambda one: (-round(one.trusted_share, 6), one.calls, one.candidate.label))
-    return Tuning(tuple(scored), alpha, tuple(sorted(digests)), calls, cached)
+    return Tuning(tuple(scored), alpha, tuple(sorted(digests)), calls, cached, cost)
+
+
+def bytes_a_pixel(candidates: int) -> int:
+    """Memory that a photograph takes for each of its pixels while that many scores are computed side by side."""
+    return PIXEL_BYTES + CANDIDATE_BYTES * max(0, candidates - 1)
+
+
+@contextmanager
+def _warming_all(setup: Setup, candidates: Sequence[Candidate]) -> Iterator[None]:
+    """The kernels of every kind of score among `candidates`, compiled in the background."""
+    kinds = {candidate.indecision.plugin_name(): candidate.indecision for candidate in candidates}
+    with ExitStack() as stack:
+        for score in kinds.values():
+            stack.enter_context(warming(replace(setup, indecision=score)))
+        yield
 
 
 def _curves(
@@ -197,7 +241,16 @@ def _curves(
 
 
 def specification_text(indecision: Indecision) -> str:
-    """A score as it is typed: `name:key=value,…`."""
+    """A score as it is typed: `name:key=value,…`, without what it would be anyway."""
     content = {key: value for key, value in indecision.specification().items() if value is not None}
     name = content.pop("name")
-    return f"{name}:{','.join(f'{key}={value}' for key, value in content.items())}" if content else str(name)
+    try:
+        usual = type(indecision)().specification()
+    except ValueError:
+        usual = {}
+    content = {key: value for key, value in content.items() if value != usual.get(key)}
+    typed = ",".join(
+        f"{key}={value:g}" if isinstance(value, float) and float(f"{value:g}") == value else f"{key}={value}"
+        for key, value in content.items()
+    )
+    return f"{name}:{typed}" if typed else str(name)

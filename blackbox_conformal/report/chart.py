@@ -51,6 +51,8 @@ class Chart:
         What is drawn.
     x_label, y_label
         Names and units of the axes.
+    slider
+        Whether the x axis is alpha, so that the slider's place is shown.
     """
 
     def __init__(
@@ -63,10 +65,12 @@ class Chart:
         x_range: Point | None = None,
         y_range: Point | None = None,
         percent: bool = False,
+        slider: bool = True,
     ) -> None:
         self.title, self.x_label, self.y_label = title, x_label, y_label
         self.series = [one for one in series if one.points]
         self.percent = percent
+        self.slider = slider
         finite = [p for one in self.series for p in one.points if math.isfinite(p[0]) and math.isfinite(p[1])]
         ends = [value for one in self.series for _, low, high in one.whiskers for value in (low, high)]
         self.x0, self.x1 = x_range or _span([p[0] for p in finite])

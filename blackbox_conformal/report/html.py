@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
+from blackbox_conformal.audit.findings import Audit
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
@@ -27,7 +28,6 @@ from blackbox_conformal.report.store import ReportStore, preview_of_result
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.apply import Result
-    from blackbox_conformal.pipeline.audit import Audit
 
 MANY = 60
 """Beyond so many pictures masks are shown at half the scale and the slider has half the stops: a page of 200 pictures
@@ -37,7 +37,7 @@ of 2048×2048 stays below 30 MB."""
 def write_report(
     run: Path,
     calibration: Calibration,
-    audited: "Audit | None",
+    audited: Audit | None,
     results: Sequence["Result"],
     path: Path,
     *,
@@ -75,7 +75,17 @@ def write_report(
     shown = {preview.identity for preview in given}
     stored = one_at_a_time(readers)
     previews = chain(given, (one for one in stored if one.kind == "audit" or one.identity not in shown))
-    variables = page(calibration, audited, previews, read_spending(run), read_manifest(run), stops, alpha, mask_side)
+    variables = page(
+        calibration,
+        audited,
+        previews,
+        read_spending(run),
+        read_manifest(run),
+        stops,
+        alpha,
+        mask_side,
+        store.splits(),
+    )
     return write_new(path, render(variables).encode(), force=force)
 
 
@@ -91,6 +101,7 @@ def render(variables: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.tests["nan"] = math.isnan
     environment.filters["percent"] = percent
     style, script = texts["report.css"], texts["report.js"]
     return environment.get_template("report.html.jinja").render(
@@ -113,7 +124,11 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def percent(share: float | None) -> str:
     """A share for people."""
-    return "–" if share is None or math.isnan(share) else f"{100 * share:.1f} %"
+    if share is None or math.isnan(share):
+        return "–"
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    return "> 99.9 %" if 0.9995 <= share < 1 else f"{100 * share:.1f} %"
 
 
 def _hash(text: str) -> str:

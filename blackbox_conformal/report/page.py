@@ -8,21 +8,22 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from blackbox_conformal import __version__
+from blackbox_conformal.audit.findings import Audit
+from blackbox_conformal.audit.splits import CAUTION, Splits
+from blackbox_conformal.audit.verdict import BEFOREHAND
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.pipeline.spending import Spending
-from blackbox_conformal.report.chart import Chart, Series
+from blackbox_conformal.report.bars import Bars
+from blackbox_conformal.report.figures import figures, realised
 from blackbox_conformal.report.preview import CROP, Preview, first_stops, pack_stops
 from blackbox_conformal.report.stops import Stop, thresholds_of
 from blackbox_conformal.risk.curve import RiskCurve
-
-if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.audit import Audit
 
 MAXIMUM_MANIFEST_BYTES = 4 * 2**20
 WORST_SHOWN = 12
@@ -30,13 +31,14 @@ WORST_SHOWN = 12
 
 def page(
     calibration: Calibration,
-    audited: "Audit | None",
+    audited: Audit | None,
     previews: Iterable[Preview],
     spending: Spending | None,
     manifest: Any,
     stops: Sequence[Stop],
     alpha: float,
     mask_side: int,
+    splits: Splits | None = None,
 ) -> dict[str, Any]:
     """The template's variables; pictures come one at a time from `previews`, masks have at most `mask_side` pixels."""
     rule = calibration.rule()
@@ -49,6 +51,7 @@ def page(
         worst.extend(_worst(preview))
     cards.sort(key=lambda card: (card["kind"] != "result", -card["loss"], card["name"]))
     shares = _mean_shares(calibration, audited, cards, stops)
+    shown = figures(audited, splits, stops, shares)
     return {
         "version": __version__,
         "calibration": calibration,
@@ -72,7 +75,11 @@ def page(
         "share": None if shares is None else shares[chosen],
         "share_of": "audit photographs" if audited is not None else "calibration photographs",
         "audit": audited,
-        "charts": list(_charts(calibration, audited, stops, shares)),
+        "splits": splits,
+        "caution": CAUTION,
+        "figures": [("bars" if isinstance(one, Bars) else "chart", one) for one in shown],
+        "notes_of_audit": _notes_of(audited),
+        "worst_table": _worst_table(audited, alpha),
         "rows": _rows(stops, calibration, audited, shares),
         "spending": spending,
         "refused": [image for image in calibration.images if image.refused],
@@ -137,7 +144,7 @@ def _card(
         "shown": (height, width),
         "block": preview.block,
         "mask_block": block,
-        "notes": [printable(note, 400) for note in preview.notes],
+        "notes": [_note(note) for note in preview.notes],
         "choices": [(key, label) for key, label, picture in choices if picture is not None],
         "loss": losses[chosen] if known else -1.0,
         "share": shares[chosen],
@@ -166,6 +173,7 @@ def _worst(preview: Preview) -> Iterator[dict[str, Any]]:
             "size": (min(CROP, preview.size[0]), min(CROP, preview.size[1])),
             "delivered": _base64(one.delivered),
             "truth": _base64(one.truth),
+            "mask": _base64(one.mask),
         }
 
 
@@ -175,8 +183,33 @@ def _worst_at(worst: Sequence[dict[str, Any]], alpha: float) -> list[dict[str, A
     return sorted((one for one in worst if one["alpha"] == nearest), key=lambda one: -one["error"])[:WORST_SHOWN]
 
 
+def _worst_table(audited: Audit | None, alpha: float) -> dict[str, Any] | None:
+    """The photographs with the largest losses at the audited level nearest to `alpha`, with the worst pixel of each."""
+    if audited is None or not audited.levels:
+        return None
+    index = min(range(len(audited.levels)), key=lambda place: abs(audited.levels[place].alpha - alpha))
+    rows = [
+        {"name": printable(one.name), "loss": one.losses[index], "share": one.shares[index], "place": one.worst[index]}
+        for one in audited.worst(index, WORST_SHOWN)
+    ]
+    return {"alpha": audited.levels[index].alpha, "rows": rows} if rows else None
+
+
+def _notes_of(audited: Audit | None) -> tuple[str, ...]:
+    if audited is None:
+        return ()
+    open_ended = any(level.judgement.further is not None for level in audited.levels)
+    return (*((BEFOREHAND,) if open_ended else ()), *audited.notes)
+
+
+def _note(text: str) -> str:
+    """A note as a sentence."""
+    shown = printable(text, 400)
+    return shown[:1].upper() + shown[1:] + ("" if shown.endswith((".", "!", "?")) else ".")
+
+
 def _mean_shares(
-    calibration: Calibration, audited: "Audit | None", cards: Sequence[dict[str, Any]], stops: Sequence[Stop]
+    calibration: Calibration, audited: Audit | None, cards: Sequence[dict[str, Any]], stops: Sequence[Stop]
 ) -> list[float] | None:
     exact = [card["data"]["shares"] for card in cards if card["kind"] == "audit"]
     if audited is not None and len(exact) == audited.n:
@@ -190,67 +223,8 @@ def _mean_shares(
     return [float(np.mean(calibration.curves.trusted_shares_at(stop.threshold))) for stop in stops]
 
 
-def realised(audited: "Audit", threshold: float) -> float:
-    """Mean loss of the audited photographs at `threshold`."""
-    return float(np.mean([one.curve.loss(threshold) for one in audited.pictures]))
-
-
-def _charts(
-    calibration: Calibration, audited: "Audit | None", stops: Sequence[Stop], shares: list[float] | None
-) -> Iterator[Chart]:
-    alphas = [stop.alpha for stop in stops]
-    ends = (0.0, alphas[-1])
-    risk = [
-        Series("allowed: alpha", "allowed", ((0.0, 0.0), (ends[1], ends[1]))),
-        Series("bound from calibration", "bound", tuple((stop.alpha, stop.risk) for stop in stops), "step"),
-    ]
-    if audited is not None:
-        risk.append(
-            Series("realised on the audit", "realised", tuple((s.alpha, realised(audited, s.threshold)) for s in stops))
-        )
-        risk.append(
-            Series(
-                "audited level, 90 % interval",
-                "realised",
-                tuple((level.alpha, level.judgement.risk) for level in audited.levels),
-                "marks",
-                tuple((level.alpha, *level.judgement.interval) for level in audited.levels),
-            )
-        )
-    yield Chart("Risk against alpha", "alpha", "risk", risk, x_range=ends, y_range=(0.0, _top(risk)))
-    if shares is not None:
-        kind = "of audit photographs" if audited is not None else "of calibration photographs"
-        series = [Series(f"mean trusted share {kind}", "realised", tuple(zip(alphas, shares, strict=True)), "step")]
-        yield Chart(
-            "Trusted share against alpha", "alpha", "trusted", series, x_range=ends, y_range=(0, 1), percent=True
-        )
-    if audited is not None:
-        inside = tuple((level.alpha, level.psnr_trusted) for level in audited.levels)
-        whole = tuple((level.alpha, level.psnr_all) for level in audited.levels)
-        finite = [y for _, y in (*inside, *whole) if math.isfinite(y)]
-        if finite:
-            yield Chart(
-                "PSNR against alpha",
-                "alpha",
-                "dB",
-                [
-                    Series("inside the mask", "realised", inside),
-                    Series("inside the mask, audited", "realised", inside, "marks"),
-                    Series("whole picture", "bound", whole),
-                ],
-                x_range=ends,
-            )
-
-
-def _top(series: Sequence[Series]) -> float:
-    """The upper end of the risk axis: room for every point, but not for the whole of a wide interval."""
-    points = max(y for one in series for _, y in one.points)
-    ends = max((high for one in series for _, _, high in one.whiskers), default=0.0)
-    return 1.04 * max(points, min(ends, 1.6 * points)) or 1.0
-
-
 def _rows(
-    stops: Sequence[Stop], calibration: Calibration, audited: "Audit | None", shares: list[float] | None
+    stops: Sequence[Stop], calibration: Calibration, audited: Audit | None, shares: list[float] | None
 ) -> list[dict[str, Any]]:
     return [
         {

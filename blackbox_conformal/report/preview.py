@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from blackbox_conformal.audit.worst import window, worst_place
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.types import Image, Map, Mask
 
@@ -40,8 +41,8 @@ class Worst:
         The pixel, at full resolution.
     error
         The metric's value there.
-    delivered, truth
-        WebP bytes of the surroundings.
+    delivered, truth, mask
+        WebP bytes of the surroundings; in `mask` white is trusted.
     at
         (row, column) of the pixel inside the cut.
     """
@@ -52,6 +53,7 @@ class Worst:
     error: float
     delivered: bytes
     truth: bytes
+    mask: bytes
     at: tuple[int, int]
 
 
@@ -217,11 +219,13 @@ def _finite(scores: Map) -> NDArray[np.float64]:
 
 
 def _worst(alpha: float, mask: Mask, fidelity: Map, delivered: Image, truth: Image) -> list[Worst]:
-    if not mask.any():
+    place = worst_place(fidelity, mask)
+    if place is None:
         return []
-    row, column = (int(index) for index in np.unravel_index(np.argmax(np.where(mask, fidelity, -1)), mask.shape))
-    top = min(max(row - CROP // 2, 0), max(mask.shape[0] - CROP, 0))
-    left = min(max(column - CROP // 2, 0), max(mask.shape[1] - CROP, 0))
-    window = (slice(top, top + CROP), slice(left, left + CROP))
-    shown, true = (webp(PillowImage.fromarray(np.ascontiguousarray(one[window])), 90) for one in (delivered, truth))
-    return [Worst(alpha, row, column, float(fidelity[row, column]), shown, true, (row - top, column - left))]
+    rows, columns = window(place, (mask.shape[0], mask.shape[1]), CROP)
+    shown, true = (
+        webp(PillowImage.fromarray(np.ascontiguousarray(one[rows, columns])), 90) for one in (delivered, truth)
+    )
+    white = webp(PillowImage.fromarray(mask[rows, columns].astype(np.uint8) * np.uint8(255)).convert("RGB"), 90)
+    at = (place.row - rows.start, place.column - columns.start)
+    return [Worst(alpha, place.row, place.column, place.error, shown, true, white, at)]

@@ -17,22 +17,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.audit.findings import Audit
+from blackbox_conformal.audit.splits import Splits
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.files import write_new
 from blackbox_conformal.report.preview import NEVER, SIDE, Preview, Worst, make_preview
-from blackbox_conformal.report.stops import ALWAYS, choose_stops, thresholds_of
-from blackbox_conformal.report.stored_audit import damaged, read_audit, read_json, write_audit
+from blackbox_conformal.report.stops import choose_stops, thresholds_of
+from blackbox_conformal.report.stored_audit import (
+    damaged,
+    read_audit,
+    read_json,
+    read_splits,
+    write_audit,
+    write_splits,
+)
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.types import Image, Map
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.apply import Result
-    from blackbox_conformal.pipeline.audit import Audit
     from blackbox_conformal.pipeline.evaluate import Evaluation
     from blackbox_conformal.pipeline.prepare import Prepared
 
-FORMAT = "blackbox-conformal preview 1"
+FORMAT = "blackbox-conformal preview 2"
 
 
 class ReportStore:
@@ -43,7 +51,7 @@ class ReportStore:
     run
         The run folder.
     alphas
-        Levels, beside the usual ones, at which exact shares and worst pixels are kept.
+        Levels, beside the usual ones, at which exact shares are kept.
     """
 
     def __init__(self, run: Path, calibration: Calibration, alphas: Sequence[float] = ()) -> None:
@@ -51,12 +59,18 @@ class ReportStore:
         self._calibration = calibration
         stops = choose_stops(calibration, alphas)
         self._thresholds = thresholds_of(stops)
-        self._worst_at = [(alpha, calibration.threshold(alpha)) for alpha in sorted(set(alphas) or set(ALWAYS))]
 
     def audited(
-        self, picture: "Prepared", evaluation: "Evaluation", truth: Image, low: Image, fidelity: Map, curve: RiskCurve
+        self,
+        picture: "Prepared",
+        evaluation: "Evaluation",
+        truth: Image,
+        low: Image,
+        fidelity: Map,
+        curve: RiskCurve,
+        levels: Sequence[tuple[float, float]],
     ) -> None:
-        """Keep an audited photograph: what `pipeline.audit.audit` calls as `on_picture`."""
+        """Keep an audited photograph: what `pipeline.audit.audit_calibration` calls as `on_picture`."""
         assert picture.truth_digest is not None
         self.keep(
             make_preview(
@@ -70,7 +84,7 @@ class ReportStore:
                 truth=truth,
                 fidelity=fidelity,
                 losses=curve.loss(self._thresholds),
-                worst_at=self._worst_at,
+                worst_at=levels,
                 notes=(*picture.conversions, *evaluation.notes),
             )
         )
@@ -84,7 +98,7 @@ class ReportStore:
         name = f"{preview.kind}-{digest_bytes(preview.identity.encode()).removeprefix('sha256:')[:24]}.json"
         return write_new(self.folder / name, json.dumps(_to_json(preview)).encode(), force=True)
 
-    def keep_audit(self, audit: "Audit") -> Path:
+    def keep_audit(self, audit: Audit) -> Path:
         """Write what the audit found."""
         return write_audit(audit, self.folder / "audit.json")
 
@@ -93,10 +107,19 @@ class ReportStore:
         found = sorted(self.folder.glob(f"{kind}-*.json")) if self.folder.is_dir() else []
         return [lambda path=path: read_preview(path) for path in found]  # type: ignore[misc]
 
-    def audit(self) -> "Audit | None":
+    def audit(self) -> Audit | None:
         """The stored audit, or None."""
         path = self.folder / "audit.json"
         return read_audit(path) if path.is_file() else None
+
+    def keep_splits(self, splits: Splits) -> Path:
+        """Write what random splits of a pool found."""
+        return write_splits(splits, self.folder / "splits.json")
+
+    def splits(self) -> Splits | None:
+        """The stored random splits, or None."""
+        path = self.folder / "splits.json"
+        return read_splits(path) if path.is_file() else None
 
 
 def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:
@@ -131,7 +154,8 @@ def _to_json(preview: Preview) -> dict[str, Any]:
         "low": _pack(preview.low),
         "truth": _pack(preview.truth),
         "worst": [
-            {**asdict(one), "delivered": _pack(one.delivered), "truth": _pack(one.truth)} for one in preview.worst
+            {**asdict(one), "delivered": _pack(one.delivered), "truth": _pack(one.truth), "mask": _pack(one.mask)}
+            for one in preview.worst
         ],
         "notes": list(preview.notes),
     }
@@ -185,6 +209,7 @@ def _worst(one: dict[str, Any]) -> Worst:
         error=float(one["error"]),
         delivered=base64.b64decode(one["delivered"], validate=True),
         truth=base64.b64decode(one["truth"], validate=True),
+        mask=base64.b64decode(one["mask"], validate=True),
         at=(int(one["at"][0]), int(one["at"][1])),
     )
 

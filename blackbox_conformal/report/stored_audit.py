@@ -1,4 +1,4 @@
-"""What a run folder keeps of an audit for the report: every figure, and the curves of the audited photographs.
+"""What a run folder keeps of audits for the report: every figure, and the curves of the audited photographs.
 
 Pictures live in `store`.
 """
@@ -6,63 +6,43 @@ Pictures live in `store`.
 import base64
 import binascii
 import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
+from blackbox_conformal.audit.findings import Audit, AuditedLevel, AuditedPicture
+from blackbox_conformal.audit.leakage import Leakage, LeakagePoint
+from blackbox_conformal.audit.promise import Promise
+from blackbox_conformal.audit.quality import Quality
+from blackbox_conformal.audit.splits import SplitLevel, Splits
+from blackbox_conformal.audit.verdict import Judgement
+from blackbox_conformal.audit.worst import Place
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.files import write_new
+from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
-
-if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.audit import Audit
 
 MAXIMUM_FILE_BYTES = 64 * 2**20
 
+_SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+"""`math.nan` itself, so that an audit read back equals the one that was written."""
 
-def write_audit(audit: "Audit", path: Path) -> Path:
+Read = TypeVar("Read")
+
+
+def write_audit(audit: Audit, path: Path) -> Path:
     """Write the audit as JSON that `read_audit` takes back; an earlier one is replaced."""
-    levels = [
-        {
-            "alpha": level.alpha,
-            "threshold": level.threshold.hex(),
-            "risk": level.judgement.risk,
-            "interval": list(level.judgement.interval),
-            "p_value": level.judgement.p_value,
-            "verdict": level.judgement.verdict,
-            "trusted_share": level.trusted_share,
-            "empty_share": level.empty_share,
-            "psnr_trusted": level.psnr_trusted.hex(),
-            "psnr_all": level.psnr_all.hex(),
-        }
-        for level in audit.levels
-    ]
-    pictures = [
-        {
-            "name": one.name,
-            "truth": one.truth,
-            "losses": list(one.losses),
-            "shares": list(one.shares),
-            "psnr_trusted": [value.hex() for value in one.psnr_trusted],
-            "psnr_all": one.psnr_all.hex(),
-        }
-        for one in audit.pictures
-    ]
-    content = json.dumps(
-        {
-            "n": audit.n,
-            "verdict": audit.verdict,
-            "calls": audit.calls,
-            "cached": audit.cached,
-            "levels": levels,
-            "pictures": pictures,
-            "curves": base64.b64encode(CurveSet.from_curves([one.curve for one in audit.pictures]).to_bytes()).decode(),
-        },
-        indent=1,
-    )
-    return write_new(path, content.encode(), force=True)
+    content = asdict(audit)
+    for picture in content["pictures"]:
+        del picture["curve"]
+    curves = CurveSet.from_curves([one.curve for one in audit.pictures])
+    content["curves"] = base64.b64encode(curves.to_bytes()).decode()
+    return _write(content, path)
 
 
-def read_audit(path: Path) -> "Audit":
+def read_audit(path: Path) -> Audit:
     """Read a stored audit.
 
     Raises
@@ -70,41 +50,40 @@ def read_audit(path: Path) -> "Audit":
     FileFormatError
         It is damaged, foreign or too large.
     """
-    from blackbox_conformal.audit.verdict import Judgement
-    from blackbox_conformal.pipeline.audit import Audit, AuditedLevel, AuditedPicture
 
-    content = read_json(path)
-    try:
-        curves = CurveSet.from_bytes(base64.b64decode(content["curves"], validate=True))
-        levels = tuple(
-            AuditedLevel(
-                alpha=float(one["alpha"]),
-                threshold=float.fromhex(one["threshold"]),
-                judgement=Judgement(
-                    one["risk"], (one["interval"][0], one["interval"][1]), one["p_value"], one["verdict"]
-                ),
-                trusted_share=one["trusted_share"],
-                empty_share=one["empty_share"],
-                psnr_trusted=float.fromhex(one["psnr_trusted"]),
-                psnr_all=float.fromhex(one["psnr_all"]),
-            )
-            for one in content["levels"]
-        )
-        pictures = tuple(
-            AuditedPicture(
-                name=str(one["name"]),
-                truth=str(one["truth"]),
-                curve=curve,
-                losses=tuple(one["losses"]),
-                shares=tuple(one["shares"]),
-                psnr_trusted=tuple(float.fromhex(value) for value in one["psnr_trusted"]),
-                psnr_all=float.fromhex(one["psnr_all"]),
-            )
-            for one, curve in zip(content["pictures"], curves, strict=True)
-        )
-        return Audit(int(content["n"]), levels, content["verdict"], pictures, content["calls"], content["cached"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, binascii.Error) as error:
-        raise damaged(path, error) from None
+    def build(content: Any) -> Audit:
+        curves = CurveSet.from_bytes(base64.b64decode(content.pop("curves"), validate=True))
+        pictures = [_picture(one, curve) for one, curve in zip(content.pop("pictures"), curves, strict=True)]
+        levels = [_level(one) for one in content.pop("levels")]
+        leakage = content.pop("leakage")
+        if leakage is not None:
+            points = tuple(LeakagePoint(**point) for point in leakage.pop("points"))
+            leakage = Leakage(points=points, **leakage)
+        notes = tuple(str(note) for note in content.pop("notes"))
+        return Audit(levels=tuple(levels), pictures=tuple(pictures), leakage=leakage, notes=notes, **content)
+
+    return _read(path, build)
+
+
+def write_splits(splits: Splits, path: Path) -> Path:
+    """Write random splits as JSON that `read_splits` takes back; earlier ones are replaced."""
+    return _write(asdict(splits), path)
+
+
+def read_splits(path: Path) -> Splits:
+    """Read stored splits.
+
+    Raises
+    ------
+    FileFormatError
+        They are damaged, foreign or too large.
+    """
+
+    def build(content: Any) -> Splits:
+        levels = tuple(SplitLevel(**{key: _pair(value) for key, value in one.items()}) for one in content.pop("levels"))
+        return Splits(levels=levels, notes=tuple(str(note) for note in content.pop("notes")), **content)
+
+    return _read(path, build)
 
 
 def read_json(path: Path) -> Any:
@@ -132,3 +111,59 @@ def damaged(path: Path, error: Exception) -> FileFormatError:
     return FileFormatError(
         f"{path}: damaged report material ({type(error).__name__}). Remove it and audit or mask again"
     )
+
+
+def _write(content: Any, path: Path) -> Path:
+    return write_new(path, json.dumps(_packed(content), indent=1, allow_nan=False).encode(), force=True)
+
+
+def _read(path: Path, build: Callable[[Any], Read]) -> Read:
+    content = _unpacked(read_json(path))
+    try:
+        return build(content)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, binascii.Error) as error:
+        raise damaged(path, error) from None
+
+
+def _packed(value: Any) -> Any:
+    """`value` with NaN and infinities as text, which JSON has no numbers for."""
+    if isinstance(value, dict):
+        return {key: _packed(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_packed(one) for one in value]
+    return {"float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"float"} and value["float"] in _SPECIAL:
+            return _SPECIAL[value["float"]]
+        return {key: _unpacked(one) for key, one in value.items()}
+    return [_unpacked(one) for one in value] if isinstance(value, list) else value
+
+
+def _picture(one: dict[str, Any], curve: RiskCurve) -> AuditedPicture:
+    return AuditedPicture(
+        name=str(one["name"]),
+        truth=str(one["truth"]),
+        curve=curve,
+        losses=tuple(map(float, one["losses"])),
+        shares=tuple(map(float, one["shares"])),
+        inside=tuple(Quality(**found) for found in one["inside"]),
+        outside=tuple(Quality(**found) for found in one["outside"]),
+        worst=tuple(None if place is None else Place(**place) for place in one["worst"]),
+        whole=Quality(**one["whole"]),
+        broken_bound=bool(one["broken_bound"]),
+    )
+
+
+def _level(one: dict[str, Any]) -> AuditedLevel:
+    judged = one.pop("judgement")
+    judgement = Judgement(**{key: _pair(value) for key, value in judged.items()})
+    inside, outside, whole = (Quality(**one.pop(name)) for name in ("inside", "outside", "whole"))
+    promise = Promise(**one.pop("promise"))
+    return AuditedLevel(judgement=judgement, promise=promise, inside=inside, outside=outside, whole=whole, **one)
+
+
+def _pair(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

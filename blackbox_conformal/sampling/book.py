@@ -87,9 +87,8 @@ class Book:
         self._pending: dict[int, dict[str, Any]] = {}
         self._now = time.time()
         if known.totals is None:
-            known.totals = connection.execute(
-                "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
-            ).fetchone()[:]
+            row = connection.execute("SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1").fetchone()
+            known.totals = (row[0], row[1], row[2])
         self.spent, self.reserved, self.calls = known.totals
 
     @property

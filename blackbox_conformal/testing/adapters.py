@@ -18,6 +18,7 @@ from blackbox_conformal.adapter import (
     Observed,
     Part,
     Price,
+    Quote,
     Send,
     Upload,
     Wait,
@@ -58,6 +59,16 @@ class _Reference(Adapter):
     def base_url(self) -> str:
         return self.url
 
+    def quote(self, upload: Upload) -> Quote:
+        """The price that the vendor tells of a picture of this size."""
+        size = {"width": str(upload.width), "height": str(upload.height), "scale": str(self.scale)}
+        answer = yield Send("GET", f"{self.url}/v1/price", purpose="quote", headers=self._headers(), query=size)
+        price = told(answer, "cost_usd")
+        try:
+            return Decimal(price)
+        except ArithmeticError:
+            raise PayloadError(f"expected cost_usd in US dollars; got {price[:80]!r}") from None
+
     def _headers(self, draw: Draw | None = None) -> dict[str, str | Secret]:
         headers: dict[str, str | Secret] = {}
         if self.keyed:
@@ -79,6 +90,7 @@ class SynchronousVendor(_Reference):
         parameters={"keyed": True},
         environment={"FAULT_VENDOR_KEY": "made-up-key"},
         answers=(shows(x_cost_usd="0.01", x_model="fault-vendor-1", x_request_id="request-1"),),
+        quotes=(says('{"cost_usd": "0.01"}'),),
     )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -117,6 +129,7 @@ class JobVendor(_Reference):
             ),
             shows(),
         ),
+        quotes=(says('{"cost_usd": "0.01"}'),),
     )
 
     lookup: bool = Field(default=False, description="After a lost answer, look the job up by its reference.")

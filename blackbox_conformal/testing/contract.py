@@ -4,7 +4,7 @@ The checks themselves are in `static_contract` (no socket) and `fault_contract` 
 """
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.errors import AdapterError, BlackboxConformalError
+from blackbox_conformal.errors import AdapterError, BlackboxConformalError, UsageError
 from blackbox_conformal.plugins import adapter_class
 from blackbox_conformal.testing.example import Example
 from blackbox_conformal.testing.fault_contract import fault_checks
@@ -38,10 +38,14 @@ def check_adapter(
     AdapterError
         The adapter shows no example, or cannot be built from it.
     UsageError
-        There is no adapter of that name.
+        There is no adapter of that name; or it sends nothing, so that there is nothing to check.
     """
     kind = adapter_class(adapter) if isinstance(adapter, str) else adapter
     shown = example or example_of(kind)
+    if shown is None and _is_local(kind):
+        raise UsageError(
+            f"{kind.name} has no wire contract to check: its draws come from this machine, and nothing is sent"
+        )
     if shown is None:
         raise AdapterError(
             f"expected the module of adapter {kind.name} to define EXAMPLE, one exchange with its vendor; it does not. "
@@ -56,3 +60,11 @@ def check_adapter(
         if faults and all(result.passed for result in results):
             results += fault_checks(kind, shown)
     return results
+
+
+def _is_local(kind: type[Adapter]) -> bool:
+    """Whether the class says so by itself; an adapter whose parameters decide it shows an example."""
+    try:
+        return kind.model_construct().capabilities.local
+    except (AttributeError, ValueError, TypeError):
+        return False

@@ -36,6 +36,8 @@ class Example:
         The parameter that says where the vendor is reached.
     polls
         Index in `answers` of the first answer that `resume` of the accepted job asks for; None = no jobs.
+    quotes
+        The vendor's answers to the requests of `quote`, in order; empty = it cannot be asked for a price.
     """
 
     parameters: Mapping[str, Any]
@@ -43,9 +45,10 @@ class Example:
     environment: Mapping[str, str] = field(default_factory=dict)
     address: str = "url"
     polls: int | None = None
+    quotes: tuple[Answer, ...] = ()
 
     def filled(self, picture: bytes, address: str) -> tuple[Answer, ...]:
-        """The answers with `picture` (encoded PNG) and `address` in the place of their placeholders."""
+        """The answers of a draw with `picture` (encoded PNG) and `address` in the place of their placeholders."""
         encoded = base64.b64encode(picture)
         return tuple(
             replace(

@@ -20,13 +20,14 @@ from blackbox_conformal.errors import (
     ImageError,
     IncompleteError,
 )
+from blackbox_conformal.pipeline.quotes import ask_quotes
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.example import Example
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.rehearsal import a_draw, a_picture, an_upload, built, rehearse
+from blackbox_conformal.testing.rehearsal import a_draw, a_picture, an_upload, built, rehearse, rehearse_quote
 from blackbox_conformal.testing.replay import ReplayVendor
 from blackbox_conformal.testing.script import Plan, planned
 from blackbox_conformal.testing.static_contract import CheckResult
@@ -73,6 +74,22 @@ class Scene:
             for plan in rounds:
                 server.script = planned(_shifted(plan, self.account))
                 self._round(adapter, Path(folder) / "run", Task(upload, draw.index, draw.seed), picture)
+        return self
+
+    def ask(self, plan: Plan) -> "Scene":
+        """Ask for a price under `plan`; states tell it, or stay empty."""
+        with FaultServer(vendor=(vendor := ReplayVendor(self.account)), account=self.account) as server:
+            adapter = built(self.kind, self.example, server.url)
+            upload = an_upload(adapter)
+            vendor.load(rehearse_quote(adapter, upload, self.example.quotes).sends, self.example.quotes)
+            server.script = planned(plan)
+            price, error = "", None
+            try:
+                price = str(next(iter(ask_quotes(adapter, [upload], LIMITS).values())))
+            except BlackboxConformalError as caught:
+                error = caught
+            self.states.append(price)
+            self.errors.append(error)
         return self
 
     def _round(self, adapter: Adapter, run: Path, task: Task, picture: bytes) -> None:
@@ -189,6 +206,16 @@ def _resumed(scene: Scene) -> bool:
     return unfinished and scene.states[1] == "stored" and (scene.account.paid, scene.submissions) == (1, 1)
 
 
+def _asked(scene: Scene) -> bool:
+    scene.ask({"quote": ["status:code=429,retry-after=0", "close-without-answer"]})
+    return scene.states != [""] and (scene.account.paid, scene.submissions) == (0, 0)
+
+
+def _not_asked(scene: Scene) -> bool:
+    scene.ask({"quote": "status:code=401"})
+    return isinstance(scene.errors[0], AccountRefusedError) and scene.account.requests("quote") == 1
+
+
 SCENES: tuple[tuple[str, str, Callable[[Scene], bool]], ...] = (
     ("draws once", "submit", _draws_once),
     ("a lost answer is not paid twice", "submit", _lost_answer),
@@ -202,6 +229,8 @@ SCENES: tuple[tuple[str, str, Callable[[Scene], bool]], ...] = (
     ("failing polls lose no job", "poll", _rough_polls),
     ("a broken download is repeated", "download", _rough_download),
     ("a job is resumed without paying again", "poll", _resumed),
+    ("a price is asked for until it is told, and costs nothing", "quote", _asked),
+    ("a refused key is not told a price", "quote", _not_asked),
 )
 """Name, the purpose of request that the adapter must make for the scene to apply, and the judge."""
 
@@ -212,6 +241,8 @@ def fault_checks(kind: type[Adapter], example: Example) -> list[CheckResult]:
     upload: Upload = an_upload(adapter)
     answers = example.filled(a_picture(adapter, upload), "http://127.0.0.1:9")
     asked = {send.purpose for send in rehearse(adapter, adapter.draw(upload, a_draw(adapter)), answers).sends}
+    if adapter.quote(upload) is not None:
+        asked.add("quote")
     results = []
     for name, purpose, judge in SCENES:
         if purpose in asked:

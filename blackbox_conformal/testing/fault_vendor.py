@@ -1,8 +1,9 @@
 """The vendor that the fault server plays: a synchronous dialect and a job dialect over one price list.
 
 Synchronous: ``POST /v1/upscale?scale=4&seed=7`` with a PNG, answered by a PNG. Jobs: ``POST /v1/jobs`` as a form,
-``GET /v1/jobs/ID``, ``GET /v1/jobs?reference=KEY``, ``POST /v1/jobs/ID/cancel``, ``GET /results/TOKEN``. Books:
-``GET /account``. No socket and no fault lives here, but a job may carry marks that spoil it.
+``GET /v1/jobs/ID``, ``GET /v1/jobs?reference=KEY``, ``POST /v1/jobs/ID/cancel``, ``GET /results/TOKEN``. Price of a
+draw: ``GET /v1/price``. Books: ``GET /account``. No socket and no fault lives here, but a job may carry marks that
+spoil it.
 """
 
 import hashlib
@@ -107,6 +108,8 @@ class FaultVendor:
             return "download"
         if path == "/v1/jobs":
             return "lookup"
+        if path == "/v1/price":
+            return "quote"
         return "poll" if path.startswith("/v1/jobs/") else "other"
 
     def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
@@ -123,6 +126,8 @@ class FaultVendor:
         if purpose == "lookup":
             found = [job.id for job in list(self._jobs) if job.reference == head.query.get("reference")]
             return _json(200, {"jobs": [{"id": name} for name in found]})
+        if purpose == "quote":
+            return _json(200, {"cost_usd": str(self.account.price_usd)})
         if purpose in {"poll", "cancel"}:
             return self._job(head, port, purpose)
         return _json(404, {"error": {"message": "no such address"}})

@@ -6,9 +6,11 @@ Nothing is judged here; `static_contract` does that.
 import importlib
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
 
 from PIL import Image
 
@@ -23,10 +25,11 @@ MOST_STEPS = 1000
 
 @dataclass
 class Rehearsal:
-    """The steps of one flow, in order, and its picture (None when the answers ran out)."""
+    """The steps of one flow, in order, and its picture or price (None when the answers ran out)."""
 
     steps: list[Step] = field(default_factory=list)
     picture: bytes | None = None
+    price: Decimal | None = None
 
     @property
     def sends(self) -> list[Send]:
@@ -54,6 +57,37 @@ def rehearse(adapter: Adapter, flow: Flow, answers: Iterable[Answer]) -> Rehears
     AdapterError
         The flow yields something that is no step, returns something that is no picture, or does not end.
     """
+    rehearsal, end = _run(adapter, flow, answers)
+    if end is not None and not isinstance(end.value, bytes):
+        raise AdapterError(f"expected draw() to return the picture's bytes; got {type(end.value).__name__}")
+    rehearsal.picture = None if end is None else end.value
+    return rehearsal
+
+
+def rehearse_quote(adapter: Adapter, upload: Upload, answers: Iterable[Answer]) -> Rehearsal:
+    """Run `quote` of `upload` until it returns its price or `answers` run out.
+
+    Raises
+    ------
+    VendorError
+        The flow, or the adapter's reading of a failed answer, says so.
+    AdapterError
+        There is no quote, or it yields something that is no step, or returns something that is no price.
+    """
+    flow = adapter.quote(upload)
+    if flow is None:
+        raise AdapterError(f"adapter {adapter.name} has no quote")
+    rehearsal, end = _run(adapter, flow, answers)
+    if end is not None and not (isinstance(end.value, Decimal) and end.value.is_finite() and end.value >= 0):
+        raise AdapterError(f"expected quote() to return US dollars as a Decimal of at least 0; got {end.value!r}")
+    rehearsal.price = None if end is None else end.value
+    return rehearsal
+
+
+def _run(
+    adapter: Adapter, flow: Generator[Step, Answer, Any], answers: Iterable[Answer]
+) -> tuple[Rehearsal, StopIteration | None]:
+    """The steps of `flow`, and its end; None when the answers ran out first."""
     rehearsal = Rehearsal()
     waiting = iter(answers)
     reply = EMPTY
@@ -61,7 +95,7 @@ def rehearse(adapter: Adapter, flow: Flow, answers: Iterable[Answer]) -> Rehears
         step = next(flow)
         while True:
             if not isinstance(step, Send | Wait | Accepted | Observed):
-                raise AdapterError(f"expected draw() to yield Send, Wait, Accepted or Observed; got {step!r}")
+                raise AdapterError(f"expected Send, Wait, Accepted or Observed from an adapter; got {step!r}")
             rehearsal.steps.append(step)
             if len(rehearsal.steps) > MOST_STEPS:
                 raise AdapterError(f"expected the flow to end; it went on after {MOST_STEPS} steps")
@@ -70,16 +104,11 @@ def rehearse(adapter: Adapter, flow: Flow, answers: Iterable[Answer]) -> Rehears
                 answer = next(waiting, None)
                 if answer is None:
                     flow.close()
-                    return rehearsal
+                    return rehearsal, None
                 reply = _accepted(adapter, step, answer)
             step = flow.send(reply)
     except StopIteration as end:
-        if not isinstance(end.value, bytes):
-            raise AdapterError(
-                f"expected draw() to return the picture's bytes; got {type(end.value).__name__}"
-            ) from None
-        rehearsal.picture = end.value
-    return rehearsal
+        return rehearsal, end
 
 
 def _accepted(adapter: Adapter, send: Send, answer: Answer) -> Answer:

@@ -4,15 +4,23 @@ What needs the engine and a misbehaving vendor is in `fault_contract`.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from blackbox_conformal.adapter import Adapter, Answer, Send
+from blackbox_conformal.adapter import Adapter, Answer, Send, Wait
 from blackbox_conformal.errors import BlackboxConformalError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example
-from blackbox_conformal.testing.rehearsal import Rehearsal, a_draw, a_picture, an_upload, built, rehearse
+from blackbox_conformal.testing.rehearsal import (
+    Rehearsal,
+    a_draw,
+    a_picture,
+    an_upload,
+    built,
+    rehearse,
+    rehearse_quote,
+)
 
 ADDRESS = "http://127.0.0.1:9"
 NONSENSE = (b"", b"{}", b"[]", b"null", b"<html>sign in</html>", b'{"id":null,"status":{}}', b"[" * 100_000)
@@ -135,8 +143,12 @@ def varies(subject: Subject) -> str:
 
 def keeps_secrets(subject: Subject) -> str:
     """Keys travel as `Secret`, to the vendor's own host, and never with a public link."""
+    return _keeps_secrets(subject, subject.rehearse().sends)
+
+
+def _keeps_secrets(subject: Subject, sends: Sequence[Send]) -> str:
     host = urlsplit(subject.adapter.base_url).netloc
-    for send in subject.rehearse().sends:
+    for send in sends:
         text = visible(send)
         if any(len(value) >= 8 and value in text for value in subject.example.environment.values()):
             return f"the {send.purpose} request shows a key as text; wrap it in Secret"
@@ -150,14 +162,18 @@ def keeps_secrets(subject: Subject) -> str:
 
 def sends_well(subject: Subject) -> str:
     """One kind of body, JSON that is JSON, addresses under the vendor's own for what is billed."""
+    return _sends_well(subject, subject.rehearse().sends)
+
+
+def _sends_well(subject: Subject, sends: Sequence[Send]) -> str:
     base = subject.adapter.base_url
-    for send in subject.rehearse().sends:
+    for send in sends:
         kinds = (send.json is not None, bool(send.files) or send.form is not None, send.body is not None)
         if sum(kinds) > 1:
             return f"the {send.purpose} request has {sum(kinds)} kinds of body; one is allowed"
         if not send.url.startswith(("http://", "https://")):
             return f"expected an http address; got {send.url[:80]!r}"
-        if send.purpose in ("submit", "poll", "lookup", "cancel") and not send.url.startswith(base):
+        if send.purpose != "download" and not send.url.startswith(base):
             return f"expected the {send.purpose} request below {base}; got {send.url[:80]}"
     return ""
 
@@ -226,6 +242,33 @@ def explains(subject: Subject) -> str:
     return ""
 
 
+def quotes(subject: Subject) -> str:
+    """A vendor that tells prices is asked with free requests to its own address, and answers in US dollars."""
+    asked = subject.adapter.quote(subject.upload)
+    shown = subject.example.quotes
+    if asked is None:
+        return "the example shows answers to quote(), which returns None" if shown else ""
+    rehearsal = rehearse_quote(subject.adapter, subject.upload, shown)
+    if rehearsal.price is None:
+        return f"expected the example's {len(shown)} `quotes` to end quote(); more was asked"
+    wrong: list[object] = [step for step in rehearsal.steps if not isinstance(step, Wait | Send)]
+    wrong += [send for send in rehearsal.sends if send.purpose != "quote"]
+    if wrong:
+        return f"expected quote() to yield Wait, or Send with purpose quote; got {wrong[0]!r}"
+    problem = _keeps_secrets(subject, rehearsal.sends) or _sends_well(subject, rehearsal.sends)
+    if problem:
+        return problem
+    for body in NONSENSE:
+        try:
+            rehearse_quote(subject.adapter, subject.upload, [Answer(200, {"content-type": "text/html"}, body)] * 8)
+        except VendorError:
+            continue
+        except Exception as error:  # noqa: BLE001 - any other exception is what this check is for
+            return f"an answer of {body[:30]!r} to quote() ends in {type(error).__name__}: {error}; raise PayloadError"
+        return f"an answer of {body[:30]!r} is taken for a price; raise PayloadError"
+    return ""
+
+
 CHECKS: tuple[Callable[[Subject], str], ...] = (
     declares,
     is_capable,
@@ -238,6 +281,7 @@ CHECKS: tuple[Callable[[Subject], str], ...] = (
     resumes,
     survives_nonsense,
     explains,
+    quotes,
 )
 
 

@@ -26,7 +26,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def test_the_list_never_shortens_what_has_to_be_typed() -> None:
-    said = run("list").stderr
+    said = run("list").stdout
     assert "GOOGLE_OAUTH_ACCESS_TOKEN" in said
     assert "HF_TOKEN (with authenticate=true)" in said
     assert "the recipe names it" in said
@@ -34,7 +34,7 @@ def test_the_list_never_shortens_what_has_to_be_typed() -> None:
 
 
 def test_show_says_what_is_required_and_what_hangs_on_it() -> None:
-    said = run("show", "replicate").stderr
+    said = run("show", "replicate").stdout
     assert "model  (str, required)" in said
     assert "depend on model" in said
     assert "REPLICATE_API_TOKEN" in said
@@ -53,11 +53,16 @@ def test_a_recipe_whose_example_does_not_fit_fails(recipe: Path) -> None:
     recipe.write_text(recipe.read_text().replace('keep = { job = "upscale.id" }', 'keep = { job = "upscale.number" }'))
     found = run("check", "recipe", "-p", f"recipe={recipe}")
     assert found.exit_code != 0
-    assert "FAILED" in found.stderr
-    assert "upscale.number" in found.stderr
+    assert "FAILED" in found.stdout
+    assert "upscale.number" in found.stdout
 
 
 def test_an_adapter_is_checked_with_other_parameters_than_its_examples() -> None:
     found = run("check", "cog", "-p", "image-input=picture", "--json")
     assert found.exit_code == 0
     assert {one["passed"] for one in json.loads(found.stdout)} == {True}
+
+
+def test_an_adapter_of_this_machines_disk_has_no_contract_to_check() -> None:
+    found = run("check", "folder")
+    assert "no contract to check" in str(found.exception)

@@ -28,10 +28,35 @@ def test_settings_of_one_vendor_in_one_table(photographs, tmp_path, capsys):
     document = json.loads(out.out)
     assert (document["n_calibration"], document["n_evaluation"]) == (4, 2)
     assert [(one["vendor"], one["draws"]) for one in document["vendors"]] == [("three", 3), ("embedded", 2)]
-    assert document["vendors"][0]["calls"] == 18
+    three, two = document["vendors"]
+    assert [three[key] for key in ("wanted", "calls", "cached", "failed")] == [18, 18, 0, 0]
+    assert [two[key] for key in ("wanted", "calls", "cached", "failed")] == [12, 0, 12, 0]
+    assert two["usd_per_photograph"] == 0
+    assert three["latency_s"]["median"] > 0
     assert {row["method"] for row in document["rows"]} == {"trust mask", "interval image", "soft mask"}
     assert "three" in out.err
+    assert "18: 18 made, 0 stored" in out.err
+    assert "12: 0 made, 12 stored" in out.err
     assert "no guarantee" in out.err
+
+
+def test_draws_of_another_run_folder_are_told_and_used_when_it_is_named(photographs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["calibrate", str(photographs), "--adapter", "embedded", "--draws", "2"]
+    assert run(arguments) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    capsys.readouterr()
+    arguments = ["compare", str(photographs), "--vendor", "embedded:draws=3,label=three", "--vendor", "embedded"]
+    arguments += ["--draws", "2", "--alpha", "0.7", "--held-out", "0.4", "--no-baselines"]
+    assert run([*arguments, "--run", f"runs/{folder.name}", "--json"]) == 0
+    out = capsys.readouterr()
+    assert [one["calls"] for one in json.loads(out.out)["vendors"]] == [6, 0]
+    assert "add --run" not in out.err
+    assert run(arguments) == 0
+    out = capsys.readouterr()
+    assert f"18 of these 18 draws are stored in runs/{folder.name}" in out.err
+    assert f"add --run runs/{folder.name}" in out.err
+    assert "three" in out.out
 
 
 @pytest.mark.parametrize(

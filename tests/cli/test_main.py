@@ -36,12 +36,15 @@ def test_help_imports_neither_numba_nor_numpy() -> None:
     [
         (["--version"], 0, ""),
         (["nonsense"], 2, "No such command"),
+        (["calibrat"], 2, "did you mean calibrate?"),
+        (["calibrate", ".", "--adaptr", "x"], 2, "--adapter"),
         (["calibrate"], 2, "Missing argument"),
         (["calibrate", "/nowhere"], 2, "does not exist"),
         (["calibrate", ".", "--alpha", "0"], 2, "above 0"),
         (["calibrate", ".", "--alpha", "x"], 2, "such as 0.1"),
         (["calibrate", ".", "--max-cost", "-1"], 2, "at least 0"),
         (["calibrate", ".", "--concurrency", "many"], 2, "whole number or 'auto'"),
+        (["calibrate", ".", "--memory", "2"], 2, "such as 2GB"),
         (["calibrate", "."], 2, "expected --adapter NAME"),
         (["calibrate", ".", "--adapter", "no-such-vendor"], 2, "no-such-vendor"),
         (["calibrate", ".", "--adapter", "http", "-p", "url"], 2, "KEY=VALUE"),
@@ -54,6 +57,10 @@ def test_exit_codes_and_messages(tmp_path: Path, arguments: list[str], code: int
     assert found.returncode == code, found.stderr
     assert says in found.stderr
     assert "Traceback" not in found.stderr
+    if code:
+        assert found.stdout == ""
+        assert found.stderr.startswith("error: ")
+        assert found.stderr.count("\n") == 1
 
 
 def test_config_shows_where_each_setting_came_from(tmp_path: Path) -> None:
@@ -95,5 +102,24 @@ def test_doctor_and_adapters_answer_in_json(tmp_path: Path) -> None:
 
 def test_doctor_names_keys_and_never_their_value(tmp_path: Path) -> None:
     found = run("doctor", cwd=tmp_path, REPLICATE_API_TOKEN="canary-5be2d1")
-    assert "REPLICATE_API_TOKEN is set" in found.stderr
+    ready, waiting = found.stdout.split("key is not set")
+    assert "replicate: REPLICATE_API_TOKEN is set" in ready
+    assert "embedded: no key needed" in ready
+    assert "stability: STABILITY_API_KEY" in waiting
     assert "canary-5be2d1" not in found.stderr + found.stdout
+
+
+def test_settings_for_people_say_what_is_used_and_where_files_are_looked_for(tmp_path: Path) -> None:
+    found = run("config", "show", "--origin", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "None" not in found.stdout
+    assert "lab-l1:kernel=gaussian,sigma=4" in found.stdout
+    assert str(tmp_path / "blackbox-conformal" / "config.toml") in found.stdout
+    assert found.stderr == ""
+
+
+def test_memory_may_stand_in_a_configuration_file(tmp_path: Path) -> None:
+    (tmp_path / "blackbox-conformal.toml").write_text('memory = "512MiB"\n')
+    settings = json.loads(run("config", "show", "--origin", "--json", cwd=tmp_path).stdout)
+    assert settings["memory"]["value"] == "512MiB"
+    assert "blackbox-conformal.toml" in settings["memory"]["origin"]

@@ -8,15 +8,24 @@ from naive import unfilter as naive
 
 from blackbox_conformal.kernels.unfilter import _paeth, unfilter
 
+KINDS = [(0, 1, 2, 3, 4), (4,), (3,), (0, 2), (1, 2)]
+"""Kinds of filter that a picture's rows have; rows that wait for none are undone in another way."""
+
+LEVELS = [range(256), (0, 1, 255), (0, 127, 128)]
+
 
 @st.composite
 def filtered_rows(draw):
-    height, pixels = draw(st.integers(1, 6)), draw(st.integers(1, 7))
-    rows = [
-        [draw(st.integers(0, 4)), *draw(st.lists(st.integers(0, 255), min_size=3 * pixels, max_size=3 * pixels))]
-        for _ in range(height)
-    ]
-    return np.array(rows, np.uint8)
+    height, pixels = draw(st.integers(1, 40)), draw(st.sampled_from([1, 2, 3, 7, 65, 140]))
+    kinds = draw(st.lists(st.sampled_from(draw(st.sampled_from(KINDS))), min_size=height, max_size=height))
+    values = np.random.default_rng(draw(st.integers(0, 2**32))).choice(
+        draw(st.sampled_from(LEVELS)), (height, 3 * pixels)
+    )
+    return np.column_stack([kinds, values]).astype(np.uint8)
+
+
+def padded(rows):
+    return np.append(rows.reshape(-1), np.uint8(99))
 
 
 @settings(deadline=None)
@@ -26,8 +35,8 @@ def test_rows_are_those_of_the_recommendation_however_they_are_split(rows, data)
     expected = naive.unfilter(rows.reshape(-1), width)
     out = np.full((height, width), 77, np.uint8)
     cut = data.draw(st.integers(0, height))
-    assert unfilter(rows[:cut].reshape(-1), out, 0)
-    assert unfilter(rows[cut:].reshape(-1), out, cut)
+    assert unfilter(padded(rows[:cut]), out, 0)
+    assert unfilter(padded(rows[cut:]), out, cut)
     np.testing.assert_array_equal(out, expected)
 
 
@@ -42,4 +51,4 @@ def test_two_comparisons_find_the_nearest_for_all_differences():
 
 @pytest.mark.parametrize("kind", [5, 255])
 def test_unknown_filter_is_told(kind):
-    assert not unfilter(np.array([kind, 1, 2, 3], np.uint8), np.zeros((1, 3), np.uint8), 0)
+    assert not unfilter(np.array([kind, 1, 2, 3, 99], np.uint8), np.zeros((1, 3), np.uint8), 0)

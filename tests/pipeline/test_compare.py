@@ -12,16 +12,17 @@ from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.audit import audit_calibration
 from blackbox_conformal.pipeline.calibrate import prepare_photographs, run_calibration
-from blackbox_conformal.pipeline.compare import (
+from blackbox_conformal.pipeline.compare import compare
+from blackbox_conformal.pipeline.comparison import comparison_json, mean_of_known, paired_bootstrap
+from blackbox_conformal.pipeline.contestants import (
     Contestant,
     allowed,
-    compare,
     plan_comparison,
     remaining,
     split_prepared,
     vendor_folder,
+    wanted_draws,
 )
-from blackbox_conformal.pipeline.comparison import comparison_json, mean_of_known, paired_bootstrap
 from blackbox_conformal.pipeline.settings import set_up
 from blackbox_conformal.pipeline.spending import Spending, read_spending
 from blackbox_conformal.plugins import load_adapter
@@ -50,20 +51,27 @@ def contestants():
     return [contestant("four", 4), contestant("two", 2), contestant("one", 1, "bicubic-gap")]
 
 
+def planned_calls(contestants, photographs, root):
+    return plan_comparison(wanted_draws(contestants, photographs, root=root), len(photographs)).calls
+
+
 @pytest.fixture(scope="module")
 def drawn(photographs, contestants, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
-    planned = plan_comparison(contestants, photographs, root=root)
+    planned = planned_calls(contestants, photographs, root)
     found = compare(contestants, photographs, ALPHAS, root=root, held_out=8)
     return planned, found, root
 
 
 def test_settings_of_one_vendor_share_draws_and_the_plan_knows(drawn, photographs, contestants):
     planned, found, root = drawn
-    assert planned.calls == 4 * len(photographs)
+    assert planned == 4 * len(photographs)
     assert len(list(root.iterdir())) == 1
-    assert read_spending(vendor_folder(root, contestants[0].setup)).calls == planned.calls
-    assert plan_comparison(contestants, photographs, root=root).calls == 0
+    assert read_spending(vendor_folder(root, contestants[0].setup)).calls == planned
+    assert planned_calls(contestants, photographs, root) == 0
+    standings = {one.contestant: (one.wanted, one.calls, one.cached, one.failed) for one in found.standings}
+    n = len(photographs)
+    assert standings == {"four": (4 * n, 4 * n, 0, 0), "two": (2 * n, 0, 2 * n, 0), "one": (n, 0, n, 0)}
     assert (found.n_calibration, found.n_evaluation) == (len(photographs) - 8, 8)
 
 
@@ -124,6 +132,11 @@ def test_what_cannot_be_compared_is_refused(photographs, contestants, tmp_path):
         compare([four, other], photographs, ALPHAS, root=tmp_path, held_out=8)
     with pytest.raises(CalibrationError, match="at least 2 photographs"):
         compare([four, two], photographs[:2], ALPHAS, root=tmp_path, held_out=2)
+    with pytest.raises(UsageError, match="fits into 301 MiB"):
+        compare([four, two], photographs, ALPHAS, root=tmp_path, held_out=8, memory_bytes=301 * 2**20)
+    second = set_up(load_adapter("embedded"), draws=2, indecision="second-opinion", second=load_adapter("embedded"))
+    with pytest.raises(UsageError, match="no second vendor"):
+        compare([four, Contestant("second", second)], photographs, ALPHAS, root=tmp_path, held_out=8)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,7 +10,13 @@ import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.pipeline.calibrate import run_calibration
 from blackbox_conformal.pipeline.settings import set_up
-from blackbox_conformal.pipeline.tune import default_candidates, parse_candidate, specification_text, tune
+from blackbox_conformal.pipeline.tune import (
+    default_candidates,
+    parse_candidate,
+    parse_candidates,
+    specification_text,
+    tune,
+)
 
 
 def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: Path) -> None:
@@ -24,6 +30,7 @@ def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: 
     assert shares[0] > shares[-1]
     assert {one.calls for one in found.scored} == {14, 28, 56}
     assert found.best.candidate.label == found.scored[0].candidate.label
+    assert (found.calls, found.cached, found.cost_usd) == (0, 40, 0)
 
     best = found.best.candidate
     tuned = set_up(vendor, draws=best.draws, indecision=best.indecision, fidelity=setup.fidelity)
@@ -54,6 +61,20 @@ def test_a_score_as_typed_is_the_same_score() -> None:
         candidate = parse_candidate(text, 8)
         again = parse_candidate(f"{specification_text(candidate.indecision)}@{candidate.draws}", 8)
         assert again.indecision == candidate.indecision
+
+
+def test_one_score_has_one_name_however_it_was_typed() -> None:
+    typed = ["smoothed-variance", "smoothed-variance:sigma=4@4", "smoothed-variance:kernel=gaussian", "texture"]
+    assert [one.label for one in parse_candidates(typed, 4)] == ["smoothed-variance@4", "texture@1"]
+    assert parse_candidate("smoothed-variance:sigma=2.5", 4).label == "smoothed-variance:sigma=2.5@4"
+
+
+def test_a_photograph_that_takes_too_much_memory_for_all_scores_is_refused(tmp_path: Path) -> None:
+    vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(2), 4)), label="synthetic")
+    paths = write_photographs(tmp_path / "photographs", range(2))
+    candidates = [parse_candidate(text, 4) for text in default_candidates(4)]
+    with pytest.raises(UsageError, match="fits into 300 MiB"):
+        tune(set_up(vendor, draws=4), paths, candidates, 0.9, 14, run=tmp_path / "run", memory_bytes=300 * 2**20)
 
 
 def test_weighted_is_the_geometric_mean_of_its_parts() -> None:

@@ -1,19 +1,20 @@
 """The whole contract: reference adapters and shipped ones keep it, adapters that cost money are found out."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
 
-from blackbox_conformal.adapter import Adapter, Answer, Draw, Flow, Purpose, Upload
+from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Draw, Flow, Purpose, Quote, Send, Upload
 from blackbox_conformal.errors import AdapterError, MaybeSentError, TryLaterError, UsageError, VendorError
 from blackbox_conformal.plugins import adapter_class, adapter_names
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.contract import check_adapter
-from blackbox_conformal.testing.example import Example
+from blackbox_conformal.testing.example import Example, shows
 from blackbox_conformal.testing.fault_contract import SCENES
 from blackbox_conformal.testing.rehearsal import example_of
 
-STATIC = 11
+STATIC = 12
 SHOWN = [name for name in adapter_names() if example_of(adapter_class(name)) is not None]
 
 
@@ -21,17 +22,20 @@ def failed(kind: type[Adapter]) -> set[str]:
     return {result.name for result in check_adapter(kind) if not result.passed}
 
 
-@pytest.mark.parametrize(("kind", "scenes"), [(SynchronousVendor, 9), (JobVendor, 12)])
+@pytest.mark.parametrize(("kind", "scenes"), [(SynchronousVendor, 11), (JobVendor, 14)])
 def test_the_reference_adapters_keep_the_whole_contract(kind: type[Adapter], scenes: int) -> None:
     results = check_adapter(kind)
     assert [result.detail for result in results if not result.passed] == []
     assert len(results) == STATIC + scenes
-    assert len(SCENES) == 12
+    assert len(SCENES) == 14
 
 
 class Idempotent(SynchronousVendor):
     example: ClassVar[Example] = Example(
-        parameters={"idempotent": True}, environment={}, answers=SynchronousVendor.example.answers
+        parameters={"idempotent": True},
+        environment={},
+        answers=SynchronousVendor.example.answers,
+        quotes=SynchronousVendor.example.quotes,
     )
 
 
@@ -92,6 +96,35 @@ class Silent(SynchronousVendor):
 def test_an_adapter_without_an_example_is_told_what_to_add() -> None:
     with pytest.raises(AdapterError, match="EXAMPLE"):
         check_adapter(Silent)
+
+
+class Here(Silent):
+    """Reads draws from this machine's disk."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(scale_factors=(4,), local=True)
+
+
+def test_a_local_adapter_has_no_wire_contract() -> None:
+    with pytest.raises(UsageError, match=r"^fault-synchronous has no wire contract to check"):
+        check_adapter(Here)
+    with pytest.raises(UsageError, match="folder has no wire contract"):
+        check_adapter("folder")
+
+
+class Greedy(SynchronousVendor):
+    """Is billed for telling a price."""
+
+    def quote(self, upload: Upload) -> Quote:
+        yield Send("POST", f"{self.url}/v1/upscale", purpose="submit", headers=self._headers(), body=upload.png)
+        return (yield from super().quote(upload))
+
+
+def test_a_quote_that_is_billed_is_found() -> None:
+    shown = replace(SynchronousVendor.example, quotes=(shows(), *SynchronousVendor.example.quotes))
+    failed = {result.name: result.detail for result in check_adapter(Greedy, shown) if not result.passed}
+    assert "purpose quote" in failed["quotes"]
 
 
 def test_an_example_that_does_not_fit_its_adapter_is_an_error() -> None:

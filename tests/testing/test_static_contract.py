@@ -1,13 +1,15 @@
 """The static contract: the reference adapters keep it, and each way of breaking it is found by its own check."""
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import pytest
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Send, Upload, Wait
-from blackbox_conformal.errors import AdapterError, VendorError
+from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Quote, Send, Upload, Wait
+from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor, told
 from blackbox_conformal.testing.example import Example
 from blackbox_conformal.testing.rehearsal import a_draw, an_upload, environment, example_of, rehearse
@@ -64,6 +66,7 @@ class Twice(SynchronousVendor):
         parameters={},
         environment={},
         answers=SynchronousVendor.example.answers * 2,
+        quotes=SynchronousVendor.example.quotes,
     )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -164,6 +167,45 @@ class Unkeyed(SynchronousVendor):
         return {}
 
 
+class Estimating(SynchronousVendor):
+    def quote(self, upload: Upload) -> Quote:
+        yield Accepted("estimate")
+        return (yield from super().quote(upload))
+
+
+class Credulous(SynchronousVendor):
+    def quote(self, upload: Upload) -> Quote:
+        answer = yield Send("GET", f"{self.url}/v1/price", purpose="quote")
+        try:
+            return Decimal(answer.json()["cost_usd"])
+        except TypeError:
+            raise PayloadError("expected a price") from None
+
+
+class Flattering(SynchronousVendor):
+    def quote(self, upload: Upload) -> Quote:
+        yield Send("GET", f"{self.url}/v1/price", purpose="quote")
+        return Decimal("0.01")
+
+
+class Floating(SynchronousVendor):
+    def quote(self, upload: Upload) -> Quote:
+        yield Send("GET", f"{self.url}/v1/price", purpose="quote")
+        return 0.01  # type: ignore[return-value]
+
+
+class Unasked(SynchronousVendor):
+    def quote(self, upload: Upload) -> Any:
+        return None
+
+
+class Shown(SynchronousVendor):
+    def quote(self, upload: Upload) -> Quote:
+        key = {"authorization": self.credential().reveal()}
+        answer = yield Send("GET", f"{self.url}/v1/price", purpose="quote", headers=key)
+        return Decimal(told(answer, "cost_usd"))
+
+
 @pytest.mark.parametrize(
     ("kind", "check", "message"),
     [
@@ -186,6 +228,12 @@ class Unkeyed(SynchronousVendor):
         (Resubmitting, "resumes", "twice"),
         (Trusting, "survives nonsense", "KeyError"),
         (Stumbling, "explains", "fails on HTTP"),
+        (Estimating, "quotes", "expected quote() to yield"),
+        (Credulous, "quotes", "KeyError"),
+        (Flattering, "quotes", "taken for a price"),
+        (Floating, "quotes", "as a Decimal"),
+        (Unasked, "quotes", "returns None"),
+        (Shown, "quotes", "as text"),
     ],
 )
 def test_each_broken_promise_is_found(kind: type[Adapter], check: str, message: str) -> None:
@@ -195,13 +243,13 @@ def test_each_broken_promise_is_found(kind: type[Adapter], check: str, message: 
 
 def test_an_example_without_the_place_of_resuming_is_found() -> None:
     shown = JobVendor.example
-    bare = Example(shown.parameters, shown.answers, shown.environment)
+    bare = replace(shown, polls=None)
     assert "polls" in failed(JobVendor, bare)["resumes"]
 
 
 def test_every_check_has_an_adapter_that_breaks_it() -> None:
     broken = {"declares", "is capable", "identifies", "draws", "varies", "keeps secrets", "sends well"}
-    broken |= {"keeps no state", "resumes", "survives nonsense", "explains"}
+    broken |= {"keeps no state", "resumes", "survives nonsense", "explains", "quotes"}
     assert broken == {check.__name__.replace("_", " ") for check in CHECKS}
 
 

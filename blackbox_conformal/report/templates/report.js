@@ -2,7 +2,10 @@
 (() => {
   const stops = JSON.parse(document.getElementById("stops").textContent);
   const slider = document.getElementById("alpha");
-  const percent = (share) => (100 * share).toFixed(1) + " %";
+  const percent = (share) => {
+    if (share > 0 && share < 0.0005) return "< 0.1 %";
+    return share >= 0.9995 && share < 1 ? "> 99.9 %" : (100 * share).toFixed(1) + " %";
+  };
   const cards = [...document.querySelectorAll(".card")].map(makeCard);
   let current = Number(slider.value);
 

@@ -1,0 +1,88 @@
+"""A job that is looked at until it is over: its words for done and failed, and patience for a late picture.
+
+Which request looks, and how often, is the adapter's business.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from blackbox_adapters._reading import peek, words
+from blackbox_conformal.errors import PayloadError, RefusedError
+
+
+class Job:
+    """What the vendor's documentation says of a job, and what the looks at one job make of it.
+
+    Parameters
+    ----------
+    name
+        What to call it in messages, such as ``task 046b6c7f``.
+    id
+        The vendor's own name for it.
+    status
+        Paths at which an answer tells the job's state.
+    done, failed
+        States that end it; without any `done`, every answer is that of a finished job. Other words mean: look again.
+    picture
+        Path of what a finished job shows; empty: the whole answer.
+    reason, code
+        Paths at which a failed job says why.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        id: str,  # noqa: A002 - the vendors' word
+        *,
+        status: Collection[str] = ("status",),
+        done: Collection[str] = (),
+        failed: Collection[str] = (),
+        picture: str = "",
+        reason: Collection[str] = ("error", "message"),
+        code: Collection[str] = (),
+    ) -> None:
+        self._name = name
+        self._id = id
+        self._status = status
+        self._done = done
+        self._failed = failed
+        self._picture = picture
+        self._reason = reason
+        self._code = code
+        self._looks_left = 2
+
+    def shown(self, answer: Any) -> Any:
+        """The picture, or whatever is at its path, of a finished job; None: look again.
+
+        Vendors sometimes publish the state before the output, so a finished job without a picture is looked at twice
+        more; more patience than this would never end.
+
+        Raises
+        ------
+        RefusedError
+            The job failed.
+        PayloadError
+            It has been finished for three looks and shows no picture.
+        """
+        state = words(answer, *self._status)
+        if state in self._failed:
+            raise self.failure(words(answer, *self._reason), words(answer, *self._code) or state, state)
+        if self._done and state not in self._done:
+            return None
+        found = peek(answer, self._picture)
+        if found:
+            return found
+        self.late()
+        return None
+
+    def late(self) -> None:
+        """Use up one look at a finished job that shows no picture."""
+        if self._looks_left == 0:
+            raise PayloadError(
+                f"{self._name} finished without a picture; ask the vendor about it by that name", request_id=self._id
+            )
+        self._looks_left -= 1
+
+    def failure(self, reason: str, code: str, state: str = "failed") -> RefusedError:
+        """The error of a job that failed, in the vendor's words."""
+        return RefusedError(f"{self._name} {state}: {reason or 'no reason given'}", request_id=self._id, code=code)

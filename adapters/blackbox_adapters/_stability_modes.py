@@ -1,0 +1,67 @@
+"""Stability AI's three upscalers, wherever they are bought: what they can do and which dials they take.
+
+How they are reached lives in `stability` and `bedrock`.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from blackbox_adapters._hosted import Hosted
+from blackbox_conformal.adapter import Capabilities, Draw, Price
+
+SEEDS = (1, 4294967294)
+
+
+class StabilityModes(Hosted):
+    """Fast magnifies by four; conservative and creative answer with about four megapixels and take a seed."""
+
+    mode: Literal["fast", "conservative", "creative"] = Field(
+        default="conservative", description="Which upscaler: fast (4x, no seed), conservative or creative (4 MP, seed)."
+    )
+    scale: int = Field(default=4, ge=2, le=16, description="Magnification that results are brought to; fast: 4 only.")
+    prompt: str = Field(
+        default="a photograph", min_length=1, max_length=10000, description="What the picture shows; fast ignores it."
+    )
+    negative_prompt: str = Field(default="", max_length=10000, description="What the picture must not show.")
+    creativity: float | None = Field(
+        default=None, ge=0.1, le=0.5, description="How much may be invented; None = the vendor's default."
+    )
+    style_preset: str | None = Field(default=None, description="Style of the creative upscaler; None = no style.")
+
+    @model_validator(mode="after")
+    def _fast_is_fourfold(self) -> Self:
+        if self.mode == "fast" and self.scale != 4:
+            raise ValueError(f"the fast upscaler magnifies by 4; got scale={self.scale}")
+        return self
+
+    def able(self, price: Price | None, *, max_upload_bytes: int | None = None) -> Capabilities:
+        """By mode, at this price."""
+        fast = self.mode == "fast"
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seedable=not fast,
+            seed_range=None if fast else SEEDS,
+            min_side=32 if fast else 64,
+            max_side=1536 if fast else None,
+            max_input_pixels=9_437_184 if self.mode == "conservative" else 1_048_576,
+            max_upload_bytes=max_upload_bytes,
+            price=price,
+            output_size="exact" if fast else "resample",
+        )
+
+    def dials(self, draw: Draw) -> dict[str, Any]:
+        """Fields of a request besides the picture."""
+        fields: dict[str, Any] = {"output_format": "png"}
+        if self.mode == "fast":
+            return fields
+        fields["prompt"] = self.prompt
+        if self.negative_prompt:
+            fields["negative_prompt"] = self.negative_prompt
+        if self.creativity is not None:
+            fields["creativity"] = self.creativity
+        if draw.seed is not None:
+            fields["seed"] = draw.seed
+        if self.mode == "creative" and self.style_preset:
+            fields["style_preset"] = self.style_preset
+        return fields

@@ -1,0 +1,120 @@
+"""What an audit found: photograph by photograph, level by level, and altogether.
+
+Plain values; they are put together in `pipeline.conclude` and kept by `report.stored_audit`.
+"""
+
+from dataclasses import dataclass
+
+from blackbox_conformal.audit.leakage import Leakage
+from blackbox_conformal.audit.promise import Promise
+from blackbox_conformal.audit.quality import Quality
+from blackbox_conformal.audit.verdict import Judgement, Verdict
+from blackbox_conformal.audit.worst import Place
+from blackbox_conformal.risk.curve import RiskCurve
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedPicture:
+    """One audit photograph, or one tile of one.
+
+    Attributes
+    ----------
+    truth
+        Digest of the photograph's pixels.
+    curve
+        Its risk curve.
+    losses, shares, inside, outside, worst
+        At each level: loss, trusted share, quality of trusted and of untrusted pixels, the trusted pixel with the
+        largest error (None when nothing is trusted).
+    whole
+        Quality of the whole picture.
+    broken_bound
+        Whether its loss exceeded the bound that was computed for it, where the guarantee uses one of the picture.
+    """
+
+    name: str
+    truth: str
+    curve: RiskCurve
+    losses: tuple[float, ...]
+    shares: tuple[float, ...]
+    inside: tuple[Quality, ...]
+    outside: tuple[Quality, ...]
+    worst: tuple[Place | None, ...]
+    whole: Quality
+    broken_bound: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedLevel:
+    """What the audit says at one level; qualities are means over the photographs that have such pixels.
+
+    Attributes
+    ----------
+    threshold
+        The calibration's; pictures with a bound of their own have others.
+    claimed
+        What the risk is claimed not to exceed: alpha, or delta for ``per-image``.
+    meaning
+        The verdict in words.
+    """
+
+    alpha: float
+    threshold: float
+    claimed: float
+    judgement: Judgement
+    meaning: str
+    trusted_share: float
+    empty_share: float
+    inside: Quality
+    outside: Quality
+    whole: Quality
+    promise: Promise
+
+    @property
+    def psnr_trusted(self) -> float:
+        """Mean PSNR inside the mask, dB, sRGB."""
+        return self.inside.psnr
+
+    @property
+    def psnr_all(self) -> float:
+        """Mean PSNR of the whole pictures, dB, sRGB."""
+        return self.whole.psnr
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """An audit of one calibration.
+
+    Attributes
+    ----------
+    n
+        Audited pictures.
+    units
+        Photographs: fewer than `n` when pictures are tiles.
+    quantity
+        What the risk is the mean of, in words.
+    leakage
+        Planted leakage against its bound; None where no such bound is stated.
+    notes
+        What a reader must know beside the figures.
+    """
+
+    n: int
+    units: int
+    quantity: str
+    levels: tuple[AuditedLevel, ...]
+    verdict: Verdict
+    pictures: tuple[AuditedPicture, ...]
+    leakage: Leakage | None = None
+    notes: tuple[str, ...] = ()
+    calls: int = 0
+    cached: int = 0
+
+    def worst(self, level: int, most: int) -> list[AuditedPicture]:
+        """At most `most` pictures with the largest losses at the `level`-th level, of those that trust anything."""
+        trusting = [one for one in self.pictures if one.worst[level] is not None and one.losses[level] > 0]
+        return sorted(trusting, key=lambda one: (-one.losses[level], -_error(one.worst[level]), one.name))[:most]
+
+
+def _error(place: Place | None) -> float:
+    return 0.0 if place is None else place.error

@@ -1,0 +1,75 @@
+"""What a guarantee promises of picture quality inside the mask, where it promises anything.
+
+The corollary on PSNR lives in `guarantees.corollaries`; measured figures live in `quality`.
+"""
+
+import math
+from dataclasses import dataclass
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.fidelity.base import Fidelity
+from blackbox_conformal.fidelity.ssim import Ssim
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.by_cluster import ByCluster
+from blackbox_conformal.guarantees.by_group import ByGroup
+from blackbox_conformal.guarantees.corollaries import level_given_trust, psnr
+from blackbox_conformal.guarantees.per_image import PerImage
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Lower bounds on quality inside the mask; NaN where none follows.
+
+    Attributes
+    ----------
+    psnr, ssim
+        On the mean over photographs, an empty mask counting as perfect: ``psnr`` in dB in the space that `words` name.
+    psnr_if_trusted, ssim_if_trusted
+        On the mean over those photographs whose mask is not empty, which is the mean that can be measured: the level
+        becomes alpha divided by the share of such photographs.
+    words
+        What is bounded, or why nothing is.
+    """
+
+    psnr: float
+    psnr_if_trusted: float
+    ssim: float
+    ssim_if_trusted: float
+    words: str
+
+
+def promise(rule: Guarantee, alpha: float, fidelity: Fidelity, nonempty_share: float) -> Promise:
+    """What `rule` at `alpha` says of PSNR and SSIM inside the mask.
+
+    Parameters
+    ----------
+    nonempty_share
+        The share of photographs whose mask is not empty, in [0, 1].
+
+    Notes
+    -----
+    PSNR: Adame, Csillag and Goedert (2025), Proposition 3.1. SSIM, for the metric ``ssim`` without a window: every
+    trusted pixel has SSIM at least ``1 - 2 sup D``, so the expected mean is at least ``1 - 2 alpha``.
+    """
+    plain = rule
+    while isinstance(plain, ByGroup | ByCluster):
+        plain = plain.inner
+    each = isinstance(plain, PerImage)
+    whose = (
+        f"each of at least {100 * (1 - plain.delta):g} % of photographs" if isinstance(plain, PerImage) else "the mean"
+    )
+    trusted = alpha if each or nonempty_share == 0 else level_given_trust(alpha, nonempty_share)
+    if isinstance(fidelity, Ssim) and fidelity.order == "pointwise" and rule.needs.curve_kind == "supremum":
+        return Promise(
+            math.nan, math.nan, 1 - 2 * alpha, 1 - 2 * trusted, f"{whose}: mean SSIM over trusted pixels, of luminance"
+        )
+    try:
+        always = psnr(rule, alpha, fidelity).decibels
+        given = psnr(rule, trusted, fidelity).decibels
+    except UsageError:
+        return Promise(
+            math.nan, math.nan, math.nan, math.nan,
+            "no PSNR or SSIM follows from this metric and guarantee; a PSNR follows from a bound on the largest error "
+            "of lab-l1, rgb-l1 or rgb-linf without a window, a mean SSIM from one of ssim without a window",
+        )  # fmt: skip
+    return Promise(always, given, math.nan, math.nan, f"{whose}: PSNR over trusted pixels in {fidelity.space}, peak 1")

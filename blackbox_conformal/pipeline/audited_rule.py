@@ -1,0 +1,82 @@
+"""Which guarantee of a calibration is audited, and which photograph each picture is a tile of.
+
+What a guarantee claims lives in `audit.claim`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.by_cluster import ByCluster
+from blackbox_conformal.guarantees.by_group import ByGroup
+from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
+from blackbox_conformal.images.names import printable
+
+
+def audited_rule(
+    calibration: Calibration,
+    guarantee: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    group: str | None = None,
+    clusters: Mapping[str, str] | None = None,
+) -> Guarantee:
+    """The guarantee to audit: the calibration's own unless another is named.
+
+    Parameters
+    ----------
+    group
+        Audit the guarantee within this group.
+    clusters
+        Picture → photograph it is a tile of. When calibration pictures are among them, the guarantee becomes
+        ``by-cluster``: a photograph counts once.
+
+    Raises
+    ------
+    UsageError
+        Only some of the calibration pictures are named.
+    """
+    rule = calibration.rule(guarantee, **(parameters or {}))
+    names = [image.name for image in calibration.images]
+    known = clusters or {}
+    if not isinstance(rule, ByCluster) and any(name in known for name in names):
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise UsageError(
+                f"expected the photograph of every calibration picture or of none; {len(missing)} of {len(names)} have "
+                f"none, first {printable(missing[0])}. Name all of them"
+            )
+        inner = {key: value for key, value in rule.specification().items() if value is not None}
+        photographs = tuple(known[name] for name in names)
+        rule = choose_guarantee("by-cluster", of=inner.pop("name"), parameters=inner, clusters=photographs)
+    return rule if group is None else calibration.rule_of_group(group, rule)
+
+
+def clusters_of(rule: Guarantee, names: Sequence[str], clusters: Mapping[str, str] | None) -> tuple[str, ...] | None:
+    """The photograph that each of the audited `names` is a tile of; None: each is a photograph of its own.
+
+    Raises
+    ------
+    UsageError
+        A picture is not named.
+    CalibrationError
+        A photograph has tiles among both calibration and audit pictures.
+    """
+    if clusters is None:
+        return None
+    missing = [name for name in names if name not in clusters]
+    if missing:
+        raise UsageError(
+            f"expected the photograph of every audited picture; {len(missing)} of {len(names)} have none, first "
+            f"{printable(missing[0])}. A picture that is no tile is its own photograph"
+        )
+    found = tuple(clusters[name] for name in names)
+    inner = rule.inner if isinstance(rule, ByGroup) else rule
+    shared = sorted(set(found) & set(inner.clusters)) if isinstance(inner, ByCluster) else []
+    if shared:
+        raise CalibrationError(
+            f"expected photographs that calibration has not seen; tiles of {len(shared)} were used for it, first "
+            f"{printable(shared[0])}. Leave their tiles out"
+        )
+    return found

@@ -1,0 +1,157 @@
+"""From audited pictures to the audit: claims, verdicts, quality against its bounds, planted leakage.
+
+No picture is read and nothing is drawn here.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from blackbox_conformal import catalog
+from blackbox_conformal.audit.claim import claim, quantity
+from blackbox_conformal.audit.findings import Audit, AuditedLevel, AuditedPicture
+from blackbox_conformal.audit.leakage import audit_leakage
+from blackbox_conformal.audit.permutation import resplit_risks
+from blackbox_conformal.audit.promise import promise
+from blackbox_conformal.audit.quality import mean_quality
+from blackbox_conformal.audit.units import Units, pooled, units_of
+from blackbox_conformal.audit.verdict import Verdict, judge, meaning, overall
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.fidelity.base import Fidelity
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.images.names import printable
+from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.pool import pool
+
+
+def conclude(
+    calibration: Calibration,
+    rule: Guarantee,
+    levels: Sequence[float],
+    audited: Sequence[AuditedPicture],
+    *,
+    clusters: Sequence[str] | None = None,
+    calls: int = 0,
+    cached: int = 0,
+) -> Audit:
+    """The audit that follows from pictures audited at `levels`.
+
+    Parameters
+    ----------
+    rule
+        The guarantee in force, of `calibration`.
+    clusters
+        The photograph that each picture is a tile of; None: each is a photograph of its own.
+    """
+    curves = calibration.curves_for(rule)
+    bound = calibration.bound_for(rule)
+    units = units_of(rule, curves)
+    unseen = CurveSet.from_curves([one.curve for one in audited])
+    words = quantity(rule, clusters)
+    thresholds = [rule.threshold(curves, alpha) for alpha in levels]
+    losses = np.array([one.losses for one in audited], dtype=np.float64)
+    claims = [claim(rule, losses[:, index], alpha, bound, clusters) for index, alpha in enumerate(levels)]
+    resplit = observed = None
+    if any(one.losses.mean() > one.level for one in claims):
+        together = pooled(units, unseen, clusters)
+        if together is not None:
+            resplit = resplit_risks(units.rule, together, len(units.curves), levels)
+            plain = [
+                claim(rule, unseen.losses_at(t), a, bound, clusters) for t, a in zip(thresholds, levels, strict=True)
+            ]
+            observed = [float(one.losses.mean()) for one in plain]
+    weights = _weights(audited, clusters)
+    named = "photographs" if clusters is None else "photographs with their tiles"
+    fidelity = fidelity_of(calibration)
+    found = []
+    for index, alpha in enumerate(levels):
+        one = claims[index]
+        judgement = judge(
+            one.losses,
+            one.level,
+            one.bound,
+            None if resplit is None else resplit[:, index],
+            None if observed is None else observed[index],
+        )
+        shares = np.array([picture.shares[index] for picture in audited])
+        empty = float(np.average(shares == 0, weights=weights))
+        found.append(
+            AuditedLevel(
+                alpha=alpha,
+                threshold=thresholds[index],
+                claimed=one.level,
+                judgement=judgement,
+                meaning=meaning(judgement, one.level, named),
+                trusted_share=float(np.average(shares, weights=weights)),
+                empty_share=empty,
+                inside=mean_quality([picture.inside[index] for picture in audited], weights),
+                outside=mean_quality([picture.outside[index] for picture in audited], weights),
+                whole=mean_quality([picture.whole for picture in audited], weights),
+                promise=promise(rule, alpha, fidelity, 1.0 - empty),
+            )
+        )
+    broken = [one.name for one in audited if one.broken_bound]
+    verdict: Verdict = "contradicted" if broken else overall([one.judgement for one in found])
+    counted = unseen if clusters is None else pool(unseen, tuple(clusters))
+    return Audit(
+        n=len(audited),
+        units=len(counted),
+        quantity=words,
+        levels=tuple(found),
+        verdict=verdict,
+        pictures=tuple(audited),
+        leakage=audit_leakage(units.rule, units.curves, counted, levels) if _alike(units, clusters) else None,
+        notes=_notes(rule, broken, units, clusters),
+        calls=calls,
+        cached=cached,
+    )
+
+
+def fidelity_of(calibration: Calibration) -> Fidelity:
+    """The metric that was calibrated."""
+    given = dict(calibration.procedure.fidelity)
+    found: Fidelity = catalog.load("fidelity", given.pop("name"), **given)
+    return found
+
+
+def bound_in_use(rule: Guarantee) -> str:
+    """Where the bound of a new picture's own loss comes from when its mask is made: ``metric`` or the picture."""
+    return rule.bound_from if isinstance(rule, Expected) else "metric"
+
+
+def _weights(audited: Sequence[AuditedPicture], clusters: Sequence[str] | None) -> list[float] | None:
+    """Each photograph counts once, whatever the number of its tiles."""
+    return None if clusters is None else [1.0 / clusters.count(name) for name in clusters]
+
+
+def _alike(units: Units, clusters: Sequence[str] | None) -> bool:
+    return (units.clusters is None) == (clusters is None)
+
+
+def _notes(rule: Guarantee, broken: Sequence[str], units: Units, clusters: Sequence[str] | None) -> tuple[str, ...]:
+    notes = []
+    source = bound_in_use(rule)
+    if source != "metric":
+        kind = "delivered colours" if source == "delivered" else "input"
+        notes.append(
+            f"Risk, trusted share and quality are measured with each picture's own bound, from its {kind}, as its mask "
+            "is when it is made. Random splits, the permutation test and planted leakage use the metric's bound, since "
+            "stored curves hold no other."
+        )
+    if broken:
+        notes.append(
+            f"The loss of {len(broken)} pictures exceeds the bound that was computed for them, first "
+            f"{printable(broken[0])}: what that bound rests on is not true, and the guarantee with it."
+        )
+    if isinstance(units.rule, Expected) and units.rule.weights is not None:
+        notes.append(
+            "With weights the claim is about new photographs whose likelihood ratio is at most weight_new: the audit "
+            "photographs must be such. There is no permutation test, as calibration photographs are not."
+        )
+    if not _alike(units, clusters):
+        notes.append(
+            "Audit pictures are tiles and calibration pictures are not: each photograph counts once in the interval, "
+            "and there is no permutation test, as the two are not exchangeable."
+        )
+    return tuple(notes)

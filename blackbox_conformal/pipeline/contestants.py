@@ -1,0 +1,154 @@
+"""Who is compared with whom, what is still to be drawn for it, and whose photographs are kept where.
+
+Nothing is drawn here; how contestants are measured lives in `compare`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.pipeline.memory import PIXEL_BYTES
+from blackbox_conformal.pipeline.plan import Plan, plan
+from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs
+from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.pipeline.spending import Spending, read_spending
+from blackbox_conformal.pipeline.split import split
+from blackbox_conformal.sampling.ledgerfile import ledger_path
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.task import Task
+
+BASELINE_BYTES = 60
+"""What the earlier methods take beside the draws, for each pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One vendor with its settings; `label` is for people."""
+
+    label: str
+    setup: Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The draws that are wanted of one vendor, those that settings share once, and the folder that keeps them."""
+
+    setup: Setup
+    folder: Path
+    tasks: tuple[Task, ...]
+    template: Prepared
+
+
+def wanted_draws(
+    contestants: Sequence[Contestant],
+    paths: Sequence[Path],
+    *,
+    root: Path,
+    seed: int = 0,
+    memory_bytes: int | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> list[Wanted]:
+    """What is to be drawn for all contestants, vendor by vendor; refuses what cannot be compared, as `compare` does."""
+    refuse_incomparable(contestants, len(paths), 2)
+    tasks: dict[str, dict[tuple[str, int, int | None], Task]] = {}
+    first: dict[str, tuple[Setup, Prepared]] = {}
+    for contestant in contestants:
+        vendor = digest_json(contestant.setup.procedure.vendor)
+        pictures = prepare_photographs(paths, contestant.setup, seed, progress, memory_bytes=memory_bytes)
+        first.setdefault(vendor, (contestant.setup, pictures[0]))
+        for picture in pictures:
+            for task in picture.tasks:
+                tasks.setdefault(vendor, {})[task.upload.digest, task.index, task.seed] = task
+    return [
+        Wanted(setup, vendor_folder(root, setup), tuple(tasks[vendor].values()), template)
+        for vendor, (setup, template) in first.items()
+    ]
+
+
+def plan_comparison(wanted: Sequence[Wanted], photographs: int) -> Plan:
+    """What is still to be drawn for all contestants together."""
+    plans = [plan(one.setup, [replace(one.template, tasks=one.tasks)], Expected(), run=one.folder) for one in wanted]
+    prices = [one.cost_usd for one in plans]
+    return replace(
+        plans[0],
+        n=photographs,
+        calls=sum(one.calls for one in plans),
+        cached=sum(one.cached for one in plans),
+        cost_usd=None
+        if any(price is None for price in prices)
+        else (sum((p[0] for p in prices if p), Decimal(0)), sum((p[1] for p in prices if p), Decimal(0))),
+        seconds=None if any(one.seconds is None for one in plans) else sum(one.seconds or 0 for one in plans),
+        disk_bytes=sum(one.disk_bytes for one in plans),
+    )
+
+
+def allowed(limits: Limits, calls: int, contestants: Sequence[Contestant], root: Path) -> Limits:
+    """A yes to a plan is a yes to its `calls` and to no more, on top of those that the folders hold already."""
+    if limits.max_calls is not None or limits.max_cost_usd is not None:
+        return limits
+    folders = {vendor_folder(root, contestant.setup) for contestant in contestants}
+    earlier = sum(one.calls for one in map(read_spending, folders) if one is not None)
+    return replace(limits, max_calls=earlier + calls)
+
+
+def vendor_folder(root: Path, setup: Setup) -> Path:
+    """Where the draws of a vendor are kept: settings that ask it for the same draws share them.
+
+    A `root` that is a run folder itself keeps those of every vendor.
+    """
+    if ledger_path(root).is_file():
+        return root
+    return root / f"{setup.adapter.name}-{digest_json(setup.procedure.vendor).removeprefix('sha256:')[:12]}"
+
+
+def remaining(limits: Limits, others: Iterable[Spending | None]) -> Limits:
+    """`limits` less what other folders already hold of them."""
+    held = [one for one in others if one is not None]
+    cost, calls = limits.max_cost_usd, limits.max_calls
+    if cost is not None:
+        cost = max(Decimal(0), cost - sum((one.spent_usd + one.reserved_usd for one in held), Decimal(0)))
+    if calls is not None:
+        calls = max(0, calls - sum(one.calls for one in held))
+    return replace(limits, max_cost_usd=cost, max_calls=calls)
+
+
+@dataclass(frozen=True, slots=True)
+class _Photograph:
+    prepared: Prepared
+    digest: str
+
+
+def split_prepared(pictures: Sequence[Prepared], held_out: int, seed: int) -> tuple[list[Prepared], list[Prepared]]:
+    """The same photographs on each side for every contestant, whatever it is sent."""
+    photographs = [_Photograph(picture, picture.truth_digest or picture.input_digest) for picture in pictures]
+    calibrating, unseen = split(photographs, held_out, seed)
+    return [one.prepared for one in calibrating], [one.prepared for one in unseen]
+
+
+def bytes_a_pixel(draws: int, with_baselines: bool) -> int:
+    """Memory that measuring a photograph takes for each of its pixels: earlier methods need all draws at once."""
+    return PIXEL_BYTES + (BASELINE_BYTES + 8 * draws if with_baselines and draws > 1 else 0)
+
+
+def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, held_out: int) -> None:
+    """Refuse contestants and photographs that no comparison can be made of; errors as for `compare`."""
+    if len(contestants) < 2:
+        raise UsageError(f"expected at least two vendors or settings to compare; got {len(contestants)}")
+    labels = [contestant.label for contestant in contestants]
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"expected vendors with different labels; got {', '.join(labels)}. Give label=… to one")
+    if any(contestant.setup.second is not None for contestant in contestants):
+        raise UsageError("expected scores of one vendor alone: compare asks no second vendor. Calibrate such a score")
+    for name in ("fidelity", "scale", "degradation"):
+        values = {digest_json({"value": getattr(one.setup.procedure, name)}) for one in contestants}
+        if len(values) > 1:
+            raise UsageError(f"expected one {name} for all, or levels cannot be equal; contestants differ in it")
+    if held_out < 2 or photographs - held_out < 1:
+        raise CalibrationError(
+            "expected at least 2 photographs to measure on and 1 to calibrate on; "
+            f"got {photographs} of which {held_out} are held out. Add photographs"
+        )

@@ -1,0 +1,125 @@
+"""What the vendor itself asks for a draw, where it can be asked: a free request for each size of picture.
+
+Nothing is drawn, reserved or stored; which requests ask is the adapter's business.
+"""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from blackbox_conformal.adapter import Adapter, Answer, Quote, Send, Upload, Wait
+from blackbox_conformal.errors import AdapterError, PayloadError, TryLaterError, UsageError, VendorError
+from blackbox_conformal.sampling.classify import classify
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.control import Control
+from blackbox_conformal.sampling.events import Board
+from blackbox_conformal.sampling.limiter import Gate, Slots
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.messages import cleaned
+from blackbox_conformal.sampling.retry import Retrier, RetryQuota
+from blackbox_conformal.sampling.transport import Transport
+
+_EMPTY = Answer(0, {}, b"")
+
+
+def ask_quotes(
+    adapter: Adapter,
+    uploads: Iterable[Upload],
+    limits: Limits | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> dict[tuple[int, int], Decimal]:
+    """(width, height) → US dollars a draw as the vendor quotes it now, for every size among `uploads`.
+
+    Raises
+    ------
+    UsageError
+        The vendor cannot be asked; or it has no key to be asked with.
+    VendorError
+        The vendor could not be reached, or gave no price.
+    """
+    sizes = {(upload.width, upload.height): upload for upload in uploads}
+    if any(adapter.quote(upload) is None for upload in sizes.values()):
+        raise UsageError(
+            f"adapter {adapter.name} has no way of asking its vendor for a price; leave --quote out to plan by its"
+            " price list"
+        )
+    opened = adapter.open()
+    try:
+        desk = _Desk(opened, limits or Limits())
+        try:
+            found = {}
+            for number, (size, upload) in enumerate(sizes.items(), start=1):
+                progress("quotes", number, len(sizes))
+                found[size] = desk.ask(upload)
+            return found
+        finally:
+            desk.close()
+    finally:
+        opened.close()
+
+
+class _Desk:
+    """Where one vendor is asked: its connections, and the rules by which free requests are repeated."""
+
+    def __init__(self, adapter: Adapter, limits: Limits) -> None:
+        self._adapter = adapter
+        self._clock = Clock()
+        self._control = Control()
+        self._gate = Gate(self._clock.monotonic)
+        self._transport = Transport(adapter.base_url, adapter.capabilities.result_hosts, limits)
+        slots = Slots(1, 1, self._clock.monotonic)
+        board = Board(self._clock, None, None)
+        self._retrier = Retrier(limits, self._clock, self._control, self._gate, slots, RetryQuota(1), board)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def ask(self, upload: Upload) -> Decimal:
+        """The price of one draw of `upload`."""
+        steps: Quote | None = self._adapter.quote(upload)
+        if steps is None:
+            raise AdapterError(f"adapter {self._adapter.name} had a quote for this picture a moment ago, and has none")
+        answer = _EMPTY
+        try:
+            step = next(steps)
+            while True:
+                answer = _EMPTY
+                if isinstance(step, Send) and step.purpose == "quote":
+                    answer = self._fetch(step)
+                elif isinstance(step, Wait):
+                    self._clock.sleep(step.seconds, self._control.leaving)
+                else:
+                    raise AdapterError(
+                        f"adapter {self._adapter.name} asks for a price with a step that might be billed or stored;"
+                        " expected Wait, or Send with the purpose quote"
+                    )
+                step = steps.send(answer)
+        except StopIteration as end:
+            price: object = end.value
+        finally:
+            steps.close()
+        if not isinstance(price, Decimal) or not price.is_finite() or price < 0:
+            raise PayloadError(f"expected a price in US dollars from the vendor; got {str(price)[:80]!r}")
+        return price
+
+    def _fetch(self, step: Send) -> Answer:
+        def once() -> Answer:
+            while (seconds := self._gate.delay(0)) > 0:
+                self._clock.sleep(seconds, self._control.leaving)
+            try:
+                answer = self._transport.send(step)
+                error = classify(self._adapter, step, answer, self._clock.wall())
+                if error is not None:
+                    raise error
+            except VendorError as caught:
+                if not isinstance(caught, TryLaterError):
+                    self._gate.abandon_probe()
+                raise
+            self._gate.passed()
+            return answer
+
+        try:
+            return self._retrier.fetch(once, None)
+        except VendorError as error:
+            failure = error
+        raise cleaned(failure)

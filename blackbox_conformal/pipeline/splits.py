@@ -1,0 +1,93 @@
+"""One pool of photographs that serves both sides: drawn once, then split at random from its stored curves.
+
+The arithmetic lives in `audit.splits`; no picture is read here and no call is made.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blackbox_conformal.audit.claim import refuse_unclaimed
+from blackbox_conformal.audit.findings import Audit
+from blackbox_conformal.audit.splits import Splits, split_audit
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.by_cluster import ByCluster
+from blackbox_conformal.guarantees.by_group import ByGroup
+from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
+from blackbox_conformal.pipeline.audited_rule import audited_rule, clusters_of
+from blackbox_conformal.risk.pack import CurveSet
+
+
+def audit_splits(
+    calibration: Calibration,
+    alphas: Sequence[float] = DEFAULT_LEVELS,
+    *,
+    audited: Audit | None = None,
+    splits: int = 100,
+    share: float | None = None,
+    seed: int = 0,
+    guarantee: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    group: str | None = None,
+    clusters: Mapping[str, str] | None = None,
+) -> Splits:
+    """Split a pool at random, calibrate on a part, measure the rest; from curves alone.
+
+    Parameters
+    ----------
+    calibration
+        Its photographs are the pool.
+    audited
+        An audit of it with the same guarantee: its photographs join the pool.
+    splits
+        How many random splits.
+    share
+        The share of the pool that calibrates; None: 0.7, or as many as `calibration` has when others join.
+    guarantee, parameters, group, clusters
+        As for `pipeline.audit.audit_calibration`; clusters are split whole.
+
+    Raises
+    ------
+    UsageError
+        Random splits say nothing of the guarantee; says why.
+    """
+    rule = audited_rule(calibration, guarantee, parameters, group, clusters)
+    curves = calibration.curves_for(rule)
+    if audited is None:
+        return split_audit(rule, curves, alphas, splits=splits, share=0.7 if share is None else share, seed=seed)
+    names = [one.name for one in audited.pictures]
+    tiles = clusters_of(rule, names, clusters)
+    refuse_unclaimed(rule, tiles)
+    together = CurveSet.from_curves([*curves, *(one.curve for one in audited.pictures)])
+    extended, calibrating = _extended(rule, tiles, len(names))
+    return split_audit(
+        extended,
+        together,
+        alphas,
+        splits=splits,
+        n_calibration=(calibrating or len(curves)) if share is None else None,
+        share=share or 0.7,
+        seed=seed,
+    )
+
+
+def _extended(rule: Guarantee, tiles: tuple[str, ...] | None, new: int) -> tuple[Guarantee, int | None]:
+    """`rule` for calibration and audit pictures together, and how many units calibrate where that is not all."""
+    if isinstance(rule, ByGroup):
+        if isinstance(rule.inner, ByCluster):
+            raise UsageError(
+                "expected groups or tiles, not both, to split a pool with audit photographs; got both. Leave the audit "
+                "photographs out: calibrate on the whole pool and split that"
+            )
+        groups = (*rule.groups, *(rule.group_new,) * new)
+        return rule.model_copy(update={"groups": groups}), rule.groups.count(rule.group_new)
+    if isinstance(rule, ByCluster):
+        assert tiles is not None
+        return rule.model_copy(update={"clusters": (*rule.clusters, *tiles)}), len(set(rule.clusters))
+    if tiles is not None:
+        raise UsageError(
+            "expected photographs on both sides, or tiles on both; the audit pictures are tiles and the calibration's "
+            "are not, so they cannot change sides. Name the photographs of the calibration pictures, too"
+        )
+    return rule, None
