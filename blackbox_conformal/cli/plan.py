@@ -1,6 +1,7 @@
 """`plan`: what a calibration would cost before a cent is spent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
 @shared.guarantee
 @shared.alpha
 @shared.spending
+@shared.option("--quote", is_flag=True, help="Ask the vendor for its price, free of charge, instead of its price list.")
 @shared.memory
 @shared.output
 def command(images: tuple[str, ...], **options: Any) -> None:
-    """Calls, price, time, disk, memory and reachable levels of calibrating on IMAGES. Spends nothing."""
+    """Calls, price, time, disk, memory and reachable levels of calibrating on IMAGES. Spends nothing.
+
+    Nothing is sent either, unless --quote asks the vendor itself, which needs its key.
+    """
     from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.prepare import prepare_photographs
@@ -39,7 +44,18 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     with screen.progress():
         refuse_large(paths, options["memory"])
         pictures = prepare_photographs(paths, setup, options["seed"], screen.step, memory_bytes=options["memory"])
-    present(screen, setup, pictures, rule, session.folder_of(options, setup.procedure), options)
+        quoted = _asked(screen, setup, pictures, options) if options["quote"] else None
+    present(screen, setup, pictures, rule, session.folder_of(options, setup.procedure), options, quoted)
+
+
+def _asked(
+    screen: Screen, setup: "Setup", pictures: "Sequence[Prepared]", options: dict[str, Any]
+) -> dict[tuple[int, int], Decimal]:
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.pipeline.quotes import ask_quotes
+
+    uploads = [task.upload for picture in pictures for task in picture.tasks]
+    return ask_quotes(setup.adapter, uploads, session.build_limits(options), screen.step)
 
 
 def present(
@@ -49,15 +65,16 @@ def present(
     rule: "Guarantee",
     run: Path,
     options: dict[str, Any],
+    quoted: Mapping[tuple[int, int], Decimal] | None = None,
 ) -> None:
-    """Plan the calibration and show what was found."""
+    """Plan the calibration, at the prices that the vendor quoted or else by its price list, and show what was found."""
     from blackbox_conformal.cli import consent, session
     from blackbox_conformal.pipeline.at_stake import missing_key
     from blackbox_conformal.pipeline.plan import PLANNED_LEVELS, plan
 
     limits = session.build_limits(options)
     levels = sorted({*PLANNED_LEVELS, *([options["alpha"]] if options["alpha"] else [])})
-    found = plan(setup, pictures, rule, run=run, limits=limits, levels=levels)
+    found = plan(setup, pictures, rule, run=run, limits=limits, levels=levels, quoted=quoted)
     found = consent.with_second(found, setup, pictures, run, limits, options["seed"])
     show_plan(screen, found, _pace(found, run, limits.first_workers))
     if options["alpha"] is not None:
@@ -94,7 +111,7 @@ def show_plan(screen: Screen, found: "Plan", pace: tuple[float, str] | None) -> 
             {
                 "photographs": f"{found.n}, {found.draws} draws each",
                 "calls": f"{found.calls} to make, {found.cached} draws stored",
-                "price": "unknown: give -p price_usd=…" if found.cost_usd is None else money(*found.cost_usd),
+                "price": _price(found),
                 "time": "unknown" if pace is None else f"about {pace[0]:.0f} s, {pace[1]}",
                 "disk, memory": f"{found.disk_bytes / 2**20:.0f} MiB, {found.memory_bytes / 2**20:.0f} MiB",
                 "reachable alpha": f"{found.reachable_alpha:.4g} with these {found.n} photographs",
@@ -121,11 +138,19 @@ def show_plan(screen: Screen, found: "Plan", pace: tuple[float, str] | None) -> 
             "memory_bytes": found.memory_bytes,
             "reachable_alpha": found.reachable_alpha,
             "needed_n": found.needed_n,
+            "price_source": found.price_source,
             "usd_a_photograph": None
             if found.usd_a_photograph is None
             else [float(amount) for amount in found.usd_a_photograph],
         }
     )
+
+
+def _price(found: "Plan") -> str:
+    """The price, and where it is from."""
+    if found.cost_usd is None:
+        return "unknown: give -p price_usd=…"
+    return money(*found.cost_usd) + (f" ({found.price_source})" if found.price_source else "")
 
 
 def _more(found: "Plan", photographs: int) -> str:

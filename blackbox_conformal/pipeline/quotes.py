@@ -4,19 +4,30 @@ Nothing is drawn, reserved or stored; which requests ask is the adapter's busine
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 
 from blackbox_conformal.adapter import Adapter, Answer, Quote, Send, Upload, Wait
-from blackbox_conformal.errors import AdapterError, PayloadError, TryLaterError, UsageError, VendorError
+from blackbox_conformal.errors import (
+    AdapterError,
+    IncompleteError,
+    PayloadError,
+    TryLaterError,
+    UsageError,
+    VendorError,
+)
 from blackbox_conformal.sampling.classify import classify
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control
 from blackbox_conformal.sampling.events import Board
 from blackbox_conformal.sampling.limiter import Gate, Slots
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.messages import cleaned
+from blackbox_conformal.sampling.messages import clean, cleaned
 from blackbox_conformal.sampling.retry import Retrier, RetryQuota
 from blackbox_conformal.sampling.transport import Transport
+
+PATIENCE_S = 60.0
+"""A person waits for a price; who has to wait longer than this had better plan by the price list."""
 
 _EMPTY = Answer(0, {}, b"")
 
@@ -26,13 +37,24 @@ def ask_quotes(
     uploads: Iterable[Upload],
     limits: Limits | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
+    *,
+    patience_s: float = PATIENCE_S,
 ) -> dict[tuple[int, int], Decimal]:
     """(width, height) → US dollars a draw as the vendor quotes it now, for every size among `uploads`.
+
+    Parameters
+    ----------
+    limits
+        As of a run; one exchange takes `patience_s` at most.
+    patience_s
+        Seconds after which no request for the price of one size is begun and no pause is waited for any more.
 
     Raises
     ------
     UsageError
         The vendor cannot be asked; or it has no key to be asked with.
+    IncompleteError
+        The vendor told no price in time; the message has what it said last.
     VendorError
         The vendor could not be reached, or gave no price.
     """
@@ -44,7 +66,7 @@ def ask_quotes(
         )
     opened = adapter.open()
     try:
-        desk = _Desk(opened, limits or Limits())
+        desk = _Desk(opened, limits or Limits(), patience_s)
         try:
             found = {}
             for number, (size, upload) in enumerate(sizes.items(), start=1):
@@ -60,8 +82,12 @@ def ask_quotes(
 class _Desk:
     """Where one vendor is asked: its connections, and the rules by which free requests are repeated."""
 
-    def __init__(self, adapter: Adapter, limits: Limits) -> None:
+    def __init__(self, adapter: Adapter, limits: Limits, patience_s: float) -> None:
+        limits = replace(limits, attempt_timeout_s=min(limits.attempt_timeout_s, patience_s))
         self._adapter = adapter
+        self._patience = patience_s
+        self._until = 0.0
+        self._last: VendorError | None = None
         self._clock = Clock()
         self._control = Control()
         self._gate = Gate(self._clock.monotonic)
@@ -79,7 +105,7 @@ class _Desk:
         steps: Quote | None = self._adapter.quote(upload)
         if steps is None:
             raise AdapterError(f"adapter {self._adapter.name} had a quote for this picture a moment ago, and has none")
-        answer = _EMPTY
+        self._until, self._last = self._clock.monotonic() + self._patience, None
         try:
             step = next(steps)
             while True:
@@ -87,7 +113,7 @@ class _Desk:
                 if isinstance(step, Send) and step.purpose == "quote":
                     answer = self._fetch(step)
                 elif isinstance(step, Wait):
-                    self._clock.sleep(step.seconds, self._control.leaving)
+                    self._pause(step.seconds)
                 else:
                     raise AdapterError(
                         f"adapter {self._adapter.name} asks for a price with a step that might be billed or stored;"
@@ -104,14 +130,16 @@ class _Desk:
 
     def _fetch(self, step: Send) -> Answer:
         def once() -> Answer:
+            self._pause(0.0)
             while (seconds := self._gate.delay(0)) > 0:
-                self._clock.sleep(seconds, self._control.leaving)
+                self._pause(seconds)
             try:
                 answer = self._transport.send(step)
                 error = classify(self._adapter, step, answer, self._clock.wall())
                 if error is not None:
                     raise error
             except VendorError as caught:
+                self._last = caught
                 if not isinstance(caught, TryLaterError):
                     self._gate.abandon_probe()
                 raise
@@ -123,3 +151,14 @@ class _Desk:
         except VendorError as error:
             failure = error
         raise cleaned(failure)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless patience would be over by then."""
+        if self._clock.monotonic() + seconds >= self._until:
+            said = "" if self._last is None else f" (the last it said: {clean(str(self._last))})"
+            raise IncompleteError(
+                f"{self._adapter.name} told no price within {self._patience:g} s{said}; ask again later, or leave"
+                " --quote out to plan by the price list"
+            )
+        if seconds > 0:
+            self._clock.sleep(seconds, self._control.leaving)

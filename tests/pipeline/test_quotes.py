@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from blackbox_conformal.adapter import Adapter, Quote, Send, Upload
+from blackbox_conformal.adapter import Adapter, Quote, Send, Upload, Wait
 from blackbox_conformal.errors import (
     AccountRefusedError,
     AdapterError,
+    IncompleteError,
     JobError,
     NotSentError,
     PayloadError,
@@ -80,6 +81,51 @@ def test_a_vendor_that_never_answers_is_given_up(server: FaultServer) -> None:
     assert server.account.requests("quote") == QUICK.max_attempts
     with pytest.raises(NotSentError):
         ask_quotes(SynchronousVendor(url="http://127.0.0.1:9"), uploads((8, 8)), replace(QUICK, max_attempts=1))
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("status:code=429,retry-after=30", "HTTP 429"),
+        ("status:code=429", "HTTP 429"),
+        ("never-answers", "no whole answer"),
+        ("drip-headers", "no whole answer"),
+    ],
+)
+def test_no_price_is_waited_for_longer_than_a_person_would(server: FaultServer, fault: str, said: str) -> None:
+    server.script = lambda situation: fault
+    with pytest.raises(IncompleteError, match=f"no price within 0.2 s .*{said}.*leave --quote out"):
+        ask_quotes(SynchronousVendor(url=server.url), uploads((8, 8)), Limits(max_attempts=1000), patience_s=0.2)
+    assert server.account.paid == 0
+
+
+def test_patience_is_counted_anew_for_each_size(server: FaultServer) -> None:
+    server.script = lambda situation: "slow-start:seconds=0.2"
+    found = ask_quotes(SynchronousVendor(url=server.url), uploads((8, 8), (9, 9), (10, 10)), QUICK, patience_s=0.5)
+    assert len(found) == 3
+
+
+class Slow(SynchronousVendor):
+    """A vendor that is asked for a price again and again."""
+
+    def quote(self, upload: Upload) -> Quote:
+        while True:
+            yield from super().quote(upload)
+            yield Wait(0.05)
+
+
+def test_an_adapter_that_never_has_its_price_is_left(server: FaultServer) -> None:
+    with pytest.raises(IncompleteError, match=r"no price within 0.3 s; ask again later"):
+        ask_quotes(Slow(url=server.url), uploads((8, 8)), QUICK, patience_s=0.3)
+    assert server.account.requests("quote") > 1
+
+
+@pytest.mark.parametrize("fault", ["captive-portal", "json-error", "gzip-bomb", "status:code=200,message=free"])
+def test_an_answer_that_holds_no_price_is_an_error(server: FaultServer, fault: str) -> None:
+    server.script = lambda situation: fault
+    with pytest.raises(PayloadError):
+        ask_quotes(SynchronousVendor(url=server.url), uploads((8, 8)), replace(QUICK, max_answer_bytes=10_000))
+    assert server.account.requests("quote") == 1
 
 
 def test_a_refused_key_is_told_at_once(server: FaultServer) -> None:
