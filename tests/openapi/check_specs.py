@@ -5,9 +5,10 @@ Not a test module: the documents are the vendors' and not part of this project. 
 
     BLACKBOX_CONFORMAL_SPECS=folder python tests/openapi/check_specs.py [path of prism]
 
-For each vendor the mock validates path, headers and body of each request, refuses the same request without them (or
-the check would prove nothing), and is then asked for the refusals that the vendor documents, which `explain` must put
-into the right class. Documents that are not there are passed over.
+For each vendor the mock validates path, headers and body of each request, a question for a price included, and refuses
+what is paid when nothing is in it (or the check would prove nothing). Then it is asked without the key, and for each
+refusal that the vendor documents; `explain` must put both into the right class. Documents that are not there are passed
+over.
 """
 
 import json
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -33,6 +35,7 @@ from blackbox_conformal.adapter import Adapter, Answer, Send, Upload  # noqa: E4
 from blackbox_conformal.errors import AccountRefusedError, RefusedError, TryLaterError  # noqa: E402
 from blackbox_conformal.redaction import Secret  # noqa: E402
 from blackbox_conformal.testing.example import says, shows  # noqa: E402
+from blackbox_conformal.testing.rehearsal import rehearse_quote  # noqa: E402
 
 CLASSES = {401: AccountRefusedError, 402: AccountRefusedError, 422: RefusedError, 429: TryLaterError}
 VERSION = "ab" * 32
@@ -49,7 +52,7 @@ class Case:
     upload: Upload = field(default_factory=upload)
     strip: str = ""
     prefix: str = ""
-    only: tuple[str, ...] = ("submit", "poll", "lookup")
+    only: tuple[str, ...] = ("submit", "poll", "lookup", "quote")
 
 
 LARGE = replace(upload(), png=upload().png + bytes(300_000))
@@ -113,8 +116,10 @@ def asked(case: Case) -> tuple[Adapter, list[Send]]:
     if case.parameters.get("recipe"):
         adapter = built(case.module, **case.parameters)
         answers = adapter.example_exchange().filled(b"", ADDRESS)  # type: ignore[attr-defined]
-    exchange = drive(adapter, adapter.draw(case.upload, seeded(adapter)), answers)
-    return adapter, [send for send in exchange.sends if send.purpose in case.only and not send.public]
+    sends = drive(adapter, adapter.draw(case.upload, seeded(adapter)), answers).sends
+    if adapter.quote(case.upload) is not None:
+        sends += rehearse_quote(adapter, case.upload, example(case.module)[1].quotes).sends
+    return adapter, [send for send in sends if send.purpose in case.only and not send.public]
 
 
 def sent(client: httpx.Client, send: Send, address: str, case: Case, **more: str) -> Answer:
@@ -133,34 +138,37 @@ def sent(client: httpx.Client, send: Send, address: str, case: Case, **more: str
     return Answer(response.status_code, named, response.content)
 
 
-def check(prism: str, document: Path, cases: list[Case]) -> tuple[int, list[str]]:
-    """Requests and refusals checked, and what was found wrong."""
-    count, problems = 0, []
+def check(prism: str, document: Path, cases: list[Case]) -> tuple[Counter[str], list[str]]:
+    """How often each kind of exchange was checked, and what was found wrong."""
+    count: Counter[str] = Counter()
+    problems = []
     with mock(prism, document) as address, httpx.Client(trust_env=False, timeout=30) as client:
         for case in cases:
             adapter, sends = asked(case)
             for send in sends:
                 what = f"{document.name}: {send.method} {send.url.removeprefix(ADDRESS)}"
                 answer = sent(client, send, address, case)
-                count += 1
+                count[send.purpose] += 1
                 violations = json.loads(answer.headers.get("sl-violations", "[]"))
                 ours = [found for found in violations if found["location"][0] == "request"]
                 if not 200 <= answer.status < 300 or ours:
                     said = ours or answer.body[:600].decode("utf-8", "replace")
                     problems.append(f"{what}: HTTP {answer.status} {said}")
                     continue
-                if send.purpose == "submit":
+                if send.purpose in ("submit", "quote"):
                     empty = sent(client, replace(send, headers={}, json=None, form=None, files=()), address, case)
-                    count += 1
+                    count["empty"] += 1
                     if empty.status < 400:
                         problems.append(f"{what}: the mock takes a request without anything in it")
-                for status, expected in CLASSES.items():
-                    refusal = sent(client, send, address, case, prefer=f"code={status}")
+                bare = {name: value for name, value in send.headers.items() if not isinstance(value, Secret)}
+                refusals = [(401, sent(client, replace(send, headers=bare), address, case))]
+                refusals += [(status, sent(client, send, address, case, prefer=f"code={status}")) for status in CLASSES]
+                for status, refusal in refusals:
                     if refusal.status != status or b"NO_RESPONSE_DEFINED" in refusal.body:
                         continue
-                    count += 1
-                    error = adapter.explain(refusal, "submit")
-                    if not isinstance(error, expected):
+                    count[str(status)] += 1
+                    error = adapter.explain(refusal, "quote" if send.purpose == "quote" else "submit")
+                    if not isinstance(error, CLASSES[status]):
                         problems.append(f"{what}: HTTP {status} is read as {type(error).__name__}")
     return count, problems
 
@@ -181,8 +189,9 @@ def main() -> int:
             print(f"{name}: not there")
             continue
         count, problems = check(prism, document, cases)
-        total, wrong = total + count, wrong + len(problems)
-        print(f"{name}: {count} exchanges, {len(problems)} problems")
+        total, wrong = total + count.total(), wrong + len(problems)
+        kinds = ", ".join(f"{number} {kind}" for kind, number in count.items())
+        print(f"{name}: {count.total()} exchanges ({kinds}), {len(problems)} problems")
         for problem in problems:
             print(f"  {problem}")
     print(f"{total} exchanges, {wrong} problems")
