@@ -1,9 +1,26 @@
 """Property tests look for new examples on a person's machine and repeat the same ones in continuous integration."""
 
+import itertools
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("person", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "person")
+
+_COUNT = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def state_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each test's own state lies."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(autouse=True)
+def _state_of_its_own(state_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test meets the pace of another one's vendor, or of the person who runs the tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(state_folders / str(next(_COUNT))))

@@ -8,6 +8,8 @@ import os
 import shutil
 from pathlib import Path
 
+from blackbox_conformal.private_folder import private_folder
+
 SWITCH = "BLACKBOX_CONFORMAL_KERNEL_CACHE"
 """Environment variable; `0` compiles in every process and writes nothing."""
 
@@ -35,24 +37,11 @@ def cache_directory(compiler_version: str) -> Path | None:
         return None
     try:
         stamp = sources_digest()
-        if stamp is None:
-            return None
-        given = os.environ.get("XDG_CACHE_HOME")
-        base = Path(given) if given else Path.home() / ".cache"
-        # A home that is missing or empty in the environment must not be made up, here or in the working folder.
-        if not base.is_absolute() or not (given or base.parent.is_dir()):
-            return None
-        folder = base / "blackbox-conformal" / f"kernels-{compiler_version}-{stamp}"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
-            return None
-        probe = folder / f".probe-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except (OSError, RuntimeError):
+    except OSError:
         return None
-    return folder
+    if stamp is None:
+        return None
+    return private_folder("XDG_CACHE_HOME", ".cache", f"kernels-{compiler_version}-{stamp}")
 
 
 def discard(folder: Path) -> None:

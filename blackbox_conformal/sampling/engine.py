@@ -15,16 +15,16 @@ from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
 from blackbox_conformal.sampling.events import Board
 from blackbox_conformal.sampling.ledger import Ledger
-from blackbox_conformal.sampling.limiter import Gate, Slots, TokenBucket
+from blackbox_conformal.sampling.limiter import Gate, Slots
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_nano, to_usd
+from blackbox_conformal.sampling.pace import Pace, pace_file
 from blackbox_conformal.sampling.retry import Retrier, RetryQuota
 from blackbox_conformal.sampling.store import Store
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.sampling.transport import Transport
 
 LEAST_FREE_BYTES = 64 * 1024 * 1024
-LIMITER_NAME = "vendor"
 
 
 @dataclass
@@ -48,8 +48,18 @@ class Engine:
         self.highest_usd: Decimal | None = None if price is None else price.high_usd
         most = self.limits.max_cost_usd
         self._most_nanousd = None if most is None else to_nano(most)
-        self.gate = Gate(self.clock.monotonic, probe_timeout_s=self.limits.attempt_timeout_s + 30.0)
-        self.bucket = TokenBucket(self.limits.requests_per_second, self.clock.monotonic)
+        self.pace = Pace(
+            self.adapter,
+            self.limits.requests_per_second,
+            self.clock,
+            pace_file(),
+            lambda why: self.board.tell("pace", why),
+        )
+        self.gate = Gate(
+            self.clock.monotonic,
+            probe_timeout_s=self.limits.attempt_timeout_s + 30.0,
+            announce=self.pace.announce,
+        )
         self._settled = threading.Condition()
         self._trying = self._holding = self._settlements = 0
         self._model_lock = threading.Lock()
@@ -57,7 +67,6 @@ class Engine:
         self._price_told = False
         self._largest = 0
         self._room_until = -1.0
-        self._restore_pace()
         self.renew(self.control)
 
     def renew(self, control: Control) -> None:
@@ -66,22 +75,6 @@ class Engine:
         self.slots = Slots(self.limits.first_workers, self.limits.most_workers, self.clock.monotonic)
         quota = RetryQuota(self.limits.most_workers)
         self.retrier = Retrier(self.limits, self.clock, control, self.gate, self.slots, quota, self.board)
-
-    def _restore_pace(self) -> None:
-        kept = self.ledger.limiter_state(LIMITER_NAME)
-        if kept is None:
-            return
-        tokens, updated, paused_until = kept
-        now = self.clock.wall()
-        if 0.0 <= now - updated < 60.0 and self.limits.requests_per_second is not None:
-            self.bucket.restore(tokens + (now - updated) * self.limits.requests_per_second)
-        if 0.0 < paused_until - now <= self.limits.max_retry_after_s:
-            self.gate.pause(paused_until - now)
-
-    def keep_pace(self) -> None:
-        """Leave the limiter's state to the next process, so that a restart is no way around a limit."""
-        now = self.clock.wall()
-        self.ledger.keep_limiter(LIMITER_NAME, self.bucket.level(), now, now + self.gate.remaining())
 
     def reserve(self, want: Wanted, planned: int | None) -> int:
         """Reserve the price of a submission; waits while others under way may still give some of theirs back.
@@ -139,6 +132,7 @@ class Engine:
         """
         if self.control.stopping.is_set():
             raise StoppedError
+        self._heed_others()
         if self.limits.requests_per_second is not None or not self.gate.is_open():
             return False
         held = 0
@@ -176,22 +170,42 @@ class Engine:
         self.board.count(reserved_nanousd=-self.price_nanousd, spent_nanousd=cost_nanousd, in_flight=-1)
 
     def wait_turn(self, wake: threading.Event, gated: bool = True) -> None:
-        """Wait for the shared pause (unless not `gated`: a host of its own) and for a token of the request rate.
+        """Wait for the shared pause (unless not `gated`: a host of its own) and for a turn at the request rate.
 
         Raises
         ------
         StoppedError
             `wake` was set first.
         """
-        worker = threading.get_ident()
         if wake.is_set():
             raise StoppedError
-        while gated and (seconds := self.gate.delay(worker)) > 0:
+        if gated:
+            self._pass_gate(wake)
+        seconds = self.pace.take()
+        if seconds > 0:
             if self.clock.sleep(seconds, wake):
                 raise StoppedError
-        seconds = self.bucket.take()
-        if seconds > 0 and self.clock.sleep(seconds, wake):
-            raise StoppedError
+            if gated:
+                # The vendor may have asked for a pause meanwhile.
+                self._pass_gate(wake)
+
+    def _pass_gate(self, wake: threading.Event) -> None:
+        worker = threading.get_ident()
+        self._heed_others()
+        while (seconds := self.gate.delay(worker)) > 0:
+            if self.clock.sleep(seconds, wake):
+                raise StoppedError
+            self._heed_others()
+
+    def _heed_others(self) -> None:
+        """Join a pause that the vendor asked of another process with the same key."""
+        seconds = self.pace.news()
+        if 0.0 < seconds <= self.limits.max_retry_after_s:
+            self.slots.throttled()
+            if self.gate.join(seconds):
+                self.board.tell(
+                    "throttled", f"the vendor put off another process of yours; everyone pauses for {seconds:.1f} s"
+                )
 
     def answered(self, size: int) -> None:
         """The vendor answered as it should: a pause, if there was one, is over."""

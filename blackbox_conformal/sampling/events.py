@@ -27,6 +27,7 @@ EventKind = Literal[
     "retry",
     "throttled",
     "recovered",
+    "pace",
     "duplicate-job",
     "model-changed",
     "price-differs",

@@ -295,21 +295,3 @@ class Ledger:
                 "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
             ).fetchone()
         return to_usd(spent), to_usd(reserved), calls
-
-    def limiter_state(self, name: str) -> tuple[float, float, float] | None:
-        """Tokens, wall time of their count, and wall time until which the vendor asked everyone to pause."""
-        with self._reading:
-            row = self._reader.execute(
-                "SELECT tokens, updated, paused_until FROM limiter WHERE name = ?", (name,)
-            ).fetchone()
-        return None if row is None else (row[0], row[1], row[2])
-
-    def keep_limiter(self, name: str, tokens: float, updated: float, paused_until: float) -> Ticket[int]:
-        """Keep the limiter's state for the next process; not waited for."""
-        return self._writer.submit(
-            lambda book: (
-                book.connection.execute(
-                    "INSERT OR REPLACE INTO limiter VALUES (?, ?, ?, ?)", (name, tokens, updated, paused_until)
-                ).rowcount
-            )
-        )

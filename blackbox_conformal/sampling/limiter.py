@@ -1,52 +1,12 @@
-"""How fast requests go and how many draws run at once: a token bucket, a shared pause, an adaptive number of slots.
+"""When requests may go and how many draws run at once: a pause for all workers, an adaptive number of slots.
 
-No request is made and no thread sleeps here; each part says how long to wait and is told what happened. Sources:
-additive increase, multiplicative decrease after Chiu and Jain 1989; full jitter is in `retry`.
+No request is made and no thread sleeps here; each part says how long to wait and is told what happened. What other
+processes must know is in `pace`. Sources: additive increase, multiplicative decrease after Chiu and Jain 1989; full
+jitter is in `retry`.
 """
 
 import threading
 from collections.abc import Callable
-
-
-class TokenBucket:
-    """At most `rate` requests a second on average, `burst` at once; polls count like everything else.
-
-    `take` always takes, and returns how long the caller must wait before it sends.
-    """
-
-    def __init__(self, rate: float | None, now: Callable[[], float], burst: float | None = None) -> None:
-        self._rate = rate
-        self._now = now
-        self._burst = burst if burst is not None else max(1.0, rate or 1.0)
-        self._tokens = self._burst
-        self._updated = now()
-        self._lock = threading.Lock()
-
-    def take(self) -> float:
-        """Take one token; seconds to wait before it may be spent."""
-        if self._rate is None:
-            return 0.0
-        with self._lock:
-            self._refill()
-            self._tokens -= 1.0
-            return max(0.0, -self._tokens / self._rate)
-
-    def level(self) -> float:
-        """Tokens now; negative while callers wait for theirs."""
-        with self._lock:
-            self._refill()
-            return self._tokens
-
-    def restore(self, tokens: float) -> None:
-        """Go on from the level that an earlier process left."""
-        with self._lock:
-            self._updated = self._now()
-            self._tokens = min(self._burst, max(tokens, -self._burst))
-
-    def _refill(self) -> None:
-        now = self._now()
-        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._updated) * (self._rate or 0.0))
-        self._updated = now
 
 
 class Gate:
@@ -60,12 +20,21 @@ class Gate:
         Time between two workers that are let through after a pause.
     probe_timeout_s
         A probe that reports nothing for so long is given up and another is sent.
+    announce
+        Told the seconds of every pause that the vendor asked for.
     """
 
     _LOOK_AGAIN_S = 0.05
 
-    def __init__(self, now: Callable[[], float], spacing_s: float = 0.05, probe_timeout_s: float = 150.0) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        spacing_s: float = 0.05,
+        probe_timeout_s: float = 150.0,
+        announce: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._now = now
+        self._announce = announce
         self._spacing = spacing_s
         self._probe_timeout = probe_timeout_s
         self._lock = threading.Lock()
@@ -109,13 +78,24 @@ class Gate:
         pause, but count as one with it.
         """
         with self._lock:
-            now = self._now()
-            fresh = self._until is None or (self._probe_since is not None and now >= self._until)
-            self._until = max(now + seconds, self._until or 0.0)
+            fresh = self._hold(seconds)
             if fresh:
-                self._probe_since = None
                 self.throttles_in_a_row += 1
-            return fresh
+        self._announce(seconds)
+        return fresh
+
+    def join(self, seconds: float) -> bool:
+        """The same for a pause that was asked of someone else; it says nothing of how often this one is put off."""
+        with self._lock:
+            return self._hold(seconds)
+
+    def _hold(self, seconds: float) -> bool:
+        now = self._now()
+        fresh = self._until is None or (self._probe_since is not None and now >= self._until)
+        self._until = max(now + seconds, self._until or 0.0)
+        if fresh:
+            self._probe_since = None
+        return fresh
 
     def passed(self) -> bool:
         """A request got through; True when that ended a pause."""
@@ -138,11 +118,6 @@ class Gate:
         """The probe came to nothing that says whether the vendor is open again: let another worker try."""
         with self._lock:
             self._probe_since = None
-
-    def remaining(self) -> float:
-        """Seconds of pause left."""
-        with self._lock:
-            return 0.0 if self._until is None else max(0.0, self._until - self._now())
 
 
 class Slots:

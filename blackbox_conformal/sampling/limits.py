@@ -1,6 +1,6 @@
 """What a run may spend, how fast it may go and how long it waits; checked on construction.
 
-Enforced in `ledger` (money), `limiter` (speed), `transport` (time and bytes) and `retry` (attempts).
+Enforced in `ledger` (money), `pace` and `limiter` (speed), `transport` (time and bytes) and `retry` (attempts).
 """
 
 import math
@@ -25,7 +25,8 @@ class Limits:
     concurrency
         Draws under way at once; ``auto`` starts at 4 and moves between 1 and 32.
     requests_per_second
-        Requests of every kind, polls included.
+        Requests of every kind, polls included, by all processes of this user that have a rate for the same vendor and
+        key.
     attempt_timeout_s
         Wall-clock time of one HTTP exchange, from connecting to the last byte of the answer.
     job_deadline_s

@@ -84,6 +84,7 @@ MIGRATIONS: list[tuple[str, str]] = [
         ) STRICT;
         """,
     ),
+    ("0004_pace_of_the_account", "DROP TABLE limiter"),
 ]
 
 LATEST = len(MIGRATIONS)

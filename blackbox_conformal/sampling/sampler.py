@@ -1,6 +1,6 @@
 """Draws any number of tasks from one vendor into one run folder: threads, order, stopping, cleaning up.
 
-What happens to a single draw lives in `drawing`; money in `ledger`; speed in `limiter`.
+What happens to a single draw lives in `drawing`; money in `ledger`; speed in `pace` and `limiter`.
 """
 
 import queue
@@ -16,8 +16,8 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, PayloadError, UsageError
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
-from blackbox_conformal.sampling.decide import Done, Fetch, Submit, decide
-from blackbox_conformal.sampling.drawing import Job, make, refetch, wanted
+from blackbox_conformal.sampling.decide import Done, Fetch
+from blackbox_conformal.sampling.drawing import Job, make, refetch
 from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.estimate import Estimate as Estimate
 from blackbox_conformal.sampling.estimate import estimate as estimate
@@ -25,9 +25,9 @@ from blackbox_conformal.sampling.events import Board, Counters, Event
 from blackbox_conformal.sampling.ledger import Ledger
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.local import draw_here, read_here
-from blackbox_conformal.sampling.messages import clean
+from blackbox_conformal.sampling.planning import jobs_for
 from blackbox_conformal.sampling.store import Store
-from blackbox_conformal.sampling.task import Outcome, Task, task_key, task_keys
+from blackbox_conformal.sampling.task import Outcome, Task, task_key
 from blackbox_conformal.sampling.transport import Transport
 
 
@@ -146,7 +146,7 @@ class Sampler:
         engine, self._engine = self._engine, None
         if engine is not None:
             try:
-                engine.keep_pace()
+                engine.pace.close()
             finally:
                 engine.ledger.close()
                 if not self._abandoned:
@@ -207,7 +207,7 @@ class Sampler:
         if self._asked_to_stop:
             control.stop()
         engine.renew(control)
-        jobs = deque(self._plan(engine, tasks))
+        jobs = deque(jobs_for(engine, self._adapter.identity(), tasks))
         spent, reserved, _ = engine.ledger.totals()
         self._board.start(len(tasks), spent, reserved)
         self._board.tell("started", f"{len(tasks)} draws wanted")
@@ -253,45 +253,6 @@ class Sampler:
         for thread in self._threads:
             thread.join()
         self._threads = []
-
-    def _plan(self, engine: Engine, tasks: list[Task]) -> list[Job]:
-        """What is to be done for each task, and rows for what is to be bought."""
-        identity = self._adapter.identity()
-        keys = task_keys(identity, tasks)
-        if len(set(keys)) != len(keys):
-            raise UsageError("one draw is asked for twice; give each picture once, and each draw its own index")
-        rows = engine.ledger.rows(keys)
-        on_disk = frozenset(digest for digest, _ in engine.store.files())
-        decisions = {
-            key: decide(
-                rows.get(key, ()),
-                on_disk=on_disk,
-                max_resample=self._limits.max_resample,
-                retry_ambiguous=self._limits.retry_ambiguous,
-                replayable=engine.adapter.capabilities.idempotency_header is not None,
-                now=self._clock.wall(),
-            )
-            for key in keys
-        }
-        names = {name: clean(name) for name in {task.upload.name for task in tasks}}
-        wants = {
-            key: wanted(engine.adapter.name, engine.identity, task, key, decision.generation, names[task.upload.name])
-            for task, key in zip(tasks, keys, strict=True)
-            if isinstance(decision := decisions[key], Submit)
-        }
-        planned = engine.ledger.plan(list(wants.values()))
-        by_task = {key: number for (key, _), number in planned.items()}
-        return [
-            Job(
-                task,
-                key,
-                decisions[key],
-                sum(attempt.state == "invalid" for attempt in rows.get(key, ())),
-                wants.get(key),
-                by_task.get(key),
-            )
-            for task, key in zip(tasks, keys, strict=True)
-        ]
 
     def _tell(self, outcome: Outcome) -> None:
         self._board.count(done=1, cached=int(outcome.cached))

@@ -200,9 +200,3 @@ def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatc
     monkeypatch.undo()
     with pytest.raises(LedgerError, match="disk is full"):
         ledger.sent(number)
-
-
-def test_limiter_state_is_kept_for_the_next_process(ledger: Ledger) -> None:
-    assert ledger.limiter_state("vendor") is None
-    ledger.keep_limiter("vendor", 1.5, 10.0, 20.0).result()
-    assert ledger.limiter_state("vendor") == (1.5, 10.0, 20.0)

@@ -1,11 +1,8 @@
-"""The bucket, the shared pause and the adaptive slots, under a clock that a test turns."""
+"""The shared pause and the adaptive slots, under a clock that a test turns."""
 
-import itertools
 import threading
 
-import pytest
-
-from blackbox_conformal.sampling.limiter import Gate, Slots, TokenBucket
+from blackbox_conformal.sampling.limiter import Gate, Slots
 
 
 class Time:
@@ -14,29 +11,6 @@ class Time:
 
     def __call__(self) -> float:
         return self.now
-
-
-def test_bucket_keeps_the_rate_over_any_second() -> None:
-    time = Time()
-    bucket = TokenBucket(5.0, time)
-    due = []
-    for _ in range(50):
-        due.append(time.now + bucket.take())
-    assert due[:5] == [100.0] * 5
-    gaps = [later - earlier for earlier, later in itertools.pairwise(due[5:])]
-    assert gaps == pytest.approx([0.2] * 44)
-
-
-def test_bucket_refills_to_its_burst_and_no_further() -> None:
-    time = Time()
-    bucket = TokenBucket(2.0, time, burst=3.0)
-    for _ in range(3):
-        assert bucket.take() == 0.0
-    time.now += 1000.0
-    assert bucket.level() == 3.0
-    bucket.restore(-50.0)
-    assert bucket.take() == pytest.approx(2.0)
-    assert TokenBucket(None, time).take() == 0.0
 
 
 def test_one_pause_holds_everyone_and_one_probe_goes_first() -> None:

@@ -131,6 +131,9 @@ class AtOnce(Adapter):
     def base_url(self) -> str:
         return self.url
 
+    def credential(self) -> Secret:
+        return Secret(self.key) if self.key else super().credential()
+
     def headers(self) -> dict[str, str | Secret]:
         return {"x-api-key": Secret(self.key)} if self.key else {}
 
