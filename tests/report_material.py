@@ -21,8 +21,8 @@ from blackbox_conformal.report.stops import choose_stops, thresholds_of
 from blackbox_conformal.report.store import ReportStore
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.trust import trusted
-from blackbox_conformal.sampling.attempts import Seen, Wanted
-from blackbox_conformal.sampling.ledger import Ledger
+from blackbox_conformal.sampling.record.attempts import Seen, Wanted
+from blackbox_conformal.sampling.record.ledger import Ledger
 
 HOSTILE = (
     "<script>document.title='owned'</script>",

@@ -21,7 +21,7 @@ def command() -> None:
 @shared.output
 def ls(run: str | None, **options: Any) -> None:
     """Every stored sample: digest, size, how many draws it serves."""
-    from blackbox_conformal.sampling.cache import cache_ls
+    from blackbox_conformal.sampling.record.cache import cache_ls
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     found = cache_ls(run_folder_of(run))
@@ -44,7 +44,7 @@ def ls(run: str | None, **options: Any) -> None:
 def verify(run: str | None, **options: Any) -> None:
     """Hash every sample again; exit 3 when one is damaged."""
     from blackbox_conformal.errors import CheckFailedError
-    from blackbox_conformal.sampling.cache import cache_ls, cache_verify
+    from blackbox_conformal.sampling.record.cache import cache_ls, cache_verify
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     folder = run_folder_of(run)
@@ -61,7 +61,7 @@ def verify(run: str | None, **options: Any) -> None:
 @shared.output
 def prune(run: str | None, dry_run: bool, **options: Any) -> None:
     """Remove files that no attempt names and what is in quarantine; what was paid for stays."""
-    from blackbox_conformal.sampling.cache import cache_prune
+    from blackbox_conformal.sampling.record.cache import cache_prune
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     gone = cache_prune(run_folder_of(run), dry_run=dry_run)
@@ -75,7 +75,7 @@ def prune(run: str | None, dry_run: bool, **options: Any) -> None:
 @shared.output
 def export(run: str | None, out: str, **options: Any) -> None:
     """Copy every stored sample under a name for people: picture, draw, digest."""
-    from blackbox_conformal.sampling.cache import cache_export
+    from blackbox_conformal.sampling.record.cache import cache_export
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     copies = cache_export(run_folder_of(run), Path(out))

@@ -157,9 +157,9 @@ def _ask(screen: Screen, options: dict[str, Any]) -> None:
 
 def limits_after_consent(limits: "Limits", calls: int, run: Path) -> "Limits":
     """A person's yes to a number of calls is a yes to them and to no more; calls of earlier runs are counted on top."""
-    from blackbox_conformal.sampling.ledgerfile import ledger_path
-    from blackbox_conformal.sampling.queries import ledger_ls
-    from blackbox_conformal.sampling.states import COUNTED
+    from blackbox_conformal.sampling.record.ledgerfile import ledger_path
+    from blackbox_conformal.sampling.record.queries import ledger_ls
+    from blackbox_conformal.sampling.record.states import COUNTED
 
     if limits.max_calls is not None or limits.max_cost_usd is not None:
         return limits

@@ -29,7 +29,7 @@ def command() -> None:
 def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
     """Every attempt: picture, draw, state, price."""
     from blackbox_conformal.images.names import printable
-    from blackbox_conformal.sampling.queries import ledger_ls
+    from blackbox_conformal.sampling.record.queries import ledger_ls
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     found = ledger_ls(run_folder_of(run), states)
@@ -56,7 +56,7 @@ def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
 @shared.output
 def total(run: str | None, **options: Any) -> None:
     """Counts and money."""
-    from blackbox_conformal.sampling.queries import ledger_sum
+    from blackbox_conformal.sampling.record.queries import ledger_sum
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     found = ledger_sum(run_folder_of(run))
@@ -70,7 +70,7 @@ def total(run: str | None, **options: Any) -> None:
 @shared.output
 def export(run: str | None, kind: str, **options: Any) -> None:
     """Every attempt with every column, on stdout."""
-    from blackbox_conformal.sampling.queries import csv_cell, ledger_export
+    from blackbox_conformal.sampling.record.queries import csv_cell, ledger_export
 
     rows = ledger_export(run_folder_of(run))
     if kind == "jsonl" or options["as_json"]:
@@ -90,7 +90,7 @@ def export(run: str | None, kind: str, **options: Any) -> None:
 def verify(run: str | None, **options: Any) -> None:
     """Hash every stored sample again and check states and sums; exit 3 when something is wrong."""
     from blackbox_conformal.errors import CheckFailedError
-    from blackbox_conformal.sampling.queries import ledger_verify
+    from blackbox_conformal.sampling.record.queries import ledger_verify
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     folder = run_folder_of(run)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blackbox_conformal.adapter import Adapter, Answer, Draw, Send
 from blackbox_conformal.errors import CredentialMissingError, LedgerError
-from blackbox_conformal.sampling.ledgerfile import ledger_path, open_for_reading
+from blackbox_conformal.sampling.record.ledgerfile import ledger_path, open_for_reading
 from blackbox_conformal.sampling.task import Task, idempotency_key, task_keys
 
 _EMPTY = Answer(0, {}, b"")

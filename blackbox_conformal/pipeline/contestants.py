@@ -17,8 +17,8 @@ from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs
 from blackbox_conformal.pipeline.settings import Setup
 from blackbox_conformal.pipeline.spending import Spending, read_spending
 from blackbox_conformal.pipeline.split import split
-from blackbox_conformal.sampling.ledgerfile import ledger_path
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.record.ledgerfile import ledger_path
 from blackbox_conformal.sampling.task import Task
 
 BASELINE_BYTES = 60

@@ -16,15 +16,15 @@ from blackbox_conformal.errors import (
     UsageError,
     VendorError,
 )
-from blackbox_conformal.sampling.classify import classify
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control
 from blackbox_conformal.sampling.events import Board
-from blackbox_conformal.sampling.limiter import Gate, Slots
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.messages import clean, cleaned
-from blackbox_conformal.sampling.retry import Retrier, RetryQuota
-from blackbox_conformal.sampling.transport import Transport
+from blackbox_conformal.sampling.pacing.limiter import Gate, Slots
+from blackbox_conformal.sampling.pacing.retry import Retrier, RetryQuota
+from blackbox_conformal.sampling.wire.classify import classify
+from blackbox_conformal.sampling.wire.transport import Transport
 
 PATIENCE_S = 60.0
 """A person waits for a price; who has to wait longer than this had better plan by the price list."""

@@ -17,8 +17,8 @@ from blackbox_conformal.pipeline.prepare import Prepared
 from blackbox_conformal.pipeline.settings import Setup
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.record.store import Store
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.store import Store
 from blackbox_conformal.sampling.task import Outcome, Task
 from blackbox_conformal.types import Image
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from blackbox_conformal.adapter import Accepted, Answer, Observed, Send, Step, Wait
 from blackbox_conformal.errors import AdapterError, JobError, MaybeSentError, NotSentError, PayloadError, TryLaterError
-from blackbox_conformal.sampling.attempts import Attempt, Seen, Wanted
-from blackbox_conformal.sampling.classify import GoneError, classify
 from blackbox_conformal.sampling.control import StoppedError
 from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.messages import cleaned
 from blackbox_conformal.sampling.money import to_nano
-from blackbox_conformal.sampling.resumption import Resumption
+from blackbox_conformal.sampling.record.attempts import Attempt, Seen, Wanted
+from blackbox_conformal.sampling.wire.classify import GoneError, classify
+from blackbox_conformal.sampling.wire.resumption import Resumption
 
 EMPTY = Answer(0, {}, b"")
 _LONGEST_WAIT_S = 10.0

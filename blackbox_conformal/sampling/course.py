@@ -18,14 +18,14 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
-from blackbox_conformal.sampling.attempts import Attempt
 from blackbox_conformal.sampling.control import StoppedError
 from blackbox_conformal.sampling.conversation import Conversation, DeadlineError
 from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.flow import drive
 from blackbox_conformal.sampling.messages import clean
 from blackbox_conformal.sampling.money import to_usd
-from blackbox_conformal.sampling.store import Arrival
+from blackbox_conformal.sampling.record.attempts import Attempt
+from blackbox_conformal.sampling.record.store import Arrival
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task
 
 FURTHER_LOOKS = 2

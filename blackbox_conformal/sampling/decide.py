@@ -6,8 +6,8 @@ Doing it is `drawing`'s part.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from blackbox_conformal.sampling.attempts import Attempt
-from blackbox_conformal.sampling.states import UNSENT, WITH_JOB
+from blackbox_conformal.sampling.record.attempts import Attempt
+from blackbox_conformal.sampling.record.states import UNSENT, WITH_JOB
 
 IDEMPOTENCY_WINDOW_S = 20.0 * 3600
 """Vendors forget idempotency keys after a day; a key older than this is not trusted to find its first submission."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from blackbox_conformal.adapter import Draw
 from blackbox_conformal.errors import JobError, MaybeSentError, PayloadError, RefusedError, VendorError
-from blackbox_conformal.sampling.attempts import Attempt, Wanted
 from blackbox_conformal.sampling.control import StoppedError
 from blackbox_conformal.sampling.conversation import Conversation
 from blackbox_conformal.sampling.course import Course, PutOffError, inspect
@@ -15,6 +14,7 @@ from blackbox_conformal.sampling.decide import Decision, Done, Fetch, Submit
 from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.flow import drive
 from blackbox_conformal.sampling.messages import clean
+from blackbox_conformal.sampling.record.attempts import Attempt, Wanted
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key
 
 

@@ -10,19 +10,19 @@ from decimal import Decimal
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import BudgetError, IncompleteError, VendorError
-from blackbox_conformal.sampling.attempts import Wanted
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
 from blackbox_conformal.sampling.events import Board
-from blackbox_conformal.sampling.ledger import Ledger
-from blackbox_conformal.sampling.limiter import Gate, Slots
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_nano, to_usd
-from blackbox_conformal.sampling.pace import Pace, pace_file
-from blackbox_conformal.sampling.retry import Retrier, RetryQuota
-from blackbox_conformal.sampling.store import Store
+from blackbox_conformal.sampling.pacing.limiter import Gate, Slots
+from blackbox_conformal.sampling.pacing.pace import Pace, pace_file
+from blackbox_conformal.sampling.pacing.retry import Retrier, RetryQuota
+from blackbox_conformal.sampling.record.attempts import Wanted
+from blackbox_conformal.sampling.record.ledger import Ledger
+from blackbox_conformal.sampling.record.store import Store
 from blackbox_conformal.sampling.task import Task
-from blackbox_conformal.sampling.transport import Transport
+from blackbox_conformal.sampling.wire.transport import Transport
 
 LEAST_FREE_BYTES = 64 * 1024 * 1024
 

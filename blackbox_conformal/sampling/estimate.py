@@ -10,10 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.sampling.attempts import COLUMNS, Attempt, attempt_from
 from blackbox_conformal.sampling.decide import Submit, decide
-from blackbox_conformal.sampling.ledgerfile import open_for_reading
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, attempt_from
+from blackbox_conformal.sampling.record.ledgerfile import open_for_reading
 from blackbox_conformal.sampling.task import Task, task_key
 
 _BYTES_PER_PIXEL = 2.0

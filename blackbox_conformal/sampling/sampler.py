@@ -22,13 +22,13 @@ from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.estimate import Estimate as Estimate
 from blackbox_conformal.sampling.estimate import estimate as estimate
 from blackbox_conformal.sampling.events import Board, Counters, Event
-from blackbox_conformal.sampling.ledger import Ledger
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.local import draw_here, read_here
 from blackbox_conformal.sampling.planning import jobs_for
-from blackbox_conformal.sampling.store import Store
+from blackbox_conformal.sampling.record.ledger import Ledger
+from blackbox_conformal.sampling.record.store import Store
 from blackbox_conformal.sampling.task import Outcome, Task, task_key
-from blackbox_conformal.sampling.transport import Transport
+from blackbox_conformal.sampling.wire.transport import Transport
 
 
 class Sampler:

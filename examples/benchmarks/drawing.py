@@ -28,7 +28,7 @@ import httpx
 from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.queries import ledger_sum
+from blackbox_conformal.sampling.record.queries import ledger_sum
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.adapters import SynchronousVendor

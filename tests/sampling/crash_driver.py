@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sampling.tiny_vendor import AtOnce, ByJobs, quick, tasks
 
-from blackbox_conformal.sampling.ledger import Ledger
+from blackbox_conformal.sampling.record.ledger import Ledger
+from blackbox_conformal.sampling.record.store import Store
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.store import Store
-from blackbox_conformal.sampling.transport import Transport
+from blackbox_conformal.sampling.wire.transport import Transport
 
 POINTS: dict[str, tuple[Any, str]] = {
     "planned": (Ledger, "plan"),

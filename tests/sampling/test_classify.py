@@ -5,7 +5,7 @@ from sampling.tiny_vendor import AtOnce
 
 from blackbox_conformal.adapter import Answer, Purpose, Send
 from blackbox_conformal.errors import JobError, MaybeSentError, RefusedError, VendorError
-from blackbox_conformal.sampling.classify import GoneError, classify
+from blackbox_conformal.sampling.wire.classify import GoneError, classify
 
 
 class Knowing(AtOnce):

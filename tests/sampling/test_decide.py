@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from blackbox_conformal.sampling.attempts import Attempt
 from blackbox_conformal.sampling.decide import IDEMPOTENCY_WINDOW_S, Decision, Done, Fetch, Replay, Submit, decide
+from blackbox_conformal.sampling.record.attempts import Attempt
 
 
 def attempt(state: str, number: int = 1, **values: Any) -> Attempt:

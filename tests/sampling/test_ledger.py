@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from blackbox_conformal.errors import BudgetError, LedgerError
-from blackbox_conformal.sampling.attempts import Seen, Wanted
-from blackbox_conformal.sampling.book import Book
-from blackbox_conformal.sampling.ledger import Ledger
-from blackbox_conformal.sampling.queries import ledger_ls, ledger_sum, ledger_verify
-from blackbox_conformal.sampling.states import STATES, STEPS
+from blackbox_conformal.sampling.record.attempts import Seen, Wanted
+from blackbox_conformal.sampling.record.book import Book
+from blackbox_conformal.sampling.record.ledger import Ledger
+from blackbox_conformal.sampling.record.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.record.states import STATES, STEPS
 
 PRICE = 250_000_000
 

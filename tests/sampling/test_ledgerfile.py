@@ -13,9 +13,9 @@ import pytest
 
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling import mounts
-from blackbox_conformal.sampling.ledger import Ledger
-from blackbox_conformal.sampling.ledgerfile import APPLICATION_ID, ledger_path, open_for_reading
-from blackbox_conformal.sampling.migrations import LATEST, MIGRATIONS
+from blackbox_conformal.sampling.record.ledger import Ledger
+from blackbox_conformal.sampling.record.ledgerfile import APPLICATION_ID, ledger_path, open_for_reading
+from blackbox_conformal.sampling.record.migrations import LATEST, MIGRATIONS
 
 
 def touch(run: Path, statement: str) -> None:
@@ -110,7 +110,7 @@ def test_a_second_owner_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_dead_owner_on_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from blackbox_conformal.sampling.ledger import Ledger;"
+        "import os, sys; from pathlib import Path; from blackbox_conformal.sampling.record.ledger import Ledger;"
         "Ledger(Path(sys.argv[1])); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False).returncode == 9

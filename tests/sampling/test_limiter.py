@@ -2,7 +2,7 @@
 
 import threading
 
-from blackbox_conformal.sampling.limiter import Gate, Slots
+from blackbox_conformal.sampling.pacing.limiter import Gate, Slots
 
 
 class Time:

@@ -3,7 +3,7 @@
 import pytest
 
 from blackbox_conformal.errors import PayloadError
-from blackbox_conformal.sampling.links import LinkRules, Origin, is_allowed_address, make_origin
+from blackbox_conformal.sampling.wire.links import LinkRules, Origin, is_allowed_address, make_origin
 
 OWN = make_origin("https", "api.vendor.example", None)
 RULES = LinkRules(OWN, ("cdn.vendor.example", ".storage.example"))

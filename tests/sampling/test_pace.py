@@ -13,7 +13,7 @@ import pytest
 from sampling.tiny_vendor import AtOnce, draw, serving, tasks
 
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.pace import LOOK_S, Pace, pace_file
+from blackbox_conformal.sampling.pacing.pace import LOOK_S, Pace, pace_file
 
 DRIVER = Path(__file__).with_name("pace_driver.py")
 KEY = "canary-sk-4d1f7c90"

@@ -16,7 +16,7 @@ from blackbox_conformal.errors import (
     UsageError,
 )
 from blackbox_conformal.sampling.events import Event
-from blackbox_conformal.sampling.queries import ledger_sum, ledger_verify
+from blackbox_conformal.sampling.record.queries import ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
 
 KINDS = pytest.mark.parametrize(("kind", "path"), [(AtOnce, "/upscale"), (ByJobs, "/jobs")])
@@ -217,7 +217,7 @@ def test_a_listener_that_fails_costs_no_draw(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_before_anything_is_bought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blackbox_conformal.sampling.store.Store.free_bytes", lambda self: 1000)
+    monkeypatch.setattr("blackbox_conformal.sampling.record.store.Store.free_bytes", lambda self: 1000)
     with serving() as vendor:
         outcomes, error = draw(AtOnce(url=vendor.url), tmp_path, tasks(2, 2))
         assert vendor.seen == []

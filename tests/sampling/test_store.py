@@ -7,7 +7,7 @@ import pytest
 
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import PayloadError
-from blackbox_conformal.sampling.store import Store, sniff_extension
+from blackbox_conformal.sampling.record.store import Store, sniff_extension
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from blackbox_conformal.errors import PayloadError, UsageError
 from blackbox_conformal.images.names import file_stem
-from blackbox_conformal.sampling.ledger import Ledger
-from blackbox_conformal.sampling.ledgerfile import ledger_path
-from blackbox_conformal.sampling.queries import ledger_ls
-from blackbox_conformal.sampling.store import Store
+from blackbox_conformal.sampling.record.ledger import Ledger
+from blackbox_conformal.sampling.record.ledgerfile import ledger_path
+from blackbox_conformal.sampling.record.queries import ledger_ls
+from blackbox_conformal.sampling.record.store import Store
 
 
 @dataclass(frozen=True, slots=True)

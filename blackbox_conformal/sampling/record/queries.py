@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.errors import LedgerError, PayloadError
-from blackbox_conformal.sampling.attempts import COLUMNS, Attempt, attempt_from
-from blackbox_conformal.sampling.ledgerfile import ledger_path, open_for_reading
 from blackbox_conformal.sampling.money import to_usd
-from blackbox_conformal.sampling.states import COUNTED, PAID, RESERVING, WITH_JOB
-from blackbox_conformal.sampling.store import Store
+from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, attempt_from
+from blackbox_conformal.sampling.record.ledgerfile import ledger_path, open_for_reading
+from blackbox_conformal.sampling.record.states import COUNTED, PAID, RESERVING, WITH_JOB
+from blackbox_conformal.sampling.record.store import Store
 
 _WHOLE = ("stored", "validated")
 

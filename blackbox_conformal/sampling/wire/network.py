@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any
 
-from blackbox_conformal.sampling.links import Reach, is_allowed_address
+from blackbox_conformal.sampling.wire.links import Reach, is_allowed_address
 
 _MOST_HELD = 16 * 1024
 

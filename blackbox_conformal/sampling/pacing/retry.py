@@ -20,12 +20,12 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
-from blackbox_conformal.sampling.classify import GoneError
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
 from blackbox_conformal.sampling.events import Board
-from blackbox_conformal.sampling.limiter import Gate, Slots
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.pacing.limiter import Gate, Slots
+from blackbox_conformal.sampling.wire.classify import GoneError
 
 BASE_S = 0.5
 CAP_S = 30.0

@@ -18,11 +18,11 @@ import httpx
 from blackbox_conformal.adapter import Answer, Send
 from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError, UsageError
 from blackbox_conformal.redaction import Secret, redact
-from blackbox_conformal.sampling.decoding import read_body, read_data_link
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.links import LinkRules, Origin, Reach, make_origin
-from blackbox_conformal.sampling.network import AddressRefusedError, CheckedBackend, Exchange, NameUnknownError
-from blackbox_conformal.sampling.resumption import Resumption
+from blackbox_conformal.sampling.wire.decoding import read_body, read_data_link
+from blackbox_conformal.sampling.wire.links import LinkRules, Origin, Reach, make_origin
+from blackbox_conformal.sampling.wire.network import AddressRefusedError, CheckedBackend, Exchange, NameUnknownError
+from blackbox_conformal.sampling.wire.resumption import Resumption
 
 _MOST_REDIRECTS = 3
 _MOVED = (301, 302, 303, 307, 308)

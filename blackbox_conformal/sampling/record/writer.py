@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.sampling.book import Book, Known
-from blackbox_conformal.sampling.lease import RENEW_S, Lease
+from blackbox_conformal.sampling.record.book import Book, Known
+from blackbox_conformal.sampling.record.lease import RENEW_S, Lease
 
 Result = TypeVar("Result")
 _MOST_PER_COMMIT = 256

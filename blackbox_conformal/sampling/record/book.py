@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.sampling.lease import Lease
-from blackbox_conformal.sampling.states import COUNTED, RESERVING, STEPS
+from blackbox_conformal.sampling.record.lease import Lease
+from blackbox_conformal.sampling.record.states import COUNTED, RESERVING, STEPS
 
 _STAMPS = {
     "planned": "planned_at",

@@ -6,7 +6,7 @@ Opening the file and refusing foreign ones lives in `ledgerfile`.
 import sqlite3
 import time
 
-from blackbox_conformal.sampling.states import STATES
+from blackbox_conformal.sampling.record.states import STATES
 
 _STATE_LIST = ", ".join(f"'{state}'" for state in STATES)
 

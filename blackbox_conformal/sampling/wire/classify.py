@@ -15,7 +15,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
-from blackbox_conformal.sampling.retry_after import clock_difference, parse_retry_after
+from blackbox_conformal.sampling.wire.retry_after import clock_difference, parse_retry_after
 
 _CLOCK_TOLERANCE_S = 120.0
 

@@ -7,8 +7,8 @@ import sqlite3
 from pathlib import Path
 
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.sampling.migrations import LATEST, migrate
 from blackbox_conformal.sampling.mounts import file_system, is_network
+from blackbox_conformal.sampling.record.migrations import LATEST, migrate
 
 APPLICATION_ID = 0x42424366
 _MAGIC = b"SQLite format 3\x00"

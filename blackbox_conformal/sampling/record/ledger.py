@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.errors import BudgetError, LedgerError
-from blackbox_conformal.sampling.attempts import COLUMNS, Attempt, Seen, Wanted, attempt_from
-from blackbox_conformal.sampling.book import PLANNED, Book
-from blackbox_conformal.sampling.lease import Lease, acquire
-from blackbox_conformal.sampling.ledgerfile import open_for_reading, open_for_writing
 from blackbox_conformal.sampling.money import to_usd
-from blackbox_conformal.sampling.states import UNSENT
-from blackbox_conformal.sampling.writer import Ticket, Writer
+from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, Seen, Wanted, attempt_from
+from blackbox_conformal.sampling.record.book import PLANNED, Book
+from blackbox_conformal.sampling.record.lease import Lease, acquire
+from blackbox_conformal.sampling.record.ledgerfile import open_for_reading, open_for_writing
+from blackbox_conformal.sampling.record.states import UNSENT
+from blackbox_conformal.sampling.record.writer import Ticket, Writer
 
 
 def _observed(seen: Seen) -> dict[str, Any]:
