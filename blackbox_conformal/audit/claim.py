@@ -55,13 +55,19 @@ def claim(
         Nothing that losses could contradict is claimed; see `refuse_unclaimed`.
     """
     refuse_unclaimed(rule, clusters)
-    while isinstance(rule, ByGroup | ByCluster):
-        rule = rule.inner
+    plain = innermost(rule)
     if clusters is not None:
         losses = mean_of_clusters(losses, clusters)
-    if isinstance(rule, PerImage):
-        return Claim((losses > alpha).astype(np.float64), rule.delta, 1.0)
+    if isinstance(plain, PerImage):
+        return Claim((losses > alpha).astype(np.float64), plain.delta, 1.0)
     return Claim(losses, alpha, bound)
+
+
+def innermost(rule: Guarantee) -> Guarantee:
+    """The guarantee within groups and clusters."""
+    while isinstance(rule, ByGroup | ByCluster):
+        rule = rule.inner
+    return rule
 
 
 def quantity(rule: Guarantee, clusters: Sequence[str] | None = None) -> str:

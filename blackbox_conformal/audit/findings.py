@@ -3,6 +3,7 @@
 Plain values; they are put together in `pipeline.conclude` and kept by `report.stored_audit`.
 """
 
+import math
 from dataclasses import dataclass
 
 from blackbox_conformal.audit.leakage import Leakage
@@ -43,6 +44,11 @@ class AuditedPicture:
     whole: Quality
     broken_bound: bool = False
 
+    @property
+    def refused(self) -> bool:
+        """Whether the vendor refused the photograph, so that it has no pixels."""
+        return math.isnan(self.whole.ssim)
+
 
 @dataclass(frozen=True, slots=True)
 class AuditedLevel:
@@ -55,7 +61,7 @@ class AuditedLevel:
     claimed
         What the risk is claimed not to exceed: alpha, or delta for ``per-image``.
     meaning
-        The verdict in words.
+        What was found, in words.
     """
 
     alpha: float
@@ -69,6 +75,16 @@ class AuditedLevel:
     outside: Quality
     whole: Quality
     promise: Promise
+
+    @property
+    def tested(self) -> bool:
+        """Whether anything could have been wrong: False where calibration trusts nothing and no mask shows a pixel."""
+        return self.threshold > -math.inf or self.empty_share < 1
+
+    @property
+    def sentence(self) -> str:
+        """`meaning` with its level, to stand by itself."""
+        return f"At {self.alpha:g}: {self.meaning}" if self.tested else self.meaning[:1].upper() + self.meaning[1:]
 
     @property
     def psnr_trusted(self) -> float:
@@ -97,6 +113,8 @@ class Audit:
         Planted leakage against its bound; None where no such bound is stated.
     notes
         What a reader must know beside the figures.
+    clusters
+        The photograph that each of `pictures` is a tile of; None: each is a photograph of its own.
     """
 
     n: int
@@ -107,6 +125,7 @@ class Audit:
     pictures: tuple[AuditedPicture, ...]
     leakage: Leakage | None = None
     notes: tuple[str, ...] = ()
+    clusters: tuple[str, ...] | None = None
     calls: int = 0
     cached: int = 0
 

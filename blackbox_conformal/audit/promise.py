@@ -6,12 +6,11 @@ The corollary on PSNR lives in `guarantees.corollaries`; measured figures live i
 import math
 from dataclasses import dataclass
 
+from blackbox_conformal.audit.claim import innermost
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.fidelity.ssim import Ssim
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.by_cluster import ByCluster
-from blackbox_conformal.guarantees.by_group import ByGroup
 from blackbox_conformal.guarantees.corollaries import level_given_trust, psnr
 from blackbox_conformal.guarantees.per_image import PerImage
 
@@ -51,17 +50,19 @@ def promise(rule: Guarantee, alpha: float, fidelity: Fidelity, nonempty_share: f
     PSNR: Adame, Csillag and Goedert (2025), Proposition 3.1. SSIM, for the metric ``ssim`` without a window: every
     trusted pixel has SSIM at least ``1 - 2 sup D``, so the expected mean is at least ``1 - 2 alpha``.
     """
-    plain = rule
-    while isinstance(plain, ByGroup | ByCluster):
-        plain = plain.inner
-    each = isinstance(plain, PerImage)
-    whose = (
-        f"each of at least {100 * (1 - plain.delta):g} % of photographs" if isinstance(plain, PerImage) else "the mean"
-    )
-    trusted = alpha if each or nonempty_share == 0 else level_given_trust(alpha, nonempty_share)
+    plain = innermost(rule)
+    if isinstance(plain, PerImage):
+        whose, trusted, told = f"in each of at least {100 * (1 - plain.delta):g} % of photographs, ", alpha, ""
+    else:
+        whose, trusted = "on average, ", level_given_trust(alpha, nonempty_share) if nonempty_share else alpha
+        told = "; of photographs whose mask is not empty, so that alpha is divided by their share"
     if isinstance(fidelity, Ssim) and fidelity.order == "pointwise" and rule.needs.curve_kind == "supremum":
         return Promise(
-            math.nan, math.nan, 1 - 2 * alpha, 1 - 2 * trusted, f"{whose}: mean SSIM over trusted pixels, of luminance"
+            math.nan,
+            math.nan,
+            1 - 2 * alpha,
+            1 - 2 * trusted,
+            f"{whose}mean SSIM over trusted pixels, of luminance{told}",
         )
     try:
         always = psnr(rule, alpha, fidelity).decibels
@@ -70,6 +71,8 @@ def promise(rule: Guarantee, alpha: float, fidelity: Fidelity, nonempty_share: f
         return Promise(
             math.nan, math.nan, math.nan, math.nan,
             "no PSNR or SSIM follows from this metric and guarantee; a PSNR follows from a bound on the largest error "
-            "of lab-l1, rgb-l1 or rgb-linf without a window, a mean SSIM from one of ssim without a window",
+            "of lab-l1, rgb-l1 or rgb-linf that average over no window, a mean SSIM from one of ssim that does not",
         )  # fmt: skip
-    return Promise(always, given, math.nan, math.nan, f"{whose}: PSNR over trusted pixels in {fidelity.space}, peak 1")
+    return Promise(
+        always, given, math.nan, math.nan, f"{whose}PSNR over trusted pixels in {fidelity.space}, peak 1{told}"
+    )

@@ -137,7 +137,8 @@ def split_audit(
             losses = units.curves.losses_at(threshold)[measured]
             shares = units.trusted_shares_at(threshold)[measured]
             risk = claim(units.rule, losses, alpha, units.curves.bound).losses.mean()
-            found[row, column] = risk, shares.mean(), np.mean(shares == 0)
+            # Stored shares are rounded down, so that few trusted pixels show as none; a loss shows that there are some.
+            found[row, column] = risk, shares.mean(), np.mean((shares == 0) & (losses == 0))
     return Splits(
         n_calibration,
         total - n_calibration,

@@ -27,6 +27,24 @@ BEFOREHAND = "Fix the number of further photographs before looking: adding some 
 
 Verdict = Literal["confirmed", "inconclusive", "contradicted"]
 
+FIXED = (
+    "Verdicts come from two one-sided tests at the 5 % level that are fixed before looking; both ends of the interval "
+    "hold with 95 % confidence each."
+)
+
+EXPLAINED: dict[Verdict, str] = {
+    "confirmed": "Confirmed: the upper end of the interval for the mean risk is not above what is claimed.",
+    "inconclusive": (
+        "Inconclusive: no sign against the guarantee that chance does not explain, and not enough photographs to "
+        "confirm it."
+    ),
+    "contradicted": (
+        "Contradicted: the risk is above what is claimed, and at most 5 % of random splits of calibration and audit "
+        "photographs show as much, so they are not of one source."
+    ),
+}
+"""What each verdict at one level means."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -123,7 +141,7 @@ def further(losses: NDArray[np.float64], level: float, bets: int = 20) -> int | 
 
 
 def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
-    """What a verdict means, in a sentence or two, and what would settle it.
+    """What was found, in a sentence or two, and what would settle it where it is not; `EXPLAINED` says the rest.
 
     Parameters
     ----------
@@ -134,22 +152,19 @@ def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
     """
     low, high = found.interval
     if found.verdict == "confirmed":
-        return f"confirmed: with 95 % confidence the mean risk is at most {high:.3g}, so below {level:g}."
+        return f"with 95 % confidence the mean risk of such {units} is at most {high:.3g}, so not above {level:g}."
     if found.verdict == "contradicted":
         return (
-            f"contradicted: the risk is {found.risk:.3g}, above {level:g}, and had these {units} come from the same "
-            f"source as the calibration's, only {100 * found.p_value:.2g} % of random splits would show as much."
+            f"the risk is {found.risk:.3g}, above {level:g}; had these {units} come from the same source as the "
+            f"calibration's, only {100 * found.p_value:.2g} % of random splits would show as much."
         )
     if found.risk <= level:
-        told = "inconclusive means: no sign against the guarantee, and not enough " + (
-            f"{units} to confirm it. The risk is {found.risk:.3g}, not above {level:g}, but the mean of all such "
-            f"{units} may still be as high as {high:.3g}."
-        )
+        told = f"the risk is {found.risk:.3g}, not above {level:g}, but all such {units} may average up to {high:.3g}."
         settle = "confirm it"
     else:
         told = (
-            f"inconclusive means: the risk is {found.risk:.3g}, above {level:g}, but by no more than chance explains; "
-            f"the mean of all such {units} may be as low as {low:.3g}, and the guarantee averages over calibrations."
+            f"the risk is {found.risk:.3g}, above {level:g}, but by no more than chance explains: all such {units} may "
+            f"average down to {low:.3g}, and the guarantee averages over calibrations."
         )
         settle = "tell whether this calibration's mean risk is above the level"
     if found.further is None and low > level:
@@ -162,11 +177,20 @@ def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
     return f"{told} About {found.further} further {units} like these would {settle}."
 
 
-def overall(judgements: Sequence[Judgement]) -> Verdict:
-    """Contradicted if any level is at its Bonferroni share of `LEVEL`; confirmed if every level is."""
-    if any(one.verdict == "contradicted" and one.p_value <= LEVEL / len(judgements) for one in judgements):
+def overall(judgements: Sequence[Judgement], levels: int | None = None) -> Verdict:
+    """Contradicted if any level is at its Bonferroni share of `LEVEL`; confirmed if every level is.
+
+    Parameters
+    ----------
+    judgements
+        Those of the levels at which anything is trusted; without one there is nothing to confirm.
+    levels
+        Among how many levels the error level is shared; None: those of `judgements`.
+    """
+    shared = LEVEL / max(levels or len(judgements), 1)
+    if any(one.verdict == "contradicted" and one.p_value <= shared for one in judgements):
         return "contradicted"
-    return "confirmed" if all(one.verdict == "confirmed" for one in judgements) else "inconclusive"
+    return "confirmed" if judgements and all(one.verdict == "confirmed" for one in judgements) else "inconclusive"
 
 
 def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, bets: int = 20) -> float:

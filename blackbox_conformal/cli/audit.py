@@ -79,10 +79,11 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 
 def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: dict[str, Any]) -> None:
     from blackbox_conformal.cli import session
-    from blackbox_conformal.cli.audit_screen import show_audit
+    from blackbox_conformal.cli.audit_screen import show_audit, show_next
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS, audit_calibration, audit_json
+    from blackbox_conformal.pipeline.audited_rule import audited_rule, is_own
     from blackbox_conformal.pipeline.worst_crops import WorstCrops
     from blackbox_conformal.report.store import ReportStore
 
@@ -91,8 +92,9 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     run = session.folder_of(options, calibration.procedure)
     levels = tuple(options["alphas"] or DEFAULT_LEVELS)
     store = ReportStore(run, calibration, levels)
-    crops = WorstCrops(options["worst"] if options["out"] else 0)
     chosen = _chosen(options)
+    own = is_own(calibration, audited_rule(calibration, **chosen))
+    crops = WorstCrops(options["worst"] if options["out"] else 0)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         session.confirm_draws(screen, adapter, calibration, paths, options)
         found = audit_calibration(
@@ -100,7 +102,7 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
             paths,
             calibration,
             levels,
-            on_picture=store.audited,
+            on_picture=store.audited if own else lambda *_: None,
             crops=crops,
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
@@ -113,12 +115,14 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
             on_sampler=on_sampler,
             **chosen,
         )
-    store.keep_audit(found)
+    if own:
+        store.keep_audit(found)
     files = crops.write(Path(options["out"]), force=options["force"]) if options["out"] else {}
     show_audit(screen, found, options["worst"], files)
     document = audit_json(found, options["worst"], files)
     if options["splits"] is not None:
         document["splits"] = _splits(screen, calibration, options, found)
+    show_next(screen, run, kept=own)
     screen.data(document)
     if found.verdict == "contradicted":
         raise CheckFailedError(
@@ -160,6 +164,7 @@ def _splits(screen: Screen, calibration: Any, options: dict[str, Any], audited: 
     from blackbox_conformal.cli.audit_screen import show_splits
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
     from blackbox_conformal.pipeline.audit_document import splits_json
+    from blackbox_conformal.pipeline.audited_rule import audited_rule, is_own
     from blackbox_conformal.pipeline.splits import audit_splits
     from blackbox_conformal.report.store import ReportStore
 
@@ -174,7 +179,7 @@ def _splits(screen: Screen, calibration: Any, options: dict[str, Any], audited: 
         **_chosen(options),
     )
     run = session.folder_of(options, calibration.procedure)
-    if run.is_dir():
+    if run.is_dir() and is_own(calibration, audited_rule(calibration, **_chosen(options))):
         ReportStore(run, calibration, levels).keep_splits(found)
     show_splits(screen, found)
     return splits_json(found)

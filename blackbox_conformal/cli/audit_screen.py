@@ -15,27 +15,31 @@ def show_audit(
     screen: Screen, found: Any, worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]] | None = None
 ) -> None:
     """The audit, for people."""
-    from blackbox_conformal.audit.verdict import BEFOREHAND
+    from blackbox_conformal.audit.verdict import BEFOREHAND, EXPLAINED, FIXED
 
     tiles = "" if found.units == found.n else f" (tiles of {found.units})"
+    claimed = _claimed(found.levels)
     screen.table(
         f"Audit on {found.n} unseen photographs{tiles}: {found.verdict}",
-        ["alpha", "risk", "90 % interval", "trusted", "empty masks", "verdict"],
+        ["alpha", *claimed, "risk", "90 % interval", "trusted", "empty masks", "verdict"],
         [
             [
                 f"{level.alpha:g}",
+                *(f"{level.claimed:g}" for _ in claimed),
                 f"{level.judgement.risk:.4f}",
                 f"{level.judgement.interval[0]:.3f} to {level.judgement.interval[1]:.3f}",
                 share(level.trusted_share),
                 share(level.empty_share),
-                level.judgement.verdict,
+                level.judgement.verdict if level.tested else "nothing trusted",
             ]
             for level in found.levels
         ],
     )
-    screen.say(f"Risk is {found.quantity}.")
+    screen.say(f"Risk is {found.quantity}. {FIXED}")
     for level in found.levels:
-        screen.say(f"At {level.alpha:g}: {level.meaning}")
+        screen.say(level.sentence)
+    for verdict in dict.fromkeys(level.judgement.verdict for level in found.levels if level.tested):
+        screen.say(EXPLAINED[verdict])
     if any(level.judgement.further is not None for level in found.levels):
         screen.say(BEFOREHAND)
     for note in found.notes:
@@ -44,30 +48,45 @@ def show_audit(
     if found.leakage is not None:
         _show_leakage(screen, found.leakage)
     _show_worst(screen, found, worst, files or {})
+    screen.say(f"{found.calls} draws were made, {found.cached} were stored already.")
+
+
+def show_next(screen: Screen, run: Path, *, kept: bool) -> None:
+    """Where the audit went, for people."""
+    if kept:
+        screen.say(f"Kept for the report: blackbox-conformal report --run {run}")
+        return
+    screen.say(
+        "The report shows audits of the calibration's own guarantee; this one is of another and is not kept for it. "
+        "Calibrate with this guarantee to have it there: the draws are stored, so no call is made."
+    )
 
 
 def show_splits(screen: Screen, found: Any) -> None:
     """Random splits, for people."""
-    from blackbox_conformal.audit.splits import CAUTION, VERDICT
+    from blackbox_conformal.audit.splits import CAUTION
 
+    claimed = _claimed(found.levels)
     screen.table(
-        f"{found.splits} random splits of {found.n_calibration + found.n_measured} {found.unit}: "
-        f"{found.n_calibration} calibrate, {found.n_measured} are measured",
-        ["alpha", "claimed at most", "risk", "trusted", "empty masks", "splits above", "verdict"],
+        f"{found.splits} random splits of {found.n_calibration + found.n_measured} {found.unit}, "
+        f"{found.n_calibration} calibrate and {found.n_measured} are measured: no verdict",
+        ["alpha", *claimed, "risk", "trusted", "empty masks", "splits above"],
         [
             [
                 f"{level.alpha:g}",
-                f"{level.claimed:g}",
+                *(f"{level.claimed:g}" for _ in claimed),
                 f"{level.risk[0]:.4f} ± {level.risk[1]:.4f}",
                 f"{share(level.trusted_share[0])} ± {share(level.trusted_share[1])}",
                 share(level.empty_share[0]),
                 share(level.above),
-                VERDICT,
             ]
             for level in found.levels
         ],
     )
-    screen.say(f"Risk is {found.quantity}; ± is the standard deviation over splits.")
+    screen.say(
+        f"Risk is {found.quantity}. Each figure is a mean over splits, ± its standard deviation over them; splits "
+        "above is the share of splits whose risk exceeds what is claimed."
+    )
     screen.say(CAUTION)
     for note in found.notes:
         screen.say(note)
@@ -88,11 +107,12 @@ def _show_quality(screen: Screen, found: Any) -> None:
         if similar:
             row.append(_number(level.promise.ssim_if_trusted, 3))
         rows.append(row)
-    screen.table("Quality inside and outside the mask, against its bound", columns, rows)
+    against = ", against its bound" if bounded or similar else ""
+    screen.table(f"Quality inside and outside the mask{against}", columns, rows)
     words = found.levels[0].promise.words
     if bounded or similar:
-        words += ". It is for photographs whose mask is not empty: alpha is divided by their share"
-    screen.say(f"Bound: {words}.")
+        words = f"promised is, {words}"
+    screen.say(f"{words[:1].upper()}{words[1:]}. PSNR is in dB of sRGB, SSIM of luminance; both are means.")
 
 
 def _show_leakage(screen: Screen, leakage: Any) -> None:
@@ -112,22 +132,49 @@ def _show_leakage(screen: Screen, leakage: Any) -> None:
             for point in leakage.points
         ],
     )
+    screen.say(
+        "Photographs that the vendor knows show no error, so calibration on them is too hopeful; the bound is "
+        f"alpha (n + 1) / (n - leaked + 1), n = {leakage.n}. In the last column calibration is told of the leak, by "
+        "leaked=N in --guarantee."
+    )
 
 
 def _show_worst(screen: Screen, found: Any, worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]]) -> None:
     from blackbox_conformal.images.names import printable
 
-    rows = []
-    for index, level in enumerate(found.levels):
-        for one in found.worst(index, worst):
-            place = one.worst[index]
-            written = files.get((level.alpha, one.truth))
-            where = f"row {place.row}, column {place.column}"
-            row = [f"{level.alpha:g}", printable(one.name), f"{one.losses[index]:.4f}", where, f"{place.error:.4f}"]
-            rows.append([*row, str(written["delivered"])] if files and written else [*row, "–"] if files else row)
-    if rows:
-        columns = ["alpha", "photograph", "loss", "worst pixel", "error there"]
-        screen.table("Worst photographs", [*columns, "crop"] if files else columns, rows)
+    shown = [
+        (level.alpha, one, one.losses[index], one.worst[index])
+        for index, level in enumerate(found.levels)
+        for one in found.worst(index, worst)
+    ]
+    # Of a largest error the loss is the error itself; of a share of wrong pixels it is not.
+    apart = ["error there"] if any(loss != place.error for _, _, loss, place in shown) else []
+    if shown:
+        screen.table(
+            "Worst photographs, with the trusted pixel of the largest error",
+            ["alpha", "photograph", "loss", *apart, "row", "column"],
+            [
+                [
+                    f"{alpha:g}",
+                    printable(one.name),
+                    f"{loss:.4f}",
+                    *(f"{place.error:.4f}" for _ in apart),
+                    str(place.row),
+                    str(place.column),
+                ]
+                for alpha, one, loss, place in shown
+            ],
+        )
+    if files:
+        folder = next(iter(next(iter(files.values())).values())).parent
+        screen.say(
+            f"Their worst places at full resolution, delivered, true and masked: {len(files)} crops of each in {folder}"
+        )
+
+
+def _claimed(levels: Any) -> list[str]:
+    """A column for what is claimed, where that is not alpha itself."""
+    return ["claimed at most"] if any(level.claimed != level.alpha for level in levels) else []
 
 
 def _number(value: float, digits: int) -> str:

@@ -117,6 +117,7 @@ def _level(level: AuditedLevel) -> dict[str, Any]:
         "ssim_bound": _finite(promise.ssim),
         "ssim_bound_if_trusted": _finite(promise.ssim_if_trusted),
         "bound_of": promise.words,
+        "tested": level.tested,
         "verdict": level.judgement.verdict,
         "meaning": level.meaning,
         "further": level.judgement.further,

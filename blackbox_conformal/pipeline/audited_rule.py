@@ -53,6 +53,11 @@ def audited_rule(
     return rule if group is None else calibration.rule_of_group(group, rule)
 
 
+def is_own(calibration: Calibration, rule: Guarantee) -> bool:
+    """Whether `rule` is what the calibration states by itself, so that its report can show the audit of it."""
+    return rule == calibration.rule()
+
+
 def clusters_of(rule: Guarantee, names: Sequence[str], clusters: Mapping[str, str] | None) -> tuple[str, ...] | None:
     """The photograph that each of the audited `names` is a tile of; None: each is a photograph of its own.
 

@@ -4,6 +4,7 @@ No picture is read and nothing is drawn here.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -75,24 +76,32 @@ def conclude(
             None if observed is None else observed[index],
         )
         shares = np.array([picture.shares[index] for picture in audited])
-        empty = float(np.average(shares == 0, weights=weights))
+        # A refused photograph has no pixels either, but it has a loss.
+        empty = float(np.average((shares == 0) & (losses[:, index] == 0), weights=weights))
+        told = meaning(judgement, one.level, named)
+        reason = rule.choose(curves, alpha).reason
+        if reason is not None and empty == 1:
+            # A mask without pixels cannot be wrong: however many of them confirm nothing.
+            judgement = replace(judgement, verdict="inconclusive", further=None)
+            told = f"{reason}. So nothing was tested."
         found.append(
             AuditedLevel(
                 alpha=alpha,
                 threshold=thresholds[index],
                 claimed=one.level,
                 judgement=judgement,
-                meaning=meaning(judgement, one.level, named),
+                meaning=told,
                 trusted_share=float(np.average(shares, weights=weights)),
                 empty_share=empty,
                 inside=mean_quality([picture.inside[index] for picture in audited], weights),
                 outside=mean_quality([picture.outside[index] for picture in audited], weights),
                 whole=mean_quality([picture.whole for picture in audited], weights),
-                promise=promise(rule, alpha, fidelity, 1.0 - empty),
+                promise=promise(rule, alpha, fidelity, float(np.average(shares > 0, weights=weights))),
             )
         )
-    broken = [one.name for one in audited if one.broken_bound]
-    verdict: Verdict = "contradicted" if broken else overall([one.judgement for one in found])
+    verdict: Verdict = overall([one.judgement for one in found if one.tested], len(found))
+    if any(one.broken_bound for one in audited):
+        verdict = "contradicted"
     counted = unseen if clusters is None else pool(unseen, tuple(clusters))
     return Audit(
         n=len(audited),
@@ -102,7 +111,8 @@ def conclude(
         verdict=verdict,
         pictures=tuple(audited),
         leakage=audit_leakage(units.rule, units.curves, counted, levels) if _alike(units, clusters) else None,
-        notes=_notes(rule, broken, units, clusters),
+        notes=_notes(rule, audited, units, clusters),
+        clusters=None if clusters is None else tuple(clusters),
         calls=calls,
         cached=cached,
     )
@@ -129,8 +139,16 @@ def _alike(units: Units, clusters: Sequence[str] | None) -> bool:
     return (units.clusters is None) == (clusters is None)
 
 
-def _notes(rule: Guarantee, broken: Sequence[str], units: Units, clusters: Sequence[str] | None) -> tuple[str, ...]:
+def _notes(
+    rule: Guarantee, audited: Sequence[AuditedPicture], units: Units, clusters: Sequence[str] | None
+) -> tuple[str, ...]:
     notes = []
+    refused = [one.name for one in audited if one.refused]
+    if refused:
+        notes.append(
+            f"The vendor refused {len(refused)} of {len(audited)} audit photographs, first {printable(refused[0])}: "
+            "each counts at the worst loss as soon as anything is trusted, and has no pixels to trust."
+        )
     source = bound_in_use(rule)
     if source != "metric":
         kind = "delivered colours" if source == "delivered" else "input"
@@ -139,6 +157,7 @@ def _notes(rule: Guarantee, broken: Sequence[str], units: Units, clusters: Seque
             "is when it is made. Random splits, the permutation test and planted leakage use the metric's bound, since "
             "stored curves hold no other."
         )
+    broken = [one.name for one in audited if one.broken_bound]
     if broken:
         notes.append(
             f"The loss of {len(broken)} pictures exceeds the bound that was computed for them, first "

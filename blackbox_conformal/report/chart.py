@@ -20,7 +20,7 @@ class Series:
     Attributes
     ----------
     style
-        ``line``, ``step`` (constant until the next point), ``marks``.
+        ``line``, ``step`` (constant until the next point), ``marks``, ``dots`` (a line with a mark at each point).
     role
         Names the look in the style sheet: looks differ in dash and mark, never in hue alone.
     whiskers
@@ -101,6 +101,10 @@ class Chart:
             Tick(self.y(value), f"{100 * value:g} %" if self.percent else f"{value:g}")
             for value in round_numbers(self.y0, self.y1)
         ]
+
+    def beyond(self, value: float) -> bool:
+        """Whether a y value lies above the chart, so that what reaches it is cut off."""
+        return value > self.y1
 
     def path(self, series: Series) -> str:
         """The `d` of a series' path."""

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from blackbox_conformal.audit.claim import claim, innermost
 from blackbox_conformal.audit.findings import Audit, AuditedLevel
 from blackbox_conformal.audit.leakage import Leakage
 from blackbox_conformal.audit.quality import Quality
 from blackbox_conformal.audit.splits import Splits
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.per_image import PerImage
 from blackbox_conformal.report.bars import Bar, Bars
 from blackbox_conformal.report.chart import Chart, Series
 from blackbox_conformal.report.stops import Stop
@@ -21,13 +24,22 @@ FEWEST_POINTS = 3
 
 
 def figures(
-    audited: Audit | None, splits: Splits | None, stops: Sequence[Stop], shares: list[float] | None
+    rule: Guarantee, audited: Audit | None, splits: Splits | None, stops: Sequence[Stop], shares: list[float] | None
 ) -> Iterator[Chart | Bars]:
-    """The figures in their order."""
+    """The figures in their order; `rule` is what the calibration guarantees."""
     alphas = [stop.alpha for stop in stops]
     ends = (0.0, alphas[-1])
-    risk = _risk(audited, stops)
-    yield Chart("Risk against alpha", "alpha", "risk", risk, x_range=ends, y_range=(0.0, _top(risk)))
+    risk = _risk(rule, audited, stops)
+    misses = speaks_of_misses(rule)
+    yield Chart(
+        "Photographs with an error above alpha" if misses else "Risk against alpha",
+        "alpha",
+        "share" if misses else "risk",
+        risk,
+        x_range=ends,
+        y_range=(0.0, _top(risk)),
+        percent=misses,
+    )
     if shares is not None:
         kind = "of audit photographs" if audited is not None else "of calibration photographs"
         series = [Series(f"mean trusted share {kind}", "realised", tuple(zip(alphas, shares, strict=True)), "step")]
@@ -45,9 +57,15 @@ def figures(
         yield from _splits(splits)
 
 
-def realised(audited: Audit, threshold: float) -> float:
-    """Mean loss of the audited photographs at `threshold`."""
-    return float(np.mean([one.curve.loss(threshold) for one in audited.pictures]))
+def realised(rule: Guarantee, audited: Audit, stop: Stop) -> float:
+    """What `rule` speaks of, measured on the audited photographs at a stop: a mean loss, or a share of misses."""
+    losses = np.array([one.curve.loss(stop.threshold) for one in audited.pictures])
+    return float(claim(rule, losses, stop.alpha, audited.pictures[0].curve.bound, audited.clusters).losses.mean())
+
+
+def speaks_of_misses(rule: Guarantee) -> bool:
+    """Whether the risk is a share of photographs, so that alpha is a tolerance and not what the risk may reach."""
+    return isinstance(innermost(rule), PerImage)
 
 
 def leakage_chart(found: Leakage) -> Chart:
@@ -77,16 +95,19 @@ def leakage_chart(found: Leakage) -> Chart:
     )
 
 
-def _risk(audited: Audit | None, stops: Sequence[Stop]) -> list[Series]:
+def _risk(rule: Guarantee, audited: Audit | None, stops: Sequence[Stop]) -> list[Series]:
     end = stops[-1].alpha
-    risk = [
-        Series("allowed: alpha", "allowed", ((0.0, 0.0), (end, end))),
-        Series("bound from calibration", "bound", tuple((stop.alpha, stop.risk) for stop in stops), "step"),
-    ]
+    plain = innermost(rule)
+    if isinstance(plain, PerImage):
+        risk = [Series(f"allowed: delta = {plain.delta:g}", "allowed", ((0.0, plain.delta), (end, plain.delta)))]
+    else:
+        risk = [
+            Series("allowed: alpha", "allowed", ((0.0, 0.0), (end, end))),
+            Series("bound from calibration", "bound", tuple((stop.alpha, stop.risk) for stop in stops), "step"),
+        ]
     if audited is not None:
-        risk.append(
-            Series("realised on the audit", "realised", tuple((s.alpha, realised(audited, s.threshold)) for s in stops))
-        )
+        points = tuple((stop.alpha, realised(rule, audited, stop)) for stop in stops)
+        risk.append(Series("realised on the audit", "realised", points))
         risk.append(
             Series(
                 "audited level, 90 % interval",
@@ -116,9 +137,8 @@ def _quality(
             "alpha",
             unit or "SSIM",
             [
-                Series("inside the mask", "realised", inside),
-                Series("inside the mask, audited", "realised", inside, "marks"),
-                Series("outside the mask", "allowed", outside),
+                Series("inside the mask", "realised", inside, "dots"),
+                Series("outside the mask", "allowed", outside, "dots"),
                 Series("whole picture", "bound", whole),
             ],
             x_range=ends,
@@ -141,8 +161,7 @@ def _promised(levels: Sequence[AuditedLevel], ends: tuple[float, float]) -> Iter
             "alpha",
             "dB, metric's space",
             [
-                Series("realised", "realised", realised_db),
-                Series("audited level", "realised", realised_db, "marks"),
+                Series("realised", "realised", realised_db, "dots"),
                 Series("promised at least", "bound", promised),
             ],
             x_range=ends,
@@ -168,12 +187,11 @@ def _splits(found: Splits) -> Iterator[Chart | Bars]:
     means = tuple((level.alpha, level.risk[0]) for level in found.levels)
     series = [
         Series("claimed at most", "allowed", tuple((level.alpha, level.claimed) for level in found.levels)),
-        Series("mean over splits", "realised", means),
         Series(
-            "5th to 95th percentile of splits",
+            "mean over splits, 5th to 95th percentile",
             "realised",
             means,
-            "marks",
+            "dots",
             tuple((level.alpha, *level.risk_range) for level in found.levels),
         ),
     ]

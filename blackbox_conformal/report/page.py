@@ -15,12 +15,13 @@ import numpy as np
 from blackbox_conformal import __version__
 from blackbox_conformal.audit.findings import Audit
 from blackbox_conformal.audit.splits import CAUTION, Splits
-from blackbox_conformal.audit.verdict import BEFOREHAND
+from blackbox_conformal.audit.verdict import BEFOREHAND, EXPLAINED, FIXED
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.images.names import printable
+from blackbox_conformal.pipeline.conclude import bound_in_use
 from blackbox_conformal.pipeline.spending import Spending
 from blackbox_conformal.report.bars import Bars
-from blackbox_conformal.report.figures import figures, realised
+from blackbox_conformal.report.figures import figures, realised, speaks_of_misses
 from blackbox_conformal.report.preview import CROP, Preview, first_stops, pack_stops
 from blackbox_conformal.report.stops import Stop, thresholds_of
 from blackbox_conformal.risk.curve import RiskCurve
@@ -51,7 +52,7 @@ def page(
         worst.extend(_worst(preview))
     cards.sort(key=lambda card: (card["kind"] != "result", -card["loss"], card["name"]))
     shares = _mean_shares(calibration, audited, cards, stops)
-    shown = figures(audited, splits, stops, shares)
+    shown = figures(rule, audited, splits, stops, shares)
     return {
         "version": __version__,
         "calibration": calibration,
@@ -79,6 +80,9 @@ def page(
         "caution": CAUTION,
         "figures": [("bars" if isinstance(one, Bars) else "chart", one) for one in shown],
         "notes_of_audit": _notes_of(audited),
+        "fixed": FIXED,
+        "misses": speaks_of_misses(rule),
+        "own_bounds": bound_in_use(rule) != "metric",
         "worst_table": _worst_table(audited, alpha),
         "rows": _rows(stops, calibration, audited, shares),
         "spending": spending,
@@ -199,7 +203,8 @@ def _notes_of(audited: Audit | None) -> tuple[str, ...]:
     if audited is None:
         return ()
     open_ended = any(level.judgement.further is not None for level in audited.levels)
-    return (*((BEFOREHAND,) if open_ended else ()), *audited.notes)
+    verdicts = dict.fromkeys(level.judgement.verdict for level in audited.levels if level.tested)
+    return (*(EXPLAINED[verdict] for verdict in verdicts), *((BEFOREHAND,) if open_ended else ()), *audited.notes)
 
 
 def _note(text: str) -> str:
@@ -231,7 +236,7 @@ def _rows(
             "alpha": stop.alpha,
             "threshold": threshold_words(stop.threshold),
             "bound": stop.risk,
-            "realised": None if audited is None else realised(audited, stop.threshold),
+            "realised": None if audited is None else realised(calibration.rule(), audited, stop),
             "share": None if shares is None else shares[index],
         }
         for index, stop in enumerate(stops)

@@ -141,7 +141,7 @@
 
   document.getElementById("print").addEventListener("click", async () => {
     await Promise.all(cards.map((card) => open(card).then(() => paint(card))));
-    for (const shown of document.querySelectorAll("details")) shown.open = true;
+    for (const shown of document.querySelectorAll("details:not(.long)")) shown.open = true;
     window.print();
   });
   show();
