@@ -4,11 +4,13 @@ No member lives here and none is imported before it is asked for; adapters, whic
 packages, are found by `plugins`.
 """
 
+import difflib
 import importlib
 import pkgutil
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from blackbox_conformal.errors import UsageError
 
@@ -49,7 +51,7 @@ def member(family: str, name: str) -> type[Any]:
     """
     known = names(family)
     if name not in known:
-        raise UsageError(f"expected {family.rsplit('.', 1)[-1]} to be one of {', '.join(known)}; got {name!r}")
+        raise UsageError(f"expected {_kind(family)} to be one of {', '.join(known)}; got {name!r}")
     plugin: type[Any] = importlib.import_module(f"blackbox_conformal.{family}.{name.replace('-', '_')}").PLUGIN
     return plugin
 
@@ -60,17 +62,29 @@ def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> Pl
         return plugin(**parameters)
     except ValidationError as error:
         allowed = ", ".join(field.replace("_", "-") for field in plugin.model_fields) or "none"
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'parameters'}: {problem['msg']}"
-            f" (got {problem['input']!r})"
-            for problem in error.errors(include_url=False)
-        )
+        problems = "; ".join(_problem(one, plugin) for one in error.errors(include_url=False))
         raise UsageError(f"{name}: {problems}. Its parameters are: {allowed}") from None
+
+
+def _problem(problem: ErrorDetails, plugin: type[BaseModel]) -> str:
+    """One thing that is wrong with parameters, in words."""
+    where = ".".join(str(part) for part in problem["loc"]) or "parameters"
+    if problem["type"] == "missing":
+        return f"{where} is required"
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(where, plugin.model_fields, n=1)
+        return f"there is no parameter {where!r}" + (f" (did you mean {near[0].replace('_', '-')}?)" if near else "")
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
 
 
 def load(family: str, name: str, **parameters: Any) -> Any:
     """The member of `family` called `name`, with its parameters."""
-    return build(member(family, name), f"{family} {name}", parameters)
+    return build(member(family, name), f"{_kind(family)} {name}", parameters)
+
+
+def _kind(family: str) -> str:
+    """What one member of a family is called."""
+    return family.rsplit(".", 1)[-1].removesuffix("s")
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:

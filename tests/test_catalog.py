@@ -4,6 +4,7 @@ import pytest
 
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.plugins import load_adapter
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,16 @@ def test_an_unknown_member_lists_those_there_are() -> None:
         catalog.load("fidelity", "lab-l2")
 
 
-def test_an_unknown_parameter_lists_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"sigmas.*sigma"):
+def test_an_unknown_parameter_lists_those_there_are_and_names_the_nearest() -> None:
+    said = r"^fidelity lab-l1: there is no parameter 'sigmas' \(did you mean sigma\?\)\. Its parameters are: .*sigma"
+    with pytest.raises(UsageError, match=said):
         catalog.load("fidelity", "lab-l1", sigmas=4)
+    with pytest.raises(UsageError, match=r"^guarantee per-image: there is no parameter 'qq'\. Its parameters are: "):
+        catalog.load("guarantees", "per-image", qq=4)
+
+
+def test_a_missing_and_a_wrong_parameter_are_told_in_plain_words(tmp_path) -> None:
+    with pytest.raises(UsageError, match=r"^adapter folder: label is required\. Its parameters are: path, label"):
+        load_adapter("folder", path=str(tmp_path))
+    with pytest.raises(UsageError, match=r"^adapter folder: path: expected a folder that exists \(got 'nowhere'\)\."):
+        load_adapter("folder", path="nowhere", label="x")

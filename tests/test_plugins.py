@@ -207,9 +207,9 @@ def test_a_strange_name_shows_all_names() -> None:
 
 
 def test_a_wrong_parameter_lists_the_right_ones() -> None:
-    with pytest.raises(UsageError, match=r"adapter http: .*url.*Field required.*Its parameters are: .*seed-parameter"):
+    with pytest.raises(UsageError, match=r"adapter http: .*url is required.*Its parameters are: .*seed-parameter"):
         load_adapter("http")
-    with pytest.raises(UsageError, match=r"sclae: .*not permitted"):
+    with pytest.raises(UsageError, match=r"no parameter 'sclae' \(did you mean scale\?\)"):
         load_adapter("http", url="http://127.0.0.1:9", sclae=4)
 
 

@@ -138,6 +138,7 @@ def _row(calibration: Any, level: float, bound: float) -> list[str]:
     threshold = calibration.threshold(level)
     if threshold == float("-inf"):
         missing = calibration.rule().minimum_images(level, bound) - calibration.n
-        return [f"{level:g}", f"nothing: {missing} photographs missing" if missing > 0 else "nothing", share(0.0)]
+        photographs = "photograph" if missing == 1 else "photographs"
+        return [f"{level:g}", f"nothing: {missing} {photographs} missing" if missing > 0 else "nothing", share(0.0)]
     trusted = float(calibration.curves.trusted_shares_at(threshold).mean())
     return [f"{level:g}", "everything" if threshold == float("inf") else f"{threshold:.6g}", share(trusted)]

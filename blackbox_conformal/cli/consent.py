@@ -93,7 +93,7 @@ def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> N
     Raises
     ------
     BudgetError
-        There is no terminal to ask at.
+        The answer is no, or there is no terminal to ask at.
     """
     if plan.calls == 0 or plan.cost_usd == (Decimal(0), Decimal(0)):
         return
@@ -114,7 +114,7 @@ def confirm_draws(
     Raises
     ------
     BudgetError
-        There is no terminal to ask at.
+        The answer is no, or there is no terminal to ask at.
     CredentialMissingError
         The vendor's key is not set, and calls are to be made.
     """
@@ -145,6 +145,13 @@ def confirm_draws(
 
 
 def _ask(screen: Screen, options: dict[str, Any]) -> None:
+    """A person's yes, unless it was given before.
+
+    Raises
+    ------
+    BudgetError
+        The answer is no, or there is no terminal to ask at.
+    """
     if options["yes"] or options["max_cost"] is not None:
         return
     if not sys.stdin.isatty():
@@ -152,7 +159,9 @@ def _ask(screen: Screen, options: dict[str, Any]) -> None:
     with screen.paused():
         agreed = click.confirm("Spend this?", err=True)
     if not agreed:
-        raise click.Abort
+        raise BudgetError(
+            "not agreed to, so nothing was sent and nothing was spent; --max-cost sets a limit beforehand"
+        )
 
 
 def limits_after_consent(limits: "Limits", calls: int, run: Path) -> "Limits":

@@ -95,7 +95,7 @@ def verify(run: str | None, **options: Any) -> None:
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     folder = run_folder_of(run)
     found = ledger_verify(folder)
-    screen.say(f"{found.attempts} attempts, {found.samples} stored samples, {len(found.problems)} problems")
+    screen.say(f"{found.attempts} draws on record, {found.samples} stored samples, {len(found.problems)} problems")
     for problem in found.problems:
         screen.say(f"  {problem}")
     screen.data(asdict(found))

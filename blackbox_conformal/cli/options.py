@@ -136,6 +136,14 @@ spending = together(
         "--timeout", type=click.FloatRange(1, 86400), default=120.0, show_default=True, help="Seconds for one answer."
     ),
     option("--retry-ambiguous", is_flag=True, help="Pay again for draws that were sent but never answered."),
+    option(
+        "--max-resample",
+        type=click.IntRange(0, 100),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="How often a draw may be paid again whose answer was not the picture that was asked for.",
+    ),
     option("--yes", is_flag=True, help="Do not ask before spending."),
 )
 

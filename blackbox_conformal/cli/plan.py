@@ -80,7 +80,8 @@ def present(
     if options["alpha"] is not None:
         short = found.needed_n[f"{options['alpha']:g}"] - found.n
         if short > 0:
-            screen.say(f"alpha={options['alpha']:g} is out of reach: {short} photographs are missing")
+            missing = "1 photograph is" if short == 1 else f"{short} photographs are"
+            screen.say(f"alpha={options['alpha']:g} is out of reach: {missing} missing")
     tasks = [task for picture in pictures for task in picture.tasks]
     if found.calls:
         trouble = missing_key(setup.adapter, tasks[0])
@@ -149,7 +150,7 @@ def show_plan(screen: Screen, found: "Plan", pace: tuple[float, str] | None) -> 
 def _price(found: "Plan") -> str:
     """The price, and where it is from."""
     if found.cost_usd is None:
-        return "unknown: give -p price_usd=…"
+        return "unknown: give -p price-usd=…"
     return money(*found.cost_usd) + (f" ({found.price_source})" if found.price_source else "")
 
 

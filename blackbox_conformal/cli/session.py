@@ -87,6 +87,7 @@ def build_limits(options: dict[str, Any]) -> "Limits":
         max_calls=options["max_calls"],
         concurrency=options["concurrency"],
         attempt_timeout_s=options["timeout"],
+        max_resample=options["max_resample"],
         retry_ambiguous=options["retry_ambiguous"],
     )
 

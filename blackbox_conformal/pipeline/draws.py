@@ -71,13 +71,24 @@ def output_size(task: Task, setup: Setup) -> tuple[int, int]:
     return task.upload.height * setup.procedure.scale, task.upload.width * setup.procedure.scale
 
 
-def incomplete(unusable: Sequence[Outcome]) -> IncompleteError:
-    """What is said of draws that are ambiguous, expired or invalid; at least one."""
+def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
+    """What is said of draws that are ambiguous, expired or invalid; at least one. `local`: they are on this machine."""
     first = unusable[0]
+    reason = str(first.error).removesuffix(".")
+    which = "1 draw is" if len(unusable) == 1 else f"{len(unusable)} draws are"
+    states = sorted({one.state for one in unusable})
+    again = [
+        *(["--retry-ambiguous"] if {"ambiguous", "expired"} & set(states) else []),
+        *(["--max-resample 1"] if "invalid" in states else []),
+    ]
+    advice = (
+        "Put the right pictures in their place and run the same command again"
+        if local
+        else f"`blackbox-conformal ledger ls` lists them; the same command with {' '.join(again)} pays for them again"
+    )
     return IncompleteError(
-        f"{len(unusable)} draws are {'/'.join(sorted({one.state for one in unusable}))}, so their pictures are "
-        f"incomplete; the first is draw {first.task.index} of {printable(first.task.upload.name)}: {first.error}. "
-        "`blackbox-conformal ledger ls` lists them; run again with --retry-ambiguous to pay for them again"
+        f"{which} {'/'.join(states)}, so their pictures are incomplete; the first is draw {first.task.index} of "
+        f"{printable(first.task.upload.name)}: {reason}. {advice}"
     )
 
 
@@ -107,7 +118,7 @@ def drawn_pictures(sampler: Sampler, pictures: Sequence[Prepared]) -> Iterator[D
         elif not failed:
             yield Drawn(picture, tuple(sorted(arrived, key=lambda one: one.task.index)), None)
     if unusable:
-        raise incomplete(unusable)
+        raise incomplete(unusable, local=False)
 
 
 def map_pictures(

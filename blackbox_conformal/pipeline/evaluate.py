@@ -117,7 +117,7 @@ def _decode(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], index: int
     except PayloadError:
         if not setup.adapter.capabilities.local:
             raise
-        raise incomplete(list(_invalid(drawn, pixels_of, index))) from None
+        raise incomplete(list(_invalid(drawn, pixels_of, index)), local=True) from None
     notes.update(dict.fromkeys(remarks))
     return pixels if setup.perturbation is None else setup.perturbation.undo(pixels, index, setup.procedure.scale)
 

@@ -122,9 +122,11 @@ def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:
     if adapter.capabilities.local or (price is not None and price.high_usd == 0):
         return
     if limits.max_cost_usd is None and limits.max_calls is None:
-        raise BudgetError(f"drawing from {adapter.name} costs money: give max_cost (US dollars) or max_calls")
+        raise BudgetError(
+            f"drawing from {adapter.name} costs money: give max_cost (--max-cost, in dollars) or max_calls (--max-calls)"
+        )
     if limits.max_cost_usd is not None and price is None and limits.max_calls is None:
         raise BudgetError(
-            f"max_cost cannot be kept: the price of a draw from {adapter.name} is not known. Give max_calls, or the "
-            "price with -p price_usd=…"
+            f"no limit on the cost can be kept: the price of a draw from {adapter.name} is not known. Give max_calls "
+            "(--max-calls), or the price as price_usd (-p price-usd=…)"
         )

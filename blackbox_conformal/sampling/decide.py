@@ -89,6 +89,8 @@ def decide(
         if replayable and 0.0 <= age <= IDEMPOTENCY_WINDOW_S:
             return Replay(last)
         return following if retry_ambiguous else Done(last)
+    if last.state == "expired":
+        return following if retry_ambiguous else Done(last)
     if last.state == "invalid" and resampled <= max_resample:
         return following
     return Done(last)

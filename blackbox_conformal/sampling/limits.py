@@ -40,7 +40,7 @@ class Limits:
     max_resample
         How often one draw may be bought again after its answer proved unusable.
     retry_ambiguous
-        Buy a draw again after a submission that may have been billed got no answer.
+        Buy a draw again whose submission may have been billed and got no answer, or whose job's result was never had.
     """
 
     max_cost_usd: Decimal | None = None

@@ -59,6 +59,23 @@ def test_draws_of_another_run_folder_are_told_and_used_when_it_is_named(photogra
     assert "three" in out.out
 
 
+def test_stored_draws_take_their_label_from_the_table(photographs, tmp_path, capsys):
+    rows = np.random.default_rng(0)
+    for path in photographs.iterdir():
+        folder = tmp_path / "outputs" / path.stem
+        folder.mkdir(parents=True)
+        for index in range(3):
+            Image.fromarray(rows.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    stored = f"folder:path={tmp_path / 'outputs'}"
+    arguments = ["compare", str(photographs), "--vendor", f"{stored},label=three", "--vendor", f"{stored},draws=2"]
+    arguments += ["--draws", "3", "--alpha", "0.7", "--run", str(tmp_path / "runs"), "--no-baselines"]
+    assert run([*arguments, "--json"]) == 0
+    vendors = json.loads(capsys.readouterr().out)["vendors"]
+    assert [one["vendor"] for one in vendors] == ["three", f"{stored},draws=2"]
+    assert [one["wanted"] for one in vendors] == [18, 12]
+    assert run([*arguments, "-p", "label=both", "-q"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -54,6 +54,12 @@ def test_ambiguous_is_replayed_within_the_window_or_bought_again_on_request() ->
     assert choose(lost, retry_ambiguous=True) == Submit(1)
 
 
+def test_a_job_whose_result_was_never_had_is_bought_again_on_request_only() -> None:
+    lost = attempt("expired", job="j")
+    assert choose(lost, replayable=True, max_resample=5) == Done(lost)
+    assert choose(lost, retry_ambiguous=True) == Submit(1)
+
+
 def test_invalid_is_bought_again_as_often_as_allowed() -> None:
     first, second = attempt("invalid"), attempt("invalid", 2, generation=1)
     assert choose(first, max_resample=1) == Submit(1)

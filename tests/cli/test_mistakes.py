@@ -1,0 +1,133 @@
+"""What goes wrong on the first day: each mistake is told in one line with what to do, and costs nothing."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image as PillowImage
+from synthetic import write_draws, write_photographs
+
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.testing.fault_server import FaultServer
+
+VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+CHOICES = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    write_photographs(tmp_path / "photographs", range(3))
+    return tmp_path / "photographs"
+
+
+def calibrate(photographs: Path, url: str, *more: str) -> list[str]:
+    vendor = ["--adapter", VENDOR, "-p", f"url={url}", *CHOICES, "--run", str(photographs.parent / "run")]
+    return ["calibrate", str(photographs), *vendor, *more]
+
+
+def test_a_stored_draw_that_is_no_answer_is_to_be_replaced_and_not_paid_for(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_draws(tmp_path / "outputs", range(3), 3)
+    wrong = tmp_path / "outputs" / "p1" / "2.png"
+    right = wrong.read_bytes()
+    PillowImage.new("RGB", (40, 40), (1, 2, 3)).save(wrong)
+    vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=synthetic"]
+    arguments = ["calibrate", str(photographs), *vendor, *CHOICES, "--run", str(tmp_path / "run"), "-q"]
+    assert run(arguments) == 6
+    said = capsys.readouterr().err
+    assert "1 draw is invalid" in said
+    assert "draw 2 of p1" in said
+    assert "expected 80×64 pixels; got 40×40" in said
+    assert "Put the right pictures in their place and run the same command again" in said
+    assert "--retry-ambiguous" not in said
+    assert "pay" not in said
+    wrong.write_bytes(right)
+    assert run(arguments) == 0
+
+
+def test_a_paid_draw_that_is_no_answer_says_how_to_pay_again(
+    photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer({"submit": ["picture:kind=wrong-size"] * 2}) as server:
+        assert run(calibrate(photographs, server.url, "--yes", "--concurrency", "1")) == 6
+        said = capsys.readouterr().err
+        assert "2 draws are invalid" in said
+        assert "the same command with --max-resample 1 pays for them again" in said
+        assert run(calibrate(photographs, server.url, "--yes", "-q")) == 6
+        assert server.account.paid == 9
+        assert run(calibrate(photographs, server.url, "--yes", "--max-resample", "1", "-q")) == 0
+        assert server.account.paid == 11
+
+
+def test_a_draw_that_was_never_answered_says_how_to_pay_again(
+    photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer({"submit": ["close-without-answer"]}) as server:
+        assert run(calibrate(photographs, server.url, "--yes", "--concurrency", "1")) == 6
+        said = capsys.readouterr().err
+        assert "1 draw is ambiguous" in said
+        assert "the same command with --retry-ambiguous pays for them again" in said
+        assert run(calibrate(photographs, server.url, "--yes", "--retry-ambiguous", "-q")) == 0
+
+
+def test_a_missing_key_is_told_before_anyone_is_asked_to_pay(
+    photographs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FAULT_VENDOR_KEY", raising=False)
+    monkeypatch.delenv("FAULT_VENDOR_KEY_FILE", raising=False)
+    with FaultServer() as server:
+        keyed = ["-p", "keyed=true"]
+        settings = ["--vendor", f"{VENDOR}:draws=2", "--vendor", VENDOR, "-p", f"url={server.url}"]
+        assert run(calibrate(photographs, server.url, *keyed)) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "FAULT_VENDOR_KEY" in said
+        assert run(["compare", str(photographs), *settings, *keyed]) == 2
+        assert "FAULT_VENDOR_KEY" in capsys.readouterr().err
+        assert run(["tune", *calibrate(photographs, server.url, *keyed)[1:], "--alpha", "0.9"]) == 2
+        assert "FAULT_VENDOR_KEY" in capsys.readouterr().err
+        assert server.account.paid == 0
+    assert not (photographs.parent / "run").exists()
+
+
+def test_a_no_is_a_no(photographs: Path) -> None:
+    terminal, other_end = pty.openpty()
+    try:
+        with FaultServer() as server:
+            command = [sys.executable, "-m", "blackbox_conformal", *calibrate(photographs, server.url)]
+            os.write(terminal, b"n\n")
+            found = subprocess.run(command, stdin=other_end, capture_output=True, text=True, timeout=120, check=False)
+            assert server.account.paid == 0
+    finally:
+        os.close(terminal)
+        os.close(other_end)
+    assert found.returncode == 4
+    assert "9 calls to make" in found.stderr
+    assert "Spend this?" in found.stderr
+    assert "not agreed to, so nothing was sent and nothing was spent" in found.stderr
+    assert "resume" not in found.stderr
+    assert found.stdout == ""
+
+
+def test_when_every_photograph_is_refused_a_wrong_setting_is_likely(
+    photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer({"submit": "status:code=422"}) as server:
+        assert run(calibrate(photographs, server.url, "--yes")) == 2
+    said = capsys.readouterr().err
+    assert "refused all 3 photographs" in said
+    assert "name another run folder" in said
+
+
+def test_no_limit_for_a_price_that_nobody_knows(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer() as server:
+        vendor = ["--adapter", "http", "-p", f"url={server.url}/v1/upscale", *CHOICES]
+        assert run(["calibrate", str(photographs), *vendor, "--max-cost", "1"]) == 4
+        said = capsys.readouterr().err
+        assert "--max-calls" in said
+        assert "-p price-usd=" in said
+        assert server.account.paid == 0
