@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.audit.leakage import leakage_curve
+from blackbox_conformal.audit.leakage import SHARES, TYPICAL, audit_leakage, leakage_curve
 from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.guarantees.false_trust import FalseTrust
+from blackbox_conformal.guarantees.high_probability import HighProbability
+from blackbox_conformal.guarantees.per_image import PerImage
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 
@@ -45,3 +49,54 @@ def test_leaked_photographs_may_be_given():
 def test_more_leaks_than_photographs_are_refused():
     with pytest.raises(CalibrationError, match="0 to 30"):
         leakage_curve(photographs(1, N), photographs(2, 5), ALPHA, [31])
+
+
+def test_planting_one_by_one_gives_the_same_curve():
+    """The naive twin: replace, recalibrate, measure, average."""
+    calibrating, unseen = photographs(1, N), photographs(2, 50)
+    perfect = RiskCurve(np.empty(0, np.float32), np.empty(0, np.float32), 1.0)
+    generator = np.random.Generator(np.random.Philox(5))
+    for point in leakage_curve(calibrating, unseen, ALPHA, (0, 4, 11), repeats=6, seed=5):
+        ignored, allowed = [], []
+        for _ in range(6 if point.leaked else 1):
+            kept = generator.permutation(N)[point.leaked :]
+            [generator.integers(1) for _ in range(point.leaked)]
+            planted = CurveSet.from_curves([*(calibrating[k] for k in kept), *[perfect] * point.leaked])
+            for found, level in ((ignored, ALPHA), (allowed, ALPHA * (N - point.leaked + 1) / (N + 1))):
+                threshold = Expected().threshold(planted, level)
+                found.append(np.mean([curve.loss(threshold) for curve in unseen]))
+        assert point.risk == pytest.approx(np.mean(ignored), abs=1e-9)
+        assert point.risk_allowed == pytest.approx(np.mean(allowed), abs=1e-9)
+
+
+def test_an_audit_plants_at_the_typical_level_where_anything_is_trusted():
+    calibrating, unseen = photographs(1, N), photographs(2, 50)
+    assert audit_leakage(Expected(), calibrating, unseen, [0.02, 0.3, 0.15, 0.5]).alpha == 0.15
+    assert audit_leakage(Expected(), calibrating, unseen, [TYPICAL, 0.3]).alpha == TYPICAL
+    assert audit_leakage(Expected(), calibrating, unseen, [0.01, 0.02]) is None, "nothing is trusted"
+    found = audit_leakage(Expected(), calibrating, unseen, [0.2])
+    assert [point.leaked for point in found.points] == sorted({round(share * N) for share in SHARES})
+    assert found.points[0].risk == pytest.approx(unseen.losses_at(Expected().threshold(calibrating, 0.2)).mean())
+
+
+@pytest.mark.parametrize(
+    "rule", [PerImage(), HighProbability(), Expected(leaked=2), Expected(weights=(1.0,) * N, weight_new=1.0)]
+)
+def test_no_bound_is_shown_where_none_is_stated(rule):
+    assert audit_leakage(rule, photographs(1, N), photographs(2, 5), [0.3]) is None
+
+
+def test_false_trust_has_the_same_bound():
+    rng = np.random.default_rng(7)
+
+    def shares(count):
+        found = []
+        for _ in range(count):
+            scores = rng.random((10, 10)).astype(np.float32)
+            found.append(RiskCurve.from_maps(scores, scores * rng.uniform(0.3, 1), bound=1.0, tolerance=0.3))
+        return CurveSet.from_curves(found)
+
+    found = audit_leakage(FalseTrust(tolerance=0.3), shares(N), shares(200), [0.15])
+    assert found.points[-1].bound == pytest.approx(0.15 * (N + 1) / (N - found.points[-1].leaked + 1))
+    assert all(point.risk <= point.bound for point in found.points)
+    assert found.points[-1].risk > found.points[0].risk

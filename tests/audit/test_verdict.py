@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.audit.permutation import resplit_risks
-from blackbox_conformal.audit.verdict import LEVEL, Judgement, judge, lower_bound, overall, upper_bound
+from blackbox_conformal.audit.verdict import (
+    EXPLAINED,
+    FIXED,
+    LEVEL,
+    Judgement,
+    further,
+    judge,
+    lower_bound,
+    meaning,
+    overall,
+    upper_bound,
+)
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
@@ -124,3 +135,53 @@ def test_overall_shares_the_error_level_between_the_levels():
     assert overall([strong, good, good, good, good]) == "contradicted"
     assert overall([good, good]) == "confirmed"
     assert overall([good, unsure]) == "inconclusive"
+    assert overall([]) == "inconclusive", "where nothing is trusted nothing is confirmed"
+    assert overall([mild], 2) == "inconclusive", "a level that was not tested still shares the error level"
+    assert overall([good], 5) == "confirmed"
+
+
+@pytest.mark.parametrize(("mean", "level"), [(0.05, 0.1), (0.1, 0.12), (0.3, 0.27), (0.14, 0.125)])
+def test_so_many_more_of_the_same_settle_it_and_one_fewer_does_not(mean, level):
+    """The estimate against the bound itself, on as many copies of the losses as it names."""
+    losses = np.random.default_rng(1).beta(2, 2 / mean - 2, size=20)
+    losses *= mean / losses.mean()
+    more = further(losses, level)
+    assert more is not None
+    units = 20 + more
+    for count, settled in ((units + 20, True), (units - 20, False)):
+        if count > 20:
+            many = np.resize(losses, count - count % 20)
+            end = upper_bound(many) <= level if mean < level else lower_bound(many) >= level
+            assert bool(end) is settled
+
+
+def test_no_number_is_named_where_none_would_do_or_none_is_needed():
+    assert further(np.full(30, 0.1), 0.1) is None
+    assert further(np.zeros(500), 0.1) is None
+    assert further(np.full(20, 0.1 - 1e-6), 0.1) is None
+    assert further(np.zeros(20), 1.0) is None
+
+
+def test_an_inconclusive_verdict_names_what_would_settle_it():
+    found = judge(np.full(30, 0.05), 0.1, 1.0)
+    assert found.verdict == "inconclusive"
+    told = meaning(found, 0.1)
+    assert f"About {found.further} further photographs like these would confirm it." in told
+    assert f"{found.interval[1]:.3g}" in told
+    above = judge(np.random.default_rng(0).uniform(0, 0.3, 30), 0.12, 1.0, np.full(999, 0.9))
+    assert above.verdict == "inconclusive"
+    assert "no more than chance explains" in meaning(above, 0.12)
+    sure = judge(np.full(500, 0.15), 0.12, 1.0, np.full(999, 0.9))
+    assert sure.further is None
+    assert "Calibrate on more photographs" in meaning(sure, 0.12)
+    never = Judgement(0.1, (0.05, 0.2), 1.0, "inconclusive")
+    assert "No practical number" in meaning(never, 0.1)
+
+
+def test_the_other_verdicts_say_their_numbers():
+    confirmed = judge(np.zeros(200), 0.1, 1.0)
+    assert f"at most {confirmed.interval[1]:.3g}, so not above 0.1" in meaning(confirmed, 0.1)
+    contradicted = judge(np.full(50, 0.3), 0.2, 1.0, np.full(999, 0.1))
+    assert "only 0.1 % of random splits" in meaning(contradicted, 0.2)
+    assert set(EXPLAINED) == {"confirmed", "inconclusive", "contradicted"}
+    assert "fixed before looking" in FIXED
