@@ -102,7 +102,7 @@ class Conversation:
                 f"adapter {self.want.adapter} submits again after a submission that may be billed; that is the engine's"
                 " to decide"
             )
-        header = self._engine.adapter.capabilities.idempotency_header
+        header = self._engine.idempotency_header
         if header is not None and header.lower() not in (name.lower() for name in step.headers):
             step = replace(step, headers={**step.headers, header: self.want.idempotency_key})
         try:

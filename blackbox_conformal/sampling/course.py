@@ -151,7 +151,12 @@ class Course:
             engine.clock.sleep(_DISK_WAIT_S, engine.control.leaving)
         # Not waited for: should the process die before the commit, the inbox tells the next one whose bytes these are.
         engine.ledger.stored(
-            number, talk.seen, arrival.digest, arrival.size, after=lambda: engine.store.settle_later(arrival)
+            number,
+            talk.seen,
+            arrival.digest,
+            arrival.size,
+            before=engine.store.sync_names,
+            after=lambda: engine.store.settle_later(arrival),
         )
         talk.settle(self._cost())
         talk.on_paper = "stored"

@@ -43,7 +43,9 @@ class Engine:
     control: Control
 
     def __post_init__(self) -> None:
-        price = self.adapter.capabilities.price
+        capabilities = self.adapter.capabilities
+        self.idempotency_header = capabilities.idempotency_header
+        price = capabilities.price
         self.price_nanousd = 0 if price is None else to_nano(price.high_usd)
         self.highest_usd: Decimal | None = None if price is None else price.high_usd
         most = self.limits.max_cost_usd

@@ -33,7 +33,7 @@ def jobs_for(engine: Engine, identity: dict[str, Any], tasks: Sequence[Task]) ->
             on_disk=on_disk,
             max_resample=engine.limits.max_resample,
             retry_ambiguous=engine.limits.retry_ambiguous,
-            replayable=engine.adapter.capabilities.idempotency_header is not None,
+            replayable=engine.idempotency_header is not None,
             now=engine.clock.wall(),
         )
         for key in keys

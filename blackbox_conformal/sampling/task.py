@@ -63,12 +63,18 @@ def task_key(identity: dict[str, Any], task: Task) -> str:
 
 
 def task_keys(identity: dict[str, Any], tasks: Sequence[Task]) -> list[str]:
-    """`task_key` of many tasks of one vendor procedure, which is written out once."""
+    """`task_key` of many tasks of one vendor procedure; the procedure and each picture are written out once."""
     procedure = canonical_json(identity)
+    pictures = {digest: canonical_json(digest) for digest in {task.upload.digest for task in tasks}}
     return [
         digest_bytes(
-            b'{"draw":%b,"identity":%b,"seed":%b,"upload":%b}'
-            % (canonical_json(task.index), procedure, canonical_json(task.seed), canonical_json(task.upload.digest))
+            b'{"draw":%d,"identity":%b,"seed":%b,"upload":%b}'
+            % (
+                task.index,
+                procedure,
+                b"null" if task.seed is None else b"%d" % task.seed,
+                pictures[task.upload.digest],
+            )
         )
         for task in tasks
     ]

@@ -200,3 +200,41 @@ def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatc
     monkeypatch.undo()
     with pytest.raises(LedgerError, match="disk is full"):
         ledger.sent(number)
+
+
+def test_names_are_made_durable_once_a_commit_and_before_it(ledger: Ledger, tmp_path: Path) -> None:
+    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE, None, None) for k in range(3)]
+    for number in numbers:
+        ledger.sent(number)
+    seen: list[list[str]] = []
+    recorded = [0]
+
+    def sync_names() -> None:
+        seen.append(states(tmp_path))
+
+    def moved() -> None:
+        recorded[0] += 1
+
+    for number in numbers:
+        ledger.stored(number, Seen(), f"sha256:{number}", 3, before=sync_names, after=moved)
+    ledger.flush()
+    assert recorded == [3]
+    assert 1 <= len(seen) <= 3
+    assert seen[0] == ["sent"] * 3
+    assert states(tmp_path) == ["stored"] * 3
+    for earlier in seen:
+        assert "sent" in earlier, "each commit was preceded by a look of its own"
+
+
+def test_names_that_cannot_be_made_durable_are_not_recorded(ledger: Ledger, tmp_path: Path) -> None:
+    number = ledger.reserve(want(), None, PRICE, None, None)
+    ledger.sent(number)
+
+    def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(LedgerError, match="Input/output error"):
+        ledger.stored(number, Seen(), "sha256:a", 3, before=broken).result()
+    assert states(tmp_path) == ["sent"]
+    with pytest.raises(LedgerError, match="Input/output error"):
+        ledger.sent(number)

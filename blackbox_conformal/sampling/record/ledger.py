@@ -188,12 +188,18 @@ class Ledger:
         self._writer.call(lambda book: book.move(attempt, state, seen.cost_nanousd, **values))
 
     def stored(
-        self, attempt: int, seen: Seen, digest: str, size: int, after: Callable[[], None] | None = None
+        self,
+        attempt: int,
+        seen: Seen,
+        digest: str,
+        size: int,
+        before: Callable[[], None] | None = None,
+        after: Callable[[], None] | None = None,
     ) -> Ticket[None]:
-        """Record an answer that is durable in the inbox, and that the inbox keeps until `after` is called."""
+        """Record an answer in the inbox, where `before` makes it durable and where it stays until `after` is called."""
         values: dict[str, Any] = {"error_class": None, "error": None, "code": None, **_observed(seen)}
         values |= {"digest": digest, "size": size}
-        return self._writer.later(lambda book: book.move(attempt, "stored", seen.cost_nanousd, **values), after)
+        return self._writer.later(lambda book: book.move(attempt, "stored", seen.cost_nanousd, **values), before, after)
 
     def flush(self) -> None:
         """Return once everything recorded so far is durable.

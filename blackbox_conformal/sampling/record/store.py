@@ -45,38 +45,12 @@ def sync_folder(folder: str | Path) -> None:
         os.close(descriptor)
 
 
-class SharedSync:
-    """Makes the names in one folder durable for many threads at once: those that wait together share one look."""
-
-    def __init__(self, folder: str | Path) -> None:
-        self._folder = folder
-        self._turn = threading.Lock()
-        self._begun = self._finished = 0
-
-    def named(self) -> int:
-        """To be called once a name is there; for `sync`."""
-        return self._begun + 1
-
-    def sync(self, needed: int) -> None:
-        """Return once every name that was there when `named` gave `needed` is durable."""
-        if self._finished >= needed:
-            return
-        with self._turn:
-            if self._finished >= needed:
-                return
-            self._begun = begun = self._begun + 1
-            sync_folder(self._folder)
-            self._finished = begun
-
-
-def _write_durably(path: str, data: bytes, folder: SharedSync) -> None:
+def _write_durably(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
-        # Taken before the file is synced: meanwhile another thread may make its name durable too.
-        named = folder.named()
         os.fsync(descriptor)
     except BaseException:
         os.close(descriptor)
@@ -84,12 +58,11 @@ def _write_durably(path: str, data: bytes, folder: SharedSync) -> None:
             os.unlink(path)
         raise
     os.close(descriptor)
-    folder.sync(named)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Bytes that are durable in the inbox: which attempt they belong to, their digest, size and file."""
+    """Bytes in the inbox: which attempt they belong to, their digest, size and file."""
 
     attempt: int
     digest: str
@@ -104,7 +77,6 @@ class Store:
         self._samples = run / "samples"
         self._inbox = run / "inbox"
         self._quarantine = run / "quarantine"
-        self._inbox_names = SharedSync(self._inbox)
         self._moved: set[str] = set()
         self._recorded: deque[Arrival] = deque()
         self._lock = threading.Lock()
@@ -115,7 +87,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
 
     def receive(self, attempt: int, data: bytes) -> Arrival:
-        """Put an answer into the inbox; durable on return.
+        """Put an answer into the inbox; durable on return, and its name once `sync_names` is called.
 
         Raises
         ------
@@ -125,8 +97,12 @@ class Store:
         self._settle_recorded()
         value = hashlib.sha256(data).hexdigest()
         path = f"{self._inbox}/{attempt}-{value}{sniff_extension(data)}"
-        _write_durably(path, data, self._inbox_names)
+        _write_durably(path, data)
         return Arrival(attempt, f"sha256:{value}", len(data), path)
+
+    def sync_names(self) -> None:
+        """Make the names in the inbox durable: before the ledger says that anything is there."""
+        sync_folder(self._inbox)
 
     def settle_later(self, arrival: Arrival) -> None:
         """As `settle`, done by whoever receives the next answer, or by `flush`."""

@@ -23,10 +23,16 @@ _LATEST_S = 0.05
 class Ticket(Generic[Result]):
     """An operation handed to the writer, and what came of it once its commit is durable."""
 
-    __slots__ = ("_done", "_failure", "_result", "after", "operation")
+    __slots__ = ("_done", "_failure", "_result", "after", "before", "operation")
 
-    def __init__(self, operation: Callable[[Book], Result], after: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        operation: Callable[[Book], Result],
+        before: Callable[[], None] | None = None,
+        after: Callable[[], None] | None = None,
+    ) -> None:
         self.operation = operation
+        self.before = before
         self.after = after
         self._done = threading.Lock()
         self._done.acquire()
@@ -85,13 +91,18 @@ class Writer:
         """Queue `operation` for the next commit."""
         return self._hand_in(Ticket(operation), self._queue.put)
 
-    def later(self, operation: Callable[[Book], Result], after: Callable[[], None] | None = None) -> Ticket[Result]:
+    def later(
+        self,
+        operation: Callable[[Book], Result],
+        before: Callable[[], None] | None = None,
+        after: Callable[[], None] | None = None,
+    ) -> Ticket[Result]:
         """Leave `operation` for a commit that is made anyway, or for one of its own within moments.
 
-        It comes before everything that the same thread submits afterwards. `after` is called by the writer once it is
-        durable.
+        It comes before everything that the same thread submits afterwards. The writer calls `before` ahead of the
+        commit, once for all operations that share one, and `after` when the commit is durable.
         """
-        return self._hand_in(Ticket(operation, after), self._later.append)
+        return self._hand_in(Ticket(operation, before, after), self._later.append)
 
     def _hand_in(self, ticket: Ticket[Result], where: Callable[[Ticket[Any]], None]) -> Ticket[Result]:
         with self._closing:
@@ -141,10 +152,12 @@ class Writer:
             return
         connection = self._connection
         try:
+            for before in {ticket.before for ticket in batch if ticket.before is not None}:
+                before()
             results = self._run_together(batch)
             if results is None:
                 results = self._run_apart(batch)
-        except (sqlite3.Error, LedgerError) as error:
+        except (sqlite3.Error, LedgerError, OSError) as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             if not isinstance(error, LedgerError):
