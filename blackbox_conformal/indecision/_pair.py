@@ -3,11 +3,13 @@
 How the two are combined is each score's own.
 """
 
+from copy import copy
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from blackbox_conformal import catalog
+from blackbox_conformal.indecision._from_moments import MomentsAccumulator
 from blackbox_conformal.indecision.base import Accumulator, Context, Indecision
 from blackbox_conformal.types import Image, Map
 
@@ -59,26 +61,34 @@ class PairedIndecision(Indecision):
 
 
 class PairedAccumulator:
-    """Two accumulators that see the same draws."""
+    """Two accumulators that see the same draws; the moments of which are added up once."""
 
     def __init__(self, score: PairedIndecision, first: Accumulator, second: Accumulator) -> None:
         self.score = score
         self.first = first
         self.second = second
+        self._apart = not (isinstance(first, MomentsAccumulator) and isinstance(second, MomentsAccumulator))
 
     def update(self, pixels: Image) -> None:
         """Take one draw: (H, W, 3) uint8."""
         self.first.update(pixels)
-        self.second.update(pixels)
+        if self._apart:
+            self.second.update(pixels)
 
     def merge(self, other: Self) -> None:
         """Take over what `other` has seen."""
         self.first.merge(other.first)
-        self.second.merge(other.second)
+        if self._apart:
+            self.second.merge(other.second)
 
     def finish(self, context: Context) -> Map:
         """The score map, (H, W) float32, >= 0."""
-        return self.score.combine(self.first.finish(context), self.second.finish(context))
+        if isinstance(self.first, MomentsAccumulator) and isinstance(self.second, MomentsAccumulator):
+            # The same sums under two names: either score may clear its own.
+            self.second.moments = copy(self.first.moments)
+        # A variance comes second where the other score needs no sums: that makes room.
+        second = self.second.finish(context)
+        return self.score.combine(self.first.finish(context), second)
 
 
 def windowed(name: str, sigma: float) -> Indecision:

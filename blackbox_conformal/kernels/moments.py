@@ -38,9 +38,7 @@ class Moments:
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.shape = shape
-        self.draws = 0
-        self.sums: NDArray[Any] = np.zeros((*shape, 3), np.uint16)
-        self.squares: NDArray[np.uint32] = np.zeros(shape, np.uint32)
+        self.clear()
 
     def add(self, pixels: Image) -> None:
         """Take one draw, (H, W, 3) uint8.
@@ -69,10 +67,18 @@ class Moments:
             More than `MAX_DRAWS` draws together.
         """
         _require_size(other.shape, self.shape)
+        if other.draws == 0:
+            return
         self._make_room(self.draws + other.draws)
         self.sums += other.sums
         self.squares += other.squares
         self.draws += other.draws
+
+    def clear(self) -> None:
+        """Forget every draw; the sums take no memory until there is another."""
+        self.draws = 0
+        self.sums: NDArray[Any] = np.zeros(0, np.uint16)
+        self.squares: NDArray[np.uint32] = np.zeros(0, np.uint32)
 
     def variance(self) -> Map:
         """Variance over the draws with divisor M, summed over channels: (H, W) float32 in [0, 3/4], white = 1.
@@ -112,6 +118,8 @@ class Moments:
     def _make_room(self, draws: int) -> None:
         if draws > MAX_DRAWS:
             raise UsageError(f"expected at most {MAX_DRAWS} draws of a picture; got {draws}. Take fewer draws")
+        if self.draws == 0:
+            self.sums, self.squares = np.zeros((*self.shape, 3), np.uint16), np.zeros(self.shape, np.uint32)
         if draws > SHORT_DRAWS and self.sums.dtype == np.uint16:
             self.sums = self.sums.astype(np.uint32)
 

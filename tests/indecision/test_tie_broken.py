@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.indecision.tie_broken import TieBroken
+from blackbox_conformal.kernels.moments import Moments
 
 values = st.floats(0, 3, width=32).map(abs)
 
@@ -40,6 +42,23 @@ def test_flat_regions_are_ordered_by_their_surroundings() -> None:
     assert len(np.unique(plain[:, 16:])) == 1
     assert found[16, 20] > found[16, 40]
     assert found[:, 16:].max() < found[:, :16].min()
+
+
+def test_two_variances_of_the_same_draws_are_made_of_one_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(1)
+    draws = list(generator.integers(0, 256, (5, 12, 14, 3), dtype=np.uint8))
+    apart = [bc.indecision_map(draws, "smoothed-variance", sigma=sigma) for sigma in (2.0, 8.0)]
+    score = TieBroken(first="smoothed-variance", sigma=2.0, second="smoothed-variance", second_sigma=8.0)
+    added = []
+    add = Moments.add
+    monkeypatch.setattr(Moments, "add", lambda self, pixels: (added.append(1), add(self, pixels)))
+    one, two = score.start((12, 14)), score.start((12, 14))
+    for number, pixels in enumerate(draws):
+        (one, two)[number % 2].update(pixels)
+    one.merge(two)
+    found = one.finish(Context(draws[0], None, 1))
+    assert len(added) == len(draws)
+    np.testing.assert_array_equal(found, score.combine(*apart))
 
 
 def test_pairs_of_pairs_are_refused() -> None:

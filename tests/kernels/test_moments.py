@@ -90,6 +90,26 @@ def test_merging_makes_room_too():
     assert (one.sums == 400 * 255).all()
 
 
+def test_cleared_moments_are_as_new_and_those_of_no_draws_add_nothing():
+    draws = np.random.default_rng(5).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
+    moments, empty = Moments((4, 5)), Moments((4, 5))
+    moments.add(draws[0])
+    moments.clear()
+    with pytest.raises(UsageError, match="at least one draw"):
+        moments.variance()
+    moments.merge(empty)
+    for pixels in draws[1:]:
+        moments.add(pixels)
+    moments.merge(empty)
+    empty.merge(moments)
+    expected = Moments((4, 5))
+    expected.add(draws[2])
+    expected.add(draws[1])
+    for found in (moments, empty):
+        np.testing.assert_array_equal(found.variance(), expected.variance())
+        np.testing.assert_array_equal(found.sums, expected.sums)
+
+
 def test_the_largest_number_of_draws_is_exact_and_one_more_is_refused():
     rng = np.random.default_rng(1)
     draws = rng.integers(0, 256, (43, 2, 2, 3), dtype=np.uint8)
