@@ -37,6 +37,8 @@ SETTINGS = ("draws", "indecision", "delivery", "perturb", "seeds", "scale")
 @shared.option("--no-baselines", is_flag=True, help="Leave interval images and soft masks out.")
 @shared.spending
 @shared.memory
+@shared.option("--out", type=click.Path(dir_okay=False), help="HTML file with plots and tables.")
+@shared.force
 @shared.output
 def command(images: tuple[str, ...], **options: Any) -> None:
     """Compare vendors or settings on IMAGES: some photographs calibrate, the others are measured.
@@ -52,12 +54,16 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.pipeline.comparison import comparison_json
     from blackbox_conformal.pipeline.contestants import allowed, plan_comparison, wanted_draws
     from blackbox_conformal.pipeline.room import refuse_large
+    from blackbox_conformal.report.comparison_page import refuse_foreign, write_comparison
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     contestants = [_contestant(text, options) for text in options["vendors"]]
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     held_out = round(len(paths) * options["held_out"])
     root = Path(options["run"] or "runs")
+    out = Path(options["out"]) if options["out"] else None
+    if out is not None and not options["force"]:
+        refuse_foreign(out)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         refuse_large(paths, options["memory"])
         wanted = wanted_draws(
@@ -88,7 +94,11 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             on_sampler=on_sampler,
         )
     show_comparison(screen, found)
-    screen.data(comparison_json(found))
+    if out is None:
+        screen.note("plots of these figures: add --out FILE.html")
+    else:
+        screen.say(f"plots and tables: {write_comparison(found, out, force=options['force']).resolve()}")
+    screen.data({**comparison_json(found), "page": None if out is None else str(out.resolve())})
 
 
 def _contestant(text: str, options: dict[str, Any]) -> "Contestant":
@@ -142,6 +152,7 @@ def _typed(key: str, value: str) -> int | str:
 def show_comparison(screen: Screen, found: "Comparison") -> None:
     """The comparison, for people."""
     rows = []
+    first = found.rows[0].contestant, found.rows[0].method
     for row in sorted(found.rows, key=lambda one: one.alpha):
         price, (_, low, high) = row.usd_per_trusted_megapixel, row.share_gain
         mark = "*" if row.guarantee.startswith("no guarantee") else ""
@@ -150,7 +161,7 @@ def show_comparison(screen: Screen, found: "Comparison") -> None:
                 f"{row.alpha:g}",
                 f"{row.contestant}: {row.method}{mark}",
                 share(row.trusted_share),
-                f"{100 * low:+.1f} to {100 * high:+.1f}",
+                "–" if (row.contestant, row.method) == first else f"{100 * low:+.1f} to {100 * high:+.1f}",
                 f"{row.risk:.3f}",
                 "–" if row.psnr_trusted != row.psnr_trusted else f"{row.psnr_trusted:.2f}",
                 f"{row.psnr_all:.2f}",

@@ -123,7 +123,7 @@ def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:
         return
     if limits.max_cost_usd is None and limits.max_calls is None:
         raise BudgetError(
-            f"drawing from {adapter.name} costs money: give max_cost (--max-cost, in dollars) or max_calls (--max-calls)"
+            f"drawing from {adapter.name} costs money: give max_cost (--max-cost) or max_calls (--max-calls)"
         )
     if limits.max_cost_usd is not None and price is None and limits.max_calls is None:
         raise BudgetError(

@@ -89,10 +89,16 @@ def write_report(
     return write_new(path, render(variables).encode(), force=force)
 
 
-def render(variables: dict[str, Any]) -> str:
-    """The page as text."""
+_PARTS = {
+    "report": ("report.html.jinja", "report.css", "report.js"),
+    "comparison": ("comparison.html.jinja", "report.css", "comparison.css"),
+}
+
+
+def render(variables: dict[str, Any], name: str = "report") -> str:
+    """The page called `name` as text: its template with its styles and, where it has one, its script."""
     folder = resources.files("blackbox_conformal.report") / "templates"
-    texts = {name: (folder / name).read_text("utf-8") for name in ("report.html.jinja", "report.css", "report.js")}
+    texts = {part: (folder / part).read_text("utf-8") for part in _PARTS[name]}
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(texts),
         autoescape=True,
@@ -103,8 +109,9 @@ def render(variables: dict[str, Any]) -> str:
     environment.filters["number"] = number
     environment.tests["nan"] = math.isnan
     environment.filters["percent"] = percent
-    style, script = texts["report.css"], texts["report.js"]
-    return environment.get_template("report.html.jinja").render(
+    style = "".join(text for part, text in texts.items() if part.endswith(".css"))
+    script = "".join(text for part, text in texts.items() if part.endswith(".js"))
+    return environment.get_template(f"{name}.html.jinja").render(
         **variables, style=Markup(style), script=Markup(script), policy=policy(style, script)
     )
 

@@ -38,6 +38,23 @@ def test_settings_of_one_vendor_in_one_table(photographs, tmp_path, capsys):
     assert "18: 18 made, 0 stored" in out.err
     assert "12: 0 made, 12 stored" in out.err
     assert "no guarantee" in out.err
+    assert document["page"] is None
+
+
+def test_the_page_is_written_once_and_another_file_is_kept(photographs, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    arguments = ["compare", str(photographs), "--vendor", "embedded:draws=3,label=three", "--vendor", "embedded"]
+    arguments += ["--draws", "2", "--alpha", "0.7", "--held-out", "0.4", "--run", str(tmp_path / "runs"), "--json"]
+    page.write_text("mine")
+    assert run([*arguments, "--out", str(page)]) == 2
+    assert "is no comparison" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+    assert run([*arguments, "--out", str(page), "--force"]) == 0
+    assert json.loads(capsys.readouterr().out)["page"] == str(page)
+    written = page.read_bytes()
+    assert b"three: trust mask" in written
+    assert run([*arguments, "--out", str(page)]) == 0
+    assert page.read_bytes() == written
 
 
 def test_draws_of_another_run_folder_are_told_and_used_when_it_is_named(photographs, tmp_path, capsys, monkeypatch):
