@@ -72,4 +72,5 @@ class Dots:
     @property
     def ticks(self) -> list[Tick]:
         """Round numbers along the scale."""
-        return [Tick(self.x(value), f"{value:g} {self.unit}".rstrip()) for value in round_numbers(self.least, self.most)]
+        values = round_numbers(self.least, self.most)
+        return [Tick(self.x(value), f"{value:g} {self.unit}".rstrip()) for value in values]
