@@ -18,7 +18,9 @@ Nothing else lives here; this module imports nothing of ours.
     └── VendorError                          the vendor, or the way to it, failed
         ├── NotSentError                     class N: nothing reached the vendor
         ├── RefusedError                     class A: the vendor said no to this picture
-        │   └── AccountRefusedError          class A: the vendor said no to this key or account (401, 402, 403)
+        │   └── RunRefusedError              class A: the vendor would say no to every picture of the run
+        │       ├── AccountRefusedError      … to this key or account (401, 402, 403)
+        │       └── NotFoundError            … since it has no such model or address (404, 405, 410)
         ├── TryLaterError                    class R: the vendor asked to wait
         ├── MaybeSentError                   class M: sent, no answer: perhaps billed
         ├── JobError                         class J: a known job could not be fetched (yet)
@@ -117,10 +119,20 @@ class RefusedError(VendorError):
     """Class A: the vendor answered and said no to this picture (400, 413, 415, 422, moderation)."""
 
 
-class AccountRefusedError(RefusedError):
-    """Class A: the vendor said no to the key or account (401, 402, 403): every further call would fail too."""
+class RunRefusedError(RefusedError):
+    """Class A: the vendor said no to what every picture of the run has in common: every further call would fail too."""
+
+
+class AccountRefusedError(RunRefusedError):
+    """Class A: the vendor said no to the key or account (401, 402, 403)."""
 
     exit_code = 5
+
+
+class NotFoundError(RunRefusedError):
+    """Class A: the vendor has no such model or address (404, 405, 410), so that a parameter has to be corrected."""
+
+    exit_code = 2
 
 
 class TryLaterError(VendorError):

@@ -13,6 +13,7 @@ from blackbox_conformal.adapter import Answer, Purpose
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
+    NotFoundError,
     PayloadError,
     RefusedError,
     TryLaterError,
@@ -110,6 +111,15 @@ def retry_after(answer: Answer) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
+def not_found(said: str, *, request_id: str | None = None, code: str | None = None) -> NotFoundError:
+    """The error that stops a run whose model or address the vendor does not have."""
+    return NotFoundError(
+        f"the vendor has no such model or address: {said}; correct the adapter's parameters",
+        request_id=request_id,
+        code=code,
+    )
+
+
 def classed(
     answer: Answer,
     purpose: Purpose,
@@ -144,5 +154,7 @@ def classed(
     if 400 <= answer.status < 500:
         if purpose == "poll":
             return JobError(f"the vendor could not show the job: {said}", request_id=request_id, code=code)
+        if answer.status in (404, 405, 410):
+            return not_found(said, request_id=request_id, code=code)
         return RefusedError(f"the vendor refused this picture with {said}", request_id=request_id, code=code)
     return None

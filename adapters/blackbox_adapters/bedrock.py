@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from blackbox_adapters._pictures import base64_text, decoded
-from blackbox_adapters._reading import classed, document, peek, whole, words
+from blackbox_adapters._reading import classed, document, not_found, peek, whole, words
 from blackbox_adapters._sigv4 import signed_headers
 from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
@@ -86,7 +86,7 @@ class Bedrock(StabilityModes):
         return decoded(picture, "images.0")
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """AWS exceptions: the name in ``x-amzn-ErrorType``, the text in ``message``."""
+        """AWS exceptions: the name in ``x-amzn-ErrorType``, the text in ``message``; an unknown model is a 400."""
         problem = document(answer)
         kind = answer.headers.get("x-amzn-errortype", "").split(":")[0] or words(problem, "__type").split("#")[-1]
         message = ": ".join(filter(None, (kind, words(problem, "message", "Message"))))
@@ -95,6 +95,8 @@ class Bedrock(StabilityModes):
             return TryLaterError(f"HTTP {answer.status}: {message}", request_id=request, code=kind)
         if kind == "ModelTimeoutException":
             return None
+        if kind == "ValidationException" and "model identifier" in message:
+            return not_found(message, request_id=request, code=kind)
         return classed(answer, purpose, message, request_id=request, code=kind or None)
 
     def credential(self) -> Secret:

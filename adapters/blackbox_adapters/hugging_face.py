@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._pictures import base64_text
-from blackbox_adapters._reading import classed, document, peek, seconds, words
+from blackbox_adapters._reading import classed, document, not_found, peek, seconds, words
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.testing.example import Example, shows
@@ -88,13 +88,15 @@ class HuggingFace(Hosted):
         return answer.body
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """``{error, estimated_time}``; 503 = the model is loading."""
+        """``{error, estimated_time}``; 503 = the model is loading; a model that is not served is a 400."""
         problem = document(answer)
         message = words(problem, "error", "message", "detail")
         request = answer.headers.get("x-request-id")
         if answer.status == 503:
             wait = seconds(peek(problem, "estimated_time"))
             return TryLaterError(f"HTTP 503: {message}", retry_after=wait, request_id=request, code="503")
+        if answer.status == 400 and "not supported by provider" in message:
+            return not_found(message, request_id=request, code="400")
         return classed(answer, purpose, message, request_id=request)
 
 

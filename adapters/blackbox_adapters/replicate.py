@@ -13,7 +13,7 @@ from blackbox_adapters._cog_models import MODELS
 from blackbox_adapters._jobs import Job
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import classed, document, peek, require, words
+from blackbox_adapters._reading import classed, document, not_found, peek, require, words
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -114,10 +114,13 @@ class Replicate(NamedInputs):
         return (yield from self._finish(job, None))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """Replicate's problem documents: title, detail, status."""
+        """Replicate's problem documents: title, detail, status; a version that is not there is a 422."""
         problem = document(answer)
         message = words(problem, "detail", "title")
-        return classed(answer, purpose, message, request_id=answer.headers.get("cf-ray"))
+        request = answer.headers.get("cf-ray")
+        if words(problem, "title").lower().startswith("invalid version"):
+            return not_found(message, request_id=request, code=str(answer.status))
+        return classed(answer, purpose, message, request_id=request)
 
     def _address(self) -> Generator[Step, Answer, tuple[str, str]]:
         """Path that creates predictions, and the version to name; an unpinned model is looked up first."""

@@ -5,7 +5,7 @@ No thread is started or ended here; whoever works asks.
 
 import threading
 
-from blackbox_conformal.errors import AccountRefusedError, BlackboxConformalError
+from blackbox_conformal.errors import BlackboxConformalError, RunRefusedError
 
 
 class StoppedError(Exception):
@@ -41,9 +41,9 @@ class Control:
         self.leaving.set()
 
     def fail(self, error: BaseException) -> None:
-        """End the run with `error`; the first one counts, unless a refused account explains the others."""
+        """End the run with `error`; the first one counts, unless a refusal of every picture explains the others."""
         with self._lock:
-            explains = isinstance(error, AccountRefusedError) and isinstance(self.error, BlackboxConformalError)
-            if self.error is None or (explains and not isinstance(self.error, AccountRefusedError)):
+            explains = isinstance(error, RunRefusedError) and isinstance(self.error, BlackboxConformalError)
+            if self.error is None or (explains and not isinstance(self.error, RunRefusedError)):
                 self.error = error
         self.stopping.set()

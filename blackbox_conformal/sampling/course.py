@@ -5,7 +5,6 @@ Requests are made in `conversation`; whether there will be another attempt is de
 
 from blackbox_conformal.adapter import Draw, Flow
 from blackbox_conformal.errors import (
-    AccountRefusedError,
     AdapterError,
     BlackboxConformalError,
     IncompleteError,
@@ -15,6 +14,7 @@ from blackbox_conformal.errors import (
     NotSentError,
     PayloadError,
     RefusedError,
+    RunRefusedError,
     TryLaterError,
     VendorError,
 )
@@ -209,7 +209,7 @@ class Course:
         talk, engine = self._talk, self._engine
         text = clean(str(failure))
         code = failure.code if isinstance(failure, VendorError) else None
-        if isinstance(failure, AccountRefusedError) or not isinstance(failure, VendorError):
+        if isinstance(failure, RunRefusedError) or not isinstance(failure, VendorError):
             engine.control.fail(failure)
             self._leave_open(failure, text)
             raise StoppedError
@@ -247,7 +247,7 @@ class Course:
             talk.give_back("N", text)
         elif talk.maybe_sent:
             self._end("ambiguous", "M", text)
-        elif isinstance(failure, AccountRefusedError):
+        elif isinstance(failure, RunRefusedError):
             talk.give_back("A", text)
         else:
             self._end("invalid", "P", text)

@@ -19,6 +19,7 @@ from blackbox_conformal.errors import (
     BudgetError,
     ImageError,
     IncompleteError,
+    NotFoundError,
 )
 from blackbox_conformal.pipeline.quotes import ask_quotes
 from blackbox_conformal.sampling.limits import Limits
@@ -179,6 +180,13 @@ def _refused_picture(scene: Scene) -> bool:
     return scene.states == ["refused"] and (scene.account.paid, scene.submissions) == (0, 1)
 
 
+def _wrong_address(scene: Scene) -> bool:
+    scene.play({"submit": "status:code=404"})
+    # Some vendors say this of a picture; their adapters say so, and the run goes on to the next one.
+    told = isinstance(scene.errors[0], NotFoundError) or scene.states == ["refused"]
+    return told and (scene.account.paid, scene.submissions) == (0, 1)
+
+
 def _redirected(scene: Scene) -> bool:
     scene.play({"submit": "redirect:location=/elsewhere,code=307"})
     return scene.states != ["stored"] and scene.submissions == 1 and scene.account.requests("other") == 0
@@ -224,6 +232,7 @@ SCENES: tuple[tuple[str, str, Callable[[Scene], bool]], ...] = (
     ("a refused key stops the run", "submit", _refused_key),
     ("an empty account stops the run", "submit", _no_credit),
     ("a refused picture is not sent again", "submit", _refused_picture),
+    ("a wrong address stops the run", "submit", _wrong_address),
     ("a redirected submission is not followed", "submit", _redirected),
     ("a login page is not taken for a picture", "submit", _portal),
     ("failing polls lose no job", "poll", _rough_polls),

@@ -3,7 +3,7 @@
 import pytest
 from flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, upload
 
-from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError
+from blackbox_conformal.errors import AccountRefusedError, NotFoundError, PayloadError
 from blackbox_conformal.testing.example import says
 
 
@@ -48,7 +48,7 @@ def test_a_password_is_sent_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_failures() -> None:
     missing = refused("automatic1111", says('{"error":"HTTPException","detail":"Sampler not found","errors":""}', 404))
-    assert isinstance(missing, RefusedError)
+    assert isinstance(missing, NotFoundError)
     assert "Sampler not found" in str(missing)
     assert isinstance(refused("automatic1111", says('{"detail":"Incorrect username"}', 401)), AccountRefusedError)
     assert isinstance(refused("automatic1111", says('{"images":[]}')), PayloadError)

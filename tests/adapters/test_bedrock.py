@@ -8,6 +8,7 @@ from flow_driver import ADDRESS, PICTURE, answers_of, built, drive, key_of, refu
 from blackbox_conformal.errors import (
     AccountRefusedError,
     CredentialMissingError,
+    NotFoundError,
     PayloadError,
     RefusedError,
     TryLaterError,
@@ -82,4 +83,9 @@ def test_exceptions_are_classed_by_name() -> None:
     invalid = refused("bedrock", says('{"message":"image too small"}', 400, x_amzn_errortype="ValidationException"))
     assert isinstance(invalid, RefusedError)
     assert (invalid.code, "image too small" in str(invalid)) == ("ValidationException", True)
+    assert type(invalid) is RefusedError
+    model = says('{"message":"The provided model identifier is invalid."}', 400, x_amzn_errortype="ValidationException")
+    unknown = refused("bedrock", model)
+    assert isinstance(unknown, NotFoundError)
+    assert "model identifier is invalid" in str(unknown)
     assert built("bedrock").explain(says("{}", 408, x_amzn_errortype="ModelTimeoutException"), "submit") is None

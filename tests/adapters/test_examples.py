@@ -19,7 +19,7 @@ from flow_driver import (
 )
 
 from blackbox_conformal.adapter import Answer, Send
-from blackbox_conformal.errors import AccountRefusedError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.errors import AccountRefusedError, NotFoundError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.redaction import Secret
 
 
@@ -106,6 +106,9 @@ STATUSES = [
     (401, AccountRefusedError),
     (402, AccountRefusedError),
     (403, AccountRefusedError),
+    (404, NotFoundError),
+    (405, NotFoundError),
+    (410, NotFoundError),
     (422, RefusedError),
     (429, TryLaterError),
 ]
@@ -117,7 +120,7 @@ def test_statuses_are_classed(module: str, status: int, expected: type[VendorErr
     adapter = built(module)
     for body in (b"", b"<html>", b"[]", b"null", b'"text"', b'{"error":{"message":"no"},"detail":"no"}'):
         error = adapter.explain(Answer(status, {}, body), "submit")
-        assert isinstance(error, expected), body
+        assert type(error) is expected, body
         assert str(status) in str(error)
 
 

@@ -6,7 +6,7 @@ import pytest
 from flow_driver import ADDRESS, built, key_of, refused, replay
 from pydantic import ValidationError
 
-from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.errors import NotFoundError, PayloadError, RefusedError, TryLaterError
 from blackbox_conformal.testing.example import says
 
 
@@ -41,6 +41,13 @@ def test_a_loading_model_says_how_long() -> None:
     assert isinstance(error, TryLaterError)
     assert error.retry_after == 20.5
     assert "loading" in str(error)
+
+
+def test_a_model_that_is_not_served_stops_the_run() -> None:
+    error = refused("hugging_face", says('{"error":"Model not supported by provider hf-inference"}', 400))
+    assert isinstance(error, NotFoundError)
+    assert "not supported by provider" in str(error)
+    assert type(refused("hugging_face", says('{"error":"inputs must be an image"}', 400))) is RefusedError
 
 
 def test_json_in_the_place_of_the_picture() -> None:

@@ -19,7 +19,14 @@ from pydantic import ValidationError
 
 from blackbox_adapters.replicate import Replicate
 from blackbox_conformal.adapter import Upload
-from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    JobError,
+    NotFoundError,
+    PayloadError,
+    RefusedError,
+    TryLaterError,
+)
 from blackbox_conformal.testing.example import says, shows
 
 JOB = "gm3qorzdhgbfurvjtvhg6dckhu"
@@ -185,8 +192,15 @@ def test_refusals_of_the_interface_are_in_its_own_words() -> None:
     assert isinstance(later, TryLaterError)
     assert later.retry_after == 30.0
     unknown = refused("replicate", says('{"detail":"The requested resource could not be found.","status":404}', 404))
-    assert isinstance(unknown, RefusedError)
+    assert isinstance(unknown, NotFoundError)
     assert "could not be found" in str(unknown)
+    version = (
+        '{"title":"Invalid version or not permitted","detail":"The specified version does not exist","status":422}'
+    )
+    pinned = refused("replicate", found, says(version, 422))
+    assert isinstance(pinned, NotFoundError)
+    assert "version does not exist" in str(pinned)
+    assert type(refused("replicate", found, says('{"title":"Input validation failed"}', 422))) is RefusedError
     gone = unresumed("replicate", JOB, says('{"detail":"not found"}', 404))
     assert isinstance(gone, JobError)
 

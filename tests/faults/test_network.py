@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from faults.stage import draw, ledger, tasks
 
-from blackbox_conformal.errors import AccountRefusedError, IncompleteError
+from blackbox_conformal.errors import AccountRefusedError, IncompleteError, NotFoundError
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -461,6 +461,19 @@ def test_n21_a_redirected_submission_is_refused_and_shows_the_host_only(tmp_path
     assert "other.example" in drawn.text
     assert "secret/path" not in drawn.text
     assert "abcdef123" not in drawn.text
+
+
+@pytest.mark.parametrize("code", [404, 405, 410])
+def test_n26_an_unknown_address_stops_the_run_and_refuses_no_picture(tmp_path: Path, code: int) -> None:
+    with FaultServer({"submit": [f"status:code={code}"]}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        drawn = draw(adapter, tmp_path / "run", tasks(), concurrency=1)
+        assert isinstance(drawn.error, NotFoundError)
+        assert drawn.error.exit_code == 2
+        assert drawn.states == []
+        assert (server.account.requests("submit"), server.account.paid) == (1, 0)
+        # Nothing of it is kept: once the address is right, the same draws are made.
+        assert set(draw(adapter, tmp_path / "run", tasks(), concurrency=1).states) == {"stored"}
 
 
 def test_n22_a_redirect_loop_on_the_result_ends(tmp_path: Path) -> None:

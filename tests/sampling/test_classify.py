@@ -4,7 +4,7 @@ import pytest
 from sampling.tiny_vendor import AtOnce
 
 from blackbox_conformal.adapter import Answer, Purpose, Send
-from blackbox_conformal.errors import JobError, MaybeSentError, RefusedError, VendorError
+from blackbox_conformal.errors import JobError, MaybeSentError, NotFoundError, RefusedError, VendorError
 from blackbox_conformal.sampling.wire.classify import GoneError, classify
 
 
@@ -25,7 +25,7 @@ def read(adapter: AtOnce, purpose: Purpose) -> VendorError | None:
         ("lookup", MaybeSentError, JobError),
         ("quote", RefusedError, JobError),
         ("poll", GoneError, GoneError),
-        ("submit", RefusedError, RefusedError),
+        ("submit", RefusedError, NotFoundError),
     ],
 )
 def test_an_unknown_address(purpose: Purpose, own: type[VendorError], by_status: type[VendorError]) -> None:

@@ -10,12 +10,16 @@ from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
     MaybeSentError,
+    NotFoundError,
     PayloadError,
     RefusedError,
     TryLaterError,
     VendorError,
 )
 from blackbox_conformal.sampling.wire.retry_after import clock_difference, parse_retry_after
+
+NOT_FOUND = (404, 405, 410)
+"""Answers to a submission that speak of its address, so that every submission would be answered like this."""
 
 _CLOCK_TOLERANCE_S = 120.0
 
@@ -77,15 +81,17 @@ def _of_submission(answer: Answer, now: float) -> VendorError:
         return PayloadError(f"expected another status of success from the vendor; got {_said(answer)}", code=code)
     if 300 <= status < 400:
         host = _host(answer.headers.get("location", ""))
-        return RefusedError(
+        return NotFoundError(
             f"the vendor redirected the submission to {host} with {_said(answer)}; a paid request is not sent"
-            " elsewhere. Correct the adapter's address",
+            " elsewhere. Correct the adapter's address, or sign in where this network asks for it",
             code=code,
         )
     if status in (401, 402, 403):
         return AccountRefusedError(f"the vendor refused this key or account with {_said(answer)}", code=code)
     if status in (425, 429) or (status in (503, 529) and "retry-after" in answer.headers):
         return _later(answer, now)
+    if status in NOT_FOUND:
+        return NotFoundError(f"the vendor has nothing at this address ({_said(answer)}); correct it", code=code)
     if 400 <= status < 500 and status != 408:
         return RefusedError(f"the vendor refused this picture with {_said(answer)}", code=code)
     return MaybeSentError(
