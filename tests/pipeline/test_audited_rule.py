@@ -1,0 +1,83 @@
+"""Which guarantee is audited, and which tiles belong to which photograph."""
+
+import pytest
+from audit_material import calibration_of, curves
+
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.guarantees.by_cluster import ByCluster
+from blackbox_conformal.guarantees.by_group import ByGroup
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.guarantees.false_trust import FalseTrust
+from blackbox_conformal.guarantees.high_probability import HighProbability
+from blackbox_conformal.guarantees.per_image import PerImage
+from blackbox_conformal.pipeline.audited_rule import audited_rule, clusters_of, is_own
+
+GROUPS = ("day", "day", "night", "day")
+TILES = {"c0": "p", "c1": "p", "c2": "q", "c3": "r"}
+
+
+@pytest.fixture
+def calibration():
+    return calibration_of(curves(0, 4), groups=GROUPS, guarantee={"name": "per-image", "delta": 0.3})
+
+
+def test_the_calibrations_own_guarantee_is_the_default(calibration):
+    rule = audited_rule(calibration)
+    assert rule == PerImage(delta=0.3)
+    assert is_own(calibration, rule)
+    assert is_own(calibration, audited_rule(calibration, "per-image", {"delta": 0.3}))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "expected"),
+    [
+        ("per-image", {"delta": 0.2}, PerImage(delta=0.2)),
+        ("expected", None, Expected()),
+        ("expected", {"bound_from": "delivered"}, Expected(bound_from="delivered")),
+        ("false-trust", {"tolerance": 0.2}, FalseTrust(tolerance=0.2)),
+        ("high-probability", {"delta": 0.1}, HighProbability(delta=0.1)),
+    ],
+)
+def test_another_guarantee_is_not_the_own(calibration, name, parameters, expected):
+    rule = audited_rule(calibration, name, parameters)
+    assert rule == expected
+    assert not is_own(calibration, rule)
+
+
+def test_a_group_wraps_the_guarantee(calibration):
+    rule = audited_rule(calibration, group="day")
+    own = tuple(image.group for image in calibration.images)
+    assert isinstance(rule, ByGroup)
+    assert (rule.inner, rule.groups, rule.group_new) == (PerImage(delta=0.3), own, "day")
+    assert not is_own(calibration, rule)
+
+
+def test_tiles_of_calibration_photographs_make_photographs(calibration):
+    rule = audited_rule(calibration, "expected", {"leaked": 1}, clusters={**TILES, "new": "s"})
+    assert isinstance(rule, ByCluster)
+    assert rule.inner == Expected(leaked=1)
+    assert rule.clusters == tuple(TILES[image.name] for image in calibration.images)
+    grouped = audited_rule(calibration, "expected", group="day", clusters=TILES)
+    assert isinstance(grouped, ByGroup)
+    assert isinstance(grouped.inner, ByCluster)
+    assert clusters_of(grouped, ["new"], {**TILES, "new": "s"}) == ("s",)
+
+
+def test_tiles_of_audit_photographs_alone_leave_the_guarantee(calibration):
+    assert audited_rule(calibration, "expected", clusters={"new": "s"}) == Expected()
+
+
+def test_some_calibration_photographs_without_a_photograph_are_refused(calibration):
+    with pytest.raises(UsageError, match=r"of every calibration picture or of none; 1 of 4 have none"):
+        audited_rule(calibration, "expected", clusters={name: TILES[name] for name in ("c0", "c1", "c2")})
+
+
+def test_audited_tiles_name_their_photographs(calibration):
+    rule = audited_rule(calibration, "expected", clusters=TILES)
+    assert clusters_of(rule, ["a", "b"], None) is None
+    assert clusters_of(rule, ["b", "a"], {"a": "one", "b": "two", "other": "x"}) == ("two", "one")
+    with pytest.raises(UsageError, match="1 of 2 have none, first b"):
+        clusters_of(rule, ["a", "b"], {"a": "one"})
+    with pytest.raises(CalibrationError, match="tiles of 1 were used for it, first q"):
+        clusters_of(rule, ["a", "b"], {"a": "one", "b": "q"})
+    assert clusters_of(Expected(), ["b"], {"b": "q"}) == ("q",)

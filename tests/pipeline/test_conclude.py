@@ -1,0 +1,193 @@
+"""From audited pictures to the audit: figures from maps, tiles, refusals, bounds of the picture, and error rates."""
+
+import math
+
+import numpy as np
+import pytest
+from audit_material import audited_picture, calibration_of, curve_of, curves, maps, refused_picture
+
+from blackbox_conformal.audit.verdict import LEVEL
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.by_cluster import ByCluster
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.guarantees.per_image import PerImage
+from blackbox_conformal.pipeline.conclude import conclude
+from blackbox_conformal.risk.pack import CurveSet
+
+LEVELS = [0.3, 0.5]
+
+
+def unseen(seed, count, thresholds, **settings):
+    rng = np.random.default_rng(seed)
+    return [audited_picture(f"a{k}", *maps(rng), thresholds, **settings) for k in range(count)]
+
+
+def thresholds_of(calibration, rule):
+    return [rule.threshold(calibration.curves_for(rule), alpha) for alpha in LEVELS]
+
+
+def test_figures_are_means_over_the_photographs():
+    calibration = calibration_of(curves(0, 20))
+    rule = calibration.rule()
+    pictures = unseen(1, 15, thresholds_of(calibration, rule))
+    found = conclude(calibration, rule, LEVELS, pictures, calls=7, cached=3)
+    assert (found.n, found.units, found.calls, found.cached, found.clusters) == (15, 15, 7, 3, None)
+    assert found.quantity == "the mean over photographs of the largest trusted error"
+    for index, level in enumerate(found.levels):
+        assert level.alpha == level.claimed == LEVELS[index]
+        assert level.threshold == calibration.threshold(LEVELS[index])
+        assert level.judgement.risk == pytest.approx(np.mean([one.losses[index] for one in pictures]))
+        assert level.trusted_share == pytest.approx(np.mean([one.shares[index] for one in pictures]))
+        assert level.empty_share == np.mean([one.shares[index] == 0 for one in pictures])
+        for name in ("inside", "outside"):
+            known = [
+                getattr(one, name)[index].psnr for one in pictures if not math.isnan(getattr(one, name)[index].psnr)
+            ]
+            assert getattr(level, name).psnr == pytest.approx(np.mean(known))
+        assert level.whole.psnr == pytest.approx(np.mean([one.whole.psnr for one in pictures]))
+        assert level.promise.psnr == pytest.approx(-20 * math.log10(LEVELS[index]))
+    assert found.leakage is not None
+    assert found.leakage.points[0].risk == pytest.approx(found.levels[0].judgement.risk)
+    assert found.notes == ()
+
+
+def test_a_refused_photograph_has_a_loss_and_no_mask():
+    calibration = calibration_of(curves(0, 20))
+    rule = calibration.rule()
+    thresholds = thresholds_of(calibration, rule)
+    pictures = [*unseen(1, 3, thresholds), refused_picture("r", thresholds)]
+    found = conclude(calibration, rule, LEVELS, pictures)
+    level = found.levels[1]
+    assert level.judgement.risk == pytest.approx((sum(one.losses[1] for one in pictures[:3]) + 1) / 4)
+    assert level.trusted_share == pytest.approx(sum(one.shares[1] for one in pictures[:3]) / 4)
+    assert level.empty_share == np.mean([one.shares[1] == 0 for one in pictures[:3]]) * 3 / 4
+    shown = np.mean([one.shares[1] > 0 for one in pictures])
+    assert level.promise.psnr_if_trusted == pytest.approx(-20 * math.log10(LEVELS[1] / shown))
+    assert level.inside.psnr == pytest.approx(np.mean([one.inside[1].psnr for one in pictures[:3]]))
+    assert any("refused 1 of 4 audit photographs, first r" in note for note in found.notes)
+
+
+def test_per_image_counts_misses():
+    calibration = calibration_of(curves(0, 30), guarantee={"name": "per-image", "delta": 0.2})
+    rule = calibration.rule()
+    assert rule == PerImage(delta=0.2)
+    pictures = unseen(1, 25, thresholds_of(calibration, rule))
+    found = conclude(calibration, rule, LEVELS, pictures)
+    for index, level in enumerate(found.levels):
+        assert level.claimed == 0.2
+        assert level.judgement.risk == np.mean([one.losses[index] > LEVELS[index] for one in pictures])
+    assert found.leakage is None
+
+
+def test_tiles_count_as_one_photograph():
+    names = tuple(f"p{k // 4}" for k in range(24))
+    calibration = calibration_of(curves(0, 24))
+    rule = ByCluster(of="expected", clusters=tuple(f"c{k // 4}" for k in range(24)))
+    pictures = unseen(1, 24, thresholds_of(calibration, rule))
+    uneven = pictures[:14]
+    tiles = names[:14]
+    found = conclude(calibration, rule, LEVELS, uneven, clusters=tiles)
+    assert (found.n, found.units, found.clusters) == (14, 4, tiles)
+    by_photograph = [[one for one, name in zip(uneven, tiles, strict=True) if name == f"p{k}"] for k in range(4)]
+    level = found.levels[1]
+    assert level.judgement.risk == pytest.approx(
+        np.mean([np.mean([o.losses[1] for o in own]) for own in by_photograph])
+    )
+    assert level.trusted_share == pytest.approx(np.mean([np.mean([o.shares[1] for o in own]) for own in by_photograph]))
+    assert found.leakage is not None
+    assert found.leakage.n == 6, "photographs leak, not tiles"
+
+
+def test_tiles_against_whole_photographs_have_no_permutation_test():
+    calibration = calibration_of(curves(0, 20))
+    rule = calibration.rule()
+    pictures = unseen(1, 12, [math.inf] * 2)
+    found = conclude(calibration, rule, LEVELS, pictures, clusters=[f"p{k // 3}" for k in range(12)])
+    assert {level.judgement.p_value for level in found.levels} == {1.0}
+    assert found.leakage is None
+    assert any("not exchangeable" in note for note in found.notes)
+
+
+def test_a_bound_of_the_picture_that_did_not_hold_contradicts():
+    calibration = calibration_of(curves(0, 20))
+    rule = Expected(bound_from="delivered")
+    thresholds = thresholds_of(calibration, rule)
+    pictures = unseen(1, 400, thresholds)
+    kept = conclude(calibration, rule, LEVELS, pictures)
+    assert kept.verdict != "contradicted"
+    assert any("with each picture's own bound, from its delivered colours" in note for note in kept.notes)
+    broken = conclude(calibration, rule, LEVELS, [*pictures[:-1], *unseen(2, 1, thresholds, broken=True)])
+    assert broken.verdict == "contradicted"
+    assert any("exceeds the bound that was computed for them, first a0" in note for note in broken.notes)
+
+
+def test_losses_under_own_bounds_are_judged_and_splits_compare_like_with_like():
+    """Masks with a bound of the picture trust more; a split cannot make them anew, so they are not held against it."""
+    calibration = calibration_of(curves(0, 20))
+    rule = Expected(bound_from="delivered")
+    common = thresholds_of(calibration, rule)
+    generous = unseen(1, 60, [threshold + 0.6 for threshold in common])
+    found = conclude(calibration, rule, LEVELS, generous).levels[1]
+    assert found.judgement.risk > LEVELS[1]
+    plain = conclude(calibration, Expected(), LEVELS, unseen(1, 60, common)).levels[1]
+    assert found.judgement.p_value > 0.05 < plain.judgement.p_value
+    assert found.judgement.verdict == "inconclusive"
+
+
+def test_weights_say_for_whom_they_speak():
+    calibration = calibration_of(curves(0, 20))
+    rule = Expected(weights=(1.0,) * 20, weight_new=1.0)
+    found = conclude(calibration, rule, LEVELS, unseen(1, 30, [math.inf] * 2))
+    assert {level.judgement.p_value for level in found.levels} == {1.0}
+    assert any("weight_new" in note for note in found.notes)
+
+
+def test_the_claim_must_be_one():
+    calibration = calibration_of(curves(0, 20))
+    with pytest.raises(UsageError, match="--clusters"):
+        conclude(calibration, ByCluster(clusters=("a",) * 20), LEVELS, unseen(1, 3, [0.1, 0.2]))
+
+
+# Rates over 200 whole audits: calibrate on 40 photographs, audit 60 or 400 others at one level.
+SIMULATIONS, N, ALPHA = 200, 40, 0.4
+
+
+def steep(rng, harder=1.0):
+    """A photograph whose errors vary little, so that an audit of 60 can tell a fifth more from as much."""
+    scores = np.linspace(0.02, 1, 16).astype(np.float32)
+    errors = np.minimum(np.linspace(0.03, 0.9, 16) * rng.uniform(0.9, 1.1) * harder, 1 - 1e-3 * (16 - np.arange(16)))
+    return scores[None] * np.float32(rng.uniform(0.97, 1.03)), errors[None].astype(np.float32)
+
+
+def rates(m, *, shift=0.0, harder=1.0):
+    """Shares of verdicts; `shift` raises the scores that calibration sees, so that its thresholds are too high."""
+    counts = dict.fromkeys(("confirmed", "inconclusive", "contradicted"), 0)
+    for seed in range(SIMULATIONS):
+        rng = np.random.default_rng(seed)
+        known = []
+        for _ in range(N):
+            scores, errors = steep(rng)
+            known.append(curve_of(scores + np.float32(shift), errors))
+        calibration = calibration_of(CurveSet.from_curves(known))
+        rule = calibration.rule()
+        thresholds = [calibration.threshold(ALPHA)]
+        pictures = [audited_picture(f"a{k}", *steep(rng, harder), thresholds) for k in range(m)]
+        counts[conclude(calibration, rule, [ALPHA], pictures).verdict] += 1
+    found = {name: count / SIMULATIONS for name, count in counts.items()}
+    print(f"{m} audited, thresholds shifted by {shift:g}, errors times {harder:g}: {found}")
+    return found
+
+
+@pytest.mark.slow
+def test_good_calibrations_are_confirmed_and_hardly_ever_contradicted():
+    found = rates(400)
+    assert found["confirmed"] >= 0.9
+    assert found["contradicted"] <= LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / SIMULATIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", [{"shift": 0.1}, {"harder": 1.2}], ids=["shifted thresholds", "foreign vendor"])
+def test_planted_bad_calibrations_are_contradicted(planted):
+    found = rates(60, **planted)
+    assert found["contradicted"] >= 0.9
+    assert found["confirmed"] == 0
