@@ -83,12 +83,12 @@ class AveragedFidelity(Fidelity):
             # Averaging is linear, so the averaged difference is the difference of averages, with less rounding.
             planes = self.difference(truth, delivered)
             for plane in planes:
-                plane[:] = self._average(plane)
+                self._average(plane)
             values = self.norm(planes)
         else:
             values = self.distance(truth, delivered)
             if self.order == "blur-of-difference":
-                values = self._average(values)
+                self._average(values)
         # Single precision may round past the bound in its last place.
         bound = np.float32(self.bound)
         return np.minimum(values, bound if bound <= self.bound else np.nextafter(bound, np.float32(0)), out=values)
@@ -106,5 +106,6 @@ class AveragedFidelity(Fidelity):
         total: Map = np.abs(planes[0]) + np.abs(planes[1]) + np.abs(planes[2])
         return total
 
-    def _average(self, values: Map) -> Map:
-        return average(values, self.kernel or "", self.sigma, self.size)
+    def _average(self, values: Map) -> None:
+        """Put the average in the place of `values`, C-contiguous."""
+        average(values, self.kernel or "", self.sigma, self.size, overwrite=True)

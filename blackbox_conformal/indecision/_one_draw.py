@@ -36,7 +36,7 @@ class OneDrawIndecision(Windowed):
         return OneDrawAccumulator(self)
 
     def raw(self, context: Context) -> Map:
-        """The map before averaging, (H, W) float32, finite, >= 0."""
+        """The map before averaging, (H, W) float32, finite, >= 0; it is overwritten."""
         raise NotImplementedError(f"{type(self).__name__} must define raw(context)")
 
 
@@ -55,7 +55,7 @@ class OneDrawAccumulator:
     def finish(self, context: Context) -> Map:
         """The score map, (H, W) float32."""
         score = self.score
-        return score.polish(average(score.raw(context), score.kernel, score.sigma, score.size))
+        return score.polish(average(score.raw(context), score.kernel, score.sigma, score.size, overwrite=True))
 
 
 def input_of(context: Context, score: str) -> Image:

@@ -37,10 +37,9 @@ class PatchVariance(Windowed, MomentsIndecision):
         draws = moments.draws
         squares = moments.square_sums()
         squares *= draws
-        spread = average(squares, self.kernel, self.sigma, self.size)
-        del squares
+        spread = average(squares, self.kernel, self.sigma, self.size, overwrite=True)
         for channel in range(3):
-            mean = average(moments.channel_sums(channel), self.kernel, self.sigma, self.size)
+            mean = average(moments.channel_sums(channel), self.kernel, self.sigma, self.size, overwrite=True)
             spread -= np.square(mean, out=mean)
         np.maximum(spread, 0, out=spread)
         spread /= (255.0 * draws) ** 2

@@ -27,7 +27,7 @@ class SmoothedVariance(Windowed, MomentsIndecision):
         """The averaged variance."""
         variance = moments.variance()
         moments.clear()
-        return average(variance, self.kernel, self.sigma, self.size)
+        return average(variance, self.kernel, self.sigma, self.size, overwrite=True)
 
 
 PLUGIN = SmoothedVariance

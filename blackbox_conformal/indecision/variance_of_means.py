@@ -47,7 +47,7 @@ class VarianceOfMeansAccumulator:
         pixels = image(pixels, "the draw")
         score = self.score
         planes = [
-            average(pixels[:, :, channel].astype(np.float32), score.kernel, score.sigma, score.size)
+            average(pixels[:, :, channel].astype(np.float32), score.kernel, score.sigma, score.size, overwrite=True)
             for channel in range(3)
         ]
         self.moments.add(planes)

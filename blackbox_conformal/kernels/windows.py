@@ -28,7 +28,7 @@ MAX_SIGMA = 4096.0
 MAX_SIZE = 4095
 
 
-def gaussian(values: Values, sigma: float) -> Values:
+def gaussian(values: Values, sigma: float, *, overwrite: bool = False) -> Values:
     """Mean of `values` weighted by a Gaussian that ends at four standard deviations.
 
     Parameters
@@ -37,6 +37,8 @@ def gaussian(values: Values, sigma: float) -> Values:
         (H, W) float32 or float64, finite, of any size: smaller than the kernel means reflected repeatedly.
     sigma
         Standard deviation in pixels, in (0, 4096].
+    overwrite
+        Put the result where `values` are, if they are C-contiguous.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def gaussian(values: Values, sigma: float) -> Values:
         raise UsageError(f"expected sigma in (0, {MAX_SIGMA:g}] pixels; got {sigma!r}. Choose another sigma")
     values = _checked(values)
     low, high = _range(values)
-    out = np.empty_like(values)
+    out = values if overwrite else np.empty_like(values)
     if low == high:
         out.fill(low)
         return out
@@ -79,7 +81,7 @@ def gaussian_taps(sigma: float) -> NDArray[np.float64]:
     return np.asarray(taps / (taps[0] + 2 * taps[1:].sum()))
 
 
-def box(values: Values, size: int) -> Values:
+def box(values: Values, size: int, *, overwrite: bool = False) -> Values:
     """Plain mean of `values` over squares of `size` x `size` pixels.
 
     Parameters
@@ -88,6 +90,8 @@ def box(values: Values, size: int) -> Values:
         (H, W) float32 or float64, finite, of any size.
     size
         Side in pixels, odd, in [1, 4095].
+    overwrite
+        Put the result where `values` are, if they are C-contiguous.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def box(values: Values, size: int) -> Values:
         raise UsageError(f"expected an odd window size from 1 to {MAX_SIZE} pixels; got {size!r}. Choose another size")
     values = _checked(values)
     low, high = _range(values)
-    out = np.empty_like(values)
+    out = values if overwrite else np.empty_like(values)
     if low == high:
         out.fill(low)
         return out
@@ -121,12 +125,12 @@ def box(values: Values, size: int) -> Values:
     return out
 
 
-def average(values: Values, window: str, sigma: float | None, size: int | None) -> Values:
+def average(values: Values, window: str, sigma: float | None, size: int | None, *, overwrite: bool = False) -> Values:
     """`gaussian` or `box`, by name."""
     if window == "gaussian" and sigma is not None:
-        return gaussian(values, sigma)
+        return gaussian(values, sigma, overwrite=overwrite)
     if window == "box" and size is not None:
-        return box(values, size)
+        return box(values, size, overwrite=overwrite)
     raise UsageError(f"expected a gaussian window with sigma or a box with size; got {window!r}, {sigma=}, {size=}")
 
 
@@ -153,64 +157,83 @@ def _range(values: NDArray[Any]) -> tuple[float, float]:
 
 @kernel
 def _separable(values: NDArray[Any], taps: NDArray[Any], low: Any, high: Any, out: NDArray[Any]) -> None:
-    """Down the columns into one row, then along that row: no image-sized temporary, every loop runs along rows."""
+    """Down the columns into one row, then along that row; every loop runs along rows.
+
+    `out` may be `values`: rows are held back until no further row needs what they replace.
+    """
     height, width = values.shape
     radius = taps.size - 1
+    held = np.empty((radius + 1, width), values.dtype)
     padded = np.empty(width + 2 * radius, values.dtype)
     inner = padded[radius : radius + width]
-    for y in range(height):
-        row = values[y]
+    for y in range(height + radius):
+        if y < height:
+            _weigh_columns(values, taps, y, inner)
+            for x in range(1, radius + 1):
+                padded[radius - x] = inner[reflected(-x, width)]
+                padded[radius + width - 1 + x] = inner[reflected(width - 1 + x, width)]
+            _weigh_row(padded, taps, low, high, held[y % (radius + 1)])
+        if y >= radius:
+            out[y - radius] = held[(y - radius) % (radius + 1)]
+
+
+@kernel
+def _weigh_columns(values: NDArray[Any], taps: NDArray[Any], y: int, out: NDArray[Any]) -> None:
+    """The mean down the columns around row `y`, four taps a pass on either side."""
+    height, width = values.shape
+    radius = taps.size - 1
+    row = values[y]
+    for x in range(width):
+        out[x] = taps[0] * row[x]
+    k = 1
+    while k + 3 <= radius:
+        t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
+        a0, b0 = values[reflected(y - k, height)], values[reflected(y + k, height)]
+        a1, b1 = values[reflected(y - k - 1, height)], values[reflected(y + k + 1, height)]
+        a2, b2 = values[reflected(y - k - 2, height)], values[reflected(y + k + 2, height)]
+        a3, b3 = values[reflected(y - k - 3, height)], values[reflected(y + k + 3, height)]
         for x in range(width):
-            inner[x] = taps[0] * row[x]
-        k = 1
-        while k + 3 <= radius:
-            t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
-            a0, b0 = values[reflected(y - k, height)], values[reflected(y + k, height)]
-            a1, b1 = values[reflected(y - k - 1, height)], values[reflected(y + k + 1, height)]
-            a2, b2 = values[reflected(y - k - 2, height)], values[reflected(y + k + 2, height)]
-            a3, b3 = values[reflected(y - k - 3, height)], values[reflected(y + k + 3, height)]
-            for x in range(width):
-                inner[x] += (t0 * (a0[x] + b0[x]) + t1 * (a1[x] + b1[x])) + (
-                    t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x])
-                )
-            k += 4
-        while k <= radius:
-            t0 = taps[k]
-            a0, b0 = values[reflected(y - k, height)], values[reflected(y + k, height)]
-            for x in range(width):
-                inner[x] += t0 * (a0[x] + b0[x])
-            k += 1
-        for x in range(1, radius + 1):
-            padded[radius - x] = inner[reflected(-x, width)]
-            padded[radius + width - 1 + x] = inner[reflected(width - 1 + x, width)]
-        target = out[y]
+            out[x] += (t0 * (a0[x] + b0[x]) + t1 * (a1[x] + b1[x])) + (t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x]))
+        k += 4
+    while k <= radius:
+        t0 = taps[k]
+        a0, b0 = values[reflected(y - k, height)], values[reflected(y + k, height)]
         for x in range(width):
-            target[x] = taps[0] * inner[x]
-        k = 1
-        while k + 3 <= radius:
-            t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
-            a0, b0 = padded[radius - k : radius - k + width], padded[radius + k : radius + k + width]
-            a1, b1 = padded[radius - k - 1 : radius - k - 1 + width], padded[radius + k + 1 : radius + k + 1 + width]
-            a2, b2 = padded[radius - k - 2 : radius - k - 2 + width], padded[radius + k + 2 : radius + k + 2 + width]
-            a3, b3 = padded[radius - k - 3 : radius - k - 3 + width], padded[radius + k + 3 : radius + k + 3 + width]
-            for x in range(width):
-                target[x] += (t0 * (a0[x] + b0[x]) + t1 * (a1[x] + b1[x])) + (
-                    t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x])
-                )
-            k += 4
-        while k <= radius:
-            t0 = taps[k]
-            a0, b0 = padded[radius - k : radius - k + width], padded[radius + k : radius + k + width]
-            for x in range(width):
-                target[x] += t0 * (a0[x] + b0[x])
-            k += 1
+            out[x] += t0 * (a0[x] + b0[x])
+        k += 1
+
+
+@kernel
+def _weigh_row(padded: NDArray[Any], taps: NDArray[Any], low: Any, high: Any, out: NDArray[Any]) -> None:
+    """The mean along a row that has `taps.size - 1` pixels more on either side, held to [low, high]."""
+    radius = taps.size - 1
+    width = out.size
+    inner = padded[radius : radius + width]
+    for x in range(width):
+        out[x] = taps[0] * inner[x]
+    k = 1
+    while k + 3 <= radius:
+        t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
+        a0, b0 = padded[radius - k : radius - k + width], padded[radius + k : radius + k + width]
+        a1, b1 = padded[radius - k - 1 : radius - k - 1 + width], padded[radius + k + 1 : radius + k + 1 + width]
+        a2, b2 = padded[radius - k - 2 : radius - k - 2 + width], padded[radius + k + 2 : radius + k + 2 + width]
+        a3, b3 = padded[radius - k - 3 : radius - k - 3 + width], padded[radius + k + 3 : radius + k + 3 + width]
         for x in range(width):
-            target[x] = min(max(target[x], low), high)
+            out[x] += (t0 * (a0[x] + b0[x]) + t1 * (a1[x] + b1[x])) + (t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x]))
+        k += 4
+    while k <= radius:
+        t0 = taps[k]
+        a0, b0 = padded[radius - k : radius - k + width], padded[radius + k : radius + k + width]
+        for x in range(width):
+            out[x] += t0 * (a0[x] + b0[x])
+        k += 1
+    for x in range(width):
+        out[x] = min(max(out[x], low), high)
 
 
 @kernel
 def _box(values: NDArray[Any], radius: int, magic: float, low: Any, high: Any, out: NDArray[Any]) -> None:
-    """Running sums down the columns, then along each row of them."""
+    """Running sums down the columns, then along each row of them; `out` may be `values`, as in `_separable`."""
     height, width = values.shape
     columns = np.zeros(width, np.float64)
     area = np.float64((2 * radius + 1) * (2 * radius + 1))
@@ -220,26 +243,32 @@ def _box(values: NDArray[Any], radius: int, magic: float, low: Any, high: Any, o
             columns[x] += (np.float64(row[x]) + magic) - magic
     padded = np.empty(width + 2 * radius + 1, np.float64)
     sums = np.empty(width, np.float64)
-    for y in range(height):
-        if y > 0:
+    # The row that leaves lies one further back than the window reaches.
+    delay = radius + 1
+    held = np.empty((delay + 1, width), values.dtype)
+    for y in range(height + delay):
+        if 0 < y < height:
             enters, leaves = values[reflected(y + radius, height)], values[reflected(y - radius - 1, height)]
             for x in range(width):
                 columns[x] += ((np.float64(enters[x]) + magic) - magic) - ((np.float64(leaves[x]) + magic) - magic)
-        for x in range(width):
-            padded[radius + x] = columns[x]
-        for x in range(1, radius + 1):
-            padded[radius - x] = columns[reflected(-x, width)]
-            padded[radius + width - 1 + x] = columns[reflected(width - 1 + x, width)]
-        total = 0.0
-        for x in range(2 * radius + 1):
-            total += padded[x]
-        sums[0] = total
-        for x in range(1, width):
-            total += padded[x + 2 * radius] - padded[x - 1]
-            sums[x] = total
-        target = out[y]
-        for x in range(width):
-            target[x] = min(max(values.dtype.type(sums[x] / area), low), high)
+        if y < height:
+            for x in range(width):
+                padded[radius + x] = columns[x]
+            for x in range(1, radius + 1):
+                padded[radius - x] = columns[reflected(-x, width)]
+                padded[radius + width - 1 + x] = columns[reflected(width - 1 + x, width)]
+            total = 0.0
+            for x in range(2 * radius + 1):
+                total += padded[x]
+            sums[0] = total
+            for x in range(1, width):
+                total += padded[x + 2 * radius] - padded[x - 1]
+                sums[x] = total
+            target = held[y % (delay + 1)]
+            for x in range(width):
+                target[x] = min(max(values.dtype.type(sums[x] / area), low), high)
+        if y >= delay:
+            out[y - delay] = held[(y - delay) % (delay + 1)]
 
 
 def warm_up() -> None:

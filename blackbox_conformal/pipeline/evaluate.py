@@ -67,7 +67,7 @@ def evaluate(
         pixels = _decode(drawn, setup, read, index, notes)
         if first is None:
             first = pixels
-        all_equal = all_equal and (index == 0 or np.array_equal(pixels, first))
+        all_equal = all_equal and (index == 0 or _equal(pixels, first))
         accumulator.update(pixels)
         if moments is not None:
             moments.add(pixels)
@@ -129,6 +129,11 @@ def _invalid(drawn: Drawn, pixels_of: Callable[[int], object], first: int) -> It
             pixels_of(outcome.task.index)
         except PayloadError as error:
             yield replace(outcome, state="invalid", error=PayloadError(clean(str(error))))
+
+
+def _equal(one: Image, other: Image) -> bool:
+    """Whether two pictures are the same; found out in the first rows where they are not, as nearly always."""
+    return all(np.array_equal(one[top : top + 64], other[top : top + 64]) for top in range(0, one.shape[0], 64))
 
 
 def _closest(mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> Image:

@@ -155,6 +155,17 @@ def test_taps_sum_to_one_and_end_at_four_sigma():
         assert abs(taps[0] + 2 * taps[1:].sum() - 1) < 1e-14
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [*SHAPES, (40, 9), (300, 2)])
+def test_a_mean_can_take_the_place_of_its_map(shape, dtype):
+    for window in ({"sigma": 0.3}, {"sigma": 1.0}, {"sigma": 4.0}, {"sigma": 20.0}, {"size": 1}, {"size": 7}):
+        mean = gaussian if "sigma" in window else box
+        values = _map(shape, 1, dtype)
+        expected = mean(values, *window.values())
+        assert mean(values, *window.values(), overwrite=True) is values
+        np.testing.assert_array_equal(values, expected)
+
+
 def test_average_by_name():
     values = _map((6, 8))
     np.testing.assert_array_equal(gaussian(values, 2.0), average(values, "gaussian", 2.0, None))
