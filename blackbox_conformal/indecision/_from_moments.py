@@ -14,6 +14,11 @@ from blackbox_conformal.types import Image, Map
 class MomentsIndecision(ClippedAndSmoothed):
     """A score that needs nothing of the draws but their first and second moments."""
 
+    @property
+    def needs_input(self) -> bool:
+        """No: the draws say it all."""
+        return False
+
     def start(self, shape: tuple[int, int]) -> "MomentsAccumulator":
         """An empty accumulator for draws of `shape` = (H, W)."""
         return MomentsAccumulator(self, shape)

@@ -42,6 +42,11 @@ class PairedIndecision(Indecision):
         return max(part.minimum_draws for part in self.parts())
 
     @property
+    def needs_input(self) -> bool:
+        """Whether one of the two looks at what the vendor was sent."""
+        return any(part.needs_input for part in self.parts())
+
+    @property
     def needs_second(self) -> bool:
         """Whether one of the two compares with a second vendor's picture."""
         return any(part.needs_second for part in self.parts())

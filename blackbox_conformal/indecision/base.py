@@ -59,6 +59,11 @@ class Indecision(Plugin):
         return 2
 
     @property
+    def needs_input(self) -> bool:
+        """Whether it looks at what the vendor was sent, which otherwise need not be made again."""
+        return True
+
+    @property
     def needs_second(self) -> bool:
         """Whether it compares with a second vendor's picture."""
         return False

@@ -45,6 +45,11 @@ class Custom(Indecision):
         """1 for a function of the delivered picture, 2 for one of moments."""
         return 1 if self.kind == "delivered" else 2
 
+    @property
+    def needs_input(self) -> bool:
+        """What a function of the delivered picture is given as well."""
+        return self.kind == "delivered"
+
     def start(self, shape: tuple[int, int]) -> Accumulator:
         """An empty accumulator for draws of `shape` = (H, W).
 

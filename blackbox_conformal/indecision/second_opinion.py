@@ -13,6 +13,11 @@ class SecondOpinion(OneDrawIndecision):
     """`K * |Ŷ_A - Ŷ_B|`, summed over channels, white = 1: in [0, 3]."""
 
     @property
+    def needs_input(self) -> bool:
+        """No: the two pictures are enough."""
+        return False
+
+    @property
     def needs_second(self) -> bool:
         """Always."""
         return True

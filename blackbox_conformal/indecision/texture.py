@@ -13,6 +13,11 @@ from blackbox_conformal.types import Map
 class Texture(OneDrawIndecision):
     """`K * |grad Ŷ|²`, central differences with reflected borders, summed over channels, white = 1: in [0, 3/2]."""
 
+    @property
+    def needs_input(self) -> bool:
+        """No: the delivered picture is enough."""
+        return False
+
     def raw(self, context: Context) -> Map:
         """Squared gradient at each pixel."""
         padded = np.pad(context.delivered, ((1, 1), (1, 1), (0, 0)), mode="symmetric").astype(np.int32)

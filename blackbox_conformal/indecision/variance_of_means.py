@@ -30,6 +30,11 @@ class VarianceOfMeans(Windowed):
         Side of the box in pixels, odd, 31 unless given. A box of 1 pixel gives the pixel variance.
     """
 
+    @property
+    def needs_input(self) -> bool:
+        """No: the draws say it all."""
+        return False
+
     def start(self, shape: tuple[int, int]) -> "VarianceOfMeansAccumulator":
         """An empty accumulator for draws of `shape` = (H, W)."""
         return VarianceOfMeansAccumulator(self, shape)

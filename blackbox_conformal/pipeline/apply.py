@@ -141,7 +141,7 @@ def apply_calibration(
     limits = limits or Limits()
     distinct = list(unique.values())
     with (
-        warming(setup),
+        warming(setup, truths=False),
         second_opinions(setup, distinct, folder, limits, seed, listener, on_sampler) as opinions,
         Sampler(adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
     ):

@@ -96,7 +96,7 @@ def calibration_curves(
     second: Image | None = None,
 ) -> list[RiskCurve]:
     """The risk curves of one photograph: the largest trusted error, then the share wrong by each tolerance."""
-    low_resolution = degrade(truth, setup.procedure.scale)
+    low_resolution = degrade(truth, setup.procedure.scale) if setup.indecision.needs_input else None
     found = evaluate(drawn, setup, read, low_resolution, second)
     fidelity = setup.fidelity.map(truth, found.delivered)
     return RiskCurve.family(found.indecision, fidelity, bound=setup.fidelity.bound, tolerances=tolerances)

@@ -5,7 +5,7 @@ How kernels are compiled and kept lives in `kernels._jit`.
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -18,37 +18,61 @@ from blackbox_conformal.risk.curve import RiskCurve
 
 
 @contextlib.contextmanager
-def warming(setup: Setup) -> Iterator[None]:
-    """Score and measure a tiny picture in a thread, so that exactly the kernels wanted are there when draws are."""
-    thread = threading.Thread(target=rehearse, args=(setup,), name="warm-up", daemon=True)
+def warming(setup: Setup, *, truths: bool = True) -> Iterator[None]:
+    """Score and measure a tiny picture in a thread, so that exactly the kernels wanted are there when draws are.
+
+    Parameters
+    ----------
+    truths
+        Whether delivered pictures will be compared with true ones.
+    """
+    over = threading.Event()
+    thread = threading.Thread(target=rehearse, args=(setup, truths, over.is_set), name="warm-up", daemon=True)
     thread.start()
     try:
         yield
     finally:
+        over.set()
         # A thread inside the compiler must not outlive the interpreter.
         thread.join()
 
 
-def rehearse(setup: Setup, side: int = 16) -> None:
-    """Run the score, the metric and the curve of `setup` once on noise of `side` times `scale` pixels a side."""
-    scale = setup.procedure.scale
-    draws = np.random.default_rng(0).integers(0, 256, (3, side * scale, side * scale, 3), dtype=np.uint8)
-    unfilter.warm_up()
-    if setup.procedure.delivery != "first":
-        moments.warm_up()
-    noise = np.random.default_rng(1).random(draws.shape[1:3]).astype(np.float32)
-    RiskCurve.from_maps(noise, noise, bound=1.0)
-    low = np.ascontiguousarray(draws[2, ::scale, ::scale])
-    # Whatever is wrong with the set-up is told by the real pictures.
-    with contextlib.suppress(BlackboxConformalError):
-        if _is_own(setup.indecision):
-            accumulator = setup.indecision.start(draws.shape[1:3])
-            for pixels in draws:
-                accumulator.update(pixels)
-            accumulator.finish(Context(draws[0], low, scale, draws[1] if setup.second else None))
-    with contextlib.suppress(BlackboxConformalError):
-        if _is_own(setup.fidelity):
-            setup.fidelity.map(draws[1], draws[0])
+def rehearse(setup: Setup, truths: bool = True, over: Callable[[], bool] = lambda: False) -> None:
+    """Run the score, the metric and the curve of `setup` once on noise, until all is `over`.
+
+    Last comes what only large pictures need: whoever has small ones never waits for it.
+    """
+    side = 16 * setup.procedure.scale
+    draws = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+
+    def score() -> None:
+        accumulator = setup.indecision.start((side, side))
+        for pixels in draws:
+            accumulator.update(pixels)
+        low = np.ascontiguousarray(draws[2, :: setup.procedure.scale, :: setup.procedure.scale])
+        accumulator.finish(Context(draws[0], low, setup.procedure.scale, draws[1] if setup.second else None))
+
+    def measure() -> None:
+        setup.fidelity.map(draws[1], draws[0])
+
+    def curve() -> None:
+        noise = np.random.default_rng(1).random((side, side)).astype(np.float32)
+        RiskCurve.from_maps(noise, noise, bound=1.0)
+
+    steps: list[tuple[bool, Callable[[], None]]] = [
+        (_is_own(setup.indecision), score),
+        (setup.procedure.delivery != "first", moments.warm_up),
+        (truths and _is_own(setup.fidelity), measure),
+        (truths, curve),
+        (True, unfilter.warm_up),
+    ]
+    for wanted, step in steps:
+        if over():
+            return
+        # Whatever is wrong with the set-up is told by the real pictures.
+        with contextlib.suppress(BlackboxConformalError):
+            if wanted:
+                step()
 
 
 def _is_own(part: Indecision | Fidelity) -> bool:
