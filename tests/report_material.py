@@ -15,6 +15,7 @@ from blackbox_conformal.certificate import Certificate, threshold_json
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.pipeline.apply import Result
 from blackbox_conformal.pipeline.conclude import conclude
+from blackbox_conformal.pipeline.splits import audit_splits
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.report.preview import make_preview
 from blackbox_conformal.report.stops import choose_stops, thresholds_of
@@ -204,6 +205,7 @@ def make_run(folder: Path, *, hostile=True, sizes=((130, 100), (700, 1030)), alp
         names.append(name)
     audit = conclude(calibration, calibration.rule(), levels, pictures)
     store.keep_audit(audit)
+    store.keep_splits(audit_splits(calibration, levels, audited=audit, splits=20))
     result = make_result(calibration, f"{HOSTILE[5]} masked" if hostile else "masked", 900, alphas[0])
     scores_of[result.certificate.input["pixels"]] = result.indecision
     return Run(folder, calibration, audit, [result], scores_of, [result.name, *names])

@@ -60,7 +60,8 @@ def read_audit(path: Path) -> Audit:
             points = tuple(LeakagePoint(**point) for point in leakage.pop("points"))
             leakage = Leakage(points=points, **leakage)
         notes = tuple(str(note) for note in content.pop("notes"))
-        return Audit(levels=tuple(levels), pictures=tuple(pictures), leakage=leakage, notes=notes, **content)
+        rest = {key: _pair(value) for key, value in content.items()}
+        return Audit(levels=tuple(levels), pictures=tuple(pictures), leakage=leakage, notes=notes, **rest)
 
     return _read(path, build)
 

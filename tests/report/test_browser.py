@@ -269,6 +269,40 @@ def test_it_prints_every_picture(chromium, plain_report):
         page.emulate_media(media="print")
         assert page.locator("#alpha").is_hidden()
         assert page.locator(".card canvas").first.is_visible()
+        page.set_viewport_size({"width": 700, "height": 1000})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 700, "no table runs off the paper"
+        opened_ones = page.locator("details").evaluate_all("all => all.map(one => [one.open, one.className])")
+        assert [state for state, name in opened_ones if name != "long"] == [True] * (len(opened_ones) - 1)
+        assert [state for state, name in opened_ones if name == "long"] == [False]
+
+
+def test_tables_that_go_on_beyond_the_edge_are_reached_by_keyboard(chromium, plain_report):
+    with opened(chromium, plain_report, width=390) as page:
+        regions = page.locator(".scroll").all()
+        wide = [one for one in regions if one.evaluate("region => region.scrollWidth > region.clientWidth")]
+        assert wide, "a phone is narrower than some table, or nothing was tested"
+        for region in wide:
+            region.focus()
+            page.keyboard.press("ArrowRight")
+            until(page, "region => region.scrollLeft > 0", region.element_handle())
+            assert region.get_attribute("aria-label")
+
+
+def test_crops_of_the_worst_places_are_shown_at_full_resolution_and_ringed(chromium, plain_report):
+    with opened(chromium, plain_report) as page:
+        figures = page.locator(".pairs figure").all()
+        assert figures
+        for figure in figures:
+            pictures = figure.locator("img").all()
+            assert len(pictures) == 3
+            for picture in pictures:
+                picture.scroll_into_view_if_needed()
+                width = picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
+                assert picture.bounding_box()["width"] >= width, "never smaller than its pixels"
+            ring = figure.locator("circle.ring-in").first.bounding_box()
+            box = pictures[0].bounding_box()
+            assert box["x"] - 8 <= ring["x"] <= box["x"] + box["width"]
+            assert box["y"] - 20 <= ring["y"] <= box["y"] + box["height"]
 
 
 def test_without_scripts_the_figures_are_there(chromium, plain_run, plain_report):

@@ -6,10 +6,15 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from audit_material import audited_picture, calibration_of, curves, maps
 from report_material import HOSTILE
 
+from blackbox_conformal.audit.splits import CAUTION
+from blackbox_conformal.audit.verdict import EXPLAINED, FIXED
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.conclude import conclude
 from blackbox_conformal.report.html import number, percent, write_report
 from blackbox_conformal.report.store import ReportStore
 
@@ -104,6 +109,87 @@ def test_figures_are_those_of_calibration_audit_and_masks(hostile_run, parsed):
     audited = [one.shares[1] for one in hostile_run.audit.pictures]
     assert stops["shares"][at] == pytest.approx(sum(audited) / len(audited), abs=1e-4)
     assert f"{hostile_run.audit.levels[1].judgement.risk:.4f}" in "".join(parsed.words)
+
+
+def test_every_part_of_the_audit_is_in_the_page(plain_run, tmp_path):
+    audit = plain_run.audit
+    path = write_report(plain_run.folder, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1)
+    page = Page(path.read_text())
+    words = " ".join(" ".join(page.words).split())
+    for level in audit.levels:
+        assert level.sentence in words
+        low, high = level.judgement.interval
+        assert f"{level.judgement.risk:.4f} {low:.3f} to {high:.3f}".replace(" ", "") in words.replace(" ", "")
+        assert f"{level.inside.psnr:.2f}" in words
+        assert f"{level.outside.ssim:.3f}" in words
+    assert FIXED in words
+    assert EXPLAINED[audit.levels[0].judgement.verdict] in words
+    assert audit.leakage is not None
+    for point in audit.leakage.points:
+        assert f"{point.bound:.4f}" in words
+        assert f"{point.risk_allowed:.4f}" in words
+    for one in audit.worst(1, 12):
+        assert one.name in words
+        assert f"{one.worst[1].error:.3f}" in words
+    titles = [text.strip() for text in page.words if text.strip()]
+    for title in (
+        "Risk against alpha",
+        "Trusted share against alpha",
+        "PSNR, sRGB against alpha",
+        "Mean SSIM against alpha",
+    ):
+        assert title in titles
+    assert any(title.startswith("Planted leakage at alpha = 0.1") for title in titles)
+
+
+def test_random_splits_stand_with_their_warning_and_without_a_verdict(plain_run, tmp_path):
+    found = ReportStore(plain_run.folder, plain_run.calibration).splits()
+    path = write_report(plain_run.folder, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1)
+    words = " ".join(" ".join(Page(path.read_text()).words).split())
+    assert "20 random splits of one pool" in words
+    assert CAUTION in words
+    assert "No verdict." in words
+    for level in found.levels:
+        assert f"{level.risk[0]:.4f} ± {level.risk[1]:.4f}" in words
+    alone = write_report(tmp_path, plain_run.calibration, plain_run.audit, [], tmp_path / "s.html", alpha=0.1)
+    assert "random splits of one pool" not in alone.read_text()
+
+
+def test_per_image_shows_the_share_of_misses_against_delta(tmp_path):
+    calibration = calibration_of(curves(0, 30), guarantee={"name": "per-image", "delta": 0.2})
+    rng = np.random.default_rng(1)
+    levels = [0.3, 0.5]
+    pictures = [audited_picture(f"a{k}", *maps(rng), [calibration.threshold(a) for a in levels]) for k in range(9)]
+    audit = conclude(calibration, calibration.rule(), levels, pictures)
+    path = write_report(tmp_path, calibration, audit, [], tmp_path / "r.html", alpha=0.3)
+    words = " ".join(" ".join(Page(path.read_text()).words).split())
+    assert "Photographs with an error above alpha" in words
+    assert "allowed: delta = 0.2" in words
+    assert "claimed at most" in words
+    assert "Risk against alpha" not in words
+    misses = np.mean([one.curve.loss(calibration.threshold(0.3)) > 0.3 for one in pictures])
+    row = re.search(r'<tr><th scope="row">0\.3</th><td>score[^<]*</td><td>[^<]*</td><td>([^<]*)</td>', path.read_text())
+    assert row is not None
+    assert row.group(1) == f"{misses:.4f}"
+
+
+def test_bounds_of_the_picture_are_said_to_be_in_use(tmp_path):
+    calibration = calibration_of(curves(0, 30), guarantee={"name": "expected", "bound_from": "delivered"})
+    path = write_report(tmp_path, calibration, None, [], tmp_path / "r.html", alpha=0.3)
+    assert "they use the metric’s bound, which trusts no more" in path.read_text()
+    plain = write_report(tmp_path, calibration_of(curves(0, 30)), None, [], tmp_path / "p.html", alpha=0.3)
+    assert "they use the metric’s bound" not in plain.read_text()
+
+
+def test_a_level_at_which_nothing_is_trusted_is_no_verdict(tmp_path):
+    calibration = calibration_of(curves(0, 12))
+    rng = np.random.default_rng(1)
+    levels = [0.05, 0.5]
+    pictures = [audited_picture(f"a{k}", *maps(rng), [calibration.threshold(a) for a in levels]) for k in range(9)]
+    audit = conclude(calibration, calibration.rule(), levels, pictures)
+    text = write_report(tmp_path, calibration, audit, [], tmp_path / "r.html", alpha=0.5).read_text()
+    assert text.count("nothing trusted") == 1
+    assert "Nothing can be trusted at 0.05: 12 calibration photographs" in text
 
 
 def test_no_jinja_in_data_runs(report):

@@ -7,11 +7,14 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from audit_material import audited_picture, calibration_of, curves, maps, refused_picture
 
 from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.pipeline.conclude import conclude
+from blackbox_conformal.pipeline.splits import audit_splits
 from blackbox_conformal.report.preview import make_preview
 from blackbox_conformal.report.store import ReportStore, read_preview
-from blackbox_conformal.report.stored_audit import read_audit, write_audit
+from blackbox_conformal.report.stored_audit import read_audit, read_splits, write_audit, write_splits
 
 
 def preview(identity="sha256:" + "a" * 64, name="a name"):
@@ -87,6 +90,38 @@ def test_masked_pictures_are_kept(plain_run, tmp_path):
 def test_audits_come_back_the_same(plain_run, tmp_path):
     path = write_audit(plain_run.audit, tmp_path / "audit.json")
     assert read_audit(path) == plain_run.audit
+
+
+def test_every_kind_of_audit_comes_back(tmp_path):
+    """Refused photographs, tiles, no leakage, broken bounds, infinite thresholds."""
+    calibration = calibration_of(curves(0, 12))
+    rng = np.random.default_rng(0)
+    thresholds = [-np.inf, np.inf]
+    pictures = [audited_picture(f"a{k}", *maps(rng), thresholds, broken=k == 2) for k in range(4)]
+    pictures.append(refused_picture("r", thresholds))
+    for clusters in (None, ("p", "p", "q", "q", "s")):
+        found = conclude(calibration, calibration.rule(), [0.01, 2.0], pictures, clusters=clusters, calls=3, cached=4)
+        assert read_audit(write_audit(found, tmp_path / "audit.json")) == found
+        assert found.clusters == clusters
+        assert found.verdict == "contradicted"
+
+
+def test_random_splits_come_back_the_same(plain_run, tmp_path):
+    found = audit_splits(plain_run.calibration, [0.02, 0.1, 0.3], splits=7)
+    assert read_splits(write_splits(found, tmp_path / "splits.json")) == found
+    assert found.notes
+    assert ReportStore(plain_run.folder, plain_run.calibration).splits() is not None
+    assert ReportStore(tmp_path, plain_run.calibration).splits() is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"levels": [{}], "notes": []}', '{"levels": 3, "notes": []}', "\x00"]
+)
+def test_damaged_splits_are_refused(tmp_path, text):
+    path = tmp_path / "splits.json"
+    path.write_text(text)
+    with pytest.raises(FileFormatError):
+        read_splits(path)
 
 
 @pytest.mark.parametrize(
