@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.wording import complaint
 
 
 class Plugin(BaseModel):
@@ -61,20 +62,31 @@ def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> Pl
     try:
         return plugin(**parameters)
     except ValidationError as error:
-        allowed = ", ".join(field.replace("_", "-") for field in plugin.model_fields) or "none"
-        problems = "; ".join(_problem(one, plugin) for one in error.errors(include_url=False))
-        raise UsageError(f"{name}: {problems}. Its parameters are: {allowed}") from None
+        found = error.errors(include_url=False)
+        said = f"{name}: {'; '.join(_problem(one, plugin) for one in found)}"
+        if any(one["type"] in ("missing", "extra_forbidden") for one in found):
+            said += f". Its parameters are: {', '.join(map(_typed, plugin.model_fields)) or 'none'}"
+        raise UsageError(said) from None
 
 
 def _problem(problem: ErrorDetails, plugin: type[BaseModel]) -> str:
     """One thing that is wrong with parameters, in words."""
-    where = ".".join(str(part) for part in problem["loc"]) or "parameters"
-    if problem["type"] == "missing":
-        return f"{where} is required"
+    name = str(problem["loc"][0]) if problem["loc"] else ""
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(where, plugin.model_fields, n=1)
-        return f"there is no parameter {where!r}" + (f" (did you mean {near[0].replace('_', '-')}?)" if near else "")
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
+        near = difflib.get_close_matches(name, plugin.model_fields, n=1)
+        return f"there is no parameter {name!r}" + (f" (did you mean {_typed(near[0])}?)" if near else "")
+    field = plugin.model_fields.get(name)
+    if problem["type"] == "missing" and len(problem["loc"]) == 1:
+        meant = field.description.rstrip(".") if field is not None and field.description else ""
+        return f"{name} is required" + (f" ({meant})" if meant else "")
+    where = ".".join(map(str, problem["loc"]))
+    said = complaint(problem, field if len(problem["loc"]) == 1 else None)
+    return f"{where}: {said}" if name else said
+
+
+def _typed(name: str) -> str:
+    """A parameter's name as people type it."""
+    return name.replace("_", "-")
 
 
 def load(family: str, name: str, **parameters: Any) -> Any:

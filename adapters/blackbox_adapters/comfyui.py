@@ -5,10 +5,10 @@ Source: the routes that ComfyUI's OpenAPI documents mirror. The websocket is not
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import quote, urlencode
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from blackbox_adapters._hosted import Hosted
 from blackbox_adapters._jobs import Job
@@ -59,6 +59,17 @@ class ComfyUI(Hosted):
     resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
     poll_seconds: float = Field(default=1.0, ge=0.1, description="Seconds between two looks at the history.")
 
+    @model_validator(mode="after")
+    def _names_are_there(self) -> Self:
+        graph = self._graph()
+        for target in (self.image, *self._seeds()):
+            _locate(graph, target)
+        if self.output and self.output not in graph:
+            raise UsageError(
+                f"expected output to be a node's number; got {self.output!r}; its nodes are {_nodes(graph)}"
+            )
+        return self
+
     @property
     def capabilities(self) -> Capabilities:
         """By workflow; nothing is billed."""
@@ -93,8 +104,8 @@ class ComfyUI(Hosted):
         graph = self._graph()
         _set(graph, self.image, f"{folder}/{name}" if folder else name)
         if draw.seed is not None:
-            for target in filter(None, self.seed.split(",")):
-                _set(graph, target.strip(), draw.seed)
+            for target in self._seeds():
+                _set(graph, target, draw.seed)
         for node in graph.values():
             if "filename_prefix" in node["inputs"]:
                 node["inputs"]["filename_prefix"] = f"blackbox-{draw.idempotency_key}"
@@ -134,18 +145,27 @@ class ComfyUI(Hosted):
             code=words(problem, "error.type") or None,
         )
 
+    def _seeds(self) -> list[str]:
+        return [target.strip() for target in self.seed.split(",") if target.strip()]
+
     def _graph(self) -> dict[str, Any]:
+        if str(self.workflow).startswith("sha256:"):
+            raise UsageError(
+                "a calibration keeps what its workflow says and not where it lies: give the file with -p workflow=FILE"
+            )
         try:
             graph = json.loads(self.workflow.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"expected a workflow in API format at {self.workflow}; {error}") from None
+        except OSError as error:
+            raise UsageError(f"expected a workflow file at {str(self.workflow)!r}; {error.strerror}") from None
+        except ValueError as error:
+            raise UsageError(f"expected a workflow in API format at {str(self.workflow)!r}; {error}") from None
         if (
             not isinstance(graph, dict)
             or not graph
             or not all(peek(node, "inputs") is not None for node in graph.values())
         ):
             raise UsageError(
-                f"expected a workflow in API format at {self.workflow} (nodes with inputs); "
+                f"expected a workflow in API format at {str(self.workflow)!r} (nodes with inputs); "
                 "export it with Workflow > Export (API)"
             )
         return graph
@@ -163,18 +183,29 @@ class ComfyUI(Hosted):
 
 
 def _set(graph: dict[str, Any], target: str, value: object) -> None:
-    """Set the input ``NODE.input``, where NODE is a number or a title."""
+    """Set the input ``NODE.input``."""
+    node, name = _locate(graph, target)
+    graph[node]["inputs"][name] = value
+
+
+def _locate(graph: dict[str, Any], target: str) -> tuple[str, str]:
+    """Number of the node and name of the input that ``NODE.input`` means, where NODE is a number or a title."""
     node, _, name = target.rpartition(".")
     if node not in graph:
         titled = [key for key, found in graph.items() if peek(found, "_meta.title") == node]
         if len(titled) != 1:
-            known = ", ".join(f"{key} ({peek(found, '_meta.title')})" for key, found in graph.items())
-            raise UsageError(f"expected one node {node!r} of the workflow for {target!r}; its nodes are {known}")
+            raise UsageError(
+                f"expected one node {node!r} of the workflow for {target!r}; its nodes are {_nodes(graph)}"
+            )
         node = titled[0]
     inputs = graph[node]["inputs"]
     if name not in inputs:
         raise UsageError(f"expected an input of node {node} for {target!r}; it has {', '.join(inputs) or 'none'}")
-    inputs[name] = value
+    return node, name
+
+
+def _nodes(graph: dict[str, Any]) -> str:
+    return ", ".join(f"{key} ({peek(found, '_meta.title')})" for key, found in graph.items())
 
 
 def _reason(entry: Any) -> str:

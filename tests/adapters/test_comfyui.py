@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, built, drive, refused, replay, seeded, unresumed, upload
+from flow_driver import ADDRESS, PICTURE, built, example, refused, replay, unresumed
 
 from blackbox_conformal.errors import PayloadError, RefusedError, UsageError
+from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.testing.example import says
 
 JOB = "f7b1c2d3-0000-4000-8000-000000000001"
@@ -46,20 +47,36 @@ def test_without_a_seed_every_draw_is_the_same_picture() -> None:
     assert built("comfyui").capabilities.default_seed_hazard
 
 
-@pytest.mark.parametrize(("image", "said"), [("44.image", "nodes are 1"), ("1.photo", "it has image")])
-def test_an_input_that_is_not_there_is_named(image: str, said: str) -> None:
-    adapter = built("comfyui", image=image)
-    with pytest.raises(UsageError, match=said):
-        drive(adapter, adapter.draw(upload(), seeded(adapter)), [UPLOADED])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"image": "44.image"}, "nodes are 1 "),
+        ({"image": "1.photo"}, "it has image"),
+        ({"seed": "3.seed,3.sead"}, "'3.sead'; it has .*seed"),
+        ({"output": "44"}, "got '44'; its nodes are 1 "),
+    ],
+)
+def test_an_input_that_is_not_there_is_named_before_anything_is_sent(wrong: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=f"^adapter comfyui: expected .*{said}"):
+        load_adapter("comfyui", **{**example("comfyui")[1].parameters, **wrong})
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"nodes": []}', "no json"])
 def test_a_file_that_is_no_workflow_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "w.json"
     path.write_text(text)
-    adapter = built("comfyui", workflow=path)
     with pytest.raises(UsageError, match="API format"):
-        adapter.identity()
+        load_adapter("comfyui", workflow=str(path), image="1.image")
+
+
+def test_a_workflow_that_is_not_there_is_asked_for() -> None:
+    with pytest.raises(UsageError, match=r"workflow is required .*image is required"):
+        load_adapter("comfyui")
+    with pytest.raises(UsageError, match=r"expected a workflow file at 'nowhere\.json'; No such file"):
+        load_adapter("comfyui", workflow="nowhere.json", image="1.image")
+    kept = built("comfyui").identity()["parameters"]
+    with pytest.raises(UsageError, match="give the file with -p workflow=FILE"):
+        load_adapter("comfyui", **kept)
 
 
 def test_a_graph_that_is_not_run_is_refused_with_its_nodes() -> None:

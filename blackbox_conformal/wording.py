@@ -1,0 +1,74 @@
+"""What is wrong with a value, in our own words instead of the validation library's: what was expected, what arrived.
+
+Whose value it is, and what to do about it, is the caller's to say.
+"""
+
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+LONGEST_VALUE = 80
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "decimal": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "dict": "keys with values",
+    "model": "keys with values",
+    "list": "a list",
+    "tuple": "a list",
+    "path": "a path",
+}
+"""First word of the library's name for an error → what was expected."""
+
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
+def complaint(problem: ErrorDetails, field: FieldInfo | None = None) -> str:
+    """``expected …; got …`` for one problem; `field`, where it is known, tells the whole range and what text means."""
+    if problem["type"] == "missing":
+        return "it is required"
+    if problem["type"] in ("value_error", "assertion_error"):
+        own = str(problem.get("ctx", {}).get("error", problem["msg"]))
+        # What concerns several values at once has all of them as its input, and says itself what it got.
+        return own if "got " in own or not problem["loc"] else f"{own} (got {shown(problem['input'])})"
+    return f"expected {_expected(problem, field)}; got {shown(problem['input'])}"
+
+
+def shown(value: Any) -> str:
+    """`value` as it was given, shortened."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def _expected(problem: ErrorDetails, field: FieldInfo | None) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    limits = {name: context[name] for name in _LIMITS if name in context}
+    if limits:
+        return _range(limits | _bounds(field))
+    if kind == "literal_error":
+        return "one of " + str(context["expected"]).replace("'", "").replace(" or ", ", ")
+    if kind == "string_pattern_mismatch":
+        described = field.description if field is not None else None
+        return described.rstrip(".") if described else f"text that matches {context['pattern']}"
+    if kind in ("string_too_short", "too_short") and context["min_length"] == 1:
+        return "something that is not empty"
+    if "min_length" in context:
+        return f"a length of at least {context['min_length']}"
+    if "max_length" in context:
+        return f"a length of at most {context['max_length']}"
+    first = kind.partition("_")[0]
+    return _KINDS.get(first, problem["msg"][:1].lower() + problem["msg"][1:])
+
+
+def _bounds(field: FieldInfo | None) -> dict[str, Any]:
+    """Every limit that a field declares."""
+    metadata = [] if field is None else field.metadata
+    return {name: getattr(one, name) for one in metadata for name in _LIMITS if hasattr(one, name)}
+
+
+def _range(limits: dict[str, Any]) -> str:
+    return "a number of " + " and ".join(f"{words} {limits[name]}" for name, words in _LIMITS.items() if name in limits)
