@@ -1,0 +1,74 @@
+"""A job's words for done and failed, and how long a late picture is waited for."""
+
+from typing import Any
+
+import pytest
+
+from blackbox_adapters._jobs import Job
+from blackbox_conformal.errors import PayloadError, RefusedError
+
+
+def job(**told: Any) -> Job:
+    return Job(
+        "task 7f", "7f", **{"done": ("finished",), "failed": ("error", "expired"), "picture": "output.url", **told}
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ({"status": "finished", "output": {"url": "x"}}, "x"),
+        ({"status": "queued", "output": {"url": "early"}}, None),
+        ({"status": "a word of next year"}, None),
+        ({"status": ["finished"], "output": {"url": "x"}}, None),
+        ({"output": {"url": "x"}}, None),
+        ({}, None),
+        (None, None),
+        ([], None),
+        ("finished", None),
+    ],
+)
+def test_only_a_finished_job_shows_its_picture(answer: Any, shown: Any) -> None:
+    assert job().shown(answer) == shown
+
+
+def test_a_word_is_found_at_the_first_path_that_holds_any() -> None:
+    either = job(status=("status", "task_status"))
+    assert either.shown({"task_status": "finished", "output": {"url": "x"}}) == "x"
+    assert either.shown({"status": "running", "task_status": "finished", "output": {"url": "x"}}) is None
+
+
+def test_the_whole_answer_is_shown_where_no_path_is_told() -> None:
+    whole = {"status": "finished", "credits": 3}
+    assert job(picture="").shown(whole) == whole
+
+
+def test_without_words_for_done_every_answer_is_that_of_a_finished_job() -> None:
+    assert Job("link", "7f", picture="url").shown({"url": "x"}) == "x"
+
+
+def test_a_finished_job_without_a_picture_is_looked_at_twice_more_and_no_oftener() -> None:
+    late, empty = job(), {"status": "finished", "output": {"url": ""}}
+    assert [late.shown(empty), late.shown({"status": "running"}), late.shown(empty)] == [None, None, None]
+    with pytest.raises(PayloadError, match="task 7f finished without a picture") as caught:
+        late.shown(empty)
+    assert caught.value.request_id == "7f"
+    patient = job()
+    assert [patient.shown(empty), patient.shown(empty)] == [None, None]
+    assert patient.shown({"status": "finished", "output": {"url": "x"}}) == "x"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "code"),
+    [
+        ({"status": "error", "error": "out of memory"}, "task 7f error: out of memory", "error"),
+        ({"status": "error", "error": "no", "code": "E5"}, "task 7f error: no", "E5"),
+        ({"status": "expired", "message": "too late"}, "task 7f expired: too late", "expired"),
+        ({"status": "error"}, "task 7f error: no reason given", "error"),
+        ({"status": "error", "error": "a\x1b[31m\nb", "output": {"url": "x"}}, "task 7f error: a [31m b", "error"),
+    ],
+)
+def test_a_failed_job_is_refused_in_the_vendors_words(answer: Any, said: str, code: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        job(code=("code",)).shown(answer)
+    assert (str(caught.value), caught.value.code, caught.value.request_id) == (said, code, "7f")
