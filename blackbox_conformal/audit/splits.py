@@ -4,6 +4,7 @@ Only stored curves are used. The splits share photographs, so their spread is no
 follows; verdicts on photographs kept apart live in `verdict`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from blackbox_conformal.audit.units import units_of
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.guarantees.high_probability import HighProbability
 from blackbox_conformal.risk.pack import CurveSet
 
 VERDICT = "none: dependent splits"
@@ -139,6 +141,7 @@ def split_audit(
             risk = claim(units.rule, losses, alpha, units.curves.bound).losses.mean()
             # Stored shares are rounded down, so that few trusted pixels show as none; a loss shows that there are some.
             found[row, column] = risk, shares.mean(), np.mean((shares == 0) & (losses == 0))
+    summaries = tuple(_summary(alpha, claimed[column], found[:, column]) for column, alpha in enumerate(levels))
     return Splits(
         n_calibration,
         total - n_calibration,
@@ -146,8 +149,8 @@ def split_audit(
         seed,
         "photographs" if clusters is None else "photographs with all their tiles",
         words,
-        tuple(_summary(alpha, claimed[column], found[:, column]) for column, alpha in enumerate(levels)),
-        _notes(units.rule, units.curves, n_calibration, levels),
+        summaries,
+        (*_notes(units.rule, units.curves, n_calibration, levels), *_above(units.rule, summaries, splits)),
     )
 
 
@@ -161,6 +164,19 @@ def _summary(alpha: float, claimed: float, found: NDArray[np.float64]) -> SplitL
     return SplitLevel(
         alpha, claimed, risk, (float(low[0]), float(high[0])), trusted, (float(low[1]), float(high[1])), empty, above
     )
+
+
+def _above(rule: Guarantee, levels: Sequence[SplitLevel], splits: int) -> list[str]:
+    """Where the mean over these splits is above what the mean over all of them cannot exceed."""
+    if isinstance(rule, HighProbability):
+        return []
+    return [
+        f"At {level.alpha:g} the mean over {splits} splits is above what is claimed, by "
+        f"{math.sqrt(splits) * (level.risk[0] - level.claimed) / level.risk[1]:.1f} standard errors of such a mean; "
+        "the mean over all splits is not. Take more splits."
+        for level in levels
+        if level.risk[0] > level.claimed and level.risk[1] > 0
+    ]
 
 
 def _notes(rule: Guarantee, curves: CurveSet, n: int, levels: Sequence[float]) -> tuple[str, ...]:

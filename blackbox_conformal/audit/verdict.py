@@ -159,12 +159,15 @@ def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
             f"calibration's, only {100 * found.p_value:.2g} % of random splits would show as much."
         )
     if found.risk <= level:
-        told = f"the risk is {found.risk:.3g}, not above {level:g}, but all such {units} may average up to {high:.3g}."
+        told = (
+            f"the risk is {found.risk:.3g}, not above {level:g}, but that of all such {units} may be as high as "
+            f"{high:.3g}."
+        )
         settle = "confirm it"
     else:
         told = (
-            f"the risk is {found.risk:.3g}, above {level:g}, but by no more than chance explains: all such {units} may "
-            f"average down to {low:.3g}, and the guarantee averages over calibrations."
+            f"the risk is {found.risk:.3g}, above {level:g}, but by no more than chance explains: that of all such "
+            f"{units} may be as low as {low:.3g}, and the guarantee averages over calibrations."
         )
         settle = "tell whether this calibration's mean risk is above the level"
     if found.further is None and low > level:

@@ -14,6 +14,11 @@ from blackbox_conformal.guarantees.by_group import ByGroup
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.images.names import printable
 
+_BY = {
+    "by-cluster": "the photograph of each tile with --clusters FILE",
+    "by-group": "calibrate with --groups FILE and audit with --group NAME",
+}
+
 
 def audited_rule(
     calibration: Calibration,
@@ -35,8 +40,11 @@ def audited_rule(
     Raises
     ------
     UsageError
-        Only some of the calibration pictures are named.
+        Only some of the calibration pictures are named, or ``by-cluster`` or ``by-group`` without its parts.
     """
+    how = _BY.get(guarantee or "")
+    if how is not None and not {"clusters", "groups"} & set(parameters or {}):
+        raise UsageError(f"expected the guarantee that holds within; got {guarantee}. Name that one, and {how}")
     rule = calibration.rule(guarantee, **(parameters or {}))
     names = [image.name for image in calibration.images]
     known = clusters or {}

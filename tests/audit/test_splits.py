@@ -152,7 +152,24 @@ def test_what_cannot_be_reached_and_what_is_not_in_the_curves_is_said(pool):
     assert found.levels[0].empty_share[0] == 1
     assert any("20 photographs cannot reach 0.01: nothing is trusted" in note for note in found.notes)
     assert any("from its delivered colours" in note and "trusts no more" in note for note in found.notes)
-    assert split_audit(Expected(), as_curves(pool), [0.5], splits=3).notes == ()
+    assert split_audit(Expected(), as_curves(pool), [0.9], splits=3).notes == ()
+
+
+def test_a_mean_of_few_splits_above_the_claim_is_explained(pool):
+    """Of per-image the mean over all splits is just below delta, so that few of them are often above it."""
+    said = []
+    for seed in range(12):
+        found = split_audit(PerImage(delta=0.2), as_curves(pool), [ALPHA], splits=4, n_calibration=19, seed=seed)
+        risk, spread = found.levels[0].risk
+        said.append(risk > 0.2)
+        assert bool(found.notes) is said[-1]
+        if said[-1]:
+            assert f"by {2 * (risk - 0.2) / spread:.1f} standard errors" in found.notes[0]
+            assert "Take more splits" in found.notes[0]
+    assert any(said)
+    assert not all(said)
+    many = split_audit(PerImage(delta=0.2), as_curves(pool), [ALPHA], splits=3000, n_calibration=19).levels[0]
+    assert many.risk[0] <= 0.2 + 3 * many.risk[1] / 3000**0.5
 
 
 def test_the_warning_says_that_splits_depend_on_each_other():

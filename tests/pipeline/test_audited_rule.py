@@ -67,6 +67,14 @@ def test_tiles_of_audit_photographs_alone_leave_the_guarantee(calibration):
     assert audited_rule(calibration, "expected", clusters={"new": "s"}) == Expected()
 
 
+@pytest.mark.parametrize(("name", "way"), [("by-cluster", "--clusters FILE"), ("by-group", "--group NAME")])
+def test_groups_and_tiles_are_named_beside_the_guarantee_within(calibration, name, way):
+    with pytest.raises(UsageError, match=f"guarantee that holds within; got {name}.*{way}"):
+        audited_rule(calibration, name)
+    with pytest.raises(UsageError, match=way):
+        audited_rule(calibration, name, {"of": "expected"})
+
+
 def test_some_calibration_photographs_without_a_photograph_are_refused(calibration):
     with pytest.raises(UsageError, match=r"of every calibration picture or of none; 1 of 4 have none"):
         audited_rule(calibration, "expected", clusters={name: TILES[name] for name in ("c0", "c1", "c2")})

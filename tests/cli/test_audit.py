@@ -1,0 +1,192 @@
+"""`audit` on the command line: on a folder of outputs, by splits, with crops; what is printed, kept and refused."""
+
+import json
+import re
+
+import pytest
+from synthetic import draw, photograph, write_draws, write_photographs
+
+from blackbox_conformal.audit.splits import CAUTION
+from blackbox_conformal.audit.verdict import FIXED
+from blackbox_conformal.cli.main import run
+
+VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "--draws", "3"]
+SETTINGS = ["--indecision", "smoothed-variance:sigma=2", "--fidelity", "rgb-linf:kernel=gaussian,sigma=2"]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """Folder with 24 calibrated photographs, 8 unseen ones, the vendor's outputs of all, and the calibration."""
+    folder = tmp_path_factory.mktemp("audit")
+    write_draws(folder / "outputs", range(32), 3)
+    write_photographs(folder / "known", range(24))
+    write_photographs(folder / "unseen", range(24, 32))
+    assert run(["calibrate", str(folder / "known"), *outputs(folder), "--run", str(folder / "run"), "-q"]) == 0
+    return folder
+
+
+def outputs(folder):
+    return [*VENDOR, "-p", f"path={folder / 'outputs'}", *SETTINGS]
+
+
+def audit(folder, *more, images="unseen", where="run"):
+    given = [str(folder / images), "-p", f"path={folder / 'outputs'}"] if images else []
+    return run(
+        [
+            "audit",
+            *given,
+            "--calibration",
+            str(folder / "run" / "calibration.json"),
+            "--run",
+            str(folder / where),
+            *more,
+        ]
+    )
+
+
+def test_a_folder_of_outputs_is_audited_without_a_call(scene, capsys):
+    assert audit(scene, "--json") == 0
+    out = capsys.readouterr()
+    document = json.loads(out.out)
+    assert (document["n"], document["units"]) == (8, 8)
+    assert document["verdict"] in ("confirmed", "inconclusive")
+    assert [level["alpha"] for level in document["levels"]] == [0.05, 0.1, 0.15, 0.2, 0.3]
+    assert all(level["tested"] for level in document["levels"])
+    assert document["leakage"]["n"] == 24
+    assert [one["alpha"] for one in document["worst"]] == [0.1] * 3 + [0.15] * 3 + [0.2] * 3 + [0.3] * 3
+    assert "splits" not in document
+    for level in document["levels"]:
+        assert f"At {level['alpha']:g}: {level['meaning']}" in out.err, "people's text stands on stderr beside JSON"
+
+
+def test_people_are_told_what_each_figure_is(scene, capsys):
+    assert audit(scene, "--alpha", "0.03", "--alpha", "0.2") == 0
+    told = capsys.readouterr().out
+    assert "Audit on 8 unseen photographs: inconclusive" in told
+    assert FIXED in told
+    assert "nothing trusted" in told
+    assert "Nothing can be trusted at 0.03: 24 calibration photographs, and at least 33 are needed." in told
+    assert re.search(r"At 0\.2: the risk is 0\.\d+, not above 0\.2", told)
+    assert "Quality inside and outside the mask" in told
+    assert "Planted leakage at alpha = 0.2" in told
+    assert "Worst photographs" in told
+    assert "24 draws were made" in told or "24 were stored already" in told
+    assert f"blackbox-conformal report --run {scene / 'run'}" in told
+    assert len(max(told.split("Risk is")[0].splitlines(), key=len)) <= 80, "the verdicts fit a narrow terminal"
+
+
+def test_the_report_shows_the_audit(scene, capsys):
+    assert audit(scene, "-q", "--alpha", "0.2") == 0
+    assert run(["report", "--run", str(scene / "run"), "--out", str(scene / "r.html"), "--json", "--force"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["audited"], document["audit"]) == (8, "inconclusive")
+
+
+def test_an_audit_of_another_guarantee_leaves_the_report_alone(scene, capsys):
+    assert audit(scene, "-q", "--alpha", "0.2") == 0
+    kept = {path: path.read_bytes() for path in (scene / "run" / "report").rglob("*.json")}
+    assert audit(scene, "--guarantee", "per-image:delta=0.2", "--alpha", "0.3", "--splits", "3") == 0
+    told = capsys.readouterr().out
+    assert "claimed at most" in told
+    assert "is not kept for it" in told
+    assert {path: path.read_bytes() for path in (scene / "run" / "report").rglob("*.json")} == kept
+
+
+def test_crops_are_written_beside_the_truth(scene, tmp_path, capsys):
+    assert audit(scene, "--alpha", "0.2", "--worst", "2", "--out", str(tmp_path / "crops"), "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["worst"]) == 2
+    files = [file for one in document["worst"] for file in one["files"].values()]
+    assert sorted(files) == sorted(str(path.resolve()) for path in (tmp_path / "crops").iterdir())
+    assert len(files) == 6
+    assert audit(scene, "--alpha", "0.2", "--worst", "0", "-q", "--out", str(tmp_path / "none")) == 0
+    assert not (tmp_path / "none").exists()
+
+
+def test_splits_of_a_calibration_alone_draw_nothing_and_say_that_they_depend(scene, capsys):
+    assert audit(scene, "--splits", "40", "--alpha", "0.2", "--alpha", "0.3", images=None) == 0
+    told = capsys.readouterr().out
+    assert "40 random splits of 24 photographs, 17 calibrate and 7 are measured: no verdict" in told
+    assert CAUTION in told
+    assert audit(scene, "--splits", "40", "--calibrate-on", "0.5", "--json", "-q", images=None) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["n_calibration"], document["n_measured"], document["splits"]) == (12, 12, 40)
+    assert document["verdict"] == "none: dependent splits"
+    assert document["caution"] == CAUTION
+
+
+def test_splits_beside_an_audit_take_its_photographs_in(scene, capsys):
+    assert audit(scene, "--splits", "20", "--alpha", "0.3", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["n"] == 8
+    assert (document["splits"]["n_calibration"], document["splits"]["n_measured"]) == (24, 8)
+    assert run(["report", "--run", str(scene / "run"), "--out", str(scene / "s.html"), "-q", "--force"]) == 0
+    assert "20 random splits of one pool" in (scene / "s.html").read_text()
+
+
+def test_a_pool_is_drawn_once_and_split(scene, tmp_path, capsys):
+    command = ["audit", str(scene / "known"), "--splits", "30", "--alpha", "0.3", *outputs(scene)]
+    assert run([*command, "--run", str(tmp_path / "pool"), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (first["n_calibration"], first["n_measured"]) == (17, 7)
+    assert audit(scene, "--splits", "30", "--alpha", "0.3", "--json", "-q", images=None) == 0
+    assert json.loads(capsys.readouterr().out) == first, "the same photographs, the same splits"
+
+
+def test_a_planted_foreign_vendor_is_contradicted_and_exits_with_3(scene, tmp_path, capsys):
+    """Its outputs carry the calibrated label, but invent colours that the score knows nothing of."""
+    import numpy as np
+    from PIL import Image
+
+    write_photographs(tmp_path / "unseen", range(100, 116))
+    for seed in range(100, 116):
+        (tmp_path / "outputs" / f"p{seed}").mkdir(parents=True)
+        shift = np.random.default_rng(seed).integers(60, 120, 3)
+        for index in range(3):
+            picture = np.clip(draw(photograph(seed), 1000 * seed + index) + shift, 0, 255).astype(np.uint8)
+            Image.fromarray(picture).save(tmp_path / "outputs" / f"p{seed}" / f"{index}.png")
+    calibration = str(scene / "run" / "calibration.json")
+    foreign = ["-p", "label=synthetic", "-p", f"path={tmp_path / 'outputs'}", "--run", str(tmp_path / "run")]
+    command = ["audit", str(tmp_path / "unseen"), "--calibration", calibration, "--alpha", "0.2", *foreign]
+    assert run([*command, "--json"]) == 3
+    out = capsys.readouterr()
+    document = json.loads(out.out)
+    assert document["verdict"] == "contradicted"
+    assert document["levels"][0]["risk"] > 0.2
+    assert document["levels"][0]["p_value"] <= 0.05
+    assert "Do not use this calibration" in out.err
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ([], r"expected --calibration FILE, or --splits N"),
+        (["--splits", "5"], r"expected IMAGES or --calibration FILE to split"),
+        (["--splits", "0"], r"0 is not in the range"),
+        (["--calibration", "CALIBRATION"], r"expected IMAGES that calibration has not seen, or --splits N"),
+        (["--calibration", "CALIBRATION", "--draws", "4", "UNSEEN"], r"expected no --draws beside --calibration"),
+        (["--calibration", "CALIBRATION", "KNOWN", "-p", "PATH"], r"has not seen; 24 of 24 were used for it"),
+        (["--calibration", "CALIBRATION", "UNSEEN", "-p", "PATH", "--guarantee", "by-cluster"], r"--clusters FILE"),
+        (
+            ["--calibration", "CALIBRATION", "UNSEEN", "-p", "PATH", "--guarantee", "false-trust:bound_from=delivered"],
+            r"Leave bound_from",
+        ),
+        (
+            ["--calibration", "CALIBRATION", "--splits", "3", "--guarantee", "expected:leaked=2"],
+            r"treats its photographs",
+        ),
+    ],
+)
+def test_mistakes_are_one_line_with_a_way_out(scene, tmp_path, capsys, given, match):
+    named = {
+        "CALIBRATION": str(scene / "run" / "calibration.json"),
+        "UNSEEN": str(scene / "unseen"),
+        "PATH": f"path={scene / 'outputs'}",
+        "KNOWN": str(scene / "known"),
+    }
+    command = [named.get(word, word) for word in given]
+    assert run(["audit", *command, "--run", str(tmp_path / "run")]) == 2
+    out = capsys.readouterr()
+    assert re.search(match, out.err), out.err
+    assert "Traceback" not in out.err
+    assert out.out == ""
