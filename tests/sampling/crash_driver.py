@@ -15,6 +15,7 @@ from sampling.tiny_vendor import AtOnce, ByJobs, quick, tasks
 
 from blackbox_conformal.sampling.record.ledger import Ledger
 from blackbox_conformal.sampling.record.store import Store
+from blackbox_conformal.sampling.record.writer import Writer
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.wire.transport import Transport
 
@@ -49,6 +50,9 @@ def main(url: str, run: str, kind: str, point: str, number: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
+    if point == "settled":
+        # Every answer is recorded with the next submission, so that the number of submissions is known at the kill.
+        Writer.call = lambda self, operation, ahead=False: self.submit(operation).result()  # type: ignore[method-assign]
     if point == "stored":
         Store.settle = lambda self, arrival: None  # type: ignore[method-assign]
     setattr(owner, name, deadly)

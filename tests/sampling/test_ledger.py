@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -238,3 +239,32 @@ def test_names_that_cannot_be_made_durable_are_not_recorded(ledger: Ledger, tmp_
     assert states(tmp_path) == ["sent"]
     with pytest.raises(LedgerError, match="Input/output error"):
         ledger.sent(number)
+
+
+def test_a_departure_goes_ahead_of_what_waits_and_everything_else_comes_after_it(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blackbox_conformal.sampling.record.writer._LATEST_S", 30.0)
+    first = ledger.reserve(want("t0"), None, PRICE, None, None)
+    ledger.sent(first)
+    planned = ledger.plan([want("t1"), want("t2")])
+    ticket = ledger.stored(first, Seen(cost_nanousd=1), "sha256:a", 3)
+    ledger.depart(want("t1"), planned["t1", 0], PRICE, None, None)
+    assert states(tmp_path) == ["sent", "sent", "planned"]
+    with pytest.raises(BudgetError):
+        ledger.depart(want("t2"), planned["t2", 0], PRICE, 2 * PRICE + 1, None)
+    # In order: what the first one gives back is counted.
+    ledger.reserve(want("t2"), planned["t2", 0], PRICE, 2 * PRICE + 1, None)
+    assert states(tmp_path) == ["stored", "sent", "intent"]
+    ticket.result()
+
+
+def test_what_waits_is_recorded_within_moments_by_itself_and_between_departures(ledger: Ledger, tmp_path: Path) -> None:
+    numbers = list(ledger.plan([want(f"t{k}") for k in range(200)]).values())
+    ledger.depart(want("t0"), numbers[0], PRICE, None, None)
+    ledger.stored(numbers[0], Seen(), "sha256:a", 3)
+    for number in numbers[1:]:
+        ledger.depart(want(), number, PRICE, None, None)
+        time.sleep(0.001)
+    assert states(tmp_path)[0] == "stored"
+    ledger.stored(numbers[1], Seen(), "sha256:b", 3).result()

@@ -127,7 +127,8 @@ class Ledger:
             reserve(book)
             book.move(attempt, "sent")
 
-        self._writer.call(operation)
+        # Nothing that waits to be recorded concerns this attempt; and what it costs at most is reserved until then.
+        self._writer.call(operation, ahead=True)
 
     def _reservation(
         self, want: Wanted, attempt: int | None, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None

@@ -23,15 +23,17 @@ _LATEST_S = 0.05
 class Ticket(Generic[Result]):
     """An operation handed to the writer, and what came of it once its commit is durable."""
 
-    __slots__ = ("_done", "_failure", "_result", "after", "before", "operation")
+    __slots__ = ("_done", "_failure", "_result", "after", "ahead", "before", "operation")
 
     def __init__(
         self,
         operation: Callable[[Book], Result],
         before: Callable[[], None] | None = None,
         after: Callable[[], None] | None = None,
+        ahead: bool = False,
     ) -> None:
         self.operation = operation
+        self.ahead = ahead
         self.before = before
         self.after = after
         self._done = threading.Lock()
@@ -87,9 +89,12 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, operation: Callable[[Book], Result]) -> Ticket[Result]:
-        """Queue `operation` for the next commit."""
-        return self._hand_in(Ticket(operation), self._queue.put)
+    def submit(self, operation: Callable[[Book], Result], *, ahead: bool = False) -> Ticket[Result]:
+        """Queue `operation` for the next commit, after everything that was left for later.
+
+        `ahead` of it, if it has nothing to do with it: what is left may go on waiting for more of its kind.
+        """
+        return self._hand_in(Ticket(operation, ahead=ahead), self._queue.put)
 
     def later(
         self,
@@ -97,10 +102,10 @@ class Writer:
         before: Callable[[], None] | None = None,
         after: Callable[[], None] | None = None,
     ) -> Ticket[Result]:
-        """Leave `operation` for a commit that is made anyway, or for one of its own within moments.
+        """Leave `operation` for a commit within moments.
 
-        It comes before everything that the same thread submits afterwards. The writer calls `before` ahead of the
-        commit, once for all operations that share one, and `after` when the commit is durable.
+        It comes before everything that the same thread submits afterwards, unless that goes ahead. The writer calls
+        `before` ahead of the commit, once for all operations that share one, and `after` when the commit is durable.
         """
         return self._hand_in(Ticket(operation, before, after), self._later.append)
 
@@ -112,9 +117,9 @@ class Writer:
         ticket.finish(None, LedgerError("the ledger is closed; nothing more can be recorded from here"))
         return ticket
 
-    def call(self, operation: Callable[[Book], Result]) -> Result:
+    def call(self, operation: Callable[[Book], Result], *, ahead: bool = False) -> Result:
         """Run `operation` and return its result once it is durable."""
-        return self.submit(operation).result()
+        return self.submit(operation, ahead=ahead).result()
 
     def close(self) -> None:
         """Finish what is queued and close the connection."""
@@ -126,6 +131,7 @@ class Writer:
 
     def _run(self) -> None:
         open_ = True
+        waiting_since: float | None = None
         while open_:
             batch: list[Ticket[Any]] = []
             try:
@@ -139,9 +145,17 @@ class Writer:
                     open_ = False
             except queue.Empty:
                 pass
-            # What waits here was left by threads that submit and wait: theirs in the batch, if any, comes after it.
-            left = [self._later.popleft() for _ in range(len(self._later))]
-            if left or batch or time.monotonic() - self._renewed >= RENEW_S:
+            now = time.monotonic()
+            left: list[Ticket[Any]] = []
+            if self._later and waiting_since is None:
+                waiting_since = now
+            if waiting_since is not None:
+                in_order = not batch or not open_ or any(not ticket.ahead for ticket in batch)
+                if in_order or now - waiting_since >= _LATEST_S or len(self._later) >= _MOST_PER_COMMIT:
+                    # What waits was left by threads that submit and wait: theirs in the batch, if any, comes after it.
+                    left = [self._later.popleft() for _ in range(len(self._later))]
+                    waiting_since = None
+            if left or batch or now - self._renewed >= RENEW_S:
                 self._commit(left + batch)
         self._connection.close()
 
