@@ -43,6 +43,7 @@ _OF_PROCEDURE = ("draws", "indecision", "fidelity", "delivery", "perturbation", 
 )
 @shared.option("--out", type=click.Path(file_okay=False), help="Folder for crops of the worst places.")
 @shared.spending
+@shared.memory
 @shared.force
 @shared.output
 def command(images: tuple[str, ...], **options: Any) -> None:
@@ -84,6 +85,8 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS, audit_calibration, audit_json
     from blackbox_conformal.pipeline.audited_rule import audited_rule, is_own
+    from blackbox_conformal.pipeline.memory import audit_bytes_a_pixel
+    from blackbox_conformal.pipeline.room import refuse_large
     from blackbox_conformal.pipeline.worst_crops import WorstCrops
     from blackbox_conformal.report.store import ReportStore
 
@@ -96,7 +99,8 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     own = is_own(calibration, audited_rule(calibration, **chosen))
     crops = WorstCrops(options["worst"] if options["out"] else 0)
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        session.confirm_draws(screen, adapter, calibration, paths, options)
+        refuse_large(paths, options["memory"], pixel_bytes=audit_bytes_a_pixel(len(set(levels))))
+        calls = session.confirm_draws(screen, adapter, calibration, paths, options)
         found = audit_calibration(
             adapter,
             paths,
@@ -106,10 +110,9 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
             crops=crops,
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
-            limits=session.limits_after_consent(
-                session.build_limits(options), len(paths) * calibration.procedure.draws, run
-            ),
+            limits=session.limits_after_consent(session.build_limits(options), calls, run),
             seed=options["seed"],
+            memory_bytes=options["memory"],
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,
@@ -136,19 +139,22 @@ def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> A
     from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import run_calibration
+    from blackbox_conformal.pipeline.room import refuse_large
 
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        session.confirm_draws(screen, setup.adapter, setup, paths, options)
+        refuse_large(paths, options["memory"])
+        calls = session.confirm_draws(screen, setup.adapter, setup, paths, options)
         return run_calibration(
             setup,
             paths,
             run=run,
             guarantee=options["guarantee"] or "expected",
-            limits=session.limits_after_consent(session.build_limits(options), len(paths) * setup.procedure.draws, run),
+            limits=session.limits_after_consent(session.build_limits(options), calls, run),
             seed=options["seed"],
+            memory_bytes=options["memory"],
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,

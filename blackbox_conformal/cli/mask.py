@@ -48,7 +48,8 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.names import printable
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.apply import Result, apply_calibration
-    from blackbox_conformal.pipeline.products import Products, encode_products, refuse_existing, write_products
+    from blackbox_conformal.pipeline.memory import MASK_PIXEL_BYTES
+    from blackbox_conformal.pipeline.products import encode_products, refuse_existing, write_products
     from blackbox_conformal.pipeline.room import refuse_large
     from blackbox_conformal.report.store import ReportStore
 
@@ -64,7 +65,12 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     sources: list[tuple[str, Path | bytes]] = (
         [("stdin", sys.stdin.buffer.read())] if piped else [(path.stem, path) for path in named]
     )
-    refuse_large([source for _, source in sources], options["memory"], scale=calibration.procedure.scale)
+    refuse_large(
+        [source for _, source in sources],
+        options["memory"],
+        scale=calibration.procedure.scale,
+        pixel_bytes=MASK_PIXEL_BYTES,
+    )
     twice = [stem for stem, count in Counter(stem for stem, _ in sources).items() if count > 1]
     if twice:
         raise UsageError(
@@ -75,15 +81,19 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
         for stem, _ in sources:
             refuse_existing(stem, Path(options["out"]), options["alpha"], calibration.digest)
     name, parameters = parse(options["guarantee"]) if options["guarantee"] else (None, {})
-    written: dict[int, tuple[Result, Products]] = {}
+    written: dict[int, dict[str, Any]] = {}
 
     def keep(index: int, result: Result) -> None:
-        if piped:
-            return
         products = write_products(result, Path(options["out"]), force=options["force"])
-        written[index] = (result, products)
         store.masked(result, read_image(sources[index][1]).pixels)
         level = result.certificate
+        written[index] = {
+            "input": str(named[index]),
+            **{key: str(path.resolve()) for key, path in asdict(products).items()},
+            "alpha": level.alpha,
+            "threshold": threshold_json(float.fromhex(level.threshold_hex)),
+            "trusted_share": level.trusted_share,
+        }
         screen.say(f"{result.name}: {share(level.trusted_share)} trusted at alpha={level.alpha:g}; {products.overlay}")
         if level.reason and not hopeless:
             screen.say(f"  nothing is trusted: {level.reason}")
@@ -112,24 +122,13 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,
-            on_result=keep,
+            on_result=None if piped else keep,
         )
     if piped:
         contents = {**encode_products(results[0]), "certificate": results[0].certificate.to_json().encode()}
         sys.stdout.buffer.write(contents[options["product"]])
         return
-    screen.data(
-        [
-            {
-                "input": str(named[index]),
-                **{key: str(path.resolve()) for key, path in asdict(products).items()},
-                "alpha": options["alpha"],
-                "threshold": threshold_json(float.fromhex(result.certificate.threshold_hex)),
-                "trusted_share": result.certificate.trusted_share,
-            }
-            for index, (result, products) in sorted(written.items())
-        ]
-    )
+    screen.data([entry for _, entry in sorted(written.items())])
 
 
 def _pictures(name: str) -> list[Path]:

@@ -32,9 +32,10 @@ from blackbox_conformal.pipeline.calibrate import run_folder
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.keywords import refuse_unknown
+from blackbox_conformal.pipeline.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_input
-from blackbox_conformal.pipeline.room import refuse_large
+from blackbox_conformal.pipeline.room import narrowed, refuse_large
 from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import Setup, set_up_as
 from blackbox_conformal.pipeline.warming import warming
@@ -103,7 +104,7 @@ def apply_calibration(
     listener: Callable[[Event], None] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
-    on_result: Callable[[int, Result], None] = lambda *_: None,
+    on_result: Callable[[int, Result], None] | None = None,
 ) -> list[Result]:
     """A result for each of the named inputs, in their order.
 
@@ -111,6 +112,9 @@ def apply_calibration(
     ----------
     memory_bytes
         Most memory that the calculation may take: fewer pictures are evaluated at a time. None: no limit.
+    on_result
+        Gets each result and its place among the inputs as soon as it is there; nothing is then returned, so that memory
+        does not grow with the number of inputs.
 
     Raises
     ------
@@ -130,12 +134,14 @@ def apply_calibration(
     curves = calibration.curves_for(rule)
     rule.threshold(curves, alpha)
     refuse_unlimited(adapter, limits)
-    refuse_large([source for _, source in inputs], memory_bytes, scale=setup.procedure.scale)
+    sources = [source for _, source in inputs]
+    refuse_large(sources, memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
     pictures = [prepare_input(source, name, setup, seed, memory_bytes=memory_bytes) for name, source in inputs]
     _refuse_calibration_images(pictures, calibration)
     unique = {picture.input_digest: picture for picture in pictures}
     low = {picture.input_digest: source for picture, (_, source) in zip(pictures, inputs, strict=True)}
-    found: dict[str, Result] = {}
+    found: dict[int, Result] = {}
+    done = 0
     refused: list[tuple[Prepared, VendorError]] = []
     folder = run if run is not None else run_folder(Path("runs"), setup.procedure)
     limits = limits or Limits()
@@ -155,7 +161,8 @@ def apply_calibration(
                 drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), pixels, opinions.of(drawn.prepared)
             )
 
-        for drawn, evaluation in map_pictures(drawn_pictures(sampler, distinct), work, memory_bytes=memory_bytes):
+        room = narrowed(memory_bytes, MASK_PIXEL_BYTES)
+        for drawn, evaluation in map_pictures(drawn_pictures(sampler, distinct), work, memory_bytes=room):
             if evaluation is None:
                 assert drawn.refusal is not None
                 refused.append((drawn.prepared, drawn.refusal))
@@ -171,15 +178,15 @@ def apply_calibration(
                 evaluation.indecision,
                 certify(calibration, setup, own, alpha, threshold, drawn.prepared, evaluation, mask),
             )
-            found[drawn.prepared.input_digest] = result
             for index, picture in enumerate(pictures):
                 if picture.input_digest == drawn.prepared.input_digest:
-                    on_result(index, result)
-            progress("masking", len(found), len(unique))
+                    (on_result or found.__setitem__)(index, result)
+            done += 1
+            progress("masking", done, len(unique))
     if refused:
         picture, refusal = refused[0]
         raise IncompleteError(f"the vendor refused {len(refused)} pictures; first {printable(picture.name)}: {refusal}")
-    return [found[picture.input_digest] for picture in pictures]
+    return [found[index] for index in sorted(found)]
 
 
 def certify(

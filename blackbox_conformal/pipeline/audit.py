@@ -31,8 +31,10 @@ from blackbox_conformal.pipeline.calibrate import run_folder, tolerance_of
 from blackbox_conformal.pipeline.conclude import conclude
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.memory import audit_bytes_a_pixel
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs, read_truth
+from blackbox_conformal.pipeline.room import narrowed, refuse_large
 from blackbox_conformal.pipeline.second import second_opinions
 from blackbox_conformal.pipeline.settings import set_up_as
 from blackbox_conformal.pipeline.warming import warming
@@ -86,7 +88,7 @@ def audit_calibration(
     clusters
         Picture's name → photograph that it is a tile of; a photograph then counts once.
     memory_bytes
-        The most memory that the calculation may take; None: no limit.
+        The most memory that the calculation may take: fewer photographs are audited at a time. None: no limit.
     on_picture
         Gets each photograph's pixels and maps, in worker threads.
     crops
@@ -97,7 +99,7 @@ def audit_calibration(
     CalibrationError
         A photograph was used for calibration or tuning, or one stands twice.
     UsageError
-        The guarantee cannot be audited; says why.
+        The guarantee cannot be audited; says why. Or a photograph alone would take more than `memory_bytes`.
     ProcedureMismatchError
         The vendor or its settings are not those that were calibrated.
     """
@@ -112,9 +114,11 @@ def audit_calibration(
     if not paths:
         raise CalibrationError("expected at least one audit photograph; got none")
     clusters_of(rule, [path.stem for path in paths], clusters)
+    levels = sorted(set(alphas))
+    pixel_bytes = audit_bytes_a_pixel(len(levels))
+    refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
     pictures = prepare_photographs(paths, setup, seed, progress, memory_bytes=memory_bytes)
     _refuse_seen(pictures, calibration)
-    levels = sorted(set(alphas))
     audited: list[AuditedPicture] = []
     calls = cached = 0
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
@@ -165,7 +169,8 @@ def audit_calibration(
                 broken_bound=_exceeds(own, curve, thresholds),
             )
 
-        for drawn, one in map_pictures(drawn_pictures(sampler, pictures), work, memory_bytes=memory_bytes):
+        room = narrowed(memory_bytes, pixel_bytes)
+        for drawn, one in map_pictures(drawn_pictures(sampler, pictures), work, memory_bytes=room):
             audited.append(one)
             cached += sum(outcome.cached for outcome in drawn.outcomes)
             calls += sum(not outcome.cached for outcome in drawn.outcomes)

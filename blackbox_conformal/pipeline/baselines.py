@@ -98,7 +98,9 @@ def soft_errors(indecision: Map, fidelity: Map) -> NDArray[np.float64]:
     order = np.argsort(indecision, axis=None)
     scores, errors = indecision.ravel()[order].astype(np.float64), fidelity.ravel()[order].astype(np.float64)
     whole = np.r_[0.0, np.cumsum(errors)]
-    part = np.cumsum((errors / np.maximum(scores, np.finfo(np.float64).tiny))[::-1])[::-1]
+    # A score of 0 beside an error makes the sum over it infinite; no scale reaches down to it.
+    with np.errstate(over="ignore"):
+        part = np.cumsum((errors / np.maximum(scores, np.finfo(np.float64).tiny))[::-1])[::-1]
     full = np.searchsorted(scores, SCALES, side="right")
     found: NDArray[np.float64] = (whole[full] + SCALES * np.r_[part, 0.0][full]) / scores.size
     return found

@@ -14,6 +14,18 @@ PIXEL_BYTES = 40
 """At the peak of one picture's evaluation, a pixel, with an averaged variance and an averaged colour metric."""
 
 
+MASK_PIXEL_BYTES = 50
+"""At the peak of one picture's masking, a pixel of the answer, with the files that are written of it."""
+
+AUDIT_PIXEL_BYTES = 62
+"""At the peak of one photograph's audit, a pixel, beside its masks: errors, PSNR and SSIM inside and outside."""
+
+
+def audit_bytes_a_pixel(levels: int) -> int:
+    """Memory that auditing a photograph at so many levels takes for each of its pixels."""
+    return AUDIT_PIXEL_BYTES + 2 * levels
+
+
 def picture_bytes(size: tuple[int, int]) -> int:
     """Peak memory of one picture of (height, width), however many draws it has."""
     return PIXEL_BYTES * size[0] * size[1]

@@ -5,6 +5,7 @@ What is in the pictures is decided elsewhere.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
@@ -64,13 +65,19 @@ def refuse_existing(name: str, folder: Path, alpha: float, calibration_digest: s
 
 def encode_products(result: Result) -> dict[str, bytes]:
     """Every picture of a result as PNG bytes, by the name that `Products` gives it."""
-    scores, _ = indecision_png(result.indecision)
-    return {
+    return _encode(result)[0]
+
+
+def _encode(result: Result) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The pictures, and how the indecision map's levels were scaled."""
+    scores, scaling = indecision_png(result.indecision)
+    pictures = {
         "image": image_png(result.image),
         "mask": mask_png(result.mask),
         "overlay": image_png(overlay(result.image, result.mask)),
         "indecision": scores,
     }
+    return pictures, scaling
 
 
 def write_products(result: Result, folder: Path, *, force: bool = False) -> Products:
@@ -81,8 +88,7 @@ def write_products(result: Result, folder: Path, *, force: bool = False) -> Prod
     UsageError
         A file exists with other content and `force` is not set.
     """
-    contents = encode_products(result)
-    _, scaling = indecision_png(result.indecision)
+    contents, scaling = _encode(result)
     products = product_paths(result.name, folder)
     paths = {name: getattr(products, name) for name in contents}
     outputs = {name: {"file": paths[name].name, "digest": digest_bytes(content)} for name, content in contents.items()}

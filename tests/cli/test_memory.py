@@ -1,17 +1,26 @@
 """`--memory`: fewer photographs at a time, and a picture that cannot fit is refused by its header."""
 
+import gc
+import io
 import struct
 import threading
+import weakref
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from synthetic import write_draws, write_photographs
+from PIL import Image as PillowImage
+from synthetic import photograph, write_draws, write_photographs
 
+from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.pipeline import calibrate, draws
+from blackbox_conformal.pipeline import audit, calibrate, draws
+from blackbox_conformal.pipeline.apply import Result, apply_calibration
 from blackbox_conformal.pipeline.evaluate import calibration_curves
-from blackbox_conformal.pipeline.memory import BASE_BYTES, picture_bytes
+from blackbox_conformal.pipeline.memory import BASE_BYTES, audit_bytes_a_pixel, picture_bytes
+from blackbox_conformal.plugins import load_adapter
 
 SIZE = (64, 80)
 
@@ -28,11 +37,15 @@ def arguments(tmp_path: Path) -> list[str]:
 class Watch:
     """Notes how many photographs are being evaluated whenever one is; they wait for each other for `patience` s."""
 
-    def __init__(self) -> None:
-        self.patience = 0.0
-        self.seen: list[int] = []
+    def __init__(self, watched: Callable[..., Any]) -> None:
+        self._watched = watched
         self._under_way = 0
         self._lock = threading.Lock()
+        self.start(0.0)
+
+    def start(self, patience: float) -> None:
+        self.patience = patience
+        self.seen: list[int] = []
         self._met = threading.Event()
 
     def __call__(self, *given, **named):
@@ -43,7 +56,7 @@ class Watch:
                 self._met.set()
         try:
             self._met.wait(self.patience)
-            return calibration_curves(*given, **named)
+            return self._watched(*given, **named)
         finally:
             with self._lock:
                 self._under_way -= 1
@@ -51,7 +64,7 @@ class Watch:
 
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    watch = Watch()
+    watch = Watch(calibration_curves)
     monkeypatch.setattr(calibrate, "calibration_curves", watch)
     monkeypatch.setattr(draws, "cpu_count", lambda: 4)
     return watch
@@ -65,7 +78,7 @@ def amount(pictures: float) -> str:
 def test_fewer_photographs_at_a_time(
     tmp_path: Path, arguments: list[str], watch: Watch, pictures: float, most: int, patience: float
 ) -> None:
-    watch.patience = patience
+    watch.start(patience)
     assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "--memory", amount(pictures), "-q"]) == 0
     assert len(watch.seen) == 6
     assert max(watch.seen) == most
@@ -111,3 +124,66 @@ def test_an_input_counts_as_large_as_its_answer(
     assert run(["mask", str(tmp_path / "wide.png"), *calibration, *given]) == 2
     assert "12000×8000 pixels need about" in capsys.readouterr().err
     assert not (tmp_path / "masked").exists()
+
+
+def test_an_audit_takes_more_for_a_pixel_and_is_refused_earlier(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
+    (tmp_path / "unseen").mkdir()
+    (tmp_path / "unseen" / "huge.png").write_bytes(header_only(4000, 4000))
+    pixels = 4000 * 4000
+    fits, more = BASE_BYTES + picture_bytes((4000, 4000)), BASE_BYTES + audit_bytes_a_pixel(1) * pixels
+    assert fits < more
+    calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
+    given = ["audit", str(tmp_path / "unseen"), *calibration, *arguments[2:4], "--run", str(tmp_path / "run")]
+    for allowed, said in ((fits, "4000×4000 pixels need about"), (more, "huge.png: expected a whole PNG file")):
+        assert run([*given, "--memory", f"{allowed / 2**20:.6f}MiB"]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_fewer_audited_photographs_at_a_time(
+    tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
+    write_photographs(tmp_path / "unseen", range(10, 14))
+    write_draws(tmp_path / "outputs", range(10, 14), 3)
+    watch = Watch(audit.evaluate)
+    monkeypatch.setattr(audit, "evaluate", watch)
+    monkeypatch.setattr(draws, "cpu_count", lambda: 4)
+    calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
+    given = ["audit", str(tmp_path / "unseen"), *calibration, *arguments[2:4], "--run", str(tmp_path / "run"), "-q"]
+    for pictures, most, patience in ((1.5, 1, 0.2), (2.5, 2, 20)):
+        watch.start(patience)
+        allowed = BASE_BYTES + pictures * audit_bytes_a_pixel(1) * SIZE[0] * SIZE[1]
+        assert run([*given, "--memory", f"{allowed / 2**20:.6f}MiB"]) == 0
+        assert (len(watch.seen), max(watch.seen)) == (4, most)
+
+
+def test_results_that_are_handed_over_are_not_kept(tmp_path: Path, arguments: list[str]) -> None:
+    assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
+    write_draws(tmp_path / "outputs", range(20, 28), 3)
+    inputs = []
+    for seed in range(20, 28):
+        content = io.BytesIO()
+        small = PillowImage.fromarray(photograph(seed)).resize((20, 16), PillowImage.Resampling.BICUBIC)
+        small.save(content, "PNG")
+        inputs.append((f"p{seed}", content.getvalue()))
+    vendor = load_adapter("folder", path=str(tmp_path / "outputs"), label="synthetic")
+    calibration = Calibration.load(tmp_path / "run" / "calibration.json")
+    handed: list[weakref.ref[Result]] = []
+    places: list[tuple[int, str]] = []
+    most = 0
+
+    def take(index: int, result: Result) -> None:
+        nonlocal most
+        handed.append(weakref.ref(result))
+        places.append((index, result.name))
+        gc.collect()
+        most = max(most, sum(one() is not None for one in handed))
+
+    assert apply_calibration(vendor, inputs, calibration, 0.9, on_result=take) == []
+    assert most <= 2
+    assert sorted(places) == [(index, name) for index, (name, _) in enumerate(inputs)]
+    kept = apply_calibration(vendor, inputs, calibration, 0.9)
+    assert [one.name for one in kept] == [name for name, _ in inputs]
