@@ -35,8 +35,8 @@ def pooled_variance(moments: Moments, size: int) -> Map:
 
     Returns
     -------
-    (H, W) float32 in [0, 3/4], white = 1: `(N S2 - sum_c S1_c^2) / (255 N)^2` for N values a channel. The numerator is an
-    exact integer, so nothing cancels, and the variance is 0 where all values agree and nowhere else.
+    (H, W) float32 in [0, 3/4], white = 1: `(N S2 - sum_c S1_c^2) / (255 N)^2` for N values a channel. The numerator is
+    an exact integer, so nothing cancels, and the variance is 0 where all values agree and nowhere else.
 
     Raises
     ------
