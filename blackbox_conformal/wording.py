@@ -8,6 +8,8 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from blackbox_conformal.errors import UsageError
+
 LONGEST_VALUE = 80
 
 _KINDS = {
@@ -32,9 +34,10 @@ def complaint(problem: ErrorDetails, field: FieldInfo | None = None) -> str:
     if problem["type"] == "missing":
         return "it is required"
     if problem["type"] in ("value_error", "assertion_error"):
-        own = str(problem.get("ctx", {}).get("error", problem["msg"]))
-        # What concerns several values at once has all of them as its input, and says itself what it got.
-        return own if "got " in own or not problem["loc"] else f"{own} (got {shown(problem['input'])})"
+        error = problem.get("ctx", {}).get("error", problem["msg"])
+        # An error of ours is complete; what concerns several values at once has all of them as its input.
+        whole = isinstance(error, UsageError) or "got " in str(error) or not problem["loc"]
+        return str(error) if whole else f"{error} (got {shown(problem['input'])})"
     return f"expected {_expected(problem, field)}; got {shown(problem['input'])}"
 
 

@@ -1,21 +1,12 @@
-"""The TOML form of a recipe: its tables and keys, and the errors that point at line and key.
+"""The TOML form of a recipe: its tables and keys.
 
-How a recipe is carried out lives in `recipe`.
+How a file is read, and what is wrong with it, lives in `_recipe_reading`; how a recipe is carried out, in `recipe`.
 """
 
-import tomllib
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from blackbox_adapters._recipe_fill import BUILT_IN, placeholders
-from blackbox_adapters._recipe_lines import line_of
-from blackbox_conformal.errors import UsageError
-
-SHIPPED = Path(__file__).with_name("recipes")
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Table(BaseModel):
@@ -25,8 +16,11 @@ class _Table(BaseModel):
 class Auth(_Table):
     """Where the key comes from and how it is sent."""
 
-    variable: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$")
-    header: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    variable: str = Field(
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="the name of an environment variable in capitals, such as ACME_API_KEY, and never the key itself",
+    )
+    header: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="the name of a header, such as X-Api-Key")
     prefix: str = ""
 
 
@@ -151,13 +145,13 @@ class ExampleExchange(_Table):
 class Recipe(_Table):
     """A vendor, told without code."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="small letters, digits and dashes, such as acme-2")
     title: str = Field(min_length=1)
     about: str = ""
-    documentation: str = Field(pattern=r"^https://")
+    documentation: str = Field(pattern=r"^https://", description="the address of a page that begins with https://")
     evidence: Literal["openapi", "real-server", "documents"] = "documents"
     uncertain: list[str] = []
-    url: str = Field(pattern=r"^https?://")
+    url: str = Field(pattern=r"^https?://", description="the address of the interface, beginning with https://")
     auth: Auth | None = None
     scale: Scale
     seed: Seed | None = None
@@ -174,80 +168,3 @@ class Recipe(_Table):
     errors: Errors = Errors()
     seen: Seen = Seen()
     example: ExampleExchange
-
-
-def read_recipe(name: str) -> Recipe:
-    """The shipped recipe called `name`, or the one in the file of that name.
-
-    Raises
-    ------
-    UsageError
-        There is none, or it is not a recipe; the message gives the line and the key.
-    """
-    path = SHIPPED / f"{name}.toml" if name in shipped_names() else Path(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(shipped_names())
-        raise UsageError(
-            f"expected a recipe: give -p recipe=FILE with the path of a TOML file, or one of {known}; got {name!r}"
-            f" ({type(error).__name__})"
-        ) from None
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path.name}: expected TOML; {error}") from None
-    try:
-        recipe = Recipe.model_validate(table)
-    except ValidationError as error:
-        problems = [
-            (problem["loc"], "there is no such key" if problem["type"] == "extra_forbidden" else problem["msg"])
-            for problem in error.errors(include_url=False)
-        ]
-    else:
-        problems = list(_problems(recipe, table))
-    if problems:
-        lines = sorted((line_of(text, where), ".".join(map(str, where)), said) for where, said in problems)
-        raise UsageError(
-            f"{path.name} is not a recipe: " + "; ".join(f"line {line}: {key}: {said}" for line, key, said in lines)
-        )
-    return recipe
-
-
-def shipped_names() -> list[str]:
-    """Names of the recipes that come with this package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
-
-
-_Problem = tuple[tuple[str | int, ...], str]
-
-
-def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
-    """What the types cannot say: placeholders without a value, and tables that need each other."""
-    known = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
-    for index in range(len(recipe.before)):
-        yield from _unknown(table["before"][index], ("before", index), known)
-        known |= set(recipe.before[index].keep)
-    yield from _unknown(table["submit"], ("submit",), known)
-    if recipe.poll is not None:
-        yield from _unknown(table["poll"], ("poll",), set(BUILT_IN) | {"job"})
-        if "job" not in recipe.submit.keep:
-            yield ("submit", "keep"), 'expected job = "path of the job\'s id", since there is a [poll] table'
-    for where, request in [("submit", recipe.submit), *((f"before.{i}", r) for i, r in enumerate(recipe.before))]:
-        if request.json_body is not None and (request.form is not None or request.file is not None):
-            yield (*where.split("."), "json"), "expected one kind of body: json, or form with file"
-    ways = [bool(recipe.picture.body), bool(recipe.picture.base64), bool(recipe.picture.link)]
-    if sum(ways) != 1:
-        yield ("picture",), "expected exactly one of body = true, base64 = PATH, link = PATH"
-    if recipe.scale.default not in recipe.scale.factors:
-        yield ("scale", "default"), f"expected one of factors {recipe.scale.factors}; got {recipe.scale.default}"
-    if recipe.seed is None and any(name == "seed" for _, name in placeholders(table.get("submit"))):
-        yield ("submit",), "expected a [seed] table, since {seed} is used"
-    if (recipe.poll is not None or recipe.picture.link) and recipe.example.polls is None:
-        yield ("example",), "expected polls = index of the first answer after that of [submit]"
-
-
-def _unknown(part: dict[str, Any], where: tuple[str | int, ...], known: set[str]) -> Iterator[_Problem]:
-    for location, name in placeholders({key: value for key, value in part.items() if key != "keep"}):
-        if name not in known:
-            yield (*where, *location), f"expected a placeholder among {', '.join(sorted(known))}; got {{{name}}}"

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, create_model
 
 from blackbox_adapters._hosted import JsonObject
-from blackbox_adapters._recipe_format import read_recipe
+from blackbox_adapters._recipe_reading import read_recipe
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.testing.example import Example
 

@@ -1,6 +1,7 @@
 """A vendor told by a TOML recipe instead of code: the adapter that carries any recipe out.
 
-The form of a recipe is in `_recipe_format`, its placeholders in `_recipe_fill`, the shipped ones in `recipes/`.
+The form of a recipe is in `_recipe_format`, its reading in `_recipe_reading`, its placeholders in `_recipe_fill`, the
+shipped ones in `recipes/`.
 """
 
 import json
@@ -17,6 +18,7 @@ from blackbox_adapters._jobs import Job
 from blackbox_adapters._pictures import decoded
 from blackbox_adapters._reading import classed, document, money, peek, require, whole, words
 from blackbox_adapters._recipe_fill import built_in, fill, fill_link
+from blackbox_adapters._recipe_reading import read_recipe
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -81,14 +83,14 @@ class Recipe(Hosted):
     @field_validator("recipe")
     @classmethod
     def _can_be_read(cls, name: str) -> str:
-        form.read_recipe(name)
+        read_recipe(name)
         return name
 
     @field_validator("scale")
     @classmethod
     def _is_offered(cls, scale: int | None, info: ValidationInfo) -> int | None:
         if "recipe" in info.data and scale is not None:
-            factors = form.read_recipe(info.data["recipe"]).scale.factors
+            factors = read_recipe(info.data["recipe"]).scale.factors
             if scale not in factors:
                 raise ValueError(f"this vendor magnifies by {', '.join(map(str, factors))}")
         return scale
@@ -97,7 +99,7 @@ class Recipe(Hosted):
     @classmethod
     def _are_known(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "recipe" in info.data:
-            known = form.read_recipe(info.data["recipe"]).options
+            known = read_recipe(info.data["recipe"]).options
             unknown = ", ".join(sorted(options.keys() - known.keys()))
             if unknown:
                 raise ValueError(f"expected options among {', '.join(sorted(known)) or 'none'}; {unknown} is not one")
@@ -105,7 +107,7 @@ class Recipe(Hosted):
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep what the recipe says beside the parameters."""
-        self._told = form.read_recipe(self.recipe)
+        self._told = read_recipe(self.recipe)
         if self.recipe_digest and self.recipe_digest != self._digest:
             raise UsageError(
                 f"the recipe {self.recipe} says something else than when this was calibrated; give the same recipe with"

@@ -3,6 +3,7 @@
 What needs the engine and a misbehaving vendor is in `fault_contract`.
 """
 
+import base64
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,12 @@ def draws(subject: Subject) -> str:
     """The example ends with its picture, after exactly one submission, accepted before anything else is asked."""
     rehearsal = subject.rehearse()
     if rehearsal.picture is None:
-        return f"expected the example's {len(subject.answers)} answers to end the draw; more was asked"
+        more = rehearsal.sends[-1]
+        return (
+            f"expected the example's {len(subject.answers)} answers to end the draw; then came another {more.purpose}"
+            f" request, {more.method} {more.url.removeprefix(subject.adapter.base_url)}: the answers before it were not"
+            " read as those of a finished job, or do not hold the picture where it is looked for"
+        )
     if rehearsal.picture != subject.picture:
         return "expected draw() to return the picture's bytes as the vendor sent them"
     if len(rehearsal.sends) < len(subject.answers):
@@ -120,6 +126,17 @@ def draws(subject: Subject) -> str:
     if asked and asked[0].purpose == "poll" and not rehearsal.jobs:
         return "expected Accepted(job) between submission and first poll, so that a crash loses nothing"
     return ""
+
+
+def sends_picture(subject: Subject) -> str:
+    """The picture goes to the vendor, as it is or in base64, in one request or several."""
+    png, text = subject.upload.png, base64.b64encode(subject.upload.png)
+    for send in subject.rehearse().sends:
+        carried = [part.content for part in send.files] + [send.body or b"", json.dumps(send.json).encode()]
+        carried += [value.encode() for value in (send.form or {}).values()]
+        if any(png in one or text in one for one in carried):
+            return ""
+    return "expected a request that carries the picture; none has its bytes, as they are or in base64"
 
 
 def varies(subject: Subject) -> str:
@@ -274,6 +291,7 @@ CHECKS: tuple[Callable[[Subject], str], ...] = (
     is_capable,
     identifies,
     draws,
+    sends_picture,
     varies,
     keeps_secrets,
     sends_well,
@@ -288,11 +306,15 @@ CHECKS: tuple[Callable[[Subject], str], ...] = (
 def static_checks(subject: Subject) -> list[CheckResult]:
     """Every check that needs no socket, in order; a check that stumbles over the adapter has failed."""
     results = []
+    first: dict[str, str] = {}
     for check in CHECKS:
         name = check.__name__.replace("_", " ")
         try:
             problem = check(subject)
         except (BlackboxConformalError, LookupError, TypeError, ValueError, AttributeError) as error:
             problem = f"{type(error).__name__}: {error}"
+        earlier = first.setdefault(problem, name)
+        if problem and earlier != name:
+            problem = f"the same as for {earlier!r}"
         results.append(CheckResult(name, not problem, problem))
     return results

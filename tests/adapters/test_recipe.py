@@ -9,7 +9,7 @@ import pytest
 from flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
 from pydantic import ValidationError
 
-from blackbox_adapters._recipe_format import read_recipe, shipped_names
+from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import (
@@ -233,17 +233,23 @@ def test_statuses_with_a_meaning_of_their_own(acme: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("[submit]", "[submit]\npth = 1"), "line 30: submit.pth: there is no such key"),
+        (("[submit]", "[submit]\npth = 1"), "line 30: submit.pth: there is no such key; did you mean path?"),
+        (("[submit]", "[submit]\nzzz = 1"), "submit.zzz: there is no such key; there are method, path, headers, json"),
+        (("[[example.answers]]", "[[example.answers]]\njsn = 1"), "example.answers.0.jsn: there is no such key; did"),
+        (("[picture]", "[pictur]"), "pictur: there is no such key; did you mean picture?"),
+        (("[picture]", "[pictur]"), "picture: it is required"),
         (('path = "/jobs/{job}"', 'path = "/jobs/{job}/{id}"'), "line 36: poll.path: expected a placeholder among"),
         (('noise = "{seed}"', 'noise = "{sed}"'), "got {sed}"),
-        (("factors = [2, 4]", 'factors = "2"'), "line 13: scale.factors"),
+        (("factors = [2, 4]", 'factors = "2"'), "line 13: scale.factors: expected a list; got '2'"),
+        (("default = 2", 'default = "two"'), "line 14: scale.default: expected a whole number; got 'two'"),
         (("default = 2", "default = 3"), "line 14: scale.default: expected one of factors [2, 4]; got 3"),
         (('link = "result.url"', 'link = "result.url"\nbody = true'), "picture: expected exactly one of body"),
         (("polls = 1\n", ""), "example: expected polls"),
         (('keep = { job = "job.id" }', ""), 'expected job = "path of the job'),
         (('variable = "ACME_API_KEY"', 'variable = "acme key"'), "line 8: auth.variable"),
         (("[auth]", "[auth"), "at line 7"),
-        (('low = "0.01"', 'low = "-1"'), "price.low"),
+        (('low = "0.01"', 'low = "-1"'), "price.low: expected a number of at least 0; got '-1'"),
+        (('url = "https://', 'url = "'), "url: expected the address of the interface, beginning with https://; got"),
     ],
 )
 def test_errors_point_at_line_and_key(acme: Path, change: tuple[str, str], said: str) -> None:
@@ -253,6 +259,19 @@ def test_errors_point_at_line_and_key(acme: Path, change: tuple[str, str], said:
         read_recipe(str(acme))
     assert said in str(caught.value)
     assert "acme.toml" in str(caught.value)
+
+
+def test_a_recipe_that_sends_no_picture_is_none(acme: Path) -> None:
+    acme.write_text(ACME.replace('picture = "{image.link}", ', ""))
+    with pytest.raises(UsageError, match=r"line 29: submit: expected the picture: file = NAME"):
+        read_recipe(str(acme))
+
+
+def test_a_key_in_the_place_of_its_variable_is_not_shown(acme: Path) -> None:
+    acme.write_text(ACME.replace("ACME_API_KEY", "sk-live-4711"))
+    with pytest.raises(UsageError, match=r"auth\.variable: expected the name of an environment variable") as caught:
+        load_adapter("recipe", recipe=str(acme))
+    assert "4711" not in str(caught.value)
 
 
 def test_a_recipe_that_is_not_there_lists_those_that_are() -> None:

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Quote, Send, Upload, Wait
 from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor, told
-from blackbox_conformal.testing.example import Example
+from blackbox_conformal.testing.example import Example, says
 from blackbox_conformal.testing.rehearsal import a_draw, an_upload, environment, example_of, rehearse
 from blackbox_conformal.testing.static_contract import CHECKS, Subject, static_checks
 
@@ -127,6 +127,12 @@ class Elsewhere(SynchronousVendor):
         return answer.body
 
 
+class Blind(SynchronousVendor):
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        answer = yield Send("POST", f"{self.url}/v1/upscale", purpose="submit", query=self._fields(draw), body=b"PNG")
+        return answer.body
+
+
 class TwoBodies(SynchronousVendor):
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         answer = yield Send(
@@ -216,6 +222,7 @@ class Shown(SynchronousVendor):
         (Leaky, "identifies", "environment"),
         (Twice, "draws", "exactly one"),
         (Forgetful, "draws", "Accepted"),
+        (Blind, "sends picture", "none has its bytes"),
         (Seedless, "varies", "two seeds"),
         (Unkeyed, "varies", "own key"),
         (Textual, "keeps secrets", "as text"),
@@ -248,9 +255,22 @@ def test_an_example_without_the_place_of_resuming_is_found() -> None:
 
 
 def test_every_check_has_an_adapter_that_breaks_it() -> None:
-    broken = {"declares", "is capable", "identifies", "draws", "varies", "keeps secrets", "sends well"}
+    broken = {"declares", "is capable", "identifies", "draws", "sends picture", "varies", "keeps secrets", "sends well"}
     broken |= {"keeps no state", "resumes", "survives nonsense", "explains", "quotes"}
     assert broken == {check.__name__.replace("_", " ") for check in CHECKS}
+
+
+def test_an_example_that_ends_early_shows_the_request_that_has_no_answer() -> None:
+    shown = JobVendor.example
+    found = failed(JobVendor, replace(shown, answers=shown.answers[:2]))
+    assert "then came another poll request, GET /v1/jobs/job-0: the answers before" in found["draws"]
+
+
+def test_one_mistake_is_explained_once() -> None:
+    shown = JobVendor.example
+    found = failed(JobVendor, replace(shown, answers=(says('{"ident": 1}', 201), *shown.answers[1:])))
+    assert "expected 'id' as text" in found["draws"]
+    assert found["sends well"] == "the same as for 'draws'"
 
 
 class NotASendFlow(SynchronousVendor):

@@ -1,0 +1,128 @@
+"""Reading a recipe's TOML file, and what is wrong with one: line, key, what was expected and what stands there.
+
+The tables and keys themselves are in `_recipe_format`.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from blackbox_adapters._recipe_fill import BUILT_IN, placeholders
+from blackbox_adapters._recipe_format import Recipe
+from blackbox_adapters._recipe_lines import line_of
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.wording import complaint
+
+SHIPPED = Path(__file__).with_name("recipes")
+
+
+def read_recipe(name: str) -> Recipe:
+    """The shipped recipe called `name`, or the one in the file of that name.
+
+    Raises
+    ------
+    UsageError
+        There is none, or it is not a recipe; the message gives the line and the key.
+    """
+    path = SHIPPED / f"{name}.toml" if name in shipped_names() else Path(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        known = ", ".join(shipped_names())
+        raise UsageError(
+            f"expected a recipe: give -p recipe=FILE with the path of a TOML file, or one of {known}; got {name!r}"
+            f" ({type(error).__name__})"
+        ) from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path.name}: expected TOML; {error}") from None
+    try:
+        recipe = Recipe.model_validate(table)
+    except ValidationError as error:
+        problems = [(problem["loc"], _said(problem)) for problem in error.errors(include_url=False)]
+    else:
+        problems = list(_problems(recipe, table))
+    if problems:
+        lines = sorted((line_of(text, where), ".".join(map(str, where)), said) for where, said in problems)
+        raise UsageError(
+            f"{path.name} is not a recipe: " + "; ".join(f"line {line}: {key}: {said}" for line, key, said in lines)
+        )
+    return recipe
+
+
+def shipped_names() -> list[str]:
+    """Names of the recipes that come with this package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+_Location = tuple[str | int, ...]
+_Problem = tuple[_Location, str]
+
+
+def _said(problem: ErrorDetails) -> str:
+    """What the types say, in words."""
+    beside = _beside(problem["loc"])
+    name = str(problem["loc"][-1]) if problem["loc"] else ""
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, beside, n=1)
+        return "there is no such key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(beside)}")
+    field = beside.get(name)
+    if problem["loc"] == ("auth", "variable") and field is not None:
+        return f"expected {field.description}; what stands there is not shown, since it may be a key"
+    return complaint(problem, field)
+
+
+def _beside(location: _Location) -> dict[str, FieldInfo]:
+    """The keys that may stand where `location` leads, as they are written."""
+    table: type[BaseModel] = Recipe
+    for step in location[:-1]:
+        field = _keys(table).get(str(step))
+        inner = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        table = next((one for one in inner if isinstance(one, type) and issubclass(one, BaseModel)), table)
+    return _keys(table)
+
+
+def _keys(table: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in table.model_fields.items()}
+
+
+def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
+    """What the types cannot say: placeholders without a value, and tables that need each other."""
+    known = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
+    for index in range(len(recipe.before)):
+        yield from _unknown(table["before"][index], ("before", index), known)
+        known |= set(recipe.before[index].keep)
+    yield from _unknown(table["submit"], ("submit",), known)
+    if recipe.poll is not None:
+        yield from _unknown(table["poll"], ("poll",), set(BUILT_IN) | {"job"})
+        if "job" not in recipe.submit.keep:
+            yield ("submit", "keep"), 'expected job = "path of the job\'s id", since there is a [poll] table'
+    for where, request in [("submit", recipe.submit), *((f"before.{i}", r) for i, r in enumerate(recipe.before))]:
+        if request.json_body is not None and (request.form is not None or request.file is not None):
+            yield (*where.split("."), "json"), "expected one kind of body: json, or form with file"
+    sent = [name for _, name in placeholders([table["submit"], table.get("before", [])])]
+    carried = recipe.submit.file or any(one.file for one in recipe.before)
+    if not carried and not {"image.base64", "image.link"} & set(sent):
+        yield ("submit",), "expected the picture: file = NAME of its part, or {image.base64} or {image.link} in a value"
+    ways = [bool(recipe.picture.body), bool(recipe.picture.base64), bool(recipe.picture.link)]
+    if sum(ways) != 1:
+        yield ("picture",), "expected exactly one of body = true, base64 = PATH, link = PATH"
+    if recipe.scale.default not in recipe.scale.factors:
+        yield ("scale", "default"), f"expected one of factors {recipe.scale.factors}; got {recipe.scale.default}"
+    if recipe.seed is None and any(name == "seed" for _, name in placeholders(table.get("submit"))):
+        yield ("submit",), "expected a [seed] table, since {seed} is used"
+    if (recipe.poll is not None or recipe.picture.link) and recipe.example.polls is None:
+        yield ("example",), "expected polls = index of the first answer after that of [submit]"
+
+
+def _unknown(part: dict[str, Any], where: tuple[str | int, ...], known: set[str]) -> Iterator[_Problem]:
+    for location, name in placeholders({key: value for key, value in part.items() if key != "keep"}):
+        if name not in known:
+            yield (*where, *location), f"expected a placeholder among {', '.join(sorted(known))}; got {{{name}}}"
