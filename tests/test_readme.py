@@ -1,0 +1,100 @@
+"""The README is true of the code: its commands parse, its names exist, its links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+import blackbox_conformal as bc
+from blackbox_conformal import errors
+from blackbox_conformal.cli.main import COMMANDS, Commands
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+SHELL = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
+CALLS = [line.split("blackbox-conformal ", 1)[1] for line in SHELL if "blackbox-conformal " in line]
+
+
+def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that a line calls, and what is left of the line."""
+    found = Commands().get_command(click.Context(click.Command("x")), words[0])
+    assert found is not None, words
+    rest = words[1:]
+    while isinstance(found, click.Group) and rest:
+        inner = found.get_command(click.Context(found), rest[0])
+        assert inner is not None, words
+        found, rest = inner, rest[1:]
+    return found, rest
+
+
+@pytest.mark.parametrize("line", CALLS)
+def test_every_command_line_parses(line: str) -> None:
+    command, rest = command_of(shlex.split(line))
+    command.make_parser(click.Context(command)).parse_args(rest)
+
+
+def test_the_lines_were_found() -> None:
+    assert {line.split()[0] for line in CALLS} >= {"demo", "adapters", "plan", "calibrate", "mask", "audit"}
+
+
+def test_options_named_in_the_text_exist() -> None:
+    options = {
+        option
+        for name in COMMANDS
+        for command in _leaves(Commands().get_command(click.Context(click.Command("x")), name))
+        for parameter in command.params
+        for option in parameter.opts
+    }
+    named = set(re.findall(r"`[^`\n]*?(--[a-z-]+)", README))
+    assert named >= {"--json", "--memory", "--out", "--max-cost", "--yes", "--guarantee", "--origin"}
+    assert named <= options
+
+
+def _leaves(command: click.Command | None) -> list[click.Command]:
+    assert command is not None
+    return (
+        [leaf for inner in command.commands.values() for leaf in _leaves(inner)]
+        if isinstance(command, click.Group)
+        else [command]
+    )
+
+
+def test_commands_named_in_the_text_exist() -> None:
+    listed = README.split("Further commands:")[1].split("Options can stand")[0]
+    first = {name.split()[0] for name in re.findall(r"`([a-z][a-z ]+?)[` ]", listed)}
+    assert first >= {"compare", "tune", "report", "ledger", "cache", "doctor", "config"}
+    assert first <= set(COMMANDS)
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    told = dict(re.findall(r"(\d+) ((?:the budget|the\s+vendor|a check|usage|incomplete))", README))
+    assert told == {"2": "usage", "3": "a check", "4": "the budget", "5": told["5"], "6": "incomplete"}
+    assert errors.UsageError.exit_code == 2
+    assert errors.CheckFailedError.exit_code == 3
+    assert errors.BudgetError.exit_code == 4
+    assert errors.AccountRefusedError.exit_code == 5
+    assert errors.IncompleteError.exit_code == errors.VendorError.exit_code == 6
+
+
+def test_names_in_the_python_example_exist() -> None:
+    (example,) = [block for kind, block in BLOCKS if kind == "python"]
+    for name in re.findall(r"\bbc\.(\w+)", example):
+        assert hasattr(bc, name)
+    compile(example, "README", "exec")
+    for name in ("threshold", "risk", "alphas", "save"):
+        assert hasattr(bc.Calibration, name)
+
+
+def test_the_number_of_photographs_is_right() -> None:
+    count, alpha = re.search(r": (\d+) for `lab-l1` at\s+`alpha = ([\d.]+)`", README).groups()
+    bound = bc.fidelity_bound("lab-l1")
+    assert int(count) == -(-(bound / float(alpha) - 1) // 1)
+
+
+def test_links_lead_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link]
+    assert len(links) > 8
+    assert [link for link in links if not (ROOT / link).exists()] == []
