@@ -52,18 +52,13 @@ def promise(rule: Guarantee, alpha: float, fidelity: Fidelity, nonempty_share: f
     """
     plain = innermost(rule)
     if isinstance(plain, PerImage):
-        whose, trusted, told = f"in each of at least {100 * (1 - plain.delta):g} % of photographs, ", alpha, ""
+        whose, trusted = f"in each of at least {100 * (1 - plain.delta):g} % of photographs", alpha
     else:
-        whose, trusted = "on average, ", level_given_trust(alpha, nonempty_share) if nonempty_share else alpha
-        told = "; of photographs whose mask is not empty, so that alpha is divided by their share"
+        whose = "on average over photographs whose mask is not empty, so that alpha is divided by their share"
+        trusted = level_given_trust(alpha, nonempty_share) if nonempty_share else alpha
     if isinstance(fidelity, Ssim) and fidelity.order == "pointwise" and rule.needs.curve_kind == "supremum":
-        return Promise(
-            math.nan,
-            math.nan,
-            1 - 2 * alpha,
-            1 - 2 * trusted,
-            f"{whose}mean SSIM over trusted pixels, of luminance{told}",
-        )
+        words = f"mean SSIM over trusted pixels, {whose}"
+        return Promise(math.nan, math.nan, 1 - 2 * alpha, 1 - 2 * trusted, words)
     try:
         always = psnr(rule, alpha, fidelity).decibels
         given = psnr(rule, trusted, fidelity).decibels
@@ -73,6 +68,5 @@ def promise(rule: Guarantee, alpha: float, fidelity: Fidelity, nonempty_share: f
             "no PSNR or SSIM follows from this metric and guarantee; a PSNR follows from a bound on the largest error "
             "of lab-l1, rgb-l1 or rgb-linf that average over no window, a mean SSIM from one of ssim that does not",
         )  # fmt: skip
-    return Promise(
-        always, given, math.nan, math.nan, f"{whose}PSNR over trusted pixels in {fidelity.space}, peak 1{told}"
-    )
+    words = f"PSNR over trusted pixels in {fidelity.space} with peak 1, {whose}"
+    return Promise(always, given, math.nan, math.nan, words)

@@ -93,26 +93,24 @@ def show_splits(screen: Screen, found: Any) -> None:
 
 
 def _show_quality(screen: Screen, found: Any) -> None:
-    bounded = any(math.isfinite(level.promise.psnr) for level in found.levels)
-    similar = any(math.isfinite(level.promise.ssim) for level in found.levels)
-    columns = ["alpha", "PSNR inside, dB", "outside", "whole"]
-    columns += ["inside, metric's space", "promised at least"] if bounded else []
-    columns += ["SSIM inside", "outside", "whole"] + (["promised at least"] if similar else [])
-    rows = []
-    for level in found.levels:
-        row = [f"{level.alpha:g}", *(_number(one.psnr, 2) for one in (level.inside, level.outside, level.whole))]
-        if bounded:
-            row += [_number(level.inside.psnr_in_space, 2), _number(level.promise.psnr_if_trusted, 2)]
-        row += [_number(one.ssim, 3) for one in (level.inside, level.outside, level.whole)]
-        if similar:
-            row.append(_number(level.promise.ssim_if_trusted, 3))
-        rows.append(row)
-    against = ", against its bound" if bounded or similar else ""
-    screen.table(f"Quality inside and outside the mask{against}", columns, rows)
-    words = found.levels[0].promise.words
-    if bounded or similar:
-        words = f"promised is, {words}"
-    screen.say(f"{words[:1].upper()}{words[1:]}. PSNR is in dB of sRGB, SSIM of luminance; both are means.")
+    levels = found.levels
+    bounded = any(math.isfinite(level.promise.psnr) for level in levels)
+    similar = any(math.isfinite(level.promise.ssim) for level in levels)
+    for name, promised in (("psnr", bounded), ("ssim", similar)):
+        columns, rows = ["alpha", "inside", "outside", "whole"], []
+        if promised:
+            columns += ["inside, metric's space", "promised at least"] if name == "psnr" else ["promised at least"]
+        for level in levels:
+            shown = [getattr(one, name) for one in (level.inside, level.outside, level.whole)]
+            if promised:
+                shown += [level.inside.psnr_in_space] if name == "psnr" else []
+                shown.append(getattr(level.promise, f"{name}_if_trusted"))
+            rows.append([f"{level.alpha:g}", *(_number(value, 2 if name == "psnr" else 3) for value in shown)])
+        measured = "PSNR, dB in sRGB" if name == "psnr" else "SSIM of luminance"
+        against = ", against its bound" if promised else ""
+        screen.table(f"{measured}, inside and outside the mask{against}", columns, rows)
+    words = levels[0].promise.words
+    screen.say(f"Promised at least: {words}." if bounded or similar else f"{words[:1].upper()}{words[1:]}.")
 
 
 def _show_leakage(screen: Screen, leakage: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 420, 284
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 26, 42
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 26, 42
 
 
 @dataclass(frozen=True, slots=True)

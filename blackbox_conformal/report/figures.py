@@ -157,7 +157,7 @@ def _promised(levels: Sequence[AuditedLevel], ends: tuple[float, float]) -> Iter
     promised = tuple((level.alpha, level.promise.psnr_if_trusted) for level in levels)
     if _drawable(realised_db) >= FEWEST_POINTS:
         yield Chart(
-            "PSNR inside the mask against its bound",
+            "PSNR inside against its bound",
             "alpha",
             "dB, metric's space",
             [
@@ -172,7 +172,7 @@ def _promised(levels: Sequence[AuditedLevel], ends: tuple[float, float]) -> Iter
         bars.append(Bar(f"realised at alpha = {alpha:g}", measured, "realised"))
         bars.append(Bar(f"promised at least at alpha = {alpha:g}", least, "bound"))
     if any(math.isfinite(bar.value) for bar in bars):
-        yield Bars("PSNR inside the mask against its bound, metric's space", "dB", bars)
+        yield Bars("PSNR inside against its bound, metric's space", "dB", bars)
 
 
 def _splits(found: Splits) -> Iterator[Chart | Bars]:

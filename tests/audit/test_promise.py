@@ -87,7 +87,7 @@ def test_a_sum_over_channels_gives_477_decibels_more():
 def test_per_image_promises_to_each_photograph():
     found = promise(PerImage(delta=0.1), 0.1, RgbLinf(), 0.25)
     assert found.psnr_if_trusted == found.psnr == pytest.approx(20.0)
-    assert found.words.startswith("in each of at least 90 % of photographs, PSNR")
+    assert found.words == "PSNR over trusted pixels in sRGB with peak 1, in each of at least 90 % of photographs"
     assert "divided" not in found.words
 
 

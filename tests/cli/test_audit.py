@@ -67,7 +67,9 @@ def test_people_are_told_what_each_figure_is(scene, capsys):
     assert "nothing trusted" in told
     assert "Nothing can be trusted at 0.03: 24 calibration photographs, and at least 33 are needed." in told
     assert re.search(r"At 0\.2: the risk is 0\.\d+, not above 0\.2", told)
-    assert "Quality inside and outside the mask" in told
+    assert "PSNR, dB in sRGB, inside and outside the mask" in told
+    assert "SSIM of luminance, inside and outside the mask" in told
+    assert "No PSNR or SSIM follows" in told
     assert "Planted leakage at alpha = 0.2" in told
     assert "Worst photographs" in told
     assert "24 draws were made" in told or "24 were stored already" in told
@@ -90,6 +92,23 @@ def test_an_audit_of_another_guarantee_leaves_the_report_alone(scene, capsys):
     assert "claimed at most" in told
     assert "is not kept for it" in told
     assert {path: path.read_bytes() for path in (scene / "run" / "report").rglob("*.json")} == kept
+
+
+def test_quality_stands_beside_its_bound_where_one_follows(scene, tmp_path, capsys):
+    calibration = str(tmp_path / "c.json")
+    settings = [*outputs(scene)[:-1], "rgb-linf"]
+    assert run(["calibrate", str(scene / "known"), *settings, "--run", str(tmp_path), "--out", calibration, "-q"]) == 0
+    more = ["-p", f"path={scene / 'outputs'}", "--run", str(tmp_path), "--alpha", "0.3", "--json"]
+    assert run(["audit", str(scene / "unseen"), "--calibration", calibration, *more]) == 0
+    out = capsys.readouterr()
+    level = json.loads(out.out)["levels"][0]
+    assert level["psnr_trusted_in_metric_space"] == pytest.approx(level["psnr_trusted"])
+    assert level["psnr_trusted"] >= level["psnr_bound_if_trusted"]
+    lines = out.err.splitlines()
+    title = lines.index("PSNR, dB in sRGB, inside and outside the mask, against its bound")
+    figures = [f"{level[key]:.2f}" for key in ("psnr_trusted", "psnr_untrusted", "psnr_all", "psnr_bound_if_trusted")]
+    assert lines[title + 3].split()[1:4] + lines[title + 3].split()[-1:] == figures
+    assert "Promised at least: PSNR over trusted pixels in sRGB with peak 1, on average over photographs" in out.err
 
 
 def test_crops_are_written_beside_the_truth(scene, tmp_path, capsys):

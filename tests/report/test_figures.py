@@ -82,7 +82,7 @@ def test_quality_is_drawn_inside_outside_and_whole():
         ):
             expected = tuple((level.alpha, getattr(getattr(level, quality), name)) for level in audit.levels)
             assert by_label(chart, label).points == expected
-    promised = by_label(shown["PSNR inside the mask against its bound"], "promised at least")
+    promised = by_label(shown["PSNR inside against its bound"], "promised at least")
     assert promised.points == tuple((level.alpha, level.promise.psnr_if_trusted) for level in audit.levels)
 
 
