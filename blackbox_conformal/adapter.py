@@ -237,7 +237,7 @@ class Adapter(BaseModel, ABC):
     version: ClassVar[int] = 1
     auth_variable: ClassVar[str | None] = None
     documentation: ClassVar[str] = ""
-    evidence: ClassVar[Literal["openapi", "real-server", "documents"]] = "documents"
+    evidence: ClassVar[Literal["openapi", "real-server", "own-software", "documents"]] = "documents"
     transient: ClassVar[frozenset[str]] = frozenset()
 
     @property

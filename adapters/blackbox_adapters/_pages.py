@@ -20,9 +20,10 @@ SEED_CLASSES = {
     "depends": "depends on the model or parameters",
 }
 EVIDENCE = {
-    "openapi": "written from the vendor's own OpenAPI document",
-    "real-server": "written from the protocol as observed on the vendor's own server software",
-    "documents": "written from documentation, SDKs and clients",
+    "openapi": "written from the vendor's own OpenAPI document, and every request checked by a mock server of it",
+    "real-server": "run against the vendor's own server software on loopback, which drew pictures for a calibration",
+    "own-software": "run against software of this package; there is no vendor to it",
+    "documents": "written from documentation, SDKs and clients, and checked against nothing else",
 }
 BY_MODEL = {"cog", "fal", "gradio", "hugging-face", "replicate", "runpod", "recipe", "segmind"}
 
@@ -68,9 +69,9 @@ def _index(found: dict[str, dict[str, Any]]) -> str:
         "",
         "Written by `python -m blackbox_adapters._pages`; change the code, not this file.",
         "",
-        "No adapter has been run against a paid service: each is tested on the exchange that its vendor documents, "
-        "against a misbehaving server on loopback, and, where the vendor publishes an OpenAPI document, against a "
-        "mock of it. *Open* counts the points that the vendor's public documents leave open; they are named on the "
+        "No adapter has been run against a paid service. Each is tested on the exchange that its vendor documents and "
+        "against a server on loopback that misbehaves; what else it was checked against stands under *evidence*. "
+        "*Open* counts the points that the vendor's public documents leave open; they are named on the "
         "adapter's page.",
         "",
         "| adapter | key | seeds | jobs | size of results | price of a draw | evidence | open |",

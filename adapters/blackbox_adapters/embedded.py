@@ -27,7 +27,7 @@ class Embedded(Adapter):
 
     name = "embedded"
     documentation = "https://www.rfc-editor.org/rfc/rfc9110.html"
-    evidence = "real-server"
+    evidence = "own-software"
     transient: ClassVar[frozenset[str]] = frozenset({"url"})
 
     url: str = Field(default="", description="Address of an embedded vendor that runs already; empty: one is started.")

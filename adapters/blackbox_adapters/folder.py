@@ -27,7 +27,7 @@ class Folder(Adapter):
 
     name = "folder"
     documentation = "https://docs.python.org/3/library/pathlib.html"
-    evidence = "real-server"
+    evidence = "own-software"
     transient: ClassVar[frozenset[str]] = frozenset({"path"})
 
     path: str = Field(description="Folder that holds one folder of draws for each picture.")

@@ -51,7 +51,7 @@ class PlainHttp(Hosted):
     name = "http"
     auth_variable = "HTTP_VENDOR_KEY"
     documentation = "https://www.rfc-editor.org/rfc/rfc9110.html"
-    evidence = "real-server"
+    evidence = "own-software"
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"key_header", "key_prefix", "idempotent"}
 
     url: str = Field(description="Address that takes the POST, such as http://localhost:8000/v1/upscale.")

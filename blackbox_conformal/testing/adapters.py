@@ -33,7 +33,7 @@ class _Reference(Adapter):
 
     auth_variable: ClassVar[str | None] = "FAULT_VENDOR_KEY"
     documentation: ClassVar[str] = "python -m blackbox_conformal.testing --help"
-    evidence: ClassVar = "real-server"
+    evidence: ClassVar = "own-software"
     transient: ClassVar[frozenset[str]] = frozenset({"url", "keyed"})
 
     url: str = Field(description="Address of the fault server.")
