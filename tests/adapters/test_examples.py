@@ -20,7 +20,9 @@ from flow_driver import (
 
 from blackbox_conformal.adapter import Answer, Send
 from blackbox_conformal.errors import AccountRefusedError, NotFoundError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.pipeline.at_stake import missing_key
 from blackbox_conformal.redaction import Secret
+from blackbox_conformal.sampling.task import Task
 
 
 def shown(send: Send) -> str:
@@ -144,3 +146,18 @@ def test_an_answer_of_nonsense_never_breaks_the_adapter(module: str, body: bytes
     except UnusedAnswersError as finished:
         outcome = "bare picture" if finished.picture == body else "invented picture"
     assert outcome not in ("", "invented picture")
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if example(module)[1].environment])
+def test_a_key_that_is_not_set_is_named_before_anything_is_sent(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = example(module)[1].environment
+    for name in wanted:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
+    adapter = built(module)
+    trouble = missing_key(adapter, Task(upload(), 0, seeded(adapter).seed))
+    assert trouble is not None
+    assert any(name in str(trouble) for name in wanted)
+    for name, value in wanted.items():
+        monkeypatch.setenv(name, value)
+    assert missing_key(adapter, Task(upload(), 0, seeded(adapter).seed)) is None
