@@ -24,11 +24,18 @@ SLACK = 1.25
 
 @click.command("demo")
 @click.option("--images", multiple=True, type=click.Path(exists=True), help="Photographs to use instead; repeatable.")
-@click.option("--out", type=click.Path(file_okay=False), default="blackbox-conformal-demo", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    default="blackbox-conformal-demo",
+    show_default=True,
+    help="Folder for all that is written.",
+)
 @click.option("--draws", type=click.IntRange(2, 64), default=8, show_default=True, help="Draws of each picture.")
 @click.option("--alpha", type=shared.Level(), help="The level.  [default: fixed by the number of photographs]")
+@shared.force
 @shared.output
-def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, **options: Any) -> None:
+def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, force: bool, **options: Any) -> None:
     """Calibrate the embedded vendor, mask a photograph it has not seen, audit on others. No key, no network."""
     from blackbox_conformal.certificate import threshold_json
     from blackbox_conformal.cli import session
@@ -54,7 +61,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     setup = set_up(adapter, draws=draws)
     found = find_photographs([Path(image) for image in images]) if images else demo_photographs()
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        photographs = reduced_photographs(found, folder / "photographs", SIDE, screen.step)
+        photographs = reduced_photographs(found, folder / "photographs", SIDE, screen.step, force=force)
         calibrating, unseen = split(photographs, held_out_count(len(photographs)))
         rule_level = alpha or level_for(len(calibrating), setup.fidelity.bound, SLACK)
         check_enough(member("guarantees", "expected"), len(calibrating), rule_level, setup.fidelity.bound)
@@ -69,7 +76,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
             on_sampler=on_sampler,
         )
         calibration = result.calibration
-        calibration_path = calibration.save(run / "calibration.json")
+        calibration_path = calibration.save(run / "calibration.json", force=force)
         store = ReportStore(run, calibration, (rule_level,))
         audited = audit_calibration(
             adapter,
@@ -81,7 +88,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
             listener=screen.event,
             progress=screen.step,
         )
-        masked_input = write_input(unseen[0], folder / "input", setup.procedure.scale)
+        masked_input = write_input(unseen[0], folder / "input", setup.procedure.scale, force=force)
         masked = apply_calibration(
             adapter,
             [(unseen[0].path.stem, masked_input)],
@@ -91,10 +98,10 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
             listener=screen.event,
             progress=screen.step,
         )[0]
-        products = write_products(masked, folder / "masked")
+        products = write_products(masked, folder / "masked", force=force)
         store.keep_audit(audited)
         store.masked(masked, read_image(masked_input).pixels)
-        report = write_report(run, calibration, audited, [], folder / "report.html", alpha=rule_level)
+        report = write_report(run, calibration, audited, [], folder / "report.html", alpha=rule_level, force=force)
     seconds = time.monotonic() - started
     level = audited.levels[0]
     threshold = float.fromhex(masked.certificate.threshold_hex)

@@ -28,7 +28,12 @@ class Reduced:
 
 
 def reduced_photographs(
-    photographs: Sequence[Photograph], folder: Path, side: int, progress: Callable[[str, int, int], None]
+    photographs: Sequence[Photograph],
+    folder: Path,
+    side: int,
+    progress: Callable[[str, int, int], None],
+    *,
+    force: bool = False,
 ) -> list[Reduced]:
     """Every photograph reduced by a whole factor to about `side` pixels and cut to at most that, as PNG files."""
     found = []
@@ -36,7 +41,7 @@ def reduced_photographs(
         progress("reading photographs", done, len(photographs))
         pixels = reduce(read_image(photograph.path).pixels, side)
         path = folder / f"{file_stem(photograph.path.stem)}.png"
-        write_new(path, to_png(pixels))
+        write_new(path, to_png(pixels), force=force)
         found.append(Reduced(path, read_image(path).digest))
     progress("reading photographs", len(photographs), len(photographs))
     return found
@@ -75,7 +80,7 @@ def level_for(n: int, bound: float, slack: float) -> float:
     return math.ceil(slack * bound / (n + 1) / 0.05 - 1e-9) * 5 / 100
 
 
-def write_input(photograph: Reduced, folder: Path, scale: int) -> Path:
+def write_input(photograph: Reduced, folder: Path, scale: int, *, force: bool = False) -> Path:
     """The low-resolution picture that a user would have, made from an unseen photograph."""
     low = degrade(crop_to_multiple(read_image(photograph.path).pixels, scale), scale)
-    return write_new(folder / photograph.path.name, to_png(low))
+    return write_new(folder / photograph.path.name, to_png(low), force=force)

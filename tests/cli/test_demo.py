@@ -45,6 +45,15 @@ def test_demo_on_a_folder_of_photographs(tmp_path: Path) -> None:
     assert {**repeated, "seconds": 0} == {**document, "seconds": 0}
     assert "0 calls made, 14 stored" in again.stderr
 
+    other = demo(tmp_path, *images, "--alpha", "0.4")
+    assert other.returncode == 2
+    assert "--force" in other.stderr
+    assert Certificate.from_json(Path(document["certificate"]).read_text()) == certificate
+    forced = demo(tmp_path, *images, "--alpha", "0.4", "--force", "--json")
+    assert forced.returncode == 0, forced.stderr
+    assert json.loads(forced.stdout)["alpha"] == 0.4
+    assert Certificate.from_json(Path(document["certificate"]).read_text()).alpha == 0.4
+
 
 def test_too_few_photographs_are_a_clear_error(tmp_path: Path) -> None:
     write_photographs(tmp_path / "photographs", range(3))
