@@ -29,6 +29,7 @@ from blackbox_conformal.adapter import (
 )
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import UsageError, VendorError
+from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
 
 
@@ -96,6 +97,7 @@ class ComfyUI(Hosted):
             "POST",
             f"{self.base_url}/upload/image",
             purpose="lookup",
+            headers=self.key(),
             form={"type": "input", "overwrite": "true"},
             files=(Part("image", f"{upload.digest.rpartition(':')[2][:32]}.png", upload.png),),
         )
@@ -109,7 +111,9 @@ class ComfyUI(Hosted):
         for node in graph.values():
             if "filename_prefix" in node["inputs"]:
                 node["inputs"]["filename_prefix"] = f"blackbox-{draw.idempotency_key}"
-        answer = yield Send("POST", f"{self.base_url}/prompt", purpose="submit", json={"prompt": graph})
+        answer = yield Send(
+            "POST", f"{self.base_url}/prompt", purpose="submit", headers=self.key(), json={"prompt": graph}
+        )
         job = require(answer.json(), "prompt_id", "a prompt id")
         yield Accepted(job)
         return (yield from self.resume(upload, draw, job))
@@ -123,14 +127,33 @@ class ComfyUI(Hosted):
             if peek(entry, "status.status_str") == "error":
                 raise prompt.failure(_reason(entry), "error")
             if entry:
-                picture = self._saved(entry)
+                picture = self.saved(entry)
                 if picture:
-                    break
+                    return (yield from self.view(job, picture))
                 prompt.late()
             yield Wait(self.poll_seconds)
+
+    def key(self) -> dict[str, str | Secret]:
+        """Headers of every request; a server on this machine asks for none."""
+        return {}
+
+    def saved(self, entry: Any) -> dict[str, Any] | None:
+        """The first picture among the ``outputs`` of a graph that has run."""
+        outputs = peek(entry, "outputs")
+        if not isinstance(outputs, dict):
+            return None
+        nodes = [self.output] if self.output else sorted(outputs)
+        for node in nodes:
+            for picture in peek(outputs.get(node), "images") or []:
+                if isinstance(picture, dict) and picture.get("type", "output") == "output":
+                    return picture
+        return None
+
+    def view(self, job: str, picture: dict[str, Any]) -> Flow:
+        """Fetch what was saved."""
         yield Observed(request_id=job)
         place = {key: str(picture.get(key, "")) for key in ("filename", "subfolder", "type")}
-        result = yield Send("GET", f"{self.base_url}/view?{urlencode(place)}", purpose="download")
+        result = yield Send("GET", f"{self.base_url}/view?{urlencode(place)}", purpose="download", headers=self.key())
         return result.body
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -169,17 +192,6 @@ class ComfyUI(Hosted):
                 "export it with Workflow > Export (API)"
             )
         return graph
-
-    def _saved(self, entry: Any) -> dict[str, Any] | None:
-        outputs = peek(entry, "outputs")
-        if not isinstance(outputs, dict):
-            return None
-        nodes = [self.output] if self.output else sorted(outputs)
-        for node in nodes:
-            for picture in peek(outputs.get(node), "images") or []:
-                if isinstance(picture, dict) and picture.get("type", "output") == "output":
-                    return picture
-        return None
 
 
 def _set(graph: dict[str, Any], target: str, value: object) -> None:
