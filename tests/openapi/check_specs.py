@@ -85,6 +85,7 @@ CASES: dict[str, list[Case]] = {
     "bria-status-openapi.yml": [Case("bria", only=("poll",))],
     "leonardo-openapi.json": [Case("leonardo")],
     "upscayl-openapi.yaml": [Case("upscayl_cloud")],
+    "comfy-cloud-openapi.yaml": [Case("comfy_cloud", prefix="/api")],
 }
 
 

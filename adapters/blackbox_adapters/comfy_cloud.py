@@ -1,0 +1,109 @@
+"""Comfy Cloud: a workflow of the user's own, as `comfyui` takes it, run on Comfy's machines.
+
+Source: the vendor's OpenAPI document of 2026, which calls itself experimental.
+"""
+
+from dataclasses import replace
+from typing import ClassVar
+from urllib.parse import quote
+
+from pydantic import Field
+
+from blackbox_adapters._jobs import Job
+from blackbox_adapters._reading import document, words
+from blackbox_adapters.comfyui import EXAMPLE as AT_HOME
+from blackbox_adapters.comfyui import ComfyUI
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Purpose, Send, Upload, Wait
+from blackbox_conformal.errors import AccountRefusedError, VendorError
+from blackbox_conformal.redaction import Secret
+from blackbox_conformal.testing.example import Example, says, shows
+
+
+class ComfyCloud(ComfyUI):
+    """A workflow on Comfy Cloud; `workflow`, `image`, `seed` and `output` are those of the adapter `comfyui`.
+
+    The requests are a server's own, below ``/api`` and with a key; a job is looked at until it is ``completed``. A
+    picture is fetched through a link to Google's storage, which needs no key. An account without a paid plan is
+    answered 429, which elsewhere means: wait.
+
+    Seeds: where `seed` names an input. Without one every draw is the same picture.
+    """
+
+    name = "comfy-cloud"
+    auth_variable = "COMFY_CLOUD_API_KEY"
+    documentation = "https://docs.comfy.org/development/cloud/api-reference"
+    evidence = "openapi"
+    uncertain: ClassVar[tuple[str, ...]] = (
+        "the interface is experimental, says its document",
+        "credits are billed by running time: give price_usd",
+        "what a 429 says of an account without a plan is not documented; any word of payment in it is taken for that",
+    )
+
+    url: str = Field(default="https://cloud.comfy.org/api", description="Address of the interface.")
+    poll_seconds: float = Field(default=2.0, ge=0.1, description="Seconds between two looks at a job.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """By workflow; the limits are the vendor's on uploads."""
+        return replace(
+            super().capabilities,
+            price=self.priced(None),
+            max_side=16384,
+            max_input_pixels=67_108_864,
+            max_upload_bytes=50_000_000,
+            result_hosts=self.hosts("storage.googleapis.com", ".storage.googleapis.com"),
+        )
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Look at the job until it is completed, fetch what it saved."""
+        work = Job(
+            f"job {job}",
+            job,
+            done=("completed",),
+            failed=("failed", "cancelled"),
+            picture="outputs",
+            reason=("execution_error.exception_message", "execution_status"),
+            code=("execution_error.exception_type",),
+        )
+        while True:
+            link = f"{self.base_url}/jobs/{quote(job, safe='')}"
+            answer = yield Send("GET", link, purpose="poll", headers=self.key())
+            if work.shown(answer.json()):
+                picture = self.saved(answer.json())
+                if picture:
+                    return (yield from self.view(job, picture))
+                work.late()
+            yield Wait(self.poll_seconds)
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """As a server's own, and ``{code, message}``; a 429 that speaks of payment is no wish to wait."""
+        problem = document(answer)
+        message = words(problem, "message", "error.message", "error")
+        if answer.status == 429 and any(word in message.lower() for word in ("paid", "payment", "subscri", "credit")):
+            return AccountRefusedError(
+                f"the vendor refused this account with HTTP 429: {message}", code=words(problem, "code") or "429"
+            )
+        return super().explain(answer, purpose)
+
+    def key(self) -> dict[str, str | Secret]:
+        """The header that every request carries."""
+        return {"x-api-key": self.credential()}
+
+
+ADAPTER = ComfyCloud
+
+EXAMPLE = Example(
+    parameters={**AT_HOME.parameters, "poll_seconds": 0.1},
+    environment={"COMFY_CLOUD_API_KEY": "comfyui-made-up-for-this-example"},
+    polls=2,
+    answers=(
+        says('{"name":"5f2c.png","subfolder":"","type":"input"}'),
+        says('{"prompt_id":"f7b1c2d3-0000-4000-8000-000000000001","number":1,"node_errors":{}}'),
+        says('{"id":"f7b1c2d3-0000-4000-8000-000000000001","status":"in_progress","create_time":1,"update_time":2}'),
+        says(
+            '{"id":"f7b1c2d3-0000-4000-8000-000000000001","status":"completed","create_time":1,"update_time":3,'
+            '"outputs":{"9":{"images":[{"filename":"9ab1.png","subfolder":"","type":"output"}]}}}'
+        ),
+        shows(),
+    ),
+)
