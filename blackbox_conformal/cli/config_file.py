@@ -6,6 +6,7 @@ Precedence: flag > environment > `blackbox-conformal.toml` found upward from the
 import os
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from blackbox_conformal.errors import UsageError
 
 FILE_NAME = "blackbox-conformal.toml"
 PREFIX = "BLACKBOX_CONFORMAL_"
+
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +52,29 @@ def read(path: Path) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        It is no TOML, or cannot be read; the message has the line.
+        It is no TOML, or cannot be read; the message has the line. Or it sets what no command takes.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _content(path, path.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: expected TOML settings; {error}") from None
 
 
+@cache
+def _content(path: Path, changed: int) -> dict[str, Any]:
+    from blackbox_conformal.cli.slips import refuse_unknown_settings
+
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    refuse_unknown_settings(path, content)
+    return content
+
+
 def lookup(name: str, command: str | None) -> Setting | None:
     """The strongest value of `name` (an option without its dashes) below flags; None when nothing sets it."""
+    from blackbox_conformal.cli.slips import refuse_near_variables
+
     variable = PREFIX + name.upper().replace("-", "_")
+    refuse_near_variables(PREFIX)
     if variable in os.environ:
         return Setting(os.environ[variable], f"environment {variable}")
     for path in files():
@@ -90,10 +105,35 @@ class Configured(click.Option):
             elif isinstance(found, str):
                 found = tuple(found.split())
         elif self.is_flag and isinstance(found, str):
-            found = found.strip().lower() in ("1", "true", "yes", "on")
+            found = _switch(found, setting.origin)
         elif not isinstance(found, (str, bool)):
             found = str(found)
+        ctx.meta[_origin(self)] = setting.origin
         return found, click.core.ParameterSource.DEFAULT_MAP
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """The value, checked; what is wrong with one that was not typed says where it stands."""
+        try:
+            return super().process_value(ctx, value)
+        except click.BadParameter as error:
+            origin = ctx.meta.get(_origin(self))
+            if origin is None:
+                raise
+            told = f"{error.message.rstrip('.')} ({origin})"
+            raise click.BadParameter(told, ctx=error.ctx, param=error.param) from None
+
+
+def _origin(option: click.Option) -> str:
+    """Under what name the context keeps where an option's value came from."""
+    return f"{__name__}.{option.name}"
+
+
+def _switch(text: str, origin: str) -> bool:
+    """Yes or no, as people write it."""
+    word = text.strip().lower()
+    if word not in _YES + _NO:
+        raise UsageError(f"{origin}: expected one of {', '.join(filter(None, _YES + _NO))}; got {text!r}")
+    return word in _YES
 
 
 def option_name(option: click.Option) -> str:

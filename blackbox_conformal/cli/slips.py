@@ -1,0 +1,90 @@
+"""Settings that no command knows: what was mistyped would else be left out in silence, and a limit with it.
+
+Values are looked up in `config_file`.
+"""
+
+import difflib
+import os
+from collections.abc import Collection, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blackbox_conformal.errors import UsageError
+
+OTHERS = ("annotations", "kernel-cache")
+"""What the environment can set besides options."""
+
+_NEAR = 0.8
+
+
+def refuse_unknown_settings(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a configuration file that sets what no command takes.
+
+    Raises
+    ------
+    UsageError
+        It does; the message names the file, the setting, and what is near it.
+    """
+    known = settings()
+    anywhere = set().union(*known.values())
+    for key, value in content.items():
+        name = key.replace("_", "-")
+        if isinstance(value, dict) and key in known:
+            for inner in value:
+                _refuse(path, f"[{key}] {inner}", inner.replace("_", "-"), known[key])
+        else:
+            _refuse(path, key, name, anywhere | (set(known) if isinstance(value, dict) else set()))
+
+
+def refuse_near_variables(prefix: str) -> None:
+    """Refuse a variable of the environment whose name is nearly that of a setting.
+
+    Others may be meant for something else.
+
+    Raises
+    ------
+    UsageError
+        There is one.
+    """
+    given = [name for name in os.environ if name.startswith(prefix)]
+    if not given:
+        return
+    known = set().union(*settings().values(), OTHERS)
+    for name in given:
+        setting = name.removeprefix(prefix).lower().replace("_", "-")
+        near = difflib.get_close_matches(setting, known, n=1, cutoff=_NEAR)
+        if setting not in known and near:
+            meant = prefix + near[0].upper().replace("-", "_")
+            raise UsageError(f"{name} in the environment: there is no such setting; did you mean {meant}?")
+
+
+def _refuse(path: Path, shown: str, name: str, known: Collection[str]) -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "`blackbox-conformal config show` lists them"
+    raise UsageError(f"{path}: there is no setting {shown!r}; {hint}")
+
+
+@cache
+def settings() -> dict[str, frozenset[str]]:
+    """The settings of every command, and of every command within a group, by its name."""
+    from blackbox_conformal.cli.main import COMMANDS, Commands
+
+    found: dict[str, frozenset[str]] = {}
+    for name in COMMANDS:
+        command = Commands().get_command(click.Context(click.Command(name)), name)
+        inner = command.commands if isinstance(command, click.Group) else {name: command}
+        for each, one in inner.items():
+            found[each] = found.get(each, frozenset()) | _of(one)
+    return found
+
+
+def _of(command: click.Command | None) -> frozenset[str]:
+    from blackbox_conformal.cli.config_file import Configured, option_name
+
+    parameters = command.params if command is not None else []
+    return frozenset(option_name(one) for one in parameters if isinstance(one, Configured))

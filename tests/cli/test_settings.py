@@ -1,0 +1,100 @@
+"""Settings from files and the environment: a slip is an error that says where it stands, never silence."""
+
+from pathlib import Path
+
+import pytest
+from synthetic import write_photographs
+
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.cli.slips import OTHERS, settings
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A command that spends nothing, in a folder where nothing is set."""
+    write_photographs(tmp_path / "photographs", range(2))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    return ["plan", "photographs", "--adapter", "embedded", "--json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("drwas = 5", "there is no setting 'drwas'; did you mean draws?"),
+        ("max_cots = 5", "there is no setting 'max_cots'; did you mean max-cost?"),
+        ("[calibrat]\nalpha = 0.5", "there is no setting 'calibrat'; did you mean calibrate?"),
+        ("[mask]\nalpah = 0.5", "there is no setting '[mask] alpah'; did you mean alpha?"),
+        ("[mask]\ndraws = 3", "there is no setting '[mask] draws'"),
+        ("zebra = 1", "`blackbox-conformal config show` lists them"),
+        ("[zebra]\ndraws = 1", "there is no setting 'zebra'"),
+        ('draws = "five"', "(draws in {file})"),
+        ('[plan]\ndraws = "five"', "([plan] draws in {file})"),
+        ("draws = 0", "(draws in {file})"),
+        ('yes = "maybe"', "yes in {file}: expected one of 1, true, yes, on, 0, false, no, off; got 'maybe'"),
+    ],
+)
+def test_a_slip_in_a_file_is_told_with_its_place(
+    plan: list[str], tmp_path: Path, content: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "blackbox-conformal.toml"
+    file.write_text(content)
+    assert run(plan) == 2
+    out, err = capsys.readouterr()
+    assert said.format(file=file) in err
+    assert str(file) in err
+    assert (out, err.count("\n")) == ("", 1)
+
+
+def test_what_a_file_may_hold(plan: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "blackbox-conformal.toml").write_text(
+        'draws = 4\nmax_cost = 2.5\nmax-calls = 9\n[mask]\nout = "there"\n[compare]\nheld-out = 0.4\n[sum]\nrun = "r"\n'
+        '[plan]\nadapter = "http"\n[plan.p]\nurl = "http://127.0.0.1:9/v1"\nprice_usd = 0.5\n'
+    )
+    assert run([word for word in plan if word not in ("--adapter", "embedded")]) == 0
+    assert '"cost_usd": [4.0, 4.0]' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DRWAS", "5", "did you mean BLACKBOX_CONFORMAL_DRAWS?"),
+        ("MAX_COSTS", "5", "did you mean BLACKBOX_CONFORMAL_MAX_COST?"),
+        ("DRAWS", "five", "(environment BLACKBOX_CONFORMAL_DRAWS)"),
+        ("YES", "maybe", "environment BLACKBOX_CONFORMAL_YES: expected one of"),
+    ],
+)
+def test_a_slip_in_the_environment_is_told(
+    plan: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(f"BLACKBOX_CONFORMAL_{name}", value)
+    assert run(plan) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["SPECS", "ANNOTATIONS", "KERNEL_CACHE", "YES", "TUNING_SHARE"])
+def test_other_variables_are_left_alone(plan: list[str], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"BLACKBOX_CONFORMAL_{name}", "off")
+    assert run([*plan, "-q"]) == 0
+
+
+def test_a_flag_goes_before_what_is_wrong_elsewhere(
+    plan: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_DRAWS", "five")
+    assert run([*plan, "--draws", "3"]) == 0
+    assert run([*plan, "--draws", "x"]) == 2
+    assert "environment" not in capsys.readouterr().err
+
+
+def test_every_command_has_its_settings() -> None:
+    known = settings()
+    assert known["calibrate"] >= {"adapter", "p", "draws", "max-cost", "memory", "json"}
+    assert "draws" not in known["mask"]
+    assert known["ls"] >= {"run", "json"}
+    assert not set(OTHERS) & set().union(*known.values())
