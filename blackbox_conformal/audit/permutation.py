@@ -21,7 +21,10 @@ SPLITS = 999
 """Random splits where all are computed at once."""
 
 SPLITS_ONE_BY_ONE = 199
-"""Random splits where each recalibrates by itself; enough for five levels at 0.05 together."""
+"""Random splits where each recalibrates by itself."""
+
+A_LEVEL = 40
+"""So many splits a level at least: among them a p-value can be half the share that a level has of 0.05."""
 
 _ELEMENTS = 2**21
 
@@ -46,7 +49,8 @@ def resplit_risks(
     generator = np.random.Generator(np.random.Philox(seed))
     total = len(curves)
     plain = isinstance(rule, Expected) and rule.bound_new is None
-    orders = np.array([generator.permutation(total) for _ in range(SPLITS if plain else SPLITS_ONE_BY_ONE)])
+    splits = max(SPLITS if plain else SPLITS_ONE_BY_ONE, A_LEVEL * len(alphas) - 1)
+    orders = np.array([generator.permutation(total) for _ in range(splits)])
     if plain:
         return _all_at_once(curves, orders[:, :n_calibration], alphas)
     return np.array([_one(rule, curves, order, n_calibration, alphas) for order in orders])

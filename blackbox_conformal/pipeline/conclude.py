@@ -16,7 +16,7 @@ from blackbox_conformal.audit.permutation import resplit_risks
 from blackbox_conformal.audit.promise import promise
 from blackbox_conformal.audit.quality import mean_quality
 from blackbox_conformal.audit.units import Units, pooled, units_of
-from blackbox_conformal.audit.verdict import Verdict, judge, meaning, overall
+from blackbox_conformal.audit.verdict import LEVEL, Verdict, judge, meaning, overall
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
@@ -111,7 +111,7 @@ def conclude(
         verdict=verdict,
         pictures=tuple(audited),
         leakage=audit_leakage(units.rule, units.curves, counted, levels) if _alike(units, clusters) else None,
-        notes=_notes(rule, audited, units, clusters),
+        notes=(*_alone(found, verdict), *_notes(rule, audited, units, clusters)),
         clusters=None if clusters is None else tuple(clusters),
         calls=calls,
         cached=cached,
@@ -137,6 +137,18 @@ def _weights(audited: Sequence[AuditedPicture], clusters: Sequence[str] | None) 
 
 def _alike(units: Units, clusters: Sequence[str] | None) -> bool:
     return (units.clusters is None) == (clusters is None)
+
+
+def _alone(levels: Sequence[AuditedLevel], verdict: Verdict) -> list[str]:
+    """Why levels that are contradicted by themselves do not contradict the audit."""
+    alone = [level for level in levels if level.judgement.verdict == "contradicted"]
+    if verdict == "contradicted" or not alone:
+        return []
+    named = ", ".join(f"{level.alpha:g} (p = {level.judgement.p_value:.3g})" for level in alone)
+    return [
+        f"Contradicted by itself: {named}. Of {len(levels)} levels that were looked at, one is by chance more often "
+        f"than 5 % of the time, so the whole audit is contradicted only where p is at most {LEVEL / len(levels):.2g}."
+    ]
 
 
 def _notes(

@@ -68,6 +68,15 @@ def test_per_image_counts_photographs_with_a_miss():
     assert 0.05 < found.mean() <= 0.2 + 0.02
 
 
+@pytest.mark.parametrize(("rule", "least"), [(Expected(), 999), (PerImage(delta=0.3), 199)])
+@pytest.mark.parametrize("levels", [1, 5, 12, 30])
+def test_splits_suffice_to_contradict_one_of_many_levels(rule, least, levels):
+    """The least p-value must be below the share of the error level that one of so many levels has."""
+    found = resplit_risks(rule, curves(6, 12), 8, np.linspace(0.1, 0.9, levels).tolist())
+    assert len(found) >= least
+    assert 1 / (len(found) + 1) <= 0.05 / levels
+
+
 def test_high_probability_is_recalibrated_too():
     pooled = curves(4, 60, ties=False)
     rule = HighProbability(delta=0.2)

@@ -142,6 +142,32 @@ def test_weights_say_for_whom_they_speak():
     assert any("weight_new" in note for note in found.notes)
 
 
+def test_one_contradicted_level_of_many_is_explained():
+    """A mild excess: contradicted at 5 % where one level was looked at, not where it is one of nine."""
+    levels = [*(round(0.001 * k, 3) for k in range(1, 9)), 0.4]
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        calibration = calibration_of(CurveSet.from_curves([curve_of(*steep(rng)) for _ in range(N)]))
+        rule = calibration.rule()
+        photographs = [steep(rng, 1.05) for _ in range(30)]
+
+        def audit(levels, calibration=calibration, rule=rule, photographs=photographs):
+            at = [calibration.threshold(alpha) for alpha in levels]
+            pictures = [audited_picture(f"a{k}", *one, at) for k, one in enumerate(photographs)]
+            return conclude(calibration, rule, levels, pictures)
+
+        single, many = audit([0.4]), audit(levels)
+        p = many.levels[-1].judgement.p_value
+        if 0.05 / 9 < p <= 0.05:
+            break
+    assert single.verdict == "contradicted"
+    assert many.verdict == "inconclusive"
+    assert many.levels[-1].judgement.verdict == "contradicted"
+    assert f"Contradicted by itself: 0.4 (p = {p:.3g})" in many.notes[0]
+    assert "only where p is at most 0.0056" in many.notes[0]
+    assert not any("by itself" in note for note in single.notes)
+
+
 def test_the_claim_must_be_one():
     calibration = calibration_of(curves(0, 20))
     with pytest.raises(UsageError, match="--clusters"):
