@@ -33,6 +33,14 @@ JsonList = Annotated[list[JsonValue], BeforeValidator(_from_text)]
 """A JSON array, also accepted as text."""
 
 
+def _number_from_text(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+FromText = BeforeValidator(_number_from_text)
+"""Beside a `Literal` of numbers: such a number is also accepted as text."""
+
+
 class Hosted(Adapter):
     """A vendor behind a web address."""
 

@@ -3,12 +3,12 @@
 Sources: the vendor's documentation pages and the OpenAPI fragments in them; clients of 2026 for the new name.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
-from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._hosted import FromText, Hosted, JsonObject
 from blackbox_adapters._jobs import Job
 from blackbox_adapters._pictures import base64_text, fetched
 from blackbox_adapters._reading import classed, document, peek, require, words
@@ -64,7 +64,7 @@ class Magnific(Hosted):
     mode: Literal["creative", "precision", "precision-v2"] = Field(
         default="creative", description="creative: invents detail; precision: faithful."
     )
-    scale: Literal[2, 4, 8, 16] = Field(default=4, description="Magnification.")
+    scale: Annotated[Literal[2, 4, 8, 16], FromText] = Field(default=4, description="Magnification.")
     settings: JsonObject = Field(
         default_factory=dict, description='Further fields of the request, such as {"creativity": 3, "hdr": 0}.'
     )

@@ -3,11 +3,11 @@
 Sources: the vendor's Python SDK and documentation of 2026.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from blackbox_adapters._hosted import Hosted
+from blackbox_adapters._hosted import FromText, Hosted
 from blackbox_adapters._pictures import base64_text, decoded
 from blackbox_adapters._reading import classed, document, peek, words
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
@@ -38,7 +38,7 @@ class VertexImagen(Hosted):
     project: str = Field(pattern=r"^[a-z0-9:.-]+$", description="Google Cloud project.")
     location: str = Field(default="us-central1", pattern=r"^[a-z0-9-]+$", description="Google Cloud region.")
     model: str = Field(default="imagen-4.0-upscale-preview", pattern=r"^[\w.@-]+$", description="Model.")
-    scale: Literal[2, 3, 4] = Field(default=4, description="Magnification.")
+    scale: Annotated[Literal[2, 3, 4], FromText] = Field(default=4, description="Magnification.")
     enhance_input: bool | None = Field(default=None, description="Clean the picture first; None = the default.")
     preservation: float | None = Field(
         default=None, ge=0.0, le=1.0, description="How faithful to stay; None = the vendor's default."

@@ -130,11 +130,13 @@ def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
     from blackbox_conformal.plugins import adapter_class, load_adapter
     from blackbox_conformal.testing.rehearsal import example_of
 
-    given = vendor_parameters(parameters)
-    own = getattr(load_adapter(name, **given), "example_exchange", None)
-    example: Example | None = example_of(adapter_class(name)) if own is None else own()
+    given, kind = vendor_parameters(parameters), adapter_class(name)
+    example: Example | None = example_of(kind)
+    if hasattr(kind, "example_exchange"):
+        example = load_adapter(name, **given).example_exchange()  # type: ignore[attr-defined]
     if example is None:
         return None
+    load_adapter(name, **{**example.parameters, **given})
     named = {key.replace("-", "_"): value for key, value in given.items() if key != example.address}
     return replace(example, parameters={**example.parameters, **named})
 

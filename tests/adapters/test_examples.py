@@ -161,3 +161,16 @@ def test_a_key_that_is_not_set_is_named_before_anything_is_sent(module: str, mon
     for name, value in wanted.items():
         monkeypatch.setenv(name, value)
     assert missing_key(adapter, Task(upload(), 0, seeded(adapter).seed)) is None
+
+
+def as_typed(value: object) -> str:
+    """A parameter's value as people type it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_parameter_can_be_typed(module: str) -> None:
+    adapter = built(module)
+    told = {name: value for name, value in adapter.model_dump(mode="json").items() if value is not None}
+    typed = type(adapter)(**{name: as_typed(value) for name, value in told.items()})
+    assert typed == adapter

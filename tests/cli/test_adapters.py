@@ -66,3 +66,10 @@ def test_an_adapter_is_checked_with_other_parameters_than_its_examples() -> None
 def test_an_adapter_of_this_machines_disk_has_no_contract_to_check() -> None:
     found = run("check", "folder")
     assert "no contract to check" in str(found.exception)
+
+
+def test_one_parameter_is_changed_where_others_are_required() -> None:
+    found = run("check", "replicate", "-p", "scale=2", "--json")
+    assert found.exit_code == 0, found.output
+    wrong = run("check", "replicate", "-p", "scal=2")
+    assert "there is no parameter 'scal' (did you mean scale?)" in str(wrong.exception)
