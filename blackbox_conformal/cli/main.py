@@ -4,6 +4,7 @@ Commands live one a file beside this one and are imported only when they run.
 """
 
 import difflib
+import errno
 import importlib
 import importlib.util
 import os
@@ -74,6 +75,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    _open_closed_streams()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -106,9 +108,42 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes one line and exit code 1
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            click.echo(f"error: {redact(_plain(_refusal(error)))}", err=True)
+            return _OF_THE_MACHINE[error.errno]
         text = redact(traceback.format_exc() if loud else f"{type(error).__name__}: {_plain(str(error))}")
         click.echo(f"bug: {text}\nThis should not happen; run again with -vv for the whole trace.", err=True)
         return 1
+
+
+_OF_THE_MACHINE = {
+    errno.ENOSPC: 6,
+    errno.EDQUOT: 6,
+    errno.EACCES: 2,
+    errno.EPERM: 2,
+    errno.EROFS: 2,
+    errno.ENAMETOOLONG: 2,
+    errno.EMFILE: 2,
+}
+"""Refusals of the operating system that a user can do something about, and the exit code of each."""
+
+
+def _refusal(error: OSError) -> str:
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    what = f"{where}the operating system refused: {error.strerror}"
+    if _OF_THE_MACHINE.get(error.errno or 0) == 6:
+        return f"{what}. What was paid for is kept; make room and run the same command again"
+    return f"{what}. Correct that, or name another place"
+
+
+def _open_closed_streams() -> None:
+    """A daemon may have no standard streams at all; what nobody reads goes nowhere."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _one_line(error: click.ClickException) -> str:

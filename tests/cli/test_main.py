@@ -1,5 +1,6 @@
 """The front door: cold start, exit codes, one line for an error, settings and their origin."""
 
+import errno
 import json
 import os
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from blackbox_conformal.cli import config, main
 
 
 def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -123,3 +126,44 @@ def test_memory_may_stand_in_a_configuration_file(tmp_path: Path) -> None:
     settings = json.loads(run("config", "show", "--origin", "--json", cwd=tmp_path).stdout)
     assert settings["memory"]["value"] == "512MiB"
     assert "blackbox-conformal.toml" in settings["memory"]["origin"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_bug(tmp_path: Path, closed: str) -> None:
+    command = f'"{sys.executable}" -m blackbox_conformal config show {closed}'
+    assert subprocess.run(command, shell=True, cwd=tmp_path, timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [["config", "show"], ["config", "show", "--json"], ["--help"]])
+def test_a_full_disk_is_no_bug(tmp_path: Path, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "blackbox_conformal", *arguments]
+        found = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=60, check=False
+        )
+    assert found.returncode == 6
+    assert found.stderr.startswith("error: the operating system refused: No space left on device")
+    assert "make room and run the same command again" in found.stderr
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "some/file")
+
+    monkeypatch.setattr(config, "files", refuse)
+    assert main.run(["config", "show"]) == 2
+    assert capsys.readouterr().err == (
+        "error: some/file: the operating system refused: Permission denied. Correct that, or name another place\n"
+    )
+
+
+def test_any_other_trouble_is_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(config, "files", fail)
+    assert main.run(["config", "show"]) == 1
+    assert capsys.readouterr().err.startswith("bug: OSError: ")
