@@ -102,7 +102,7 @@ def run(arguments: list[str]) -> int:
     except BlackboxConformalError as error:
         if loud:
             click.echo(redact(traceback.format_exc()), err=True)
-        click.echo(f"error: {redact(_plain(str(error)))}", err=True)
+        click.echo(f"error: {redact(_plain(_with_advice(error)))}", err=True)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -114,6 +114,18 @@ def run(arguments: list[str]) -> int:
         text = redact(traceback.format_exc() if loud else f"{type(error).__name__}: {_plain(str(error))}")
         click.echo(f"bug: {text}\nThis should not happen; run again with -vv for the whole trace.", err=True)
         return 1
+
+
+def _with_advice(error: Exception) -> str:
+    """The error, with what to do where only the front door can tell."""
+    from blackbox_conformal.errors import AccountRefusedError
+
+    if not isinstance(error, AccountRefusedError):
+        return str(error)
+    return (
+        f"{str(error).removesuffix('.')}. Check the key (`blackbox-conformal adapters show NAME` names its variable) "
+        "and the account's credit, then run the same command again: what was paid for is kept"
+    )
 
 
 _OF_THE_MACHINE = {

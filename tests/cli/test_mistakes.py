@@ -1,5 +1,6 @@
 """What goes wrong on the first day: each mistake is told in one line with what to do, and costs nothing."""
 
+import json
 import os
 import pty
 import subprocess
@@ -131,3 +132,22 @@ def test_no_limit_for_a_price_that_nobody_knows(photographs: Path, capsys: pytes
         assert "--max-calls" in said
         assert "-p price-usd=" in said
         assert server.account.paid == 0
+
+
+def test_the_second_vendor_is_planned_for_and_its_key_is_missed(
+    photographs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FAULT_VENDOR_KEY", raising=False)
+    with FaultServer() as server:
+        first = ["--adapter", VENDOR, "-p", f"url={server.url}", "--draws", "2", "--fidelity", "rgb-linf"]
+        second = ["--second-adapter", VENDOR, "--second", f"url={server.url}", "--second", "price_usd=0.5"]
+        given = [str(photographs), *first, *second, "--indecision", "second-opinion"]
+        given += ["--run", str(photographs.parent / "run")]
+        assert run(["plan", *given, "--json"]) == 0
+        plan = json.loads(capsys.readouterr().out)
+        assert (plan["calls"], plan["cost_usd"]) == (6 + 3, [1.56, 1.56])
+        assert run(["calibrate", *given, "--second", "keyed=true"]) == 2
+        assert "FAULT_VENDOR_KEY" in capsys.readouterr().err
+        assert server.account.paid == 0
+        assert run(["calibrate", *given, "--yes", "-q"]) == 0
+        assert server.account.paid == 9

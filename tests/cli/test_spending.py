@@ -120,7 +120,20 @@ def test_a_vendor_that_refuses_the_key_stops_the_run(photographs: Path) -> None:
         )
         assert found.returncode == 5, found.stderr
         assert "canary-wrong-key" not in found.stderr + found.stdout
+        assert "Check the key" in found.stderr
+        assert "run the same command again" in found.stderr
         assert paid(server) == 0
+        again = subprocess.run(
+            arguments(server, photographs, "--yes", "-p", "keyed=true"),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "FAULT_VENDOR_KEY": "right"},
+            check=False,
+        )
+        assert again.returncode == 0, again.stderr
+        assert paid(server) == 12
 
 
 def test_one_interrupt_finishes_what_is_in_flight_and_the_run_resumes(photographs: Path) -> None:

@@ -1,0 +1,72 @@
+"""A calibration file that would be overwritten is told before anything is drawn; the same work again is no conflict."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from synthetic import write_photographs
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.testing.fault_server import FaultServer
+
+VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+
+
+class Shop:
+    """A paid vendor and a calibration of it on four photographs."""
+
+    def __init__(self, folder: Path, server: FaultServer) -> None:
+        self.folder, self.server = folder, server
+        self.photographs = write_photographs(folder / "photographs", range(4))
+        self.out = folder / "calibration.json"
+
+    def calibrate(self, *more: str, command: str = "calibrate", images: list[Path] | None = None) -> int:
+        vendor = ["--adapter", VENDOR, "-p", f"url={self.server.url}", "--fidelity", "rgb-linf"]
+        common = ["--out", str(self.out), "--run", str(self.folder / "run"), "--yes", "-q"]
+        score = ["--indecision", "pixel-variance"] if command == "calibrate" else []
+        return run([command, *map(str, images or self.photographs), *vendor, *score, "--draws", "2", *common, *more])
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with FaultServer() as server:
+        yield Shop(tmp_path, server)
+
+
+def test_another_procedure_or_other_photographs_are_refused_before_anything_is_paid(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shop.calibrate() == 0
+    written, paid = shop.out.read_bytes(), shop.server.account.paid
+    assert paid == 8
+    for more, images in ((["--draws", "3"], None), ([], shop.photographs[:3])):
+        assert shop.calibrate(*more, images=images) == 2
+        said = capsys.readouterr().err
+        assert "another procedure or of other photographs and is not overwritten; give --force or another --out" in said
+    assert (shop.out.read_bytes(), shop.server.account.paid) == (written, paid)
+    assert shop.calibrate() == 0
+    assert shop.calibrate("--draws", "3", "--force") == 0
+    assert Calibration.load(shop.out).procedure.draws == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"format": "blackbox-conformal certificate"}'])
+def test_any_other_file_is_refused_before_anything_is_paid(
+    shop: Shop, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.out.write_bytes(content)
+    for command, more in (("calibrate", []), ("tune", ["--alpha", "0.9", "--candidate", "pixel-variance"])):
+        assert shop.calibrate(*more, command=command) == 2
+        assert "exists and is no calibration; give --force or another --out" in capsys.readouterr().err
+    assert (shop.out.read_bytes(), shop.server.account.paid) == (content, 0)
+
+
+def test_tuning_again_is_no_conflict_and_another_split_is(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--alpha", "0.9", "--candidate", "pixel-variance", "--candidate", "patch-variance"]
+    assert shop.calibrate(*more, command="tune") == 0
+    written = shop.out.read_bytes()
+    assert shop.calibrate(*more, command="tune") == 0
+    assert shop.calibrate(*more, "--tuning-share", "0.5", command="tune") == 2
+    assert "is not overwritten" in capsys.readouterr().err
+    assert shop.calibrate(*more, "--tuning-share", "0.5", "--only-choose", command="tune") == 0
+    assert shop.out.read_bytes() == written
