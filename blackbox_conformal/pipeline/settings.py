@@ -79,6 +79,12 @@ def set_up(
             f"perturbation {perturbation} makes at most {perturb.maximum_draws} different draws; got {draws}. "
             "Lower --draws"
         )
+    if adapter.capabilities.deterministic and perturb is None and draws > 1:
+        raise UsageError(
+            f"adapter {adapter.name} answers equal requests equally as it is configured, so {draws} draws would be one"
+            " picture, paid so many times: name the parameter that takes a seed if it has one, add --perturb dihedral,"
+            " or choose a one-draw score with --draws 1"
+        )
     if seeds == "shared" and adapter.capabilities.seed_range is None:
         raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
     if score.needs_second and second is None:

@@ -1,0 +1,29 @@
+"""What cannot give different draws is refused before anything is paid."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.settings import set_up
+from blackbox_conformal.testing.adapters import SynchronousVendor
+
+
+class Constant(SynchronousVendor):
+    """A vendor that is known to answer equal requests equally."""
+
+    @property
+    def capabilities(self) -> Any:
+        return replace(super().capabilities, seedable=False, seed_range=None, deterministic=True)
+
+
+VENDOR = Constant(url="http://127.0.0.1:9", seedable=False)
+
+
+def test_a_vendor_that_never_varies_is_not_drawn_from_twice() -> None:
+    with pytest.raises(UsageError, match=r"8 draws would be one picture.*--perturb dihedral"):
+        set_up(VENDOR)
+    assert set_up(VENDOR, perturbation="dihedral").procedure.draws == 8
+    assert set_up(VENDOR, draws=1, indecision="texture").procedure.draws == 1
+    assert set_up(SynchronousVendor(url="http://127.0.0.1:9"), draws=8).procedure.draws == 8
