@@ -29,6 +29,16 @@ def test_the_worst_come_first_and_show_a_place():
     assert [one.refused for one in found.pictures] == [False] * 9 + [True]
 
 
+def test_a_share_of_wrong_pixels_counts_before_the_error_at_one():
+    rng = np.random.default_rng(3)
+    pictures = [audited_picture(f"a{k}", *maps(rng), (0.3, 0.8), tolerance=0.2) for k in range(9)]
+    shown = Audit(9, 9, "", (), "inconclusive", tuple(pictures)).worst(1, 9)
+    losses = [one.losses[1] for one in shown]
+    assert losses == sorted(losses, reverse=True)
+    errors = [one.worst[1].error for one in shown]
+    assert errors != sorted(errors, reverse=True), "the two orders differ, or nothing was tested"
+
+
 def test_equal_losses_are_ordered_by_error_then_name():
     found = audit()
     first, second, third = found.pictures[:3]

@@ -77,6 +77,8 @@ def test_empty_masks_weaken_what_is_promised_of_the_others():
     assert half_shown.psnr_if_trusted == pytest.approx(20 - 20 * math.log10(2))
     assert promise(Expected(), 0.1, RgbLinf(), 0.0).psnr_if_trusted == pytest.approx(20.0)
     assert "alpha is divided by their share" in half_shown.words
+    similar = promise(Expected(), 0.1, Ssim(), 0.5)
+    assert (similar.ssim, similar.ssim_if_trusted) == (pytest.approx(0.8), pytest.approx(0.6))
 
 
 def test_a_sum_over_channels_gives_477_decibels_more():

@@ -147,12 +147,11 @@ def test_so_many_more_of_the_same_settle_it_and_one_fewer_does_not(mean, level):
     losses *= mean / losses.mean()
     more = further(losses, level)
     assert more is not None
-    units = 20 + more
-    for count, settled in ((units + 20, True), (units - 20, False)):
-        if count > 20:
-            many = np.resize(losses, count - count % 20)
-            end = upper_bound(many) <= level if mean < level else lower_bound(many) >= level
-            assert bool(end) is settled
+    copies = -(-(20 + more) // 20)
+    for count, settled in ((copies, True), (copies - 1, False)):
+        many = np.tile(losses, count)
+        end = upper_bound(many) <= level if mean < level else lower_bound(many) >= level
+        assert bool(end) is settled
 
 
 def test_no_number_is_named_where_none_would_do_or_none_is_needed():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from audit_material import audited_picture, calibration_of, curve_of, curves, maps, refused_picture
 
-from blackbox_conformal.audit.verdict import LEVEL
+from blackbox_conformal.audit.permutation import resplit_risks
+from blackbox_conformal.audit.verdict import LEVEL, judge
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.expected import Expected
@@ -123,15 +124,19 @@ def test_a_bound_of_the_picture_that_did_not_hold_contradicts():
 
 def test_losses_under_own_bounds_are_judged_and_splits_compare_like_with_like():
     """Masks with a bound of the picture trust more; a split cannot make them anew, so they are not held against it."""
-    calibration = calibration_of(curves(0, 20))
-    rule = Expected(bound_from="delivered")
-    common = thresholds_of(calibration, rule)
-    generous = unseen(1, 60, [threshold + 0.6 for threshold in common])
-    found = conclude(calibration, rule, LEVELS, generous).levels[1]
-    assert found.judgement.risk > LEVELS[1]
-    plain = conclude(calibration, Expected(), LEVELS, unseen(1, 60, common)).levels[1]
-    assert found.judgement.p_value > 0.05 < plain.judgement.p_value
-    assert found.judgement.verdict == "inconclusive"
+    rng = np.random.default_rng(0)
+    calibration = calibration_of(CurveSet.from_curves([curve_of(*steep(rng)) for _ in range(N)]))
+    generous = [calibration.threshold(ALPHA) + 0.1]
+    pictures = [audited_picture(f"a{k}", *steep(rng), generous) for k in range(60)]
+    found = conclude(calibration, Expected(bound_from="delivered"), [ALPHA], pictures).levels[0].judgement
+    assert found.risk == pytest.approx(np.mean([one.losses[0] for one in pictures]))
+    assert found.risk > ALPHA
+    together = CurveSet.from_curves([*calibration.curves, *(one.curve for one in pictures)])
+    resplit = resplit_risks(Expected(), together, N, [ALPHA])[:, 0]
+    unlike = judge(np.array([one.losses[0] for one in pictures]), ALPHA, 1.0, resplit)
+    assert unlike.verdict == "contradicted"
+    assert found.verdict == "inconclusive"
+    assert found.p_value > 0.05
 
 
 def test_weights_say_for_whom_they_speak():

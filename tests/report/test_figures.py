@@ -71,7 +71,8 @@ def test_per_image_is_drawn_as_a_share_against_delta():
 
 
 def test_quality_is_drawn_inside_outside_and_whole():
-    _, audit, _, shown, _ = drawn([0.3, 0.4, 0.5])
+    _, audit, _, shown, _ = drawn([0.04, 0.3, 0.4, 0.5])
+    assert audit.levels[0].empty_share > 0, "so that what is promised is promised of fewer"
     for title, name in (("PSNR, sRGB against alpha", "psnr"), ("Mean SSIM against alpha", "ssim")):
         chart = shown[title]
         assert isinstance(chart, Chart)
