@@ -134,7 +134,7 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         result.indecision,
         thresholds,
         low=low,
-        notes=(certificate.statement, *map(str, given.get("conversions", ())), *certificate.notes),
+        notes=(f"Its certificate says: {certificate.statement}", *map(str, given.get("conversions", ())), *certificate.notes),
     )
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from report_material import make_run
 
+from blackbox_conformal.images.encode import mask_png
 from blackbox_conformal.report.html import write_report
 from blackbox_conformal.report.preview import block_side
 
@@ -125,7 +126,7 @@ def test_masks_are_exact_at_five_levels(chromium, plain_run, plain_report):
                 width, height, clear = card.evaluate(SHOWN)
                 shown = np.array(clear, bool).reshape(height, width)
                 full = scores[names[card.get_attribute("data-name")]]
-                mask = full < np.float64(threshold)
+                mask = np.asarray(Image.open(io.BytesIO(mask_png(full < np.float64(threshold)))))
                 assert (shown == rule_mask(mask)).all()
                 assert f"{100 * mask.mean():.1f} % trusted" in card.inner_text()
                 seen.add((card.get_attribute("data-name"), int(shown.sum())))
