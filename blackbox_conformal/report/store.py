@@ -126,6 +126,7 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
     """The preview of a masked picture."""
     certificate = result.certificate
     given = certificate.input
+    stated = f"Its certificate says: {certificate.statement}"
     return make_preview(
         "result",
         result.name,
@@ -134,7 +135,7 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         result.indecision,
         thresholds,
         low=low,
-        notes=(f"Its certificate says: {certificate.statement}", *map(str, given.get("conversions", ())), *certificate.notes),
+        notes=(stated, *map(str, given.get("conversions", ())), *certificate.notes),
     )
 
 
