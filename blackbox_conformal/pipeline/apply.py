@@ -31,7 +31,7 @@ from blackbox_conformal.pipeline.at_hand import certain_statement, rule_at_hand
 from blackbox_conformal.pipeline.calibrate import run_folder
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
-from blackbox_conformal.pipeline.keywords import refuse_unknown
+from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_input
@@ -276,9 +276,7 @@ def apply(
     else:
         source, name = Path(image), Path(image).stem
     if max_cost is not None or max_calls is not None:
-        options["limits"] = Limits(
-            max_cost_usd=None if max_cost is None else Decimal(str(max_cost)), max_calls=max_calls
-        )
+        options["limits"] = limits_of(max_cost, max_calls)
     return apply_calibration(
         adapter,
         [(name, source)],

@@ -18,7 +18,7 @@ from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.indecision.base import Indecision
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import calibration_curves
-from blackbox_conformal.pipeline.keywords import refuse_unknown
+from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.manifest import write_manifest
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
@@ -261,7 +261,7 @@ def calibrate(
         raise UsageError("expected files or folders of photographs; got none")
     paths = [photograph.path for photograph in find_photographs([Path(source) for source in sources])]
     if limits is None:
-        limits = Limits(max_cost_usd=None if max_cost is None else Decimal(str(max_cost)), max_calls=max_calls)
+        limits = limits_of(max_cost, max_calls)
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
     return run_calibration(
         setup,

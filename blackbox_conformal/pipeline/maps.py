@@ -6,6 +6,7 @@ The maps themselves live in `indecision` and `fidelity`.
 from collections.abc import Iterable
 from typing import Any
 
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.indecision.base import Context, Indecision, score
 from blackbox_conformal.pipeline.settings import member
@@ -38,7 +39,7 @@ def indecision_map(
     draws = iter(samples)
     first = next(draws, None)
     if first is None:
-        raise ValueError("expected at least one sample; got none")
+        raise UsageError("expected at least one sample; got none")
     scale = 1 if low_resolution is None else first.shape[0] // low_resolution.shape[0]
 
     def again() -> Iterable[Image]:
