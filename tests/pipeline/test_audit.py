@@ -10,8 +10,10 @@ from synthetic import draw, photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.audit.quality import peak_signal_to_noise
-from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.errors import CalibrationError, RefusedError, UsageError
+from blackbox_conformal.pipeline import audit
 from blackbox_conformal.pipeline.audit import audit_calibration
+from blackbox_conformal.pipeline.draws import Drawn
 from blackbox_conformal.pipeline.worst_crops import SIDE, WorstCrops
 
 DRAWS = 3
@@ -104,6 +106,30 @@ def test_a_second_audit_draws_nothing(scene):
     audit_calibration(vendor, unseen[:4], calibration, [0.5], run=folder / "run")
     again = audit_calibration(vendor, unseen[:4], calibration, [0.5], run=folder / "run")
     assert (again.calls, again.cached) == (0, 4 * DRAWS)
+
+
+def test_a_photograph_that_the_vendor_refuses_counts_at_the_worst_loss(scene, tmp_path, monkeypatch):
+    vendor, calibration, unseen, _ = scene
+    drawn_pictures = audit.drawn_pictures
+
+    def refusing(*given):
+        for drawn in drawn_pictures(*given):
+            refused = drawn.prepared.name == "p25"
+            yield Drawn(drawn.prepared, (), RefusedError("nothing with a face")) if refused else drawn
+
+    plain = audit_calibration(vendor, unseen, calibration, LEVELS, run=tmp_path / "plain")
+    monkeypatch.setattr(audit, "drawn_pictures", refusing)
+    found = audit_calibration(vendor, unseen, calibration, LEVELS, run=tmp_path / "run")
+    one = next(one for one in found.pictures if one.name == "p25")
+    assert one.refused
+    assert one.losses == (0.0, 1.0, 1.0), "the metric's bound as soon as anything is trusted"
+    assert one.worst == (None,) * 3
+    before = next(other for other in plain.pictures if other.name == "p25")
+    for index, level in enumerate(found.levels):
+        change = (one.losses[index] - before.losses[index]) / 12
+        assert level.judgement.risk == pytest.approx(plain.levels[index].judgement.risk + change)
+        assert level.trusted_share == pytest.approx(plain.levels[index].trusted_share - before.shares[index] / 12)
+    assert any("refused 1 of 12 audit photographs, first p25" in note for note in found.notes)
 
 
 def test_tiles_count_once_and_need_their_photographs_named(scene):
