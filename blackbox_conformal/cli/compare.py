@@ -72,11 +72,13 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             root=root,
             seed=options["seed"],
             memory_bytes=options["memory"],
+            with_baselines=not options["no_baselines"],
             progress=screen.step,
         )
-        expected = plan_comparison(wanted, len(paths))
+        limits = session.build_limits(options)
+        expected = plan_comparison(wanted, len(paths), limits)
         for one in wanted:
-            calls = plan_comparison([one], len(paths)).calls
+            calls = plan_comparison([one], len(paths), limits).calls
             consent.look_before_drawing(screen, one.setup, one.tasks, one.folder, calls)
         consent.confirm_spending(screen, expected, options)
         found = compare(
@@ -85,7 +87,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             options["alphas"] or DEFAULT_LEVELS,
             root=root,
             held_out=held_out,
-            limits=allowed(session.build_limits(options), expected.calls, contestants, root),
+            limits=allowed(limits, expected.calls, contestants, root),
             seed=options["seed"],
             memory_bytes=options["memory"],
             with_baselines=not options["no_baselines"],

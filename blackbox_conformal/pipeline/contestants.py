@@ -11,7 +11,7 @@ from pathlib import Path
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.pipeline.memory import PIXEL_BYTES
+from blackbox_conformal.pipeline.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.plan import Plan, plan
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs
 from blackbox_conformal.pipeline.settings import Setup
@@ -35,12 +35,21 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The draws that are wanted of one vendor, those that settings share once, and the folder that keeps them."""
+    """The draws that are wanted of one vendor, those that settings share once, and the folder that keeps them.
+
+    Attributes
+    ----------
+    largest
+        The photograph with the most pixels.
+    pixel_bytes
+        Memory that measuring a photograph takes for each of its pixels.
+    """
 
     setup: Setup
     folder: Path
     tasks: tuple[Task, ...]
-    template: Prepared
+    largest: Prepared
+    pixel_bytes: int
 
 
 def wanted_draws(
@@ -50,28 +59,34 @@ def wanted_draws(
     root: Path,
     seed: int = 0,
     memory_bytes: int | None = None,
+    with_baselines: bool = True,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[Wanted]:
     """What is to be drawn for all contestants, vendor by vendor; refuses what cannot be compared, as `compare` does."""
     refuse_incomparable(contestants, len(paths), 2)
     tasks: dict[str, dict[tuple[str, int, int | None], Task]] = {}
     first: dict[str, tuple[Setup, Prepared]] = {}
+    pixel_bytes: dict[str, int] = {}
     for contestant in contestants:
-        vendor = digest_json(contestant.setup.procedure.vendor)
+        vendor, draws = digest_json(contestant.setup.procedure.vendor), contestant.setup.procedure.draws
         pictures = prepare_photographs(paths, contestant.setup, seed, progress, memory_bytes=memory_bytes)
-        first.setdefault(vendor, (contestant.setup, pictures[0]))
+        first.setdefault(vendor, (contestant.setup, max(pictures, key=lambda one: one.size[0] * one.size[1])))
+        pixel_bytes[vendor] = max(pixel_bytes.get(vendor, 0), bytes_a_pixel(draws, with_baselines))
         for picture in pictures:
             for task in picture.tasks:
                 tasks.setdefault(vendor, {})[task.upload.digest, task.index, task.seed] = task
     return [
-        Wanted(setup, vendor_folder(root, setup), tuple(tasks[vendor].values()), template)
-        for vendor, (setup, template) in first.items()
+        Wanted(setup, vendor_folder(root, setup), tuple(tasks[vendor].values()), largest, pixel_bytes[vendor])
+        for vendor, (setup, largest) in first.items()
     ]
 
 
-def plan_comparison(wanted: Sequence[Wanted], photographs: int) -> Plan:
-    """What is still to be drawn for all contestants together."""
-    plans = [plan(one.setup, [replace(one.template, tasks=one.tasks)], Expected(), run=one.folder) for one in wanted]
+def plan_comparison(wanted: Sequence[Wanted], photographs: int, limits: Limits | None = None) -> Plan:
+    """What is still to be drawn for all contestants together; memory for two photographs at a time."""
+    plans = [
+        plan(one.setup, [replace(one.largest, tasks=one.tasks)], Expected(), run=one.folder, limits=limits)
+        for one in wanted
+    ]
     prices = [one.cost_usd for one in plans]
     return replace(
         plans[0],
@@ -83,6 +98,8 @@ def plan_comparison(wanted: Sequence[Wanted], photographs: int) -> Plan:
         else (sum((p[0] for p in prices if p), Decimal(0)), sum((p[1] for p in prices if p), Decimal(0))),
         seconds=None if any(one.seconds is None for one in plans) else sum(one.seconds or 0 for one in plans),
         disk_bytes=sum(one.disk_bytes for one in plans),
+        memory_bytes=BASE_BYTES
+        + max(min(photographs, 2) * one.pixel_bytes * one.largest.size[0] * one.largest.size[1] for one in wanted),
     )
 
 

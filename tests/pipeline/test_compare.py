@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.audit import audit_calibration
@@ -17,16 +17,19 @@ from blackbox_conformal.pipeline.comparison import comparison_json, mean_of_know
 from blackbox_conformal.pipeline.contestants import (
     Contestant,
     allowed,
+    bytes_a_pixel,
     plan_comparison,
     remaining,
     split_prepared,
     vendor_folder,
     wanted_draws,
 )
+from blackbox_conformal.pipeline.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.settings import set_up
 from blackbox_conformal.pipeline.spending import Spending, read_spending
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.testing.fault_server import FaultServer
 
 ALPHAS = (0.4, 0.7)
 
@@ -73,6 +76,25 @@ def test_settings_of_one_vendor_share_draws_and_the_plan_knows(drawn, photograph
     n = len(photographs)
     assert standings == {"four": (4 * n, 4 * n, 0, 0), "two": (2 * n, 0, 2 * n, 0), "one": (n, 0, n, 0)}
     assert (found.n_calibration, found.n_evaluation) == (len(photographs) - 8, 8)
+
+
+def test_the_plan_counts_what_may_be_bought_again_and_the_memory_of_all_methods(photographs, tmp_path):
+    with FaultServer({"submit": ["picture:kind=wrong-size"]}) as server:
+        vendor = load_adapter("blackbox_conformal.testing.adapters:SynchronousVendor", url=server.url)
+        both = [
+            Contestant(f"{draws}", set_up(vendor, draws=draws, indecision="pixel-variance", fidelity="rgb-linf"))
+            for draws in (3, 2)
+        ]
+        wanted = wanted_draws(both, photographs[:4], root=tmp_path)
+        plan = plan_comparison(wanted, 4)
+        assert (plan.calls, plan.cost_usd) == (12, (Decimal("0.12"),) * 2)
+        assert plan.memory_bytes == BASE_BYTES + 2 * bytes_a_pixel(3, True) * 96 * 96
+        alone = wanted_draws(both, photographs[:4], root=tmp_path, with_baselines=False)
+        assert plan_comparison(alone, 4).memory_bytes == BASE_BYTES + 2 * PIXEL_BYTES * 96 * 96
+        with pytest.raises(IncompleteError):
+            compare(both, photographs[:4], [0.9], root=tmp_path, held_out=2, limits=Limits(max_calls=12))
+        left = plan_comparison(wanted, 4).calls
+        assert plan_comparison(wanted, 4, Limits(max_resample=1)).calls == left + 1
 
 
 def test_trust_mask_rows_are_those_of_calibrate_and_audit(drawn, photographs, contestants):
