@@ -30,14 +30,14 @@ from blackbox_conformal.cli.console import Screen, share, summary
 @shared.output
 def command(images: tuple[str, ...], **options: Any) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
-    from dataclasses import dataclass
+    from dataclasses import dataclass, replace
 
     from blackbox_conformal.cli import consent, session
     from blackbox_conformal.cli.existing import refuse_other_calibration
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.calibrate import run_calibration
-    from blackbox_conformal.pipeline.plan import plan
+    from blackbox_conformal.pipeline.plan import memory_bytes, plan
     from blackbox_conformal.pipeline.prepare import prepare_photographs
     from blackbox_conformal.pipeline.room import refuse_large
     from blackbox_conformal.pipeline.settings import member
@@ -75,6 +75,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             kept = {one.path for one in tuning}
             everything = [one for one in everything if one.path in kept]
         expected = plan(setup, everything, member("guarantees", "expected"), run=run, limits=limits)
+        expected = replace(expected, memory_bytes=memory_bytes(everything, bytes_a_pixel(len(chosen))))
         expected = consent.with_second(expected, setup, everything, run, limits, options["seed"])
         tasks = [task for picture in everything for task in picture.tasks]
         consent.look_before_drawing(screen, setup, tasks, run, expected.calls)

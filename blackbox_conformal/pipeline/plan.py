@@ -11,7 +11,7 @@ from pathlib import Path
 from blackbox_conformal.adapter import FREE, Adapter, Price
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.pipeline.memory import BASE_BYTES, picture_bytes
+from blackbox_conformal.pipeline.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.prepare import Prepared
 from blackbox_conformal.pipeline.settings import Setup
 from blackbox_conformal.sampling.limits import Limits
@@ -93,10 +93,10 @@ def plan(
     )
 
 
-def memory_bytes(pictures: Sequence[Prepared], in_flight: int = 2) -> int:
-    """Peak memory of the calculation: the largest `in_flight` pictures at once, over a fixed base."""
-    largest = sorted((picture_bytes(one.size) for one in pictures), reverse=True)[:in_flight]
-    return BASE_BYTES + sum(largest)
+def memory_bytes(pictures: Sequence[Prepared], pixel_bytes: int = PIXEL_BYTES) -> int:
+    """Peak memory of the calculation: the two largest pictures at once, over a fixed base."""
+    largest = sorted((one.size[0] * one.size[1] for one in pictures), reverse=True)[:2]
+    return BASE_BYTES + pixel_bytes * sum(largest)
 
 
 def _price(adapter: Adapter, quoted: Mapping[tuple[int, int], Decimal] | None) -> Price | None:

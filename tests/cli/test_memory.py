@@ -19,7 +19,8 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.pipeline import audit, calibrate, draws
 from blackbox_conformal.pipeline.apply import Result, apply_calibration
 from blackbox_conformal.pipeline.evaluate import calibration_curves
-from blackbox_conformal.pipeline.memory import BASE_BYTES, audit_bytes_a_pixel, picture_bytes
+from blackbox_conformal.pipeline.memory import BASE_BYTES, PIXEL_BYTES, audit_bytes_a_pixel, picture_bytes
+from blackbox_conformal.pipeline.tune import bytes_a_pixel, default_candidates, parse_candidates
 from blackbox_conformal.plugins import load_adapter
 
 SIZE = (64, 80)
@@ -187,3 +188,17 @@ def test_results_that_are_handed_over_are_not_kept(tmp_path: Path, arguments: li
     assert sorted(places) == [(index, name) for index, (name, _) in enumerate(inputs)]
     kept = apply_calibration(vendor, inputs, calibration, 0.9)
     assert [one.name for one in kept] == [name for name, _ in inputs]
+
+
+@pytest.mark.parametrize(("command", "more"), [("calibrate", []), ("tune", ["--alpha", "0.9"])])
+def test_the_estimate_counts_what_the_command_takes(
+    tmp_path: Path, command: str, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photographs(tmp_path / "photographs", range(6))
+    vendor = ["--adapter", "http", "-p", "url=http://127.0.0.1:9/v1", "-p", "price-usd=1", "--draws", "3"]
+    assert run([command, str(tmp_path / "photographs"), *vendor, "--run", str(tmp_path / "run"), *more]) == 4
+    candidates = len(parse_candidates(default_candidates(3), 3))
+    pixel_bytes = {"calibrate": PIXEL_BYTES, "tune": bytes_a_pixel(candidates)}[command]
+    expected = BASE_BYTES + 2 * pixel_bytes * SIZE[0] * SIZE[1]
+    assert f"memory {expected / 2**20:.0f} MiB" in capsys.readouterr().err
+    assert bytes_a_pixel(candidates) > 5 * PIXEL_BYTES
