@@ -1,0 +1,67 @@
+"""Whoever draws has the kernels compiled meanwhile, and exactly those that it will run."""
+
+import io
+from contextlib import contextmanager
+
+import pytest
+from PIL import Image as PillowImage
+from synthetic import photograph, write_draws, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.pipeline import apply, audit, calibrate, compare, tune
+from blackbox_conformal.pipeline.contestants import Contestant
+from blackbox_conformal.pipeline.settings import set_up
+
+
+@pytest.fixture
+def warmed(monkeypatch):
+    """(score, metric, whether truths are compared) of what was warmed, in order, and whether it was while drawing."""
+    seen, under_way = [], []
+
+    @contextmanager
+    def warming(setup, *, truths=True):
+        seen.append((setup.indecision.plugin_name(), setup.fidelity.plugin_name(), truths))
+        under_way.append(True)
+        yield
+        under_way.pop()
+
+    for module in (apply, audit, calibrate, compare, tune):
+        monkeypatch.setattr(module, "warming", warming)
+        drawn = module.drawn_pictures
+
+        def drawing(*given, drawn=drawn):
+            assert under_way, "nothing is compiled while this draws"
+            return drawn(*given)
+
+        monkeypatch.setattr(module, "drawn_pictures", drawing)
+    return seen
+
+
+def test_every_command_warms_what_it_runs(tmp_path, warmed):
+    vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(12), 3)), label="synthetic")
+    paths = write_photographs(tmp_path / "photographs", range(10))
+    choices = {"draws": 3, "fidelity": "rgb-linf"}
+    calibration = bc.calibrate(vendor, paths[:8], run=tmp_path / "run", indecision="pixel-variance", **choices)
+    assert warmed == [("pixel-variance", "rgb-linf", True)]
+    warmed.clear()
+
+    bc.audit_calibration(vendor, paths[8:], calibration, [0.9], run=tmp_path / "run")
+    assert warmed == [("pixel-variance", "rgb-linf", True)]
+    warmed.clear()
+
+    small = io.BytesIO()
+    PillowImage.fromarray(photograph(11)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(small, "PNG")
+    apply.apply_calibration(vendor, [("p11", small.getvalue())], calibration, 0.9, run=tmp_path / "run")
+    assert warmed == [("pixel-variance", "rgb-linf", False)]
+    warmed.clear()
+
+    settings = [
+        Contestant(score, set_up(vendor, indecision=score, **choices)) for score in ("patch-variance", "texture")
+    ]
+    compare.compare(settings, paths, [0.9], root=tmp_path / "runs", held_out=4)
+    assert warmed == [("patch-variance", "rgb-linf", True), ("texture", "rgb-linf", True)]
+    warmed.clear()
+
+    candidates = tune.parse_candidates(["pixel-variance", "pixel-variance@2", "texture", "bicubic-gap"], 3)
+    tune.tune(set_up(vendor, **choices), paths[:3], candidates, 0.9, 7, run=tmp_path / "run")
+    assert warmed == [(score, "rgb-linf", True) for score in ("pixel-variance", "texture", "bicubic-gap")]
