@@ -53,6 +53,8 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     does, and splits them at random into a part that calibrates and one that is measured.
     """
     from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.cli.audit_screen import show_pool
     from blackbox_conformal.errors import UsageError
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
@@ -64,7 +66,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             )
         if not images:
             raise UsageError("expected IMAGES or --calibration FILE to split; got neither")
-        _split(screen, _pool(screen, images, options), options)
+        pool = _pool(screen, images, options)
+        _split(screen, pool, options)
+        show_pool(screen, session.folder_of(options, pool.procedure))
         return
     _refuse_procedure(click.get_current_context())
     calibration = Calibration.load(options["calibration"])

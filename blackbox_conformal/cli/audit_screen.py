@@ -51,6 +51,14 @@ def show_audit(
     screen.say(f"{found.calls} draws were made, {found.cached} were stored already.")
 
 
+def show_pool(screen: Screen, run: Path) -> None:
+    """What can follow random splits of a pool that was drawn for them, for people."""
+    screen.say(
+        f"The draws are kept. `calibrate` on the same photographs with --run {run} makes no call and gives a calibration "
+        "whose report shows these splits."
+    )
+
+
 def show_next(screen: Screen, run: Path, *, kept: bool) -> None:
     """Where the audit went, for people."""
     if kept:

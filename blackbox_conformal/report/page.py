@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from blackbox_conformal import __version__
+from blackbox_conformal.audit.claim import quantity
 from blackbox_conformal.audit.findings import Audit
 from blackbox_conformal.audit.splits import CAUTION, Splits
 from blackbox_conformal.audit.verdict import BEFOREHAND, EXPLAINED, FIXED
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.pipeline.conclude import bound_in_use
 from blackbox_conformal.pipeline.spending import Spending
@@ -81,6 +84,7 @@ def page(
         "figures": [("bars" if isinstance(one, Bars) else "chart", one) for one in shown],
         "notes_of_audit": _notes_of(audited),
         "fixed": FIXED,
+        "quantity": _quantity(rule, audited),
         "misses": speaks_of_misses(rule),
         "own_bounds": bound_in_use(rule) != "metric",
         "worst_table": _worst_table(audited, alpha),
@@ -205,6 +209,16 @@ def _notes_of(audited: Audit | None) -> tuple[str, ...]:
     open_ended = any(level.judgement.further is not None for level in audited.levels)
     verdicts = dict.fromkeys(level.judgement.verdict for level in audited.levels if level.tested)
     return (*(EXPLAINED[verdict] for verdict in verdicts), *((BEFOREHAND,) if open_ended else ()), *audited.notes)
+
+
+def _quantity(rule: Guarantee, audited: Audit | None) -> str | None:
+    """What the risk is the mean of; None for a guarantee that is not known here."""
+    if audited is not None:
+        return audited.quantity
+    try:
+        return quantity(rule)
+    except UsageError:
+        return None
 
 
 def _note(text: str) -> str:

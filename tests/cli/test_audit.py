@@ -152,6 +152,15 @@ def test_a_pool_is_drawn_once_and_split(scene, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == first, "the same photographs, the same splits"
 
 
+def test_a_pool_can_be_calibrated_and_reported_afterwards(scene, tmp_path, capsys):
+    where = ["--run", str(tmp_path / "pool")]
+    assert run(["audit", str(scene / "known"), "--splits", "30", "--alpha", "0.3", *outputs(scene), *where]) == 0
+    assert f"`calibrate` on the same photographs with --run {tmp_path / 'pool'}" in capsys.readouterr().out
+    assert run(["calibrate", str(scene / "known"), *outputs(scene), *where, "-q"]) == 0
+    assert run(["report", *where, "-q"]) == 0
+    assert "30 random splits of one pool" in (tmp_path / "pool" / "report.html").read_text()
+
+
 def test_a_planted_foreign_vendor_is_contradicted_and_exits_with_3(scene, tmp_path, capsys):
     """Its outputs carry the calibrated label, but invent colours that the score knows nothing of."""
     import numpy as np

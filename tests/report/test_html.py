@@ -123,6 +123,7 @@ def test_every_part_of_the_audit_is_in_the_page(plain_run, tmp_path):
         assert f"{level.inside.psnr:.2f}" in words
         assert f"{level.outside.ssim:.3f}" in words
     assert FIXED in words
+    assert f"Risk is {audit.quantity}." in words
     assert EXPLAINED[audit.levels[0].judgement.verdict] in words
     assert audit.leakage is not None
     for point in audit.leakage.points:
@@ -201,6 +202,7 @@ def test_a_report_without_anything_is_still_a_report(plain_run, tmp_path):
     path = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.2)
     words = "".join(Page(path.read_text()).words)
     assert "No audit has been made yet" in words
+    assert "Risk is the mean over photographs of the largest trusted error." in words
     assert plain_run.calibration.rule().statement(0.2, 60, "lab-l1 error") in words
 
 
