@@ -182,8 +182,12 @@ def show_comparison(screen: Screen, found: "Comparison") -> None:
     )
     screen.table(
         "Vendors",
-        ["vendor", "draws", "calls", "per photograph", "refused", "failed", "median latency", "9 in 10 within"],
+        ["vendor", "draws", "made", "stored", "failed", "refused", "price", "latency"],
         [_standing(one) for one in found.standings],
+    )
+    screen.say(
+        "draws: of each photograph; made: calls made now; stored: draws that were stored before; failed: calls without "
+        "a picture; refused: photographs; price: of a photograph's draws; latency: median, and what 9 in 10 stay within"
     )
     labels = {row.method: row.guarantee for row in found.rows if row.guarantee.startswith("no guarantee")}
     for method, label in labels.items():
@@ -195,10 +199,10 @@ def _standing(one: "Standing") -> list[str]:
     return [
         one.contestant,
         str(one.draws),
-        f"{one.wanted}: {one.calls} made, {one.cached} stored",
-        f"${one.usd_per_photograph:.4g}",
-        str(one.refused),
+        str(one.calls),
+        str(one.cached),
         str(one.failed),
-        "–" if latency is None else f"{latency.median:.2f} s",
-        "–" if latency is None else f"{latency.ninety:.2f} s",
+        str(one.refused),
+        f"${one.usd_per_photograph:.4g}",
+        "–" if latency is None else f"{latency.median:.2f}, {latency.ninety:.2f} s",
     ]

@@ -35,8 +35,12 @@ def test_settings_of_one_vendor_in_one_table(photographs, tmp_path, capsys):
     assert three["latency_s"]["median"] > 0
     assert {row["method"] for row in document["rows"]} == {"trust mask", "interval image", "soft mask"}
     assert "three" in out.err
-    assert "18: 18 made, 0 stored" in out.err
-    assert "12: 0 made, 12 stored" in out.err
+    standings = [line.split() for line in out.err.split("Vendors\n")[1].splitlines()[2:4]]
+    assert [one[:7] for one in standings] == [
+        ["three", "3", "18", "0", "0", "0", "$0"],
+        ["embedded", "2", "0", "12", "0", "0", "$0"],
+    ]
+    assert standings[0][7] == f"{three['latency_s']['median']:.2f},"
     assert "no guarantee" in out.err
     assert document["page"] is None
 
