@@ -58,7 +58,7 @@ def pooled_variance(moments: Moments, size: int) -> Map:
 def _pooled(sums: NDArray[Any], squares: NDArray[np.uint32], draws: int, radius: int, out: NDArray[np.float32]) -> None:
     """Running sums down the columns, then along each row of them; red, green, blue and squares side by side."""
     height, width = out.shape
-    values = np.int64(draws) * (2 * radius + 1) * (2 * radius + 1)
+    values = draws * (2 * radius + 1) * (2 * radius + 1)
     divisor = (255.0 * np.float64(values)) * (255.0 * np.float64(values))
     # One pixel more in front: it leaves the first window, which begins as the one before it.
     padded = np.zeros((width + 2 * radius + 1, 4), np.int64)

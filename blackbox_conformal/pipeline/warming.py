@@ -11,8 +11,9 @@ import numpy as np
 
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.fidelity.base import Fidelity
+from blackbox_conformal.images import plain_png
 from blackbox_conformal.indecision.base import Context, Indecision
-from blackbox_conformal.kernels import moments, unfilter
+from blackbox_conformal.kernels import moments
 from blackbox_conformal.pipeline.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
 
@@ -64,7 +65,7 @@ def rehearse(setup: Setup, truths: bool = True, over: Callable[[], bool] = lambd
         (setup.procedure.delivery != "first", moments.warm_up),
         (truths and _is_own(setup.fidelity), measure),
         (truths, curve),
-        (True, unfilter.warm_up),
+        (True, plain_png.warm_up),
     ]
     for wanted, step in steps:
         if over():

@@ -115,6 +115,40 @@ def test_damage_is_told_as_for_any_picture(filtered, change, message):
         read_image(data)
 
 
+@pytest.mark.parametrize("head", [b"\x79\x9c", b"\x88\x1c", b"\x78\x9d", b"\x78\xbb"])
+def test_streams_that_are_not_plain_zlib_go_the_long_way(filtered, head):
+    data = file_of(head + zlib.compress(filtered.tobytes(), 1)[2:])
+    assert plain_pixels(inspect(data)) is None
+    with pytest.raises(ImageError, match="pixel data"):
+        read_image(data)
+
+
+@pytest.mark.parametrize("cut", [1, 4])
+def test_a_missing_checksum_goes_the_long_way(filtered, cut):
+    assert plain_pixels(inspect(file_of(zlib.compress(filtered.tobytes(), 1)[:-cut]))) is None
+
+
+def test_what_follows_the_stream_is_ignored_as_by_pillow(filtered):
+    data = file_of(zlib.compress(filtered.tobytes(), 1) + b"more")
+    np.testing.assert_array_equal(plain_pixels(inspect(data)), pillow(data))
+
+
+def test_only_where_the_lowest_byte_comes_first(filtered, monkeypatch):
+    data = file_of(zlib.compress(filtered.tobytes(), 1))
+    monkeypatch.setattr("blackbox_conformal.images.plain_png.sys.byteorder", "big")
+    assert plain_pixels(inspect(data)) is None
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 400_000), (400_000, 1), (17, 30_000), (31, 12_345)])
+def test_rows_of_any_length(height, width):
+    rows = np.random.default_rng(height).integers(0, 256, (height, 1 + 3 * width), dtype=np.uint8)
+    rows[:, 0] %= 5
+    header = chunk(b"IHDR", struct.pack(">II5B", width, height, 8, 2, 0, 0, 0))
+    stream = chunk(b"IDAT", zlib.compress(rows.tobytes(), 1))
+    data = PNG_SIGNATURE + header + stream + chunk(b"IEND", b"")
+    np.testing.assert_array_equal(plain_pixels(inspect(data)), pillow(data))
+
+
 def test_unknown_filter_and_rows_too_many(filtered):
     wrong = filtered.copy()
     wrong[-1, 0] = 5

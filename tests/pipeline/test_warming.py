@@ -8,7 +8,8 @@ import pytest
 import blackbox_conformal as bc
 from blackbox_conformal.catalog import load
 from blackbox_conformal.fidelity.custom import from_function
-from blackbox_conformal.kernels import _buckets, distance, moments, unfilter, windows
+from blackbox_conformal.images import plain_png
+from blackbox_conformal.kernels import _buckets, adler, distance, inflate, moments, unfilter, windows
 from blackbox_conformal.pipeline.settings import set_up
 from blackbox_conformal.pipeline.warming import rehearse, warming
 from blackbox_conformal.risk.curve import RiskCurve
@@ -23,18 +24,20 @@ def test_kernels_of_the_set_up_are_compiled(adapter):
     score = load("indecision", "smoothed-variance", sigma=2)
     rehearse(set_up(adapter, draws=3, indecision=score, fidelity="lab-l1:sigma=2"))
     needed = (moments._add, moments._variance, windows._separable, distance._lab_l1, _buckets.collect)
-    assert all(kernel.compiled is not None for kernel in (*needed, unfilter._unfilter))
+    assert all(
+        kernel.compiled is not None for kernel in (*needed, unfilter._unfilter, inflate._inflate, adler._adler32)
+    )
 
 
 def test_what_large_pictures_need_comes_last_and_not_at_all_once_all_is_over(adapter, monkeypatch):
     done = []
-    monkeypatch.setattr(unfilter, "warm_up", lambda: done.append("unfilter"))
+    monkeypatch.setattr(plain_png, "warm_up", lambda: done.append("decode"))
     monkeypatch.setattr(RiskCurve, "from_maps", lambda *_, **__: done.append("curve"))
     setup = set_up(adapter, draws=3)
     rehearse(setup)
-    assert done == ["curve", "unfilter"]
+    assert done == ["curve", "decode"]
     rehearse(setup, truths=False)
-    assert done[2:] == ["unfilter"]
+    assert done[2:] == ["decode"]
     rehearse(setup, True, lambda: "curve" in done[3:])
     assert done[3:] == ["curve"]
 
