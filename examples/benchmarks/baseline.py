@@ -1,10 +1,10 @@
-"""The same results by readable NumPy, SciPy, scikit-image and Pillow: what `kernels.py` is measured against.
+"""The same results by readable NumPy, SciPy, scikit-image and Pillow: what `run.py` and `kernels.py` measure against.
 
 Written as one would without compiled code; the tests in `tests/` have their own, slower, oracles.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +79,27 @@ def curve(
     return staircase(scores, losses)
 
 
+def paper_curve(
+    truth: NDArray[np.uint8], draws: list[NDArray[np.uint8]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The same in the paper's setting: patch variance over 31 pixels, clipped at 0.95, sigma 64 for score and error."""
+    sums, squares = np.zeros(truth.shape), np.zeros(truth.shape[:2])
+    for pixels in draws:
+        values = pixels.astype(np.float64)
+        sums += values
+        squares += (values**2).sum(axis=2)
+    mean = sums / len(draws)
+    spread = box(squares / len(draws), 31) - sum(box(mean[..., channel], 31) ** 2 for channel in range(3))
+    spread = np.maximum(spread, 0) / 255**2
+    clipped = np.minimum(spread, np.quantile(spread, 0.95)).astype(np.float32)
+    return staircase(gaussian(clipped, 64), gaussian(lab_l1(truth, draws[0]).astype(np.float32), 64))
+
+
+Curve = Callable[[NDArray[np.uint8], list[NDArray[np.uint8]]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
 def calibrate(
-    photographs: list[tuple[Path, list[Path]]], scale: int
+    photographs: list[tuple[Path, list[Path]]], scale: int, one: Curve
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """The curves of photographs from files: each truth with its draws; the inputs are made as well."""
     curves = []
@@ -88,17 +107,42 @@ def calibrate(
         truth = decode(path.read_bytes())
         size = (truth.shape[1] // scale, truth.shape[0] // scale)
         Image.fromarray(truth).resize(size, Image.Resampling.BICUBIC)
-        curves.append(curve(truth, [decode(file.read_bytes()) for file in files]))
+        curves.append(one(truth, [decode(file.read_bytes()) for file in files]))
     return curves
 
 
-def search(
+def sweep(
     maps: list[tuple[NDArray[np.float32], NDArray[np.float32]]], alphas: Sequence[float], bound: float
 ) -> list[float]:
     """For each level the largest score at which the mean largest error among pixels below it stays within budget.
 
-    Bisection over the scores themselves, each step over whole maps, as the definition reads.
+    The pixels of all photographs are sorted by score once; the threshold sweeps over them, each photograph's largest
+    error so far is kept, and every level is looked up in the mean of these.
     """
+    scores = np.concatenate([own.ravel() for own, _ in maps])
+    growth = np.empty(scores.size)
+    first = 0
+    for own, losses in maps:
+        order = np.argsort(own, axis=None, kind="stable")
+        running = np.maximum.accumulate(losses.ravel()[order].astype(np.float64))
+        growth[first + order] = np.diff(running, prepend=0)
+        first += own.size
+    order = np.argsort(scores, kind="stable")
+    scores, risk = scores[order], np.cumsum(growth[order]) / len(maps)
+    last = np.append(scores[1:] != scores[:-1], True)
+    scores, risk = scores[last], risk[last]
+    found = []
+    for alpha in alphas:
+        budget = (alpha * (len(maps) + 1) - bound) / len(maps)
+        above = int(np.searchsorted(risk, budget, side="right"))
+        found.append(-np.inf if budget < 0 else np.inf if above == risk.size else float(scores[above]))
+    return found
+
+
+def bisect(
+    maps: list[tuple[NDArray[np.float32], NDArray[np.float32]]], alphas: Sequence[float], bound: float
+) -> list[float]:
+    """The same by bisection over the scores themselves for each level, each step over whole maps."""
     candidates = np.unique(np.concatenate([scores.ravel() for scores, _ in maps]))
     found = []
     for alpha in alphas:

@@ -18,13 +18,17 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 import statistics
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import baseline
 import numpy as np
+from material import photograph, png
 from PIL import Image
 
+from blackbox_conformal.images.containers import inspect
+from blackbox_conformal.images.plain_png import plain_pixels
 from blackbox_conformal.kernels import distance, moments, staircase, windows
 
 REPEATS = 5
@@ -40,14 +44,6 @@ class Line(NamedTuple):
     target: str
 
 
-def photograph(width: int, height: int, seed: int) -> np.ndarray:
-    """A picture with smooth shapes and fine grain, so that its PNG is as hard to decode as a photograph's."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (height // 40 + 2, width // 40 + 2, 3), dtype=np.uint8)
-    smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
-    return np.clip(smooth + rng.integers(-4, 5, smooth.shape), 0, 255).astype(np.uint8)
-
-
 def lines(width: int, height: int) -> list[Line]:
     """Every comparison, with its inputs made."""
     truth, delivered = photograph(width, height, 0), photograph(width, height, 1)
@@ -56,7 +52,7 @@ def lines(width: int, height: int) -> list[Line]:
     losses = windows.gaussian(distance.lab_l1(truth, delivered), 4.0)
     file = io.BytesIO()
     Image.fromarray(truth).save(file, "PNG")
-    png = file.getvalue()
+    saved = file.getvalue()
     ours, theirs = moments.Moments((height, width)), baseline.Moments((height, width))
     for draw in (truth, delivered):
         ours.add(draw)
@@ -75,7 +71,24 @@ def lines(width: int, height: int) -> list[Line]:
             target,
         )
 
+    def decoding(name: str, data: bytes, target: str) -> Line:
+        def ours() -> Any:
+            return plain_pixels(inspect(data))
+
+        return Line(
+            f"Decoding a PNG, {name}",
+            ours,
+            lambda: baseline.decode(data),
+            off(ours().astype(int), baseline.decode(data)),
+            target,
+        )
+
     return [
+        decoding("as Pillow writes it", saved, "> 1"),
+        decoding("as OpenCV writes it", png(truth, 1, [1], zlib.Z_RLE), "> 1"),
+        decoding("filters chosen by row", png(truth, 9, [0, 1, 2, 3, 4]), "> 1"),
+        decoding("averages only", png(truth, 6, [3]), ""),
+        decoding("not filtered", png(truth, 6, [0]), ""),
         Line(
             "Lab L1 map",
             lambda: distance.lab_l1(truth, delivered),
@@ -101,7 +114,7 @@ def lines(width: int, height: int) -> list[Line]:
             ">= 50",
         ),
         Line("Adding a draw / adding it", lambda: ours.add(truth), lambda: theirs.add(truth), 0.0, ""),
-        Line("Adding a draw / decoding its PNG", lambda: ours.add(truth), lambda: baseline.decode(png), 0.0, "> 10"),
+        Line("Adding a draw / decoding its PNG", lambda: ours.add(truth), lambda: baseline.decode(saved), 0.0, "> 10"),
         Line("Pixel variance", ours.variance, theirs.variance, off(ours.variance(), theirs.variance()), ""),
     ]
 

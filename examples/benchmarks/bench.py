@@ -1,0 +1,77 @@
+"""What everything is measured on: photographs with their draws, and the ways to use them."""
+
+import io
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from material import SCALE
+from PIL import Image
+
+import blackbox_conformal as bc
+from blackbox_conformal.indecision.base import Context, score
+from blackbox_conformal.pipeline import draws as drawing
+from blackbox_conformal.pipeline import prepare as preparing
+from blackbox_conformal.pipeline.calibrate import run_calibration
+from blackbox_conformal.pipeline.settings import Setup, set_up
+from blackbox_conformal.risk.curve import RiskCurve
+
+SCORE, METRIC = "smoothed-variance:kernel=gaussian,sigma=4", "lab-l1:kernel=gaussian,sigma=4"
+PAPER = "patch-variance:kernel=box,size=31,clip_quantile=0.95,smooth=64", "lab-l1:kernel=gaussian,sigma=64"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What everything is measured on, and how often."""
+
+    root: Path
+    paths: list[Path]
+    sources: list[Path]
+    draws: int
+    repeats: int
+    quick: bool
+
+    def setup(self, indecision: str = SCORE, fidelity: str = METRIC) -> Setup:
+        """The photographs' draws with a score and a metric."""
+        adapter = bc.load_adapter("folder", path=str(self.root / "draws"), label="benchmark")
+        return set_up(adapter, draws=self.draws, indecision=indecision, fidelity=fidelity)
+
+    def files(self, path: Path) -> list[Path]:
+        """The draws of one photograph."""
+        return sorted((self.root / "draws" / path.stem).iterdir())
+
+
+def decode_all(files: list[Path], threads: int) -> None:
+    """What Pillow alone needs: every file read and decoded, pixels thrown away."""
+
+    def one(path: Path) -> None:
+        Image.open(io.BytesIO(path.read_bytes())).load()
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(one, files))
+
+
+def calibrate(setup: Setup, paths: list[Path], threads: int) -> bc.Calibration:
+    """The whole calibration, from files, with so many threads."""
+    with (
+        tempfile.TemporaryDirectory() as run,
+        mock.patch.object(drawing, "cpu_count", return_value=threads),
+        mock.patch.object(preparing, "cpu_count", return_value=threads),
+    ):
+        return run_calibration(setup, paths, run=Path(run)).calibration
+
+
+def curve(setup: Setup, truth: np.ndarray, stack: list[np.ndarray]) -> RiskCurve:
+    """The curve of one photograph from pixels."""
+    indecision = score(setup.indecision, stack, Context(stack[0], None, SCALE))
+    return RiskCurve.from_maps(indecision, setup.fidelity.map(truth, stack[0]), bound=setup.fidelity.bound)
+
+
+def make_low(path: Path, target: Path) -> None:
+    """What a vendor would be sent for a photograph."""
+    with Image.open(path) as picture:
+        size = (picture.width // SCALE, picture.height // SCALE)
+        picture.resize(size, Image.Resampling.BICUBIC).save(target)

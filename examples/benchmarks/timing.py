@@ -1,0 +1,68 @@
+"""Two calls timed in one run, and the table that says what came out."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Compared(NamedTuple):
+    """Smallest seconds of ours and of theirs, and the median of theirs / ours over the pairs."""
+
+    ours: float
+    theirs: float
+    ratio: float
+
+
+def pairs(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) -> tuple[Compared, Compared]:
+    """Both by the wall clock and in processor seconds, called alternately after one warm call of ours.
+
+    A busy machine slows both calls of a pair alike, so that ratios stay when seconds do not.
+    """
+    ours()
+    spent: list[list[tuple[float, float]]] = []
+    for _ in range(repeats):
+        both = []
+        for call in (ours, theirs):
+            wall, processor = time.perf_counter(), time.process_time()
+            call()
+            both.append((time.perf_counter() - wall, time.process_time() - processor))
+        spent.append(both)
+
+    def compared(clock: int) -> Compared:
+        one, two = ([both[side][clock] for both in spent] for side in (0, 1))
+        return Compared(min(one), min(two), statistics.median(b / a for a, b in zip(one, two, strict=True)))
+
+    return compared(0), compared(1)
+
+
+def heading() -> None:
+    """Print the head of the table."""
+    print("| what | ours | other | ratio | goal | |\n| --- | --- | --- | --- | --- | --- |", flush=True)
+
+
+def row(name: str, ours: str, other: str, ratio: str, goal: str, met: bool | None) -> None:
+    """Print one line of the table."""
+    said = "" if met is None else "met" if met else "missed"
+    print(f"| {name} | {ours} | {other} | {ratio} | {goal} | {said} |", flush=True)
+
+
+def at_most(name: str, found: Compared, most: float | None) -> None:
+    """A line of seconds and of ours / theirs, which is to be at most so much."""
+    share = 1 / found.ratio
+    goal = "" if most is None else f"≤ {most:g}"
+    row(
+        name,
+        f"{found.ours:.2f} s",
+        f"{found.theirs:.2f} s",
+        f"{share:.2f}",
+        goal,
+        None if most is None else share <= most,
+    )
+
+
+def at_least(name: str, found: Compared, least: float | None) -> None:
+    """A line of seconds and of theirs / ours, which is to be at least so much."""
+    goal = "" if least is None else f"≥ {least:g}"
+    met = None if least is None else found.ratio >= least
+    row(name, f"{found.ours:.3f} s", f"{found.theirs:.2f} s", f"{found.ratio:.1f}", goal, met)
