@@ -54,8 +54,8 @@ def show_audit(
 def show_pool(screen: Screen, run: Path) -> None:
     """What can follow random splits of a pool that was drawn for them, for people."""
     screen.say(
-        f"The draws are kept. `calibrate` on the same photographs with --run {run} makes no call and gives a calibration "
-        "whose report shows these splits."
+        f"The draws are kept. `calibrate` on the same photographs with --run {run} makes no call and gives a "
+        "calibration whose report shows these splits."
     )
 
 
