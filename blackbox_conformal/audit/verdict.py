@@ -12,7 +12,6 @@ permutation test; Phipson & Smyth 2010 for the +1). ``contradicted`` needs that 
 observed mean above the level.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,8 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL = 0.05
-"""Error level of each of the two tests."""
+from blackbox_conformal.audit.confidence import LEVEL, further, lower_bound, stakes, upper_bound
 
 BEFOREHAND = "Fix the number of further photographs before looking: adding some until the verdict pleases voids it."
 
@@ -76,6 +74,7 @@ def judge(
     bound: float,
     resplit: NDArray[np.float64] | None = None,
     observed: float | None = None,
+    known: NDArray[np.float64] | None = None,
 ) -> Judgement:
     """Judge the losses of m audit pictures.
 
@@ -90,9 +89,13 @@ def judge(
     observed
         The mean audited loss that compares with them, where that is not the mean of `losses`: masks with a bound of
         the picture at hand cannot be made anew for a split.
+    known
+        (n,) losses of the calibration pictures at the same threshold, in [0, bound]; they tell which bet is likely to
+        need the fewest pictures, see `stakes`.
     """
     risk = float(np.mean(losses))
-    interval = (lower_bound(losses / bound) * bound, upper_bound(losses / bound) * bound)
+    above, below = stakes(known, level, bound), stakes(known, level, bound, mirrored=True)
+    interval = (lower_bound(losses / bound, stake=below) * bound, upper_bound(losses / bound, stake=above) * bound)
     p_value = 1.0
     if risk > level and resplit is not None:
         # A hair below the observed risk counts as reaching it: the same split summed in another order must.
@@ -103,41 +106,10 @@ def judge(
         verdict = "contradicted"
     elif interval[1] <= level:
         verdict = "confirmed"
-    more = further(losses / bound, level / bound) if verdict == "inconclusive" else None
+    more = None
+    if verdict == "inconclusive":
+        more = further(losses / bound, level / bound, stake=above if risk <= level else below)
     return Judgement(risk, interval, p_value, verdict, more)
-
-
-def further(losses: NDArray[np.float64], level: float, bets: int = 20) -> int | None:
-    """How many more losses like these, (m,) in [0, 1], would put a confidence bound on the right side of `level`.
-
-    Below the level the upper bound is asked for, above it the lower one. The wealth of a bet grows by the same factor
-    with every m losses, so the number follows from the losses at hand: an estimate, no promise. None when the mean
-    is the level, the bound lies there already, or more than a million would be needed.
-    """
-    mean = float(np.mean(losses))
-    if not 0 < level < 1 or mean == level:
-        return None
-    if mean > level:
-        losses, level = 1.0 - losses, 1.0 - level
-    rho = np.arange(1, bets + 1) / (bets + 1)
-    growth = np.log(np.maximum(1.0 - rho[:, None] * (losses[None, :] - level) / (1.0 - level), 1e-300)).mean(axis=1)
-
-    def settled(units: int) -> bool:
-        logs = units * growth
-        top = float(logs.max())
-        return top + math.log(float(np.mean(np.exp(logs - top)))) >= math.log(1 / LEVEL)
-
-    low, high = len(losses), len(losses)
-    if settled(high):
-        return None
-    while not settled(high):
-        low, high = high, 2 * high
-        if high > 10**6:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if settled(middle) else (middle, high)
-    return max(high - len(losses), 1)
 
 
 def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
@@ -194,31 +166,3 @@ def overall(judgements: Sequence[Judgement], levels: int | None = None) -> Verdi
     if any(one.verdict == "contradicted" and one.p_value <= shared for one in judgements):
         return "contradicted"
     return "confirmed" if judgements and all(one.verdict == "confirmed" for one in judgements) else "inconclusive"
-
-
-def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, bets: int = 20) -> float:
-    """Upper confidence bound for the mean of independent losses in [0, 1] (Waudby-Smith & Ramdas 2024, constant bets).
-
-    For each bet rho the product of ``1 - rho (L_i - m) / (1 - m)`` has mean at most 1 when the true mean is at least
-    m; so has the average over bets. The bound is the largest m whose average stays below 1 / level.
-    """
-    rho = np.arange(1, bets + 1) / (bets + 1)
-
-    def wealth(mean: float) -> float:
-        growth = 1.0 - rho[:, None] * (losses[None, :] - mean) / (1.0 - mean)
-        logs = np.log(np.maximum(growth, 1e-300)).sum(axis=1)
-        top = logs.max()
-        return float(top + np.log(np.mean(np.exp(logs - top))))
-
-    low, high = float(np.mean(losses)), 1.0 - 1e-12
-    if low >= high or wealth(high) < math.log(1 / level):
-        return 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if wealth(middle) < math.log(1 / level) else (low, middle)
-    return high
-
-
-def lower_bound(losses: NDArray[np.float64], level: float = LEVEL) -> float:
-    """Lower confidence bound, by symmetry: 1 - the upper bound of 1 - losses."""
-    return max(0.0, 1.0 - upper_bound(1.0 - losses, level))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.audit.verdict import upper_bound
+from blackbox_conformal.audit.confidence import upper_bound
 from blackbox_conformal.types import Image, Map
 
 MISCOVERAGE = 0.1

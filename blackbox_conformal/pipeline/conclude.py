@@ -10,13 +10,14 @@ import numpy as np
 
 from blackbox_conformal import catalog
 from blackbox_conformal.audit.claim import claim, quantity
+from blackbox_conformal.audit.confidence import LEVEL
 from blackbox_conformal.audit.findings import Audit, AuditedLevel, AuditedPicture
 from blackbox_conformal.audit.leakage import audit_leakage
 from blackbox_conformal.audit.permutation import resplit_risks
 from blackbox_conformal.audit.promise import promise
 from blackbox_conformal.audit.quality import mean_quality
 from blackbox_conformal.audit.units import Units, pooled, units_of
-from blackbox_conformal.audit.verdict import LEVEL, Verdict, judge, meaning, overall
+from blackbox_conformal.audit.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
@@ -74,6 +75,7 @@ def conclude(
             one.bound,
             None if resplit is None else resplit[:, index],
             None if observed is None else observed[index],
+            claim(units.rule, units.curves.losses_at(thresholds[index]), alpha, bound).losses,
         )
         shares = np.array([picture.shares[index] for picture in audited])
         # A refused photograph has no pixels either, but it has a loss.

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from audit_material import audited_picture, calibration_of, curve_of, curves, maps, refused_picture
 
+from blackbox_conformal.audit.confidence import LEVEL
 from blackbox_conformal.audit.permutation import resplit_risks
-from blackbox_conformal.audit.verdict import LEVEL, judge
+from blackbox_conformal.audit.verdict import judge
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.expected import Expected
@@ -37,7 +38,11 @@ def test_figures_are_means_over_the_photographs():
     for index, level in enumerate(found.levels):
         assert level.alpha == level.claimed == LEVELS[index]
         assert level.threshold == calibration.threshold(LEVELS[index])
-        assert level.judgement.risk == pytest.approx(np.mean([one.losses[index] for one in pictures]))
+        losses = np.array([one.losses[index] for one in pictures])
+        known = calibration.curves.losses_at(level.threshold)
+        assert level.judgement.risk == pytest.approx(losses.mean())
+        assert level.judgement.interval == judge(losses, LEVELS[index], 1.0, known=known).interval
+        assert level.judgement.interval != judge(losses, LEVELS[index], 1.0).interval
         assert level.trusted_share == pytest.approx(np.mean([one.shares[index] for one in pictures]))
         assert level.empty_share == np.mean([one.shares[index] == 0 for one in pictures])
         for name in ("inside", "outside"):

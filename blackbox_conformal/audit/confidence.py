@@ -1,0 +1,107 @@
+"""Confidence bounds for the mean of bounded losses, by betting on it (Waudby-Smith & Ramdas 2024, constant bets).
+
+What follows from them for a guarantee lives in `verdict`.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 0.05
+"""Error level of each bound, and of each test of an audit."""
+
+BETS = 20
+"""How many bets a confidence bound mixes."""
+
+
+def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArray[np.float64] | None = None) -> float:
+    """Upper confidence bound for the mean of independent losses in [0, 1] (Waudby-Smith & Ramdas 2024, constant bets).
+
+    For each bet rho the product of ``1 - rho (L_i - m) / (1 - m)`` has mean at most 1 when the true mean is at least
+    m; so has the average over bets, weighted by `stake`. The bound is the largest m whose average stays below
+    1 / level.
+    """
+
+    def wealth(mean: float) -> float:
+        return _wealth(_growth(losses, mean).sum(axis=1), stake)
+
+    low, high = float(np.mean(losses)), 1.0 - 1e-12
+    if low >= high or wealth(high) < math.log(1 / level):
+        return 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if wealth(middle) < math.log(1 / level) else (low, middle)
+    return high
+
+
+def lower_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArray[np.float64] | None = None) -> float:
+    """Lower confidence bound, by symmetry: 1 - the upper bound of 1 - losses."""
+    return max(0.0, 1.0 - upper_bound(1.0 - losses, level, stake))
+
+
+def stakes(
+    known: NDArray[np.float64] | None, level: float, bound: float = 1.0, *, mirrored: bool = False
+) -> NDArray[np.float64]:
+    """(`BETS`,) float64, sum 1: how much is put on each bet of a confidence bound; even where nothing is known.
+
+    Half lies evenly; half on the bet that grows most on the calibration losses `known`, in [0, `bound`], against a mean
+    of `level`. Those are fixed before an audit loss is seen, so the bound stays valid whatever they are; where audit
+    losses are like them it needs about a fifth fewer pictures.
+
+    Parameters
+    ----------
+    mirrored
+        For a lower bound: bets on ``bound - loss``.
+    """
+    even = np.full(BETS, 1.0 / BETS)
+    if known is None or not 0 < level < bound:
+        return even
+    losses, mean = known / bound, level / bound
+    if mirrored:
+        losses, mean = 1.0 - losses, 1.0 - mean
+    found = even / 2
+    found[int(np.argmax(_growth(losses, mean).mean(axis=1)))] += 0.5
+    return found
+
+
+def _growth(losses: NDArray[np.float64], mean: float) -> NDArray[np.float64]:
+    """(`BETS`, m) float64: the logarithm of the factor by which each bet against `mean` grows with each loss."""
+    rho = np.arange(1, BETS + 1) / (BETS + 1)
+    return np.log(np.maximum(1.0 - rho[:, None] * (losses[None, :] - mean) / (1.0 - mean), 1e-300))
+
+
+def _wealth(logs: NDArray[np.float64], stake: NDArray[np.float64] | None) -> float:
+    """The logarithm of what bets with these (`BETS`,) logarithms are worth together."""
+    top = float(logs.max())
+    return top + math.log(float(np.average(np.exp(logs - top), weights=stake)))
+
+
+def further(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> int | None:
+    """How many more losses like these, (m,) in [0, 1], would put a confidence bound on the right side of `level`.
+
+    Below the level the upper bound is asked for, above it the lower one. The wealth of a bet grows by the same factor
+    with every m losses, so the number follows from the losses at hand: an estimate, no promise. None when the mean
+    is the level, the bound lies there already, or more than a million would be needed.
+    """
+    mean = float(np.mean(losses))
+    if not 0 < level < 1 or mean == level:
+        return None
+    if mean > level:
+        losses, level = 1.0 - losses, 1.0 - level
+    growth = _growth(losses, level).mean(axis=1)
+
+    def settled(units: int) -> bool:
+        return _wealth(units * growth, stake) >= math.log(1 / LEVEL)
+
+    low, high = len(losses), len(losses)
+    if settled(high):
+        return None
+    while not settled(high):
+        low, high = high, 2 * high
+        if high > 10**6:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if settled(middle) else (middle, high)
+    return max(high - len(losses), 1)
