@@ -24,13 +24,18 @@ def command() -> None:
 
 @command.command("ls")
 @run_option
-@click.option("--state", "states", multiple=True, help="Only attempts in this state; repeatable.")
+@click.option("--state", "states", multiple=True, metavar="STATE", help="Only attempts in this state; repeatable.")
 @shared.output
 def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
     """Every attempt: picture, draw, state, price."""
+    from blackbox_conformal.errors import UsageError
     from blackbox_conformal.images.names import printable
     from blackbox_conformal.sampling.record.queries import ledger_ls
+    from blackbox_conformal.sampling.record.states import STATES
 
+    unknown = [state for state in states if state not in STATES]
+    if unknown:
+        raise UsageError(f"expected --state to be one of {', '.join(STATES)}; got {unknown[0]!r}")
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     found = ledger_ls(run_folder_of(run), states)
     screen.table(

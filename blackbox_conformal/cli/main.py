@@ -20,7 +20,7 @@ COMMANDS = {
     "mask": "Super-resolve pictures with trust masks and certificates.",
     "audit": "Measure a calibration on photographs that it has not seen.",
     "compare": "Several vendors or settings on the same photographs.",
-    "tune": "Choose score and metric on photographs that calibration then never sees.",
+    "tune": "Choose a score on photographs that calibration then never sees.",
     "report": "One self-contained HTML file from a run folder.",
     "adapters": "The vendors that can be drawn from: list, show, check.",
     "ledger": "Every call ever paid for: ls, sum, export, verify.",

@@ -306,13 +306,16 @@ def _leakage(rule: Guarantee, alpha: float, n: int) -> str | None:
 
 
 def _refuse_calibration_images(pictures: Sequence[Prepared], calibration: Calibration) -> None:
-    known = {image.input: image.name for image in calibration.images}
+    inputs = {image.input: image.name for image in calibration.images}
+    truths = {image.truth: image.name for image in calibration.images}
     for picture in pictures:
-        if picture.input_digest in known:
-            raise CalibrationError(
-                f"{printable(picture.name)} is the input of calibration photograph "
-                f"{printable(known[picture.input_digest])}: the guarantee is for pictures that calibration has not seen"
-            )
+        for known, what in ((inputs, "the input of calibration photograph"), (truths, "calibration photograph")):
+            if picture.input_digest in known:
+                seen = f"{what} {printable(known[picture.input_digest])}"
+                raise CalibrationError(
+                    f"{printable(picture.name)} is {seen}: the guarantee is for pictures that calibration has not seen. "
+                    "Leave it out, or calibrate without it"
+                )
 
 
 def _refuse_other_model(evaluation: Evaluation, calibration: Calibration) -> None:

@@ -151,3 +151,13 @@ def test_the_second_vendor_is_planned_for_and_its_key_is_missed(
         assert server.account.paid == 0
         assert run(["calibrate", *given, "--yes", "-q"]) == 0
         assert server.account.paid == 9
+
+
+def test_a_state_that_no_attempt_can_have_is_told(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer() as server:
+        assert run(calibrate(photographs, server.url, "--yes", "-q")) == 0
+    listing = ["ledger", "ls", "--run", str(photographs.parent / "run"), "--json"]
+    assert run([*listing, "--state", "payed"]) == 2
+    assert "expected --state to be one of planned, claimed" in capsys.readouterr().err
+    assert run([*listing, "--state", "validated"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 9

@@ -175,6 +175,8 @@ def test_a_calibration_photograph_is_neither_masked_nor_audited(
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
     with pytest.raises(CalibrationError, match="has not seen"):
         apply_calibration(vendor, [("p3", low_of(3))], calibration, 0.2, run=tmp_path / "run")
+    with pytest.raises(CalibrationError, match=r"again is calibration photograph p4: .*has not seen"):
+        apply_calibration(vendor, [("again", photographs[4])], calibration, 0.2, run=tmp_path / "run")
     with pytest.raises(CalibrationError, match="has not seen"):
         bc.audit_calibration(vendor, photographs[:3], calibration, [0.2], run=tmp_path / "run")
 
