@@ -1,34 +1,30 @@
 """A low-resolution picture, a vendor and its calibration in; delivered picture, trust mask and certificate out.
 
-Files are written by `products`; the order of steps lives here.
+The order of steps lives here; what a certificate says lives in `certify`, and files are written by `products`.
 """
 
 import base64
 import html
 import io
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image as PillowImage
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.certificate import Certificate, threshold_json
+from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError, VendorError
-from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
-from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.at_hand import certain_statement, rule_at_hand
+from blackbox_conformal.pipeline.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.calibrate import run_folder
+from blackbox_conformal.pipeline.certify import certify
 from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
@@ -37,7 +33,7 @@ from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prepare import Prepared, prepare_input
 from blackbox_conformal.pipeline.room import narrowed, refuse_large
 from blackbox_conformal.pipeline.second import second_opinions
-from blackbox_conformal.pipeline.settings import Setup, set_up_as
+from blackbox_conformal.pipeline.settings import set_up_as
 from blackbox_conformal.pipeline.warming import warming
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
@@ -185,54 +181,13 @@ def apply_calibration(
             progress("masking", done, len(unique))
     if refused:
         picture, refusal = refused[0]
-        raise IncompleteError(f"the vendor refused {len(refused)} pictures; first {printable(picture.name)}: {refusal}")
+        which = "1 picture" if len(refused) == 1 else f"{len(refused)} pictures"
+        reason = str(refusal).removesuffix(".")
+        raise IncompleteError(
+            f"the vendor refused {which}; first {printable(picture.name)}: {reason}. All others are done; leave out what "
+            "was refused"
+        )
     return [found[index] for index in sorted(found)]
-
-
-def certify(
-    calibration: Calibration,
-    setup: Setup,
-    rule: Guarantee,
-    alpha: float,
-    threshold: float,
-    picture: Prepared,
-    evaluation: Evaluation,
-    mask: Mask,
-) -> Certificate:
-    """The certificate of one mask, before its files are written."""
-    abstains = threshold == -math.inf
-    choice = rule.choose(calibration.curves_for(rule), alpha)
-    kind = "spread between the vendor's own draws"
-    if setup.perturbation is not None:
-        kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
-    elif setup.indecision.minimum_draws == 1:
-        kind = "a one-draw score; the vendor was not asked twice"
-    return Certificate(
-        status="abstains" if abstains else "guaranteed",
-        statement=rule.statement(alpha, calibration.n, f"{setup.fidelity.plugin_name()} error"),
-        assumptions=rule.assumptions,
-        reason=choice.reason,
-        guarantee=rule.specification(),
-        theorem=rule.theorem,
-        alpha=alpha,
-        threshold=threshold_json(threshold),
-        threshold_hex=threshold.hex(),
-        trusted_share=float(np.mean(mask)),
-        n_calibration=calibration.n,
-        missing_images=choice.missing_images,
-        bound=calibration.bound_for(rule),
-        indecision_kind=kind,
-        calibration_digest=calibration.digest,
-        fingerprint=calibration.procedure.fingerprint,
-        procedure=calibration.procedure.model_dump(mode="json"),
-        vendor_model=evaluation.model,
-        input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
-        outputs={},
-        psnr=_psnr(rule, alpha, setup),
-        leakage=_leakage(rule, alpha, calibration.n),
-        certain=certain_statement(setup.fidelity, evaluation),
-        notes=evaluation.notes,
-    )
 
 
 def apply(
@@ -288,23 +243,6 @@ def apply(
     )[0]
 
 
-def _psnr(rule: Guarantee, alpha: float, setup: Setup) -> str | None:
-    try:
-        return psnr(rule, alpha, setup.fidelity).statement
-    except UsageError:
-        return None
-
-
-def _leakage(rule: Guarantee, alpha: float, n: int) -> str | None:
-    if not isinstance(rule, Expected) or rule.weights is not None or rule.leaked:
-        return None
-    leaked = math.ceil(n / 10)
-    return (
-        f"If {leaked} of the {n} calibration photographs were in the vendor's training set, the level is at most "
-        f"{leaked_level(alpha, n, leaked):.4g} instead of {alpha:g}."
-    )
-
-
 def _refuse_calibration_images(pictures: Sequence[Prepared], calibration: Calibration) -> None:
     inputs = {image.input: image.name for image in calibration.images}
     truths = {image.truth: image.name for image in calibration.images}
@@ -313,8 +251,8 @@ def _refuse_calibration_images(pictures: Sequence[Prepared], calibration: Calibr
             if picture.input_digest in known:
                 seen = f"{what} {printable(known[picture.input_digest])}"
                 raise CalibrationError(
-                    f"{printable(picture.name)} is {seen}: the guarantee is for pictures that calibration has not seen. "
-                    "Leave it out, or calibrate without it"
+                    f"{printable(picture.name)} is {seen}: the guarantee is for pictures that calibration has not "
+                    "seen. Leave it out, or calibrate without it"
                 )
 
 

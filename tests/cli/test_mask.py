@@ -98,3 +98,20 @@ def test_stdin_to_stdout(shop: Shop) -> None:
     assert found.returncode == 0, found.stderr
     with PillowImage.open(io.BytesIO(found.stdout)) as mask:
         assert (mask.mode, mask.size) == ("1", (80, 64))
+
+
+def test_the_others_are_written_when_one_is_refused(tmp_path: Path) -> None:
+    refusal = [None] * 16 + ["status:code=422"]
+    with FaultServer({"submit": refusal}) as server:
+        shop = Shop(tmp_path, server)
+        (tmp_path / "inputs").mkdir()
+        for seed in (20, 21, 22):
+            small = PillowImage.fromarray(photograph(seed)).resize((20, 16), PillowImage.Resampling.BICUBIC)
+            small.save(tmp_path / "inputs" / f"p{seed}.png")
+        found = shop.mask("--alpha", "0.9", "--out", "some", "--concurrency", "1", source="inputs")
+        assert found.returncode == 6
+        assert b"the vendor refused 1 picture; first p2" in found.stderr
+        assert b"All others are done; leave out what was refused" in found.stderr
+        written = {path.name.split("-")[0] for path in (tmp_path / "some").iterdir()}
+        assert len(written) == 2
+        assert len(list((tmp_path / "some").iterdir())) == 10

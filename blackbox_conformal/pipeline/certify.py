@@ -1,0 +1,83 @@
+"""What the certificate of one mask says, before its files are written.
+
+The certificate itself, and how it is read and verified, live in `certificate`.
+"""
+
+import math
+
+import numpy as np
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.certificate import Certificate, threshold_json
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.pipeline.at_hand import certain_statement
+from blackbox_conformal.pipeline.evaluate import Evaluation
+from blackbox_conformal.pipeline.prepare import Prepared
+from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.types import Mask
+
+
+def certify(
+    calibration: Calibration,
+    setup: Setup,
+    rule: Guarantee,
+    alpha: float,
+    threshold: float,
+    picture: Prepared,
+    evaluation: Evaluation,
+    mask: Mask,
+) -> Certificate:
+    """The certificate of one mask, before its files are written."""
+    abstains = threshold == -math.inf
+    choice = rule.choose(calibration.curves_for(rule), alpha)
+    kind = "spread between the vendor's own draws"
+    if setup.perturbation is not None:
+        kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
+    elif setup.indecision.minimum_draws == 1:
+        kind = "a one-draw score; the vendor was not asked twice"
+    return Certificate(
+        status="abstains" if abstains else "guaranteed",
+        statement=rule.statement(alpha, calibration.n, f"{setup.fidelity.plugin_name()} error"),
+        assumptions=rule.assumptions,
+        reason=choice.reason,
+        guarantee=rule.specification(),
+        theorem=rule.theorem,
+        alpha=alpha,
+        threshold=threshold_json(threshold),
+        threshold_hex=threshold.hex(),
+        trusted_share=float(np.mean(mask)),
+        n_calibration=calibration.n,
+        missing_images=choice.missing_images,
+        bound=calibration.bound_for(rule),
+        indecision_kind=kind,
+        calibration_digest=calibration.digest,
+        fingerprint=calibration.procedure.fingerprint,
+        procedure=calibration.procedure.model_dump(mode="json"),
+        vendor_model=evaluation.model,
+        input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
+        outputs={},
+        psnr=_psnr(rule, alpha, setup),
+        leakage=_leakage(rule, alpha, calibration.n),
+        certain=certain_statement(setup.fidelity, evaluation),
+        notes=evaluation.notes,
+    )
+
+
+def _psnr(rule: Guarantee, alpha: float, setup: Setup) -> str | None:
+    try:
+        return psnr(rule, alpha, setup.fidelity).statement
+    except UsageError:
+        return None
+
+
+def _leakage(rule: Guarantee, alpha: float, n: int) -> str | None:
+    if not isinstance(rule, Expected) or rule.weights is not None or rule.leaked:
+        return None
+    leaked = math.ceil(n / 10)
+    return (
+        f"If {leaked} of the {n} calibration photographs were in the vendor's training set, the level is at most "
+        f"{leaked_level(alpha, n, leaked):.4g} instead of {alpha:g}."
+    )
