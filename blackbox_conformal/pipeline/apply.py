@@ -184,8 +184,8 @@ def apply_calibration(
         which = "1 picture" if len(refused) == 1 else f"{len(refused)} pictures"
         reason = str(refusal).removesuffix(".")
         raise IncompleteError(
-            f"the vendor refused {which}; first {printable(picture.name)}: {reason}. All others are done; leave out what "
-            "was refused"
+            f"the vendor refused {which}; first {printable(picture.name)}: {reason}. "
+            "All others are done; leave out what was refused"
         )
     return [found[index] for index in sorted(found)]
 
