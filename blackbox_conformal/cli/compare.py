@@ -52,7 +52,13 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
     from blackbox_conformal.pipeline.compare import compare
     from blackbox_conformal.pipeline.comparison import comparison_json
-    from blackbox_conformal.pipeline.contestants import allowed, plan_comparison, wanted_draws
+    from blackbox_conformal.pipeline.contestants import (
+        allowed,
+        most_bytes_a_pixel,
+        plan_comparison,
+        refuse_incomparable,
+        wanted_draws,
+    )
     from blackbox_conformal.pipeline.room import refuse_large
     from blackbox_conformal.report.comparison_page import refuse_foreign, write_comparison
 
@@ -64,8 +70,10 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     out = Path(options["out"]) if options["out"] else None
     if out is not None and not options["force"]:
         refuse_foreign(out)
+    refuse_incomparable(contestants, len(paths), held_out)
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        refuse_large(paths, options["memory"])
+        pixel_bytes = most_bytes_a_pixel(contestants, not options["no_baselines"])
+        refuse_large(paths, options["memory"], pixel_bytes=pixel_bytes)
         wanted = wanted_draws(
             contestants,
             paths,

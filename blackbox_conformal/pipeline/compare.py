@@ -22,6 +22,7 @@ from blackbox_conformal.pipeline.comparison import INTERVALS, OURS, SOFT, Compar
 from blackbox_conformal.pipeline.contestants import (
     Contestant,
     bytes_a_pixel,
+    most_bytes_a_pixel,
     refuse_incomparable,
     remaining,
     split_prepared,
@@ -92,6 +93,7 @@ def compare(
     limits = limits or Limits()
     for contestant in contestants:
         refuse_unlimited(contestant.setup.adapter, limits)
+    refuse_large(paths, memory_bytes, pixel_bytes=most_bytes_a_pixel(contestants, with_baselines))
     found = []
     standings = []
     for contestant in contestants:
@@ -100,7 +102,6 @@ def compare(
         left = remaining(limits, [read_spending(other) for other in others])
         beside = with_baselines and contestant.setup.procedure.draws > 1
         pixel_bytes = bytes_a_pixel(contestant.setup.procedure.draws, beside)
-        refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
         pictures = prepare_photographs(paths, contestant.setup, seed, progress, memory_bytes=memory_bytes)
         calibrating, unseen = split_prepared(pictures, held_out, seed)
         tasks = [task for picture in pictures for task in picture.tasks]

@@ -151,6 +151,11 @@ def bytes_a_pixel(draws: int, with_baselines: bool) -> int:
     return PIXEL_BYTES + (BASELINE_BYTES + 8 * draws if with_baselines and draws > 1 else 0)
 
 
+def most_bytes_a_pixel(contestants: Sequence[Contestant], with_baselines: bool) -> int:
+    """The same for the contestant that takes most."""
+    return max(bytes_a_pixel(contestant.setup.procedure.draws, with_baselines) for contestant in contestants)
+
+
 def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, held_out: int) -> None:
     """Refuse contestants and photographs that no comparison can be made of; errors as for `compare`."""
     if len(contestants) < 2:

@@ -18,6 +18,7 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.pipeline import audit, calibrate, draws
 from blackbox_conformal.pipeline.apply import Result, apply_calibration
+from blackbox_conformal.pipeline.contestants import bytes_a_pixel as bytes_a_pixel_of_draws
 from blackbox_conformal.pipeline.evaluate import calibration_curves
 from blackbox_conformal.pipeline.memory import BASE_BYTES, PIXEL_BYTES, audit_bytes_a_pixel, picture_bytes
 from blackbox_conformal.pipeline.tune import bytes_a_pixel, default_candidates, parse_candidates
@@ -202,3 +203,17 @@ def test_the_estimate_counts_what_the_command_takes(
     expected = BASE_BYTES + 2 * pixel_bytes * SIZE[0] * SIZE[1]
     assert f"memory {expected / 2**20:.0f} MiB" in capsys.readouterr().err
     assert bytes_a_pixel(candidates) > 5 * PIXEL_BYTES
+
+
+def test_a_comparison_is_refused_before_its_first_vendor_draws(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second takes more than the first, which alone would fit."""
+    few, many = bytes_a_pixel_of_draws(2, True), bytes_a_pixel_of_draws(8, True)
+    assert few < many
+    (tmp_path / "photographs" / "wide.png").write_bytes(header_only(3000, 2000))
+    allowed = f"{(BASE_BYTES + few * 3000 * 2000) / 2**20:.6f}MiB"
+    given = ["compare", str(tmp_path / "photographs"), "--vendor", "embedded:draws=2", "--vendor", "embedded:draws=8"]
+    assert run([*given, "--run", str(tmp_path / "runs"), "--memory", allowed]) == 2
+    assert "3000×2000 pixels need about" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
