@@ -24,8 +24,6 @@ class Picture:
     ----------
     pixels
         (H, W, 3) uint8 sRGB, C-contiguous.
-    digest
-        ``sha256:…`` of size and pixels: equal for equal content, whatever file it came from.
     file_digest
         ``sha256:…`` of the file's bytes.
     conversions
@@ -37,11 +35,15 @@ class Picture:
     """
 
     pixels: Image = field(repr=False)
-    digest: str
     file_digest: str
     conversions: tuple[str, ...]
     format: str
     size: tuple[int, int]
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:…`` of size and pixels: equal for equal content, whatever file it came from."""
+        return pixels_digest(self.pixels)
 
     @cached_property
     def blank(self) -> bool:

@@ -49,7 +49,7 @@ from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.images.colour import to_srgb
 from blackbox_conformal.images.containers import Container, check_pixel_data, inspect, too_deep
 from blackbox_conformal.images.names import printable
-from blackbox_conformal.images.picture import Picture, is_blank, pixels_digest
+from blackbox_conformal.images.picture import Picture, is_blank
 from blackbox_conformal.images.plain_png import plain_pixels
 from blackbox_conformal.types import Image as Pixels
 
@@ -168,7 +168,7 @@ def _output(
 
 def _picture(data: bytes, pixels: Pixels, conversions: list[str], kind: str) -> Picture:
     size = (pixels.shape[0], pixels.shape[1])
-    return Picture(pixels, pixels_digest(pixels), digest_bytes(data), tuple(conversions), kind, size)
+    return Picture(pixels, digest_bytes(data), tuple(conversions), kind, size)
 
 
 def _read_file(path: Path, limits: ImageLimits) -> bytes:

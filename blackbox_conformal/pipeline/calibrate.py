@@ -125,7 +125,7 @@ def run_calibration(
             path = drawn.prepared.path
             assert path is not None
             truth, picture = read_truth(path, setup.procedure.scale)
-            if picture.digest != drawn.prepared.truth_digest:
+            if picture.file_digest != drawn.prepared.file_digest:
                 raise CalibrationError(f"{path} was changed while it was being calibrated; run again")
             return calibration_curves(
                 drawn,

@@ -45,6 +45,8 @@ class Prepared:
         One a draw, in draw order.
     conversions
         What was done to the file to make it 8-bit sRGB, in words.
+    file_digest
+        Identity of the file's bytes, by which a file that is changed later is noticed.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Prepared:
     size: tuple[int, int]
     tasks: tuple[Task, ...]
     conversions: tuple[str, ...]
+    file_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class _Photograph:
     sketch: Sketch
     low: Image
     conversions: tuple[str, ...]
+    file_digest: str
 
 
 def read_truth(path: Path, scale: int, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[Image, Picture]:
@@ -119,7 +123,7 @@ def prepare_photographs(
                         f"expected photographs with different low-resolution versions; {printable(twin)} and "
                         f"{printable(path)} have the same. Remove one of them"
                     )
-                found.append(one)
+                found.append(replace(one, file_digest=seen.file_digest))
         finally:
             for future in ahead:
                 future.cancel()
@@ -146,7 +150,7 @@ def prepare_input(
 def _look_at(path: Path, scale: int, limits: ImageLimits) -> _Photograph:
     truth, picture = read_truth(path, scale, limits)
     conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, scale)]))
-    return _Photograph(sketch(truth, picture.digest), degrade(truth, scale), conversions)
+    return _Photograph(sketch(truth, picture.digest), degrade(truth, scale), conversions, picture.file_digest)
 
 
 def _low_resolution(path: Path, scale: int) -> Image:

@@ -11,7 +11,7 @@ import pytest
 from synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.pipeline import calibrate as module
 from blackbox_conformal.pipeline.calibrate import run_calibration
 from blackbox_conformal.pipeline.draws import drawn_pictures, map_pictures
@@ -121,3 +121,17 @@ def test_photographs_beyond_the_memory_limit_are_refused_unread(material):
     with pytest.raises(bc.errors.ImageError, match=r"p0\.png: .* 0 in all \(memory is limited to 100 MiB\)"):
         prepare_photographs(paths, setup, 0, memory_bytes=100 * 2**20)
     assert len(prepare_photographs(paths, setup, 0, memory_bytes=512 * 2**20)) == len(paths)
+
+
+def test_a_photograph_that_changes_before_its_draws_are_there_is_noticed(material, tmp_path, monkeypatch):
+    setup, paths = material
+    prepare = module.prepare_photographs
+
+    def prepare_and_change(*given, **named):
+        pictures = prepare(*given, **named)
+        paths[2].write_bytes(paths[1].read_bytes())
+        return pictures
+
+    monkeypatch.setattr(module, "prepare_photographs", prepare_and_change)
+    with pytest.raises(CalibrationError, match=r"p2\.png was changed while it was being calibrated; run again"):
+        calibrated(setup, paths, tmp_path / "run")
