@@ -8,6 +8,7 @@ import errno
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 
@@ -84,7 +85,7 @@ def run(arguments: list[str]) -> int:
     from blackbox_conformal.errors import BlackboxConformalError
     from blackbox_conformal.redaction import redact
 
-    loud = "-vv" in arguments
+    loud = _wants_tracebacks(arguments)
     try:
         cli.main(args=arguments, prog_name="blackbox-conformal", standalone_mode=False)
         return 0
@@ -114,6 +115,12 @@ def run(arguments: list[str]) -> int:
         text = redact(traceback.format_exc() if loud else f"{type(error).__name__}: {_plain(str(error))}")
         click.echo(f"bug: {text}\nThis should not happen; run again with -vv for the whole trace.", err=True)
         return 1
+
+
+def _wants_tracebacks(arguments: list[str]) -> bool:
+    """Whether -v was given twice, together, apart or spelled out."""
+    short = (one for one in arguments if re.fullmatch("-[qv]+", one))
+    return sum(one.count("v") for one in short) + arguments.count("--verbose") >= 2
 
 
 def _with_advice(error: Exception) -> str:

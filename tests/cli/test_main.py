@@ -168,3 +168,21 @@ def test_any_other_trouble_is_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(config, "files", fail)
     assert main.run(["config", "show"]) == 1
     assert capsys.readouterr().err.startswith("bug: OSError: ")
+
+
+@pytest.mark.parametrize(
+    ("more", "traced"),
+    [
+        ([], False),
+        (["-v"], False),
+        (["-vv"], True),
+        (["-v", "-v"], True),
+        (["-v", "--verbose"], True),
+        (["-qvv"], True),
+    ],
+)
+def test_a_traceback_only_for_those_who_ask(more: list[str], traced: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["calibrate", ".", "--adapter", "no-such-vendor", *more]) == 2
+    said = capsys.readouterr().err
+    assert ("Traceback" in said) == traced
+    assert "error: " in said
