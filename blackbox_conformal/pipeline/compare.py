@@ -219,8 +219,7 @@ def _run(
             height, width = drawn.prepared.size
             cost = sum((outcome.cost_usd for outcome in drawn.outcomes), Decimal(0))
             if drawn.refusal is not None:
-                nothing = dict.fromkeys(scales, (0.0, 0.0, math.nan))
-                return Measured(nothing, math.nan, height * width / 1e6, cost)
+                return Measured(_of_refused(scales, setup.fidelity.bound), math.nan, height * width / 1e6, cost)
             truth, found, fidelity, draws = look(drawn)
             width_map = baselines.intervals(draws, found.delivered, truth).width if beside else None
             figures = {
@@ -249,6 +248,17 @@ def _scales(seen: Sequence[_Seen], alphas: Sequence[float]) -> dict[tuple[str, f
         found |= {(INTERVALS, alpha): alpha / widened if widened > 0 else math.inf for alpha in alphas}
         found |= {(SOFT, alpha): baselines.soft_scale(soft, alpha) for alpha in alphas}
     return found
+
+
+def _of_refused(
+    scales: dict[tuple[str, float], float], bound: float
+) -> dict[tuple[str, float], tuple[float, float, float]]:
+    """A photograph that the vendor refused: nothing of it is trusted, and it counts as an audit counts it."""
+    worst = RiskCurve.worst(bound)
+    return {
+        (method, alpha): (0.0, worst.loss(scale) if method == OURS else 0.0, math.nan)
+        for (method, alpha), scale in scales.items()
+    }
 
 
 def _figures(

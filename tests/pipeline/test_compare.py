@@ -114,6 +114,31 @@ def test_trust_mask_rows_are_those_of_calibrate_and_audit(drawn, photographs, co
         assert row.share_gain == (0, 0, 0)
 
 
+def test_a_refused_photograph_counts_as_an_audit_counts_it(photographs, tmp_path):
+    with FaultServer({"submit": [None] * 2 * 18 + ["status:code=422"]}) as server:
+        vendor = load_adapter("blackbox_conformal.testing.adapters:SynchronousVendor", url=server.url)
+        choices = {"draws": 2, "fidelity": "rgb-linf"}
+        both = [
+            Contestant(score, set_up(vendor, indecision=score, **choices))
+            for score in ("pixel-variance", "smoothed-variance")
+        ]
+        limits = Limits(max_calls=100, concurrency=1)
+        found = compare(both, photographs[:22], [0.9], root=tmp_path, held_out=4, limits=limits)
+        assert [one.refused for one in found.standings] == [1, 1]
+        run = vendor_folder(tmp_path, both[0].setup)
+        pictures = prepare_photographs(photographs[:22], both[0].setup, 0)
+        calibrating, unseen = split_prepared(pictures, 4, 0)
+        for contestant in both:
+            calibration = run_calibration(
+                contestant.setup, [one.path for one in calibrating], run=run, limits=limits
+            ).calibration
+            audit = audit_calibration(vendor, [one.path for one in unseen], calibration, [0.9], run=run, limits=limits)
+            row = next(row for row in found.rows if (row.contestant, row.method) == (contestant.label, "trust mask"))
+            assert row.risk == pytest.approx(audit.levels[0].judgement.risk)
+            assert row.risk >= 0.25
+            assert row.trusted_share == pytest.approx(audit.levels[0].trusted_share)
+
+
 def test_every_contestant_gets_every_method_it_can(drawn):
     _, found, _ = drawn
     methods = {(row.contestant, row.method) for row in found.rows}
