@@ -185,8 +185,8 @@ def show_comparison(screen: Screen, found: "Comparison") -> None:
     )
     screen.say(
         "gain: percentage points of trusted share over the first row's, 90 % interval paired by photograph; "
-        "risk: mean of the largest trusted error; dB: PSNR inside the mask and of the whole picture; "
-        "per MP: price of a trusted megapixel"
+        "risk: mean of the largest trusted error, the worst one for a refused photograph; dB: PSNR inside the mask and "
+        "of the whole picture; per MP: price of a trusted megapixel"
     )
     screen.table(
         "Vendors",

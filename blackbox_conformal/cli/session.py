@@ -142,4 +142,12 @@ def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapte
             f"the calibration is for ×{calibration.procedure.scale}; got --scale {options['scale']}. Calibrate that"
         )
     calibrated = {key: value for key, value in identity["parameters"].items() if value is not None}
-    return load_adapter(name, **{**calibrated, **vendor_parameters(options["parameters"])})
+    parameters = {**calibrated, **vendor_parameters(options["parameters"])}
+    for field, description in adapter_class(name).model_fields.items():
+        if description.is_required() and field not in parameters:
+            typed = field.replace("_", "-")
+            raise UsageError(
+                f"expected -p {typed}=… again: a calibration keeps what identifies the vendor {identity['adapter']} "
+                f"and not where it is ({(description.description or typed).rstrip('.')})"
+            )
+    return load_adapter(name, **parameters)

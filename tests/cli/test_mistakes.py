@@ -161,3 +161,17 @@ def test_a_state_that_no_attempt_can_have_is_told(photographs: Path, capsys: pyt
     assert "expected --state to be one of planned, claimed" in capsys.readouterr().err
     assert run([*listing, "--state", "validated"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 9
+
+
+def test_where_a_vendor_is_must_be_said_again(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_draws(tmp_path / "outputs", range(3), 3)
+    vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=synthetic"]
+    assert run(["calibrate", str(photographs), *vendor, *CHOICES, "--run", str(tmp_path / "run"), "-q"]) == 0
+    calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
+    for command in ("mask", "audit"):
+        assert run([command, str(photographs), *calibration]) == 2
+        said = capsys.readouterr().err
+        assert "expected -p path=… again: a calibration keeps what identifies the vendor folder and not where" in said
+        assert "Folder that holds one folder of draws for each picture" in said
