@@ -1,0 +1,124 @@
+"""Show where the processor time of a calibration goes: kernels and the steps around them, on one thread.
+
+    python examples/benchmarks/where.py --photographs FOLDER
+    python examples/benchmarks/where.py --score weighted
+
+Prints one table. The time of a step is its own: what other steps of the table take inside it is not counted twice.
+"""
+
+# ruff: noqa: E402 - thread counts must be set before NumPy is imported
+
+import argparse
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import functools
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import METRIC, SCORE, Bench, calibrate
+from material import write_material
+
+from blackbox_conformal.images import plain_png, read
+from blackbox_conformal.images.photographs import find_photographs
+from blackbox_conformal.images.picture import Picture
+from blackbox_conformal.kernels._jit import Kernel
+from blackbox_conformal.pipeline import calibrate as calibrating
+from blackbox_conformal.pipeline import evaluate, prepare
+from blackbox_conformal.sampling.sampler import Sampler
+
+STEPS = [
+    (plain_png, "_fill", "moving compressed and decompressed bytes"),
+    (read, "inspect", "chunks and their checksums"),
+    (read, "_read_file", "reading photographs"),
+    (read, "digest_bytes", "digests of photographs' files"),
+    (Picture, "digest", "digests of photographs' pixels"),
+    (Sampler, "read", "reading draws and their digests"),
+    (prepare, "sketch", "sketches, to find duplicates"),
+    (prepare, "degrade", "making inputs"),
+    (evaluate, "degrade", "making inputs again, for scores that need them"),
+    (calibrating, "calibration_curves", "scores, errors and curves, beside their kernels"),
+]
+
+
+class Clock:
+    """Processor seconds by step."""
+
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
+        self._inner = threading.local()
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, whose own time is added up under `name`."""
+
+        @functools.wraps(function)
+        def call(*given: Any, **named: Any) -> Any:
+            stack = self._inner.__dict__.setdefault("stack", [0.0])
+            stack.append(0.0)
+            start = time.thread_time()
+            try:
+                return function(*given, **named)
+            finally:
+                taken = time.thread_time() - start
+                self.spent[name] += taken - stack.pop()
+                stack[-1] += taken
+
+        return call
+
+
+def watch(clock: Clock) -> None:
+    """Time every kernel that Python calls, and the steps."""
+    call = Kernel.__call__
+
+    def timed_kernel(kernel: Any, *given: Any, **named: Any) -> Any:
+        return clock.timed(f"kernel `{kernel.function.__name__.strip('_')}`", call)(kernel, *given, **named)
+
+    Kernel.__call__ = timed_kernel  # type: ignore[method-assign]
+    for owner, name, said in STEPS:
+        found = getattr(owner, name)
+        if isinstance(found, functools.cached_property):
+            found.func = clock.timed(said, found.func)
+        else:
+            setattr(owner, name, clock.timed(said, found))
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photographs", type=Path, help="folder of photographs; made up without it")
+    parser.add_argument("--score", default=SCORE)
+    parser.add_argument("--metric", default=METRIC)
+    parser.add_argument("--repeats", type=int, default=3)
+    chosen = parser.parse_args()
+    sources = [one.path for one in find_photographs([chosen.photographs])] if chosen.photographs else []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        paths = write_material(root, sources[:: max(1, len(sources) // 2)], 2, 3840, 2160, 10)
+        setup = Bench(root, paths, sources, 10, chosen.repeats, False).setup(chosen.score, chosen.metric)
+        calibrate(setup, paths, 1)
+        clock = Clock()
+        watch(clock)
+        start = time.process_time()
+        for _ in range(chosen.repeats):
+            calibrate(setup, paths, 1)
+        photographs = chosen.repeats * len(paths)
+        total = (time.process_time() - start) / photographs
+    print(
+        f"one photograph of 3840 x 2160, ten draws: {total * 1e3:.0f} ms\n\n| step | ms | share |\n| --- | --- | --- |"
+    )
+    known = {name: spent / photographs for name, spent in clock.spent.items()}
+    shown = {name: spent for name, spent in known.items() if spent >= 0.005 * total}
+    shown = dict(sorted(shown.items(), key=lambda one: -one[1])) | {"everything else": total - sum(shown.values())}
+    for name, spent in shown.items():
+        print(f"| {name} | {spent * 1e3:.0f} | {spent / total:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
