@@ -130,6 +130,9 @@ def confirm_draws(
         pictures = [prepare_input(source, name, setup, seed, memory_bytes=memory) for name, source in sources]
     else:
         pictures = prepare_photographs(list(sources), setup, seed, screen.step, memory_bytes=memory)
+    if _are_seen(pictures, calibration):
+        # What follows refuses them; nobody need agree to a price first.
+        return 0
     unique = {picture.input_digest: picture for picture in pictures}
     distinct = list(unique.values())
     tasks = [task for picture in distinct for task in picture.tasks]
@@ -142,6 +145,19 @@ def confirm_draws(
     screen.note(f"{expected.calls} calls to make, {expected.cached} draws stored; price {cost}")
     _ask(screen, options)
     return expected.calls
+
+
+def _are_seen(pictures: "Sequence[Prepared]", calibration: Any) -> bool:
+    """Whether a picture was used for calibration, for which nothing is guaranteed; a set-up has none."""
+    images = getattr(calibration, "images", ())
+    inputs = {image.input for image in images}
+    truths = {image.truth for image in images}
+    tuning = set(getattr(calibration, "tuning", ()))
+    return any(
+        one.input_digest in (inputs | truths if one.truth_digest is None else inputs)
+        or one.truth_digest in truths | tuning
+        for one in pictures
+    )
 
 
 def _ask(screen: Screen, options: dict[str, Any]) -> None:

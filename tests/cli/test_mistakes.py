@@ -175,3 +175,18 @@ def test_where_a_vendor_is_must_be_said_again(
         said = capsys.readouterr().err
         assert "expected -p path=… again: a calibration keeps what identifies the vendor folder and not where" in said
         assert "Folder that holds one folder of draws for each picture" in said
+
+
+def test_nobody_is_asked_to_pay_for_a_photograph_that_calibration_has_seen(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer() as server:
+        assert run(calibrate(photographs, server.url, "--yes", "-q")) == 0
+        given = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9", "--adapter", VENDOR]
+        given += ["-p", f"url={server.url}", "--run", str(tmp_path / "elsewhere")]
+        for command in ("mask", "audit"):
+            assert run([command, str(photographs / "p1.png"), *given]) == 2
+            said = capsys.readouterr().err
+            assert "has not seen" in said
+            assert "calls to make" not in said
+        assert server.account.paid == 9
