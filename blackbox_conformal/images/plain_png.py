@@ -23,6 +23,11 @@ _BLOCK = 1 << 19
 """Decompressed bytes handled at once: they stay in the second-level cache."""
 
 
+def is_large(height: int, width: int) -> bool:
+    """Whether a picture of that size is worth the kernels."""
+    return 3 * height * width >= SMALLEST
+
+
 def plain_pixels(container: Container) -> Image | None:
     """(H, W, 3) uint8 of a plain PNG; None when it is no such, small, damaged, or has too few or too many pixel data.
 

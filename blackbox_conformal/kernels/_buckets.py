@@ -76,7 +76,7 @@ def tally(
     bits: NDArray[np.int32], losses: NDArray[np.uint32], low: np.uint32, shift: np.uint32, table: NDArray[np.uint64]
 ) -> None:
     """Count each bucket's pixels in the upper, and keep their largest loss in the lower half of its entry."""
-    buckets = np.empty(CHUNK, np.int32)
+    buckets = np.empty(CHUNK, np.uint32)
     one, lower = np.uint64(1 << 32), np.uint64(0xFFFFFFFF)
     for start in range(0, bits.size, CHUNK):
         chunk, lost = bits[start : start + CHUNK], losses[start : start + CHUNK]
@@ -159,7 +159,7 @@ def collect(
     number: key, then loss. Of those in a bucket, a pixel is dropped when one seen before, its champion, scores no more
     and loses no less, which thins out plateaus of equal scores.
     """
-    buckets = np.empty(CHUNK, np.int32)
+    buckets = np.empty(CHUNK, np.uint32)
     found = np.empty(4096, np.uint64)
     lower = np.uint64(0xFFFFFFFF)
     members = count = 0
@@ -203,9 +203,9 @@ def first_bad(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> int:
 
 @kernel
 def _find_buckets(
-    chunk: NDArray[np.int32], low: np.uint32, shift: np.uint32, none: int, buckets: NDArray[np.int32]
+    chunk: NDArray[np.int32], low: np.uint32, shift: np.uint32, none: int, buckets: NDArray[np.uint32]
 ) -> None:
     """The bucket of each pixel; `none` for one without a score."""
     for i in range(chunk.size):
-        bucket = np.int32(np.uint32(key_of(chunk[i]) - low) >> shift)
-        buckets[i] = np.int32(none) if is_nan(chunk[i]) else bucket
+        bucket = np.uint32(np.uint32(key_of(chunk[i]) - low) >> shift)
+        buckets[i] = np.uint32(none) if is_nan(chunk[i]) else bucket

@@ -143,7 +143,7 @@ def apply_calibration(
     limits = limits or Limits()
     distinct = list(unique.values())
     with (
-        warming(setup, truths=False),
+        warming(setup, truths=False, sizes=[picture.size for picture in distinct]),
         second_opinions(setup, distinct, folder, limits, seed, listener, on_sampler) as opinions,
         Sampler(adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
     ):

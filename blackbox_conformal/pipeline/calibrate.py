@@ -112,7 +112,7 @@ def run_calibration(
     cost = Decimal(0)
     limits = limits or Limits()
     with (
-        warming(setup),
+        warming(setup, sizes=[picture.size for picture in pictures]),
         second_opinions(setup, pictures, run, limits, seed, listener, on_sampler) as second,
         Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler,
     ):

@@ -5,7 +5,7 @@ How kernels are compiled and kept lives in `kernels._jit`.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -19,16 +19,19 @@ from blackbox_conformal.risk.curve import RiskCurve
 
 
 @contextlib.contextmanager
-def warming(setup: Setup, *, truths: bool = True) -> Iterator[None]:
+def warming(setup: Setup, *, truths: bool = True, sizes: Iterable[tuple[int, int]] | None = None) -> Iterator[None]:
     """Score and measure a tiny picture in a thread, so that exactly the kernels wanted are there when draws are.
 
     Parameters
     ----------
     truths
         Whether delivered pictures will be compared with true ones.
+    sizes
+        (height, width) of the delivered pictures; None: of any size. Small ones are decoded without kernels.
     """
     over = threading.Event()
-    thread = threading.Thread(target=rehearse, args=(setup, truths, over.is_set), name="warm-up", daemon=True)
+    large = sizes is None or any(plain_png.is_large(*size) for size in sizes)
+    thread = threading.Thread(target=rehearse, args=(setup, truths, large, over.is_set), name="warm-up", daemon=True)
     thread.start()
     try:
         yield
@@ -38,10 +41,10 @@ def warming(setup: Setup, *, truths: bool = True) -> Iterator[None]:
         thread.join()
 
 
-def rehearse(setup: Setup, truths: bool = True, over: Callable[[], bool] = lambda: False) -> None:
-    """Run the score, the metric and the curve of `setup` once on noise, until all is `over`.
+def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callable[[], bool] = lambda: False) -> None:
+    """Run the score, the metric and the curve of `setup` once on noise, and what decodes large pictures.
 
-    Last comes what only large pictures need: whoever has small ones never waits for it.
+    Nothing more is begun once all is `over`.
     """
     side = 16 * setup.procedure.scale
     draws = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
@@ -65,7 +68,7 @@ def rehearse(setup: Setup, truths: bool = True, over: Callable[[], bool] = lambd
         (setup.procedure.delivery != "first", moments.warm_up),
         (truths and _is_own(setup.fidelity), measure),
         (truths, curve),
-        (True, plain_png.warm_up),
+        (large, plain_png.warm_up),
     ]
     for wanted, step in steps:
         if over():

@@ -38,8 +38,24 @@ def test_what_large_pictures_need_comes_last_and_not_at_all_once_all_is_over(ada
     assert done == ["curve", "decode"]
     rehearse(setup, truths=False)
     assert done[2:] == ["decode"]
-    rehearse(setup, True, lambda: "curve" in done[3:])
+    rehearse(setup, over=lambda: "curve" in done[3:])
     assert done[3:] == ["curve"]
+
+
+def test_kernels_for_large_pictures_are_left_out_where_all_are_small(adapter, monkeypatch):
+    found = []
+    name = "blackbox_conformal.pipeline.warming.rehearse"
+    monkeypatch.setattr(name, lambda setup, truths, large, over: found.append((truths, large)))
+    setup = set_up(adapter, draws=3)
+    for sizes in ([(512, 512), (8, 8)], [(8, 8), (600, 600)], None):
+        with warming(setup, sizes=sizes):
+            pass
+    assert found == [(True, False), (True, True), (True, True)]
+    assert (plain_png.is_large(512, 512), plain_png.is_large(600, 600)) == (False, True)
+    done = []
+    monkeypatch.setattr(plain_png, "warm_up", lambda: done.append("decode"))
+    rehearse(setup, truths=False, large=False)
+    assert done == []
 
 
 def test_a_users_metric_sees_real_pictures_only(adapter):
