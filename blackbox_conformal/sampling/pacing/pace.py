@@ -26,10 +26,10 @@ LOOK_S = 0.2
 _FORGET_S = 86400.0
 _BUSY_S = 5.0
 
-_TABLES = (
-    "CREATE TABLE IF NOT EXISTS salt (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL) STRICT",
+_SALT = "CREATE TABLE IF NOT EXISTS salt (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL) STRICT"
+_PACE = (
     "CREATE TABLE IF NOT EXISTS pace (account BLOB PRIMARY KEY, due REAL NOT NULL, paused_until REAL NOT NULL,"
-    " updated REAL NOT NULL) STRICT",
+    " updated REAL NOT NULL) STRICT"
 )
 
 
@@ -66,16 +66,17 @@ class Pace:
         self._lock = threading.Lock()
         self._look_at = clock.monotonic()
         self._known = 0.0
-        self._account = b""
-        self._database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._database, self._account = _joined(None, adapter, clock)
         if file is None:
-            self._part("there is no private folder of yours on a local disk (XDG_STATE_HOME can name one)")
+            self._tell_apart("there is no private folder of yours on a local disk (XDG_STATE_HOME can name one)")
             return
         try:
-            self._database = _opened(file)
-            self._join(adapter)
+            shared, self._account = _joined(file, adapter, clock)
         except (sqlite3.Error, OSError) as error:
-            self._part(f"{file}: {error}; delete it if that stays so")
+            self._tell_apart(f"{file}: {error}; delete it if that stays so")
+            return
+        self._database.close()
+        self._database = shared
 
     def close(self) -> None:
         """Leave; the file stays."""
@@ -148,34 +149,45 @@ class Pace:
         back = max(0.0, row[2] - now)
         return row[0] - back, row[1] - back, now
 
-    def _join(self, adapter: Adapter) -> None:
-        """Have a row for the account, and forget accounts that were not used for a day."""
-        now = self._clock.wall()
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            for statement in _TABLES:
-                self._database.execute(statement)
-            self._database.execute("INSERT OR IGNORE INTO salt VALUES (1, ?)", (os.urandom(32),))
-            salt = self._database.execute("SELECT value FROM salt").fetchone()[0]
-            self._account = _account(adapter, salt)
-            self._database.execute("DELETE FROM pace WHERE max(due, paused_until, updated) < ?", (now - _FORGET_S,))
-            self._database.execute("INSERT OR IGNORE INTO pace VALUES (?, 0, 0, ?)", (self._account, now))
-            self._database.execute("COMMIT")
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-
     def _part(self, why: str) -> None:
         """Go on with a pace of this process only."""
         self._database.close()
-        self._database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._database.execute(_TABLES[1])
-        self._database.execute("INSERT INTO pace VALUES (?, 0, 0, ?)", (self._account, self._clock.wall()))
+        self._database = _opened(None)
+        _enter(self._database, self._account, self._clock.wall())
+        self._tell_apart(why)
+
+    def _tell_apart(self, why: str) -> None:
         self._tell(f"other processes do not know this one's pace: {why}")
 
 
-def _opened(file: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(file, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+def _joined(file: Path | None, adapter: Adapter, clock: Clock) -> tuple[sqlite3.Connection, bytes]:
+    """The open file (None: memory), and the account's name in it."""
+    database = _opened(file)
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(_SALT)
+        database.execute("INSERT OR IGNORE INTO salt VALUES (1, ?)", (os.urandom(32),))
+        account = _account(adapter, database.execute("SELECT value FROM salt").fetchone()[0])
+        _enter(database, account, clock.wall())
+        database.execute("COMMIT")
+    except BaseException:
+        database.close()
+        raise
+    return database, account
+
+
+def _enter(database: sqlite3.Connection, account: bytes, now: float) -> None:
+    """Have a row for the account; those not used for a day go."""
+    database.execute(_PACE)
+    database.execute("DELETE FROM pace WHERE max(due, paused_until, updated) < ?", (now - _FORGET_S,))
+    database.execute("INSERT OR IGNORE INTO pace VALUES (?, 0, 0, ?)", (account, now))
+
+
+def _opened(file: Path | None) -> sqlite3.Connection:
+    name = ":memory:" if file is None else file
+    database = sqlite3.connect(name, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    if file is None:
+        return database
     try:
         file.chmod(0o600)
         # No write-ahead log: its index is mapped into memory, and a process dies when another one cuts that file short.
