@@ -33,7 +33,7 @@ def write_new(path: Path, content: bytes, *, force: bool = False) -> Path:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}. Choose another --out") from None
+        raise UsageError(f"{path} cannot be written: {error.strerror}. Choose a folder that can be written") from None
     return path
 
 

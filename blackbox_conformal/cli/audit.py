@@ -85,6 +85,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: dict[str, Any]) -> None:
     from blackbox_conformal.cli import session
     from blackbox_conformal.cli.audit_screen import show_audit, show_next
+    from blackbox_conformal.cli.consent import confirm_draws, limits_after_consent
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS, audit_calibration, audit_json
@@ -104,7 +105,7 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     crops = WorstCrops(options["worst"] if options["out"] else 0)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         refuse_large(paths, options["memory"], pixel_bytes=audit_bytes_a_pixel(len(set(levels))))
-        calls = session.confirm_draws(screen, adapter, calibration, paths, options)
+        calls = confirm_draws(screen, adapter, calibration, paths, options)
         found = audit_calibration(
             adapter,
             paths,
@@ -114,7 +115,7 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
             crops=crops,
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
-            limits=session.limits_after_consent(session.build_limits(options), calls, run),
+            limits=limits_after_consent(session.build_limits(options), calls, run),
             seed=options["seed"],
             memory_bytes=options["memory"],
             listener=screen.event,
@@ -141,6 +142,7 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
 def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> Any:
     """Draw a pool once: a calibration on all of it."""
     from blackbox_conformal.cli import session
+    from blackbox_conformal.cli.consent import confirm_draws, limits_after_consent
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import run_calibration
     from blackbox_conformal.pipeline.room import refuse_large
@@ -150,13 +152,13 @@ def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> A
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     with screen.progress(), session.interruptible(screen) as on_sampler:
         refuse_large(paths, options["memory"])
-        calls = session.confirm_draws(screen, setup.adapter, setup, paths, options)
+        calls = confirm_draws(screen, setup.adapter, setup, paths, options)
         return run_calibration(
             setup,
             paths,
             run=run,
             guarantee=options["guarantee"] or "expected",
-            limits=session.limits_after_consent(session.build_limits(options), calls, run),
+            limits=limits_after_consent(session.build_limits(options), calls, run),
             seed=options["seed"],
             memory_bytes=options["memory"],
             listener=screen.event,

@@ -36,7 +36,10 @@ def command(**options: Any) -> None:
     run = Path(options["run"])
     if not run.is_dir():
         raise UsageError(f"expected a run folder; {run} is none. `calibrate` makes one and says where")
-    calibration = Calibration.load(options["calibration"] or run / "calibration.json")
+    kept = run / "calibration.json"
+    if options["calibration"] is None and not kept.is_file():
+        raise UsageError(f"expected a calibration in {run}; there is no calibration.json. Name the file with --calibration")
+    calibration = Calibration.load(options["calibration"] or kept)
     store = ReportStore(run, calibration)
     audited = store.audit()
     audited_levels = [level.alpha for level in audited.levels] if audited is not None else []

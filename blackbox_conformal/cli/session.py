@@ -11,8 +11,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from blackbox_conformal.cli.consent import confirm_draws as confirm_draws
-from blackbox_conformal.cli.consent import limits_after_consent as limits_after_consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
 

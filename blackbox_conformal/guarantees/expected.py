@@ -173,7 +173,7 @@ class Expected(Guarantee):
         )
 
     def _by(self, n: int) -> str:
-        parts = [f" (calibrated on {n} {self.unit}"]
+        parts = [f" (calibrated on {n} {self.unit.removeprefix('calibration ')}"]
         if self.weights is not None:
             parts.append(f"weighted, worth {self.effective_images:.1f}")
         if self.leaked:

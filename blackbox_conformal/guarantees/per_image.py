@@ -109,7 +109,7 @@ class PerImage(Guarantee):
         share = f"at least {100 * (1 - self.delta):g} % of new photographs"
         claim = f"every trusted pixel has {error} at most {alpha:g}"
         if self.confidence is None:
-            return f"In {share}, {claim} (calibrated on {n} calibration photographs)."
+            return f"In {share}, {claim} (calibrated on {n} photographs)."
         return f"With confidence {self.confidence:g}, {n} calibration photographs show that in {share} {claim}."
 
     @property

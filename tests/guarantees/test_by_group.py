@@ -87,5 +87,5 @@ def test_parameters_that_cannot_be_used_are_refused(parameters, message):
 def test_the_statement_counts_the_group():
     rule = guarantee("by-group", groups=GROUPS, group_new="text")
     assert rule.statement(0.1, 35).startswith("Among photographs of group 'text': ")
-    assert "15 calibration photographs" in rule.statement(0.1, 35)
+    assert "calibrated on 15 photographs" in rule.statement(0.1, 35)
     assert "fixed before" in rule.assumptions[-1]

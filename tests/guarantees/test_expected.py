@@ -206,7 +206,7 @@ def test_levels_of_one_picture_are_refused():
 def test_the_statement_carries_the_numbers():
     assert guarantee("expected").statement(0.1, 60, "lab-l1") == (
         "On average over new photographs, the largest lab-l1 among trusted pixels is at most 0.1 "
-        "(calibrated on 60 calibration photographs)."
+        "(calibrated on 60 photographs)."
     )
     weighted = guarantee("expected", weights=[1.0, 1.0, 2.0], weight_new=1.0)
     assert "worth 2.7" in weighted.statement(0.1, 3)
