@@ -1,5 +1,8 @@
 """Maps, curves and calibrations for tests of the audit, made without a vendor and without pictures on disk."""
 
+import dataclasses
+import math
+
 import numpy as np
 
 from blackbox_conformal.audit.findings import AuditedPicture
@@ -96,3 +99,14 @@ def _quality(errors, mask):
         return NO_PIXELS
     error = float(np.square(errors[mask], dtype=np.float64).mean())
     return Quality(-10 * np.log10(error), -10 * np.log10(error), 1 - error)
+
+
+def alike(ours, theirs):
+    """Whether two findings are equal, where a figure that is missing (NaN) equals another one."""
+    if isinstance(ours, float) and isinstance(theirs, float):
+        return ours == theirs or (math.isnan(ours) and math.isnan(theirs))
+    if isinstance(ours, tuple) and isinstance(theirs, tuple):
+        return len(ours) == len(theirs) and all(map(alike, ours, theirs))
+    if dataclasses.is_dataclass(ours) and not isinstance(ours, RiskCurve) and type(ours) is type(theirs):
+        return all(alike(getattr(ours, one.name), getattr(theirs, one.name)) for one in dataclasses.fields(ours))
+    return type(ours) is type(theirs) and ours == theirs

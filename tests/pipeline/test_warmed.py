@@ -19,7 +19,7 @@ def warmed(monkeypatch):
     seen, under_way = [], []
 
     @contextmanager
-    def warming(setup, *, truths=True):
+    def warming(setup, *, truths=True, sizes=None):
         seen.append((setup.indecision.plugin_name(), setup.fidelity.plugin_name(), truths))
         under_way.append(True)
         yield
