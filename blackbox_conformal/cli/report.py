@@ -38,7 +38,8 @@ def command(**options: Any) -> None:
         raise UsageError(f"expected a run folder; {run} is none. `calibrate` makes one and says where")
     kept = run / "calibration.json"
     if options["calibration"] is None and not kept.is_file():
-        raise UsageError(f"expected a calibration in {run}; there is no calibration.json. Name the file with --calibration")
+        message = f"expected a calibration in {run}; there is no calibration.json. Name the file with --calibration"
+        raise UsageError(message)
     calibration = Calibration.load(options["calibration"] or kept)
     store = ReportStore(run, calibration)
     audited = store.audit()
