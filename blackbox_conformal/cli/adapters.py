@@ -1,5 +1,6 @@
 """`adapters`: which vendors there are, what one takes, and whether one keeps the contract."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,6 +9,8 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, money, summary
 
 if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.live_check import Finding
+    from blackbox_conformal.testing.contract import CheckResult
     from blackbox_conformal.testing.example import Example
 
 EVIDENCE = {
@@ -93,12 +96,19 @@ def show(name: str, **options: Any) -> None:
 @command.command("check")
 @click.argument("name")
 @shared.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Vendor parameter, such as recipe=FILE.")
+@click.option("--live", is_flag=True, help="Draw twice from the vendor itself, which costs money.")
+@click.option("--image", type=click.Path(exists=True, dir_okay=False), help="With --live: the picture to send.")
+@click.option("--scale", type=click.IntRange(1, 16), help="With --live: magnification; the vendor's ×4 by default.")
+@shared.spending
 @shared.output
 def check(name: str, parameters: tuple[str, ...], **options: Any) -> None:
     """Replay the example of adapter NAME (`recipe -p recipe=FILE`: your recipe) on a server that misbehaves.
 
-    Nothing leaves this machine, and no key is needed.
+    Nothing leaves this machine, and no key is needed. With --live one small picture is sent to the vendor itself,
+    twice, and what comes back is compared with what the adapter says: size, content, variety, price, model. All other
+    options belong to --live; its run folder is runs/check-NAME.
     """
+    from blackbox_conformal.cli.live_check import look_live
     from blackbox_conformal.errors import CheckFailedError, UsageError
     from blackbox_conformal.plugins import describe
     from blackbox_conformal.testing.contract import check_adapter
@@ -108,14 +118,21 @@ def check(name: str, parameters: tuple[str, ...], **options: Any) -> None:
         raise UsageError(
             f"adapter {name} reads this machine's disk and makes no request, so there is no contract to check"
         )
-    results = check_adapter(name, _example(name, parameters) if parameters else None)
+    results: Sequence[CheckResult | Finding]
+    if options["live"]:
+        results = look_live(screen, name, parameters, options)
+    elif options["image"] or options["scale"]:
+        raise UsageError("expected --image and --scale together with --live: without it nothing is sent to the vendor")
+    else:
+        results = check_adapter(name, _example(name, parameters) if parameters else None)
     for one in results:
         screen.say(f"  {'passed' if one.passed else 'FAILED'}  {one.name}{f': {one.detail}' if one.detail else ''}")
     failed = [one.name for one in results if not one.passed]
     screen.say(f"{name}: {len(results) - len(failed)} of {len(results)} checks passed")
     screen.data([{"check": one.name, "passed": one.passed, "detail": one.detail} for one in results])
     if failed:
-        raise CheckFailedError(f"adapter {name} breaks its contract: {', '.join(failed)}")
+        broken = "is not what its vendor does" if options["live"] else "breaks its contract"
+        raise CheckFailedError(f"adapter {name} {broken}: {', '.join(failed)}")
 
 
 def _screen(options: dict[str, Any]) -> Screen:

@@ -139,12 +139,23 @@ def confirm_draws(
     run, limits = session.folder_of(options, calibration.procedure), session.build_limits(options)
     expected = with_second(estimate(adapter, run, limits, tasks), setup, distinct, run, limits, seed)
     look_before_drawing(screen, setup, tasks, run, expected.calls)
+    confirm_calls(screen, expected, options)
+    return expected.calls
+
+
+def confirm_calls(screen: Screen, expected: "Estimate", options: dict[str, Any]) -> None:
+    """Show what the calls would cost and ask, unless nothing is spent or the user has said yes or set a limit.
+
+    Raises
+    ------
+    BudgetError
+        The answer is no, or there is no terminal to ask at.
+    """
     if expected.calls == 0 or expected.cost_usd == (Decimal(0), Decimal(0)):
-        return expected.calls
+        return
     cost = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
     screen.note(f"{expected.calls} calls to make, {expected.cached} draws stored; price {cost}")
     _ask(screen, options)
-    return expected.calls
 
 
 def _are_seen(pictures: "Sequence[Prepared]", calibration: Any) -> bool:

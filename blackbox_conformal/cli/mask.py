@@ -97,6 +97,8 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
         screen.say(f"{result.name}: {share(level.trusted_share)} trusted at alpha={level.alpha:g}; {products.overlay}")
         if level.reason and not hopeless:
             screen.say(f"  nothing is trusted: {level.reason}")
+        for note in level.notes:
+            screen.note(f"  note: {note}")
 
     limits = session.build_limits(options)
     run = session.folder_of(options, calibration.procedure)

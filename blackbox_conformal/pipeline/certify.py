@@ -19,6 +19,9 @@ from blackbox_conformal.pipeline.prepare import Prepared
 from blackbox_conformal.pipeline.settings import Setup
 from blackbox_conformal.types import Mask
 
+SIZE_FACTOR = 2
+"""How many times fewer pixels than the smallest photograph, or more than the largest, are worth a note."""
+
 
 def certify(
     calibration: Calibration,
@@ -62,7 +65,24 @@ def certify(
         psnr=_psnr(rule, alpha, setup),
         leakage=_leakage(rule, alpha, calibration.n),
         certain=certain_statement(setup.fidelity, evaluation),
-        notes=evaluation.notes,
+        notes=(*evaluation.notes, *filter(None, [size_note(calibration, picture.size)])),
+    )
+
+
+def size_note(calibration: Calibration, size: tuple[int, int]) -> str | None:
+    """What to say of a picture of (height, width) far from every calibration photograph's size; None when it is not.
+
+    A vendor may treat a thumbnail or a panorama differently, and the guarantee is for pictures like the photographs.
+    """
+    by_area = sorted((image.height * image.width, image.width, image.height) for image in calibration.images)
+    (least, *small), (most, *large) = by_area[0], by_area[-1]
+    height, width = size
+    if least <= SIZE_FACTOR * height * width and height * width <= SIZE_FACTOR * most:
+        return None
+    known = f"{small[0]}×{small[1]}" + ("" if small == large else f" to {large[0]}×{large[1]}")
+    return (
+        f"the picture has {width}×{height} pixels, the calibration photographs {known}: the guarantee is for pictures "
+        "like them, and the vendor may treat other sizes differently"
     )
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from blackbox_conformal.adapter import Adapter, Answer, Draw, Observed, Send, Wait
 from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.errors import AdapterError, BlackboxConformalError, PayloadError
+from blackbox_conformal.errors import AdapterError, BlackboxConformalError, PayloadError, RefusedError, RunRefusedError
 from blackbox_conformal.sampling.messages import clean
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_key
 
@@ -41,7 +41,12 @@ def _run(adapter: Adapter, task: Task) -> tuple[bytes, str | None]:
 
 def draw_here(adapter: Adapter, task: Task, check: Callable[[bytes, Task], None] | None) -> Outcome:
     """The outcome of a local draw: free, and cached by nature."""
-    data, model = _run(adapter, task)
+    try:
+        data, model = _run(adapter, task)
+    except RunRefusedError:
+        raise
+    except RefusedError as refusal:
+        return Outcome(task, "refused", True, None, Decimal(0), None, RefusedError(clean(str(refusal))))
     digest = digest_bytes(data)
     failure: PayloadError | None = None
     if check is not None:

@@ -123,13 +123,15 @@ def memory(bench: Bench) -> None:
     limit = 700 << 20
     for name, chosen in scores.items():
         peak(bench.root, chosen, 2, 1)  # Compiles, which takes memory too.
-        few, many = (peak(bench.root, chosen, draws, most, memory=limit) for draws in (4, 32))
+        few, many = (peak(bench.root, chosen, draws, most, memory=limit, repeats=bench.repeats) for draws in (4, 32))
         growth(f"MiB at peak, one photograph at a time, 32 / 4 draws, {name}", many, few)
         together = peak(bench.root, chosen, 32, most, repeats=bench.repeats).megabytes
         row(f"MiB at peak, two photographs at a time, {name}", f"{together:.0f}", "", "", "< 600", together < 600)
     flat = bench.root / "flat"
     write_many(flat, count, width, height)
-    few, many = (peak(flat, SCORE, 2, photographs, memory=limit) for photographs in (count // 8, count))
+    few, many = (
+        peak(flat, SCORE, 2, photographs, memory=limit, repeats=bench.repeats) for photographs in (count // 8, count)
+    )
     growth(f"MiB at peak, one photograph at a time, {count} / {count // 8} photographs, sigma 4", many, few)
     within = not many.error and many.megabytes < limit >> 20
     row("MiB at peak with a limit of 700 MiB", f"{many.megabytes:.0f}", "", "", "< 700", within)

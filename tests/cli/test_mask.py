@@ -115,3 +115,16 @@ def test_the_others_are_written_when_one_is_refused(tmp_path: Path) -> None:
         written = {path.name.split("-")[0] for path in (tmp_path / "some").iterdir()}
         assert len(written) == 2
         assert len(list((tmp_path / "some").iterdir())) == 10
+
+
+def test_a_picture_of_another_size_than_the_photographs_is_named_so(shop: Shop) -> None:
+    usual = shop.mask("--alpha", "0.9", "--out", "usual", "--json")
+    (entry,) = json.loads(usual.stdout)
+    assert json.loads(Path(entry["certificate"]).read_text(encoding="utf-8"))["notes"] == []
+    PillowImage.fromarray(photograph(21)[:12, :12]).save(shop.folder / "tiny.png")
+    found = shop.mask("--alpha", "0.9", "--out", "tiny", "--json", source="tiny.png")
+    assert found.returncode == 0, found.stderr
+    (entry,) = json.loads(found.stdout)
+    (note,) = json.loads(Path(entry["certificate"]).read_text(encoding="utf-8"))["notes"]
+    assert note.startswith("the picture has 48×48 pixels, the calibration photographs 80×64: the guarantee is for")
+    assert note in " ".join(found.stderr.decode().split())

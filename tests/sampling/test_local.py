@@ -7,7 +7,14 @@ import pytest
 from sampling.tiny_vendor import quick, tasks
 
 from blackbox_conformal.adapter import FREE, Adapter, Capabilities, Draw, Flow, Observed, Send, Upload, Wait
-from blackbox_conformal.errors import AdapterError, ImageError, IncompleteError, PayloadError
+from blackbox_conformal.errors import (
+    AdapterError,
+    ImageError,
+    IncompleteError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+)
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 
@@ -18,6 +25,8 @@ class Folder(Adapter):
     name: ClassVar[str] = "tiny-folder"
     folder: Path
     sends: bool = False
+    refuses: tuple[int, ...] = ()
+    refuses_all: bool = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -32,6 +41,10 @@ class Folder(Adapter):
         if self.sends:
             yield Send("GET", "http://127.0.0.1/", "download")
         yield Wait(0.0)
+        if self.refuses_all:
+            raise RunRefusedError("no picture of this run")
+        if draw.index in self.refuses:
+            raise RefusedError("moderated \x1b[31m")
         return (self.folder / f"{draw.index}.bin").read_bytes()
 
 
@@ -77,3 +90,20 @@ def test_checks_stops_and_broken_promises(adapter: Folder, tmp_path: Path) -> No
         pytest.raises(AdapterError, match="local"),
     ):
         list(sampler.draw(tasks()))
+
+
+def test_a_refusal_is_the_outcome_of_one_draw_unless_it_is_of_all(adapter: Folder, tmp_path: Path) -> None:
+    refusing = adapter.model_copy(update={"refuses": (1,)})
+    with Sampler(refusing, tmp_path / "run", quick()) as sampler:
+        outcomes = list(sampler.draw(tasks(1, 3)))
+        assert [one.state for one in outcomes] == ["stored", "refused", "stored"]
+        assert isinstance(outcomes[1].error, RefusedError)
+        assert str(outcomes[1].error).startswith("moderated")
+        assert "\x1b" not in str(outcomes[1].error)
+        assert (outcomes[1].digest, outcomes[1].cost_usd) == (None, 0)
+    ending = adapter.model_copy(update={"refuses_all": True})
+    with (
+        Sampler(ending, tmp_path / "run", quick()) as sampler,
+        pytest.raises(RunRefusedError, match="no picture of this run"),
+    ):
+        list(sampler.draw(tasks(1, 3)))

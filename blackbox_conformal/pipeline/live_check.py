@@ -1,0 +1,171 @@
+"""Two draws of one small picture from the vendor itself, and what they tell of the adapter.
+
+The contract that can be checked without a vendor lives in `testing`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.images.degrade import degrade
+from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.images.picture import pixels_digest
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.pipeline.draws import drawn_pixels, output_check
+from blackbox_conformal.pipeline.prepare import Prepared, prepare_input
+from blackbox_conformal.pipeline.settings import Setup, set_up
+from blackbox_conformal.sampling.events import Event
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Outcome
+from blackbox_conformal.types import Image
+
+LEAST_CORRELATION = 0.5
+"""A faithful super-resolution, made small again, correlates with its input at 0.95 or more, a foreign one near 0."""
+
+_SIDE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, whether it is as the adapter says, and what was found."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def prepare_check(
+    adapter: Adapter, *, picture: Path | None = None, scale: int | None = None, seed: int = 0
+) -> tuple[Setup, Prepared]:
+    """What is going to be drawn: `picture`, or one of this package; nothing is sent.
+
+    One draw of a vendor that says it never varies, which could not differ from a second one; two of every other.
+
+    Raises
+    ------
+    ImageError, UsageError
+        The picture cannot be used, or does not fit the vendor's limits.
+    """
+    setup = set_up(
+        adapter,
+        scale=scale,
+        draws=1 if adapter.capabilities.deterministic else 2,
+        indecision="bicubic-gap",
+    )
+    limits = adapter.capabilities
+    side = min(max(_SIDE, limits.min_side or 0), limits.max_side or _SIDE * 64)
+    source = image_png(check_picture(side)) if picture is None else picture
+    name = "check-picture" if picture is None else picture.stem
+    return setup, prepare_input(source, name, setup, seed)
+
+
+def check_picture(side: int) -> Image:
+    """A made-up scene with edges, curves, texture and flat places: (side, side, 3) uint8, always the same."""
+    row, column = np.mgrid[0:side, 0:side] / side
+    sky = np.stack([90 + 100 * row, 140 + 60 * row, 220 - 40 * row], axis=-1)
+    hill = row > 0.62 + 0.08 * np.sin(7 * column)
+    sky[hill] = np.stack([60 + 40 * column, 110 + 30 * np.sin(90 * (row + column)), 50 + 20 * row], axis=-1)[hill]
+    sky[(row - 0.25) ** 2 + (column - 0.7) ** 2 < 0.012] = (250, 235, 150)
+    wall = (np.abs(column - 0.3) < 0.13) & (row > 0.45) & (row < 0.75)
+    sky[wall] = (170, 80, 60)
+    sky[wall & ((np.floor(row * 40) + np.floor(column * 40)) % 4 == 0)] = (235, 225, 205)
+    return sky.clip(0, 255).astype(np.uint8)
+
+
+def check_live(
+    setup: Setup,
+    picture: Prepared,
+    run: Path,
+    limits: Limits,
+    *,
+    listener: Callable[[Event], None] | None = None,
+    on_sampler: Callable[[Sampler], None] = lambda sampler: None,
+) -> list[Finding]:
+    """Draw, and compare what came with what the adapter says of its vendor.
+
+    Draws that `run` holds already are looked at again and not paid again.
+
+    Raises
+    ------
+    VendorError, BudgetError, CredentialMissingError
+        The vendor took no request at all, for the reason that is told.
+    """
+    with Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler:
+        on_sampler(sampler)
+        outcomes = sorted(sampler.draw(picture.tasks), key=lambda outcome: outcome.task.index)
+        failed = [outcome for outcome in outcomes if outcome.state != "stored"]
+        if failed:
+            return [Finding("a picture of the promised size comes back", False, _trouble(failed[0]))]
+        pixels = [drawn_pixels(sampler.read(outcome), outcome.task, setup)[0] for outcome in outcomes]
+        sent = [read_image(outcome.task.upload.png).pixels for outcome in outcomes]
+    height, width = pixels[0].shape[:2]
+    known = sum(outcome.cached for outcome in outcomes)
+    detail = f"{len(pixels)} of {width}×{height}" + (f"; {known} of them drawn before" if known else "")
+    return [
+        Finding("a picture of the promised size comes back", True, detail),
+        _same_scene(pixels, sent, setup.procedure.scale),
+        _draws_differ(pixels, deterministic=setup.adapter.capabilities.deterministic),
+        _price(setup.adapter, outcomes),
+        _model(outcomes[0]),
+    ]
+
+
+def _trouble(outcome: Outcome) -> str:
+    return f"draw {outcome.task.index} is {outcome.state}: {outcome.error}"
+
+
+def _same_scene(pixels: Sequence[Image], sent: Sequence[Image], scale: int) -> Finding:
+    least = min(_correlation(degrade(one, scale), low) for one, low in zip(pixels, sent, strict=True))
+    return Finding(
+        "it shows what was sent",
+        least >= LEAST_CORRELATION,
+        f"made small again, it correlates with the input at {least:.3f}"
+        + ("" if least >= LEAST_CORRELATION else f"; expected at least {LEAST_CORRELATION}. Look at the picture"),
+    )
+
+
+def _correlation(one: Image, other: Image) -> float:
+    """Pearson's correlation of two pictures' values; 0 where one of them is flat."""
+    first, second = (each.astype(np.float64).ravel() - each.mean() for each in (one, other))
+    spread = float(np.sqrt((first @ first) * (second @ second)))
+    return float(first @ second) / spread if spread else 0.0
+
+
+def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> Finding:
+    name = "draws of one picture differ"
+    if deterministic:
+        return Finding(name, True, "one draw, since this vendor never varies as it is configured; add --perturb")
+    if len({pixels_digest(one) for one in pixels}) == 1:
+        return Finding(
+            name,
+            False,
+            "both draws are the same picture: the vendor takes no seed, or answers equal requests from a cache. "
+            "Calibrate with --perturb dihedral",
+        )
+    gap = np.abs(pixels[0].astype(np.int16) - pixels[1])
+    return Finding(name, True, f"by {gap.mean():.2f} of 255 on average, {gap.max()} at most")
+
+
+def _price(adapter: Adapter, outcomes: Sequence[Outcome]) -> Finding:
+    name, price = "it costs what is declared", adapter.capabilities.price
+    booked = [outcome.cost_usd for outcome in outcomes]
+    said = " and ".join(f"${cost.normalize():f}" for cost in dict.fromkeys(booked))
+    if price is None:
+        return Finding(
+            name, True, f"no price is declared; booked at {said} a draw. Give -p price-usd=… to set a budget"
+        )
+    declared = f"${price.low_usd}" if price.low_usd == price.high_usd else f"${price.low_usd} to ${price.high_usd}"
+    if max(booked, default=Decimal(0)) > price.high_usd:
+        return Finding(name, False, f"booked at {said} a draw; the adapter declares {declared}. Give -p price-usd=…")
+    return Finding(name, True, f"booked at {said} a draw; declared {declared}")
+
+
+def _model(outcome: Outcome) -> Finding:
+    """The engine stops by itself when a second model answers."""
+    silent = "it names none, so that a silent change of it cannot be seen"
+    return Finding("the model is named", True, outcome.model or silent)

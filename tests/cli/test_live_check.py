@@ -1,0 +1,141 @@
+"""`adapters check --live`: two draws of one small picture, compared with what the adapter says of its vendor."""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.pipeline.live_check import check_picture
+from blackbox_conformal.testing.fault_server import FaultServer
+
+VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+SIZE, SCENE, VARIETY, PRICE, MODEL = (
+    "a picture of the promised size comes back",
+    "it shows what was sent",
+    "draws of one picture differ",
+    "it costs what is declared",
+    "the model is named",
+)
+
+Checked = tuple[int, dict[str, tuple[bool, str]], str]
+Check = Callable[..., Checked]
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Check:
+    monkeypatch.chdir(tmp_path)
+
+    def checked(
+        server: FaultServer, *more: str, consent: str = "--yes"
+    ) -> tuple[int, dict[str, tuple[bool, str]], str]:
+        command = ["adapters", "check", VENDOR, "-p", f"url={server.url}", "--live", "--json"]
+        code = run([*command, *([consent] if consent else []), *more])
+        said = capsys.readouterr()
+        found = json.loads(said.out) if said.out.strip() else []
+        return code, {one["check"]: (one["passed"], one["detail"]) for one in found if "check" in one}, said.err
+
+    return checked
+
+
+def test_a_vendor_that_is_what_its_adapter_says_passes(check: Check, tmp_path: Path) -> None:
+    with FaultServer() as server:
+        code, found, said = check(server)
+        assert code == 0, said
+        assert server.account.paid == 2
+    assert list(found) == [SIZE, SCENE, VARIETY, PRICE, MODEL]
+    assert all(passed for passed, _ in found.values())
+    assert found[SIZE][1] == "2 of 512×512"
+    assert found[PRICE][1] == "booked at $0.01 a draw; declared $0.01"
+    assert found[MODEL][1] == "fault-vendor-1"
+    assert "5 of 5 checks passed" in said
+    assert (tmp_path / "runs" / "check-fault-synchronous" / "ledger.sqlite").is_file()
+
+
+def test_what_was_drawn_is_not_paid_again(check: Check) -> None:
+    with FaultServer() as server:
+        assert check(server)[0] == 0
+        code, found, said = check(server, consent="")
+        assert (code, server.account.paid) == (0, 2), said
+        assert "2 of them drawn before" in found[SIZE][1]
+        assert "nothing is sent" in said
+        assert check(server, "--run", "again")[0] == 0
+        assert server.account.paid == 4
+
+
+def test_nothing_is_sent_without_consent(check: Check) -> None:
+    with FaultServer() as server:
+        code, _, said = check(server, consent="")
+        assert (code, server.account.seen) == (4, [])
+    assert "2 calls to make" in said
+    assert "--yes or --max-cost" in said
+
+
+def test_a_vendor_that_takes_no_notice_of_the_seed(check: Check) -> None:
+    with FaultServer(ignores_seed=True) as server:
+        code, found, said = check(server)
+    assert code == 3
+    assert not found[VARIETY][0]
+    assert "--perturb dihedral" in found[VARIETY][1]
+    assert "is not what its vendor does: draws of one picture differ" in said
+
+
+def test_a_picture_of_something_else(check: Check) -> None:
+    with FaultServer({"submit": "picture:kind=foreign"}) as server:
+        code, found, _ = check(server)
+    assert code == 3
+    assert not found[SCENE][0]
+    assert "Look at the picture" in found[SCENE][1]
+
+
+def test_a_picture_of_another_size(check: Check) -> None:
+    with FaultServer({"submit": "picture:kind=wrong-size"}) as server:
+        code, found, _ = check(server)
+    assert code == 3
+    assert list(found) == [SIZE]
+    assert "256×256" in found[SIZE][1]
+
+
+def test_a_vendor_that_takes_more_than_it_says(check: Check) -> None:
+    with FaultServer(reported_price=Decimal("0.05")) as server:
+        code, found, _ = check(server)
+    assert code == 3
+    assert found[PRICE] == (False, "booked at $0.05 a draw; the adapter declares $0.01. Give -p price-usd=…")
+
+
+def test_two_models(check: Check) -> None:
+    with FaultServer({"submit": [None, "model:name=fault-vendor-2"]}) as server:
+        code, found, said = check(server, "--concurrency", "1")
+    assert (code, found) == (6, {})
+    assert "'fault-vendor-1' before and from 'fault-vendor-2' now" in said
+
+
+def test_a_key_that_is_refused(check: Check) -> None:
+    with FaultServer({"submit": "status:code=401"}) as server:
+        code, found, said = check(server)
+    assert (code, found) == (5, {})
+    assert "refused this key" in said
+
+
+def test_ones_own_picture_and_scale(check: Check, tmp_path: Path) -> None:
+    Image.fromarray(check_picture(40)[:, :30]).save(tmp_path / "own.png")
+    with FaultServer() as server:
+        code, found, said = check(server, "--image", "own.png", "--scale", "2")
+    assert code == 0, said
+    assert found[SIZE][1] == "2 of 60×80"
+
+
+def test_options_of_the_live_check_are_refused_without_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["adapters", "check", "stability", "--scale", "4"]) == 2
+    assert "together with --live" in capsys.readouterr().err
+
+
+def test_the_picture_has_structure_everywhere_it_is_asked_for() -> None:
+    for side in (16, 64, 128, 512):
+        picture = check_picture(side)
+        assert (picture.shape, picture.dtype) == ((side, side, 3), np.uint8)
+        assert picture.std() > 30
