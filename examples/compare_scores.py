@@ -29,11 +29,11 @@ from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
-from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.evaluate import decoded_draws
-from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
-from blackbox_conformal.pipeline.second import second_opinions
-from blackbox_conformal.pipeline.settings import DEFAULT_FIDELITY, Setup, member, set_up
+from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
+from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
+from blackbox_conformal.pipeline.stages.second import second_opinions
+from blackbox_conformal.pipeline.stages.settings import DEFAULT_FIDELITY, Setup, member, set_up
 from blackbox_conformal.pipeline.tune import Candidate, parse_candidate
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet

@@ -14,7 +14,7 @@ from blackbox_conformal.calibration import Calibration, CalibrationImage
 from blackbox_conformal.certificate import Certificate, threshold_json
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.pipeline.apply import Result
-from blackbox_conformal.pipeline.conclude import conclude
+from blackbox_conformal.pipeline.auditing.conclude import conclude
 from blackbox_conformal.pipeline.splits import audit_splits
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.report.preview import make_preview

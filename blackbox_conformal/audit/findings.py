@@ -1,6 +1,6 @@
 """What an audit found: photograph by photograph, level by level, and altogether.
 
-Plain values; they are put together in `pipeline.conclude` and kept by `report.stored_audit`.
+Plain values; they are put together in `pipeline.auditing.conclude` and kept by `report.stored_audit`.
 """
 
 import math

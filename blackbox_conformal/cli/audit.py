@@ -89,10 +89,10 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS, audit_calibration, audit_json
-    from blackbox_conformal.pipeline.audited_rule import audited_rule, is_own
-    from blackbox_conformal.pipeline.memory import audit_bytes_a_pixel
-    from blackbox_conformal.pipeline.room import refuse_large
-    from blackbox_conformal.pipeline.worst_crops import WorstCrops
+    from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, is_own
+    from blackbox_conformal.pipeline.auditing.worst_crops import WorstCrops
+    from blackbox_conformal.pipeline.stages.memory import audit_bytes_a_pixel
+    from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.report.store import ReportStore
 
     adapter = session.open_calibrated_vendor(calibration, options)
@@ -145,7 +145,7 @@ def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> A
     from blackbox_conformal.cli.consent import confirm_draws, limits_after_consent
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import run_calibration
-    from blackbox_conformal.pipeline.room import refuse_large
+    from blackbox_conformal.pipeline.stages.room import refuse_large
 
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
@@ -175,8 +175,8 @@ def _splits(screen: Screen, calibration: Any, options: dict[str, Any], audited: 
     from blackbox_conformal.cli import session
     from blackbox_conformal.cli.audit_screen import show_splits
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
-    from blackbox_conformal.pipeline.audit_document import splits_json
-    from blackbox_conformal.pipeline.audited_rule import audited_rule, is_own
+    from blackbox_conformal.pipeline.auditing.audit_document import splits_json
+    from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, is_own
     from blackbox_conformal.pipeline.splits import audit_splits
     from blackbox_conformal.report.store import ReportStore
 

@@ -36,9 +36,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import check_enough, run_calibration
     from blackbox_conformal.pipeline.plan import PLANNED_LEVELS, plan
-    from blackbox_conformal.pipeline.prepare import prepare_photographs
-    from blackbox_conformal.pipeline.room import refuse_large
-    from blackbox_conformal.pipeline.settings import member
+    from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
+    from blackbox_conformal.pipeline.stages.room import refuse_large
+    from blackbox_conformal.pipeline.stages.settings import member
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     setup = session.build_setup(options)

@@ -9,8 +9,8 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, share
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.comparison import Comparison, Standing
-    from blackbox_conformal.pipeline.contestants import Contestant
+    from blackbox_conformal.pipeline.comparing.comparison import Comparison, Standing
+    from blackbox_conformal.pipeline.comparing.contestants import Contestant
 
 SETTINGS = ("draws", "indecision", "delivery", "perturb", "seeds", "scale")
 
@@ -51,15 +51,15 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
     from blackbox_conformal.pipeline.compare import compare
-    from blackbox_conformal.pipeline.comparison import comparison_json
-    from blackbox_conformal.pipeline.contestants import (
+    from blackbox_conformal.pipeline.comparing.comparison import comparison_json
+    from blackbox_conformal.pipeline.comparing.contestants import (
         allowed,
         most_bytes_a_pixel,
         plan_comparison,
         refuse_incomparable,
         wanted_draws,
     )
-    from blackbox_conformal.pipeline.room import refuse_large
+    from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.report.comparison_page import refuse_foreign, write_comparison
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
@@ -114,7 +114,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 def _contestant(text: str, options: dict[str, Any]) -> "Contestant":
     from blackbox_conformal.cli import session
     from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.pipeline.contestants import Contestant
+    from blackbox_conformal.pipeline.comparing.contestants import Contestant
 
     if options["adapter"]:
         raise UsageError("expected vendors as --vendor NAME, repeated; got --adapter, which names only one")

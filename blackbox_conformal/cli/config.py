@@ -51,7 +51,7 @@ def show(origin: bool, of: str, **options: Any) -> None:
 
 def _shown(name: str, value: Any) -> str:
     """A setting's value as it would be typed; what stands for "not set" where there is a default behind it."""
-    from blackbox_conformal.pipeline.settings import DEFAULT_FIDELITY, DEFAULT_INDECISION
+    from blackbox_conformal.pipeline.stages.settings import DEFAULT_FIDELITY, DEFAULT_INDECISION
 
     if value is None or value == ():
         return {

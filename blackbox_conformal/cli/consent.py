@@ -18,8 +18,8 @@ from blackbox_conformal.errors import BudgetError
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.pipeline.plan import Plan
-    from blackbox_conformal.pipeline.prepare import Prepared
-    from blackbox_conformal.pipeline.settings import Setup
+    from blackbox_conformal.pipeline.stages.prepare import Prepared
+    from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.sampling.estimate import Estimate
     from blackbox_conformal.sampling.limits import Limits
     from blackbox_conformal.sampling.task import Task
@@ -39,7 +39,7 @@ def say_plan(screen: Screen, plan: "Plan") -> None:
 
 def tell_elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> None:
     """Say when draws that would be made lie in another run folder."""
-    from blackbox_conformal.pipeline.at_stake import stored_elsewhere
+    from blackbox_conformal.pipeline.prices.at_stake import stored_elsewhere
 
     found = stored_elsewhere(adapter, tasks, run)
     if found is not None:
@@ -57,7 +57,7 @@ def look_before_drawing(screen: Screen, setup: "Setup", tasks: "Sequence[Task]",
     CredentialMissingError
         The key of a vendor is not set, and calls are to be made.
     """
-    from blackbox_conformal.pipeline.at_stake import missing_key
+    from blackbox_conformal.pipeline.prices.at_stake import missing_key
 
     if not calls:
         return
@@ -72,7 +72,7 @@ def with_second(
     expected: "PlanType", setup: "Setup", pictures: "Sequence[Prepared]", run: Path, limits: "Limits", seed: int
 ) -> "PlanType":
     """A plan or estimate for `pictures` together with the calls of the second vendor, where a score needs one."""
-    from blackbox_conformal.pipeline.second import second_tasks
+    from blackbox_conformal.pipeline.stages.second import second_tasks
     from blackbox_conformal.sampling.estimate import estimate
 
     if setup.second is None:
@@ -119,8 +119,8 @@ def confirm_draws(
         The vendor's key is not set, and calls are to be made.
     """
     from blackbox_conformal.cli import session
-    from blackbox_conformal.pipeline.prepare import prepare_input, prepare_photographs
-    from blackbox_conformal.pipeline.settings import set_up_as
+    from blackbox_conformal.pipeline.stages.prepare import prepare_input, prepare_photographs
+    from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.sampling.estimate import estimate
 
     second = session.open_second_vendor(options, calibration.procedure.second_opinion)

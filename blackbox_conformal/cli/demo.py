@@ -47,8 +47,8 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     from blackbox_conformal.pipeline.calibrate import check_enough, run_calibration
     from blackbox_conformal.pipeline.demonstration import held_out_count, level_for, reduced_photographs, write_input
     from blackbox_conformal.pipeline.products import write_products
-    from blackbox_conformal.pipeline.settings import member, set_up
     from blackbox_conformal.pipeline.split import split
+    from blackbox_conformal.pipeline.stages.settings import member, set_up
     from blackbox_conformal.plugins import load_adapter
     from blackbox_conformal.report.html import write_report
     from blackbox_conformal.report.store import ReportStore

@@ -48,9 +48,9 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.names import printable
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.apply import Result, apply_calibration
-    from blackbox_conformal.pipeline.memory import MASK_PIXEL_BYTES
     from blackbox_conformal.pipeline.products import encode_products, refuse_existing, write_products
-    from blackbox_conformal.pipeline.room import refuse_large
+    from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
+    from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.report.store import ReportStore
 
     piped = "-" in inputs

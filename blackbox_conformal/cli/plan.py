@@ -13,8 +13,8 @@ from blackbox_conformal.cli.console import Screen, money, summary
 if TYPE_CHECKING:
     from blackbox_conformal.guarantees.base import Guarantee
     from blackbox_conformal.pipeline.plan import Plan
-    from blackbox_conformal.pipeline.prepare import Prepared
-    from blackbox_conformal.pipeline.settings import Setup
+    from blackbox_conformal.pipeline.stages.prepare import Prepared
+    from blackbox_conformal.pipeline.stages.settings import Setup
 
 
 @click.command("plan")
@@ -33,9 +33,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     """
     from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.prepare import prepare_photographs
-    from blackbox_conformal.pipeline.room import refuse_large
-    from blackbox_conformal.pipeline.settings import member
+    from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
+    from blackbox_conformal.pipeline.stages.room import refuse_large
+    from blackbox_conformal.pipeline.stages.settings import member
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     setup = session.build_setup(options)
@@ -52,7 +52,7 @@ def _asked(
     screen: Screen, setup: "Setup", pictures: "Sequence[Prepared]", options: dict[str, Any]
 ) -> dict[tuple[int, int], Decimal]:
     from blackbox_conformal.cli import session
-    from blackbox_conformal.pipeline.quotes import ask_quotes
+    from blackbox_conformal.pipeline.prices.quotes import ask_quotes
 
     uploads = [task.upload for picture in pictures for task in picture.tasks]
     return ask_quotes(setup.adapter, uploads, session.build_limits(options), screen.step)
@@ -69,8 +69,8 @@ def present(
 ) -> None:
     """Plan the calibration, at the prices that the vendor quoted or else by its price list, and show what was found."""
     from blackbox_conformal.cli import consent, session
-    from blackbox_conformal.pipeline.at_stake import missing_key
     from blackbox_conformal.pipeline.plan import PLANNED_LEVELS, plan
+    from blackbox_conformal.pipeline.prices.at_stake import missing_key
 
     limits = session.build_limits(options)
     levels = sorted({*PLANNED_LEVELS, *([options["alpha"]] if options["alpha"] else [])})
@@ -92,7 +92,7 @@ def present(
 
 def _pace(found: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
     """Seconds that the calls will take and where that is from; None when nothing is known."""
-    from blackbox_conformal.pipeline.spending import read_spending
+    from blackbox_conformal.pipeline.prices.spending import read_spending
 
     if found.seconds is not None:
         return found.seconds, "at the allowed rate"

@@ -16,7 +16,7 @@ from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
-    from blackbox_conformal.pipeline.settings import Setup
+    from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.procedure import Procedure
     from blackbox_conformal.sampling.limits import Limits
     from blackbox_conformal.sampling.sampler import Sampler
@@ -61,7 +61,7 @@ def open_second_vendor(options: dict[str, Any], calibrated: dict[str, Any] | Non
 
 def build_setup(options: dict[str, Any]) -> "Setup":
     """The set-up that the procedure options describe."""
-    from blackbox_conformal.pipeline.settings import DEFAULT_FIDELITY, DEFAULT_INDECISION, set_up
+    from blackbox_conformal.pipeline.stages.settings import DEFAULT_FIDELITY, DEFAULT_INDECISION, set_up
 
     return set_up(
         open_vendor(options["adapter"], options["parameters"], options["scale"]),

@@ -38,10 +38,10 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.calibrate import run_calibration
     from blackbox_conformal.pipeline.plan import memory_bytes, plan
-    from blackbox_conformal.pipeline.prepare import prepare_photographs
-    from blackbox_conformal.pipeline.room import refuse_large
-    from blackbox_conformal.pipeline.settings import member
     from blackbox_conformal.pipeline.split import split
+    from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
+    from blackbox_conformal.pipeline.stages.room import refuse_large
+    from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.pipeline.tune import (
         bytes_a_pixel,
         default_candidates,

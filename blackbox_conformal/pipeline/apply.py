@@ -22,19 +22,19 @@ from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageEr
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.calibrate import run_folder
-from blackbox_conformal.pipeline.certify import certify
-from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
-from blackbox_conformal.pipeline.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.plan import refuse_unlimited
-from blackbox_conformal.pipeline.prepare import Prepared, prepare_input
-from blackbox_conformal.pipeline.room import narrowed, refuse_large
-from blackbox_conformal.pipeline.second import second_opinions
-from blackbox_conformal.pipeline.settings import set_up_as
-from blackbox_conformal.pipeline.warming import warming
+from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
+from blackbox_conformal.pipeline.stages.certify import certify
+from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_input
+from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
+from blackbox_conformal.pipeline.stages.second import second_opinions
+from blackbox_conformal.pipeline.stages.settings import set_up_as
+from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits

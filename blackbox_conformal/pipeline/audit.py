@@ -24,21 +24,21 @@ from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.pipeline.at_hand import rule_at_hand
-from blackbox_conformal.pipeline.audit_document import audit_json as audit_json
-from blackbox_conformal.pipeline.audited_rule import audited_rule, clusters_of
+from blackbox_conformal.pipeline.auditing.audit_document import audit_json as audit_json
+from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, clusters_of
+from blackbox_conformal.pipeline.auditing.conclude import conclude
+from blackbox_conformal.pipeline.auditing.worst_crops import WorstCrops
 from blackbox_conformal.pipeline.calibrate import run_folder, tolerance_of
-from blackbox_conformal.pipeline.conclude import conclude
-from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
-from blackbox_conformal.pipeline.memory import audit_bytes_a_pixel
 from blackbox_conformal.pipeline.plan import refuse_unlimited
-from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs, read_truth
-from blackbox_conformal.pipeline.room import narrowed, refuse_large
-from blackbox_conformal.pipeline.second import second_opinions
-from blackbox_conformal.pipeline.settings import set_up_as
-from blackbox_conformal.pipeline.warming import warming
-from blackbox_conformal.pipeline.worst_crops import WorstCrops
+from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
+from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.stages.memory import audit_bytes_a_pixel
+from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
+from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
+from blackbox_conformal.pipeline.stages.second import second_opinions
+from blackbox_conformal.pipeline.stages.settings import set_up_as
+from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event

@@ -16,15 +16,15 @@ from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.indecision.base import Indecision
-from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.evaluate import calibration_curves
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.manifest import write_manifest
 from blackbox_conformal.pipeline.plan import refuse_unlimited
-from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
-from blackbox_conformal.pipeline.room import refuse_large
-from blackbox_conformal.pipeline.second import second_opinions
-from blackbox_conformal.pipeline.settings import (
+from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
+from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
+from blackbox_conformal.pipeline.stages.room import refuse_large
+from blackbox_conformal.pipeline.stages.second import second_opinions
+from blackbox_conformal.pipeline.stages.settings import (
     DEFAULT_DRAWS,
     DEFAULT_FIDELITY,
     DEFAULT_INDECISION,
@@ -32,7 +32,7 @@ from blackbox_conformal.pipeline.settings import (
     member,
     set_up,
 )
-from blackbox_conformal.pipeline.warming import warming
+from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.events import Event

@@ -17,9 +17,17 @@ from blackbox_conformal.audit.quality import squared_error
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.indecision.base import Accumulator, Context, Indecision
-from blackbox_conformal.pipeline import baselines
-from blackbox_conformal.pipeline.comparison import INTERVALS, OURS, SOFT, Comparison, Measured, Standing, rows_of
-from blackbox_conformal.pipeline.contestants import (
+from blackbox_conformal.pipeline.comparing import baselines
+from blackbox_conformal.pipeline.comparing.comparison import (
+    INTERVALS,
+    OURS,
+    SOFT,
+    Comparison,
+    Measured,
+    Standing,
+    rows_of,
+)
+from blackbox_conformal.pipeline.comparing.contestants import (
     Contestant,
     bytes_a_pixel,
     most_bytes_a_pixel,
@@ -28,13 +36,13 @@ from blackbox_conformal.pipeline.contestants import (
     split_prepared,
     vendor_folder,
 )
-from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.plan import refuse_unlimited
-from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs, read_truth
-from blackbox_conformal.pipeline.room import narrowed, refuse_large
-from blackbox_conformal.pipeline.spending import read_spending, spending_on
-from blackbox_conformal.pipeline.warming import warming
+from blackbox_conformal.pipeline.prices.spending import read_spending, spending_on
+from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
+from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
+from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.risk.trust import trusted

@@ -15,9 +15,9 @@ from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.draws import drawn_pixels, output_check
-from blackbox_conformal.pipeline.prepare import Prepared, prepare_input
-from blackbox_conformal.pipeline.settings import Setup, set_up
+from blackbox_conformal.pipeline.stages.draws import drawn_pixels, output_check
+from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_input
+from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler

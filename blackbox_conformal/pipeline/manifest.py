@@ -13,8 +13,8 @@ from typing import Any
 
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.files import write_new
-from blackbox_conformal.pipeline.prepare import Prepared
-from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.settings import Setup
 
 _PACKAGES = ("blackbox-conformal", "numpy", "numba", "pillow", "httpx", "tenacity")
 

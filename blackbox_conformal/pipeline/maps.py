@@ -9,7 +9,7 @@ from typing import Any
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.indecision.base import Context, Indecision, score
-from blackbox_conformal.pipeline.settings import member
+from blackbox_conformal.pipeline.stages.settings import member
 from blackbox_conformal.types import Image, Map
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from blackbox_conformal.adapter import FREE, Adapter, Price
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.pipeline.memory import BASE_BYTES, PIXEL_BYTES
-from blackbox_conformal.pipeline.prepare import Prepared
-from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import estimate
 

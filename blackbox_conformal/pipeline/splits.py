@@ -15,7 +15,7 @@ from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.by_group import ByGroup
 from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
-from blackbox_conformal.pipeline.audited_rule import audited_rule, clusters_of
+from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, clusters_of
 from blackbox_conformal.risk.pack import CurveSet
 
 

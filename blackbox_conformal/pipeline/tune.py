@@ -16,15 +16,15 @@ import numpy as np
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.indecision.base import Context, Indecision
-from blackbox_conformal.pipeline.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.evaluate import decoded_draws
-from blackbox_conformal.pipeline.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.plan import refuse_unlimited
-from blackbox_conformal.pipeline.prepare import prepare_photographs, read_truth
-from blackbox_conformal.pipeline.room import narrowed, refuse_large
-from blackbox_conformal.pipeline.second import second_opinions
-from blackbox_conformal.pipeline.settings import Setup, member
-from blackbox_conformal.pipeline.warming import warming
+from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
+from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
+from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
+from blackbox_conformal.pipeline.stages.second import second_opinions
+from blackbox_conformal.pipeline.stages.settings import Setup, member
+from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.sampling.events import Event

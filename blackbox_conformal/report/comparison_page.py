@@ -1,6 +1,6 @@
 """A comparison of vendors or settings as one self-contained HTML file: plots, tables, and what is promised by whom.
 
-Figures come from `pipeline.comparison`; how dots are placed lives in `dots`.
+Figures come from `pipeline.comparing.comparison`; how dots are placed lives in `dots`.
 """
 
 import math
@@ -12,7 +12,7 @@ from blackbox_conformal import __version__
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.images.names import printable
-from blackbox_conformal.pipeline.comparison import CONFIDENCE, OURS, Comparison, Row
+from blackbox_conformal.pipeline.comparing.comparison import CONFIDENCE, OURS, Comparison, Row
 from blackbox_conformal.report.dots import Dot, Dots
 from blackbox_conformal.report.html import number, percent, render
 

@@ -20,7 +20,7 @@ from blackbox_conformal.audit.findings import Audit
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
-from blackbox_conformal.pipeline.spending import read_spending
+from blackbox_conformal.pipeline.prices.spending import read_spending
 from blackbox_conformal.report.page import one_at_a_time, page, read_manifest
 from blackbox_conformal.report.preview import SIDE
 from blackbox_conformal.report.stops import MAXIMUM_STOPS, choose_stops, thresholds_of

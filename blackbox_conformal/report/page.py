@@ -21,8 +21,8 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.images.names import printable
-from blackbox_conformal.pipeline.conclude import bound_in_use
-from blackbox_conformal.pipeline.spending import Spending
+from blackbox_conformal.pipeline.auditing.conclude import bound_in_use
+from blackbox_conformal.pipeline.prices.spending import Spending
 from blackbox_conformal.report.bars import Bars
 from blackbox_conformal.report.figures import figures, realised, speaks_of_misses
 from blackbox_conformal.report.preview import CROP, Preview, first_stops, pack_stops

@@ -37,8 +37,8 @@ from blackbox_conformal.types import Image, Map
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.apply import Result
-    from blackbox_conformal.pipeline.evaluate import Evaluation
-    from blackbox_conformal.pipeline.prepare import Prepared
+    from blackbox_conformal.pipeline.stages.evaluate import Evaluation
+    from blackbox_conformal.pipeline.stages.prepare import Prepared
 
 FORMAT = "blackbox-conformal preview 2"
 

@@ -21,7 +21,7 @@ from blackbox_conformal.errors import (
     IncompleteError,
     NotFoundError,
 )
-from blackbox_conformal.pipeline.quotes import ask_quotes
+from blackbox_conformal.pipeline.prices.quotes import ask_quotes
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task

@@ -13,10 +13,10 @@ from PIL import Image
 
 import blackbox_conformal as bc
 from blackbox_conformal.indecision.base import Context, score
-from blackbox_conformal.pipeline import draws as drawing
-from blackbox_conformal.pipeline import prepare as preparing
 from blackbox_conformal.pipeline.calibrate import run_calibration
-from blackbox_conformal.pipeline.settings import Setup, set_up
+from blackbox_conformal.pipeline.stages import draws as drawing
+from blackbox_conformal.pipeline.stages import prepare as preparing
+from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.risk.curve import RiskCurve
 
 SCORE, METRIC = "smoothed-variance:kernel=gaussian,sigma=4", "lab-l1:kernel=gaussian,sigma=4"

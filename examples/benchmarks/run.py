@@ -41,7 +41,7 @@ from timing import at_least, at_most, heading, pairs, row
 import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.apply import apply_calibration
-from blackbox_conformal.pipeline.settings import DEFAULT_INDECISION, set_up
+from blackbox_conformal.pipeline.stages.settings import DEFAULT_INDECISION, set_up
 
 
 def pipeline(bench: Bench) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from audit_material import audited_picture, calibration_of, curves, maps, refused_picture
 
 from blackbox_conformal.audit.findings import Audit
-from blackbox_conformal.pipeline.conclude import conclude
+from blackbox_conformal.pipeline.auditing.conclude import conclude
 
 
 def audit(thresholds=(0.3, 0.8)):

@@ -11,7 +11,7 @@ from blackbox_conformal.indecision import custom as scores
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.pipeline.maps import fidelity_bound, fidelity_map, indecision_map
-from blackbox_conformal.pipeline.settings import set_up, set_up_as
+from blackbox_conformal.pipeline.stages.settings import set_up, set_up_as
 from blackbox_conformal.plugins import load_adapter
 
 

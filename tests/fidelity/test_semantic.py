@@ -12,7 +12,7 @@ from blackbox_conformal.fidelity.custom import from_function
 from blackbox_conformal.fidelity.semantic import VARIABLE
 from blackbox_conformal.pipeline.calibrate import run_calibration
 from blackbox_conformal.pipeline.maps import fidelity_map
-from blackbox_conformal.pipeline.settings import set_up
+from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.risk.curve import RiskCurve
 

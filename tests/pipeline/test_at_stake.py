@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from synthetic import write_photographs
 
-from blackbox_conformal.pipeline.at_stake import missing_key, stored_elsewhere
 from blackbox_conformal.pipeline.calibrate import run_calibration
-from blackbox_conformal.pipeline.prepare import prepare_photographs
-from blackbox_conformal.pipeline.settings import set_up
-from blackbox_conformal.pipeline.spending import spending_on
+from blackbox_conformal.pipeline.prices.at_stake import missing_key, stored_elsewhere
+from blackbox_conformal.pipeline.prices.spending import spending_on
+from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
+from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import task_keys

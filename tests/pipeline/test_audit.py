@@ -13,8 +13,8 @@ from blackbox_conformal.audit.quality import peak_signal_to_noise
 from blackbox_conformal.errors import CalibrationError, RefusedError, UsageError
 from blackbox_conformal.pipeline import audit
 from blackbox_conformal.pipeline.audit import audit_calibration
-from blackbox_conformal.pipeline.draws import Drawn
-from blackbox_conformal.pipeline.worst_crops import SIDE, WorstCrops
+from blackbox_conformal.pipeline.auditing.worst_crops import SIDE, WorstCrops
+from blackbox_conformal.pipeline.stages.draws import Drawn
 
 DRAWS = 3
 CHOICES = {"draws": DRAWS, "indecision": "pixel-variance", "fidelity": "rgb-linf"}
@@ -181,7 +181,7 @@ def test_the_bound_in_use_is_the_one_that_is_audited(tmp_path):
 
 def test_a_bound_of_the_picture_that_its_loss_exceeds_is_noticed(tmp_path, monkeypatch):
     """An understated bound, as if the truth could not be that colour: the audit must not confirm it."""
-    from blackbox_conformal.pipeline import at_hand
+    from blackbox_conformal.pipeline.stages import at_hand
     from blackbox_conformal.risk.curve import RiskCurve
 
     choices = {"draws": DRAWS, "indecision": "smoothed-variance:sigma=2", "fidelity": "lab-l1:kernel=gaussian,sigma=2"}

@@ -13,8 +13,8 @@ from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.audit import audit_calibration
 from blackbox_conformal.pipeline.calibrate import prepare_photographs, run_calibration
 from blackbox_conformal.pipeline.compare import compare
-from blackbox_conformal.pipeline.comparison import comparison_json, mean_of_known, paired_bootstrap
-from blackbox_conformal.pipeline.contestants import (
+from blackbox_conformal.pipeline.comparing.comparison import comparison_json, mean_of_known, paired_bootstrap
+from blackbox_conformal.pipeline.comparing.contestants import (
     Contestant,
     allowed,
     bytes_a_pixel,
@@ -24,9 +24,9 @@ from blackbox_conformal.pipeline.contestants import (
     vendor_folder,
     wanted_draws,
 )
-from blackbox_conformal.pipeline.memory import BASE_BYTES, PIXEL_BYTES
-from blackbox_conformal.pipeline.settings import set_up
-from blackbox_conformal.pipeline.spending import Spending, read_spending
+from blackbox_conformal.pipeline.prices.spending import Spending, read_spending
+from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.testing.fault_server import FaultServer

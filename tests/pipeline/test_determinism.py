@@ -14,10 +14,10 @@ import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.pipeline import calibrate as module
 from blackbox_conformal.pipeline.calibrate import run_calibration
-from blackbox_conformal.pipeline.draws import drawn_pictures, map_pictures
-from blackbox_conformal.pipeline.memory import BASE_BYTES, picture_bytes
-from blackbox_conformal.pipeline.prepare import prepare_photographs
-from blackbox_conformal.pipeline.settings import set_up
+from blackbox_conformal.pipeline.stages.draws import drawn_pictures, map_pictures
+from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes
+from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
+from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.sampling.sampler import Sampler
 
 DRAWS = 3
@@ -65,7 +65,7 @@ import sys
 from pathlib import Path
 import blackbox_conformal as bc
 from blackbox_conformal.pipeline.calibrate import run_calibration
-from blackbox_conformal.pipeline.settings import set_up
+from blackbox_conformal.pipeline.stages.settings import set_up
 root = Path(sys.argv[1])
 setup = set_up(bc.load_adapter("folder", path=str(root / "draws"), label="made up"), draws=3)
 found = run_calibration(setup, sorted((root / "truth").iterdir())[:2], run=root / "interpreted").calibration

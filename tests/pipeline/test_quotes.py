@@ -19,9 +19,9 @@ from blackbox_conformal.errors import (
     UsageError,
 )
 from blackbox_conformal.pipeline.plan import plan
-from blackbox_conformal.pipeline.prepare import Prepared
-from blackbox_conformal.pipeline.quotes import ask_quotes
-from blackbox_conformal.pipeline.settings import member, set_up
+from blackbox_conformal.pipeline.prices.quotes import ask_quotes
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.settings import member, set_up
 from blackbox_conformal.sampling.estimate import estimate
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import Task

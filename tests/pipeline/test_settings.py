@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.settings import set_up
+from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.testing.adapters import SynchronousVendor
 
 

@@ -9,7 +9,7 @@ from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.by_group import ByGroup
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.pipeline.conclude import conclude
+from blackbox_conformal.pipeline.auditing.conclude import conclude
 from blackbox_conformal.pipeline.splits import audit_splits
 from blackbox_conformal.risk.pack import CurveSet
 

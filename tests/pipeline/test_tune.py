@@ -9,7 +9,7 @@ from synthetic import write_draws, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.pipeline.calibrate import run_calibration
-from blackbox_conformal.pipeline.settings import set_up
+from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.tune import (
     default_candidates,
     parse_candidate,

@@ -9,8 +9,8 @@ from synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.pipeline import apply, audit, calibrate, compare, tune
-from blackbox_conformal.pipeline.contestants import Contestant
-from blackbox_conformal.pipeline.settings import set_up
+from blackbox_conformal.pipeline.comparing.contestants import Contestant
+from blackbox_conformal.pipeline.stages.settings import set_up
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from blackbox_conformal.catalog import load
 from blackbox_conformal.fidelity.custom import from_function
 from blackbox_conformal.images import plain_png
 from blackbox_conformal.kernels import _buckets, adler, distance, inflate, moments, unfilter, windows
-from blackbox_conformal.pipeline.settings import set_up
-from blackbox_conformal.pipeline.warming import rehearse, warming
+from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.pipeline.stages.warming import rehearse, warming
 from blackbox_conformal.risk.curve import RiskCurve
 
 
@@ -44,7 +44,7 @@ def test_what_large_pictures_need_comes_last_and_not_at_all_once_all_is_over(ada
 
 def test_kernels_for_large_pictures_are_left_out_where_all_are_small(adapter, monkeypatch):
     found = []
-    name = "blackbox_conformal.pipeline.warming.rehearse"
+    name = "blackbox_conformal.pipeline.stages.warming.rehearse"
     monkeypatch.setattr(name, lambda setup, truths, large, over: found.append((truths, large)))
     setup = set_up(adapter, draws=3)
     for sizes in ([(512, 512), (8, 8)], [(8, 8), (600, 600)], None):

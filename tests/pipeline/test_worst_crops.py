@@ -8,7 +8,7 @@ from PIL import Image
 
 from blackbox_conformal.audit.worst import Place
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.worst_crops import SIDE, WorstCrops
+from blackbox_conformal.pipeline.auditing.worst_crops import SIDE, WorstCrops
 
 SIZE = (200, 300)
 

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.comparison import INTERVALS, OURS, Comparison, Row, Standing
-from blackbox_conformal.pipeline.spending import Latency
+from blackbox_conformal.pipeline.comparing.comparison import INTERVALS, OURS, Comparison, Row, Standing
+from blackbox_conformal.pipeline.prices.spending import Latency
 from blackbox_conformal.report.comparison_page import refuse_foreign, variables, write_comparison
 from blackbox_conformal.report.dots import Dot, Dots
 

@@ -7,7 +7,7 @@ import pytest
 from audit_material import audited_picture, calibration_of, curves, maps
 
 from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.pipeline.conclude import conclude
+from blackbox_conformal.pipeline.auditing.conclude import conclude
 from blackbox_conformal.pipeline.splits import audit_splits
 from blackbox_conformal.report.bars import Bars
 from blackbox_conformal.report.chart import Chart

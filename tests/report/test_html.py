@@ -14,7 +14,7 @@ from report_material import HOSTILE
 from blackbox_conformal.audit.splits import CAUTION
 from blackbox_conformal.audit.verdict import EXPLAINED, FIXED
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.conclude import conclude
+from blackbox_conformal.pipeline.auditing.conclude import conclude
 from blackbox_conformal.report.html import number, percent, write_report
 from blackbox_conformal.report.store import ReportStore
 

@@ -10,7 +10,7 @@ import pytest
 from audit_material import alike, audited_picture, calibration_of, curves, maps, refused_picture
 
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.pipeline.conclude import conclude
+from blackbox_conformal.pipeline.auditing.conclude import conclude
 from blackbox_conformal.pipeline.splits import audit_splits
 from blackbox_conformal.report.preview import make_preview
 from blackbox_conformal.report.store import ReportStore, read_preview

@@ -13,10 +13,10 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
 from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.pipeline.at_hand import certain_statement
-from blackbox_conformal.pipeline.evaluate import Evaluation
-from blackbox_conformal.pipeline.prepare import Prepared
-from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.pipeline.stages.at_hand import certain_statement
+from blackbox_conformal.pipeline.stages.evaluate import Evaluation
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.types import Mask
 
 SIZE_FACTOR = 2

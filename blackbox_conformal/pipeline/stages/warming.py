@@ -14,7 +14,7 @@ from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.images import plain_png
 from blackbox_conformal.indecision.base import Context, Indecision
 from blackbox_conformal.kernels import moments
-from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
 
 

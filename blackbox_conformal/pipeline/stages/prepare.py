@@ -18,9 +18,9 @@ from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.perturbation.base import Perturbation
 from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
-from blackbox_conformal.pipeline.memory import limits_within
-from blackbox_conformal.pipeline.settings import Setup
-from blackbox_conformal.pipeline.uploads import Encoder
+from blackbox_conformal.pipeline.stages.memory import limits_within
+from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.pipeline.stages.uploads import Encoder
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.types import Image
 

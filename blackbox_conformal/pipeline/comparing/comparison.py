@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.pipeline import baselines
-from blackbox_conformal.pipeline.spending import Latency
+from blackbox_conformal.pipeline.comparing import baselines
+from blackbox_conformal.pipeline.prices.spending import Latency
 
 OURS, INTERVALS, SOFT = "trust mask", "interval image", "soft mask"
 RESAMPLES = 2000

@@ -13,8 +13,8 @@ from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
-from blackbox_conformal.pipeline.draws import Drawn, drawn_pixels, incomplete
-from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pixels, incomplete
+from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.messages import clean
 from blackbox_conformal.sampling.task import Outcome

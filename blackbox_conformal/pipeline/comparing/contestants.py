@@ -11,12 +11,12 @@ from pathlib import Path
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.pipeline.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.plan import Plan, plan
-from blackbox_conformal.pipeline.prepare import Prepared, prepare_photographs
-from blackbox_conformal.pipeline.settings import Setup
-from blackbox_conformal.pipeline.spending import Spending, read_spending
+from blackbox_conformal.pipeline.prices.spending import Spending, read_spending
 from blackbox_conformal.pipeline.split import split
+from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs
+from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.record.ledgerfile import ledger_path
 from blackbox_conformal.sampling.task import Task

@@ -13,8 +13,8 @@ from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.images.degrade import upload_from
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.read import read_image, read_output
-from blackbox_conformal.pipeline.prepare import Prepared
-from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.record.store import Store

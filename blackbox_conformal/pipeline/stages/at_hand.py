@@ -9,7 +9,7 @@ from blackbox_conformal.guarantees.at_hand import bound_of_delivered
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.certain import certain_curve, certain_map, statement
 from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.pipeline.evaluate import Evaluation
+from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.types import Image
 
 

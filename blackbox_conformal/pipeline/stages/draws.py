@@ -14,9 +14,9 @@ from blackbox_conformal.errors import IncompleteError, PayloadError, RefusedErro
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import is_blank
 from blackbox_conformal.images.read import BLANK_NOTE, output_pixels, read_image
-from blackbox_conformal.pipeline.memory import BASE_BYTES, picture_bytes, refuse_beyond
-from blackbox_conformal.pipeline.prepare import Prepared
-from blackbox_conformal.pipeline.settings import Setup
+from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes, refuse_beyond
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task
 from blackbox_conformal.types import Image

@@ -10,7 +10,7 @@ from pathlib import Path
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.images.containers import PNG_SIGNATURE, inspect
 from blackbox_conformal.images.names import printable
-from blackbox_conformal.pipeline.memory import BASE_BYTES, PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 
 _PNG_HEAD = 24
 """Bytes of a PNG up to and with its size."""

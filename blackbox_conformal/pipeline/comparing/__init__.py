@@ -1,0 +1,1 @@
+"""The parts of a comparison: who takes part, the earlier ways to mark pixels, the table."""
