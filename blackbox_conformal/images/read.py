@@ -179,7 +179,7 @@ def _read_file(path: Path, limits: ImageLimits) -> bytes:
             raise ImageError("expected a picture; there is no such file" if not path.exists() else "not a regular file")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            data = b"" if size > limits.max_bytes else file.read(limits.max_bytes + 1)
+            data = b"" if size > limits.max_bytes else file.read(size + 1)
     except (OSError, ValueError) as error:
         if isinstance(error, ImageError):
             raise

@@ -32,11 +32,11 @@ class ClippedAndSmoothed(Indecision):
     smooth: Sigma | None = None
 
     def polish(self, values: Map) -> Map:
-        """`values` (H, W) float32, clipped and smoothed as the parameters say."""
+        """`values` (H, W) float32, clipped and smoothed as the parameters say; they are overwritten."""
         if self.clip_quantile is not None:
-            values = np.minimum(values, quantile(values, self.clip_quantile))
+            np.minimum(values, quantile(values, self.clip_quantile), out=values)
         if self.smooth is not None:
-            values = gaussian(values, self.smooth)
+            values = gaussian(values, self.smooth, overwrite=True)
         return values
 
 

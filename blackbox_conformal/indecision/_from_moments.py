@@ -24,7 +24,7 @@ class MomentsIndecision(ClippedAndSmoothed):
         return MomentsAccumulator(self, shape)
 
     def of_moments(self, moments: Moments) -> Map:
-        """The map before clipping and smoothing, (H, W) float32; `moments` may be cleared to make room."""
+        """The map before clipping and smoothing, (H, W) float32, which may be overwritten; so may `moments`."""
         raise NotImplementedError(f"{type(self).__name__} must define of_moments(moments)")
 
 
@@ -44,5 +44,7 @@ class MomentsAccumulator:
         self.moments.merge(other.moments)
 
     def finish(self, context: Context) -> Map:
-        """The score map, (H, W) float32."""
-        return self.score.polish(self.score.of_moments(self.moments))
+        """The score map, (H, W) float32; the sums are gone then."""
+        values = self.score.of_moments(self.moments)
+        self.moments.clear()  # Room for polishing, and for what comes after.
+        return self.score.polish(values)

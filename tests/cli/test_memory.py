@@ -16,9 +16,10 @@ from synthetic import photograph, write_draws, write_photographs
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.pipeline import audit, calibrate, draws
+from blackbox_conformal.pipeline import audit, calibrate
 from blackbox_conformal.pipeline.apply import Result, apply_calibration
 from blackbox_conformal.pipeline.comparing.contestants import bytes_a_pixel as bytes_a_pixel_of_draws
+from blackbox_conformal.pipeline.stages import draws
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES, audit_bytes_a_pixel, picture_bytes
 from blackbox_conformal.pipeline.tune import bytes_a_pixel, default_candidates, parse_candidates

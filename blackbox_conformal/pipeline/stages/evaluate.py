@@ -14,6 +14,7 @@ from blackbox_conformal.images.names import printable
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pixels, incomplete
+from blackbox_conformal.pipeline.stages.memory import give_back
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.messages import clean
@@ -63,6 +64,7 @@ def evaluate(
     first: Image | None = None
     all_equal = True
     notes: dict[str, None] = {}
+    give_back()
     for index in range(procedure.draws):
         pixels = _decode(drawn, setup, read, index, notes)
         if first is None:
@@ -72,6 +74,7 @@ def evaluate(
         if moments is not None:
             moments.add(pixels)
         del pixels  # Room for the next.
+    give_back()
     if all_equal and procedure.draws > 1 and setup.indecision.minimum_draws > 1:
         raise AdapterError(
             f"expected the {procedure.draws} draws of {printable(drawn.prepared.name)} to differ; the vendor answered "
@@ -83,6 +86,7 @@ def evaluate(
     if procedure.delivery == "medoid":
         delivered = _closest(delivered, drawn, setup, read)
     indecision = accumulator.finish(Context(delivered, low_resolution, procedure.scale, second))
+    give_back()
     model = next((one.model for one in drawn.outcomes if one.model), None)
     return Evaluation(delivered, indecision, model, tuple(notes), low_resolution)
 

@@ -1,7 +1,11 @@
-"""How much memory a picture takes while it is read or evaluated, and what a limit on it allows.
+"""How much memory a picture takes while it is read or evaluated, what a limit on it allows, and giving it back.
 
 The figures are measured (`docs/benchmarks.md`); nothing is computed from pixels here.
 """
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.names import printable
@@ -55,3 +59,23 @@ def refuse_beyond(size: tuple[int, int], name: str, memory_bytes: int | None) ->
             f"expected pictures that fit into {memory_bytes >> 20} MiB of memory; {printable(name)} of "
             f"{size[1]}×{size[0]} pixels needs about {-(-needed >> 20)} MiB. Raise the limit or crop the picture"
         )
+
+
+def give_back() -> None:
+    """Return freed memory to the system, where its C library can be asked to (glibc).
+
+    It keeps pieces of up to 32 MiB, so whole pictures, for later, and finds no use for many of them: with two
+    photographs of 3840 x 2160 at a time, some 60 MB. Takes a fraction of a millisecond.
+    """
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    try:
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None
+    return trim
