@@ -23,7 +23,8 @@ CORRELATION = 0.98
 FLAT = 2.0
 """Thumbnails with a smaller standard deviation, in 8-bit steps, show nothing to compare."""
 
-_SIDE = 64
+SIDE = 64
+"""Pixels a side of a thumbnail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Sketch:
 def sketch(pixels: Image, digest: str | None = None) -> Sketch:
     """The sketch of `pixels`, (H, W, 3) uint8; `digest` saves computing it."""
     pixels = check_pixels(pixels)
-    small = PillowImage.fromarray(pixels).convert("L").resize((_SIDE, _SIDE), PillowImage.Resampling.BOX)
+    small = PillowImage.fromarray(pixels).convert("L").resize((SIDE, SIDE), PillowImage.Resampling.BOX)
     grey = np.asarray(small, dtype=np.float32)
     deviation = float(grey.std())
     thumbnail = (grey - grey.mean()) / max(deviation, FLAT)

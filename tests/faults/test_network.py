@@ -13,6 +13,7 @@ import pytest
 from faults.stage import draw, ledger, tasks
 
 from blackbox_conformal.errors import AccountRefusedError, IncompleteError, NotFoundError
+from blackbox_conformal.sampling.record.queries import ledger_sum
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -100,6 +101,18 @@ def test_n03_wrong_certificate_stops_at_once_without_a_bad_tip(tmp_path: Path) -
     assert "verify=False" not in drawn.text
     assert server.account.requests("submit") == 0
     assert server.account.summary()["connections"] == 1
+
+
+def test_certificates_that_cannot_be_read_bill_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    with FaultServer(certificate=Path(__file__).with_name("certificate.pem")) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+        drawn = draw(SynchronousVendor(url=server.url), run, tasks(4))
+        assert isinstance(drawn.error, IncompleteError)
+        assert "SSL_CERT_FILE" in drawn.text
+        assert ledger_sum(run)["cost_usd"] == 0
+        monkeypatch.setenv("SSL_CERT_FILE", str(Path(__file__).with_name("certificate.pem")))
+        assert "invalid" not in draw(SynchronousVendor(url=server.url), run, tasks(4)).states
 
 
 def test_n04_credentials_of_a_proxy_are_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -274,3 +275,38 @@ def test_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypatch: pyte
             monkeypatch.setenv("no_proxy", "vendor.invalid")
         assert vendor.count("/direct") == 1
         assert proxy.count("http://vendor.invalid/by-proxy") == 1
+
+
+@pytest.mark.parametrize("words", [b"", b"HTTP/1.1 502 Bad Gateway\r\n\r\n"])
+def test_a_proxy_that_makes_no_tunnel_has_sent_the_vendor_nothing(
+    monkeypatch: pytest.MonkeyPatch, words: bytes
+) -> None:
+    def refuse(sock: socket.socket) -> None:
+        sock.recv(10_000)
+        sock.sendall(words)
+
+    with raw(refuse) as proxy, transport("https://vendor.invalid") as opened:
+        monkeypatch.setenv("https_proxy", proxy)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with pytest.raises(NotSentError):
+            opened.send(post("https://vendor.invalid/upscale"))
+
+
+def test_a_proxy_setting_that_is_no_address_is_permanent_and_hides_the_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://someone:pr0xy/Passw0rd@127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with transport("http://vendor.invalid") as opened, pytest.raises(NotSentError, match="HTTP_PROXY") as caught:
+        opened.send(post("http://vendor.invalid/upscale"))
+    assert caught.value.permanent
+    assert "pr0xy" not in str(caught.value)
+
+
+def test_certificates_that_cannot_be_read_are_permanent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with transport("https://127.0.0.1:9") as opened, pytest.raises(NotSentError, match="SSL_CERT_FILE") as caught:
+        opened.send(post("https://127.0.0.1:9/upscale"))
+    assert caught.value.permanent

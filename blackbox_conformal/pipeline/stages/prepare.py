@@ -13,7 +13,7 @@ from pathlib import Path
 
 from blackbox_conformal.errors import CalibrationError, ImageError, UsageError
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade
-from blackbox_conformal.images.duplicates import Distinct, Sketch, sketch
+from blackbox_conformal.images.duplicates import SIDE, Distinct, Sketch, sketch
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.perturbation.base import Perturbation
 from blackbox_conformal.images.picture import Picture
@@ -150,7 +150,10 @@ def prepare_input(
 def _look_at(path: Path, scale: int, limits: ImageLimits) -> _Photograph:
     truth, picture = read_truth(path, scale, limits)
     conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, scale)]))
-    return _Photograph(sketch(truth, picture.digest), degrade(truth, scale), conversions, picture.file_digest)
+    low = degrade(truth, scale)
+    # A thumbnail shows the same of either; the smaller one is quicker to look through.
+    shown = low if min(low.shape[:2]) >= SIDE else truth
+    return _Photograph(sketch(shown, picture.digest), low, conversions, picture.file_digest)
 
 
 def _low_resolution(path: Path, scale: int) -> Image:

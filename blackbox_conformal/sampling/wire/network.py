@@ -40,11 +40,15 @@ class Exchange(threading.local):
 
 
 class TimedStream:
-    """A connection whose every read and write ends with the exchange it serves."""
+    """A connection whose every read and write ends with the exchange it serves.
 
-    def __init__(self, inner: Any, exchange: Exchange) -> None:
+    `to_vendor` is False while what is written on it is for a proxy: asking one for a tunnel sends the vendor nothing.
+    """
+
+    def __init__(self, inner: Any, exchange: Exchange, to_vendor: bool = True) -> None:
         self._inner = inner
         self._exchange = exchange
+        self._to_vendor = to_vendor
         self._held = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -74,7 +78,7 @@ class TimedStream:
 
     def _write_out(self, data: bytes, timeout: float | None) -> None:
         self._inner.write(data, self._exchange.left(timeout))
-        self._exchange.flushed = True
+        self._exchange.flushed = self._to_vendor
 
     def close(self) -> None:
         """Close the connection."""
@@ -94,12 +98,16 @@ class TimedStream:
 
 
 class CheckedBackend:
-    """Connects through `inner`, only to addresses within `reach`: what was checked is what is connected to."""
+    """Connects through `inner`, only to addresses within `reach`: what was checked is what is connected to.
 
-    def __init__(self, inner: Any, exchange: Exchange, reach: Reach) -> None:
+    `encrypted` says that the vendor is sent nothing before `TimedStream.start_tls`.
+    """
+
+    def __init__(self, inner: Any, exchange: Exchange, reach: Reach, encrypted: bool) -> None:
         self._inner = inner
         self._exchange = exchange
         self._reach = reach
+        self._encrypted = encrypted
 
     def connect_tcp(
         self,
@@ -120,7 +128,7 @@ class CheckedBackend:
                 if number == len(addresses) - 1:
                     raise
             else:
-                return TimedStream(inner, self._exchange)
+                return TimedStream(inner, self._exchange, to_vendor=not self._encrypted)
         raise AddressRefusedError(f"{host} resolves to no address")
 
     def connect_unix_socket(self, path: str, timeout: float | None = None, socket_options: Any = None) -> Any:

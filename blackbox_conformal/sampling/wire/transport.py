@@ -284,11 +284,14 @@ class Transport:
                 self._free.setdefault(place[:2], []).append(place)
 
     def _new_pool(self, origin: Origin, reach: Reach) -> httpx.HTTPTransport:
-        if origin.scheme == "https":
-            self._tls = self._tls or httpx.create_ssl_context()
-            context = self._tls
-        else:
-            context = self._no_tls
+        try:
+            context = self._trusted() if origin.scheme == "https" else self._no_tls
+        except OSError as error:
+            raise NotSentError(
+                f"the certificates to trust cannot be read ({redact(str(error))}); check SSL_CERT_FILE and"
+                " SSL_CERT_DIR",
+                permanent=True,
+            ) from None
         proxy = _proxy_for(origin)
         try:
             pool = httpx.HTTPTransport(
@@ -299,6 +302,13 @@ class Transport:
             )
         except (ValueError, ImportError) as error:
             raise NotSentError(f"the proxy setting cannot be used: {redact(str(error))}", permanent=True) from None
+        except httpx.InvalidURL:
+            # The library's text is left out: it quotes a part of the address, which may be one of the password.
+            raise NotSentError(
+                "the proxy setting is no address; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and percent-encode a"
+                " password in it",
+                permanent=True,
+            ) from None
         inner: Any = getattr(pool, "_pool", None)
         backend = getattr(inner, "_network_backend", None)
         if backend is None:
@@ -308,8 +318,14 @@ class Transport:
                 " addresses could not be guaranteed; install httpx 0.28",
                 permanent=True,
             )
-        inner._network_backend = CheckedBackend(backend, self._exchange, "own" if proxy else reach)
+        inner._network_backend = CheckedBackend(
+            backend, self._exchange, "own" if proxy else reach, encrypted=origin.scheme == "https"
+        )
         return pool
+
+    def _trusted(self) -> ssl.SSLContext:
+        self._tls = self._tls or httpx.create_ssl_context()
+        return self._tls
 
     def _retire(self, place: _Place) -> None:
         """Use no pool of this kind any more but those that others are on."""
