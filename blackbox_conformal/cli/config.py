@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.config_file import FILE_NAME, Configured, files, lookup, option_name, user_file
+from blackbox_conformal.cli.config_file import FILE_NAME, Configured, files, lookup, user_file
 from blackbox_conformal.cli.console import Screen
 
 
@@ -31,7 +31,7 @@ def show(origin: bool, of: str, **options: Any) -> None:
     for parameter in target.params:
         if not isinstance(parameter, Configured):
             continue
-        name = option_name(parameter)
+        name = parameter.setting
         setting = lookup(name, of)
         default = parameter.to_info_dict()["default"]
         found[name] = {

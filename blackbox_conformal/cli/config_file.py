@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from blackbox_conformal.cli.slips import refuse_near_variables, refuse_unknown_settings
 from blackbox_conformal.errors import UsageError
 
 FILE_NAME = "blackbox-conformal.toml"
@@ -62,8 +63,6 @@ def read(path: Path) -> dict[str, Any]:
 
 @cache
 def _content(path: Path, changed: int) -> dict[str, Any]:
-    from blackbox_conformal.cli.slips import refuse_unknown_settings
-
     content = tomllib.loads(path.read_text(encoding="utf-8"))
     refuse_unknown_settings(path, content)
     return content
@@ -71,8 +70,6 @@ def _content(path: Path, changed: int) -> dict[str, Any]:
 
 def lookup(name: str, command: str | None) -> Setting | None:
     """The strongest value of `name` (an option without its dashes) below flags; None when nothing sets it."""
-    from blackbox_conformal.cli.slips import refuse_near_variables
-
     variable = PREFIX + name.upper().replace("-", "_")
     refuse_near_variables(PREFIX)
     if variable in os.environ:
@@ -90,12 +87,17 @@ def lookup(name: str, command: str | None) -> Setting | None:
 class Configured(click.Option):
     """An option that falls back to the environment and the configuration files."""
 
+    @property
+    def setting(self) -> str:
+        """The option's name as a setting: its long flag without dashes, or `p`."""
+        return max(self.opts, key=len).lstrip("-")
+
     def consume_value(self, ctx: click.Context, opts: Any) -> tuple[Any, click.core.ParameterSource]:
         """The flag if given, else the strongest setting, else the default."""
         value, source = super().consume_value(ctx, opts)
         if source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.PROMPT):
             return value, source
-        setting = lookup(option_name(self), ctx.info_name)
+        setting = lookup(self.setting, ctx.info_name)
         if setting is None:
             return value, source
         found = setting.value
@@ -134,9 +136,3 @@ def _switch(text: str, origin: str) -> bool:
     if word not in _YES + _NO:
         raise UsageError(f"{origin}: expected one of {', '.join(filter(None, _YES + _NO))}; got {text!r}")
     return word in _YES
-
-
-def option_name(option: click.Option) -> str:
-    """The option's name as a setting: its long flag without dashes, or `p`."""
-    longest = max(option.opts, key=len)
-    return longest.lstrip("-")

@@ -84,7 +84,6 @@ def settings() -> dict[str, frozenset[str]]:
 
 
 def _of(command: click.Command | None) -> frozenset[str]:
-    from blackbox_conformal.cli.config_file import Configured, option_name
-
+    # Options that can be set say as what; see `Configured` in `config_file`.
     parameters = command.params if command is not None else []
-    return frozenset(option_name(one) for one in parameters if isinstance(one, Configured))
+    return frozenset(str(one.setting) for one in parameters if hasattr(one, "setting"))
