@@ -1,12 +1,14 @@
 """Ledgers that money is not entrusted to are refused with the reason and left as they are."""
 
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,18 @@ from blackbox_conformal.sampling import mounts
 from blackbox_conformal.sampling.record.ledger import Ledger
 from blackbox_conformal.sampling.record.ledgerfile import APPLICATION_ID, ledger_path, open_for_reading
 from blackbox_conformal.sampling.record.migrations import LATEST, MIGRATIONS
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process can grow."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def touch(run: Path, statement: str) -> None:
@@ -46,6 +60,7 @@ def test_a_fresh_ledger_is_durable_and_marked(run: Path) -> None:
     [(b"", "empty"), (b"not a ledger", "foreign"), (b"SQLite format 3\x00" + b"\xff" * 600, "left as")],
 )
 def test_files_that_are_no_ledger_stay_as_they_are(run: Path, content: bytes, reason: str) -> None:
+    (run / "samples").mkdir()
     ledger_path(run).write_bytes(content)
     with pytest.raises(LedgerError, match=reason):
         Ledger(run)
@@ -68,6 +83,14 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
     ledger_path(tmp_path).mkdir()
     with pytest.raises(LedgerError, match="regular file"):
         Ledger(tmp_path)
+
+
+def test_a_ledger_that_a_full_disk_kept_from_being_begun_is_begun_later(tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(LedgerError):
+        Ledger(tmp_path)
+    assert ledger_path(tmp_path).read_bytes() == b""
+    assert open_for_reading(tmp_path) is None
+    Ledger(tmp_path).close()
 
 
 @pytest.mark.parametrize("left", ["samples/ab/x.png", "inbox/1-x.png", "ledger.sqlite-wal"])
@@ -125,6 +148,35 @@ def test_a_reused_pid_or_another_boot_is_not_the_owner(run: Path) -> None:
     Ledger(run).close()
     touch(run, hold + ", boot = 'an earlier one'")
     Ledger(run).close()
+
+
+def test_an_owner_in_another_container_is_waited_for_until_its_term_is_over(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from blackbox_conformal.sampling.record.ledger import Ledger;"
+        "ledger = Ledger(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    )
+    apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], check=False).returncode != 0:
+        pytest.skip("this system makes no process spaces for users")
+    with subprocess.Popen(
+        [*apart, sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "held\n"
+        with pytest.raises(LedgerError, match="process 1 on"):
+            Ledger(tmp_path)
+        owner.communicate()
+    touch(tmp_path, "UPDATE lease SET expires = 0")
+    Ledger(tmp_path).close()
+
+
+def test_a_hold_that_a_full_disk_kept_from_being_given_up_is_nobodys(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    with full_disk():
+        ledger.close()
+    with closing(sqlite3.connect(ledger_path(tmp_path))) as connection:
+        assert connection.execute("SELECT pid FROM lease").fetchone()[0] == os.getpid()
+    Ledger(tmp_path).close()
 
 
 def test_an_owner_elsewhere_is_waited_for_until_its_term_is_over(run: Path) -> None:

@@ -23,6 +23,14 @@ def _boot_id() -> str:
         return ""
 
 
+def _process_space() -> str:
+    """Which numbering of processes we see: a container has one of its own, in which its processes have our numbers."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
 def _process_start(pid: int) -> str:
     """The kernel's start time of a process, so that a reused pid is not mistaken for its owner; '' if unknown."""
     try:
@@ -47,9 +55,10 @@ def _alive(pid: int, start: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Our hold on a ledger; `generation` grows with every owner."""
+    """Our hold on the ledger in the folder `place`; `generation` grows with every owner."""
 
     generation: int
+    place: str
 
     def guard(self, connection: sqlite3.Connection) -> None:
         """Raise `LedgerError` if the ledger has passed to another owner."""
@@ -66,19 +75,27 @@ class Lease:
         """Give the ledger up."""
         connection.execute("UPDATE lease SET pid = NULL, expires = 0 WHERE id = 1")
 
+    def drop(self) -> None:
+        """Hold it no longer, whatever the ledger says: on a full disk it cannot be given up there."""
+        _held.discard(self)
+
+
+_held: set[Lease] = set()
+"""What this process holds; anything else that bears its number is nobody's."""
+
 
 def acquire(connection: sqlite3.Connection, run: Path) -> Lease:
     """Become the owner of the ledger.
 
-    A dead owner on this machine is replaced at once; an owner on another machine, whose life cannot be seen, once its
-    term is over.
+    A dead owner on this machine is replaced at once; an owner on another machine or in another container, whose life
+    cannot be seen, once its term is over.
 
     Raises
     ------
     LedgerError
         Another live process owns the ledger; the message names it.
     """
-    host, boot = socket.gethostname(), _boot_id()
+    host, boot, place = socket.gethostname(), f"{_boot_id()} {_process_space()}", os.path.realpath(run)
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
@@ -89,22 +106,27 @@ def acquire(connection: sqlite3.Connection, run: Path) -> Lease:
         if row is not None:
             generation = row["generation"] + 1
             if row["pid"] is not None:
-                _refuse_living(row, host, boot, run)
+                _refuse_living(row, host, boot, run, place)
         connection.execute(
             "INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?, ?)",
             (os.getpid(), host, boot, _process_start(os.getpid()), time.time() + TERM_S, generation),
         )
+        lease = Lease(generation, place)
+        _held.add(lease)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-    return Lease(generation)
+    return lease
 
 
-def _refuse_living(row: sqlite3.Row, host: str, boot: str, run: Path) -> None:
+def _refuse_living(row: sqlite3.Row, host: str, boot: str, run: Path, place: str) -> None:
     owner = f"process {row['pid']} on {row['host']}"
-    if row["host"] == host:
-        if row["boot"] == boot and _alive(row["pid"], row["process_start"]):
+    if row["host"] == host and row["boot"].split(" ")[0] != boot.split(" ")[0]:
+        return
+    if row["host"] == host and row["boot"] == boot:
+        own = row["pid"] == os.getpid()
+        if Lease(row["generation"], place) in _held if own else _alive(row["pid"], row["process_start"]):
             raise LedgerError(f"{run} is in use by {owner}; wait for it, stop it, or use another run folder")
         return
     left = row["expires"] - time.time()

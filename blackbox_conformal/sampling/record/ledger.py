@@ -54,6 +54,7 @@ class Ledger:
             pass
         finally:
             self._writer.close()
+            self._lease.drop()
 
     def plan(self, wanted: Sequence[Wanted]) -> dict[tuple[str, int], int]:
         """Record submissions that are to be made; returns the attempt of each (task, generation)."""

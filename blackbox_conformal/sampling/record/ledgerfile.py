@@ -41,6 +41,17 @@ def _refuse_lost(run: Path) -> None:
         raise LedgerError(f"{run} holds ledger.sqlite-wal but no ledger.sqlite; restore the ledger beside it")
 
 
+def _is_begun(path: Path) -> bool:
+    """Whether there is a ledger file that may ever have held anything.
+
+    An empty one is all that a full disk leaves of a ledger that could not be begun. The folder for samples is made once
+    it is begun, before anything is sent.
+    """
+    if not path.exists():
+        return False
+    return not path.is_file() or path.stat().st_size > 0 or path.with_name("samples").exists()
+
+
 def _refuse_foreign(path: Path) -> None:
     """Check the file's first bytes before SQLite touches it."""
     if not path.is_file():
@@ -76,7 +87,7 @@ def open_for_writing(run: Path) -> sqlite3.Connection:
     """
     path = ledger_path(run)
     _refuse_unsafe_place(path)
-    fresh = not path.exists()
+    fresh = not _is_begun(path)
     if fresh:
         _refuse_lost(run)
     else:
@@ -113,7 +124,7 @@ def open_for_reading(run: Path) -> sqlite3.Connection | None:
         The ledger is corrupt, foreign, newer, or locked.
     """
     path = ledger_path(run)
-    if not path.exists():
+    if not _is_begun(path):
         return None
     _refuse_foreign(path)
     try:
