@@ -203,6 +203,26 @@ def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatc
         ledger.sent(number)
 
 
+def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(ledger: Ledger) -> None:
+    most = Seen(cost_nanousd=2**62)
+    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE, None, None) for k in range(2)]
+    for number in numbers:
+        ledger.sent(number)
+    ledger.stored(numbers[0], most, "sha256:a", 3).result()
+    answers: list[object] = []
+
+    def record() -> None:
+        try:
+            ledger.stored(numbers[1], most, "sha256:b", 3).result()
+        except LedgerError as error:
+            answers.append(error)
+
+    waiting = threading.Thread(target=record, daemon=True)
+    waiting.start()
+    waiting.join(20)
+    assert len(answers) == 1
+
+
 def test_names_are_made_durable_once_a_commit_and_before_it(ledger: Ledger, tmp_path: Path) -> None:
     numbers = [ledger.reserve(want(f"t{k}"), None, PRICE, None, None) for k in range(3)]
     for number in numbers:

@@ -3,6 +3,7 @@
 What the changes are lives in `ledger`; whether the ledger is still ours is asked of `lease` in every commit.
 """
 
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -171,9 +172,9 @@ class Writer:
             results = self._run_together(batch)
             if results is None:
                 results = self._run_apart(batch)
-        except (sqlite3.Error, LedgerError, OSError) as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+        except Exception as error:  # noqa: BLE001 - a thread that ended here would leave everybody waiting
+            with contextlib.suppress(sqlite3.Error):
+                connection.rollback()
             if not isinstance(error, LedgerError):
                 error = LedgerError(f"cannot write the ledger: {error}. Nothing more is sent; run again once it can be")
             self._broken = error
