@@ -28,7 +28,7 @@ from blackbox_conformal.adapter import (
     Wait,
 )
 from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.errors import UsageError, VendorError
+from blackbox_conformal.errors import RunRefusedError, UsageError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
 
@@ -47,8 +47,9 @@ class ComfyUI(Hosted):
     name = "comfyui"
     documentation = "https://docs.comfy.org/development/comfyui-server/comms_routes"
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"workflow"}
+    evidence = "real-server"
     uncertain: ClassVar[tuple[str, ...]] = (
-        "the classic routes have no published description; written from third-party clients, not run here",
+        "the classic routes have no published description; seen on ComfyUI 0.8.0, with workflows of its own nodes",
     )
 
     url: str = Field(default="http://127.0.0.1:8188", description="Address of the server.")
@@ -161,12 +162,12 @@ class ComfyUI(Hosted):
         problem = document(answer)
         message = words(problem, "error.message", "error", "message")
         nodes = words(problem, "node_errors")
-        return classed(
-            answer,
-            purpose,
-            f"{message}; {nodes}" if nodes else message,
-            code=words(problem, "error.type") or None,
-        )
+        said = f"{message.removesuffix('.')}; {nodes}" if nodes else message
+        kind = words(problem, "error.type") or None
+        if purpose == "submit" and answer.status == 400 and kind is not None:
+            # One workflow serves every picture: what is wrong with it is wrong for all of them.
+            return RunRefusedError(f"the server does not run this workflow: {said}", code=kind)
+        return classed(answer, purpose, said, code=kind)
 
     def _seeds(self) -> list[str]:
         return [target.strip() for target in self.seed.split(",") if target.strip()]

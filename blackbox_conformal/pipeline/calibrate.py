@@ -148,8 +148,9 @@ def run_calibration(
     refused = sum(image.refused is not None for image in images)
     if refused == len(images):
         raise CalibrationError(
-            f"the vendor refused all {refused} photographs: {images[0].refused}. If a setting such as the address or "
-            f"the model was wrong, correct it and name another run folder: refusals in {run} count for good"
+            f"the vendor refused all {refused} photographs: {str(images[0].refused).removesuffix('.')}. If a setting "
+            f"such as the address or the model was wrong, correct it and name another run folder: refusals in {run} "
+            "count for good"
         )
     calibration = Calibration.from_curves(
         setup.procedure,

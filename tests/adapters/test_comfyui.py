@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from flow_driver import ADDRESS, PICTURE, built, example, refused, replay, unresumed
 
-from blackbox_conformal.errors import PayloadError, RefusedError, UsageError
+from blackbox_conformal.errors import PayloadError, RefusedError, RunRefusedError, UsageError
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.testing.example import says
 
@@ -79,15 +79,26 @@ def test_a_workflow_that_is_not_there_is_asked_for() -> None:
         load_adapter("comfyui", **kept)
 
 
-def test_a_graph_that_is_not_run_is_refused_with_its_nodes() -> None:
-    body = (
-        '{"error":{"type":"prompt_outputs_failed_validation","message":"Prompt outputs failed validation"},'
-        '"node_errors":{"3":{"errors":[{"message":"Value not in list"}]}}}'
-    )
+@pytest.mark.parametrize(
+    ("kind", "message", "nodes", "said"),
+    [
+        (
+            "prompt_outputs_failed_validation",
+            "Prompt outputs failed validation",
+            '{"3":{"errors":[{"message":"Value 500.0 bigger than max of 1.0"}]}}',
+            "Value 500.0 bigger than max of 1.0",
+        ),
+        ("invalid_prompt", "Cannot execute because node ImageAddNose does not exist.", "{}", "ImageAddNose"),
+        ("prompt_no_outputs", "Prompt has no outputs", "{}", "Prompt has no outputs"),
+    ],
+)
+def test_a_workflow_that_is_not_run_ends_the_run_with_its_nodes(kind: str, message: str, nodes: str, said: str) -> None:
+    body = f'{{"error":{{"type":"{kind}","message":"{message}","details":"","extra_info":{{}}}},"node_errors":{nodes}}}'
     error = refused("comfyui", UPLOADED, says(body, 400))
-    assert isinstance(error, RefusedError)
-    assert "Value not in list" in str(error)
-    assert error.code == "prompt_outputs_failed_validation"
+    assert isinstance(error, RunRefusedError)
+    assert said in str(error)
+    assert ".." not in str(error)
+    assert error.code == kind
 
 
 def test_a_node_that_fails_says_why() -> None:
