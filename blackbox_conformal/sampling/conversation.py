@@ -7,12 +7,21 @@ import threading
 from dataclasses import replace
 
 from blackbox_conformal.adapter import Accepted, Answer, Observed, Send, Step, Wait
-from blackbox_conformal.errors import AdapterError, JobError, MaybeSentError, NotSentError, PayloadError, TryLaterError
+from blackbox_conformal.errors import (
+    AdapterError,
+    JobError,
+    MaybeSentError,
+    NotSentError,
+    PayloadError,
+    TryLaterError,
+    UsageError,
+)
 from blackbox_conformal.sampling.control import StoppedError
 from blackbox_conformal.sampling.engine import Engine
-from blackbox_conformal.sampling.messages import cleaned
+from blackbox_conformal.sampling.messages import clean, cleaned
 from blackbox_conformal.sampling.money import to_nano
 from blackbox_conformal.sampling.record.attempts import Attempt, Seen, Wanted
+from blackbox_conformal.sampling.record.states import WITH_JOB
 from blackbox_conformal.sampling.wire.classify import GoneError, classify
 from blackbox_conformal.sampling.wire.resumption import Resumption
 
@@ -69,6 +78,8 @@ class Conversation:
             if self.job is not None:
                 self.answered = True
                 self._start_clock()
+            if earlier.state in WITH_JOB:
+                self.duplicate_of = engine.ledger.namesake(earlier)
 
     @property
     def left_this_machine(self) -> bool:
@@ -261,9 +272,13 @@ class Conversation:
         self.on_paper = "accepted"
         self._engine.board.tell("accepted", f"job {job}", self.want.upload_name, self.want.draw)
         self._start_clock()
+        self.refuse_duplicate()
+
+    def refuse_duplicate(self) -> None:
+        """Raise `PayloadError` if another draw has the same job."""
         if self.duplicate_of is not None:
             text = (
-                f"the vendor gave the same job {job} to two submissions (draw {self.duplicate_of.draw} of"
+                f"the vendor gave the same job {self.job} to two submissions (draw {self.duplicate_of.draw} of"
                 f" {self.duplicate_of.upload_name} has it too); the draws are not independent"
             )
             self._engine.board.tell("duplicate-job", text, self.want.upload_name, self.want.draw)
@@ -272,11 +287,17 @@ class Conversation:
     def _observe(self, told: Observed) -> None:
         cost = self.seen.cost_nanousd
         if told.cost_usd is not None:
-            cost = to_nano(told.cost_usd)
-            self._engine.observe_price(cost)
+            try:
+                cost = to_nano(told.cost_usd)
+            except UsageError as error:
+                # A bill that makes no sense must not cost the picture: what was reserved is booked.
+                text = f"the vendor tells no price that can be booked: {error}"
+                self._engine.board.tell("price-differs", text, self.want.upload_name, self.want.draw)
+            else:
+                self._engine.observe_price(cost)
         self.seen = Seen(
             cost,
-            told.model if told.model is not None else self.seen.model,
-            told.request_id if told.request_id is not None else self.seen.request_id,
+            clean(told.model) if told.model is not None else self.seen.model,
+            clean(told.request_id) if told.request_id is not None else self.seen.request_id,
             told.seed if told.seed is not None else self.seen.vendor_seed,
         )

@@ -80,6 +80,13 @@ class Course:
         PutOffError
             Nothing was taken, and the same submission is to be made again.
         """
+        try:
+            return self._run()
+        finally:
+            # However it ended: nobody may go on waiting for what this attempt might give back.
+            self._talk.settle(self._cost())
+
+    def _run(self) -> Outcome:
         looks = 0
         while True:
             failure = self._look()
@@ -101,6 +108,7 @@ class Course:
     def _look(self) -> BlackboxConformalError | None:
         """Run the flow once; None when it ended with a picture that is stored and fit for use."""
         try:
+            self._talk.refuse_duplicate()
             data = drive(self._flow(), self._talk)
         except StoppedError:
             self._unwind()
@@ -158,6 +166,9 @@ class Course:
             before=engine.store.sync_names,
             after=lambda: engine.store.settle_later(arrival),
         )
+        if self._cost() > engine.price_nanousd:
+            # More than was reserved: it counts before anybody submits again.
+            engine.ledger.flush()
         talk.settle(self._cost())
         talk.on_paper = "stored"
         return arrival

@@ -6,7 +6,14 @@ The course of one attempt lives in `course`; which draw is next is `sampler`'s b
 from dataclasses import dataclass
 
 from blackbox_conformal.adapter import Draw
-from blackbox_conformal.errors import JobError, MaybeSentError, PayloadError, RefusedError, VendorError
+from blackbox_conformal.errors import (
+    JobError,
+    MaybeSentError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+    VendorError,
+)
 from blackbox_conformal.sampling.control import StoppedError
 from blackbox_conformal.sampling.conversation import Conversation
 from blackbox_conformal.sampling.course import Course, PutOffError, inspect
@@ -144,6 +151,9 @@ def _restored(engine: Engine, task: Task, attempt: Attempt) -> Outcome:
     """The outcome of a stored draw whose file is gone, fetched again by its job."""
     try:
         refetch(engine, task, attempt)
+    except RunRefusedError as error:
+        engine.control.fail(error)
+        raise StoppedError from None
     except VendorError as error:
         return _outcome(task, "invalid", attempt, error)
     return _outcome(task, "stored", attempt, None)
@@ -158,6 +168,8 @@ def refetch(engine: Engine, task: Task, attempt: Attempt) -> bytes:
         The vendor answers at once, so there is no job; or the job's result is not what was stored.
     VendorError
         The job cannot be fetched any more.
+    StoppedError
+        The run was stopped before it was fetched.
     """
     if attempt.job is None:
         raise PayloadError(
@@ -167,10 +179,7 @@ def refetch(engine: Engine, task: Task, attempt: Attempt) -> bytes:
     want = wanted(engine.adapter.name, engine.identity, task, attempt.task, attempt.generation)
     talk = Conversation(engine, want, earlier=attempt)
     flow = engine.adapter.resume(task.upload, Draw(task.index, task.seed, want.idempotency_key), attempt.job)
-    try:
-        data = drive(flow, talk)
-    except StoppedError:
-        raise PayloadError(f"the sample {attempt.digest} could not be fetched again: the run was stopped") from None
+    data = drive(flow, talk)
     arrival = engine.store.receive(attempt.id, data)
     if arrival.digest != attempt.digest:
         raise PayloadError(

@@ -198,6 +198,10 @@ class Sampler:
             raise IncompleteError("stopped before anything was drawn; the same command starts again")
         self._drawing = True
         try:
+            # What an interrupted draw left under way has to end and be recorded first: it may be paid for.
+            self._join()
+            self._abandoned = False
+            engine.ledger.flush()
             yield from self._draw(engine, list(tasks))
         finally:
             self._drawing = False
@@ -217,10 +221,10 @@ class Sampler:
             threading.Thread(target=_work, args=(engine, control, jobs, arrived), name=f"draw-{number}", daemon=True)
             for number in range(workers)
         ]
-        for thread in self._threads:
-            thread.start()
         done, living = 0, workers
         try:
+            for thread in self._threads:
+                thread.start()
             while living:
                 outcome = arrived.get()
                 if outcome is None:
@@ -251,7 +255,8 @@ class Sampler:
 
     def _join(self) -> None:
         for thread in self._threads:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
         self._threads = []
 
     def _tell(self, outcome: Outcome) -> None:
@@ -289,7 +294,10 @@ class Sampler:
         if not own:
             raise LedgerError(f"{trouble}; the ledger holds no draw with these bytes")
         self._board.tell("damaged", str(trouble), outcome.task.upload.name, outcome.task.index)
-        return refetch(engine, outcome.task, own[-1])
+        try:
+            return refetch(engine, outcome.task, own[-1])
+        except StoppedError:
+            raise PayloadError(f"{trouble}; it could not be fetched again: the run was stopped") from None
 
     def _ready(self) -> Adapter:
         self.open()

@@ -1,12 +1,15 @@
 """The engine as its users see it: each draw once, paid once, resumable; against a real server."""
 
+import os
+import signal
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sampling.tiny_vendor import PNG, AtOnce, ByJobs, draw, quick, serving, submissions, tasks
+from sampling.tiny_vendor import PNG, AtOnce, ByJobs, Reply, draw, quick, serving, submissions, tasks
 
 from blackbox_conformal.errors import (
     AccountRefusedError,
@@ -16,8 +19,11 @@ from blackbox_conformal.errors import (
     UsageError,
 )
 from blackbox_conformal.sampling.events import Event
+from blackbox_conformal.sampling.record.attempts import Seen
+from blackbox_conformal.sampling.record.ledger import Ledger
 from blackbox_conformal.sampling.record.queries import ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Task
 
 KINDS = pytest.mark.parametrize(("kind", "path"), [(AtOnce, "/upscale"), (ByJobs, "/jobs")])
 
@@ -224,3 +230,161 @@ def test_a_full_disk_stops_before_anything_is_bought(tmp_path: Path, monkeypatch
     assert outcomes == []
     assert isinstance(error, IncompleteError)
     assert "make room" in str(error)
+
+
+def test_a_bill_above_the_reserved_price_counts_before_the_next_submission(tmp_path: Path) -> None:
+    with serving() as vendor:
+        vendor.answer = lambda path, number: (200, {"x-cost": "1.00"}, PNG + b"%d" % number)
+        outcomes, error = draw(AtOnce(url=vendor.url), tmp_path, tasks(6), concurrency=1, max_cost_usd=Decimal("1.00"))
+        assert isinstance(error, BudgetError)
+        assert (len(outcomes), vendor.count("/upscale")) == (1, 1)
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal(1)
+
+
+@pytest.mark.parametrize("cost", ["-0.10", "NaN", "1e30"])
+def test_a_bill_that_makes_no_sense_costs_no_picture(tmp_path: Path, cost: str) -> None:
+    with serving() as vendor:
+        vendor.answer = lambda path, number: (200, {"x-cost": cost}, PNG + b"%d" % number)
+        outcomes, error = draw(AtOnce(url=vendor.url), tmp_path, tasks(2))
+    assert ([one.state for one in outcomes], error) == (["stored"] * 2, None)
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.50")
+
+
+def test_a_job_left_open_holds_no_money_in_the_next_draw(tmp_path: Path) -> None:
+    with serving() as vendor:
+        vendor.answer = lambda path, number: (
+            (200, {}, b'{"done": false}') if path.startswith("/jobs/") and path != "/jobs/job-0" else None
+        )
+        with Sampler(ByJobs(url=vendor.url), tmp_path, quick(max_calls=2, concurrency=2)) as sampler:
+            drawing = sampler.draw(tasks(2))
+            next(drawing)
+            while vendor.count("/jobs/") < 3:
+                time.sleep(0.01)
+            drawing.close()
+            hung = threading.Timer(30.0, sampler.stop)
+            hung.start()
+            with pytest.raises(BudgetError):
+                list(sampler.draw(tasks(3)[2:]))
+            hung.cancel()
+
+
+def test_threads_that_cannot_be_started_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = threading.Thread.start
+
+    def start(self: threading.Thread) -> None:
+        if self.name == "draw-2":
+            raise RuntimeError("can't start new thread")
+        real(self)
+
+    with serving() as vendor:
+        with Sampler(AtOnce(url=vendor.url), tmp_path, quick()) as sampler:
+            monkeypatch.setattr(threading.Thread, "start", start)
+            with pytest.raises(RuntimeError, match="new thread"):
+                list(sampler.draw(tasks(8)))
+            monkeypatch.undo()
+            assert not [thread for thread in threading.enumerate() if thread.name.startswith("draw-")]
+        outcomes, error = draw(AtOnce(url=vendor.url), tmp_path, tasks(8))
+        assert (len(outcomes), error, vendor.count("/upscale")) == (8, None, 8)
+
+
+@pytest.mark.parametrize("way", ["interrupted", "closed"])
+def test_a_draw_waits_for_what_the_one_before_left_under_way(tmp_path: Path, way: str) -> None:
+    with serving() as vendor:
+
+        def answer(path: str, number: int) -> None:
+            if number:
+                time.sleep(0.6)
+                if way == "interrupted" and number == 1:
+                    os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(0.6)
+
+        vendor.answer = answer
+        limits = quick(concurrency=2, retry_ambiguous=True)
+        with Sampler(AtOnce(url=vendor.url), tmp_path, limits) as sampler:
+            drawing = sampler.draw(tasks(3))
+            next(drawing)
+            if way == "closed":
+                while vendor.count("/upscale") < 3:
+                    time.sleep(0.01)
+                drawing.close()
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    list(drawing)
+            outcomes = list(sampler.draw(tasks(3)))
+        assert [one.state for one in outcomes] == ["stored"] * 3
+        assert vendor.count("/upscale") == 3
+
+
+def test_an_idempotency_key_is_as_old_as_its_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as vendor:
+        vendor.answer = lambda path, number: (0, {}, b"")
+        begun = time.time()
+        for hours in (0, 19, 38):
+            monkeypatch.setattr(time, "time", lambda hours=hours: begun + 3600.0 * hours)
+            outcomes, _ = draw(AtOnce(url=vendor.url, idempotent=True), tmp_path, tasks(), max_attempts=1)
+            assert outcomes[0].state == "ambiguous"
+        assert vendor.count("/upscale") == 2
+
+
+def whole(data: bytes, task: Task) -> None:
+    assert data.startswith(PNG)
+
+
+def forget_samples(run: Path) -> None:
+    for path in (run / "samples").rglob("*.png"):
+        path.unlink()
+
+
+def test_a_stop_is_no_finding_about_a_sample_that_is_fetched_again(tmp_path: Path) -> None:
+    with serving() as vendor:
+        adapter = ByJobs(url=vendor.url)
+        draw(adapter, tmp_path, tasks(), whole)
+        forget_samples(tmp_path)
+        vendor.answer = lambda path, number: (200, {}, b'{"done": false}') if path.startswith("/jobs/") else None
+        with Sampler(adapter, tmp_path, quick(), check=whole) as sampler:
+            leaving = threading.Timer(0.3, lambda: (sampler.stop(), sampler.stop()))
+            leaving.start()
+            with pytest.raises(IncompleteError, match="1 of 1 draws left"):
+                list(sampler.draw(tasks()))
+        vendor.answer = lambda path, number: None
+        outcomes, error = draw(adapter, tmp_path, tasks(), whole)
+    assert ([one.state for one in outcomes], error) == (["stored"], None)
+
+
+def test_a_refused_key_is_no_finding_about_a_sample_that_is_fetched_again(tmp_path: Path) -> None:
+    with serving() as vendor:
+        draw(ByJobs(url=vendor.url), tmp_path, tasks(), whole)
+        forget_samples(tmp_path)
+        vendor.answer = lambda path, number: (401, {}, b"") if path.startswith("/jobs/") else None
+        outcomes, error = draw(ByJobs(url=vendor.url), tmp_path, tasks(), whole)
+    assert outcomes == []
+    assert isinstance(error, AccountRefusedError)
+
+
+def test_one_job_for_two_draws_is_noticed_after_a_crash_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session dies after both jobs are recorded, before the second one is refused."""
+    accepted = Ledger.accepted
+
+    def unnoticed(self: Ledger, attempt: int, job: str, seen: Seen) -> None:
+        accepted(self, attempt, job, seen)
+
+    monkeypatch.setattr(Ledger, "accepted", unnoticed)
+    with serving() as vendor:
+        working = True
+
+        def answer(path: str, number: int) -> Reply | None:
+            if path == "/jobs":
+                return 200, {}, b'{"id": "job-same"}'
+            return (200, {}, b'{"done": false}') if path.startswith("/jobs/") and working else None
+
+        vendor.answer = answer
+        with Sampler(ByJobs(url=vendor.url), tmp_path, quick()) as sampler:
+            leaving = threading.Timer(0.5, lambda: (sampler.stop(), sampler.stop()))
+            leaving.start()
+            with pytest.raises(IncompleteError):
+                list(sampler.draw(tasks(2)))
+        monkeypatch.undo()
+        working = False
+        outcomes, _ = draw(ByJobs(url=vendor.url), tmp_path, tasks(2))
+    assert sorted(one.state for one in outcomes) == ["invalid", "stored"]
+    assert "duplicate-job" in [one.error.code for one in outcomes if one.error is not None]

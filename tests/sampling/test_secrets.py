@@ -23,6 +23,8 @@ def nasty(vendor: TinyVendor, case: str) -> Any:
             return 422, {}, f"your key {KEY}".encode()
         if case == "account":
             return 401, {"www-authenticate": KEY}, KEY.encode()
+        if case == "echoed":
+            return (200, {"x-model": f"model {KEY}"}, b"picture") if path == "/upscale" else None
         if case == "lost":
             return 0, {}, b""
         if case == "redirected":
@@ -37,7 +39,7 @@ def nasty(vendor: TinyVendor, case: str) -> Any:
     return answer
 
 
-@pytest.mark.parametrize("case", ["good", "refused", "account", "lost", "redirected", "dead link"])
+@pytest.mark.parametrize("case", ["good", "refused", "account", "echoed", "lost", "redirected", "dead link"])
 @pytest.mark.parametrize("kind", [AtOnce, ByJobs])
 def test_canary(tmp_path: Path, kind: Any, case: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)

@@ -187,6 +187,9 @@ class Book:
         if state == "sent":
             tries += 1
             values["tries"] = tries
+            if tries > 1:
+                # A vendor forgets an idempotency key so long after its first use, not its last.
+                del values["sent_at"]
         waiting = self._pending.get(attempt)
         if waiting is None:
             self._pending[attempt] = values

@@ -286,6 +286,16 @@ class Ledger:
             row = self._reader.execute(f"SELECT {COLUMNS} FROM attempt WHERE id = ?", (number,)).fetchone()
         return None if row is None else attempt_from(row)
 
+    def namesake(self, attempt: Attempt) -> Attempt | None:
+        """An earlier attempt whose picture is that of the same job, if there is one."""
+        with self._reading:
+            row = self._reader.execute(
+                f"SELECT {COLUMNS} FROM attempt WHERE adapter = ? AND job = ? AND id < ? AND state != 'invalid'"
+                " LIMIT 1",
+                (attempt.adapter, attempt.job, attempt.id),
+            ).fetchone()
+        return None if row is None else attempt_from(row)
+
     def model(self, identity: str) -> str | None:
         """The vendor's model identity when the first sample of this procedure was stored."""
         with self._reading:
