@@ -186,6 +186,7 @@ class Engine:
         seconds = self.pace.take()
         if seconds > 0:
             if self.clock.sleep(seconds, wake):
+                self.pace.give_back()
                 raise StoppedError
             if gated:
                 # The vendor may have asked for a pause meanwhile.

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from sampling.tiny_vendor import AtOnce, draw, serving, tasks
+from sampling.tiny_vendor import AtOnce, draw, quick, serving, tasks
 
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.pacing.pace import LOOK_S, Pace, pace_file
+from blackbox_conformal.sampling.sampler import Sampler
 
 DRIVER = Path(__file__).with_name("pace_driver.py")
 KEY = "canary-sk-4d1f7c90"
@@ -179,6 +180,69 @@ def test_a_damaged_file_is_told_and_left_alone(join, clock, told, tmp_path, cont
     assert [pace.take(), pace.take()] == [0.0, 1.0]
     pace.announce(5.0)
     assert pace.news() == 0.0
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        "CREATE TABLE salt (id INTEGER PRIMARY KEY, value); INSERT INTO salt VALUES (1, 'text')",
+        "CREATE TABLE salt (id INTEGER PRIMARY KEY, value); INSERT INTO salt VALUES (1, NULL)",
+        "CREATE TABLE pace (account PRIMARY KEY, due TEXT, paused_until TEXT, updated TEXT)",
+        "CREATE TABLE pace (account PRIMARY KEY, due, paused_until, updated, more)",
+    ],
+)
+def test_a_file_of_another_version_is_told_and_stops_nothing(join, told, tmp_path, newer):
+    database = sqlite3.connect(tmp_path / "pace.sqlite")
+    database.executescript(newer)
+    database.close()
+    pace = join(1.0)
+    assert pace.news() == 0.0
+    assert [pace.take(), pace.take()] == [0.0, 1.0]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("value", ["9e999", "-9e999", "1e15"])
+@pytest.mark.parametrize("column", ["due", "updated"])
+def test_values_out_of_reach_make_nobody_wait_for_ever(join, tmp_path, column, value):
+    pace = join(10.0)
+    database = sqlite3.connect(tmp_path / "pace.sqlite")
+    database.execute(f"UPDATE pace SET {column} = {value}")
+    database.commit()
+    database.close()
+    assert pace.take() <= 26.0
+
+
+def test_turns_of_a_much_slower_process_count_for_some_of_ones_own_at_most(join):
+    slow = join(0.001)
+    for _ in range(8):
+        slow.take()
+    fast = join(10.0)
+    assert 24.0 <= fast.take() <= 26.0
+
+
+def test_a_turn_that_is_given_back_is_the_next_ones(join):
+    one, two = join(0.1), join(0.1)
+    assert [one.take(), one.take(), one.take()] == pytest.approx([0.0, 10.0, 20.0])
+    one.give_back()
+    one.give_back()
+    assert two.take() == pytest.approx(10.0)
+    join(None).give_back()
+    assert two.take() == pytest.approx(20.0)
+
+
+def test_a_run_that_is_stopped_gives_back_the_turns_that_its_workers_wait_for(tmp_path):
+    limits = quick(concurrency=8, requests_per_second=0.2)
+    with serving() as vendor:
+        with Sampler(AtOnce(url=vendor.url), tmp_path, limits) as sampler:
+            drawing = sampler.draw(tasks(20))
+            next(drawing)
+            time.sleep(0.3)
+            drawing.close()
+        assert vendor.count("/upscale") == 1
+        adapter = AtOnce(url=vendor.url)
+        pace = Pace(adapter, 0.2, Clock(), pace_file(), lambda why: None)
+        assert pace.take() <= 5.0
+        pace.close()
 
 
 def test_a_file_that_is_lost_under_way_is_told(join, told, tmp_path):

@@ -25,6 +25,11 @@ LOOK_S = 0.2
 
 _FORGET_S = 86400.0
 _BUSY_S = 5.0
+_MOST_AHEAD = 256
+"""Turns of one's own rate that are waited for at most: those of a slower process, or of a dead one, count no more."""
+
+_UNUSABLE = (sqlite3.Error, OSError, TypeError)
+"""What a file can be that is damaged, locked, full, or of a version that keeps other values in it."""
 
 _SALT = "CREATE TABLE IF NOT EXISTS salt (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL) STRICT"
 _PACE = (
@@ -72,7 +77,7 @@ class Pace:
             return
         try:
             shared, self._account = _joined(file, adapter, clock)
-        except (sqlite3.Error, OSError) as error:
+        except _UNUSABLE as error:
             self._tell_apart(f"{file}: {error}; delete it if that stays so")
             return
         self._database.close()
@@ -89,9 +94,17 @@ class Pace:
             return 0.0
         interval = 1.0 / self._rate
         grace = max(1.0, self._rate) * interval - interval
+        most = _MOST_AHEAD * interval
         with self._lock:
-            due, _, now = self._moved(lambda due, paused, now: (max(due, now) + interval, paused))
+            due, _, now = self._moved(lambda due, paused, now: (min(max(due, now), now + most) + interval, paused))
             return max(0.0, due - interval - grace - now)
+
+    def give_back(self) -> None:
+        """A turn that was taken is not used: nobody need wait for it."""
+        if self._rate is not None:
+            interval = 1.0 / self._rate
+            with self._lock:
+                self._moved(lambda due, paused, now: (due - interval, paused))
 
     def announce(self, seconds: float) -> None:
         """The vendor wants a pause: tell the other processes."""
@@ -108,7 +121,7 @@ class Pace:
             self._look_at = self._clock.monotonic() + LOOK_S
             try:
                 _, until, now = self._row()
-            except sqlite3.Error as error:
+            except _UNUSABLE as error:
                 self._part(str(error))
                 return 0.0
             fresh = until > max(now, self._known)
@@ -119,7 +132,7 @@ class Pace:
         """The row after `move`, which is given when the next request is due, until when to pause, and now."""
         try:
             return self._move(move)
-        except sqlite3.Error as error:
+        except _UNUSABLE as error:
             self._part(str(error))
             return self._move(move)
 
