@@ -222,6 +222,10 @@ class Capabilities:
     result_hosts: tuple[str, ...] = ()
 
 
+Evidence = Literal["openapi", "real-server", "own-software", "documents"]
+"""What an adapter was checked against: the vendor's OpenAPI document, its server software, our own, or words only."""
+
+
 class Adapter(BaseModel, ABC):
     """One vendor interface; its fields are its parameters (`-p KEY=VALUE`), checked on construction.
 
@@ -237,7 +241,7 @@ class Adapter(BaseModel, ABC):
     version: ClassVar[int] = 1
     auth_variable: ClassVar[str | None] = None
     documentation: ClassVar[str] = ""
-    evidence: ClassVar[Literal["openapi", "real-server", "own-software", "documents"]] = "documents"
+    evidence: ClassVar[Evidence] = "documents"
     transient: ClassVar[frozenset[str]] = frozenset()
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from blackbox_adapters._reading import peek, words
-from blackbox_conformal.errors import PayloadError, RefusedError
+from blackbox_conformal.errors import JobError, PayloadError, RefusedError
 
 
 class Job:
@@ -21,8 +21,9 @@ class Job:
         The vendor's own name for it.
     status
         Paths at which an answer tells the job's state.
-    done, failed
+    done, failed, cancelled
         States that end it; without any `done`, every answer is that of a finished job. Other words mean: look again.
+        What was cancelled says nothing of the picture, so it is no refusal.
     picture
         Path of what a finished job shows; empty: the whole answer.
     reason, code
@@ -37,6 +38,7 @@ class Job:
         status: Collection[str] = ("status",),
         done: Collection[str] = (),
         failed: Collection[str] = (),
+        cancelled: Collection[str] = (),
         picture: str = "",
         reason: Collection[str] = ("error", "message"),
         code: Collection[str] = (),
@@ -46,6 +48,7 @@ class Job:
         self._status = status
         self._done = done
         self._failed = failed
+        self._cancelled = cancelled
         self._picture = picture
         self._reason = reason
         self._code = code
@@ -61,11 +64,13 @@ class Job:
         ------
         RefusedError
             The job failed.
+        JobError
+            It was cancelled.
         PayloadError
             It has been finished for three looks and shows no picture.
         """
         state = words(answer, *self._status)
-        if state in self._failed:
+        if state in self._failed or state in self._cancelled:
             raise self.failure(words(answer, *self._reason), words(answer, *self._code) or state, state)
         if self._done and state not in self._done:
             return None
@@ -83,6 +88,9 @@ class Job:
             )
         self._looks_left -= 1
 
-    def failure(self, reason: str, code: str, state: str = "failed") -> RefusedError:
-        """The error of a job that failed, in the vendor's words."""
-        return RefusedError(f"{self._name} {state}: {reason or 'no reason given'}", request_id=self._id, code=code)
+    def failure(self, reason: str, code: str, state: str = "failed") -> RefusedError | JobError:
+        """The error of a job that failed or was cancelled, in the vendor's words."""
+        said = f"{self._name} {state}: {reason or 'no reason given'}"
+        if state in self._cancelled:
+            return JobError(f"{said}. It can be made again", request_id=self._id, code=code)
+        return RefusedError(said, request_id=self._id, code=code)

@@ -19,6 +19,7 @@ from blackbox_conformal.adapter import (
     Answer,
     Capabilities,
     Draw,
+    Evidence,
     Flow,
     Observed,
     Part,
@@ -47,7 +48,7 @@ class ComfyUI(Hosted):
     name = "comfyui"
     documentation = "https://docs.comfy.org/development/comfyui-server/comms_routes"
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"workflow"}
-    evidence = "real-server"
+    evidence: ClassVar[Evidence] = "real-server"
     uncertain: ClassVar[tuple[str, ...]] = (
         "the classic routes have no published description; seen on ComfyUI 0.8.0, with workflows of its own nodes",
     )
@@ -121,12 +122,12 @@ class ComfyUI(Hosted):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the history, which is empty until the graph has run, then fetch what it saved."""
-        prompt = Job(f"prompt {job}", job)
+        prompt = Job(f"prompt {job}", job, cancelled=("interrupted",))
         while True:
             answer = yield Send("GET", f"{self.base_url}/history/{quote(job, safe='')}", purpose="poll")
             entry = peek(answer.json(), job)
             if peek(entry, "status.status_str") == "error":
-                raise prompt.failure(_reason(entry), "error")
+                raise prompt.failure(*_reason(entry))
             if entry:
                 picture = self.saved(entry)
                 if picture:
@@ -221,11 +222,15 @@ def _nodes(graph: dict[str, Any]) -> str:
     return ", ".join(f"{key} ({peek(found, '_meta.title')})" for key, found in graph.items())
 
 
-def _reason(entry: Any) -> str:
+def _reason(entry: Any) -> tuple[str, str, str]:
+    """Why a graph has not run to its end, the type of that, and whether it failed or a person stopped it."""
     for message in peek(entry, "status.messages") or []:
         if peek(message, "0") == "execution_error":
-            return words(message, "1.exception_message", "1.exception_type")
-    return words(entry, "status.messages")
+            kind = words(message, "1.exception_type")
+            return words(message, "1.exception_message") or kind, kind or "error", "failed"
+        if peek(message, "0") == "execution_interrupted":
+            return f"somebody stopped the server at node {words(message, '1.node_id')}", "interrupted", "interrupted"
+    return words(entry, "status.messages"), "error", "failed"
 
 
 ADAPTER = ComfyUI

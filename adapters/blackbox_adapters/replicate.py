@@ -137,7 +137,9 @@ class Replicate(NamedInputs):
 
     def _finish(self, job: str, answer: Answer | None) -> Flow:
         link = f"{self.base_url}/predictions/{quote(job, safe='')}"
-        watched = Job(f"prediction {job}", job, done=("succeeded",), picture="output")
+        watched = Job(
+            f"prediction {job}", job, done=("succeeded",), cancelled=("canceled", "aborted"), picture="output"
+        )
         while True:
             if answer is None:
                 answer = yield Send("GET", link, purpose="poll", headers=self.bearer())

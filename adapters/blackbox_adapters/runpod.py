@@ -80,7 +80,7 @@ class RunPod(NamedInputs):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the job until it is over; the output travels inside the status."""
         where = f"output.{self.names().output}".rstrip(".")
-        work = Job(f"job {job}", job, done=("COMPLETED",), picture=where)
+        work = Job(f"job {job}", job, done=("COMPLETED",), cancelled=("CANCELLED",), picture=where)
         link = f"{self._address()}/status/{quote(job, safe='')}"
         # The cloud takes GET, the development server POST; neither takes the other's.
         methods = ["GET", "POST"] if self.endpoint else ["POST", "GET"]

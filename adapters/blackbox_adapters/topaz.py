@@ -117,7 +117,9 @@ class Topaz(Hosted):
         """Look at the status until Completed, ask for the signed link, fetch it without the key."""
         process = quote(job, safe="")
         name = f"process {job}"
-        work = Job(name, job, done=("Completed",), failed=("Failed", "Cancelled"), reason=("message", "error"))
+        work = Job(
+            name, job, done=("Completed",), failed=("Failed",), cancelled=("Cancelled",), reason=("message", "error")
+        )
         while True:
             answer = yield Send("GET", f"{self.base_url}/status/{process}", purpose="poll", headers=self._key())
             status = work.shown(answer.json())

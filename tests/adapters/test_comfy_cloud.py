@@ -3,7 +3,7 @@
 import pytest
 from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed
 
-from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, TryLaterError
 from blackbox_conformal.testing.example import says
 
 JOB = "f7b1c2d3-0000-4000-8000-000000000001"
@@ -34,7 +34,7 @@ def test_a_failed_job_says_why() -> None:
     error = unresumed("comfy_cloud", JOB, says(f'{{"status":"failed","execution_error":{told}}}'))
     assert isinstance(error, RefusedError)
     assert ("out of memory" in str(error), error.code) == (True, "RuntimeError")
-    assert isinstance(unresumed("comfy_cloud", JOB, says('{"status":"cancelled"}')), RefusedError)
+    assert isinstance(unresumed("comfy_cloud", JOB, says('{"status":"cancelled"}')), JobError)
 
 
 def test_a_job_that_saved_nothing_is_a_payload_error() -> None:

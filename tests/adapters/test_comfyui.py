@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from flow_driver import ADDRESS, PICTURE, built, example, refused, replay, unresumed
 
-from blackbox_conformal.errors import PayloadError, RefusedError, RunRefusedError, UsageError
+from blackbox_conformal.errors import JobError, PayloadError, RefusedError, RunRefusedError, UsageError
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.testing.example import says
 
@@ -107,6 +107,17 @@ def test_a_node_that_fails_says_why() -> None:
     error = unresumed("comfyui", JOB, says(body))
     assert isinstance(error, RefusedError)
     assert "out of memory" in str(error)
+
+
+def test_a_graph_that_somebody_stopped_is_no_refusal_of_the_picture() -> None:
+    messages = '[["execution_start",{}],["execution_interrupted",{"node_id":"7","node_type":"ImageBlur"}]]'
+    status = f'"status":{{"status_str":"error","completed":false,"messages":{messages}}}'
+    error = unresumed("comfyui", JOB, says(f'{{"{JOB}":{{"outputs":{{}},{status}}}}}'))
+    assert isinstance(error, JobError)
+    assert (str(error), error.code) == (
+        f"prompt {JOB} interrupted: somebody stopped the server at node 7. It can be made again",
+        "interrupted",
+    )
 
 
 def test_a_graph_that_saved_nothing_is_a_payload_error() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from blackbox_adapters._jobs import Job
-from blackbox_conformal.errors import PayloadError, RefusedError
+from blackbox_conformal.errors import JobError, PayloadError, RefusedError
 
 
 def job(**told: Any) -> Job:
@@ -72,3 +72,9 @@ def test_a_failed_job_is_refused_in_the_vendors_words(answer: Any, said: str, co
     with pytest.raises(RefusedError) as caught:
         job(code=("code",)).shown(answer)
     assert (str(caught.value), caught.value.code, caught.value.request_id) == (said, code, "7f")
+
+
+def test_a_cancelled_job_is_no_refusal_of_the_picture() -> None:
+    with pytest.raises(JobError, match=r"^task 7f stopped: by hand\. It can be made again$") as caught:
+        job(cancelled=("stopped",)).shown({"status": "stopped", "message": "by hand"})
+    assert (caught.value.request_id, caught.value.code) == ("7f", "stopped")

@@ -26,6 +26,7 @@ from blackbox_conformal.errors import (
     PayloadError,
     RefusedError,
     TryLaterError,
+    VendorError,
 )
 from blackbox_conformal.testing.example import says, shows
 
@@ -152,10 +153,10 @@ def test_unknown_states_are_looked_at_again() -> None:
     assert exchange.waits == [0.5]
 
 
-@pytest.mark.parametrize("status", ["failed", "canceled", "aborted"])
-def test_terminal_states_refuse_in_the_vendors_words(status: str) -> None:
+@pytest.mark.parametrize(("status", "kind"), [("failed", RefusedError), ("canceled", JobError), ("aborted", JobError)])
+def test_terminal_states_end_the_draw_in_the_vendors_words(status: str, kind: type[VendorError]) -> None:
     error = unresumed("replicate", JOB, says(prediction(status, error='"CUDA out of memory"')))
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, kind)
     assert "CUDA out of memory" in str(error)
     assert (error.request_id, error.code) == (JOB, status)
 

@@ -6,7 +6,7 @@ import pytest
 from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, resumed, unresumed
 
 from blackbox_conformal.adapter import FREE
-from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError
+from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, VendorError
 from blackbox_conformal.testing.example import says, shows
 
 JOB = "c80ffee4-f315-4e25-a146-0f3d98cf024b-u1"
@@ -63,10 +63,12 @@ def test_the_worker_decides_where_the_picture_is() -> None:
     assert not built("runpod", seed_input="").capabilities.seedable
 
 
-@pytest.mark.parametrize("status", ["FAILED", "CANCELLED", "TIMED_OUT"])
-def test_terminal_states_refuse(status: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "kind"), [("FAILED", RefusedError), ("CANCELLED", JobError), ("TIMED_OUT", RefusedError)]
+)
+def test_terminal_states_end_the_draw(status: str, kind: type[VendorError]) -> None:
     error = unresumed("runpod", JOB, says(f'{{"status":"{status}","error":"handler raised"}}'))
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, kind)
     assert "handler raised" in str(error)
 
 

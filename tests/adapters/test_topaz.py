@@ -3,7 +3,14 @@
 import pytest
 from flow_driver import ADDRESS, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
-from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    JobError,
+    PayloadError,
+    RefusedError,
+    TryLaterError,
+    VendorError,
+)
 from blackbox_conformal.testing.example import says, shows
 
 JOB = "9f2e5c1a-0c1d-4f57-9a7e-7a2b6e0e0001"
@@ -40,10 +47,10 @@ def test_a_restoring_model_takes_dials_and_no_seed() -> None:
     assert built("topaz", model="Redefine", seed_field="seed").capabilities.seed_range == (1, 2000)
 
 
-@pytest.mark.parametrize("status", ["Failed", "Cancelled"])
-def test_terminal_states_refuse(status: str) -> None:
+@pytest.mark.parametrize(("status", "kind"), [("Failed", RefusedError), ("Cancelled", JobError)])
+def test_terminal_states_end_the_draw(status: str, kind: type[VendorError]) -> None:
     error = unresumed("topaz", JOB, says(f'{{"status":"{status}","message":"decoding failed"}}'))
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, kind)
     assert "decoding failed" in str(error)
 
 
