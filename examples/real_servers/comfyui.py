@@ -2,10 +2,10 @@
 
     python examples/real_servers/comfyui.py http://127.0.0.1:8188 --work FOLDER
 
-Two workflows are written to FOLDER: one enlarges and adds seeded noise, which stands for a model that takes a seed, the
-other only enlarges, and never varies. The ordinary commands do the rest: a live check of both, `calibrate` on eight small
-photographs of the `demo` extra, once more to see that nothing is drawn twice, `mask` on a ninth, and a workflow that the
-server does not run.
+Two workflows are written to FOLDER: one enlarges and adds seeded noise, which stands for a model that takes a seed,
+the other only enlarges, and never varies. The ordinary commands do the rest: a live check of both, `calibrate` on eight
+small photographs of the `demo` extra, once more to see that nothing is drawn twice, `mask` on a ninth, and a workflow
+that the server does not run.
 """
 
 import argparse
