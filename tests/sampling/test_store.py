@@ -136,3 +136,35 @@ def test_a_full_disk_leaves_no_half_file(store: Store, tmp_path: Path, monkeypat
     with pytest.raises(OSError, match="No space"):
         store.receive(1, PNG)
     assert os.listdir(tmp_path / "inbox") == []
+
+
+def test_a_whole_answer_of_a_process_that_died_is_made_durable_before_it_is_handed_out(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That process may have died between writing the bytes and making them and their name durable."""
+    arrival = store.receive(7, PNG)
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    next(Store(tmp_path).arrivals())
+    assert {os.stat(arrival.path).st_ino, os.stat(tmp_path / "inbox").st_ino} <= set(synced)
+
+
+def test_the_folders_for_paid_answers_are_durable_before_anything_is_bought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, list[str]]] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        seen.append((os.fstat(descriptor).st_ino, sorted(os.listdir(tmp_path))))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Store(tmp_path).prepare()
+    assert (tmp_path.stat().st_ino, ["inbox", "samples"]) in seen

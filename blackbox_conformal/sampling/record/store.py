@@ -34,11 +34,11 @@ def sniff_extension(data: bytes) -> str:
     return ".bin"
 
 
-def sync_folder(folder: str | Path) -> None:
-    """Make the names in `folder` durable."""
+def sync(path: str | Path) -> None:
+    """Make the names in a folder, or the bytes of a file, durable."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -85,6 +85,7 @@ class Store:
         """Make the folders; reading needs none."""
         for folder in (self._samples, self._inbox):
             folder.mkdir(parents=True, exist_ok=True)
+        sync(self._samples.parent)
 
     def receive(self, attempt: int, data: bytes) -> Arrival:
         """Put an answer into the inbox; durable on return, and its name once `sync_names` is called.
@@ -102,7 +103,7 @@ class Store:
 
     def sync_names(self) -> None:
         """Make the names in the inbox durable: before the ledger says that anything is there."""
-        sync_folder(self._inbox)
+        sync(self._inbox)
 
     def settle_later(self, arrival: Arrival) -> None:
         """As `settle`, done by whoever receives the next answer, or by `flush`."""
@@ -129,7 +130,7 @@ class Store:
             if not os.path.exists(arrival.path):
                 return
             os.makedirs(folder, exist_ok=True)
-            sync_folder(self._samples)
+            sync(self._samples)
             os.replace(arrival.path, target)
         with self._lock:
             self._moved.add(folder)
@@ -144,15 +145,20 @@ class Store:
         with self._lock:
             moved, self._moved = self._moved, set()
         for folder in moved:
-            sync_folder(folder)
+            sync(folder)
         if moved:
-            sync_folder(self._inbox)
+            sync(self._inbox)
 
     def arrivals(self) -> Iterator[Arrival]:
-        """Whole answers that a process which died left in the inbox; half-written ones are moved to quarantine."""
+        """Whole answers that a process which died left in the inbox; half-written ones are moved to quarantine.
+
+        They are made durable before they are handed out: that process may not have come to it.
+        """
+        self.sync_names()
         for path, named in self._waiting():
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() == named[2]:
+                sync(path)
                 yield Arrival(int(named[1]), f"sha256:{named[2]}", len(data), str(path))
             else:
                 self._set_aside(path)
@@ -221,7 +227,7 @@ class Store:
             target = self._quarantine / f"{path.stem}.{number}{path.suffix}"
             number += 1
         os.replace(path, target)
-        sync_folder(self._quarantine)
+        sync(self._quarantine)
         return target
 
     def files(self) -> Iterator[tuple[str, Path]]:
