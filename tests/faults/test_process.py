@@ -320,6 +320,27 @@ def test_d08_lost_ledger_beside_paid_samples_is_not_replaced(tmp_path: Path) -> 
     assert server.account.paid == 1
 
 
+def test_a_ledger_from_an_older_copy_buys_nothing_again(tmp_path: Path) -> None:
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url)
+        draw(adapter, run, tasks())
+        shutil.copy(run / "ledger.sqlite", copy)
+        draw(adapter, run, tasks(3))
+        newest = (run / "ledger.sqlite").read_bytes()
+        shutil.copy(copy, run / "ledger.sqlite")
+        with pytest.raises(LedgerError, match="older than its folder: it knows 1 sessions of 2"):
+            draw(adapter, run, tasks(3))
+        assert server.account.paid == 3
+        (run / "ledger.sqlite").write_bytes(newest)
+        assert draw(adapter, run, tasks(3)).states == ["stored"] * 3
+        assert server.account.paid == 3
+        shutil.copy(copy, run / "ledger.sqlite")
+        (run / "ledger.generation").unlink()
+        assert draw(adapter, run, tasks(3)).states == ["stored"] * 3
+        assert server.account.paid == 5
+
+
 @pytest.mark.parametrize("dialect", ["synchronous", "jobs"])
 def test_d09_edited_sample_is_never_read_as_good(tmp_path: Path, dialect: str) -> None:
     run = tmp_path / "run"
