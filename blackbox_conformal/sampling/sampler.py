@@ -81,7 +81,7 @@ class Sampler:
         self._engine: Engine | None = None
         self._opened: Adapter | None = None
         self._threads: list[threading.Thread] = []
-        self._drawing = self._abandoned = self._asked_to_stop = False
+        self._drawing = self._abandoned = self._asked_to_stop = self._closed = False
 
     def __enter__(self) -> "Sampler":
         self.open()
@@ -99,7 +99,11 @@ class Sampler:
         ------
         LedgerError
             The ledger is in use, damaged, newer, foreign, or on a network disk.
+        UsageError
+            The sampler was closed.
         """
+        if self._closed:
+            raise UsageError("the sampler is closed; open another one")
         if self._opened is not None:
             return
         if self._local:
@@ -140,6 +144,7 @@ class Sampler:
 
     def close(self) -> None:
         """Wait for nothing, keep everything: jobs under way are resumed by the next session."""
+        self._closed = True
         self._control.leave()
         if not self._abandoned:
             self._join()

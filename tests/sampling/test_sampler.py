@@ -388,3 +388,15 @@ def test_one_job_for_two_draws_is_noticed_after_a_crash_too(tmp_path: Path, monk
         outcomes, _ = draw(ByJobs(url=vendor.url), tmp_path, tasks(2))
     assert sorted(one.state for one in outcomes) == ["invalid", "stored"]
     assert "duplicate-job" in [one.error.code for one in outcomes if one.error is not None]
+
+
+def test_a_closed_sampler_takes_up_nothing(tmp_path: Path) -> None:
+    with serving() as vendor:
+        with Sampler(AtOnce(url=vendor.url), tmp_path, quick()) as sampler:
+            (outcome,) = sampler.draw(tasks())
+        with pytest.raises(UsageError, match="closed"):
+            sampler.read(outcome)
+        with pytest.raises(UsageError, match="closed"):
+            list(sampler.draw(tasks(2)))
+        assert "ledger-writer" not in [thread.name for thread in threading.enumerate()]
+        assert draw(AtOnce(url=vendor.url), tmp_path, tasks())[1] is None
