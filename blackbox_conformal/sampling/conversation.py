@@ -50,6 +50,8 @@ class Conversation:
         A submission was answered as it should be.
     evidence
         Body of the last answer that should have held the picture.
+    price_nanousd
+        What is reserved for the submission, or booked for an earlier one.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Conversation:
         self.duplicate_of: Attempt | None = None
         self._closed = False
         self._holds = False
+        self.price_nanousd = engine.price_nanousd if earlier is None else earlier.cost_nanousd
         self.on_paper = "new"
         self._deadline: float | None = None
         self._waited = 0.0
@@ -131,10 +134,11 @@ class Conversation:
         if self.attempt is None:
             engine.require_room()
             planned, self._planned = self._planned, None
-            if planned is not None and engine.depart(self.want, planned):
+            self.price_nanousd = engine.price_nanousd
+            if planned is not None and engine.depart(self.want, planned, self.price_nanousd):
                 self.attempt, self.on_paper, departed = planned, "sent", True
             else:
-                self.attempt, self.on_paper = engine.reserve(self.want, planned), "intent"
+                self.attempt, self.on_paper = engine.reserve(self.want, planned, self.price_nanousd), "intent"
             self._holds = True
         if not departed:
             engine.wait_turn(engine.control.stopping)
@@ -159,14 +163,14 @@ class Conversation:
         return answer
 
     def _hold(self) -> None:
-        self._engine.hold()
+        self._engine.hold(self.price_nanousd)
         self._holds = True
 
     def settle(self, cost_nanousd: int) -> None:
         """Tell the engine what became of the reserved price; at most once an attempt."""
         if self._holds:
             self._holds = False
-            self._engine.settle(cost_nanousd)
+            self._engine.settle(self.price_nanousd, cost_nanousd)
 
     def give_back(self, error_class: str, error: str) -> None:
         """Close the row of a submission that was certainly not taken, and free its price."""

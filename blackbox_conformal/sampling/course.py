@@ -166,7 +166,7 @@ class Course:
             before=engine.store.sync_names,
             after=lambda: engine.store.settle_later(arrival),
         )
-        if self._cost() > engine.price_nanousd:
+        if self._cost() > talk.price_nanousd:
             # More than was reserved: it counts before anybody submits again.
             engine.ledger.flush()
         talk.settle(self._cost())
@@ -177,7 +177,7 @@ class Course:
         """What the attempt is booked at, in nano-dollars, once it is paid."""
         if self._talk.seen.cost_nanousd is not None:
             return self._talk.seen.cost_nanousd
-        return self._engine.price_nanousd if self._earlier is None else self._earlier.cost_nanousd
+        return self._talk.price_nanousd
 
     def _end(self, state: str, error_class: str, error: str, code: str | None = None) -> None:
         talk = self._talk

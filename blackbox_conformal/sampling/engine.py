@@ -46,7 +46,7 @@ class Engine:
         capabilities = self.adapter.capabilities
         self.idempotency_header = capabilities.idempotency_header
         price = capabilities.price
-        self.price_nanousd = 0 if price is None else to_nano(price.high_usd)
+        self._table_nanousd = 0 if price is None else to_nano(price.high_usd)
         self.highest_usd: Decimal | None = None if price is None else price.high_usd
         most = self.limits.max_cost_usd
         self._most_nanousd = None if most is None else to_nano(most)
@@ -66,6 +66,8 @@ class Engine:
         self._trying = self._holding = self._settlements = 0
         self._model_lock = threading.Lock()
         self.model = self.ledger.model(self.identity)
+        # A vendor that billed more than its table says is expected to do so again.
+        self.price_nanousd = max(self._table_nanousd, self.ledger.highest_cost(self.identity))
         self._price_told = False
         self._largest = 0
         self._room_until = -1.0
@@ -78,7 +80,7 @@ class Engine:
         quota = RetryQuota(self.limits.most_workers)
         self.retrier = Retrier(self.limits, self.clock, control, self.gate, self.slots, quota, self.board)
 
-    def reserve(self, want: Wanted, planned: int | None) -> int:
+    def reserve(self, want: Wanted, planned: int | None, price_nanousd: int) -> int:
         """Reserve the price of a submission; waits while others under way may still give some of theirs back.
 
         Raises
@@ -95,9 +97,7 @@ class Engine:
             failure: BudgetError | None = None
             held = 0
             try:
-                attempt = self.ledger.reserve(
-                    want, planned, self.price_nanousd, self._most_nanousd, self.limits.max_calls
-                )
+                attempt = self.ledger.reserve(want, planned, price_nanousd, self._most_nanousd, self.limits.max_calls)
                 held = 1
             except BudgetError as error:
                 failure = error
@@ -107,7 +107,7 @@ class Engine:
                     self._holding += held
                     self._settled.notify_all()
             if failure is None:
-                self._count_hold()
+                self._count_hold(price_nanousd)
                 return attempt
             with self._settled:
                 # Only a settlement can make room. Another worker's failure is no reason to try again: workers that
@@ -122,7 +122,7 @@ class Engine:
                     break
         raise StoppedError
 
-    def depart(self, want: Wanted, planned: int) -> bool:
+    def depart(self, want: Wanted, planned: int, price_nanousd: int) -> bool:
         """Reserve the price and record the sending in one commit, when there is no turn to wait for.
 
         False when there is one, or when the price cannot be reserved: then `reserve` and `wait_turn` are to follow.
@@ -141,7 +141,7 @@ class Engine:
         with self._settled:
             self._trying += 1
         try:
-            self.ledger.depart(want, planned, self.price_nanousd, self._most_nanousd, self.limits.max_calls)
+            self.ledger.depart(want, planned, price_nanousd, self._most_nanousd, self.limits.max_calls)
             held = 1
         except BudgetError:
             pass
@@ -151,25 +151,25 @@ class Engine:
                 self._holding += held
                 self._settled.notify_all()
         if held:
-            self._count_hold()
+            self._count_hold(price_nanousd)
         return held == 1
 
-    def hold(self) -> None:
+    def hold(self, price_nanousd: int) -> None:
         """A price is reserved again, for a submission that is repeated."""
         with self._settled:
             self._holding += 1
-        self._count_hold()
+        self._count_hold(price_nanousd)
 
-    def _count_hold(self) -> None:
-        self.board.count(reserved_nanousd=self.price_nanousd, in_flight=1)
+    def _count_hold(self, price_nanousd: int) -> None:
+        self.board.count(reserved_nanousd=price_nanousd, in_flight=1)
 
-    def settle(self, cost_nanousd: int) -> None:
+    def settle(self, price_nanousd: int, cost_nanousd: int) -> None:
         """A reserved price was booked at this cost; 0 when it was given back."""
         with self._settled:
             self._holding -= 1
             self._settlements += 1
             self._settled.notify_all()
-        self.board.count(reserved_nanousd=-self.price_nanousd, spent_nanousd=cost_nanousd, in_flight=-1)
+        self.board.count(reserved_nanousd=-price_nanousd, spent_nanousd=cost_nanousd, in_flight=-1)
 
     def wait_turn(self, wake: threading.Event, gated: bool = True) -> None:
         """Wait for the shared pause (unless not `gated`: a host of its own) and for a turn at the request rate.
@@ -250,8 +250,10 @@ class Engine:
             self.control.fail(VendorError(text))
 
     def observe_price(self, cost_nanousd: int) -> None:
-        """Tell, once, that the vendor's price is above the adapter's table."""
-        if self.highest_usd is None or self._price_told or cost_nanousd <= self.price_nanousd:
+        """Reserve from now on what the vendor bills, if that is more, and tell once that it is above the table."""
+        with self._settled:
+            self.price_nanousd = max(self.price_nanousd, cost_nanousd)
+        if self.highest_usd is None or self._price_told or cost_nanousd <= self._table_nanousd:
             return
         self._price_told = True
         self.board.tell(

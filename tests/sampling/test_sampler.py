@@ -400,3 +400,14 @@ def test_a_closed_sampler_takes_up_nothing(tmp_path: Path) -> None:
             list(sampler.draw(tasks(2)))
         assert "ledger-writer" not in [thread.name for thread in threading.enumerate()]
         assert draw(AtOnce(url=vendor.url), tmp_path, tasks())[1] is None
+
+
+def test_what_a_vendor_bills_above_its_table_is_reserved_from_then_on(tmp_path: Path) -> None:
+    with serving() as vendor:
+        vendor.answer = lambda path, number: (200, {"x-cost": "1.00"}, PNG + b"%d" % number)
+        for most, bought in (("1.50", 1), ("1.90", 1), ("2.00", 2)):
+            limits = {"concurrency": 1, "max_cost_usd": Decimal(most)}
+            _, error = draw(AtOnce(url=vendor.url), tmp_path, tasks(6), **limits)
+            assert isinstance(error, BudgetError)
+            assert vendor.count("/upscale") == bought
+            assert ledger_sum(tmp_path)["cost_usd"] == bought

@@ -306,6 +306,14 @@ class Ledger:
             ).fetchone()
         return None if row is None else str(row[0])
 
+    def highest_cost(self, identity: str) -> int:
+        """The most that one attempt of this procedure is booked at, in nano-dollars."""
+        with self._reading:
+            row = self._reader.execute(
+                "SELECT MAX(cost_nanousd) FROM attempt WHERE identity = ?", (identity,)
+            ).fetchone()
+        return row[0] or 0
+
     def totals(self) -> tuple[Decimal, Decimal, int]:
         """Dollars spent, dollars reserved, and calls."""
         with self._reading:
