@@ -189,6 +189,24 @@ def test_an_owner_elsewhere_is_waited_for_until_its_term_is_over(run: Path) -> N
     Ledger(run).close()
 
 
+def test_a_ledger_on_a_read_only_disk_is_read(tmp_path: Path) -> None:
+    Ledger(tmp_path).close()
+    lock = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"'
+    apart = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*apart, lock, "sh", str(tmp_path)], check=False, capture_output=True).returncode != 0
+    ):
+        pytest.skip("this system lets no user mount a folder")
+    script = (
+        "import sys; from pathlib import Path; from blackbox_conformal.sampling.record.queries import ledger_sum;"
+        "print(ledger_sum(Path(sys.argv[1]))['attempts'])"
+    )
+    words = [*apart, f'{lock} && exec "$2" -c "$3" "$1"', "sh", str(tmp_path), sys.executable, script]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def test_reading_needs_no_ownership_and_creates_nothing(tmp_path: Path) -> None:
     assert open_for_reading(tmp_path) is None
     assert list(tmp_path.iterdir()) == []

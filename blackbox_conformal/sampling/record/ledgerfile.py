@@ -3,6 +3,7 @@
 A ledger is never recreated over an old one. What is written into it lives in `ledger`.
 """
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -127,9 +128,11 @@ def open_for_reading(run: Path) -> sqlite3.Connection | None:
     if not _is_begun(path):
         return None
     _refuse_foreign(path)
+    # Beside a ledger that is nobody's at the moment, SQLite makes files even to read; on a read-only disk it cannot.
+    still = not os.access(run, os.W_OK) and not path.with_name("ledger.sqlite-wal").exists()
     try:
         connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro",
+            f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if still else ''}",
             uri=True,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,
