@@ -261,6 +261,26 @@ def test_names_that_cannot_be_made_durable_are_not_recorded(ledger: Ledger, tmp_
         ledger.sent(number)
 
 
+def test_a_job_is_recorded_beside_names_that_cannot_be_made_durable(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blackbox_conformal.sampling.record.writer._LATEST_S", 30.0)
+    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE, None, None) for k in range(3)]
+    for number in numbers:
+        ledger.sent(number)
+
+    def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    lost = ledger.stored(numbers[0], Seen(), "sha256:a", 3, before=broken)
+    ledger.accepted(numbers[1], "job-7", Seen())
+    with pytest.raises(LedgerError, match="Input/output error"):
+        lost.result()
+    with pytest.raises(LedgerError, match="Input/output error"):
+        ledger.accepted(numbers[2], "job-8", Seen())
+    assert states(tmp_path) == ["sent", "accepted", "sent"]
+
+
 def test_a_departure_goes_ahead_of_what_waits_and_everything_else_comes_after_it(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,10 @@ class Ticket(Generic[Result]):
             self.after()
 
 
+def _unwritten(error: Exception) -> LedgerError:
+    return LedgerError(f"cannot write the ledger: {error}. Nothing more is sent; run again once it can be")
+
+
 _Done = tuple["Ticket[Any]", Any, BaseException | None]
 
 
@@ -166,21 +170,29 @@ class Writer:
                 ticket.finish(None, self._broken)
             return
         connection = self._connection
+        trouble: LedgerError | None = None
         try:
             for before in {ticket.before for ticket in batch if ticket.before is not None}:
                 before()
+        except OSError as error:
+            trouble = _unwritten(error)
+            for ticket in batch:
+                if ticket.before is not None:
+                    ticket.finish(None, trouble)
+            # The rest is recorded all the same, as the last thing: there may be a job in it that is paid for.
+            batch = [ticket for ticket in batch if ticket.before is None]
+        try:
             results = self._run_together(batch)
             if results is None:
                 results = self._run_apart(batch)
         except Exception as error:  # noqa: BLE001 - a thread that ended here would leave everybody waiting
             with contextlib.suppress(sqlite3.Error):
                 connection.rollback()
-            if not isinstance(error, LedgerError):
-                error = LedgerError(f"cannot write the ledger: {error}. Nothing more is sent; run again once it can be")
-            self._broken = error
+            self._broken = error if isinstance(error, LedgerError) else _unwritten(error)
             for ticket in batch:
-                ticket.finish(None, error)
+                ticket.finish(None, self._broken)
             return
+        self._broken = trouble
         for ticket, result, failure in results:
             ticket.finish(result, failure)
 
