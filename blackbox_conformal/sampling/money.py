@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, Decimal
 from blackbox_conformal.errors import UsageError
 
 _NANO = Decimal(1_000_000_000)
-_MOST = 2**62
+_MOST_USD = Decimal(2**62) / _NANO
 
 
 def to_nano(usd: Decimal) -> int:
@@ -19,7 +19,7 @@ def to_nano(usd: Decimal) -> int:
     UsageError
         The amount is negative, not finite, or beyond what a ledger can hold.
     """
-    if not usd.is_finite() or usd < 0 or usd * _NANO > _MOST:
+    if not usd.is_finite() or usd < 0 or usd > _MOST_USD:
         raise UsageError(f"expected a price in US dollars between 0 and 4 billion; got {usd}")
     return int((usd * _NANO).to_integral_value(rounding=ROUND_CEILING))
 

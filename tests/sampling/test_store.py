@@ -168,3 +168,20 @@ def test_the_folders_for_paid_answers_are_durable_before_anything_is_bought(
     monkeypatch.setattr(os, "fsync", fsync)
     Store(tmp_path).prepare()
     assert (tmp_path.stat().st_ino, ["inbox", "samples"]) in seen
+
+
+def test_an_answer_that_cannot_be_moved_stays_readable_and_keeps_no_other_from_being_stored(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    first = store.receive(1, PNG)
+    store.settle_later(first)
+    monkeypatch.setattr(os, "makedirs", full)
+    second = store.receive(2, PNG + b"2")
+    store.settle_later(second)
+    store.flush()
+    monkeypatch.undo()
+    assert [store.read(one.digest) for one in (first, second)] == [PNG, PNG + b"2"]
+    assert [found.attempt for found in Store(tmp_path).arrivals()] == [1, 2]

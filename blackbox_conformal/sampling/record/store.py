@@ -115,7 +115,9 @@ class Store:
                 arrival = self._recorded.popleft()
             except IndexError:
                 return
-            self.settle(arrival)
+            # One that cannot be moved stays in the inbox, where it is read, and where the next session takes it over.
+            with contextlib.suppress(OSError):
+                self.settle(arrival)
 
     def settle(self, arrival: Arrival) -> None:
         """Move an arrival to its place among the samples, once the ledger holds its digest.
