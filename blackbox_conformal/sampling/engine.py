@@ -187,6 +187,7 @@ class Engine:
         if seconds > 0:
             if self.clock.sleep(seconds, wake):
                 self.pace.give_back()
+                self.gate.abandon_probe()
                 raise StoppedError
             if gated:
                 # The vendor may have asked for a pause meanwhile.

@@ -113,3 +113,16 @@ def test_slots_hold_workers_back_until_one_is_free_or_the_run_ends() -> None:
     assert taken == [True]
     over.set()
     assert not slots.acquire(over.is_set)
+
+
+def test_the_probe_may_ask_again_before_it_is_sent() -> None:
+    time = Time()
+    gate = Gate(time)
+    gate.pause(1.0)
+    time.now += 1.0
+    assert gate.delay(1) == 0.0
+    time.now += 1.0
+    assert gate.delay(2) > 0.0
+    assert gate.delay(1) == 0.0
+    gate.pause(1.0)
+    assert gate.delay(1) > 0.0

@@ -411,3 +411,32 @@ def test_what_a_vendor_bills_above_its_table_is_reserved_from_then_on(tmp_path: 
             assert isinstance(error, BudgetError)
             assert vendor.count("/upscale") == bought
             assert ledger_sum(tmp_path)["cost_usd"] == bought
+
+
+def test_a_probe_that_was_stopped_holds_nobody_up_in_the_next_draw(tmp_path: Path) -> None:
+    """It had passed the gate after a pause, and waited for its turn at the request rate."""
+    with serving() as vendor:
+        vendor.answer = lambda path, number: (429, {"retry-after": "0.1"}, b"") if number == 1 else None
+        with Sampler(AtOnce(url=vendor.url), tmp_path, quick(concurrency=2, requests_per_second=1.0)) as sampler:
+            drawing = sampler.draw(tasks(2))
+            next(drawing)
+            while vendor.count("/upscale") < 2:
+                time.sleep(0.01)
+            time.sleep(0.5)
+            drawing.close()
+            assert vendor.count("/upscale") == 2
+            hung = threading.Timer(30.0, sampler.stop)
+            hung.start()
+            assert [one.state for one in sampler.draw(tasks(2))] == ["stored"] * 2
+            hung.cancel()
+
+
+def test_a_pause_under_a_request_rate_ends(tmp_path: Path) -> None:
+    """The probe after a pause waits for its turn at the rate, and passes the gate a second time."""
+    with serving() as vendor:
+        vendor.answer = lambda path, number: (429, {"retry-after": "0.1"}, b"") if number == 1 else None
+        with Sampler(AtOnce(url=vendor.url), tmp_path, quick(concurrency=2, requests_per_second=1.0)) as sampler:
+            hung = threading.Timer(30.0, sampler.stop)
+            hung.start()
+            assert [one.state for one in sampler.draw(tasks(3))] == ["stored"] * 3
+            hung.cancel()

@@ -40,6 +40,7 @@ class Gate:
         self._lock = threading.Lock()
         self._until: float | None = None
         self._probe_since: float | None = None
+        self._prober: int | None = None
         self._turn = 0.0
         self._staggered = 0
         self._waiting: set[int] = set()
@@ -64,8 +65,10 @@ class Gate:
             if now < self._until:
                 self._waiting.add(worker)
                 return self._until - now
-            if self._probe_since is None or now - self._probe_since > self._probe_timeout:
-                self._probe_since = now
+            # The probe itself asks again when it had to wait for something else before it was sent.
+            lost = self._probe_since is None or now - self._probe_since > self._probe_timeout
+            if lost or self._prober == worker:
+                self._probe_since, self._prober = now, worker
                 self._waiting.discard(worker)
                 return 0.0
             self._waiting.add(worker)
