@@ -10,6 +10,7 @@ from blackbox_conformal.adapter import Accepted, Answer, Observed, Send, Step, W
 from blackbox_conformal.errors import (
     AdapterError,
     JobError,
+    LedgerError,
     MaybeSentError,
     NotSentError,
     PayloadError,
@@ -272,7 +273,13 @@ class Conversation:
         self.job = job
         self.maybe_sent = False
         self.answered = True
-        self.duplicate_of = self._engine.ledger.accepted(self.attempt, job, self.seen)
+        try:
+            self.duplicate_of = self._engine.ledger.accepted(self.attempt, job, self.seen)
+        except LedgerError as error:
+            # Only this line will ever name what is paid for.
+            text = f"the vendor accepted job {job}, which could not be recorded"
+            self._engine.board.tell("ambiguous", text, self.want.upload_name, self.want.draw)
+            raise LedgerError(f"{error}; {clean(text)}") from None
         self.on_paper = "accepted"
         self._engine.board.tell("accepted", f"job {job}", self.want.upload_name, self.want.draw)
         self._start_clock()

@@ -248,6 +248,8 @@ class Sampler:
         finally:
             if not self._abandoned:
                 self._join()
+        if isinstance(control.error, LedgerError):
+            raise control.error
         engine.ledger.flush()
         engine.store.flush()
         self._board.tell("finished", f"{done} of {len(tasks)} draws are done")

@@ -440,3 +440,23 @@ def test_a_pause_under_a_request_rate_ends(tmp_path: Path) -> None:
             hung.start()
             assert [one.state for one in sampler.draw(tasks(3))] == ["stored"] * 3
             hung.cancel()
+
+
+def test_a_job_that_a_full_disk_keeps_from_being_recorded_is_named(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    events: list[Event] = []
+    with serving() as vendor:
+
+        def answer(path: str, number: int) -> None:
+            if path == "/jobs":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+
+        vendor.answer = answer
+        with Sampler(ByJobs(url=vendor.url), tmp_path, quick(), listener=events.append) as sampler:
+            try:
+                with pytest.raises(LedgerError, match="job-0"):
+                    list(sampler.draw(tasks()))
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert ["job-0" in event.text for event in events if event.kind == "ambiguous"] == [True]
