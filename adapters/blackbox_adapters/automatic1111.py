@@ -29,11 +29,12 @@ class Automatic1111(Hosted):
     name = "automatic1111"
     auth_variable = "AUTOMATIC1111_API_AUTH"
     documentation = "https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/API"
+    evidence = "real-server"
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"authenticate"}
     uncertain: ClassVar[tuple[str, ...]] = (
         "pictures come in the server's samples_format: leave it at png",
         "img2img may round sides that are not multiples of 8 (from memory): then set resample=true",
-        "written from the servers' source of 2026; not run against one here",
+        "extras was seen on SD.Next of July 2026; img2img, and the other two servers, are from their source only",
     )
 
     url: str = Field(default="http://127.0.0.1:7860", description="Address of the server.")

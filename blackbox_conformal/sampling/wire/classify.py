@@ -3,6 +3,7 @@
 What is done about it lives in `retry`. The classes are those of `errors`.
 """
 
+import json
 from urllib.parse import urlsplit
 
 from blackbox_conformal.adapter import Adapter, Answer, Send
@@ -16,12 +17,15 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
+from blackbox_conformal.sampling.messages import clean
 from blackbox_conformal.sampling.wire.retry_after import clock_difference, parse_retry_after
 
 NOT_FOUND = (404, 405, 410)
 """Answers to a submission that speak of its address, so that every submission would be answered like this."""
 
 _CLOCK_TOLERANCE_S = 120.0
+_LONGEST_WORDS = 4096
+"""Bytes of an answer beyond which it is no message."""
 
 
 class GoneError(JobError):
@@ -56,7 +60,28 @@ def _with_clock(error: AccountRefusedError, answer: Answer, now: float) -> Accou
 
 
 def _said(answer: Answer) -> str:
-    return f"HTTP {answer.status}"
+    """The status, and what the vendor says to it where its adapter reads nothing there."""
+    words = _words(answer)
+    return f"HTTP {answer.status}" + (f": {words}" if words else "")
+
+
+def _words(answer: Answer) -> str:
+    """A sentence from a short answer in JSON or plain text; of pages and anything longer, nothing."""
+    if len(answer.body) > _LONGEST_WORDS or "html" in answer.headers.get("content-type", ""):
+        return ""
+    try:
+        text = answer.body.decode()
+    except UnicodeDecodeError:
+        return ""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return "" if text.lstrip().startswith(("<", "[", "{")) else clean(text.strip().removesuffix("."))
+    found = document if isinstance(document, dict) else {}
+    told = [found.get(name) for name in ("error", "message", "detail", "errors", "title")]
+    sentences = [one.get("message") if isinstance(one, dict) else one for one in told]
+    joined = ": ".join(dict.fromkeys(one.strip() for one in sentences if isinstance(one, str) and one))
+    return clean(joined.removesuffix("."))
 
 
 def _host(location: str) -> str:
@@ -95,7 +120,7 @@ def _of_submission(answer: Answer, now: float) -> VendorError:
     if 400 <= status < 500 and status != 408:
         return RefusedError(f"the vendor refused this picture with {_said(answer)}", code=code)
     return MaybeSentError(
-        f"the vendor failed with {_said(answer)} after the submission; it may have accepted and may bill it", code=code
+        f"the vendor failed after the submission with {_said(answer)}; it may have accepted and may bill it", code=code
     )
 
 
