@@ -89,19 +89,26 @@ def further(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64
         return None
     if mean > level:
         losses, level = 1.0 - losses, 1.0 - level
+    needed = fewest(losses, level, stake)
+    return None if needed is None or needed <= len(losses) else needed - len(losses)
+
+
+def fewest(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> int | None:
+    """How many losses like these, in [0, 1], put the upper confidence bound for their mean at `level` or below it.
+
+    None when more than a million would be needed, or none suffice.
+    """
     growth = _growth(losses, level).mean(axis=1)
 
     def settled(units: int) -> bool:
         return _wealth(units * growth, stake) >= math.log(1 / LEVEL)
 
-    low, high = len(losses), len(losses)
-    if settled(high):
-        return None
+    low, high = 0, 1
     while not settled(high):
         low, high = high, 2 * high
-        if high > 10**6:
+        if high > 2 * 10**6:
             return None
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if settled(middle) else (middle, high)
-    return max(high - len(losses), 1)
+    return high if high <= 10**6 else None

@@ -84,12 +84,13 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 
 def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: dict[str, Any]) -> None:
     from blackbox_conformal.cli import session
-    from blackbox_conformal.cli.audit_screen import show_audit, show_next
-    from blackbox_conformal.cli.consent import confirm_draws, limits_after_consent
+    from blackbox_conformal.cli.audit_screen import show_audit, show_next, tell_outlook
+    from blackbox_conformal.cli.consent import confirm_draws
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS, audit_calibration, audit_json
     from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, is_own
+    from blackbox_conformal.pipeline.auditing.beforehand import outlook, refuse_hopeless
     from blackbox_conformal.pipeline.auditing.worst_crops import WorstCrops
     from blackbox_conformal.pipeline.stages.memory import audit_bytes_a_pixel
     from blackbox_conformal.pipeline.stages.room import refuse_large
@@ -103,9 +104,13 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     chosen = _chosen(options)
     own = is_own(calibration, audited_rule(calibration, **chosen))
     crops = WorstCrops(options["worst"] if options["out"] else 0)
+    if not adapter.capabilities.local:
+        rule = audited_rule(calibration, **chosen)
+        refuse_hopeless(calibration, rule, levels)
+        tell_outlook(screen, outlook(calibration, rule, levels), len(paths), clustered=chosen["clusters"] is not None)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         refuse_large(paths, options["memory"], pixel_bytes=audit_bytes_a_pixel(len(set(levels))))
-        calls = confirm_draws(screen, adapter, calibration, paths, options)
+        limits = confirm_draws(screen, adapter, calibration, paths, options)
         found = audit_calibration(
             adapter,
             paths,
@@ -115,7 +120,7 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
             crops=crops,
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
-            limits=limits_after_consent(session.build_limits(options), calls, run),
+            limits=limits,
             seed=options["seed"],
             memory_bytes=options["memory"],
             listener=screen.event,
@@ -142,7 +147,7 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
 def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> Any:
     """Draw a pool once: a calibration on all of it."""
     from blackbox_conformal.cli import session
-    from blackbox_conformal.cli.consent import confirm_draws, limits_after_consent
+    from blackbox_conformal.cli.consent import confirm_draws
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import run_calibration
     from blackbox_conformal.pipeline.stages.room import refuse_large
@@ -152,13 +157,13 @@ def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> A
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     with screen.progress(), session.interruptible(screen) as on_sampler:
         refuse_large(paths, options["memory"])
-        calls = confirm_draws(screen, setup.adapter, setup, paths, options)
+        limits = confirm_draws(screen, setup.adapter, setup, paths, options)
         return run_calibration(
             setup,
             paths,
             run=run,
             guarantee=options["guarantee"] or "expected",
-            limits=limits_after_consent(session.build_limits(options), calls, run),
+            limits=limits,
             seed=options["seed"],
             memory_bytes=options["memory"],
             listener=screen.event,

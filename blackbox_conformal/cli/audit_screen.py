@@ -4,11 +4,14 @@ Nothing is computed here.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli.console import Screen, share
+
+if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.auditing.beforehand import Outlook
 
 
 def show_audit(
@@ -185,3 +188,20 @@ def _claimed(levels: Any) -> list[str]:
 
 def _number(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def tell_outlook(screen: Screen, found: "Sequence[Outlook]", photographs: int, *, clustered: bool) -> None:
+    """Say before anything is paid for which levels so few photographs are unlikely to confirm, or cannot."""
+    if clustered:
+        # How many photographs the tiles are of is known to the audit alone.
+        return
+    for one in found:
+        if one.likely is not None and one.likely <= photographs:
+            continue
+        enough = "no practical number" if one.likely is None else f"about {one.likely}"
+        short = one.fewest is None or photographs < one.fewest
+        never = f"; fewer than {one.fewest} confirm nothing, whatever they show" if short else ""
+        screen.note(
+            f"note: {photographs} photographs can contradict alpha={one.alpha:g}; to confirm it, {enough} like those "
+            f"of the calibration are needed{never}"
+        )

@@ -36,6 +36,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import check_enough, run_calibration
     from blackbox_conformal.pipeline.plan import PLANNED_LEVELS, plan
+    from blackbox_conformal.pipeline.stages.job import job_keys
     from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
     from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.pipeline.stages.settings import member
@@ -61,7 +62,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         expected = plan(setup, pictures, rule, run=run, limits=limits)
         expected = consent.with_second(expected, setup, pictures, run, limits, options["seed"])
         tasks = [task for picture in pictures for task in picture.tasks]
-        consent.look_before_drawing(screen, setup, tasks, run, expected.calls)
+        consent.look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
         consent.confirm_spending(screen, expected, options)
         result = run_calibration(
             setup,
@@ -69,7 +70,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             run=run,
             guarantee=guarantee,
             alpha=options["alpha"],
-            limits=consent.limits_after_consent(limits, expected.calls, run),
+            limits=consent.limits_after_consent(limits, expected, run, job_keys(setup, pictures, options["seed"])),
             seed=options["seed"],
             memory_bytes=options["memory"],
             groups=read_groups(options["groups"]),

@@ -1,5 +1,6 @@
 """`compare`: several vendors or settings on the same photographs, in one table."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,10 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     own below ./runs; a run folder that exists is used for all.
     """
     from blackbox_conformal.cli import consent, session
+    from blackbox_conformal.guarantees.expected import Expected
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
+    from blackbox_conformal.pipeline.calibrate import check_enough
     from blackbox_conformal.pipeline.compare import compare
     from blackbox_conformal.pipeline.comparing.comparison import comparison_json
     from blackbox_conformal.pipeline.comparing.contestants import (
@@ -69,8 +72,10 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     root = Path(options["run"] or "runs")
     out = Path(options["out"]) if options["out"] else None
     if out is not None and not options["force"]:
+        # A comparison of ours is replaced.
         refuse_foreign(out)
     refuse_incomparable(contestants, len(paths), held_out)
+    levels = options["alphas"] or DEFAULT_LEVELS
     with screen.progress(), session.interruptible(screen) as on_sampler:
         pixel_bytes = most_bytes_a_pixel(contestants, not options["no_baselines"])
         refuse_large(paths, options["memory"], pixel_bytes=pixel_bytes)
@@ -87,12 +92,17 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         expected = plan_comparison(wanted, len(paths), limits)
         for one in wanted:
             calls = plan_comparison([one], len(paths), limits).calls
-            consent.look_before_drawing(screen, one.setup, one.tasks, one.folder, calls)
+            consent.look_before_drawing(
+                screen, one.setup, one.tasks, one.folder, calls, chosen=options["run"] is not None
+            )
+        if expected.calls and expected.cost_usd != (Decimal(0), Decimal(0)):
+            # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
+            check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.fidelity.bound)
         consent.confirm_spending(screen, expected, options)
         found = compare(
             contestants,
             paths,
-            options["alphas"] or DEFAULT_LEVELS,
+            levels,
             root=root,
             held_out=held_out,
             limits=allowed(limits, expected.calls, contestants, root),
@@ -107,7 +117,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     if out is None:
         screen.note("plots of these figures: add --out FILE.html")
     else:
-        screen.say(f"plots and tables: {write_comparison(found, out, force=options['force']).resolve()}")
+        screen.say(f"plots and tables: {write_comparison(found, out, force=True).resolve()}")
     screen.data({**comparison_json(found), "page": None if out is None else str(out.resolve())})
 
 

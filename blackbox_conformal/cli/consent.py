@@ -37,25 +37,32 @@ def say_plan(screen: Screen, plan: "Plan") -> None:
     )
 
 
-def tell_elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> None:
-    """Say when draws that would be made lie in another run folder."""
+def elsewhere(adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> str | None:
+    """What to say when draws that would be made lie in another run folder."""
     from blackbox_conformal.pipeline.prices.at_stake import stored_elsewhere
 
     found = stored_elsewhere(adapter, tasks, run)
-    if found is not None:
-        screen.note(
-            f"note: {found.count} of these {len(tasks)} draws are stored in {found.folder}, and draws are shared only "
-            f"within a run folder; add --run {found.folder} to use them"
-        )
+    if found is None:
+        return None
+    return (
+        f"{found.count} of these {len(tasks)} draws are stored in {found.folder}, and draws are shared only within a "
+        f"run folder; add --run {found.folder} to use them, or name another --run to buy them again"
+    )
 
 
-def look_before_drawing(screen: Screen, setup: "Setup", tasks: "Sequence[Task]", run: Path, calls: int) -> None:
-    """Refuse what cannot succeed, and say what need not be paid, before anyone is asked to pay.
+def look_before_drawing(
+    screen: Screen, setup: "Setup", tasks: "Sequence[Task]", run: Path, calls: int, *, chosen: bool
+) -> None:
+    """Refuse what cannot succeed, and what need not be paid, before anyone is asked to pay.
+
+    `chosen` says that the user named the run folder, and with it the draws that are to be used.
 
     Raises
     ------
     CredentialMissingError
         The key of a vendor is not set, and calls are to be made.
+    BudgetError
+        Draws that would be made lie in another run folder, and the user named none.
     """
     from blackbox_conformal.pipeline.prices.at_stake import missing_key
 
@@ -65,7 +72,12 @@ def look_before_drawing(screen: Screen, setup: "Setup", tasks: "Sequence[Task]",
         trouble = missing_key(vendor, tasks[0])
         if trouble is not None:
             raise trouble
-    tell_elsewhere(screen, setup.adapter, tasks, run)
+    found = elsewhere(setup.adapter, tasks, run)
+    price = setup.adapter.capabilities.price
+    if found is not None and not chosen and (price is None or price.high_usd > 0):
+        raise BudgetError(found)
+    if found is not None:
+        screen.note(f"note: {found}")
 
 
 def with_second(
@@ -103,13 +115,13 @@ def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> N
 
 def confirm_draws(
     screen: Screen, adapter: "Adapter", calibration: Any, sources: Sequence[Any], options: dict[str, Any]
-) -> int:
+) -> "Limits":
     """Ask before spending on draws of pictures that are masked (name and source) or audited (paths).
 
     Returns
     -------
-    int
-        The calls that were agreed to.
+    Limits
+        What was agreed to.
 
     Raises
     ------
@@ -119,6 +131,7 @@ def confirm_draws(
         The vendor's key is not set, and calls are to be made.
     """
     from blackbox_conformal.cli import session
+    from blackbox_conformal.pipeline.stages.job import job_keys
     from blackbox_conformal.pipeline.stages.prepare import prepare_input, prepare_photographs
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.sampling.estimate import estimate
@@ -132,15 +145,15 @@ def confirm_draws(
         pictures = prepare_photographs(list(sources), setup, seed, screen.step, memory_bytes=memory)
     if _are_seen(pictures, calibration):
         # What follows refuses them; nobody need agree to a price first.
-        return 0
+        return replace(session.build_limits(options), max_calls=0)
     unique = {picture.input_digest: picture for picture in pictures}
     distinct = list(unique.values())
     tasks = [task for picture in distinct for task in picture.tasks]
     run, limits = session.folder_of(options, calibration.procedure), session.build_limits(options)
     expected = with_second(estimate(adapter, run, limits, tasks), setup, distinct, run, limits, seed)
-    look_before_drawing(screen, setup, tasks, run, expected.calls)
+    look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
     confirm_calls(screen, expected, options)
-    return expected.calls
+    return limits_after_consent(limits, expected, run, job_keys(setup, distinct, seed))
 
 
 def confirm_calls(screen: Screen, expected: "Estimate", options: dict[str, Any]) -> None:
@@ -182,7 +195,10 @@ def _ask(screen: Screen, options: dict[str, Any]) -> None:
     if options["yes"] or options["max_cost"] is not None:
         return
     if not sys.stdin.isatty():
-        raise BudgetError("this would spend money and there is no terminal to ask at: give --yes or --max-cost")
+        raise BudgetError(
+            "this would spend money and there is no terminal to ask at: give --yes or --max-cost (where the price is "
+            "unknown, --yes, and --max-calls for a limit)"
+        )
     with screen.paused():
         agreed = click.confirm("Spend this?", err=True)
     if not agreed:
@@ -191,13 +207,38 @@ def _ask(screen: Screen, options: dict[str, Any]) -> None:
         )
 
 
-def limits_after_consent(limits: "Limits", calls: int, run: Path) -> "Limits":
-    """A person's yes to a number of calls is a yes to them and to no more; calls of earlier runs are counted on top."""
-    from blackbox_conformal.sampling.record.ledgerfile import ledger_path
-    from blackbox_conformal.sampling.record.queries import ledger_ls
-    from blackbox_conformal.sampling.record.states import COUNTED
+def limits_after_consent(limits: "Limits", expected: "Plan | Estimate", run: Path, counted: frozenset[str]) -> "Limits":
+    """A person's yes to a number of calls is a yes to them and to no more, on top of earlier calls for these draws.
 
-    if limits.max_calls is not None or limits.max_cost_usd is not None:
-        return limits
-    earlier = len(ledger_ls(run, COUNTED)) if ledger_path(run).exists() else 0
-    return replace(limits, max_calls=earlier + calls)
+    `counted` are the keys of the job's draws, for which a limit is that was given, too.
+
+    Raises
+    ------
+    BudgetError
+        A limit that was given is known to be too small, so that money would be spent and nothing finished.
+    """
+    from blackbox_conformal.pipeline.prices.spending import spending_on
+
+    known = spending_on(run, counted)
+    most, most_calls = limits.max_cost_usd, limits.max_calls
+    needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
+    if expected.calls and most is not None and known.spent_usd + needed > most:
+        raise BudgetError(
+            f"the {expected.calls} calls that are to be made cost at least ${needed}, and --max-cost allows ${most}"
+            f"{_of_which(known.spent_usd)}, so nothing was sent. Raise it, or take fewer pictures or draws"
+        )
+    if most_calls is not None and known.calls + expected.calls > most_calls:
+        raise BudgetError(
+            f"{expected.calls} calls are to be made, and --max-calls allows {most_calls}"
+            f"{_of_which(known.calls)}, so nothing was sent. Raise it, or take fewer pictures or draws"
+        )
+    if most is None and most_calls is None:
+        limits = replace(limits, max_calls=known.calls + expected.calls)
+    return replace(limits, counted=counted)
+
+
+def _of_which(made: Decimal | int) -> str:
+    """That some of a limit is used up, by earlier runs of the same job."""
+    if not made:
+        return ""
+    return f" with {f'${made}' if isinstance(made, Decimal) else made} used for these draws before"

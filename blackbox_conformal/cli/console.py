@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,12 @@ from blackbox_conformal.redaction import redact
 
 _UNBOUNDED = 100_000
 """Columns of a file or a pipe, which nobody's window limits."""
+
+LINE_S = 20.0
+"""Seconds between two lines of progress where there is no terminal to show it on."""
+
+TROUBLES = ("retry", "throttled", "damaged")
+"""Events that explain why nothing seems to happen."""
 
 _NUMBER = re.compile(r"[-+$<–]|\d|nan\b|inf\b|unknown$")
 
@@ -55,6 +62,8 @@ class Screen:
         self.remarks = _stream(stderr=True)
         self._progress: Progress | None = None
         self._tasks: dict[str, Any] = {}
+        self._next_line = time.monotonic() + LINE_S
+        self._trouble = ""
 
     def say(self, text: str) -> None:
         """A line of the result, for people."""
@@ -85,7 +94,7 @@ class Screen:
 
     @contextmanager
     def progress(self) -> Iterator[None]:
-        """A live progress display on a terminal; silence elsewhere."""
+        """A live progress display on a terminal; elsewhere a line now and then."""
         if self.quiet or not sys.stderr.isatty():
             yield
             return
@@ -123,6 +132,7 @@ class Screen:
     def step(self, what: str, done: int, total: int, note: str = "") -> None:
         """Progress of one kind of work."""
         if self._progress is None:
+            self._tell(what, done, total, note)
             return
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total, note=note)
@@ -131,10 +141,21 @@ class Screen:
     def event(self, event: Any) -> None:
         """One event of the drawing engine: the draw counter always, the event itself with -v."""
         counters = event.counters
+        if event.kind in TROUBLES:
+            self._trouble = event.text
         if counters is not None:
             self.step("drawing", counters.done, counters.total, _draw_note(counters))
         if self.verbose:
             self.remarks.print(Text(redact(json.dumps(event.to_json(), ensure_ascii=False, default=str))))
+
+    def _tell(self, what: str, done: int, total: int, note: str) -> None:
+        """One line of progress for a log, unless there was one a short while ago; with the latest trouble, once."""
+        if self.quiet or time.monotonic() < self._next_line:
+            return
+        self._next_line = time.monotonic() + LINE_S
+        trouble, self._trouble = self._trouble, ""
+        parts = filter(None, [f"{what}: {done} of {total}", note, trouble])
+        self.remarks.print(Text(redact("; ".join(parts))))
 
     def _console(self) -> Console:
         """Where results go: on the terminal that shows progress, through the display, which else would be torn."""

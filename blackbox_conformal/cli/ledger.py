@@ -10,7 +10,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, summary
-from blackbox_conformal.cli.runs import run_folder_of
+from blackbox_conformal.cli.runs import run_folder_of, run_folders
 
 run_option = shared.option(
     "--run", type=click.Path(file_okay=False), help="Run folder.  [default: the only one there is]"
@@ -60,11 +60,15 @@ def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
 @run_option
 @shared.output
 def total(run: str | None, **options: Any) -> None:
-    """Counts and money."""
+    """Counts and money; without --run of all run folders together."""
     from blackbox_conformal.sampling.record.queries import ledger_sum
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    found = ledger_sum(run_folder_of(run))
+    folders = run_folders(run)
+    sums = [ledger_sum(folder) for folder in folders]
+    found = {name: sum(one[name] for one in sums) for name in sums[0]}
+    if len(folders) > 1:
+        screen.note(f"of {len(folders)} run folders: {', '.join(map(str, folders))}")
     screen.say(summary({name.replace("_usd", ", US dollars"): str(value) for name, value in found.items()}))
     screen.data({name: float(value) if name.endswith("_usd") else value for name, value in found.items()})
 

@@ -17,6 +17,7 @@ def look_live(screen: Screen, name: str, parameters: tuple[str, ...], options: d
     from blackbox_conformal.cli import consent, session
     from blackbox_conformal.images.names import file_stem
     from blackbox_conformal.pipeline.live_check import check_live, prepare_check
+    from blackbox_conformal.pipeline.stages.job import job_keys
     from blackbox_conformal.sampling.estimate import estimate
 
     adapter = session.open_vendor(name, parameters, options["scale"])
@@ -25,16 +26,16 @@ def look_live(screen: Screen, name: str, parameters: tuple[str, ...], options: d
     run = Path(options["run"] or Path("runs") / f"check-{file_stem(adapter.name)}")
     limits = session.build_limits(options)
     expected = estimate(adapter, run, limits, prepared.tasks)
-    consent.look_before_drawing(screen, setup, prepared.tasks, run, expected.calls)
+    consent.look_before_drawing(screen, setup, prepared.tasks, run, expected.calls, chosen=True)
     consent.confirm_calls(screen, expected, options)
     if expected.calls == 0:
-        screen.note(f"nothing is sent: the draws are stored in {run}; another --run asks the vendor again")
+        screen.note(f"nothing is bought: these draws are paid for already, in {run}; another --run buys new ones")
     with screen.progress(), session.interruptible(screen) as on_sampler:
         return check_live(
             setup,
             prepared,
             run,
-            consent.limits_after_consent(limits, expected.calls, run),
+            consent.limits_after_consent(limits, expected, run, job_keys(setup, [prepared], options["seed"])),
             listener=screen.event,
             on_sampler=on_sampler,
         )

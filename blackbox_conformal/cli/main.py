@@ -130,8 +130,9 @@ def _with_advice(error: Exception) -> str:
     if not isinstance(error, AccountRefusedError):
         return str(error)
     return (
-        f"{str(error).removesuffix('.')}. Check the key (`blackbox-conformal adapters show NAME` names its variable) "
-        "and the account's credit, then run the same command again: what was paid for is kept"
+        f"{str(error).removesuffix('.')}. Check the key (`blackbox-conformal adapters show NAME` names its variable, "
+        "and marks with * the parameters that a calibration does not keep, which have to be given again) and the "
+        "account's credit, then run the same command again: what was paid for is kept"
     )
 
 

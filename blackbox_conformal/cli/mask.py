@@ -93,6 +93,9 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             "alpha": level.alpha,
             "threshold": threshold_json(float.fromhex(level.threshold_hex)),
             "trusted_share": level.trusted_share,
+            "status": level.status,
+            "reason": level.reason,
+            "notes": list(level.notes),
         }
         screen.say(f"{result.name}: {share(level.trusted_share)} trusted at alpha={level.alpha:g}; {products.overlay}")
         if level.reason and not hopeless:
@@ -100,14 +103,13 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
         for note in level.notes:
             screen.note(f"  note: {note}")
 
-    limits = session.build_limits(options)
     run = session.folder_of(options, calibration.procedure)
     store = ReportStore(run, calibration, (options["alpha"],))
     hopeless = _reason_of_nothing(calibration, name, parameters, options)
     if hopeless:
         screen.note(f"warning: every mask will be empty: {hopeless}")
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        calls = consent.confirm_draws(screen, adapter, calibration, sources, options)
+        limits = consent.confirm_draws(screen, adapter, calibration, sources, options)
         results = apply_calibration(
             adapter,
             sources,
@@ -118,7 +120,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             group=options["group"],
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
-            limits=consent.limits_after_consent(limits, calls, run),
+            limits=limits,
             seed=options["seed"],
             memory_bytes=options["memory"],
             listener=screen.event,

@@ -129,8 +129,8 @@ spending = together(
         "--run", type=click.Path(file_okay=False), help="Folder of ledger and samples.  [default: runs/<procedure>]"
     ),
     option("--seed", type=int, default=0, show_default=True, help="Root of the per-image seeds."),
-    option("--max-cost", type=Money(), help="The most that may be spent, US dollars."),
-    option("--max-calls", type=click.IntRange(0), help="The most paid calls that may be made."),
+    option("--max-cost", type=Money(), help="The most that this job may cost in all, US dollars."),
+    option("--max-calls", type=click.IntRange(0), help="The most paid calls that this job may make in all."),
     option("--concurrency", type=Workers(), default="auto", show_default=True, help="Calls at a time."),
     option(
         "--timeout", type=click.FloatRange(1, 86400), default=120.0, show_default=True, help="Seconds for one answer."

@@ -87,7 +87,9 @@ def present(
         trouble = missing_key(setup.adapter, tasks[0])
         if trouble is not None:
             screen.note(f"note: {trouble}")
-        consent.tell_elsewhere(screen, setup.adapter, tasks, run)
+        found_elsewhere = consent.elsewhere(setup.adapter, tasks, run)
+        if found_elsewhere is not None:
+            screen.note(f"note: {found_elsewhere}")
 
 
 def _pace(found: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
@@ -121,7 +123,7 @@ def show_plan(screen: Screen, found: "Plan", pace: tuple[float, str] | None) -> 
     )
     screen.table(
         "Fewest photographs for a level",
-        ["alpha", "photographs", "missing", "their price"],
+        ["alpha", "photographs", "missing", "price of the missing"],
         [
             [level, str(count) if count else "any", str(max(0, count - found.n)), _more(found, max(0, count - found.n))]
             for level, count in found.needed_n.items()

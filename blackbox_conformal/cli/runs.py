@@ -25,10 +25,20 @@ def run_folder_of(given: str | None) -> Path:
         if not (folder / LEDGER).is_file():
             raise UsageError(f"expected a run folder; {folder} holds no {LEDGER}: nothing was ever drawn into it")
         return folder
-    if Path(LEDGER).is_file():
-        return Path()
-    found = sorted(path.parent for path in Path("runs").glob(f"*/{LEDGER}"))
+    found = _here()
     if len(found) == 1:
         return found[0]
     listed = ", ".join(map(str, found)) or "none below ./runs"
     raise UsageError(f"expected --run FOLDER, since there is not exactly one to choose: {listed}")
+
+
+def run_folders(given: str | None) -> list[Path]:
+    """The folder given, or every run folder there is; errors as `run_folder_of` when there is none."""
+    found = _here()
+    return found if given is None and len(found) > 1 else [run_folder_of(given)]
+
+
+def _here() -> list[Path]:
+    if Path(LEDGER).is_file():
+        return [Path()]
+    return sorted(path.parent for path in Path("runs").glob(f"*/{LEDGER}"))

@@ -39,6 +39,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.pipeline.calibrate import run_calibration
     from blackbox_conformal.pipeline.plan import memory_bytes, plan
     from blackbox_conformal.pipeline.split import split
+    from blackbox_conformal.pipeline.stages.job import job_keys
     from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
     from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.pipeline.stages.settings import member
@@ -78,9 +79,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         expected = replace(expected, memory_bytes=memory_bytes(everything, bytes_a_pixel(len(chosen))))
         expected = consent.with_second(expected, setup, everything, run, limits, options["seed"])
         tasks = [task for picture in everything for task in picture.tasks]
-        consent.look_before_drawing(screen, setup, tasks, run, expected.calls)
+        consent.look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
         consent.confirm_spending(screen, expected, options)
-        limits = consent.limits_after_consent(limits, expected.calls, run)
+        limits = consent.limits_after_consent(limits, expected, run, job_keys(setup, everything, options["seed"]))
         found = tune(
             setup,
             [one.path for one in tuning],

@@ -29,6 +29,7 @@ from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.certify import certify
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_input
 from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
@@ -140,8 +141,8 @@ def apply_calibration(
     done = 0
     refused: list[tuple[Prepared, VendorError]] = []
     folder = run if run is not None else run_folder(Path("runs"), setup.procedure)
-    limits = limits or Limits()
     distinct = list(unique.values())
+    limits = job_limits(limits, setup, distinct, seed)
     with (
         warming(setup, truths=False, sizes=[picture.size for picture in distinct]),
         second_opinions(setup, distinct, folder, limits, seed, listener, on_sampler) as opinions,

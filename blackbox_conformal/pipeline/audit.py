@@ -33,6 +33,7 @@ from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.memory import audit_bytes_a_pixel
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
@@ -122,7 +123,7 @@ def audit_calibration(
     audited: list[AuditedPicture] = []
     calls = cached = 0
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
-    limits = limits or Limits()
+    limits = job_limits(limits, setup, pictures, seed)
     with (
         warming(setup),
         second_opinions(setup, pictures, folder, limits, seed, listener, on_sampler) as opinions,

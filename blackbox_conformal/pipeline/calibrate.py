@@ -21,6 +21,7 @@ from blackbox_conformal.pipeline.manifest import write_manifest
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
+from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.room import refuse_large
 from blackbox_conformal.pipeline.stages.second import second_opinions
@@ -110,7 +111,7 @@ def run_calibration(
     models: set[str] = set()
     calls = cached = 0
     cost = Decimal(0)
-    limits = limits or Limits()
+    limits = job_limits(limits, setup, pictures, seed)
     with (
         warming(setup, sizes=[picture.size for picture in pictures]),
         second_opinions(setup, pictures, run, limits, seed, listener, on_sampler) as second,

@@ -4,7 +4,7 @@ The contract that can be checked without a vendor lives in `testing`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.stages.draws import drawn_pixels, output_check
+from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_input
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.sampling.events import Event
@@ -26,6 +27,9 @@ from blackbox_conformal.types import Image
 
 LEAST_CORRELATION = 0.5
 """A faithful super-resolution, made small again, correlates with its input at 0.95 or more, a foreign one near 0."""
+
+PATIENCE_S = 300.0
+"""Seconds that one draw is waited for: somebody looks on, and what is paid can be fetched later."""
 
 _SIDE = 128
 
@@ -95,6 +99,8 @@ def check_live(
     VendorError, BudgetError, CredentialMissingError
         The vendor took no request at all, for the reason that is told.
     """
+    limits = job_limits(limits, setup, [picture], seed=0)
+    limits = replace(limits, job_deadline_s=min(limits.job_deadline_s, PATIENCE_S))
     with Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler:
         on_sampler(sampler)
         outcomes = sorted(sampler.draw(picture.tasks), key=lambda outcome: outcome.task.index)

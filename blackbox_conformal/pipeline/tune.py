@@ -19,6 +19,7 @@ from blackbox_conformal.indecision.base import Context, Indecision
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
+from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
@@ -168,7 +169,7 @@ def tune(
     pictures = prepare_photographs(paths, setup, seed, progress, memory_bytes=memory_bytes)
     curves: list[list[RiskCurve]] = [[] for _ in candidates]
     digests: list[str] = []
-    limits = limits or Limits()
+    limits = job_limits(limits, setup, pictures, seed)
     with (
         _warming_all(setup, candidates),
         second_opinions(setup, pictures, run, limits, seed, listener, on_sampler) as opinions,

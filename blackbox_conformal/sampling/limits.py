@@ -16,12 +16,14 @@ AUTO_MOST = 32
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one run folder.
+    """Limits of one job: what a command, however often it is repeated, draws in one run folder.
 
     Attributes
     ----------
     max_cost_usd, max_calls
         Money and billable submissions that the run folder's ledger may ever hold, earlier sessions included.
+    counted
+        Keys of the draws (see `task.task_key`) whose money and submissions those are; None = all in the folder.
     concurrency
         Draws under way at once; ``auto`` starts at 4 and moves between 1 and 32.
     requests_per_second
@@ -45,6 +47,7 @@ class Limits:
 
     max_cost_usd: Decimal | None = None
     max_calls: int | None = None
+    counted: frozenset[str] | None = None
     concurrency: int | Literal["auto"] = "auto"
     requests_per_second: float | None = None
     attempt_timeout_s: float = 120.0

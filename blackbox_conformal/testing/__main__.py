@@ -12,6 +12,20 @@ from typing import Any
 from blackbox_conformal.testing.fault_server import FaultServer, fault_names
 from blackbox_conformal.testing.script import Script, chances, planned
 
+ADDRESSES = """\
+Serves until its standard input ends or it is terminated: in a script, start it with `sleep infinity | python -m …`.
+
+  POST /v1/upscale?scale=4&seed=7     body: a PNG as it is; answer: the PNG, enlarged
+  POST /v1/jobs                       body: a form with the file `image` and the fields scale, seed, reference;
+                                      answer: {"id", "status"}
+  GET  /v1/jobs/ID                    {"id", "status", "output", "cost_usd", "model"}; output is a link once succeeded
+  GET  /v1/jobs?reference=KEY         {"jobs": [{"id"}]}
+  POST /v1/jobs/ID/cancel
+  GET  /v1/price                      {"cost_usd"}
+  GET  /account                       the vendor's own books: submissions, distinct draws, money
+
+With --api-key-file every request but those of results needs `Authorization: Bearer KEY`."""
+
 
 def script_from(text: str, seed: int) -> Script | None:
     """A plan (purpose → fault or list of faults) or chances (purpose → {fault: probability}) from JSON text."""
@@ -26,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m blackbox_conformal.testing",
         description="A vendor on a loopback socket that misbehaves on request.",
-        epilog="Faults: " + ", ".join(fault_names()),
+        epilog=f"{ADDRESSES}\n\nFaults: {', '.join(fault_names())}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 is a free one")
     parser.add_argument("--script", default="", metavar="JSON", help='e.g. {"submit": ["close-without-answer"]}')

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from blackbox_conformal.testing.account import Account
-from blackbox_conformal.testing.pictures import WRONG_PICTURES, upscale
+from blackbox_conformal.testing.pictures import PNG_SIGNATURE, WRONG_PICTURES, upscale
 from blackbox_conformal.testing.wire import Head, Response, multipart
 
 ALWAYS = 1_000_000
@@ -162,6 +162,8 @@ class FaultVendor:
             form = multipart(head, body)
             png = form.pop("image", b"")
             fields = {name: value.decode("utf-8", "replace") for name, value in form.items()}
+        if not png.startswith(PNG_SIGNATURE):
+            return _json(415, {"error": {"message": "expected a PNG: the body of /v1/upscale, image of /v1/jobs"}})
         reference = fields.get("reference", "")
         scale = int(fields.get("scale", "4"))
         seed = 0 if self._ignores_seed else int(fields.get("seed") or next(self._unseeded))

@@ -2,11 +2,13 @@
 
 import io
 import sys
+import time
 
 import pytest
 from rich.text import Text
 
-from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.console import LINE_S, Screen, share
+from blackbox_conformal.sampling.events import Counters, Event
 
 VENDOR = "a-vendor-with-a-very-long-name-that-matters: trust mask"
 COLUMNS = ["alpha", "method", "key", "interval", "risk", "verdict"]
@@ -92,3 +94,28 @@ def test_results_on_stdout_remarks_on_stderr(
 
 def test_little_is_not_nothing() -> None:
     assert [share(value) for value in (0.0, 1e-6, 0.0006, 1.0)] == ["0.0 %", "< 0.1 %", "0.1 %", "100.0 %"]
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    shown = screen()
+    with shown.progress():
+        shown.step("reading photographs", 1, 9)
+        now[0] = LINE_S + 1
+        shown.event(Event("retry", 0.0, "trying again: the connection broke", None, None, Counters(total=8, done=2)))
+        shown.step("drawing", 3, 8)
+        now[0] += LINE_S + 1
+        shown.step("drawing", 4, 8, "1 in flight")
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, second = err.splitlines()
+    assert first.startswith("drawing: 2 of 8; ")
+    assert first.endswith("; trying again: the connection broke")
+    assert second == "drawing: 4 of 8; 1 in flight"
+    quiet = screen(quiet=True)
+    now[0] += LINE_S + 1
+    quiet.step("drawing", 5, 8)
+    assert capsys.readouterr().err == ""

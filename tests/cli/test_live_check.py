@@ -62,7 +62,7 @@ def test_what_was_drawn_is_not_paid_again(check: Check) -> None:
         code, found, said = check(server, consent="")
         assert (code, server.account.paid) == (0, 2), said
         assert "2 of them drawn before" in found[SIZE][1]
-        assert "nothing is sent" in said
+        assert "nothing is bought" in said
         assert check(server, "--run", "again")[0] == 0
         assert server.account.paid == 4
 

@@ -7,11 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from synthetic import write_photographs
 
+import blackbox_conformal as bc
+from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.testing.fault_server import FaultServer
 
 VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
@@ -71,20 +74,59 @@ def test_a_dry_run_plans_and_sends_nothing(server: FaultServer, photographs: Pat
     assert paid(server) == 0
 
 
-def test_a_budget_stops_before_it_is_exceeded_and_the_same_command_resumes(
-    server: FaultServer, photographs: Path
+def test_a_budget_stops_before_it_is_exceeded_and_the_same_command_resumes(photographs: Path) -> None:
+    with FaultServer(reported_price=Decimal("0.02")) as server:
+        # The table says 0.01 a draw, so that 12 seem to fit.
+        first = run(server, photographs, "--max-cost", "0.15", "--concurrency", "1")
+        assert first.returncode == 4, first.stderr
+        assert "0.14 spent and 0 reserved of 0.15 allowed" in first.stderr
+        assert paid(server) == 7
+        again = run(server, photographs, "--max-cost", "0.24")
+        assert again.returncode == 0, again.stderr
+        assert paid(server) == 12
+        document = json.loads(again.stdout)
+        assert (document["calls"], document["cached"], document["n"]) == (5, 7, 4)
+        once_more = run(server, photographs, "--yes")
+        assert json.loads(once_more.stdout)["calls"] == 0
+        assert paid(server) == 12
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (("--max-cost", "0.11"), "the 12 calls that are to be made cost at least $0.12, and --max-cost allows $0.11,"),
+        (("--max-calls", "11", "--yes"), "12 calls are to be made, and --max-calls allows 11,"),
+    ],
+)
+def test_a_limit_that_is_known_to_be_too_small_spends_nothing(
+    server: FaultServer, photographs: Path, limit: tuple[str, ...], said: str
 ) -> None:
-    first = run(server, photographs, "--max-cost", "0.05")
-    assert first.returncode == 4, first.stderr
-    assert paid(server) == 5
-    again = run(server, photographs, "--max-cost", "0.12")
-    assert again.returncode == 0, again.stderr
-    assert paid(server) == 12
-    document = json.loads(again.stdout)
-    assert (document["calls"], document["cached"], document["n"]) == (7, 5, 4)
-    once_more = run(server, photographs, "--yes")
-    assert json.loads(once_more.stdout)["calls"] == 0
-    assert paid(server) == 12
+    found = run(server, photographs, *limit)
+    assert found.returncode == 4
+    assert said in found.stderr
+    assert paid(server) == 0
+
+
+def test_a_limit_is_for_one_job_however_often_it_is_repeated(server: FaultServer, photographs: Path) -> None:
+    assert run(server, photographs, "--max-cost", "0.12").returncode == 0
+    calibration = str(photographs.parent / "run" / "calibration.json")
+    write_photographs(photographs.parent / "others", range(20, 22))
+    common = ["-p", f"url={server.url}", "--run", str(photographs.parent / "run"), "--calibration", calibration]
+    audit = ["audit", str(photographs.parent / "others"), "--alpha", "0.9", "--adapter", VENDOR, *common]
+    for limit, code, calls in (("0.05", 4, 12), ("0.06", 0, 18), ("0.06", 0, 18), ("0.05", 0, 18)):
+        found = called([*audit, "--max-cost", limit])
+        assert found.returncode == code, found.stderr
+        assert paid(server) == calls
+    more = run(server, photographs, "--draws", "4", "--max-cost", "0.15", "--force")
+    assert "cost at least $0.04, and --max-cost allows $0.15 with $0.12 used for these draws before" in more.stderr
+    assert (more.returncode, paid(server)) == (4, 18)
+    assert run(server, photographs, "--draws", "4", "--max-cost", "0.16", "--force").returncode == 0
+    assert paid(server) == 22
+
+
+def called(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "blackbox_conformal", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False)
 
 
 def test_yes_is_a_yes_to_the_plan_and_to_no_more(server: FaultServer, photographs: Path) -> None:
@@ -157,3 +199,83 @@ def test_one_interrupt_finishes_what_is_in_flight_and_the_run_resumes(photograph
         assert again.returncode == 0, again.stderr
         assert paid(server) == 12
         assert json.loads(again.stdout)["cached"] == bought
+
+
+def test_an_audit_says_beforehand_what_it_can_find(server: FaultServer, photographs: Path) -> None:
+    assert run(server, photographs, "--yes").returncode == 0
+    calibration = str(photographs.parent / "run" / "calibration.json")
+    write_photographs(photographs.parent / "others", range(20, 22))
+    audit = ["audit", str(photographs.parent / "others"), "--adapter", VENDOR, "-p", f"url={server.url}"]
+    audit += ["--run", str(photographs.parent / "run"), "--calibration", calibration, "--yes"]
+    hopeless = called([*audit, "--alpha", "0.1"])
+    assert hopeless.returncode == 2
+    assert "every mask would be empty at every level, so there is nothing to audit" in hopeless.stderr
+    assert paid(server) == 12
+    told = called([*audit, "--alpha", "0.4"])
+    assert told.returncode == 0, told.stderr
+    assert "2 photographs can contradict alpha=0.4; to confirm it, " in told.stderr
+    assert "confirm nothing, whatever they show" in told.stderr
+
+
+def test_draws_that_lie_elsewhere_are_not_bought_again_unless_the_folder_is_named(
+    server: FaultServer, photographs: Path, tmp_path: Path
+) -> None:
+    command = ["calibrate", str(photographs), "--adapter", VENDOR, "-p", f"url={server.url}", *CHOICES, "--yes"]
+    there = tmp_path / "work"
+    there.mkdir()
+
+    def again(*more: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "blackbox_conformal", *command, *more]
+        return subprocess.run(
+            line, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, cwd=there, check=False
+        )
+
+    assert again().returncode == 0
+    other = again("--fidelity", "rgb-l1")
+    assert other.returncode == 4
+    assert "12 of these 12 draws are stored in runs/" in other.stderr
+    assert paid(server) == 12
+    (folder,) = (there / "runs").iterdir()
+    out = str(there / "other.json")
+    assert again("--fidelity", "rgb-l1", "--run", str(folder), "--out", out).returncode == 0
+    assert paid(server) == 12
+    assert again("--fidelity", "rgb-l1", "--run", "new").returncode == 0
+    assert paid(server) == 24
+    summed = subprocess.run(
+        [sys.executable, "-m", "blackbox_conformal", "ledger", "sum", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=there,
+        check=False,
+    )
+    assert json.loads(summed.stdout)["attempts"] == 12
+
+
+def test_one_sum_over_all_run_folders(tmp_path: Path, server: FaultServer, photographs: Path) -> None:
+    for name in ("a", "b"):
+        folder = ["--run", str(tmp_path / "runs" / name)]
+        assert called([*arguments(server, photographs, "--yes")[3:], *folder]).returncode == 0
+    summed = subprocess.run(
+        [sys.executable, "-m", "blackbox_conformal", "ledger", "sum", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert json.loads(summed.stdout)["cost_usd"] == pytest.approx(0.24)
+    assert "of 2 run folders: runs/a, runs/b" in summed.stderr
+
+
+def test_from_python_each_call_has_its_own_limit(server: FaultServer, photographs: Path) -> None:
+    vendor = bc.load_adapter(VENDOR, url=server.url)
+    run_folder = photographs.parent / "run"
+    choices = {"draws": 3, "indecision": "pixel-variance", "fidelity": "rgb-linf", "run": run_folder}
+    calibration = bc.calibrate(vendor, photographs, max_cost=0.12, **choices)
+    write_photographs(photographs.parent / "others", [20])
+    (other,) = (photographs.parent / "others").iterdir()
+    with pytest.raises(BudgetError, match=r"0.02 spent and 0 reserved of 0.02 allowed; raise --max-cost \(max_cost"):
+        bc.apply(vendor, other, calibration, alpha=0.9, max_cost=0.02, run=run_folder)
+    assert bc.apply(vendor, other, calibration, alpha=0.9, max_cost=0.03, run=run_folder).mask.any()
+    assert paid(server) == 15

@@ -308,3 +308,19 @@ def test_what_waits_is_recorded_within_moments_by_itself_and_between_departures(
         time.sleep(0.001)
     assert states(tmp_path)[0] == "stored"
     ledger.stored(numbers[1], Seen(), "sha256:b", 3).result()
+
+
+def test_a_limit_leaves_out_what_other_jobs_spent(ledger: Ledger) -> None:
+    for index in range(4):
+        number = ledger.reserve(want(f"t{index}"), None, PRICE, None, None)
+        ledger.sent(number)
+        ledger.accepted(number, f"job-{index}", Seen(cost_nanousd=PRICE))
+    counted = {"t3", "t4", "t5"}
+    others = ledger.sums_of_others(counted)
+    assert others == (3 * PRICE, 3)
+    ledger.reserve(want("t4"), None, PRICE, 2 * PRICE, 2, others)
+    with pytest.raises(BudgetError, match=r"reserved of .* allowed; raise --max-cost"):
+        ledger.reserve(want("t5"), None, PRICE, 2 * PRICE, 3, others)
+    with pytest.raises(BudgetError, match=r"2 calls of 2 allowed"):
+        ledger.reserve(want("t5"), None, PRICE, 3 * PRICE, 2, others)
+    assert ledger.sums_of_others(set()) == (4 * PRICE, 5)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL import Image
 from testing.rawclient import Raw, png, talk
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.testing.__main__ import main
 from blackbox_conformal.testing.exchange import FAULTS, Fault
 from blackbox_conformal.testing.fault_server import FaultServer, fault_names
 from blackbox_conformal.testing.pictures import WRONG_PICTURES, bomb, upscale
@@ -324,3 +326,24 @@ def test_the_process_ends_on_sigterm() -> None:
         os.kill(process.pid, signal.SIGTERM)
         process.wait(10)
     assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("path", ["/v1/upscale", "/v1/jobs"])
+def test_what_is_no_png_is_refused_and_not_billed(path: str) -> None:
+    with FaultServer() as server:
+        request = urllib.request.Request(f"{server.url}{path}", data=b'{"image": "iVBOR"}', method="POST")
+        request.add_header("Content-Type", "application/json")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        assert refused.value.code == 415
+        assert "expected a PNG" in json.loads(refused.value.read())["error"]["message"]
+        assert server.account.paid == 0
+
+
+def test_the_help_tells_every_address(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    for address in ("POST /v1/upscale", "POST /v1/jobs", "GET  /v1/price", "GET  /account"):
+        assert address in said
+    assert all(name in said for name in fault_names())

@@ -5,10 +5,10 @@ The file is opened by `ledgerfile`, written by `writer`, read by `queries`; the 
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.sampling.money import to_usd
@@ -16,7 +16,7 @@ from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, Seen, 
 from blackbox_conformal.sampling.record.book import PLANNED, Book
 from blackbox_conformal.sampling.record.lease import Lease, acquire
 from blackbox_conformal.sampling.record.ledgerfile import open_for_reading, open_for_writing
-from blackbox_conformal.sampling.record.states import UNSENT
+from blackbox_conformal.sampling.record.states import COUNTED, UNSENT
 from blackbox_conformal.sampling.record.writer import Ticket, Writer
 
 
@@ -25,6 +25,16 @@ def _observed(seen: Seen) -> dict[str, Any]:
     if seen.vendor_seed is not None:
         values["vendor_seed"] = str(seen.vendor_seed)
     return {column: value for column, value in values.items() if value is not None}
+
+
+class Sums(NamedTuple):
+    """Nano-dollars booked and submissions counted."""
+
+    nanousd: int = 0
+    calls: int = 0
+
+
+NOTHING = Sums()
 
 
 class Ledger:
@@ -100,19 +110,33 @@ class Ledger:
         self._writer.later(lambda book: book.move(attempt, "claimed", origin=PLANNED, owner=self._lease.generation))
 
     def reserve(
-        self, want: Wanted, attempt: int | None, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None
+        self,
+        want: Wanted,
+        attempt: int | None,
+        price_nanousd: int,
+        max_cost_nanousd: int | None,
+        max_calls: int | None,
+        others: Sums = NOTHING,
     ) -> int:
         """Reserve the price of one submission, in one transaction with the budget check; returns the attempt.
+
+        `others` is what the ledger holds of other jobs, for which the limits are not.
 
         Raises
         ------
         BudgetError
             Spent and reserved money, or calls, would exceed the limit. Nothing was written.
         """
-        return self._writer.call(self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls))
+        return self._writer.call(self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls, others))
 
     def depart(
-        self, want: Wanted, attempt: int, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None
+        self,
+        want: Wanted,
+        attempt: int,
+        price_nanousd: int,
+        max_cost_nanousd: int | None,
+        max_calls: int | None,
+        others: Sums = NOTHING,
     ) -> None:
         """Take up what `plan` gave, reserve its price and record that bytes are about to leave, in one commit.
 
@@ -121,7 +145,7 @@ class Ledger:
         BudgetError
             As `reserve`. Nothing was written.
         """
-        reserve = self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls)
+        reserve = self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls, others)
 
         def operation(book: Book) -> None:
             book.move(attempt, "claimed", origin=PLANNED)
@@ -132,17 +156,26 @@ class Ledger:
         self._writer.call(operation, ahead=True)
 
     def _reservation(
-        self, want: Wanted, attempt: int | None, price_nanousd: int, max_cost_nanousd: int | None, max_calls: int | None
+        self,
+        want: Wanted,
+        attempt: int | None,
+        price_nanousd: int,
+        max_cost_nanousd: int | None,
+        max_calls: int | None,
+        others: Sums,
     ) -> Callable[[Book], int]:
         def operation(book: Book) -> int:
-            if max_cost_nanousd is not None and book.spent + book.reserved + price_nanousd > max_cost_nanousd:
+            spent, calls = book.spent - others.nanousd, book.calls - others.calls
+            if max_cost_nanousd is not None and spent + book.reserved + price_nanousd > max_cost_nanousd:
                 raise BudgetError(
-                    f"the next draw costs up to {to_usd(price_nanousd)} USD, with {to_usd(book.spent)} spent and"
-                    f" {to_usd(book.reserved)} reserved of {to_usd(max_cost_nanousd)} allowed; raise --max-cost to"
-                    " go on"
+                    f"the next draw costs up to {to_usd(price_nanousd)} USD, with {to_usd(spent)} spent and"
+                    f" {to_usd(book.reserved)} reserved of {to_usd(max_cost_nanousd)} allowed; raise --max-cost"
+                    " (max_cost in Python) to go on"
                 )
-            if max_calls is not None and book.calls + 1 > max_calls:
-                raise BudgetError(f"{book.calls} calls of {max_calls} allowed are made; raise --max-calls to go on")
+            if max_calls is not None and calls + 1 > max_calls:
+                raise BudgetError(
+                    f"{calls} calls of {max_calls} allowed are made; raise --max-calls (max_calls in Python) to go on"
+                )
             number = self._insert(book, want, "planned") if attempt is None else attempt
             book.move(number, "intent", reserve=price_nanousd, owner=self._lease.generation)
             return number
@@ -313,6 +346,14 @@ class Ledger:
                 "SELECT MAX(cost_nanousd) FROM attempt WHERE identity = ?", (identity,)
             ).fetchone()
         return row[0] or 0
+
+    def sums_of_others(self, counted: Collection[str]) -> Sums:
+        """What the ledger holds of draws whose keys are not `counted`."""
+        self.flush()
+        with self._reading:
+            rows = self._reader.execute("SELECT task, state, cost_nanousd FROM attempt").fetchall()
+        others = [row for row in rows if row["task"] not in counted]
+        return Sums(sum(row["cost_nanousd"] for row in others), sum(row["state"] in COUNTED for row in others))
 
     def totals(self) -> tuple[Decimal, Decimal, int]:
         """Dollars spent, dollars reserved, and calls."""
