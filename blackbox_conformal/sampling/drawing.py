@@ -23,6 +23,7 @@ from blackbox_conformal.sampling.flow import drive
 from blackbox_conformal.sampling.messages import clean
 from blackbox_conformal.sampling.record.attempts import Attempt, Wanted
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key
+from blackbox_conformal.sampling.wire.classify import GoneError
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,13 @@ def make(engine: Engine, job: Job) -> Outcome:
                 return outcome
             decision = Fetch(decision.attempt)
         if isinstance(decision, Fetch) and _is_whole(decision.attempt):
-            return _restored(engine, job.task, decision.attempt)
+            outcome = _restored(engine, job.task, decision.attempt)
+            lost = isinstance(outcome.error, (GoneError, PayloadError))
+            if not lost or resampled >= engine.limits.max_resample or engine.control.stopping.is_set():
+                return outcome
+            resampled += 1
+            rows = engine.ledger.rows([job.key])[job.key]
+            decision = Submit(max(row.generation for row in rows) + 1)
         earlier = None if isinstance(decision, Submit) else decision.attempt
         generation = decision.generation if isinstance(decision, Submit) else decision.attempt.generation
         want = job.want

@@ -26,7 +26,7 @@ from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.script import chances, planned
+from blackbox_conformal.testing.script import Situation, chances, planned
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
 KINDS: dict[str, Any] = {"jobs": JobVendor, "synchronous": SynchronousVendor}
@@ -464,3 +464,24 @@ def test_an_error_ends_the_process_with_its_exit_code(tmp_path: Path) -> None:
         out, _ = process.communicate(timeout=30)
     assert process.returncode == json.loads(out)["code"] == 5
     assert issubclass(IncompleteError, BlackboxConformalError)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_lost_sample_is_fetched_by_its_job_and_bought_again_only_if_that_is_gone(tmp_path: Path, gone: bool) -> None:
+    forgotten: list[str] = []
+
+    def forget(situation: Situation) -> str | None:
+        return "status:code=404" if situation.path in forgotten else None
+
+    run = tmp_path / "run"
+    with FaultServer(forget) as server:
+        assert draw(JobVendor(url=server.url), run, tasks()).states == ["stored"]
+        for sample in (run / "samples").rglob("*.png"):
+            sample.unlink()
+        forgotten += ["/v1/jobs/job-0"] if gone else []
+        drawn = draw(JobVendor(url=server.url), run, tasks())
+        assert (drawn.states, server.account.paid) == (["invalid"] if gone else ["stored"], 1)
+        bought = draw(JobVendor(url=server.url), run, tasks(), max_resample=1)
+        assert (bought.states, server.account.paid) == (["stored"], 2 if gone else 1)
+        again = draw(JobVendor(url=server.url), run, tasks())
+        assert (again.states, server.account.paid) == (["stored"], 2 if gone else 1)
