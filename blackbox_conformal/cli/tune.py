@@ -9,6 +9,9 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, share, summary
 
+NEARLY = 0.01
+"""Trusted share that no reasonable number of tuning photographs tells apart."""
+
 
 @click.command("tune")
 @click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
@@ -102,6 +105,13 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             ["score", "trusted share", f"paid calls for {len(calibrating)} photographs"],
             [[one.candidate.label, share(one.trusted_share), str(one.calls)] for one in found.scored],
         )
+        cheaper = found.cheapest(NEARLY)
+        if cheaper.calls < found.best.calls:
+            screen.note(
+                f"note: {cheaper.candidate.label} trusts {share(cheaper.trusted_share)} for {cheaper.calls} calls "
+                f"instead of {found.best.calls}, and {len(tuning)} photographs hardly tell the two apart; --candidate "
+                f"{cheaper.candidate.label} chooses it"
+            )
         best = found.best.candidate
         path = None
         if not options["only_choose"]:

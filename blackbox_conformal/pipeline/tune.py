@@ -80,6 +80,11 @@ class Tuning:
         """The candidate with the largest trusted share; among equals, the one with fewer calls."""
         return self.scored[0]
 
+    def cheapest(self, within: float) -> Scored:
+        """Of the candidates that trust at most `within` less of a picture than the best, the one with fewest calls."""
+        near = [one for one in self.scored if one.trusted_share >= self.best.trusted_share - within]
+        return min(near, key=lambda one: one.calls)
+
 
 def default_candidates(draws: int) -> list[str]:
     """Every score that fits, at `draws` draws and at half of them where it uses more than one."""

@@ -30,6 +30,11 @@ def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: 
     assert shares[0] > shares[-1]
     assert {one.calls for one in found.scored} == {14, 28, 56}
     assert found.best.candidate.label == found.scored[0].candidate.label
+    assert found.cheapest(0.0) == found.best
+    assert found.cheapest(1.0).calls == 14
+    near = found.cheapest(0.1)
+    assert near.trusted_share >= found.best.trusted_share - 0.1
+    assert near.calls == min(one.calls for one in found.scored if one.trusted_share >= shares[0] - 0.1)
     assert (found.calls, found.cached, found.cost_usd) == (0, 40, 0)
 
     best = found.best.candidate
