@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.images.containers import Container
+from blackbox_conformal.images.pages import picture_room
 from blackbox_conformal.kernels import adler, inflate, unfilter
 from blackbox_conformal.kernels._jit import interpreted
 from blackbox_conformal.kernels.adler import adler32
@@ -36,7 +37,7 @@ def plain_pixels(container: Container) -> Image | None:
     # The decompressor reads several bytes as one number, lowest first.
     if not container.plain or container.pixel_bytes < SMALLEST or interpreted() or sys.byteorder != "little":
         return None
-    pixels = np.empty((container.height, container.width, 3), np.uint8)
+    pixels = picture_room(container.height, container.width)
     return pixels if _fill(pixels.reshape(container.height, -1), container.pixel_data) else None
 
 

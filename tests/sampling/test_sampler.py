@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -287,9 +289,19 @@ def test_threads_that_cannot_be_started_leave_nothing_behind(tmp_path: Path, mon
         assert (len(outcomes), error, vendor.count("/upscale")) == (8, None, 8)
 
 
+@contextmanager
+def interrupts() -> Iterator[None]:
+    """SIGINT raises: a process that a script started in the background ignores it, and Python leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("way", ["interrupted", "closed"])
 def test_a_draw_waits_for_what_the_one_before_left_under_way(tmp_path: Path, way: str) -> None:
-    with serving() as vendor:
+    with serving() as vendor, interrupts():
 
         def answer(path: str, number: int) -> None:
             if number:
