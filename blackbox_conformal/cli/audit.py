@@ -107,7 +107,9 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     if not adapter.capabilities.local:
         rule = audited_rule(calibration, **chosen)
         refuse_hopeless(calibration, rule, levels)
-        tell_outlook(screen, outlook(calibration, rule, levels), len(paths), clustered=chosen["clusters"] is not None)
+        if chosen["clusters"] is None:
+            # How many photographs tiles are of is known to the audit alone.
+            tell_outlook(screen, outlook(calibration, rule, levels), len(paths))
     with screen.progress(), session.interruptible(screen) as on_sampler:
         refuse_large(paths, options["memory"], pixel_bytes=audit_bytes_a_pixel(len(set(levels))))
         limits = confirm_draws(screen, adapter, calibration, paths, options)

@@ -190,11 +190,8 @@ def _number(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def tell_outlook(screen: Screen, found: "Sequence[Outlook]", photographs: int, *, clustered: bool) -> None:
+def tell_outlook(screen: Screen, found: "Sequence[Outlook]", photographs: int) -> None:
     """Say before anything is paid for which levels so few photographs are unlikely to confirm, or cannot."""
-    if clustered:
-        # How many photographs the tiles are of is known to the audit alone.
-        return
     for one in found:
         if one.likely is not None and one.likely <= photographs:
             continue

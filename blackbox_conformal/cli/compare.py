@@ -1,6 +1,5 @@
 """`compare`: several vendors or settings on the same photographs, in one table."""
 
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +94,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             consent.look_before_drawing(
                 screen, one.setup, one.tasks, one.folder, calls, chosen=options["run"] is not None
             )
-        if expected.calls and expected.cost_usd != (Decimal(0), Decimal(0)):
+        if consent.spends(expected):
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.fidelity.bound)
         consent.confirm_spending(screen, expected, options)

@@ -99,6 +99,11 @@ def with_second(
     )
 
 
+def spends(expected: "Plan | Estimate") -> bool:
+    """Whether calls are to be made that cost something, or might."""
+    return expected.calls > 0 and expected.cost_usd != (Decimal(0), Decimal(0))
+
+
 def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> None:
     """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit.
 
@@ -107,7 +112,7 @@ def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> N
     BudgetError
         The answer is no, or there is no terminal to ask at.
     """
-    if plan.calls == 0 or plan.cost_usd == (Decimal(0), Decimal(0)):
+    if not spends(plan):
         return
     say_plan(screen, plan)
     _ask(screen, options)
@@ -164,7 +169,7 @@ def confirm_calls(screen: Screen, expected: "Estimate", options: dict[str, Any])
     BudgetError
         The answer is no, or there is no terminal to ask at.
     """
-    if expected.calls == 0 or expected.cost_usd == (Decimal(0), Decimal(0)):
+    if not spends(expected):
         return
     cost = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
     screen.note(f"{expected.calls} calls to make, {expected.cached} draws stored; price {cost}")

@@ -146,13 +146,10 @@ def _pictures(name: str) -> list[Path]:
 def _reason_of_nothing(
     calibration: "Calibration", name: str | None, parameters: dict[str, Any], options: dict[str, Any]
 ) -> str | None:
-    """Why no pixel of any picture can be trusted; None when some might be.
+    """Why every mask will be empty; None when some pixel might be trusted."""
+    from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
 
-    Where the bound depends on the picture, nothing is known beforehand.
-    """
     rule = calibration.rule(name, **parameters)
     if options["group"] is not None:
         rule = calibration.rule_of_group(options["group"], rule)
-    if getattr(rule, "bound_from", "metric") != "metric":
-        return None
-    return rule.choose(calibration.curves_for(rule), options["alpha"]).reason
+    return reason_of_nothing(rule, calibration.curves_for(rule), options["alpha"])

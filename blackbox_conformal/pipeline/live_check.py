@@ -16,7 +16,6 @@ from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.stages.draws import drawn_pixels, output_check
-from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_input
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.sampling.events import Event
@@ -99,7 +98,6 @@ def check_live(
     VendorError, BudgetError, CredentialMissingError
         The vendor took no request at all, for the reason that is told.
     """
-    limits = job_limits(limits, setup, [picture], seed=0)
     limits = replace(limits, job_deadline_s=min(limits.job_deadline_s, PATIENCE_S))
     with Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler:
         on_sampler(sampler)

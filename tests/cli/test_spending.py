@@ -39,14 +39,7 @@ def arguments(server: FaultServer, photographs: Path, *more: str) -> list[str]:
 
 
 def run(server: FaultServer, photographs: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        arguments(server, photographs, *more),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    return called(arguments(server, photographs, *more)[3:])
 
 
 def paid(server: FaultServer) -> int:
@@ -124,9 +117,12 @@ def test_a_limit_is_for_one_job_however_often_it_is_repeated(server: FaultServer
     assert paid(server) == 22
 
 
-def called(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def called(arguments: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """A command run in `folder`, with no terminal to ask at."""
     command = [sys.executable, "-m", "blackbox_conformal", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, cwd=folder, check=False
+    )
 
 
 def test_yes_is_a_yes_to_the_plan_and_to_no_more(server: FaultServer, photographs: Path) -> None:
@@ -225,10 +221,7 @@ def test_draws_that_lie_elsewhere_are_not_bought_again_unless_the_folder_is_name
     there.mkdir()
 
     def again(*more: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "blackbox_conformal", *command, *more]
-        return subprocess.run(
-            line, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, cwd=there, check=False
-        )
+        return called([*command, *more], there)
 
     assert again().returncode == 0
     other = again("--fidelity", "rgb-l1")
@@ -241,14 +234,7 @@ def test_draws_that_lie_elsewhere_are_not_bought_again_unless_the_folder_is_name
     assert paid(server) == 12
     assert again("--fidelity", "rgb-l1", "--run", "new").returncode == 0
     assert paid(server) == 24
-    summed = subprocess.run(
-        [sys.executable, "-m", "blackbox_conformal", "ledger", "sum", "--json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=there,
-        check=False,
-    )
+    summed = called(["ledger", "sum", "--json"], there)
     assert json.loads(summed.stdout)["attempts"] == 12
 
 
@@ -256,14 +242,7 @@ def test_one_sum_over_all_run_folders(tmp_path: Path, server: FaultServer, photo
     for name in ("a", "b"):
         folder = ["--run", str(tmp_path / "runs" / name)]
         assert called([*arguments(server, photographs, "--yes")[3:], *folder]).returncode == 0
-    summed = subprocess.run(
-        [sys.executable, "-m", "blackbox_conformal", "ledger", "sum", "--json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=tmp_path,
-        check=False,
-    )
+    summed = called(["ledger", "sum", "--json"], tmp_path)
     assert json.loads(summed.stdout)["cost_usd"] == pytest.approx(0.24)
     assert "of 2 run folders: runs/a, runs/b" in summed.stderr
 

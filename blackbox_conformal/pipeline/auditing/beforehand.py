@@ -15,6 +15,7 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,8 @@ def refuse_hopeless(calibration: Calibration, rule: Guarantee, levels: Sequence[
     CalibrationError
         They are; the message says why.
     """
-    if _depends_on_the_picture(rule):
-        return
     curves = calibration.curves_for(rule)
-    reasons = [rule.choose(curves, alpha).reason for alpha in levels]
+    reasons = [reason_of_nothing(rule, curves, alpha) for alpha in levels]
     if reasons and all(reasons):
         raise CalibrationError(
             f"every mask would be empty at every level, so there is nothing to audit: {reasons[-1]}. Calibrate on more "
@@ -55,13 +54,13 @@ def refuse_hopeless(calibration: Calibration, rule: Guarantee, levels: Sequence[
 
 def outlook(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) -> list[Outlook]:
     """What it takes to confirm each level; nothing where each picture gives a bound of its own."""
-    if _depends_on_the_picture(rule):
+    if isinstance(rule, Expected) and (rule.bound_from != "metric" or rule.bound_new is not None):
         return []
     curves = calibration.curves_for(rule)
     units, bound = units_of(rule, curves), calibration.bound_for(rule)
     found = []
     for alpha in levels:
-        if rule.choose(curves, alpha).reason is not None:
+        if reason_of_nothing(rule, curves, alpha) is not None:
             # Nothing is trusted, so nothing is tested.
             continue
         known = claim(units.rule, units.curves.losses_at(rule.threshold(curves, alpha)), alpha, bound)
@@ -72,7 +71,3 @@ def outlook(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) 
         never_wrong = fewest(np.zeros(1), level, stake)
         found.append(Outlook(alpha, never_wrong, fewest(known.losses / known.bound, level, stake)))
     return found
-
-
-def _depends_on_the_picture(rule: Guarantee) -> bool:
-    return isinstance(rule, Expected) and (rule.bound_from != "metric" or rule.bound_new is not None)

@@ -10,6 +10,7 @@ from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.certain import certain_curve, certain_map, statement
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
+from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.types import Image
 
 
@@ -28,6 +29,16 @@ def rule_at_hand(rule: Guarantee, fidelity: Fidelity, evaluation: Evaluation) ->
     else:
         curve = certain_curve(fidelity, *_input(evaluation), evaluation.indecision)
     return rule.model_copy(update={"bound_new": curve})
+
+
+def reason_of_nothing(rule: Guarantee, curves: CurveSet, alpha: float) -> str | None:
+    """Why no pixel of any picture can be trusted at `alpha`; None when some might be.
+
+    Where the bound depends on the picture, nothing is known beforehand.
+    """
+    if isinstance(rule, Expected) and rule.bound_from != "metric":
+        return None
+    return rule.choose(curves, alpha).reason
 
 
 def certain_statement(fidelity: Fidelity, evaluation: Evaluation) -> str | None:
