@@ -1,4 +1,4 @@
-"""Pixels sorted into buckets of scores by the leading bits: counted, their largest losses kept, a few picked out.
+"""Pixels sorted into buckets of scores by the leading bits: counted, and a few picked out.
 
 What counts and losses mean is `staircase`'s business; so are checks and messages.
 
@@ -14,17 +14,20 @@ from blackbox_conformal.kernels._jit import kernel
 BITS = 16
 """Most buckets, as a power of two; one more takes the pixels without a score. Fewer would pick out more pixels."""
 
-GRID, RECORD = np.uint8(1), np.uint8(2)
-"""What a bucket is picked out for: a quantile of the scores falls into it, or the largest loss so far is exceeded."""
-
 CHUNK = 1024
 """Pixels handled in one vectorised loop; what is kept of them stays in the first-level cache."""
+
+SAMPLE, EVERY = 64, 1009
+"""So many pixels of so many are looked at first. No width of a picture is a multiple of a prime for long."""
 
 INFINITY = np.int32(0x7F800000)
 ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
 NEGATIVE_ZERO = np.int32(-0x80000000)
 NOT_FINITE = np.uint32(0x7F800000)
 SIGN = np.uint32(0x80000000)
+
+KEY_OF_NEGATIVE_ZERO = np.uint32(0x7FFFFFFF)
+"""The only number between two keys that is none, as -0 and 0 are one."""
 
 
 @kernel
@@ -72,124 +75,143 @@ def survey(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> tuple[np.uint
 
 
 @kernel
-def tally(
-    bits: NDArray[np.int32], losses: NDArray[np.uint32], low: np.uint32, shift: np.uint32, table: NDArray[np.uint64]
+def sample(
+    bits: NDArray[np.int32], losses: NDArray[np.uint32], low: np.uint32, shift: np.uint32, below: NDArray[np.uint32]
 ) -> None:
-    """Count each bucket's pixels in the upper, and keep their largest loss in the lower half of its entry."""
-    buckets = np.empty(CHUNK, np.uint32)
-    one, lower = np.uint64(1 << 32), np.uint64(0xFFFFFFFF)
-    for start in range(0, bits.size, CHUNK):
-        chunk, lost = bits[start : start + CHUNK], losses[start : start + CHUNK]
-        _find_buckets(chunk, low, shift, table.size - 1, buckets)
-        for i in range(chunk.size):
-            entry = table[buckets[i]]
-            largest = max(entry & lower, np.uint64(loss_of(lost[i])))
-            table[buckets[i]] = ((entry & ~lower) + one) | largest
+    """For each bucket, a loss that some pixel in a lower one has; `below` holds zeros and becomes it.
 
-
-@kernel
-def choose(
-    table: NDArray[np.uint64],
-    known: int,
-    wanted: NDArray[np.uint8],
-    below: NDArray[np.uint32],
-    places: NDArray[np.int64],
-    skipped: NDArray[np.int64],
-) -> int:
-    """Which buckets to pick out; from what `tally` left in `table`, which is then cleared for `collect`.
-
-    Parameters
-    ----------
-    table
-        Entries of `tally`; left with no champion in any bucket.
-    known
-        How many pixels have a score.
-    wanted
-        Zeros; becomes `GRID` and `RECORD` by bucket.
-    below
-        Becomes the largest loss in buckets below each.
-    places, skipped
-        For each quantile, in order: becomes its place among the sorted keys of all buckets wanted for the grid, and how
-        many pixels below its bucket are not among them.
-
-    Returns
-    -------
-    How many pixels the buckets wanted for the grid hold.
+    A few pixels are enough for that: whatever loses no more cannot be a record. No loss exceeds that of the last bucket,
+    which takes the pixels without a score.
     """
+    buckets = np.empty(CHUNK, np.uint32)
+    none = below.size - 1
+    for start in range(0, bits.size, EVERY):
+        chunk, lost = bits[start : start + SAMPLE], losses[start : start + SAMPLE]
+        _find_buckets(chunk, low, shift, none, buckets)
+        for i in range(chunk.size):
+            below[buckets[i]] = max(below[buckets[i]], loss_of(lost[i]))
     reached = np.uint32(0)
-    before = members = step = 0
-    for bucket in range(below.size):
-        count = np.int64(table[bucket] >> np.uint64(32))
-        largest = np.uint32(table[bucket] & np.uint64(0xFFFFFFFF))
-        table[bucket] = np.uint64(0xFFFFFFFF00000000)
+    for bucket in range(none):
+        own = below[bucket]
         below[bucket] = reached
-        if largest > reached:
-            wanted[bucket] = RECORD
-            reached = largest
-        first = step
-        while step < places.size:
-            # The last of the pixels, in order of score, that make up (step + 1) / places.size of them.
-            last = ((step + 1) * known - 1) // places.size
-            if last >= before + count:
-                break
-            places[step] = members + last - before
-            skipped[step] = before - members
-            step += 1
-        if step > first:
-            wanted[bucket] |= GRID
-            members += int(count)
-        before += int(count)
-    return members
+        reached = max(reached, own)
+    below[none] = np.uint32(0xFFFFFFFF)
 
 
 @kernel
-def collect(
+def sift(
     bits: NDArray[np.int32],
     losses: NDArray[np.uint32],
     low: np.uint32,
     shift: np.uint32,
-    wanted: NDArray[np.uint8],
     below: NDArray[np.uint32],
+    counts: NDArray[np.uint32],
     champions: NDArray[np.uint64],
-    keys: NDArray[np.uint32],
 ) -> NDArray[np.uint64]:
-    """Fill `keys` with those of all pixels in buckets wanted for the grid; the possible records of the others.
+    """Count the pixels of each bucket, and return the possible records among them.
 
-    A possible record is a pixel in a bucket wanted for records that loses more than all in buckets `below`, as one
-    number: key, then loss. Of those in a bucket, a pixel is dropped when one seen before, its champion, scores no more
-    and loses no less, which thins out plateaus of equal scores.
+    Parameters
+    ----------
+    below
+        What `sample` found.
+    counts
+        Zeros; becomes the number of pixels in each bucket.
+    champions
+        Keys larger than any, with a loss of 0; see `_possible_records`.
+
+    Returns
+    -------
+    Each possible record as one number: key, then loss.
     """
     buckets = np.empty(CHUNK, np.uint32)
-    found = np.empty(4096, np.uint64)
-    lower = np.uint64(0xFFFFFFFF)
-    members = count = 0
+    found = np.empty(4 * CHUNK, np.uint64)
+    members = 0
     for start in range(0, bits.size, CHUNK):
         chunk, lost = bits[start : start + CHUNK], losses[start : start + CHUNK]
-        _find_buckets(chunk, low, shift, below.size, buckets)
+        _find_buckets(chunk, low, shift, counts.size - 1, buckets)
+        # Counting apart: a loop with both waits for memory four times as long.
         for i in range(chunk.size):
-            bucket = buckets[i]
-            reasons = wanted[bucket]
-            if reasons == 0:
+            counts[buckets[i]] += np.uint32(1)
+        if found.size < members + CHUNK:
+            larger = np.empty(2 * found.size, np.uint64)
+            larger[:members] = found[:members]
+            found = larger
+        members = _possible_records(chunk, lost, buckets, below, champions, found, members)
+    return found[:members]
+
+
+@kernel
+def _possible_records(
+    chunk: NDArray[np.int32],
+    lost: NDArray[np.uint32],
+    buckets: NDArray[np.uint32],
+    below: NDArray[np.uint32],
+    champions: NDArray[np.uint64],
+    found: NDArray[np.uint64],
+    members: int,
+) -> int:
+    """Append to `found` the pixels that lose more than one in a lower bucket, and return how many it holds then.
+
+    A pixel is dropped when one seen before in its bucket, the champion, scores no more and loses no less, which thins
+    out plateaus of equal scores.
+    """
+    for i in range(chunk.size):
+        bucket, loss = buckets[i], loss_of(lost[i])
+        if loss > below[bucket]:
+            key, champion = key_of(chunk[i]), champions[bucket]
+            best = np.uint32(champion >> np.uint64(32))
+            if key >= best and loss <= np.uint32(champion & np.uint64(0xFFFFFFFF)):
                 continue
-            key, loss = key_of(chunk[i]), loss_of(lost[i])
-            if reasons & GRID:
-                keys[members] = key
-                members += 1
-            if reasons & RECORD and loss > below[bucket]:
-                champion = champions[bucket]
-                best = np.uint32(champion >> np.uint64(32))
-                if key >= best and loss <= np.uint32(champion & lower):
-                    continue
-                one = (np.uint64(key) << np.uint64(32)) | np.uint64(loss)
-                if key <= best:
-                    champions[bucket] = one
-                if count == found.size:
-                    larger = np.empty(2 * count, np.uint64)
-                    larger[:count] = found
-                    found = larger
-                found[count] = one
-                count += 1
-    return found[:count]
+            one = (np.uint64(key) << np.uint64(32)) | np.uint64(loss)
+            if key <= best:
+                champions[bucket] = one
+            found[members] = one
+            members += 1
+    return members
+
+
+@kernel
+def count_keys(
+    bits: NDArray[np.int32], low: np.uint32, shift: np.uint32, places: NDArray[np.int64], counts: NDArray[np.uint32]
+) -> None:
+    """Count the pixels of each key in some buckets.
+
+    Parameters
+    ----------
+    places
+        The row of `counts` for each bucket; -1 for those that are left out.
+    counts
+        Zeros, (buckets wanted, `1 << shift`); becomes the number of pixels with each key, in order.
+    """
+    buckets = np.empty(CHUNK, np.uint32)
+    rest = np.uint32((np.uint64(1) << np.uint64(shift)) - np.uint64(1))
+    for start in range(0, bits.size, CHUNK):
+        chunk = bits[start : start + CHUNK]
+        _find_buckets(chunk, low, shift, places.size - 1, buckets)
+        for i in range(chunk.size):
+            place = places[buckets[i]]
+            if place >= 0:
+                counts[place, np.uint32(key_of(chunk[i]) - low) & rest] += np.uint32(1)
+
+
+@kernel
+def thin_out(sizes: NDArray[np.int64], most: int, kept: NDArray[np.int64]) -> int:
+    """Which of a row of groups to keep, so that from one kept to the next there are at most `most` pixels.
+
+    Groups larger than that are kept, and so are those before them and the last. Their indices go into `kept`; returns
+    how many they are: at most 2 `sum(sizes) / most` + 2.
+    """
+    count = since = 0
+    for group in range(sizes.size):
+        if since > 0 and since + sizes[group] > most:
+            kept[count] = group - 1
+            count += 1
+            since = 0
+        since += sizes[group]
+    if since > 0:
+        kept[count] = sizes.size - 1
+        count += 1
+    return count
 
 
 @kernel

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import MapError, UsageError
 from blackbox_conformal.kernels._buckets import (
     BITS,
+    KEY_OF_NEGATIVE_ZERO,
     NOT_FINITE,
     SIGN,
-    choose,
-    collect,
+    count_keys,
     first_bad,
+    sample,
+    sift,
     survey,
-    tally,
+    thin_out,
 )
 from blackbox_conformal.kernels._checks import float_map, map_pair, pixel
 from blackbox_conformal.types import Map
@@ -28,7 +30,7 @@ Steps = tuple[NDArray[np.float32], NDArray[np.float32]]
 Counts = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 AREA_STEPS = 256
-"""Quantiles of the scores at which the trusted share is kept."""
+"""Steps in which the trusted share is kept."""
 
 
 class Survey(NamedTuple):
@@ -101,7 +103,7 @@ def staircase(scores: Map, losses: Map) -> Steps:
 def staircase_and_area(
     scores: Map, losses: Map, steps: int = AREA_STEPS, seen: Survey | None = None
 ) -> tuple[Steps, Counts]:
-    """What `staircase` and `area_grid` find, together, in three passes over the maps.
+    """What `staircase` and `area_grid` find, together, in two passes over the maps and a look at some of their pixels.
 
     Parameters
     ----------
@@ -112,10 +114,9 @@ def staircase_and_area(
 
     Notes
     -----
-    Linear time. The first pass finds the range of the scores; the second counts the pixels of each bucket of scores
-    and keeps their largest loss; the third picks out the pixels of the few buckets that a quantile falls into, and
-    those that lose more than every pixel in a lower bucket: no other can be a record. Only what was picked out is
-    sorted.
+    Linear time. The first pass finds the range of the scores, which is divided into buckets. A few pixels tell which
+    loss is reached below each bucket; the second pass counts the pixels of each, and picks out those that lose more: no
+    other can be a record. Only what was picked out is sorted.
     """
     scores, losses = map_pair(scores, losses)
     seen = seen or look(scores, losses)
@@ -125,18 +126,48 @@ def staircase_and_area(
     nothing = np.empty(0, np.float32)
     if seen.known == 0:
         return (nothing, nothing), (nothing, np.empty(0, np.int64))
-    leading = min(BITS, scores.size.bit_length())
-    low, shift = np.uint32(seen.low), np.uint32(max(0, (seen.high - seen.low).bit_length() - leading))
-    table = np.zeros((1 << leading) + 1, np.uint64)
-    tally(bits, flat, low, shift, table)
-    wanted, below = np.zeros(table.size, np.uint8), np.empty(table.size - 1, np.uint32)
-    places, skipped = np.empty(steps, np.int64), np.empty(steps, np.int64)
-    keys = np.empty(choose(table, seen.known, wanted, below, places, skipped), np.uint32)
-    candidates = collect(bits, flat, low, shift, wanted, below, table, keys)
-    keys.sort()
-    grid, first = np.unique(keys[places], return_index=True)
-    counts = np.searchsorted(keys, grid, side="right") + skipped[first]
-    return _records(candidates), (_scores_of(grid), counts)
+    low, shift = np.uint32(seen.low), np.uint32(max(0, (seen.high - seen.low).bit_length() - BITS))
+    below, counts = np.zeros((2, (1 << BITS) + 1), np.uint32)
+    sample(bits, flat, low, shift, below)
+    champions = np.full(1 << BITS, ~np.uint64(0) << np.uint64(32))
+    records = _records(sift(bits, flat, low, shift, below, counts, champions))
+    if steps == 0:
+        return records, (nothing, np.empty(0, np.int64))
+    if seen.known <= steps:
+        every, sizes = np.unique(scores[~np.isnan(scores)] + np.float32(0), return_counts=True)
+        return records, (every, np.cumsum(sizes))
+    most = seen.known // steps
+    groups, sizes = _groups(bits, seen, shift, counts, most)
+    kept = np.empty(2 * steps + 2, np.int64)
+    kept = kept[: thin_out(sizes, most, kept)]
+    return records, (_scores_of(groups[kept]), np.cumsum(sizes)[kept])
+
+
+def _groups(
+    bits: NDArray[np.int32], seen: Survey, shift: np.uint32, counts: NDArray[np.uint32], most: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Pixels by score in groups of `most` at most, unless more have the same: largest keys, and how many they are.
+
+    A bucket is a group, for which the largest key that would fall into it stands; crowded ones are looked into.
+    """
+    low, counts = np.uint32(seen.low), counts[:-1]  # Pixels without a score are in no group.
+    crowded = counts > most
+    buckets = np.flatnonzero((counts > 0) & ~crowded)
+    keys = np.minimum(seen.low + ((buckets + 1) << int(shift)) - 1, seen.high).astype(np.uint32)
+    keys[keys == KEY_OF_NEGATIVE_ZERO] -= np.uint32(1)
+    sizes = counts[buckets].astype(np.int64)
+    if not crowded.any():
+        return keys, sizes
+    looked_into = np.flatnonzero(crowded)
+    places = np.full(counts.size + 1, -1)
+    places[looked_into] = np.arange(looked_into.size)
+    table = np.zeros((looked_into.size, 1 << int(shift)), np.uint32)
+    count_keys(bits, low, shift, places, table)
+    place, rest = np.nonzero(table)
+    keys = np.append(keys, (seen.low + (looked_into[place] << int(shift)) + rest).astype(np.uint32))
+    sizes = np.append(sizes, table[place, rest].astype(np.int64))
+    order = np.argsort(keys)
+    return keys[order], sizes[order]
 
 
 def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 1024) -> Steps:
@@ -183,21 +214,21 @@ def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 102
 
 
 def area_grid(scores: Map, steps: int = AREA_STEPS) -> Counts:
-    """How many pixels are trusted, as a staircase on a grid of quantiles of the scores.
+    """How many pixels are trusted, as a staircase of about so many steps of equal height.
 
     Parameters
     ----------
     scores
         As for `staircase`.
     steps
-        Most steps returned.
+        How fine: so many steps, or a few more; never more than twice as many and two.
 
     Returns
     -------
     scores, counts
         float32 and int64, both strictly increasing: exactly `counts` pixels score no more than `scores`, so the
-        staircase is never too high and, unless ties force more, at most 1 / `steps` of the pixels too low. The last
-        count is that of all pixels not scored NaN.
+        staircase is never too high, and at most 1 / `steps` of the pixels too low. The last count is that of all pixels
+        not scored NaN. The scores need not occur in the map.
 
     Raises
     ------
@@ -275,5 +306,6 @@ def warm_up() -> None:
     """Run every kernel of this module once."""
     values = np.arange(4, dtype=np.float32).reshape(2, 2)
     staircase_and_area(values, values)
+    staircase_and_area(values * 0, values, 2)
     share_staircase(values, values, 1.0)
     first_bad(*_bits(values, values))

@@ -36,7 +36,7 @@ class RiskCurve:
     tolerance
         See `kind`; None for a supremum.
     area_scores, area_shares
-        For reporting only: the share of pixels that score no more than each score, on a grid of quantiles; or None.
+        For reporting only: the share of pixels that score no more than each score, in about 256 steps; or None.
     """
 
     scores: NDArray[np.float32]
@@ -186,7 +186,7 @@ class RiskCurve:
 
 
 def _area(grid: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Scores on a grid of quantiles and the share of pixels that score no more, rounded down to float32."""
+    """Scores and the share of pixels that score no more, rounded down to float32."""
     scores, counts = grid
     exact = counts / pixels
     shares = exact.astype(np.float32)

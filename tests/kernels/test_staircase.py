@@ -93,12 +93,14 @@ def test_area_grid_counts_exactly_at_its_scores(pair, steps):
     grid, counts = area_grid(scores, steps)
     _check_form((grid, counts))
     assert counts.dtype == np.int64
-    assert grid.size <= steps
+    assert grid.size <= 2 * steps + 2
     for score, count in zip(grid.tolist(), counts.tolist(), strict=True):
         assert naive.trusted(scores, np.nextafter(score, np.inf)) == count
+    known = naive.trusted(scores, np.inf)
     for threshold in _thresholds(scores):
-        assert naive.value((grid, counts), threshold) <= naive.trusted(scores, threshold)
-    assert naive.trusted(scores, np.inf) == (counts[-1] if counts.size else 0)
+        exact = naive.trusted(scores, threshold)
+        assert exact - known / steps <= naive.value((grid, counts), threshold) <= exact
+    assert known == (counts[-1] if counts.size else 0)
 
 
 @settings(deadline=None)
@@ -150,6 +152,35 @@ def test_larger_maps_of_every_kind_equal_sorting(kind):
         scores = scores - np.float32(0.5)
     for expected, found in zip(_sorted_records(scores, losses), staircase(scores, losses), strict=True):
         np.testing.assert_array_equal(expected, found)
+
+
+@pytest.mark.parametrize("kind", ["unrelated", "plateau", "few-values", "narrow", "signed", "skewed", "stripes"])
+@pytest.mark.parametrize("steps", [1, 7, 256])
+def test_areas_of_larger_maps_are_right_at_their_scores_and_nowhere_off_by_more_than_a_step(kind, steps):
+    rng = np.random.default_rng(3)
+    scores = rng.random((90, 70)).astype(np.float32)
+    if kind == "plateau":
+        scores[scores < 0.6] = 0
+    elif kind == "few-values":
+        scores = np.floor(scores * 12) / 12
+    elif kind == "narrow":
+        scores = 1 + scores * np.float32(1e-5)
+    elif kind == "signed":
+        scores = scores - np.float32(0.5)
+    elif kind == "skewed":
+        scores = scores ** np.float32(40)
+    elif kind == "stripes":
+        scores[:, ::2] = np.nan
+    grid, counts = area_grid(scores, steps)
+    _check_form((grid, counts))
+    assert grid.size <= 2 * steps + 2
+    ordered = np.sort(scores[~np.isnan(scores)])
+    np.testing.assert_array_equal(np.searchsorted(ordered, grid, side="right"), counts)
+    thresholds = np.append(ordered, np.nextafter(ordered, np.float32(np.inf)))
+    exact = np.searchsorted(ordered, thresholds)
+    found = np.append(0, counts)[np.searchsorted(grid, thresholds)]
+    assert (found <= exact).all()
+    assert (exact - found).max() <= ordered.size / steps
 
 
 def test_every_pixel_can_be_a_record():

@@ -61,6 +61,7 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
 
     def curve() -> None:
         noise = np.random.default_rng(1).random((side, side)).astype(np.float32)
+        noise[: side // 4] = 0  # Ties take a kernel more.
         RiskCurve.from_maps(noise, noise, bound=1.0)
 
     steps: list[tuple[bool, Callable[[], None]]] = [
