@@ -35,9 +35,9 @@ class MomentsAccumulator:
         self.score = score
         self.moments = Moments(shape)
 
-    def update(self, pixels: Image) -> None:
-        """Take one draw: (H, W, 3) uint8."""
-        self.moments.add(pixels)
+    def update(self, *draws: Image) -> None:
+        """Take draws: each (H, W, 3) uint8."""
+        self.moments.add(*draws)
 
     def merge(self, other: Self) -> None:
         """Take over what `other` has seen."""

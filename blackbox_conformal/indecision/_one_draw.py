@@ -46,7 +46,7 @@ class OneDrawAccumulator:
     def __init__(self, score: OneDrawIndecision) -> None:
         self.score = score
 
-    def update(self, pixels: Image) -> None:
+    def update(self, *draws: Image) -> None:
         """Nothing is kept."""
 
     def merge(self, other: Self) -> None:

@@ -74,11 +74,11 @@ class PairedAccumulator:
         self.second = second
         self._apart = not (isinstance(first, MomentsAccumulator) and isinstance(second, MomentsAccumulator))
 
-    def update(self, pixels: Image) -> None:
-        """Take one draw: (H, W, 3) uint8."""
-        self.first.update(pixels)
+    def update(self, *draws: Image) -> None:
+        """Take draws: each (H, W, 3) uint8."""
+        self.first.update(*draws)
         if self._apart:
-            self.second.update(pixels)
+            self.second.update(*draws)
 
     def merge(self, other: Self) -> None:
         """Take over what `other` has seen."""

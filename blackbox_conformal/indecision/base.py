@@ -3,7 +3,7 @@
 No score lives here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -34,10 +34,10 @@ class Context:
 
 
 class Accumulator(Protocol):
-    """Takes draws one at a time, in any order, in memory that does not grow with their number."""
+    """Takes draws, one or several at a time, in any order, in memory that does not grow with their number."""
 
-    def update(self, pixels: Image) -> None:
-        """Take one draw: (H, W, 3) uint8."""
+    def update(self, *draws: Image) -> None:
+        """Take draws: each (H, W, 3) uint8."""
 
     def merge(self, other: Self) -> None:
         """Take over what another accumulator of the same kind has seen."""
@@ -70,12 +70,13 @@ class Indecision(Plugin):
 
 
 def score(plugin: Indecision, draws: Iterable[Image], context: Context) -> Map:
-    """Run `plugin` over `draws`, consumed once."""
+    """Run `plugin` over `draws`, consumed once: a sequence, whose draws are in memory, all together."""
     accumulator: Accumulator | None = None
-    for pixels in draws:
-        if accumulator is None:
-            accumulator = plugin.start(pixels.shape[:2])
-        accumulator.update(pixels)
+    for some in [draws] if isinstance(draws, Sequence) else ([one] for one in draws):
+        if accumulator is None and some:
+            accumulator = plugin.start(some[0].shape[:2])
+        if accumulator is not None:
+            accumulator.update(*some)
     if accumulator is None:
         raise ValueError("expected at least one draw; got none")
     return accumulator.finish(context)

@@ -70,10 +70,10 @@ class CustomAccumulator:
         self.function = function
         self.moments = Moments(shape) if score.kind == "moments" else None
 
-    def update(self, pixels: Image) -> None:
-        """Take one draw: (H, W, 3) uint8."""
+    def update(self, *draws: Image) -> None:
+        """Take draws: each (H, W, 3) uint8."""
         if self.moments is not None:
-            self.moments.add(pixels)
+            self.moments.add(*draws)
 
     def merge(self, other: Self) -> None:
         """Take over what `other` has seen."""

@@ -47,15 +47,15 @@ class VarianceOfMeansAccumulator:
         self.score = score
         self.moments = FixedPointMoments(shape)
 
-    def update(self, pixels: Image) -> None:
-        """Take one draw: (H, W, 3) uint8."""
-        pixels = image(pixels, "the draw")
+    def update(self, *draws: Image) -> None:
+        """Take draws: each (H, W, 3) uint8."""
         score = self.score
-        planes = [
-            average(pixels[:, :, channel].astype(np.float32), score.kernel, score.sigma, score.size, overwrite=True)
-            for channel in range(3)
-        ]
-        self.moments.add(planes)
+        for pixels in draws:
+            planes = [
+                average(plane.astype(np.float32), score.kernel, score.sigma, score.size, overwrite=True)
+                for plane in np.moveaxis(image(pixels, "the draw"), 2, 0)
+            ]
+            self.moments.add(planes)
 
     def merge(self, other: Self) -> None:
         """Take over what `other` has seen."""

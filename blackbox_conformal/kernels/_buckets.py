@@ -80,8 +80,8 @@ def sample(
 ) -> None:
     """For each bucket, a loss that some pixel in a lower one has; `below` holds zeros and becomes it.
 
-    A few pixels are enough for that: whatever loses no more cannot be a record. No loss exceeds that of the last bucket,
-    which takes the pixels without a score.
+    A few pixels are enough for that: whatever loses no more cannot be a record. The last bucket, which takes the pixels
+    without a score, has more than any loss.
     """
     buckets = np.empty(CHUNK, np.uint32)
     none = below.size - 1

@@ -20,6 +20,12 @@ MAX_DRAWS = np.iinfo(np.uint32).max // (3 * 255 * 255)
 SHORT_DRAWS = np.iinfo(np.uint16).max // 255
 """Most draws whose channel sums fit 16 bits: 257. Further ones move to 32 bits."""
 
+STRIP = 1 << 17
+"""Pixels added up at a time: the sums of so many stay in the cache from draw to draw."""
+
+CHUNK = 256
+"""Pixels whose squares wait in the first-level cache to be added up by pixel."""
+
 MAX_FIXED_POINT_DRAWS = 1024
 """Most draws of averaged pictures: beyond, M times the sum of squares would leave 63 bits."""
 
@@ -40,21 +46,29 @@ class Moments:
         self.shape = shape
         self.clear()
 
-    def add(self, pixels: Image) -> None:
-        """Take one draw, (H, W, 3) uint8.
+    def add(self, *draws: Image) -> None:
+        """Take draws, each (H, W, 3) uint8; many at once take little more than half the time.
 
         Raises
         ------
         ImageError
-            The draw is not an image, or of another size than the first.
+            A draw is not an image, or of another size than the first; none is taken then.
         UsageError
             More than `MAX_DRAWS` draws.
         """
-        pixels = image(pixels, "the draw")
-        _require_size(pixels.shape, self.shape)
-        self._make_room(self.draws + 1)
-        _add(pixels.reshape(-1), self.sums.reshape(-1), self.squares.reshape(-1))
-        self.draws += 1
+        checked = [image(pixels, "the draw") for pixels in draws]
+        for pixels in checked:
+            _require_size(pixels.shape, self.shape)
+        self._make_room(self.draws + len(checked))
+        flat = [pixels.reshape(-1) for pixels in checked]
+        sums, squares = self.sums.reshape(-1), self.squares.reshape(-1)
+        for first in range(0, squares.size, STRIP):
+            _add_strip(
+                [one[3 * first : 3 * (first + STRIP)] for one in flat],
+                sums[3 * first : 3 * (first + STRIP)],
+                squares[first : first + STRIP],
+            )
+        self.draws += len(checked)
 
     def merge(self, other: Self) -> None:
         """Take over what `other` has seen.
@@ -197,6 +211,44 @@ def _require_draws(draws: int) -> None:
         raise UsageError("expected at least one draw; got none. Add draws before asking for their moments")
 
 
+def _add_strip(draws: Sequence[NDArray[np.uint8]], sums: NDArray[Any], squares: NDArray[np.uint32]) -> None:
+    fours = len(draws) // 4 * 4
+    for first in range(0, fours, 4):
+        one, two, three, four = draws[first : first + 4]
+        _add_four(one, two, three, four, sums, squares)
+    for pixels in draws[fours:]:
+        _add(pixels, sums, squares)
+
+
+@kernel
+def _add_four(
+    one: NDArray[np.uint8],
+    two: NDArray[np.uint8],
+    three: NDArray[np.uint8],
+    four: NDArray[np.uint8],
+    sums: NDArray[Any],
+    squares: NDArray[np.uint32],
+) -> None:
+    """Add four draws, which reads and writes the sums once instead of four times."""
+    waiting = np.empty(3 * CHUNK, np.uint32)
+    for first in range(0, squares.size, CHUNK):
+        target = squares[first : first + CHUNK]
+        begin, end = 3 * first, 3 * (first + target.size)
+        a, b, c, d, total = one[begin:end], two[begin:end], three[begin:end], four[begin:end], sums[begin:end]
+        for i in range(total.size):
+            total[i] += np.uint16(np.uint16(a[i]) + np.uint16(b[i]) + np.uint16(c[i]) + np.uint16(d[i]))
+        for i in range(total.size):
+            waiting[i] = _square(a[i]) + _square(b[i]) + _square(c[i]) + _square(d[i])
+        for i in range(target.size):
+            target[i] += waiting[3 * i] + waiting[3 * i + 1] + waiting[3 * i + 2]
+
+
+@kernel
+def _square(value: np.uint8) -> np.uint32:
+    """In 16 bits, which it fits: twice as many at a time."""
+    return np.uint32(np.uint16(np.uint16(value) * np.uint16(value)))
+
+
 @kernel
 def _add(pixels: NDArray[np.uint8], sums: NDArray[Any], squares: NDArray[np.uint32]) -> None:
     """Add one draw; compiled once for 16-bit and once for 32-bit sums."""
@@ -253,10 +305,10 @@ def warm_up() -> None:
     """Run every kernel of this module once."""
     pixels = np.zeros((2, 2, 3), np.uint8)
     moments = Moments((2, 2))
-    moments.add(pixels)
+    moments.add(*[pixels] * 5)
     moments.variance()
     moments._make_room(SHORT_DRAWS + 1)
-    moments.add(pixels)
+    moments.add(*[pixels] * 5)
     moments.variance()
     fixed = FixedPointMoments((2, 2))
     fixed.add([np.zeros((2, 2), np.float32)] * 3)

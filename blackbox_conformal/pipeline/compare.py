@@ -165,10 +165,10 @@ class Recorder:
         self._accumulator = self._inner.start(shape)
         return self
 
-    def update(self, pixels: Image) -> None:
+    def update(self, *draws: Image) -> None:
         assert self._accumulator is not None
-        self.draws.append(pixels)
-        self._accumulator.update(pixels)
+        self.draws += draws
+        self._accumulator.update(*draws)
 
     def finish(self, context: Context) -> Map:
         assert self._accumulator is not None

@@ -3,7 +3,8 @@
 The maps themselves live in `indecision` and `fidelity`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from blackbox_conformal.errors import UsageError
@@ -41,12 +42,8 @@ def indecision_map(
     if first is None:
         raise UsageError("expected at least one sample; got none")
     scale = 1 if low_resolution is None else first.shape[0] // low_resolution.shape[0]
-
-    def again() -> Iterable[Image]:
-        yield first
-        yield from draws
-
-    return score(plugin, again(), Context(first, low_resolution, scale))
+    every = samples if isinstance(samples, Sequence) else chain([first], draws)
+    return score(plugin, every, Context(first, low_resolution, scale))
 
 
 def fidelity_map(truth: Image, delivered: Image, fidelity: str | Fidelity, **parameters: Any) -> Map:

@@ -9,9 +9,11 @@ from naive import moments as naive
 
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.kernels.moments import (
+    CHUNK,
     MAX_DRAWS,
     MAX_FIXED_POINT_DRAWS,
     SHORT_DRAWS,
+    STRIP,
     FixedPointMoments,
     Moments,
 )
@@ -68,6 +70,33 @@ def test_order_and_merging_do_not_change_a_bit(draws, random):
 def test_variance_is_zero_exactly_where_all_draws_agree(draws):
     agree = (draws == draws[0]).all(axis=(0, 3))
     np.testing.assert_array_equal(agree, _moments(draws).variance() == 0)
+
+
+@pytest.mark.parametrize("already", [0, SHORT_DRAWS - 2], ids=["16 bits", "32 bits"])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 6, 9])
+def test_many_at_once_are_the_same_as_one_by_one(count, already):
+    rng = np.random.default_rng(count)
+    draws = rng.integers(0, 256, (count, 3, STRIP // 3 + CHUNK + 5, 3), dtype=np.uint8)
+    white = np.full(draws.shape[1:], 255, np.uint8)
+    before = _moments([white] * already) if already else Moments(white.shape[:2])
+    together, apart = Moments(draws.shape[1:3]), Moments(draws.shape[1:3])
+    for moments in (together, apart):
+        moments.merge(before)
+    together.add(*draws)
+    for draw in draws:
+        apart.add(draw)
+    assert together.draws == apart.draws == count + already
+    if together.draws:
+        assert together.variance().tobytes() == apart.variance().tobytes()
+        assert together.mean().tobytes() == apart.mean().tobytes()
+
+
+def test_of_several_draws_one_of_which_does_not_fit_none_is_taken():
+    moments = Moments((2, 3))
+    fits, other = np.zeros((2, 3, 3), np.uint8), np.zeros((2, 2, 3), np.uint8)
+    with pytest.raises(ImageError, match=r"3x2 pixels.*got 2x2"):
+        moments.add(fits, other)
+    assert moments.draws == 0
 
 
 def test_sums_move_to_more_bits_before_they_overflow():
