@@ -12,6 +12,7 @@ from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.indecision._window import Sigma, Size, Window, complete
 from blackbox_conformal.kernels.distance import Planes
 from blackbox_conformal.kernels.windows import average
+from blackbox_conformal.risk.exact import largest_loss
 from blackbox_conformal.types import Image, Map
 
 Order = Literal["pointwise", "blur-of-difference", "difference-of-blurs"]
@@ -90,8 +91,8 @@ class AveragedFidelity(Fidelity):
             if self.order == "blur-of-difference":
                 self._average(values)
         # Single precision may round past the bound in its last place.
-        bound = np.float32(self.bound)
-        return np.minimum(values, bound if bound <= self.bound else np.nextafter(bound, np.float32(0)), out=values)
+        largest = largest_loss(self.bound)
+        return values if values.max() <= largest else np.minimum(values, largest, out=values)
 
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The pointwise map."""

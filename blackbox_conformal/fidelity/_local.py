@@ -5,12 +5,9 @@ The measures are in `kernels.delta_e` and `kernels.similarity`.
 
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import model_validator
 
 from blackbox_conformal.fidelity._averaged import AveragedFidelity
-from blackbox_conformal.risk.exact import largest_loss
-from blackbox_conformal.types import Image, Map
 
 
 class LocalFidelity(AveragedFidelity):
@@ -39,15 +36,3 @@ class LocalFidelity(AveragedFidelity):
     def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]
         """False: none of these maps bounds a root mean square error."""
         return False
-
-    def map(self, truth: Image, delivered: Image) -> Map:
-        """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size.
-
-        Raises
-        ------
-        ImageError
-            One of them is not (H, W, 3) uint8, or their sizes differ.
-        """
-        # The bound may not be a float32: the largest one below it is the cap.
-        capped: Map = np.minimum(super().map(truth, delivered), largest_loss(self.bound))
-        return capped

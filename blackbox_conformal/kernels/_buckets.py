@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.kernels._jit import kernel
 
-BITS = 16
+BITS = 15
 """Most buckets, as a power of two; one more takes the pixels without a score. Fewer would pick out more pixels."""
 
 CHUNK = 1024
 """Pixels handled in one vectorised loop; what is kept of them stays in the first-level cache."""
 
-SAMPLE, EVERY = 64, 1009
+SAMPLE, EVERY = 64, 2003
 """So many pixels of so many are looked at first. No width of a picture is a multiple of a prime for long."""
 
 INFINITY = np.int32(0x7F800000)
@@ -195,23 +195,49 @@ def count_keys(
 
 
 @kernel
-def thin_out(sizes: NDArray[np.int64], most: int, kept: NDArray[np.int64]) -> int:
-    """Which of a row of groups to keep, so that from one kept to the next there are at most `most` pixels.
+def thin_out(
+    counts: NDArray[np.uint32],
+    places: NDArray[np.int64],
+    table: NDArray[np.uint32],
+    most: int,
+    ends: NDArray[np.int64],
+    totals: NDArray[np.int64],
+) -> int:
+    """Where to cut the scores, so that at most `most` pixels lie between two cuts unless they have the same score.
 
-    Groups larger than that are kept, and so are those before them and the last. Their indices go into `kept`; returns
-    how many they are: at most 2 `sum(sizes) / most` + 2.
+    Parameters
+    ----------
+    counts
+        The number of pixels in each bucket.
+    places, table
+        What `count_keys` was given and found: buckets that hold more than `most` are cut inside.
+    ends, totals
+        Become the last key before each cut, from the lowest one on, and how many pixels have no larger one; room for
+        2 `sum(counts) / most` + 2.
+
+    Returns
+    -------
+    How many cuts there are, the last after all pixels.
     """
-    count = since = 0
-    for group in range(sizes.size):
-        if since > 0 and since + sizes[group] > most:
-            kept[count] = group - 1
-            count += 1
-            since = 0
-        since += sizes[group]
+    width = table.shape[1]
+    cuts = total = since = end = 0
+    for bucket in range(counts.size):
+        place = places[bucket]
+        for part in range(width if place >= 0 else 1):
+            size = int(table[place, part] if place >= 0 else counts[bucket])
+            if size == 0:
+                continue
+            if since > 0 and since + size > most:
+                ends[cuts], totals[cuts] = end, total
+                cuts += 1
+                since = 0
+            since += size
+            total += size
+            end = bucket * width + (part if place >= 0 else width - 1)
     if since > 0:
-        kept[count] = sizes.size - 1
-        count += 1
-    return count
+        ends[cuts], totals[cuts] = end, total
+        cuts += 1
+    return cuts
 
 
 @kernel

@@ -136,38 +136,24 @@ def staircase_and_area(
     if seen.known <= steps:
         every, sizes = np.unique(scores[~np.isnan(scores)] + np.float32(0), return_counts=True)
         return records, (every, np.cumsum(sizes))
+    return records, _grid(bits, seen, shift, counts, steps)
+
+
+def _grid(bits: NDArray[np.int32], seen: Survey, shift: np.uint32, counts: NDArray[np.uint32], steps: int) -> Counts:
+    """`area_grid` from the number of pixels in each bucket; the keys in crowded ones are counted one by one."""
+    counts = counts[:-1]  # Pixels without a score are never trusted.
     most = seen.known // steps
-    groups, sizes = _groups(bits, seen, shift, counts, most)
-    kept = np.empty(2 * steps + 2, np.int64)
-    kept = kept[: thin_out(sizes, most, kept)]
-    return records, (_scores_of(groups[kept]), np.cumsum(sizes)[kept])
-
-
-def _groups(
-    bits: NDArray[np.int32], seen: Survey, shift: np.uint32, counts: NDArray[np.uint32], most: int
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Pixels by score in groups of `most` at most, unless more have the same: largest keys, and how many they are.
-
-    A bucket is a group, for which the largest key that would fall into it stands; crowded ones are looked into.
-    """
-    low, counts = np.uint32(seen.low), counts[:-1]  # Pixels without a score are in no group.
-    crowded = counts > most
-    buckets = np.flatnonzero((counts > 0) & ~crowded)
-    keys = np.minimum(seen.low + ((buckets + 1) << int(shift)) - 1, seen.high).astype(np.uint32)
-    keys[keys == KEY_OF_NEGATIVE_ZERO] -= np.uint32(1)
-    sizes = counts[buckets].astype(np.int64)
-    if not crowded.any():
-        return keys, sizes
-    looked_into = np.flatnonzero(crowded)
+    crowded = np.flatnonzero(counts > most)
     places = np.full(counts.size + 1, -1)
-    places[looked_into] = np.arange(looked_into.size)
-    table = np.zeros((looked_into.size, 1 << int(shift)), np.uint32)
-    count_keys(bits, low, shift, places, table)
-    place, rest = np.nonzero(table)
-    keys = np.append(keys, (seen.low + (looked_into[place] << int(shift)) + rest).astype(np.uint32))
-    sizes = np.append(sizes, table[place, rest].astype(np.int64))
-    order = np.argsort(keys)
-    return keys[order], sizes[order]
+    places[crowded] = np.arange(crowded.size)
+    table = np.zeros((crowded.size, 1 << int(shift)), np.uint32)
+    if crowded.size:
+        count_keys(bits, np.uint32(seen.low), shift, places, table)
+    ends, totals = np.empty((2, 2 * steps + 2), np.int64)
+    cuts = thin_out(counts, places, table, most, ends, totals)
+    keys = np.minimum(seen.low + ends[:cuts], seen.high).astype(np.uint32)
+    keys[keys == KEY_OF_NEGATIVE_ZERO] -= np.uint32(1)
+    return _scores_of(keys), totals[:cuts]
 
 
 def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 1024) -> Steps:

@@ -157,49 +157,59 @@ def _range(values: NDArray[Any]) -> tuple[float, float]:
 
 @kernel
 def _separable(values: NDArray[Any], taps: NDArray[Any], low: Any, high: Any, out: NDArray[Any]) -> None:
-    """Down the columns into one row, then along that row; every loop runs along rows.
+    """Down the columns into two rows, then along each of them; every loop runs along rows.
 
     `out` may be `values`: rows are held back until no further row needs what they replace.
     """
     height, width = values.shape
     radius = taps.size - 1
-    held = np.empty((radius + 1, width), values.dtype)
-    padded = np.empty(width + 2 * radius, values.dtype)
-    inner = padded[radius : radius + width]
-    for y in range(height + radius):
+    held = np.empty((radius + 2, width), values.dtype)
+    padded = np.empty((2, width + 2 * radius), values.dtype)
+    for y in range(0, height + radius, 2):
         if y < height:
-            _weigh_columns(values, taps, y, inner)
+            _weigh_columns(values, taps, y, padded[0, radius : radius + width], padded[1, radius : radius + width])
+        for row in range(y, min(y + 2, height)):
+            weighed = padded[row - y]
+            inner = weighed[radius : radius + width]
             for x in range(1, radius + 1):
-                padded[radius - x] = inner[reflected(-x, width)]
-                padded[radius + width - 1 + x] = inner[reflected(width - 1 + x, width)]
-            _weigh_row(padded, taps, low, high, held[y % (radius + 1)])
-        if y >= radius:
-            out[y - radius] = held[(y - radius) % (radius + 1)]
+                weighed[radius - x] = inner[reflected(-x, width)]
+                weighed[radius + width - 1 + x] = inner[reflected(width - 1 + x, width)]
+            _weigh_row(weighed, taps, low, high, held[row % (radius + 2)])
+        for row in range(max(y - radius, 0), min(y + 2 - radius, height)):
+            out[row] = held[row % (radius + 2)]
 
 
 @kernel
-def _weigh_columns(values: NDArray[Any], taps: NDArray[Any], y: int, out: NDArray[Any]) -> None:
-    """The mean down the columns around row `y`, four taps a pass on either side."""
+def _weigh_columns(values: NDArray[Any], taps: NDArray[Any], y: int, out: NDArray[Any], below: NDArray[Any]) -> None:
+    """The means down the columns around row `y` and the row below it, four taps a pass on either side.
+
+    Two rows at a time, since they need nearly the same rows, which do not fit the first-level cache.
+    """
     height, width = values.shape
     radius = taps.size - 1
-    row = values[y]
+    row, next_row = values[y], values[reflected(y + 1, height)]
     for x in range(width):
         out[x] = taps[0] * row[x]
+        below[x] = taps[0] * next_row[x]
     k = 1
     while k + 3 <= radius:
         t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
-        a0, b0 = values[reflected(y - k, height)], values[reflected(y + k, height)]
-        a1, b1 = values[reflected(y - k - 1, height)], values[reflected(y + k + 1, height)]
-        a2, b2 = values[reflected(y - k - 2, height)], values[reflected(y + k + 2, height)]
-        a3, b3 = values[reflected(y - k - 3, height)], values[reflected(y + k + 3, height)]
+        a, b = values[reflected(y - k + 1, height)], values[reflected(y + k, height)]
+        a0, b0 = values[reflected(y - k, height)], values[reflected(y + k + 1, height)]
+        a1, b1 = values[reflected(y - k - 1, height)], values[reflected(y + k + 2, height)]
+        a2, b2 = values[reflected(y - k - 2, height)], values[reflected(y + k + 3, height)]
+        a3, b3 = values[reflected(y - k - 3, height)], values[reflected(y + k + 4, height)]
         for x in range(width):
-            out[x] += (t0 * (a0[x] + b0[x]) + t1 * (a1[x] + b1[x])) + (t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x]))
+            out[x] += (t0 * (a0[x] + b[x]) + t1 * (a1[x] + b0[x])) + (t2 * (a2[x] + b1[x]) + t3 * (a3[x] + b2[x]))
+            below[x] += (t0 * (a[x] + b0[x]) + t1 * (a0[x] + b1[x])) + (t2 * (a1[x] + b2[x]) + t3 * (a2[x] + b3[x]))
         k += 4
     while k <= radius:
         t0 = taps[k]
-        a0, b0 = values[reflected(y - k, height)], values[reflected(y + k, height)]
+        a, b = values[reflected(y - k + 1, height)], values[reflected(y + k, height)]
+        a0, b0 = values[reflected(y - k, height)], values[reflected(y + k + 1, height)]
         for x in range(width):
-            out[x] += t0 * (a0[x] + b0[x])
+            out[x] += t0 * (a0[x] + b[x])
+            below[x] += t0 * (a[x] + b0[x])
         k += 1
 
 

@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+LEAST = 0.5
+"""Seconds that a call is timed for."""
+
 
 class Compared(NamedTuple):
     """Smallest seconds of ours and of theirs, and the median of theirs / ours over the pairs."""
@@ -17,23 +20,26 @@ class Compared(NamedTuple):
 def pairs(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) -> tuple[Compared, Compared]:
     """Both by the wall clock and in processor seconds, called alternately after one warm call of ours.
 
-    A busy machine slows both calls of a pair alike, so that ratios stay when seconds do not.
+    A busy machine slows both calls of a pair alike, so that ratios stay when seconds do not. What takes less than
+    `LEAST` seconds is called again and again for as long, since one short call says little beside a long one.
     """
     ours()
-    spent: list[list[tuple[float, float]]] = []
-    for _ in range(repeats):
-        both = []
-        for call in (ours, theirs):
-            wall, processor = time.perf_counter(), time.process_time()
-            call()
-            both.append((time.perf_counter() - wall, time.process_time() - processor))
-        spent.append(both)
+    spent = [[_mean(call) for call in (ours, theirs)] for _ in range(repeats)]
 
     def compared(clock: int) -> Compared:
         one, two = ([both[side][clock] for both in spent] for side in (0, 1))
         return Compared(min(one), min(two), statistics.median(b / a for a, b in zip(one, two, strict=True)))
 
     return compared(0), compared(1)
+
+
+def _mean(call: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of one call, by the wall clock and of the processor."""
+    calls, wall, processor = 0, time.perf_counter(), time.process_time()
+    while calls == 0 or time.perf_counter() - wall < LEAST:
+        call()
+        calls += 1
+    return (time.perf_counter() - wall) / calls, (time.process_time() - processor) / calls
 
 
 def heading() -> None:
