@@ -70,7 +70,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             run=run,
             guarantee=guarantee,
             alpha=options["alpha"],
-            limits=consent.limits_after_consent(limits, expected, run, job_keys(setup, pictures, options["seed"])),
+            limits=consent.limits_after_consent(limits, expected, [run], job_keys(setup, pictures, options["seed"])),
             seed=options["seed"],
             memory_bytes=options["memory"],
             groups=read_groups(options["groups"]),

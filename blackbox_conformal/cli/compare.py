@@ -55,7 +55,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.pipeline.compare import compare
     from blackbox_conformal.pipeline.comparing.comparison import comparison_json
     from blackbox_conformal.pipeline.comparing.contestants import (
-        allowed,
+        job_keys,
         most_bytes_a_pixel,
         plan_comparison,
         refuse_incomparable,
@@ -98,13 +98,14 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.fidelity.bound)
         consent.confirm_spending(screen, expected, options)
+        limits = consent.limits_after_consent(limits, expected, {one.folder for one in wanted}, job_keys(wanted))
         found = compare(
             contestants,
             paths,
             levels,
             root=root,
             held_out=held_out,
-            limits=allowed(limits, expected.calls, contestants, root),
+            limits=limits,
             seed=options["seed"],
             memory_bytes=options["memory"],
             with_baselines=not options["no_baselines"],

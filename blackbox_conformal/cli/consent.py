@@ -4,7 +4,7 @@ What is spent lives in `sampling`.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -158,7 +158,7 @@ def confirm_draws(
     expected = with_second(estimate(adapter, run, limits, tasks), setup, distinct, run, limits, seed)
     look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
     confirm_calls(screen, expected, options)
-    return limits_after_consent(limits, expected, run, job_keys(setup, distinct, seed))
+    return limits_after_consent(limits, expected, [run], job_keys(setup, distinct, seed))
 
 
 def confirm_calls(screen: Screen, expected: "Estimate", options: dict[str, Any]) -> None:
@@ -212,10 +212,12 @@ def _ask(screen: Screen, options: dict[str, Any]) -> None:
         )
 
 
-def limits_after_consent(limits: "Limits", expected: "Plan | Estimate", run: Path, counted: frozenset[str]) -> "Limits":
+def limits_after_consent(
+    limits: "Limits", expected: "Plan | Estimate", runs: Collection[Path], counted: frozenset[str]
+) -> "Limits":
     """A person's yes to a number of calls is a yes to them and to no more, on top of earlier calls for these draws.
 
-    `counted` are the keys of the job's draws, for which a limit is that was given, too.
+    `counted` are the keys of the job's draws, for which a limit is that was given, too; `runs` are their folders.
 
     Raises
     ------
@@ -224,21 +226,22 @@ def limits_after_consent(limits: "Limits", expected: "Plan | Estimate", run: Pat
     """
     from blackbox_conformal.pipeline.prices.spending import spending_on
 
-    known = spending_on(run, counted)
+    known = [spending_on(run, counted) for run in runs]
+    spent, made = sum((one.spent_usd for one in known), Decimal(0)), sum(one.calls for one in known)
     most, most_calls = limits.max_cost_usd, limits.max_calls
     needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
-    if expected.calls and most is not None and known.spent_usd + needed > most:
+    if expected.calls and most is not None and spent + needed > most:
         raise BudgetError(
             f"the {expected.calls} calls that are to be made cost at least ${needed}, and --max-cost allows ${most}"
-            f"{_of_which(known.spent_usd)}, so nothing was sent. Raise it, or take fewer pictures or draws"
+            f"{_of_which(spent)}, so nothing was sent. Raise it, or take fewer pictures or draws"
         )
-    if most_calls is not None and known.calls + expected.calls > most_calls:
+    if most_calls is not None and made + expected.calls > most_calls:
         raise BudgetError(
             f"{expected.calls} calls are to be made, and --max-calls allows {most_calls}"
-            f"{_of_which(known.calls)}, so nothing was sent. Raise it, or take fewer pictures or draws"
+            f"{_of_which(made)}, so nothing was sent. Raise it, or take fewer pictures or draws"
         )
     if most is None and most_calls is None:
-        limits = replace(limits, max_calls=known.calls + expected.calls)
+        limits = replace(limits, max_calls=made + expected.calls)
     return replace(limits, counted=counted)
 
 

@@ -35,7 +35,7 @@ def look_live(screen: Screen, name: str, parameters: tuple[str, ...], options: d
             setup,
             prepared,
             run,
-            consent.limits_after_consent(limits, expected, run, job_keys(setup, [prepared], options["seed"])),
+            consent.limits_after_consent(limits, expected, [run], job_keys(setup, [prepared], options["seed"])),
             listener=screen.event,
             on_sampler=on_sampler,
         )

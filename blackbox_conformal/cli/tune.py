@@ -84,7 +84,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         tasks = [task for picture in everything for task in picture.tasks]
         consent.look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
         consent.confirm_spending(screen, expected, options)
-        limits = consent.limits_after_consent(limits, expected, run, job_keys(setup, everything, options["seed"]))
+        limits = consent.limits_after_consent(limits, expected, [run], job_keys(setup, everything, options["seed"]))
         found = tune(
             setup,
             [one.path for one in tuning],

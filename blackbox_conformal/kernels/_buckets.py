@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from blackbox_conformal.kernels._jit import kernel
 
 BITS = 15
-"""Most buckets, as a power of two; one more takes the pixels without a score. Fewer would pick out more pixels."""
+"""The number of buckets, as a power of two; one more takes the pixels without a score. With fewer, more are crowded."""
 
 CHUNK = 1024
 """Pixels handled in one vectorised loop; what is kept of them stays in the first-level cache."""
 
 SAMPLE, EVERY = 64, 2003
-"""So many pixels of so many are looked at first. No width of a picture is a multiple of a prime for long."""
+"""So many pixels of so many are looked at first; a prime, so that they do not stay in the same columns."""
 
 INFINITY = np.int32(0x7F800000)
 ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
@@ -129,7 +129,7 @@ def sift(
     for start in range(0, bits.size, CHUNK):
         chunk, lost = bits[start : start + CHUNK], losses[start : start + CHUNK]
         _find_buckets(chunk, low, shift, counts.size - 1, buckets)
-        # Counting apart: a loop with both waits for memory four times as long.
+        # Apart from what branches.
         for i in range(chunk.size):
             counts[buckets[i]] += np.uint32(1)
         if found.size < members + CHUNK:
@@ -150,7 +150,7 @@ def _possible_records(
     found: NDArray[np.uint64],
     members: int,
 ) -> int:
-    """Append to `found` the pixels that lose more than one in a lower bucket, and return how many it holds then.
+    """Append to `found` the pixels that lose more than is known of a lower bucket, and return how many it holds then.
 
     A pixel is dropped when one seen before in its bucket, the champion, scores no more and loses no less, which thins
     out plateaus of equal scores.

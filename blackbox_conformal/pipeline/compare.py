@@ -30,14 +30,16 @@ from blackbox_conformal.pipeline.comparing.comparison import (
 from blackbox_conformal.pipeline.comparing.contestants import (
     Contestant,
     bytes_a_pixel,
+    job_keys,
     most_bytes_a_pixel,
     refuse_incomparable,
     remaining,
     split_prepared,
     vendor_folder,
+    wanted_draws,
 )
 from blackbox_conformal.pipeline.plan import refuse_unlimited
-from blackbox_conformal.pipeline.prices.spending import read_spending, spending_on
+from blackbox_conformal.pipeline.prices.spending import spending_on
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
@@ -85,7 +87,7 @@ def compare(
         Each vendor gets a folder of its own below it; settings of one vendor share paid draws. A run folder that exists
         is used itself, for all of them.
     limits
-        Hold for all contestants together.
+        Hold for all contestants together, and for the draws of this comparison alone.
     memory_bytes
         Most memory that the calculation may take: fewer photographs are evaluated at a time. None: no limit.
 
@@ -102,12 +104,15 @@ def compare(
     for contestant in contestants:
         refuse_unlimited(contestant.setup.adapter, limits)
     refuse_large(paths, memory_bytes, pixel_bytes=most_bytes_a_pixel(contestants, with_baselines))
+    if limits.counted is None and not (limits.max_cost_usd is None and limits.max_calls is None):
+        wanted = wanted_draws(contestants, paths, root=root, seed=seed, memory_bytes=memory_bytes, progress=progress)
+        limits = replace(limits, counted=job_keys(wanted))
     found = []
     standings = []
     for contestant in contestants:
         folder = vendor_folder(root, contestant.setup)
         others = {vendor_folder(root, other.setup) for other in contestants} - {folder}
-        left = remaining(limits, [read_spending(other) for other in others])
+        left = remaining(limits, others)
         beside = with_baselines and contestant.setup.procedure.draws > 1
         pixel_bytes = bytes_a_pixel(contestant.setup.procedure.draws, beside)
         pictures = prepare_photographs(paths, contestant.setup, seed, progress, memory_bytes=memory_bytes)

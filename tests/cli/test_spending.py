@@ -117,6 +117,21 @@ def test_a_limit_is_for_one_job_however_often_it_is_repeated(server: FaultServer
     assert paid(server) == 22
 
 
+def test_a_comparison_has_one_limit_for_all_its_vendors(server: FaultServer, photographs: Path) -> None:
+    vendors = [f"{VENDOR}:url={server.url},seedable={one},label=seedable-{one}" for one in ("true", "false")]
+    command = ["compare", str(photographs), "--vendor", vendors[0], "--vendor", vendors[1], *CHOICES, "--alpha", "0.9"]
+    for limit, said in ((("--max-cost", "0.23"), "cost at least $0.24"), (("--max-calls", "23", "--yes"), "24 calls")):
+        found = called([*command, *limit], photographs.parent)
+        assert (found.returncode, paid(server)) == (4, 0)
+        assert said in found.stderr
+    found = called([*command, "--max-cost", "0.24"], photographs.parent)
+    assert (found.returncode, paid(server)) == (0, 24), found.stderr
+    write_photographs(photographs.parent / "others", range(20, 24))
+    command[1] = str(photographs.parent / "others")
+    found = called([*command, "--max-cost", "0.24"], photographs.parent)
+    assert (found.returncode, paid(server)) == (0, 48), found.stderr
+
+
 def called(arguments: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """A command run in `folder`, with no terminal to ask at."""
     command = [sys.executable, "-m", "blackbox_conformal", *arguments]

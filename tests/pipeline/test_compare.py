@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError
+from blackbox_conformal.errors import BudgetError, CalibrationError, IncompleteError, UsageError
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.audit import audit_calibration
@@ -16,19 +16,18 @@ from blackbox_conformal.pipeline.compare import compare
 from blackbox_conformal.pipeline.comparing.comparison import comparison_json, mean_of_known, paired_bootstrap
 from blackbox_conformal.pipeline.comparing.contestants import (
     Contestant,
-    allowed,
     bytes_a_pixel,
     plan_comparison,
-    remaining,
     split_prepared,
     vendor_folder,
     wanted_draws,
 )
-from blackbox_conformal.pipeline.prices.spending import Spending, read_spending
+from blackbox_conformal.pipeline.prices.spending import read_spending
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.testing.adapters import SynchronousVendor
 from blackbox_conformal.testing.fault_server import FaultServer
 
 ALPHAS = (0.4, 0.7)
@@ -187,24 +186,39 @@ def test_what_cannot_be_compared_is_refused(photographs, contestants, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def spent(calls, usd, reserved="0"):
-    return Spending(calls, Decimal(usd), Decimal(reserved), (), (), None)
+@pytest.fixture
+def priced(photographs, tmp_path):
+    """Two vendors at a cent a draw, and how to compare them on some photographs in one place; paid calls."""
+    with FaultServer() as server:
+
+        def run(paths, **limits):
+            vendors = [
+                Contestant(str(seedable), set_up(SynchronousVendor(url=server.url, seedable=seedable), draws=2))
+                for seedable in (True, False)
+            ]
+            return compare(
+                vendors, paths, ALPHAS, root=tmp_path, held_out=2, limits=Limits(**limits), with_baselines=False
+            )
+
+        yield run, server.account
 
 
-def test_limits_hold_for_all_together():
-    left = remaining(
-        Limits(max_cost_usd=Decimal("1.00"), max_calls=10), [spent(3, "0.25", "0.05"), None, spent(1, "0.1")]
-    )
-    assert (left.max_cost_usd, left.max_calls) == (Decimal("0.60"), 6)
-    left = remaining(Limits(max_cost_usd=Decimal("0.1"), max_calls=1), [spent(3, "0.25")])
-    assert (left.max_cost_usd, left.max_calls) == (0, 0)
-    assert remaining(Limits(), [spent(3, "1")]) == Limits()
-
-
-def test_a_yes_covers_its_calls_on_top_of_earlier_ones(drawn, contestants, photographs):
-    _, _, root = drawn
-    assert allowed(Limits(), 5, contestants, root).max_calls == 4 * len(photographs) + 5
-    assert allowed(Limits(max_calls=2), 5, contestants, root).max_calls == 2
+def test_limits_hold_for_all_together_and_for_one_comparison(photographs, priced):
+    run, account = priced
+    with pytest.raises(BudgetError, match=r"0\.07 spent and 0 reserved of 0\.07 allowed"):
+        run(photographs[:4], max_cost_usd=Decimal("0.15"))
+    # 16 draws: the first vendor's 8, and 7 of the other's.
+    assert account.paid == 15
+    run(photographs[:4], max_cost_usd=Decimal("0.16"))
+    assert account.paid == 16
+    # Other photographs are another job, whatever the folders hold; the same ones go on where they were.
+    run(photographs[4:8], max_calls=16)
+    assert account.paid == 32
+    run(photographs[4:8], max_calls=16)
+    assert account.paid == 32
+    with pytest.raises(BudgetError):
+        run(photographs[8:12], max_calls=15)
+    assert account.paid == 47
 
 
 def test_paired_bootstrap_covers_the_mean_difference():

@@ -12,14 +12,14 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline.plan import Plan, plan
-from blackbox_conformal.pipeline.prices.spending import Spending, read_spending
+from blackbox_conformal.pipeline.prices.spending import spending_on
 from blackbox_conformal.pipeline.split import split
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.record.ledgerfile import ledger_path
-from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.sampling.task import Task, task_keys
 
 BASELINE_BYTES = 60
 """What the earlier methods take beside the draws, for each pixel."""
@@ -103,13 +103,9 @@ def plan_comparison(wanted: Sequence[Wanted], photographs: int, limits: Limits |
     )
 
 
-def allowed(limits: Limits, calls: int, contestants: Sequence[Contestant], root: Path) -> Limits:
-    """A yes to a plan is a yes to its `calls` and to no more, on top of those that the folders hold already."""
-    if limits.max_calls is not None or limits.max_cost_usd is not None:
-        return limits
-    folders = {vendor_folder(root, contestant.setup) for contestant in contestants}
-    earlier = sum(one.calls for one in map(read_spending, folders) if one is not None)
-    return replace(limits, max_calls=earlier + calls)
+def job_keys(wanted: Sequence[Wanted]) -> frozenset[str]:
+    """Keys of every draw of a comparison, which its limits are for."""
+    return frozenset(key for one in wanted for key in task_keys(one.setup.adapter.identity(), one.tasks))
 
 
 def vendor_folder(root: Path, setup: Setup) -> Path:
@@ -122,12 +118,14 @@ def vendor_folder(root: Path, setup: Setup) -> Path:
     return root / f"{setup.adapter.name}-{digest_json(setup.procedure.vendor).removeprefix('sha256:')[:12]}"
 
 
-def remaining(limits: Limits, others: Iterable[Spending | None]) -> Limits:
-    """`limits` less what other folders already hold of them."""
-    held = [one for one in others if one is not None]
+def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
+    """`limits` less what other folders hold already of the draws that they count."""
     cost, calls = limits.max_cost_usd, limits.max_calls
+    if cost is None and calls is None:
+        return limits
+    held = [spending_on(other, limits.counted or ()) for other in others]
     if cost is not None:
-        cost = max(Decimal(0), cost - sum((one.spent_usd + one.reserved_usd for one in held), Decimal(0)))
+        cost = max(Decimal(0), cost - sum((one.spent_usd for one in held), Decimal(0)))
     if calls is not None:
         calls = max(0, calls - sum(one.calls for one in held))
     return replace(limits, max_cost_usd=cost, max_calls=calls)
