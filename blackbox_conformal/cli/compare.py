@@ -55,6 +55,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.pipeline.compare import compare
     from blackbox_conformal.pipeline.comparing.comparison import comparison_json
     from blackbox_conformal.pipeline.comparing.contestants import (
+        folders_of,
         job_keys,
         most_bytes_a_pixel,
         plan_comparison,
@@ -98,7 +99,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.fidelity.bound)
         consent.confirm_spending(screen, expected, options)
-        limits = consent.limits_after_consent(limits, expected, {one.folder for one in wanted}, job_keys(wanted))
+        limits = consent.limits_after_consent(
+            limits, expected, folders_of(root, [one.setup for one in wanted]), job_keys(wanted)
+        )
         found = compare(
             contestants,
             paths,

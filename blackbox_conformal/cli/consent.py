@@ -235,7 +235,7 @@ def limits_after_consent(
             f"the {expected.calls} calls that are to be made cost at least ${needed}, and --max-cost allows ${most}"
             f"{_of_which(spent)}, so nothing was sent. Raise it, or take fewer pictures or draws"
         )
-    if most_calls is not None and made + expected.calls > most_calls:
+    if expected.calls and most_calls is not None and made + expected.calls > most_calls:
         raise BudgetError(
             f"{expected.calls} calls are to be made, and --max-calls allows {most_calls}"
             f"{_of_which(made)}, so nothing was sent. Raise it, or take fewer pictures or draws"

@@ -18,7 +18,7 @@ CHUNK = 1024
 """Pixels handled in one vectorised loop; what is kept of them stays in the first-level cache."""
 
 SAMPLE, EVERY = 64, 2003
-"""So many pixels of so many are looked at first; a prime, so that they do not stay in the same columns."""
+"""So many pixels of so many are looked at first; a prime, so that at hardly any width they stay in the same columns."""
 
 INFINITY = np.int32(0x7F800000)
 ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
@@ -26,8 +26,8 @@ NEGATIVE_ZERO = np.int32(-0x80000000)
 NOT_FINITE = np.uint32(0x7F800000)
 SIGN = np.uint32(0x80000000)
 
-KEY_OF_NEGATIVE_ZERO = np.uint32(0x7FFFFFFF)
-"""The only number between two keys that is none, as -0 and 0 are one."""
+NO_KEY = np.uint32(0x7FFFFFFF)
+"""The only number between two keys that is none, as -0 and 0 have the same."""
 
 
 @kernel
@@ -171,73 +171,75 @@ def _possible_records(
 
 
 @kernel
-def count_keys(
-    bits: NDArray[np.int32], low: np.uint32, shift: np.uint32, places: NDArray[np.int64], counts: NDArray[np.uint32]
+def keys_in(
+    bits: NDArray[np.int32], low: np.uint32, shift: np.uint32, places: NDArray[np.int64], keys: NDArray[np.uint32]
 ) -> None:
-    """Count the pixels of each key in some buckets.
+    """Fill `keys` with those of the pixels in some buckets, as `narrowed` makes them; as many as there are.
 
-    Parameters
-    ----------
-    places
-        The row of `counts` for each bucket; -1 for those that are left out.
-    counts
-        Zeros, (buckets wanted, `1 << shift`); becomes the number of pixels with each key, in order.
+    `places` numbers the buckets that are wanted; -1 for the others, and for pixels without a score.
     """
     buckets = np.empty(CHUNK, np.uint32)
-    rest = np.uint32((np.uint64(1) << np.uint64(shift)) - np.uint64(1))
+    members = 0
     for start in range(0, bits.size, CHUNK):
         chunk = bits[start : start + CHUNK]
         _find_buckets(chunk, low, shift, places.size - 1, buckets)
         for i in range(chunk.size):
             place = places[buckets[i]]
             if place >= 0:
-                counts[place, np.uint32(key_of(chunk[i]) - low) & rest] += np.uint32(1)
+                keys[members] = narrowed(np.uint32(key_of(chunk[i]) - low), shift, place)
+                members += 1
 
 
 @kernel
-def thin_out(
-    counts: NDArray[np.uint32],
-    places: NDArray[np.int64],
-    table: NDArray[np.uint32],
-    most: int,
-    ends: NDArray[np.int64],
-    totals: NDArray[np.int64],
-) -> int:
-    """Where to cut the scores, so that at most `most` pixels lie between two cuts unless they have the same score.
+def keys_among(
+    known: NDArray[np.uint32], shift: np.uint32, places: NDArray[np.int64], keys: NDArray[np.uint32]
+) -> None:
+    """`keys_in` of keys that were narrowed before."""
+    members = 0
+    for i in range(known.size):
+        place = places[known[i] >> shift]
+        if place >= 0:
+            keys[members] = narrowed(known[i], shift, place)
+            members += 1
 
-    Parameters
-    ----------
-    counts
-        The number of pixels in each bucket.
-    places, table
-        What `count_keys` was given and found: buckets that hold more than `most` are cut inside.
-    ends, totals
-        Become the last key before each cut, from the lowest one on, and how many pixels have no larger one; room for
-        2 `sum(counts) / most` + 2.
+
+@kernel
+def narrowed(key: np.uint32, shift: np.uint32, place: int) -> np.uint32:
+    """A key whose bucket has become number `place`: so buckets that are left out leave no gaps."""
+    whole = np.uint64(key) & ((np.uint64(1) << np.uint64(shift)) - np.uint64(1))
+    return np.uint32((np.uint64(place) << np.uint64(shift)) | whole)
+
+
+@kernel
+def count_keys(keys: NDArray[np.uint32], shift: np.uint32, counts: NDArray[np.uint32]) -> None:
+    """Count the keys in each bucket; `counts` holds zeros."""
+    for i in range(keys.size):
+        counts[keys[i] >> shift] += np.uint32(1)
+
+
+@kernel
+def thin_out(sizes: NDArray[np.int64], most: int, kept: NDArray[np.int64]) -> int:
+    """Which of a row of groups to keep, so that from one kept to the next there are at most `most` pixels.
+
+    Groups larger than that are kept, and so are those before them and the last. Their indices go into `kept`: at most
+    2 `sum(sizes) / (most + 1)` + 2, since any two that follow each other hold more than `most` pixels.
 
     Returns
     -------
-    How many cuts there are, the last after all pixels.
+    How many are kept.
     """
-    width = table.shape[1]
-    cuts = total = since = end = 0
-    for bucket in range(counts.size):
-        place = places[bucket]
-        for part in range(width if place >= 0 else 1):
-            size = int(table[place, part] if place >= 0 else counts[bucket])
-            if size == 0:
-                continue
-            if since > 0 and since + size > most:
-                ends[cuts], totals[cuts] = end, total
-                cuts += 1
-                since = 0
-            since += size
-            total += size
-            end = bucket * width + (part if place >= 0 else width - 1)
+    count = since = 0
+    for group in range(sizes.size):
+        size = int(sizes[group])
+        if since > 0 and since + size > most:
+            kept[count] = group - 1
+            count += 1
+            since = 0
+        since += size
     if since > 0:
-        ends[cuts], totals[cuts] = end, total
-        cuts += 1
-    return cuts
+        kept[count] = sizes.size - 1
+        count += 1
+    return count
 
 
 @kernel

@@ -5,6 +5,8 @@ the last score < t, and is 0 when there is none. Bounds, guarantees and the sum 
 over pixels are in `_buckets`.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +15,13 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import MapError, UsageError
 from blackbox_conformal.kernels._buckets import (
     BITS,
-    KEY_OF_NEGATIVE_ZERO,
+    NO_KEY,
     NOT_FINITE,
     SIGN,
     count_keys,
     first_bad,
+    keys_among,
+    keys_in,
     sample,
     sift,
     survey,
@@ -30,7 +34,7 @@ Steps = tuple[NDArray[np.float32], NDArray[np.float32]]
 Counts = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 AREA_STEPS = 256
-"""Steps in which the trusted share is kept."""
+"""Steps in which the trusted share is kept: so many or a few more, never more than twice as many and two."""
 
 
 class Survey(NamedTuple):
@@ -103,7 +107,7 @@ def staircase(scores: Map, losses: Map) -> Steps:
 def staircase_and_area(
     scores: Map, losses: Map, steps: int = AREA_STEPS, seen: Survey | None = None
 ) -> tuple[Steps, Counts]:
-    """What `staircase` and `area_grid` find, together, in two passes over the maps and a look at some of their pixels.
+    """What `staircase` and `area_grid` find, together, in two passes over the maps.
 
     Parameters
     ----------
@@ -116,7 +120,8 @@ def staircase_and_area(
     -----
     Linear time. The first pass finds the range of the scores, which is divided into buckets. A few pixels tell which
     loss is reached below each bucket; the second pass counts the pixels of each, and picks out those that lose more: no
-    other can be a record. Only what was picked out is sorted.
+    other can be a record. Only what was picked out is sorted. Where many scores are nearly equal, these are looked at
+    again.
     """
     scores, losses = map_pair(scores, losses)
     seen = seen or look(scores, losses)
@@ -126,34 +131,65 @@ def staircase_and_area(
     nothing = np.empty(0, np.float32)
     if seen.known == 0:
         return (nothing, nothing), (nothing, np.empty(0, np.int64))
-    low, shift = np.uint32(seen.low), np.uint32(max(0, (seen.high - seen.low).bit_length() - BITS))
-    below, counts = np.zeros((2, (1 << BITS) + 1), np.uint32)
+    leading = min(BITS, scores.size.bit_length())
+    low, shift = np.uint32(seen.low), np.uint32(max(0, (seen.high - seen.low).bit_length() - leading))
+    below, counts = np.zeros((2, (1 << leading) + 1), np.uint32)
     sample(bits, flat, low, shift, below)
-    champions = np.full(1 << BITS, ~np.uint64(0) << np.uint64(32))
+    champions = np.full(1 << leading, ~np.uint64(0) << np.uint64(32))
     records = _records(sift(bits, flat, low, shift, below, counts, champions))
     if steps == 0:
         return records, (nothing, np.empty(0, np.int64))
-    if seen.known <= steps:
-        every, sizes = np.unique(scores[~np.isnan(scores)] + np.float32(0), return_counts=True)
-        return records, (every, np.cumsum(sizes))
-    return records, _grid(bits, seen, shift, counts, steps)
-
-
-def _grid(bits: NDArray[np.int32], seen: Survey, shift: np.uint32, counts: NDArray[np.uint32], steps: int) -> Counts:
-    """`area_grid` from the number of pixels in each bucket; the keys in crowded ones are counted one by one."""
-    counts = counts[:-1]  # Pixels without a score are never trusted.
     most = seen.known // steps
-    crowded = np.flatnonzero(counts > most)
+    if scores.size <= 1 << BITS:
+        ends, sizes = np.unique(scores[~np.isnan(scores)] + np.float32(0), return_counts=True)
+    else:
+        last, sizes = _groups(counts[:-1], int(shift), most, partial(keys_in, bits, low, shift))
+        keys = np.minimum(seen.low + last, seen.high)
+        ends = _scores_of(np.where(keys == NO_KEY, keys - 1, keys).astype(np.uint32))
+    kept = np.empty(2 * steps + 2, np.int64)
+    kept = kept[: thin_out(sizes, most, kept)]
+    return records, (ends[kept], np.cumsum(sizes)[kept])
+
+
+def _groups(
+    counts: NDArray[np.uint32],
+    shift: int,
+    most: int,
+    fill: Callable[[NDArray[np.int64], NDArray[np.uint32]], None],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels in order of their keys in groups of at most `most`, unless more have the same key.
+
+    Parameters
+    ----------
+    counts
+        The number of pixels in each bucket of `1 << shift` keys.
+    fill
+        Fills an array with the keys in some buckets, as `keys_in` does.
+
+    Returns
+    -------
+    ends, sizes
+        int64, the last key that would fall into each group, and the number of pixels in it. A bucket is a group;
+        crowded ones are divided further.
+    """
+    crowded = counts > most if shift else np.zeros(counts.size, np.bool_)
+    alone = np.flatnonzero((counts > 0) & ~crowded)
+    ends, sizes = ((alone + 1) << shift) - 1, counts[alone].astype(np.int64)
+    if not crowded.any():
+        return ends, sizes
+    divided = np.flatnonzero(crowded)
     places = np.full(counts.size + 1, -1)
-    places[crowded] = np.arange(crowded.size)
-    table = np.zeros((crowded.size, 1 << int(shift)), np.uint32)
-    if crowded.size:
-        count_keys(bits, np.uint32(seen.low), shift, places, table)
-    ends, totals = np.empty((2, 2 * steps + 2), np.int64)
-    cuts = thin_out(counts, places, table, most, ends, totals)
-    keys = np.minimum(seen.low + ends[:cuts], seen.high).astype(np.uint32)
-    keys[keys == KEY_OF_NEGATIVE_ZERO] -= np.uint32(1)
-    return _scores_of(keys), totals[:cuts]
+    places[divided] = np.arange(divided.size)
+    keys = np.empty(int(counts[divided].sum()), np.uint32)
+    fill(places, keys)
+    # At least one bit finer, so that there is an end.
+    finer = min(shift - 1, max(0, (divided.size << shift).bit_length() - BITS))
+    parts = np.zeros(divided.size << (shift - finer), np.uint32)
+    count_keys(keys, np.uint32(finer), parts)
+    own, own_sizes = _groups(parts, finer, most, partial(keys_among, keys, np.uint32(finer)))
+    own = (divided[own >> shift] << shift) + (own & ((1 << shift) - 1))
+    order = np.argsort(np.append(ends, own))
+    return np.append(ends, own)[order], np.append(sizes, own_sizes)[order]
 
 
 def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 1024) -> Steps:
@@ -290,8 +326,8 @@ def _refuse(scores: Map, losses: Map, index: int) -> None:
 
 def warm_up() -> None:
     """Run every kernel of this module once."""
-    values = np.arange(4, dtype=np.float32).reshape(2, 2)
+    values = np.zeros((2, 1 << BITS), np.float32)
+    values[0, 0] = 1
     staircase_and_area(values, values)
-    staircase_and_area(values * 0, values, 2)
     share_staircase(values, values, 1.0)
     first_bad(*_bits(values, values))

@@ -30,6 +30,7 @@ from blackbox_conformal.pipeline.comparing.comparison import (
 from blackbox_conformal.pipeline.comparing.contestants import (
     Contestant,
     bytes_a_pixel,
+    folders_of,
     job_keys,
     most_bytes_a_pixel,
     refuse_incomparable,
@@ -111,7 +112,7 @@ def compare(
     standings = []
     for contestant in contestants:
         folder = vendor_folder(root, contestant.setup)
-        others = {vendor_folder(root, other.setup) for other in contestants} - {folder}
+        others = folders_of(root, [other.setup for other in contestants]) - {folder}
         left = remaining(limits, others)
         beside = with_baselines and contestant.setup.procedure.draws > 1
         pixel_bytes = bytes_a_pixel(contestant.setup.procedure.draws, beside)

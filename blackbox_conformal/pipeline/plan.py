@@ -125,8 +125,8 @@ def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:
         raise BudgetError(
             f"drawing from {adapter.name} costs money: give max_cost (--max-cost) or max_calls (--max-calls)"
         )
-    if limits.max_cost_usd is not None and price is None and limits.max_calls is None:
+    if limits.max_cost_usd is not None and price is None:
         raise BudgetError(
             f"no limit on the cost can be kept: the price of a draw from {adapter.name} is not known. Give max_calls "
-            "(--max-calls), or the price as price_usd (-p price-usd=…)"
+            "(--max-calls) instead, or the price as price_usd (-p price-usd=…)"
         )

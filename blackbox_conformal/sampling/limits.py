@@ -16,12 +16,13 @@ AUTO_MOST = 32
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one job: what a command, however often it is repeated, draws in one run folder.
+    """Limits of one job: what a command draws, however often it is repeated.
 
     Attributes
     ----------
     max_cost_usd, max_calls
-        Money and billable submissions that the run folder's ledger may ever hold, earlier sessions included.
+        Money and billable submissions that the run folder's ledger may ever hold, earlier sessions included. Whoever
+        draws in several folders for one job takes off what the others hold.
     counted
         Keys of the draws (see `task.task_key`) whose money and submissions those are; None = all in the folder.
     concurrency

@@ -126,6 +126,9 @@ def test_a_comparison_has_one_limit_for_all_its_vendors(server: FaultServer, pho
         assert said in found.stderr
     found = called([*command, "--max-cost", "0.24"], photographs.parent)
     assert (found.returncode, paid(server)) == (0, 24), found.stderr
+    # A finished one buys nothing, whatever the limit.
+    found = called([*command, "--max-calls", "1"], photographs.parent)
+    assert (found.returncode, paid(server)) == (0, 24), found.stderr
     write_photographs(photographs.parent / "others", range(20, 24))
     command[1] = str(photographs.parent / "others")
     found = called([*command, "--max-cost", "0.24"], photographs.parent)

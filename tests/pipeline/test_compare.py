@@ -1,7 +1,10 @@
 """A comparison drawn from the embedded vendor: same photographs for all, shared draws, limits over all."""
 
 import math
+import subprocess
+import sys
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +30,7 @@ from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.adapters import SynchronousVendor
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -186,39 +190,85 @@ def test_what_cannot_be_compared_is_refused(photographs, contestants, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def priced(photographs, tmp_path):
-    """Two vendors at a cent a draw, and how to compare them on some photographs in one place; paid calls."""
+def vendors(url, *, price="0.01"):
+    """Two vendors at a cent a draw, of which the first may be without a price."""
+    found = {}
+    for label, seedable, own in (("one", True, price), ("other", False, "0.01")):
+        adapter = SynchronousVendor(url=url, seedable=seedable, price_usd=own)
+        found[label] = Contestant(label, set_up(adapter, draws=2))
+    return found
+
+
+def bought(contestants, paths, root, **limits):
+    return compare(
+        list(contestants), paths, ALPHAS, root=root, held_out=2, limits=Limits(**limits), with_baselines=False
+    )
+
+
+def test_limits_hold_for_all_together_and_for_one_comparison(photographs, tmp_path):
     with FaultServer() as server:
+        both = vendors(server.url).values()
+        with pytest.raises(BudgetError, match=r"0\.07 spent and 0 reserved of 0\.07 allowed"):
+            bought(both, photographs[:4], tmp_path, max_cost_usd=Decimal("0.15"))
+        # 16 draws: the first vendor's 8, and 7 of the other's.
+        assert server.account.paid == 15
+        bought(both, photographs[:4], tmp_path, max_cost_usd=Decimal("0.16"))
+        assert server.account.paid == 16
+        # Other photographs are another job, whatever the folders hold; the same ones go on where they were.
+        for _ in range(2):
+            bought(both, photographs[4:8], tmp_path, max_calls=16)
+            assert server.account.paid == 32
+        with pytest.raises(BudgetError):
+            bought(both, photographs[8:12], tmp_path, max_calls=15)
+        assert server.account.paid == 47
 
-        def run(paths, **limits):
-            vendors = [
-                Contestant(str(seedable), set_up(SynchronousVendor(url=server.url, seedable=seedable), draws=2))
-                for seedable in (True, False)
-            ]
-            return compare(
-                vendors, paths, ALPHAS, root=tmp_path, held_out=2, limits=Limits(**limits), with_baselines=False
-            )
 
-        yield run, server.account
+def test_what_a_killed_comparison_had_sent_counts_against_the_limit_of_the_next(photographs, tmp_path):
+    with FaultServer() as server:
+        script = f"""
+import os, sys
+from decimal import Decimal
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from pipeline.test_compare import Limits, compare, vendors
+sent = []
+def listener(event):
+    sent.extend([event] if event.kind == "submitted" else [])
+    if len(sent) == 4:
+        os._exit(9)
+both = vendors({server.url!r})
+compare([both["other"], both["one"]], [Path(one) for one in sys.argv[2:]], (0.5,), root=Path(sys.argv[1]), held_out=2,
+        limits=Limits(max_cost_usd=Decimal("0.08"), concurrency=8), with_baselines=False, listener=listener)
+"""
+        arguments = [sys.executable, "-c", script, str(tmp_path), *map(str, photographs[:4])]
+        assert subprocess.run(arguments, check=False, timeout=120).returncode == 9
+        both = vendors(server.url)
+        held = read_spending(vendor_folder(tmp_path, both["other"].setup))
+        assert held.reserved_usd > 0
+        with pytest.raises(BudgetError):
+            bought(both.values(), photographs[:4], tmp_path, max_cost_usd=Decimal("0.08"))
+        spent = [read_spending(vendor_folder(tmp_path, one.setup)) for one in both.values()]
+        assert sum(one.spent_usd + one.reserved_usd for one in spent) <= Decimal("0.08")
 
 
-def test_limits_hold_for_all_together_and_for_one_comparison(photographs, priced):
-    run, account = priced
-    with pytest.raises(BudgetError, match=r"0\.07 spent and 0 reserved of 0\.07 allowed"):
-        run(photographs[:4], max_cost_usd=Decimal("0.15"))
-    # 16 draws: the first vendor's 8, and 7 of the other's.
-    assert account.paid == 15
-    run(photographs[:4], max_cost_usd=Decimal("0.16"))
-    assert account.paid == 16
-    # Other photographs are another job, whatever the folders hold; the same ones go on where they were.
-    run(photographs[4:8], max_calls=16)
-    assert account.paid == 32
-    run(photographs[4:8], max_calls=16)
-    assert account.paid == 32
-    with pytest.raises(BudgetError):
-        run(photographs[8:12], max_calls=15)
-    assert account.paid == 47
+def test_a_vendor_without_a_price_is_refused_before_another_is_paid(photographs, tmp_path):
+    with FaultServer() as server:
+        both = vendors(server.url, price=None)
+        with pytest.raises(BudgetError, match="no limit on the cost can be kept"):
+            bought([both["other"], both["one"]], photographs[:4], tmp_path, max_cost_usd=Decimal(1), max_calls=99)
+        assert server.account.paid == 0
+
+
+def test_the_limit_stays_when_the_place_becomes_a_run_folder(photographs, tmp_path):
+    with FaultServer() as server:
+        both = vendors(server.url)
+        bought(both.values(), photographs[:4], tmp_path, max_calls=16)
+        with Sampler(both["one"].setup.adapter, tmp_path, Limits(max_calls=0)):
+            pass
+        assert vendor_folder(tmp_path, both["one"].setup) == tmp_path
+        with pytest.raises(BudgetError):
+            bought(both.values(), photographs[:4], tmp_path, max_calls=16)
+        assert server.account.paid == 16
 
 
 def test_paired_bootstrap_covers_the_mean_difference():

@@ -24,7 +24,7 @@ def test_kernels_of_the_set_up_are_compiled(adapter):
     score = load("indecision", "smoothed-variance", sigma=2)
     rehearse(set_up(adapter, draws=3, indecision=score, fidelity="lab-l1:sigma=2"))
     scored = (moments._add, moments._variance, windows._separable, distance._lab_l1)
-    sorted_out = (_buckets.survey, _buckets.sample, _buckets.sift, _buckets.count_keys, _buckets.thin_out)
+    sorted_out = (_buckets.survey, _buckets.sample, _buckets.sift, _buckets.keys_in, _buckets.thin_out)
     decoded = (unfilter._unfilter, inflate._inflate, adler._adler32)
     assert [one for one in (*scored, *sorted_out, *decoded) if one.compiled is None] == []
 

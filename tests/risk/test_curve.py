@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from naive import risk_curves as naive
 
 from blackbox_conformal.errors import CalibrationError, MapError, UsageError
-from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.curve import RiskCurve, _area
 from blackbox_conformal.risk.trust import trusted
 
 MAPS = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
@@ -67,6 +67,13 @@ def test_a_share_of_many_pixels_is_rounded_up_to_a_bounded_number_of_records():
         exact = np.mean((indecision < t) & (fidelity > 0.5))
         assert exact <= curve.loss(float(t)) <= exact + 1 / 1024
     assert curve.loss(math.inf) == pytest.approx(np.mean(fidelity > 0.5), abs=1e-7)
+
+
+def test_shares_of_very_many_pixels_that_float32_cannot_tell_apart_are_one_step():
+    counts = np.array([12_500_000, 12_500_001, 25_000_000])
+    scores, shares = _area((np.float32([0, 0.5, 1]), counts), 25_000_000)
+    np.testing.assert_array_equal(scores, [0, 1])
+    np.testing.assert_array_equal(shares, [0.5, 1])
 
 
 def test_thresholds_may_come_as_an_array():

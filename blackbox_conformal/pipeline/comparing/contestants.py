@@ -108,6 +108,11 @@ def job_keys(wanted: Sequence[Wanted]) -> frozenset[str]:
     return frozenset(key for one in wanted for key in task_keys(one.setup.adapter.identity(), one.tasks))
 
 
+def folders_of(root: Path, setups: Iterable[Setup]) -> set[Path]:
+    """Wherever draws of these vendors may be: `root` may have become a run folder after some were made below it."""
+    return {root, *(_own_folder(root, setup) for setup in setups)}
+
+
 def vendor_folder(root: Path, setup: Setup) -> Path:
     """Where the draws of a vendor are kept: settings that ask it for the same draws share them.
 
@@ -115,6 +120,10 @@ def vendor_folder(root: Path, setup: Setup) -> Path:
     """
     if ledger_path(root).is_file():
         return root
+    return _own_folder(root, setup)
+
+
+def _own_folder(root: Path, setup: Setup) -> Path:
     return root / f"{setup.adapter.name}-{digest_json(setup.procedure.vendor).removeprefix('sha256:')[:12]}"
 
 
@@ -125,7 +134,7 @@ def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
         return limits
     held = [spending_on(other, limits.counted or ()) for other in others]
     if cost is not None:
-        cost = max(Decimal(0), cost - sum((one.spent_usd for one in held), Decimal(0)))
+        cost = max(Decimal(0), cost - sum((one.spent_usd + one.reserved_usd for one in held), Decimal(0)))
     if calls is not None:
         calls = max(0, calls - sum(one.calls for one in held))
     return replace(limits, max_cost_usd=cost, max_calls=calls)

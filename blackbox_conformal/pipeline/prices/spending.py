@@ -117,14 +117,15 @@ class DrawsSpending:
         Draws among them whose picture is in the store.
     failed
         Submissions that ended without a picture.
-    spent_usd
-        What these draws are booked at.
+    spent_usd, reserved_usd
+        What these draws are booked at, and what is held back for those whose price is not known yet.
     """
 
     calls: int
     stored: int
     failed: int
     spent_usd: Decimal
+    reserved_usd: Decimal
     latency: Latency | None
 
 
@@ -138,10 +139,10 @@ def spending_on(run: Path, keys: Collection[str]) -> DrawsSpending:
     """
     connection = open_for_reading(run)
     if connection is None:
-        return DrawsSpending(0, 0, 0, Decimal(0), None)
+        return DrawsSpending(0, 0, 0, Decimal(0), Decimal(0), None)
     wanted = frozenset(keys)
     try:
-        found = connection.execute("SELECT task, state, cost_nanousd, sent_at, stored_at FROM attempt").fetchall()
+        found = connection.execute("SELECT * FROM attempt").fetchall()
     finally:
         connection.close()
     rows = [row for row in found if row["task"] in wanted]
@@ -151,6 +152,7 @@ def spending_on(run: Path, keys: Collection[str]) -> DrawsSpending:
         stored=len({row["task"] for row in rows if row["state"] in _WHOLE}),
         failed=sum(states[state] for state in _FAILED),
         spent_usd=to_usd(sum(row["cost_nanousd"] for row in rows)),
+        reserved_usd=to_usd(sum(row["reserved_nanousd"] for row in rows)),
         latency=latency(
             [row["stored_at"] - row["sent_at"] for row in rows if row["stored_at"] is not None and row["sent_at"]]
         ),

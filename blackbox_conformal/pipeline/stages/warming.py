@@ -60,8 +60,9 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
         setup.fidelity.map(draws[1], draws[0])
 
     def curve() -> None:
-        noise = np.random.default_rng(1).random((side, side)).astype(np.float32)
-        noise[: side // 4] = 0  # Ties take a kernel more.
+        # As large as it takes to be sorted into buckets, with ties, which take kernels of their own.
+        noise = np.random.default_rng(1).random((256, 256)).astype(np.float32)
+        noise[:64] = 0
         RiskCurve.from_maps(noise, noise, bound=1.0)
 
     steps: list[tuple[bool, Callable[[], None]]] = [
