@@ -111,7 +111,7 @@ def make_ledger(folder: Path) -> None:
     try:
         for index in range(7):
             wanted = Wanted(f"task{index}", 0, "identity", "vendor", "upload", HOSTILE[0], index, None, f"key{index}")
-            attempt = ledger.reserve(wanted, None, 40_000_000, None, None)
+            attempt = ledger.reserve(wanted, None, 40_000_000)
             ledger.sent(attempt)
             if index < 3:
                 ledger.end(attempt, "stored", Seen(model=HOSTILE[0]), digest=f"sha256:{index}", size=10)

@@ -56,11 +56,11 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.pipeline.comparing.comparison import comparison_json
     from blackbox_conformal.pipeline.comparing.contestants import (
         folders_of,
-        job_keys,
         most_bytes_a_pixel,
         plan_comparison,
         refuse_incomparable,
         wanted_draws,
+        wanted_keys,
     )
     from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.report.comparison_page import refuse_foreign, write_comparison
@@ -100,7 +100,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.fidelity.bound)
         consent.confirm_spending(screen, expected, options)
         limits = consent.limits_after_consent(
-            limits, expected, folders_of(root, [one.setup for one in wanted]), job_keys(wanted)
+            limits, expected, folders_of(root, [one.setup for one in wanted]), wanted_keys(wanted)
         )
         found = compare(
             contestants,

@@ -240,7 +240,7 @@ def limits_after_consent(
             f"{expected.calls} calls are to be made, and --max-calls allows {most_calls}"
             f"{_of_which(made)}, so nothing was sent. Raise it, or take fewer pictures or draws"
         )
-    if most is None and most_calls is None:
+    if not limits.spending:
         limits = replace(limits, max_calls=made + expected.calls)
     return replace(limits, counted=counted)
 

@@ -3,8 +3,9 @@
 No score lives here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol, Self
 
 from blackbox_conformal.catalog import Plugin
@@ -71,12 +72,11 @@ class Indecision(Plugin):
 
 def score(plugin: Indecision, draws: Iterable[Image], context: Context) -> Map:
     """Run `plugin` over `draws`, consumed once: a sequence, whose draws are in memory, all together."""
-    accumulator: Accumulator | None = None
-    for some in [draws] if isinstance(draws, Sequence) else ([one] for one in draws):
-        if accumulator is None and some:
-            accumulator = plugin.start(some[0].shape[:2])
-        if accumulator is not None:
-            accumulator.update(*some)
-    if accumulator is None:
+    groups: Iterator[Sequence[Image]] = iter([draws]) if isinstance(draws, Sequence) else ([one] for one in draws)
+    first = next(groups, ())
+    if not first:
         raise ValueError("expected at least one draw; got none")
+    accumulator = plugin.start(first[0].shape[:2])
+    for some in chain([first], groups):
+        accumulator.update(*some)
     return accumulator.finish(context)

@@ -188,8 +188,9 @@ def _groups(
     count_keys(keys, np.uint32(finer), parts)
     own, own_sizes = _groups(parts, finer, most, partial(keys_among, keys, np.uint32(finer)))
     own = (divided[own >> shift] << shift) + (own & ((1 << shift) - 1))
-    order = np.argsort(np.append(ends, own))
-    return np.append(ends, own)[order], np.append(sizes, own_sizes)[order]
+    ends, sizes = np.append(ends, own), np.append(sizes, own_sizes)
+    order = np.argsort(ends)
+    return ends[order], sizes[order]
 
 
 def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 1024) -> Steps:

@@ -31,13 +31,11 @@ from blackbox_conformal.pipeline.comparing.contestants import (
     Contestant,
     bytes_a_pixel,
     folders_of,
-    job_keys,
     most_bytes_a_pixel,
     refuse_incomparable,
     remaining,
     split_prepared,
     vendor_folder,
-    wanted_draws,
 )
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prices.spending import spending_on
@@ -105,21 +103,25 @@ def compare(
     for contestant in contestants:
         refuse_unlimited(contestant.setup.adapter, limits)
     refuse_large(paths, memory_bytes, pixel_bytes=most_bytes_a_pixel(contestants, with_baselines))
-    if limits.counted is None and not (limits.max_cost_usd is None and limits.max_calls is None):
-        wanted = wanted_draws(contestants, paths, root=root, seed=seed, memory_bytes=memory_bytes, progress=progress)
-        limits = replace(limits, counted=job_keys(wanted))
+    prepared = [
+        prepare_photographs(paths, contestant.setup, seed, progress, memory_bytes=memory_bytes)
+        for contestant in contestants
+    ]
+    keys_of = [
+        task_keys(contestant.setup.adapter.identity(), [task for picture in pictures for task in picture.tasks])
+        for contestant, pictures in zip(contestants, prepared, strict=True)
+    ]
+    if limits.counted is None and limits.spending:
+        limits = replace(limits, counted=frozenset().union(*keys_of))
     found = []
     standings = []
-    for contestant in contestants:
+    for contestant, pictures, keys in zip(contestants, prepared, keys_of, strict=True):
         folder = vendor_folder(root, contestant.setup)
         others = folders_of(root, [other.setup for other in contestants]) - {folder}
         left = remaining(limits, others)
         beside = with_baselines and contestant.setup.procedure.draws > 1
         pixel_bytes = bytes_a_pixel(contestant.setup.procedure.draws, beside)
-        pictures = prepare_photographs(paths, contestant.setup, seed, progress, memory_bytes=memory_bytes)
         calibrating, unseen = split_prepared(pictures, held_out, seed)
-        tasks = [task for picture in pictures for task in picture.tasks]
-        keys = task_keys(contestant.setup.adapter.identity(), tasks)
         before = spending_on(folder, keys)
         measured, refused = _run(
             contestant,
@@ -140,9 +142,9 @@ def compare(
             Standing(
                 contestant=contestant.label,
                 draws=contestant.setup.procedure.draws,
-                wanted=len(tasks),
+                wanted=len(keys),
                 calls=after.calls - before.calls,
-                cached=len(tasks) if contestant.setup.adapter.capabilities.local else before.stored,
+                cached=len(keys) if contestant.setup.adapter.capabilities.local else before.stored,
                 refused=refused,
                 failed=after.failed,
                 spent_usd=after.spent_usd - before.spent_usd,

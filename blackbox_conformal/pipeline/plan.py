@@ -121,7 +121,7 @@ def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:
     price = adapter.capabilities.price
     if adapter.capabilities.local or (price is not None and price.high_usd == 0):
         return
-    if limits.max_cost_usd is None and limits.max_calls is None:
+    if not limits.spending:
         raise BudgetError(
             f"drawing from {adapter.name} costs money: give max_cost (--max-cost) or max_calls (--max-calls)"
         )

@@ -18,8 +18,9 @@ from blackbox_conformal.sampling.money import to_nano, to_usd
 from blackbox_conformal.sampling.pacing.limiter import Gate, Slots
 from blackbox_conformal.sampling.pacing.pace import Pace, pace_file
 from blackbox_conformal.sampling.pacing.retry import Retrier, RetryQuota
+from blackbox_conformal.sampling.record.allowance import Allowance, Sums
 from blackbox_conformal.sampling.record.attempts import Wanted
-from blackbox_conformal.sampling.record.ledger import NOTHING, Ledger
+from blackbox_conformal.sampling.record.ledger import Ledger
 from blackbox_conformal.sampling.record.store import Store
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.sampling.wire.transport import Transport
@@ -48,10 +49,12 @@ class Engine:
         price = capabilities.price
         self._table_nanousd = 0 if price is None else to_nano(price.high_usd)
         self.highest_usd: Decimal | None = None if price is None else price.high_usd
-        most = self.limits.max_cost_usd
-        self._most_nanousd = None if most is None else to_nano(most)
-        counted = self.limits.counted
-        self._others = NOTHING if counted is None else self.ledger.sums_of_others(counted)
+        most, counted = self.limits.max_cost_usd, self.limits.counted
+        self._allowance = Allowance(
+            None if most is None else to_nano(most),
+            self.limits.max_calls,
+            Sums() if counted is None else self.ledger.sums_of_others(counted),
+        )
         self.pace = Pace(
             self.adapter,
             self.limits.requests_per_second,
@@ -99,9 +102,7 @@ class Engine:
             failure: BudgetError | None = None
             held = 0
             try:
-                attempt = self.ledger.reserve(
-                    want, planned, price_nanousd, self._most_nanousd, self.limits.max_calls, self._others
-                )
+                attempt = self.ledger.reserve(want, planned, price_nanousd, self._allowance)
                 held = 1
             except BudgetError as error:
                 failure = error
@@ -145,7 +146,7 @@ class Engine:
         with self._settled:
             self._trying += 1
         try:
-            self.ledger.depart(want, planned, price_nanousd, self._most_nanousd, self.limits.max_calls, self._others)
+            self.ledger.depart(want, planned, price_nanousd, self._allowance)
             held = 1
         except BudgetError:
             pass

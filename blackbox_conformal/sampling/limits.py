@@ -83,6 +83,11 @@ class Limits:
             raise UsageError(f"expected max_retry_after_s to be finite and at least 0; got {self.max_retry_after_s}")
 
     @property
+    def spending(self) -> bool:
+        """Whether money or submissions are limited."""
+        return self.max_cost_usd is not None or self.max_calls is not None
+
+    @property
     def most_workers(self) -> int:
         """The largest number of draws that may ever be under way at once."""
         return AUTO_MOST if self.concurrency == "auto" else self.concurrency

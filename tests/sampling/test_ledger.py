@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from blackbox_conformal.errors import BudgetError, LedgerError
+from blackbox_conformal.sampling.record.allowance import Allowance
 from blackbox_conformal.sampling.record.attempts import Seen, Wanted
 from blackbox_conformal.sampling.record.book import Book
 from blackbox_conformal.sampling.record.ledger import Ledger
@@ -44,7 +45,7 @@ def test_every_state_is_reached_from_planned_and_steps_name_known_states() -> No
 
 
 def test_price_is_reserved_before_and_booked_after(ledger: Ledger, tmp_path: Path) -> None:
-    number = ledger.reserve(want(), None, PRICE, None, None)
+    number = ledger.reserve(want(), None, PRICE)
     assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
     assert states(tmp_path) == ["intent"]
     ledger.sent(number)
@@ -64,7 +65,7 @@ def test_price_is_reserved_before_and_booked_after(ledger: Ledger, tmp_path: Pat
     ("state", "spent", "calls"), [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)]
 )
 def test_side_exits_book_what_they_should(ledger: Ledger, state: str, spent: str, calls: int) -> None:
-    number = ledger.reserve(want(), None, PRICE, None, None)
+    number = ledger.reserve(want(), None, PRICE)
     ledger.sent(number)
     ledger.end(number, state, Seen(), error_class="M", error="why")
     assert (str(ledger.totals()[0]), str(ledger.totals()[1]), ledger.totals()[2]) == (spent, "0", calls)
@@ -74,7 +75,7 @@ def test_side_exits_book_what_they_should(ledger: Ledger, state: str, spent: str
 
 
 def test_impossible_steps_are_refused_and_change_nothing(ledger: Ledger) -> None:
-    number = ledger.reserve(want(), None, PRICE, None, None)
+    number = ledger.reserve(want(), None, PRICE)
     for wrong in ("accepted", "stored", "validated", "ambiguous", "refused"):
         with pytest.raises(LedgerError, match=f"from intent to {wrong}"):
             ledger.end(number, wrong, Seen())
@@ -85,7 +86,7 @@ def test_impossible_steps_are_refused_and_change_nothing(ledger: Ledger) -> None
 
 def test_one_failing_change_does_not_undo_the_others_of_its_commit(ledger: Ledger, tmp_path: Path) -> None:
     """Many threads at once, so that commits are shared; every third change is impossible."""
-    numbers = [ledger.reserve(want(f"t{index}"), None, PRICE, None, None) for index in range(60)]
+    numbers = [ledger.reserve(want(f"t{index}"), None, PRICE) for index in range(60)]
     failed: list[int] = []
 
     def change(number: int) -> None:
@@ -110,7 +111,7 @@ def test_budget_is_never_exceeded_by_many_threads(ledger: Ledger) -> None:
 
     def buy(index: int) -> None:
         try:
-            made.append(ledger.reserve(want(f"t{index}"), None, PRICE, 10 * PRICE + 1, None))
+            made.append(ledger.reserve(want(f"t{index}"), None, PRICE, Allowance(10 * PRICE + 1)))
         except BudgetError as error:
             refused.append(str(error))
 
@@ -123,20 +124,20 @@ def test_budget_is_never_exceeded_by_many_threads(ledger: Ledger) -> None:
     assert "0.25" in refused[0]
     assert "2.5" in refused[0]
     with pytest.raises(BudgetError, match="10 calls of 10"):
-        ledger.reserve(want("more"), None, 0, None, 10)
+        ledger.reserve(want("more"), None, 0, Allowance(max_calls=10))
 
 
 def test_planned_rows_are_used_once_and_found_again(ledger: Ledger, tmp_path: Path) -> None:
     planned = ledger.plan([want("a"), want("b")])
     assert ledger.plan([want("b"), want("c")])["b", 0] == planned["b", 0]
     ledger.claim(planned["a", 0])
-    assert ledger.reserve(want("a"), planned["a", 0], PRICE, None, None) == planned["a", 0]
+    assert ledger.reserve(want("a"), planned["a", 0], PRICE) == planned["a", 0]
     assert states(tmp_path) == ["intent", "planned", "planned"]
     assert ledger_sum(tmp_path)["attempts"] == 0
 
 
 def test_a_job_id_given_twice_is_noticed(ledger: Ledger) -> None:
-    first, second = (ledger.reserve(want(name), None, PRICE, None, None) for name in "ab")
+    first, second = (ledger.reserve(want(name), None, PRICE) for name in "ab")
     for number in (first, second):
         ledger.sent(number)
     assert ledger.accepted(first, "job-1", Seen()) is None
@@ -149,10 +150,10 @@ def test_recovery_settles_what_a_dead_owner_left(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     planned = ledger.plan([want("claimed")])
     ledger.claim(planned["claimed", 0])
-    ledger.reserve(want("intent"), None, PRICE, None, None)
+    ledger.reserve(want("intent"), None, PRICE)
     numbers = {}
     for name in ("sent", "adopted", "accepted"):
-        numbers[name] = ledger.reserve(want(name), None, PRICE, None, None)
+        numbers[name] = ledger.reserve(want(name), None, PRICE)
         ledger.sent(numbers[name])
     ledger.accepted(numbers["accepted"], "job-1", Seen())
     assert ledger.adopt(numbers["adopted"], "sha256:a", 3)
@@ -165,7 +166,7 @@ def test_recovery_settles_what_a_dead_owner_left(tmp_path: Path) -> None:
 
 
 def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger: Ledger) -> None:
-    number = ledger.reserve(want(), None, PRICE, None, None)
+    number = ledger.reserve(want(), None, PRICE)
     ledger.sent(number)
     ledger.end(number, "ambiguous", Seen())
     ledger.sent(number)
@@ -177,7 +178,7 @@ def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger
 
 def test_nothing_is_recorded_by_a_ledger_that_was_taken_over_or_closed(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    number = ledger.reserve(want(), None, PRICE, None, None)
+    number = ledger.reserve(want(), None, PRICE)
     with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
         other.execute("UPDATE lease SET generation = generation + 1, pid = 4711, host = 'elsewhere'")
     other.close()
@@ -190,7 +191,7 @@ def test_nothing_is_recorded_by_a_ledger_that_was_taken_over_or_closed(tmp_path:
 
 
 def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    number = ledger.reserve(want(), None, PRICE, None, None)
+    number = ledger.reserve(want(), None, PRICE)
 
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
@@ -205,7 +206,7 @@ def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatc
 
 def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(ledger: Ledger) -> None:
     most = Seen(cost_nanousd=2**62)
-    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE, None, None) for k in range(2)]
+    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(2)]
     for number in numbers:
         ledger.sent(number)
     ledger.stored(numbers[0], most, "sha256:a", 3).result()
@@ -224,7 +225,7 @@ def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(le
 
 
 def test_names_are_made_durable_once_a_commit_and_before_it(ledger: Ledger, tmp_path: Path) -> None:
-    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE, None, None) for k in range(3)]
+    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(3)]
     for number in numbers:
         ledger.sent(number)
     seen: list[list[str]] = []
@@ -248,7 +249,7 @@ def test_names_are_made_durable_once_a_commit_and_before_it(ledger: Ledger, tmp_
 
 
 def test_names_that_cannot_be_made_durable_are_not_recorded(ledger: Ledger, tmp_path: Path) -> None:
-    number = ledger.reserve(want(), None, PRICE, None, None)
+    number = ledger.reserve(want(), None, PRICE)
     ledger.sent(number)
 
     def broken() -> None:
@@ -265,7 +266,7 @@ def test_a_job_is_recorded_beside_names_that_cannot_be_made_durable(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("blackbox_conformal.sampling.record.writer._LATEST_S", 30.0)
-    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE, None, None) for k in range(3)]
+    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(3)]
     for number in numbers:
         ledger.sent(number)
 
@@ -285,26 +286,26 @@ def test_a_departure_goes_ahead_of_what_waits_and_everything_else_comes_after_it
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("blackbox_conformal.sampling.record.writer._LATEST_S", 30.0)
-    first = ledger.reserve(want("t0"), None, PRICE, None, None)
+    first = ledger.reserve(want("t0"), None, PRICE)
     ledger.sent(first)
     planned = ledger.plan([want("t1"), want("t2")])
     ticket = ledger.stored(first, Seen(cost_nanousd=1), "sha256:a", 3)
-    ledger.depart(want("t1"), planned["t1", 0], PRICE, None, None)
+    ledger.depart(want("t1"), planned["t1", 0], PRICE)
     assert states(tmp_path) == ["sent", "sent", "planned"]
     with pytest.raises(BudgetError):
-        ledger.depart(want("t2"), planned["t2", 0], PRICE, 2 * PRICE + 1, None)
+        ledger.depart(want("t2"), planned["t2", 0], PRICE, Allowance(2 * PRICE + 1))
     # In order: what the first one gives back is counted.
-    ledger.reserve(want("t2"), planned["t2", 0], PRICE, 2 * PRICE + 1, None)
+    ledger.reserve(want("t2"), planned["t2", 0], PRICE, Allowance(2 * PRICE + 1))
     assert states(tmp_path) == ["stored", "sent", "intent"]
     ticket.result()
 
 
 def test_what_waits_is_recorded_within_moments_by_itself_and_between_departures(ledger: Ledger, tmp_path: Path) -> None:
     numbers = list(ledger.plan([want(f"t{k}") for k in range(200)]).values())
-    ledger.depart(want("t0"), numbers[0], PRICE, None, None)
+    ledger.depart(want("t0"), numbers[0], PRICE)
     ledger.stored(numbers[0], Seen(), "sha256:a", 3)
     for number in numbers[1:]:
-        ledger.depart(want(), number, PRICE, None, None)
+        ledger.depart(want(), number, PRICE)
         time.sleep(0.001)
     assert states(tmp_path)[0] == "stored"
     ledger.stored(numbers[1], Seen(), "sha256:b", 3).result()
@@ -312,15 +313,15 @@ def test_what_waits_is_recorded_within_moments_by_itself_and_between_departures(
 
 def test_a_limit_leaves_out_what_other_jobs_spent(ledger: Ledger) -> None:
     for index in range(4):
-        number = ledger.reserve(want(f"t{index}"), None, PRICE, None, None)
+        number = ledger.reserve(want(f"t{index}"), None, PRICE)
         ledger.sent(number)
         ledger.accepted(number, f"job-{index}", Seen(cost_nanousd=PRICE))
     counted = {"t3", "t4", "t5"}
     others = ledger.sums_of_others(counted)
     assert others == (3 * PRICE, 3)
-    ledger.reserve(want("t4"), None, PRICE, 2 * PRICE, 2, others)
+    ledger.reserve(want("t4"), None, PRICE, Allowance(2 * PRICE, 2, others))
     with pytest.raises(BudgetError, match=r"reserved of .* allowed; raise --max-cost"):
-        ledger.reserve(want("t5"), None, PRICE, 2 * PRICE, 3, others)
+        ledger.reserve(want("t5"), None, PRICE, Allowance(2 * PRICE, 3, others))
     with pytest.raises(BudgetError, match=r"2 calls of 2 allowed"):
-        ledger.reserve(want("t5"), None, PRICE, 3 * PRICE, 2, others)
+        ledger.reserve(want("t5"), None, PRICE, Allowance(3 * PRICE, 2, others))
     assert ledger.sums_of_others(set()) == (4 * PRICE, 5)

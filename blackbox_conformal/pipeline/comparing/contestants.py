@@ -103,7 +103,7 @@ def plan_comparison(wanted: Sequence[Wanted], photographs: int, limits: Limits |
     )
 
 
-def job_keys(wanted: Sequence[Wanted]) -> frozenset[str]:
+def wanted_keys(wanted: Sequence[Wanted]) -> frozenset[str]:
     """Keys of every draw of a comparison, which its limits are for."""
     return frozenset(key for one in wanted for key in task_keys(one.setup.adapter.identity(), one.tasks))
 
@@ -129,9 +129,9 @@ def _own_folder(root: Path, setup: Setup) -> Path:
 
 def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
     """`limits` less what other folders hold already of the draws that they count."""
-    cost, calls = limits.max_cost_usd, limits.max_calls
-    if cost is None and calls is None:
+    if not limits.spending:
         return limits
+    cost, calls = limits.max_cost_usd, limits.max_calls
     held = [spending_on(other, limits.counted or ()) for other in others]
     if cost is not None:
         cost = max(Decimal(0), cost - sum((one.spent_usd + one.reserved_usd for one in held), Decimal(0)))

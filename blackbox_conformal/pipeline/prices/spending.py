@@ -142,7 +142,9 @@ def spending_on(run: Path, keys: Collection[str]) -> DrawsSpending:
         return DrawsSpending(0, 0, 0, Decimal(0), Decimal(0), None)
     wanted = frozenset(keys)
     try:
-        found = connection.execute("SELECT * FROM attempt").fetchall()
+        found = connection.execute(
+            "SELECT task, state, cost_nanousd, reserved_nanousd, sent_at, stored_at FROM attempt"
+        ).fetchall()
     finally:
         connection.close()
     rows = [row for row in found if row["task"] in wanted]

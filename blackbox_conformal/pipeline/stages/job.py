@@ -27,6 +27,6 @@ def job_limits(limits: Limits | None, setup: Setup, pictures: Sequence[Prepared]
     Limits that name draws already, since these pictures are a part of a larger job, stay as they are.
     """
     limits = limits or Limits()
-    if limits.counted is not None or (limits.max_cost_usd is None and limits.max_calls is None):
+    if limits.counted is not None or not limits.spending:
         return limits
     return replace(limits, counted=job_keys(setup, pictures, seed))

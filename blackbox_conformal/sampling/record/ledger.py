@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from blackbox_conformal.errors import BudgetError, LedgerError
+from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.money import to_usd
+from blackbox_conformal.sampling.record.allowance import UNLIMITED, Allowance, Sums
 from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, Seen, Wanted, attempt_from
 from blackbox_conformal.sampling.record.book import PLANNED, Book
 from blackbox_conformal.sampling.record.lease import Lease, acquire
@@ -25,16 +26,6 @@ def _observed(seen: Seen) -> dict[str, Any]:
     if seen.vendor_seed is not None:
         values["vendor_seed"] = str(seen.vendor_seed)
     return {column: value for column, value in values.items() if value is not None}
-
-
-class Sums(NamedTuple):
-    """Nano-dollars booked and submissions counted."""
-
-    nanousd: int = 0
-    calls: int = 0
-
-
-NOTHING = Sums()
 
 
 class Ledger:
@@ -109,35 +100,17 @@ class Ledger:
         """Note that a worker has taken up what `plan` gave, and waits; not waited for, as nothing depends on it."""
         self._writer.later(lambda book: book.move(attempt, "claimed", origin=PLANNED, owner=self._lease.generation))
 
-    def reserve(
-        self,
-        want: Wanted,
-        attempt: int | None,
-        price_nanousd: int,
-        max_cost_nanousd: int | None,
-        max_calls: int | None,
-        others: Sums = NOTHING,
-    ) -> int:
+    def reserve(self, want: Wanted, attempt: int | None, price_nanousd: int, allowance: Allowance = UNLIMITED) -> int:
         """Reserve the price of one submission, in one transaction with the budget check; returns the attempt.
-
-        `others` is what the ledger holds of other jobs, for which the limits are not.
 
         Raises
         ------
         BudgetError
             Spent and reserved money, or calls, would exceed the limit. Nothing was written.
         """
-        return self._writer.call(self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls, others))
+        return self._writer.call(self._reservation(want, attempt, price_nanousd, allowance))
 
-    def depart(
-        self,
-        want: Wanted,
-        attempt: int,
-        price_nanousd: int,
-        max_cost_nanousd: int | None,
-        max_calls: int | None,
-        others: Sums = NOTHING,
-    ) -> None:
+    def depart(self, want: Wanted, attempt: int, price_nanousd: int, allowance: Allowance = UNLIMITED) -> None:
         """Take up what `plan` gave, reserve its price and record that bytes are about to leave, in one commit.
 
         Raises
@@ -145,7 +118,7 @@ class Ledger:
         BudgetError
             As `reserve`. Nothing was written.
         """
-        reserve = self._reservation(want, attempt, price_nanousd, max_cost_nanousd, max_calls, others)
+        reserve = self._reservation(want, attempt, price_nanousd, allowance)
 
         def operation(book: Book) -> None:
             book.move(attempt, "claimed", origin=PLANNED)
@@ -156,26 +129,10 @@ class Ledger:
         self._writer.call(operation, ahead=True)
 
     def _reservation(
-        self,
-        want: Wanted,
-        attempt: int | None,
-        price_nanousd: int,
-        max_cost_nanousd: int | None,
-        max_calls: int | None,
-        others: Sums,
+        self, want: Wanted, attempt: int | None, price_nanousd: int, allowance: Allowance
     ) -> Callable[[Book], int]:
         def operation(book: Book) -> int:
-            spent, calls = book.spent - others.nanousd, book.calls - others.calls
-            if max_cost_nanousd is not None and spent + book.reserved + price_nanousd > max_cost_nanousd:
-                raise BudgetError(
-                    f"the next draw costs up to {to_usd(price_nanousd)} USD, with {to_usd(spent)} spent and"
-                    f" {to_usd(book.reserved)} reserved of {to_usd(max_cost_nanousd)} allowed; raise --max-cost"
-                    " (max_cost in Python) to go on"
-                )
-            if max_calls is not None and calls + 1 > max_calls:
-                raise BudgetError(
-                    f"{calls} calls of {max_calls} allowed are made; raise --max-calls (max_calls in Python) to go on"
-                )
+            allowance.check(book, price_nanousd)
             number = self._insert(book, want, "planned") if attempt is None else attempt
             book.move(number, "intent", reserve=price_nanousd, owner=self._lease.generation)
             return number
