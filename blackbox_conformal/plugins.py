@@ -102,6 +102,33 @@ def adapter_class(name: str) -> type[Adapter]:
     raise UsageError(f"expected the name of an adapter, or package.module:Class; got {name!r}; {hint}")
 
 
+def installed_adapter_class(name: Any, where: str) -> type[Adapter]:
+    """The adapter that a file names: one that an installed package announces, and never a module to import.
+
+    Parameters
+    ----------
+    name
+        What stands in the file.
+    where
+        The file and the place in it, for the message, such as ``adapter in calibration.json``.
+
+    Raises
+    ------
+    UsageError
+        It is no text, names a class to import, or there is no adapter of that name.
+    AdapterError
+        It cannot be imported, or is not an adapter.
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"{where}: expected the name of an installed adapter; got {name!r}")
+    if ":" in name:
+        raise UsageError(
+            f"{where}: expected the name of an installed adapter; got {name!r}, and a file may not name code to run. "
+            f"If you trust it, type --adapter {name}"
+        )
+    return adapter_class(name)
+
+
 def load_adapter(name: str, **parameters: Any) -> Adapter:
     """The adapter called `name` with its parameters, ready to draw once opened.
 

@@ -14,7 +14,14 @@ import pytest
 from blackbox_conformal import plugins
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import AdapterError, UsageError
-from blackbox_conformal.plugins import adapter_class, adapter_names, describe, listings, load_adapter
+from blackbox_conformal.plugins import (
+    adapter_class,
+    adapter_names,
+    describe,
+    installed_adapter_class,
+    listings,
+    load_adapter,
+)
 
 GOOD = '''
 from typing import ClassVar
@@ -126,6 +133,14 @@ def test_one_class_is_named_after_its_entry_point(monkeypatch: pytest.MonkeyPatc
     assert "single-one" in adapter_names()
     assert "vendors_of_tests.my_vendor" not in sys.modules
     assert adapter_class("single-one").__name__ == "Good"
+
+
+@pytest.mark.parametrize("name", ["vendors_of_tests.my_vendor:Good", "antigravity:x", ":", None, 3, ["http"]])
+def test_a_file_may_name_an_installed_adapter_and_nothing_to_import(package: Path, name: Any) -> None:
+    with pytest.raises(UsageError, match=r"adapter in cal\.json: expected the name of an installed adapter; got"):
+        installed_adapter_class(name, "adapter in cal.json")
+    assert "vendors_of_tests.my_vendor" not in sys.modules
+    assert installed_adapter_class("http", "adapter in cal.json") is adapter_class("http")
 
 
 def test_a_class_path_needs_no_entry_point(package: Path) -> None:
