@@ -204,6 +204,22 @@ def test_the_divider_follows_the_mouse_and_the_menu_changes_the_left(chromium, p
         assert card.locator(".tag.left").inner_text() == "photograph"
 
 
+@pytest.mark.parametrize("share", [0.8, 0.2])
+def test_the_divider_follows_to_the_right_and_to_the_left(chromium, plain_report, share):
+    """Pressed where the left picture lies: the browser must not start to drag that picture away instead."""
+    with opened(chromium, plain_report) as page:
+        card = page.locator(".card").first
+        card.scroll_into_view_if_needed()
+        until(page, "card => card.dataset.ready === 'yes'", card.element_handle())
+        box = card.locator(".stage").bounding_box()
+        middle = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + 0.49 * box["width"], middle)
+        page.mouse.down()
+        page.mouse.move(box["x"] + share * box["width"], middle, steps=12)
+        page.mouse.up()
+        assert card.locator("input").input_value() == f"{100 * share:.0f}"
+
+
 def test_hostile_text_runs_nowhere_and_breaks_no_layout(chromium, hostile_report):
     for width in (390, 1280):
         with opened(chromium, hostile_report, width=width) as page:

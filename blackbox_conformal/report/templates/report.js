@@ -57,6 +57,8 @@
     };
     stage.addEventListener("pointerdown", (event) => { stage.setPointerCapture(event.pointerId); drag(event); });
     stage.addEventListener("pointermove", drag);
+    // Otherwise the browser drags the picture itself away and sends no further pointer events.
+    stage.addEventListener("dragstart", (event) => event.preventDefault());
     card.choose = choose;
     choose();
     return card;
