@@ -119,14 +119,25 @@ def installed_adapter_class(name: Any, where: str) -> type[Adapter]:
     AdapterError
         It cannot be imported, or is not an adapter.
     """
+    refuse_import(name, where)
+    return adapter_class(name)
+
+
+def refuse_import(name: Any, where: str, option: str = "adapter") -> None:
+    """Refuse what stands in a file as a vendor's name and is none: above all a class to import.
+
+    Raises
+    ------
+    UsageError
+        It is no text, or names a class to import; the message says by which option a user can.
+    """
     if not isinstance(name, str):
         raise UsageError(f"{where}: expected the name of an installed adapter; got {name!r}")
     if ":" in name:
         raise UsageError(
             f"{where}: expected the name of an installed adapter; got {name!r}, and a file may not name code to run. "
-            f"If you trust it, type --adapter {name}"
+            f"If you trust it, type --{option} {name}"
         )
-    return adapter_class(name)
 
 
 def load_adapter(name: str, **parameters: Any) -> Adapter:

@@ -44,7 +44,7 @@ def show(origin: bool, of: str, **options: Any) -> None:
     read = ", ".join(map(str, files())) or "none"
     screen.say(
         f"configuration files read, strongest first: {read}\n"
-        f"looked for: {FILE_NAME} in this folder and those above it, then {user_file()}"
+        f"looked for: {FILE_NAME} in this folder and those above it in its repository or home, then {user_file()}"
     )
     screen.data(found if origin else {name: one["value"] for name, one in found.items()})
 

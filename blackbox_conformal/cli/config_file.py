@@ -1,6 +1,7 @@
 """Settings from files and the environment, each with its origin.
 
-Precedence: flag > environment > `blackbox-conformal.toml` found upward from the working folder > user file > default.
+Precedence: flag > environment > the project's `blackbox-conformal.toml` > user file > default. What a file is believed
+is decided in `believed`.
 """
 
 import os
@@ -12,6 +13,7 @@ from typing import Any
 
 import click
 
+from blackbox_conformal.cli.believed import read_own, refuse_code, refuse_consent
 from blackbox_conformal.cli.slips import refuse_near_variables, refuse_unknown_settings
 from blackbox_conformal.errors import UsageError
 
@@ -31,14 +33,20 @@ class Setting:
 
 def files() -> list[Path]:
     """The configuration files that apply, the strongest first."""
-    found = []
-    here = Path.cwd()
+    user = user_file()
+    return [*filter(None, [_project_file()]), *([user] if user.is_file() else [])]
+
+
+def _project_file() -> Path | None:
+    """The nearest one from the working folder up to the one that holds `.git`, or the home; else the folder's own."""
+    here, home = Path.cwd(), Path(os.path.expanduser("~"))
+    found: list[Path] = []
     for folder in (here, *here.parents):
         if (folder / FILE_NAME).is_file():
             found.append(folder / FILE_NAME)
-            break
-    user = user_file()
-    return [*found, user] if user.is_file() else found
+        if (folder / ".git").exists() or folder == home:
+            return found[0] if found else None
+    return found[0] if found and found[0].parent == here else None
 
 
 def user_file() -> Path:
@@ -53,18 +61,25 @@ def read(path: Path) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        It is no TOML, or cannot be read; the message has the line. Or it sets what no command takes.
+        It is no TOML, or cannot be read; the message has the line. Or it sets what no command takes, or what a file
+        where it lies may not set.
     """
     try:
-        return _content(path, path.stat().st_mtime_ns)
+        content = _content(path, (path.stat().st_mtime_ns, path.stat().st_ctime_ns, path.lstat().st_ctime_ns))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: expected TOML settings; {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: expected TOML settings; they are nested too deeply") from None
+    if path.parent != Path.cwd() and path != user_file():
+        refuse_consent(path, content)
+    return content
 
 
 @cache
-def _content(path: Path, changed: int) -> dict[str, Any]:
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
+def _content(path: Path, changed: tuple[int, ...]) -> dict[str, Any]:
+    content = tomllib.loads(read_own(path))
     refuse_unknown_settings(path, content)
+    refuse_code(path, content)
     return content
 
 

@@ -70,6 +70,7 @@ def test_config_shows_where_each_setting_came_from(tmp_path: Path) -> None:
     (tmp_path / "blackbox-conformal.toml").write_text('draws = 5\n[calibrate]\nfidelity = "rgb-l1"\n')
     below = tmp_path / "deep" / "er"
     below.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
     found = run("config", "show", "--origin", "--json", cwd=below, BLACKBOX_CONFORMAL_SCALE="2")
     assert found.returncode == 0, found.stderr
     settings = json.loads(found.stdout)

@@ -1,0 +1,116 @@
+"""What a settings file is believed: whose it is, where it lies, and what it may therefore set.
+
+Where files are looked for, and which setting is the strongest, lives in `config_file`.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from blackbox_conformal.errors import UsageError
+
+_CONSENT = ("yes", "max-cost", "max-calls", "max-resample", "retry-ambiguous", "insecure-http")
+"""Settings by which a user agrees to something."""
+
+_PARAMETERS = ("p", "second", "vendor")
+
+
+def read_own(path: Path) -> str:
+    """The text of a settings file that belongs to this user and that nobody else can write.
+
+    Raises
+    ------
+    UsageError
+        Somebody else's hand is in it.
+    OSError, UnicodeDecodeError
+        It cannot be read.
+    """
+    with path.open("rb") as file:
+        # Asked of the open file and not of its name, which may lead to another file a moment later.
+        status = os.fstat(file.fileno())
+        for one in (status, path.lstat()):
+            if hasattr(os, "geteuid") and one.st_uid != os.geteuid():
+                raise UsageError(
+                    f"{path} belongs to user {one.st_uid} and not to you ({os.geteuid()}), so it is not believed; read "
+                    "it, and if you agree with it `chown` it or copy it over, else work in another folder"
+                )
+        if _is_open_to_others(status):
+            raise UsageError(
+                f"{path} can be written by others, so it is not believed; read it, and if you agree with it "
+                f"`chmod go-w {path}`"
+            )
+        return file.read().decode("utf-8")
+
+
+def _is_open_to_others(status: os.stat_result) -> bool:
+    if os.name != "posix":
+        return False
+    if status.st_mode & stat.S_IWOTH:
+        return True
+    return bool(status.st_mode & stat.S_IWGRP) and not _is_private_group(status.st_gid)
+
+
+def _is_private_group(gid: int) -> bool:
+    """Whether a group is the user's own, as many systems give everyone: then a file of 0664 is nobody else's."""
+    import grp
+    import pwd
+
+    try:
+        group, user = grp.getgrgid(gid), pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return (group.gr_gid, group.gr_name) == (user.pw_gid, user.pw_name) and set(group.gr_mem) <= {user.pw_name}
+
+
+def refuse_code(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a settings file that names a module to import as a vendor.
+
+    Raises
+    ------
+    UsageError
+        It does.
+    """
+    from blackbox_conformal.plugins import refuse_import
+
+    for shown, name, value in _entries(content):
+        if name in ("adapter", "second-adapter"):
+            refuse_import(value, f"{shown} in {path}", name)
+        if name == "vendor":
+            for one in value.split() if isinstance(value, str) else value:
+                # Behind a name without a dot there are parameters, behind one with a dot the class of a module.
+                vendor = str(one).partition(":")[0]
+                refuse_import(one if "." in vendor else vendor, f"{shown} in {path}", name)
+
+
+def refuse_consent(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a settings file above the working folder that agrees to something in the user's place.
+
+    Raises
+    ------
+    UsageError
+        It agrees to spending, sets a limit to it, or says where a vendor, and with it a key, is.
+    """
+    for shown, name, value in _entries(content):
+        if name in _CONSENT:
+            raise UsageError(
+                f"{path} lies above the working folder and sets {shown}, which it may not; type --{name}, or set it in "
+                f"{path.name} of the working folder itself"
+            )
+        if name in _PARAMETERS and "://" in str(value):
+            raise UsageError(
+                f"{path} lies above the working folder and sets an address in {shown}, which would see a key; type it, "
+                f"or set it in {path.name} of the working folder itself"
+            )
+
+
+def _entries(content: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Every setting: as it stands there, by its option's name, and its value."""
+    for key, value in content.items():
+        name = key.replace("_", "-")
+        if isinstance(value, dict) and name not in _PARAMETERS:
+            for inner, entry in value.items():
+                yield f"[{key}] {inner}", inner.replace("_", "-"), entry
+        else:
+            yield key, name, value
