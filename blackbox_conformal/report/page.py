@@ -27,6 +27,7 @@ from blackbox_conformal.report.bars import Bars
 from blackbox_conformal.report.figures import figures, realised, speaks_of_misses
 from blackbox_conformal.report.preview import CROP, Preview, first_stops, pack_stops
 from blackbox_conformal.report.stops import Stop, thresholds_of
+from blackbox_conformal.report.veil import STRIPE, VEIL, pattern, veil_png
 from blackbox_conformal.risk.curve import RiskCurve
 
 MAXIMUM_MANIFEST_BYTES = 4 * 2**20
@@ -75,6 +76,8 @@ def page(
             "thresholds": [threshold_words(stop.threshold) for stop in stops],
             "statements": [stop.statement for stop in stops],
             "shares": None if shares is None else [round(share, 5) for share in shares],
+            "veil": VEIL,
+            "stripe": STRIPE,
         },
         "share": None if shares is None else shares[chosen],
         "share_of": "audit photographs" if audited is not None else "calibration photographs",
@@ -137,6 +140,7 @@ def _card(
     ceiling, block = preview.coarser(mask_side)
     first = first_stops(ceiling, thresholds_of(stops))
     height, width = preview.ceiling.shape
+    factor = block // preview.block
     shares = [round(preview.share(stop.threshold), 5) for stop in stops]
     losses = [preview.loss(stop.threshold) if curve is None else curve.loss(stop.threshold) for stop in stops]
     known = not any(math.isnan(loss) for loss in losses)
@@ -157,14 +161,17 @@ def _card(
         "loss": losses[chosen] if known else -1.0,
         "share": shares[chosen],
         "known": known,
+        "delivered": _base64(preview.delivered),
+        "still": veil_png(first.repeat(factor, 0).repeat(factor, 1)[:height, :width], chosen),
         "data": {
             "width": first.shape[1],
             "height": first.shape[0],
             "cover": [first.shape[1] * block / preview.block / width, first.shape[0] * block / preview.block / height],
             "first": pack_stops(first),
+            "pattern": pattern(*first.shape),
             "shares": shares,
             "losses": [round(loss, 5) for loss in losses] if known else None,
-            **{key: _base64(picture) for key, _, picture in choices if picture is not None},
+            **{key: _base64(picture) for key, _, picture in choices if picture is not None and key != "delivered"},
         },
     }
 

@@ -24,12 +24,13 @@
   }
 
   function makeCard(element) {
-    const card = { element, first: null, painted: -1, visible: false };
+    const card = { element, first: null, painted: -1, visible: false, opened: false };
     const data = JSON.parse(element.querySelector("script").textContent);
     element.querySelector("script").textContent = "";
     card.data = data;
     card.canvas = element.querySelector("canvas");
     card.before = element.querySelector("img.before");
+    const delivered = element.querySelector("img.delivered");
     card.share = element.querySelector(".share");
     card.loss = element.querySelector(".loss");
     const range = element.querySelector("input");
@@ -44,7 +45,7 @@
     };
     const choose = () => {
       left.textContent = select.selectedOptions[0].textContent;
-      if (card.opened) card.before.src = "data:image/webp;base64," + data[select.value];
+      if (card.opened) card.before.src = data[select.value] ? "data:image/webp;base64," + data[select.value] : delivered.src;
       place();
     };
     range.addEventListener("input", place);
@@ -64,35 +65,37 @@
     return card;
   }
 
-  function open(card) {
-    if (card.opened) return card.opened;
-    card.opened = (async () => {
-      const { data, element } = card;
-      element.querySelector("img.delivered").src = "data:image/webp;base64," + data.delivered;
-      card.canvas.width = data.width;
-      card.canvas.height = data.height;
-      // The last squares of a mask may reach beyond the picture; the stage cuts them off.
-      card.canvas.style.width = `${100 * data.cover[0]}%`;
-      card.canvas.style.height = `${100 * data.cover[1]}%`;
-      card.first = await unpack(data.first, data.width);
-      paint(card);
-      element.dataset.ready = "yes";
-    })();
-    card.choose();
-    return card.opened;
+  // The scores of every picture are unpacked at once, so that printing, which waits for nothing, finds them.
+  async function unpackAll() {
+    for (const card of cards) {
+      card.first = await unpack(card.data.first, card.data.width);
+      if (card.visible) open(card);
+    }
   }
 
-  // Trusted pixels stay clear. The rest gets a dark veil with light stripes: told apart by pattern, not by colour.
+  function open(card) {
+    if (!card.first) return;
+    if (!card.opened) {
+      card.opened = true;
+      const { data, canvas } = card;
+      canvas.width = data.width;
+      canvas.height = data.height;
+      // The last squares of a mask may reach beyond the picture; the stage cuts them off.
+      canvas.style.width = `${100 * data.cover[0]}%`;
+      canvas.style.height = `${100 * data.cover[1]}%`;
+      card.choose();
+    }
+    paint(card);
+    card.element.dataset.ready = "yes";
+  }
+
   function paint(card) {
-    if (!card.first || card.painted === current) return;
-    const { width, height } = card.data;
+    if (card.painted === current) return;
+    const { width, height, pattern: [period, thick] } = card.data;
     const context = card.canvas.getContext("2d");
     const image = context.createImageData(width, height);
     const pixels = new Uint32Array(image.data.buffer);
-    const veil = new Uint32Array(new Uint8Array([12, 12, 18, 150]).buffer)[0];
-    const stripe = new Uint32Array(new Uint8Array([250, 250, 250, 170]).buffer)[0];
-    const period = Math.max(4, Math.round(Math.max(width, height) / 48));
-    const thick = Math.max(1, Math.round(period / 5));
+    const [veil, stripe] = new Uint32Array(new Uint8Array([...stops.veil, ...stops.stripe]).buffer);
     for (let y = 0, i = 0; y < height; y += 1) {
       for (let x = 0; x < width; x += 1, i += 1) {
         if (card.first[i] > current) pixels[i] = (x + y) % period < thick ? stripe : veil;
@@ -120,7 +123,7 @@
     for (const card of cards) {
       card.share.textContent = percent(card.data.shares[current]) + " trusted";
       if (card.loss && card.data.losses) card.loss.textContent = card.data.losses[current].toFixed(3);
-      if (card.visible) paint(card);
+      if (card.visible) open(card);
     }
   }
 
@@ -128,23 +131,31 @@
     for (const entry of entries) {
       const card = cards.find((one) => one.element === entry.target);
       card.visible = entry.isIntersecting;
-      if (card.visible) open(card).then(() => paint(card));
+      if (card.visible) open(card);
     }
   }, { rootMargin: "400px" });
   for (const card of cards) watcher.observe(card.element);
 
+  const unpacked = unpackAll();
   let waiting = false;
-  slider.addEventListener("input", () => {
+  slider.addEventListener("input", async () => {
+    // Until then the pictures show the level that the page opened at, and the words must say the same.
+    await unpacked;
     current = Number(slider.value);
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => { waiting = false; show(); });
   });
 
-  document.getElementById("print").addEventListener("click", async () => {
-    await Promise.all(cards.map((card) => open(card).then(() => paint(card))));
-    for (const shown of document.querySelectorAll("details:not(.long)")) shown.open = true;
-    window.print();
+  let closed = [];
+  window.addEventListener("beforeprint", () => {
+    show();
+    for (const card of cards) open(card);
+    closed = [...document.querySelectorAll("details:not(.long):not([open])")];
+    for (const details of closed) details.open = true;
   });
+  window.addEventListener("afterprint", () => { for (const details of closed) details.open = false; });
+  document.getElementById("print").addEventListener("click", () => window.print());
   show();
+  document.documentElement.classList.remove("still");
 })();
