@@ -234,7 +234,7 @@ def _decode(
     if pixels is not None:
         return pixels, conversions, container.format
     try:
-        image, orientation = _load(data, container, limits, check_fit)
+        return _decoded(data, container, limits, check_fit, conversions), conversions, container.format
     except ImageError:
         raise
     except Exception as error:  # noqa: BLE001 - a hostile byte leads decoders to exceptions of every kind
@@ -242,7 +242,18 @@ def _decode(
             f"expected a whole {container.format} picture; it cannot be decoded ({type(error).__name__}). The file is "
             "truncated or damaged: get it again"
         ) from None
-    if orientation != 1 and strict:
+
+
+def _decoded(
+    data: bytes,
+    container: Container,
+    limits: ImageLimits,
+    check_fit: Callable[[int, int], None] | None,
+    conversions: list[str],
+) -> Pixels:
+    """Pixels in sRGB, upright; whatever Pillow makes of hostile bytes is raised as it comes."""
+    image, orientation = _load(data, container, limits, check_fit)
+    if orientation != 1 and check_fit is not None:
         raise ImageError(f"expected a picture without an orientation tag; got EXIF orientation {orientation}")
     converted = to_srgb(image, conversions)
     if orientation != 1:
@@ -250,7 +261,7 @@ def _decode(
         if container.format != "TIFF":
             converted = converted.transpose(_TRANSPOSES[orientation])
         conversions.append(f"EXIF orientation {orientation} applied")
-    return np.array(converted, dtype=np.uint8, order="C"), conversions, container.format
+    return np.array(converted, dtype=np.uint8, order="C")
 
 
 def _load(

@@ -48,6 +48,9 @@ def unfilter(filtered: NDArray[np.uint8], rows: NDArray[np.uint8], first: int) -
     -----
     W3C, Portable Network Graphics (third edition), clause 9. Quickest for multiples of `ROWS` rows.
     """
+    if filtered.size <= rows.shape[1] + 1:
+        # Not one whole row: views without elements look contiguous, and the kernel would be compiled for them too.
+        return True
     return bool(_unfilter(filtered, _words(filtered), rows, _words(rows.reshape(-1)), first))
 
 

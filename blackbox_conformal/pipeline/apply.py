@@ -168,15 +168,11 @@ def apply_calibration(
             own = rule_at_hand(rule, setup.fidelity, evaluation)
             threshold = own.threshold(curves, alpha)
             mask = trusted(evaluation.indecision, threshold)
-            result = Result(
-                drawn.prepared.name,
-                evaluation.delivered,
-                mask,
-                evaluation.indecision,
-                certify(calibration, setup, own, alpha, threshold, drawn.prepared, evaluation, mask),
-            )
             for index, picture in enumerate(pictures):
                 if picture.input_digest == drawn.prepared.input_digest:
+                    # Equal pictures are drawn once, and each has a result under its own name.
+                    certificate = certify(calibration, setup, own, alpha, threshold, picture, evaluation, mask)
+                    result = Result(picture.name, evaluation.delivered, mask, evaluation.indecision, certificate)
                     (on_result or found.__setitem__)(index, result)
             done += 1
             progress("masking", done, len(unique))

@@ -106,6 +106,13 @@ def _palette(good: bytes) -> bytes:
     return out.getvalue()
 
 
+def _palette_missing(good: bytes) -> bytes:
+    content = _palette(good)
+    start = content.index(b"PLTE") - 4
+    (length,) = struct.unpack_from(">I", content, start)
+    return content[:start] + content[start + 12 + length :]
+
+
 def _frames(good: bytes) -> bytes:
     first = Image.fromarray(_decoded(good))
     out = io.BytesIO()
@@ -145,6 +152,7 @@ WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "sixteen-bit": _sixteen_bit,
     "alpha": _alpha,
     "palette": _palette,
+    "palette-missing": _palette_missing,
     "cmyk": _cmyk,
     "exif-orientation": _oriented,
     "bomb": lambda good: bomb(),

@@ -128,3 +128,19 @@ def test_a_picture_of_another_size_than_the_photographs_is_named_so(shop: Shop) 
     (note,) = json.loads(Path(entry["certificate"]).read_text(encoding="utf-8"))["notes"]
     assert note.startswith("the picture has 48×48 pixels, the calibration photographs 80×64: the guarantee is for")
     assert note in " ".join(found.stderr.decode().split())
+
+
+def test_equal_pictures_under_two_names_have_files_and_certificates_of_their_own(shop: Shop) -> None:
+    folder = shop.folder / "equal"
+    folder.mkdir()
+    for name in ("one", "other"):
+        (folder / f"{name}.png").write_bytes((shop.folder / "small.png").read_bytes())
+    found = shop.mask("--alpha", "0.9", "--out", "of-equal", "--json", source="equal")
+    assert found.returncode == 0, found.stderr
+    entries = json.loads(found.stdout)
+    assert [Path(entry["input"]).stem for entry in entries] == ["one", "other"]
+    for entry in entries:
+        name = Path(entry["input"]).stem
+        files = [Path(entry[kind]) for kind in ("image", "mask", "overlay", "indecision", "certificate")]
+        assert all(path.name.startswith(f"{name}-") and path.is_file() for path in files)
+        assert json.loads(Path(entry["certificate"]).read_bytes())["input"]["name"] == name

@@ -21,7 +21,7 @@ REFUSED = {
     "i05": ["alpha", "cmyk"],
     "i06": ["sixteen-bit"],
     "i07": ["bomb", "many-frames"],
-    "i08": ["truncated", "no-iend", "trailing-garbage", "flipped-bit", "empty", "html"],
+    "i08": ["truncated", "no-iend", "trailing-garbage", "flipped-bit", "palette-missing", "empty", "html"],
 }
 EVERY = [(case, kind) for case, kinds in REFUSED.items() for kind in kinds]
 

@@ -13,6 +13,7 @@ from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images.containers import inspect
 from blackbox_conformal.images.plain_png import SMALLEST, plain_pixels
 from blackbox_conformal.images.read import output_pixels, read_image, read_output
+from blackbox_conformal.kernels.unfilter import _unfilter
 from blackbox_conformal.testing.pictures import PNG_SIGNATURE, chunk
 
 HEIGHT, WIDTH = 500, 720
@@ -166,3 +167,15 @@ def test_identities_do_not_depend_on_the_way(filtered, monkeypatch):
     monkeypatch.setattr("blackbox_conformal.images.plain_png.interpreted", lambda: True)
     long = read_output(data, (HEIGHT, WIDTH))
     assert (short.digest, short.file_digest, short.conversions) == (long.digest, long.file_digest, long.conversions)
+
+
+def test_one_kind_of_arrays_is_compiled_for_however_wide_a_picture_is():
+    """Of a very wide picture the first block holds no whole row, and an array of one byte looks like a constant."""
+    for width in (700, 12_000):
+        rows = np.random.default_rng(width).integers(0, 256, (600, 3 * width + 1), dtype=np.uint8)
+        rows[:, 0] = 4
+        header = chunk(b"IHDR", struct.pack(">II5B", width, 600, 8, 2, 0, 0, 0))
+        stream = chunk(b"IDAT", zlib.compress(rows.tobytes(), 1))
+        data = PNG_SIGNATURE + header + stream + chunk(b"IEND", b"")
+        assert plain_pixels(inspect(data)) is not None
+    assert len(_unfilter.build().signatures) == 1

@@ -361,6 +361,7 @@ REFUSED = {
     "bomb": "got 12000×12000",
     "many-frames": "one picture a file",
     "stuffed-text": "cannot be decoded",
+    "palette-missing": "cannot be decoded",
 }
 NOTED = {
     "jpeg": "lossy JPEG",
@@ -433,3 +434,8 @@ STARTS = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBPVP8X", b"II
 def test_random_bytes_are_never_a_picture(start: bytes, rest: bytes) -> None:
     with pytest.raises(ImageError, match="expected"):
         read_image(start + rest)
+
+
+def test_a_palette_picture_without_its_palette_is_damaged() -> None:
+    with pytest.raises(ImageError, match=r"the picture: expected a whole PNG picture; it cannot be decoded"):
+        read_image(WRONG_PICTURES["palette-missing"](png()))
