@@ -38,6 +38,9 @@ class Certificate(BaseModel):
         The PSNR over trusted pixels that follows, where the metric allows one; else None.
     leakage
         What still holds if a tenth of the calibration photographs were in the vendor's training set; else None.
+    draw_seeds, seed_rule
+        The seed of each draw in order, and how they follow from the root seed in `procedure`; None where the vendor
+        takes none.
     missing_images
         How many more calibration photographs the level would need at least; 0 when it is reachable.
     """
@@ -64,6 +67,8 @@ class Certificate(BaseModel):
     calibration_digest: str
     fingerprint: str
     procedure: dict[str, Any]
+    draw_seeds: tuple[int, ...] | None = None
+    seed_rule: str | None = None
     vendor_model: str | None
     input: dict[str, Any]
     outputs: dict[str, Any]

@@ -33,6 +33,8 @@ class Procedure(BaseModel):
     seeds
         ``per-image``: seeds are derived from the picture, so they are fresh for each. ``shared``: the same M seeds
         for every picture, `first_seed` onward, at calibration and in use alike.
+    root_seed
+        What per-image seeds are derived from besides the picture; 0 where none are.
     perturbation
         How draws are told apart for a vendor that always answers the same: name of the transformation that is
         applied to the input and undone on the output, or None.
@@ -53,6 +55,7 @@ class Procedure(BaseModel):
     draws: int = Field(ge=1, le=4096)
     seeds: SeedPolicy = "per-image"
     first_seed: int | None = None
+    root_seed: int = 0
     perturbation: str | None = None
     second_opinion: dict[str, Any] | None = None
     delivery: Delivery = "first"
@@ -85,14 +88,34 @@ class Procedure(BaseModel):
                 f"Calibrated → asked for: {'; '.join(found)}. Use the calibrated settings or calibrate again"
             )
 
-    def seed(self, root: int, picture: str, index: int, seed_range: tuple[int, int] | None) -> int | None:
+    @property
+    def seed_note(self) -> str | None:
+        """What to say of a root seed that somebody chose; None of the usual one."""
+        if self.root_seed == 0:
+            return None
+        return (
+            f"the root seed is {self.root_seed}, not the usual 0: nothing shows whether other seeds were tried on "
+            "these photographs before this one was kept"
+        )
+
+    def seed_rule(self, seed_range: tuple[int, int]) -> str:
+        """How `seed` follows from what a certificate names, in words."""
+        low, high = seed_range
+        if self.seeds == "shared":
+            return f"draw k has the seed {low} + ({self.first_seed or 0} + k - {low}) mod {high - low + 1}"
+        return (
+            f"draw k has the seed {low} + h mod {high - low + 1}, where h is the first 8 bytes, little-endian, of the "
+            f"SHA-256 of 'blackbox-conformal seed {self.root_seed} DIGEST k', and DIGEST that of the input's pixels"
+        )
+
+    def seed(self, picture: str, index: int, seed_range: tuple[int, int] | None) -> int | None:
         """The seed of draw `index` of the picture with digest `picture`; None where the vendor takes none."""
         if seed_range is None:
             return None
         low, high = seed_range
         if self.seeds == "shared":
             return low + ((self.first_seed or 0) + index - low) % (high - low + 1)
-        text = f"blackbox-conformal seed {root} {picture} {index}".encode()
+        text = f"blackbox-conformal seed {self.root_seed} {picture} {index}".encode()
         return low + int.from_bytes(hashlib.sha256(text).digest()[:8], "little") % (high - low + 1)
 
 

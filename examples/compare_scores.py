@@ -91,12 +91,12 @@ class Curves:
 
 def curves_of(setup: Setup, chosen: Sequence[Candidate], paths: Sequence[Path], run: Path) -> list[Curves]:
     """Draw, show each decoded draw to every score once, keep the curves."""
-    pictures = prepare_photographs(paths, setup, 0)
+    pictures = prepare_photographs(paths, setup)
     pointwise: Fidelity = member("fidelity", "lab-l1")
     found = [Curves(one.label, one.draws, int(one.indecision.needs_second)) for one in chosen]
     found.append(Curves(UNREACHABLE, 0))
     with (
-        second_opinions(setup, pictures, run, Limits(), 0) as opinions,
+        second_opinions(setup, pictures, run, Limits()) as opinions,
         Sampler(setup.adapter, run, Limits(), check=output_check(setup)) as sampler,
     ):
 

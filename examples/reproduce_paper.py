@@ -284,7 +284,7 @@ def main() -> None:
     out: Path = arguments.out
     sources = find_photographs(arguments.photographs) if arguments.photographs else demo_photographs()
     reduced = reduced_photographs(sources, out / f"photographs-{arguments.side}", arguments.side, lambda *_: None)
-    pictures = prepare_photographs([one.path for one in reduced], setup, 0, lambda *_: None)
+    pictures = prepare_photographs([one.path for one in reduced], setup, lambda *_: None)
     limits = Limits(max_cost_usd=arguments.max_cost)
     refuse_unlimited(setup.adapter, limits)
     with Sampler(setup.adapter, out / "run", limits, check=output_check(setup)) as sampler:

@@ -99,6 +99,7 @@ def show(name: str, **options: Any) -> None:
 @click.option("--live", is_flag=True, help="Draw twice from the vendor itself, which costs money.")
 @click.option("--image", type=click.Path(exists=True, dir_okay=False), help="With --live: the picture to send.")
 @click.option("--scale", type=click.IntRange(1, 16), help="With --live: magnification; the vendor's ×4 by default.")
+@shared.seed
 @shared.spending
 @shared.output
 def check(name: str, parameters: tuple[str, ...], **options: Any) -> None:

@@ -123,7 +123,6 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
             limits=limits,
-            seed=options["seed"],
             memory_bytes=options["memory"],
             listener=screen.event,
             progress=screen.step,
@@ -166,7 +165,6 @@ def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> A
             run=run,
             guarantee=options["guarantee"] or "expected",
             limits=limits,
-            seed=options["seed"],
             memory_bytes=options["memory"],
             listener=screen.event,
             progress=screen.step,
@@ -194,7 +192,7 @@ def _splits(screen: Screen, calibration: Any, options: dict[str, Any], audited: 
         audited=audited,
         splits=options["splits"],
         share=options["calibrate_on"],
-        seed=options["seed"],
+        seed=calibration.procedure.root_seed if options["seed"] is None else options["seed"],
         **_chosen(options),
     )
     run = session.folder_of(options, calibration.procedure)

@@ -53,14 +53,14 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         check_enough(rule, len(paths), options["alpha"], setup.fidelity.bound)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         refuse_large(paths, options["memory"])
-        pictures = prepare_photographs(paths, setup, options["seed"], screen.step, memory_bytes=options["memory"])
+        pictures = prepare_photographs(paths, setup, screen.step, memory_bytes=options["memory"])
         if options["dry_run"]:
             present(screen, setup, pictures, rule, run, options)
             return
         if not options["force"]:
             refuse_other_calibration(out, setup.procedure, {picture.truth_digest or "" for picture in pictures})
         expected = plan(setup, pictures, rule, run=run, limits=limits)
-        expected = consent.with_second(expected, setup, pictures, run, limits, options["seed"])
+        expected = consent.with_second(expected, setup, pictures, run, limits)
         tasks = [task for picture in pictures for task in picture.tasks]
         consent.look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
         consent.confirm_spending(screen, expected, options)
@@ -70,8 +70,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             run=run,
             guarantee=guarantee,
             alpha=options["alpha"],
-            limits=consent.limits_after_consent(limits, expected, [run], job_keys(setup, pictures, options["seed"])),
-            seed=options["seed"],
+            limits=consent.limits_after_consent(limits, expected, [run], job_keys(setup, pictures)),
             memory_bytes=options["memory"],
             groups=read_groups(options["groups"]),
             listener=screen.event,
@@ -99,6 +98,8 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],
         [_row(calibration, level, calibration.bound_for(rule)) for level in levels],
     )
+    if setup.procedure.seed_note:
+        screen.note(f"note: {setup.procedure.seed_note}; certificates say so")
     screen.data(
         {
             "calibration": str(path.resolve()),

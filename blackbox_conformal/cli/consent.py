@@ -81,7 +81,7 @@ def look_before_drawing(
 
 
 def with_second(
-    expected: "PlanType", setup: "Setup", pictures: "Sequence[Prepared]", run: Path, limits: "Limits", seed: int
+    expected: "PlanType", setup: "Setup", pictures: "Sequence[Prepared]", run: Path, limits: "Limits"
 ) -> "PlanType":
     """A plan or estimate for `pictures` together with the calls of the second vendor, where a score needs one."""
     from blackbox_conformal.pipeline.stages.second import second_tasks
@@ -89,7 +89,7 @@ def with_second(
 
     if setup.second is None:
         return expected
-    other = estimate(setup.second, run, limits, list(second_tasks(setup, pictures, seed).values()))
+    other = estimate(setup.second, run, limits, list(second_tasks(setup, pictures).values()))
     first, second = expected.cost_usd, other.cost_usd
     return replace(
         expected,
@@ -143,11 +143,11 @@ def confirm_draws(
 
     second = session.open_second_vendor(options, calibration.procedure.second_opinion)
     setup = set_up_as(adapter, calibration.procedure, second)
-    memory, seed = options.get("memory"), options["seed"]
+    memory = options.get("memory")
     if sources and isinstance(sources[0], tuple):
-        pictures = [prepare_input(source, name, setup, seed, memory_bytes=memory) for name, source in sources]
+        pictures = [prepare_input(source, name, setup, memory_bytes=memory) for name, source in sources]
     else:
-        pictures = prepare_photographs(list(sources), setup, seed, screen.step, memory_bytes=memory)
+        pictures = prepare_photographs(list(sources), setup, screen.step, memory_bytes=memory)
     if _are_seen(pictures, calibration):
         # What follows refuses them; nobody need agree to a price first.
         return replace(session.build_limits(options), max_calls=0)
@@ -155,10 +155,10 @@ def confirm_draws(
     distinct = list(unique.values())
     tasks = [task for picture in distinct for task in picture.tasks]
     run, limits = session.folder_of(options, calibration.procedure), session.build_limits(options)
-    expected = with_second(estimate(adapter, run, limits, tasks), setup, distinct, run, limits, seed)
+    expected = with_second(estimate(adapter, run, limits, tasks), setup, distinct, run, limits)
     look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
     confirm_calls(screen, expected, options)
-    return limits_after_consent(limits, expected, [run], job_keys(setup, distinct, seed))
+    return limits_after_consent(limits, expected, [run], job_keys(setup, distinct))
 
 
 def confirm_calls(screen: Screen, expected: "Estimate", options: dict[str, Any]) -> None:

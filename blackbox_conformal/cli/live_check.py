@@ -22,7 +22,7 @@ def look_live(screen: Screen, name: str, parameters: tuple[str, ...], options: d
 
     adapter = session.open_vendor(name, parameters, options["scale"])
     picture = None if options["image"] is None else Path(options["image"])
-    setup, prepared = prepare_check(adapter, picture=picture, scale=options["scale"], seed=options["seed"])
+    setup, prepared = prepare_check(adapter, picture=picture, scale=options["scale"], seed=options["seed"] or 0)
     run = Path(options["run"] or Path("runs") / f"check-{file_stem(adapter.name)}")
     limits = session.build_limits(options)
     expected = estimate(adapter, run, limits, prepared.tasks)
@@ -35,7 +35,7 @@ def look_live(screen: Screen, name: str, parameters: tuple[str, ...], options: d
             setup,
             prepared,
             run,
-            consent.limits_after_consent(limits, expected, [run], job_keys(setup, [prepared], options["seed"])),
+            consent.limits_after_consent(limits, expected, [run], job_keys(setup, [prepared])),
             listener=screen.event,
             on_sampler=on_sampler,
         )

@@ -22,6 +22,7 @@ PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate")
 @shared.option("--calibration", required=True, type=click.Path(exists=True, dir_okay=False), help="Calibration file.")
 @shared.option("--alpha", type=shared.Level(), required=True, help="The level: the risk that is accepted.")
 @shared.vendor
+@shared.seed
 @shared.guarantee
 @shared.option("--group", metavar="NAME", help="The group that these pictures belong to.")
 @shared.spending
@@ -121,7 +122,6 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
             limits=limits,
-            seed=options["seed"],
             memory_bytes=options["memory"],
             listener=screen.event,
             progress=screen.step,

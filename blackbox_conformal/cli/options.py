@@ -110,6 +110,8 @@ vendor = together(
     option("--second", "second_parameters", multiple=True, metavar="KEY=VALUE", help="Its parameter; repeatable."),
 )
 
+seed = option("--seed", type=int, help="Root of the per-image seeds; a calibration keeps it.  [default: 0]")
+
 procedure = together(
     vendor,
     option("--draws", type=click.IntRange(1, 4096), default=8, show_default=True, help="Draws of each picture."),
@@ -118,6 +120,7 @@ procedure = together(
     option("--delivery", type=click.Choice(["first", "mean", "medoid"]), default="first", show_default=True),
     option("--perturb", "perturbation", metavar="NAME", help="Make draws of a vendor that never varies: dihedral, …"),
     option("--seeds", type=click.Choice(["per-image", "shared"]), default="per-image", show_default=True),
+    seed,
 )
 
 guarantee = option("--guarantee", metavar="NAME[:k=v,…]", help="What is guaranteed.  [default: expected]")
@@ -128,7 +131,6 @@ spending = together(
     option(
         "--run", type=click.Path(file_okay=False), help="Folder of ledger and samples.  [default: runs/<procedure>]"
     ),
-    option("--seed", type=int, default=0, show_default=True, help="Root of the per-image seeds."),
     option("--max-cost", type=Money(), help="The most that this job may cost in all, US dollars."),
     option("--max-calls", type=click.IntRange(0), help="The most paid calls that this job may make in all."),
     option("--concurrency", type=Workers(), default="auto", show_default=True, help="Calls at a time."),

@@ -43,7 +43,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     with screen.progress():
         refuse_large(paths, options["memory"])
-        pictures = prepare_photographs(paths, setup, options["seed"], screen.step, memory_bytes=options["memory"])
+        pictures = prepare_photographs(paths, setup, screen.step, memory_bytes=options["memory"])
         quoted = _asked(screen, setup, pictures, options) if options["quote"] else None
     present(screen, setup, pictures, rule, session.folder_of(options, setup.procedure), options, quoted)
 
@@ -75,7 +75,7 @@ def present(
     limits = session.build_limits(options)
     levels = sorted({*PLANNED_LEVELS, *([options["alpha"]] if options["alpha"] else [])})
     found = plan(setup, pictures, rule, run=run, limits=limits, levels=levels, quoted=quoted)
-    found = consent.with_second(found, setup, pictures, run, limits, options["seed"])
+    found = consent.with_second(found, setup, pictures, run, limits)
     show_plan(screen, found, _pace(found, run, limits.first_workers))
     if options["alpha"] is not None:
         short = found.needed_n[f"{options['alpha']:g}"] - found.n

@@ -73,6 +73,7 @@ def build_setup(options: dict[str, Any]) -> "Setup":
         perturbation=options["perturbation"],
         second=open_second_vendor(options),
         seeds=options["seeds"],
+        seed=options["seed"] or 0,
     )
 
 
@@ -148,4 +149,17 @@ def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapte
                 f"expected -p {typed}=… again: a calibration keeps what identifies the vendor {identity['adapter']} "
                 f"and not where it is ({(description.description or typed).rstrip('.')})"
             )
-    return load_adapter(name, **parameters)
+    adapter = load_adapter(name, **parameters)
+    _refuse_other_seed(options["seed"], calibration.procedure, adapter)
+    return adapter
+
+
+def _refuse_other_seed(seed: int | None, procedure: "Procedure", adapter: "Adapter") -> None:
+    """Refuse to draw a calibrated vendor from another root seed, by which a mask could be rolled until it pleases."""
+    unused = procedure.seeds == "shared" or adapter.capabilities.seed_range is None
+    if seed not in (None, procedure.root_seed) and not unused:
+        raise UsageError(
+            f"expected no --seed beside --calibration, which fixes it to {procedure.root_seed}; got --seed {seed}: a "
+            "picture that is drawn again until its mask pleases has no guarantee. Leave --seed out, or calibrate with "
+            f"--seed {seed}"
+        )

@@ -66,11 +66,11 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     refuse_large(paths, options["memory"], pixel_bytes=bytes_a_pixel(len(chosen)))
     items = [Item(path, read_image(path).digest) for path in paths]
-    calibrating, tuning = split(items, max(1, math.floor(options["tuning_share"] * len(items))), options["seed"])
+    calibrating, tuning = split(items, max(1, math.floor(options["tuning_share"] * len(items))), options["seed"] or 0)
     run = session.folder_of(options, setup.procedure)
     out = Path(options["out"] or run / "calibration.json")
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        everything = prepare_photographs(paths, setup, options["seed"], screen.step, memory_bytes=options["memory"])
+        everything = prepare_photographs(paths, setup, screen.step, memory_bytes=options["memory"])
         if not (options["force"] or options["only_choose"]):
             truths = {one.path: one.truth_digest or "" for one in everything}
             parts = [{truths[one.path] for one in part} for part in (calibrating, tuning)]
@@ -80,11 +80,11 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             everything = [one for one in everything if one.path in kept]
         expected = plan(setup, everything, member("guarantees", "expected"), run=run, limits=limits)
         expected = replace(expected, memory_bytes=memory_bytes(everything, bytes_a_pixel(len(chosen))))
-        expected = consent.with_second(expected, setup, everything, run, limits, options["seed"])
+        expected = consent.with_second(expected, setup, everything, run, limits)
         tasks = [task for picture in everything for task in picture.tasks]
         consent.look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
         consent.confirm_spending(screen, expected, options)
-        limits = consent.limits_after_consent(limits, expected, [run], job_keys(setup, everything, options["seed"]))
+        limits = consent.limits_after_consent(limits, expected, [run], job_keys(setup, everything))
         found = tune(
             setup,
             [one.path for one in tuning],
@@ -93,7 +93,6 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             len(calibrating),
             run=run,
             limits=limits,
-            seed=options["seed"],
             memory_bytes=options["memory"],
             listener=screen.event,
             progress=screen.step,
@@ -124,7 +123,6 @@ def command(images: tuple[str, ...], **options: Any) -> None:
                 run=run,
                 alpha=options["alpha"],
                 limits=limits,
-                seed=options["seed"],
                 memory_bytes=options["memory"],
                 tuning=found.tuning,
                 listener=screen.event,

@@ -176,7 +176,10 @@ class Guarantee(Plugin):
         return (
             drawn[self.needs.sampling],
             "Vendor, model, parameters, draws, delivery, degradation, score and metric are those of the calibration.",
-            "Nothing was chosen by looking at the calibration photographs: no score, metric, setting or level.",
+            "Nothing was chosen by looking at the calibration photographs: no score, metric, setting, seed or level.",
+            "Each picture was drawn once: no other draws of it were made and thrown away.",
+            "The calibration file is what its maker computed. It is not signed, so nobody vouches for it: whoever can "
+            "write the file can change its curves.",
         )
 
     def restrict(self, indices: NDArray[np.int64]) -> Self:

@@ -96,7 +96,6 @@ def apply_calibration(
     group: str | None = None,
     run: Path | None = None,
     limits: Limits | None = None,
-    seed: int = 0,
     memory_bytes: int | None = None,
     listener: Callable[[Event], None] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
@@ -133,7 +132,7 @@ def apply_calibration(
     refuse_unlimited(adapter, limits)
     sources = [source for _, source in inputs]
     refuse_large(sources, memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
-    pictures = [prepare_input(source, name, setup, seed, memory_bytes=memory_bytes) for name, source in inputs]
+    pictures = [prepare_input(source, name, setup, memory_bytes=memory_bytes) for name, source in inputs]
     _refuse_calibration_images(pictures, calibration)
     unique = {picture.input_digest: picture for picture in pictures}
     low = {picture.input_digest: source for picture, (_, source) in zip(pictures, inputs, strict=True)}
@@ -142,10 +141,10 @@ def apply_calibration(
     refused: list[tuple[Prepared, VendorError]] = []
     folder = run if run is not None else run_folder(Path("runs"), setup.procedure)
     distinct = list(unique.values())
-    limits = job_limits(limits, setup, distinct, seed)
+    limits = job_limits(limits, setup, distinct)
     with (
         warming(setup, truths=False, sizes=[picture.size for picture in distinct]),
-        second_opinions(setup, distinct, folder, limits, seed, listener, on_sampler) as opinions,
+        second_opinions(setup, distinct, folder, limits, listener, on_sampler) as opinions,
         Sampler(adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
     ):
         on_sampler(sampler)

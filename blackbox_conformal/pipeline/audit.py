@@ -70,7 +70,6 @@ def audit_calibration(
     second: Adapter | None = None,
     run: str | Path | None = None,
     limits: Limits | None = None,
-    seed: int = 0,
     memory_bytes: int | None = None,
     listener: Callable[[Event], None] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
@@ -118,15 +117,15 @@ def audit_calibration(
     levels = sorted(set(alphas))
     pixel_bytes = audit_bytes_a_pixel(len(levels))
     refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
-    pictures = prepare_photographs(paths, setup, seed, progress, memory_bytes=memory_bytes)
+    pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)
     _refuse_seen(pictures, calibration)
     audited: list[AuditedPicture] = []
     calls = cached = 0
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
-    limits = job_limits(limits, setup, pictures, seed)
+    limits = job_limits(limits, setup, pictures)
     with (
         warming(setup),
-        second_opinions(setup, pictures, folder, limits, seed, listener, on_sampler) as opinions,
+        second_opinions(setup, pictures, folder, limits, listener, on_sampler) as opinions,
         Sampler(adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
     ):
         on_sampler(sampler)

@@ -71,7 +71,6 @@ def run_calibration(
     guarantee: str = "expected",
     alpha: float | None = None,
     limits: Limits | None = None,
-    seed: int = 0,
     groups: dict[str, str] | None = None,
     tuning: Sequence[str] = (),
     memory_bytes: int | None = None,
@@ -98,23 +97,23 @@ def run_calibration(
     check_enough(rule, len(paths), alpha, bound)
     refuse_unlimited(setup.adapter, limits)
     refuse_large(paths, memory_bytes)
-    pictures = prepare_photographs(paths, setup, seed, progress, memory_bytes=memory_bytes)
+    pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)
     leaked = {picture.truth_digest for picture in pictures} & set(tuning)
     if leaked:
         raise CalibrationError(
             f"{len(leaked)} of these photographs were used for tuning and cannot calibrate; leave them out"
         )
-    write_manifest(run, setup, pictures, seed=seed, guarantee=rule.specification())
+    write_manifest(run, setup, pictures, guarantee=rule.specification())
     tolerances = tolerances_of(rule)
     curves: list[list[RiskCurve]] = []
     images: list[CalibrationImage] = []
     models: set[str] = set()
     calls = cached = 0
     cost = Decimal(0)
-    limits = job_limits(limits, setup, pictures, seed)
+    limits = job_limits(limits, setup, pictures)
     with (
         warming(setup, sizes=[picture.size for picture in pictures]),
-        second_opinions(setup, pictures, run, limits, seed, listener, on_sampler) as second,
+        second_opinions(setup, pictures, run, limits, listener, on_sampler) as second,
         Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler,
     ):
         on_sampler(sampler)
@@ -257,6 +256,7 @@ def calibrate(
         first_seed=first_seed,
         perturbation=perturbation,
         second=second,
+        seed=seed,
     )
     sources = [images] if isinstance(images, (str, Path)) else list(images)
     if not sources:
@@ -272,7 +272,6 @@ def calibrate(
         guarantee=guarantee,
         alpha=alpha,
         limits=limits,
-        seed=seed,
         memory_bytes=memory_bytes,
         **options,
     ).calibration

@@ -104,8 +104,7 @@ def compare(
         refuse_unlimited(contestant.setup.adapter, limits)
     refuse_large(paths, memory_bytes, pixel_bytes=most_bytes_a_pixel(contestants, with_baselines))
     prepared = [
-        prepare_photographs(paths, contestant.setup, seed, progress, memory_bytes=memory_bytes)
-        for contestant in contestants
+        prepare_photographs(paths, contestant.setup, progress, memory_bytes=memory_bytes) for contestant in contestants
     ]
     keys_of = [
         task_keys(contestant.setup.adapter.identity(), [task for picture in pictures for task in picture.tasks])

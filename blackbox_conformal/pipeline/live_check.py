@@ -59,12 +59,13 @@ def prepare_check(
         scale=scale,
         draws=1 if adapter.capabilities.deterministic else 2,
         indecision="bicubic-gap",
+        seed=seed,
     )
     limits = adapter.capabilities
     side = min(max(_SIDE, limits.min_side or 0), limits.max_side or _SIDE * 64)
     source = image_png(check_picture(side)) if picture is None else picture
     name = "check-picture" if picture is None else picture.stem
-    return setup, prepare_input(source, name, setup, seed)
+    return setup, prepare_input(source, name, setup)
 
 
 def check_picture(side: int) -> Image:

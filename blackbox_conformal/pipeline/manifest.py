@@ -19,7 +19,7 @@ from blackbox_conformal.pipeline.stages.settings import Setup
 _PACKAGES = ("blackbox-conformal", "numpy", "numba", "pillow", "httpx", "tenacity")
 
 
-def write_manifest(run: Path, setup: Setup, pictures: Sequence[Prepared], *, seed: int, **settings: Any) -> Path:
+def write_manifest(run: Path, setup: Setup, pictures: Sequence[Prepared], **settings: Any) -> Path:
     """Write `manifest.json` into the run folder unless the same plan is there already.
 
     A plan that differs (other photographs, another guarantee) gets a file of its own beside it, named by its
@@ -28,7 +28,6 @@ def write_manifest(run: Path, setup: Setup, pictures: Sequence[Prepared], *, see
     plan = {
         "procedure": setup.procedure.model_dump(mode="json"),
         "fingerprint": setup.procedure.fingerprint,
-        "seed": seed,
         "settings": settings,
         "photographs": [
             {

@@ -138,7 +138,6 @@ def tune(
     *,
     run: Path,
     limits: Limits | None = None,
-    seed: int = 0,
     memory_bytes: int | None = None,
     listener: Callable[[Event], None] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
@@ -171,13 +170,13 @@ def tune(
         )
     pixel_bytes = bytes_a_pixel(len(candidates))
     refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
-    pictures = prepare_photographs(paths, setup, seed, progress, memory_bytes=memory_bytes)
+    pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)
     curves: list[list[RiskCurve]] = [[] for _ in candidates]
     digests: list[str] = []
-    limits = job_limits(limits, setup, pictures, seed)
+    limits = job_limits(limits, setup, pictures)
     with (
         _warming_all(setup, candidates),
-        second_opinions(setup, pictures, run, limits, seed, listener, on_sampler) as opinions,
+        second_opinions(setup, pictures, run, limits, listener, on_sampler) as opinions,
         Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler,
     ):
         on_sampler(sampler)

@@ -31,7 +31,7 @@ def drawn(tmp_path_factory):
 
 
 def tasks_of(setup, paths):
-    return [task for picture in prepare_photographs(paths, setup, 0) for task in picture.tasks]
+    return [task for picture in prepare_photographs(paths, setup) for task in picture.tasks]
 
 
 def test_draws_beside_are_found_and_counted(drawn):

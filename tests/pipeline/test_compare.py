@@ -104,7 +104,7 @@ def test_trust_mask_rows_are_those_of_calibrate_and_audit(drawn, photographs, co
     _, found, root = drawn
     setup = contestants[0].setup
     run = vendor_folder(root, setup)
-    calibrating, unseen = split_prepared(prepare_photographs(photographs, setup, 0, lambda *_: None), 8, 0)
+    calibrating, unseen = split_prepared(prepare_photographs(photographs, setup, lambda *_: None), 8, 0)
     calibration = run_calibration(setup, [one.path for one in calibrating], run=run).calibration
     audit = audit_calibration(setup.adapter, [one.path for one in unseen], calibration, ALPHAS, run=run)
     rows = [row for row in found.rows if (row.contestant, row.method) == ("four", "trust mask")]
@@ -129,7 +129,7 @@ def test_a_refused_photograph_counts_as_an_audit_counts_it(photographs, tmp_path
         found = compare(both, photographs[:22], [0.9], root=tmp_path, held_out=4, limits=limits)
         assert [one.refused for one in found.standings] == [1, 1]
         run = vendor_folder(tmp_path, both[0].setup)
-        pictures = prepare_photographs(photographs[:22], both[0].setup, 0)
+        pictures = prepare_photographs(photographs[:22], both[0].setup)
         calibrating, unseen = split_prepared(pictures, 4, 0)
         for contestant in both:
             calibration = run_calibration(

@@ -88,7 +88,7 @@ def test_interpreted_kernels_say_the_same_up_to_rounding(material, tmp_path):
 
 def test_memory_limit_lowers_concurrency_to_what_fits_and_changes_no_result(material, tmp_path):
     setup, paths = material
-    pictures = [replace(one, size=(4000, 5000)) for one in prepare_photographs(paths, setup, 0)]
+    pictures = [replace(one, size=(4000, 5000)) for one in prepare_photographs(paths, setup)]
     together: list[int] = []
     running: list[str] = []
     pause = threading.Event()
@@ -119,8 +119,8 @@ def test_memory_limit_lowers_concurrency_to_what_fits_and_changes_no_result(mate
 def test_photographs_beyond_the_memory_limit_are_refused_unread(material):
     setup, paths = material
     with pytest.raises(bc.errors.ImageError, match=r"p0\.png: .* 0 in all \(memory is limited to 100 MiB\)"):
-        prepare_photographs(paths, setup, 0, memory_bytes=100 * 2**20)
-    assert len(prepare_photographs(paths, setup, 0, memory_bytes=512 * 2**20)) == len(paths)
+        prepare_photographs(paths, setup, memory_bytes=100 * 2**20)
+    assert len(prepare_photographs(paths, setup, memory_bytes=512 * 2**20)) == len(paths)
 
 
 def test_a_photograph_that_changes_before_its_draws_are_there_is_noticed(material, tmp_path, monkeypatch):

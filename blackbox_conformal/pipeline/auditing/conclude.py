@@ -113,7 +113,11 @@ def conclude(
         verdict=verdict,
         pictures=tuple(audited),
         leakage=audit_leakage(units.rule, units.curves, counted, levels) if _alike(units, clusters) else None,
-        notes=(*_alone(found, verdict), *_notes(rule, audited, units, clusters)),
+        notes=(
+            *_alone(found, verdict),
+            *_notes(rule, audited, units, clusters),
+            *filter(None, [calibration.procedure.seed_note]),
+        ),
         clusters=None if clusters is None else tuple(clusters),
         calls=calls,
         cached=cached,

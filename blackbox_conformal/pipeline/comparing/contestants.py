@@ -57,7 +57,6 @@ def wanted_draws(
     paths: Sequence[Path],
     *,
     root: Path,
-    seed: int = 0,
     memory_bytes: int | None = None,
     with_baselines: bool = True,
     progress: Callable[[str, int, int], None] = lambda *_: None,
@@ -69,7 +68,7 @@ def wanted_draws(
     pixel_bytes: dict[str, int] = {}
     for contestant in contestants:
         vendor, draws = digest_json(contestant.setup.procedure.vendor), contestant.setup.procedure.draws
-        pictures = prepare_photographs(paths, contestant.setup, seed, progress, memory_bytes=memory_bytes)
+        pictures = prepare_photographs(paths, contestant.setup, progress, memory_bytes=memory_bytes)
         first.setdefault(vendor, (contestant.setup, max(pictures, key=lambda one: one.size[0] * one.size[1])))
         pixel_bytes[vendor] = max(pixel_bytes.get(vendor, 0), bytes_a_pixel(draws, with_baselines))
         for picture in pictures:

@@ -36,6 +36,8 @@ def certify(
     """The certificate of one mask, before its files are written."""
     abstains = threshold == -math.inf
     choice = rule.choose(calibration.curves_for(rule), alpha)
+    seed_range = setup.adapter.capabilities.seed_range
+    remarks = (size_note(calibration, picture.size), calibration.procedure.seed_note)
     kind = "spread between the vendor's own draws"
     if setup.perturbation is not None:
         kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
@@ -59,13 +61,18 @@ def certify(
         calibration_digest=calibration.digest,
         fingerprint=calibration.procedure.fingerprint,
         procedure=calibration.procedure.model_dump(mode="json"),
+        draw_seeds=None if seed_range is None else tuple(task.seed or 0 for task in picture.tasks),
+        seed_rule=None if seed_range is None else calibration.procedure.seed_rule(seed_range),
         vendor_model=evaluation.model,
         input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
         outputs={},
         psnr=_psnr(rule, alpha, setup),
         leakage=_leakage(rule, alpha, calibration.n),
         certain=certain_statement(setup.fidelity, evaluation),
-        notes=(*evaluation.notes, *filter(None, [size_note(calibration, picture.size)])),
+        notes=(
+            *evaluation.notes,
+            *filter(None, remarks),
+        ),
     )
 
 

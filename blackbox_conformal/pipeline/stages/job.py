@@ -13,15 +13,15 @@ from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import task_keys
 
 
-def job_keys(setup: Setup, pictures: Sequence[Prepared], seed: int) -> frozenset[str]:
+def job_keys(setup: Setup, pictures: Sequence[Prepared]) -> frozenset[str]:
     """Keys of every draw of these pictures, those of a second vendor among them."""
     keys = set(task_keys(setup.adapter.identity(), [task for picture in pictures for task in picture.tasks]))
     if setup.second is not None:
-        keys.update(task_keys(setup.second.identity(), list(second_tasks(setup, pictures, seed).values())))
+        keys.update(task_keys(setup.second.identity(), list(second_tasks(setup, pictures).values())))
     return frozenset(keys)
 
 
-def job_limits(limits: Limits | None, setup: Setup, pictures: Sequence[Prepared], seed: int) -> Limits:
+def job_limits(limits: Limits | None, setup: Setup, pictures: Sequence[Prepared]) -> Limits:
     """`limits` for the draws of these pictures alone: a repeated job goes on where it was, another one starts at 0.
 
     Limits that name draws already, since these pictures are a part of a larger job, stay as they are.
@@ -29,4 +29,4 @@ def job_limits(limits: Limits | None, setup: Setup, pictures: Sequence[Prepared]
     limits = limits or Limits()
     if limits.counted is not None or not limits.spending:
         return limits
-    return replace(limits, counted=job_keys(setup, pictures, seed))
+    return replace(limits, counted=job_keys(setup, pictures))

@@ -78,7 +78,6 @@ def read_truth(path: Path, scale: int, limits: ImageLimits = DEFAULT_LIMITS) -> 
 def prepare_photographs(
     paths: Sequence[Path],
     setup: Setup,
-    root_seed: int,
     progress: Callable[[str, int, int], None] = lambda *_: None,
     *,
     memory_bytes: int | None = None,
@@ -114,9 +113,7 @@ def prepare_photographs(
                 seen = ahead.pop(0).result()
                 distinct.add(str(path), seen.sketch)
                 again = partial(_low_resolution, path, setup.procedure.scale)
-                one = _prepared(
-                    path.stem, path, seen.sketch.digest, seen.low, seen.conversions, setup, root_seed, encoder, again
-                )
+                one = _prepared(path.stem, path, seen.sketch.digest, seen.low, seen.conversions, setup, encoder, again)
                 twin = inputs.setdefault(one.input_digest, path)
                 if twin != path:
                     raise CalibrationError(
@@ -131,9 +128,7 @@ def prepare_photographs(
     return found
 
 
-def prepare_input(
-    source: Path | bytes, name: str, setup: Setup, root_seed: int, *, memory_bytes: int | None = None
-) -> Prepared:
+def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> Prepared:
     """A picture to super-resolve, whose truth nobody knows; a limit on memory as in `prepare_photographs`."""
     scale = setup.procedure.scale
     limits = limits_within(memory_bytes)
@@ -144,7 +139,7 @@ def prepare_input(
     def again() -> Image:
         return read_image(source).pixels
 
-    return _prepared(name, path, None, picture.pixels, picture.conversions, setup, root_seed, Encoder(), again)
+    return _prepared(name, path, None, picture.pixels, picture.conversions, setup, Encoder(), again)
 
 
 def _look_at(path: Path, scale: int, limits: ImageLimits) -> _Photograph:
@@ -167,7 +162,6 @@ def _prepared(
     low: Image,
     conversions: tuple[str, ...],
     setup: Setup,
-    root_seed: int,
     encoder: Encoder,
     again: Callable[[], Image],
 ) -> Prepared:
@@ -180,7 +174,7 @@ def _prepared(
         if setup.perturbation is not None:
             change = partial(_changed, setup.perturbation, index)
             sent = encoder.upload(change(lambda: low), name, partial(change, again))
-        seed = setup.procedure.seed(root_seed, plain.digest, index, setup.adapter.capabilities.seed_range)
+        seed = setup.procedure.seed(plain.digest, index, setup.adapter.capabilities.seed_range)
         tasks.append(Task(sent, index, seed))
     size = (height * setup.procedure.scale, width * setup.procedure.scale)
     return Prepared(name, path, truth_digest, plain.digest, size, tuple(tasks), conversions)

@@ -39,7 +39,7 @@ class SecondOpinions:
     cost_usd: Decimal = Decimal(0)
 
 
-def second_tasks(setup: Setup, pictures: Sequence[Prepared], seed: int) -> dict[str, Task]:
+def second_tasks(setup: Setup, pictures: Sequence[Prepared]) -> dict[str, Task]:
     """The second vendor's one draw of each picture, by the digest of its input; none when no second is needed."""
     if setup.second is None:
         return {}
@@ -50,7 +50,7 @@ def second_tasks(setup: Setup, pictures: Sequence[Prepared], seed: int) -> dict[
             # The first vendor may be sent a larger picture; the second gets the plain input.
             plain = setup.perturbation.undo(read_image(upload.png).pixels, 0, 1)
             upload = upload_from(plain, upload.name)
-        chosen = setup.procedure.seed(seed, picture.input_digest, 0, setup.second.capabilities.seed_range)
+        chosen = setup.procedure.seed(picture.input_digest, 0, setup.second.capabilities.seed_range)
         tasks[picture.input_digest] = Task(upload, 0, chosen)
     return tasks
 
@@ -61,7 +61,6 @@ def second_opinions(
     pictures: Sequence[Prepared],
     run: Path,
     limits: Limits,
-    seed: int,
     listener: Callable[[Event], None] | None = None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
 ) -> Iterator[SecondOpinions]:
@@ -87,7 +86,7 @@ def second_opinions(
     def check(content: bytes, task: Task) -> None:
         decode(content, task)
 
-    tasks = second_tasks(setup, pictures, seed)
+    tasks = second_tasks(setup, pictures)
     outcomes: dict[str, Outcome] = {}
     with Sampler(vendor, run, limits, check=check, listener=listener) as sampler:
         on_sampler(sampler)

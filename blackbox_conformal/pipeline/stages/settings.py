@@ -55,6 +55,7 @@ def set_up(
     first_seed: int | None = None,
     perturbation: str | None = None,
     second: Adapter | None = None,
+    seed: int = 0,
 ) -> Setup:
     """One procedure from its parts, each checked against what the vendor declares.
 
@@ -99,6 +100,7 @@ def set_up(
         draws=draws,
         seeds=seeds,
         first_seed=(first_seed or 0) if seeds == "shared" else None,
+        root_seed=seed if seeds == "per-image" and any(map(_seedable, (adapter, second))) else 0,
         perturbation=perturbation,
         second_opinion=None if second is None else second.identity(),
         delivery=delivery,
@@ -129,9 +131,14 @@ def set_up_as(adapter: Adapter, procedure: Procedure, second: Adapter | None = N
         first_seed=procedure.first_seed,
         perturbation=procedure.perturbation,
         second=second,
+        seed=procedure.root_seed,
     )
     procedure.require(setup.procedure)
     return setup
+
+
+def _seedable(adapter: Adapter | None) -> bool:
+    return adapter is not None and adapter.capabilities.seed_range is not None
 
 
 def _scale(adapter: Adapter, scale: int | None, offered: tuple[int, ...]) -> int:
