@@ -3,24 +3,26 @@
 Anything unusual is left to `read`, which has Pillow decode it and says what is wrong with it.
 """
 
-import sys
+from collections.abc import Iterator
 
 import numpy as np
+from isal import igzip_lib, isal_zlib
 from numpy.typing import NDArray
 
 from blackbox_conformal.images.containers import Container
 from blackbox_conformal.images.pages import picture_room
-from blackbox_conformal.kernels import adler, inflate, unfilter
+from blackbox_conformal.kernels import unfilter
 from blackbox_conformal.kernels._jit import interpreted
-from blackbox_conformal.kernels.adler import adler32
-from blackbox_conformal.kernels.inflate import HISTORY, PADDING, SLACK, Inflater
 from blackbox_conformal.kernels.unfilter import ROWS
 from blackbox_conformal.types import Image
 
 SMALLEST = 1 << 20
 """Bytes of pixel data below which there is nothing to gain, and no compiler is loaded."""
 
-_BLOCK = 1 << 19
+_INPUT = 1 << 17
+"""Compressed bytes given to the decompressor at once: what it does not take at once, it copies."""
+
+_OUTPUT = 1 << 19
 """Decompressed bytes handled at once: they stay in the second-level cache."""
 
 
@@ -34,54 +36,64 @@ def plain_pixels(container: Container) -> Image | None:
 
     The checksum of the decompressed data is verified; to be called within limits.
     """
-    # The decompressor reads several bytes as one number, lowest first.
-    if not container.plain or container.pixel_bytes < SMALLEST or interpreted() or sys.byteorder != "little":
+    if not container.plain or container.pixel_bytes < SMALLEST or interpreted():
+        return None
+    # RFC 1950 ends at windows of 32 KiB (7); zlib refuses larger ones and isal does not look.
+    if next((body[0] >> 4 for body in container.pixel_data if body), 15) > 7:
         return None
     pixels = picture_room(container.height, container.width)
-    return pixels if _fill(pixels.reshape(container.height, -1), container.pixel_data) else None
+    try:
+        complete = _fill(pixels.reshape(container.height, -1), container.pixel_data)
+    except igzip_lib.IsalError:
+        return None
+    return pixels if complete else None
 
 
 def _fill(rows: NDArray[np.uint8], data: tuple[memoryview, ...]) -> bool:
-    """Decompress and unfilter every row; False when the data are damaged or not those of so many rows."""
-    source = np.concatenate([*(np.frombuffer(body, np.uint8) for body in data), np.zeros(PADDING, np.uint8)])
-    if not _is_zlib(source):
-        return False
-    inflater = Inflater(source[2:])
+    """Decompress and unfilter every row; False when the data are not those of so many rows.
+
+    Raises
+    ------
+    igzip_lib.IsalError
+        The data are damaged.
+    """
     line = rows.shape[1] + 1
-    block = np.empty(HISTORY + ROWS * line + _BLOCK + SLACK, np.uint8)
-    # Bytes before `first` are done and kept for the decompressor, those up to `end` are waiting.
-    first = end = done = 0
-    checksum = 1
-    while inflater.end is None:
-        start = end
-        end = inflater.into(block, start, start + _BLOCK)
-        if end < 0:
-            return False
-        checksum = adler32(block[start:end], checksum)
-        count = (end - first) // line
+    # One byte more than the rows, since the last pixel is read as four bytes.
+    block = np.empty(ROWS * line + _OUTPUT + 1, np.uint8)
+    waiting = done = 0
+    decompressor = isal_zlib.decompressobj()
+    for piece in _pieces(decompressor, data):
+        block[waiting : waiting + len(piece)] = np.frombuffer(piece, np.uint8)
+        waiting += len(piece)
+        count = waiting // line
         if done + count > rows.shape[0]:
             return False
-        if inflater.end is None:
+        if done + count < rows.shape[0]:
             count -= count % ROWS
-        if not unfilter.unfilter(block[first : first + count * line + 1], rows, done):
+        taken = count * line
+        if not unfilter.unfilter(block[: taken + 1], rows, done):
             return False
         done += count
-        first += count * line
-        moved = max(0, min(first, end - HISTORY))
-        block[: end - moved] = block[moved:end]
-        first, end = first - moved, end - moved
-    expected = int.from_bytes(source[2 + inflater.end :][:4].tobytes(), "big")
-    complete = 2 + inflater.end + 4 <= source.size - PADDING
-    return complete and checksum == expected and done == rows.shape[0] and first == end
+        block[: waiting - taken] = block[taken:waiting]
+        waiting -= taken
+    # The end of the stream is behind its checksum, which the decompressor has compared.
+    return decompressor.eof and done == rows.shape[0] and waiting == 0
 
 
-def _is_zlib(source: NDArray[np.uint8]) -> bool:
-    """Whether the bytes begin like a zlib stream without a dictionary (RFC 1950)."""
-    method, flags = int(source[0]), int(source[1])
-    return method & 15 == 8 and method >> 4 <= 7 and flags & 32 == 0 and (256 * method + flags) % 31 == 0
+def _pieces(decompressor: "isal_zlib.Decompress", data: tuple[memoryview, ...]) -> Iterator[bytes]:
+    """What `data` decompress to, at most `_OUTPUT` bytes at a time."""
+    for body in data:
+        for start in range(0, len(body), _INPUT):
+            rest: bytes | memoryview = body[start : start + _INPUT]
+            while not decompressor.eof:
+                piece = decompressor.decompress(rest, _OUTPUT)
+                rest = decompressor.unconsumed_tail
+                if piece:
+                    yield piece
+                elif not rest:
+                    break
 
 
 def warm_up() -> None:
-    """Compile, or load, the kernels that decode a large PNG."""
-    for part in (inflate, adler, unfilter):
-        part.warm_up()
+    """Compile, or load, the kernel that decodes a large PNG."""
+    unfilter.warm_up()

@@ -35,7 +35,7 @@ from blackbox_conformal.pipeline.stages import evaluate, prepare
 from blackbox_conformal.sampling.sampler import Sampler
 
 STEPS = [
-    (plain_png, "_fill", "moving compressed and decompressed bytes"),
+    (plain_png, "_fill", "decompressing PNG, and moving its bytes"),
     (read, "inspect", "chunks and their checksums"),
     (read, "_read_file", "reading photographs"),
     (read, "digest_bytes", "digests of photographs' files"),

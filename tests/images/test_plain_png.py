@@ -134,12 +134,6 @@ def test_what_follows_the_stream_is_ignored_as_by_pillow(filtered):
     np.testing.assert_array_equal(plain_pixels(inspect(data)), pillow(data))
 
 
-def test_only_where_the_lowest_byte_comes_first(filtered, monkeypatch):
-    data = file_of(zlib.compress(filtered.tobytes(), 1))
-    monkeypatch.setattr("blackbox_conformal.images.plain_png.sys.byteorder", "big")
-    assert plain_pixels(inspect(data)) is None
-
-
 @pytest.mark.parametrize(("height", "width"), [(1, 400_000), (400_000, 1), (17, 30_000), (31, 12_345)])
 def test_rows_of_any_length(height, width):
     rows = np.random.default_rng(height).integers(0, 256, (height, 1 + 3 * width), dtype=np.uint8)

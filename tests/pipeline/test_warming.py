@@ -9,7 +9,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.catalog import load
 from blackbox_conformal.fidelity.custom import from_function
 from blackbox_conformal.images import plain_png
-from blackbox_conformal.kernels import _buckets, adler, distance, inflate, moments, unfilter, windows
+from blackbox_conformal.kernels import _buckets, distance, moments, unfilter, windows
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.stages.warming import rehearse, warming
 from blackbox_conformal.risk.curve import RiskCurve
@@ -25,7 +25,7 @@ def test_kernels_of_the_set_up_are_compiled(adapter):
     rehearse(set_up(adapter, draws=3, indecision=score, fidelity="lab-l1:sigma=2"))
     scored = (moments._add, moments._variance, windows._separable, distance._lab_l1)
     sorted_out = (_buckets.survey, _buckets.sample, _buckets.sift, _buckets.keys_in, _buckets.thin_out)
-    decoded = (unfilter._unfilter, inflate._inflate, adler._adler32)
+    decoded = (unfilter._unfilter,)
     assert [one for one in (*scored, *sorted_out, *decoded) if one.compiled is None] == []
 
 
