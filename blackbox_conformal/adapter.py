@@ -25,9 +25,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
+from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import PayloadError, VendorError
 from blackbox_conformal.redaction import Secret
 
@@ -232,7 +234,8 @@ class Adapter(BaseModel, ABC):
     Subclasses set `name` (= file name with dashes), `version` (raised whenever the requests it makes change),
     `capabilities`, `auth_variable`, `documentation` and `evidence`, and define `draw`, plus `resume` when the
     vendor works with jobs and `quote` when it tells a price beforehand. Fields listed in `transient` (where the vendor
-    is reached, how long to wait) do not identify the procedure; every other field does.
+    is reached, how long to wait) do not identify the procedure; every other field does. An adapter behind whose address
+    anything may be says in `named` whether its fields tell what is there; where they do not, the address identifies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -287,10 +290,26 @@ class Adapter(BaseModel, ABC):
 
         return read_credential(self.auth_variable or "", self.name)
 
+    @property
+    def named(self) -> bool:
+        """Whether the fields that identify say what vendor is behind the address; True where it is always the same."""
+        return True
+
     def identity(self) -> dict[str, Any]:
-        """What makes this vendor procedure this one, in canonical JSON form; never a key, never a port."""
-        return {
+        """What makes this vendor procedure this one, in canonical JSON form; never a key.
+
+        Draws are stored and found again by it. ``address``, a digest of host, port and path, is there only where
+        nothing else tells two vendors of one adapter apart.
+        """
+        found = {
             "adapter": self.name,
             "adapter_version": self.version,
             "parameters": self.model_dump(mode="json", exclude=set(self.transient)),
         }
+        return found if self.named else {**found, "address": digest_json(place(self.base_url))}
+
+
+def place(address: str) -> list[Any]:
+    """Host, port and path of a web address, in one spelling; not its query, which may hold a secret."""
+    parts = urlsplit(address)
+    return [parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme), parts.path.rstrip("/")]

@@ -15,6 +15,11 @@ from blackbox_conformal.errors import ProcedureMismatchError
 IMAGE_RULES = 1
 """Raised whenever the conversion of a file to 8-bit sRGB changes its pixels."""
 
+_MOVED = (
+    " Where no parameter names what is behind an address, another address is another vendor; give such a name (a "
+    "label) before calibrating if the server may move."
+)
+
 Delivery = Literal["first", "mean", "medoid"]
 SeedPolicy = Literal["per-image", "shared"]
 
@@ -83,9 +88,10 @@ class Procedure(BaseModel):
         """
         found = self.differences(actual)
         if found:
+            moved = _MOVED if any(one.startswith("vendor.address") for one in found) else ""
             raise ProcedureMismatchError(
                 "this calibration was made for another procedure, so its guarantee does not hold here. "
-                f"Calibrated → asked for: {'; '.join(found)}. Use the calibrated settings or calibrate again"
+                f"Calibrated → asked for: {'; '.join(found)}.{moved} Use the calibrated settings or calibrate again"
             )
 
     @property

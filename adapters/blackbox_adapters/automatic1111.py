@@ -38,6 +38,9 @@ class Automatic1111(Hosted):
     )
 
     url: str = Field(default="http://127.0.0.1:7860", description="Address of the server.")
+    label: str = Field(
+        default="", description="Server and version behind the address; empty: the address tells vendors apart."
+    )
     mode: Literal["img2img", "extras"] = Field(default="img2img", description="Which route enlarges the picture.")
     scale: int = Field(default=4, ge=1, le=8, description="Magnification.")
     upscaler: str = Field(
@@ -54,6 +57,11 @@ class Automatic1111(Hosted):
     )
     resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
     authenticate: bool = Field(default=False, description="Send the user and password of --api-auth.")
+
+    @property
+    def named(self) -> bool:
+        """With a label."""
+        return bool(self.label)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -41,6 +41,11 @@ class Cog(NamedInputs):
     )
 
     @property
+    def named(self) -> bool:
+        """With the container's digest."""
+        return bool(self.digest)
+
+    @property
     def capabilities(self) -> Capabilities:
         """By model; nothing is billed."""
         return self.able(price=FREE)

@@ -43,6 +43,11 @@ class ComfyCloud(ComfyUI):
     poll_seconds: float = Field(default=2.0, ge=0.1, description="Seconds between two looks at a job.")
 
     @property
+    def named(self) -> bool:
+        """There is one Comfy Cloud."""
+        return True
+
+    @property
     def capabilities(self) -> Capabilities:
         """By workflow; the limits are the vendor's on uploads."""
         return replace(

@@ -54,6 +54,9 @@ class ComfyUI(Hosted):
     )
 
     url: str = Field(default="http://127.0.0.1:8188", description="Address of the server.")
+    label: str = Field(
+        default="", description="Server and version behind the address; empty: the address tells vendors apart."
+    )
     workflow: Path = Field(description="Workflow file in API format; its content, not its name, is what counts.")
     image: str = Field(description="Input that takes the picture's file name, as NODE.input.")
     seed: str = Field(default="", description="Inputs that take the seed, as NODE.input,NODE.input; empty = none.")
@@ -72,6 +75,11 @@ class ComfyUI(Hosted):
                 f"expected output to be a node's number; got {self.output!r}; its nodes are {_nodes(graph)}"
             )
         return self
+
+    @property
+    def named(self) -> bool:
+        """With a label: files of one name may differ between servers, so a workflow alone does not say."""
+        return bool(self.label)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -66,6 +66,11 @@ class Gradio(Hosted):
     authenticate: bool = Field(default=False, description="Send HF_TOKEN, as a private Space asks.")
 
     @property
+    def named(self) -> bool:
+        """With the application's name."""
+        return bool(self.application)
+
+    @property
     def capabilities(self) -> Capabilities:
         """By inputs; nothing is billed by the call."""
         seeded = "{seed}" in self.inputs

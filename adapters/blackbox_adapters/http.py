@@ -42,10 +42,11 @@ def observed(answer: Answer) -> Observed:
 class PlainHttp(Hosted):
     """One POST a draw: the body is the input as PNG, magnification and seed are in the query.
 
-    The address says where the server is, not what it is: name vendor and model in `label`, which is part of the
-    procedure. The answer is the picture itself, or JSON with the picture (base64 or a link) at `picture_field`. The
-    headers ``X-Model``, ``X-Cost-Usd``, ``X-Request-Id`` and ``X-Seed`` are read where they are there. Every draw has
-    an ``Idempotency-Key``; say `idempotent` only if the server answers a repeated key without drawing again.
+    Name vendor and model in `label`, which is part of the procedure: a server that moves then stays the same vendor.
+    Without a label the address is part of the procedure. The answer is the picture itself, or JSON with the picture
+    (base64 or a link) at `picture_field`. The headers ``X-Model``, ``X-Cost-Usd``, ``X-Request-Id`` and ``X-Seed`` are
+    read where they are there. Every draw has an ``Idempotency-Key``; say `idempotent` only if the server answers a
+    repeated key without drawing again.
     """
 
     name = "http"
@@ -55,7 +56,9 @@ class PlainHttp(Hosted):
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"key_header", "key_prefix", "idempotent"}
 
     url: str = Field(description="Address that takes the POST, such as http://localhost:8000/v1/upscale.")
-    label: str = Field(default="", description="Vendor and model behind the address; part of the procedure.")
+    label: str = Field(
+        default="", description="Vendor and model behind the address; empty: the address tells vendors apart."
+    )
     scale: int = Field(default=4, ge=1, le=16, description="Magnification.")
     scale_parameter: str = Field(default="scale", description="Query parameter of the magnification; empty: none.")
     seed_parameter: str = Field(default="seed", description="Query parameter of the seed; empty: none is taken.")
@@ -81,6 +84,11 @@ class PlainHttp(Hosted):
         if parts.username or parts.password:
             raise ValueError("expected no user name or password in the address; use key_header and HTTP_VENDOR_KEY")
         return value
+
+    @property
+    def named(self) -> bool:
+        """With a label."""
+        return bool(self.label)
 
     @property
     def capabilities(self) -> Capabilities:

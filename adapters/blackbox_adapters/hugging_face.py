@@ -54,6 +54,11 @@ class HuggingFace(Hosted):
         return self
 
     @property
+    def named(self) -> bool:
+        """With a model of the router, or the revision behind a dedicated endpoint."""
+        return bool(self.model or self.revision)
+
+    @property
     def capabilities(self) -> Capabilities:
         """By parameters; the price depends on the hardware and is not known."""
         seeded = bool(self.seed_field)

@@ -18,7 +18,7 @@ from blackbox_adapters._jobs import Job
 from blackbox_adapters._pictures import decoded
 from blackbox_adapters._reading import classed, document, money, peek, require, whole, words
 from blackbox_adapters._recipe_fill import built_in, fill, fill_link
-from blackbox_adapters._recipe_reading import read_recipe
+from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -46,7 +46,7 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
 
-TELLING = {"name", "title", "about", "documentation", "evidence", "uncertain", "url", "price", "example", "limits"}
+TELLING = {"name", "title", "about", "documentation", "evidence", "uncertain", "price", "example", "limits"}
 """What a recipe says that changes no picture."""
 
 
@@ -62,6 +62,9 @@ class Recipe(Hosted):
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"recipe"}
 
     recipe: str = Field(description="Path of a TOML file, or the name of a shipped recipe.")
+    label: str = Field(
+        default="", description="What is behind `url`, where you give one; empty: the address tells vendors apart."
+    )
     scale: int | None = Field(default=None, ge=1, le=16, description="Magnification; None = the recipe's default.")
     options: JsonObject = Field(default_factory=dict, description="Values for the recipe's [options], as JSON.")
     inputs: JsonObject = Field(
@@ -126,6 +129,11 @@ class Recipe(Hosted):
     def base_url(self) -> str:
         """The recipe's address, unless another was given."""
         return (self.url or self._told.url).rstrip("/")
+
+    @property
+    def named(self) -> bool:
+        """By the recipe; another address than the recipe's needs a label, unless the recipe is a known vendor's."""
+        return not self.url or bool(self.label) or self.recipe in shipped_names()
 
     @property
     def capabilities(self) -> Capabilities:

@@ -60,6 +60,11 @@ class RunPod(NamedInputs):
     poll_seconds: float = Field(default=2.0, ge=0.1, description="Seconds between two looks at a job.")
 
     @property
+    def named(self) -> bool:
+        """With an endpoint of the cloud, or the worker's name."""
+        return bool(self.endpoint or self.worker)
+
+    @property
     def capabilities(self) -> Capabilities:
         """By worker."""
         return self.able(price=self.priced(None) or (None if self.authenticate else FREE), result_hosts=self.hosts())

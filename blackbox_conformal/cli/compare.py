@@ -22,8 +22,8 @@ SETTINGS = ("draws", "indecision", "delivery", "perturb", "seeds", "scale")
     "vendors",
     multiple=True,
     metavar="NAME[:k=v,…]",
-    help=f"A vendor with its parameters; {', '.join(SETTINGS)} and label, its name in the table, may stand among them. "
-    "Repeat it.",
+    help=f"A vendor with its parameters; {', '.join(SETTINGS)} and label, its name in the table, may stand among them; "
+    "an adapter that takes a label gets it too, unless -p label=… is for all. Repeat it.",
 )
 @shared.procedure
 @shared.option("--alpha", "alphas", type=shared.Level(), multiple=True, help="Level to compare at; repeatable.")
@@ -127,19 +127,26 @@ def _contestant(text: str, options: dict[str, Any]) -> "Contestant":
     from blackbox_conformal.cli import session
     from blackbox_conformal.errors import UsageError
     from blackbox_conformal.pipeline.comparing.contestants import Contestant
+    from blackbox_conformal.plugins import adapter_class
 
     if options["adapter"]:
         raise UsageError("expected vendors as --vendor NAME, repeated; got --adapter, which names only one")
     name, given = _parsed(text)
-    label = given.pop("label", text)
-    if _needs_label(name) and not any(one.partition("=")[0].strip() == "label" for one in options["parameters"]):
-        given["label"] = label
+    label = given.pop("label", None)
+    field = adapter_class(name).model_fields.get("label")
+    # Stored draws cannot do without a label; elsewhere only one that was typed is part of what the vendor is.
+    if (
+        field is not None
+        and (label or field.is_required())
+        and "label" not in session.vendor_parameters(options["parameters"])
+    ):
+        given["label"] = label or text
     settings = {**options, "adapter": name}
     for key in SETTINGS:
         if key in given:
             settings["perturbation" if key == "perturb" else key] = _typed(key, given.pop(key))
     settings["parameters"] = (*options["parameters"], *(f"{key}={value}" for key, value in given.items()))
-    return Contestant(label, session.build_setup(settings))
+    return Contestant(label or text, session.build_setup(settings))
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
@@ -151,14 +158,6 @@ def _parsed(text: str) -> tuple[str, dict[str, str]]:
     if "." in module and kind.isidentifier():
         return f"{module}:{kind}", parse(f"{module}:{parameters}")[1]
     return parse(text)
-
-
-def _needs_label(name: str) -> bool:
-    """Whether the vendor itself cannot do without a label, as stored draws cannot; others are paid once for all."""
-    from blackbox_conformal.plugins import adapter_class
-
-    field = adapter_class(name).model_fields.get("label")
-    return field is not None and field.is_required()
 
 
 def _typed(key: str, value: str) -> int | str:

@@ -91,7 +91,7 @@ def is_capable(subject: Subject) -> str:
 
 
 def identifies(subject: Subject) -> str:
-    """An identity in JSON without key and address, the same for the same parameters."""
+    """An identity in JSON without key and without the address in it, the same for the same parameters."""
     adapter = subject.adapter
     try:
         text = json.dumps(adapter.identity(), sort_keys=True, allow_nan=False)
@@ -100,7 +100,8 @@ def identifies(subject: Subject) -> str:
     if any(len(value) >= 8 and value in text for value in subject.example.environment.values()):
         return "identity() holds a value of the environment, such as a key"
     elsewhere = built(subject.kind, subject.example, "http://127.0.0.1:10")
-    if elsewhere.identity() != adapter.identity():
+    # An adapter may count the address, as a digest of its own beside the parameters: see `Adapter.named`.
+    if {**elsewhere.identity(), "address": None} != {**adapter.identity(), "address": None}:
         return f"identity() changes with the address; list {subject.example.address!r} in `transient`"
     return ""
 

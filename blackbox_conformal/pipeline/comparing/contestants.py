@@ -6,6 +6,7 @@ Nothing is drawn here; how contestants are measured lives in `compare`.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 
 from blackbox_conformal.canonical import digest_json
@@ -171,6 +172,8 @@ def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, hel
         raise UsageError(f"expected vendors with different labels; got {', '.join(labels)}. Give label=… to one")
     if any(contestant.setup.second is not None for contestant in contestants):
         raise UsageError("expected scores of one vendor alone: compare asks no second vendor. Calibrate such a score")
+    for first, second in combinations(contestants, 2):
+        _refuse_equal(first, second)
     for name in ("fidelity", "scale", "degradation"):
         values = {digest_json({"value": getattr(one.setup.procedure, name)}) for one in contestants}
         if len(values) > 1:
@@ -179,4 +182,21 @@ def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, hel
         raise CalibrationError(
             "expected at least 2 photographs to measure on and 1 to calibrate on; "
             f"got {photographs} of which {held_out} are held out. Add photographs"
+        )
+
+
+def _refuse_equal(first: Contestant, second: Contestant) -> None:
+    """Draws are stored by what identifies a vendor, so two vendors of one identity would be one vendor's pictures."""
+    one, other = first.setup, second.setup
+    both = f"{first.label!r} and {second.label!r}"
+    if one.procedure.vendor != other.procedure.vendor:
+        return
+    if one.adapter.base_url != other.adapter.base_url:
+        raise UsageError(
+            f"expected vendors that can be told apart; {both} are the same vendor at two addresses, by their "
+            "parameters. Say in each what is behind its address, as with label=…, or compare one of them alone"
+        )
+    if one.procedure.fingerprint == other.procedure.fingerprint:
+        raise UsageError(
+            f"expected vendors or settings that differ; {both} are the same vendor with the same settings. Change one"
         )
