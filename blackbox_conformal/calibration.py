@@ -4,7 +4,6 @@ Thresholds come from `guarantees`; no picture is read here, whatever level, guar
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from blackbox_conformal.files import write_new
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 
@@ -57,6 +57,7 @@ class _File(BaseModel):
     images: list[dict[str, Any]]
     curves: str
     shares: list[str]
+    answers: str
     made_with: str
     tuning: list[str]
     vendor_models: list[str]
@@ -79,6 +80,8 @@ class Calibration:
         One risk curve a photograph: the largest error among trusted pixels.
     shares
         The same for the share of the picture that is trusted and wrong, one set for each stored tolerance.
+    answers
+        What the answers to each photograph were like, by which those to new pictures can be told to be other ones.
     guarantee
         Name and parameters of the guarantee that `threshold` uses unless told otherwise.
     tuning
@@ -95,8 +98,11 @@ class Calibration:
     tuning: tuple[str, ...] = ()
     vendor_models: tuple[str, ...] = ()
     shares: tuple[CurveSet, ...] = ()
+    answers: Answers = field(default_factory=lambda: Answers.unknown(0))
 
     def __post_init__(self) -> None:
+        if not len(self.answers):
+            object.__setattr__(self, "answers", Answers.unknown(len(self.images)))
         truths = [image.truth for image in self.images]
         if len(set(truths)) != len(truths):
             raise CalibrationError("a photograph stands twice in the calibration; each counts once")
@@ -109,6 +115,10 @@ class Calibration:
         for curves in (self.curves, *self.shares):
             if len(curves) != len(self.images):
                 raise CalibrationError(f"expected one curve a photograph; got {len(curves)} for {len(self.images)}")
+        if len(self.answers) != len(self.images):
+            raise CalibrationError(
+                f"expected answers of {len(self.images)} photographs; got those of {len(self.answers)}"
+            )
 
     @classmethod
     def from_curves(
@@ -118,6 +128,7 @@ class Calibration:
         images: Sequence[CalibrationImage],
         curves: Sequence[RiskCurve],
         shares: Sequence[Sequence[RiskCurve]] = (),
+        answers: Sequence[Answers] = (),
         **rest: Any,
     ) -> Self:
         """A calibration in canonical order (by truth digest), whatever order the photographs were drawn in."""
@@ -128,6 +139,7 @@ class Calibration:
             tuple(images[index] for index in order),
             CurveSet.from_curves([curves[index] for index in order]),
             shares=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in shares),
+            answers=Answers.together(answers)[order if answers else []],
             **rest,
         )
 
@@ -236,7 +248,8 @@ class Calibration:
             images = tuple(CalibrationImage(**image) for image in content["images"])
             curves = _unpacked(content["curves"])
             shares = tuple(map(_unpacked, content["shares"]))
-        except (ValidationError, TypeError, binascii.Error) as error:
+            answers = Answers.from_bytes(base64.b64decode(content["answers"], validate=True))
+        except (ValidationError, TypeError, ValueError) as error:
             raise FileFormatError(f"{path}: expected a calibration of this version; {error}") from None
         if procedure.fingerprint != content["fingerprint"]:
             raise FileFormatError(f"{path}: the fingerprint is not that of its procedure; the file is damaged")
@@ -251,6 +264,7 @@ class Calibration:
             tuple(content["tuning"]),
             tuple(content["vendor_models"]),
             shares,
+            answers,
         )
 
     def _content(self) -> dict[str, Any]:
@@ -264,6 +278,7 @@ class Calibration:
             "images": [image.model_dump(mode="json") for image in self.images],
             "curves": _packed(self.curves),
             "shares": [_packed(curves) for curves in self.shares],
+            "answers": base64.b64encode(self.answers.to_bytes()).decode(),
             "made_with": f"blackbox-conformal {__version__}",
             "tuning": sorted(self.tuning),
             "vendor_models": sorted(self.vendor_models),

@@ -12,6 +12,7 @@ from blackbox_conformal.calibration import Calibration, CalibrationImage
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 
 PROCEDURE = Procedure(
@@ -25,15 +26,16 @@ PROCEDURE = Procedure(
 
 def make(n: int = 5, **rest: Any) -> Calibration:
     generator = np.random.default_rng(3)
-    images, curves = [], []
+    images, curves, answers = [], [], []
     for index in range(n):
         scores = generator.integers(0, 8, (6, 6)).astype(np.float32) / 8
         errors = generator.integers(0, 8, (6, 6)).astype(np.float32) / 8
         curves.append(RiskCurve.from_maps(scores, errors, bound=1.0))
+        answers.append(Answers.of([0.9 + index / 100], [1.5], scores))
         images.append(
             CalibrationImage(name=f"p{index}", truth=f"sha256:{index}", input=f"sha256:i{index}", height=6, width=6)
         )
-    return Calibration.from_curves(PROCEDURE, 1.0, images, curves, **rest)
+    return Calibration.from_curves(PROCEDURE, 1.0, images, curves, answers=answers, **rest)
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -43,6 +45,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert loaded.images == calibration.images
     assert loaded.tuning == ("sha256:t",)
     assert list(loaded.curves) == list(calibration.curves)
+    np.testing.assert_array_equal(loaded.answers.values, calibration.answers.values)
     for alpha in (0.1, 0.2, 0.3, 0.5, 0.9):
         assert loaded.threshold(alpha) == calibration.threshold(alpha)
     np.testing.assert_array_equal(loaded.alphas, calibration.alphas)
@@ -52,7 +55,12 @@ def test_the_bytes_do_not_depend_on_the_order_of_photographs(tmp_path: Path) -> 
     one = make()
     order = [3, 0, 4, 1, 2]
     other = Calibration.from_curves(
-        PROCEDURE, 1.0, [one.images[k] for k in order], [one.curves[k] for k in order], guarantee=one.guarantee
+        PROCEDURE,
+        1.0,
+        [one.images[k] for k in order],
+        [one.curves[k] for k in order],
+        answers=[one.answers[[k]] for k in order],
+        guarantee=one.guarantee,
     )
     assert one.save(tmp_path / "a").read_bytes() == other.save(tmp_path / "b").read_bytes()
 
