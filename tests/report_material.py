@@ -110,7 +110,9 @@ def make_ledger(folder: Path) -> None:
     ledger = Ledger(folder)
     try:
         for index in range(7):
-            wanted = Wanted(f"task{index}", 0, "identity", "vendor", "upload", HOSTILE[0], index, None, f"key{index}")
+            wanted = Wanted(
+                f"task{index}", 0, "identity", "vendor", "upload", HOSTILE[0], index, None, f"key{index}", 120
+            )
             attempt = ledger.reserve(wanted, None, 40_000_000)
             ledger.sent(attempt)
             if index < 3:

@@ -69,8 +69,8 @@ class Conversation:
         self.seen = Seen()
         self.duplicate_of: Attempt | None = None
         self._closed = False
-        self._holds = False
-        self.price_nanousd = engine.price_nanousd if earlier is None else earlier.cost_nanousd
+        self._holds = self._alone = False
+        self.price_nanousd = engine.prices.nanousd if earlier is None else earlier.cost_nanousd
         self.on_paper = "new"
         self._deadline: float | None = None
         self._waited = 0.0
@@ -134,13 +134,8 @@ class Conversation:
         departed = False
         if self.attempt is None:
             engine.require_room()
-            planned, self._planned = self._planned, None
-            self.price_nanousd = engine.price_nanousd
-            if planned is not None and engine.depart(self.want, planned, self.price_nanousd):
-                self.attempt, self.on_paper, departed = planned, "sent", True
-            else:
-                self.attempt, self.on_paper = engine.reserve(self.want, planned, self.price_nanousd), "intent"
-            self._holds = True
+            self.attempt, self.on_paper = self._reserve()
+            self._holds, departed = True, self.on_paper == "sent"
         if not departed:
             engine.wait_turn(engine.control.stopping)
             departed = self.on_paper != "sent"
@@ -163,6 +158,27 @@ class Conversation:
         self.maybe_sent = False
         return answer
 
+    def _reserve(self) -> tuple[int, str]:
+        """Reserve the price; the ledger's row, and its state: ``sent`` when the sending is on disk with it."""
+        engine = self._engine
+        self._alone = engine.prices.enter(self.want.pixels, engine.control.stopping)
+        planned, self._planned = self._planned, None
+        self.price_nanousd = engine.prices.nanousd
+        try:
+            if planned is not None and engine.depart(self.want, planned, self.price_nanousd):
+                return planned, "sent"
+            return engine.reserve(self.want, planned, self.price_nanousd), "intent"
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Let others buy, too, if this draw went alone."""
+        if self._alone:
+            self._alone = False
+            billed = self.seen.cost_nanousd is not None
+            self._engine.prices.leave(self.want.pixels, answered=self.on_paper == "stored", billed=billed)
+
     def _hold(self) -> None:
         self._engine.hold(self.price_nanousd)
         self._holds = True
@@ -172,6 +188,7 @@ class Conversation:
         if self._holds:
             self._holds = False
             self._engine.settle(self.price_nanousd, cost_nanousd)
+            self._leave()
 
     def give_back(self, error_class: str, error: str) -> None:
         """Close the row of a submission that was certainly not taken, and free its price."""
@@ -305,7 +322,7 @@ class Conversation:
                 text = f"the vendor tells no price that can be booked: {error}"
                 self._engine.board.tell("price-differs", text, self.want.upload_name, self.want.draw)
             else:
-                self._engine.observe_price(cost)
+                self._engine.prices.billed(cost)
         self.seen = Seen(
             cost,
             clean(told.model) if told.model is not None else self.seen.model,

@@ -169,8 +169,8 @@ class Course:
         if self._cost() > talk.price_nanousd:
             # More than was reserved: it counts before anybody submits again.
             engine.ledger.flush()
-        talk.settle(self._cost())
         talk.on_paper = "stored"
+        talk.settle(self._cost())
         return arrival
 
     def _cost(self) -> int:

@@ -54,6 +54,7 @@ def wanted(adapter: str, identity: str, task: Task, key: str, generation: int, n
         draw=task.index,
         seed=task.seed,
         idempotency_key=idempotency_key(key, generation),
+        pixels=upload.width * upload.height,
     )
 
 

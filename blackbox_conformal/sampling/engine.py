@@ -6,7 +6,6 @@ One draw's course lives in `conversation` and `drawing`; threads and order in `s
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import BudgetError, IncompleteError, VendorError
@@ -14,10 +13,11 @@ from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
 from blackbox_conformal.sampling.events import Board
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.money import to_nano, to_usd
+from blackbox_conformal.sampling.money import to_nano
 from blackbox_conformal.sampling.pacing.limiter import Gate, Slots
 from blackbox_conformal.sampling.pacing.pace import Pace, pace_file
 from blackbox_conformal.sampling.pacing.retry import Retrier, RetryQuota
+from blackbox_conformal.sampling.prices import Prices
 from blackbox_conformal.sampling.record.allowance import Allowance, Sums
 from blackbox_conformal.sampling.record.attempts import Wanted
 from blackbox_conformal.sampling.record.ledger import Ledger
@@ -46,9 +46,6 @@ class Engine:
     def __post_init__(self) -> None:
         capabilities = self.adapter.capabilities
         self.idempotency_header = capabilities.idempotency_header
-        price = capabilities.price
-        self._table_nanousd = 0 if price is None else to_nano(price.high_usd)
-        self.highest_usd: Decimal | None = None if price is None else price.high_usd
         most, counted = self.limits.max_cost_usd, self.limits.counted
         self._allowance = Allowance(
             None if most is None else to_nano(most),
@@ -72,8 +69,9 @@ class Engine:
         self._model_lock = threading.Lock()
         self.model = self.ledger.model(self.identity)
         # A vendor that billed more than its table says is expected to do so again.
-        self.price_nanousd = max(self._table_nanousd, self.ledger.highest_cost(self.identity))
-        self._price_told = False
+        self.prices = Prices(
+            capabilities.price, *self.ledger.billed(self.identity), limited=most is not None, board=self.board
+        )
         self._largest = 0
         self._room_until = -1.0
         self.renew(self.control)
@@ -122,7 +120,8 @@ class Engine:
                         raise StoppedError
                     self._settled.wait(0.2)
                 if self._settlements == seen:
-                    self.control.fail(failure)
+                    why = self.prices.explanation()
+                    self.control.fail(BudgetError(f"{failure}; {why}") if why else failure)
                     self._settled.notify_all()
                     break
         raise StoppedError
@@ -254,16 +253,3 @@ class Engine:
             )
             self.board.tell("model-changed", text)
             self.control.fail(VendorError(text))
-
-    def observe_price(self, cost_nanousd: int) -> None:
-        """Reserve from now on what the vendor bills, if that is more, and tell once that it is above the table."""
-        with self._settled:
-            self.price_nanousd = max(self.price_nanousd, cost_nanousd)
-        if self.highest_usd is None or self._price_told or cost_nanousd <= self._table_nanousd:
-            return
-        self._price_told = True
-        self.board.tell(
-            "price-differs",
-            f"the vendor bills {to_usd(cost_nanousd)} USD a draw, above the {self.highest_usd} USD of its adapter's"
-            " table; budgets count what is billed",
-        )

@@ -27,7 +27,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def want(name: str = "t0", generation: int = 0) -> Wanted:
-    return Wanted(name, generation, "identity", "tiny", "sha256:u", "p", 0, None, "key")
+    return Wanted(name, generation, "identity", "tiny", "sha256:u", "p", 0, None, "key", 120)
 
 
 def states(run: Path) -> list[str]:

@@ -12,7 +12,7 @@ from blackbox_conformal.sampling.money import to_usd
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A submission to be made: everything the ledger records about it before it is sent."""
+    """A submission to be made: everything the ledger records about it before it is sent; `pixels` are the upload's."""
 
     task: str
     generation: int
@@ -23,6 +23,7 @@ class Wanted:
     draw: int
     seed: int | None
     idempotency_key: str
+    pixels: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Ledger:
     def _insert(self, book: Book, want: Wanted, state: str) -> int:
         cursor = book.connection.execute(
             "INSERT INTO attempt (task, generation, identity, adapter, upload, upload_name, draw, seed,"
-            " idempotency_key, state, owner, planned_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " idempotency_key, pixels, state, owner, planned_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 want.task,
                 want.generation,
@@ -87,6 +87,7 @@ class Ledger:
                 want.draw,
                 None if want.seed is None else str(want.seed),
                 want.idempotency_key,
+                want.pixels,
                 state,
                 self._lease.generation,
                 time.time(),
@@ -296,13 +297,15 @@ class Ledger:
             ).fetchone()
         return None if row is None else str(row[0])
 
-    def highest_cost(self, identity: str) -> int:
-        """The most that one attempt of this procedure is booked at, in nano-dollars."""
+    def billed(self, identity: str) -> tuple[int, int]:
+        """The highest booked price of this procedure, in nano-dollars, and its largest answered upload, in pixels."""
         with self._reading:
             row = self._reader.execute(
-                "SELECT MAX(cost_nanousd) FROM attempt WHERE identity = ?", (identity,)
+                "SELECT MAX(cost_nanousd), MAX(pixels) FILTER (WHERE state IN ('stored', 'validated'))"
+                " FROM attempt WHERE identity = ?",
+                (identity,),
             ).fetchone()
-        return row[0] or 0
+        return row[0] or 0, row[1] or 0
 
     def sums_of_others(self, counted: Collection[str]) -> Sums:
         """What the ledger holds of draws whose keys are not `counted`."""

@@ -85,6 +85,7 @@ MIGRATIONS: list[tuple[str, str]] = [
         """,
     ),
     ("0004_pace_of_the_account", "DROP TABLE limiter"),
+    ("0005_pixels_of_the_upload", "ALTER TABLE attempt ADD COLUMN pixels INTEGER NOT NULL DEFAULT 0"),
 ]
 
 LATEST = len(MIGRATIONS)
