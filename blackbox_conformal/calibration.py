@@ -172,7 +172,10 @@ class Calibration:
         """
         if rule.needs.curve_kind == "supremum":
             return self.curves
-        tolerance = getattr(getattr(rule, "inner", rule), "tolerance", None)
+        plain: Any = rule
+        while hasattr(plain, "inner"):
+            plain = plain.inner
+        tolerance = getattr(plain, "tolerance", None)
         fitting = [curves for curves in self.shares if tolerance is None or curves.tolerance == tolerance]
         if not fitting:
             stored = ", ".join(f"{curves.tolerance:g}" for curves in self.shares) or "none"

@@ -117,11 +117,6 @@ def refuse_unclaimed(rule: Guarantee, clusters: Sequence[str] | None = None) -> 
             "expected single photographs for per-image; got tiles of photographs, which are not independent, and the "
             "mean over a photograph's tiles says nothing of its worst one. Audit one picture of each photograph"
         )
-    if isinstance(rule, FalseTrust) and rule.bound_from != "metric":
-        raise UsageError(
-            "expected bound_from=metric for false-trust; got a bound from the picture, which bounds an error and not "
-            "the share of the picture that is wrong, so nothing is guaranteed. Leave bound_from out"
-        )
     if isinstance(rule, Expected) and rule.bound_new is not None and not isinstance(rule.bound_new, int | float):
         raise UsageError(
             "expected a guarantee for any new photograph; got one with the bound of one picture at hand. "

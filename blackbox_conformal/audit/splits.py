@@ -16,7 +16,6 @@ from blackbox_conformal.audit.permutation import treats_alike
 from blackbox_conformal.audit.units import units_of
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.high_probability import HighProbability
 from blackbox_conformal.risk.pack import CurveSet
 
@@ -181,9 +180,9 @@ def _above(rule: Guarantee, levels: Sequence[SplitLevel], splits: int) -> list[s
 
 def _notes(rule: Guarantee, curves: CurveSet, n: int, levels: Sequence[float]) -> tuple[str, ...]:
     notes = []
-    if isinstance(rule, Expected) and rule.bound_from != "metric":
+    if rule.bound_source != "metric":
         notes.append(
-            f"Masks in use take the bound of each picture's own loss from {_FROM[rule.bound_from]}; stored curves "
+            f"Masks in use take the bound of each picture's own loss from {_FROM[rule.bound_source]}; stored curves "
             "do not hold it, so these splits are measured with the metric's bound, which trusts no more."
         )
     unreachable = [alpha for alpha in levels if rule.reachable_alpha(n, curves.bound) > alpha]

@@ -4,19 +4,25 @@ No guarantee lives here.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import InstanceOf, model_validator
 
 from blackbox_conformal.catalog import Plugin
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.risk.curve import Kind
+from blackbox_conformal.risk.curve import Kind, RiskCurve
 from blackbox_conformal.risk.exact import as_typed
 from blackbox_conformal.risk.pack import CurveSet
+
+BoundOfNew = float | InstanceOf[RiskCurve] | Callable[[float], float]
+"""An upper bound on one picture's loss: a number, a staircase, or a nondecreasing function of the threshold."""
+
+BoundSource = Literal["metric", "delivered", "input"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +124,9 @@ class Guarantee(Plugin):
         """Refuse a level that is none and curves of another kind, as `threshold` does."""
         if alpha is not None and not (math.isfinite(alpha) and (alpha > 0 or (alpha == 0 and self.zero_allowed))):
             raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
-        if curves.kind != self.curve_kind:
+        if curves.kind != self.needs.curve_kind:
             raise CalibrationError(
-                f"expected {self.curve_kind} curves for this guarantee; got {curves.kind} curves. "
+                f"expected {self.needs.curve_kind} curves for this guarantee; got {curves.kind} curves. "
                 "A tolerance at calibration makes share curves (false-trust), none makes supremum curves (all others)"
             )
 
@@ -181,6 +187,20 @@ class Guarantee(Plugin):
             "The calibration file is what its maker computed. It is not signed, so nobody vouches for it: whoever can "
             "write the file can change its curves.",
         )
+
+    @property
+    def bound_source(self) -> BoundSource:
+        """Where the bound of a new picture's own loss comes from when its mask is made."""
+        return "metric"
+
+    @property
+    def own_bound(self) -> BoundOfNew | None:
+        """The bound of the new picture's own loss, where one was given."""
+        return None
+
+    def with_bound(self, bound: RiskCurve) -> Self:
+        """The same guarantee for one new picture, whose own loss is at most `bound`."""
+        raise UsageError(f"{type(self).__name__} takes no bound of one picture. Leave bound_from out")
 
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """The same guarantee for the photographs at `indices` only: parameters given a photograph are cut to them."""

@@ -15,6 +15,8 @@ from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.risk.pool import pool
 
 _WITHIN = ("expected", "false-trust", "high-probability")
+_ONE_TILE = "a bound of one tile does not bound the mean over its photograph's tiles"
+_WEIGHTS = "weights belong to photographs, of which there are fewer than curves"
 
 
 class ByCluster(Guarantee):
@@ -41,13 +43,14 @@ class ByCluster(Guarantee):
                 f"{self.of!r} cannot be had for photographs in tiles: the mean over tiles says nothing of the worst "
                 f"one. Use {', '.join(_WITHIN)}"
             )
-        for name, reason in {
-            "bound_new": "a bound of one tile does not bound the mean over its photograph's tiles",
-            "weights": "weights belong to photographs, of which there are fewer than curves",
-        }.items():
-            if name in self.parameters:
+        inner = self.inner
+        for name, given, reason in (
+            ("bound_new", inner.own_bound is not None, _ONE_TILE),
+            ("bound_from", inner.bound_source != "metric", _ONE_TILE),
+            ("weights", getattr(inner, "weights", None) is not None, _WEIGHTS),
+        ):
+            if given:
                 raise ValueError(f"{name} cannot be combined with photographs in tiles: {reason}")
-        self.inner  # noqa: B018  refuses parameters that do not fit
         return self
 
     @property

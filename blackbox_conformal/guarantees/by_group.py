@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.base import Choice, Guarantee, Needs, require_length
+from blackbox_conformal.guarantees.base import BoundOfNew, BoundSource, Choice, Guarantee, Needs, require_length
+from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 
 
@@ -52,6 +53,26 @@ class ByGroup(Guarantee):
     def needs(self) -> Needs:
         """Those of the guarantee within."""
         return self.inner.needs
+
+    @field_serializer("parameters")
+    def _parameters_in_words(self, given: dict[str, Any]) -> dict[str, Any]:
+        inner = self.inner.specification()
+        return {name: inner[name] for name in given}
+
+    @property
+    def bound_source(self) -> BoundSource:
+        """As the guarantee within."""
+        return self.inner.bound_source
+
+    @property
+    def own_bound(self) -> BoundOfNew | None:
+        """As the guarantee within."""
+        return self.inner.own_bound
+
+    def with_bound(self, bound: RiskCurve) -> Self:
+        """The guarantee within gets it."""
+        inner = self.inner.with_bound(bound)
+        return self.model_copy(update={"parameters": {**self.parameters, "bound_new": inner.own_bound}})
 
     def _own(self, curves: CurveSet) -> tuple[Guarantee, CurveSet | None]:
         require_length("groups", self.groups, curves)

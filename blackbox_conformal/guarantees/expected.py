@@ -6,20 +6,20 @@ How curves are summed lives in `risk.merged`.
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, InstanceOf, field_serializer, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.base import Guarantee, require_length
+from blackbox_conformal.guarantees.base import BoundOfNew, BoundSource, Guarantee, require_length
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.exact import as_typed, exact_bound, float_up
 from blackbox_conformal.risk.merged import WEIGHT_BITS, Merged
 from blackbox_conformal.risk.pack import CurveSet
 
-BoundOfNew = float | InstanceOf[RiskCurve] | Callable[[float], float]
+_FROM = {"delivered": "delivered colours", "input": "input"}
 
 
 class Expected(Guarantee):
@@ -47,7 +47,7 @@ class Expected(Guarantee):
     weight_new: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     leaked: int = Field(default=0, ge=0)
     bound_new: BoundOfNew | None = None
-    bound_from: Literal["metric", "delivered", "input"] = "metric"
+    bound_from: BoundSource = "metric"
 
     @field_validator("weights", mode="before")
     @classmethod
@@ -72,11 +72,29 @@ class Expected(Guarantee):
                 "weights and leaked exclude each other: the leakage bound rests on exchangeable photographs, "
                 "which weighted ones are not"
             )
+        if self.bound_from != "metric" and self.bound_new is not None and not isinstance(self.bound_new, RiskCurve):
+            raise ValueError(
+                "bound_from and bound_new both bound the new picture's own loss, and only one can be used: give one"
+            )
         return self
 
     @field_serializer("bound_new")
     def _bound_in_words(self, given: BoundOfNew | None) -> float | str | None:
         return given if given is None or isinstance(given, int | float) else "from the picture at hand"
+
+    @property
+    def bound_source(self) -> BoundSource:
+        """As `bound_from` says."""
+        return self.bound_from
+
+    @property
+    def own_bound(self) -> BoundOfNew | None:
+        """As `bound_new` says."""
+        return self.bound_new
+
+    def with_bound(self, bound: RiskCurve) -> Self:
+        """With `bound` as ``bound_new``."""
+        return self.model_copy(update={"bound_new": bound})
 
     # What the inequality's two sides are.
 
@@ -178,6 +196,10 @@ class Expected(Guarantee):
             parts.append(f"weighted, worth {self.effective_images:.1f}")
         if self.leaked:
             parts.append(f"also if up to {self.leaked} of them were in the vendor's training set")
+        if isinstance(self.bound_new, int | float):
+            parts.append(f"its own loss taken to be at most {self.bound_new:g} in this picture")
+        if self.bound_from != "metric":
+            parts.append(f"its own loss in a picture bounded from its {_FROM[self.bound_from]}")
         return ", ".join(parts) + ")"
 
     @property
@@ -190,7 +212,7 @@ class Expected(Guarantee):
             found[0] = (
                 "The photographs that did not leak and the new one are exchangeable, given the vendor's trained model."
             )
-        if self.bound_new is not None:
+        if self.bound_new is not None or self.bound_from != "metric":
             found.append(
                 "The bound of the new picture's own loss holds; it was computed from its input and draws alone."
             )

@@ -5,16 +5,17 @@ The arithmetic is that of `expected`, with 1 as the bound; the tolerance is fixe
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.guarantees.base import BoundSource
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.curve import Kind
 from blackbox_conformal.risk.pack import CurveSet
 
 
 class FalseTrust(Expected):
-    """``E[ share of all pixels that are trusted and wrong ] <= alpha``; further parameters as in `Expected`.
+    """``E[ share of all pixels that are trusted and wrong ] <= alpha``; parameters of `Expected` but bound_from.
 
     Attributes
     ----------
@@ -24,6 +25,16 @@ class FalseTrust(Expected):
 
     curve_kind: ClassVar[Kind] = "share"
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
+
+    @field_validator("bound_from")
+    @classmethod
+    def _no_bound_from_the_picture(cls, given: BoundSource) -> BoundSource:
+        if given != "metric":
+            raise ValueError(
+                "a bound from the picture bounds an error, and not the share of the picture that is wrong, so nothing "
+                "would be guaranteed. Leave bound_from out"
+            )
+        return given
 
     tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 

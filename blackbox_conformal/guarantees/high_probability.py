@@ -45,6 +45,7 @@ class HighProbability(Guarantee):
         "weight_new": _IID_ONLY + "weighted photographs are not. Use expected",
         "leaked": _IID_ONLY + "leaked photographs are not. Use expected, or leave the leaked photographs out",
         "bound_new": "it speaks of the calibration set, not of one new picture, so the latter's bound cannot enter",
+        "bound_from": "it speaks of the calibration set, not of one new picture, so the latter's bound cannot enter",
     }
 
     delta: float = Field(default=0.1, gt=0, lt=1)

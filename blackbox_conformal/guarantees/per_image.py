@@ -37,6 +37,7 @@ class PerImage(Guarantee):
         "weight_new": "it is stated for photographs that count alike. Use expected or false-trust with weights",
         "leaked": "the leakage bound is stated for an expected loss. Use expected or false-trust",
         "bound_new": "its loss, a miss or none, has the bound 1 whatever the picture",
+        "bound_from": "its loss, a miss or none, has the bound 1 whatever the picture",
     }
 
     delta: float = Field(default=0.1, gt=0, lt=1)

@@ -20,7 +20,6 @@ from blackbox_conformal.audit.worst import worst_place
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.photographs import find_photographs
@@ -193,9 +192,9 @@ def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -
 
 def _exceeds(own: Guarantee, curve: RiskCurve, thresholds: Sequence[float]) -> bool:
     """Whether the picture's loss is above the bound that `own` was computed with, which no theorem then covers."""
-    if not isinstance(own, Expected) or own.bound_new is None:
+    bound = own.own_bound
+    if bound is None:
         return False
-    bound = own.bound_new
     if isinstance(bound, RiskCurve):
         # Both are staircases: it is enough to look just above each of the loss's steps.
         steps = np.nextafter(curve.scores.astype(np.float64), np.inf)

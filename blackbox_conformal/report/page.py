@@ -21,7 +21,6 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.images.names import printable
-from blackbox_conformal.pipeline.auditing.conclude import bound_in_use
 from blackbox_conformal.pipeline.prices.spending import Spending
 from blackbox_conformal.report.bars import Bars
 from blackbox_conformal.report.figures import figures, realised, speaks_of_misses
@@ -89,7 +88,7 @@ def page(
         "fixed": FIXED,
         "quantity": _quantity(rule, audited),
         "misses": speaks_of_misses(rule),
-        "own_bounds": bound_in_use(rule) != "metric",
+        "own_bounds": rule.bound_source != "metric",
         "worst_table": _worst_table(audited, alpha),
         "rows": _rows(stops, calibration, audited, shares),
         "spending": spending,

@@ -76,7 +76,6 @@ class Foreign(Guarantee):
         (PerImage(), TILES, "Audit one picture of each photograph"),
         (ByGroup(of="per-image", groups=("a",), group_new="a"), TILES, "one picture of each photograph"),
         (Expected(bound_new=lambda t: 0.1), None, "bound_from=delivered"),
-        (FalseTrust(bound_from="delivered"), None, "Leave bound_from out"),
         (Foreign(), None, "Foreign does not say which mean"),
     ],
 )

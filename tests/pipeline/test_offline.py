@@ -215,6 +215,28 @@ def test_a_bound_from_the_delivered_colours_never_trusts_less(
     assert gained > 0
 
 
+def test_a_bound_of_the_picture_counts_within_its_group_and_is_refused_where_it_proves_nothing(
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+) -> None:
+    choices = {**CHOICES, "fidelity": "rgb-linf:kernel=gaussian,sigma=4,order=difference-of-blurs"}
+    groups = {f"p{seed}": "even" if seed % 2 == 0 else "odd" for seed in range(30)}
+    calibration = bc.calibrate(
+        vendor, photographs, run=tmp_path / "run", groups=groups, guarantee="false-trust:tolerance=0.03", **choices
+    )
+
+    def masked(guarantee: str, **parameters: object) -> Certificate:
+        return apply_calibration(
+            vendor, [("p35", low_of(35))], calibration, 0.08, guarantee=guarantee, parameters=parameters, group="odd"
+        )[0].certificate
+
+    plain, own = masked("expected"), masked("expected", bound_from="input")
+    assert float.fromhex(own.threshold_hex) > float.fromhex(plain.threshold_hex)
+    assert own.guarantee["parameters"]["bound_new"] == "from the picture at hand"
+    assert "bounded from its input" in own.statement
+    with pytest.raises(BlackboxConformalError, match="Leave bound_from out"):
+        masked("false-trust", tolerance=0.03, bound_from="input")
+
+
 def test_what_is_certain_stands_in_the_certificate(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
     choices = {**CHOICES, "fidelity": "rgb-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"}
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **choices)

@@ -14,7 +14,6 @@ from blackbox_conformal.audit.units import units_of
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
 
 
@@ -54,7 +53,7 @@ def refuse_hopeless(calibration: Calibration, rule: Guarantee, levels: Sequence[
 
 def outlook(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) -> list[Outlook]:
     """What it takes to confirm each level; nothing where each picture gives a bound of its own."""
-    if isinstance(rule, Expected) and (rule.bound_from != "metric" or rule.bound_new is not None):
+    if rule.bound_source != "metric" or rule.own_bound is not None:
         return []
     curves = calibration.curves_for(rule)
     units, bound = units_of(rule, curves), calibration.bound_for(rule)

@@ -131,11 +131,6 @@ def fidelity_of(calibration: Calibration) -> Fidelity:
     return found
 
 
-def bound_in_use(rule: Guarantee) -> str:
-    """Where the bound of a new picture's own loss comes from when its mask is made: ``metric`` or the picture."""
-    return rule.bound_from if isinstance(rule, Expected) else "metric"
-
-
 def _weights(audited: Sequence[AuditedPicture], clusters: Sequence[str] | None) -> list[float] | None:
     """Each photograph counts once, whatever the number of its tiles."""
     return None if clusters is None else [1.0 / clusters.count(name) for name in clusters]
@@ -167,7 +162,7 @@ def _notes(
             f"The vendor refused {len(refused)} of {len(audited)} audit photographs, first {printable(refused[0])}: "
             "each counts at the worst loss as soon as anything is trusted, and has no pixels to trust."
         )
-    source = bound_in_use(rule)
+    source = rule.bound_source
     if source != "metric":
         kind = "delivered colours" if source == "delivered" else "input"
         notes.append(

@@ -8,7 +8,6 @@ from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.at_hand import bound_of_delivered
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.certain import certain_curve, certain_map, statement
-from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.types import Image
@@ -22,13 +21,13 @@ def rule_at_hand(rule: Guarantee, fidelity: Fidelity, evaluation: Evaluation) ->
     UsageError
         The metric allows no such bound.
     """
-    if not isinstance(rule, Expected) or rule.bound_from == "metric":
+    if rule.bound_source == "metric":
         return rule
-    if rule.bound_from == "delivered":
+    if rule.bound_source == "delivered":
         curve = bound_of_delivered(fidelity, evaluation.delivered, evaluation.indecision)
     else:
         curve = certain_curve(fidelity, *_input(evaluation), evaluation.indecision)
-    return rule.model_copy(update={"bound_new": curve})
+    return rule.with_bound(curve)
 
 
 def reason_of_nothing(rule: Guarantee, curves: CurveSet, alpha: float) -> str | None:
@@ -36,7 +35,7 @@ def reason_of_nothing(rule: Guarantee, curves: CurveSet, alpha: float) -> str | 
 
     Where the bound depends on the picture, nothing is known beforehand.
     """
-    if isinstance(rule, Expected) and rule.bound_from != "metric":
+    if rule.bound_source != "metric":
         return None
     return rule.choose(curves, alpha).reason
 

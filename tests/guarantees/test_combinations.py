@@ -1,0 +1,133 @@
+"""Every combination of guarantee and parameters: what can be built can be audited, and says what holds."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from audit_material import calibration_of, curves
+
+from blackbox_conformal.audit.claim import claim, innermost, quantity
+from blackbox_conformal.certificate import threshold_json
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.fidelity.rgb_linf import RgbLinf
+from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.choose import guarantee
+from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing, rule_at_hand
+from blackbox_conformal.pipeline.stages.evaluate import Evaluation
+from blackbox_conformal.risk.curve import RiskCurve
+
+N = 24
+GROUPS = tuple("day" if index % 4 else "night" for index in range(N))
+CLUSTERS = tuple(f"scene {index // 2}" for index in range(N))
+CHOICES = {
+    "bound_from": [None, "metric", "delivered", "input"],
+    "bound_new": [None, 0.5],
+    "leaked": [None, 2],
+    "weights": [None, (1.0,) * N],
+    "tolerance": [None, 0.4],
+    "delta": [None, 0.2],
+    "confidence": [None, 0.9],
+}
+PLAIN = ("expected", "false-trust", "per-image", "high-probability")
+AROUND = ("", "group", "cluster", "group of clusters")
+
+
+def parameters_of(values):
+    found = {name: value for name, value in zip(CHOICES, values, strict=True) if value is not None}
+    return {**found, "weight_new": 1.0} if "weights" in found else found
+
+
+def within(name: str, parameters: dict, around: str) -> Guarantee:
+    if around.endswith(("cluster", "clusters")):
+        name, parameters = "by-cluster", {"of": name, "parameters": parameters, "clusters": CLUSTERS}
+    if around.startswith("group"):
+        name, parameters = "by-group", {"of": name, "parameters": parameters, "groups": GROUPS, "group_new": "day"}
+    return guarantee(name, **parameters)
+
+
+def accepted():
+    """Every combination that the guarantees themselves let through."""
+    for name, around, values in product(PLAIN, AROUND, product(*CHOICES.values())):
+        parameters = parameters_of(values)
+        try:
+            yield name, around, parameters, within(name, parameters, around)
+        except UsageError:
+            continue
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    return calibration_of(curves(0, N), groups=GROUPS, shares=[list(curves(0, N, tolerance=0.4))])
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    rng = np.random.default_rng(3)
+    low = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    delivered = np.repeat(np.repeat(low, 2, 0), 2, 1)
+    scores = rng.random((32, 32)).astype(np.float32)
+    return Evaluation(delivered=delivered, indecision=scores, model=None, notes=(), low_resolution=low)
+
+
+def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration, evaluation):
+    fidelity = RgbLinf(order="difference-of-blurs", kernel="gaussian", sigma=2)
+    seen = set()
+    for name, around, parameters, rule in accepted():
+        clusters = CLUSTERS if "cluster" in around else None
+        found = calibration.curves_for(rule)
+        own = rule_at_hand(rule, fidelity, evaluation)
+        threshold_json(own.threshold(found, 0.5))
+        losses = found.losses_at(own.threshold(found, 0.5))
+        assert 0 <= claim(rule, losses, 0.5, calibration.bound_for(rule), clusters).level <= 0.5
+        assert quantity(rule, clusters)
+        source = parameters.get("bound_from", "metric")
+        assert rule.bound_source == source
+        assert source == "metric" or reason_of_nothing(rule, found, 0.001) is None
+        said = own.statement(0.5, N, "error") + " ".join(own.assumptions)
+        for parameter, words in {
+            "leaked": "also if up to 2 of them were in the vendor's training set",
+            "weights": "weighted, worth",
+            "tolerance": "exceeds 0.4",
+            "bound_new": "at most 0.5 in this picture",
+        }.items():
+            assert (words in said) == (parameter in parameters), (name, around, parameters, said)
+        assert (f"from its {'input' if source == 'input' else 'delivered colours'}" in said) == (source != "metric")
+        assert ("group 'day'" in said) == around.startswith("group")
+        assert ("tile drawn at random" in said) == ("cluster" in around)
+        if source != "metric":
+            assert name == "expected"
+            assert own != rule
+            assert isinstance(own.own_bound, RiskCurve)
+            bare = within(name, {key: value for key, value in parameters.items() if key != "bound_from"}, around)
+            assert own.threshold(found, 0.5) >= bare.threshold(found, 0.5)
+        assert own.specification()["name"] == rule.specification()["name"]
+        seen.add((type(innermost(rule)).__name__, around, source))
+    assert {one for one in seen if one[2] != "metric"} == {
+        ("Expected", around, source) for around in ("", "group") for source in ("delivered", "input")
+    }
+    assert len(seen) == 14 + 4
+
+
+def test_within_a_group_the_bound_of_the_picture_is_used(calibration, evaluation):
+    fidelity = RgbLinf(order="difference-of-blurs", kernel="gaussian", sigma=2)
+    alone = rule_at_hand(guarantee("expected", bound_from="input"), fidelity, evaluation)
+    grouped = rule_at_hand(within("expected", {"bound_from": "input"}, "group"), fidelity, evaluation)
+    day = calibration.curves.subset(np.flatnonzero(np.array(GROUPS) == "day"))
+    assert grouped.threshold(calibration.curves, 0.1) == alone.threshold(day, 0.1)
+    assert grouped.specification()["parameters"] == {"bound_from": "input", "bound_new": "from the picture at hand"}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "around", "said"),
+    [
+        ("false-trust", {"bound_from": "delivered"}, "", "Leave bound_from out"),
+        ("false-trust", {"bound_from": "input"}, "group", "Leave bound_from out"),
+        ("expected", {"bound_from": "input"}, "cluster", "bound_from cannot be combined with photographs in tiles"),
+        ("expected", {"bound_from": "input", "bound_new": 0.5}, "", "bound_from and bound_new"),
+        ("per-image", {"bound_from": "input"}, "", "bound_from cannot be combined"),
+        ("high-probability", {"bound_from": "input"}, "", "bound_from cannot be combined"),
+    ],
+)
+def test_a_combination_without_a_proof_is_refused_by_the_guarantee(name, parameters, around, said):
+    with pytest.raises(UsageError, match=said):
+        within(name, parameters, around)
