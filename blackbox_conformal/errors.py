@@ -14,6 +14,7 @@ Nothing else lives here; this module imports nothing of ours.
     ├── CheckFailedError                     the data contradict a claim
     ├── BudgetError                          the next call would exceed what the user allowed
     ├── LedgerError (RuntimeError)           a ledger that is locked, corrupt, newer, or on a network file system
+    │   └── DiskFullError                    a ledger that the disk has no room for; the same command resumes
     ├── IncompleteError                      work left over; the same command resumes it
     └── VendorError                          the vendor, or the way to it, failed
         ├── NotSentError                     class N: nothing reached the vendor
@@ -80,6 +81,12 @@ class BudgetError(BlackboxConformalError):
 
 class LedgerError(BlackboxConformalError, RuntimeError):
     """A ledger that cannot be trusted with money: locked, corrupt, newer, on a network file system."""
+
+
+class DiskFullError(LedgerError):
+    """A ledger that the disk has no room for; once there is room, the same command resumes."""
+
+    exit_code = 6
 
 
 class IncompleteError(BlackboxConformalError):

@@ -3,6 +3,7 @@
 What is in the files is not known here.
 """
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -21,20 +22,57 @@ def write_new(path: Path, content: bytes, *, force: bool = False) -> Path:
     try:
         refuse_other(path, content, force=force)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
+        temporary = _whole(path, content)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}. Choose a folder that can be written") from None
     return path
+
+
+def write_once(path: Path, content: bytes) -> bool:
+    """Write `content` to `path`, whole and durable, unless there is a file of that name; whether it was written.
+
+    Of several processes that try, one succeeds.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written, or is full.
+    """
+    temporary = _whole(path, content)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        # A file system without hard links.
+        if path.exists():
+            return False
+        os.rename(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _whole(path: Path, content: bytes) -> Path:
+    """A file beside `path` that holds `content` and is on disk."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
 
 
 def refuse_other(path: Path, content: bytes, *, force: bool = False) -> None:

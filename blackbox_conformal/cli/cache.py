@@ -24,7 +24,7 @@ def ls(run: str | None, **options: Any) -> None:
     from blackbox_conformal.sampling.record.cache import cache_ls
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    found = cache_ls(run_folder_of(run))
+    found = cache_ls(run_folder_of(run, screen.note))
     screen.table(
         f"{len(found)} samples, {sum(one.size for one in found) / 2**20:.1f} MiB",
         ["digest", "bytes", "attempts"],
@@ -47,7 +47,7 @@ def verify(run: str | None, **options: Any) -> None:
     from blackbox_conformal.sampling.record.cache import cache_ls, cache_verify
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    folder = run_folder_of(run)
+    folder = run_folder_of(run, screen.note)
     problems = cache_verify(folder)
     screen.say(f"{len(cache_ls(folder))} samples, {len(problems)} damaged")
     screen.data({"damaged": problems})
@@ -64,7 +64,7 @@ def prune(run: str | None, dry_run: bool, **options: Any) -> None:
     from blackbox_conformal.sampling.record.cache import cache_prune
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    gone = cache_prune(run_folder_of(run), dry_run=dry_run)
+    gone = cache_prune(run_folder_of(run, screen.note), dry_run=dry_run)
     screen.say(f"{len(gone)} files {'would be removed' if dry_run else 'removed'}")
     screen.data([str(path) for path in gone])
 
@@ -78,6 +78,6 @@ def export(run: str | None, out: str, **options: Any) -> None:
     from blackbox_conformal.sampling.record.cache import cache_export
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    copies = cache_export(run_folder_of(run), Path(out))
+    copies = cache_export(run_folder_of(run, screen.note), Path(out))
     screen.say(f"{len(copies)} samples in {out}")
     screen.data([str(path) for path in copies])

@@ -37,11 +37,11 @@ def say_plan(screen: Screen, plan: "Plan") -> None:
     )
 
 
-def elsewhere(adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> str | None:
+def elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> str | None:
     """What to say when draws that would be made lie in another run folder."""
     from blackbox_conformal.pipeline.prices.at_stake import stored_elsewhere
 
-    found = stored_elsewhere(adapter, tasks, run)
+    found = stored_elsewhere(adapter, tasks, run, screen.note)
     if found is None:
         return None
     return (
@@ -72,7 +72,7 @@ def look_before_drawing(
         trouble = missing_key(vendor, tasks[0])
         if trouble is not None:
             raise trouble
-    found = elsewhere(setup.adapter, tasks, run)
+    found = elsewhere(screen, setup.adapter, tasks, run)
     price = setup.adapter.capabilities.price
     if found is not None and not chosen and (price is None or price.high_usd > 0):
         raise BudgetError(found)

@@ -38,7 +38,9 @@ def command(run: str, **options: Any) -> None:
     from blackbox_conformal.errors import CheckFailedError
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    findings = [_clock(), _proxy(), _tls(), *_disk(Path(run)), _sqlite(), _kernels(), *_adapters()]
+    run_folder = Path(run)
+    findings = [_clock(), _proxy(), _tls(), *_disk(run_folder), _sqlite(), *_ledgers(run_folder), _kernels()]
+    findings += _adapters()
     machine = [one for one in findings if not one.subject.startswith(_ADAPTER)]
     screen.table("This machine", ["subject", "state", "detail"], [_row(one) for one in machine])
     _say_adapters(screen, [one for one in findings if one.subject.startswith(_ADAPTER)])
@@ -114,6 +116,21 @@ def _disk(run: Path) -> list[Finding]:
 
 def _sqlite() -> Finding:
     return Finding("SQLite", "ok", f"{sqlite3.sqlite_version}; Python {sys.version.split()[0]}")
+
+
+def _ledgers(run: Path) -> list[Finding]:
+    """The ledgers of the runs that cannot be used, or were never used; one line for the others."""
+    from blackbox_conformal.cli.runs import ledgers_below
+
+    found = ledgers_below(run)
+    fit = sum(trouble is None for _, trouble in found)
+    return [Finding("ledgers", "ok", f"{fit} below {run} can be read")] + [
+        Finding(f"ledger in {folder}", "broken", trouble)
+        if trouble
+        else Finding(f"ledger in {folder}", "note", "holds nothing: a run was interrupted before it began")
+        for folder, trouble in found
+        if trouble is not None
+    ]
 
 
 def _kernels() -> Finding:

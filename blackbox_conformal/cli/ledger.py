@@ -37,7 +37,7 @@ def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
     if unknown:
         raise UsageError(f"expected --state to be one of {', '.join(STATES)}; got {unknown[0]!r}")
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    found = ledger_ls(run_folder_of(run), states)
+    found = ledger_ls(run_folder_of(run, screen.note), states)
     screen.table(
         "Attempts",
         ["id", "picture", "draw", "state", "cost", "error"],
@@ -64,7 +64,7 @@ def total(run: str | None, **options: Any) -> None:
     from blackbox_conformal.sampling.record.queries import ledger_sum
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    folders = run_folders(run)
+    folders = run_folders(run, screen.note)
     sums = [ledger_sum(folder) for folder in folders]
     found = {name: sum(one[name] for one in sums) for name in sums[0]}
     if len(folders) > 1:
@@ -81,7 +81,8 @@ def export(run: str | None, kind: str, **options: Any) -> None:
     """Every attempt with every column, on stdout."""
     from blackbox_conformal.sampling.record.queries import csv_cell, ledger_export
 
-    rows = ledger_export(run_folder_of(run))
+    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    rows = ledger_export(run_folder_of(run, screen.note))
     if kind == "jsonl" or options["as_json"]:
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
@@ -102,7 +103,7 @@ def verify(run: str | None, **options: Any) -> None:
     from blackbox_conformal.sampling.record.queries import ledger_verify
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    folder = run_folder_of(run)
+    folder = run_folder_of(run, screen.note)
     found = ledger_verify(folder)
     screen.say(f"{found.attempts} draws on record, {found.samples} stored samples, {len(found.problems)} problems")
     for problem in found.problems:

@@ -87,7 +87,7 @@ def present(
         trouble = missing_key(setup.adapter, tasks[0])
         if trouble is not None:
             screen.note(f"note: {trouble}")
-        found_elsewhere = consent.elsewhere(setup.adapter, tasks, run)
+        found_elsewhere = consent.elsewhere(screen, setup.adapter, tasks, run)
         if found_elsewhere is not None:
             screen.note(f"note: {found_elsewhere}")
 

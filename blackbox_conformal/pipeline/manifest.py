@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.files import write_new
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.files import write_once
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 
@@ -42,16 +43,25 @@ def write_manifest(run: Path, setup: Setup, pictures: Sequence[Prepared], **sett
     digest = digest_json(plan)
     for name in ("manifest.json", f"manifest-{digest.removeprefix('sha256:')[:12]}.json"):
         path = run / name
-        if not path.exists():
-            content = {
-                **plan,
-                "plan_digest": digest,
-                "written": datetime.now(UTC).isoformat(timespec="seconds"),
-                "packages": {package: version(package) for package in _PACKAGES},
-                "python": platform.python_version(),
-                "machine": platform.platform(),
-            }
-            return write_new(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        if not path.exists() and _write(path, plan, digest):
+            return path
         if json.loads(path.read_bytes()).get("plan_digest") == digest:
             return path
     return path
+
+
+def _write(path: Path, plan: dict[str, Any], digest: str) -> bool:
+    """Write the manifest, unless another process has just done so; whether it was written."""
+    content = {
+        **plan,
+        "plan_digest": digest,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "packages": {package: version(package) for package in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write_once(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}. Choose a folder that can be written") from None

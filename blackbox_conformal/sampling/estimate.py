@@ -13,7 +13,7 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.sampling.decide import Submit, decide
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, attempt_from
-from blackbox_conformal.sampling.record.ledgerfile import open_for_reading
+from blackbox_conformal.sampling.record.ledgerfile import reading
 from blackbox_conformal.sampling.task import Task, task_key
 
 _BYTES_PER_PIXEL = 2.0
@@ -104,15 +104,13 @@ def estimate(
 
 def _read(run: Path, keys: Sequence[str]) -> tuple[list[list[Attempt]], float | None]:
     """Attempts at each key, and the mean size of a stored answer."""
-    connection = open_for_reading(run)
-    if connection is None:
-        return [[] for _ in keys], None
-    try:
-        by_key: dict[str, list[Attempt]] = {key: [] for key in keys}
+    by_key: dict[str, list[Attempt]] = {key: [] for key in keys}
+    mean: float | None = None
+    with reading(run) as connection:
+        if connection is None:
+            return [[] for _ in keys], None
         for row in connection.execute(f"SELECT {COLUMNS} FROM attempt ORDER BY id"):
             if row["task"] in by_key:
                 by_key[row["task"]].append(attempt_from(row))
         mean = connection.execute("SELECT AVG(size) FROM attempt WHERE state IN ('stored', 'validated')").fetchone()[0]
-    finally:
-        connection.close()
     return [by_key[key] for key in keys], mean

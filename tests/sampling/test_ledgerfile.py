@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.errors import DiskFullError, LedgerError
 from blackbox_conformal.sampling import mounts
 from blackbox_conformal.sampling.record.ledger import Ledger
-from blackbox_conformal.sampling.record.ledgerfile import APPLICATION_ID, ledger_path, open_for_reading
-from blackbox_conformal.sampling.record.migrations import LATEST, MIGRATIONS
+from blackbox_conformal.sampling.record.ledgerfile import ledger_path, open_for_reading
+from blackbox_conformal.sampling.record.schema import APPLICATION_ID, VERSION
 
 
 @contextmanager
@@ -49,9 +49,7 @@ def test_a_fresh_ledger_is_durable_and_marked(run: Path) -> None:
     with closing(sqlite3.connect(ledger_path(run))) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         assert connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == LATEST
-        names = [row[0] for row in connection.execute("SELECT name FROM migration ORDER BY rowid")]
-    assert names == [name for name, _ in MIGRATIONS]
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
     ledger.close()
 
 
@@ -71,9 +69,14 @@ def test_files_that_are_no_ledger_stay_as_they_are(run: Path, content: bytes, re
 
 @pytest.mark.parametrize(
     ("statement", "reason"),
-    [(f"PRAGMA user_version = {LATEST + 1}", "newer version"), ("PRAGMA application_id = 7", "another program")],
+    [
+        (f"PRAGMA user_version = {VERSION + 1}", "newer version"),
+        (f"PRAGMA user_version = {VERSION - 1}", "older version"),
+        ("PRAGMA application_id = 7", "another program"),
+    ],
 )
-def test_newer_and_foreign_ledgers_are_refused(run: Path, statement: str, reason: str) -> None:
+def test_ledgers_of_other_versions_and_programs_are_refused(run: Path, statement: str, reason: str) -> None:
+    (run / "samples").mkdir()
     touch(run, statement)
     with pytest.raises(LedgerError, match=reason):
         Ledger(run)
@@ -86,9 +89,9 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_a_full_disk_kept_from_being_begun_is_begun_later(tmp_path: Path) -> None:
-    with full_disk(), pytest.raises(LedgerError):
+    with full_disk(), pytest.raises(DiskFullError, match="make room and run the same command again"):
         Ledger(tmp_path)
-    assert ledger_path(tmp_path).read_bytes() == b""
+    assert list(tmp_path.iterdir()) == []
     assert open_for_reading(tmp_path) is None
     Ledger(tmp_path).close()
 

@@ -3,14 +3,13 @@
 Nothing is sent, written or reserved.
 """
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from blackbox_conformal.adapter import Adapter, Answer, Draw, Send
 from blackbox_conformal.errors import CredentialMissingError, LedgerError
-from blackbox_conformal.sampling.record.ledgerfile import ledger_path, open_for_reading
+from blackbox_conformal.sampling.record.ledgerfile import ledger_path, reading
 from blackbox_conformal.sampling.task import Task, idempotency_key, task_keys
 
 _EMPTY = Answer(0, {}, b"")
@@ -49,28 +48,38 @@ class Elsewhere:
     count: int
 
 
-def stored_elsewhere(adapter: Adapter, tasks: Sequence[Task], run: Path) -> Elsewhere | None:
+def stored_elsewhere(
+    adapter: Adapter, tasks: Sequence[Task], run: Path, note: Callable[[str], object] = lambda text: None
+) -> Elsewhere | None:
     """The run folder beside `run` that holds most of the draws that `run` lacks; None when no folder holds any.
 
-    Ledgers are read only; one that cannot be read is left out.
+    Ledgers are read only. One beside `run` that cannot be read is left out, and `note` is told of it.
+
+    Raises
+    ------
+    LedgerError
+        The ledger of `run` itself cannot be read.
     """
     if adapter.capabilities.local or not run.parent.is_dir():
         return None
     wanted = set(task_keys(adapter.identity(), tasks)) - _stored(run)
     beside = sorted(path.parent for path in run.parent.glob(f"*/{ledger_path(Path()).name}"))
-    found = [Elsewhere(one, len(wanted & _stored(one))) for one in beside if one.resolve() != run.resolve()]
+    found = []
+    for one in beside:
+        if one.resolve() == run.resolve():
+            continue
+        try:
+            found.append(Elsewhere(one, len(wanted & _stored(one))))
+        except LedgerError as error:
+            note(f"note: the run folder {one} is left out: {error}")
     best = max(found, key=lambda one: one.count, default=None)
     return best if best is not None and best.count else None
 
 
 def _stored(run: Path) -> set[str]:
     """Keys of the draws whose pictures `run` holds."""
-    try:
-        connection = open_for_reading(run)
-    except LedgerError:
-        return set()
-    if connection is None:
-        return set()
-    with closing(connection):
+    with reading(run) as connection:
+        if connection is None:
+            return set()
         rows = connection.execute("SELECT task FROM attempt WHERE state IN ('stored', 'validated')")
         return {row["task"] for row in rows}

@@ -14,7 +14,7 @@ import numpy as np
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.redaction import redact
 from blackbox_conformal.sampling.money import to_usd
-from blackbox_conformal.sampling.record.ledgerfile import open_for_reading
+from blackbox_conformal.sampling.record.ledgerfile import reading
 from blackbox_conformal.sampling.record.states import COUNTED
 
 _WHOLE = ("stored", "validated")
@@ -75,10 +75,9 @@ def read_spending(run: Path) -> Spending | None:
     LedgerError
         The ledger is corrupt, foreign or newer.
     """
-    connection = open_for_reading(run)
-    if connection is None:
-        return None
-    try:
+    with reading(run) as connection:
+        if connection is None:
+            return None
         spent, reserved, calls = connection.execute(
             "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
         ).fetchone()
@@ -91,8 +90,6 @@ def read_spending(run: Path) -> Spending | None:
         seconds = connection.execute(
             "SELECT stored_at - sent_at FROM attempt WHERE stored_at IS NOT NULL AND sent_at IS NOT NULL"
         ).fetchall()
-    finally:
-        connection.close()
     return Spending(
         calls=calls,
         spent_usd=to_usd(spent),
@@ -137,16 +134,13 @@ def spending_on(run: Path, keys: Collection[str]) -> DrawsSpending:
     LedgerError
         The ledger is corrupt, foreign or newer.
     """
-    connection = open_for_reading(run)
-    if connection is None:
-        return DrawsSpending(0, 0, 0, Decimal(0), Decimal(0), None)
     wanted = frozenset(keys)
-    try:
+    with reading(run) as connection:
+        if connection is None:
+            return DrawsSpending(0, 0, 0, Decimal(0), Decimal(0), None)
         found = connection.execute(
             "SELECT task, state, cost_nanousd, reserved_nanousd, sent_at, stored_at FROM attempt"
         ).fetchall()
-    finally:
-        connection.close()
     rows = [row for row in found if row["task"] in wanted]
     states = Counter(row["state"] for row in rows)
     return DrawsSpending(

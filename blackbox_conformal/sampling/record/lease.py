@@ -100,7 +100,9 @@ def acquire(connection: sqlite3.Connection, run: Path) -> Lease:
     host, boot, place = socket.gethostname(), f"{_boot_id()} {_process_space()}", os.path.realpath(run)
     try:
         connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
         raise LedgerError(f"the ledger in {run} is locked by another process ({error})") from None
     try:
         row = connection.execute("SELECT * FROM lease WHERE id = 1").fetchone()
@@ -118,7 +120,9 @@ def acquire(connection: sqlite3.Connection, run: Path) -> Lease:
         _held.add(lease)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # SQLite has rolled back already when the disk is full, and has nothing to roll back before it has begun.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
     _note(generation, run)
     return lease

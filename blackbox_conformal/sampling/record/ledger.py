@@ -3,9 +3,11 @@
 The file is opened by `ledgerfile`, written by `writer`, read by `queries`; the rules of the states are in `states`.
 """
 
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from blackbox_conformal.sampling.record.allowance import UNLIMITED, Allowance, S
 from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, Seen, Wanted, attempt_from
 from blackbox_conformal.sampling.record.book import PLANNED, Book
 from blackbox_conformal.sampling.record.lease import Lease, acquire
-from blackbox_conformal.sampling.record.ledgerfile import open_for_reading, open_for_writing
+from blackbox_conformal.sampling.record.ledgerfile import ledger_path, open_for_reading, open_for_writing, told_of
 from blackbox_conformal.sampling.record.states import COUNTED, UNSENT
 from blackbox_conformal.sampling.record.writer import Ticket, Writer
 
@@ -34,7 +36,8 @@ class Ledger:
     def __init__(self, run: Path) -> None:
         connection = open_for_writing(run)
         try:
-            self._lease: Lease = acquire(connection, run)
+            with told_of(ledger_path(run)):
+                self._lease: Lease = acquire(connection, run)
         except BaseException:
             connection.close()
             raise
@@ -44,11 +47,12 @@ class Ledger:
             raise LedgerError(f"the ledger in {run} vanished while it was opened")
         self._reader = reader
         self._reading = threading.Lock()
+        self._path = ledger_path(run)
 
     def close(self) -> None:
         """Finish queued writes and give the ledger up."""
-        with self._reading:
-            self._reader.close()
+        with self._lookup() as reader:
+            reader.close()
         try:
             self._writer.call(lambda book: self._lease.release(book.connection))
         except LedgerError:
@@ -56,6 +60,11 @@ class Ledger:
         finally:
             self._writer.close()
             self._lease.drop()
+
+    @contextmanager
+    def _lookup(self) -> Iterator[sqlite3.Connection]:
+        with self._reading, told_of(self._path):
+            yield self._reader
 
     def plan(self, wanted: Sequence[Wanted]) -> dict[tuple[str, int], int]:
         """Record submissions that are to be made; returns the attempt of each (task, generation)."""
@@ -262,25 +271,25 @@ class Ledger:
         """All attempts of each task, oldest first."""
         found: dict[str, list[Attempt]] = {}
         wanted = list(dict.fromkeys(keys))
-        with self._reading:
+        with self._lookup() as reader:
             for start in range(0, len(wanted), 500):
                 part = wanted[start : start + 500]
                 marks = ", ".join("?" * len(part))
                 query = f"SELECT {COLUMNS} FROM attempt WHERE task IN ({marks}) ORDER BY id"
-                for row in self._reader.execute(query, part):
+                for row in reader.execute(query, part):
                     found.setdefault(row["task"], []).append(attempt_from(row))
         return found
 
     def attempt(self, number: int) -> Attempt | None:
         """One attempt by its id."""
-        with self._reading:
-            row = self._reader.execute(f"SELECT {COLUMNS} FROM attempt WHERE id = ?", (number,)).fetchone()
+        with self._lookup() as reader:
+            row = reader.execute(f"SELECT {COLUMNS} FROM attempt WHERE id = ?", (number,)).fetchone()
         return None if row is None else attempt_from(row)
 
     def namesake(self, attempt: Attempt) -> Attempt | None:
         """An earlier attempt whose picture is that of the same job, if there is one."""
-        with self._reading:
-            row = self._reader.execute(
+        with self._lookup() as reader:
+            row = reader.execute(
                 f"SELECT {COLUMNS} FROM attempt WHERE adapter = ? AND job = ? AND id < ? AND state != 'invalid'"
                 " LIMIT 1",
                 (attempt.adapter, attempt.job, attempt.id),
@@ -289,8 +298,8 @@ class Ledger:
 
     def model(self, identity: str) -> str | None:
         """The vendor's model identity when the first sample of this procedure was stored."""
-        with self._reading:
-            row = self._reader.execute(
+        with self._lookup() as reader:
+            row = reader.execute(
                 "SELECT model FROM attempt WHERE identity = ? AND model IS NOT NULL"
                 " AND state IN ('stored', 'validated') ORDER BY id LIMIT 1",
                 (identity,),
@@ -299,8 +308,8 @@ class Ledger:
 
     def billed(self, identity: str) -> tuple[int, int]:
         """The highest booked price of this procedure, in nano-dollars, and its largest answered upload, in pixels."""
-        with self._reading:
-            row = self._reader.execute(
+        with self._lookup() as reader:
+            row = reader.execute(
                 "SELECT MAX(cost_nanousd), MAX(pixels) FILTER (WHERE state IN ('stored', 'validated'))"
                 " FROM attempt WHERE identity = ?",
                 (identity,),
@@ -310,15 +319,15 @@ class Ledger:
     def sums_of_others(self, counted: Collection[str]) -> Sums:
         """What the ledger holds of draws whose keys are not `counted`."""
         self.flush()
-        with self._reading:
-            rows = self._reader.execute("SELECT task, state, cost_nanousd FROM attempt").fetchall()
+        with self._lookup() as reader:
+            rows = reader.execute("SELECT task, state, cost_nanousd FROM attempt").fetchall()
         others = [row for row in rows if row["task"] not in counted]
         return Sums(sum(row["cost_nanousd"] for row in others), sum(row["state"] in COUNTED for row in others))
 
     def totals(self) -> tuple[Decimal, Decimal, int]:
         """Dollars spent, dollars reserved, and calls."""
-        with self._reading:
-            spent, reserved, calls = self._reader.execute(
+        with self._lookup() as reader:
+            spent, reserved, calls = reader.execute(
                 "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
             ).fetchone()
         return to_usd(spent), to_usd(reserved), calls

@@ -1,24 +1,60 @@
 """Opening the ledger's SQLite file, and refusing every file that money must not be entrusted to.
 
-A ledger is never recreated over an old one. What is written into it lives in `ledger`.
+A ledger appears whole or not at all, and is never recreated over an old one. Its tables are in `schema`; what is
+written into them lives in `ledger`.
 """
 
+import contextlib
+import errno
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, LedgerError
+from blackbox_conformal.files import write_once
 from blackbox_conformal.sampling.mounts import file_system, is_network
-from blackbox_conformal.sampling.record.migrations import LATEST, migrate
+from blackbox_conformal.sampling.record.schema import APPLICATION_ID, VERSION, empty_ledger
+from blackbox_conformal.sampling.record.store import sync
 
-APPLICATION_ID = 0x42424366
 _MAGIC = b"SQLite format 3\x00"
+_BESIDE = ("-journal", "-wal", "-shm")
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+_FULL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BUSY_TIMEOUT_S = 15.0
 
 
 def ledger_path(run: Path) -> Path:
     """Where a run folder keeps its ledger."""
     return run / "ledger.sqlite"
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the disk, or what the user may fill of it, has no room left."""
+    return getattr(error, "sqlite_errorcode", None) in _FULL or getattr(error, "errno", None) in _FULL_ERRNO
+
+
+def unusable(path: Path, error: Exception) -> LedgerError:
+    """What is told of a ledger file that SQLite, or the operating system, cannot work on."""
+    if is_full(error):
+        return DiskFullError(f"{path} cannot be written ({error}); make room and run the same command again")
+    if isinstance(error, OSError):
+        return LedgerError(f"{path} cannot be opened: {error.strerror}. Correct that, or use another run folder")
+    return LedgerError(
+        f"{path} is locked or damaged ({error}); it is left as it is: restore a copy, or use another run folder"
+    )
+
+
+@contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a ledger is told as a `LedgerError`: SQLite's errors, and values that are none of ours."""
+    try:
+        yield
+    except BlackboxConformalError:
+        raise
+    except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError) as error:
+        raise unusable(path, error) from None
 
 
 def _refuse_unsafe_place(path: Path) -> None:
@@ -38,27 +74,68 @@ def _refuse_lost(run: Path) -> None:
                 f"{run} holds paid samples in {name}/ but no ledger.sqlite; restore the ledger, or use another run"
                 " folder"
             )
-    if ledger_path(run).with_name("ledger.sqlite-wal").exists():
+    if not ledger_path(run).exists() and ledger_path(run).with_name("ledger.sqlite-wal").exists():
         raise LedgerError(f"{run} holds ledger.sqlite-wal but no ledger.sqlite; restore the ledger beside it")
 
 
-def _is_begun(path: Path) -> bool:
+def is_begun(path: Path) -> bool:
     """Whether there is a ledger file that may ever have held anything.
 
-    An empty one is all that a full disk leaves of a ledger that could not be begun. The folder for samples is made once
-    it is begun, before anything is sent.
+    The folder for samples is made once the ledger is, before anything is sent. Without it, an empty file was never
+    used, nor was one of ours that has no tables, or another version's and no attempt.
+
+    Raises
+    ------
+    LedgerError
+        The file cannot be read.
     """
     if not path.exists():
         return False
-    return not path.is_file() or path.stat().st_size > 0 or path.with_name("samples").exists()
+    if not path.is_file() or path.with_name("samples").exists():
+        return True
+    if path.stat().st_size == 0:
+        return False
+    if _head(path) != _MAGIC and not path.with_name("ledger.sqlite-journal").exists():
+        return True
+    with told_of(path), closing(_connect(path, writing=False)) as connection:
+        if connection.execute("PRAGMA application_id").fetchone()[0] not in (0, APPLICATION_ID):
+            return True
+        if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+            return True
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        if "attempt" in tables:
+            return connection.execute("SELECT 1 FROM attempt LIMIT 1").fetchone() is not None
+        return bool(set(tables) - {"migration"})
+
+
+def _begin(path: Path) -> None:
+    """Put a ledger without attempts in its place, durable and whole, unless another process was faster."""
+    if path.exists():
+        # Never begun. What SQLite left beside it would be taken for a part of the new one.
+        for one in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
+            one.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # swept away by whoever was faster
+        write_once(path, empty_ledger())
+    sync(path.parent)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that died while they began this ledger left; one that still lives finds the ledger."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
+def _head(path: Path) -> bytes:
+    with told_of(path), path.open("rb") as file:
+        return file.read(16)
 
 
 def _refuse_foreign(path: Path) -> None:
     """Check the file's first bytes before SQLite touches it."""
     if not path.is_file():
         raise LedgerError(f"expected a ledger file at {path}; found something that is not a regular file")
-    with path.open("rb") as file:
-        head = file.read(16)
+    head = _head(path)
     if head != _MAGIC:
         found = "an empty file" if not head else "a damaged or foreign file"
         raise LedgerError(f"expected an SQLite ledger at {path}; found {found}. It is left as it is: restore a copy")
@@ -69,50 +146,68 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if application != APPLICATION_ID:
         raise LedgerError(f"{path} is an SQLite file of another program; use another run folder")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > LATEST:
+    if version != VERSION:
+        newer = version > VERSION
         raise LedgerError(
-            f"{path} was written by a newer version (schema {version}, this one knows {LATEST}); upgrade the package"
+            f"{path} was written by {'a newer' if newer else 'an older'} version (schema {version}, this one knows"
+            f" {VERSION}); {'upgrade the package' if newer else 'use that version'}, or use another run folder"
         )
     report = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if report != "ok":
         raise LedgerError(f"{path} is damaged ({report}); it is left as it is: restore a copy")
 
 
+def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
+    run = path.parent
+    if writing or (os.access(run, os.W_OK) and path.with_name("ledger.sqlite-journal").exists()):
+        # A transaction that a process left half done is undone first, which even a reader has to write for.
+        mode = "mode=rw"
+    elif os.access(run, os.W_OK) or path.with_name("ledger.sqlite-wal").exists():
+        mode = "mode=ro"
+    else:
+        # Beside a ledger that is nobody's, SQLite makes files even to read; on a read-only disk it cannot.
+        mode = "mode=ro&immutable=1"
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    if not writing:
+        connection.execute("PRAGMA query_only = ON")
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
 def open_for_writing(run: Path) -> sqlite3.Connection:
-    """The ledger of `run`, created if the folder has none, in WAL mode (or DELETE where WAL does not take).
+    """The ledger of `run`, begun if the folder has none, in WAL mode (or DELETE where WAL does not take).
 
     Raises
     ------
     LedgerError
-        The ledger is lost, corrupt, foreign, newer, locked, or on a network file system.
+        The ledger is lost, corrupt, foreign, of another version, locked, or on a network file system.
+    DiskFullError
+        There is no room to begin it or to work on it.
     """
     path = ledger_path(run)
     _refuse_unsafe_place(path)
-    fresh = not _is_begun(path)
-    if fresh:
+    if not is_begun(path):
         _refuse_lost(run)
-    else:
-        _refuse_foreign(path)
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise LedgerError(f"cannot open {path}: {error}") from None
-    try:
-        connection.row_factory = sqlite3.Row
-        if fresh:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        else:
+        with told_of(path):
+            _begin(path)
+    _refuse_foreign(path)
+    _sweep(path)
+    with told_of(path):
+        connection = _connect(path, writing=True)
+        try:
             _check(connection, path)
-        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-            connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("PRAGMA synchronous = FULL")
-        migrate(connection)
-    except sqlite3.Error as error:
-        connection.close()
-        raise LedgerError(f"{path} is locked or damaged ({error}); it is left as it is") from None
-    except BaseException:
-        connection.close()
-        raise
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 
@@ -122,31 +217,28 @@ def open_for_reading(run: Path) -> sqlite3.Connection | None:
     Raises
     ------
     LedgerError
-        The ledger is corrupt, foreign, newer, or locked.
+        The ledger is corrupt, foreign, of another version, or locked.
     """
     path = ledger_path(run)
-    if not _is_begun(path):
+    if not is_begun(path):
         return None
     _refuse_foreign(path)
-    # Beside a ledger that is nobody's at the moment, SQLite makes files even to read; on a read-only disk it cannot.
-    still = not os.access(run, os.W_OK) and not path.with_name("ledger.sqlite-wal").exists()
-    try:
-        connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if still else ''}",
-            uri=True,
-            timeout=BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-    except sqlite3.Error as error:
-        raise LedgerError(f"cannot open {path}: {error}") from None
-    try:
-        connection.row_factory = sqlite3.Row
-        _check(connection, path)
-    except sqlite3.Error as error:
-        connection.close()
-        raise LedgerError(f"{path} is locked or damaged ({error}); it is left as it is") from None
-    except BaseException:
-        connection.close()
-        raise
+    with told_of(path):
+        connection = _connect(path, writing=False)
+        try:
+            _check(connection, path)
+        except BaseException:
+            connection.close()
+            raise
     return connection
+
+
+@contextmanager
+def reading(run: Path) -> Iterator[sqlite3.Connection | None]:
+    """As `open_for_reading`, closed at the end; whatever is wrong with what is read meanwhile is a `LedgerError`."""
+    connection = open_for_reading(run)
+    if connection is None:
+        yield None
+        return
+    with told_of(ledger_path(run)), closing(connection):
+        yield connection

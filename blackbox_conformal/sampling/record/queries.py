@@ -3,8 +3,9 @@
 Nothing here writes, and a run may go on meanwhile.
 """
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,7 +15,7 @@ from typing import Any
 from blackbox_conformal.errors import LedgerError, PayloadError
 from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, attempt_from
-from blackbox_conformal.sampling.record.ledgerfile import ledger_path, open_for_reading
+from blackbox_conformal.sampling.record.ledgerfile import ledger_path, reading
 from blackbox_conformal.sampling.record.states import COUNTED, PAID, RESERVING, WITH_JOB
 from blackbox_conformal.sampling.record.store import Store
 
@@ -34,7 +35,7 @@ def ledger_ls(run: Path, states: tuple[str, ...] = (), limit: int | None = None)
         There is no ledger in `run`, or it cannot be read.
     """
     where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-    with closing(_open(run)) as connection:
+    with _open(run) as connection:
         rows = connection.execute(f"SELECT {COLUMNS} FROM attempt{where} ORDER BY id LIMIT ?", (*states, limit or -1))
         return [attempt_from(row) for row in rows]
 
@@ -49,17 +50,16 @@ def ledger_sum(run: Path) -> dict[str, int | Decimal]:
         those that it may have taken, booked at full price. ``stored``: pictures. ``cost_usd``: booked.
         ``reserved_usd``: held for submissions under way. All zero when there is no ledger.
     """
-    connection = open_for_reading(run)
-    if connection is None:
-        return {
-            "attempts": 0,
-            "paid": 0,
-            "ambiguous": 0,
-            "stored": 0,
-            "cost_usd": Decimal(0),
-            "reserved_usd": Decimal(0),
-        }
-    with closing(connection):
+    with reading(run) as connection:
+        if connection is None:
+            return {
+                "attempts": 0,
+                "paid": 0,
+                "ambiguous": 0,
+                "stored": 0,
+                "cost_usd": Decimal(0),
+                "reserved_usd": Decimal(0),
+            }
         attempts, paid, ambiguous, stored = connection.execute(
             f"SELECT COUNT(*) FILTER (WHERE sent_at IS NOT NULL), COUNT(*) FILTER (WHERE state IN ({_marks(PAID)})),"
             " COUNT(*) FILTER (WHERE state = 'ambiguous'),"
@@ -78,7 +78,7 @@ def ledger_sum(run: Path) -> dict[str, int | Decimal]:
 
 def ledger_export(run: Path) -> Iterator[dict[str, Any]]:
     """Every attempt with every column, as JSON-able rows: money as decimal text, times in ISO 8601 (UTC)."""
-    with closing(_open(run)) as connection:
+    with _open(run) as connection:
         for row in connection.execute("SELECT * FROM attempt ORDER BY id"):
             out: dict[str, Any] = {}
             for name in row.keys():  # noqa: SIM118 - a Row iterates over its values
@@ -129,7 +129,7 @@ def ledger_verify(run: Path) -> Verification:
     store = Store(run)
     problems: list[str] = []
     samples = 0
-    with closing(_open(run)) as connection:
+    with _open(run) as connection:
         report = connection.execute("PRAGMA integrity_check(5)").fetchall()
         problems += [f"SQLite: {row[0]}" for row in report if row[0] != "ok"]
         attempts = [
@@ -147,11 +147,15 @@ def ledger_verify(run: Path) -> Verification:
     return Verification(len(attempts), samples, tuple(problems))
 
 
-def _open(run: Path) -> Any:
-    connection = open_for_reading(run)
-    if connection is None:
-        raise LedgerError(f"expected a ledger at {ledger_path(run)}; there is none. Give the run folder with --run")
-    return connection
+@contextmanager
+def _open(run: Path) -> Iterator[sqlite3.Connection]:
+    with reading(run) as connection:
+        if connection is None:
+            raise LedgerError(
+                f"expected a ledger at {ledger_path(run)}; nothing was drawn into that folder. Give the run folder with"
+                " --run"
+            )
+        yield connection
 
 
 def _damage(store: Store, digest: str) -> str | None:

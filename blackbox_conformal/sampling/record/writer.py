@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
-from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.errors import DiskFullError, LedgerError
 from blackbox_conformal.sampling.record.book import Book, Known
 from blackbox_conformal.sampling.record.lease import RENEW_S, Lease
+from blackbox_conformal.sampling.record.ledgerfile import is_full
 
 Result = TypeVar("Result")
 _MOST_PER_COMMIT = 256
@@ -64,7 +65,8 @@ class Ticket(Generic[Result]):
 
 
 def _unwritten(error: Exception) -> LedgerError:
-    return LedgerError(f"cannot write the ledger: {error}. Nothing more is sent; run again once it can be")
+    kind = DiskFullError if is_full(error) else LedgerError
+    return kind(f"cannot write the ledger: {error}. Nothing more is sent; run again once it can be")
 
 
 _Done = tuple["Ticket[Any]", Any, BaseException | None]
@@ -212,7 +214,7 @@ class Writer:
             for ticket in batch:
                 results.append((ticket, ticket.operation(book), None))
             book.close()
-        except sqlite3.OperationalError:
+        except sqlite3.Error:
             raise
         except Exception:  # noqa: BLE001 - run again apart, where it is told to its caller
             self._connection.execute("ROLLBACK")
@@ -231,7 +233,7 @@ class Writer:
             try:
                 result = ticket.operation(book)
                 book.flush()
-            except sqlite3.OperationalError:
+            except sqlite3.Error:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the batch
                 self._connection.execute("ROLLBACK TO operation")
