@@ -1,13 +1,19 @@
 """`tune`: choose a score on some photographs, calibrate it on the others."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, share, summary
+
+if TYPE_CHECKING:
+    from blackbox_conformal.indecision.base import Indecision
+    from blackbox_conformal.pipeline.stages.settings import Setup
+    from blackbox_conformal.pipeline.tune import Candidate
 
 NEARLY = 0.01
 """Trusted share that no reasonable number of tuning photographs tells apart."""
@@ -60,9 +66,11 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         digest: str
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    setup = session.build_setup(options)
     limits = session.build_limits(options)
-    chosen = parse_candidates(options["candidates"] or default_candidates(options["draws"]), options["draws"])
+    second = options["second_adapter"] is not None
+    typed = options["candidates"] or default_candidates(options["draws"], second=second)
+    chosen = parse_candidates(typed, options["draws"])
+    setup = _setup(options, chosen)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     refuse_large(paths, options["memory"], pixel_bytes=bytes_a_pixel(len(chosen)))
     items = [Item(path, read_image(path).digest) for path in paths]
@@ -114,9 +122,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         best = found.best.candidate
         path = None
         if not options["only_choose"]:
-            tuned = session.build_setup(
-                {**options, "indecision": specification_text(best.indecision), "draws": best.draws}
-            )
+            tuned = _setup({**options, "draws": best.draws}, [best], best.indecision)
             result = run_calibration(
                 tuned,
                 [one.path for one in calibrating],
@@ -159,3 +165,23 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             "calibration": None if path is None else str(path.resolve()),
         }
     )
+
+
+def _setup(options: dict[str, Any], candidates: "Sequence[Candidate]", score: "Indecision | None" = None) -> "Setup":
+    """What `options` describe, with `score`; with the second vendor where one of `candidates` compares with it."""
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.errors import UsageError
+    from blackbox_conformal.pipeline.tune import specification_text
+
+    comparing = next((one.indecision for one in candidates if one.indecision.needs_second), None)
+    if score is None and comparing is None and options["second_adapter"] is not None:
+        raise UsageError(
+            "expected no --second-adapter, since no candidate compares with a second vendor; add --candidate "
+            "second-opinion, or leave --second-adapter out"
+        )
+    score = score or comparing
+    if score is not None:
+        options = {**options, "indecision": specification_text(score)}
+    if comparing is None:
+        options = {**options, "second_adapter": None}
+    return session.build_setup(options)

@@ -56,7 +56,7 @@ class Scored:
         Mean trusted share of the tuning pictures, at the threshold that a calibration on `n` photographs like them
         would choose.
     calls
-        Paid calls that calibrating on the n other photographs would take.
+        Paid calls that calibrating on the n other photographs would take, those of a second vendor included.
     """
 
     candidate: Candidate
@@ -86,8 +86,11 @@ class Tuning:
         return min(near, key=lambda one: one.calls)
 
 
-def default_candidates(draws: int) -> list[str]:
-    """Every score that fits, at `draws` draws and at half of them where it uses more than one."""
+def default_candidates(draws: int, *, second: bool = False) -> list[str]:
+    """Every score that fits, at `draws` draws and at half of them where it uses more than one.
+
+    `second` says whether there is a second vendor to compare with.
+    """
     found = []
     for name in ("bicubic-gap", "texture", "consistency"):
         found.append(f"{name}:sigma=4@1")
@@ -98,6 +101,8 @@ def default_candidates(draws: int) -> list[str]:
     found.extend(f"weighted:weight={weight}@{draws}" for weight in (0.25, 0.5, 0.75))
     if draws >= 4:
         found.append(f"weighted:weight=0.5@{draws // 2}")
+    if second:
+        found.append("second-opinion:sigma=4@1")
     return found
 
 
@@ -203,7 +208,8 @@ def tune(
         together = CurveSet.from_curves(found)
         threshold = together.merged.threshold(budget)
         trusted = float(np.mean(together.trusted_shares_at(threshold)))
-        scored.append(Scored(candidate, trusted, candidate.draws * n_calibration))
+        each = candidate.draws + candidate.indecision.needs_second
+        scored.append(Scored(candidate, trusted, each * n_calibration))
     scored.sort(key=lambda one: (-round(one.trusted_share, 6), one.calls, one.candidate.label))
     return Tuning(tuple(scored), alpha, tuple(sorted(digests)), calls, cached, cost)
 
