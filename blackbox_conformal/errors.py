@@ -6,6 +6,7 @@ Nothing else lives here; this module imports nothing of ours.
     ├── UsageError (ValueError)              an option, parameter or name that cannot be used
     │   └── CredentialMissingError           no key in the environment
     ├── ImageError (ValueError)              a picture that is damaged, hostile or of an unsupported kind
+    │   └── PicturesError                    several pictures that cannot be used, each with its reason
     ├── MapError (ValueError)                a score or metric map with NaN, a wrong shape, a value above its bound
     ├── CalibrationError (ValueError)        images that cannot carry a calibration: too few, duplicates
     ├── FileFormatError (ValueError)         a calibration or annotation file that is damaged, newer, hostile
@@ -28,6 +29,8 @@ Nothing else lives here; this module imports nothing of ours.
         └── PayloadError                     class P: an answer that is not the picture that was paid for
 """
 
+from collections.abc import Sequence
+
 
 class BlackboxConformalError(Exception):
     """Base of every error raised on purpose; `exit_code` is what the command line returns."""
@@ -45,6 +48,14 @@ class CredentialMissingError(UsageError):
 
 class ImageError(BlackboxConformalError, ValueError):
     """A picture that is damaged, hostile or of a kind that has no stated conversion."""
+
+
+class PicturesError(ImageError):
+    """Several pictures that cannot be used; `failures` holds the name of each and what is wrong with it."""
+
+    def __init__(self, message: str, failures: Sequence[tuple[str, BlackboxConformalError]] = ()) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
 
 
 class MapError(BlackboxConformalError, ValueError):

@@ -119,9 +119,23 @@ def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> N
 
 
 def confirm_draws(
-    screen: Screen, adapter: "Adapter", calibration: Any, sources: Sequence[Any], options: dict[str, Any]
+    screen: Screen, adapter: "Adapter", calibration: Any, paths: Sequence[Path], options: dict[str, Any]
 ) -> "Limits":
-    """Ask before spending on draws of pictures that are masked (name and source) or audited (paths).
+    """Ask before spending on draws of photographs that are audited; what is raised as by `confirm_prepared`."""
+    from blackbox_conformal.cli import session
+    from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
+    from blackbox_conformal.pipeline.stages.settings import set_up_as
+
+    second = session.open_second_vendor(options, calibration.procedure.second_opinion)
+    setup = set_up_as(adapter, calibration.procedure, second)
+    pictures = prepare_photographs(paths, setup, screen.step, memory_bytes=options.get("memory"))
+    return confirm_prepared(screen, setup, calibration, pictures, options)
+
+
+def confirm_prepared(
+    screen: Screen, setup: "Setup", calibration: Any, pictures: "Sequence[Prepared]", options: dict[str, Any]
+) -> "Limits":
+    """Ask before spending on draws of these pictures.
 
     Returns
     -------
@@ -137,17 +151,8 @@ def confirm_draws(
     """
     from blackbox_conformal.cli import session
     from blackbox_conformal.pipeline.stages.job import job_keys
-    from blackbox_conformal.pipeline.stages.prepare import prepare_input, prepare_photographs
-    from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.sampling.estimate import estimate
 
-    second = session.open_second_vendor(options, calibration.procedure.second_opinion)
-    setup = set_up_as(adapter, calibration.procedure, second)
-    memory = options.get("memory")
-    if sources and isinstance(sources[0], tuple):
-        pictures = [prepare_input(source, name, setup, memory_bytes=memory) for name, source in sources]
-    else:
-        pictures = prepare_photographs(list(sources), setup, screen.step, memory_bytes=memory)
     if _are_seen(pictures, calibration):
         # What follows refuses them; nobody need agree to a price first.
         return replace(session.build_limits(options), max_calls=0)
@@ -155,7 +160,7 @@ def confirm_draws(
     distinct = list(unique.values())
     tasks = [task for picture in distinct for task in picture.tasks]
     run, limits = session.folder_of(options, calibration.procedure), session.build_limits(options)
-    expected = with_second(estimate(adapter, run, limits, tasks), setup, distinct, run, limits)
+    expected = with_second(estimate(setup.adapter, run, limits, tasks), setup, distinct, run, limits)
     look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
     confirm_calls(screen, expected, options)
     return limits_after_consent(limits, expected, [run], job_keys(setup, distinct))

@@ -13,6 +13,9 @@ from blackbox_conformal.cli.console import Screen, share
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.certificate import Certificate
+    from blackbox_conformal.errors import BlackboxConformalError
+    from blackbox_conformal.pipeline.products import Products
 
 PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate")
 
@@ -33,6 +36,11 @@ PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate")
 @shared.option(
     "--product", type=click.Choice(PRODUCTS), default="overlay", show_default=True, help="What - writes to stdout."
 )
+@shared.option(
+    "--keep-going",
+    is_flag=True,
+    help="Mask the others when some pictures cannot be used or are refused, list those at the end, and exit with 6.",
+)
 @shared.force
 @shared.output
 def command(inputs: tuple[str, ...], **options: Any) -> None:
@@ -43,66 +51,50 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.catalog import parse
-    from blackbox_conformal.certificate import threshold_json
     from blackbox_conformal.cli import consent, session
-    from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.images.names import printable
+    from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.apply import Result, apply_calibration
-    from blackbox_conformal.pipeline.products import encode_products, refuse_existing, write_products
-    from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
-    from blackbox_conformal.pipeline.stages.room import refuse_large
+    from blackbox_conformal.pipeline.products import encode_products, write_products
+    from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
+    from blackbox_conformal.pipeline.stages.settings import set_up_as
+    from blackbox_conformal.pipeline.stages.together import refuse_together
     from blackbox_conformal.report.store import ReportStore
 
     piped = "-" in inputs
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"], piped=piped)
-    if piped and (len(inputs) > 1 or options["as_json"]):
-        raise UsageError("expected - alone and without --json: stdout carries the one product")
-    if piped and sys.stdout.isatty():
-        raise UsageError("expected stdout to be a file or a pipe, since it would carry a PNG; redirect it")
+    _refuse_terminal(inputs, options)
     calibration = Calibration.load(options["calibration"])
     adapter = session.open_calibrated_vendor(calibration, options)
-    named = [] if piped else [path for name in inputs for path in _pictures(name)]
+    second = session.open_second_vendor(options, calibration.procedure.second_opinion)
+    named = [Path("-")] if piped else [path for name in inputs for path in _pictures(name)]
     sources: list[tuple[str, Path | bytes]] = (
         [("stdin", sys.stdin.buffer.read())] if piped else [(path.stem, path) for path in named]
     )
-    refuse_large(
-        [source for _, source in sources],
-        options["memory"],
-        scale=calibration.procedure.scale,
-        pixel_bytes=MASK_PIXEL_BYTES,
-    )
-    twice = [stem for stem, count in Counter(stem for stem, _ in sources).items() if count > 1]
-    if twice:
-        raise UsageError(
-            f"expected inputs with different names, since their files are named after them; two are called "
-            f"{printable(twice[0])}. Rename one, or mask them into different folders"
-        )
-    if not piped and not options["force"]:
-        for stem, _ in sources:
-            refuse_existing(stem, Path(options["out"]), options["alpha"], calibration.digest)
+    failed: dict[int, BlackboxConformalError] = {} if piped else _in_the_way(named, calibration, options)
+    setup = set_up_as(adapter, calibration.procedure, second)
+    pictures = prepare_inputs(sources, setup, calibration, failed, memory_bytes=options["memory"])
+    if not options["keep_going"]:
+        advice = "Correct or leave out these, or add --keep-going to mask the others" if len(named) > 1 else ""
+        refuse_together([(sources[place][0], failed[place]) for place in sorted(failed)], len(named), advice=advice)
     name, parameters = parse(options["guarantee"]) if options["guarantee"] else (None, {})
+    usable = sorted(pictures)
     written: dict[int, dict[str, Any]] = {}
 
     def keep(index: int, result: Result) -> None:
+        place = usable[index]
         products = write_products(result, Path(options["out"]), force=options["force"])
-        store.masked(result, read_image(sources[index][1]).pixels)
+        store.masked(result, read_image(sources[place][1]).pixels)
         level = result.certificate
-        written[index] = {
-            "input": str(named[index]),
-            **{key: str(path.resolve()) for key, path in asdict(products).items()},
-            "alpha": level.alpha,
-            "threshold": threshold_json(float.fromhex(level.threshold_hex)),
-            "trusted_share": level.trusted_share,
-            "status": level.status,
-            "reason": level.reason,
-            "notes": list(level.notes),
-        }
+        written[place] = _entry(named[place], products, level)
         screen.say(f"{result.name}: {share(level.trusted_share)} trusted at alpha={level.alpha:g}; {products.overlay}")
         if level.reason and not hopeless:
             screen.say(f"  nothing is trusted: {level.reason}")
         for note in level.notes:
             screen.note(f"  note: {note}")
+
+    def lose(index: int, error: BlackboxConformalError) -> None:
+        failed[usable[index]] = error
 
     run = session.folder_of(options, calibration.procedure)
     store = ReportStore(run, calibration, (options["alpha"],))
@@ -110,16 +102,16 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     if hopeless:
         screen.note(f"warning: every mask will be empty: {hopeless}")
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        limits = consent.confirm_draws(screen, adapter, calibration, sources, options)
+        limits = consent.confirm_prepared(screen, setup, calibration, list(pictures.values()), options)
         results = apply_calibration(
             adapter,
-            sources,
+            [sources[place] for place in usable],
             calibration,
             options["alpha"],
             guarantee=name,
             parameters=parameters,
             group=options["group"],
-            second=session.open_second_vendor(options, calibration.procedure.second_opinion),
+            second=second,
             run=run,
             limits=limits,
             memory_bytes=options["memory"],
@@ -127,12 +119,81 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             progress=screen.step,
             on_sampler=on_sampler,
             on_result=None if piped else keep,
+            on_failure=lose if options["keep_going"] else None,
         )
-    if piped:
+    if piped and results:
         contents = {**encode_products(results[0]), "certificate": results[0].certificate.to_json().encode()}
         sys.stdout.buffer.write(contents[options["product"]])
         return
-    screen.data([entry for _, entry in sorted(written.items())])
+    lost = [(str(named[place]), str(error)) for place, error in sorted(failed.items())]
+    if lost:
+        screen.table("Not masked", ["picture", "why"], [list(row) for row in lost])
+    screen.data(
+        {
+            "pictures": [entry for _, entry in sorted(written.items())],
+            "failed": [{"input": path, "error": error} for path, error in lost],
+        }
+    )
+    if lost:
+        raise IncompleteError(
+            f"{len(lost)} of {len(named)} pictures could not be masked; all others are done. Correct or leave out the "
+            "rest, and run the same command again: what is paid is kept"
+        )
+
+
+def _refuse_terminal(inputs: tuple[str, ...], options: dict[str, Any]) -> None:
+    """A picture on stdout stands alone, and never on a terminal."""
+    from blackbox_conformal.errors import UsageError
+
+    if "-" not in inputs:
+        return
+    if len(inputs) > 1 or options["as_json"]:
+        raise UsageError("expected - alone and without --json: stdout carries the one product")
+    if sys.stdout.isatty():
+        raise UsageError("expected stdout to be a file or a pipe, since it would carry a PNG; redirect it")
+
+
+def _in_the_way(
+    named: list[Path], calibration: "Calibration", options: dict[str, Any]
+) -> "dict[int, BlackboxConformalError]":
+    """Inputs, by place, whose files would overwrite those of another input or of an earlier result."""
+    from blackbox_conformal.errors import UsageError
+    from blackbox_conformal.images.names import printable
+    from blackbox_conformal.pipeline.products import refuse_existing
+
+    found: dict[int, BlackboxConformalError] = {}
+    count = Counter(path.stem for path in named)
+    for place, path in enumerate(named):
+        if count[path.stem] > 1:
+            found[place] = UsageError(
+                f"{printable(path)}: expected inputs with different names, since their files are named after them; "
+                f"{count[path.stem]} are called {printable(path.stem)}. Rename them, or mask them into different "
+                "folders"
+            )
+            continue
+        if options["force"]:
+            continue
+        try:
+            refuse_existing(path.stem, Path(options["out"]), options["alpha"], calibration.digest)
+        except UsageError as error:
+            found[place] = error
+    return found
+
+
+def _entry(path: Path, products: "Products", level: "Certificate") -> dict[str, Any]:
+    """What the document says of one masked picture."""
+    from blackbox_conformal.certificate import threshold_json
+
+    return {
+        "input": str(path),
+        **{key: str(file.resolve()) for key, file in asdict(products).items()},
+        "alpha": level.alpha,
+        "threshold": threshold_json(float.fromhex(level.threshold_hex)),
+        "trusted_share": level.trusted_share,
+        "status": level.status,
+        "reason": level.reason,
+        "notes": list(level.notes),
+    }
 
 
 def _pictures(name: str) -> list[Path]:

@@ -89,8 +89,7 @@ def inspect(data: bytes) -> Container:
     kind = next((name for pattern, name in _OTHER_KINDS if pattern.match(data)), None)
     if kind is not None:
         raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; got {kind} file. Convert it to PNG")
-    start = " ".join(f"{byte:02x}" for byte in data[:8]) or "nothing"
-    raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; the file starts with {start}")
+    raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; it is not an image ({_content(data)})")
 
 
 def too_deep(bits: object) -> ImageError:
@@ -103,6 +102,20 @@ def too_deep(bits: object) -> ImageError:
 
 def _truncated(kind: str, missing: str) -> ImageError:
     return ImageError(f"expected a whole {kind} file; {missing}. The file is truncated or damaged: get it again")
+
+
+def _content(data: bytes) -> str:
+    """What a file holds that is no picture, for people."""
+    if not data:
+        return "it is empty"
+    try:
+        # A character may be cut in two at the end of what is looked at.
+        text = data[:512].decode("utf-8", errors="strict" if len(data) <= 512 else "ignore")
+    except UnicodeDecodeError:
+        text = "\0"
+    if all(letter.isprintable() or letter in "\t\n\r\f" for letter in text):
+        return "its content is text"
+    return f"it starts with the bytes {data[:8].hex(' ')}"
 
 
 def _png(data: bytes) -> Container:

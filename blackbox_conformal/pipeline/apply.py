@@ -18,7 +18,7 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
-from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError, VendorError
+from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, UsageError
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.read import read_image
@@ -29,12 +29,14 @@ from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.certify import certify
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
 from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
-from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_input
-from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.room import narrowed
 from blackbox_conformal.pipeline.stages.second import second_opinions
 from blackbox_conformal.pipeline.stages.settings import set_up_as
+from blackbox_conformal.pipeline.stages.together import names, refuse_together
 from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
@@ -101,6 +103,7 @@ def apply_calibration(
     progress: Callable[[str, int, int], None] = lambda *_: None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
     on_result: Callable[[int, Result], None] | None = None,
+    on_failure: Callable[[int, BlackboxConformalError], None] | None = None,
 ) -> list[Result]:
     """A result for each of the named inputs, in their order.
 
@@ -111,6 +114,10 @@ def apply_calibration(
     on_result
         Gets each result and its place among the inputs as soon as it is there; nothing is then returned, so that memory
         does not grow with the number of inputs.
+    on_failure
+        Gets the place of each input that cannot be masked and what is wrong with it, and all others are masked. None:
+        inputs that cannot be used are refused together before anything is sent, and those that the vendor refuses are
+        told at the end.
 
     Raises
     ------
@@ -120,6 +127,8 @@ def apply_calibration(
         An input is one of the calibration photographs, for which nothing is guaranteed.
     UsageError
         A picture alone would take more than `memory_bytes`.
+    PicturesError
+        Several inputs cannot be used; the message says what is wrong with each.
     IncompleteError
         The vendor refused a picture or draws are missing.
     """
@@ -130,17 +139,28 @@ def apply_calibration(
     curves = calibration.curves_for(rule)
     rule.threshold(curves, alpha)
     refuse_unlimited(adapter, limits)
-    sources = [source for _, source in inputs]
-    refuse_large(sources, memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
-    pictures = [prepare_input(source, name, setup, memory_bytes=memory_bytes) for name, source in inputs]
-    _refuse_calibration_images(pictures, calibration)
-    unique = {picture.input_digest: picture for picture in pictures}
-    low = {picture.input_digest: source for picture, (_, source) in zip(pictures, inputs, strict=True)}
+    failed: dict[int, BlackboxConformalError] = {}
+    pictures = prepare_inputs(inputs, setup, calibration, failed, memory_bytes=memory_bytes)
+    if on_failure is None:
+        refuse_together([(inputs[place][0], error) for place, error in failed.items()], len(inputs))
+    fail = on_failure or failed.__setitem__
+    for place, error in list(failed.items()):
+        fail(place, error)
+    if not pictures:
+        return []
+    unique = {picture.input_digest: picture for picture in pictures.values()}
+    places: dict[str, list[int]] = {digest: [] for digest in unique}
+    for place, picture in pictures.items():
+        places[picture.input_digest].append(place)
     found: dict[int, Result] = {}
-    done = 0
-    refused: list[tuple[Prepared, VendorError]] = []
+
+    def give_up(picture: Prepared, error: BlackboxConformalError) -> None:
+        for place in places[picture.input_digest]:
+            fail(place, error)
+
     folder = run if run is not None else run_folder(Path("runs"), setup.procedure)
     distinct = list(unique.values())
+    done = 0
     limits = job_limits(limits, setup, distinct)
     with (
         warming(setup, truths=False, sizes=[picture.size for picture in distinct]),
@@ -149,40 +169,39 @@ def apply_calibration(
     ):
         on_sampler(sampler)
 
-        def work(drawn: Drawn) -> Evaluation | None:
+        def work(drawn: Drawn) -> Evaluation | BlackboxConformalError:
             if drawn.refusal is not None:
-                return None
-            pixels = read_image(low[drawn.prepared.input_digest]).pixels
-            return evaluate(
-                drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), pixels, opinions.of(drawn.prepared)
-            )
+                return drawn.refusal
+            pixels = read_image(inputs[places[drawn.prepared.input_digest][0]][1]).pixels
+            try:
+                return evaluate(
+                    drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), pixels, opinions.of(drawn.prepared)
+                )
+            except IncompleteError as error:
+                if on_failure is None:
+                    raise
+                return error
 
         room = narrowed(memory_bytes, MASK_PIXEL_BYTES)
-        for drawn, evaluation in map_pictures(drawn_pictures(sampler, distinct), work, memory_bytes=room):
-            if evaluation is None:
-                assert drawn.refusal is not None
-                refused.append((drawn.prepared, drawn.refusal))
+        arriving = drawn_pictures(sampler, distinct, None if on_failure is None else give_up)
+        for drawn, evaluation in map_pictures(arriving, work, memory_bytes=room):
+            if isinstance(evaluation, BlackboxConformalError):
+                give_up(drawn.prepared, evaluation)
                 continue
             _refuse_other_model(evaluation, calibration)
             own = rule_at_hand(rule, setup.fidelity, evaluation)
             threshold = own.threshold(curves, alpha)
             mask = trusted(evaluation.indecision, threshold)
-            for index, picture in enumerate(pictures):
-                if picture.input_digest == drawn.prepared.input_digest:
-                    # Equal pictures are drawn once, and each has a result under its own name.
-                    certificate = certify(calibration, setup, own, alpha, threshold, picture, evaluation, mask)
-                    result = Result(picture.name, evaluation.delivered, mask, evaluation.indecision, certificate)
-                    (on_result or found.__setitem__)(index, result)
+            for place in places[drawn.prepared.input_digest]:
+                # Equal pictures are drawn once, and each has a result under its own name.
+                picture = pictures[place]
+                certificate = certify(calibration, setup, own, alpha, threshold, picture, evaluation, mask)
+                result = Result(picture.name, evaluation.delivered, mask, evaluation.indecision, certificate)
+                (on_result or found.__setitem__)(place, result)
             done += 1
             progress("masking", done, len(unique))
-    if refused:
-        picture, refusal = refused[0]
-        which = "1 picture" if len(refused) == 1 else f"{len(refused)} pictures"
-        reason = str(refusal).removesuffix(".")
-        raise IncompleteError(
-            f"the vendor refused {which}; first {printable(picture.name)}: {reason}. "
-            "All others are done; leave out what was refused"
-        )
+    if on_failure is None and failed:
+        raise _refused([(pictures[place].name, error) for place, error in failed.items()])
     return [found[index] for index in sorted(found)]
 
 
@@ -239,17 +258,14 @@ def apply(
     )[0]
 
 
-def _refuse_calibration_images(pictures: Sequence[Prepared], calibration: Calibration) -> None:
-    inputs = {image.input: image.name for image in calibration.images}
-    truths = {image.truth: image.name for image in calibration.images}
-    for picture in pictures:
-        for known, what in ((inputs, "the input of calibration photograph"), (truths, "calibration photograph")):
-            if picture.input_digest in known:
-                seen = f"{what} {printable(known[picture.input_digest])}"
-                raise CalibrationError(
-                    f"{printable(picture.name)} is {seen}: the guarantee is for pictures that calibration has not "
-                    "seen. Leave it out, or calibrate without it"
-                )
+def _refused(failures: Sequence[tuple[str, BlackboxConformalError]]) -> IncompleteError:
+    which = "1 picture" if len(failures) == 1 else f"{len(failures)} pictures"
+    name, refusal = failures[0]
+    of_several = f". Refused: {names([one for one, _ in failures])}" if len(failures) > 1 else ""
+    return IncompleteError(
+        f"the vendor refused {which}; first {printable(name)}: {str(refusal).removesuffix('.')}{of_several}. "
+        "All others are done; leave out what was refused"
+    )
 
 
 def _refuse_other_model(evaluation: Evaluation, calibration: Calibration) -> None:

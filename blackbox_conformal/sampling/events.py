@@ -24,6 +24,7 @@ EventKind = Literal[
     "ambiguous",
     "invalid",
     "expired",
+    "missing",
     "retry",
     "throttled",
     "recovered",

@@ -8,7 +8,14 @@ from decimal import Decimal
 
 from blackbox_conformal.adapter import Adapter, Answer, Draw, Observed, Send, Wait
 from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.errors import AdapterError, BlackboxConformalError, PayloadError, RefusedError, RunRefusedError
+from blackbox_conformal.errors import (
+    AdapterError,
+    BlackboxConformalError,
+    NotSentError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+)
 from blackbox_conformal.sampling.messages import clean
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_key
 
@@ -47,6 +54,8 @@ def draw_here(adapter: Adapter, task: Task, check: Callable[[bytes, Task], None]
         raise
     except RefusedError as refusal:
         return Outcome(task, "refused", True, None, Decimal(0), None, RefusedError(clean(str(refusal))))
+    except NotSentError as missing:
+        return Outcome(task, "missing", True, None, Decimal(0), None, NotSentError(clean(str(missing))))
     digest = digest_bytes(data)
     failure: PayloadError | None = None
     if check is not None:

@@ -162,6 +162,11 @@ class Sampler:
             opened.close()
 
     @property
+    def local(self) -> bool:
+        """Whether draws come from this machine's disk."""
+        return self._local
+
+    @property
     def counters(self) -> Counters:
         """The counters now."""
         return self._board.counters

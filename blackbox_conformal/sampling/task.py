@@ -14,7 +14,7 @@ from blackbox_conformal.adapter import Upload
 from blackbox_conformal.canonical import canonical_json, digest_bytes, digest_json
 from blackbox_conformal.errors import VendorError
 
-OutcomeState = Literal["stored", "refused", "ambiguous", "invalid", "expired"]
+OutcomeState = Literal["stored", "refused", "ambiguous", "invalid", "expired", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class Outcome:
     state
         ``stored``: the picture's bytes are on disk. ``refused``: the vendor said no and billed nothing.
         ``ambiguous``: sent, no answer, perhaps billed. ``invalid``: paid for, but not the picture that was asked for.
-        ``expired``: the vendor took the job and its result can no longer be fetched, or not in time.
+        ``expired``: the vendor took the job and its result can no longer be fetched, or not in time. ``missing``: a
+        draw that should be on this machine is not there.
     cached
         True when nothing was asked of the vendor: the answer was in the ledger.
     digest

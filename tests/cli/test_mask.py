@@ -2,48 +2,16 @@
 
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from synthetic import photograph, write_photographs
+from shop import Shop
+from synthetic import photograph
 
 from blackbox_conformal.testing.fault_server import FaultServer
-
-VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
-
-
-class Shop:
-    """A paid vendor and a calibration of it."""
-
-    def __init__(self, folder: Path, server: FaultServer) -> None:
-        self.folder = folder
-        self.server = server
-        self.common = ["--adapter", VENDOR, "-p", f"url={server.url}", "--run", str(folder / "run"), "--yes"]
-        write_photographs(folder / "photographs", range(8))
-        choices = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
-        found = self.run("calibrate", str(folder / "photographs"), *choices)
-        assert found.returncode == 0, found.stderr
-        self.calibration = str(folder / "run" / "calibration.json")
-        truth = PillowImage.fromarray(photograph(20))
-        truth.resize((20, 16), PillowImage.Resampling.BICUBIC).save(folder / "small.png")
-
-    def run(self, *arguments: str, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "blackbox_conformal", *arguments, *self.common]
-        return subprocess.run(command, capture_output=True, timeout=120, input=data, cwd=self.folder, check=False)
-
-    def mask(
-        self, *more: str, source: str = "small.png", data: bytes | None = None
-    ) -> subprocess.CompletedProcess[bytes]:
-        return self.run("mask", source, "--calibration", self.calibration, *more, data=data)
-
-    @property
-    def paid(self) -> int:
-        return self.server.account.paid
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +23,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def test_files_and_json(shop: Shop) -> None:
     found = shop.mask("--alpha", "0.9", "--out", "files", "--json")
     assert found.returncode == 0, found.stderr
-    (entry,) = json.loads(found.stdout)
+    (entry,) = json.loads(found.stdout)["pictures"]
     assert set(entry) >= {"input", "image", "mask", "overlay", "indecision", "certificate", "alpha", "threshold"}
     assert entry["trusted_share"] == np.asarray(PillowImage.open(entry["mask"])).mean()
     before = shop.paid
     again = shop.mask("--alpha", "0.9", "--out", "files", "--json")
     assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout) == [entry]
+    assert json.loads(again.stdout)["pictures"] == [entry]
     assert shop.paid == before
 
 
@@ -119,12 +87,12 @@ def test_the_others_are_written_when_one_is_refused(tmp_path: Path) -> None:
 
 def test_a_picture_of_another_size_than_the_photographs_is_named_so(shop: Shop) -> None:
     usual = shop.mask("--alpha", "0.9", "--out", "usual", "--json")
-    (entry,) = json.loads(usual.stdout)
+    (entry,) = json.loads(usual.stdout)["pictures"]
     assert json.loads(Path(entry["certificate"]).read_text(encoding="utf-8"))["notes"] == []
     PillowImage.fromarray(photograph(21)[:12, :12]).save(shop.folder / "tiny.png")
     found = shop.mask("--alpha", "0.9", "--out", "tiny", "--json", source="tiny.png")
     assert found.returncode == 0, found.stderr
-    (entry,) = json.loads(found.stdout)
+    (entry,) = json.loads(found.stdout)["pictures"]
     (note,) = json.loads(Path(entry["certificate"]).read_text(encoding="utf-8"))["notes"]
     assert note.startswith("the picture has 48×48 pixels, the calibration photographs 80×64: the guarantee is for")
     assert note in " ".join(found.stderr.decode().split())
@@ -137,7 +105,7 @@ def test_equal_pictures_under_two_names_have_files_and_certificates_of_their_own
         (folder / f"{name}.png").write_bytes((shop.folder / "small.png").read_bytes())
     found = shop.mask("--alpha", "0.9", "--out", "of-equal", "--json", source="equal")
     assert found.returncode == 0, found.stderr
-    entries = json.loads(found.stdout)
+    entries = json.loads(found.stdout)["pictures"]
     assert [Path(entry["input"]).stem for entry in entries] == ["one", "other"]
     for entry in entries:
         name = Path(entry["input"]).stem

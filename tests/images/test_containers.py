@@ -119,8 +119,14 @@ def test_other_kinds_are_named(content: bytes, kind: str) -> None:
 
 
 def test_an_unknown_kind_shows_its_first_bytes() -> None:
-    with pytest.raises(ImageError, match="starts with 01 02"):
+    with pytest.raises(ImageError, match=r"not an image .it starts with the bytes 01 02"):
         inspect(b"\x01\x02")
+
+
+def test_text_is_called_text() -> None:
+    for content in (b"notapic\n", "für später".encode() * 100):
+        with pytest.raises(ImageError, match=r"it is not an image .its content is text"):
+            inspect(content)
 
 
 def test_a_png_in_another_colour_space_is_refused() -> None:

@@ -11,12 +11,14 @@ from os import cpu_count
 from typing import TypeVar
 
 from blackbox_conformal.errors import IncompleteError, PayloadError, RefusedError, VendorError
+from blackbox_conformal.images.containers import inspect
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import is_blank
 from blackbox_conformal.images.read import BLANK_NOTE, output_pixels, read_image
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes, refuse_beyond
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.pipeline.stages.together import names
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task
 from blackbox_conformal.types import Image
@@ -33,16 +35,18 @@ class Drawn:
     refusal: VendorError | None
 
 
-def output_check(setup: Setup) -> Callable[[bytes, Task], None] | None:
+def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
     """What the engine runs on every answer before it counts as a picture: the decode gate and the size rule.
 
-    None for draws on this machine: nothing was paid for them, and `evaluate` decodes them by the same rules.
+    Of draws on this machine only the container is looked at, so that files that are no pictures are told together with
+    those that are missing: nothing was paid for them, and `evaluate` decodes them by the same rules.
     """
-    if setup.adapter.capabilities.local:
-        return None
 
     def check(content: bytes, task: Task) -> None:
-        drawn_pixels(content, task, setup)
+        if setup.adapter.capabilities.local:
+            inspect(content)
+        else:
+            drawn_pixels(content, task, setup)
 
     return check
 
@@ -72,7 +76,7 @@ def output_size(task: Task, setup: Setup) -> tuple[int, int]:
 
 
 def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
-    """What is said of draws that are ambiguous, expired or invalid; at least one. `local`: they are on this machine."""
+    """What is said of draws that are not usable; at least one. `local`: they are on this machine."""
     first = unusable[0]
     reason = str(first.error).removesuffix(".")
     which = "1 draw is" if len(unusable) == 1 else f"{len(unusable)} draws are"
@@ -86,24 +90,44 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
         if local
         else f"`blackbox-conformal ledger ls` lists them; the same command with {' '.join(again)} pays for them again"
     )
+    pictures = list(dict.fromkeys(one.task.upload.name for one in unusable))
+    of_several = f" Pictures: {names(pictures)}." if len(pictures) > 1 else ""
     return IncompleteError(
         f"{which} {'/'.join(states)}, so their pictures are incomplete; the first is draw {first.task.index} of "
-        f"{printable(first.task.upload.name)}: {reason}. {advice}"
+        f"{printable(first.task.upload.name)}: {reason}.{of_several} {advice}"
     )
 
 
-def drawn_pictures(sampler: Sampler, pictures: Sequence[Prepared]) -> Iterator[Drawn]:
+def drawn_pictures(
+    sampler: Sampler,
+    pictures: Sequence[Prepared],
+    on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
+) -> Iterator[Drawn]:
     """Each picture once, as soon as its last draw has arrived.
+
+    Parameters
+    ----------
+    on_unusable
+        Gets each picture that lacks a usable draw, instead of an error at the end.
 
     Raises
     ------
     IncompleteError
-        After everything that could be drawn was: some draws are ambiguous, expired or invalid.
+        After everything that could be drawn was: some draws are ambiguous, expired or invalid. Before anything is
+        calculated: draws that should be on this machine are missing or are no pictures.
     """
     owner = {(task.upload.digest, task.index): picture for picture in pictures for task in picture.tasks}
     waiting: dict[str, list[Outcome]] = {picture.input_digest: [] for picture in pictures}
     unusable: list[Outcome] = []
-    for outcome in sampler.draw([task for picture in pictures for task in picture.tasks]):
+    arriving = sampler.draw([task for picture in pictures for task in picture.tasks])
+    if sampler.local and on_unusable is None:
+        # Nothing is paid and little is read: what is missing is told at once and together.
+        there = list(arriving)
+        lacking = [one for one in there if one.state not in ("stored", "refused")]
+        if lacking:
+            raise incomplete(lacking, local=True)
+        arriving = iter(there)
+    for outcome in arriving:
         picture = owner[outcome.task.upload.digest, outcome.task.index]
         arrived = waiting[picture.input_digest]
         arrived.append(outcome)
@@ -112,6 +136,9 @@ def drawn_pictures(sampler: Sampler, pictures: Sequence[Prepared]) -> Iterator[D
         del waiting[picture.input_digest]
         refusals = [one.error for one in arrived if one.state == "refused"]
         failed = [one for one in arrived if one.state not in ("stored", "refused")]
+        if failed and on_unusable is not None:
+            on_unusable(picture, incomplete(failed, local=sampler.local))
+            continue
         unusable.extend(failed)
         if refusals:
             yield Drawn(picture, (), refusals[0] or RefusedError("the vendor refused the picture"))

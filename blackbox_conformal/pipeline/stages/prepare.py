@@ -4,14 +4,14 @@ Nothing is sent here. Pixels are not kept: a photograph is read again when its d
 not grow with the number of photographs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from os import cpu_count
 from pathlib import Path
 
-from blackbox_conformal.errors import CalibrationError, ImageError, UsageError
+from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade
 from blackbox_conformal.images.duplicates import SIDE, Distinct, Sketch, sketch
 from blackbox_conformal.images.names import printable
@@ -20,6 +20,7 @@ from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
 from blackbox_conformal.pipeline.stages.memory import limits_within
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.pipeline.stages.together import refuse_together
 from blackbox_conformal.pipeline.stages.uploads import Encoder
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.types import Image
@@ -95,37 +96,48 @@ def prepare_photographs(
         Two files hold the same picture, or the same up to size, compression, a turn or a mirroring.
     ImageError, UsageError
         A file cannot be used, or does not fit the vendor's limits.
+    PicturesError
+        Several cannot; all have been looked at, and the message says what is wrong with each.
     """
     found = []
+    failures: list[tuple[str, BlackboxConformalError]] = []
     distinct = Distinct()
     encoder = Encoder()
     inputs: dict[str, Path] = {}
-    limits = limits_within(memory_bytes)
+    for done, (path, looked) in enumerate(_ahead(paths, setup.procedure.scale, limits_within(memory_bytes))):
+        progress("reading photographs", done, len(paths))
+        try:
+            seen = looked.result()
+            distinct.add(str(path), seen.sketch)
+            again = partial(_low_resolution, path, setup.procedure.scale)
+            one = _prepared(path.stem, path, seen.sketch.digest, seen.low, seen.conversions, setup, encoder, again)
+            twin = inputs.setdefault(one.input_digest, path)
+            if twin != path:
+                raise CalibrationError(
+                    f"expected photographs with different low-resolution versions; {printable(twin)} and "
+                    f"{printable(path)} have the same. Remove one of them"
+                )
+            found.append(replace(one, file_digest=seen.file_digest))
+        except BlackboxConformalError as error:
+            failures.append((path.name, error))
+    refuse_together(failures, len(paths), "photographs")
+    progress("reading photographs", len(paths), len(paths))
+    return found
+
+
+def _ahead(paths: Sequence[Path], scale: int, limits: ImageLimits) -> Iterator[tuple[Path, "Future[_Photograph]"]]:
+    """Each photograph as it is read: ahead by no more than there are threads, so that memory stays as it is."""
     workers = min(cpu_count() or 1, 2)
     with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
         ahead: list[Future[_Photograph]] = []
         try:
             for done, path in enumerate(paths):
-                progress("reading photographs", done, len(paths))
-                # Read ahead by no more than there are threads, so that memory does not grow with the photographs.
                 for further in paths[done + len(ahead) : done + workers]:
-                    ahead.append(pool.submit(_look_at, further, setup.procedure.scale, limits))
-                seen = ahead.pop(0).result()
-                distinct.add(str(path), seen.sketch)
-                again = partial(_low_resolution, path, setup.procedure.scale)
-                one = _prepared(path.stem, path, seen.sketch.digest, seen.low, seen.conversions, setup, encoder, again)
-                twin = inputs.setdefault(one.input_digest, path)
-                if twin != path:
-                    raise CalibrationError(
-                        f"expected photographs with different low-resolution versions; {printable(twin)} and "
-                        f"{printable(path)} have the same. Remove one of them"
-                    )
-                found.append(replace(one, file_digest=seen.file_digest))
+                    ahead.append(pool.submit(_look_at, further, scale, limits))
+                yield path, ahead.pop(0)
         finally:
             for future in ahead:
                 future.cancel()
-    progress("reading photographs", len(paths), len(paths))
-    return found
 
 
 def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> Prepared:

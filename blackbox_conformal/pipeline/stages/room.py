@@ -7,10 +7,11 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.errors import BlackboxConformalError, ImageError, UsageError
 from blackbox_conformal.images.containers import PNG_SIGNATURE, inspect
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.together import refuse_together
 
 _PNG_HEAD = 24
 """Bytes of a PNG up to and with its size."""
@@ -36,19 +37,25 @@ def refuse_large(
     ------
     UsageError
         A picture is too large; the message says how much it needs, how much there is, and what to do.
+    PicturesError
+        Several are.
     """
     if memory_bytes is None:
         return
-    for picture in pictures:
+    failures: list[tuple[str, BlackboxConformalError]] = []
+    looked_at = list(pictures)
+    for picture in looked_at:
         width, height = _size(picture)
         needed = BASE_BYTES + pixel_bytes * width * height * scale**2
         if needed > memory_bytes:
             name = printable(picture.name) if isinstance(picture, Path) else "the picture"
-            raise UsageError(
+            error = UsageError(
                 f"{name}: expected a picture that fits into {memory_bytes >> 20} MiB of memory; its "
                 f"{width * scale}×{height * scale} pixels need about {-(-needed >> 20)} MiB. Raise --memory "
                 "(memory_bytes), or crop the picture"
             )
+            failures.append((name, error))
+    refuse_together(failures, len(looked_at))
 
 
 def narrowed(memory_bytes: int | None, pixel_bytes: int) -> int | None:
