@@ -6,10 +6,11 @@ Pixels are not touched here, and metadata is read only as far as a rule of `read
 import re
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from blackbox_conformal.errors import ImageError
+from blackbox_conformal.images.jpeg_scans import read_jpeg
+from blackbox_conformal.images.refusals import too_deep, truncated
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -30,8 +31,6 @@ _PLAIN_HEADER = bytes((8, 2, 0, 0, 0))
 _PLAIN_SIZES = {b"IHDR": 13, b"IEND": 0, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"pHYs": 9, b"tIME": 7}
 _PLAIN_TEXT = 1 << 16
 _PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.S)
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,8 @@ class Container:
         PNG: size of the pixel data that the header asks for, and the compressed data.
     plain
         PNG: whether it is 8-bit RGB, not interlaced, with no chunk that could change a pixel or its meaning.
+    scans
+        JPEG: (start, end) of the coded data of each scan.
     """
 
     format: str
@@ -65,6 +66,7 @@ class Container:
     pixel_bytes: int = 0
     pixel_data: tuple[memoryview, ...] = field(default=(), repr=False)
     plain: bool = False
+    scans: tuple[tuple[int, int], ...] = ()
 
 
 def inspect(data: bytes) -> Container:
@@ -90,18 +92,6 @@ def inspect(data: bytes) -> Container:
     if kind is not None:
         raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; got {kind} file. Convert it to PNG")
     raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; it is not an image ({_content(data)})")
-
-
-def too_deep(bits: object) -> ImageError:
-    """The refusal of more than 8 bits a channel."""
-    return ImageError(
-        f"expected 8 bits a channel; got {bits}. Cutting them silently would change every loss: convert the picture to "
-        "8-bit PNG yourself (for example `magick in.png -depth 8 out.png`) and use that file throughout"
-    )
-
-
-def _truncated(kind: str, missing: str) -> ImageError:
-    return ImageError(f"expected a whole {kind} file; {missing}. The file is truncated or damaged: get it again")
 
 
 def _content(data: bytes) -> str:
@@ -130,11 +120,11 @@ def _png(data: bytes) -> Container:
     gamma: int | None = None
     while True:
         if position + 12 > len(data):
-            raise _truncated("PNG", "its end chunk (IEND) is missing")
+            raise truncated("PNG", "its end chunk (IEND) is missing")
         length, name = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
         if end > len(data):
-            raise _truncated("PNG", f"a chunk says {length} bytes and only {len(data) - position - 12} follow")
+            raise truncated("PNG", f"a chunk says {length} bytes and only {len(data) - position - 12} follow")
         body = memoryview(data)[position + 8 : end - 4]
         if zlib.crc32(body, zlib.crc32(name)) != struct.unpack_from(">I", data, end - 4)[0]:
             raise ImageError("expected intact PNG chunks; a checksum does not match. The file is damaged: get it again")
@@ -209,7 +199,7 @@ def check_pixel_data(container: Container) -> None:
     except zlib.error:
         raise ImageError("expected whole pixel data in the PNG; they do not decompress. Get the file again") from None
     if found < container.pixel_bytes:
-        raise _truncated("PNG", f"its header asks for {container.pixel_bytes} bytes of pixel data; it has {found}")
+        raise truncated("PNG", f"its header asks for {container.pixel_bytes} bytes of pixel data; it has {found}")
 
 
 def _animated(kind: str) -> ImageError:
@@ -217,48 +207,16 @@ def _animated(kind: str) -> ImageError:
 
 
 def _jpeg(data: bytes) -> Container:
-    width = height = 0
-    profile = False
-    for marker, position, length in _jpeg_segments(data):
-        if marker == 0xD9:
-            if not width:
-                raise _truncated("JPEG", "it ends before its picture")
-            return Container("JPEG", width, height, len(data) - position, True, profile)
-        if marker in _JPEG_FRAMES:
-            if length < 8:
-                raise ImageError("expected a JPEG frame header; it is damaged")
-            precision, height, width = struct.unpack_from(">BHH", data, position + 2)
-            if precision != 8:
-                raise too_deep(f"a JPEG with {precision}")
-        profile = profile or (marker == 0xE2 and data[position + 2 : position + 14] == b"ICC_PROFILE\0")
-    raise _truncated("JPEG", "its end marker (EOI) is missing")
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, position after the marker, length field) of each segment; entropy-coded data are skipped."""
-    position = 2
-    while found := _JPEG_MARKER.search(data, position):
-        marker = data[found.start() + 1]
-        position = found.end()
-        if marker in (0xD9, 0x01, 0xD8):
-            yield marker, position, 0
-            if marker == 0xD9:
-                return
-            continue
-        if position + 2 > len(data):
-            return
-        (length,) = struct.unpack_from(">H", data, position)
-        if length < 2 or position + length > len(data):
-            return
-        yield marker, position, length
-        position += length
+    found = read_jpeg(data)
+    trailing = len(data) - found.end
+    return Container("JPEG", found.width, found.height, trailing, True, found.profile, scans=tuple(found.scans))
 
 
 def _webp(data: bytes) -> Container:
     (length,) = struct.unpack_from("<I", data, 4) if len(data) >= 12 else (0,)
     end = 8 + length
     if end > len(data) or length < 22:
-        raise _truncated("WebP", f"it says {end} bytes and has {len(data)}")
+        raise truncated("WebP", f"it says {end} bytes and has {len(data)}")
     kind, payload = data[12:16], data[20:30]
     names = set()
     position = 12

@@ -8,7 +8,8 @@ any other kind                        refused
 more bytes, pixels or side than       refused before decoding
 `ImageLimits` allows
 several frames or pages               refused
-no end (PNG IEND, JPEG EOI, …)        refused as truncated; PNG checksums are checked
+no end (PNG IEND, JPEG EOI, …),       refused as truncated; PNG checksums are checked
+pixel data that are not whole
 bytes after the end                   file: ignored and noted; vendor's bytes: refused
 more than 8 bits a channel, float     refused: silent rounding would change the loss
 EXIF orientation                      file: applied and noted; vendor's bytes: refused
@@ -29,14 +30,16 @@ import os
 import struct
 import threading
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import (
     BmpImagePlugin,
     Image,
+    ImageChops,
     ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
@@ -47,10 +50,12 @@ from PIL import (
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.images.colour import to_srgb
-from blackbox_conformal.images.containers import Container, check_pixel_data, inspect, too_deep
+from blackbox_conformal.images.containers import Container, check_pixel_data, inspect
+from blackbox_conformal.images.jpeg_scans import with_tails
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import Picture, is_blank
 from blackbox_conformal.images.plain_png import plain_pixels
+from blackbox_conformal.images.refusals import too_deep, truncated
 from blackbox_conformal.types import Image as Pixels
 
 # Each decoder is constructed by itself: `Image.open` would try others, and warns through process-wide state.
@@ -72,6 +77,10 @@ _TRANSPOSES = {
 }
 _ORIENTATION = 0x0112
 LARGEST_RESAMPLE = 1.25
+LARGEST_WEBP = 80_000_000
+"""Pixels; the decoder takes 18 bytes for each, twice what it takes for other formats."""
+
+_STRIP = 256
 _warning_lock = threading.Lock()
 
 BLANK_NOTE = "the vendor's picture is blank: one colour everywhere"
@@ -222,6 +231,8 @@ def _decode(
         )
     container = inspect(data)
     conversions: list[str] = []
+    if container.format == "WEBP":
+        limits = replace(limits, max_pixels=min(limits.max_pixels, LARGEST_WEBP))
     if container.width:
         _check_size(container.width, container.height, limits, check_fit)
     if container.trailing and strict:
@@ -271,10 +282,7 @@ def _load(
     decoder = _DECODERS[container.format]
     if container.pixel_data:
         check_pixel_data(container)
-    # Pillow reports damage as warnings: of the picture itself in TIFF, elsewhere of metadata that nobody keeps. The
-    # list of filters is shared by all threads, hence the lock, and a filter for Pillow's own warnings only.
-    with _warning_lock, warnings.catch_warnings():
-        warnings.filterwarnings("error" if container.format == "TIFF" else "ignore", module=r"PIL\.")
+    with _warnings_of(container.format):
         image = decoder(io.BytesIO(data))
         tiff = _check_tiff(image) if container.format == "TIFF" else 0
     orientation = tiff or _exif_orientation(image.info.get("exif", b""))
@@ -284,7 +292,31 @@ def _load(
     if container.profile and not image.info.get("icc_profile"):
         raise ImageError("expected a valid ICC profile; the one in the file is damaged. Convert the picture to sRGB")
     image.load()
+    if container.scans:
+        _refuse_gaps(data, container, image)
     return image, orientation
+
+
+@contextmanager
+def _warnings_of(kind: str) -> Iterator[None]:
+    """Pillow reports damage as warnings: of the picture itself in TIFF, elsewhere of metadata that nobody keeps.
+
+    The list of filters is shared by all threads, hence the lock, and a filter for Pillow's own warnings only.
+    """
+    with _warning_lock, warnings.catch_warnings():
+        warnings.filterwarnings("error" if kind == "TIFF" else "ignore", module=r"PIL\.")
+        yield
+
+
+def _refuse_gaps(data: bytes, container: Container, image: Image.Image) -> None:
+    """Refuse a JPEG whose coded pixels end early, which decoders fill with grey."""
+    with _warnings_of("JPEG"):
+        again = JpegImagePlugin.JpegImageFile(io.BytesIO(with_tails(data, container.scans)))
+    again.load()
+    for top in range(0, image.height, _STRIP):
+        strip = (0, top, image.width, min(top + _STRIP, image.height))
+        if ImageChops.difference(again.crop(strip), image.crop(strip)).getbbox(alpha_only=False) is not None:
+            raise truncated("JPEG", "part of its coded pixels is missing")
 
 
 def _check_tiff(image: ImageFile.ImageFile) -> int:

@@ -113,6 +113,20 @@ def _palette_missing(good: bytes) -> bytes:
     return content[:start] + content[start + 12 + length :]
 
 
+def _jpeg_cut(good: bytes) -> bytes:
+    content = encode(_decoded(good), "JPEG", quality=90)
+    kept = content[: (content.index(b"\xff\xda") + len(content)) // 2].rstrip(b"\xff")
+    return kept + b"\xff\xd9"
+
+
+def _jpeg_bomb(good: bytes) -> bytes:
+    """The good picture's size over the coded pixels of one of 8 x 8."""
+    height, width, _ = _decoded(good).shape
+    content = encode(np.zeros((8, 8, 3), np.uint8), "JPEG")
+    start = content.index(b"\xff\xc0") + 5
+    return content[:start] + struct.pack(">HH", height, width) + content[start + 4 :]
+
+
 def _frames(good: bytes) -> bytes:
     first = Image.fromarray(_decoded(good))
     out = io.BytesIO()
@@ -144,6 +158,8 @@ WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda good: b"",
     "html": lambda good: b"<!doctype html><title>Sign in</title><p>Please sign in.</p>",
     "jpeg": lambda good: encode(_decoded(good), "JPEG", quality=80),
+    "jpeg-cut": _jpeg_cut,
+    "jpeg-bomb": _jpeg_bomb,
     "webp": lambda good: encode(_decoded(good), "WEBP", lossless=True),
     "gif": lambda good: encode(_decoded(good), "GIF"),
     "black": lambda good: encode(np.zeros_like(_decoded(good))),

@@ -20,8 +20,8 @@ REFUSED = {
     "i04": ["exif-orientation"],
     "i05": ["alpha", "cmyk"],
     "i06": ["sixteen-bit"],
-    "i07": ["bomb", "many-frames"],
-    "i08": ["truncated", "no-iend", "trailing-garbage", "flipped-bit", "palette-missing", "empty", "html"],
+    "i07": ["bomb", "jpeg-bomb", "many-frames"],
+    "i08": ["truncated", "no-iend", "trailing-garbage", "flipped-bit", "palette-missing", "jpeg-cut", "empty", "html"],
 }
 EVERY = [(case, kind) for case, kinds in REFUSED.items() for kind in kinds]
 

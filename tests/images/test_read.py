@@ -362,6 +362,8 @@ REFUSED = {
     "many-frames": "one picture a file",
     "stuffed-text": "cannot be decoded",
     "palette-missing": "cannot be decoded",
+    "jpeg-cut": "part of its coded pixels is missing",
+    "jpeg-bomb": "coded pixels",
 }
 NOTED = {
     "jpeg": "lossy JPEG",
@@ -439,3 +441,10 @@ def test_random_bytes_are_never_a_picture(start: bytes, rest: bytes) -> None:
 def test_a_palette_picture_without_its_palette_is_damaged() -> None:
     with pytest.raises(ImageError, match=r"the picture: expected a whole PNG picture; it cannot be decoded"):
         read_image(WRONG_PICTURES["palette-missing"](png()))
+
+
+def test_a_webp_too_large_for_its_decoder_is_refused_before_it_is_decoded() -> None:
+    content = saved(Image.new("RGB", (64, 64)), "WEBP", lossless=True)
+    bits = (16383 - 1) | (9000 - 1) << 14 | int.from_bytes(content[21:25], "little") >> 28 << 28
+    with pytest.raises(ImageError, match="at most 30000 pixels a side and 80000000 in all; the header says 16383×9000"):
+        read_image(content[:21] + bits.to_bytes(4, "little") + content[25:])
