@@ -1,6 +1,6 @@
 """``python -m blackbox_conformal.testing``: the fault server as a process of its own.
 
-Prints its address as the first line and serves until its standard input ends or it is terminated.
+Prints its address as the first line and serves until it is told to end (SIGTERM, Ctrl-C).
 """
 
 import argparse
@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from blackbox_conformal import serving
 from blackbox_conformal.testing.fault_server import FaultServer, fault_names
 from blackbox_conformal.testing.script import Script, chances, planned
 
 ADDRESSES = """\
-Serves until its standard input ends or it is terminated: in a script, start it with `sleep infinity | python -m …`.
+Serves until it is told to end (SIGTERM, Ctrl-C): in a script, start it with `&` and end it with `kill`.
 
   POST /v1/upscale?scale=4&seed=7     body: a PNG as it is; answer: the PNG, enlarged
   POST /v1/jobs                       body: a form with the file `image` and the fields scale, seed, reference;
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--idempotent", action="store_true", help="honour Idempotency-Key")
     parser.add_argument("--price-usd", default="0.01", help="of one submission")
     parser.add_argument("--polls", type=int, default=1, help="how often a job is read before it is done")
+    serving.add_option(parser)
     chosen = parser.parse_args(arguments)
     key = chosen.api_key_file.read_text(encoding="utf-8").strip() if chosen.api_key_file else None
     with FaultServer(
@@ -61,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         polls=chosen.polls,
     ) as server:
         print(server.url, flush=True)
-        sys.stdin.read()
+        serving.wait_for_the_end(while_stdin=chosen.while_stdin)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Run the embedded vendor: print its address as one line of JSON and serve until standard input closes.
+"""Run the embedded vendor: print its address as one line of JSON and serve until it is told to end (SIGTERM, Ctrl-C).
 
 Not here: the server itself (server.py).
 """
@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import threading
 
+from blackbox_conformal import serving
 from blackbox_conformal.vendor.server import VendorServer
 
 
 def main() -> None:
-    """Serve until standard input closes, so that the vendor never outlives whoever started it."""
+    """Serve until the process is told to end."""
     parser = argparse.ArgumentParser(prog="python -m blackbox_conformal.vendor", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 picks a free one")
+    serving.add_option(parser)
     arguments = parser.parse_args()
     with VendorServer(arguments.port) as server:
-        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        serving.start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         print(json.dumps({"url": server.url, "model": server.studio.model}), flush=True)
-        while sys.stdin.buffer.read(4096):
-            pass
+        serving.wait_for_the_end(while_stdin=arguments.while_stdin)
         server.shutdown()
 
 

@@ -51,7 +51,7 @@ class VendorProcess:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "blackbox_conformal.vendor", "--port", "0"],
+            [sys.executable, "-m", "blackbox_conformal.vendor", "--port", "0", "--while-stdin"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -435,7 +435,7 @@ def test_d15_nothing_is_left_open(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_d15_ten_thousand_draws_leave_memory_and_descriptors_flat(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "blackbox_conformal.testing"]
+    command = [sys.executable, "-m", "blackbox_conformal.testing", "--while-stdin"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
