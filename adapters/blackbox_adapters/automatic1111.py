@@ -65,13 +65,13 @@ class Automatic1111(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """img2img varies with the seed; extras does not vary. Nothing is billed."""
+        """img2img varies with the seed; extras does not vary. Nothing is billed, unless a price is given."""
         paints = self.mode == "img2img"
         return Capabilities(
             scale_factors=(self.scale,),
             seedable=paints,
             seed_range=(0, 2**32 - 1) if paints else None,
-            price=FREE,
+            price=self.priced(None) or FREE,
             output_size="resample" if self.resample else "exact",
             deterministic=not paints,
         )

@@ -83,14 +83,14 @@ class ComfyUI(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By workflow; nothing is billed."""
+        """By workflow; nothing is billed, unless a price is given."""
         seeded = bool(self.seed)
         return Capabilities(
             scale_factors=(self.scale,),
             seedable=seeded,
             seed_range=(0, 2**32 - 1) if seeded else None,
             default_seed_hazard=seeded,
-            price=FREE,
+            price=self.priced(None) or FREE,
             output_size="resample" if self.resample else "exact",
             deterministic=not seeded,
         )

@@ -31,10 +31,16 @@ def say_plan(screen: Screen, plan: "Plan") -> None:
     """The estimate, for people."""
     cost = "unknown" if plan.cost_usd is None else money(*plan.cost_usd)
     screen.note(
-        f"{plan.calls} calls to make, {plan.cached} draws stored; price {cost}; "
+        f"{_calls(plan)}; price {cost}; "
         f"disk {plan.disk_bytes / 2**20:.0f} MiB, memory {plan.memory_bytes / 2**20:.0f} MiB"
         + ("" if plan.seconds is None else f"; about {plan.seconds:.0f} s at the allowed rate")
     )
+
+
+def _calls(expected: "Plan | Estimate") -> str:
+    """What is to be bought, what need not be, and what may have to be bought again."""
+    again = f", and at most {expected.again} more for unusable answers" if expected.again else ""
+    return f"{expected.calls} calls to make{again}, {expected.cached} draws stored"
 
 
 def elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> str | None:
@@ -95,6 +101,7 @@ def with_second(
         expected,
         calls=expected.calls + other.calls,
         cached=expected.cached + other.cached,
+        again=expected.again + other.again,
         cost_usd=None if first is None or second is None else (first[0] + second[0], first[1] + second[1]),
     )
 
@@ -177,7 +184,7 @@ def confirm_calls(screen: Screen, expected: "Estimate", options: dict[str, Any])
     if not spends(expected):
         return
     cost = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
-    screen.note(f"{expected.calls} calls to make, {expected.cached} draws stored; price {cost}")
+    screen.note(f"{_calls(expected)}; price {cost}")
     _ask(screen, options)
 
 
@@ -222,6 +229,8 @@ def limits_after_consent(
 ) -> "Limits":
     """A person's yes to a number of calls is a yes to them and to no more, on top of earlier calls for these draws.
 
+    Calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow, are among them.
+
     `counted` are the keys of the job's draws, for which a limit is that was given, too; `runs` are their folders.
 
     Raises
@@ -246,7 +255,7 @@ def limits_after_consent(
             f"{_of_which(made)}, so nothing was sent. Raise it, or take fewer pictures or draws"
         )
     if not limits.spending:
-        limits = replace(limits, max_calls=made + expected.calls)
+        limits = replace(limits, max_calls=made + expected.calls + expected.again)
     return replace(limits, counted=counted)
 
 

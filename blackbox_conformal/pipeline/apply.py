@@ -138,7 +138,8 @@ def apply_calibration(
         rule = calibration.rule_of_group(group, rule)
     curves = calibration.curves_for(rule)
     rule.threshold(curves, alpha)
-    refuse_unlimited(adapter, limits)
+    folder = run if run is not None else run_folder(Path("runs"), setup.procedure)
+    refuse_unlimited(adapter, limits, folder)
     failed: dict[int, BlackboxConformalError] = {}
     pictures = prepare_inputs(inputs, setup, calibration, failed, memory_bytes=memory_bytes)
     if on_failure is None:
@@ -158,7 +159,6 @@ def apply_calibration(
         for place in places[picture.input_digest]:
             fail(place, error)
 
-    folder = run if run is not None else run_folder(Path("runs"), setup.procedure)
     distinct = list(unique.values())
     done = 0
     limits = job_limits(limits, setup, distinct)

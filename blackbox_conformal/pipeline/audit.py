@@ -107,7 +107,8 @@ def audit_calibration(
     curves = calibration.curves_for(rule)
     units_of(rule, curves)
     refuse_unclaimed(rule, None if clusters is None else ())
-    refuse_unlimited(adapter, limits)
+    folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
+    refuse_unlimited(adapter, limits, folder)
     sources = [images] if isinstance(images, (str, Path)) else list(images)
     paths = [photograph.path for photograph in find_photographs([Path(source) for source in sources])]
     if not paths:
@@ -120,7 +121,6 @@ def audit_calibration(
     _refuse_seen(pictures, calibration)
     audited: list[AuditedPicture] = []
     calls = cached = 0
-    folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
     limits = job_limits(limits, setup, pictures)
     with (
         warming(setup),

@@ -95,7 +95,7 @@ def run_calibration(
     rule: Guarantee = member("guarantees", guarantee)
     bound = setup.fidelity.bound
     check_enough(rule, len(paths), alpha, bound)
-    refuse_unlimited(setup.adapter, limits)
+    refuse_unlimited(setup.adapter, limits, run)
     refuse_large(paths, memory_bytes)
     pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)
     leaked = {picture.truth_digest for picture in pictures} & set(tuning)

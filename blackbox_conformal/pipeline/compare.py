@@ -101,7 +101,7 @@ def compare(
     refuse_incomparable(contestants, len(paths), held_out)
     limits = limits or Limits()
     for contestant in contestants:
-        refuse_unlimited(contestant.setup.adapter, limits)
+        refuse_unlimited(contestant.setup.adapter, limits, vendor_folder(root, contestant.setup))
     refuse_large(paths, memory_bytes, pixel_bytes=most_bytes_a_pixel(contestants, with_baselines))
     prepared = [
         prepare_photographs(paths, contestant.setup, progress, memory_bytes=memory_bytes) for contestant in contestants

@@ -14,8 +14,8 @@ from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.sampling.estimate import estimate, known_price, price_missing
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.sampler import estimate
 
 PLANNED_LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 
@@ -26,6 +26,8 @@ class Plan:
 
     Attributes
     ----------
+    again
+        Calls that may come on top at most, for draws whose answer proves unusable, where limits allow them.
     cost_usd
         Lowest and highest price of what is missing; None when the vendor's price is not known.
     seconds
@@ -52,6 +54,7 @@ class Plan:
     needed_n: dict[str, int]
     usd_a_photograph: tuple[Decimal, Decimal] | None
     price_source: str | None
+    again: int = 0
 
 
 def plan(
@@ -73,7 +76,7 @@ def plan(
     """
     tasks = [task for one in pictures for task in one.tasks]
     found = estimate(setup.adapter, run, limits or Limits(), tasks, quoted=quoted)
-    price = _price(setup.adapter, quoted)
+    price = _price(setup.adapter, quoted, run)
     bound = rule.loss_bound(setup.fidelity.bound)
     return Plan(
         n=len(pictures),
@@ -90,6 +93,7 @@ def plan(
         if price is None
         else (price.low_usd * setup.procedure.draws, price.high_usd * setup.procedure.draws),
         price_source=None if price is None else price.source + (f", read {price.read_on}" if price.read_on else ""),
+        again=found.again,
     )
 
 
@@ -99,17 +103,17 @@ def memory_bytes(pictures: Sequence[Prepared], pixel_bytes: int = PIXEL_BYTES) -
     return BASE_BYTES + pixel_bytes * sum(largest)
 
 
-def _price(adapter: Adapter, quoted: Mapping[tuple[int, int], Decimal] | None) -> Price | None:
+def _price(adapter: Adapter, quoted: Mapping[tuple[int, int], Decimal] | None, run: Path) -> Price | None:
     """Price of a draw, cheapest and dearest size."""
     if adapter.capabilities.local:
         return FREE
     if quoted:
         return Price(min(quoted.values()), max(quoted.values()), "quoted by the vendor")
-    return adapter.capabilities.price
+    return known_price(adapter, run)
 
 
-def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:
-    """Refuse to spend money without a limit.
+def refuse_unlimited(adapter: Adapter, limits: Limits | None, run: Path) -> None:
+    """Refuse to spend money without a limit; what draws in the folder `run` were booked at counts as a price.
 
     Raises
     ------
@@ -118,7 +122,7 @@ def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:
         cost is given for a vendor whose price is unknown.
     """
     limits = limits or Limits()
-    price = adapter.capabilities.price
+    price = known_price(adapter, run)
     if adapter.capabilities.local or (price is not None and price.high_usd == 0):
         return
     if not limits.spending:
@@ -126,7 +130,4 @@ def refuse_unlimited(adapter: Adapter, limits: Limits | None) -> None:
             f"drawing from {adapter.name} costs money: give max_cost (--max-cost) or max_calls (--max-calls)"
         )
     if limits.max_cost_usd is not None and price is None:
-        raise BudgetError(
-            f"no limit on the cost can be kept: the price of a draw from {adapter.name} is not known. Give max_calls "
-            "(--max-calls) instead, or the price as price_usd (-p price-usd=…)"
-        )
+        raise BudgetError(price_missing(adapter))

@@ -164,7 +164,7 @@ def tune(
     """
     if setup.procedure.delivery != "first":
         raise UsageError("expected --delivery first: candidates with fewer draws must deliver the same picture")
-    refuse_unlimited(setup.adapter, limits)
+    refuse_unlimited(setup.adapter, limits, run)
     bound = setup.fidelity.bound
     level = Fraction(str(alpha))
     budget = (level * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * len(paths)

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.sampling.decide import Submit, decide
+from blackbox_conformal.adapter import Adapter, Price
+from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.sampling.decide import Done, Submit, decide
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, attempt_from
 from blackbox_conformal.sampling.record.ledgerfile import reading
+from blackbox_conformal.sampling.record.store import Store
 from blackbox_conformal.sampling.task import Task, task_key
 
 _BYTES_PER_PIXEL = 2.0
@@ -30,10 +33,12 @@ class Estimate:
     cached
         Draws that need none: stored, or to be fetched from a job that is paid already.
     cost_usd
-        Lowest and highest price of the calls, by what the vendor quoted or else by its price list; None when neither
-        is known.
+        Lowest and highest price of the calls, by what the vendor quoted or else by `known_price`; None when neither is
+        known.
     seconds
         Time that the calls take at the rate limit; None without one.
+    again
+        Submissions that may come on top at most, for draws whose answer proves unusable, where limits allow them.
     disk_bytes
         Room that the answers will need, by what earlier answers needed or else by the size of the pictures.
     """
@@ -43,6 +48,44 @@ class Estimate:
     cost_usd: tuple[Decimal, Decimal] | None
     seconds: float | None
     disk_bytes: int
+    again: int = 0
+
+
+def known_price(adapter: Adapter, run: Path) -> Price | None:
+    """Price of a draw: the adapter's, or what draws in the folder `run` were booked at, where that is more.
+
+    None when the adapter knows no price and none was booked.
+
+    Raises
+    ------
+    LedgerError
+        The folder's ledger cannot be read.
+    """
+    table = adapter.capabilities.price
+    if adapter.capabilities.local:
+        return table
+    with reading(run) as connection:
+        if connection is None:
+            return table
+        lowest, highest = connection.execute(
+            "SELECT MIN(cost_nanousd) FILTER (WHERE state IN ('stored', 'validated')), MAX(cost_nanousd)"
+            " FROM attempt WHERE identity = ?",
+            (digest_json(adapter.identity()),),
+        ).fetchone()
+    most = to_usd(highest or 0)
+    if most <= (0 if table is None else table.high_usd):
+        return table
+    least = min(most, max(to_usd(lowest or 0), Decimal(0) if table is None else table.low_usd))
+    return Price(least, most, "as earlier draws were booked")
+
+
+def price_missing(adapter: Adapter) -> str:
+    """What to do where money is limited and nobody knows what a draw costs."""
+    stated = "add -p price-usd=0.02 with your vendor's price (price_usd in Python), or "
+    return (
+        f"--max-cost (max_cost in Python) needs the price of one call, and none is known for {adapter.name}: "
+        f"{stated if 'price_usd' in type(adapter).model_fields else ''}give --max-calls (max_calls) instead"
+    )
 
 
 def estimate(
@@ -70,23 +113,21 @@ def estimate(
         return Estimate(0, len(tasks), (Decimal(0), Decimal(0)), 0.0, 0)
     identity = adapter.identity()
     found, mean_size = _read(run, [task_key(identity, task) for task in tasks])
-    now = time.time()
-    missing = [
-        task
-        for task, attempts in zip(tasks, found, strict=True)
-        if isinstance(
-            decide(
-                attempts,
-                on_disk=None,
-                max_resample=limits.max_resample,
-                retry_ambiguous=limits.retry_ambiguous,
-                replayable=capabilities.idempotency_header is not None,
-                now=now,
-            ),
-            Submit,
+    now, on_disk = time.time(), frozenset(digest for digest, _ in Store(run).files())
+    decisions = [
+        decide(
+            attempts,
+            on_disk=on_disk,
+            max_resample=limits.max_resample,
+            retry_ambiguous=limits.retry_ambiguous,
+            replayable=capabilities.idempotency_header is not None,
+            now=now,
         )
+        for attempts in found
     ]
-    calls, price = len(missing), capabilities.price
+    missing = [task for task, decision in zip(tasks, decisions, strict=True) if isinstance(decision, Submit)]
+    unsure = sum(not isinstance(decision, Done) for decision in decisions)
+    calls, price = len(missing), known_price(adapter, run)
     cost = None if price is None else (price.low_usd * calls, price.high_usd * calls)
     if quoted is not None:
         total = sum((quoted[task.upload.width, task.upload.height] for task in missing), Decimal(0))
@@ -99,6 +140,7 @@ def estimate(
         cost_usd=cost,
         seconds=None if limits.requests_per_second is None else calls / limits.requests_per_second,
         disk_bytes=round(sizes),
+        again=unsure * (limits.max_resample + (limits.max_attempts - 1 if limits.retry_ambiguous else 0)),
     )
 
 

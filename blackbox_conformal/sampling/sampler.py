@@ -21,6 +21,7 @@ from blackbox_conformal.sampling.drawing import Job, make, refetch
 from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.estimate import Estimate as Estimate
 from blackbox_conformal.sampling.estimate import estimate as estimate
+from blackbox_conformal.sampling.estimate import known_price, price_missing
 from blackbox_conformal.sampling.events import Board, Counters, Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.local import draw_here, read_here
@@ -51,7 +52,7 @@ class Sampler:
     Raises
     ------
     UsageError
-        A limit on money for a vendor whose price is unknown.
+        A limit on money for a vendor whose price is unknown, also to the run folder's ledger.
     """
 
     def __init__(
@@ -65,11 +66,8 @@ class Sampler:
         clock: Clock | None = None,
     ) -> None:
         capabilities = adapter.capabilities
-        if limits.max_cost_usd is not None and capabilities.price is None and not capabilities.local:
-            raise UsageError(
-                f"adapter {adapter.name} knows no price of its vendor, so a limit on money cannot be kept; use"
-                " --max-calls"
-            )
+        if limits.max_cost_usd is not None and not capabilities.local and known_price(adapter, Path(run)) is None:
+            raise UsageError(price_missing(adapter))
         self._adapter = adapter
         self._local = capabilities.local
         self._run = Path(run)

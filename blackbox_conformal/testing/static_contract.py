@@ -7,6 +7,7 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from blackbox_conformal.adapter import Adapter, Answer, Send, Wait
@@ -24,6 +25,7 @@ from blackbox_conformal.testing.rehearsal import (
 )
 
 ADDRESS = "http://127.0.0.1:9"
+A_PRICE = Decimal("0.37")
 NONSENSE = (b"", b"{}", b"[]", b"null", b"<html>sign in</html>", b'{"id":null,"status":{}}', b"[" * 100_000)
 
 
@@ -86,6 +88,10 @@ def is_capable(subject: Subject) -> str:
         return "default_seed_hazard without seedable: all draws would be the same and nothing could be done about it"
     if able.price is not None and not 0 <= able.price.low_usd <= able.price.high_usd:
         return f"expected 0 <= low <= high as price; got {able.price}"
+    if "price_usd" in subject.kind.model_fields:
+        told = subject.adapter.model_copy(update={"price_usd": A_PRICE}).capabilities.price
+        if told is None or (told.low_usd, told.high_usd) != (A_PRICE, A_PRICE):
+            return f"expected the price of price_usd, {A_PRICE}; got {told}, so that no limit on money would hold"
     bounds = (able.max_side, able.max_input_pixels, able.max_output_pixels, able.max_upload_bytes, able.min_side)
     return f"expected limits above 0; got {bounds}" if any(bound is not None and bound <= 0 for bound in bounds) else ""
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from decimal import Decimal
 
 import pytest
 from flow_driver import (
@@ -38,6 +39,15 @@ def test_the_example_ends_with_its_picture(module: str) -> None:
     exchange = replay(module)
     assert exchange.picture == PICTURE
     assert exchange.submit.url.startswith(ADDRESS)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_price_that_is_given_is_the_price(module: str) -> None:
+    adapter = built(module)
+    if "price_usd" in type(adapter).model_fields:
+        price = adapter.model_copy(update={"price_usd": Decimal("0.37")}).capabilities.price
+        assert price is not None
+        assert (price.low_usd, price.high_usd) == (Decimal("0.37"), Decimal("0.37"))
 
 
 @pytest.mark.parametrize("module", modules())

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Quote, Send, Upload, Wait
+from blackbox_conformal.adapter import FREE, Accepted, Adapter, Answer, Draw, Flow, Quote, Send, Upload, Wait
 from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor, told
 from blackbox_conformal.testing.example import Example, says
@@ -45,6 +45,12 @@ class Hazardous(SynchronousVendor):
 
     def _fields(self, draw: Draw) -> dict[str, str]:
         return {"scale": str(self.scale)}
+
+
+class Deaf(SynchronousVendor):
+    @property
+    def capabilities(self) -> Any:
+        return replace(super().capabilities, price=FREE)
 
 
 class Located(SynchronousVendor):
@@ -218,6 +224,7 @@ class Shown(SynchronousVendor):
         (Undescribed, "declares", "strength"),
         (Shouting, "declares", "lower case"),
         (Hazardous, "is capable", "default_seed_hazard"),
+        (Deaf, "is capable", "price_usd"),
         (Located, "identifies", "transient"),
         (Leaky, "identifies", "environment"),
         (Twice, "draws", "exactly one"),

@@ -93,6 +93,7 @@ def plan_comparison(wanted: Sequence[Wanted], photographs: int, limits: Limits |
         n=photographs,
         calls=sum(one.calls for one in plans),
         cached=sum(one.cached for one in plans),
+        again=sum(one.again for one in plans),
         cost_usd=None
         if any(price is None for price in prices)
         else (sum((p[0] for p in prices if p), Decimal(0)), sum((p[1] for p in prices if p), Decimal(0))),

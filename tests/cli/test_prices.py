@@ -1,0 +1,103 @@
+"""Prices on the command line: what the vendor billed counts more than what its table says."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from synthetic import write_photographs
+
+from blackbox_conformal.sampling.record.queries import ledger_ls
+from blackbox_conformal.testing.fault_server import FaultServer
+
+VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    write_photographs(tmp_path / "photographs", range(4))
+    write_photographs(tmp_path / "others", range(20, 22))
+    return tmp_path
+
+
+def called(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "blackbox_conformal", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, cwd=folder, check=False
+    )
+
+
+def calibrate(folder: Path, server: FaultServer, *more: str) -> subprocess.CompletedProcess[str]:
+    choices = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf", "--run", "run"]
+    vendor = ["--adapter", VENDOR, "-p", f"url={server.url}"]
+    return called(folder, more[0], "photographs", *vendor, *choices, *more[1:])
+
+
+def test_a_limit_ends_a_dear_vendor_after_one_draw_and_says_why(folder: Path) -> None:
+    with FaultServer(reported_price=Decimal("0.10")) as server:
+        found = calibrate(folder, server, "calibrate", "--max-cost", "0.12", "--concurrency", "32", "-q")
+        assert found.returncode == 4
+        assert server.account.paid == 1
+    assert "0.1 spent and 0 reserved of 0.12 allowed" in found.stderr
+    assert "the vendor billed 0.1 USD for a draw, more than the 0.01 USD of the price table" in found.stderr
+
+
+def test_what_the_ledger_has_seen_is_planned_with_and_asked_for(folder: Path) -> None:
+    with FaultServer(reported_price=Decimal("0.05")) as server:
+        first = calibrate(folder, server, "calibrate", "--max-cost", "0.2", "--concurrency", "1")
+        assert (first.returncode, server.account.paid) == (4, 4), first.stderr
+        plan = json.loads(calibrate(folder, server, "plan", "--json").stdout)
+        assert (plan["calls"], plan["cost_usd"]) == (8, [0.4, 0.4])
+        assert plan["price_source"] == "as earlier draws were booked"
+        asked = calibrate(folder, server, "calibrate")
+        assert asked.returncode == 4
+        assert "8 calls to make, 4 draws stored; price $0.40" in asked.stderr
+        small = calibrate(folder, server, "calibrate", "--max-cost", "0.59")
+        assert (small.returncode, server.account.paid) == (4, 4), small.stderr
+        assert "the 8 calls that are to be made cost at least $0.40" in small.stderr
+        enough = calibrate(folder, server, "calibrate", "--max-cost", "0.6")
+        assert (enough.returncode, server.account.paid) == (0, 12), enough.stderr
+
+
+def test_a_price_that_calibrate_was_given_need_not_be_given_again(folder: Path) -> None:
+    with FaultServer() as server:
+        vendor = ["-p", f"url={server.url}/v1/upscale"]
+        choices = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+        command = ["calibrate", "photographs", "--adapter", "http", *vendor, "-p", "label=acme", *choices]
+        unknown = called(folder, *command, "--max-cost", "1")
+        assert (unknown.returncode, server.account.paid) == (4, 0)
+        assert "needs the price of one call, and none is known for http: add -p price-usd=0.02 with" in unknown.stderr
+        assert called(folder, *command, "-p", "price-usd=0.02", "--max-cost", "1").returncode == 0
+        (calibration,) = (folder / "runs").glob("*/calibration.json")
+        use = ["--calibration", str(calibration), "--alpha", "0.5", *vendor]
+        for limit, code, paid in (("0.05", 4, 12), ("0.06", 0, 18)):
+            found = called(folder, "audit", "others", *use, "--max-cost", limit)
+            assert (found.returncode, server.account.paid) == (code, paid), found.stderr
+
+
+def test_yes_counts_what_the_tools_own_advice_buys(folder: Path) -> None:
+    with FaultServer() as server:
+        assert calibrate(folder, server, "calibrate", "--yes").returncode == 0
+        (sample, *_) = ledger_ls(folder / "run")
+        assert sample.digest is not None
+        (file,) = (folder / "run" / "samples").glob(f"??/{sample.digest.removeprefix('sha256:')}*")
+        file.unlink()
+        lost = calibrate(folder, server, "calibrate", "--yes", "--force")
+        assert lost.returncode == 6
+        assert "the same command with --max-resample 1 pays for them again" in lost.stderr
+        again = calibrate(folder, server, "calibrate", "--yes", "--force", "--max-resample", "1")
+        assert (again.returncode, server.account.paid) == (0, 13), again.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "option"),
+    [("picture:kind=truncated", ("--max-resample", "1")), ("close-without-answer", ("--retry-ambiguous",))],
+)
+def test_yes_counts_what_may_have_to_be_bought_again(folder: Path, fault: str, option: tuple[str, ...]) -> None:
+    with FaultServer({"submit": [fault]}) as server:
+        found = calibrate(folder, server, "calibrate", "--yes", *option)
+        assert (found.returncode, server.account.paid) == (0, 13), found.stderr
+    assert "more for unusable answers" in found.stderr
