@@ -78,7 +78,7 @@ def stored_elsewhere(
 
 def _stored(run: Path) -> set[str]:
     """Keys of the draws whose pictures `run` holds."""
-    with reading(run) as connection:
+    with reading(run, whole=False) as connection:
         if connection is None:
             return set()
         rows = connection.execute("SELECT task FROM attempt WHERE state IN ('stored', 'validated')")

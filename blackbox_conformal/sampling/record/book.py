@@ -12,6 +12,7 @@ from typing import Any
 
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.record.lease import Lease
+from blackbox_conformal.sampling.record.seal import seal
 from blackbox_conformal.sampling.record.states import COUNTED, RESERVING, STEPS
 
 _STAMPS = {
@@ -26,6 +27,8 @@ _STAMPS = {
 _UNBILLED = ("refused", "cancelled", "planned", "claimed")
 
 
+Totals = tuple[int, int, int, int]
+
 Row = tuple[str, int, int, int]
 """What a step needs to know of an attempt: state, reserved and booked nano-dollars, tries."""
 
@@ -39,7 +42,7 @@ PLANNED: Row = ("planned", 0, 0, 0)
 class Known:
     """What the only owner of a ledger need not read again: the totals, and the rows that moved last."""
 
-    totals: tuple[int, int, int] | None = None
+    totals: Totals | None = None
     rows: dict[int, Row] = field(default_factory=dict)
 
     def forget(self) -> None:
@@ -75,9 +78,23 @@ class Book:
         Nano-dollars booked and held, over all attempts.
     calls
         Attempts that count against ``max_calls``.
+    attempts
+        Rows, whatever became of them.
     """
 
-    __slots__ = ("_connection", "_known", "_lease", "_now", "_pending", "_rows", "calls", "reserved", "spent")
+    __slots__ = (
+        "_connection",
+        "_known",
+        "_lease",
+        "_now",
+        "_pending",
+        "_rows",
+        "_touched",
+        "attempts",
+        "calls",
+        "reserved",
+        "spent",
+    )
 
     def __init__(self, connection: sqlite3.Connection, lease: Lease, known: Known) -> None:
         self._connection = connection
@@ -85,11 +102,15 @@ class Book:
         self._known = known
         self._rows = known.rows
         self._pending: dict[int, dict[str, Any]] = {}
+        self._touched: set[int] = set()
         self._now = time.time()
         if known.totals is None:
-            row = connection.execute("SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1").fetchone()
-            known.totals = (row[0], row[1], row[2])
-        self.spent, self.reserved, self.calls = known.totals
+            known.totals = tuple(
+                connection.execute(
+                    "SELECT spent_nanousd, reserved_nanousd, calls, attempts FROM total WHERE id = 1"
+                ).fetchone()
+            )
+        self.spent, self.reserved, self.calls, self.attempts = known.totals
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -97,15 +118,31 @@ class Book:
         self.flush()
         return self._connection
 
-    def totals(self) -> tuple[int, int, int]:
-        """Spent, reserved, calls."""
-        return self.spent, self.reserved, self.calls
+    def totals(self) -> Totals:
+        """Spent, reserved, calls, attempts."""
+        return self.spent, self.reserved, self.calls, self.attempts
 
-    def restore(self, totals: tuple[int, int, int]) -> None:
+    def restore(self, totals: Totals) -> None:
         """Go back to earlier totals, with a savepoint."""
-        self.spent, self.reserved, self.calls = totals
+        self.spent, self.reserved, self.calls, self.attempts = totals
         self._pending.clear()
         self._rows.clear()
+
+    def insert(self, **values: Any) -> int:
+        """Write a row of its own for a new attempt; returns its number."""
+        marks = ", ".join("?" * len(values))
+        cursor = self.connection.execute(
+            f"INSERT INTO attempt ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+        )
+        if cursor.lastrowid is None:
+            raise LedgerError("SQLite gave no id for a new attempt")
+        self.attempts += 1
+        self._touched.add(cursor.lastrowid)
+        return cursor.lastrowid
+
+    def note(self, attempt: int, **values: Any) -> None:
+        """Write `values` beside an attempt that keeps its state."""
+        self._pending.setdefault(attempt, {}).update(values)
 
     def flush(self) -> None:
         """Write the rows that moved."""
@@ -114,6 +151,7 @@ class Book:
             alike.setdefault(tuple(values), []).append((attempt, *values.values()))
         for columns, given in alike.items():
             self._connection.execute(_update(columns), (json.dumps(given),))
+        self._touched.update(self._pending)
         self._pending.clear()
 
     def close(self) -> None:
@@ -125,8 +163,9 @@ class Book:
             The ledger belongs to another process by now.
         """
         self.flush()
+        seal(self._connection, self._touched)
         written = self._connection.execute(
-            "UPDATE total SET spent_nanousd = ?, reserved_nanousd = ?, calls = ? WHERE id = 1"
+            "UPDATE total SET spent_nanousd = ?, reserved_nanousd = ?, calls = ?, attempts = ? WHERE id = 1"
             " AND EXISTS (SELECT 1 FROM lease WHERE id = 1 AND generation = ?)",
             (*self.totals(), self._lease.generation),
         ).rowcount
@@ -190,11 +229,7 @@ class Book:
             if tries > 1:
                 # A vendor forgets an idempotency key so long after its first use, not its last.
                 del values["sent_at"]
-        waiting = self._pending.get(attempt)
-        if waiting is None:
-            self._pending[attempt] = values
-        else:
-            waiting.update(values)
+        self.note(attempt, **values)
         self._rows[attempt] = (state, reserved, spent, tries)
         self.spent += spent - booked
         self.reserved += reserved - held

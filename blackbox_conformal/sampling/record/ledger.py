@@ -42,7 +42,7 @@ class Ledger:
             connection.close()
             raise
         self._writer = Writer(connection, self._lease)
-        reader = open_for_reading(run)
+        reader = open_for_reading(run, whole=False)
         if reader is None:
             raise LedgerError(f"the ledger in {run} vanished while it was opened")
         self._reader = reader
@@ -83,28 +83,21 @@ class Ledger:
         return self._writer.call(operation) if wanted else {}
 
     def _insert(self, book: Book, want: Wanted, state: str) -> int:
-        cursor = book.connection.execute(
-            "INSERT INTO attempt (task, generation, identity, adapter, upload, upload_name, draw, seed,"
-            " idempotency_key, pixels, state, owner, planned_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                want.task,
-                want.generation,
-                want.identity,
-                want.adapter,
-                want.upload,
-                want.upload_name,
-                want.draw,
-                None if want.seed is None else str(want.seed),
-                want.idempotency_key,
-                want.pixels,
-                state,
-                self._lease.generation,
-                time.time(),
-            ),
+        return book.insert(
+            task=want.task,
+            generation=want.generation,
+            identity=want.identity,
+            adapter=want.adapter,
+            upload=want.upload,
+            upload_name=want.upload_name,
+            draw=want.draw,
+            seed=None if want.seed is None else str(want.seed),
+            idempotency_key=want.idempotency_key,
+            pixels=want.pixels,
+            state=state,
+            owner=self._lease.generation,
+            planned_at=time.time(),
         )
-        if cursor.lastrowid is None:
-            raise LedgerError("SQLite gave no id for a new attempt")
-        return cursor.lastrowid
 
     def claim(self, attempt: int) -> None:
         """Note that a worker has taken up what `plan` gave, and waits; not waited for, as nothing depends on it."""
@@ -219,13 +212,7 @@ class Ledger:
 
     def note(self, attempt: int, error_class: str, error: str) -> None:
         """Write the last trouble beside an attempt that keeps its state."""
-        self._writer.call(
-            lambda book: (
-                book.connection.execute(
-                    "UPDATE attempt SET error_class = ?, error = ? WHERE id = ?", (error_class, error, attempt)
-                ).rowcount
-            )
-        )
+        self._writer.call(lambda book: book.note(attempt, error_class=error_class, error=error))
 
     def adopt(self, attempt: int, digest: str, size: int) -> bool:
         """Record an answer that an owner which died had made durable; False if no attempt waits for it."""

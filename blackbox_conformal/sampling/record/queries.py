@@ -16,6 +16,7 @@ from blackbox_conformal.errors import LedgerError, PayloadError
 from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, attempt_from
 from blackbox_conformal.sampling.record.ledgerfile import ledger_path, reading
+from blackbox_conformal.sampling.record.seal import damage
 from blackbox_conformal.sampling.record.states import COUNTED, PAID, RESERVING, WITH_JOB
 from blackbox_conformal.sampling.record.store import Store
 
@@ -129,13 +130,11 @@ def ledger_verify(run: Path) -> Verification:
     store = Store(run)
     problems: list[str] = []
     samples = 0
-    with _open(run) as connection:
-        report = connection.execute("PRAGMA integrity_check(5)").fetchall()
-        problems += [f"SQLite: {row[0]}" for row in report if row[0] != "ok"]
+    with _open(run, whole=False) as connection:
+        problems += damage(connection)
         attempts = [
             attempt_from(row) for row in connection.execute(f"SELECT {COLUMNS} FROM attempt ORDER BY id").fetchall()
         ]
-        total = connection.execute("SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1").fetchone()
     for attempt in attempts:
         problems += _problems_of(attempt)
         if attempt.state in _WHOLE and attempt.digest is not None:
@@ -143,13 +142,13 @@ def ledger_verify(run: Path) -> Verification:
             trouble = _damage(store, attempt.digest)
             if trouble is not None:
                 problems.append(f"attempt {attempt.id}: {trouble}")
-    problems += _sums(attempts, total) + _bought_twice(attempts)
+    problems += _bought_twice(attempts)
     return Verification(len(attempts), samples, tuple(problems))
 
 
 @contextmanager
-def _open(run: Path) -> Iterator[sqlite3.Connection]:
-    with reading(run) as connection:
+def _open(run: Path, *, whole: bool = True) -> Iterator[sqlite3.Connection]:
+    with reading(run, whole=whole) as connection:
         if connection is None:
             raise LedgerError(
                 f"expected a ledger at {ledger_path(run)}; nothing was drawn into that folder. Give the run folder with"
@@ -180,20 +179,6 @@ def _problems_of(attempt: Attempt) -> list[str]:
     if attempt.state in COUNTED and attempt.state != "intent" and attempt.sent_at is None:
         found.append("was never sent")
     return [f"attempt {attempt.id} is {attempt.state} and {what}" for what in found]
-
-
-def _sums(attempts: list[Attempt], total: Any) -> list[str]:
-    added = (
-        sum(attempt.cost_nanousd for attempt in attempts),
-        sum(attempt.reserved_nanousd for attempt in attempts),
-        sum(attempt.state in COUNTED for attempt in attempts),
-    )
-    names = ("spent", "reserved", "calls")
-    return [
-        f"the total of {name} is {kept} and the attempts add up to {sum_}"
-        for name, kept, sum_ in zip(names, tuple(total), added, strict=True)
-        if kept != sum_
-    ]
 
 
 def _bought_twice(attempts: list[Attempt]) -> list[str]:

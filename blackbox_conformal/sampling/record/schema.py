@@ -4,6 +4,7 @@ Opening the file and refusing foreign ones lives in `ledgerfile`.
 """
 
 import sqlite3
+from contextlib import closing
 
 from blackbox_conformal.sampling.record.states import STATES
 
@@ -48,7 +49,8 @@ _TABLES = (
         accepted_at REAL,
         ready_at REAL,
         stored_at REAL,
-        ended_at REAL
+        ended_at REAL,
+        seal INTEGER
     ) STRICT
     """,
     "CREATE INDEX attempt_task ON attempt (task)",
@@ -58,10 +60,11 @@ _TABLES = (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         spent_nanousd INTEGER NOT NULL,
         reserved_nanousd INTEGER NOT NULL,
-        calls INTEGER NOT NULL
+        calls INTEGER NOT NULL,
+        attempts INTEGER NOT NULL
     ) STRICT
     """,
-    "INSERT INTO total VALUES (1, 0, 0, 0)",
+    "INSERT INTO total VALUES (1, 0, 0, 0, 0)",
     """
     CREATE TABLE lease (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -76,14 +79,31 @@ _TABLES = (
 )
 
 
+def _empty() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    for statement in _TABLES:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    return connection
+
+
 def empty_ledger() -> bytes:
     """The content of a ledger file that holds no attempt yet."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        for statement in _TABLES:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+    with closing(_empty()) as connection:
         return connection.serialize()
-    finally:
-        connection.close()
+
+
+def schema_of_an_empty_ledger() -> list[tuple[str, ...]]:
+    """Type, name, table and statement of everything that a ledger file holds, by name."""
+    with closing(_empty()) as connection:
+        return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
+
+
+def _columns() -> tuple[str, ...]:
+    with closing(_empty()) as connection:
+        return tuple(row[1] for row in connection.execute("PRAGMA table_info(attempt)"))
+
+
+ATTEMPT_COLUMNS = tuple(name for name in _columns() if name != "seal")
+"""Everything that a row says of an attempt, in order."""
