@@ -13,6 +13,7 @@ Nothing else lives here; this module imports nothing of ours.
     ├── ProcedureMismatchError (ValueError)  a calibration of another procedure
     ├── AdapterError (RuntimeError)          an adapter that is missing, broken, or breaks its contract
     ├── CheckFailedError                     the data contradict a claim
+    │   └── ModelChangedError                the vendor's model is not the one that was calibrated
     ├── BudgetError                          the next call would exceed what the user allowed
     ├── LedgerError (RuntimeError)           a ledger that is locked, corrupt, newer, or on a network file system
     │   └── DiskFullError                    a ledger that the disk has no room for; the same command resumes
@@ -82,6 +83,10 @@ class CheckFailedError(BlackboxConformalError):
     """The data contradict a claim."""
 
     exit_code = 3
+
+
+class ModelChangedError(CheckFailedError):
+    """The vendor answers with another model than the one that was calibrated, or that the run began with."""
 
 
 class BudgetError(BlackboxConformalError):

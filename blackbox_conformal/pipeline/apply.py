@@ -18,7 +18,7 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
-from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, UsageError
+from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.read import read_image
@@ -131,6 +131,8 @@ def apply_calibration(
         Several inputs cannot be used; the message says what is wrong with each.
     IncompleteError
         The vendor refused a picture or draws are missing.
+    ModelChangedError
+        The vendor answers with a model that was not calibrated.
     """
     setup = set_up_as(adapter, calibration.procedure, second)
     rule = calibration.rule(guarantee, **(parameters or {}))
@@ -165,7 +167,14 @@ def apply_calibration(
     with (
         warming(setup, truths=False, sizes=[picture.size for picture in distinct]),
         second_opinions(setup, distinct, folder, limits, listener, on_sampler) as opinions,
-        Sampler(adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
+        Sampler(
+            adapter,
+            folder,
+            limits,
+            models=calibration.vendor_models,
+            check=output_check(setup),
+            listener=listener,
+        ) as sampler,
     ):
         on_sampler(sampler)
 
@@ -188,7 +197,6 @@ def apply_calibration(
             if isinstance(evaluation, BlackboxConformalError):
                 give_up(drawn.prepared, evaluation)
                 continue
-            _refuse_other_model(evaluation, calibration)
             own = rule_at_hand(rule, setup.fidelity, evaluation)
             threshold = own.threshold(curves, alpha)
             mask = trusted(evaluation.indecision, threshold)
@@ -266,11 +274,3 @@ def _refused(failures: Sequence[tuple[str, BlackboxConformalError]]) -> Incomple
         f"the vendor refused {which}; first {printable(name)}: {str(refusal).removesuffix('.')}{of_several}. "
         "All others are done; leave out what was refused"
     )
-
-
-def _refuse_other_model(evaluation: Evaluation, calibration: Calibration) -> None:
-    if evaluation.model and calibration.vendor_models and evaluation.model not in calibration.vendor_models:
-        raise UsageError(
-            f"the vendor now answers with model {evaluation.model!r}; calibrated was "
-            f"{', '.join(calibration.vendor_models)}. The guarantee does not carry over: calibrate again"
-        )

@@ -101,6 +101,8 @@ def audit_calibration(
         The guarantee cannot be audited; says why. Or a photograph alone would take more than `memory_bytes`.
     ProcedureMismatchError
         The vendor or its settings are not those that were calibrated.
+    ModelChangedError
+        The vendor answers with a model that was not calibrated.
     """
     setup = set_up_as(adapter, calibration.procedure, second)
     rule = audited_rule(calibration, guarantee, parameters, group, clusters)
@@ -125,7 +127,14 @@ def audit_calibration(
     with (
         warming(setup),
         second_opinions(setup, pictures, folder, limits, listener, on_sampler) as opinions,
-        Sampler(adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
+        Sampler(
+            adapter,
+            folder,
+            limits,
+            models=calibration.vendor_models,
+            check=output_check(setup),
+            listener=listener,
+        ) as sampler,
     ):
         on_sampler(sampler)
 

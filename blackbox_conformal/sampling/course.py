@@ -200,10 +200,8 @@ class Course:
         return arrival.digest, arrival.size
 
     def _stored(self) -> Outcome:
-        engine, seen = self._engine, self._talk.seen
-        engine.slots.succeeded()
-        engine.retrier.worked()
-        engine.observe_model(seen.model)
+        self._engine.slots.succeeded()
+        self._engine.retrier.worked()
         digest = None if self._arrival is None else self._arrival.digest
         return self._outcome("stored", None, digest)
 
@@ -213,6 +211,7 @@ class Course:
         if state == "refused":
             billed = seen.cost_nanousd or 0
         model = seen.model or (None if self._earlier is None else self._earlier.model)
+        self._engine.admit(model)
         return Outcome(self._task, state, False, digest, to_usd(billed), model, error)
 
     def _failed(self, failure: BlackboxConformalError) -> Outcome:

@@ -136,7 +136,6 @@ def _recorded(engine: Engine, task: Task, attempt: Attempt) -> Outcome | None:
         )
     if failure is not None:
         return _outcome(task, "invalid", attempt, failure)
-    engine.observe_model(attempt.model)
     return _outcome(task, "stored", attempt, None)
 
 

@@ -4,15 +4,16 @@ One draw's course lives in `conversation` and `drawing`; threads and order in `s
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.errors import BudgetError, IncompleteError, VendorError
+from blackbox_conformal.errors import BudgetError, IncompleteError
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
 from blackbox_conformal.sampling.events import Board
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.models import Models
 from blackbox_conformal.sampling.money import to_nano
 from blackbox_conformal.sampling.pacing.limiter import Gate, Slots
 from blackbox_conformal.sampling.pacing.pace import Pace, pace_file
@@ -30,7 +31,7 @@ LEAST_FREE_BYTES = 64 * 1024 * 1024
 
 @dataclass
 class Engine:
-    """One run folder at work; `control` and `retrier` are new for each set of tasks."""
+    """One run folder at work; `control`, `models` and `retrier` are new for each set of tasks."""
 
     adapter: Adapter
     identity: str
@@ -42,6 +43,7 @@ class Engine:
     clock: Clock
     check: Callable[[bytes, Task], None] | None
     control: Control
+    calibrated: Collection[str] = ()
 
     def __post_init__(self) -> None:
         capabilities = self.adapter.capabilities
@@ -66,8 +68,6 @@ class Engine:
         )
         self._settled = threading.Condition()
         self._trying = self._holding = self._settlements = 0
-        self._model_lock = threading.Lock()
-        self.model = self.ledger.model(self.identity)
         # A vendor that billed more than its table says is expected to do so again.
         self.prices = Prices(
             capabilities.price, *self.ledger.billed(self.identity), limited=most is not None, board=self.board
@@ -79,6 +79,7 @@ class Engine:
     def renew(self, control: Control) -> None:
         """Begin a new set of tasks."""
         self.control = control
+        self.models = Models(self.calibrated)
         self.slots = Slots(self.limits.first_workers, self.limits.most_workers, self.clock.monotonic)
         quota = RetryQuota(self.limits.most_workers)
         self.retrier = Retrier(self.limits, self.clock, control, self.gate, self.slots, quota, self.board)
@@ -238,18 +239,16 @@ class Engine:
             raise StoppedError
         self._room_until = now + 1.0
 
-    def observe_model(self, model: str | None) -> None:
-        """Stop the run when the vendor's model is not the one that earlier samples came from."""
-        if model is None or model == self.model:
-            return
-        with self._model_lock:
-            if self.model is None:
-                self.model = model
-            first = self.model
-        if model != first:
-            text = (
-                f"the vendor changed its model during the run: samples came from {first!r} before and from {model!r}"
-                " now, and must not be mixed. All are kept; start a new run folder for the new model"
-            )
-            self.board.tell("model-changed", text)
-            self.control.fail(VendorError(text))
+    def admit(self, model: str | None) -> None:
+        """Stop the run when a draw came from a model that it must not be mixed with; that draw does not count.
+
+        Raises
+        ------
+        StoppedError
+            It did.
+        """
+        trouble = self.models.trouble(model)
+        if trouble is not None:
+            self.board.tell("model-changed", str(trouble))
+            self.control.fail(trouble)
+            raise StoppedError

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.sampling.decide import Submit, decide
+from blackbox_conformal.sampling.decide import Done, Fetch, Submit, decide
 from blackbox_conformal.sampling.drawing import Job, wanted
 from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.messages import clean
+from blackbox_conformal.sampling.record.states import WHOLE, WITH_JOB
 from blackbox_conformal.sampling.task import Task, task_keys
 
 
@@ -21,6 +22,8 @@ def jobs_for(engine: Engine, identity: dict[str, Any], tasks: Sequence[Task]) ->
     ------
     UsageError
         One draw is asked for twice.
+    ModelChangedError
+        Stored draws came from a model that the run must not be mixed with, so that there is nothing to do.
     """
     keys = task_keys(identity, tasks)
     if len(set(keys)) != len(keys):
@@ -38,6 +41,11 @@ def jobs_for(engine: Engine, identity: dict[str, Any], tasks: Sequence[Task]) ->
         )
         for key in keys
     }
+    for decision in decisions.values():
+        if isinstance(decision, (Done, Fetch)) and decision.attempt.state in (*WHOLE, *WITH_JOB):
+            trouble = engine.models.trouble(decision.attempt.model, stored=True)
+            if trouble is not None:
+                raise trouble
     names = {name: clean(name) for name in {task.upload.name for task in tasks}}
     wants = {
         key: wanted(engine.adapter.name, engine.identity, task, key, decision.generation, names[task.upload.name])

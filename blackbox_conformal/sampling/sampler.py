@@ -6,7 +6,7 @@ What happens to a single draw lives in `drawing`; money in `ledger`; speed in `p
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from blackbox_conformal.sampling.estimate import known_price, price_missing
 from blackbox_conformal.sampling.events import Board, Counters, Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.local import draw_here, read_here
+from blackbox_conformal.sampling.models import Models
 from blackbox_conformal.sampling.planning import jobs_for
 from blackbox_conformal.sampling.record.ledger import Ledger
 from blackbox_conformal.sampling.record.store import Store
@@ -43,6 +44,9 @@ class Sampler:
         The run folder: ``ledger.sqlite`` and ``samples/`` are made there.
     limits
         Money, speed, patience.
+    models
+        Names of the vendor's models that a calibration was made with: an answer of another one ends the run. Empty: the
+        model that answers first.
     check
         Called with an answer's bytes and its task before the answer counts; raises an error of this package when the
         bytes are not the picture that was asked for.
@@ -61,6 +65,7 @@ class Sampler:
         run: Path,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         *,
+        models: Collection[str] = (),
         check: Callable[[bytes, Task], None] | None = None,
         listener: Callable[[Event], None] | None = None,
         clock: Clock | None = None,
@@ -72,6 +77,7 @@ class Sampler:
         self._local = capabilities.local
         self._run = Path(run)
         self._limits = limits
+        self._models = Models(models)
         self._check = check
         self._clock = clock or Clock()
         self._board = Board(self._clock, listener, limits.max_cost_usd)
@@ -130,6 +136,7 @@ class Sampler:
                 clock=self._clock,
                 check=self._check,
                 control=self._control,
+                calibrated=self._models.calibrated,
             )
         except BaseException:
             if transport is not None:
@@ -190,6 +197,8 @@ class Sampler:
         ------
         AccountRefusedError, BudgetError, IncompleteError, VendorError, AdapterError
             After everything under way was finished and yielded. The same call resumes.
+        ModelChangedError
+            The vendor answered with a model that must not be mixed with earlier ones. The same call cannot succeed.
         UsageError
             One draw is asked for twice, or another call of `draw` is not finished.
         """
@@ -322,6 +331,9 @@ class Sampler:
             if self._asked_to_stop:
                 raise IncompleteError(f"stopped with {len(tasks) - done} of {len(tasks)} draws left")
             outcome = draw_here(adapter, task, self._check)
+            trouble = self._models.trouble(outcome.model) if self._models.calibrated else None
+            if trouble is not None:
+                raise trouble
             self._tell(outcome)
             yield outcome
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faults.stage import check, draw, limits, tasks
+from faults.stage import an_upload, check, draw, limits, tasks
 from PIL import Image
 
 from blackbox_conformal.adapter import Accepted, Draw, Flow, Upload
@@ -16,15 +16,18 @@ from blackbox_conformal.errors import (
     BudgetError,
     IncompleteError,
     LedgerError,
+    ModelChangedError,
     PayloadError,
     UsageError,
 )
 from blackbox_conformal.images.read import read_output
+from blackbox_conformal.sampling.record.queries import ledger_sum
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_vendor import FaultVendor
 
 
 def marked(**marks: Any) -> dict[str, Fault]:
@@ -180,15 +183,41 @@ def test_p11_replayed_error_is_not_answered_by_a_new_key(tmp_path: Path) -> None
     assert server.account.requests("submit") <= 3
 
 
-def test_p12_change_of_model_in_the_middle_stops_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
+def test_p12_change_of_model_in_the_middle_stops_the_run(tmp_path: Path, kind: Any) -> None:
     with FaultServer({"submit": [None, None, "model:name=fault-vendor-2"]}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(4), concurrency=1)
-    assert drawn.error is not None
-    assert "fault-vendor-1" in drawn.text
-    assert "fault-vendor-2" in drawn.text
-    assert server.account.requests("submit") == 3
-    by_model = {outcome.model for outcome in drawn.outcomes if outcome.state == "stored"}
-    assert by_model <= {"fault-vendor-1", "fault-vendor-2"}
+        adapter = kind(url=server.url)
+        drawn = draw(adapter, tmp_path / "run", tasks(6), concurrency=1)
+        assert isinstance(drawn.error, ModelChangedError)
+        assert drawn.error.exit_code == 3
+        assert "draws came from 'fault-vendor-1' and from 'fault-vendor-2', and must not be mixed" in drawn.text
+        assert server.account.paid == 3
+        # The draw of the other model is kept and never handed over.
+        assert {outcome.model for outcome in drawn.outcomes} == {"fault-vendor-1"}
+        assert ledger_sum(tmp_path / "run")["stored"] == 3
+        again = draw(adapter, tmp_path / "run", tasks(6), concurrency=1)
+        assert isinstance(again.error, ModelChangedError)
+        assert server.account.paid == 3
+        # Other draws into the same folder are nobody's mixture.
+        others = [Task(an_upload(50 + number), 0, number) for number in range(3)]
+        assert draw(adapter, tmp_path / "run", others).error is None
+
+
+@pytest.mark.parametrize("concurrency", [1, 32])
+def test_p12_a_model_that_was_not_calibrated_stops_at_its_first_answer(tmp_path: Path, concurrency: int) -> None:
+    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.05})}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        known = frozenset({"fault-vendor-0", "fault-vendor-1"})
+        with Sampler(adapter, tmp_path / "run", limits(concurrency=concurrency), models=known) as sampler:
+            assert len(list(sampler.draw(tasks(4)))) == 4
+            assert isinstance(server.vendor, FaultVendor)
+            server.vendor.change_model("fault-vendor-0")
+            assert len(list(sampler.draw(tasks(6)))) == 6
+            paid = server.account.paid
+            server.vendor.change_model("acme-v2")
+            with pytest.raises(ModelChangedError, match=r"replaced model .* by 'acme-v2'.*calibrate again$"):
+                list(sampler.draw(tasks(8, 16)))
+        assert server.account.paid - paid <= concurrency
 
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])

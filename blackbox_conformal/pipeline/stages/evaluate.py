@@ -33,7 +33,7 @@ class Evaluation:
     indecision
         (H, W) float32.
     model
-        What the vendor calls the model that answered; None when it does not say.
+        What the vendor calls the model that answered, or the models; None when it does not say.
     low_resolution
         What the vendor was sent: (h, w, 3) uint8.
     notes
@@ -87,7 +87,7 @@ def evaluate(
         delivered = _closest(delivered, drawn, setup, read)
     indecision = accumulator.finish(Context(delivered, low_resolution, procedure.scale, second))
     give_back()
-    model = next((one.model for one in drawn.outcomes if one.model), None)
+    model = ", ".join(sorted({one.model for one in drawn.outcomes if one.model})) or None
     return Evaluation(delivered, indecision, model, tuple(notes), low_resolution)
 
 

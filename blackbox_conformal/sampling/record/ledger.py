@@ -283,16 +283,6 @@ class Ledger:
             ).fetchone()
         return None if row is None else attempt_from(row)
 
-    def model(self, identity: str) -> str | None:
-        """The vendor's model identity when the first sample of this procedure was stored."""
-        with self._lookup() as reader:
-            row = reader.execute(
-                "SELECT model FROM attempt WHERE identity = ? AND model IS NOT NULL"
-                " AND state IN ('stored', 'validated') ORDER BY id LIMIT 1",
-                (identity,),
-            ).fetchone()
-        return None if row is None else str(row[0])
-
     def billed(self, identity: str) -> tuple[int, int]:
         """The highest booked price of this procedure, in nano-dollars, and its largest answered upload, in pixels."""
         with self._lookup() as reader:

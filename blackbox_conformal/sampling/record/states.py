@@ -31,6 +31,9 @@ UNSENT = ("planned", "claimed", "intent")
 WITH_JOB = ("accepted", "ready")
 """The vendor has named a job; it can be fetched by that name."""
 
+WHOLE = ("stored", "validated")
+"""The picture's bytes are in the store."""
+
 PAID = ("accepted", "ready", "stored", "validated", "expired", "invalid")
 """The vendor took the submission; ``ambiguous`` is counted apart."""
 
