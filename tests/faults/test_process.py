@@ -329,14 +329,14 @@ def test_a_ledger_from_an_older_copy_buys_nothing_again(tmp_path: Path) -> None:
         draw(adapter, run, tasks(3))
         newest = (run / "ledger.sqlite").read_bytes()
         shutil.copy(copy, run / "ledger.sqlite")
-        with pytest.raises(LedgerError, match="older than its folder: it knows 1 sessions of 2"):
+        with pytest.raises(LedgerError, match=r"older than its folder: it knows [0-9]+ commits of [0-9]+"):
             draw(adapter, run, tasks(3))
         assert server.account.paid == 3
         (run / "ledger.sqlite").write_bytes(newest)
         assert draw(adapter, run, tasks(3)).states == ["stored"] * 3
         assert server.account.paid == 3
         shutil.copy(copy, run / "ledger.sqlite")
-        (run / "ledger.generation").unlink()
+        (run / "ledger.commits").unlink()
         assert draw(adapter, run, tasks(3)).states == ["stored"] * 3
         assert server.account.paid == 5
 

@@ -134,6 +134,28 @@ def test_a_second_owner_is_refused_by_name(tmp_path: Path) -> None:
     Ledger(tmp_path).close()
 
 
+def test_a_process_that_is_refused_costs_the_owner_nothing(tmp_path: Path) -> None:
+    """What the owner commits after it is on disk when the owner is killed."""
+    script = (
+        "import os, sys; from pathlib import Path; from blackbox_conformal.sampling.record.ledger import Ledger;"
+        "from blackbox_conformal.sampling.record.attempts import Wanted;"
+        "from blackbox_conformal.sampling.record.queries import ledger_sum;"
+        "run = Path(sys.argv[1]); ledger = Ledger(run); ledger_sum(run);"
+        "print('held', flush=True); sys.stdin.readline();"
+        "ledger.plan([Wanted('task', 0, 'i', 'http', 'u', 'picture', 0, 1, 'key', 1)]); os._exit(9)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "held\n"
+        with pytest.raises(LedgerError, match=f"process {owner.pid} on"):
+            Ledger(tmp_path)
+        owner.communicate("go on\n")
+    with closing(sqlite3.connect(ledger_path(tmp_path))) as connection:
+        assert connection.execute("SELECT task FROM attempt").fetchall() == [("task",)]
+
+
 def test_a_dead_owner_on_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path; from blackbox_conformal.sampling.record.ledger import Ledger;"

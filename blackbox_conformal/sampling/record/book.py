@@ -27,7 +27,7 @@ _STAMPS = {
 _UNBILLED = ("refused", "cancelled", "planned", "claimed")
 
 
-Totals = tuple[int, int, int, int]
+Totals = tuple[int, int, int, int, int]
 
 Row = tuple[str, int, int, int]
 """What a step needs to know of an attempt: state, reserved and booked nano-dollars, tries."""
@@ -80,6 +80,8 @@ class Book:
         Attempts that count against ``max_calls``.
     attempts
         Rows, whatever became of them.
+    commits
+        Transactions that were kept, this one included once it is closed.
     """
 
     __slots__ = (
@@ -92,6 +94,7 @@ class Book:
         "_touched",
         "attempts",
         "calls",
+        "commits",
         "reserved",
         "spent",
     )
@@ -107,10 +110,10 @@ class Book:
         if known.totals is None:
             known.totals = tuple(
                 connection.execute(
-                    "SELECT spent_nanousd, reserved_nanousd, calls, attempts FROM total WHERE id = 1"
+                    "SELECT spent_nanousd, reserved_nanousd, calls, attempts, commits FROM total WHERE id = 1"
                 ).fetchone()
             )
-        self.spent, self.reserved, self.calls, self.attempts = known.totals
+        self.spent, self.reserved, self.calls, self.attempts, self.commits = known.totals
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -119,12 +122,12 @@ class Book:
         return self._connection
 
     def totals(self) -> Totals:
-        """Spent, reserved, calls, attempts."""
-        return self.spent, self.reserved, self.calls, self.attempts
+        """Spent, reserved, calls, attempts, commits."""
+        return self.spent, self.reserved, self.calls, self.attempts, self.commits
 
     def restore(self, totals: Totals) -> None:
         """Go back to earlier totals, with a savepoint."""
-        self.spent, self.reserved, self.calls, self.attempts = totals
+        self.spent, self.reserved, self.calls, self.attempts, self.commits = totals
         self._pending.clear()
         self._rows.clear()
 
@@ -164,9 +167,10 @@ class Book:
         """
         self.flush()
         seal(self._connection, self._touched)
+        self.commits += 1
         written = self._connection.execute(
-            "UPDATE total SET spent_nanousd = ?, reserved_nanousd = ?, calls = ?, attempts = ? WHERE id = 1"
-            " AND EXISTS (SELECT 1 FROM lease WHERE id = 1 AND generation = ?)",
+            "UPDATE total SET spent_nanousd = ?, reserved_nanousd = ?, calls = ?, attempts = ?, commits = ?"
+            " WHERE id = 1 AND EXISTS (SELECT 1 FROM lease WHERE id = 1 AND generation = ?)",
             (*self.totals(), self._lease.generation),
         ).rowcount
         if written != 1:

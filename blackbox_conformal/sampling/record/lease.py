@@ -3,7 +3,6 @@
 The lease row is renewed by `writer`; nothing else of the ledger is touched here.
 """
 
-import contextlib
 import os
 import socket
 import sqlite3
@@ -15,7 +14,6 @@ from blackbox_conformal.errors import LedgerError
 
 TERM_S = 90.0
 RENEW_S = 20.0
-_GENERATION = "ledger.generation"
 
 
 def _boot_id() -> str:
@@ -111,7 +109,6 @@ def acquire(connection: sqlite3.Connection, run: Path) -> Lease:
             generation = row["generation"] + 1
             if row["pid"] is not None:
                 _refuse_living(row, host, boot, run, place)
-        _refuse_older(generation, run)
         connection.execute(
             "INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?, ?)",
             (os.getpid(), host, boot, _process_start(os.getpid()), time.time() + TERM_S, generation),
@@ -124,30 +121,7 @@ def acquire(connection: sqlite3.Connection, run: Path) -> Lease:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    _note(generation, run)
     return lease
-
-
-def _refuse_older(generation: int, run: Path) -> None:
-    """A ledger that was restored from a copy does not know what later sessions paid for, and would pay it again."""
-    file = run / _GENERATION
-    try:
-        last = int(file.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return
-    if generation <= last:
-        raise LedgerError(
-            f"the ledger in {run} is older than its folder: it knows {generation - 1} sessions of {last}, and what the"
-            f" others paid for would be paid again. Restore the newest ledger, or delete {file} to go on with this one"
-        )
-
-
-def _note(generation: int, run: Path) -> None:
-    """Write down beside the ledger how many sessions there were; what cannot be written is not checked."""
-    part = run / f"{_GENERATION}.part"
-    with contextlib.suppress(OSError):
-        part.write_text(str(generation), encoding="ascii")
-        os.replace(part, run / _GENERATION)
 
 
 def _refuse_living(row: sqlite3.Row, host: str, boot: str, run: Path, place: str) -> None:

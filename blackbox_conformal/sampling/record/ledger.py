@@ -18,7 +18,13 @@ from blackbox_conformal.sampling.record.allowance import UNLIMITED, Allowance, S
 from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, Seen, Wanted, attempt_from
 from blackbox_conformal.sampling.record.book import PLANNED, Book
 from blackbox_conformal.sampling.record.lease import Lease, acquire
-from blackbox_conformal.sampling.record.ledgerfile import ledger_path, open_for_reading, open_for_writing, told_of
+from blackbox_conformal.sampling.record.ledgerfile import (
+    Place,
+    ledger_path,
+    open_for_reading,
+    open_for_writing,
+    told_of,
+)
 from blackbox_conformal.sampling.record.states import COUNTED, UNSENT
 from blackbox_conformal.sampling.record.writer import Ticket, Writer
 
@@ -37,11 +43,12 @@ class Ledger:
         connection = open_for_writing(run)
         try:
             with told_of(ledger_path(run)):
+                place = Place(run)
                 self._lease: Lease = acquire(connection, run)
         except BaseException:
             connection.close()
             raise
-        self._writer = Writer(connection, self._lease)
+        self._writer = Writer(connection, self._lease, place)
         reader = open_for_reading(run, whole=False)
         if reader is None:
             raise LedgerError(f"the ledger in {run} vanished while it was opened")
@@ -215,11 +222,23 @@ class Ledger:
         self._writer.call(lambda book: book.note(attempt, error_class=error_class, error=error))
 
     def adopt(self, attempt: int, digest: str, size: int) -> bool:
-        """Record an answer that an owner which died had made durable; False if no attempt waits for it."""
+        """Record an answer that an owner which died had made durable; False if no attempt waits for it.
+
+        Raises
+        ------
+        LedgerError
+            The ledger does not know that this attempt was ever sent.
+        """
 
         def operation(book: Book) -> bool:
             row = book.connection.execute("SELECT state FROM attempt WHERE id = ?", (attempt,)).fetchone()
-            if row is None or row[0] not in ("sent", "accepted", "ready", "ambiguous"):
+            if row is None or row[0] in (*UNSENT, "cancelled"):
+                raise LedgerError(
+                    f"inbox/ holds an answer to attempt {attempt}, of which the ledger does not know that it was sent:"
+                    " it has lost its newest entries, and what they paid for would be paid again. Restore the newest"
+                    " ledger, or move that file away to go on with this one"
+                )
+            if row[0] not in ("sent", "accepted", "ready", "ambiguous"):
                 return False
             book.move(attempt, "stored", digest=digest, size=size, error_class=None, error=None)
             return True

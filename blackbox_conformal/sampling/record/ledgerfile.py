@@ -2,6 +2,9 @@
 
 A ledger appears whole or not at all, and is never recreated over an old one. Its tables are in `schema`; what is
 written into them lives in `ledger`.
+
+Nothing here opens the file but SQLite: to close a file gives up all locks that this process holds on it, and with them
+the hold of a connection that is in use. Another process would then take the WAL file for nobody's and delete it.
 """
 
 import contextlib
@@ -15,11 +18,11 @@ from pathlib import Path
 from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, LedgerError
 from blackbox_conformal.files import write_once
 from blackbox_conformal.sampling.mounts import file_system, is_network
+from blackbox_conformal.sampling.record.mark import Mark, mark_path, marked, refuse_older
 from blackbox_conformal.sampling.record.schema import APPLICATION_ID, VERSION, empty_ledger
 from blackbox_conformal.sampling.record.seal import damage, know_seals
 from blackbox_conformal.sampling.record.store import sync
 
-_MAGIC = b"SQLite format 3\x00"
 _BESIDE = ("-journal", "-wal", "-shm")
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 _FULL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -40,6 +43,8 @@ def unusable(path: Path, error: Exception) -> LedgerError:
     """What is told of a ledger file that SQLite, or the operating system, cannot work on."""
     if is_full(error):
         return DiskFullError(f"{path} cannot be written ({error}); make room and run the same command again")
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return _foreign(path, "a damaged or foreign file")
     if isinstance(error, OSError):
         return LedgerError(f"{path} cannot be opened: {error.strerror}. Correct that, or use another run folder")
     return LedgerError(
@@ -96,8 +101,6 @@ def is_begun(path: Path) -> bool:
         return True
     if path.stat().st_size == 0:
         return False
-    if _head(path) != _MAGIC and not path.with_name("ledger.sqlite-journal").exists():
-        return True
     with told_of(path), closing(_connect(path, writing=False)) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] not in (0, APPLICATION_ID):
             return True
@@ -115,6 +118,7 @@ def _begin(path: Path) -> None:
         # Never begun. What SQLite left beside it would be taken for a part of the new one.
         for one in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
             one.unlink(missing_ok=True)
+    mark_path(path.parent).unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):  # swept away by whoever was faster
         write_once(path, empty_ledger())
     sync(path.parent)
@@ -127,22 +131,19 @@ def _sweep(path: Path) -> None:
             left.unlink()
 
 
-def _head(path: Path) -> bytes:
-    with told_of(path), path.open("rb") as file:
-        return file.read(16)
-
-
 def _refuse_foreign(path: Path) -> None:
-    """Check the file's first bytes before SQLite touches it."""
     if not path.is_file():
         raise LedgerError(f"expected a ledger file at {path}; found something that is not a regular file")
-    head = _head(path)
-    if head != _MAGIC:
-        found = "an empty file" if not head else "a damaged or foreign file"
-        raise LedgerError(f"expected an SQLite ledger at {path}; found {found}. It is left as it is: restore a copy")
+    if path.stat().st_size == 0:
+        raise _foreign(path, "an empty file")
+
+
+def _foreign(path: Path, found: str) -> LedgerError:
+    return LedgerError(f"expected an SQLite ledger at {path}; found {found}. It is left as it is: restore a copy")
 
 
 def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
+    last = marked(path.parent)
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
         raise LedgerError(f"{path} is an SQLite file of another program; use another run folder")
@@ -156,6 +157,8 @@ def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
     problems = damage(connection) if whole else []
     if problems:
         raise LedgerError(f"{path} is damaged ({problems[0]}); it is left as it is: restore a copy")
+    if whole:
+        refuse_older(path.parent, connection.execute("SELECT commits FROM total").fetchone()[0], last)
 
 
 def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
@@ -180,6 +183,44 @@ def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA query_only = ON")
     connection.row_factory = sqlite3.Row
     return connection
+
+
+class Place:
+    """The file of a ledger that was opened for writing: whether it is still there, and the mark beside it."""
+
+    def __init__(self, run: Path) -> None:
+        self._path = ledger_path(run)
+        self._file = self._now()
+        self._mark = Mark(run)
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def guard(self) -> None:
+        """Refuse to go on with a ledger whose file is gone: what is written into it would be found by nobody.
+
+        Raises
+        ------
+        LedgerError
+            The file was deleted, moved or replaced.
+        """
+        if self._now() != self._file:
+            raise LedgerError(
+                f"{self._path} was deleted, moved or replaced while a run was using it, so nothing more is sent. What"
+                " was paid for lies in samples/ and inbox/ beside it; put the ledger back and run again"
+            )
+
+    def mark(self, commits: int) -> None:
+        """Write down that so many commits are durable."""
+        self._mark.set(commits)
+
+    def close(self) -> None:
+        """Write no more."""
+        self._mark.close()
 
 
 def open_for_writing(run: Path) -> sqlite3.Connection:

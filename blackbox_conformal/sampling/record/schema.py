@@ -61,10 +61,11 @@ _TABLES = (
         spent_nanousd INTEGER NOT NULL,
         reserved_nanousd INTEGER NOT NULL,
         calls INTEGER NOT NULL,
-        attempts INTEGER NOT NULL
+        attempts INTEGER NOT NULL,
+        commits INTEGER NOT NULL
     ) STRICT
     """,
-    "INSERT INTO total VALUES (1, 0, 0, 0, 0)",
+    "INSERT INTO total VALUES (1, 0, 0, 0, 0, 0)",
     """
     CREATE TABLE lease (
         id INTEGER PRIMARY KEY CHECK (id = 1),

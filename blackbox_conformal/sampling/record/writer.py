@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 from blackbox_conformal.errors import DiskFullError, LedgerError
 from blackbox_conformal.sampling.record.book import Book, Known
 from blackbox_conformal.sampling.record.lease import RENEW_S, Lease
-from blackbox_conformal.sampling.record.ledgerfile import is_full
+from blackbox_conformal.sampling.record.ledgerfile import Place, is_full
 
 Result = TypeVar("Result")
 _MOST_PER_COMMIT = 256
@@ -81,11 +81,14 @@ class Writer:
         The ledger, opened for writing; closed by `close`.
     lease
         Our hold on it, looked at in every transaction and renewed every `RENEW_S` seconds.
+    place
+        Its file, looked at in every transaction; closed by `close`.
     """
 
-    def __init__(self, connection: sqlite3.Connection, lease: Lease) -> None:
+    def __init__(self, connection: sqlite3.Connection, lease: Lease, place: Place) -> None:
         self._connection = connection
         self._lease = lease
+        self._place = place
         self._queue: queue.SimpleQueue[Ticket[Any] | None] = queue.SimpleQueue()
         self._later: deque[Ticket[Any]] = deque()
         self._known = Known()
@@ -165,6 +168,7 @@ class Writer:
             if left or batch or now - self._renewed >= RENEW_S:
                 self._commit(left + batch)
         self._connection.close()
+        self._place.close()
 
     def _commit(self, batch: list[Ticket[Any]]) -> None:
         if self._broken is not None:
@@ -198,7 +202,12 @@ class Writer:
         for ticket, result, failure in results:
             ticket.finish(result, failure)
 
+    def _keep(self, book: Book) -> None:
+        self._connection.execute("COMMIT")
+        self._place.mark(book.commits)
+
     def _begin(self) -> Book:
+        self._place.guard()
         self._connection.execute("BEGIN IMMEDIATE")
         if time.monotonic() - self._renewed >= RENEW_S:
             self._lease.guard(self._connection)
@@ -220,7 +229,7 @@ class Writer:
             self._connection.execute("ROLLBACK")
             self._known.forget()
             return None
-        self._connection.execute("COMMIT")
+        self._keep(book)
         return results
 
     def _run_apart(self, batch: "list[Ticket[Any]]") -> "list[_Done]":
@@ -243,5 +252,5 @@ class Writer:
                 results.append((ticket, result, None))
             self._connection.execute("RELEASE operation")
         book.close()
-        self._connection.execute("COMMIT")
+        self._keep(book)
         return results
