@@ -20,7 +20,9 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.by_cluster import ByCluster, in_tiles
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
+from blackbox_conformal.images.names import printable
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
@@ -32,7 +34,10 @@ MAXIMUM_FILE_BYTES = 2**30
 
 
 class CalibrationImage(BaseModel):
-    """One photograph: identity of truth and input, the vendor's refusal if it refused, a group if one was given."""
+    """One photograph: identity of truth and input, the vendor's refusal if it refused.
+
+    `group` is that of the photograph, `cluster` the photograph that this one is a tile of, where they were given.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,6 +48,7 @@ class CalibrationImage(BaseModel):
     width: int = Field(ge=1)
     refused: str | None = None
     group: str | None = None
+    cluster: str | None = None
 
 
 class _File(BaseModel):
@@ -112,6 +118,8 @@ class Calibration:
                 f"{len(shared)} photographs are both tuning and calibration photographs; a choice made on a photograph "
                 "that calibrates voids the guarantee. Calibrate on the others"
             )
+        if len({image.cluster is None for image in self.images}) > 1:
+            raise CalibrationError("expected the photograph of every tile, or of none; some have none")
         for curves in (self.curves, *self.shares):
             if len(curves) != len(self.images):
                 raise CalibrationError(f"expected one curve a photograph; got {len(curves)} for {len(self.images)}")
@@ -155,12 +163,20 @@ class Calibration:
         """Number of photographs."""
         return len(self.images)
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that photographs are of, sorted; none where they were calibrated without."""
+        return tuple(sorted({image.group for image in self.images if image.group}))
+
     def rule(self, guarantee: str | None = None, **parameters: Any) -> Guarantee:
-        """The guarantee asked for, or the one this calibration was made for."""
+        """The guarantee asked for, or the one this calibration was made for; by cluster where tiles were calibrated."""
         if guarantee is None:
             chosen = dict(self.guarantee)
-            return choose_guarantee(chosen.pop("name"), **{**chosen, **parameters})
-        return choose_guarantee(guarantee, **parameters)
+            found = choose_guarantee(chosen.pop("name"), **{**chosen, **parameters})
+        else:
+            found = choose_guarantee(guarantee, **parameters)
+        clusters = [image.cluster for image in self.images if image.cluster is not None]
+        return in_tiles(found, clusters) if clusters and not isinstance(found, ByCluster) else found
 
     def curves_for(self, rule: Guarantee) -> CurveSet:
         """The curves that `rule` is about; no picture is read.
@@ -196,12 +212,17 @@ class Calibration:
         Raises
         ------
         CalibrationError
-            The photographs were calibrated without groups.
+            The photographs were calibrated without groups, or none of them is of this one.
         """
         groups = tuple(image.group or "" for image in self.images)
         if not any(groups):
             raise CalibrationError("these photographs were calibrated without groups; calibrate with --groups FILE")
-        inner = (rule or self.rule()).specification()
+        if group not in self.groups:
+            raise CalibrationError(
+                f"expected one of the groups that were calibrated, {', '.join(map(printable, self.groups))}; got "
+                f"{printable(group)}, of which nothing is known, so nothing could be trusted"
+            )
+        inner = {key: value for key, value in (rule or self.rule()).specification().items() if value is not None}
         return choose_guarantee("by-group", of=inner.pop("name"), parameters=inner, groups=groups, group_new=group)
 
     def threshold(self, alpha: float, guarantee: str | None = None, **parameters: Any) -> float:

@@ -88,10 +88,11 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     from blackbox_conformal.cli.consent import confirm_draws
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS, audit_calibration, audit_json
+    from blackbox_conformal.pipeline.audit import audit_calibration, audit_json
     from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, is_own
     from blackbox_conformal.pipeline.auditing.beforehand import outlook, refuse_hopeless
     from blackbox_conformal.pipeline.auditing.worst_crops import WorstCrops
+    from blackbox_conformal.pipeline.stages.levels import audited_levels
     from blackbox_conformal.pipeline.stages.memory import audit_bytes_a_pixel
     from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.report.store import ReportStore
@@ -99,13 +100,13 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     adapter = session.open_calibrated_vendor(calibration, options)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     run = session.folder_of(options, calibration.procedure)
-    levels = tuple(options["alphas"] or DEFAULT_LEVELS)
-    store = ReportStore(run, calibration, levels)
     chosen = _chosen(options)
-    own = is_own(calibration, audited_rule(calibration, **chosen))
+    rule = audited_rule(calibration, **chosen)
+    levels = tuple(options["alphas"] or audited_levels(calibration.bound_for(rule)))
+    store = ReportStore(run, calibration, levels)
+    own = is_own(calibration, rule)
     crops = WorstCrops(options["worst"] if options["out"] else 0)
     if not adapter.capabilities.local:
-        rule = audited_rule(calibration, **chosen)
         refuse_hopeless(calibration, rule, levels)
         if chosen["clusters"] is None:
             # How many photographs tiles are of is known to the audit alone.
@@ -179,13 +180,15 @@ def _split(screen: Screen, calibration: Any, options: dict[str, Any]) -> None:
 def _splits(screen: Screen, calibration: Any, options: dict[str, Any], audited: Any = None) -> dict[str, Any]:
     from blackbox_conformal.cli import session
     from blackbox_conformal.cli.audit_screen import show_splits
-    from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
     from blackbox_conformal.pipeline.auditing.audit_document import splits_json
     from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, is_own
     from blackbox_conformal.pipeline.splits import audit_splits
+    from blackbox_conformal.pipeline.stages.levels import audited_levels
     from blackbox_conformal.report.store import ReportStore
 
-    levels = tuple(options["alphas"] or DEFAULT_LEVELS)
+    chosen = _chosen(options)
+    rule = audited_rule(calibration, **chosen)
+    levels = tuple(options["alphas"] or audited_levels(calibration.bound_for(rule)))
     found = audit_splits(
         calibration,
         levels,
@@ -193,10 +196,10 @@ def _splits(screen: Screen, calibration: Any, options: dict[str, Any], audited: 
         splits=options["splits"],
         share=options["calibrate_on"],
         seed=calibration.procedure.root_seed if options["seed"] is None else options["seed"],
-        **_chosen(options),
+        **chosen,
     )
     run = session.folder_of(options, calibration.procedure)
-    if run.is_dir() and is_own(calibration, audited_rule(calibration, **_chosen(options))):
+    if run.is_dir() and is_own(calibration, rule):
         ReportStore(run, calibration, levels).keep_splits(found)
     show_splits(screen, found)
     return splits_json(found)

@@ -3,13 +3,18 @@
 `--dry-run` is `plan`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, share, summary
+
+if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.guarantees.base import Guarantee
 
 
 @click.command("calibrate")
@@ -21,6 +26,11 @@ from blackbox_conformal.cli.console import Screen, share, summary
 @shared.memory
 @shared.option("--out", type=click.Path(dir_okay=False), help="Calibration file.  [default: <run>/calibration.json]")
 @shared.option("--groups", type=click.Path(exists=True, dir_okay=False), help="CSV of photograph,group lines.")
+@shared.option(
+    "--clusters",
+    type=click.Path(exists=True, dir_okay=False),
+    help="CSV of tile,photograph lines: tiles of one photograph count once.",
+)
 @shared.option("--dry-run", is_flag=True, help="Only say what it would cost.")
 @shared.force
 @shared.output
@@ -29,25 +39,31 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 
     The same command again resumes and pays nothing twice.
     """
-    from blackbox_conformal.certificate import threshold_json
     from blackbox_conformal.cli import consent, session
     from blackbox_conformal.cli.existing import refuse_other_calibration
     from blackbox_conformal.cli.plan import present
+    from blackbox_conformal.images.names import printable
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.calibrate import check_enough, run_calibration
-    from blackbox_conformal.pipeline.plan import PLANNED_LEVELS, plan
+    from blackbox_conformal.pipeline.calibrate import check_enough, rule_for, run_calibration
+    from blackbox_conformal.pipeline.plan import plan
     from blackbox_conformal.pipeline.stages.job import job_keys
+    from blackbox_conformal.pipeline.stages.levels import usual_levels
+    from blackbox_conformal.pipeline.stages.named import check_groups
     from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
     from blackbox_conformal.pipeline.stages.room import refuse_large
-    from blackbox_conformal.pipeline.stages.settings import member
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     setup = session.build_setup(options)
     guarantee = options["guarantee"] or "expected"
-    rule = member("guarantees", guarantee)
     limits = session.build_limits(options)
     run = session.folder_of(options, setup.procedure)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
+    groups, clusters = read_groups(options["groups"]), read_groups(options["clusters"])
+    names = [path.stem for path in paths]
+    rule = rule_for(guarantee, names, clusters)
+    remark = check_groups(groups, names)
+    if remark:
+        screen.note(f"note: {remark}")
     out = Path(options["out"] or run / "calibration.json")
     if not options["dry_run"]:
         check_enough(rule, len(paths), options["alpha"], setup.fidelity.bound)
@@ -72,46 +88,62 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             alpha=options["alpha"],
             limits=consent.limits_after_consent(limits, expected, [run], job_keys(setup, pictures)),
             memory_bytes=options["memory"],
-            groups=read_groups(options["groups"]),
+            groups=groups,
+            clusters=clusters,
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,
         )
     calibration = result.calibration
     path = calibration.save(out, force=options["force"])
-    levels = sorted({*PLANNED_LEVELS, *([options["alpha"]] if options["alpha"] else [])})
-    thresholds = {f"{level:g}": threshold_json(calibration.threshold(level)) for level in levels}
+    levels = sorted(
+        {*usual_levels(calibration.bound_for(rule)), *([] if options["alpha"] is None else [options["alpha"]])}
+    )
+    n = rule.counted(calibration.n)
     screen.say(
         summary(
             {
                 "calibration": str(path.resolve()),
-                "photographs": f"{calibration.n}, {setup.procedure.draws} draws each"
+                "photographs": (f"{n} in {calibration.n} tiles" if clusters else f"{n}")
+                + f", {setup.procedure.draws} draws each"
                 + (f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""),
                 "calls": f"{result.calls} made, {result.cached} draws were stored, ${result.cost_usd} spent",
                 "loss bound": f"{calibration.bound_for(rule):g}: alpha reaches down to "
-                f"{rule.reachable_alpha(calibration.n, calibration.bound_for(rule)):.3g}",
+                f"{rule.reachable_alpha(n, calibration.bound_for(rule)):.3g}",
             }
         )
     )
     screen.table(
         "Thresholds",
         ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],
-        [_row(calibration, level, calibration.bound_for(rule)) for level in levels],
+        [_row(calibration, rule, level) for level in levels],
     )
+    within = {group: calibration.rule_of_group(group) for group in calibration.groups}
+    if within:
+        screen.table(
+            "Thresholds within groups",
+            ["group", "photographs", "alpha", "trust pixels whose score is below", "trusted share of the group"],
+            [
+                [printable(group), str(own.counted(calibration.n)), *_row(calibration, own, level, group)]
+                for group, own in within.items()
+                for level in levels
+            ],
+        )
     if setup.procedure.seed_note:
         screen.note(f"note: {setup.procedure.seed_note}; certificates say so")
     screen.data(
         {
             "calibration": str(path.resolve()),
             "fingerprint": calibration.procedure.fingerprint,
-            "n": calibration.n,
+            "n": n,
             "draws": setup.procedure.draws,
             "bound": calibration.bound_for(rule),
             "calls": result.calls,
             "cached": result.cached,
             "cost_usd": float(result.cost_usd),
             "failed": result.failed,
-            "thresholds": thresholds,
+            "thresholds": _thresholds(calibration, rule, levels),
+            "groups": {group: _thresholds(calibration, own, levels) for group, own in within.items()},
             "run": str(run.resolve()),
         }
     )
@@ -136,11 +168,20 @@ def read_groups(path: str | None) -> dict[str, str] | None:
     return groups
 
 
-def _row(calibration: Any, level: float, bound: float) -> list[str]:
-    threshold = calibration.threshold(level)
-    if threshold == float("-inf"):
-        missing = calibration.rule().minimum_images(level, bound) - calibration.n
-        photographs = "photograph" if missing == 1 else "photographs"
-        return [f"{level:g}", f"nothing: {missing} {photographs} missing" if missing > 0 else "nothing", share(0.0)]
-    trusted = float(calibration.curves.trusted_shares_at(threshold).mean())
-    return [f"{level:g}", "everything" if threshold == float("inf") else f"{threshold:.6g}", share(trusted)]
+def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[float]) -> dict[str, Any]:
+    from blackbox_conformal.certificate import threshold_json
+
+    curves = calibration.curves_for(rule)
+    return {f"{level:g}": threshold_json(rule.threshold(curves, level)) for level in levels}
+
+
+def _row(calibration: "Calibration", rule: "Guarantee", level: float, group: str | None = None) -> list[str]:
+    """Level, threshold, and the trusted share of the calibration pictures, or of those of `group`."""
+    choice = rule.choose(calibration.curves_for(rule), level)
+    if choice.threshold == float("-inf"):
+        photographs = "photograph" if choice.missing_images == 1 else "photographs"
+        return [f"{level:g}", f"nothing: {choice.missing_images} {photographs} missing", share(0.0)]
+    shares = calibration.curves.trusted_shares_at(choice.threshold)
+    own = shares[[group in (None, image.group) for image in calibration.images]]
+    threshold = "everything" if choice.threshold == float("inf") else f"{choice.threshold:.6g}"
+    return [f"{level:g}", threshold, share(float(own.mean()))]

@@ -50,7 +50,6 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.cli import consent, session
     from blackbox_conformal.guarantees.expected import Expected
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
     from blackbox_conformal.pipeline.calibrate import check_enough
     from blackbox_conformal.pipeline.compare import compare
     from blackbox_conformal.pipeline.comparing.comparison import comparison_json
@@ -62,6 +61,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         wanted_draws,
         wanted_keys,
     )
+    from blackbox_conformal.pipeline.stages.levels import audited_levels
     from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.report.comparison_page import refuse_foreign, write_comparison
 
@@ -75,7 +75,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         # A comparison of ours is replaced.
         refuse_foreign(out)
     refuse_incomparable(contestants, len(paths), held_out)
-    levels = options["alphas"] or DEFAULT_LEVELS
+    levels = options["alphas"] or audited_levels(contestants[0].setup.fidelity.bound)
+    for level in levels:
+        Expected().check_level(level)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         pixel_bytes = most_bytes_a_pixel(contestants, not options["no_baselines"])
         refuse_large(paths, options["memory"], pixel_bytes=pixel_bytes)

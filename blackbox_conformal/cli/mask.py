@@ -96,9 +96,9 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     def lose(index: int, error: BlackboxConformalError) -> None:
         failed[usable[index]] = error
 
+    hopeless = _reason_of_nothing(calibration, name, parameters, options)
     run = session.folder_of(options, calibration.procedure)
     store = ReportStore(run, calibration, (options["alpha"],))
-    hopeless = _reason_of_nothing(calibration, name, parameters, options)
     if hopeless:
         screen.note(f"warning: every mask will be empty: {hopeless}")
     with screen.progress(), session.interruptible(screen) as on_sampler:

@@ -32,7 +32,7 @@ class Money(click.ParamType[Decimal]):
 
 
 class Level(click.ParamType[float]):
-    """A level strictly above 0."""
+    """A level of at least 0; whether 0 means something is for the guarantee to say."""
 
     name = "alpha"
 
@@ -42,8 +42,8 @@ class Level(click.ParamType[float]):
             level = float(value)
         except ValueError:
             self.fail(f"expected a level such as 0.1; got {value!r}", param, ctx)
-        if not 0 < level < float("inf"):
-            self.fail(f"expected a level above 0; got {value!r}", param, ctx)
+        if not 0 <= level < float("inf"):
+            self.fail(f"expected a level of at least 0; got {value!r}", param, ctx)
         return level
 
 

@@ -40,6 +40,8 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     setup = session.build_setup(options)
     rule = member("guarantees", options["guarantee"] or "expected")
+    if options["alpha"] is not None:
+        rule.check_level(options["alpha"])
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     with screen.progress():
         refuse_large(paths, options["memory"])
@@ -69,12 +71,11 @@ def present(
 ) -> None:
     """Plan the calibration, at the prices that the vendor quoted or else by its price list, and show what was found."""
     from blackbox_conformal.cli import consent, session
-    from blackbox_conformal.pipeline.plan import PLANNED_LEVELS, plan
+    from blackbox_conformal.pipeline.plan import plan
     from blackbox_conformal.pipeline.prices.at_stake import missing_key
 
     limits = session.build_limits(options)
-    levels = sorted({*PLANNED_LEVELS, *([options["alpha"]] if options["alpha"] else [])})
-    found = plan(setup, pictures, rule, run=run, limits=limits, levels=levels, quoted=quoted)
+    found = plan(setup, pictures, rule, run=run, limits=limits, alpha=options["alpha"], quoted=quoted)
     found = consent.with_second(found, setup, pictures, run, limits)
     show_plan(screen, found, _pace(found, run, limits.first_workers))
     if options["alpha"] is not None:

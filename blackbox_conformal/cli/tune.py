@@ -67,6 +67,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     limits = session.build_limits(options)
+    member("guarantees", "expected").check_level(options["alpha"])
     second = options["second_adapter"] is not None
     typed = options["candidates"] or default_candidates(options["draws"], second=second)
     chosen = parse_candidates(typed, options["draws"])

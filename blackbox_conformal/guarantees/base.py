@@ -122,13 +122,20 @@ class Guarantee(Plugin):
 
     def check(self, curves: CurveSet, alpha: float | None = None) -> None:
         """Refuse a level that is none and curves of another kind, as `threshold` does."""
-        if alpha is not None and not (math.isfinite(alpha) and (alpha > 0 or (alpha == 0 and self.zero_allowed))):
-            raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
+        if alpha is not None:
+            self.check_level(alpha)
         if curves.kind != self.needs.curve_kind:
             raise CalibrationError(
                 f"expected {self.needs.curve_kind} curves for this guarantee; got {curves.kind} curves. "
                 "A tolerance at calibration makes share curves (false-trust), none makes supremum curves (all others)"
             )
+
+    def check_level(self, alpha: float) -> None:
+        """Refuse a level that is none."""
+        if math.isfinite(alpha) and (alpha > 0 or (alpha == 0 and self.zero_allowed)):
+            return
+        more = "; 0 means something for per-image alone" if alpha == 0 else ""
+        raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}{more}")
 
     @property
     def needs(self) -> Needs:
@@ -187,6 +194,10 @@ class Guarantee(Plugin):
             "The calibration file is what its maker computed. It is not signed, so nobody vouches for it: whoever can "
             "write the file can change its curves.",
         )
+
+    def counted(self, curves: int) -> int:
+        """How many photographs it counts of so many curves: fewer where some are tiles of one, and within a group."""
+        return curves
 
     @property
     def bound_source(self) -> BoundSource:

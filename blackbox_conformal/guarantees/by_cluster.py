@@ -3,6 +3,7 @@
 The guarantee itself is another file's; the mean of curves lives in `risk.pool`.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -101,9 +102,28 @@ class ByCluster(Guarantee):
             "Tiles of one photograph are named as such; nothing is assumed of how they depend.",
         )
 
+    def counted(self, curves: int) -> int:
+        """Photographs, not tiles."""
+        return len(set(self.clusters))
+
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """Cut the clusters to the curves at `indices`."""
         return self.model_copy(update={"clusters": tuple(self.clusters[index] for index in indices)})
+
+
+def in_tiles(rule: Guarantee, clusters: Sequence[str]) -> Guarantee:
+    """`rule` for curves that are tiles of the photographs `clusters`, one name a curve.
+
+    Raises
+    ------
+    UsageError
+        The guarantee says nothing of a mean over tiles.
+    """
+    inner = {key: value for key, value in rule.specification().items() if value is not None}
+    found: Guarantee = catalog.load(
+        "guarantees", "by-cluster", of=inner.pop("name"), parameters=inner, clusters=tuple(clusters)
+    )
+    return found
 
 
 PLUGIN = ByCluster

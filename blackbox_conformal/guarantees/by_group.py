@@ -74,10 +74,23 @@ class ByGroup(Guarantee):
         inner = self.inner.with_bound(bound)
         return self.model_copy(update={"parameters": {**self.parameters, "bound_new": inner.own_bound}})
 
+    @property
+    def _indices(self) -> NDArray[np.int64]:
+        return np.flatnonzero(np.array(self.groups, dtype=object) == self.group_new)
+
     def _own(self, curves: CurveSet) -> tuple[Guarantee, CurveSet | None]:
         require_length("groups", self.groups, curves)
-        indices = np.flatnonzero(np.array(self.groups, dtype=object) == self.group_new)
+        indices = self._indices
         return self.inner.restrict(indices), curves.subset(indices) if indices.size else None
+
+    def check_level(self, alpha: float) -> None:
+        """As the guarantee within."""
+        self.inner.check_level(alpha)
+
+    def counted(self, curves: int) -> int:
+        """Photographs of the group."""
+        indices = self._indices
+        return self.inner.restrict(indices).counted(indices.size)
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
         """As the guarantee within; a group without photographs trusts nothing."""
@@ -124,8 +137,8 @@ class ByGroup(Guarantee):
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers; n is counted from the groups."""
-        own = sum(group == self.group_new for group in self.groups)
-        return f"Among photographs of group {self.group_new!r}: {self.inner.statement(alpha, own, error)}"
+        own = self.inner.restrict(self._indices).statement(alpha, self._indices.size, error)
+        return f"Among photographs of group {self.group_new!r}: {own}"
 
     @property
     def assumptions(self) -> tuple[str, ...]:

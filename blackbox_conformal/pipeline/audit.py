@@ -33,6 +33,7 @@ from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.job import job_limits
+from blackbox_conformal.pipeline.stages.levels import audited_levels
 from blackbox_conformal.pipeline.stages.memory import audit_bytes_a_pixel
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
@@ -46,8 +47,6 @@ from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.types import Image, Map
 
-DEFAULT_LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3)
-
 Levels = Sequence[tuple[float, float]]
 """(alpha, threshold) pairs."""
 
@@ -60,7 +59,7 @@ def audit_calibration(
     adapter: Adapter,
     images: str | Path | Sequence[str | Path],
     calibration: Calibration,
-    alphas: Sequence[float] = DEFAULT_LEVELS,
+    alphas: Sequence[float] | None = None,
     *,
     guarantee: str | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -116,7 +115,9 @@ def audit_calibration(
     if not paths:
         raise CalibrationError("expected at least one audit photograph; got none")
     clusters_of(rule, [path.stem for path in paths], clusters)
-    levels = sorted(set(alphas))
+    levels = sorted(set(alphas or audited_levels(calibration.bound_for(rule))))
+    for alpha in levels:
+        rule.check_level(alpha)
     pixel_bytes = audit_bytes_a_pixel(len(levels))
     refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
     pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)

@@ -3,17 +3,19 @@
 The order of steps lives here; each step lives elsewhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.audit.claim import innermost
 from blackbox_conformal.calibration import Calibration, CalibrationImage
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.indecision.base import Indecision
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
@@ -22,6 +24,7 @@ from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
 from blackbox_conformal.pipeline.stages.job import job_limits
+from blackbox_conformal.pipeline.stages.named import check_clusters, check_groups
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.room import refuse_large
 from blackbox_conformal.pipeline.stages.second import second_opinions
@@ -71,7 +74,8 @@ def run_calibration(
     guarantee: str = "expected",
     alpha: float | None = None,
     limits: Limits | None = None,
-    groups: dict[str, str] | None = None,
+    groups: Mapping[str, str] | None = None,
+    clusters: Mapping[str, str] | None = None,
     tuning: Sequence[str] = (),
     memory_bytes: int | None = None,
     listener: Callable[[Event], None] | None = None,
@@ -82,6 +86,9 @@ def run_calibration(
 
     Parameters
     ----------
+    groups, clusters
+        The stem of a photograph's file → its group, or the photograph that it is a tile of. Tiles of one photograph
+        count once, so each needs an entry.
     memory_bytes
         Most memory that the calculation may take: fewer photographs are evaluated at a time. None: no limit.
 
@@ -90,9 +97,13 @@ def run_calibration(
     CalibrationError
         Too few photographs for `alpha` (before anything is drawn), duplicates, or every photograph refused.
     UsageError
-        A photograph alone would take more than `memory_bytes` (before anything is drawn).
+        A photograph alone would take more than `memory_bytes`, or `groups` or `clusters` are those of other
+        photographs (before anything is drawn).
     """
-    rule: Guarantee = member("guarantees", guarantee)
+    names = [path.stem for path in paths]
+    check_groups(groups, names)
+    rule = rule_for(guarantee, names, clusters)
+    own = member("guarantees", guarantee).specification()
     bound = setup.fidelity.bound
     check_enough(rule, len(paths), alpha, bound)
     refuse_unlimited(setup.adapter, limits, run)
@@ -103,7 +114,7 @@ def run_calibration(
         raise CalibrationError(
             f"{len(leaked)} of these photographs were used for tuning and cannot calibrate; leave them out"
         )
-    write_manifest(run, setup, pictures, guarantee=rule.specification())
+    write_manifest(run, setup, pictures, guarantee=own)
     tolerances = tolerances_of(rule)
     curves: list[list[RiskCurve]] = []
     images: list[CalibrationImage] = []
@@ -139,7 +150,7 @@ def run_calibration(
         finished = map_pictures(drawn_pictures(sampler, pictures), curve, memory_bytes=memory_bytes)
         for drawn, found in finished:
             curves.append(found)
-            images.append(_image(drawn, groups))
+            images.append(_image(drawn, groups or {}, clusters or {}))
             models.update(one.model for one in drawn.outcomes if one.model)
             cached += sum(one.cached for one in drawn.outcomes)
             calls += sum(not one.cached for one in drawn.outcomes)
@@ -158,18 +169,27 @@ def run_calibration(
         images,
         [found[0] for found in curves],
         [[found[index + 1] for found in curves] for index in range(len(tolerances))],
-        guarantee=rule.specification(),
+        guarantee=own,
         tuning=tuple(tuning),
         vendor_models=tuple(sorted(models)),
     )
     return CalibrationRun(calibration, calls, cached, cost, refused)
 
 
+def rule_for(guarantee: str, names: Sequence[str], clusters: Mapping[str, str] | None) -> Guarantee:
+    """The guarantee of a calibration on pictures with these names; tiles of one photograph count once."""
+    rule: Guarantee = member("guarantees", guarantee)
+    if clusters is None:
+        return rule
+    check_clusters(clusters, names)
+    return in_tiles(rule, [clusters[name] for name in names])
+
+
 def tolerance_of(rule: Guarantee) -> float | None:
     """The error above which a trusted pixel is wrong, for guarantees on shares of the picture; None for others."""
     if rule.needs.curve_kind == "supremum":
         return None
-    given: float | None = getattr(getattr(rule, "inner", rule), "tolerance", None)
+    given: float | None = getattr(innermost(rule), "tolerance", None)
     return DEFAULT_TOLERANCE if given is None else given
 
 
@@ -190,6 +210,8 @@ def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> 
         raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
     if alpha is None:
         return
+    rule.check_level(alpha)
+    n = rule.counted(n)
     largest = rule.loss_bound(bound)
     needed = rule.minimum_images(alpha, largest)
     if n < needed:
@@ -277,7 +299,7 @@ def calibrate(
     ).calibration
 
 
-def _image(drawn: Drawn, groups: dict[str, str] | None) -> CalibrationImage:
+def _image(drawn: Drawn, groups: Mapping[str, str], clusters: Mapping[str, str]) -> CalibrationImage:
     picture = drawn.prepared
     assert picture.truth_digest is not None
     return CalibrationImage(
@@ -287,5 +309,6 @@ def _image(drawn: Drawn, groups: dict[str, str] | None) -> CalibrationImage:
         height=picture.size[0],
         width=picture.size[1],
         refused=None if drawn.refusal is None else str(drawn.refusal),
-        group=None if groups is None else groups.get(picture.name),
+        group=groups.get(picture.name),
+        cluster=clusters.get(picture.name),
     )

@@ -11,13 +11,12 @@ from pathlib import Path
 from blackbox_conformal.adapter import FREE, Adapter, Price
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.pipeline.stages.levels import usual_levels
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.estimate import estimate, known_price, price_missing
 from blackbox_conformal.sampling.limits import Limits
-
-PLANNED_LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +63,15 @@ def plan(
     *,
     run: Path,
     limits: Limits | None = None,
-    levels: Sequence[float] = PLANNED_LEVELS,
+    alpha: float | None = None,
     quoted: Mapping[tuple[int, int], Decimal] | None = None,
 ) -> Plan:
     """The plan for `pictures`, counting what the run folder already holds.
 
     Parameters
     ----------
+    alpha
+        A level to plan for beside the usual ones.
     quoted
         What the vendor itself asks for a draw, by size of the upload (see `quotes`); None = its price list counts.
     """
@@ -78,8 +79,9 @@ def plan(
     found = estimate(setup.adapter, run, limits or Limits(), tasks, quoted=quoted)
     price = _price(setup.adapter, quoted, run)
     bound = rule.loss_bound(setup.fidelity.bound)
+    levels = sorted({*usual_levels(bound), *([] if alpha is None else [alpha])})
     return Plan(
-        n=len(pictures),
+        n=rule.counted(len(pictures)),
         draws=setup.procedure.draws,
         calls=found.calls,
         cached=found.cached,
@@ -87,7 +89,7 @@ def plan(
         seconds=found.seconds,
         disk_bytes=found.disk_bytes,
         memory_bytes=memory_bytes(pictures),
-        reachable_alpha=rule.reachable_alpha(len(pictures), bound),
+        reachable_alpha=rule.reachable_alpha(rule.counted(len(pictures)), bound),
         needed_n={f"{level:g}": rule.minimum_images(level, bound) for level in levels},
         usd_a_photograph=None
         if price is None

@@ -14,14 +14,14 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.by_group import ByGroup
-from blackbox_conformal.pipeline.audit import DEFAULT_LEVELS
 from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, clusters_of
+from blackbox_conformal.pipeline.stages.levels import audited_levels
 from blackbox_conformal.risk.pack import CurveSet
 
 
 def audit_splits(
     calibration: Calibration,
-    alphas: Sequence[float] = DEFAULT_LEVELS,
+    alphas: Sequence[float] | None = None,
     *,
     audited: Audit | None = None,
     splits: int = 100,
@@ -54,6 +54,7 @@ def audit_splits(
     """
     rule = audited_rule(calibration, guarantee, parameters, group, clusters)
     curves = calibration.curves_for(rule)
+    alphas = alphas or audited_levels(calibration.bound_for(rule))
     if audited is None:
         return split_audit(rule, curves, alphas, splits=splits, share=0.7 if share is None else share, seed=seed)
     names = [one.name for one in audited.pictures]

@@ -43,7 +43,7 @@ def test_help_imports_neither_numba_nor_numpy() -> None:
         (["calibrate", ".", "--adaptr", "x"], 2, "--adapter"),
         (["calibrate"], 2, "Missing argument"),
         (["calibrate", "/nowhere"], 2, "does not exist"),
-        (["calibrate", ".", "--alpha", "0"], 2, "above 0"),
+        (["calibrate", ".", "--alpha", "-1"], 2, "level of at least 0"),
         (["calibrate", ".", "--alpha", "x"], 2, "such as 0.1"),
         (["calibrate", ".", "--max-cost", "-1"], 2, "at least 0"),
         (["calibrate", ".", "--concurrency", "many"], 2, "whole number or 'auto'"),

@@ -63,6 +63,25 @@ def test_tiles_of_calibration_photographs_make_photographs(calibration):
     assert clusters_of(grouped, ["new"], {**TILES, "new": "s"}) == ("s",)
 
 
+def test_a_calibration_that_knows_its_tiles_needs_no_table_of_them():
+    found = list(curves(0, 4))
+    plain = calibration_of(found)
+    images = [one.model_copy(update={"cluster": TILES[one.name]}) for one in plain.images]
+    tiled = type(plain).from_curves(plain.procedure, plain.bound, images, list(plain.curves))
+    rule = audited_rule(tiled, clusters={"new": "s"})
+    assert rule == audited_rule(plain, clusters=TILES)
+    assert is_own(tiled, rule)
+    assert tiled.threshold(0.9) == plain.threshold(0.9, "by-cluster", clusters=rule.clusters)
+    assert rule.counted(tiled.n) == 3
+    grouped = audited_rule(calibration_of(found, groups=GROUPS), "expected", group="day", clusters=TILES)
+    assert "calibrated on 2 photographs" in grouped.statement(0.5, 4)
+    assert grouped.counted(4) == 2
+    with pytest.raises(CalibrationError, match="some have none"):
+        type(plain).from_curves(plain.procedure, plain.bound, [*images[:3], plain.images[3]], list(plain.curves))
+    with pytest.raises(CalibrationError, match="tiles of 1 were used for it, first q"):
+        clusters_of(rule, ["a"], {"a": "q"})
+
+
 def test_tiles_of_audit_photographs_alone_leave_the_guarantee(calibration):
     assert audited_rule(calibration, "expected", clusters={"new": "s"}) == Expected()
 

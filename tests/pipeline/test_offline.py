@@ -254,9 +254,12 @@ def test_groups_calibrate_apart(tmp_path: Path, vendor: bc.Adapter, photographs:
     even = loaded.rule_of_group("even").threshold(loaded.curves, 0.2)
     kept = [curve for curve, image in zip(loaded.curves, loaded.images, strict=True) if image.group == "even"]
     assert even == bc.threshold(kept, 0.2)
-    result = apply_calibration(vendor, [("p35", low_of(35))], loaded, 0.2, group="none", run=tmp_path / "run")[0]
-    assert not result.mask.any()
-    assert "no calibration photograph is of group 'none'" in str(result.certificate.reason)
+    with pytest.raises(CalibrationError, match="calibrated, even, odd; got none"):
+        apply_calibration(vendor, [("p35", low_of(35))], loaded, 0.2, group="none", run=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(BlackboxConformalError, match="groups of these photographs, p0, p1, p10, …; got groups of x"):
+        bc.calibrate(vendor, photographs, run=tmp_path / "other", groups={"x": "even"}, **CHOICES)
+    assert not (tmp_path / "other").exists()
 
 
 def test_false_trust_comes_from_the_same_calibration(

@@ -9,9 +9,8 @@ from typing import Any
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.by_cluster import ByCluster
+from blackbox_conformal.guarantees.by_cluster import ByCluster, in_tiles
 from blackbox_conformal.guarantees.by_group import ByGroup
-from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.images.names import printable
 
 _BY = {
@@ -55,9 +54,7 @@ def audited_rule(
                 f"expected the photograph of every calibration picture or of none; {len(missing)} of {len(names)} have "
                 f"none, first {printable(missing[0])}. Name all of them"
             )
-        inner = {key: value for key, value in rule.specification().items() if value is not None}
-        photographs = tuple(known[name] for name in names)
-        rule = choose_guarantee("by-cluster", of=inner.pop("name"), parameters=inner, clusters=photographs)
+        rule = in_tiles(rule, [known[name] for name in names])
     return rule if group is None else calibration.rule_of_group(group, rule)
 
 

@@ -54,7 +54,7 @@ def certify(
         threshold=threshold_json(threshold),
         threshold_hex=threshold.hex(),
         trusted_share=float(np.mean(mask)),
-        n_calibration=calibration.n,
+        n_calibration=rule.counted(calibration.n),
         missing_images=choice.missing_images,
         bound=calibration.bound_for(rule),
         indecision_kind=kind,
