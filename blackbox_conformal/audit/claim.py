@@ -27,11 +27,15 @@ class Claim:
     ----------
     losses
         (units,) one value a photograph, or a photograph's mean over its tiles.
+    averages
+        Whether the mean is also over calibration sets, so that a single calibration may lie above `level`; False
+        where the claim is about the calibration at hand, at a stated confidence.
     """
 
     losses: NDArray[np.float64]
     level: float
     bound: float
+    averages: bool = True
 
 
 def claim(
@@ -59,8 +63,8 @@ def claim(
     if clusters is not None:
         losses = mean_of_clusters(losses, clusters)
     if isinstance(plain, PerImage):
-        return Claim((losses > alpha).astype(np.float64), plain.delta, 1.0)
-    return Claim(losses, alpha, bound)
+        return Claim((losses > alpha).astype(np.float64), plain.delta, 1.0, averages=plain.confidence is None)
+    return Claim(losses, alpha, bound, averages=not isinstance(plain, HighProbability))
 
 
 def innermost(rule: Guarantee) -> Guarantee:

@@ -40,6 +40,11 @@ def lower_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArra
     return max(0.0, 1.0 - upper_bound(1.0 - losses, level, stake))
 
 
+def p_above(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> float:
+    """p-value of "the mean is at most `level`", 0 < level < 1: `lower_bound` at this error level is `level`."""
+    return min(1.0, math.exp(-_wealth(_growth(1.0 - losses, 1.0 - level).sum(axis=1), stake)))
+
+
 def stakes(
     known: NDArray[np.float64] | None, level: float, bound: float = 1.0, *, mirrored: bool = False
 ) -> NDArray[np.float64]:

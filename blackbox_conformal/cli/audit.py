@@ -144,6 +144,12 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
             f"the guarantee is contradicted by {found.n} unseen photographs: they are not of the same population, or "
             "the vendor has changed. Do not use this calibration"
         )
+    if found.verdict == "shifted":
+        screen.note(
+            f"warning: {found.n} unseen photographs are not like those of the calibration, and their risk is above "
+            "what is claimed. No promise is shown to be broken, but none is made for photographs like these. Audit "
+            "more of them, or calibrate on them"
+        )
 
 
 def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> Any:

@@ -103,6 +103,7 @@ def _level(level: AuditedLevel) -> dict[str, Any]:
         "risk": level.judgement.risk,
         "ci": list(level.judgement.interval),
         "p_value": level.judgement.p_value,
+        "p_promise": level.judgement.p_promise,
         "trusted_share": level.trusted_share,
         "empty_share": level.empty_share,
         "psnr_trusted": _finite(level.inside.psnr),

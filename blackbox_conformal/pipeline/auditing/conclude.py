@@ -76,6 +76,7 @@ def conclude(
             None if resplit is None else resplit[:, index],
             None if observed is None else observed[index],
             claim(units.rule, units.curves.losses_at(thresholds[index]), alpha, bound).losses,
+            averages=one.averages,
         )
         shares = np.array([picture.shares[index] for picture in audited])
         # A refused photograph has no pixels either, but it has a loss.
@@ -141,15 +142,20 @@ def _alike(units: Units, clusters: Sequence[str] | None) -> bool:
 
 
 def _alone(levels: Sequence[AuditedLevel], verdict: Verdict) -> list[str]:
-    """Why levels that are contradicted by themselves do not contradict the audit."""
-    alone = [level for level in levels if level.judgement.verdict == "contradicted"]
-    if verdict == "contradicted" or not alone:
-        return []
-    named = ", ".join(f"{level.alpha:g} (p = {level.judgement.p_value:.3g})" for level in alone)
-    return [
-        f"Contradicted by itself: {named}. Of {len(levels)} levels that were looked at, one is by chance more often "
-        f"than 5 % of the time, so the whole audit is contradicted only where p is at most {LEVEL / len(levels):.2g}."
-    ]
+    """Why levels that are contradicted or shifted by themselves do not make the audit so."""
+    notes = []
+    for kind, p_name in (("contradicted", "p_promise"), ("shifted", "p_value")):
+        if verdict == kind or verdict == "contradicted":
+            break
+        alone = [level for level in levels if level.judgement.verdict == kind]
+        if alone:
+            named = ", ".join(f"{level.alpha:g} (p = {getattr(level.judgement, p_name):.3g})" for level in alone)
+            notes.append(
+                f"{kind.capitalize()} by itself: {named}. Of {len(levels)} levels that were looked at, one is by "
+                f"chance more often than 5 % of the time, so the whole audit is {kind} only where p is at most "
+                f"{LEVEL / len(levels):.2g}."
+            )
+    return notes
 
 
 def _notes(
