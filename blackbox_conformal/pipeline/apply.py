@@ -28,6 +28,7 @@ from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.certify import certify
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
 from blackbox_conformal.pipeline.stages.job import job_limits
@@ -173,6 +174,7 @@ def apply_calibration(
             limits,
             models=calibration.vendor_models,
             check=output_check(setup),
+            counted=EqualDraws(setup),
             listener=listener,
         ) as sampler,
     ):
@@ -193,7 +195,7 @@ def apply_calibration(
 
         room = narrowed(memory_bytes, MASK_PIXEL_BYTES)
         arriving = drawn_pictures(sampler, distinct, None if on_failure is None else give_up)
-        for drawn, evaluation in map_pictures(arriving, work, memory_bytes=room):
+        for drawn, evaluation in map_pictures(arriving, work, memory_bytes=room, on_error=sampler.fail):
             if isinstance(evaluation, BlackboxConformalError):
                 give_up(drawn.prepared, evaluation)
                 continue

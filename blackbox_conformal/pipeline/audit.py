@@ -31,6 +31,7 @@ from blackbox_conformal.pipeline.calibrate import run_folder, tolerance_of
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.levels import audited_levels
@@ -134,6 +135,7 @@ def audit_calibration(
             limits,
             models=calibration.vendor_models,
             check=output_check(setup),
+            counted=EqualDraws(setup),
             listener=listener,
         ) as sampler,
     ):
@@ -179,7 +181,9 @@ def audit_calibration(
             )
 
         room = narrowed(memory_bytes, pixel_bytes)
-        for drawn, one in map_pictures(drawn_pictures(sampler, pictures), work, memory_bytes=room):
+        for drawn, one in map_pictures(
+            drawn_pictures(sampler, pictures), work, memory_bytes=room, on_error=sampler.fail
+        ):
             audited.append(one)
             cached += sum(outcome.cached for outcome in drawn.outcomes)
             calls += sum(not outcome.cached for outcome in drawn.outcomes)

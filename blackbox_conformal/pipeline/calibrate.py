@@ -22,6 +22,7 @@ from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.manifest import write_manifest
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
 from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.named import check_clusters, check_groups
@@ -125,7 +126,14 @@ def run_calibration(
     with (
         warming(setup, sizes=[picture.size for picture in pictures]),
         second_opinions(setup, pictures, run, limits, listener, on_sampler) as second,
-        Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler,
+        Sampler(
+            setup.adapter,
+            run,
+            limits,
+            check=output_check(setup),
+            counted=EqualDraws(setup),
+            listener=listener,
+        ) as sampler,
     ):
         on_sampler(sampler)
         calls, cached, cost = second.calls, second.cached, second.cost_usd
@@ -147,7 +155,9 @@ def run_calibration(
                 second.of(drawn.prepared),
             )
 
-        finished = map_pictures(drawn_pictures(sampler, pictures), curve, memory_bytes=memory_bytes)
+        finished = map_pictures(
+            drawn_pictures(sampler, pictures), curve, memory_bytes=memory_bytes, on_error=sampler.fail
+        )
         for drawn, found in finished:
             curves.append(found)
             images.append(_image(drawn, groups or {}, clusters or {}))

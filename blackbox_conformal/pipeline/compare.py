@@ -40,6 +40,7 @@ from blackbox_conformal.pipeline.comparing.contestants import (
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prices.spending import spending_on
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
@@ -199,7 +200,14 @@ def _run(
     refused = 0
     with (
         warming(setup),
-        Sampler(setup.adapter, folder, limits, check=output_check(setup), listener=listener) as sampler,
+        Sampler(
+            setup.adapter,
+            folder,
+            limits,
+            check=output_check(setup),
+            counted=EqualDraws(setup),
+            listener=listener,
+        ) as sampler,
     ):
         on_sampler(sampler)
 
@@ -224,7 +232,9 @@ def _run(
             return _Seen(curve, ratios, baselines.soft_errors(found.indecision, fidelity))
 
         seen = []
-        for drawn, one in map_pictures(drawn_pictures(sampler, calibrating), see, memory_bytes=memory_bytes):
+        for drawn, one in map_pictures(
+            drawn_pictures(sampler, calibrating), see, memory_bytes=memory_bytes, on_error=sampler.fail
+        ):
             seen.append(one)
             refused += drawn.refusal is not None
             progress(f"calibrating {contestant.label}", len(seen), len(calibrating))
@@ -245,7 +255,9 @@ def _run(
             return Measured(figures, whole, height * width / 1e6, cost)
 
         measured = []
-        for drawn, shown in map_pictures(drawn_pictures(sampler, unseen), measure, memory_bytes=memory_bytes):
+        for drawn, shown in map_pictures(
+            drawn_pictures(sampler, unseen), measure, memory_bytes=memory_bytes, on_error=sampler.fail
+        ):
             measured.append((drawn.prepared.truth_digest or "", shown))
             refused += drawn.refusal is not None
             progress(f"measuring {contestant.label}", len(measured), len(unseen))

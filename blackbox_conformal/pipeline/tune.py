@@ -194,7 +194,10 @@ def tune(
             return _curves(drawn, setup, candidates, lambda k: sampler.read(drawn.outcomes[k]), opinion)
 
         for drawn, found in map_pictures(
-            drawn_pictures(sampler, pictures), work, memory_bytes=narrowed(memory_bytes, pixel_bytes)
+            drawn_pictures(sampler, pictures),
+            work,
+            memory_bytes=narrowed(memory_bytes, pixel_bytes),
+            on_error=sampler.fail,
         ):
             for store, curve in zip(curves, found, strict=True):
                 store.append(curve)

@@ -121,6 +121,8 @@ class Course:
         failure = inspect(self._engine, data, self._task)
         if failure is None and self._engine.check is not None:
             self._engine.ledger.validated(self._arrival.attempt)
+        if failure is None:
+            self._engine.count(self._task, self._arrival.digest)
         return failure
 
     def _may_look_again(self, failure: BlackboxConformalError) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.errors import BudgetError, IncompleteError
+from blackbox_conformal.errors import BlackboxConformalError, BudgetError, IncompleteError
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
 from blackbox_conformal.sampling.events import Board
@@ -44,6 +44,7 @@ class Engine:
     check: Callable[[bytes, Task], None] | None
     control: Control
     calibrated: Collection[str] = ()
+    counted: Callable[[Task, str], None] | None = None
 
     def __post_init__(self) -> None:
         capabilities = self.adapter.capabilities
@@ -215,6 +216,15 @@ class Engine:
                 self.board.tell(
                     "throttled", f"the vendor put off another process of yours; everyone pauses for {seconds:.1f} s"
                 )
+
+    def count(self, task: Task, digest: str) -> None:
+        """Tell of a draw that counts, the digest of whose file this is; an error that is raised then ends the run."""
+        if self.counted is None:
+            return
+        try:
+            self.counted(task, digest)
+        except BlackboxConformalError as error:
+            self.control.fail(error)
 
     def answered(self, size: int) -> None:
         """The vendor answered as it should: a pause, if there was one, is over."""

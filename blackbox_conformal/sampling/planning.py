@@ -11,6 +11,7 @@ from blackbox_conformal.sampling.decide import Done, Fetch, Submit, decide
 from blackbox_conformal.sampling.drawing import Job, wanted
 from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.messages import clean
+from blackbox_conformal.sampling.record.attempts import Attempt
 from blackbox_conformal.sampling.record.states import WHOLE, WITH_JOB
 from blackbox_conformal.sampling.task import Task, task_keys
 
@@ -41,11 +42,10 @@ def jobs_for(engine: Engine, identity: dict[str, Any], tasks: Sequence[Task]) ->
         )
         for key in keys
     }
-    for decision in decisions.values():
+    for task, key in zip(tasks, keys, strict=True):
+        decision = decisions[key]
         if isinstance(decision, (Done, Fetch)) and decision.attempt.state in (*WHOLE, *WITH_JOB):
-            trouble = engine.models.trouble(decision.attempt.model, stored=True)
-            if trouble is not None:
-                raise trouble
+            _count_stored(engine, task, decision.attempt)
     names = {name: clean(name) for name in {task.upload.name for task in tasks}}
     wants = {
         key: wanted(engine.adapter.name, engine.identity, task, key, decision.generation, names[task.upload.name])
@@ -65,3 +65,12 @@ def jobs_for(engine: Engine, identity: dict[str, Any], tasks: Sequence[Task]) ->
         )
         for task, key in zip(tasks, keys, strict=True)
     ]
+
+
+def _count_stored(engine: Engine, task: Task, attempt: Attempt) -> None:
+    """A draw of an earlier session counts as one of this run does, before anything is bought."""
+    trouble = engine.models.trouble(attempt.model, stored=True)
+    if trouble is not None:
+        raise trouble
+    if attempt.state in WHOLE and attempt.digest is not None:
+        engine.count(task, attempt.digest)

@@ -50,6 +50,9 @@ class Sampler:
     check
         Called with an answer's bytes and its task before the answer counts; raises an error of this package when the
         bytes are not the picture that was asked for.
+    counted
+        Called with the task of every draw that counts, stored ones first, and the digest of its file; an error of this
+        package that it raises ends the run.
     listener
         Called with every event, from any thread, one at a time.
 
@@ -67,6 +70,7 @@ class Sampler:
         *,
         models: Collection[str] = (),
         check: Callable[[bytes, Task], None] | None = None,
+        counted: Callable[[Task, str], None] | None = None,
         listener: Callable[[Event], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -79,6 +83,7 @@ class Sampler:
         self._limits = limits
         self._models = Models(models)
         self._check = check
+        self._counted = counted
         self._clock = clock or Clock()
         self._board = Board(self._clock, listener, limits.max_cost_usd)
         self._control = Control()
@@ -137,6 +142,7 @@ class Sampler:
                 check=self._check,
                 control=self._control,
                 calibrated=self._models.calibrated,
+                counted=self._counted,
             )
         except BaseException:
             if transport is not None:
@@ -189,6 +195,10 @@ class Sampler:
             self._control.leave()
         self._asked_to_stop = True
         self._control.stop()
+
+    def fail(self, error: BaseException) -> None:
+        """Submit nothing new, finish what is under way, and end `draw` with `error`; from any thread."""
+        self._control.fail(error)
 
     def draw(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Draw every task, yielding outcomes as they arrive, roughly in the order of the tasks.
@@ -330,6 +340,8 @@ class Sampler:
         for done, task in enumerate(tasks):
             if self._asked_to_stop:
                 raise IncompleteError(f"stopped with {len(tasks) - done} of {len(tasks)} draws left")
+            if self._control.error is not None:
+                raise self._control.error
             outcome = draw_here(adapter, task, self._check)
             trouble = self._models.trouble(outcome.model) if self._models.calibrated else None
             if trouble is not None:

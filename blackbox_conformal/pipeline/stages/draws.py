@@ -154,11 +154,15 @@ def map_pictures(
     workers: int | None = None,
     *,
     memory_bytes: int | None = None,
+    on_error: Callable[[Exception], None] | None = None,
 ) -> Iterator[tuple[Drawn, Result]]:
     """`work` on each picture in threads, at most `workers` pictures in memory, results in arrival order.
 
     Parameters
     ----------
+    on_error
+        Told at once of an error of `work`, in its thread, so that nothing more is bought for what fails; `drawn` must
+        come to an end by it.
     memory_bytes
         Most memory that the calculation may take; fewer pictures are in memory at a time when they are large. None: no
         limit.
@@ -179,12 +183,28 @@ def map_pictures(
                 while pending and sum(picture_bytes(each.prepared.size) for each, _ in pending) + taken > room:
                     ready, future = pending.pop(0)
                     yield ready, future.result()
-                pending.append((one, pool.submit(work, one)))
+                pending.append((one, pool.submit(_told, work, one, on_error)))
                 while len(pending) > workers:
                     ready, future = pending.pop(0)
                     yield ready, future.result()
             for ready, future in pending:
                 yield ready, future.result()
+        except Exception as error:
+            if on_error is not None:
+                on_error(error)
+                # What is under way is paid for: it is let end.
+                for _ in drawn:
+                    pass
+            raise
         finally:
             for _, future in pending:
                 future.cancel()
+
+
+def _told(work: Callable[[Drawn], Result], one: Drawn, on_error: Callable[[Exception], None] | None) -> Result:
+    try:
+        return work(one)
+    except Exception as error:
+        if on_error is not None:
+            on_error(error)
+        raise

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from blackbox_conformal.errors import AdapterError, PayloadError
+from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.images.degrade import degrade
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pixels, incomplete
+from blackbox_conformal.pipeline.stages.equal_draws import equal_draws, must_differ
 from blackbox_conformal.pipeline.stages.memory import give_back
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
@@ -75,12 +75,8 @@ def evaluate(
             moments.add(pixels)
         del pixels  # Room for the next.
     give_back()
-    if all_equal and procedure.draws > 1 and setup.indecision.minimum_draws > 1:
-        raise AdapterError(
-            f"expected the {procedure.draws} draws of {printable(drawn.prepared.name)} to differ; the vendor answered "
-            "the same picture every time, so a spread of zero would look like certainty. It is deterministic or serves "
-            "a cache: set a seed parameter, add --perturb dihedral, or choose a one-draw score with --draws 1"
-        )
+    if all_equal and must_differ(setup):
+        raise equal_draws(drawn.prepared.name, procedure.draws)
     assert first is not None
     delivered = first if moments is None else moments.mean_image()
     if procedure.delivery == "medoid":
