@@ -12,6 +12,7 @@ from blackbox_conformal.annotations.drawing import Drawing, runs
 from blackbox_conformal.annotations.source import Request, entries, fields, number, read_json, whole
 from blackbox_conformal.annotations.stored import Levels
 from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.images.names import printable
 
 
 def read(request: Request) -> Levels:
@@ -30,10 +31,18 @@ def read(request: Request) -> Levels:
     request.require_size(image.get("height"), image.get("width"))
     categories = [fields(one, "a category") for one in entries(document.get("categories", []), "categories")]
     labels = {str(category.get("id")): str(category.get("name")) for category in categories}
+    known = {str(one.get("id")) for one in images if one.get("id") is not None}
     drawing = Drawing(request.size)
     for entry in entries(document.get("annotations"), "annotations"):
         annotation = fields(entry, "an annotation")
-        if annotation.get("image_id") == image.get("id"):
+        # Some tools write numbers in the one place and text in the other.
+        owner = str(annotation.get("image_id"))
+        if owner not in known:
+            raise FileFormatError(
+                f"expected annotations of the file's images; got one of image {printable(owner, 40)}, which the file "
+                "does not list. Export it again"
+            )
+        if owner == str(image.get("id")):
             level = request.level(labels.get(str(annotation.get("category_id")), ""))
             _draw(drawing, annotation, level)
     return drawing.levels
@@ -70,6 +79,14 @@ def compressed_runs(text: str) -> list[int]:
 
 def _draw(drawing: Drawing, annotation: dict[str, Any], level: int) -> None:
     outline = annotation.get("segmentation")
+    # CVAT writes a turned box as the box before the turn, and the angle beside it.
+    extra = annotation.get("attributes")
+    turn = number(extra.get("rotation", 0), "rotation") if isinstance(extra, dict) else 0.0
+    if outline and turn:
+        raise FileFormatError(
+            f"expected an outline as it lies in the picture; got one that is turned by {turn:g} degrees besides. "
+            "Export it as polygons"
+        )
     if isinstance(outline, dict):
         drawing.patch(_mask(outline, drawing.levels.shape), 0, 0, level)
     elif outline:
@@ -82,7 +99,7 @@ def _draw(drawing: Drawing, annotation: dict[str, Any], level: int) -> None:
         box = [number(value, "a side of a box") for value in entries(annotation.get("bbox"), "x, y, width, height")]
         if len(box) != 4:
             raise FileFormatError(f"expected an annotation with a segmentation or a box; got {len(box)} numbers")
-        drawing.box(box[0], box[1], box[0] + box[2], box[1] + box[3], level)
+        drawing.box(box[0], box[1], box[0] + box[2], box[1] + box[3], level, turn)
 
 
 def _mask(outline: dict[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:

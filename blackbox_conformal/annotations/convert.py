@@ -126,6 +126,11 @@ class _levels:  # noqa: N801 - used as a function
     def __call__(self, label: str) -> int:
         if self._grades is None:
             return 255
+        if label not in self._grades and not label:
+            raise UsageError(
+                "expected a label of every shape, since grades are given by label; one shape has none. Label it, or "
+                "give the grade of shapes without a label: --grade =GRADE"
+            )
         if label not in self._grades:
             raise UsageError(f"expected a grade for every label; got none for {label!r}. Add it to grades")
         return math.ceil(255 * self._grades[label] - 1e-9)

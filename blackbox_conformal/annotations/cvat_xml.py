@@ -15,7 +15,7 @@ from blackbox_conformal.images.names import printable
 
 DEEPEST = 32
 _SHAPES = frozenset({"polygon", "box", "ellipse", "mask"})
-_WITHOUT_AREA = frozenset({"polyline", "points", "cuboid", "skeleton"})
+_WITHOUT_AREA = frozenset({"polyline", "points", "cuboid", "skeleton", "tag"})
 
 Element = tuple[str, dict[str, str]]
 

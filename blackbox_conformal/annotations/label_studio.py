@@ -4,6 +4,7 @@ A brush region is a bit stream of RGBA values in runs (`brush_values`), not COCO
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from blackbox_conformal.annotations.stored import Levels
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.names import printable
 
-_WITHOUT_AREA = frozenset({"choices", "textarea", "rating", "number", "taxonomy", "datetime", "labels"})
+_WITHOUT_AREA = frozenset({"choices", "textarea", "rating", "number", "taxonomy", "datetime"})
+_GEOMETRY = {"rle": "brush", "points": "polygon", "radiusX": "ellipse", "width": "rectangle"}
+"""What a region holds only if it is of that shape."""
 
 
 def read(request: Request) -> Levels:
@@ -38,11 +41,38 @@ def read(request: Request) -> Levels:
             f"expected one finished annotation of the picture; got {len(finished)}. Export the one that counts"
         )
     drawing = Drawing(request.size)
-    for entry in entries(finished[0].get("result"), "regions"):
-        region = fields(entry, "a region")
-        if str(region.get("type")) not in _WITHOUT_AREA:
-            _draw(drawing, region, request)
+    regions = [fields(one, "a region") for one in entries(finished[0].get("result"), "regions")]
+    for region, labels in _labelled([one for one in regions if str(one.get("type")) not in _WITHOUT_AREA]):
+        _draw(drawing, region, labels, request)
     return drawing.levels
+
+
+def _labelled(regions: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Each shape once, with its labels.
+
+    Where shape and label are controls of their own, a region is written twice under one id: as the shape, and as
+    ``labels`` with the same geometry. Either may be missing.
+    """
+    shapes = [one for one in regions if one.get("type") != "labels"]
+    drawn = {str(one["id"]) for one in shapes if "id" in one}
+    beside: dict[str, list[str]] = {}
+    for one in regions:
+        if one.get("type") != "labels":
+            continue
+        value = fields(one.get("value"), "the value of a region")
+        found = [str(label) for label in entries(value.get("labels"), "labels")]
+        if str(one.get("id")) in drawn:
+            beside.setdefault(str(one.get("id")), []).extend(found)
+            continue
+        kind = next((kind for name, kind in _GEOMETRY.items() if name in value), None)
+        if kind is None:
+            raise FileFormatError("expected labels of a shape; got labels without a shape. Draw one, or delete them")
+        yield {**one, "type": kind}, found
+    for one in shapes:
+        kind = str(one.get("type")).removesuffix("labels")
+        value = fields(one.get("value"), "the value of a region")
+        own = [str(label) for label in entries(value.get(f"{kind}labels") or [], "labels")]
+        yield one, own + beside.get(str(one.get("id")), [])
 
 
 def brush_values(data: bytes, count: int) -> NDArray[np.uint8]:
@@ -106,14 +136,13 @@ def _name(task: dict[str, Any], request: Request) -> str:
     return (meant or texts or [""])[0]
 
 
-def _draw(drawing: Drawing, region: dict[str, Any], request: Request) -> None:
+def _draw(drawing: Drawing, region: dict[str, Any], labels: list[str], request: Request) -> None:
     kind = str(region.get("type")).removesuffix("labels")
     value = fields(region.get("value"), "the value of a region")
     if number(region.get("image_rotation", 0), "image_rotation") != 0:
         raise FileFormatError("expected an annotation of the picture as it is; it was turned while annotating")
     request.require_size(region.get("original_height"), region.get("original_width"))
-    labels = value.get(f"{kind}labels") or [""]
-    level = max(request.level(str(label)) for label in entries(labels, "labels"))
+    level = max(request.level(label) for label in labels or [""])
     height, width = request.size
 
     def per_cent(name: str, of: int) -> float:
