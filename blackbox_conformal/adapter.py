@@ -257,6 +257,19 @@ class Adapter(BaseModel, ABC):
     def base_url(self) -> str:
         """The vendor's own address; its host is the only one that ever sees the key. Empty for local adapters."""
 
+    @property
+    def key_variable(self) -> str | None:
+        """The variable of the key that requests with these parameters carry; None when they carry none."""
+        return self.auth_variable
+
+    @property
+    def fixed_url(self) -> str:
+        """The address that the adapter's own code fixes; empty where only a parameter or a file names one."""
+        field = type(self).model_fields.get("url")
+        if field is None:
+            return self.base_url
+        return "" if field.is_required() else self.model_copy(update={"url": field.get_default()}).base_url
+
     @abstractmethod
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Steps of one draw."""

@@ -17,8 +17,9 @@ class Auth(_Table):
     """Where the key comes from and how it is sent."""
 
     variable: str = Field(
-        pattern=r"^[A-Z][A-Z0-9_]*$",
-        description="the name of an environment variable in capitals, such as ACME_API_KEY, and never the key itself",
+        pattern=r"^[A-Z][A-Z0-9_]*_API_(KEY|TOKEN)$",
+        description="the name of an environment variable in capitals that ends in _API_KEY or _API_TOKEN, such as "
+        "ACME_API_KEY, and never the key itself",
     )
     header: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="the name of a header, such as X-Api-Key")
     prefix: str = ""

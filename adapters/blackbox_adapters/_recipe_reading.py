@@ -43,6 +43,8 @@ def read_recipe(name: str) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path.name}: expected TOML; {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path.name}: expected a recipe; it is nested too deeply") from None
     try:
         recipe = Recipe.model_validate(table)
     except ValidationError as error:

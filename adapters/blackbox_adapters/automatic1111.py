@@ -64,6 +64,11 @@ class Automatic1111(Hosted):
         return bool(self.label)
 
     @property
+    def key_variable(self) -> str | None:
+        """Only with `authenticate`."""
+        return self.auth_variable if self.authenticate else None
+
+    @property
     def capabilities(self) -> Capabilities:
         """img2img varies with the seed; extras does not vary. Nothing is billed, unless a price is given."""
         paints = self.mode == "img2img"

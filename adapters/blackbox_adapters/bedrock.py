@@ -63,6 +63,11 @@ class Bedrock(StabilityModes):
         return self.url.rstrip("/") or f"https://bedrock-runtime.{self.region}.amazonaws.com"
 
     @property
+    def key_variable(self) -> str | None:
+        """By the kind of key; a signature is made with the secret one."""
+        return "AWS_BEARER_TOKEN_BEDROCK" if self.auth == "bearer" else self.auth_variable
+
+    @property
     def capabilities(self) -> Capabilities:
         """By mode."""
         return self.able(self.priced(PRICES[self.mode], None, "third-party copy of the AWS price list, 2026"))

@@ -71,6 +71,11 @@ class Gradio(Hosted):
         return bool(self.application)
 
     @property
+    def key_variable(self) -> str | None:
+        """Only with `authenticate`."""
+        return self.auth_variable if self.authenticate else None
+
+    @property
     def capabilities(self) -> Capabilities:
         """By inputs; nothing is billed by the call."""
         seeded = "{seed}" in self.inputs

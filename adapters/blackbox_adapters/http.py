@@ -91,6 +91,11 @@ class PlainHttp(Hosted):
         return bool(self.label)
 
     @property
+    def key_variable(self) -> str | None:
+        """Only with a header for it."""
+        return self.auth_variable if self.key_header else None
+
+    @property
     def capabilities(self) -> Capabilities:
         """By parameters."""
         return Capabilities(

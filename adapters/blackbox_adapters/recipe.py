@@ -136,6 +136,16 @@ class Recipe(Hosted):
         return not self.url or bool(self.label) or self.recipe in shipped_names()
 
     @property
+    def key_variable(self) -> str | None:
+        """The one that the recipe names."""
+        return None if self._told.auth is None else self._told.auth.variable
+
+    @property
+    def fixed_url(self) -> str:
+        """The address in a shipped recipe; a file's address is its author's word."""
+        return self._told.url if self.recipe in shipped_names() else ""
+
+    @property
     def capabilities(self) -> Capabilities:
         """What the recipe tells."""
         told, price = self._told, self._told.price

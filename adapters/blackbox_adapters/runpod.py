@@ -65,6 +65,11 @@ class RunPod(NamedInputs):
         return bool(self.endpoint or self.worker)
 
     @property
+    def key_variable(self) -> str | None:
+        """Only with `authenticate`."""
+        return self.auth_variable if self.authenticate else None
+
+    @property
     def capabilities(self) -> Capabilities:
         """By worker."""
         return self.able(price=self.priced(None) or (None if self.authenticate else FREE), result_hosts=self.hosts())

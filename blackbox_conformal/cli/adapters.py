@@ -55,9 +55,10 @@ def list_adapters(**options: Any) -> None:
 
 @command.command("show")
 @click.argument("name")
+@shared.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Vendor parameter, such as recipe=FILE.")
 @shared.output
-def show(name: str, **options: Any) -> None:
-    """What adapter NAME is for; its parameters, key, price, limits and seeds."""
+def show(name: str, parameters: tuple[str, ...], **options: Any) -> None:
+    """What adapter NAME is for; its parameters, key, price, limits and seeds. With -p: where its key would go."""
     from blackbox_conformal.errors import AdapterError
     from blackbox_conformal.plugins import describe
 
@@ -65,6 +66,7 @@ def show(name: str, **options: Any) -> None:
     found = describe(name)
     if found.get("error"):
         raise AdapterError(f"adapter {name} does not load: {found['error']}")
+    where = _way_of_key(name, parameters)
     required = [one["name"] for one in found["parameters"] if one["required"]]
     capabilities = found["capabilities"]
     screen.say(f"{found['summary'].replace('``', '`')}\n")
@@ -72,7 +74,8 @@ def show(name: str, **options: Any) -> None:
         summary(
             {
                 "adapter": f"{found['name']} (from {found['origin']})",
-                "key": _key(found) if found["auth_variable"] is None else f"environment variable {_key(found)}",
+                "key": where
+                or (_key(found) if found["auth_variable"] is None else f"environment variable {_key(found)}"),
                 "price": _price(found) + (": give price-usd, or --yes" if capabilities["price"] is None else ""),
                 "seed": _seed(capabilities),
                 "scale": ", ".join(f"×{scale}" for scale in capabilities["scale_factors"]),
@@ -115,6 +118,8 @@ def check(name: str, parameters: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.testing.contract import check_adapter
 
     screen = _screen(options)
+    if parameters:
+        screen.say(f"key: {_way_of_key(name, parameters)}")
     if describe(name)["error"] is None and describe(name)["capabilities"]["local"]:
         raise UsageError(
             f"adapter {name} reads this machine's disk and makes no request, so there is no contract to check"
@@ -157,6 +162,18 @@ def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
     load_adapter(name, **{**example.parameters, **given})
     named = {key.replace("-", "_"): value for key, value in given.items() if key != example.address}
     return replace(example, parameters={**example.parameters, **named})
+
+
+def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
+    """Which key goes where with these parameters; empty without any."""
+    from blackbox_conformal.cli.keys import destination
+    from blackbox_conformal.cli.session import open_vendor
+
+    if not parameters:
+        return ""
+    adapter = open_vendor(name, parameters, None)
+    where = destination(adapter)
+    return "none is sent" if where is None else f"environment variable {adapter.key_variable}, sent to {where.text}"
 
 
 def _key(described: dict[str, Any]) -> str:

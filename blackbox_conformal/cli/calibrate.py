@@ -78,7 +78,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         expected = plan(setup, pictures, rule, run=run, limits=limits)
         expected = consent.with_second(expected, setup, pictures, run, limits)
         tasks = [task for picture in pictures for task in picture.tasks]
-        consent.look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
+        consent.look_before_drawing(screen, setup, tasks, run, expected.calls, options)
         consent.confirm_spending(screen, expected, options)
         result = run_calibration(
             setup,

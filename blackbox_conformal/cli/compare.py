@@ -93,9 +93,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         expected = plan_comparison(wanted, len(paths), limits)
         for one in wanted:
             calls = plan_comparison([one], len(paths), limits).calls
-            consent.look_before_drawing(
-                screen, one.setup, one.tasks, one.folder, calls, chosen=options["run"] is not None
-            )
+            consent.look_before_drawing(screen, one.setup, one.tasks, one.folder, calls, options)
         if consent.spends(expected):
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.fidelity.bound)

@@ -20,6 +20,8 @@ from blackbox_conformal.errors import UsageError
 FILE_NAME = "blackbox-conformal.toml"
 PREFIX = "BLACKBOX_CONFORMAL_"
 
+_ENVIRONMENT = "environment "
+
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -88,7 +90,7 @@ def lookup(name: str, command: str | None) -> Setting | None:
     variable = PREFIX + name.upper().replace("-", "_")
     refuse_near_variables(PREFIX)
     if variable in os.environ:
-        return Setting(os.environ[variable], f"environment {variable}")
+        return Setting(os.environ[variable], f"{_ENVIRONMENT}{variable}")
     for path in files():
         content = read(path)
         section = content.get(command or "", {})
@@ -138,6 +140,13 @@ class Configured(click.Option):
                 raise
             told = f"{error.message.rstrip('.')} ({origin})"
             raise click.BadParameter(told, ctx=error.ctx, param=error.param) from None
+
+
+def is_typed(name: str) -> bool:
+    """Whether the option that a command knows as `name` comes from the command line or the environment, not a file."""
+    context = click.get_current_context(silent=True)
+    origin = None if context is None else context.meta.get(f"{__name__}.{name}")
+    return origin is None or origin.startswith(_ENVIRONMENT)
 
 
 def _origin(option: click.Option) -> str:

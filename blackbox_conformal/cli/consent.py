@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from blackbox_conformal.cli.console import Screen, money
+from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -57,30 +58,34 @@ def elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: 
 
 
 def look_before_drawing(
-    screen: Screen, setup: "Setup", tasks: "Sequence[Task]", run: Path, calls: int, *, chosen: bool
+    screen: Screen, setup: "Setup", tasks: "Sequence[Task]", run: Path, calls: int, options: dict[str, Any]
 ) -> None:
-    """Refuse what cannot succeed, and what need not be paid, before anyone is asked to pay.
-
-    `chosen` says that the user named the run folder, and with it the draws that are to be used.
+    """Refuse what cannot succeed, and what need not be paid, before anyone is asked to pay; ask where keys go.
 
     Raises
     ------
+    UsageError
+        A key would go where the user did not send it; see `confirm_keys`.
     CredentialMissingError
         The key of a vendor is not set, and calls are to be made.
     BudgetError
         Draws that would be made lie in another run folder, and the user named none.
     """
-    from blackbox_conformal.pipeline.prices.at_stake import missing_key
+    from blackbox_conformal.pipeline.prices.at_stake import are_stored, missing_key
 
-    if not calls:
-        return
-    for vendor in filter(None, (setup.adapter, setup.second)):
+    vendors = [one for one in (setup.adapter, setup.second) if one is not None]
+    for vendor in vendors if calls else ():
         trouble = missing_key(vendor, tasks[0])
         if trouble is not None:
             raise trouble
+    if calls or not are_stored(setup.adapter, tasks, run):
+        confirm_keys(screen, vendors, options)
+    if not calls:
+        return
     found = elsewhere(screen, setup.adapter, tasks, run)
     price = setup.adapter.capabilities.price
-    if found is not None and not chosen and (price is None or price.high_usd > 0):
+    # A run folder that the user named says which draws are to be used.
+    if found is not None and options["run"] is None and (price is None or price.high_usd > 0):
         raise BudgetError(found)
     if found is not None:
         screen.note(f"note: {found}")
@@ -168,7 +173,7 @@ def confirm_prepared(
     tasks = [task for picture in distinct for task in picture.tasks]
     run, limits = session.folder_of(options, calibration.procedure), session.build_limits(options)
     expected = with_second(estimate(setup.adapter, run, limits, tasks), setup, distinct, run, limits)
-    look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
+    look_before_drawing(screen, setup, tasks, run, expected.calls, options)
     confirm_calls(screen, expected, options)
     return limits_after_consent(limits, expected, [run], job_keys(setup, distinct))
 

@@ -26,7 +26,8 @@ def look_live(screen: Screen, name: str, parameters: tuple[str, ...], options: d
     run = Path(options["run"] or Path("runs") / f"check-{file_stem(adapter.name)}")
     limits = session.build_limits(options)
     expected = estimate(adapter, run, limits, prepared.tasks)
-    consent.look_before_drawing(screen, setup, prepared.tasks, run, expected.calls, chosen=True)
+    told = {**options, "run": run, "parameters": parameters}
+    consent.look_before_drawing(screen, setup, prepared.tasks, run, expected.calls, told)
     consent.confirm_calls(screen, expected, options)
     if expected.calls == 0:
         screen.note(f"nothing is bought: these draws are paid for already, in {run}; another --run buys new ones")

@@ -146,6 +146,7 @@ spending = together(
         metavar="N",
         help="How often a draw may be paid again whose answer was not the picture that was asked for.",
     ),
+    option("--insecure-http", is_flag=True, help="Send a key unencrypted (http) to another machine, too."),
     option("--yes", is_flag=True, help="Do not ask before spending."),
 )
 

@@ -54,8 +54,10 @@ def _asked(
     screen: Screen, setup: "Setup", pictures: "Sequence[Prepared]", options: dict[str, Any]
 ) -> dict[tuple[int, int], Decimal]:
     from blackbox_conformal.cli import session
+    from blackbox_conformal.cli.keys import confirm_keys
     from blackbox_conformal.pipeline.prices.quotes import ask_quotes
 
+    confirm_keys(screen, [setup.adapter], options)
     uploads = [task.upload for picture in pictures for task in picture.tasks]
     return ask_quotes(setup.adapter, uploads, session.build_limits(options), screen.step)
 

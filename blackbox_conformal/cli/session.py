@@ -88,6 +88,7 @@ def build_limits(options: dict[str, Any]) -> "Limits":
         attempt_timeout_s=options["timeout"],
         max_resample=options["max_resample"],
         retry_ambiguous=options["retry_ambiguous"],
+        insecure_http=options["insecure_http"],
     )
 
 

@@ -91,7 +91,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         expected = replace(expected, memory_bytes=memory_bytes(everything, bytes_a_pixel(len(chosen))))
         expected = consent.with_second(expected, setup, everything, run, limits)
         tasks = [task for picture in everything for task in picture.tasks]
-        consent.look_before_drawing(screen, setup, tasks, run, expected.calls, chosen=options["run"] is not None)
+        consent.look_before_drawing(screen, setup, tasks, run, expected.calls, options)
         consent.confirm_spending(screen, expected, options)
         limits = consent.limits_after_consent(limits, expected, [run], job_keys(setup, everything))
         found = tune(

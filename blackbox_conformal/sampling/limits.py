@@ -38,6 +38,8 @@ class Limits:
         Tries of a request that did not reach the vendor, or that the vendor put off without anyone succeeding.
     max_retry_after_s
         A vendor that asks for a longer pause ends the run, to be resumed later.
+    insecure_http
+        Whether a key may be sent unencrypted (``http://``) to another machine.
     max_answer_bytes
         Largest answer that is read, before and after decoding.
     max_resample
@@ -58,6 +60,7 @@ class Limits:
     max_retry_after_s: float = 600.0
     max_answer_bytes: int = 256 * 1024 * 1024
     max_resample: int = 0
+    insecure_http: bool = False
     retry_ambiguous: bool = False
 
     def __post_init__(self) -> None:

@@ -56,6 +56,10 @@ class _Reference(Adapter):
         )
 
     @property
+    def key_variable(self) -> str | None:
+        return self.auth_variable if self.keyed else None
+
+    @property
     def base_url(self) -> str:
         return self.url
 

@@ -177,6 +177,8 @@ def _keeps_secrets(subject: Subject, sends: Sequence[Send]) -> str:
         if any(len(value) >= 8 and value in text for value in subject.example.environment.values()):
             return f"the {send.purpose} request shows a key as text; wrap it in Secret"
         secret = any(isinstance(value, Secret) for value in (*send.headers.values(), *send.query.values()))
+        if secret and subject.adapter.key_variable is None:
+            return f"the {send.purpose} request carries a key, and key_variable says None with these parameters"
         if secret and (send.public or urlsplit(send.url).netloc != host):
             return f"the {send.purpose} request carries a key to a place that is not {host}"
         if secret and any(isinstance(value, Secret) for value in send.query.values()):

@@ -247,6 +247,10 @@ def test_statuses_with_a_meaning_of_their_own(acme: Path) -> None:
         (("polls = 1\n", ""), "example: expected polls"),
         (('keep = { job = "job.id" }', ""), 'expected job = "path of the job'),
         (('variable = "ACME_API_KEY"', 'variable = "acme key"'), "line 8: auth.variable"),
+        *(
+            (('"ACME_API_KEY"', f'"{other}"'), "line 8: auth.variable: expected the name of an environment variable")
+            for other in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "HF_TOKEN", "SSH_AUTH_SOCK", "API_KEY", "HOME")
+        ),
         (("[auth]", "[auth"), "at line 7"),
         (('low = "0.01"', 'low = "-1"'), "price.low: expected a number of at least 0; got '-1'"),
         (('url = "https://', 'url = "'), "url: expected the address of the interface, beginning with https://; got"),
@@ -259,6 +263,22 @@ def test_errors_point_at_line_and_key(acme: Path, change: tuple[str, str], said:
         read_recipe(str(acme))
     assert said in str(caught.value)
     assert "acme.toml" in str(caught.value)
+
+
+def test_a_recipe_that_is_nested_too_deeply_is_refused(acme: Path) -> None:
+    acme.write_text(ACME + "\n[[refusals]]\npath = 'x'\nmessage = 'x'\nequals = " + 3000 * "[" + 3000 * "]")
+    with pytest.raises(UsageError, match=r"acme\.toml: expected a recipe; it is nested too deeply"):
+        read_recipe(str(acme))
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_only_a_shipped_recipe_fixes_its_address(name: str, acme: Path) -> None:
+    told = Recipe(recipe=name, url=ADDRESS)
+    assert told.base_url == ADDRESS
+    assert told.fixed_url == read_recipe(name).url
+    assert told.key_variable == told.example_exchange().environment.popitem()[0]
+    own = Recipe(recipe=str(acme))
+    assert (own.fixed_url, own.key_variable) == ("", "ACME_API_KEY")
 
 
 def test_a_recipe_that_sends_no_picture_is_none(acme: Path) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -291,6 +292,66 @@ def test_a_proxy_that_makes_no_tunnel_has_sent_the_vendor_nothing(
         monkeypatch.delenv("NO_PROXY", raising=False)
         with pytest.raises(NotSentError):
             opened.send(post("https://vendor.invalid/upscale"))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "2852039166",
+        "0xa9fea9fe",
+        "0.0.0.0",
+        "10.0.0.1",
+        "127.1",
+        "[fd00::1]",
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+        "localhost",
+        "some.localhost",
+        "metadata.google.internal",
+        "intranet",
+    ],
+)
+def test_a_proxy_is_not_asked_for_addresses_that_no_link_may_have(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    asked: list[bytes] = []
+
+    def note(sock: socket.socket) -> None:
+        asked.append(sock.recv(65536))
+        sock.sendall(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
+
+    with raw(note) as proxy, transport("https://vendor.invalid") as opened:
+        monkeypatch.setenv("https_proxy", proxy)
+        monkeypatch.delenv("no_proxy", raising=False)
+        with pytest.raises(PayloadError, match="not followed"):
+            opened.send(Send("GET", f"https://{host}/latest", "download", public=True))
+        assert asked == []
+        with pytest.raises(NotSentError):
+            opened.send(Send("GET", "https://results.example/1.png", "download", public=True))
+        assert asked[0].startswith(b"CONNECT results.example:443 ")
+
+
+def test_a_key_does_not_travel_unencrypted_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+
+    def note(sock: socket.socket) -> None:
+        seen.append(sock.recv(65536))
+        sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    url = "http://192.0.2.2:9932"
+    keyed = post(url, headers={"x-key": Secret("canary-44c1")})
+    with raw(note) as way:
+        monkeypatch.setenv("http_proxy", way)
+        monkeypatch.delenv("no_proxy", raising=False)
+        with transport(url) as opened:
+            with pytest.raises(NotSentError, match=r"go to http://192\.0\.2\.2:9932 unencrypted") as caught:
+                opened.send(keyed)
+            assert caught.value.permanent
+            assert seen == []
+            opened.send(post(url))
+            assert len(seen) == 1
+        with transport(url, limits=replace(LIMITS, insecure_http=True)) as opened:
+            opened.send(keyed)
+        assert b"x-key: canary-44c1" in seen[1]
 
 
 def test_a_proxy_setting_that_is_no_address_is_permanent_and_hides_the_password(

@@ -76,6 +76,11 @@ def stored_elsewhere(
     return best if best is not None and best.count else None
 
 
+def are_stored(adapter: Adapter, tasks: Sequence[Task], run: Path) -> bool:
+    """Whether `run` holds the picture of every draw, so that nothing at all is asked of the vendor."""
+    return adapter.capabilities.local or set(task_keys(adapter.identity(), tasks)) <= _stored(run)
+
+
 def _stored(run: Path) -> set[str]:
     """Keys of the draws whose pictures `run` holds."""
     with reading(run, whole=False) as connection:

@@ -4,6 +4,7 @@ The promise about addresses is kept at connect time by `network`; nothing is res
 """
 
 import ipaddress
+import socket
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,17 @@ class Origin:
     def on_loopback(self) -> bool:
         """Whether the host is this machine by its own name, before anything is resolved."""
         return is_loopback_name(self.host)
+
+    @property
+    def is_private_way(self) -> bool:
+        """Whether nobody on the way there can read what is sent: it is encrypted, or stays on this machine."""
+        return self.scheme == "https" or self.on_loopback
+
+    @property
+    def text(self) -> str:
+        """As people write it: without the port that the scheme has anyway."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS.get(self.scheme) else f":{self.port}")
 
 
 def make_origin(scheme: str, host: str, port: int | None) -> Origin:
@@ -61,6 +73,20 @@ def is_allowed_address(address: str, reach: Reach) -> bool:
     if reach == "loopback":
         return value.is_loopback
     return value.is_global and not value.is_multicast and not value.is_reserved
+
+
+_OF_OWN_NETWORKS = ("localhost", "local", "internal", "localdomain", "lan", "home.arpa")
+"""Endings of names that are no public ones (RFC 6761, 6762 and 8375, and what private networks use)."""
+
+
+def is_public_host(host: str) -> bool:
+    """Whether `host`, unresolved, can be a public one; an address in any form that a resolver takes is judged."""
+    try:
+        # Resolvers take 2852039166 and 0x7f.1 for addresses as well.
+        address = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return "." in host and not any(host == name or host.endswith(f".{name}") for name in _OF_OWN_NETWORKS)
+    return is_allowed_address(address, "public")
 
 
 class LinkRules:
@@ -102,5 +128,10 @@ class LinkRules:
             raise PayloadError(
                 f"the vendor's link goes to {target.host}, which is neither its own host {self.own.host} nor one that"
                 " its adapter declares as a result host"
+            )
+        # What a name leads to is checked when it is connected to; behind a proxy, only the proxy gets to know.
+        if not is_public_host(target.host):
+            raise PayloadError(
+                f"the vendor's link was not followed: {target.host} is not a public address; nothing was sent"
             )
         return False, "public"

@@ -73,6 +73,10 @@ def _parse(text: str, relative: bool = False) -> httpx.URL:
 _parse_once = lru_cache(maxsize=64)(_parse)
 
 
+def _carries_key(step: Send) -> bool:
+    return any(isinstance(value, Secret) for value in (*step.headers.values(), *step.query.values()))
+
+
 def _chunks(response: httpx.Response) -> Iterator[bytes]:
     stream = response.stream
     if not isinstance(stream, httpx.SyncByteStream):
@@ -152,6 +156,12 @@ class Transport:
     def _exchange_once(self, step: Send, url: httpx.URL, public: bool, resumption: Resumption | None) -> Answer:
         origin = make_origin(url.scheme, url.raw_host.decode("ascii"), url.port)
         with_key, reach = self._rules.admit(origin, bool(url.userinfo), public)
+        if with_key and not (origin.is_private_way or self._limits.insecure_http) and _carries_key(step):
+            raise NotSentError(
+                f"the key would go to {origin.text} unencrypted, where anyone on the way can read it, so nothing was"
+                " sent; use an https address, or agree with --insecure-http (Limits: insecure_http)",
+                permanent=True,
+            )
         request = self._request(step, url, with_key, {} if resumption is None else resumption.headers())
         place, pool = self._take(origin, reach)
         started = self._exchange.left(None)

@@ -1,0 +1,236 @@
+"""Where keys go: shown and asked the first time; only to addresses that the user named; never unencrypted unasked."""
+
+import os
+import pty
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from synthetic import write_photographs
+
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.testing.fault_server import FaultServer
+
+VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+KEY = "canary-7d01c9"
+RECIPE = """
+name = "acme"
+title = "Acme"
+documentation = "https://acme.example/docs"
+url = "{url}"
+[auth]
+variable = "ACME_API_KEY"
+header = "X-Key"
+[scale]
+factors = [4]
+default = 4
+[price]
+low = "0.01"
+high = "0.01"
+source = "nowhere"
+[submit]
+path = "/enlarge"
+file = "image"
+[picture]
+body = true
+[[example.answers]]
+picture = true
+"""
+
+
+class Vendor:
+    """A server that notes the headers of what it is sent, and refuses its key."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                outer.seen.append({name.lower(): value for name, value in self.headers.items()})
+                self.send_error(403)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    vendor = Vendor()
+    yield vendor
+    vendor.server.shutdown()
+    vendor.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_photographs(tmp_path / "photographs", range(2))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ACME_API_KEY", KEY)
+    monkeypatch.setenv("FAULT_VENDOR_KEY", KEY)
+    monkeypatch.setenv("REPLICATE_API_TOKEN", KEY)
+
+
+def calibrate(*more: str) -> list[str]:
+    return ["calibrate", "photographs", "--draws", "2", "--run", "run", "--concurrency", "1", "-q", *more]
+
+
+def by_recipe(url: str) -> list[str]:
+    Path("acme.toml").write_text(RECIPE.format(url=url))
+    return calibrate("--adapter", "recipe", "-p", "recipe=acme.toml")
+
+
+def error(capsys: pytest.CaptureFixture[str]) -> str:
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1, err
+    assert KEY not in err
+    return err
+
+
+@pytest.mark.parametrize("agreed", [(), ("--yes",), ("--max-cost", "9")])
+def test_a_recipes_own_address_is_asked_and_never_taken_for_granted(
+    vendor: Vendor, agreed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*by_recipe(vendor.url), *agreed]) == 2
+    said = error(capsys)
+    assert f"ACME_API_KEY goes to {vendor.url} (adapter recipe) for the first time" in said
+    assert f"add -p url={vendor.url} --yes" in said
+    assert vendor.seen == []
+    assert run([*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes"]) == 5
+    assert {one["x-key"] for one in vendor.seen} == {KEY}
+    # Agreed to once, by this user: no question any more.
+    assert run([*by_recipe(vendor.url), "--run", "other", "--yes"]) == 5
+    assert run([*by_recipe(vendor.url), "-p", "url=http://127.0.0.1:9", "--run", "third"]) == 2
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"n\n", 4), (b"y\n", None)])
+def test_at_a_terminal_the_address_is_shown_and_asked(vendor: Vendor, answer: bytes, code: int | None) -> None:
+    terminal, other_end = pty.openpty()
+    try:
+        command = [sys.executable, "-m", "blackbox_conformal", *by_recipe(vendor.url), "--yes"]
+        os.write(terminal, answer)
+        loud = [word for word in command if word != "-q"]
+        found = subprocess.run(loud, stdin=other_end, capture_output=True, text=True, timeout=120, check=False)
+    finally:
+        os.close(terminal)
+        os.close(other_end)
+    assert f"ACME_API_KEY goes to {vendor.url} (adapter recipe), for the first time" in found.stderr
+    assert "Send it there?" in found.stderr
+    assert KEY not in found.stderr
+    assert (found.returncode == code) if code is not None else {one["x-key"] for one in vendor.seen} == {KEY}
+    assert bool(vendor.seen) == (code is None)
+
+
+def test_what_was_agreed_is_kept_for_the_user_alone_and_holds_no_key(vendor: Vendor) -> None:
+    run([*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes"])
+    folder = Path(os.environ["XDG_STATE_HOME"]) / "blackbox-conformal"
+    assert (folder / "keys").read_text() == f"ACME_API_KEY recipe {vendor.url}\n"
+    assert stat.S_IMODE((folder / "keys").stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_an_address_that_was_typed_needs_a_yes_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer() as server:
+        keyed = calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "-p", "keyed=true")
+        assert run(keyed) == 2
+        said = error(capsys)
+        assert f"FAULT_VENDOR_KEY goes to {server.url} (adapter fault-synchronous) for the first time" in said
+        assert said.rstrip().endswith("add --yes")
+        assert server.account.seen == []
+        assert run([*keyed, "--max-cost", "1"]) == 0
+        assert server.account.paid == 4
+
+
+def test_no_key_no_question() -> None:
+    with FaultServer() as server:
+        assert run(calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "--max-cost", "1")) == 0
+        assert run([*calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "-p", "keyed=true")]) == 0
+    assert not (Path(os.environ["XDG_STATE_HOME"]) / "blackbox-conformal" / "keys").exists()
+
+
+def test_a_file_that_names_the_address_does_not_agree_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer() as server:
+        Path("blackbox-conformal.toml").write_text(
+            f'yes = true\nmax-cost = 5\n[p]\nurl = "{server.url}"\nkeyed = "true"\n'
+        )
+        command = calibrate("--adapter", VENDOR)
+        assert run(command) == 2
+        assert error(capsys).rstrip().endswith("add --yes")
+        assert server.account.seen == []
+        assert run([*command, "--yes"]) == 0
+
+
+def test_a_vendors_own_address_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run(
+            calibrate("--adapter", "replicate", "-p", "model=recraft-ai/recraft-crisp-upscale", "--perturb", "dihedral")
+        )
+        == 2
+    )
+    said = error(capsys)
+    assert "REPLICATE_API_TOKEN goes to https://api.replicate.com (adapter replicate) for the first time" in said
+    assert said.rstrip().endswith("add --yes")
+
+
+def test_a_price_is_asked_only_where_the_key_may_go(capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer() as server:
+        plan = ["plan", "photographs", "--quote", "-q", "--adapter", VENDOR]
+        plan += ["-p", f"url={server.url}", "-p", "keyed=true"]
+        assert run(plan) == 2
+        assert "FAULT_VENDOR_KEY goes to" in error(capsys)
+        assert server.account.seen == []
+        assert run([*plan, "--yes"]) == 0
+
+
+def test_every_vendor_of_a_comparison_is_asked_about(vendor: Vendor, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("acme.toml").write_text(RECIPE.format(url=vendor.url))
+    write_photographs(Path("photographs"), range(2, 6))
+    with FaultServer() as server:
+        ours = f"{VENDOR}:url={server.url},keyed=true,draws=2"
+        compare = ["compare", "photographs", "-q", "--vendor", ours, "--vendor", "recipe:recipe=acme.toml"]
+        assert run([*compare, "--draws", "2", "--yes"]) == 2
+        assert "ACME_API_KEY goes to" in error(capsys)
+        assert (server.account.seen, vendor.seen) == ([], [])
+
+
+def test_a_second_vendor_is_asked_about(vendor: Vendor, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("acme.toml").write_text(RECIPE.format(url=vendor.url))
+    with FaultServer() as server:
+        ours = calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "--indecision", "second-opinion", "--yes")
+        assert run([*ours, "--second-adapter", "recipe", "--second", "recipe=acme.toml"]) == 2
+        assert "ACME_API_KEY goes to" in error(capsys)
+        assert (server.account.seen, vendor.seen) == ([], [])
+
+
+def test_letters_of_another_script_are_shown_as_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*by_recipe("https://\u0430cme.example"), "--yes"]) == 2
+    said = error(capsys)
+    assert "goes to https://xn--cme-5cd.example (adapter" in said
+    assert "add -p url=https://xn--cme-5cd.example --yes" in said
+
+
+def test_no_key_goes_unencrypted_to_another_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "http://192.0.2.2:9932"
+    assert run([*by_recipe(url), "-p", f"url={url}", "--yes"]) == 2
+    said = error(capsys)
+    assert f"ACME_API_KEY goes to {url} (adapter recipe) unencrypted" in said
+    assert "--insecure-http" in said
+
+
+def test_show_and_check_tell_where_a_recipes_key_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    by_recipe("https://api.acme.example/v1")
+    assert run(["adapters", "show", "recipe", "-p", "recipe=acme.toml"]) == 0
+    assert "environment variable ACME_API_KEY, sent to https://api.acme.example\n" in capsys.readouterr().out
+    assert run(["adapters", "check", "recipe", "-p", "recipe=acme.toml"]) == 0
+    assert "key: environment variable ACME_API_KEY, sent to https://api.acme.example\n" in capsys.readouterr().out
