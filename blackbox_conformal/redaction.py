@@ -3,11 +3,22 @@
 Nothing here reads the environment; whoever reads a key wraps it in `Secret` at once.
 """
 
+import base64
 import re
 import threading
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
 
 _lock = threading.Lock()
 _known: set[str] = set()
+_shapes: dict[str, re.Pattern[str]] = {}
+"""The first secrets → all ways of writing one. Keys come first; what is made anew for each request, like a signature,
+is searched for as it is."""
+
+_MOST_SHAPED = 64
+_LONG_ENOUGH = 8
+"""Characters that the shape of a secret needs, so that no part of a common word is taken for one."""
+
 _SIGNED = re.compile(
     r"([?&](?:[\w.-]*(?:sig|signature|token|key|credential|expires|policy|auth|secret)[\w.-]*)=)[^&\s\"'<>]+",
     re.I,
@@ -25,6 +36,9 @@ class Secret:
         if len(value) >= 4:
             with _lock:
                 _known.add(value)
+                if len(_shapes) < _MOST_SHAPED and value not in _shapes:
+                    written = sorted(_written(value), key=len, reverse=True)
+                    _shapes[value] = re.compile("|".join(map(re.escape, written)))
 
     def reveal(self) -> str:
         """The text itself; only the transport calls this."""
@@ -51,10 +65,31 @@ class Secret:
 
 
 def redact(text: str) -> str:
-    """`text` without any known secret, signed-link parameter or user name in a URL."""
+    """`text` without any known secret, signed-link parameter or user name in a URL.
+
+    A secret is found as it is and as others write it: percent-encoded, in base64 alone or within a longer text, in
+    hexadecimal digits, and with the escapes of JSON.
+    """
     with _lock:
-        secrets = sorted(_known, key=len, reverse=True)
+        secrets, patterns = sorted(_known, key=len, reverse=True), list(_shapes.values())
     for secret in secrets:
         text = text.replace(secret, "***")
+    for pattern in patterns:
+        text = pattern.sub("***", text)
     text = _SIGNED.sub(r"\1***", text)
     return _USERINFO.sub(r"\1***@", text)
+
+
+def _written(secret: str) -> Iterator[str]:
+    """The ways in which `secret` may be written in a text."""
+    data = secret.encode("utf-8", "surrogateescape")
+    shapes = {quote(data, safe=""), quote(data), quote_plus(data), secret.replace("/", "\\/")}
+    shapes |= {re.sub("%..", lambda found: found[0].lower(), one) for one in shapes}
+    shapes |= {data.hex(), data.hex().upper()}
+    for before in range(3):
+        # Within a longer text a secret begins at the first, second or third byte of a group; the letters of base64
+        # that hold bits of its neighbours are left out.
+        coded = base64.b64encode(bytes(before) + data).decode()
+        inner = coded[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
+        shapes |= {inner, inner.translate(str.maketrans("+/", "-_"))}
+    yield from (one for one in shapes if len(one) >= _LONG_ENOUGH)

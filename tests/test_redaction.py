@@ -1,6 +1,10 @@
 """Secrets show themselves nowhere."""
 
+import base64
+import json
 import pickle
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -18,6 +22,58 @@ def test_a_secret_prints_as_stars() -> None:
 def test_known_secrets_are_removed_from_texts() -> None:
     Secret(CANARY)
     assert redact(f"GET failed with key {CANARY}!") == "GET failed with key ***!"
+
+
+SPECIAL = "k3y/with+odd=signs~7"
+
+
+@pytest.mark.parametrize("key", [CANARY, SPECIAL])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda key: base64.b64encode(key.encode()).decode(),
+        lambda key: base64.b64encode(f"someone:{key}".encode()).decode(),
+        lambda key: base64.b64encode(f"a{key}:and more".encode()).decode(),
+        lambda key: base64.urlsafe_b64encode(f"ab{key}\xff".encode()).decode(),
+        lambda key: base64.b64encode(f"Bearer {key}".encode()).decode().rstrip("="),
+        lambda key: quote(key, safe=""),
+        lambda key: quote_plus(f"key is {key}"),
+        lambda key: quote(key, safe="").lower(),
+        lambda key: key.encode().hex(),
+        lambda key: key.encode().hex().upper(),
+        lambda key: json.dumps({"key": key}).replace("/", "\\/"),
+    ],
+)
+def test_secrets_are_removed_however_they_are_written(key: str, write: Callable[[str], str]) -> None:
+    Secret(key)
+    written = write(key)
+    shown = redact(f"the vendor said {written}, and no more")
+    assert "***" in shown
+    assert shown.startswith("the vendor said ")
+    assert shown.endswith(", and no more")
+    # What is left of the encoded secret tells at most the bits that its edges share with their neighbours.
+    left = shown.removeprefix("the vendor said ").removesuffix(", and no more").replace("***", "")
+    assert not any(piece in left for piece in pieces(written, key))
+
+
+def pieces(written: str, key: str) -> list[str]:
+    """Every run of six letters of a secret as it stands in base64, hexadecimal digits and as itself."""
+    shapes = [key, key.encode().hex(), key.encode().hex().upper(), quote(key, safe=""), quote(key, safe="").lower()]
+    shapes += [base64.b64encode(b"\0" * before + key.encode()).decode()[4:-4] for before in range(3)]
+    return [shape[at : at + 6] for shape in shapes for at in range(len(shape) - 5)]
+
+
+def test_a_key_that_is_no_text_is_redacted_as_well() -> None:
+    Secret("k\udcff\udcfe-short")
+    assert redact("said k%FF%FE-short and k\udcff\udcfe-short") == "said *** and ***"
+
+
+def test_many_secrets_and_long_texts_are_redacted_in_one_go() -> None:
+    keys = [f"secret-number-{number:04d}" for number in range(200)]
+    for key in keys:
+        Secret(key)
+    shown = redact(" ".join(keys) + " end")
+    assert shown == "*** " * 200 + "end"
 
 
 @pytest.mark.parametrize(
