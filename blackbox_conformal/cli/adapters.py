@@ -165,13 +165,17 @@ def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
 
 
 def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
-    """Which key goes where with these parameters; empty without any."""
+    """Which key goes where with these parameters and, where they lack, the example's; empty without any."""
     from blackbox_conformal.cli.keys import destination
-    from blackbox_conformal.cli.session import open_vendor
+    from blackbox_conformal.cli.session import vendor_parameters
+    from blackbox_conformal.plugins import adapter_class, load_adapter
+    from blackbox_conformal.testing.rehearsal import example_of
 
     if not parameters:
         return ""
-    adapter = open_vendor(name, parameters, None)
+    example = example_of(adapter_class(name))
+    known = {} if example is None else example.parameters
+    adapter = load_adapter(name, **{**known, **vendor_parameters(parameters)})
     where = destination(adapter)
     return "none is sent" if where is None else f"environment variable {adapter.key_variable}, sent to {where.text}"
 

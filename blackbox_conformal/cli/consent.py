@@ -78,17 +78,15 @@ def look_before_drawing(
         trouble = missing_key(vendor, tasks[0])
         if trouble is not None:
             raise trouble
-    if calls or not are_stored(setup.adapter, tasks, run):
-        confirm_keys(screen, vendors, options)
-    if not calls:
-        return
-    found = elsewhere(screen, setup.adapter, tasks, run)
+    found = elsewhere(screen, setup.adapter, tasks, run) if calls else None
     price = setup.adapter.capabilities.price
     # A run folder that the user named says which draws are to be used.
     if found is not None and options["run"] is None and (price is None or price.high_usd > 0):
         raise BudgetError(found)
     if found is not None:
         screen.note(f"note: {found}")
+    if calls or not are_stored(setup.adapter, tasks, run):
+        confirm_keys(screen, vendors, options)
 
 
 def with_second(

@@ -4,7 +4,6 @@ With `--json`, stdout carries the one document and nothing else, and results for
 computed here.
 """
 
-import json
 import os
 import re
 import sys
@@ -21,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from blackbox_conformal.cli.shown import json_line, shown
 from blackbox_conformal.redaction import redact
 
 _UNBOUNDED = 100_000
@@ -68,29 +68,29 @@ class Screen:
     def say(self, text: str) -> None:
         """A line of the result, for people."""
         if not self.quiet:
-            self._console().print(Text(redact(text)))
+            self._console().print(Text(shown(text)))
 
     def note(self, text: str) -> None:
         """A line that is no result: an estimate, a warning, what goes on."""
         if not self.quiet:
-            self.remarks.print(Text(redact(text)))
+            self.remarks.print(Text(shown(text)))
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
         """A table of the result, for people: as wide as it needs, in a narrow terminal folded, never cut."""
         if self.quiet:
             return
         console = self._console()
-        cells = [[redact(cell) for cell in row] for row in rows]
+        cells = [[shown(cell).replace("\n", " ") for cell in row] for row in rows]
         table = _table(columns, cells, whole_words=True)
         if _width(console, table) > console.width:
             table = _table(columns, cells, whole_words=False)
-        console.print(Text(redact(title), style="bold"))
+        console.print(Text(shown(title), style="bold"))
         console.print(table, soft_wrap=False)
 
     def data(self, document: Any) -> None:
         """The one JSON document, when it was asked for."""
         if self.as_json:
-            click.echo(json.dumps(document, ensure_ascii=False, default=str))
+            click.echo(json_line(document))
 
     @contextmanager
     def progress(self) -> Iterator[None]:
@@ -100,7 +100,7 @@ class Screen:
             return
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -135,7 +135,8 @@ class Screen:
             self._tell(what, done, total, note)
             return
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total, note=note)
+            told = shown(what).replace("\n", " ")
+            self._tasks[what] = self._progress.add_task(told, total=total, note=note)
         self._progress.update(self._tasks[what], completed=done, total=total, note=note)
 
     def event(self, event: Any) -> None:
@@ -146,7 +147,7 @@ class Screen:
         if counters is not None:
             self.step("drawing", counters.done, counters.total, _draw_note(counters))
         if self.verbose:
-            self.remarks.print(Text(redact(json.dumps(event.to_json(), ensure_ascii=False, default=str))))
+            self.remarks.print(Text(redact(json_line(event.to_json()))))
 
     def _tell(self, what: str, done: int, total: int, note: str) -> None:
         """One line of progress for a log, unless there was one a short while ago; with the latest trouble, once."""
@@ -155,7 +156,7 @@ class Screen:
         self._next_line = time.monotonic() + LINE_S
         trouble, self._trouble = self._trouble, ""
         parts = filter(None, [f"{what}: {done} of {total}", note, trouble])
-        self.remarks.print(Text(redact("; ".join(parts))))
+        self.remarks.print(Text(shown("; ".join(parts))))
 
     def _console(self) -> Console:
         """Where results go: on the terminal that shows progress, through the display, which else would be torn."""

@@ -39,6 +39,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     """Calibrate the embedded vendor, mask a photograph it has not seen, audit on others. No key, no network."""
     from blackbox_conformal.certificate import threshold_json
     from blackbox_conformal.cli import session
+    from blackbox_conformal.images.names import name_of
     from blackbox_conformal.images.photographs import demo_photographs, find_photographs
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.kernels._jit import warm_up
@@ -91,7 +92,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
         masked_input = write_input(unseen[0], folder / "input", setup.procedure.scale, force=force)
         masked = apply_calibration(
             adapter,
-            [(unseen[0].path.stem, masked_input)],
+            [(name_of(unseen[0].path), masked_input)],
             calibration,
             rule_level,
             run=run,

@@ -1,7 +1,6 @@
 """`ledger`: every call ever paid for."""
 
 import csv
-import json
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +10,7 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, summary
 from blackbox_conformal.cli.runs import run_folder_of, run_folders
+from blackbox_conformal.cli.shown import json_line
 
 run_option = shared.option(
     "--run", type=click.Path(file_okay=False), help="Run folder.  [default: the only one there is]"
@@ -79,19 +79,20 @@ def total(run: str | None, **options: Any) -> None:
 @shared.output
 def export(run: str | None, kind: str, **options: Any) -> None:
     """Every attempt with every column, on stdout."""
+    from blackbox_conformal.images.names import visible
     from blackbox_conformal.sampling.record.queries import csv_cell, ledger_export
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     rows = ledger_export(run_folder_of(run, screen.note))
     if kind == "jsonl" or options["as_json"]:
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(json_line(row))
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
     for number, row in enumerate(rows):
         if number == 0:
             writer.writerow(row)
-        writer.writerow([csv_cell(value) for value in row.values()])
+        writer.writerow([visible(cell) if isinstance(cell, str) else cell for cell in map(csv_cell, row.values())])
 
 
 @command.command("verify")

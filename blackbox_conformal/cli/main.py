@@ -82,8 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; errors become one line on stderr and an exit code."""
+    from blackbox_conformal.cli.shown import shown
     from blackbox_conformal.errors import BlackboxConformalError
-    from blackbox_conformal.redaction import redact
 
     loud = _wants_tracebacks(arguments)
     try:
@@ -95,25 +95,25 @@ def run(arguments: list[str]) -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        click.echo(f"error: {_plain(_one_line(error))}", err=True)
+        click.echo(f"error: {shown(_one_line(error))}", err=True)
         return 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted: what was paid for is kept; run the same command again to resume", err=True)
         return 130
     except BlackboxConformalError as error:
         if loud:
-            click.echo(redact(traceback.format_exc()), err=True)
-        click.echo(f"error: {redact(_plain(_with_advice(error)))}", err=True)
+            click.echo(shown(traceback.format_exc()), err=True)
+        click.echo(f"error: {shown(_with_advice(error))}", err=True)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes one line and exit code 1
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-            click.echo(f"error: {redact(_plain(_refusal(error)))}", err=True)
+            click.echo(f"error: {shown(_refusal(error))}", err=True)
             return _OF_THE_MACHINE[error.errno]
-        text = redact(traceback.format_exc() if loud else f"{type(error).__name__}: {_plain(str(error))}")
-        click.echo(f"bug: {text}\nThis should not happen; run again with -vv for the whole trace.", err=True)
+        text = traceback.format_exc() if loud else f"{type(error).__name__}: {error}"
+        click.echo(f"bug: {shown(text)}\nThis should not happen; run again with -vv for the whole trace.", err=True)
         return 1
 
 
@@ -172,11 +172,6 @@ def _one_line(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     stop = "" if text.endswith("?") else "."
     return text if context is None else f"{text}{stop} See `{context.command_path} --help`"
-
-
-def _plain(text: str) -> str:
-    """Foreign text without control characters, so that no message can move the cursor or colour the terminal."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 if __name__ == "__main__":

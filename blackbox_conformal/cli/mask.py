@@ -53,6 +53,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.catalog import parse
     from blackbox_conformal.cli import consent, session
     from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
+    from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.apply import Result, apply_calibration
     from blackbox_conformal.pipeline.products import encode_products, write_products
@@ -69,7 +70,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     second = session.open_second_vendor(options, calibration.procedure.second_opinion)
     named = [Path("-")] if piped else [path for name in inputs for path in _pictures(name)]
     sources: list[tuple[str, Path | bytes]] = (
-        [("stdin", sys.stdin.buffer.read())] if piped else [(path.stem, path) for path in named]
+        [("stdin", sys.stdin.buffer.read())] if piped else [(name_of(path), path) for path in named]
     )
     failed: dict[int, BlackboxConformalError] = {} if piped else _in_the_way(named, calibration, options)
     setup = set_up_as(adapter, calibration.procedure, second)
@@ -87,7 +88,10 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
         store.masked(result, read_image(sources[place][1]).pixels)
         level = result.certificate
         written[place] = _entry(named[place], products, level)
-        screen.say(f"{result.name}: {share(level.trusted_share)} trusted at alpha={level.alpha:g}; {products.overlay}")
+        screen.say(
+            f"{printable(result.name)}: {share(level.trusted_share)} trusted at alpha={level.alpha:g}; "
+            f"{products.overlay}"
+        )
         if level.reason and not hopeless:
             screen.say(f"  nothing is trusted: {level.reason}")
         for note in level.notes:
@@ -158,23 +162,23 @@ def _in_the_way(
 ) -> "dict[int, BlackboxConformalError]":
     """Inputs, by place, whose files would overwrite those of another input or of an earlier result."""
     from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.images.names import printable
+    from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.pipeline.products import refuse_existing
 
     found: dict[int, BlackboxConformalError] = {}
-    count = Counter(path.stem for path in named)
+    count = Counter(map(name_of, named))
     for place, path in enumerate(named):
-        if count[path.stem] > 1:
+        if count[name_of(path)] > 1:
             found[place] = UsageError(
                 f"{printable(path)}: expected inputs with different names, since their files are named after them; "
-                f"{count[path.stem]} are called {printable(path.stem)}. Rename them, or mask them into different "
-                "folders"
+                f"{count[name_of(path)]} are called {printable(name_of(path))}. Rename them, or mask them "
+                "into different folders"
             )
             continue
         if options["force"]:
             continue
         try:
-            refuse_existing(path.stem, Path(options["out"]), options["alpha"], calibration.digest)
+            refuse_existing(name_of(path), Path(options["out"]), options["alpha"], calibration.digest)
         except UsageError as error:
             found[place] = error
     return found

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import unicodedata
+from pathlib import Path
 
 LONGEST = 160
 LONGEST_STEM = 80
@@ -24,6 +25,18 @@ def printable(name: str | os.PathLike[str], longest: int = LONGEST) -> str:
     # Cut before escaping too, so that a hostile name of megabytes costs nothing.
     shown = "".join(map(_escaped, _ends(text, longest)))
     return _ends(shown, longest)
+
+
+def visible(text: str) -> str:
+    """`text` as it may be shown: every hidden character (see `printable`) escaped, but for the ends of lines."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter == "\n" else _escaped(letter) for letter in text)
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+    """A picture's name: its file's stem; bytes that are no UTF-8, and so no text in any document, as ``\\xff``."""
+    return os.fsencode(Path(path).stem).decode("utf-8", "backslashreplace")
 
 
 def file_stem(name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.names import name_of, printable
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 """What is looked at inside a folder; a file that is named itself is taken whatever it is called."""
@@ -62,7 +62,7 @@ def find_photographs(sources: Iterable[str | Path]) -> list[Photograph]:
         if missing:
             raise UsageError(f"expected a picture or a folder of pictures; {printable(source)} does not exist")
         for path in paths:
-            found.setdefault(path.resolve(), Photograph(path, path.stem))
+            found.setdefault(path.resolve(), Photograph(path, name_of(path)))
     if not found:
         places = ", ".join(printable(source) for source in named[:3]) or "nothing"
         raise UsageError(f"expected pictures ({', '.join(sorted(SUFFIXES))}); found none in {places}")
@@ -85,7 +85,7 @@ def demo_photographs() -> list[Photograph]:
             missing.append(distribution)
             continue
         place = Path(next(iter(specification.submodule_search_locations))) / folder
-        found.extend(Photograph(place / name, Path(name).stem) for name in names if (place / name).is_file())
+        found.extend(Photograph(place / name, name_of(name)) for name in names if (place / name).is_file())
     if missing:
         raise UsageError(
             f"expected the photographs that come with {', '.join(missing)}; not installed. "

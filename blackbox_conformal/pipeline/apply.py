@@ -19,7 +19,7 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.calibrate import run_folder
@@ -254,7 +254,7 @@ def apply(
         source: Path | bytes = image
         name = digest_bytes(image).removeprefix("sha256:")[:12]
     else:
-        source, name = Path(image), Path(image).stem
+        source, name = Path(image), name_of(image)
     if max_cost is not None or max_calls is not None:
         options["limits"] = limits_of(max_cost, max_calls)
     return apply_calibration(

@@ -21,7 +21,7 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.images.degrade import degrade
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.auditing.audit_document import audit_json as audit_json
 from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, clusters_of
@@ -115,7 +115,7 @@ def audit_calibration(
     paths = [photograph.path for photograph in find_photographs([Path(source) for source in sources])]
     if not paths:
         raise CalibrationError("expected at least one audit photograph; got none")
-    clusters_of(rule, [path.stem for path in paths], clusters)
+    clusters_of(rule, [name_of(path) for path in paths], clusters)
     levels = sorted(set(alphas or audited_levels(calibration.bound_for(rule))))
     for alpha in levels:
         rule.check_level(alpha)

@@ -40,7 +40,7 @@ def reduced_photographs(
     for done, photograph in enumerate(photographs):
         progress("reading photographs", done, len(photographs))
         pixels = reduce(read_image(photograph.path).pixels, side)
-        path = folder / f"{file_stem(photograph.path.stem)}.png"
+        path = folder / f"{file_stem(photograph.name)}.png"
         write_new(path, to_png(pixels), force=force)
         found.append(Reduced(path, read_image(path).digest))
     progress("reading photographs", len(photographs), len(photographs))

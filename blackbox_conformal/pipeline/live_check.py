@@ -13,6 +13,7 @@ import numpy as np
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.images.names import name_of
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.stages.draws import drawn_pixels, output_check
@@ -64,7 +65,7 @@ def prepare_check(
     limits = adapter.capabilities
     side = min(max(_SIDE, limits.min_side or 0), limits.max_side or _SIDE * 64)
     source = image_png(check_picture(side)) if picture is None else picture
-    name = "check-picture" if picture is None else picture.stem
+    name = "check-picture" if picture is None else name_of(picture)
     return setup, prepare_input(source, name, setup)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade
 from blackbox_conformal.images.duplicates import SIDE, Distinct, Sketch, sketch
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.perturbation.base import Perturbation
 from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
@@ -110,7 +110,7 @@ def prepare_photographs(
             seen = looked.result()
             distinct.add(str(path), seen.sketch)
             again = partial(_low_resolution, path, setup.procedure.scale)
-            one = _prepared(path.stem, path, seen.sketch.digest, seen.low, seen.conversions, setup, encoder, again)
+            one = _prepared(name_of(path), path, seen.sketch.digest, seen.low, seen.conversions, setup, encoder, again)
             twin = inputs.setdefault(one.input_digest, path)
             if twin != path:
                 raise CalibrationError(
