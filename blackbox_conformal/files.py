@@ -5,10 +5,13 @@ What is in the files is not known here.
 
 import errno
 import os
-import tempfile
+import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import IncompleteError, UsageError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_new(path: Path, content: bytes, *, force: bool = False) -> Path:
@@ -18,19 +21,60 @@ def write_new(path: Path, content: bytes, *, force: bool = False) -> Path:
     ------
     UsageError
         The file exists with other content and `force` is not set, or the folder cannot be written.
+    IncompleteError
+        The disk is full.
     """
-    try:
-        refuse_other(path, content, force=force)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _whole(path, content)
-        try:
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}. Choose a folder that can be written") from None
+    write_together({path: content}, force=force)
     return path
+
+
+def write_together(contents: Mapping[Path, bytes], *, force: bool = False) -> None:
+    """Write several files, all or none; they get their names one after the other, the last one last.
+
+    Raises
+    ------
+    UsageError
+        A file exists with other content and `force` is not set, or a folder cannot be written.
+    IncompleteError
+        The disk is full.
+    """
+    ready: dict[Path, Path] = {}
+    path = Path()
+    try:
+        for path, content in contents.items():
+            refuse_other(path, content, force=force)
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ready[path] = _whole(path, content)
+        for path, temporary in ready.items():
+            os.replace(temporary, path)
+    except OSError as error:
+        raise refusal(path, error) from None
+    finally:
+        for temporary in ready.values():
+            temporary.unlink(missing_ok=True)
+
+
+def refusal(path: Path, error: OSError) -> UsageError | IncompleteError:
+    """What to say, and how to end, when `path` cannot be written."""
+    if error.errno in _FULL:
+        return IncompleteError(
+            f"{path} cannot be written: {error.strerror}. What was paid for is kept; make room and run the same command"
+            " again"
+        )
+    return UsageError(f"{path} cannot be written: {error.strerror}. Choose a folder that can be written")
+
+
+def make_private(folder: Path) -> None:
+    """Make `folder` for this user alone, unless it is there; folders above it are made as usual.
+
+    Raises
+    ------
+    OSError
+        It cannot be made.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_once(path: Path, content: bytes) -> bool:
@@ -62,17 +106,18 @@ def write_once(path: Path, content: bytes) -> bool:
 
 def _whole(path: Path, content: bytes) -> Path:
     """A file beside `path` that holds `content` and is on disk."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
+    temporary = path.parent / f".{path.name[:64]}.{secrets.token_hex(8)}"
+    # Made with the mode that every new file has, so that the system takes the process's umask off it.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    return Path(name)
+    return temporary
 
 
 def refuse_other(path: Path, content: bytes, *, force: bool = False) -> None:
@@ -85,9 +130,3 @@ def refuse_other(path: Path, content: bytes, *, force: bool = False) -> None:
     """
     if not force and path.exists() and path.read_bytes() != content:
         raise UsageError(f"{path} exists with other content and is not overwritten; give --force or another --out")
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

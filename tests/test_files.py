@@ -1,11 +1,14 @@
 """Nothing is overwritten by accident, nothing is left half written."""
 
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.files import write_new
+from blackbox_conformal.files import make_private, write_new, write_together
 
 
 def test_other_content_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -34,3 +37,47 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UsageError, match="cannot be written"):
         write_new(tmp_path / "file" / "below", b"content")
+
+
+def test_the_umask_is_left_alone_and_holds(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from blackbox_conformal.files import write_new, write_once\n"
+        "def touched(_): raise SystemExit('the umask was changed, for other threads as well')\n"
+        "os.umask = touched\n"
+        "write_new(Path(sys.argv[1]), b'x'); write_once(Path(sys.argv[2]), b'x')\n"
+    )
+    for umask, mode in ((0o022, 0o644), (0o077, 0o600), (0o002, 0o664)):
+        files = [tmp_path / f"{umask}-{number}" for number in range(2)]
+        subprocess.run([sys.executable, "-c", script, *map(str, files)], umask=umask, check=True)
+        assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [mode, mode]
+
+
+def test_a_set_of_files_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    script = (
+        "import resource, signal, sys; from pathlib import Path; from blackbox_conformal.files import write_together\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "names = {'small': 10, 'middle': 900, 'large': 1001}\n"
+        "write_together({Path(sys.argv[1], name): b'x' * size for name, size in names.items()}, force=True)\n"
+    )
+    (tmp_path / "middle").write_bytes(b"earlier")
+    ran = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert "IncompleteError" in ran.stderr
+    assert "large cannot be written: File too large. What was paid for is kept; make room and run" in ran.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["middle"]
+    assert (tmp_path / "middle").read_bytes() == b"earlier"
+
+
+def test_a_file_in_the_way_of_one_keeps_all_from_being_written(tmp_path: Path) -> None:
+    (tmp_path / "second").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="second exists with other content"):
+        write_together({tmp_path / "first": b"1", tmp_path / "second": b"2"})
+    assert [path.name for path in tmp_path.iterdir()] == ["second"]
+
+
+def test_a_private_folder_is_nobody_elses_and_one_that_is_there_stays(tmp_path: Path) -> None:
+    make_private(tmp_path / "above" / "run")
+    assert stat.S_IMODE((tmp_path / "above" / "run").stat().st_mode) == 0o700
+    (tmp_path / "above" / "run").chmod(0o750)
+    make_private(tmp_path / "above" / "run")
+    assert stat.S_IMODE((tmp_path / "above" / "run").stat().st_mode) == 0o750

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.errors import UsageError
-from blackbox_conformal.files import write_once
+from blackbox_conformal.files import make_private, refusal, write_once
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 
@@ -61,7 +60,7 @@ def _write(path: Path, plan: dict[str, Any], digest: str) -> bool:
         "machine": platform.platform(),
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
         return write_once(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}. Choose a folder that can be written") from None
+        raise refusal(path, error) from None

@@ -10,7 +10,7 @@ from typing import Any
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
-from blackbox_conformal.files import refuse_other, write_new
+from blackbox_conformal.files import write_together
 from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
 from blackbox_conformal.images.names import file_stem
 from blackbox_conformal.images.overlay import overlay
@@ -87,6 +87,8 @@ def write_products(result: Result, folder: Path, *, force: bool = False) -> Prod
     ------
     UsageError
         A file exists with other content and `force` is not set.
+    IncompleteError
+        The disk is full.
     """
     contents, scaling = _encode(result)
     products = product_paths(result.name, folder)
@@ -96,8 +98,5 @@ def write_products(result: Result, folder: Path, *, force: bool = False) -> Prod
     certificate = result.certificate.model_copy(update={"outputs": outputs})
     written = {paths[name]: content for name, content in contents.items()}
     written[products.certificate] = certificate.to_json().encode()
-    for path, content in written.items():
-        refuse_other(path, content, force=force)
-    for path, content in written.items():
-        write_new(path, content, force=force)
+    write_together(written, force=force)
     return products

@@ -14,6 +14,7 @@ from types import TracebackType
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, PayloadError, UsageError
+from blackbox_conformal.files import make_private
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
 from blackbox_conformal.sampling.decide import Done, Fetch
@@ -119,7 +120,7 @@ class Sampler:
             self._opened = self._adapter.open()
             return
         try:
-            self._run.mkdir(parents=True, exist_ok=True)
+            make_private(self._run)
         except OSError as error:
             raise UsageError(f"expected a run folder that can be written; {self._run}: {error.strerror}") from None
         ledger = Ledger(self._run)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from blackbox_conformal.audit.worst import Place, window
-from blackbox_conformal.files import refuse_other, write_new
+from blackbox_conformal.files import write_together
 from blackbox_conformal.images.encode import image_png, mask_png
 from blackbox_conformal.images.names import file_stem
 from blackbox_conformal.types import Image, Mask
@@ -104,8 +104,5 @@ class WorstCrops:
                 contents[paths["truth"]] = image_png(crop.photograph)
                 contents[paths["mask"]] = mask_png(crop.mask)
                 found[alpha, crop.truth] = paths
-        for path, content in contents.items():
-            refuse_other(path, content, force=force)
-        for path, content in contents.items():
-            write_new(path, content, force=force)
+        write_together(contents, force=force)
         return found
