@@ -45,6 +45,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.names import printable
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import check_enough, rule_for, run_calibration
+    from blackbox_conformal.pipeline.kept import keep_calibration
     from blackbox_conformal.pipeline.plan import plan
     from blackbox_conformal.pipeline.stages.job import job_keys
     from blackbox_conformal.pipeline.stages.levels import usual_levels
@@ -95,7 +96,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             on_sampler=on_sampler,
         )
     calibration = result.calibration
-    path = calibration.save(out, force=options["force"])
+    path = keep_calibration(run, calibration, out, force=options["force"])
     levels = sorted(
         {*usual_levels(calibration.bound_for(rule)), *([] if options["alpha"] is None else [options["alpha"]])}
     )

@@ -64,7 +64,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     with screen.progress(), session.interruptible(screen) as on_sampler:
         photographs = reduced_photographs(found, folder / "photographs", SIDE, screen.step, force=force)
         calibrating, unseen = split(photographs, held_out_count(len(photographs)))
-        rule_level = alpha or level_for(len(calibrating), setup.fidelity.bound, SLACK)
+        rule_level = level_for(len(calibrating), setup.fidelity.bound, SLACK) if alpha is None else alpha
         check_enough(member("guarantees", "expected"), len(calibrating), rule_level, setup.fidelity.bound)
         run = folder / "run"
         result = run_calibration(

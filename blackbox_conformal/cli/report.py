@@ -13,9 +13,7 @@ from blackbox_conformal.cli.console import Screen, summary
 @shared.option(
     "--run", type=click.Path(file_okay=False), required=True, help="Run folder of calibrate, audit and mask."
 )
-@shared.option(
-    "--calibration", type=click.Path(dir_okay=False), help="Calibration file.  [default: <run>/calibration.json]"
-)
+@shared.option("--calibration", type=click.Path(dir_okay=False), help="Calibration file.  [default: that of the run]")
 @shared.option("--alpha", type=shared.Level(), help="The level the report opens at.  [default: chosen from the audit]")
 @shared.option("--out", type=click.Path(dir_okay=False), help="The file.  [default: <run>/report.html]")
 @shared.force
@@ -28,6 +26,7 @@ def command(**options: Any) -> None:
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.errors import UsageError
+    from blackbox_conformal.pipeline.kept import find_calibration
     from blackbox_conformal.report.html import write_report
     from blackbox_conformal.report.stops import opening_level
     from blackbox_conformal.report.store import ReportStore
@@ -36,15 +35,13 @@ def command(**options: Any) -> None:
     run = Path(options["run"])
     if not run.is_dir():
         raise UsageError(f"expected a run folder; {run} is none. `calibrate` makes one and says where")
-    kept = run / "calibration.json"
-    if options["calibration"] is None and not kept.is_file():
-        message = f"expected a calibration in {run}; there is no calibration.json. Name the file with --calibration"
-        raise UsageError(message)
-    calibration = Calibration.load(options["calibration"] or kept)
+    calibration = Calibration.load(options["calibration"]) if options["calibration"] else find_calibration(run)
+    if options["alpha"] is not None:
+        calibration.rule().check_level(options["alpha"])
     store = ReportStore(run, calibration)
     audited = store.audit()
     audited_levels = [level.alpha for level in audited.levels] if audited is not None else []
-    alpha = options["alpha"] or opening_level(calibration, audited_levels)
+    alpha = opening_level(calibration, audited_levels) if options["alpha"] is None else options["alpha"]
     path = write_report(
         run,
         calibration,

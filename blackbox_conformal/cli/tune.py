@@ -46,6 +46,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.calibrate import run_calibration
+    from blackbox_conformal.pipeline.kept import keep_calibration
     from blackbox_conformal.pipeline.plan import memory_bytes, plan
     from blackbox_conformal.pipeline.split import split
     from blackbox_conformal.pipeline.stages.job import job_keys
@@ -136,7 +137,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
                 progress=screen.step,
                 on_sampler=on_sampler,
             )
-            path = result.calibration.save(out, force=options["force"])
+            path = keep_calibration(run, result.calibration, out, force=options["force"])
             calls, cached, cost = calls + result.calls, cached + result.cached, cost + result.cost_usd
     screen.say(
         summary(

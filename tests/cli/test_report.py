@@ -1,6 +1,7 @@
 """`report` on the command line: from a run folder to one file; nothing drawn or overwritten, errors in one line."""
 
 import json
+import shutil
 
 import pytest
 from report_material import make_run
@@ -52,10 +53,36 @@ def test_errors_are_one_line(folder, tmp_path, capsys):
 
 
 def test_damaged_material_is_an_error_that_names_the_file(folder, tmp_path, capsys):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     next((copy / "report").glob("*/audit-*.json")).write_text("{}")
     assert run(["report", "--run", str(copy), "--force"]) == 2
     assert "damaged report material" in capsys.readouterr().err
+
+
+def test_a_calibration_that_was_written_elsewhere_is_found_by_its_run_folder(photographs, tmp_path, capsys):
+    elsewhere, folder = tmp_path / "results" / "mine.json", tmp_path / "run"
+    for path in photographs.iterdir():
+        (tmp_path / "outputs" / path.stem).mkdir(parents=True)
+        for index in range(2):
+            shutil.copy(path, tmp_path / "outputs" / path.stem / f"{index}.png")
+    vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=copies", "--draws", "2"]
+    vendor += ["--indecision", "bicubic-gap"]
+    assert run(["calibrate", str(photographs), *vendor, "--run", str(folder), "--out", str(elsewhere), "-q"]) == 0
+    assert not (folder / "calibration.json").exists()
+    assert run(["report", "--run", str(folder), "--json"]) == 0
+    digest = json.loads(elsewhere.read_text())["digest"]
+    assert json.loads(capsys.readouterr().out)["calibration"] == digest
+    moved = elsewhere.rename(tmp_path / "moved.json")
+    assert run(["report", "--run", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert f"at {elsewhere}, where it was written; it is not there" in said
+    assert "--calibration FILE" in said
+    assert run(["report", "--run", str(folder), "--calibration", str(moved), "-q", "--force"]) == 0
+    fewer = sorted(str(path) for path in photographs.iterdir())[:5]
+    assert run(["calibrate", *fewer, *vendor, "--run", str(tmp_path / "other"), "--out", str(elsewhere), "-q"]) == 0
+    assert run(["report", "--run", str(folder)]) == 2
+    assert "another one has been written there since" in capsys.readouterr().err
+    (folder / "calibration-elsewhere.json").write_text("[]")
+    assert run(["report", "--run", str(folder)]) == 2
+    assert "calibration-elsewhere.json" in capsys.readouterr().err
