@@ -22,6 +22,7 @@ from blackbox_conformal.files import write_new
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.by_cluster import ByCluster, in_tiles
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
+from blackbox_conformal.images.duplicates import SKETCH_LETTERS, Distinct, Sketch
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.answers import Answers
@@ -29,20 +30,42 @@ from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 
 FORMAT = "blackbox-conformal calibration"
-VERSION = 1
+VERSION = 2
 MAXIMUM_FILE_BYTES = 2**30
 
 
-class CalibrationImage(BaseModel):
-    """One photograph: identity of truth and input, the vendor's refusal if it refused.
+class KnownPhotograph(BaseModel):
+    """A photograph that was looked at: identity of its pixels, and the sketch by which its copies are recognised."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    truth: str
+    sketch: str = Field(pattern=f"^[A-Za-z0-9+/]{{{SKETCH_LETTERS}}}$", repr=False)
+
+    @classmethod
+    def of(cls, seen: Sketch) -> "KnownPhotograph":
+        """The photograph that `seen` is the sketch of."""
+        return KnownPhotograph(truth=seen.digest, sketch=seen.text)
+
+    @property
+    def seen(self) -> Sketch:
+        """The sketch, ready to be compared.
+
+        Raises
+        ------
+        FileFormatError
+            The text is no sketch.
+        """
+        return Sketch.from_text(self.truth, self.sketch)
+
+
+class CalibrationImage(KnownPhotograph):
+    """One photograph: also identity of its input, and the vendor's refusal if it refused.
 
     `group` is that of the photograph, `cluster` the photograph that this one is a tile of, where they were given.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str
-    truth: str
     input: str
     height: int = Field(ge=1)
     width: int = Field(ge=1)
@@ -65,7 +88,7 @@ class _File(BaseModel):
     shares: list[str]
     answers: str
     made_with: str
-    tuning: list[str]
+    tuning: list[dict[str, Any]]
     vendor_models: list[str]
     digest: str
 
@@ -91,7 +114,7 @@ class Calibration:
     guarantee
         Name and parameters of the guarantee that `threshold` uses unless told otherwise.
     tuning
-        Digests of photographs that choices were made on; none of them is in `images`.
+        Photographs that choices were made on; none of them is in `images`.
     vendor_models
         What the vendor called the models that answered, when it says so.
     """
@@ -101,7 +124,7 @@ class Calibration:
     images: tuple[CalibrationImage, ...]
     curves: CurveSet
     guarantee: dict[str, Any] = field(default_factory=lambda: {"name": "expected"})
-    tuning: tuple[str, ...] = ()
+    tuning: tuple[KnownPhotograph, ...] = ()
     vendor_models: tuple[str, ...] = ()
     shares: tuple[CurveSet, ...] = ()
     answers: Answers = field(default_factory=lambda: Answers.unknown(0))
@@ -112,7 +135,7 @@ class Calibration:
         truths = [image.truth for image in self.images]
         if len(set(truths)) != len(truths):
             raise CalibrationError("a photograph stands twice in the calibration; each counts once")
-        shared = set(self.tuning) & set(truths)
+        shared = {one.truth for one in self.tuning} & set(truths)
         if shared:
             raise CalibrationError(
                 f"{len(shared)} photographs are both tuning and calibration photographs; a choice made on a photograph "
@@ -167,6 +190,32 @@ class Calibration:
     def groups(self) -> tuple[str, ...]:
         """The groups that photographs are of, sorted; none where they were calibrated without."""
         return tuple(sorted({image.group for image in self.images if image.group}))
+
+    def known(self, seen: Sketch, pixels: str) -> str | None:
+        """Which photograph of this calibration or of its tuning a picture shows, in words; None: none of them.
+
+        Parameters
+        ----------
+        seen
+            The picture's sketch.
+        pixels
+            Digest of the pixels that the vendor is sent.
+        """
+        if pixels in self._inputs:
+            return f"the input of calibration photograph {printable(self._inputs[pixels])}"
+        twin = self._looked_at.twin(seen)
+        if twin is None:
+            return None
+        return twin.name if twin.exact else f"a copy of {twin.name}: the two {twin.relation}"
+
+    @cached_property
+    def _inputs(self) -> dict[str, str]:
+        return {image.input: image.name for image in self.images}
+
+    @cached_property
+    def _looked_at(self) -> Distinct:
+        calibrating = ((f"calibration photograph {printable(one.name)}", one.seen) for one in self.images)
+        return Distinct([*calibrating, *(("a tuning photograph", one.seen) for one in self.tuning)])
 
     def rule(self, guarantee: str | None = None, **parameters: Any) -> Guarantee:
         """The guarantee asked for, or the one this calibration was made for; by cluster where tiles were calibrated."""
@@ -270,6 +319,7 @@ class Calibration:
         try:
             procedure = Procedure(**content["procedure"])
             images = tuple(CalibrationImage(**image) for image in content["images"])
+            tuning = tuple(KnownPhotograph(**one) for one in content["tuning"])
             curves = _unpacked(content["curves"])
             shares = tuple(map(_unpacked, content["shares"]))
             answers = Answers.from_bytes(base64.b64decode(content["answers"], validate=True))
@@ -285,7 +335,7 @@ class Calibration:
             images,
             curves,
             content["guarantee"],
-            tuple(content["tuning"]),
+            tuning,
             tuple(content["vendor_models"]),
             shares,
             answers,
@@ -304,7 +354,7 @@ class Calibration:
             "shares": [_packed(curves) for curves in self.shares],
             "answers": base64.b64encode(self.answers.to_bytes()).decode(),
             "made_with": f"blackbox-conformal {__version__}",
-            "tuning": sorted(self.tuning),
+            "tuning": [one.model_dump(mode="json") for one in sorted(self.tuning, key=lambda one: one.truth)],
             "vendor_models": sorted(self.vendor_models),
         }
 
@@ -328,6 +378,11 @@ def _read(path: Path) -> dict[str, Any]:
             raise FileFormatError(
                 f"{path}: was written in format {content['version']}, this version reads up to {VERSION}. "
                 "Upgrade blackbox-conformal"
+            )
+        if isinstance(content.get("version"), int) and content["version"] < VERSION:
+            raise FileFormatError(
+                f"{path}: was written in format {content['version']}, before there was a release; this version reads "
+                f"{VERSION}. Calibrate again: the draws are stored, so no call is made"
             )
         _File(**content)
     except OSError as error:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+from synthetic import sketch_of
 
 from blackbox_conformal.audit.findings import AuditedPicture
 from blackbox_conformal.audit.quality import NO_PIXELS, Quality
@@ -47,6 +48,7 @@ def calibration_of(found, *, fidelity=None, guarantee=None, groups=None, shares=
         CalibrationImage(
             name=f"c{index}",
             truth=identity(f"c{index}"),
+            sketch=sketch_of(f"c{index}").text,
             input=identity(f"low c{index}"),
             height=6,
             width=8,

@@ -12,6 +12,7 @@ from blackbox_conformal.audit.quality import QualityMaps
 from blackbox_conformal.audit.worst import worst_place
 from blackbox_conformal.calibration import Calibration, CalibrationImage
 from blackbox_conformal.certificate import Certificate, threshold_json
+from blackbox_conformal.images.duplicates import sketch
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.pipeline.apply import Result
 from blackbox_conformal.pipeline.auditing.conclude import conclude
@@ -88,6 +89,7 @@ def make_calibration(n=60, hostile=True) -> Calibration:
             CalibrationImage(
                 name=name,
                 truth=pixels_digest(truth),
+                sketch=sketch(truth).text,
                 input=pixels_digest(low),
                 height=48,
                 width=64,

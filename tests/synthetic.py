@@ -5,6 +5,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.images.duplicates import Sketch, sketch
+
+
+def sketch_of(name: str) -> Sketch:
+    """The sketch of an imagined photograph, which looks like no other."""
+    seed = int.from_bytes(name.encode(), "little")
+    pixels = np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    return sketch(pixels, digest_bytes(name.encode()))
+
 
 def photograph(seed: int, size: tuple[int, int] = (64, 80)) -> np.ndarray:
     """(H, W, 3) uint8: a coarse colour field with fine texture in one part."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from synthetic import sketch_of
 
-from blackbox_conformal.calibration import Calibration, CalibrationImage
-from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
+from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.answers import Answers
@@ -24,6 +25,10 @@ PROCEDURE = Procedure(
 )
 
 
+def tuned(name: str) -> KnownPhotograph:
+    return KnownPhotograph.of(sketch_of(name))
+
+
 def make(n: int = 5, **rest: Any) -> Calibration:
     generator = np.random.default_rng(3)
     images, curves, answers = [], [], []
@@ -33,17 +38,24 @@ def make(n: int = 5, **rest: Any) -> Calibration:
         curves.append(RiskCurve.from_maps(scores, errors, bound=1.0))
         answers.append(Answers.of([0.9 + index / 100], [1.5], scores))
         images.append(
-            CalibrationImage(name=f"p{index}", truth=f"sha256:{index}", input=f"sha256:i{index}", height=6, width=6)
+            CalibrationImage(
+                name=f"p{index}",
+                truth=sketch_of(f"p{index}").digest,
+                sketch=sketch_of(f"p{index}").text,
+                input=digest_bytes(f"low p{index}".encode()),
+                height=8,
+                width=8,
+            )
         )
     return Calibration.from_curves(PROCEDURE, 1.0, images, curves, answers=answers, **rest)
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    calibration = make(tuning=("sha256:t",), vendor_models=("m@1",))
+    calibration = make(tuning=(tuned("t"),), vendor_models=("m@1",))
     loaded = Calibration.load(calibration.save(tmp_path / "calibration.json"))
     assert loaded.digest == calibration.digest
     assert loaded.images == calibration.images
-    assert loaded.tuning == ("sha256:t",)
+    assert loaded.tuning == (tuned("t"),)
     assert list(loaded.curves) == list(calibration.curves)
     np.testing.assert_array_equal(loaded.answers.values, calibration.answers.values)
     for alpha in (0.1, 0.2, 0.3, 0.5, 0.9):
@@ -74,7 +86,7 @@ def test_saving_never_overwrites_another_calibration(tmp_path: Path) -> None:
 
 def test_tuning_photographs_cannot_calibrate() -> None:
     with pytest.raises(CalibrationError, match="tuning"):
-        make(tuning=("sha256:2",))
+        make(tuning=(tuned("p2"),))
 
 
 def test_a_photograph_counts_once() -> None:

@@ -193,15 +193,8 @@ def confirm_calls(screen: Screen, expected: "Estimate", options: dict[str, Any])
 
 def _are_seen(pictures: "Sequence[Prepared]", calibration: Any) -> bool:
     """Whether a picture was used for calibration, for which nothing is guaranteed; a set-up has none."""
-    images = getattr(calibration, "images", ())
-    inputs = {image.input for image in images}
-    truths = {image.truth for image in images}
-    tuning = set(getattr(calibration, "tuning", ()))
-    return any(
-        one.input_digest in (inputs | truths if one.truth_digest is None else inputs)
-        or one.truth_digest in truths | tuning
-        for one in pictures
-    )
+    known = getattr(calibration, "known", None)
+    return known is not None and any(known(one.sketch, one.input_digest) is not None for one in pictures)
 
 
 def _ask(screen: Screen, options: dict[str, Any]) -> None:

@@ -32,7 +32,11 @@ def refuse_other_calibration(
     except (OSError, BlackboxConformalError):
         raise UsageError(f"{path} exists and is no calibration; give --force or another --out") from None
     same = procedure is None or there.procedure.fingerprint == procedure.fingerprint
-    if not same or {image.truth for image in there.images} != set(truths) or set(there.tuning) != set(tuning):
+    if (
+        not same
+        or {image.truth for image in there.images} != set(truths)
+        or {one.truth for one in there.tuning} != set(tuning)
+    ):
         raise UsageError(
             f"{path} is a calibration of another procedure or of other photographs and is not overwritten; give "
             "--force or another --out"

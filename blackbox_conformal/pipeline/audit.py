@@ -218,11 +218,10 @@ def _exceeds(own: Guarantee, curve: RiskCurve, thresholds: Sequence[float]) -> b
 
 
 def _refuse_seen(pictures: Sequence[Prepared], calibration: Calibration) -> None:
-    known = {image.truth for image in calibration.images} | set(calibration.tuning)
-    inputs = {image.input for image in calibration.images}
-    seen = [picture for picture in pictures if picture.truth_digest in known or picture.input_digest in inputs]
+    found = ((picture, calibration.known(picture.sketch, picture.input_digest)) for picture in pictures)
+    seen = [(picture, known) for picture, known in found if known is not None]
     if seen:
         raise CalibrationError(
             f"expected photographs that calibration has not seen; {len(seen)} of {len(pictures)} were used for it, "
-            f"first {printable(seen[0].name)}. Leave them out"
+            f"first {printable(seen[0][0].name)}, which is {seen[0][1]}. Leave them out"
         )

@@ -11,11 +11,13 @@ from typing import Any
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audit.claim import innermost
-from blackbox_conformal.calibration import Calibration, CalibrationImage
+from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.by_cluster import in_tiles
+from blackbox_conformal.images.duplicates import Distinct
+from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.indecision.base import Indecision
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
@@ -26,7 +28,7 @@ from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
 from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.named import check_clusters, check_groups
-from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
+from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.room import refuse_large
 from blackbox_conformal.pipeline.stages.second import second_opinions
 from blackbox_conformal.pipeline.stages.settings import (
@@ -77,7 +79,7 @@ def run_calibration(
     limits: Limits | None = None,
     groups: Mapping[str, str] | None = None,
     clusters: Mapping[str, str] | None = None,
-    tuning: Sequence[str] = (),
+    tuning: Sequence[KnownPhotograph] = (),
     memory_bytes: int | None = None,
     listener: Callable[[Event], None] | None = None,
     progress: Progress = lambda *_: None,
@@ -110,11 +112,7 @@ def run_calibration(
     refuse_unlimited(setup.adapter, limits, run)
     refuse_large(paths, memory_bytes)
     pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)
-    leaked = {picture.truth_digest for picture in pictures} & set(tuning)
-    if leaked:
-        raise CalibrationError(
-            f"{len(leaked)} of these photographs were used for tuning and cannot calibrate; leave them out"
-        )
+    _refuse_tuning(pictures, tuning)
     write_manifest(run, setup, pictures, guarantee=own)
     tolerances = tolerances_of(rule)
     curves: list[list[RiskCurve]] = []
@@ -193,6 +191,16 @@ def rule_for(guarantee: str, names: Sequence[str], clusters: Mapping[str, str] |
         return rule
     check_clusters(clusters, names)
     return in_tiles(rule, [clusters[name] for name in names])
+
+
+def _refuse_tuning(pictures: Sequence[Prepared], tuning: Sequence[KnownPhotograph]) -> None:
+    looked_at = Distinct(("a tuning photograph", one.seen) for one in tuning)
+    leaked = [picture.name for picture in pictures if looked_at.twin(picture.sketch) is not None]
+    if leaked:
+        raise CalibrationError(
+            f"{len(leaked)} of these photographs were used for tuning and cannot calibrate, first "
+            f"{printable(leaked[0])}; leave them out"
+        )
 
 
 def tolerance_of(rule: Guarantee) -> float | None:
@@ -315,6 +323,7 @@ def _image(drawn: Drawn, groups: Mapping[str, str], clusters: Mapping[str, str])
     return CalibrationImage(
         name=picture.name,
         truth=picture.truth_digest,
+        sketch=picture.sketch.text,
         input=picture.input_digest,
         height=picture.size[0],
         width=picture.size[1],

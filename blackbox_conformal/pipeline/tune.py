@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from blackbox_conformal.calibration import KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.indecision.base import Context, Indecision
@@ -70,7 +71,7 @@ class Tuning:
 
     scored: tuple[Scored, ...]
     alpha: float
-    tuning: tuple[str, ...]
+    tuning: tuple[KnownPhotograph, ...]
     calls: int
     cached: int
     cost_usd: Decimal
@@ -177,7 +178,7 @@ def tune(
     refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
     pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)
     curves: list[list[RiskCurve]] = [[] for _ in candidates]
-    digests: list[str] = []
+    seen: list[KnownPhotograph] = []
     limits = job_limits(limits, setup, pictures)
     with (
         _warming_all(setup, candidates),
@@ -201,11 +202,11 @@ def tune(
         ):
             for store, curve in zip(curves, found, strict=True):
                 store.append(curve)
-            digests.append(drawn.prepared.truth_digest or "")
+            seen.append(KnownPhotograph.of(drawn.prepared.sketch))
             cached += sum(one.cached for one in drawn.outcomes)
             calls += sum(not one.cached for one in drawn.outcomes)
             cost += sum((one.cost_usd for one in drawn.outcomes if not one.cached), Decimal(0))
-            progress("tuning", len(digests), len(pictures))
+            progress("tuning", len(seen), len(pictures))
     scored = []
     for candidate, found in zip(candidates, curves, strict=True):
         together = CurveSet.from_curves(found)
@@ -214,7 +215,7 @@ def tune(
         each = candidate.draws + candidate.indecision.needs_second
         scored.append(Scored(candidate, trusted, each * n_calibration))
     scored.sort(key=lambda one: (-round(one.trusted_share, 6), one.calls, one.candidate.label))
-    return Tuning(tuple(scored), alpha, tuple(sorted(digests)), calls, cached, cost)
+    return Tuning(tuple(scored), alpha, tuple(sorted(seen, key=lambda one: one.truth)), calls, cached, cost)
 
 
 def bytes_a_pixel(candidates: int) -> int:

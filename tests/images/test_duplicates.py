@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.images.duplicates import Distinct, sketch
+from blackbox_conformal.errors import CalibrationError, FileFormatError
+from blackbox_conformal.images.duplicates import Distinct, Sketch, sketch
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
 
@@ -36,6 +36,7 @@ CHANGES = {
     "turned right": lambda pixels: np.rot90(pixels, 3),
     "transposed": lambda pixels: np.swapaxes(pixels, 0, 1),
     "brighter": lambda pixels: np.minimum(pixels.astype(int) + 12, 255).astype(np.uint8),
+    "more contrast": lambda pixels: np.clip(128 + 1.1 * (pixels.astype(float) - 128), 0, 255).astype(np.uint8),
     "resized, turned and compressed": lambda pixels: jpeg_again(np.rot90(resized(pixels)).copy()),
 }
 
@@ -65,6 +66,30 @@ def test_tiles_of_one_photograph_are_different_pictures() -> None:
             tile = sketch(pixels[row : row + 128, column : column + 128])
             if not tile.flat:
                 seen.add(f"{name}-{row}-{column}", tile)
+
+
+def sky(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> np.ndarray:
+    """A clear sky, which has no detail: from one colour to another, a little curved, with grain."""
+    down = np.linspace(0, 1, 200)[:, None, None] ** 1.3
+    plain = np.array(top) * (1 - down) + np.array(bottom) * down + np.zeros((1, 300, 1))
+    return np.clip(plain + np.random.default_rng(sum(top)).normal(0, 2, plain.shape), 0, 255).astype(np.uint8)
+
+
+def test_different_smooth_pictures_pass() -> None:
+    seen = Distinct()
+    seen.add("blue", sketch(sky((60, 110, 190), (170, 200, 235))))
+    seen.add("teal", sketch(sky((40, 140, 150), (150, 225, 220))))
+    seen.add("evening", sketch(sky((70, 60, 120), (240, 170, 120))))
+
+
+def test_a_sketch_is_the_same_after_it_was_written() -> None:
+    one = sketch(next(iter(PHOTOGRAPHS.values())))
+    again = Sketch.from_text(one.digest, one.text)
+    assert len(one.text) == 576
+    np.testing.assert_array_equal(again.thumbnail, one.thumbnail)
+    for text in ("", "AAAA", "!" * 576, one.text + "AAAA"):
+        with pytest.raises(FileFormatError, match="sketch"):
+            Sketch.from_text(one.digest, text)
 
 
 def test_flat_pictures_are_compared_by_their_pixels_only() -> None:

@@ -31,11 +31,6 @@ def prepare_inputs(
     memory_bytes
         Most memory that the calculation may take; None: no limit.
     """
-    truths = {image.truth: f"calibration photograph {printable(image.name)}" for image in calibration.images}
-    seen = {
-        **truths,
-        **{image.input: f"the input of calibration photograph {printable(image.name)}" for image in calibration.images},
-    }
     found: dict[int, Prepared] = {}
     for place, (name, source) in enumerate(inputs):
         if place in failed:
@@ -43,10 +38,11 @@ def prepare_inputs(
         try:
             refuse_large([source], memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
             picture = prepare_input(source, name, setup, memory_bytes=memory_bytes)
-            if picture.input_digest in seen:
+            known = calibration.known(picture.sketch, picture.input_digest)
+            if known is not None:
                 raise CalibrationError(
-                    f"{printable(name)} is {seen[picture.input_digest]}: the guarantee is for pictures that "
-                    "calibration has not seen. Leave it out, or calibrate without it"
+                    f"{printable(name)} is {known}: the guarantee is for pictures that calibration has not seen. Leave "
+                    "it out, or calibrate without it"
                 )
         except BlackboxConformalError as error:
             failed[place] = error

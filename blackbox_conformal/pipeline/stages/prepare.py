@@ -13,7 +13,7 @@ from pathlib import Path
 
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade
-from blackbox_conformal.images.duplicates import SIDE, Distinct, Sketch, sketch
+from blackbox_conformal.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
 from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.perturbation.base import Perturbation
 from blackbox_conformal.images.picture import Picture
@@ -40,6 +40,8 @@ class Prepared:
         Identity of the high-resolution pixels, None when the truth is unknown.
     input_digest
         Identity of the low-resolution pixels.
+    sketch
+        What the picture shows, to recognise it in another size, turn or file.
     size
         (height, width) of the delivered picture.
     tasks
@@ -54,6 +56,7 @@ class Prepared:
     path: Path | None
     truth_digest: str | None
     input_digest: str
+    sketch: Sketch
     size: tuple[int, int]
     tasks: tuple[Task, ...]
     conversions: tuple[str, ...]
@@ -110,7 +113,7 @@ def prepare_photographs(
             seen = looked.result()
             distinct.add(str(path), seen.sketch)
             again = partial(_low_resolution, path, setup.procedure.scale)
-            one = _prepared(name_of(path), path, seen.sketch.digest, seen.low, seen.conversions, setup, encoder, again)
+            one = _prepared(name_of(path), path, seen.sketch, seen.low, seen.conversions, setup, encoder, again)
             twin = inputs.setdefault(one.input_digest, path)
             if twin != path:
                 raise CalibrationError(
@@ -159,7 +162,7 @@ def _look_at(path: Path, scale: int, limits: ImageLimits) -> _Photograph:
     conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, scale)]))
     low = degrade(truth, scale)
     # A thumbnail shows the same of either; the smaller one is quicker to look through.
-    shown = low if min(low.shape[:2]) >= SIDE else truth
+    shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
     return _Photograph(sketch(shown, picture.digest), low, conversions, picture.file_digest)
 
 
@@ -170,7 +173,7 @@ def _low_resolution(path: Path, scale: int) -> Image:
 def _prepared(
     name: str,
     path: Path | None,
-    truth_digest: str | None,
+    truth: Sketch | None,
     low: Image,
     conversions: tuple[str, ...],
     setup: Setup,
@@ -189,7 +192,8 @@ def _prepared(
         seed = setup.procedure.seed(plain.digest, index, setup.adapter.capabilities.seed_range)
         tasks.append(Task(sent, index, seed))
     size = (height * setup.procedure.scale, width * setup.procedure.scale)
-    return Prepared(name, path, truth_digest, plain.digest, size, tuple(tasks), conversions)
+    digest, seen = (None, sketch(low, plain.digest)) if truth is None else (truth.digest, truth)
+    return Prepared(name, path, digest, plain.digest, seen, size, tuple(tasks), conversions)
 
 
 def _changed(perturbation: Perturbation, index: int, pixels: Callable[[], Image]) -> Image:
