@@ -178,10 +178,12 @@ def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[
 
 def _row(calibration: "Calibration", rule: "Guarantee", level: float, group: str | None = None) -> list[str]:
     """Level, threshold, and the trusted share of the calibration pictures, or of those of `group`."""
+    from blackbox_conformal.guarantees.base import number_in_words
+
     choice = rule.choose(calibration.curves_for(rule), level)
     if choice.threshold == float("-inf"):
         photographs = "photograph" if choice.missing_images == 1 else "photographs"
-        return [f"{level:g}", f"nothing: {choice.missing_images} {photographs} missing", share(0.0)]
+        return [f"{level:g}", f"nothing: {number_in_words(choice.missing_images)} {photographs} missing", share(0.0)]
     shares = calibration.curves.trusted_shares_at(choice.threshold)
     own = shares[[group in (None, image.group) for image in calibration.images]]
     threshold = "everything" if choice.threshold == float("inf") else f"{choice.threshold:.6g}"

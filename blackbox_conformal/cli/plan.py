@@ -112,6 +112,8 @@ def _pace(found: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
 
 def show_plan(screen: Screen, found: "Plan", pace: tuple[float, str] | None) -> None:
     """The plan for people and for scripts."""
+    from blackbox_conformal.guarantees.base import number_in_words
+
     screen.say(
         summary(
             {
@@ -128,8 +130,10 @@ def show_plan(screen: Screen, found: "Plan", pace: tuple[float, str] | None) -> 
         "Fewest photographs for a level",
         ["alpha", "photographs", "missing", "price of the missing"],
         [
-            [level, str(count) if count else "any", str(max(0, count - found.n)), _more(found, max(0, count - found.n))]
-            for level, count in found.needed_n.items()
+            [level, number_in_words(count) if count else "any", number_in_words(more), _more(found, more)]
+            for level, count, more in (
+                (level, count, max(0, count - found.n)) for level, count in found.needed_n.items()
+            )
         ],
     )
     screen.data(

@@ -1,9 +1,11 @@
-"""The binomial distribution function, to about eleven digits for any n a calibration can have.
+"""The binomial distribution function, to about eleven digits, and the least whole number from which something holds.
 
 No guarantee lives here.
 """
 
 import math
+from collections.abc import Callable
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -28,10 +30,43 @@ def binomial_cdf(n: int, p: float) -> NDArray[np.float64]:
 
 
 def binomial_tail(k: int, n: int, p: float) -> float:
-    """``P(Bin(n, p) <= k)`` for one k, for 0 < p < 1; 0 below k = 0, 1 from k = n on."""
+    """``P(Bin(n, p) <= k)`` for one k, for 0 < p < 1; 0 below k = 0, 1 from k = n on.
+
+    Time and memory grow with k alone: n may have hundreds of digits.
+    """
     if k < 0:
         return 0.0
     if k >= n:
         return 1.0
-    j = np.arange(k + 1)
-    return min(1.0, math.fsum(np.exp(_log_choose(n)[: k + 1] + j * math.log(p) + (n - j) * math.log1p(-p))))
+    j = np.arange(1, k + 1)
+    mean = product(n, p)
+    # The term at j is the one before it times (n - j + 1) p / (j (1 - p)).
+    logs = np.cumsum(np.r_[product(n, math.log1p(-p)), np.log((mean - (j - 1) * p) / j) - math.log1p(-p)])
+    return min(1.0, math.fsum(np.exp(logs)))
+
+
+def least_without(chance: float, p: float) -> int:
+    """The least n with ``(1 - p)^n <= chance``, for 0 < p < 1 and 0 < chance: ``ceil(ln(chance) / ln(1 - p))``."""
+    return max(math.ceil(Fraction(math.log(chance)) / Fraction(math.log1p(-p))), 0)
+
+
+def least(holds: Callable[[int], bool], start: int) -> int:
+    """The least n >= `start` at which `holds`, which stays true from there on.
+
+    From 2^53 on it is found to 53 bits and never too small, as floats tell no more.
+    """
+    low, high = start - 1, max(start, 1)
+    while not holds(high):
+        low, high = high, 2 * high
+    while high - low > max(1, high >> 53):
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def product(n: int, factor: float) -> float:
+    """``n * factor`` for n of any size; infinite where it is too large."""
+    try:
+        return float(n * Fraction(factor))
+    except OverflowError:
+        return math.copysign(math.inf, factor)

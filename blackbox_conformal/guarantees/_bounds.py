@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail
+from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without, product
 
 _ROUNDING = 1e-12
 """Added to the log-wealth that is asked for: covers the rounding of a sum of logarithms."""
@@ -36,6 +36,19 @@ def hoeffding_bentkus_budget(n: int, level: float, delta: float) -> Fraction | N
     return budget
 
 
+def hoeffding_bentkus_least(refused: int, level: float, delta: float) -> int:
+    """The least n at which `hoeffding_bentkus_budget` allows `refused` losses of 1, all others being 0."""
+    needed = math.log(MARGIN / delta)
+
+    def reaches(n: int) -> bool:
+        # Below the level by more than rounding, so that the entropy is that of a smaller mean.
+        hoeffding = refused < n * Fraction(level) and n * Fraction(_entropy(refused / n, level)) >= needed
+        return hoeffding or math.e * MARGIN * binomial_tail(refused, n, level) <= delta
+
+    zero = least_without(delta / MARGIN, level)
+    return max(zero, 1) if refused == 0 else least(reaches, max(zero, refused))
+
+
 def hoeffding_bentkus_upper(total: Fraction, n: int, delta: float) -> float:
     """Upper bound, at confidence 1 - delta, for the mean of n losses that sum to `total`."""
     mean, count = float(total / n), math.ceil(total)
@@ -54,9 +67,30 @@ def mixture_log_wealth(losses: NDArray[np.float64], mean: float, bets: int) -> f
     with m (Waudby-Smith and Ramdas 2024, the family of constant bets).
     """
     shares = np.arange(1, bets + 1) / (bets + 1)
-    gains = np.log1p(-shares[:, None] * (np.sort(losses)[None, :] - mean) / (1 - mean)).sum(axis=1)
+    return _mixed(np.log1p(-shares[:, None] * (np.sort(losses)[None, :] - mean) / (1 - mean)).sum(axis=1))
+
+
+def _mixed(gains: NDArray[np.float64]) -> float:
+    """The logarithm of the mean over (bets,) logarithms of wealth."""
     highest = float(gains.max())
-    return highest + math.log(float(np.exp(gains - highest).sum()) / bets)
+    return highest + math.log(float(np.exp(gains - highest).sum()) / gains.size)
+
+
+def mixture_least(refused: int, level: float, delta: float, bets: int) -> int:
+    """The least n at which the mixture bound is at most `level` with `refused` losses of 1, all others being 0."""
+    # Where every bet were the best one, so many losses of 0 would do.
+    best = Fraction(math.log1p(bets / (bets + 1) * level / (1 - level)))
+    fewest = math.ceil(Fraction(math.log(1 / delta)) / best)
+    return least(lambda n: _counted_certifies(n - refused, refused, level, delta, bets), max(refused, fewest, 1))
+
+
+def _counted_certifies(zeros: int, ones: int, level: float, delta: float, bets: int) -> bool:
+    """`mixture_certifies` for so many losses of 0 and of 1, however many."""
+    shares = np.arange(1, bets + 1) / (bets + 1)
+    gains = np.log1p(shares * level / (1 - level))
+    # In units of the largest gain, and no more than decides, so that the product fits a float.
+    won = min(product(zeros, float(gains[-1])), 1e12)
+    return _mixed(gains / gains[-1] * won + ones * np.log1p(-shares)) >= math.log(1 / delta) + _ROUNDING
 
 
 def mixture_certifies(losses: NDArray[np.float64], level: float, delta: float, bets: int) -> bool:
@@ -67,6 +101,11 @@ def mixture_certifies(losses: NDArray[np.float64], level: float, delta: float, b
 def mixture_upper(losses: NDArray[np.float64], delta: float, bets: int) -> float:
     """``sup { m : wealth(m) < 1 / delta }``: upper bound for the mean at confidence 1 - delta."""
     return _bisect(lambda mean: mixture_certifies(losses, mean, delta, bets), 0.0, 1.0)[1]
+
+
+def mixture_upper_of_none(n: int, delta: float, bets: int) -> float:
+    """`mixture_upper` of n losses of 0."""
+    return _bisect(lambda mean: _counted_certifies(n, 0, mean, delta, bets), 0.0, 1.0)[1]
 
 
 def _bisect(holds: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:

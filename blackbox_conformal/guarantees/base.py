@@ -6,6 +6,7 @@ No guarantee lives here.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, ClassVar, Literal, Self
 
@@ -116,8 +117,9 @@ class Guarantee(Plugin):
         return Choice(
             threshold,
             missing,
-            f"nothing can be trusted at {alpha:g}: {len(curves)} {self.unit}, and at least {len(curves) + missing} are "
-            f"needed. Add {missing} or choose a larger level",
+            f"nothing can be trusted at {alpha:g}: {len(curves)} {self.unit}, and at least "
+            f"{number_in_words(len(curves) + missing)} are needed. Add {number_in_words(missing)} or choose a larger "
+            "level",
         )
 
     def check(self, curves: CurveSet, alpha: float | None = None) -> None:
@@ -216,6 +218,11 @@ class Guarantee(Plugin):
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """The same guarantee for the photographs at `indices` only: parameters given a photograph are cut to them."""
         return self
+
+
+def number_in_words(count: int) -> str:
+    """A whole number for people: all its digits below a million, three of them above."""
+    return str(count) if count < 10**6 else f"about {Decimal(count):.2e}"
 
 
 def require_length(name: str, values: tuple[Any, ...], curves: CurveSet) -> None:

@@ -14,9 +14,12 @@ from pydantic import Field
 
 from blackbox_conformal.guarantees._bounds import (
     hoeffding_bentkus_budget,
+    hoeffding_bentkus_least,
     hoeffding_bentkus_upper,
     mixture_certifies,
+    mixture_least,
     mixture_upper,
+    mixture_upper_of_none,
 )
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.risk.exact import as_typed, exact_bound
@@ -54,7 +57,7 @@ class HighProbability(Guarantee):
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
         highest = exact_bound(curves.bound)
-        level = float(alpha / highest)
+        level = _share(alpha, curves.bound)
         if level >= 1:
             return math.inf
         if self.method == "hoeffding-bentkus":
@@ -101,23 +104,12 @@ class HighProbability(Guarantee):
         return self._least(alpha, bound, 0)
 
     def _least(self, alpha: float, bound: float, refused: int) -> int:
-        level = float(as_typed(alpha, "alpha") / exact_bound(bound))
+        level = _share(as_typed(alpha, "alpha"), bound)
         if level >= 1:
             return 0
-
-        def reaches(n: int) -> bool:
-            if n < max(refused, 1):
-                return False
-            if self.method == "hoeffding-bentkus":
-                budget = hoeffding_bentkus_budget(n, level, self.delta)
-                return budget is not None and budget >= refused
-            losses = np.r_[np.ones(refused), np.zeros(n - refused)]
-            return mixture_certifies(losses, level, self.delta, self.bets)
-
-        stop = 1
-        while not reaches(stop):
-            stop *= 2
-        return _first(reaches, stop)
+        if self.method == "hoeffding-bentkus":
+            return hoeffding_bentkus_least(refused, level, self.delta)
+        return mixture_least(refused, level, self.delta, self.bets)
 
     def reachable_alpha(self, n: int, bound: float) -> float:
         """The bound for n losses of 0."""
@@ -125,7 +117,7 @@ class HighProbability(Guarantee):
             return bound
         if self.method == "hoeffding-bentkus":
             return hoeffding_bentkus_upper(Fraction(0), n, self.delta) * bound * (1 + 1e-12)
-        return mixture_upper(np.zeros(n), self.delta, self.bets) * bound * (1 + 1e-12)
+        return mixture_upper_of_none(n, self.delta, self.bets) * bound * (1 + 1e-12)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers."""
@@ -133,6 +125,11 @@ class HighProbability(Guarantee):
             f"With confidence {1 - self.delta:g}, {n} calibration photographs show that on average over new "
             f"photographs the largest {error} among trusted pixels is at most {alpha:g}."
         )
+
+
+def _share(alpha: Fraction, bound: float) -> float:
+    """`alpha` as a share of the bound, above 0 however small it is."""
+    return max(float(alpha / exact_bound(bound)), math.ulp(0.0))
 
 
 def _first(holds: Callable[[int], bool], stop: int) -> int:

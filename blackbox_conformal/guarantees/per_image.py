@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf
+from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without
 from blackbox_conformal.guarantees.base import Guarantee, Needs
 from blackbox_conformal.risk.exact import as_typed, exact_bound, float32_down, float_up
 from blackbox_conformal.risk.pack import CurveSet
@@ -67,21 +67,15 @@ class PerImage(Guarantee):
     def _least(self, rank: int) -> int:
         if self.confidence is None:
             return math.ceil(rank / as_typed(self.delta)) - 1
-        stop = 1
-        while self.rank(stop) < rank:
-            stop *= 2
-        low = stop // 2
-        while low < stop:
-            middle = (low + stop) // 2
-            if self.rank(middle) >= rank:
-                stop = middle
-            else:
-                low = middle + 1
-        return low
+        risk = float(1 - as_typed(self.confidence))
+        one = least_without(risk / MARGIN, self.delta)
+        if rank == 1:
+            return max(one, 1)
+        return least(lambda n: MARGIN * binomial_tail(rank - 1, n, self.delta) <= risk, max(one, rank))
 
     def reachable_alpha(self, n: int, bound: float) -> float:
         """0 once k >= 1, as any tolerance can then be met; the bound before."""
-        return 0.0 if self.rank(n) else bound
+        return 0.0 if n >= self._least(1) else bound
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
         """The least tolerance that `threshold` keeps: the k-th largest loss; the bound when k = 0, 0 at -inf."""
