@@ -290,17 +290,27 @@ class Conversation:
         self.job = job
         self.maybe_sent = False
         self.answered = True
+        kept = self._keep_job(self.attempt, job)
         try:
             self.duplicate_of = self._engine.ledger.accepted(self.attempt, job, self.seen)
         except LedgerError as error:
-            # Only this line will ever name what is paid for.
             text = f"the vendor accepted job {job}, which could not be recorded"
+            text += "; inbox/ holds it for the next run" if kept else " anywhere: only this line names what is paid for"
             self._engine.board.tell("ambiguous", text, self.want.upload_name, self.want.draw)
-            raise LedgerError(f"{error}; {clean(text)}") from None
+            raise type(error)(f"{error}; {clean(text)}") from None
+        self._engine.store.forget_job(self.attempt)
         self.on_paper = "accepted"
         self._engine.board.tell("accepted", f"job {job}", self.want.upload_name, self.want.draw)
         self._start_clock()
         self.refuse_duplicate()
+
+    def _keep_job(self, attempt: int, job: str) -> bool:
+        """Write the job down beside the ledger, which may be locked or full; whether that worked."""
+        try:
+            self._engine.store.keep_job(attempt, job, self.seen)
+        except OSError:
+            return False
+        return True
 
     def refuse_duplicate(self) -> None:
         """Raise `PayloadError` if another draw has the same job."""

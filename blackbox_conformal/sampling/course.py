@@ -148,7 +148,7 @@ class Course:
             raise AdapterError(f"adapter {talk.want.adapter} returned a picture without having submitted anything")
         for left in reversed(range(_DISK_TRIES)):
             try:
-                arrival = engine.store.receive(number, data)
+                arrival = engine.store.receive(number, data, talk.seen)
                 break
             except OSError as error:
                 problem = f"cannot write a paid answer to the run folder ({error.strerror or type(error).__name__})"
@@ -195,7 +195,7 @@ class Course:
 
     def _keep_evidence(self, attempt: int, data: bytes) -> tuple[str | None, int | None]:
         try:
-            arrival = self._engine.store.receive(attempt, data)
+            arrival = self._engine.store.receive(attempt, data, self._talk.seen)
             self._engine.store.settle(arrival)
         except OSError:
             return None, None

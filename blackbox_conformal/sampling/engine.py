@@ -233,10 +233,19 @@ class Engine:
             self.board.tell("recovered", "the vendor answers again")
 
     def require_room(self) -> None:
-        """Stop before a submission whose answer might not fit on the disk; looks once a second."""
+        """Stop before a submission whose answer might not fit on the disk; looks once a second.
+
+        Raises
+        ------
+        StoppedError
+            There is no room, which stops the run.
+        LedgerError
+            The folders for answers were removed.
+        """
         now = self.clock.monotonic()
         if now < self._room_until:
             return
+        self.store.require_folders()
         needed = LEAST_FREE_BYTES + 2 * self._largest * self.limits.most_workers
         free = self.store.free_bytes()
         if free < needed:

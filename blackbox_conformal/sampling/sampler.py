@@ -352,9 +352,12 @@ class Sampler:
 
 
 def _recover(ledger: Ledger, store: Store) -> None:
-    """Take over what a session that died left: answers in the inbox first, then everything half done."""
+    """Take over what a session that died left: jobs and answers in the inbox first, then everything half done."""
+    for attempt, job, seen in store.jobs():
+        ledger.adopt_job(attempt, job, seen)
+        store.forget_job(attempt)
     for arrival in store.arrivals():
-        ledger.adopt(arrival.attempt, arrival.digest, arrival.size)
+        ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.seen)
         store.settle(arrival)
     store.flush()
     ledger.recover()

@@ -14,7 +14,6 @@ from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.decide import Decision, decide
 from blackbox_conformal.sampling.record.attempts import Attempt, Seen, Wanted
 from blackbox_conformal.sampling.record.ledger import Ledger
-from blackbox_conformal.sampling.record.ledgerfile import ledger_path
 from blackbox_conformal.sampling.record.queries import ledger_export, ledger_ls, ledger_sum, ledger_verify
 
 ROWS = 600
@@ -47,15 +46,19 @@ def draw(ledger: Ledger, number: int, planned: int) -> None:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder whose ledger holds attempts of every kind, and nothing beside it."""
+    """A run folder whose ledger holds attempts of every kind; beside it ``killed``, with a WAL file still."""
     run = tmp_path_factory.mktemp("written")
     (run / "samples").mkdir()
     ledger = Ledger(run)
     planned = ledger.plan([want(number) for number in range(ROWS)])
     for number in range(ROWS - 20):
         draw(ledger, number, planned[key(number), 0])
+    ledger.flush()
+    killed = shutil.copytree(run, run.with_name("killed"))
+    (killed / "ledger.sqlite-shm").unlink()
     ledger.close()
-    assert not ledger_path(run).with_name("ledger.sqlite-wal").exists()
+    assert not (run / "ledger.sqlite-wal").exists()
+    assert (killed / "ledger.sqlite-wal").stat().st_size > 100_000
     return run
 
 
@@ -72,26 +75,29 @@ def what_it_says(run: Path) -> dict[str, Any]:
     try:
         rows = ledger.rows(keys)
         totals = ledger.totals()
-        billed = ledger.billed(key(7)), ledger.model(key(7))
+        billed = ledger.billed(key(7))
     finally:
         ledger.close()
     return {**found, "rows": rows, "next": {one: choice(rows.get(one, [])) for one in keys}, "t": totals, "b": billed}
 
 
-def harm(written: Path, folder: Path, damage: Callable[[bytearray, random.Random], None], count: int, seed: int) -> Any:
+Damage = Callable[[bytearray, random.Random], None]
+
+
+def harm(written: Path, folder: Path, damage: Damage, count: int, seed: int, name: str = "ledger.sqlite") -> Any:
     """Damage copies of the ledger; how many were refused, and how many said what they had said before."""
     chooser = random.Random(seed)
-    content = ledger_path(written).read_bytes()
+    content = (written / name).read_bytes()
     shutil.copytree(written, folder / "whole")
     expected = what_it_says(folder / "whole")
     tally: Counter[str] = Counter()
     run = folder / "run"
     for _ in range(count):
         shutil.rmtree(run, ignore_errors=True)
-        (run / "samples").mkdir(parents=True)
+        shutil.copytree(written, run)
         altered = bytearray(content)
         damage(altered, chooser)
-        ledger_path(run).write_bytes(altered)
+        (run / name).write_bytes(altered)
         try:
             found = what_it_says(run)
         except LedgerError:
@@ -123,6 +129,11 @@ def scribble(content: bytearray, chooser: random.Random) -> None:
 def test_damage_is_refused_or_changes_nothing(written: Path, tmp_path: Path, damage: Any) -> None:
     tally = harm(written, tmp_path, damage, 150, 1)
     assert tally["refused"] > 50, tally
+
+
+def test_damage_to_the_wal_file_of_a_killed_run_is_refused_or_changes_nothing(written: Path, tmp_path: Path) -> None:
+    tally = harm(written.with_name("killed"), tmp_path, flip_a_bit, 150, 3, "ledger.sqlite-wal")
+    assert tally["refused"] > 20, tally
 
 
 @pytest.mark.slow

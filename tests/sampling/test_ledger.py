@@ -156,11 +156,11 @@ def test_recovery_settles_what_a_dead_owner_left(tmp_path: Path) -> None:
         numbers[name] = ledger.reserve(want(name), None, PRICE)
         ledger.sent(numbers[name])
     ledger.accepted(numbers["accepted"], "job-1", Seen())
-    assert ledger.adopt(numbers["adopted"], "sha256:a", 3)
-    assert not ledger.adopt(numbers["adopted"], "sha256:a", 3)
+    assert ledger.adopt(numbers["adopted"], "sha256:a", 3, Seen())
+    assert not ledger.adopt(numbers["adopted"], "sha256:a", 3, Seen())
     for never_sent in (999, planned["claimed", 0]):
         with pytest.raises(LedgerError, match=f"answer to attempt {never_sent}, of which the ledger does not know"):
-            ledger.adopt(never_sent, "sha256:a", 3)
+            ledger.adopt(never_sent, "sha256:a", 3, Seen())
     assert ledger.recover() == 1
     assert states(tmp_path) == ["planned", "cancelled", "ambiguous", "stored", "accepted"]
     assert [str(value) for value in ledger.totals()] == ["0.75", "0", "3"]

@@ -178,7 +178,7 @@ def test_an_answer_that_cannot_be_moved_stays_readable_and_keeps_no_other_from_b
 
     first = store.receive(1, PNG)
     store.settle_later(first)
-    monkeypatch.setattr(os, "makedirs", full)
+    monkeypatch.setattr(os, "mkdir", full)
     second = store.receive(2, PNG + b"2")
     store.settle_later(second)
     store.flush()

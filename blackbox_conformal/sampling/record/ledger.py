@@ -25,7 +25,7 @@ from blackbox_conformal.sampling.record.ledgerfile import (
     open_for_writing,
     told_of,
 )
-from blackbox_conformal.sampling.record.states import COUNTED, UNSENT
+from blackbox_conformal.sampling.record.states import COUNTED, UNSENT, WITH_JOB
 from blackbox_conformal.sampling.record.writer import Ticket, Writer
 
 
@@ -221,7 +221,7 @@ class Ledger:
         """Write the last trouble beside an attempt that keeps its state."""
         self._writer.call(lambda book: book.note(attempt, error_class=error_class, error=error))
 
-    def adopt(self, attempt: int, digest: str, size: int) -> bool:
+    def adopt(self, attempt: int, digest: str, size: int, seen: Seen) -> bool:
         """Record an answer that an owner which died had made durable; False if no attempt waits for it.
 
         Raises
@@ -229,7 +229,15 @@ class Ledger:
         LedgerError
             The ledger does not know that this attempt was ever sent.
         """
+        values = {"digest": digest, "size": size, "error_class": None, "error": None, **_observed(seen)}
+        return self._adopt(attempt, "stored", ("sent", *WITH_JOB, "ambiguous"), seen, values)
 
+    def adopt_job(self, attempt: int, job: str, seen: Seen) -> bool:
+        """Record a job that an earlier owner could not record; as `adopt`."""
+        values = {"job": job, "error_class": None, "error": None, **_observed(seen)}
+        return self._adopt(attempt, "accepted", ("sent", "ambiguous"), seen, values)
+
+    def _adopt(self, attempt: int, state: str, waiting: tuple[str, ...], seen: Seen, values: dict[str, Any]) -> bool:
         def operation(book: Book) -> bool:
             row = book.connection.execute("SELECT state FROM attempt WHERE id = ?", (attempt,)).fetchone()
             if row is None or row[0] in (*UNSENT, "cancelled"):
@@ -238,9 +246,9 @@ class Ledger:
                     " it has lost its newest entries, and what they paid for would be paid again. Restore the newest"
                     " ledger, or move that file away to go on with this one"
                 )
-            if row[0] not in ("sent", "accepted", "ready", "ambiguous"):
+            if row[0] not in waiting:
                 return False
-            book.move(attempt, "stored", digest=digest, size=size, error_class=None, error=None)
+            book.move(attempt, state, seen.cost_nanousd, **values)
             return True
 
         return self._writer.call(operation)

@@ -13,8 +13,10 @@ from functools import cache
 from blackbox_conformal.sampling.record.schema import ATTEMPT_COLUMNS, schema_of_an_empty_ledger
 from blackbox_conformal.sampling.record.states import COUNTED
 
-# Times are sealed as whole microseconds: how SQLite writes a fraction out differs between its versions.
-_TOLD = ", ".join(f"CAST({name} * 1000000 AS INTEGER)" if name.endswith("_at") else name for name in ATTEMPT_COLUMNS)
+# Times are sealed as whole numbers of the steps that a double of this century has: how SQLite writes a fraction out
+# differs between its versions.
+_STEPS = 2**22
+_TOLD = ", ".join(f"CAST({name} * {_STEPS} AS INTEGER)" if name.endswith("_at") else name for name in ATTEMPT_COLUMNS)
 _SEAL = f"seal(CAST(printf('{chr(31).join(['%s'] * len(ATTEMPT_COLUMNS))}', {_TOLD}) AS BLOB))"
 _COUNTED = ", ".join(f"'{state}'" for state in COUNTED)
 _MOST_TOLD = 5

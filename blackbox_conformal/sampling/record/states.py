@@ -2,7 +2,8 @@
 
     planned → claimed → intent → sent → accepted → ready → stored → validated
                           │        ├──────────────────┴──→ refused · invalid · expired
-                          │        └→ ambiguous (→ sent: replayed under the same idempotency key)
+                          │        └→ ambiguous (→ sent: replayed under the same idempotency key; → accepted, stored:
+                          │                      what an earlier session could not record)
                           └→ cancelled (nothing was billed)
 
 ``intent`` holds a reserved price and is on disk before anything is sent; ``sent`` is on disk before the first byte
@@ -54,7 +55,7 @@ STEPS: dict[str, frozenset[str]] = {
     "ready": frozenset(_ENDS),
     "stored": frozenset(("stored", "validated", "invalid", "expired", "refused")),
     "validated": frozenset(("invalid",)),
-    "ambiguous": frozenset(("sent", "stored", "validated")),
+    "ambiguous": frozenset(("sent", "accepted", "stored", "validated")),
     "refused": frozenset(),
     "expired": frozenset(),
     "invalid": frozenset(),

@@ -16,9 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.errors import LedgerError, PayloadError
+from blackbox_conformal.sampling.record.attempts import Seen
+from blackbox_conformal.sampling.record.told import from_a_name, from_job_file, in_a_name, job_file
 
-_INBOX_NAME = re.compile(r"(\d+)-([0-9a-f]{64})(\.\w+)")
+_INBOX_NAME = re.compile(r"(\d{1,18})-([0-9a-f]{64})(?:-([\w-]*))?(\.\w+)", re.ASCII)
+_JOB_NAME = re.compile(r"(\d{1,18})\.job", re.ASCII)
 _SAMPLE_NAME = re.compile(r"([0-9a-f]{64})(\.\w+)")
 _EXTENSIONS = (".png", ".jpg", ".webp", ".bin")
 
@@ -45,6 +48,20 @@ def sync(path: str | Path) -> None:
         os.close(descriptor)
 
 
+def _removed(folder: Path) -> LedgerError:
+    return LedgerError(
+        f"{folder} was removed while a run was using it, so nothing more is sent. It held what was paid for: put it"
+        " back, and run again"
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        sync(folder)
+    except FileNotFoundError:
+        raise _removed(folder) from None
+
+
 def _write_durably(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
@@ -62,12 +79,13 @@ def _write_durably(path: str, data: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Bytes in the inbox: which attempt they belong to, their digest, size and file."""
+    """Bytes in the inbox: whose attempt they answer, their digest, size and file, and what was told with them."""
 
     attempt: int
     digest: str
     size: int
     path: str
+    seen: Seen
 
 
 class Store:
@@ -80,6 +98,7 @@ class Store:
         self._moved: set[str] = set()
         self._recorded: deque[Arrival] = deque()
         self._lock = threading.Lock()
+        self._inbox_removed = False
 
     def prepare(self) -> None:
         """Make the folders; reading needs none."""
@@ -87,8 +106,8 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         sync(self._samples.parent)
 
-    def receive(self, attempt: int, data: bytes) -> Arrival:
-        """Put an answer into the inbox; durable on return, and its name once `sync_names` is called.
+    def receive(self, attempt: int, data: bytes, seen: Seen = Seen()) -> Arrival:  # noqa: B008 - frozen
+        """Put an answer into the inbox, with what was `seen` in its name; its name is durable after `sync_names`.
 
         Raises
         ------
@@ -97,13 +116,65 @@ class Store:
         """
         self._settle_recorded()
         value = hashlib.sha256(data).hexdigest()
-        path = f"{self._inbox}/{attempt}-{value}{sniff_extension(data)}"
-        _write_durably(path, data)
-        return Arrival(attempt, f"sha256:{value}", len(data), path)
+        path = f"{self._inbox}/{attempt}-{value}-{in_a_name(seen)}{sniff_extension(data)}"
+        self._put(path, data)
+        return Arrival(attempt, f"sha256:{value}", len(data), path, seen)
+
+    def _put(self, path: str, data: bytes) -> None:
+        try:
+            _write_durably(path, data)
+        except FileNotFoundError:
+            # Somebody removed the inbox under the run, which `require_folders` will tell. This answer is kept.
+            self._inbox_removed = True
+            os.makedirs(self._inbox, exist_ok=True)
+            _write_durably(path, data)
+
+    def keep_job(self, attempt: int, job: str, seen: Seen) -> None:
+        """Write down a job that the vendor accepted, until the ledger holds it and `forget_job` is called.
+
+        Raises
+        ------
+        OSError
+            The disk is full or broken.
+        """
+        self._put(f"{self._inbox}/{attempt}.job", job_file(job, seen))
+
+    def forget_job(self, attempt: int) -> None:
+        """The ledger holds the job. A file that cannot be removed does no harm."""
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self._inbox}/{attempt}.job")
+
+    def jobs(self) -> Iterator[tuple[int, str, Seen]]:
+        """Attempt, job, and what was told, of the jobs that a process could not record; others are put aside."""
+        for path in sorted(self._inbox.glob("*.job")):
+            named, found = _JOB_NAME.fullmatch(path.name), from_job_file(path.read_bytes())
+            if named is None or found is None:
+                self._set_aside(path)
+            else:
+                yield int(named[1]), *found
+
+    def require_folders(self) -> None:
+        """Refuse to go on when the folders were removed.
+
+        Raises
+        ------
+        LedgerError
+            They were.
+        """
+        if self._inbox_removed or not self._inbox.is_dir():
+            raise _removed(self._inbox)
+        if not self._samples.is_dir():
+            raise _removed(self._samples)
 
     def sync_names(self) -> None:
-        """Make the names in the inbox durable: before the ledger says that anything is there."""
-        sync(self._inbox)
+        """Make the names in the inbox durable: before the ledger says that anything is there.
+
+        Raises
+        ------
+        LedgerError
+            The inbox was removed.
+        """
+        _sync_folder(self._inbox)
 
     def settle_later(self, arrival: Arrival) -> None:
         """As `settle`, done by whoever receives the next answer, or by `flush`."""
@@ -116,14 +187,25 @@ class Store:
             except IndexError:
                 return
             # One that cannot be moved stays in the inbox, where it is read, and where the next session takes it over.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, LedgerError):
                 self.settle(arrival)
 
     def settle(self, arrival: Arrival) -> None:
         """Move an arrival to its place among the samples, once the ledger holds its digest.
 
         A file that is there already is replaced: the one from the inbox is known to be good.
+
+        Raises
+        ------
+        LedgerError
+            The folder for samples was removed.
         """
+        try:
+            self._move(arrival)
+        except FileNotFoundError:
+            raise _removed(self._samples) from None
+
+    def _move(self, arrival: Arrival) -> None:
         folder, name = self._target(arrival)
         target = f"{folder}/{name}"
         try:
@@ -131,7 +213,8 @@ class Store:
         except FileNotFoundError:
             if not os.path.exists(arrival.path):
                 return
-            os.makedirs(folder, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder)
             sync(self._samples)
             os.replace(arrival.path, target)
         with self._lock:
@@ -142,14 +225,20 @@ class Store:
         return f"{self._samples}/{value[:2]}", value + os.path.splitext(arrival.path)[1]
 
     def flush(self) -> None:
-        """Make every name so far durable; until then a power loss leaves a file in either place, and both are read."""
+        """Make every name so far durable; until then a power loss leaves a file in either place, and both are read.
+
+        Raises
+        ------
+        LedgerError
+            A folder was removed.
+        """
         self._settle_recorded()
         with self._lock:
             moved, self._moved = self._moved, set()
         for folder in moved:
-            sync(folder)
+            _sync_folder(Path(folder))
         if moved:
-            sync(self._inbox)
+            _sync_folder(self._inbox)
 
     def arrivals(self) -> Iterator[Arrival]:
         """Whole answers that a process which died left in the inbox; half-written ones are moved to quarantine.
@@ -161,7 +250,7 @@ class Store:
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() == named[2]:
                 sync(path)
-                yield Arrival(int(named[1]), f"sha256:{named[2]}", len(data), str(path))
+                yield Arrival(int(named[1]), f"sha256:{named[2]}", len(data), str(path), from_a_name(named[3] or ""))
             else:
                 self._set_aside(path)
 
@@ -169,7 +258,7 @@ class Store:
         """The file that should hold the bytes of `digest`; None when there is none."""
         value = digest.removeprefix("sha256:")
         # Looked for again at last: another thread may have moved it from the inbox after the first look.
-        return self._sample(value) or next(self._inbox.glob(f"*-{value}.*"), None) or self._sample(value)
+        return self._sample(value) or next(self._inbox.glob(f"*-{value}[-.]*"), None) or self._sample(value)
 
     def _sample(self, value: str) -> Path | None:
         for extension in _EXTENSIONS:
@@ -253,4 +342,4 @@ class Store:
 
     def free_bytes(self) -> int:
         """Bytes left on the disk."""
-        return shutil.disk_usage(self._samples).free
+        return shutil.disk_usage(self._samples.parent).free

@@ -180,8 +180,8 @@ class Writer:
         try:
             for before in {ticket.before for ticket in batch if ticket.before is not None}:
                 before()
-        except OSError as error:
-            trouble = _unwritten(error)
+        except (OSError, LedgerError) as error:
+            trouble = error if isinstance(error, LedgerError) else _unwritten(error)
             for ticket in batch:
                 if ticket.before is not None:
                     ticket.finish(None, trouble)
