@@ -111,7 +111,9 @@ def with_second(
 
 def spends(expected: "Plan | Estimate") -> bool:
     """Whether calls are to be made that cost something, or might."""
-    return expected.calls > 0 and expected.cost_usd != (Decimal(0), Decimal(0))
+    from blackbox_conformal.sampling.estimate import costs
+
+    return costs(expected.calls, expected.cost_usd)
 
 
 def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> None:

@@ -37,6 +37,9 @@ PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate")
     "--product", type=click.Choice(PRODUCTS), default="overlay", show_default=True, help="What - writes to stdout."
 )
 @shared.option(
+    "--empty-masks", is_flag=True, help="Pay for the pictures also where every mask is known to be empty at this level."
+)
+@shared.option(
     "--keep-going",
     is_flag=True,
     help="Mask the others when some pictures cannot be used or are refused, list those at the end, and exit with 6.",
@@ -57,6 +60,8 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.apply import Result, apply_calibration
     from blackbox_conformal.pipeline.products import encode_products, write_products
+    from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
+    from blackbox_conformal.pipeline.stages.empty_masks import refuse_paid_emptiness
     from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.pipeline.stages.together import refuse_together
@@ -100,8 +105,22 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     def lose(index: int, error: BlackboxConformalError) -> None:
         failed[usable[index]] = error
 
-    hopeless = _reason_of_nothing(calibration, name, parameters, options)
+    rule = calibration.rule(name, **parameters)
+    if options["group"] is not None:
+        rule = calibration.rule_of_group(options["group"], rule)
+    curves = calibration.curves_for(rule)
+    hopeless = reason_of_nothing(rule, curves, options["alpha"])
     run = session.folder_of(options, calibration.procedure)
+    if not options["empty_masks"]:
+        refuse_paid_emptiness(
+            setup,
+            list(pictures.values()),
+            rule,
+            curves,
+            options["alpha"],
+            run=run,
+            limits=session.build_limits(options),
+        )
     store = ReportStore(run, calibration, (options["alpha"],))
     if hopeless:
         screen.note(f"warning: every mask will be empty: {hopeless}")
@@ -118,6 +137,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             second=second,
             run=run,
             limits=limits,
+            empty_masks=True,
             memory_bytes=options["memory"],
             listener=screen.event,
             progress=screen.step,
@@ -206,15 +226,3 @@ def _pictures(name: str) -> list[Path]:
 
     path = Path(name)
     return [one.path for one in find_photographs([path])] if path.is_dir() else [path]
-
-
-def _reason_of_nothing(
-    calibration: "Calibration", name: str | None, parameters: dict[str, Any], options: dict[str, Any]
-) -> str | None:
-    """Why every mask will be empty; None when some pixel might be trusted."""
-    from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
-
-    rule = calibration.rule(name, **parameters)
-    if options["group"] is not None:
-        rule = calibration.rule_of_group(options["group"], rule)
-    return reason_of_nothing(rule, calibration.curves_for(rule), options["alpha"])

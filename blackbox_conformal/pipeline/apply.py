@@ -28,6 +28,7 @@ from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.certify import certify
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.empty_masks import refuse_paid_emptiness
 from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
@@ -99,6 +100,7 @@ def apply_calibration(
     group: str | None = None,
     run: Path | None = None,
     limits: Limits | None = None,
+    empty_masks: bool = False,
     memory_bytes: int | None = None,
     listener: Callable[[Event], None] | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
@@ -110,6 +112,8 @@ def apply_calibration(
 
     Parameters
     ----------
+    empty_masks
+        Pay for draws also where every mask is known to be empty at `alpha`.
     memory_bytes
         Most memory that the calculation may take: fewer pictures are evaluated at a time. None: no limit.
     on_result
@@ -127,7 +131,7 @@ def apply_calibration(
     CalibrationError
         An input is one of the calibration photographs, for which nothing is guaranteed.
     UsageError
-        A picture alone would take more than `memory_bytes`.
+        A picture alone would take more than `memory_bytes`; or every mask would be empty, and cost something.
     PicturesError
         Several inputs cannot be used; the message says what is wrong with each.
     IncompleteError
@@ -165,6 +169,8 @@ def apply_calibration(
     distinct = list(unique.values())
     done = 0
     limits = job_limits(limits, setup, distinct)
+    if not empty_masks:
+        refuse_paid_emptiness(setup, distinct, rule, curves, alpha, run=folder, limits=limits)
     with (
         warming(setup, truths=False, sizes=[picture.size for picture in distinct]),
         second_opinions(setup, distinct, folder, limits, listener, on_sampler) as opinions,
@@ -240,7 +246,7 @@ def apply(
     memory_bytes
         Most memory that the calculation may take; None: no limit.
     options
-        Further parameters of `apply_calibration`, such as `guarantee`, `parameters`, `group` and `second`.
+        Further parameters of `apply_calibration`, such as `guarantee`, `group`, `second` and `empty_masks`.
 
     Raises
     ------

@@ -51,6 +51,11 @@ class Estimate:
     again: int = 0
 
 
+def costs(calls: int, cost_usd: tuple[Decimal, Decimal] | None) -> bool:
+    """Whether so many calls are to be made and cost something, or might, as their price is None."""
+    return calls > 0 and cost_usd != (Decimal(0), Decimal(0))
+
+
 def known_price(adapter: Adapter, run: Path) -> Price | None:
     """Price of a draw: the adapter's, or what draws in the folder `run` were booked at, where that is more.
 

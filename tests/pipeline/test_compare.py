@@ -254,7 +254,7 @@ compare([both["other"], both["one"]], [Path(one) for one in sys.argv[2:]], (0.5,
 def test_a_vendor_without_a_price_is_refused_before_another_is_paid(photographs, tmp_path):
     with FaultServer() as server:
         both = vendors(server.url, price=None)
-        with pytest.raises(BudgetError, match="no limit on the cost can be kept"):
+        with pytest.raises(BudgetError, match="needs the price of one call, and none is known"):
             bought([both["other"], both["one"]], photographs[:4], tmp_path, max_cost_usd=Decimal(1), max_calls=99)
         assert server.account.paid == 0
 
