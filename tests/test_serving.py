@@ -41,6 +41,14 @@ def test_it_serves_without_standard_input_until_it_is_told_to_end(module, stdin,
 
 
 @pytest.mark.parametrize("module", SERVERS)
+def test_while_stdin_it_ends_when_it_is_told_to_as_well(module):
+    with start(module, "--while-stdin", stdin=subprocess.PIPE) as server:
+        server.stdout.readline()
+        os.kill(server.pid, signal.SIGTERM)
+        assert server.wait(30) == 0
+
+
+@pytest.mark.parametrize("module", SERVERS)
 def test_while_stdin_it_ends_with_whoever_started_it(module):
     with start(module, "--while-stdin", stdin=subprocess.PIPE) as server:
         server.stdout.readline()

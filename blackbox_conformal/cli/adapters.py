@@ -7,6 +7,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, money, summary
+from blackbox_conformal.cli.groups import Group
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.live_check import Finding
@@ -21,7 +22,7 @@ EVIDENCE = {
 }
 
 
-@click.group("adapters")
+@click.group("adapters", cls=Group)
 def command() -> None:
     """The vendors that can be drawn from."""
 

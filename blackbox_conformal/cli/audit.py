@@ -100,6 +100,7 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     adapter = session.open_calibrated_vendor(calibration, options)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     run = session.folder_of(options, calibration.procedure)
+    session.say_folder(screen, options, run)
     chosen = _chosen(options)
     rule = audited_rule(calibration, **chosen)
     levels = tuple(options["alphas"] or audited_levels(calibration.bound_for(rule)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.next_steps import next_command
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.auditing.beforehand import Outlook
@@ -65,7 +66,7 @@ def show_pool(screen: Screen, run: Path) -> None:
 def show_next(screen: Screen, run: Path, *, kept: bool) -> None:
     """Where the audit went, for people."""
     if kept:
-        screen.say(f"Kept for the report: blackbox-conformal report --run {run}")
+        screen.say(next_command("report", "--run", str(run)))
         return
     screen.say(
         "The report shows audits of the calibration's own guarantee; this one is of another and is not kept for it. "

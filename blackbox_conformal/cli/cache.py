@@ -7,11 +7,12 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.groups import Group
 from blackbox_conformal.cli.ledger import run_option
 from blackbox_conformal.cli.runs import run_folder_of
 
 
-@click.group("cache")
+@click.group("cache", cls=Group)
 def command() -> None:
     """Stored samples: the vendor's bytes as they arrived."""
 

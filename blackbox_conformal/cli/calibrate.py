@@ -39,7 +39,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 
     The same command again resumes and pays nothing twice.
     """
-    from blackbox_conformal.cli import consent, session
+    from blackbox_conformal.cli import consent, next_steps, session
     from blackbox_conformal.cli.existing import refuse_other_calibration
     from blackbox_conformal.cli.plan import present
     from blackbox_conformal.images.names import printable
@@ -130,6 +130,13 @@ def command(images: tuple[str, ...], **options: Any) -> None:
                 for level in levels
             ],
         )
+    reachable = [level for level in levels if calibration.threshold(level) != float("-inf")]
+    if reachable:
+        level = options["alpha"] if options["alpha"] in reachable else reachable[0]
+        words = next_steps.with_calibration("mask", "small.png", path, setup.adapter, options)
+        screen.say(next_steps.next_command(*words, "--alpha", f"{level:g}"))
+    else:
+        screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
     if setup.procedure.seed_note:
         screen.note(f"note: {setup.procedure.seed_note}; certificates say so")
     screen.data(

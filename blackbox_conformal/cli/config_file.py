@@ -154,6 +154,11 @@ def _origin(option: click.Option) -> str:
     return f"{__name__}.{option.name}"
 
 
+def is_yes(text: str) -> bool:
+    """Whether a switch is on, as people write it."""
+    return text.strip().lower() in _YES
+
+
 def _switch(text: str, origin: str) -> bool:
     """Yes or no, as people write it."""
     word = text.strip().lower()

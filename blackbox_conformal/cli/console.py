@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import click
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from blackbox_conformal.cli.document import DOCUMENT
 from blackbox_conformal.cli.shown import json_line, shown
 from blackbox_conformal.redaction import redact
 
@@ -56,6 +56,7 @@ class Screen:
 
     def __init__(self, *, as_json: bool, quiet: bool, verbose: int, piped: bool = False) -> None:
         self.as_json = as_json
+        DOCUMENT.renew(wanted=as_json)
         self.quiet = quiet
         self.verbose = verbose
         self.results = _stream(stderr=as_json or piped)
@@ -90,7 +91,7 @@ class Screen:
     def data(self, document: Any) -> None:
         """The one JSON document, when it was asked for."""
         if self.as_json:
-            click.echo(json_line(document))
+            DOCUMENT.write(document)
 
     @contextmanager
     def progress(self) -> Iterator[None]:

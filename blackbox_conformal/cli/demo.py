@@ -14,6 +14,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, share, summary
+from blackbox_conformal.cli.next_steps import next_command, open_line
 
 SIDE = 512
 """Photographs are reduced to at most this many pixels a side, so that two minutes are enough."""
@@ -122,10 +123,14 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
                 "mask": str(products.mask),
                 "certificate": str(products.certificate),
                 "calibration": str(calibration_path),
-                "report": str(report),
+                "report": f"{report}  (open it: {open_line(report)})",
                 "seconds": f"{seconds:.0f}",
             }
         )
+    )
+    screen.say(next_command("plan", "photographs/", "--adapter", "NAME"))
+    screen.say(
+        "`plan` says what a calibration of your own vendor costs; `blackbox-conformal adapters list` shows names."
     )
     screen.data(
         {

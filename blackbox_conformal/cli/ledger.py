@@ -9,6 +9,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, summary
+from blackbox_conformal.cli.groups import Group
 from blackbox_conformal.cli.runs import run_folder_of, run_folders
 from blackbox_conformal.cli.shown import json_line
 
@@ -17,7 +18,7 @@ run_option = shared.option(
 )
 
 
-@click.group("ledger")
+@click.group("ledger", cls=Group)
 def command() -> None:
     """Every call ever paid for."""
 
@@ -75,7 +76,14 @@ def total(run: str | None, **options: Any) -> None:
 
 @command.command("export")
 @run_option
-@click.option("--format", "kind", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["jsonl", "csv"]),
+    default="jsonl",
+    show_default=True,
+    help="Lines of JSON or a table.",
+)
 @shared.output
 def export(run: str | None, kind: str, **options: Any) -> None:
     """Every attempt with every column, on stdout."""
@@ -84,7 +92,10 @@ def export(run: str | None, kind: str, **options: Any) -> None:
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     rows = ledger_export(run_folder_of(run, screen.note))
-    if kind == "jsonl" or options["as_json"]:
+    if options["as_json"]:
+        screen.data(list(rows))
+        return
+    if kind == "jsonl":
         for row in rows:
             click.echo(json_line(row))
         return

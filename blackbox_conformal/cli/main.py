@@ -14,6 +14,8 @@ import traceback
 
 import click
 
+from blackbox_conformal.cli.document import DOCUMENT
+
 COMMANDS = {
     "demo": "The whole method on real photographs, with no key and no network.",
     "plan": "What a calibration would cost before a cent is spent.",
@@ -81,11 +83,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; errors become one line on stderr and an exit code."""
+    """Run one command; errors become one line on stderr, an exit code and, with --json, the document."""
     from blackbox_conformal.cli.shown import shown
     from blackbox_conformal.errors import BlackboxConformalError
 
     loud = _wants_tracebacks(arguments)
+    DOCUMENT.renew(wanted=_wants_json(arguments))
     try:
         cli.main(args=arguments, prog_name="blackbox-conformal", standalone_mode=False)
         return 0
@@ -95,26 +98,42 @@ def run(arguments: list[str]) -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        click.echo(f"error: {shown(_one_line(error))}", err=True)
-        return 2
+        return _end("UsageError", shown(_one_line(error)), 2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted: what was paid for is kept; run the same command again to resume", err=True)
-        return 130
+        kept = "what was paid for is kept; run the same command again to resume"
+        return _end("Interrupted", kept, 130, "interrupted")
     except BlackboxConformalError as error:
         if loud:
             click.echo(shown(traceback.format_exc()), err=True)
-        click.echo(f"error: {shown(_with_advice(error))}", err=True)
-        return error.exit_code
+        return _end(type(error).__name__, shown(_with_advice(error)), error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes one line and exit code 1
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-            click.echo(f"error: {shown(_refusal(error))}", err=True)
-            return _OF_THE_MACHINE[error.errno]
-        text = traceback.format_exc() if loud else f"{type(error).__name__}: {error}"
-        click.echo(f"bug: {shown(text)}\nThis should not happen; run again with -vv for the whole trace.", err=True)
+            return _end("OSError", shown(_refusal(error)), _OF_THE_MACHINE[error.errno])
+        _end(
+            type(error).__name__,
+            shown(traceback.format_exc() if loud else f"{type(error).__name__}: {error}"),
+            1,
+            "bug",
+        )
+        click.echo("This should not happen; run again with -vv for the whole trace.", err=True)
         return 1
+
+
+def _end(kind: str, message: str, code: int, word: str = "error") -> int:
+    """Say for people and, where a document is wanted and none was written, for scripts how the command ended."""
+    click.echo(f"{word}: {message}", err=True)
+    DOCUMENT.write({"error": {"kind": kind, "message": message, "exit_code": code}})
+    return code
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether a document is wanted, told before the command is known; settings in files are heard of later."""
+    from blackbox_conformal.cli.config_file import PREFIX, is_yes
+
+    return "--json" in arguments or is_yes(os.environ.get(f"{PREFIX}JSON", ""))
 
 
 def _wants_tracebacks(arguments: list[str]) -> bool:

@@ -54,7 +54,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.catalog import parse
-    from blackbox_conformal.cli import consent, session
+    from blackbox_conformal.cli import consent, next_steps, session
     from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
     from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.read import read_image
@@ -111,6 +111,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     curves = calibration.curves_for(rule)
     hopeless = reason_of_nothing(rule, curves, options["alpha"])
     run = session.folder_of(options, calibration.procedure)
+    session.say_folder(screen, options, run)
     if not options["empty_masks"]:
         refuse_paid_emptiness(
             setup,
@@ -149,6 +150,12 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
         contents = {**encode_products(results[0]), "certificate": results[0].certificate.to_json().encode()}
         sys.stdout.buffer.write(contents[options["product"]])
         return
+    if written:
+        screen.say(next_steps.next_command("report", "--run", str(run)))
+        words = next_steps.with_calibration(
+            "audit", "other-photographs", Path(options["calibration"]), adapter, options
+        )
+        screen.say(next_steps.next_command(*words))
     lost = [(str(named[place]), str(error)) for place, error in sorted(failed.items())]
     if lost:
         screen.table("Not masked", ["picture", "why"], [list(row) for row in lost])

@@ -117,9 +117,21 @@ procedure = together(
     option("--draws", type=click.IntRange(1, 4096), default=8, show_default=True, help="Draws of each picture."),
     option("--indecision", metavar="NAME[:k=v,…]", help="Score map.  [default: weighted, Gaussian sigma 4]"),
     option("--fidelity", metavar="NAME[:k=v,…]", help="Metric map.  [default: lab-l1, Gaussian sigma 4]"),
-    option("--delivery", type=click.Choice(["first", "mean", "medoid"]), default="first", show_default=True),
+    option(
+        "--delivery",
+        type=click.Choice(["first", "mean", "medoid"]),
+        default="first",
+        show_default=True,
+        help="Which picture is delivered: the first draw, the mean of all, or the draw nearest to it.",
+    ),
     option("--perturb", "perturbation", metavar="NAME", help="Make draws of a vendor that never varies: dihedral, …"),
-    option("--seeds", type=click.Choice(["per-image", "shared"]), default="per-image", show_default=True),
+    option(
+        "--seeds",
+        type=click.Choice(["per-image", "shared"]),
+        default="per-image",
+        show_default=True,
+        help="A seed of its own for each picture, or the same seeds for all.",
+    ),
     seed,
 )
 

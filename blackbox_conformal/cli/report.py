@@ -7,6 +7,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, summary
+from blackbox_conformal.cli.next_steps import open_line
 
 
 @click.command("report")
@@ -61,6 +62,7 @@ def command(**options: Any) -> None:
                 if audited is None
                 else f"{audited.verdict} on {audited.n}",
                 "pictures": f"{masked} masked, {unseen} audited",
+                "open": open_line(path.resolve()),
                 "size": f"{path.stat().st_size / 1e6:.1f} MB",
             }
         )

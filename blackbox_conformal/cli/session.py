@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.runs import LEDGER
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,10 +94,28 @@ def build_limits(options: dict[str, Any]) -> "Limits":
 
 
 def folder_of(options: dict[str, Any], procedure: "Procedure") -> Path:
-    """The run folder."""
+    """The run folder: the one that was named, that in which the calibration lies, or that of the procedure."""
     from blackbox_conformal.pipeline.calibrate import run_folder
 
-    return Path(options["run"]) if options["run"] else run_folder(Path("runs"), procedure)
+    if options["run"]:
+        return Path(options["run"])
+    beside = Path(options["calibration"]).parent if options.get("calibration") else None
+    if beside is not None and _is_run_folder(beside, procedure):
+        return beside
+    return run_folder(Path("runs"), procedure)
+
+
+def say_folder(screen: Screen, options: dict[str, Any], run: Path) -> None:
+    """Which run folder is used, where the user named none."""
+    if not options["run"]:
+        screen.note(f"run folder: {run}")
+
+
+def _is_run_folder(folder: Path, procedure: "Procedure") -> bool:
+    """Whether draws or the manifest of this procedure lie in `folder`."""
+    from blackbox_conformal.pipeline.manifest import is_of
+
+    return (folder / LEDGER).is_file() or is_of(folder, procedure.fingerprint)
 
 
 @contextmanager
@@ -143,16 +162,24 @@ def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapte
         )
     calibrated = {key: value for key, value in identity["parameters"].items() if value is not None}
     parameters = {**calibrated, **vendor_parameters(options["parameters"])}
-    for field, description in adapter_class(name).model_fields.items():
-        if description.is_required() and field not in parameters:
-            typed = field.replace("_", "-")
-            raise UsageError(
-                f"expected -p {typed}=… again: a calibration keeps what identifies the vendor {identity['adapter']} "
-                f"and not where it is ({(description.description or typed).rstrip('.')})"
-            )
+    _refuse_missing(adapter_class(name), parameters, priced=options.get("max_cost") is not None)
     adapter = load_adapter(name, **parameters)
     _refuse_other_seed(options["seed"], calibration.procedure, adapter)
     return adapter
+
+
+def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, priced: bool) -> None:
+    """Ask at once for all that a calibration does not keep: where the vendor is and, under a limit, what it costs."""
+    fields = vendor.model_fields
+    missing = [name for name, field in fields.items() if field.is_required() and name not in parameters]
+    if missing and priced and "price_usd" in fields and "price_usd" not in parameters:
+        missing.append("price_usd")
+    if not missing:
+        return
+    typed = " ".join(f"-p {name.replace('_', '-')}=…" for name in missing)
+    meant = "; ".join(f"{name}: {(fields[name].description or name).rstrip('.')}" for name in missing)
+    price = ", nor what it costs" if "price_usd" in missing else ""
+    raise UsageError(f"the calibration does not store where the vendor {vendor.name} is{price}. Add {typed} ({meant})")
 
 
 def _refuse_other_seed(seed: int | None, procedure: "Procedure", adapter: "Adapter") -> None:

@@ -49,6 +49,14 @@ def write_manifest(run: Path, setup: Setup, pictures: Sequence[Prepared], **sett
     return path
 
 
+def is_of(run: Path, fingerprint: str) -> bool:
+    """Whether the folder holds the manifest of a calibration of the procedure with this fingerprint."""
+    try:
+        return bool(json.loads((run / "manifest.json").read_bytes()).get("fingerprint") == fingerprint)
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+
+
 def _write(path: Path, plan: dict[str, Any], digest: str) -> bool:
     """Write the manifest, unless another process has just done so; whether it was written."""
     content = {

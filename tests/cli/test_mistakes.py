@@ -173,7 +173,7 @@ def test_where_a_vendor_is_must_be_said_again(
     for command in ("mask", "audit"):
         assert run([command, str(photographs), *calibration]) == 2
         said = capsys.readouterr().err
-        assert "expected -p path=… again: a calibration keeps what identifies the vendor folder and not where" in said
+        assert "the calibration does not store where the vendor folder is. Add -p path=…" in said
         assert "Folder that holds one folder of draws for each picture" in said
 
 

@@ -1,0 +1,134 @@
+"""From one command to the next: folders that are found again, what is missing at once, what to type now."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from PIL import Image as PillowImage
+from synthetic import photograph, write_photographs
+
+from blackbox_conformal.cli.main import Commands, cli
+from blackbox_conformal.testing.fault_server import FaultServer
+
+CHOICES = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+
+
+class Desk:
+    """A working folder with photographs and an `http` vendor whose address and price a calibration does not keep."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.vendor = ["-p", f"url={url}/v1/upscale", "-p", "price-usd=0.01"]
+        write_photographs(folder / "photographs", range(8))
+        write_photographs(folder / "others", range(30, 33))
+        small = PillowImage.fromarray(photograph(20)).resize((20, 16), PillowImage.Resampling.BICUBIC)
+        small.save(folder / "small.png")
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "blackbox_conformal", *arguments]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=self.folder, check=False)
+        assert found.returncode == code, found.stderr
+        return found
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with FaultServer() as server:
+        yield Desk(tmp_path_factory.mktemp("desk"), server.url)
+
+
+@pytest.fixture(scope="module")
+def calibrated(desk: Desk) -> str:
+    given = ["--adapter", "http", *desk.vendor, *CHOICES, "--max-cost", "1", "--run", "runs/my acme", "--alpha", "0.9"]
+    return desk.run("calibrate", "photographs", *given).stdout
+
+
+def the_next(said: str, command: str) -> list[str]:
+    """The next command as it stands on the screen, ready to paste."""
+    lines = [line for line in said.splitlines() if f"blackbox-conformal {command}" in line]
+    assert lines, said
+    return shlex.split(lines[0].partition("blackbox-conformal ")[2])
+
+
+def test_each_command_says_the_next_and_it_runs(desk: Desk, calibrated: str) -> None:
+    mask = the_next(calibrated, "mask")
+    assert mask[1] == "small.png"
+    assert "price-usd=0.01" in mask
+    said = desk.run(*mask).stdout
+    audit = the_next(said, "audit")
+    assert the_next(said, "report") == ["report", "--run", "runs/my acme"]
+    audit[1] = "others"
+    said = desk.run(*audit, "--alpha", "0.9").stdout
+    report = the_next(said, "report")
+    said = desk.run(*report).stdout
+    assert "pictures  1 masked, 3 audited" in said, "all went into the calibration's own folder"
+    assert f"open '{desk.folder / 'runs/my acme/report.html'}'" in said
+    assert not [path.name for path in (desk.folder / "runs").iterdir() if path.name != "my acme"]
+
+
+def test_what_a_calibration_does_not_keep_is_asked_for_at_once(desk: Desk, calibrated: str) -> None:
+    given = ["small.png", "--calibration", "runs/my acme/calibration.json", "--alpha", "0.9", "--max-cost", "1"]
+    for command in ("mask", "audit"):
+        said = desk.run(command, *given, code=2).stderr
+        assert "-p url=… -p price-usd=…" in said
+        assert said.count("\n") == 1
+    assert "price-usd" not in desk.run("mask", *given[:-2], code=2).stderr, "without a limit no price is needed"
+
+
+def test_the_run_folder_that_is_used_is_named(desk: Desk, calibrated: str, tmp_path: Path) -> None:
+    kept = desk.folder / "runs" / "my acme" / "calibration.json"
+    mask = ["mask", "small.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1"]
+    said = desk.run(*mask, "--calibration", str(kept), "--out", "a").stderr
+    assert f"run folder: {kept.parent}" in said
+    (desk.folder / "apart.json").write_bytes(kept.read_bytes())
+    assert "run folder: runs/http-" in desk.run(*mask, "--calibration", "apart.json", "--out", "b", code=4).stderr
+    named = desk.run(*mask, "--calibration", str(kept), "--run", "runs/named", "--out", "c")
+    assert (desk.folder / "runs" / "named" / "ledger.sqlite").is_file()
+    assert "run folder:" not in named.stderr
+
+
+def test_config_show_takes_a_command(desk: Desk) -> None:
+    assert "Settings of mask" in desk.run("config", "show", "mask").stdout
+    assert "Settings of ledger ls" in desk.run("config", "show", "ledger", "ls").stdout
+    assert "Settings of calibrate" in desk.run("config", "show").stdout
+    assert "did you mean calibrate?" in desk.run("config", "show", "calibrat", code=2).stderr
+    assert "ls, sum, export, verify" in desk.run("config", "show", "ledger", code=2).stderr
+    assert json.loads(desk.run("config", "show", "mask", "--json").stdout)["out"] == "masked"
+
+
+def every_command(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for sub in command.list_commands(context):
+            found = command.get_command(context, sub)
+            assert found is not None
+            yield from every_command(found, f"{name} {sub}")
+
+
+ALL = dict(every_command(cli, "blackbox-conformal"))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_and_every_option_has_help(name: str) -> None:
+    command = ALL[name]
+    assert command.help
+    silent = [one.name for one in command.params if isinstance(one, click.Option) and not one.help]
+    assert silent == []
+
+
+@pytest.mark.parametrize("name", [name for name, command in ALL.items() if isinstance(command, click.Group)])
+def test_no_summary_is_cut(name: str) -> None:
+    group = ALL[name]
+    assert isinstance(group, click.Group)
+    said = " ".join(group.get_help(click.Context(group, info_name=name, max_content_width=100)).split())
+    assert "..." not in said.partition("Commands:")[2]
+    if not isinstance(group, Commands):
+        for sub, command in group.commands.items():
+            sentence = " ".join((command.help or "").split()).partition(". ")[0]
+            assert f"{sub} {sentence}" in said
