@@ -4,12 +4,15 @@ No text is marked up here, and no figure is computed.
 """
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blackbox_conformal.report.chart import Tick, round_numbers
 
 WIDTH, ROW, MARGIN, FOOT = 420, 38, 8, 24
+LINE, TEXT = 17, 14
+"""Height of one more line of a label, and of its letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,15 @@ class Dot:
     value: float
     role: str
     interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a dot goes: the lines of its label with their heights on the page, and the height of its axis."""
+
+    dot: Dot
+    lines: tuple[tuple[float, str], ...]
+    y: float
 
 
 class Dots:
@@ -60,8 +72,15 @@ class Dots:
         room = 0.06 * (max(ends) - min(ends)) or 1.0
         widest = (min(ends) - room if min(ends) < 0 else 0.0, max(ends) + room if max(ends) > 0 else 0.0)
         self.least, self.most = scale or (widest if widest[0] < widest[1] else (0.0, 1.0))
-        self.width, self.row, self.left, self.right = WIDTH, ROW, MARGIN, WIDTH - MARGIN
-        self.bottom = ROW * len(self.dots) + 4
+        self.width, self.left, self.right = WIDTH, MARGIN, WIDTH - MARGIN
+        self.places: list[Place] = []
+        top = 0.0
+        for dot in self.dots:
+            lines = wrapped(f"{dot.label}: {dot.words}", (self.right - self.left) / TEXT)
+            y = top + 27 + LINE * (len(lines) - 1)
+            self.places.append(Place(dot, tuple((top + 16 + LINE * k, line) for k, line in enumerate(lines)), y))
+            top = y + ROW - 27
+        self.bottom = top + 4
         self.height = self.bottom + FOOT
 
     def x(self, value: float) -> float:
@@ -74,3 +93,31 @@ class Dots:
         """Round numbers along the scale."""
         values = round_numbers(self.least, self.most)
         return [Tick(self.x(value), f"{value:g} {self.unit}".rstrip()) for value in values]
+
+
+def wrapped(text: str, room: float) -> list[str]:
+    """`text` in lines that take at most `room` times the height of its letters, in any usual font.
+
+    Lines end at spaces, else within a word.
+    """
+    lines, line, break_at = [], "", 0
+    for character in text:
+        if line and _breadth(line + character) > room:
+            cut = break_at or len(line)
+            lines.append(line[:cut].rstrip())
+            line, break_at = line[cut:].lstrip(), 0
+        line += character
+        if character == " " and line.strip():
+            break_at = len(line)
+    return [*lines, line.rstrip()]
+
+
+def _breadth(text: str) -> float:
+    """At most how broad `text` is, in heights of its letters."""
+    return sum(_breadth_of(character) for character in text)
+
+
+def _breadth_of(character: str) -> float:
+    if unicodedata.east_asian_width(character) in "WF" or character in "mwMW@%":
+        return 1.05
+    return 0.8 if not character.isascii() or character.isupper() else 0.62

@@ -9,7 +9,9 @@ from report_material import Run, make_run
 from blackbox_conformal.report.html import write_report
 
 # Collected only where a browser can be driven; `.ci/run browser` installs what that takes.
-collect_ignore = [] if find_spec("playwright") else ["test_browser.py", "test_still_page.py"]
+collect_ignore = (
+    [] if find_spec("playwright") else ["test_browser.py", "test_comparison_browser.py", "test_still_page.py"]
+)
 
 
 @pytest.fixture(scope="session")
