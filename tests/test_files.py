@@ -3,12 +3,13 @@
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.files import make_private, write_new, write_together
+from blackbox_conformal.files import make_private, write_new, write_once, write_together
 
 
 def test_other_content_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -81,3 +82,12 @@ def test_a_private_folder_is_nobody_elses_and_one_that_is_there_stays(tmp_path: 
     (tmp_path / "above" / "run").chmod(0o750)
     make_private(tmp_path / "above" / "run")
     assert stat.S_IMODE((tmp_path / "above" / "run").stat().st_mode) == 0o750
+
+
+def test_of_many_who_write_a_file_once_one_does(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda number: write_once(path, str(number).encode() * 1000), range(64)))
+    assert done.count(True) == 1
+    assert path.read_bytes() == str(done.index(True)).encode() * 1000
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]

@@ -3,6 +3,7 @@
 What is asked before money is spent lives in `consent`, what is drawn and computed in `pipeline`.
 """
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -118,17 +119,26 @@ def _is_run_folder(folder: Path, procedure: "Procedure") -> bool:
     return (folder / LEDGER).is_file() or is_of(folder, procedure.fingerprint)
 
 
+_HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+
+
 @contextmanager
 def interruptible(screen: Screen) -> Iterator[Any]:
     """Signals while drawing: the first Ctrl-C or SIGTERM stops new calls, the second leaves at once.
 
-    Yields a function that is given the engine as soon as there is one.
+    A terminal that is closed (SIGHUP) stops new calls too, and never more: what is under way is waited for. Under
+    ``nohup`` it changes nothing. Yields a function that is given the engine as soon as there is one.
     """
     engine: list[Sampler] = []
     asked = 0
+    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
 
     def handler(number: int, frame: FrameType | None) -> None:
         nonlocal asked
+        if number == _HANG_UP:
+            _leave_closed(terminals)
+            if asked:
+                return
         asked += 1
         if asked > 1 or not engine:
             raise KeyboardInterrupt
@@ -138,12 +148,24 @@ def interruptible(screen: Screen) -> Iterator[Any]:
     if threading.current_thread() is not threading.main_thread():
         yield engine.append
         return
-    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
+        numbers.append(_HANG_UP)
+    previous = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield engine.append
     finally:
         for number, old in previous.items():
             signal.signal(number, old)
+
+
+def _leave_closed(terminals: list[int]) -> None:
+    """Write no more to terminals that are closed: it would fail, and end what is still to be waited for."""
+    for descriptor in terminals:
+        if not os.isatty(descriptor):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapter":

@@ -10,11 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from blackbox_conformal.errors import DiskFullError, LedgerError
 from blackbox_conformal.sampling import mounts
+from blackbox_conformal.sampling.record.attempts import Wanted
+from blackbox_conformal.sampling.record.lease import acquire
 from blackbox_conformal.sampling.record.ledger import Ledger
 from blackbox_conformal.sampling.record.ledgerfile import ledger_path, open_for_reading
 from blackbox_conformal.sampling.record.schema import APPLICATION_ID, VERSION
@@ -242,3 +245,40 @@ def test_reading_needs_no_ownership_and_creates_nothing(tmp_path: Path) -> None:
         reader.execute("DELETE FROM attempt")
     reader.close()
     ledger.close()
+
+
+@pytest.mark.parametrize("room", [0, 4096, 20_000, 40_000, 60_000])
+def test_a_full_disk_is_told_as_such_wherever_it_shows(run: Path, room: int) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    told: Exception | None = None
+    try:
+        ledger = Ledger(run)
+        try:
+            while True:
+                ledger.plan([Wanted(str(time.monotonic()), 0, "i", "http", "u", "picture", 0, 1, "key", 1)])
+        finally:
+            ledger.close()
+    except LedgerError as error:
+        told = error
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert isinstance(told, DiskFullError), told
+    assert told.exit_code == 6
+    assert "rollback" not in str(told)
+    Ledger(run).close()
+
+
+def test_an_interrupt_while_the_ledger_is_taken_comes_through(run: Path) -> None:
+    class Interrupted(sqlite3.Connection):
+        def execute(self, statement: str, *given: Any) -> sqlite3.Cursor:
+            cursor = super().execute(statement, *given)
+            if statement == "COMMIT":
+                raise KeyboardInterrupt
+            return cursor
+
+    with closing(sqlite3.connect(ledger_path(run), isolation_level=None, factory=Interrupted)) as connection:
+        connection.row_factory = sqlite3.Row
+        with pytest.raises(KeyboardInterrupt):
+            acquire(connection, run)

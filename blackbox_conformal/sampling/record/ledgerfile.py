@@ -24,7 +24,12 @@ from blackbox_conformal.sampling.record.seal import damage, know_seals
 from blackbox_conformal.sampling.record.store import sync
 
 _BESIDE = ("-journal", "-wal", "-shm")
-_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+_FULL = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+)
 _FULL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BUSY_TIMEOUT_S = 15.0
 

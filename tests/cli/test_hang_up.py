@@ -1,0 +1,113 @@
+"""A terminal that is closed, or a connection that breaks, stops a run as Ctrl-C does; and two first starts at once."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from synthetic import write_photographs
+
+from blackbox_conformal.sampling.record.queries import ledger_sum
+from blackbox_conformal.testing.fault_server import FaultServer
+
+VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+SLOW = {"submit": "slow-start:seconds=0.4"}
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    write_photographs(tmp_path / "photographs", range(4))
+    return tmp_path / "photographs"
+
+
+def command(server: FaultServer, photographs: Path) -> list[str]:
+    choices = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf", "--yes"]
+    run = ["--run", str(photographs.parent / "run"), "--concurrency", "2"]
+    vendor = ["--adapter", VENDOR, "-p", f"url={server.url}"]
+    return [sys.executable, "-m", "blackbox_conformal", "calibrate", str(photographs), *vendor, *choices, *run]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def nothing_is_lost(server: FaultServer, photographs: Path, bought: int) -> None:
+    sums = ledger_sum(photographs.parent / "run")
+    assert (sums["stored"], sums["ambiguous"], sums["reserved_usd"]) == (bought, 0, 0)
+    assert 2 <= bought < 12
+    again = subprocess.run(command(server, photographs), check=False, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert (server.account.paid, server.account.distinct) == (12, 12)
+
+
+def test_a_hang_up_finishes_what_is_in_flight_however_often_it_comes(photographs: Path) -> None:
+    with FaultServer(SLOW) as server:
+        with subprocess.Popen(
+            command(server, photographs), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            until(lambda: server.account.paid >= 2)
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGHUP)
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 6, said
+        nothing_is_lost(server, photographs, server.account.paid)
+
+
+def test_a_run_whose_terminal_is_closed_finishes_what_is_in_flight(photographs: Path) -> None:
+    def own_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    with FaultServer(SLOW) as server:
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            command(server, photographs), stdin=slave, stdout=slave, stderr=slave, preexec_fn=own_terminal
+        )
+        os.close(slave)
+        os.set_blocking(master, False)
+
+        def paid_two() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                os.read(master, 65536)
+            return server.account.paid >= 2
+
+        until(paid_two)
+        os.close(master)
+        assert process.wait(60) == 6
+        nothing_is_lost(server, photographs, server.account.paid)
+
+
+def test_under_nohup_a_hang_up_changes_nothing(photographs: Path) -> None:
+    with FaultServer(SLOW) as server:
+        with subprocess.Popen(
+            ["nohup", *command(server, photographs)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            until(lambda: server.account.paid >= 2)
+            process.send_signal(signal.SIGHUP)
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        assert server.account.paid == 12
+
+
+def test_of_two_first_starts_one_is_told_who_uses_the_folder(photographs: Path) -> None:
+    with FaultServer(SLOW) as server:
+        both = [
+            subprocess.Popen(command(server, photographs), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        said = [process.communicate(timeout=120)[1] for process in both]
+        assert sorted(process.returncode for process in both) == [0, 2], said
+        refused = said[0] if both[0].returncode else said[1]
+        assert "in use by process" in " ".join(refused.split())
+        assert (server.account.paid, server.account.distinct) == (12, 12)
