@@ -144,7 +144,8 @@ def classed(
             f"the vendor refused this key or account with {said}", request_id=request_id, code=code
         )
     asked = retry_after(answer)
-    if answer.status in (425, 429) or (answer.status == 503 and (asked is not None or purpose != "submit")):
+    conflict = answer.status == 409 and purpose != "poll"
+    if conflict or answer.status in (425, 429) or (answer.status == 503 and (asked is not None or purpose != "submit")):
         return TryLaterError(
             f"the vendor asked to wait with {said}",
             retry_after=wait if asked is None and answer.status == 429 else asked,

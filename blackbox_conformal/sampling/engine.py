@@ -6,6 +6,7 @@ One draw's course lives in `conversation` and `drawing`; threads and order in `s
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from decimal import Decimal
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import BlackboxConformalError, BudgetError, IncompleteError
@@ -14,7 +15,7 @@ from blackbox_conformal.sampling.control import Control, StoppedError
 from blackbox_conformal.sampling.events import Board
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.models import Models
-from blackbox_conformal.sampling.money import to_nano
+from blackbox_conformal.sampling.money import to_nano, to_usd
 from blackbox_conformal.sampling.pacing.limiter import Gate, Slots
 from blackbox_conformal.sampling.pacing.pace import Pace, pace_file
 from blackbox_conformal.sampling.pacing.retry import Retrier, RetryQuota
@@ -231,6 +232,11 @@ class Engine:
         self._largest = max(self._largest, size)
         if self.gate.passed():
             self.board.tell("recovered", "the vendor answers again")
+
+    def spent_usd(self) -> tuple[Decimal, Decimal]:
+        """Dollars spent and reserved, as the limit on money counts them: those of other jobs are left out."""
+        spent, reserved, _ = self.ledger.totals()
+        return spent - to_usd(self._allowance.others.nanousd), reserved
 
     def require_room(self) -> None:
         """Stop before a submission whose answer might not fit on the disk; looks once a second.

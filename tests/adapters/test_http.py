@@ -163,7 +163,13 @@ def test_json_where_a_picture_was_expected_says_what_to_set(serve: Serve) -> Non
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, RefusedError), (401, AccountRefusedError), (402, AccountRefusedError), (429, TryLaterError)],
+    [
+        (400, RefusedError),
+        (401, AccountRefusedError),
+        (402, AccountRefusedError),
+        (409, TryLaterError),
+        (429, TryLaterError),
+    ],
 )
 def test_failures_carry_the_servers_words(serve: Serve, status: int, kind: type[Exception]) -> None:
     body = b'{"error": {"code": "E7", "message": "too dark\\u001b[31m"}}'

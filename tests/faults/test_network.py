@@ -368,6 +368,19 @@ def test_n15_rate_limit_without_a_hint_is_waited_for(tmp_path: Path) -> None:
     assert (server.account.paid, server.account.requests("submit")) == (1, 3)
 
 
+def test_n15_a_conflict_is_waited_for_and_refuses_no_picture(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["status:code=409", "status:code=409"]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(2), max_attempts=5, concurrency=1)
+        assert drawn.states == ["stored"] * 2
+        assert (server.account.paid, server.account.requests("submit")) == (2, 4)
+    with FaultServer({"submit": "status:code=409"}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        never = draw(adapter, tmp_path / "never", tasks(2), max_attempts=2, concurrency=1)
+        assert isinstance(never.error, IncompleteError)
+        assert "HTTP 409" in never.text
+        assert (never.states, server.account.paid) == ([], 0)
+
+
 @pytest.mark.parametrize(
     "value",
     [

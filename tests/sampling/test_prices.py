@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.stage import an_upload, draw, tasks
+from faults.stage import an_upload, check, draw, limits, tasks
 
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.sampling.events import Event
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Task, task_keys
 from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
@@ -100,7 +102,24 @@ def test_a_vendor_that_tells_no_price_is_trusted_to_its_table_after_one_answer(t
     account = Account(Decimal("0.01"))
     with FaultServer(account=account, vendor=Silent(account)) as server:
         adapter = SynchronousVendor(url=server.url)
-        work = [*tasks(), *(Task(an_upload(1, width=24), index, index) for index in range(7))]
-        drawn = draw(adapter, tmp_path / "run", work, concurrency=8, max_cost_usd=Decimal("0.08"))
+        larger = [Task(an_upload(1, width=24), index, index) for index in range(7)]
+        limit = limits(concurrency=8, max_cost_usd=Decimal("0.08"))
+        with Sampler(adapter, tmp_path / "run", limit, check=check) as sampler:
+            found = [*sampler.draw(tasks()), *sampler.draw(larger)]
+    assert [outcome.state for outcome in found] == ["stored"] * 8
+
+
+def test_the_counters_count_what_the_limit_counts(tmp_path: Path) -> None:
+    seen: list[Event] = []
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url)
+        assert draw(adapter, tmp_path / "run", tasks(3, 4)).error is None
+        work = tasks(4, 4)
+        keys = frozenset(task_keys(adapter.identity(), work[8:]))
+        drawn = draw(
+            adapter, tmp_path / "run", work[8:], max_cost_usd=Decimal("0.08"), counted=keys, listener=seen.append
+        )
     assert drawn.error is None
-    assert drawn.states == ["stored"] * 8
+    # Eight draws lie in the folder that are another job's; four of this job's were stored before.
+    assert seen[0].counters.spent == Decimal("0.04")
+    assert seen[-1].counters.spent == Decimal("0.08") == seen[-1].counters.budget

@@ -23,6 +23,9 @@ from blackbox_conformal.sampling.wire.retry_after import clock_difference, parse
 NOT_FOUND = (404, 405, 410)
 """Answers to a submission that speak of its address, so that every submission would be answered like this."""
 
+PUT_OFF = (409, 425, 429)
+"""Answers to a submission that speak of the moment: a conflict with what the vendor is doing, or too many requests."""
+
 _CLOCK_TOLERANCE_S = 120.0
 _LONGEST_WORDS = 4096
 """Bytes of an answer beyond which it is no message."""
@@ -113,7 +116,7 @@ def _of_submission(answer: Answer, now: float) -> VendorError:
         )
     if status in (401, 402, 403):
         return AccountRefusedError(f"the vendor refused this key or account with {_said(answer)}", code=code)
-    if status in (425, 429) or (status in (503, 529) and "retry-after" in answer.headers):
+    if status in PUT_OFF or (status in (503, 529) and "retry-after" in answer.headers):
         return _later(answer, now)
     if status in NOT_FOUND:
         return NotFoundError(f"the vendor has nothing at this address ({_said(answer)}); correct it", code=code)
