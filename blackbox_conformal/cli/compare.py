@@ -77,7 +77,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     refuse_incomparable(contestants, len(paths), held_out)
     levels = options["alphas"] or audited_levels(contestants[0].setup.fidelity.bound)
     for level in levels:
-        Expected().check_level(level)
+        Expected().check_level(level, min(one.setup.fidelity.bound for one in contestants))
     with screen.progress(), session.interruptible(screen) as on_sampler:
         pixel_bytes = most_bytes_a_pixel(contestants, not options["no_baselines"])
         refuse_large(paths, options["memory"], pixel_bytes=pixel_bytes)

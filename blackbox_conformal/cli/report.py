@@ -38,7 +38,8 @@ def command(**options: Any) -> None:
         raise UsageError(f"expected a run folder; {run} is none. `calibrate` makes one and says where")
     calibration = Calibration.load(options["calibration"]) if options["calibration"] else find_calibration(run)
     if options["alpha"] is not None:
-        calibration.rule().check_level(options["alpha"])
+        rule = calibration.rule()
+        rule.check_level(options["alpha"], calibration.bound_for(rule))
     store = ReportStore(run, calibration)
     audited = store.audit()
     audited_levels = [level.alpha for level in audited.levels] if audited is not None else []

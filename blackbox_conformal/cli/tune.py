@@ -68,11 +68,11 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     limits = session.build_limits(options)
-    member("guarantees", "expected").check_level(options["alpha"])
     second = options["second_adapter"] is not None
     typed = options["candidates"] or default_candidates(options["draws"], second=second)
     chosen = parse_candidates(typed, options["draws"])
     setup = _setup(options, chosen)
+    member("guarantees", "expected").check_level(options["alpha"], setup.fidelity.bound)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     refuse_large(paths, options["memory"], pixel_bytes=bytes_a_pixel(len(chosen)))
     items = [Item(path, read_image(path).digest) for path in paths]

@@ -17,7 +17,7 @@ from pydantic import InstanceOf, model_validator
 from blackbox_conformal.catalog import Plugin
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.risk.curve import Kind, RiskCurve
-from blackbox_conformal.risk.exact import as_typed
+from blackbox_conformal.risk.exact import as_typed, exact_bound
 from blackbox_conformal.risk.pack import CurveSet
 
 BoundOfNew = float | InstanceOf[RiskCurve] | Callable[[float], float]
@@ -125,16 +125,18 @@ class Guarantee(Plugin):
     def check(self, curves: CurveSet, alpha: float | None = None) -> None:
         """Refuse a level that is none and curves of another kind, as `threshold` does."""
         if alpha is not None:
-            self.check_level(alpha)
+            self.check_level(alpha, curves.bound)
         if curves.kind != self.needs.curve_kind:
             raise CalibrationError(
                 f"expected {self.needs.curve_kind} curves for this guarantee; got {curves.kind} curves. "
                 "A tolerance at calibration makes share curves (false-trust), none makes supremum curves (all others)"
             )
 
-    def check_level(self, alpha: float) -> None:
-        """Refuse a level that is none."""
+    def check_level(self, alpha: float, bound: float | None = None) -> None:
+        """Refuse a level that is none, and one that no loss can exceed, where the losses' `bound` is known."""
         if math.isfinite(alpha) and (alpha > 0 or (alpha == 0 and self.zero_allowed)):
+            if bound is not None and as_typed(alpha) >= exact_bound(bound):
+                raise UsageError(_vacuous(alpha, bound))
             return
         more = "; 0 means something for per-image alone" if alpha == 0 else ""
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}{more}")
@@ -218,6 +220,15 @@ class Guarantee(Plugin):
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """The same guarantee for the photographs at `indices` only: parameters given a photograph are cut to them."""
         return self
+
+
+def _vacuous(alpha: float, bound: float) -> str:
+    percent = float(as_typed(alpha) / 100)
+    typo = f". For {alpha:g} % give --alpha {percent:g}" if alpha >= 1 and percent < bound else ""
+    return (
+        f"expected alpha below {bound:g}, the largest loss that there can be; got {alpha:g}, which no picture can "
+        f"exceed, so nothing would be promised{typo}"
+    )
 
 
 def number_in_words(count: int) -> str:

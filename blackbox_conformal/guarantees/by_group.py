@@ -83,9 +83,9 @@ class ByGroup(Guarantee):
         indices = self._indices
         return self.inner.restrict(indices), curves.subset(indices) if indices.size else None
 
-    def check_level(self, alpha: float) -> None:
+    def check_level(self, alpha: float, bound: float | None = None) -> None:
         """As the guarantee within."""
-        self.inner.check_level(alpha)
+        self.inner.check_level(alpha, bound)
 
     def counted(self, curves: int) -> int:
         """Photographs of the group."""

@@ -118,7 +118,7 @@ def audit_calibration(
     clusters_of(rule, [name_of(path) for path in paths], clusters)
     levels = sorted(set(alphas or audited_levels(calibration.bound_for(rule))))
     for alpha in levels:
-        rule.check_level(alpha)
+        rule.check_level(alpha, calibration.bound_for(rule))
     pixel_bytes = audit_bytes_a_pixel(len(levels))
     refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
     pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)

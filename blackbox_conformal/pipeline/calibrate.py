@@ -228,9 +228,9 @@ def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> 
         raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
     if alpha is None:
         return
-    rule.check_level(alpha)
-    n = rule.counted(n)
     largest = rule.loss_bound(bound)
+    rule.check_level(alpha, largest)
+    n = rule.counted(n)
     needed = rule.minimum_images(alpha, largest)
     if n < needed:
         raise CalibrationError(

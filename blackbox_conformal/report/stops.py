@@ -42,14 +42,16 @@ class Stop:
 def choose_levels(calibration: Calibration, wanted: Sequence[float] = (), most: int = MAXIMUM_STOPS) -> list[float]:
     """At most `most` levels: `ALWAYS`, `wanted`, and an even grid of round numbers where thresholds change.
 
-    The grid runs from the least level at which anything is trusted to the level at which everything is.
+    The grid runs from the least level at which anything is trusted to the level at which everything is, or nearly:
+    all are below the loss bound, at which nothing would be promised.
     """
+    bound = calibration.bound_for(calibration.rule())
     fixed = {round(float(level), 12) for level in (*ALWAYS, *wanted)}
     levels = calibration.alphas
     levels = levels[np.isfinite(levels) & (levels > 0)]
     if levels.size:
         fixed.update(_grid(float(levels[0]), float(levels[-1]), max(most - len(fixed), 2)))
-    return sorted(fixed)[:MAXIMUM_STOPS]
+    return sorted(level for level in fixed if level < bound)[:MAXIMUM_STOPS]
 
 
 def choose_stops(
@@ -72,12 +74,13 @@ def opening_level(calibration: Calibration, audited: Sequence[float] = ()) -> fl
 
     Audited levels come first, then `ALWAYS`, then the least level of all; 0.1 when nothing is ever trusted.
     """
+    bound = calibration.bound_for(calibration.rule())
     for levels in (sorted(audited), ALWAYS):
         for level in levels:
-            if level >= 0.1 and calibration.threshold(level) > -math.inf:
+            if 0.1 <= level < bound and calibration.threshold(level) > -math.inf:
                 return level
     least = [level for level in choose_levels(calibration) if calibration.threshold(level) > -math.inf]
-    return min(least, default=0.1)
+    return min(least, default=min(0.1, bound / 2))
 
 
 def thresholds_of(stops: Sequence[Stop]) -> NDArray[np.float64]:

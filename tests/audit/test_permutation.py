@@ -12,7 +12,7 @@ from blackbox_conformal.guarantees.per_image import PerImage
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 
-ALPHAS = [0.02, 0.05, 0.1, 0.3, 1.0, 2.0]
+ALPHAS = [0.02, 0.05, 0.1, 0.3, 0.9, 0.99]
 
 
 def curves(seed, count, *, refused=0, tolerance=None, ties=True):

@@ -218,3 +218,23 @@ def test_mistakes_are_one_line_with_a_way_out(scene, tmp_path, capsys, given, ma
     assert re.search(match, out.err), out.err
     assert "Traceback" not in out.err
     assert out.out == ""
+
+
+@pytest.mark.parametrize("command", ["audit", "plan", "mask", "calibrate", "report", "demo"])
+def test_a_level_that_nothing_can_exceed_is_refused_by_every_command(scene, tmp_path, capsys, command):
+    """The bound of this metric is 1; a percentage is the likely mistake."""
+    calibration = ["--calibration", str(scene / "run" / "calibration.json")]
+    drawn = ["-p", f"path={scene / 'outputs'}", "--run", str(tmp_path / "run")]
+    given = {
+        "audit": [str(scene / "unseen"), *calibration, *drawn],
+        "plan": [str(scene / "known"), *outputs(scene)],
+        "mask": [str(scene / "unseen" / "p24.png"), *calibration, *drawn, "--out", str(tmp_path / "out")],
+        "calibrate": [str(scene / "known"), *outputs(scene), "--run", str(tmp_path / "run")],
+        "report": ["--run", str(scene / "run")],
+        "demo": ["--images", str(scene / "known"), "--out", str(tmp_path / "demo")],
+    }[command]
+    assert run([command, *given, "--alpha", "5"]) == 2
+    told = capsys.readouterr().err
+    assert "which no picture can exceed" in told
+    assert "For 5 % give --alpha 0.05" in told
+    assert not (tmp_path / "run" / "ledger.sqlite").exists()

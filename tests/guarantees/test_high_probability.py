@@ -125,7 +125,6 @@ def test_the_fewest_photographs_are_the_first_that_reach_the_level(method):
     assert choose(enough, 0.1, rule).threshold == math.inf
     assert choose(enough[1:], 0.1, rule).threshold == -math.inf
     assert (rule.minimum_images(1.5, 1.5), rule.reachable_alpha(0, 1.5)) == (0, 1.5)
-    assert threshold([RiskCurve.worst(1.5)], 1.5, rule) == math.inf
 
 
 @pytest.mark.parametrize("parameter", ["weights", "weight_new", "leaked", "bound_new"])
