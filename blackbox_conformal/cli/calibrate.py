@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.console import Screen, share, summary
+from blackbox_conformal.cli.console import Screen, bill, share, spent, summary
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
@@ -101,6 +101,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         {*usual_levels(calibration.bound_for(rule)), *([] if options["alpha"] is None else [options["alpha"]])}
     )
     n = rule.counted(calibration.n)
+    cost = bill(result.cost_usd, result.calls, setup.adapter, setup.second)
     screen.say(
         summary(
             {
@@ -108,7 +109,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
                 "photographs": (f"{n} in {calibration.n} tiles" if clusters else f"{n}")
                 + f", {setup.procedure.draws} draws each"
                 + (f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""),
-                "calls": f"{result.calls} made, {result.cached} draws were stored, ${result.cost_usd} spent",
+                "calls": f"{result.calls} made, {result.cached} draws were stored, {spent(cost)}",
                 "loss bound": f"{calibration.bound_for(rule):g}: alpha reaches down to "
                 f"{rule.reachable_alpha(n, calibration.bound_for(rule)):.3g}",
             }
@@ -148,7 +149,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             "bound": calibration.bound_for(rule),
             "calls": result.calls,
             "cached": result.cached,
-            "cost_usd": float(result.cost_usd),
+            "cost_usd": None if cost is None else float(cost),
             "failed": result.failed,
             "thresholds": _thresholds(calibration, rule, levels),
             "groups": {group: _thresholds(calibration, own, levels) for group, own in within.items()},

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 from rich import box
@@ -209,6 +210,17 @@ def _draw_note(counters: Any) -> str:
 def money(low: Any, high: Any) -> str:
     """A price range for people."""
     return f"${low}" if low == high else f"${low} to ${high}"
+
+
+def bill(cost: Decimal, calls: int, *vendors: Any) -> Decimal | None:
+    """What was spent on `calls`; None when that is unknown, as a vendor's price is and it tells none."""
+    unknown = any(vendor is not None and vendor.capabilities.price is None for vendor in vendors)
+    return None if calls and not cost and unknown else cost
+
+
+def spent(known: Decimal | None) -> str:
+    """What was spent, for people."""
+    return "spent: unknown, as the vendor's price is" if known is None else f"${known} spent"
 
 
 def share(value: float) -> str:

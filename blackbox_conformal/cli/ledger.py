@@ -70,8 +70,14 @@ def total(run: str | None, **options: Any) -> None:
     found = {name: sum(one[name] for one in sums) for name in sums[0]}
     if len(folders) > 1:
         screen.note(f"of {len(folders)} run folders: {', '.join(map(str, folders))}")
-    screen.say(summary({name.replace("_usd", ", US dollars"): str(value) for name, value in found.items()}))
-    screen.data({name: float(value) if name.endswith("_usd") else value for name, value in found.items()})
+    shown = {name.replace("_usd", ", US dollars"): str(value) for name, value in found.items()}
+    known: dict[str, Any] = {name: float(value) if name.endswith("_usd") else value for name, value in found.items()}
+    if found["unpriced"]:
+        cost = f"${found['cost_usd']} for the others" if found["cost_usd"] else "nothing is known"
+        shown["cost, US dollars"] = f"unknown: {found['unpriced']} calls were made at an unknown price; {cost}"
+        known["cost_usd"] = None
+    screen.say(summary(shown))
+    screen.data(known)
 
 
 @command.command("export")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.console import Screen, share, summary
+from blackbox_conformal.cli.console import Screen, bill, share, spent, summary
 
 if TYPE_CHECKING:
     from blackbox_conformal.indecision.base import Indecision
@@ -139,12 +139,13 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             )
             path = keep_calibration(run, result.calibration, out, force=options["force"])
             calls, cached, cost = calls + result.calls, cached + result.cached, cost + result.cost_usd
+    known = bill(cost, calls, setup.adapter, setup.second)
     screen.say(
         summary(
             {
                 "best": f"{found.best.candidate.label}: "
                 f"--indecision {specification_text(best.indecision)} --draws {best.draws}",
-                "calls": f"{calls} made, {cached} draws were stored, ${cost} spent",
+                "calls": f"{calls} made, {cached} draws were stored, {spent(known)}",
                 "calibration": "none was asked for"
                 if path is None
                 else f"{path.resolve()}, on the {len(calibrating)} other photographs",
@@ -163,7 +164,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             ],
             "calls": calls,
             "cached": cached,
-            "cost_usd": float(cost),
+            "cost_usd": None if known is None else float(known),
             "calibration": None if path is None else str(path.resolve()),
         }
     )

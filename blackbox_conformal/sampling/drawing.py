@@ -41,20 +41,21 @@ class Job:
     planned: int | None
 
 
-def wanted(adapter: str, identity: str, task: Task, key: str, generation: int, name: str | None = None) -> Wanted:
+def wanted(engine: Engine, task: Task, key: str, generation: int, name: str | None = None) -> Wanted:
     """What the ledger records of a submission; `name` is the picture's name made fit to be shown, if known."""
     upload = task.upload
     return Wanted(
         task=key,
         generation=generation,
-        identity=identity,
-        adapter=adapter,
+        identity=engine.identity,
+        adapter=engine.adapter.name,
         upload=upload.digest,
         upload_name=clean(upload.name) if name is None else name,
         draw=task.index,
         seed=task.seed,
         idempotency_key=idempotency_key(key, generation),
         pixels=upload.width * upload.height,
+        priced=engine.adapter.capabilities.price is not None,
     )
 
 
@@ -86,7 +87,7 @@ def make(engine: Engine, job: Job) -> Outcome:
         generation = decision.generation if isinstance(decision, Submit) else decision.attempt.generation
         want = job.want
         if want is None or want.generation != generation:
-            want = wanted(engine.adapter.name, engine.identity, job.task, job.key, generation)
+            want = wanted(engine, job.task, job.key, generation)
         talk = Conversation(engine, want, planned, earlier)
         planned = None
         try:
@@ -183,7 +184,7 @@ def refetch(engine: Engine, task: Task, attempt: Attempt) -> bytes:
             f"the sample {attempt.digest} of draw {attempt.draw} is damaged or gone, and the vendor keeps no job to"
             " fetch it from; restore it, or allow it to be bought again with --max-resample 1"
         )
-    want = wanted(engine.adapter.name, engine.identity, task, attempt.task, attempt.generation)
+    want = wanted(engine, task, attempt.task, attempt.generation)
     talk = Conversation(engine, want, earlier=attempt)
     flow = engine.adapter.resume(task.upload, Draw(task.index, task.seed, want.idempotency_key), attempt.job)
     data = drive(flow, talk)

@@ -48,7 +48,7 @@ def jobs_for(engine: Engine, identity: dict[str, Any], tasks: Sequence[Task]) ->
             _count_stored(engine, task, decision.attempt)
     names = {name: clean(name) for name in {task.upload.name for task in tasks}}
     wants = {
-        key: wanted(engine.adapter.name, engine.identity, task, key, decision.generation, names[task.upload.name])
+        key: wanted(engine, task, key, decision.generation, names[task.upload.name])
         for task, key in zip(tasks, keys, strict=True)
         if isinstance(decision := decisions[key], Submit)
     }

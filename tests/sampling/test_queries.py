@@ -41,6 +41,7 @@ def test_ls_and_sum(run: Path, tmp_path: Path) -> None:
         "paid": 3,
         "ambiguous": 1,
         "stored": 3,
+        "unpriced": 0,
         "cost_usd": Decimal(1),
         "reserved_usd": Decimal(0),
     }

@@ -53,6 +53,7 @@ def test_each_draw_is_bought_once_and_then_cached(tmp_path: Path, kind: Any, pat
         "paid": 15,
         "ambiguous": 0,
         "stored": 15,
+        "unpriced": 0,
         "cost_usd": Decimal("3.75"),
         "reserved_usd": Decimal(0),
     }

@@ -12,7 +12,10 @@ from blackbox_conformal.sampling.money import to_usd
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A submission to be made: everything the ledger records about it before it is sent; `pixels` are the upload's."""
+    """A submission to be made: everything the ledger records about it before it is sent.
+
+    `pixels` are the upload's; `priced`: its price is known.
+    """
 
     task: str
     generation: int
@@ -24,6 +27,7 @@ class Wanted:
     seed: int | None
     idempotency_key: str
     pixels: int
+    priced: bool = True
 
 
 @dataclass(frozen=True, slots=True)

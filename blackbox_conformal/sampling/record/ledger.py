@@ -30,9 +30,11 @@ from blackbox_conformal.sampling.record.writer import Ticket, Writer
 
 
 def _observed(seen: Seen) -> dict[str, Any]:
-    values = {"model": seen.model, "request_id": seen.request_id}
+    values: dict[str, Any] = {"model": seen.model, "request_id": seen.request_id}
     if seen.vendor_seed is not None:
         values["vendor_seed"] = str(seen.vendor_seed)
+    if seen.cost_nanousd is not None:
+        values["priced"] = 1
     return {column: value for column, value in values.items() if value is not None}
 
 
@@ -101,6 +103,7 @@ class Ledger:
             seed=None if want.seed is None else str(want.seed),
             idempotency_key=want.idempotency_key,
             pixels=want.pixels,
+            priced=int(want.priced),
             state=state,
             owner=self._lease.generation,
             planned_at=time.time(),

@@ -48,7 +48,8 @@ def ledger_sum(run: Path) -> dict[str, int | Decimal]:
     -------
     dict
         ``attempts``: submissions made, whatever became of them. ``paid``: those that the vendor took. ``ambiguous``:
-        those that it may have taken, booked at full price. ``stored``: pictures. ``cost_usd``: booked.
+        those that it may have taken, booked at full price. ``stored``: pictures. ``unpriced``: those among the paid
+        and ambiguous ones whose price nobody knows, which are booked at nothing. ``cost_usd``: booked.
         ``reserved_usd``: held for submissions under way. All zero when there is no ledger.
     """
     with reading(run) as connection:
@@ -58,13 +59,15 @@ def ledger_sum(run: Path) -> dict[str, int | Decimal]:
                 "paid": 0,
                 "ambiguous": 0,
                 "stored": 0,
+                "unpriced": 0,
                 "cost_usd": Decimal(0),
                 "reserved_usd": Decimal(0),
             }
-        attempts, paid, ambiguous, stored = connection.execute(
+        attempts, paid, ambiguous, stored, unpriced = connection.execute(
             f"SELECT COUNT(*) FILTER (WHERE sent_at IS NOT NULL), COUNT(*) FILTER (WHERE state IN ({_marks(PAID)})),"
             " COUNT(*) FILTER (WHERE state = 'ambiguous'),"
-            f" COUNT(*) FILTER (WHERE state IN ({_marks(_WHOLE)})) FROM attempt"
+            f" COUNT(*) FILTER (WHERE state IN ({_marks(_WHOLE)})), COUNT(*) FILTER (WHERE priced = 0"
+            f" AND cost_nanousd = 0 AND state IN ({_marks((*PAID, 'ambiguous'))})) FROM attempt"
         ).fetchone()
         spent, reserved = connection.execute("SELECT spent_nanousd, reserved_nanousd FROM total").fetchone()
     return {
@@ -72,6 +75,7 @@ def ledger_sum(run: Path) -> dict[str, int | Decimal]:
         "paid": paid,
         "ambiguous": ambiguous,
         "stored": stored,
+        "unpriced": unpriced,
         "cost_usd": to_usd(spent),
         "reserved_usd": to_usd(reserved),
     }

@@ -9,7 +9,7 @@ from contextlib import closing
 from blackbox_conformal.sampling.record.states import STATES
 
 APPLICATION_ID = 0x42424366
-VERSION = 7
+VERSION = 8
 """Written into the file as ``user_version``; it changes whenever the tables do."""
 
 _STATE_LIST = ", ".join(f"'{state}'" for state in STATES)
@@ -29,6 +29,7 @@ _TABLES = (
         seed TEXT,
         idempotency_key TEXT NOT NULL,
         pixels INTEGER NOT NULL,
+        priced INTEGER NOT NULL,
         state TEXT NOT NULL CHECK (state IN ({_STATE_LIST})),
         owner INTEGER NOT NULL,
         reserved_nanousd INTEGER NOT NULL DEFAULT 0 CHECK (reserved_nanousd >= 0),

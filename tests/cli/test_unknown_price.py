@@ -1,0 +1,51 @@
+"""What calls at an unknown price cost is said to be unknown, not nothing."""
+
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+from sampling.tiny_vendor import PNG, AtOnce, quick, serving, tasks
+
+from blackbox_conformal.cli.console import bill, spent
+from blackbox_conformal.sampling.record.queries import ledger_sum
+from blackbox_conformal.sampling.sampler import Sampler
+
+
+def bought(run: Path, price: str | None, told: str | None) -> None:
+    with serving() as vendor:
+        vendor.answer = lambda path, number: (200, {"x-cost": told} if told else {}, PNG + str(number).encode())
+        adapter = AtOnce(url=vendor.url, price=price)
+        with Sampler(adapter, run, quick(), check=lambda data, task: None) as sampler:
+            assert len(list(sampler.draw(tasks(1, 4)))) == 4
+
+
+def summed(folder: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "blackbox_conformal", "ledger", "sum", *words]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_a_sum_with_calls_at_an_unknown_price_is_unknown(tmp_path: Path) -> None:
+    bought(tmp_path / "runs" / "a", None, None)
+    assert ledger_sum(tmp_path / "runs" / "a")["unpriced"] == 4
+    assert "unknown: 4 calls were made at an unknown price; nothing is known" in " ".join(summed(tmp_path).split())
+    bought(tmp_path / "runs" / "b", "0.25", None)
+    assert "4 calls were made at an unknown price; $1 for the others" in " ".join(summed(tmp_path).split())
+    found = json.loads(summed(tmp_path, "--json"))
+    assert (found["cost_usd"], found["unpriced"]) == (None, 4)
+
+
+def test_prices_that_are_known_or_told_are_summed(tmp_path: Path) -> None:
+    for name, price, told, cost in (("a", "0", None, 0), ("b", None, "0", 0), ("c", None, "0.05", "0.2")):
+        bought(tmp_path / name, price, told)
+        sums = ledger_sum(tmp_path / name)
+        assert (sums["unpriced"], sums["cost_usd"]) == (0, Decimal(cost))
+
+
+def test_what_was_spent_is_unknown_only_where_calls_were_made() -> None:
+    unknown, known = AtOnce(url="http://127.0.0.1:1", price=None), AtOnce(url="http://127.0.0.1:1", price="0.1")
+    assert spent(bill(Decimal(0), 3, unknown, None)) == "spent: unknown, as the vendor's price is"
+    assert spent(bill(Decimal(0), 0, unknown, None)) == "$0 spent"
+    assert spent(bill(Decimal("0.3"), 3, unknown)) == "$0.3 spent"
+    assert spent(bill(Decimal(0), 3, known)) == "$0 spent"
