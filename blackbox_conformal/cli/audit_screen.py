@@ -127,8 +127,8 @@ def _show_quality(screen: Screen, found: Any) -> None:
 
 def _show_leakage(screen: Screen, leakage: Any) -> None:
     screen.table(
-        f"Planted leakage at alpha = {leakage.alpha:g}: photographs that the vendor knows by heart among the "
-        f"{leakage.n} of the calibration",
+        f"Sensitivity at alpha = {leakage.alpha:g}: what if the vendor trained on some of the {leakage.n} calibration "
+        "photographs?",
         ["leaked", "share", "risk", "bound", "within", "risk when allowed for"],
         [
             [
@@ -196,10 +196,12 @@ def tell_outlook(screen: Screen, found: "Sequence[Outlook]", photographs: int) -
     for one in found:
         if one.likely is not None and one.likely <= photographs:
             continue
-        enough = "no practical number" if one.likely is None else f"about {one.likely}"
-        short = one.fewest is None or photographs < one.fewest
-        never = f"; fewer than {one.fewest} confirm nothing, whatever they show" if short else ""
+        likely = "no practical number is likely to" if one.likely is None else f"about {one.likely} are likely to"
+        if one.fewest is None or photographs < one.fewest:
+            able = "but not confirm it"
+            likely = f"{one.fewest} at the very least can, {likely}"
+        else:
+            able = "and may not be enough to confirm it"
         screen.note(
-            f"note: {photographs} photographs can contradict alpha={one.alpha:g}; to confirm it, {enough} like those "
-            f"of the calibration are needed{never}"
+            f"note: {photographs} photographs can reveal that alpha={one.alpha:g} does not hold, {able}: {likely}"
         )

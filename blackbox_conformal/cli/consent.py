@@ -6,7 +6,7 @@ What is spent lives in `sampling`.
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.sampling.estimate import Estimate
     from blackbox_conformal.sampling.limits import Limits
     from blackbox_conformal.sampling.task import Task
+
+CENT = Decimal("0.01")
 
 PlanType = TypeVar("PlanType", "Plan", "Estimate")
 
@@ -127,7 +129,7 @@ def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> N
     if not spends(plan):
         return
     say_plan(screen, plan)
-    _ask(screen, options)
+    _ask(screen, plan, options)
 
 
 def confirm_draws(
@@ -190,7 +192,7 @@ def confirm_calls(screen: Screen, expected: "Estimate", options: dict[str, Any])
         return
     cost = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
     screen.note(f"{_calls(expected)}; price {cost}")
-    _ask(screen, options)
+    _ask(screen, expected, options)
 
 
 def _are_seen(pictures: "Sequence[Prepared]", calibration: Any) -> bool:
@@ -199,7 +201,7 @@ def _are_seen(pictures: "Sequence[Prepared]", calibration: Any) -> bool:
     return known is not None and any(known(one.sketch, one.input_digest) is not None for one in pictures)
 
 
-def _ask(screen: Screen, options: dict[str, Any]) -> None:
+def _ask(screen: Screen, expected: "Plan | Estimate", options: dict[str, Any]) -> None:
     """A person's yes, unless it was given before.
 
     Raises
@@ -210,10 +212,12 @@ def _ask(screen: Screen, options: dict[str, Any]) -> None:
     if options["yes"] or options["max_cost"] is not None:
         return
     if not sys.stdin.isatty():
-        raise BudgetError(
-            "this would spend money and there is no terminal to ask at: give --yes or --max-cost (where the price is "
-            "unknown, --yes, and --max-calls for a limit)"
-        )
+        if expected.cost_usd is None:
+            said = f"The price is unknown: add --yes --max-calls {expected.calls}, or -p price-usd=… and --max-cost"
+        else:
+            most = expected.cost_usd[1].quantize(Decimal(1) if expected.cost_usd[1] > 1 else CENT, ROUND_CEILING)
+            said = f"The estimate is {money(*expected.cost_usd)}: add --max-cost {most}, or --yes"
+        raise BudgetError(f"cannot ask for confirmation here, since there is no terminal. {said}")
     with screen.paused():
         agreed = click.confirm("Spend this?", err=True)
     if not agreed:

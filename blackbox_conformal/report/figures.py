@@ -85,7 +85,7 @@ def leakage_chart(found: Leakage) -> Chart:
         ),
     ]
     return Chart(
-        f"Planted leakage at alpha = {found.alpha:g}",
+        f"If the vendor trained on them, at alpha = {found.alpha:g}",
         f"share of {found.n} calibration photographs that leaked",
         "risk",
         series,

@@ -6,7 +6,7 @@ Marking up is the template's business; nothing is measured here that was not mea
 import base64
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def page(
     return {
         "version": __version__,
         "calibration": calibration,
-        "vendor": printable(str(calibration.procedure.vendor.get("adapter", "unnamed vendor"))),
+        "vendor": vendor_words(calibration.procedure.vendor),
+        "adapter": printable(str(calibration.procedure.vendor.get("adapter", "unnamed"))),
         "metric": metric_words(calibration),
         "guarantee": {
             "name": calibration.guarantee.get("name", "expected"),
@@ -94,11 +95,35 @@ def page(
         "spending": spending,
         "refused": [image for image in calibration.images if image.refused],
         "cards": cards,
+        "twice": sorted(
+            {card["name"] for card in cards if card["kind"] == "audit"}
+            & {card["name"] for card in cards if card["kind"] == "result"}
+        ),
         "worst": _worst_at(worst, alpha),
         "manifest": None if manifest is None else _pretty(manifest),
         "procedure": _pretty(calibration.procedure.model_dump(mode="json")),
         "printable": printable,
     }
+
+
+def vendor_words(identity: Mapping[str, Any]) -> str:
+    """What the user calls the vendor: its label, else its model, else the adapter."""
+    parameters = identity.get("parameters") or {}
+    names = (parameters.get("label"), parameters.get("model"), identity.get("adapter"))
+    return printable(next((str(name) for name in names if name), "unnamed vendor"))
+
+
+def _scale_words(block: int) -> str:
+    if block == 1:
+        return "all of them in this page."
+    ordinals = {2: "half", 3: "a third", 4: "a quarter"}
+    return f"in this page reduced to {ordinals.get(block, f'1/{block}')}."
+
+
+def _mask_scale_words(block: int) -> str:
+    if block == 1:
+        return "A pixel of the mask is a pixel of the picture."
+    return f"A pixel of the mask stands for {block}×{block} of them."
 
 
 def metric_words(calibration: Calibration) -> str:
@@ -153,8 +178,8 @@ def _card(
         "name": printable(preview.name, 80),
         "size": preview.size,
         "shown": (height, width),
-        "block": preview.block,
-        "mask_block": block,
+        "scale": _scale_words(preview.block),
+        "mask_scale": _mask_scale_words(block),
         "notes": [_note(note) for note in preview.notes],
         "choices": [(key, label) for key, label, picture in choices if picture is not None],
         "loss": losses[chosen] if known else -1.0,

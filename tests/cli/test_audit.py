@@ -70,7 +70,7 @@ def test_people_are_told_what_each_figure_is(scene, capsys):
     assert "PSNR, dB in sRGB, inside and outside the mask" in told
     assert "SSIM of luminance, inside and outside the mask" in told
     assert "No PSNR or SSIM follows" in told
-    assert "Planted leakage at alpha = 0.2" in told
+    assert "Sensitivity at alpha = 0.2: what if the vendor trained on some of the" in told
     assert "Worst photographs" in told
     assert "24 draws were made" in told or "24 were stored already" in told
     assert f"blackbox-conformal report --run {scene / 'run'}" in told

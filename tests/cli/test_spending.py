@@ -49,7 +49,8 @@ def paid(server: FaultServer) -> int:
 def test_without_consent_and_without_a_terminal_nothing_is_sent(server: FaultServer, photographs: Path) -> None:
     found = run(server, photographs)
     assert found.returncode == 4
-    assert "--yes or --max-cost" in found.stderr
+    assert "cannot ask for confirmation here" in found.stderr
+    assert "The estimate is $0.12: add --max-cost 0.12, or --yes" in found.stderr
     assert "12 calls" in found.stderr
     assert paid(server) == 0
 
@@ -227,8 +228,9 @@ def test_an_audit_says_beforehand_what_it_can_find(server: FaultServer, photogra
     assert paid(server) == 12
     told = called([*audit, "--alpha", "0.4"])
     assert told.returncode == 0, told.stderr
-    assert "2 photographs can contradict alpha=0.4; to confirm it, " in told.stderr
-    assert "confirm nothing, whatever they show" in told.stderr
+    assert "2 photographs can reveal that alpha=0.4 does not hold, but not confirm it: " in told.stderr
+    assert "at the very least can, about " in told.stderr
+    assert "are likely to" in told.stderr
 
 
 def test_draws_that_lie_elsewhere_are_not_bought_again_unless_the_folder_is_named(

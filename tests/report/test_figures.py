@@ -108,7 +108,7 @@ def test_no_bound_is_drawn_where_none_is_promised():
 
 def test_leakage_is_drawn_beside_its_bound():
     _, audit, _, shown, _ = drawn([0.3, 0.4])
-    chart = shown[f"Planted leakage at alpha = {audit.leakage.alpha:g}"]
+    chart = shown[f"If the vendor trained on them, at alpha = {audit.leakage.alpha:g}"]
     same = leakage_chart(audit.leakage)
     assert [series.points for series in chart.series] == [series.points for series in same.series]
     shares = [point.leaked / 30 for point in audit.leakage.points]

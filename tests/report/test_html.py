@@ -140,7 +140,7 @@ def test_every_part_of_the_audit_is_in_the_page(plain_run, tmp_path):
         "Mean SSIM against alpha",
     ):
         assert title in titles
-    assert any(title.startswith("Planted leakage at alpha = 0.1") for title in titles)
+    assert any(title.startswith("If the vendor trained on them, at alpha = 0.1") for title in titles)
 
 
 def test_random_splits_stand_with_their_warning_and_without_a_verdict(plain_run, tmp_path):

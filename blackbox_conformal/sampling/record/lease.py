@@ -130,7 +130,12 @@ def _refuse_living(row: sqlite3.Row, host: str, boot: str, run: Path, place: str
         return
     if row["host"] == host and row["boot"] == boot:
         own = row["pid"] == os.getpid()
-        if Lease(row["generation"], place) in _held if own else _alive(row["pid"], row["process_start"]):
+        if own and Lease(row["generation"], place) in _held:
+            raise LedgerError(
+                f"{run} is in use by another call in this same process; calls that share a run folder have to take "
+                "turns, or each needs a run folder of its own"
+            )
+        if not own and _alive(row["pid"], row["process_start"]):
             raise LedgerError(f"{run} is in use by {owner}; wait for it, stop it, or use another run folder")
         return
     left = row["expires"] - time.time()
