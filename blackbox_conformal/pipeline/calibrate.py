@@ -41,6 +41,7 @@ from blackbox_conformal.pipeline.stages.settings import (
 )
 from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
+from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
@@ -116,6 +117,7 @@ def run_calibration(
     write_manifest(run, setup, pictures, guarantee=own)
     tolerances = tolerances_of(rule)
     curves: list[list[RiskCurve]] = []
+    answers: list[Answers] = []
     images: list[CalibrationImage] = []
     models: set[str] = set()
     calls = cached = 0
@@ -136,9 +138,10 @@ def run_calibration(
         on_sampler(sampler)
         calls, cached, cost = second.calls, second.cached, second.cost_usd
 
-        def curve(drawn: Drawn) -> list[RiskCurve]:
+        def curve(drawn: Drawn) -> tuple[list[RiskCurve], Answers]:
             if drawn.refusal is not None:
-                return [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
+                worst = [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
+                return worst, Answers.unknown(1)
             path = drawn.prepared.path
             assert path is not None
             truth, picture = read_truth(path, setup.procedure.scale)
@@ -157,7 +160,8 @@ def run_calibration(
             drawn_pictures(sampler, pictures), curve, memory_bytes=memory_bytes, on_error=sampler.fail
         )
         for drawn, found in finished:
-            curves.append(found)
+            curves.append(found[0])
+            answers.append(found[1])
             images.append(_image(drawn, groups or {}, clusters or {}))
             models.update(one.model for one in drawn.outcomes if one.model)
             cached += sum(one.cached for one in drawn.outcomes)
@@ -178,6 +182,7 @@ def run_calibration(
         [found[0] for found in curves],
         [[found[index + 1] for found in curves] for index in range(len(tolerances))],
         guarantee=own,
+        answers=answers,
         tuning=tuple(tuning),
         vendor_models=tuple(sorted(models)),
     )

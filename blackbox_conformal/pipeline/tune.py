@@ -239,16 +239,17 @@ def _curves(
     path = drawn.prepared.path
     assert path is not None
     truth, _ = read_truth(path, setup.procedure.scale)
+    low_resolution = degrade(truth, setup.procedure.scale)
     accumulators = [candidate.indecision.start(drawn.prepared.size) for candidate in candidates]
     delivered = None
-    for index, pixels in enumerate(decoded_draws(drawn, setup, read)):
+    for index, pixels in enumerate(decoded_draws(drawn, setup, read, low_resolution)):
         delivered = pixels if index == 0 else delivered
         for candidate, accumulator in zip(candidates, accumulators, strict=True):
             if index < candidate.draws:
                 accumulator.update(pixels)
     assert delivered is not None
     fidelity = setup.fidelity.map(truth, delivered)
-    context = Context(delivered, degrade(truth, setup.procedure.scale), setup.procedure.scale, second)
+    context = Context(delivered, low_resolution, setup.procedure.scale, second)
     return [
         RiskCurve.from_maps(accumulator.finish(context), fidelity, bound=setup.fidelity.bound)
         for accumulator in accumulators

@@ -148,6 +148,23 @@ def _shifted(good: bytes) -> bytes:
     return encode(np.roll(_decoded(good), (4, 4), axis=(0, 1)))
 
 
+def _noise(good: bytes) -> bytes:
+    return encode(np.random.default_rng(0).integers(0, 256, _decoded(good).shape, dtype=np.uint8))
+
+
+def _another_photograph(good: bytes) -> bytes:
+    """A scene with edges of all directions that has nothing to do with the picture."""
+    height, width, _ = _decoded(good).shape
+    row, column = np.mgrid[0:height, 0:width]
+    scene = np.zeros((height, width, 3))
+    rng = np.random.default_rng(11)
+    for size in (0.4, 0.2, 0.1, 0.05):
+        for y, x in rng.random((8, 2)):
+            inside = (row - y * height) ** 2 + (column - x * width) ** 2 < (size * min(height, width)) ** 2
+            scene[inside] = rng.integers(0, 256, 3)
+    return encode(scene.astype(np.uint8))
+
+
 WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "wrong-size": _wrong_size,
     "rounded-size": _rounded_size,
@@ -175,6 +192,11 @@ WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "many-frames": _frames,
     "stuffed-text": _stuffed,
     "shifted": _shifted,
+    "noise": _noise,
+    "another-photograph": _another_photograph,
+    "mirrored": lambda good: encode(np.ascontiguousarray(_decoded(good)[:, ::-1])),
+    "mirrored-top-to-bottom": lambda good: encode(np.ascontiguousarray(_decoded(good)[::-1])),
+    "upside-down": lambda good: encode(np.ascontiguousarray(_decoded(good)[::-1, ::-1])),
     "foreign": lambda good: encode(255 - _decoded(good)[::-1]),
 }
 """Wrong pictures by name: each takes the good PNG's bytes."""

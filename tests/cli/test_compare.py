@@ -75,7 +75,10 @@ def test_stored_draws_take_their_label_from_the_table(photographs, tmp_path, cap
         folder = tmp_path / "outputs" / path.stem
         folder.mkdir(parents=True)
         for index in range(3):
-            Image.fromarray(rows.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+            noise = rows.integers(-9, 10, (64, 64, 3))
+            Image.fromarray((np.asarray(Image.open(path).convert("RGB")) + noise).clip(0, 255).astype(np.uint8)).save(
+                folder / f"{index}.png"
+            )
     stored = f"folder:path={tmp_path / 'outputs'}"
     arguments = ["compare", str(photographs), "--vendor", f"{stored},label=three", "--vendor", f"{stored},draws=2"]
     arguments += ["--draws", "3", "--alpha", "0.7", "--run", str(tmp_path / "runs"), "--no-baselines"]

@@ -1,6 +1,6 @@
 """Faults of the vendor's protocol, polling and billing, P1 to P17, against real sockets."""
 
-import io
+import hashlib
 import threading
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from faults.stage import an_upload, check, draw, limits, tasks
-from PIL import Image
+from skimage import data
 
 from blackbox_conformal.adapter import Accepted, Draw, Flow, Upload
 from blackbox_conformal.errors import (
@@ -17,10 +17,11 @@ from blackbox_conformal.errors import (
     IncompleteError,
     LedgerError,
     ModelChangedError,
-    PayloadError,
     UsageError,
 )
-from blackbox_conformal.images.read import read_output
+from blackbox_conformal.images.degrade import degrade, upload_from
+from blackbox_conformal.pipeline.stages.draws import output_check
+from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.sampling.record.queries import ledger_sum
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
@@ -151,19 +152,47 @@ def test_p08_one_job_for_two_submissions_is_not_two_samples(tmp_path: Path) -> N
     assert "job-0" in drawn.text or "same job" in drawn.text
 
 
-def test_p09_result_of_another_picture_is_invalid(tmp_path: Path) -> None:
-    def of_this_input(content: bytes, task: Task) -> None:
-        arrived = read_output(content, (task.upload.height * 4, task.upload.width * 4)).pixels
-        with Image.open(io.BytesIO(task.upload.png)) as opened:
-            small = np.asarray(opened.convert("RGB")).astype(float)
-        again = np.asarray(Image.fromarray(arrived).resize((task.upload.width, task.upload.height), 4)).astype(float)
-        if np.abs(again - small).mean() > 20:
-            raise PayloadError("the result belongs to another input")
+@pytest.fixture(scope="module")
+def photographs() -> list[Upload]:
+    """What a vendor is sent for two photographs."""
+    truths = (data.astronaut()[:320, 100:420], data.coffee()[40:360, 100:420])
+    return [upload_from(degrade(np.ascontiguousarray(truth), 4), f"photograph-{k}") for k, truth in enumerate(truths)]
 
+
+def test_p09_result_of_another_picture_is_invalid(tmp_path: Path, photographs: list[Upload]) -> None:
+    work = [Task(upload, 0, number) for number, upload in enumerate(photographs)]
     with FaultServer({"submit": [None, Fault("mark", {"swapped": True})]}) as server:
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(2), look=of_this_input, concurrency=1)
+        adapter = JobVendor(url=server.url)
+        drawn = draw(adapter, tmp_path / "run", work, look=output_check(set_up(adapter, draws=2)), concurrency=1)
+    assert "answered another picture" in drawn.text
     assert sorted(drawn.states) == ["invalid", "stored"]
     assert server.account.requests("submit") == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("another-photograph", "another picture"),
+        ("noise", "another picture"),
+        ("mirrored", "the picture that was sent, mirrored left to right"),
+        ("mirrored-top-to-bottom", "the picture that was sent, mirrored top to bottom"),
+        ("upside-down", "the picture that was sent, turned upside down"),
+        ("constant", "one colour everywhere"),
+    ],
+)
+def test_p09_what_is_not_the_picture_that_was_sent_is_invalid_and_kept(
+    tmp_path: Path, photographs: list[Upload], kind: str, said: str
+) -> None:
+    work = [Task(upload, 0, number) for number, upload in enumerate(photographs)]
+    with FaultServer({"submit": Fault("picture", {"kind": kind})}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        drawn = draw(adapter, tmp_path / "run", work, look=output_check(set_up(adapter, draws=2)))
+        assert drawn.states == ["invalid", "invalid"]
+        assert said in drawn.text
+        assert (server.account.paid, server.account.requests("submit")) == (2, 2)
+    for outcome in drawn.outcomes:
+        kept = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+        assert any("sha256:" + hashlib.sha256(path.read_bytes()).hexdigest() == outcome.digest for path in kept)
 
 
 def test_p10_equal_draws_are_all_kept_so_that_equality_can_be_seen(tmp_path: Path) -> None:

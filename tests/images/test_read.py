@@ -366,6 +366,8 @@ REFUSED = {
     "jpeg-bomb": "coded pixels",
 }
 NOTED = {
+    # What a picture shows is compared with what was sent, elsewhere.
+    **dict.fromkeys(("noise", "another-photograph", "mirrored", "mirrored-top-to-bottom", "upside-down"), ""),
     "jpeg": "lossy JPEG",
     "webp": "",
     "black": "blank",

@@ -14,11 +14,13 @@ from blackbox_conformal.errors import IncompleteError, PayloadError, RefusedErro
 from blackbox_conformal.images.containers import inspect
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import is_blank
-from blackbox_conformal.images.read import BLANK_NOTE, output_pixels, read_image
+from blackbox_conformal.images.read import BLANK_NOTE, output_pixels
+from blackbox_conformal.images.resemblance import Resemblance, resemblance
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes, refuse_beyond
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.together import names
+from blackbox_conformal.pipeline.stages.uploads import sent_pixels
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task
 from blackbox_conformal.types import Image
@@ -35,8 +37,17 @@ class Drawn:
     refusal: VendorError | None
 
 
+@dataclass(frozen=True, slots=True)
+class DrawnPicture:
+    """The pixels of one answer, (H, W, 3) uint8, what there is to say of them, and how they fit what was sent."""
+
+    pixels: Image
+    notes: tuple[str, ...]
+    resemblance: Resemblance
+
+
 def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
-    """What the engine runs on every answer before it counts as a picture: the decode gate and the size rule.
+    """What the engine runs on every answer before it counts as a picture: the decode gate, the size, what it shows.
 
     Of draws on this machine only the container is looked at, so that files that are no pictures are told together with
     those that are missing: nothing was paid for them, and `evaluate` decodes them by the same rules.
@@ -46,28 +57,41 @@ def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
         if setup.adapter.capabilities.local:
             inspect(content)
         else:
-            drawn_pixels(content, task, setup)
+            drawn_picture(content, task, setup, sent_pixels(task.upload))
 
     return check
 
 
-def drawn_pixels(content: bytes, task: Task, setup: Setup) -> tuple[Image, tuple[str, ...]]:
-    """The pixels of an answer, (H, W, 3) uint8, and what there is to say of them.
+def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Image) -> DrawnPicture:
+    """What an answer shows.
+
+    Parameters
+    ----------
+    sent
+        The pixels of the task's upload: (h, w, 3) uint8.
 
     Raises
     ------
     PayloadError
-        It is no picture of the size that was asked for, or it is blank although the input is not: vendors answer so
-        when they refuse, and a blank draw must not be taken for an opinion.
+        It is no picture of the size that was asked for, or it shows something else than what was sent; or it is blank
+        although the input is not: vendors answer so when they refuse, and a blank draw must not be taken for an
+        opinion.
     """
     resample = setup.adapter.capabilities.output_size == "resample"
     pixels, notes = output_pixels(content, output_size(task, setup), resample=resample)
-    if BLANK_NOTE in notes and not is_blank(read_image(task.upload.png).pixels):
+    if BLANK_NOTE in notes and not is_blank(sent):
         raise PayloadError(
             "expected a picture; the vendor answered one colour everywhere for an input that is not blank, as vendors "
             "do when they refuse. Look at the picture, and at the vendor's rules"
         )
-    return pixels, notes
+    seen = resemblance(pixels, sent)
+    if seen.fault is not None:
+        raise PayloadError(
+            f"expected the picture that was sent, made larger; the vendor answered {seen.fault}: its edges correlate "
+            f"with the upload's at {seen.edges:.2f}, those of a faithful one at 0.9 or more. Look at the picture; tell "
+            "the vendor if it mixes answers up"
+        )
+    return DrawnPicture(pixels, notes, seen)
 
 
 def output_size(task: Task, setup: Setup) -> tuple[int, int]:

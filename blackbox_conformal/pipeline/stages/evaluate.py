@@ -10,12 +10,14 @@ import numpy as np
 
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.images.degrade import degrade
+from blackbox_conformal.images.resemblance import Resemblance
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
-from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pixels, incomplete
+from blackbox_conformal.pipeline.stages.draws import Drawn, DrawnPicture, drawn_picture, incomplete
 from blackbox_conformal.pipeline.stages.equal_draws import equal_draws, must_differ
 from blackbox_conformal.pipeline.stages.memory import give_back
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.messages import clean
 from blackbox_conformal.sampling.task import Outcome
@@ -36,6 +38,8 @@ class Evaluation:
         What the vendor calls the model that answered, or the models; None when it does not say.
     low_resolution
         What the vendor was sent: (h, w, 3) uint8.
+    answers
+        What the draws were like beside what was sent.
     notes
         Things a reader should know, in words: lossy answers, blank answers.
     """
@@ -44,13 +48,14 @@ class Evaluation:
     indecision: Map
     model: str | None
     notes: tuple[str, ...]
-    low_resolution: Image | None = None
+    low_resolution: Image
+    answers: Answers
 
 
 def evaluate(
-    drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image | None, second: Image | None = None
+    drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image, second: Image | None = None
 ) -> Evaluation:
-    """Delivered image and score map of one picture.
+    """Delivered image and score map of one picture, whose low-resolution version is (h, w, 3) uint8.
 
     Raises
     ------
@@ -64,9 +69,10 @@ def evaluate(
     first: Image | None = None
     all_equal = True
     notes: dict[str, None] = {}
+    seen: list[Resemblance] = []
     give_back()
     for index in range(procedure.draws):
-        pixels = _decode(drawn, setup, read, index, notes)
+        pixels = _decode(drawn, setup, read, index, low_resolution, notes, seen)
         if first is None:
             first = pixels
         all_equal = all_equal and (index == 0 or _equal(pixels, first))
@@ -80,11 +86,12 @@ def evaluate(
     assert first is not None
     delivered = first if moments is None else moments.mean_image()
     if procedure.delivery == "medoid":
-        delivered = _closest(delivered, drawn, setup, read)
+        delivered = _closest(delivered, drawn, setup, read, low_resolution)
     indecision = accumulator.finish(Context(delivered, low_resolution, procedure.scale, second))
     give_back()
     model = ", ".join(sorted({one.model for one in drawn.outcomes if one.model})) or None
-    return Evaluation(delivered, indecision, model, tuple(notes), low_resolution)
+    answers = Answers.of([one.edges for one in seen], [one.difference for one in seen], indecision)
+    return Evaluation(delivered, indecision, model, tuple(notes), low_resolution, answers)
 
 
 def calibration_curves(
@@ -94,39 +101,56 @@ def calibration_curves(
     truth: Image,
     tolerances: Sequence[float],
     second: Image | None = None,
-) -> list[RiskCurve]:
-    """The risk curves of one photograph: the largest trusted error, then the share wrong by each tolerance."""
-    low_resolution = degrade(truth, setup.procedure.scale) if setup.indecision.needs_input else None
-    found = evaluate(drawn, setup, read, low_resolution, second)
+) -> tuple[list[RiskCurve], Answers]:
+    """The risk curves of one photograph: the largest trusted error, then the share wrong by each tolerance.
+
+    And what the answers to it were like.
+    """
+    found = evaluate(drawn, setup, read, degrade(truth, setup.procedure.scale), second)
     fidelity = setup.fidelity.map(truth, found.delivered)
-    return RiskCurve.family(found.indecision, fidelity, bound=setup.fidelity.bound, tolerances=tolerances)
+    curves = RiskCurve.family(found.indecision, fidelity, bound=setup.fidelity.bound, tolerances=tolerances)
+    return curves, found.answers
 
 
-def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> Iterator[Image]:
+def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Iterator[Image]:
     """The draws of one picture in order, each (H, W, 3) uint8 on the delivered grid."""
     for index in range(setup.procedure.draws):
-        yield _decode(drawn, setup, read, index, {})
+        yield _decode(drawn, setup, read, index, low_resolution, {}, [])
 
 
-def _decode(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], index: int, notes: dict[str, None]) -> Image:
-    def pixels_of(k: int) -> tuple[Image, tuple[str, ...]]:
-        return drawn_pixels(read(k), drawn.prepared.tasks[k], setup)
+def _decode(
+    drawn: Drawn,
+    setup: Setup,
+    read: Callable[[int], bytes],
+    index: int,
+    low_resolution: Image,
+    notes: dict[str, None],
+    seen: list[Resemblance],
+) -> Image:
+    """Draw `index` on the delivered grid; what there is to say of it goes to `notes`, how it fits to `seen`."""
+
+    def picture_of(k: int) -> DrawnPicture:
+        sent = low_resolution if setup.perturbation is None else setup.perturbation.apply(low_resolution, k)
+        return drawn_picture(read(k), drawn.prepared.tasks[k], setup, sent)
 
     try:
-        pixels, remarks = pixels_of(index)
+        found = picture_of(index)
     except PayloadError:
         if not setup.adapter.capabilities.local:
             raise
-        raise incomplete(list(_invalid(drawn, pixels_of, index)), local=True) from None
-    notes.update(dict.fromkeys(remarks))
-    return pixels if setup.perturbation is None else setup.perturbation.undo(pixels, index, setup.procedure.scale)
+        raise incomplete(list(_invalid(drawn, picture_of, index)), local=True) from None
+    notes.update(dict.fromkeys(found.notes))
+    seen.append(found.resemblance)
+    if setup.perturbation is None:
+        return found.pixels
+    return setup.perturbation.undo(found.pixels, index, setup.procedure.scale)
 
 
-def _invalid(drawn: Drawn, pixels_of: Callable[[int], object], first: int) -> Iterator[Outcome]:
+def _invalid(drawn: Drawn, picture_of: Callable[[int], object], first: int) -> Iterator[Outcome]:
     """Local draws from `first` on that are no pictures: they were not decoded before, to decode them only once."""
     for outcome in drawn.outcomes[first:]:
         try:
-            pixels_of(outcome.task.index)
+            picture_of(outcome.task.index)
         except PayloadError as error:
             yield replace(outcome, state="invalid", error=PayloadError(clean(str(error))))
 
@@ -136,12 +160,12 @@ def _equal(one: Image, other: Image) -> bool:
     return all(np.array_equal(one[top : top + 64], other[top : top + 64]) for top in range(0, one.shape[0], 64))
 
 
-def _closest(mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes]) -> Image:
+def _closest(mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Image:
     """The draw nearest to the rounded mean: up to that rounding the medoid under squared distance. Ties: the first."""
     best: Image | None = None
     least = -1
     for index in range(setup.procedure.draws):
-        pixels = _decode(drawn, setup, read, index, {})
+        pixels = _decode(drawn, setup, read, index, low_resolution, {}, [])
         distance = int(np.square(pixels.astype(np.int32) - mean).sum(dtype=np.int64))
         if best is None or distance < least:
             best, least = pixels, distance

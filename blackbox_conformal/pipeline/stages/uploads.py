@@ -12,6 +12,7 @@ from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import pixels_digest
+from blackbox_conformal.images.read import read_image
 from blackbox_conformal.types import Image
 
 KEPT = 8
@@ -19,21 +20,29 @@ KEPT = 8
 
 
 class SourcedUpload(Upload):
-    """An upload whose `png` is made when it is asked for."""
+    """An upload whose `png` and `pixels` are made when they are asked for."""
 
-    __slots__ = ("_source",)
+    __slots__ = ("_pixels", "_source")
     _source: Callable[[], bytes]
+    _pixels: Callable[[], Image]
 
-    def __init__(self, name: str, digest: str, png: bytes | Callable[[], bytes], width: int, height: int) -> None:
-        source = (lambda: png) if isinstance(png, bytes) else png
+    def __init__(
+        self, name: str, digest: str, png: Callable[[], bytes], pixels: Callable[[], Image], width: int, height: int
+    ) -> None:
         for field, value in (("name", name), ("digest", digest), ("width", width), ("height", height)):
             object.__setattr__(self, field, value)
-        object.__setattr__(self, "_source", source)
+        object.__setattr__(self, "_source", png)
+        object.__setattr__(self, "_pixels", pixels)
 
     @property
     def png(self) -> bytes:
         """The picture as an 8-bit RGB PNG without metadata."""
         return self._source()
+
+    @property
+    def pixels(self) -> Image:
+        """What `png` shows."""
+        return self._pixels()
 
     def __eq__(self, other: object) -> bool:
         """Whether the other is called the same and has the same pixels: the digest tells."""
@@ -43,32 +52,37 @@ class SourcedUpload(Upload):
         return hash((self.name, self.digest))
 
 
+def sent_pixels(upload: Upload) -> Image:
+    """(h, w, 3) uint8: the pixels of what is sent."""
+    return upload.pixels if isinstance(upload, SourcedUpload) else read_image(upload.png).pixels
+
+
 class Encoder:
     """Makes uploads of inputs that can be read again, and encodes those that are asked for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[bytes, Image]] = OrderedDict()
 
     def upload(self, pixels: Image, name: str, again: Callable[[], Image]) -> Upload:
         """What is sent for `pixels`, (h, w, 3) uint8, which are not kept: `again` gives them once more.
 
-        Asking for the PNG raises `CalibrationError` when `again` gives others.
+        Asking for its PNG or pixels raises `CalibrationError` when `again` gives others.
         """
         digest = pixels_digest(pixels)
         height, width = pixels.shape[:2]
 
-        def png() -> bytes:
+        def kept() -> tuple[bytes, Image]:
             # One at a time: the draws of a picture ask together, and the first answers for all.
             with self._lock:
                 if digest not in self._kept:
                     found = again()
                     if pixels_digest(found) != digest:
                         raise CalibrationError(f"{printable(name)} was changed while it was being drawn; run again")
-                    self._kept[digest] = image_png(found)
+                    self._kept[digest] = image_png(found), found
                 self._kept.move_to_end(digest)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
                 return self._kept[digest]
 
-        return SourcedUpload(name, digest, png, width, height)
+        return SourcedUpload(name, digest, lambda: kept()[0], lambda: kept()[1], width, height)

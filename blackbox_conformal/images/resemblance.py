@@ -1,0 +1,129 @@
+"""Whether an enlarged picture shows what was sent, told from the two pictures alone.
+
+Both are compared by their edges at the size that was sent, at half and at a quarter of it. Edges do not depend on
+brightness, contrast or colours, and a sky that brightens upwards has hardly any, so that a mirrored picture does not
+pass for itself. Figures on photographs are in docs/drawing.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from blackbox_conformal.types import Image
+
+LEAST_MEAN = 0.25
+LEAST_LARGEST = 0.5
+"""A picture is another one when its edges correlate by less: on average over the sizes, and at every size."""
+
+MARGIN = 0.1
+"""How much better the edges must fit the upload mirrored or turned, to be those of the mirrored or turned one."""
+
+LEAST_EDGE = 3.0
+"""Grey levels: root mean square of edges at a quarter of the size, below which a picture is too flat to be judged."""
+
+LEAST_GROWTH = 0.75
+"""Edges of scenes do not weaken at smaller sizes; those of noise, which a vendor may remove, halve each time."""
+
+LEAST_SIDE = 16
+"""Pixels; smaller pictures have too few edges to be judged."""
+
+_TURNED = (
+    "the same",
+    "turned left",
+    "turned upside down",
+    "turned right",
+    "mirrored left to right",
+    "mirrored and turned left",
+    "mirrored top to bottom",
+    "mirrored and turned right",
+)
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Resemblance:
+    """How an answer compares with what was sent.
+
+    Attributes
+    ----------
+    edges
+        Correlation of edges, mean over the sizes: -1 to 1, 1 for the same scene. None: the picture that was sent is too
+        flat, too small or too noisy to tell.
+    difference
+        Mean absolute difference of the answer made small again from what was sent: 0 to 255.
+    fault
+        What the answer shows instead, in words; None where it may show what was sent.
+    """
+
+    edges: float | None
+    difference: float
+    fault: str | None
+
+
+def resemblance(answer: Image, sent: Image) -> Resemblance:
+    """Compare `answer`, (k h, k w, 3) uint8 with a whole k, with `sent`, (h, w, 3) uint8."""
+    height, width = sent.shape[:2]
+    small = np.asarray(PillowImage.fromarray(answer).reduce((answer.shape[1] // width, answer.shape[0] // height)))
+    difference = float(np.abs(small.astype(np.int16) - sent).mean())
+    own, other = _sizes(sent @ _LUMINANCE), _sizes(small @ _LUMINANCE)
+    if min(height, width) < LEAST_SIDE or not _has_edges(own):
+        return Resemblance(None, difference, None)
+    correlations = _correlations(own, other)
+    mean = float(np.mean(correlations))
+    return Resemblance(mean, difference, _fault(own, other, correlations))
+
+
+def _fault(own: list[Plane], other: list[Plane], correlations: list[float]) -> str | None:
+    mean = float(np.mean(correlations))
+    # Nothing fits better than by 1, and turning is left out where it cannot matter.
+    if mean < 1 - MARGIN:
+        fits = [(float(np.mean(_correlations(turned, other))), name) for name, turned in _turns(own)]
+        best, name = max(fits)
+        if best > mean + MARGIN and best > LEAST_MEAN:
+            return f"the picture that was sent, {name}"
+    if mean < LEAST_MEAN and max(correlations) < LEAST_LARGEST:
+        return "another picture"
+    return None
+
+
+def _sizes(plane: Plane) -> list[Plane]:
+    """The plane, and averages over 2 x 2 and 4 x 4 pixels."""
+    found = [plane]
+    for _ in range(2):
+        last = found[-1]
+        even = last[: last.shape[0] // 2 * 2, : last.shape[1] // 2 * 2]
+        rows = even[::2] + even[1::2]
+        found.append(np.asarray((rows[:, ::2] + rows[:, 1::2]) / 4, np.float32))
+    return found
+
+
+def _edges(plane: Plane) -> Plane:
+    """Differences to the right and down, one after the other."""
+    corner = plane[:-1, :-1]
+    return np.concatenate([(plane[:-1, 1:] - corner).ravel(), (plane[1:, :-1] - corner).ravel()])
+
+
+def _has_edges(sizes: list[Plane]) -> bool:
+    first, last = (float(np.sqrt(np.mean(np.square(_edges(sizes[k]))))) for k in (0, -1))
+    return last > LEAST_EDGE and last > LEAST_GROWTH * first
+
+
+def _correlations(own: list[Plane], other: list[Plane]) -> list[float]:
+    found = []
+    for one, two in zip(map(_edges, own), map(_edges, other), strict=True):
+        length = float(np.sqrt(one @ one) * np.sqrt(two @ two))
+        found.append(float(one @ two) / length if length else 0.0)
+    return found
+
+
+def _turns(sizes: list[Plane]) -> Iterator[tuple[str, list[Plane]]]:
+    """The other mirrorings and turns that have the picture's own shape."""
+    for index, name in enumerate(_TURNED[1:], start=1):
+        turned = [np.rot90(plane if index < 4 else plane[:, ::-1], index % 4) for plane in sizes]
+        if turned[0].shape == sizes[0].shape:
+            yield name, turned

@@ -1,0 +1,113 @@
+"""Another picture, noise, or the same one mirrored or turned is told from the answer and its upload alone."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from picture_files import saved
+from PIL import Image
+from skimage import data
+
+from blackbox_conformal.images.degrade import bicubic_up, degrade
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.images.resemblance import resemblance
+from blackbox_conformal.vendor.generator import Generator
+
+Pixels = np.ndarray
+
+PHOTOGRAPHS = {
+    "astronaut": np.ascontiguousarray(data.astronaut()[:320, 100:420]),
+    "chelsea": np.ascontiguousarray(data.chelsea()[:256, 60:380]),
+    "coffee": np.ascontiguousarray(data.coffee()[40:296, 100:420]),
+    "rocket": np.ascontiguousarray(data.rocket()[100:420, 200:440]),
+}
+ANSWERS = {name: Generator().upscale(degrade(truth, 4), seed) for seed, (name, truth) in enumerate(PHOTOGRAPHS.items())}
+
+HONEST: dict[str, Callable[[Pixels], Pixels]] = {
+    "as it is": lambda answer: answer,
+    "flatter and brighter": lambda answer: (answer * 0.8 + 30).round().astype(np.uint8),
+    "heavy JPEG": lambda answer: read_image(saved(Image.fromarray(answer), "JPEG", quality=10)).pixels,
+    "black and white": lambda answer: np.asarray(Image.fromarray(answer).convert("L").convert("RGB")),
+    "recoloured": lambda answer: np.ascontiguousarray(answer[:, :, ::-1]),
+    "shifted by half a pixel of the upload": lambda answer: np.roll(answer, (2, 2), (0, 1)),
+    "denoised": lambda answer: np.asarray(Image.fromarray(answer).reduce(2).resize(answer.shape[1::-1])),
+}
+DISHONEST: dict[str, tuple[str, Callable[[Pixels], Pixels]]] = {
+    "mirrored": ("mirrored left to right", lambda answer: answer[:, ::-1]),
+    "mirrored top to bottom": ("mirrored top to bottom", lambda answer: answer[::-1]),
+    "upside down": ("turned upside down", lambda answer: answer[::-1, ::-1]),
+    "noise": ("another picture", lambda answer: np.random.default_rng(1).integers(0, 256, answer.shape)),
+    "nearly blank": ("another picture", lambda answer: np.random.default_rng(1).integers(120, 126, answer.shape)),
+}
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("change", HONEST)
+def test_an_honest_answer_is_never_refused(name: str, change: str) -> None:
+    found = resemblance(HONEST[change](ANSWERS[name]), degrade(PHOTOGRAPHS[name], 4))
+    assert found.fault is None, found
+    assert found.edges is not None
+    assert found.edges > 0.3
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("change", DISHONEST)
+def test_something_else_is_told_by_name(name: str, change: str) -> None:
+    said, changed = DISHONEST[change]
+    found = resemblance(np.ascontiguousarray(changed(ANSWERS[name])).astype(np.uint8), degrade(PHOTOGRAPHS[name], 4))
+    assert found.fault is not None
+    assert found.fault.endswith(said)
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_the_picture_of_another_photograph_is_told(name: str) -> None:
+    sent = degrade(PHOTOGRAPHS[name], 4)
+    for other, answer in ANSWERS.items():
+        if other != name:
+            same_size = np.asarray(Image.fromarray(answer).resize((4 * sent.shape[1], 4 * sent.shape[0])))
+            assert resemblance(same_size, sent).fault is not None, other
+
+
+def test_a_square_picture_is_also_told_when_it_is_turned() -> None:
+    sent = degrade(PHOTOGRAPHS["astronaut"], 4)
+    for turns, said in ((1, "turned left"), (3, "turned right")):
+        found = resemblance(np.ascontiguousarray(np.rot90(ANSWERS["astronaut"], turns)), sent)
+        assert found.fault == f"the picture that was sent, {said}"
+
+
+def flat() -> Pixels:
+    return np.full((64, 64, 3), 90, np.uint8)
+
+
+def grain() -> Pixels:
+    return np.random.default_rng(2).normal(120, 12, (64, 64, 3)).clip(0, 255).astype(np.uint8)
+
+
+def tiny() -> Pixels:
+    return degrade(np.ascontiguousarray(PHOTOGRAPHS["astronaut"][:48, :48]), 4)
+
+
+@pytest.mark.parametrize("sent", [flat, grain, tiny])
+def test_a_picture_without_edges_of_its_own_cannot_be_judged(sent: Callable[[], Pixels]) -> None:
+    """A vendor that removes grain leaves nothing of it, and that is no fault."""
+    side = sent().shape[0]
+    smooth = np.asarray(Image.fromarray(sent()).reduce(4).resize((4 * side, 4 * side)))
+    for answer in (smooth, np.random.default_rng(3).integers(0, 256, smooth.shape, dtype=np.uint8)):
+        found = resemblance(answer, sent())
+        assert (found.edges, found.fault) == (None, None)
+
+
+def test_a_symmetric_picture_may_be_mirrored_and_nobody_can_tell() -> None:
+    half = degrade(PHOTOGRAPHS["astronaut"], 4)[:, :40]
+    sent = np.ascontiguousarray(np.concatenate([half, half[:, ::-1]], axis=1))
+    assert resemblance(np.ascontiguousarray(bicubic_up(sent, 4)[:, ::-1]), sent).fault is None
+
+
+def test_brightness_and_contrast_are_told_by_the_difference() -> None:
+    sent = degrade(PHOTOGRAPHS["chelsea"], 4)
+    same = resemblance(ANSWERS["chelsea"], sent)
+    changed = resemblance(HONEST["flatter and brighter"](ANSWERS["chelsea"]), sent)
+    assert same.difference < 3
+    assert changed.difference > 3 * same.difference
+    assert same.edges is not None
+    assert changed.edges == pytest.approx(same.edges, abs=0.02)
