@@ -6,6 +6,7 @@ The guarantee that allows for it is `guarantees.expected` with ``leaked``.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 TYPICAL = 0.1
 
+CHANCE = 2.0
+"""Standard errors above a bound that chance alone hardly exceeds."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeakagePoint:
@@ -31,15 +35,26 @@ class LeakagePoint:
     risk
         Their mean loss at the threshold that takes no notice of the leak.
     bound
-        ``alpha (n + 1) / (n - leaked + 1)``, at most B.
+        ``alpha (n + 1) / (n - leaked + 1)``, at most B; for the mean of `risk` over calibration sets and photographs.
     risk_allowed
         Their mean loss when the threshold allows for the leak; at most alpha in expectation.
+    error
+        Standard error of `risk`: how far chance in the unseen photographs and in those of the calibration that did not
+        leak, which set the threshold, takes it from that mean.
     """
 
     leaked: int
     risk: float
     bound: float
     risk_allowed: float
+    error: float
+
+    @property
+    def within(self) -> Literal["yes", "by chance", "no"]:
+        """Whether `risk` keeps to `bound`; "by chance": it is above by no more than `CHANCE` standard errors."""
+        if self.risk <= self.bound:
+            return "yes"
+        return "by chance" if self.risk <= self.bound + CHANCE * self.error else "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +110,17 @@ def leakage_curve(
     found = []
     for count in counts:
         allowing = plain.model_copy(update={"leaked": count})
-        ignored, allowed = [], []
+        ignored, allowed, variances = [], [], []
         for _ in range(repeats if count > 0 else 1):
             curves = _planted(own, pool, count, generator)
-            ignored.append(unseen.losses_at(plain.threshold(curves, alpha)).mean())
+            losses = unseen.losses_at(plain.threshold(curves, alpha))
+            ignored.append(losses.mean())
+            variances.append(losses.var(ddof=1) if len(unseen) > 1 else calibration.bound**2 / 4)
             allowed.append(unseen.losses_at(allowing.threshold(curves, alpha)).mean())
         bound = min(alpha * (n + 1) / (n - count + 1), calibration.bound)
-        found.append(LeakagePoint(count, float(np.mean(ignored)), bound, float(np.mean(allowed))))
+        # The threshold makes the mean loss of the calibration photographs alpha, so it errs as that mean does.
+        error = math.sqrt(float(np.mean(variances)) * (1 / len(unseen) + 1 / max(n - count, 1)))
+        found.append(LeakagePoint(count, float(np.mean(ignored)), bound, float(np.mean(allowed)), error))
     return found
 
 

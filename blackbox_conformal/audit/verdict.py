@@ -191,7 +191,13 @@ def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
         )
     if found.further is None:
         return f"{told} No practical number of further {units} like these would {settle}."
-    return f"{told} About {found.further} further {units} like these would {settle}."
+    return f"{told} About {about(found.further)} further {units} like these would {settle}."
+
+
+def about(number: int) -> str:
+    """A whole number that was estimated, with two digits that say something, and spaces from 10 000 on."""
+    rounded = int(float(f"{number:.2g}"))
+    return f"{rounded:,}".replace(",", " ") if rounded >= 10_000 else str(rounded)
 
 
 def overall(judgements: Sequence[Judgement], levels: int | None = None) -> Verdict:

@@ -126,6 +126,8 @@ def _show_quality(screen: Screen, found: Any) -> None:
 
 
 def _show_leakage(screen: Screen, leakage: Any) -> None:
+    from blackbox_conformal.audit.leakage import CHANCE
+
     screen.table(
         f"Sensitivity at alpha = {leakage.alpha:g}: what if the vendor trained on some of the {leakage.n} calibration "
         "photographs?",
@@ -136,7 +138,7 @@ def _show_leakage(screen: Screen, leakage: Any) -> None:
                 share(point.leaked / leakage.n),
                 f"{point.risk:.4f}",
                 f"{point.bound:.4f}",
-                "yes" if point.risk <= point.bound else "no",
+                point.within,
                 f"{point.risk_allowed:.4f}",
             ]
             for point in leakage.points
@@ -144,8 +146,9 @@ def _show_leakage(screen: Screen, leakage: Any) -> None:
     )
     screen.say(
         "Photographs that the vendor knows show no error, so calibration on them is too hopeful; the bound is "
-        f"alpha (n + 1) / (n - leaked + 1), n = {leakage.n}. In the last column calibration is told of the leak, by "
-        "leaked=N in --guarantee."
+        f"alpha (n + 1) / (n - leaked + 1), n = {leakage.n}, and holds for the mean over calibrations and photographs: "
+        f"these may be above it by chance, which explains up to {CHANCE:g} standard errors. "
+        "In the last column calibration is told of the leak, by leaked=N in --guarantee."
     )
 
 

@@ -100,3 +100,21 @@ def test_false_trust_has_the_same_bound():
     assert found.points[-1].bound == pytest.approx(0.15 * (N + 1) / (N - found.points[-1].leaked + 1))
     assert all(point.risk <= point.bound for point in found.points)
     assert found.points[-1].risk > found.points[0].risk
+
+
+def test_a_risk_above_the_bound_by_chance_is_told_from_one_that_is_not():
+    """The bound is for the mean over calibration sets and photographs; one of each may be above it by chance."""
+    counts = (0, 3, 8)
+    found = [
+        leakage_curve(photographs(seed, N), photographs(500 + seed, 12), ALPHA, counts, repeats=5, seed=seed)
+        for seed in range(60)
+    ]
+    for points in zip(*found, strict=True):
+        spread = np.std([point.risk for point in points])
+        assert 0.8 * spread < np.mean([point.error for point in points]) < 1.25 * spread
+        assert sum(point.within == "by chance" for point in points) > 5, "few photographs exceed a bound now and then"
+        assert sum(point.within == "no" for point in points) <= 3
+    far = photographs(1, N)
+    hard = CurveSet.from_curves([RiskCurve(np.float32([0.0]), np.float32([0.9 + 0.001 * k]), 1.0) for k in range(40)])
+    assert [point.within for point in leakage_curve(far, hard, ALPHA, (0, 8))] == ["no", "no"]
+    assert leakage_curve(far, hard, ALPHA, (N,))[0].within == "yes"

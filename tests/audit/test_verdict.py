@@ -7,7 +7,7 @@ import pytest
 
 from blackbox_conformal.audit.confidence import LEVEL
 from blackbox_conformal.audit.permutation import resplit_risks
-from blackbox_conformal.audit.verdict import EXPLAINED, FIXED, Judgement, judge, meaning, overall
+from blackbox_conformal.audit.verdict import EXPLAINED, FIXED, Judgement, about, judge, meaning, overall
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
@@ -124,7 +124,7 @@ def test_an_inconclusive_verdict_names_what_would_settle_it():
     found = judge(np.full(30, 0.05), 0.1, 1.0)
     assert found.verdict == "inconclusive"
     told = meaning(found, 0.1)
-    assert f"About {found.further} further photographs like these would confirm it." in told
+    assert f"About {about(found.further)} further photographs like these would confirm it." in told
     assert f"{found.interval[1]:.3g}" in told
     above = judge(np.random.default_rng(0).uniform(0, 0.3, 30), 0.12, 1.0, np.full(999, 0.9))
     assert above.verdict == "inconclusive"
@@ -152,3 +152,9 @@ def test_the_other_verdicts_say_their_numbers():
     assert "by no more than the luck of a calibration explains" in meaning(lucky, 0.2)
     assert set(EXPLAINED) == {"confirmed", "inconclusive", "shifted", "contradicted"}
     assert "fixed before looking" in FIXED
+
+
+def test_an_estimate_is_said_with_two_digits():
+    said = {7: "7", 84: "84", 95: "95", 101: "100", 149: "150", 996: "1000", 1049: "1000", 9950: "10 000"}
+    said |= {149362: "150 000", 1_234_567: "1 200 000"}
+    assert {number: about(number) for number in said} == said

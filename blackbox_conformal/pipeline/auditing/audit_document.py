@@ -57,6 +57,8 @@ def leakage_json(found: Leakage) -> dict[str, Any]:
                 "risk": point.risk,
                 "bound": point.bound,
                 "risk_allowed": point.risk_allowed,
+                "standard_error": point.error,
+                "within": point.within,
             }
             for point in found.points
         ],
