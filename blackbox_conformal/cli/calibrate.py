@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False),
     help="CSV of tile,photograph lines: tiles of one photograph count once.",
 )
+@shared.option(
+    "--tuning",
+    type=click.Path(exists=True, dir_okay=False),
+    help="File of `tune --only-choose`: its photographs do not calibrate.  [default: <run>/tuning.json, if any]",
+)
 @shared.option("--dry-run", is_flag=True, help="Only say what it would cost.")
 @shared.force
 @shared.output
@@ -46,6 +51,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import check_enough, rule_for, run_calibration
     from blackbox_conformal.pipeline.kept import keep_calibration
+    from blackbox_conformal.pipeline.looked_at import looked_at, never_looked_at
     from blackbox_conformal.pipeline.plan import plan
     from blackbox_conformal.pipeline.stages.job import job_keys
     from blackbox_conformal.pipeline.stages.levels import usual_levels
@@ -71,11 +77,23 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     with screen.progress(), session.interruptible(screen) as on_sampler:
         refuse_large(paths, options["memory"])
         pictures = prepare_photographs(paths, setup, screen.step, memory_bytes=options["memory"])
+        tuning = looked_at(run, Path(options["tuning"]) if options["tuning"] else None)
+        unseen = never_looked_at(pictures, tuning)
+        if len(unseen) < len(pictures):
+            screen.note(
+                f"note: {len(pictures) - len(unseen)} of {len(pictures)} photographs were looked at by `tune` and do "
+                "not calibrate"
+            )
+            pictures, paths = unseen, [one.path for one in unseen if one.path is not None]
+            rule = rule_for(guarantee, [path.stem for path in paths], clusters)
         if options["dry_run"]:
             present(screen, setup, pictures, rule, run, options)
             return
         if not options["force"]:
-            refuse_other_calibration(out, setup.procedure, {picture.truth_digest or "" for picture in pictures})
+            truths = {picture.truth_digest or "" for picture in pictures}
+            refuse_other_calibration(out, setup.procedure, truths, {one.truth for one in tuning})
+        if len(unseen) < len(names):
+            check_enough(rule, len(paths), options["alpha"], setup.fidelity.bound)
         expected = plan(setup, pictures, rule, run=run, limits=limits)
         expected = consent.with_second(expected, setup, pictures, run, limits)
         tasks = [task for picture in pictures for task in picture.tasks]
@@ -91,6 +109,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             memory_bytes=options["memory"],
             groups=groups,
             clusters=clusters,
+            tuning=tuning,
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,
@@ -147,6 +166,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             "n": n,
             "draws": setup.procedure.draws,
             "bound": calibration.bound_for(rule),
+            "n_tuning": len(tuning),
             "calls": result.calls,
             "cached": result.cached,
             "cost_usd": None if cost is None else float(cost),

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
 
@@ -23,6 +25,33 @@ def with_calibration(command: str, pictures: str, path: Path, adapter: "Adapter"
     limit = [] if free else ["--max-calls", "100"] if price is None else ["--max-cost", "1"]
     named = ["--adapter", options["adapter"]] if ":" in (options["adapter"] or "") else []
     return [command, pictures, "--calibration", str(path), *named, *_not_kept(adapter, options), *limit]
+
+
+def calibrate_with(score: str, draws: int, tuning: Path, run: Path, *, second: bool) -> list[str]:
+    """`calibrate` with what the present command was given, for a score that it chose.
+
+    `second` says whether that score compares with a second vendor.
+    """
+    from blackbox_conformal.cli.calibrate import command
+
+    context = click.get_current_context()
+    elsewhere = {"indecision", "draws", "run", "out", "memory", "as_json", "quiet", "verbose"}
+    elsewhere |= set() if second else {"second_adapter", "second_parameters"}
+    wanted = {one.name for one in command.params} - elsewhere
+    words = ["calibrate", *context.params["images"]]
+    for one in context.command.params:
+        if not isinstance(one, click.Option) or one.name not in wanted or one.name is None:
+            continue
+        if context.get_parameter_source(one.name) != click.core.ParameterSource.COMMANDLINE:
+            continue
+        value, name = context.params[one.name], max(one.opts, key=len)
+        if one.is_flag:
+            words += [name] if value else []
+            continue
+        for each in value if one.multiple else [value]:
+            words += [name, str(each)]
+    chosen = ["--indecision", score, "--draws", str(draws)]
+    return [*words, *chosen, "--run", str(run), "--tuning", str(tuning)]
 
 
 def open_line(path: Path) -> str:

@@ -31,22 +31,31 @@ NEARLY = 0.01
     show_default=True,
     help="Share of the photographs that candidates are compared on.",
 )
-@shared.option("--only-choose", is_flag=True, help="Do not calibrate the best candidate.")
+@shared.option(
+    "--only-choose",
+    is_flag=True,
+    help="Do not calibrate the best candidate: keep which photographs were looked at, for `calibrate`.",
+)
 @shared.spending
 @shared.memory
-@shared.option("--out", type=click.Path(dir_okay=False), help="Calibration file.  [default: <run>/calibration.json]")
+@shared.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    help="Calibration file, or with --only-choose the tuning file.  [default: in <run>]",
+)
 @shared.force
 @shared.output
 def command(images: tuple[str, ...], **options: Any) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
     from dataclasses import dataclass, replace
 
-    from blackbox_conformal.cli import consent, session
+    from blackbox_conformal.cli import consent, next_steps, session
     from blackbox_conformal.cli.existing import refuse_other_calibration
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.calibrate import run_calibration
     from blackbox_conformal.pipeline.kept import keep_calibration
+    from blackbox_conformal.pipeline.looked_at import NAME, LookedAt, looked_at, never_looked_at
     from blackbox_conformal.pipeline.plan import memory_bytes, plan
     from blackbox_conformal.pipeline.split import split
     from blackbox_conformal.pipeline.stages.job import job_keys
@@ -78,12 +87,19 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     items = [Item(path, read_image(path).digest) for path in paths]
     calibrating, tuning = split(items, max(1, math.floor(options["tuning_share"] * len(items))), options["seed"] or 0)
     run = session.folder_of(options, setup.procedure)
-    out = Path(options["out"] or run / "calibration.json")
+    out = Path(options["out"] or run / (NAME if options["only_choose"] else "calibration.json"))
+    if options["only_choose"] and out.exists():
+        LookedAt.load(out)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         everything = prepare_photographs(paths, setup, screen.step, memory_bytes=options["memory"])
+        earlier = looked_at(run)
+        if not options["only_choose"]:
+            unseen = {one.path for one in never_looked_at(everything, earlier)}
+            calibrating = [one for one in calibrating if one.path in unseen]
         if not (options["force"] or options["only_choose"]):
             truths = {one.path: one.truth_digest or "" for one in everything}
             parts = [{truths[one.path] for one in part} for part in (calibrating, tuning)]
+            parts[1] |= {one.truth for one in earlier}
             refuse_other_calibration(out, None, *parts)
         if options["only_choose"]:
             kept = {one.path for one in tuning}
@@ -122,8 +138,11 @@ def command(images: tuple[str, ...], **options: Any) -> None:
                 f"{cheaper.candidate.label} chooses it"
             )
         best = found.best.candidate
+        score = specification_text(best.indecision)
         path = None
-        if not options["only_choose"]:
+        if options["only_choose"]:
+            LookedAt(indecision=score, draws=best.draws, alpha=found.alpha, photographs=found.tuning).keep(out)
+        else:
             tuned = _setup({**options, "draws": best.draws}, [best], best.indecision)
             result = run_calibration(
                 tuned,
@@ -132,7 +151,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
                 alpha=options["alpha"],
                 limits=limits,
                 memory_bytes=options["memory"],
-                tuning=found.tuning,
+                tuning=list({one.truth: one for one in (*found.tuning, *earlier)}.values()),
                 listener=screen.event,
                 progress=screen.step,
                 on_sampler=on_sampler,
@@ -143,18 +162,20 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     screen.say(
         summary(
             {
-                "best": f"{found.best.candidate.label}: "
-                f"--indecision {specification_text(best.indecision)} --draws {best.draws}",
+                "best": f"{found.best.candidate.label}: --indecision {score} --draws {best.draws}",
                 "calls": f"{calls} made, {cached} draws were stored, {spent(known)}",
-                "calibration": "none was asked for"
+                "calibration": f"none was asked for; {out} says which {len(tuning)} photographs were looked at"
                 if path is None
                 else f"{path.resolve()}, on the {len(calibrating)} other photographs",
             }
         )
     )
+    if options["only_choose"]:
+        second = best.indecision.needs_second
+        screen.say(next_steps.next_command(*next_steps.calibrate_with(score, best.draws, out, run, second=second)))
     screen.data(
         {
-            "best": {"indecision": specification_text(best.indecision), "draws": best.draws},
+            "best": {"indecision": score, "draws": best.draws},
             "alpha": found.alpha,
             "n_tuning": len(tuning),
             "n_calibration": len(calibrating),
@@ -166,6 +187,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             "cached": cached,
             "cost_usd": None if known is None else float(known),
             "calibration": None if path is None else str(path.resolve()),
+            "tuning": str(out.resolve()) if options["only_choose"] else None,
         }
     )
 

@@ -21,6 +21,7 @@ from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.indecision.base import Indecision
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
+from blackbox_conformal.pipeline.looked_at import looked_at
 from blackbox_conformal.pipeline.manifest import write_manifest
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
@@ -278,7 +279,8 @@ def calibrate(
     max_cost, max_calls
         The most that may be spent; one of the two is required unless draws are free.
     run
-        Folder that keeps the ledger and the paid samples; by default ``runs/<adapter>-<fingerprint>``.
+        Folder that keeps the ledger and the paid samples; by default ``runs/<adapter>-<fingerprint>``. Photographs
+        that ``tune --only-choose`` looked at in it cannot calibrate.
     memory_bytes
         Most memory that the calculation may take; None: no limit.
     options
@@ -310,6 +312,7 @@ def calibrate(
     if limits is None:
         limits = limits_of(max_cost, max_calls)
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
+    options.setdefault("tuning", looked_at(folder))
     return run_calibration(
         setup,
         paths,
