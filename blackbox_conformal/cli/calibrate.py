@@ -47,7 +47,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.cli import consent, next_steps, session
     from blackbox_conformal.cli.existing import refuse_other_calibration
     from blackbox_conformal.cli.plan import present
-    from blackbox_conformal.images.names import printable
+    from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import check_enough, rule_for, run_calibration
     from blackbox_conformal.pipeline.kept import keep_calibration
@@ -66,7 +66,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     run = session.folder_of(options, setup.procedure)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     groups, clusters = read_groups(options["groups"]), read_groups(options["clusters"])
-    names = [path.stem for path in paths]
+    names = [name_of(path) for path in paths]
     rule = rule_for(guarantee, names, clusters)
     remark = check_groups(groups, names)
     if remark:

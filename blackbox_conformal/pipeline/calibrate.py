@@ -17,7 +17,7 @@ from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.images.duplicates import Distinct
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.indecision.base import Indecision
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
@@ -105,7 +105,7 @@ def run_calibration(
         A photograph alone would take more than `memory_bytes`, or `groups` or `clusters` are those of other
         photographs (before anything is drawn).
     """
-    names = [path.stem for path in paths]
+    names = [name_of(path) for path in paths]
     check_groups(groups, names)
     rule = rule_for(guarantee, names, clusters)
     own = member("guarantees", guarantee).specification()

@@ -5,17 +5,28 @@ Not here: the checking of requests (requests.py), the drawing (studio.py) and th
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import sys
+import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from blackbox_conformal.vendor.generator import Generator
 from blackbox_conformal.vendor.requests import MAX_BODY, RefusalError, parse_order
 from blackbox_conformal.vendor.studio import Studio
 
 MAX_KEY = 255
+
+MAX_CONNECTIONS = 128
+"""Connections at a time, each of which has a thread; one more is told to come back."""
+
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 68\r\n\r\n{"error": {"code": "busy", "message": "Too many open connections."}}'
+)
 
 
 class VendorServer(ThreadingHTTPServer):
@@ -26,7 +37,27 @@ class VendorServer(ThreadingHTTPServer):
 
     def __init__(self, port: int = 0, generator: Generator | None = None) -> None:
         self.studio = Studio(generator or Generator())
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__(("127.0.0.1", port), VendorHandler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give a connection its thread, if there is one left."""
+        if not self._free.acquire(blocking=False):
+            request.sendall(_BUSY)
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of clients that hang up; report everything else on standard error."""
@@ -71,6 +102,7 @@ class VendorHandler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         try:
             body = self._body()
+            self._check_host()
             if path not in self.ROUTES:
                 raise RefusalError(404, "not_found", f"Expected /v1/upscale or /v1/health, got {path[:80]}.")
             if method != self.ROUTES[path]:
@@ -118,6 +150,20 @@ class VendorHandler(BaseHTTPRequestHandler):
             raise RefusalError(400, "incomplete_body", f"Expected {length} bytes, got {len(body)}.")
         return body
 
+    def _check_host(self) -> None:
+        """Refuse what was sent to another name: a page elsewhere may have had its name lead to this machine."""
+        hosts = self.headers.get_all("Host") or []
+        try:
+            asked = urlsplit(f"//{hosts[0]}")
+            own = (
+                len(hosts) == 1 and _is_loopback(asked.hostname or "") and (asked.port or 80) == self.server.server_port
+            )
+        except (IndexError, ValueError):
+            own = False
+        if not own:
+            self.close_connection = True
+            raise RefusalError(421, "other_host", f"Expected the Host of {self.server.url}, got {str(hosts)[:80]}.")
+
     def _refuse(self, refusal: RefusalError) -> None:
         body = json.dumps({"error": {"code": refusal.code, "message": str(refusal)}}).encode()
         self._send(refusal.status, "application/json", body, {"X-Request-Id": f"req_{uuid.uuid4().hex}"})
@@ -131,3 +177,12 @@ class VendorHandler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

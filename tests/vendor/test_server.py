@@ -22,6 +22,7 @@ from blackbox_conformal.errors import VendorError
 from blackbox_conformal.vendor import process
 from blackbox_conformal.vendor.generator import Generator
 from blackbox_conformal.vendor.process import VendorProcess
+from blackbox_conformal.vendor.server import MAX_CONNECTIONS
 
 
 @pytest.fixture(scope="module")
@@ -268,3 +269,46 @@ def test_child_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path:
     with pytest.raises(VendorError, match=r"within 0\.5 seconds(.|\n)*busy"):
         VendorProcess(start_seconds=0.5)
     assert threading.active_count() < 20
+
+
+def exchange(url: str, *lines: str, body: bytes = b"") -> bytes:
+    """What comes for a request of these lines."""
+    port = int(url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall("".join(f"{line}\r\n" for line in lines).replace("PORT", str(port)).encode() + b"\r\n" + body)
+        return sock.makefile("rb").readline()
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:PORT", "127.0.0.1:1", "127.0.0.1", "", "[::1", "127.0.0.1@x:PORT"]
+)
+def test_a_request_for_another_host_is_refused(vendor: VendorProcess, picture: np.ndarray, host: str) -> None:
+    assert b" 421 " in exchange(vendor.url, "GET /v1/health HTTP/1.1", f"Host: {host}", "Connection: close")
+    data = encoded(picture)
+    heads = ["POST /v1/upscale HTTP/1.1", f"Host: {host}", "Content-Type: image/png", f"Content-Length: {len(data)}"]
+    assert b" 421 " in exchange(vendor.url, *heads, "Connection: close", body=data)
+
+
+def test_one_host_and_no_other_is_expected(vendor: VendorProcess) -> None:
+    get, close = "GET /v1/health HTTP/1.1", "Connection: close"
+    assert b" 421 " in exchange(vendor.url, get, close)
+    assert b" 421 " in exchange(vendor.url, get, "Host: 127.0.0.1:PORT", "Host: evil.example", close)
+    for own in ("127.0.0.1:PORT", "localhost:PORT", "[::1]:PORT"):
+        assert b" 200 " in exchange(vendor.url, get, f"Host: {own}", close)
+
+
+def test_connections_are_bounded_and_come_free_again() -> None:
+    with VendorProcess() as own, contextlib.ExitStack() as held:
+        port = int(own.url.rpartition(":")[2])
+        for _ in range(MAX_CONNECTIONS):
+            sock = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            sock.sendall(f"GET /v1/health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            assert b" 200 " in sock.recv(4096)
+        answer = exchange(own.url, "GET /v1/health HTTP/1.1", "Host: 127.0.0.1:PORT")
+        assert b" 503 " in answer
+        assert len(list(Path(f"/proc/{own.pid}/task").iterdir())) <= MAX_CONNECTIONS + 8
+        held.close()
+        while b" 200 " not in (
+            answer := exchange(own.url, "GET /v1/health HTTP/1.1", "Host: 127.0.0.1:PORT", "Connection: close")
+        ):
+            assert b" 503 " in answer
