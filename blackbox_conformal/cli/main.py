@@ -112,6 +112,8 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes one line and exit code 1
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             return _end("OSError", shown(_refusal(error)), _OF_THE_MACHINE[error.errno])
+        if _is_short_of_memory(error):
+            return _end("MemoryError", shown(_SHORT.format(error=str(error) or type(error).__name__)), 6)
         _end(
             type(error).__name__,
             shown(traceback.format_exc() if loud else f"{type(error).__name__}: {error}"),
@@ -173,6 +175,21 @@ def _refusal(error: OSError) -> str:
     if _OF_THE_MACHINE.get(error.errno or 0) == 6:
         return f"{what}. What was paid for is kept; make room and run the same command again"
     return f"{what}. Correct that, or name another place"
+
+
+_SHORT = (
+    "there is too little memory ({error}). What was paid for is kept; free some or allow more (ulimit -v), or give "
+    "--memory AMOUNT or a smaller --concurrency, and run the same command again"
+)
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, also as what a thread or process needs to start."""
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError) and str(error) == "can't start new thread")
+    )
 
 
 def _open_closed_streams() -> None:

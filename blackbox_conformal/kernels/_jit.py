@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.kernels import _cache
 
 P = ParamSpec("P")
@@ -44,7 +45,14 @@ class Kernel(Generic[P, R]):
             return self.compiled
 
     def _dispatcher(self) -> Callable[P, R]:
-        import numba
+        try:
+            import numba
+        except (ImportError, OSError, MemoryError) as error:
+            raise IncompleteError(
+                f"the compiler of the calculation (numba) does not load: {type(error).__name__}: {error}. Most often"
+                " this process may take too little memory (see ulimit -v); raise that, or install the package again,"
+                " and run the same command again: what was paid for is kept"
+            ) from None
 
         function = cast(FunctionType, self.function)
         # The compiler reads callees from the globals and knows its own functions only, not this wrapper.

@@ -181,6 +181,10 @@ def read_preview(path: Path) -> Preview:
             1 <= rows <= SIDE and 1 <= columns <= SIDE and len(content["thresholds"]) <= NEVER
         ):
             raise ValueError("sizes out of range")
+        thresholds = np.array([float.fromhex(value) for value in content["thresholds"]], np.float64)
+        shares, losses = (np.array(content[kind], np.float64) for kind in ("shares", "losses"))
+        if not thresholds.shape == shares.shape == losses.shape:
+            raise ValueError("as many shares and losses as thresholds are expected")
         raw = zlib.decompressobj().decompress(base64.b64decode(content["ceiling"], validate=True), 4 * rows * columns)
         return Preview(
             kind=str(content["kind"]),
@@ -189,9 +193,9 @@ def read_preview(path: Path) -> Preview:
             size=(height, width),
             block=block,
             ceiling=np.frombuffer(raw, "<f4").astype(np.float32).reshape(rows, columns),
-            thresholds=np.array([float.fromhex(value) for value in content["thresholds"]], np.float64),
-            shares=np.array(content["shares"], np.float64),
-            losses=np.array(content["losses"], dtype=np.float64),
+            thresholds=thresholds,
+            shares=shares,
+            losses=losses,
             delivered=base64.b64decode(content["delivered"], validate=True),
             low=_unpack(content["low"]),
             truth=_unpack(content["truth"]),

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from synthetic import write_photographs
 
 from blackbox_conformal.cli import config, main
+from blackbox_conformal.testing.fault_server import FaultServer
 
 
 def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -160,6 +162,40 @@ def test_a_file_that_may_not_be_read_is_named(
     assert capsys.readouterr().err == (
         "error: some/file: the operating system refused: Permission denied. Correct that, or name another place\n"
     )
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [MemoryError(), RuntimeError("can't start new thread"), OSError(errno.ENOMEM, "Cannot allocate memory")],
+)
+def test_too_little_memory_is_no_bug(
+    trouble: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise trouble
+
+    monkeypatch.setattr(config, "files", fail)
+    assert main.run(["config", "show"]) == 6
+    said = capsys.readouterr().err
+    assert said.startswith("error: there is too little memory (")
+    assert "--memory AMOUNT" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("megabytes", [300, 400])
+def test_a_limit_on_memory_ends_in_one_sentence(tmp_path: Path, megabytes: int) -> None:
+    write_photographs(tmp_path / "photographs", range(4))
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)\n"
+        "from blackbox_conformal.cli.main import main; main(sys.argv[2:])"
+    )
+    with FaultServer() as server:
+        vendor = ["--adapter", "blackbox_conformal.testing.adapters:SynchronousVendor", "-p", f"url={server.url}"]
+        calibrate = ["calibrate", "photographs", *vendor, "--draws", "2", "--yes", "-q"]
+        command = [sys.executable, "-c", script, str(megabytes * 10**6), *calibrate]
+        found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    assert found.returncode in (0, 6), found.stderr
+    assert found.stderr.count("\n") == (found.returncode == 6), found.stderr
 
 
 def test_any_other_trouble_is_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,8 @@ def place(tmp_path):
     (kernels / "__init__.py").write_text("")
     for name in ("_jit.py", "_cache.py"):
         shutil.copy(KERNELS / name, kernels / name)
-    shutil.copy(KERNELS.parent / "private_folder.py", package / "private_folder.py")
+    for name in ("private_folder.py", "errors.py"):
+        shutil.copy(KERNELS.parent / name, package / name)
     (kernels / "helper.py").write_text(HELPER)
     (kernels / "total.py").write_text(TOTAL)
     (tmp_path / "home").mkdir()

@@ -139,6 +139,10 @@ def test_damaged_splits_are_refused(tmp_path, text):
         lambda content: content.update(thresholds=["0x1p0"] * 300),
         lambda content: content.update(thresholds=["ninety"]),
         lambda content: content.update(worst=[{}]),
+        lambda content: content.update(shares=content["shares"][:-1]),
+        lambda content: content.update(shares=[]),
+        lambda content: content.update(losses=content["losses"][:1]),
+        lambda content: content.update(shares=[[1.0]] * len(content["shares"])),
     ],
 )
 def test_damaged_previews_are_refused(plain_run, tmp_path, change):

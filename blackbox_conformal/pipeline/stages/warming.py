@@ -76,7 +76,7 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
         if over():
             return
         # Whatever is wrong with the set-up is told by the real pictures.
-        with contextlib.suppress(BlackboxConformalError):
+        with contextlib.suppress(BlackboxConformalError, MemoryError):
             if wanted:
                 step()
 
