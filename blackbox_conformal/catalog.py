@@ -102,14 +102,16 @@ def _kind(family: str) -> str:
 def parse(text: str) -> tuple[str, dict[str, str]]:
     """Split `name:key=value,key=value` as typed on a command line; dashes in keys read as underscores.
 
+    Commas within brackets or braces part nothing, so that a value may be a list, JSON, or a name with parameters.
+
     Raises
     ------
     UsageError
-        A part after the colon is not `key=value`, or a key is given twice.
+        A part after the colon is not `key=value`, a key is given twice, or a bracket has no partner.
     """
     name, _, rest = text.partition(":")
     parameters: dict[str, str] = {}
-    for part in filter(None, rest.split(",")):
+    for part in filter(None, _parts(rest)):
         key, equals, value = part.partition("=")
         key = key.strip().replace("-", "_")
         if not equals or not key:
@@ -118,3 +120,22 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
             raise UsageError(f"{key!r} is given twice in {text!r}; give it once")
         parameters[key] = value.strip()
     return name.strip(), parameters
+
+
+def _parts(text: str) -> list[str]:
+    """`text` at its commas that stand outside brackets."""
+    parts, depth, quoted = [""], 0, False
+    for character in text:
+        if character == '"' and depth:
+            quoted = not quoted
+        elif not quoted:
+            depth += (character in "[{") - (character in "]}")
+        if depth < 0:
+            break
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth:
+        raise UsageError(f"expected as many closing brackets as opening ones; got {text!r}")
+    return parts

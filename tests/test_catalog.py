@@ -127,3 +127,21 @@ def test_a_long_value_is_shortened() -> None:
     with pytest.raises(UsageError) as caught:
         catalog.build(Wanting, "wanting", {"whole": "9" * 5000 + "x"})
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        ("a:score=[weighted:weight=0.5,sigma=4],draws=2", {"score": "[weighted:weight=0.5,sigma=4]", "draws": "2"}),
+        ('a:inputs={"x": [1, 2], "y": "],"},z=1', {"inputs": '{"x": [1, 2], "y": "],"}', "z": "1"}),
+        ("a:text=no, closing", None),
+        ("a:score=[b,draws=2", None),
+        ("a:score=b],draws=2", None),
+    ],
+)
+def test_commas_in_brackets_part_nothing(text, parameters):
+    if parameters is not None:
+        assert catalog.parse(text) == ("a", parameters)
+        return
+    with pytest.raises(UsageError, match=r"expected (NAME:key=value|as many)"):
+        catalog.parse(text)

@@ -23,7 +23,8 @@ SETTINGS = ("draws", "indecision", "delivery", "perturb", "seeds", "scale")
     multiple=True,
     metavar="NAME[:k=v,…]",
     help=f"A vendor with its parameters; {', '.join(SETTINGS)} and label, its name in the table, may stand among them; "
-    "an adapter that takes a label gets it too, unless -p label=… is for all. Repeat it.",
+    "an adapter that takes a label gets it too, unless -p label=… is for all. A score with several parameters "
+    "goes in brackets: 'NAME:indecision=[weighted:weight=0.5,sigma=4]'. Repeat it.",
 )
 @shared.procedure
 @shared.option("--alpha", "alphas", type=shared.Level(), multiple=True, help="Level to compare at; repeatable.")
@@ -142,9 +143,10 @@ def _contestant(text: str, options: dict[str, Any]) -> "Contestant":
     ):
         given["label"] = label or text
     settings = {**options, "adapter": name}
-    for key in SETTINGS:
-        if key in given:
-            settings["perturbation" if key == "perturb" else key] = _typed(key, given.pop(key))
+    typed = {key: given.pop(key) for key in SETTINGS if key in given}
+    _refuse_loose(typed.get("indecision", ""), [key for key in given if key not in adapter_class(name).model_fields])
+    for key, value in typed.items():
+        settings["perturbation" if key == "perturb" else key] = _typed(key, value)
     settings["parameters"] = (*options["parameters"], *(f"{key}={value}" for key, value in given.items()))
     return Contestant(label or text, session.build_setup(settings))
 
@@ -160,11 +162,24 @@ def _parsed(text: str) -> tuple[str, dict[str, str]]:
     return parse(text)
 
 
+def _refuse_loose(score: str, unknown: list[str]) -> None:
+    """Refuse parameters that the vendor does not have, after a score with one parameter of its own: they are its."""
+    from blackbox_conformal.errors import UsageError
+
+    name, colon, first = score.partition(":")
+    if colon and not score.startswith("[") and unknown:
+        meant = ",".join(f"{key}=…" for key in (first.partition("=")[0], *unknown))
+        raise UsageError(
+            f"expected the parameters of a score in brackets, as in 'indecision=[{name}:{meant}]'; got them without, "
+            f"so that {unknown[0]} reads as the vendor's"
+        )
+
+
 def _typed(key: str, value: str) -> int | str:
     from blackbox_conformal.errors import UsageError
 
     if key not in ("draws", "scale"):
-        return value
+        return value[1:-1] if value.startswith("[") and value.endswith("]") else value
     if not value.isdecimal() or int(value) < 1:
         raise UsageError(f"expected {key} to be a whole number above 0; got {value!r}")
     return int(value)

@@ -69,6 +69,27 @@ def test_draws_of_another_run_folder_are_told_and_used_when_it_is_named(photogra
     assert "three" in out.out
 
 
+def test_a_score_with_several_parameters_stands_in_brackets(photographs, tmp_path, capsys):
+    arguments = [
+        "compare",
+        str(photographs),
+        "--draws",
+        "2",
+        "--alpha",
+        "0.7",
+        "--run",
+        str(tmp_path),
+        "--no-baselines",
+    ]
+    score = "weighted:weight=0.25,sigma=2"
+    arguments += ["--vendor", f"embedded:indecision=[{score}],draws=3,label=bracketed", "--vendor", "embedded"]
+    assert run([*arguments, "--json"]) == 0
+    bracketed, plain = json.loads(capsys.readouterr().out)["vendors"]
+    assert (bracketed["vendor"], bracketed["draws"], plain["draws"]) == ("bracketed", 3, 2)
+    assert run([*arguments[:-4], "--vendor", f"embedded:indecision={score}", "--vendor", "embedded:draws=3"]) == 2
+    assert "[weighted:weight=…,sigma=…]" in capsys.readouterr().err
+
+
 def test_stored_draws_take_their_label_from_the_table(photographs, tmp_path, capsys):
     rows = np.random.default_rng(0)
     for path in photographs.iterdir():
