@@ -77,6 +77,12 @@ class Certificate(BaseModel):
     leakage: str | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        share = f"{self.trusted_share:.1%} trusted"
+        return f"<Certificate {self.status}: alpha={self.alpha:g}, {share}, n={self.n_calibration}>"
+
+    __str__ = __repr__
+
     def to_json(self) -> str:
         """The file's text: indented, with a digest of its own content."""
         content = self.model_dump(mode="json")

@@ -17,7 +17,7 @@ from blackbox_conformal.cli.console import Screen, share, summary
 from blackbox_conformal.cli.next_steps import next_command, open_line
 
 SIDE = 512
-"""Photographs are reduced to at most this many pixels a side, so that two minutes are enough."""
+"""Photographs are reduced to at most this many pixels a side, so that it takes about two minutes."""
 
 SLACK = 1.25
 """The level is this much above the smallest that the number of photographs could ever reach."""

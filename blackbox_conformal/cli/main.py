@@ -72,7 +72,7 @@ def _exists(name: str) -> bool:
 def cli() -> None:
     """Trust masks with finite-sample guarantees for black-box image super-resolution.
 
-    Start with `blackbox-conformal demo`: no key, no network, two minutes.
+    Start with `blackbox-conformal demo`: no key, no network, about two minutes.
     """
 
 

@@ -19,12 +19,14 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
+from blackbox_conformal.images.given import Given, as_source
 from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.calibrate import run_folder
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.plan import refuse_unlimited
+from blackbox_conformal.pipeline.products import Products, write_products
 from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.certify import certify
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
@@ -76,6 +78,21 @@ class Result:
             f"<Result {printable(self.name)}: {width}×{height} pixels, {level.trusted_share:.1%} trusted at "
             f"alpha={level.alpha:g}, {level.guarantee['name']}>"
         )
+
+    def save(self, folder: str | Path, *, force: bool = False) -> Products:
+        """Write image, mask, overlay, score map and certificate into `folder`, as the command `mask` does.
+
+        Returns
+        -------
+        Products
+            Where each file lies: ``<name>-image.png`` and so on.
+
+        Raises
+        ------
+        UsageError
+            A file exists with other content and `force` is not set.
+        """
+        return write_products(self, Path(folder), force=force)
 
     def _repr_html_(self) -> str:
         buffer = io.BytesIO()
@@ -223,7 +240,7 @@ def apply_calibration(
 
 def apply(
     adapter: Adapter,
-    image: str | Path | bytes,
+    image: Given,
     calibration: Calibration | str | Path,
     alpha: float,
     *,
@@ -233,10 +250,13 @@ def apply(
     memory_bytes: int | None = None,
     **options: Any,
 ) -> Result:
-    """Super-resolve one picture (a file or its bytes) and say which parts of the answer to trust.
+    """Super-resolve one picture and say which parts of the answer to trust.
 
     Parameters
     ----------
+    image
+        A path, the bytes of a file, an open file, (H, W, 3) uint8 sRGB pixels, or a Pillow image; all are read by the
+        same rules.
     calibration
         A calibration, or the path of its file.
     max_cost, max_calls
@@ -256,11 +276,8 @@ def apply(
     refuse_unknown("apply", apply, options, apply_calibration)
     if not isinstance(calibration, Calibration):
         calibration = Calibration.load(calibration)
-    if isinstance(image, bytes):
-        source: Path | bytes = image
-        name = digest_bytes(image).removeprefix("sha256:")[:12]
-    else:
-        source, name = Path(image), name_of(image)
+    source = as_source(image)
+    name = digest_bytes(source).removeprefix("sha256:")[:12] if isinstance(source, bytes) else name_of(source)
     if max_cost is not None or max_calls is not None:
         options["limits"] = limits_of(max_cost, max_calls)
     return apply_calibration(

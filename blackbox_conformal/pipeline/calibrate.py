@@ -266,6 +266,7 @@ def calibrate(
     max_calls: int | None = None,
     limits: Limits | None = None,
     memory_bytes: int | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Calibration:
     """Calibrate `adapter` on photographs.
@@ -283,8 +284,10 @@ def calibrate(
         that ``tune --only-choose`` looked at in it cannot calibrate.
     memory_bytes
         Most memory that the calculation may take; None: no limit.
+    progress
+        Called with what is done, how many are done, and how many there are in all, as work goes on.
     options
-        Further parameters of `run_calibration`, such as `groups` and `progress`.
+        Further parameters of `run_calibration`, such as `groups`.
 
     Raises
     ------
@@ -321,6 +324,7 @@ def calibrate(
         alpha=alpha,
         limits=limits,
         memory_bytes=memory_bytes,
+        progress=progress or (lambda *_: None),
         **options,
     ).calibration
 

@@ -5,7 +5,7 @@ What is in the pictures is decided elsewhere.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
@@ -14,7 +14,9 @@ from blackbox_conformal.files import write_together
 from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
 from blackbox_conformal.images.names import file_stem
 from blackbox_conformal.images.overlay import overlay
-from blackbox_conformal.pipeline.apply import Result
+
+if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.apply import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,12 @@ def refuse_existing(name: str, folder: Path, alpha: float, calibration_digest: s
         )
 
 
-def encode_products(result: Result) -> dict[str, bytes]:
+def encode_products(result: "Result") -> dict[str, bytes]:
     """Every picture of a result as PNG bytes, by the name that `Products` gives it."""
     return _encode(result)[0]
 
 
-def _encode(result: Result) -> tuple[dict[str, bytes], dict[str, Any]]:
+def _encode(result: "Result") -> tuple[dict[str, bytes], dict[str, Any]]:
     """The pictures, and how the indecision map's levels were scaled."""
     scores, scaling = indecision_png(result.indecision)
     pictures = {
@@ -80,7 +82,7 @@ def _encode(result: Result) -> tuple[dict[str, bytes], dict[str, Any]]:
     return pictures, scaling
 
 
-def write_products(result: Result, folder: Path, *, force: bool = False) -> Products:
+def write_products(result: "Result", folder: Path, *, force: bool = False) -> Products:
     """Write a result's files as ``<name>-<product>.png`` and ``<name>-certificate.json``; whole or not at all.
 
     Raises

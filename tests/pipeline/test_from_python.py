@@ -1,0 +1,108 @@
+"""What a notebook hands over and gets back: arrays, open pictures and files in; short words and files out."""
+
+import inspect
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from synthetic import photograph, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.certificate import Certificate
+from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.testing.fault_server import FaultServer
+
+CHOICES = {"draws": 2, "indecision": "pixel-variance", "fidelity": "rgb-linf"}
+
+
+class Desk:
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.vendor = load_adapter("blackbox_conformal.testing.adapters:SynchronousVendor", url=url)
+        self.steps: list[tuple[str, int, int]] = []
+        self.calibration = bc.calibrate(
+            self.vendor,
+            write_photographs(folder / "photographs", range(8)),
+            run=folder / "run",
+            max_cost=1,
+            progress=lambda *step: self.steps.append(step),
+            **CHOICES,
+        )
+        self.small = PillowImage.fromarray(photograph(20)).resize((20, 16), PillowImage.Resampling.BICUBIC)
+        self.small.save(folder / "small.png")
+
+    def apply(self, image: object) -> bc.Result:
+        return bc.apply(self.vendor, image, self.calibration, 0.9, run=self.folder / "run", max_cost=1)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with FaultServer() as server:
+        yield Desk(tmp_path_factory.mktemp("desk"), server.url)
+
+
+def test_progress_is_a_parameter_that_can_be_seen(desk: Desk) -> None:
+    assert inspect.signature(bc.calibrate).parameters["progress"].default is None
+    assert desk.steps[-1] == ("calibrating", 8, 8)
+
+
+@pytest.mark.parametrize("kind", ["text", "path", "bytes", "open file", "array", "strided array", "picture"])
+def test_a_picture_may_come_in_any_usual_form(desk: Desk, kind: str) -> None:
+    path = desk.folder / "small.png"
+    pixels = np.asarray(desk.small)
+    given = {
+        "text": str(path),
+        "path": path,
+        "bytes": path.read_bytes(),
+        "open file": io.BytesIO(path.read_bytes()),
+        "array": pixels,
+        "strided array": np.repeat(pixels, 2, axis=1)[:, ::2],
+        "picture": desk.small,
+    }[kind]
+    found = desk.apply(given)
+    expected = desk.apply(path)
+    np.testing.assert_array_equal(found.image, expected.image)
+    assert found.certificate.input["pixels"] == expected.certificate.input["pixels"]
+
+
+def test_an_open_picture_is_taken_by_the_same_rules_as_a_file(desk: Desk) -> None:
+    clear = desk.small.convert("RGBA")
+    clear.putalpha(90)
+    with pytest.raises(ImageError, match="transparent"):
+        desk.apply(clear)
+    grey = desk.apply(desk.small.convert("L"))
+    assert any("grey" in one for one in grey.certificate.input["conversions"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 4), np.uint8), 7, None],
+    ids=["grey", "float", "four channels", "number", "nothing"],
+)
+def test_what_is_no_picture_is_refused_in_words(desk: Desk, given: object) -> None:
+    with pytest.raises((UsageError, ImageError), match="expected"):
+        desk.apply(given)
+
+
+def test_a_certificate_is_short_on_the_screen(desk: Desk) -> None:
+    certificate = desk.apply(desk.folder / "small.png").certificate
+    assert len(repr(certificate)) < 120
+    assert repr(certificate).startswith("<Certificate guaranteed: ")
+    assert "alpha=0.9" in repr(certificate)
+
+
+def test_a_result_saves_the_files_that_the_command_line_writes(desk: Desk, tmp_path: Path) -> None:
+    result = desk.apply(desk.folder / "small.png")
+    files = result.save(tmp_path / "new" / "folder")
+    kinds = ["certificate.json", "image.png", "indecision.png", "mask.png", "overlay.png"]
+    assert sorted(path.name for path in files.mask.parent.iterdir()) == [f"small-{kind}" for kind in kinds]
+    Certificate.from_json(files.certificate.read_text(encoding="utf-8")).verify(files.certificate.parent)
+    np.testing.assert_array_equal(np.asarray(PillowImage.open(files.mask)), result.mask)
+    files.mask.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="force"):
+        result.save(tmp_path / "new" / "folder")
+    result.save(tmp_path / "new" / "folder", force=True)
