@@ -9,15 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from blackbox_conformal import __version__
+from blackbox_conformal.agreement import check_agreement
+from blackbox_conformal.calibration_file import FORMAT, VERSION, read_content
 from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.errors import CalibrationError, FileFormatError
+from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.by_cluster import ByCluster, in_tiles
@@ -29,9 +31,7 @@ from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 
-FORMAT = "blackbox-conformal calibration"
-VERSION = 2
-MAXIMUM_FILE_BYTES = 2**30
+DIGEST = "^sha256:[0-9a-f]{64}$"
 
 
 class KnownPhotograph(BaseModel):
@@ -39,7 +39,7 @@ class KnownPhotograph(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    truth: str
+    truth: str = Field(pattern=DIGEST)
     sketch: str = Field(pattern=f"^[A-Za-z0-9+/]{{{SKETCH_LETTERS}}}$", repr=False)
 
     @classmethod
@@ -66,31 +66,12 @@ class CalibrationImage(KnownPhotograph):
     """
 
     name: str
-    input: str
+    input: str = Field(pattern=DIGEST)
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     refused: str | None = None
     group: str | None = None
     cluster: str | None = None
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    format: Literal["blackbox-conformal calibration"]
-    version: int
-    fingerprint: str
-    procedure: dict[str, Any]
-    bound: float
-    guarantee: dict[str, Any]
-    images: list[dict[str, Any]]
-    curves: str
-    shares: list[str]
-    answers: str
-    made_with: str
-    tuning: list[dict[str, Any]]
-    vendor_models: list[str]
-    digest: str
 
 
 @dataclass(frozen=True, repr=False)
@@ -310,35 +291,37 @@ class Calibration:
             It is missing, damaged, edited, newer than this version, or built to harm.
         """
         path = Path(path)
-        content = _read(path)
+        content = read_content(path)
         digest = content.pop("digest")
-        if digest_json(content) != digest:
-            raise FileFormatError(
-                f"{path}: was changed after it was written: its digest does not match. Calibrate again"
-            )
         try:
-            procedure = Procedure(**content["procedure"])
-            images = tuple(CalibrationImage(**image) for image in content["images"])
-            tuning = tuple(KnownPhotograph(**one) for one in content["tuning"])
-            curves = _unpacked(content["curves"])
-            shares = tuple(map(_unpacked, content["shares"]))
-            answers = Answers.from_bytes(base64.b64decode(content["answers"], validate=True))
-        except (ValidationError, TypeError, ValueError) as error:
-            raise FileFormatError(f"{path}: expected a calibration of this version; {error}") from None
+            if digest_json(content) != digest:
+                raise FileFormatError("was changed after it was written: its digest does not match. Calibrate again")
+            found = cls._of(content)
+            check_agreement(found)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise FileFormatError(f"{path}: expected a calibration of this version; {where}: {first['msg']}") from None
+        except (BlackboxConformalError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise FileFormatError(f"{path}: {error}") from None
+        return found
+
+    @classmethod
+    def _of(cls, content: dict[str, Any]) -> Self:
+        """The calibration that the content of a file describes."""
+        procedure = Procedure(**content["procedure"])
         if procedure.fingerprint != content["fingerprint"]:
-            raise FileFormatError(f"{path}: the fingerprint is not that of its procedure; the file is damaged")
-        if not curves.bounded_by(content["bound"]) or not all(kind.kind == "share" for kind in shares):
-            raise FileFormatError(f"{path}: a curve exceeds the declared bound {content['bound']}; the file is damaged")
+            raise FileFormatError("the fingerprint is not that of its procedure; the file is damaged")
         return cls(
             procedure,
             content["bound"],
-            images,
-            curves,
+            tuple(CalibrationImage(**image) for image in content["images"]),
+            _unpacked(content["curves"]),
             content["guarantee"],
-            tuning,
+            tuple(KnownPhotograph(**one) for one in content["tuning"]),
             tuple(content["vendor_models"]),
-            shares,
-            answers,
+            tuple(map(_unpacked, content["shares"])),
+            Answers.from_bytes(base64.b64decode(content["answers"], validate=True)),
         )
 
     def _content(self) -> dict[str, Any]:
@@ -365,45 +348,3 @@ def _packed(curves: CurveSet) -> str:
 
 def _unpacked(text: str) -> CurveSet:
     return CurveSet.from_bytes(base64.b64decode(text, validate=True))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MAXIMUM_FILE_BYTES:
-            raise FileFormatError(f"{path}: expected a calibration below {MAXIMUM_FILE_BYTES} bytes; it is larger")
-        content = json.loads(path.read_bytes(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise FileFormatError(f"{path}: expected a {FORMAT}; this is another file")
-        if isinstance(content.get("version"), int) and content["version"] > VERSION:
-            raise FileFormatError(
-                f"{path}: was written in format {content['version']}, this version reads up to {VERSION}. "
-                "Upgrade blackbox-conformal"
-            )
-        if isinstance(content.get("version"), int) and content["version"] < VERSION:
-            raise FileFormatError(
-                f"{path}: was written in format {content['version']}, before there was a release; this version reads "
-                f"{VERSION}. Calibrate again: the draws are stored, so no call is made"
-            )
-        _File(**content)
-    except OSError as error:
-        raise FileFormatError(f"{path}: expected a readable calibration file; {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise FileFormatError(f"{path}: damaged calibration: {where}: {first['msg']}") from None
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(f"{path}: expected JSON; {type(error).__name__}: the file is damaged") from None
-    return content
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise FileFormatError("a key stands twice in an object of the calibration file; it is damaged or hostile")
-    return found
-
-
-def _no_constant(name: str) -> float:
-    raise FileFormatError(f"the calibration file holds {name}, which is no number; it is damaged or hostile")

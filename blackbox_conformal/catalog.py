@@ -89,7 +89,7 @@ def _typed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def load(family: str, name: str, **parameters: Any) -> Any:
+def load(family: str, name: str, /, **parameters: Any) -> Any:
     """The member of `family` called `name`, with its parameters."""
     return build(member(family, name), f"{_kind(family)} {name}", parameters)
 

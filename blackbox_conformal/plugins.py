@@ -140,7 +140,7 @@ def refuse_import(name: Any, where: str, option: str = "adapter") -> None:
         )
 
 
-def load_adapter(name: str, **parameters: Any) -> Adapter:
+def load_adapter(name: str, /, **parameters: Any) -> Adapter:
     """The adapter called `name` with its parameters, ready to draw once opened.
 
     Parameters

@@ -142,7 +142,7 @@ def unknown_key(content: dict[str, Any]) -> None:
     ("damage", "says"),
     [
         (edited(worse_bound, redigest=False), "was changed"),
-        (edited(worse_bound, redigest=True), "exceeds the declared bound"),
+        (edited(worse_bound, redigest=True), "expected the bound of the metric"),
         (edited(newer, redigest=True), "Upgrade"),
         (edited(other_fingerprint, redigest=True), "fingerprint"),
         (edited(no_images, redigest=True), "one curve a photograph"),

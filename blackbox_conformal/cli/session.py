@@ -52,11 +52,14 @@ def open_vendor(adapter: str | None, parameters: tuple[str, ...], scale: int | N
 
 def open_second_vendor(options: dict[str, Any], calibrated: dict[str, Any] | None = None) -> "Adapter | None":
     """The second vendor, when one was asked for or a calibration needs one."""
-    name = options["second_adapter"] or (calibrated or {}).get("adapter")
+    typed = options["second_adapter"]
+    name = typed or (calibrated or {}).get("adapter")
     if name is None:
         return None
     from blackbox_conformal.plugins import load_adapter
 
+    if not typed:
+        _installed(name, "--second-adapter")
     known = {key: value for key, value in (calibrated or {}).get("parameters", {}).items() if value is not None}
     return load_adapter(name, **{**known, **vendor_parameters(options["second_parameters"])})
 
@@ -173,7 +176,7 @@ def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapte
     from blackbox_conformal.plugins import adapter_class, load_adapter
 
     identity = calibration.procedure.vendor
-    name = options["adapter"] or identity["adapter"]
+    name = options["adapter"] or _installed(identity["adapter"], "--adapter")
     if adapter_class(name).name != identity["adapter"]:
         raise UsageError(
             f"the calibration is of adapter {identity['adapter']}; got --adapter {name}. Calibrate {name} first"
@@ -188,6 +191,22 @@ def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapte
     adapter = load_adapter(name, **parameters)
     _refuse_other_seed(options["seed"], calibration.procedure, adapter)
     return adapter
+
+
+def _installed(name: str, option: str) -> str:
+    """The name that a calibration gives its adapter, when an installed package announces one of that name.
+
+    A calibration is data: it never says what to import. An adapter of the user's own has to be typed again.
+    """
+    from blackbox_conformal.plugins import installed_adapter_class
+
+    try:
+        installed_adapter_class(name, "adapter in the calibration")
+    except UsageError as error:
+        raise UsageError(
+            f"{str(error).removesuffix('.')}. Add {option} package.module:Class if it is your own"
+        ) from None
+    return name
 
 
 def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, priced: bool) -> None:

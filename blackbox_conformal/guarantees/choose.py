@@ -14,7 +14,7 @@ from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 
 
-def guarantee(name: str, **parameters: Any) -> Guarantee:
+def guarantee(name: str, /, **parameters: Any) -> Guarantee:
     """The guarantee called `name`, with its parameters checked.
 
     Raises

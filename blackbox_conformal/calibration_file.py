@@ -1,0 +1,84 @@
+"""The outer form of a calibration file: JSON of a known format and version, with the keys that belong there.
+
+What the values mean lives in `calibration`, whether they agree in `agreement`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from blackbox_conformal.errors import FileFormatError
+
+FORMAT = "blackbox-conformal calibration"
+VERSION = 2
+MAXIMUM_FILE_BYTES = 2**30
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format: Literal["blackbox-conformal calibration"]
+    version: int
+    fingerprint: str
+    procedure: dict[str, Any]
+    bound: float
+    guarantee: dict[str, Any]
+    images: list[dict[str, Any]]
+    curves: str
+    shares: list[str]
+    answers: str
+    made_with: str
+    tuning: list[dict[str, Any]]
+    vendor_models: list[str]
+    digest: str
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """The content of a calibration file.
+
+    Raises
+    ------
+    FileFormatError
+        It is missing, damaged, of another version, or built to harm.
+    """
+    try:
+        if path.stat().st_size > MAXIMUM_FILE_BYTES:
+            raise FileFormatError(f"{path}: expected a calibration below {MAXIMUM_FILE_BYTES} bytes; it is larger")
+        content = json.loads(path.read_bytes(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise FileFormatError(f"{path}: expected a {FORMAT}; this is another file")
+        if isinstance(content.get("version"), int) and content["version"] > VERSION:
+            raise FileFormatError(
+                f"{path}: was written in format {content['version']}, this version reads up to {VERSION}. "
+                "Upgrade blackbox-conformal"
+            )
+        if isinstance(content.get("version"), int) and content["version"] < VERSION:
+            raise FileFormatError(
+                f"{path}: was written in format {content['version']}, before there was a release; this version reads "
+                f"{VERSION}. Calibrate again: the draws are stored, so no call is made"
+            )
+        _File(**content)
+    except OSError as error:
+        raise FileFormatError(f"{path}: expected a readable calibration file; {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FileFormatError(f"{path}: damaged calibration: {where}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"{path}: expected JSON; {type(error).__name__}: the file is damaged") from None
+    return content
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise FileFormatError("a key stands twice in an object of the calibration file; it is damaged or hostile")
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise FileFormatError(f"the calibration file holds {name}, which is no number; it is damaged or hostile")
