@@ -1,11 +1,15 @@
 """Draws that are all the same end a run while they are bought, not when they are read; and only then."""
 
+import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
+from PIL import Image as PillowImage
 from synthetic import write_photographs
 
 import blackbox_conformal as bc
@@ -14,9 +18,12 @@ from blackbox_conformal.pipeline.stages.draws import Drawn, map_pictures
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.record.queries import ledger_ls
+from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.wire import Head, Response
 
 WORKERS = 8
 
@@ -80,3 +87,38 @@ def test_an_error_of_the_calculation_is_told_while_draws_are_still_arriving() ->
     with pytest.raises(AdapterError, match="equal"):
         list(map_pictures(arriving(), work, 4, on_error=lambda error: told.set()))
     assert ended == ["what was under way"]
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_equal_draws_of_one_colour_say_nothing_against_the_vendor(tmp_path: Path, flat: bool) -> None:
+    write_photographs(tmp_path / "photographs", range(3))
+    truth = np.full((64, 80, 3), 128, np.uint8)
+    if not flat:
+        truth[20:40, 20:40] = 90
+    PillowImage.fromarray(truth).save(tmp_path / "photographs" / "sky.png")
+
+    class Certain(FaultVendor):
+        """Answers the sky without any noise, and everything else with it."""
+
+        def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
+            with PillowImage.open(io.BytesIO(body)) as picture:
+                pixels = np.asarray(picture.convert("RGB")).astype(int)
+                if (abs(pixels - 128) > 60).any():
+                    return super().respond(head, body, port, marks)
+                large = picture.resize((picture.width * 4, picture.height * 4), PillowImage.Resampling.NEAREST)
+                out = io.BytesIO()
+                large.save(out, "PNG")
+            return Response(200, {"Content-Type": "image/png"}, out.getvalue())
+
+    account = Account(Decimal("0.01"))
+    with FaultServer(account=account, vendor=Certain(account)) as server:
+        vendor = SynchronousVendor(url=server.url)
+
+        def calibrate() -> bc.Calibration:
+            return bc.calibrate(vendor, tmp_path / "photographs", draws=3, run=tmp_path / "run", max_calls=12)
+
+        if flat:
+            assert calibrate().n == 4
+        else:
+            with pytest.raises(AdapterError, match="3 draws of sky to differ"):
+                calibrate()

@@ -6,8 +6,11 @@ here while drawing.
 
 import threading
 
+from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import AdapterError
 from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.picture import is_blank
+from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.task import Task
 
@@ -15,6 +18,11 @@ from blackbox_conformal.sampling.task import Task
 def must_differ(setup: Setup) -> bool:
     """Whether the score rests on the spread of several draws, which equal ones would feign to be certain."""
     return setup.procedure.draws > 1 and setup.indecision.minimum_draws > 1
+
+
+def may_be_equal(upload: Upload) -> bool:
+    """Whether equal draws of this upload are no fault: a picture of one colour has one enlargement."""
+    return is_blank(read_image(upload.png).pixels)
 
 
 def equal_draws(name: str, draws: int) -> AdapterError:
@@ -42,7 +50,7 @@ class EqualDraws:
         Raises
         ------
         AdapterError
-            It was the last draw of its picture, and all of them are the same file.
+            It was the last draw of its picture, which is not of one colour, and all of them are the same file.
         """
         if not self._draws:
             return
@@ -50,5 +58,5 @@ class EqualDraws:
         with self._lock:
             first = self._first.setdefault(picture, digest)
             equal = self._equal[picture] = self._equal.get(picture, 0) + (digest == first)
-        if equal == self._draws:
+        if equal == self._draws and not may_be_equal(task.upload):
             raise equal_draws(task.upload.name, self._draws)

@@ -14,7 +14,7 @@ from blackbox_conformal.images.resemblance import Resemblance
 from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.pipeline.stages.draws import Drawn, DrawnPicture, drawn_picture, incomplete
-from blackbox_conformal.pipeline.stages.equal_draws import equal_draws, must_differ
+from blackbox_conformal.pipeline.stages.equal_draws import equal_draws, may_be_equal, must_differ
 from blackbox_conformal.pipeline.stages.memory import give_back
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.answers import Answers
@@ -60,7 +60,8 @@ def evaluate(
     Raises
     ------
     AdapterError
-        All M answers are the same picture, so their spread says nothing, and the score rests on spread.
+        All M answers are the same picture, though the input is not of one colour: their spread says nothing, and the
+        score rests on it.
     """
     procedure = setup.procedure
     height, width = drawn.prepared.size
@@ -81,7 +82,7 @@ def evaluate(
             moments.add(pixels)
         del pixels  # Room for the next.
     give_back()
-    if all_equal and must_differ(setup):
+    if all_equal and must_differ(setup) and not may_be_equal(drawn.prepared.tasks[0].upload):
         raise equal_draws(drawn.prepared.name, procedure.draws)
     assert first is not None
     delivered = first if moments is None else moments.mean_image()
