@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.base import BoundOfNew, BoundSource, Guarantee, require_length
+from blackbox_conformal.guarantees.base import (
+    BoundOfNew,
+    BoundSource,
+    Choice,
+    Guarantee,
+    number_in_words,
+    require_length,
+)
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.exact import as_typed, exact_bound, float_up
 from blackbox_conformal.risk.merged import WEIGHT_BITS, Merged
@@ -113,8 +120,35 @@ class Expected(Guarantee):
         total = sum(map(Fraction, self.weights), Fraction(self.weight_new))
         return curves.weighted(whole), Fraction(self.weight_new) * scale, total * scale
 
+    def choose(self, curves: CurveSet, alpha: float) -> Choice:
+        """As for every guarantee; weighted photographs that are worth too few trust nothing."""
+        found = super().choose(curves, alpha)
+        if found.reason is None or as_typed(alpha) >= self._floor(curves):
+            return found
+        needed = self._constant(exact_bound(curves.bound)) / as_typed(alpha) - 1
+        missing = math.ceil(needed - self._worth)
+        return Choice(
+            found.threshold,
+            missing,
+            f"nothing can be trusted at {alpha:g}: {len(curves)} weighted {self.unit} are worth "
+            f"{float(self._worth):.1f} of equal weight, and at least {number_in_words(math.ceil(needed))} are needed. "
+            "Add photographs that are like the new ones, or choose a larger level",
+        )
+
+    def _floor(self, curves: CurveSet) -> Fraction:
+        """The least level that so many photographs of equal weight could reach; 0 without weights.
+
+        With true likelihood ratios lower levels would hold, but then a few photographs decide, and an error in their
+        weights is not seen.
+        """
+        if self.weights is None:
+            return Fraction(0)
+        return self._constant(exact_bound(curves.bound)) / (self._worth + 1)
+
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
         merged, weight, factor = self._left(curves)
+        if alpha < self._floor(curves):
+            return -math.inf
         budget, highest = alpha * factor, exact_bound(curves.bound)
         if self.bound_new is None or isinstance(self.bound_new, int | float):
             return merged.threshold(budget - weight * self._constant(highest))
@@ -147,7 +181,7 @@ class Expected(Guarantee):
             own = min(Fraction(self.bound_new(threshold)), highest)
         else:
             own = self._constant(highest)
-        return float_up((merged.total(threshold) + weight * own) / factor)
+        return float_up(max((merged.total(threshold) + weight * own) / factor, self._floor(curves)))
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
         """Every level at which the threshold changes, each rounded up by a few units in the last place.
@@ -165,7 +199,8 @@ class Expected(Guarantee):
         totals = np.r_[0.0, merged.totals()]
         if merged.scores.size and merged.scores[0] == -np.inf:
             totals = totals[1:]
-        return np.unique((totals + fixed) / float(factor) * (1 + 2**-50))
+        found = (totals + fixed) / float(factor) * (1 + 2**-50)
+        return np.unique(np.maximum(found, float_up(self._floor(curves))))
 
     def minimum_images(self, alpha: float, bound: float) -> int:
         """``ceil(B / alpha) - 1``, plus the leaked ones."""
@@ -178,10 +213,14 @@ class Expected(Guarantee):
     @property
     def effective_images(self) -> float | None:
         """``(sum w)^2 / sum w^2`` of the calibration photographs; None without weights."""
-        if self.weights is None:
-            return None
-        squares = sum(weight * weight for weight in self.weights)
-        return sum(self.weights) ** 2 / squares if squares else 0.0
+        return None if self.weights is None else float(self._worth)
+
+    @property
+    def _worth(self) -> Fraction:
+        """`effective_images`, exact, so that equal weights are worth what they are."""
+        exact = [Fraction(weight) for weight in self.weights or ()]
+        squares = sum((weight * weight for weight in exact), Fraction(0))
+        return sum(exact, Fraction(0)) ** 2 / squares if squares else Fraction(0)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers."""

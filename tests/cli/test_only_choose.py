@@ -82,8 +82,7 @@ def test_a_calibration_in_the_same_run_folder_finds_the_file_by_itself(bench: Be
 def test_a_copy_of_a_tuning_photograph_does_not_calibrate_either(bench: Bench):
     assert bench.only_choose("-q") == 0
     for index, path in enumerate(bench.files):
-        mirrored = photograph(index)[:, ::-1]
-        Image.fromarray(np.ascontiguousarray(mirrored)).save(path)
+        Image.fromarray(np.minimum(photograph(index), 252) + np.uint8(3)).save(path)
     assert bench.calibrate("--tuning", str(bench.tuning), "-q", where="other") == 0
     assert calibration(bench.folder / "other").n == 9
 

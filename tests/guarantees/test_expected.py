@@ -95,7 +95,7 @@ def test_the_order_of_photographs_does_not_matter(order):
 
 
 @pytest.mark.parametrize(
-    "parameters", [{}, {"leaked": 2}, {"bound_new": 0.7}, {"weights": [3, 1, 2, 5, 0.25], "weight_new": 2}]
+    "parameters", [{}, {"leaked": 2}, {"bound_new": 0.7}, {"weights": [3, 2, 2, 3, 2.5], "weight_new": 3}]
 )
 def test_levels_are_where_the_threshold_changes_and_risk_is_their_inverse(parameters):
     rng = np.random.default_rng(7)
@@ -150,6 +150,26 @@ def test_weights_that_are_no_binary_fractions_are_rounded_towards_trusting_less(
     assert threshold(half, 0.5, weights=[0.125], weight_new=0.125) == math.inf
     assert threshold(half, 0.5, weights=[0.1], weight_new=0.1) == 0.0
     assert threshold(half, 0.5000001, weights=[0.1], weight_new=0.1) == math.inf
+
+
+def test_photographs_whose_weights_make_them_worth_too_few_trust_nothing():
+    """One photograph decides; the weighted rule alone would promise an error of at most 0.1 from it."""
+    curves = [curve([], 1.9576)] * 30
+    weights = [1.0] + [1e-9] * 29
+    rule = guarantee("expected", weights=weights, weight_new=1e-9)
+    assert rule.effective_images == pytest.approx(1.0)
+    for alpha, needed in ((0.1, 19), (0.5, 3)):
+        found = rule.choose(CurveSet.from_curves(curves), alpha)
+        assert (found.threshold, found.missing_images) == (-math.inf, needed - 1)
+        assert (
+            f"30 weighted calibration photographs are worth 1.0 of equal weight, and at least {needed}" in found.reason
+        )
+    assert threshold(curves, 0.98, rule) == math.inf, "a single photograph reaches half the bound"
+    assert rule.levels(CurveSet.from_curves(curves)).tolist() == pytest.approx([1.9576 / 2])
+    assert rule.risk(CurveSet.from_curves(curves), math.inf) == pytest.approx(1.9576 / 2)
+    even = guarantee("expected", weights=[0.3] * 30, weight_new=0.3)
+    assert even.levels(CurveSet.from_curves(curves)).tolist() == pytest.approx([1.9576 / 31])
+    assert threshold(curves, 0.0632, even) == threshold(curves, 0.0632) == math.inf
 
 
 def test_tiny_losses_are_rounded_up():

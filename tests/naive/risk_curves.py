@@ -41,8 +41,14 @@ def candidates(curves):
 def expected_threshold(curves, alpha, bound, weights=None, weight_new=1, leaked=0, own=()):
     """Largest t with sum w L(t) + w_new B(t) <= alpha (sum w + w_new); alpha and bound as decimal strings."""
     alpha, bound = Fraction(alpha), Fraction(bound)
+    weighted = weights is not None
     weights = [Fraction(1)] * len(curves) if weights is None else [Fraction(w) for w in weights]
     right = alpha * (sum(weights) + Fraction(weight_new))
+    squares = sum(w * w for w in weights)
+    worth = sum(weights) ** 2 / squares if squares else 0
+    if weighted and alpha * (worth + 1) < bound:
+        # As few photographs of equal weight could not reach the level.
+        return -math.inf
     right = right * (len(curves) - leaked + 1) / (len(curves) + 1)
     for threshold in candidates([*curves, own]):
         if threshold == -math.inf:
