@@ -267,7 +267,8 @@ class Adapter(BaseModel, ABC):
         """The address that the adapter's own code fixes; empty where only a parameter or a file names one."""
         field = type(self).model_fields.get("url")
         if field is None:
-            return self.base_url
+            host = urlsplit(self.base_url).hostname or ""
+            return "" if any(host in str(value) for value in self.model_dump().values()) else self.base_url
         return "" if field.is_required() else self.model_copy(update={"url": field.get_default()}).base_url
 
     @abstractmethod

@@ -84,6 +84,7 @@ def _written(secret: str) -> Iterator[str]:
     """The ways in which `secret` may be written in a text."""
     data = secret.encode("utf-8", "surrogateescape")
     shapes = {quote(data, safe=""), quote(data), quote_plus(data), secret.replace("/", "\\/")}
+    shapes.add("".join(f"%{byte:02X}" for byte in data))
     shapes |= {re.sub("%..", lambda found: found[0].lower(), one) for one in shapes}
     shapes |= {data.hex(), data.hex().upper()}
     for before in range(3):

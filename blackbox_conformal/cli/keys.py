@@ -58,7 +58,7 @@ def _confirm(screen: Screen, adapter: "Adapter", where: "Origin", options: dict[
     entry = f"{adapter.key_variable} {adapter.name} {where.text}"
     if entry in _agreed():
         return
-    named = where == _origin(adapter.fixed_url) or where in set(_named(options))
+    named = where == _origin(adapter.fixed_url) or _is_named(where, options)
     if named and any(options[one] not in (None, False) and is_typed(one) for one in ("yes", "max_cost")):
         screen.note(told)
     elif sys.stdin.isatty():
@@ -78,11 +78,11 @@ def _confirm(screen: Screen, adapter: "Adapter", where: "Origin", options: dict[
     _remember(entry)
 
 
-def _named(options: dict[str, Any]) -> "Iterable[Origin]":
-    """The addresses that the user named in parameters."""
-    for name in ("parameters", "second_parameters", "vendors"):
-        for text in options.get(name) or ():
-            yield from filter(None, map(_origin, _ADDRESS.findall(text)))
+def _is_named(where: "Origin", options: dict[str, Any]) -> bool:
+    """Whether the user named the address, or its host alone, in a parameter."""
+    given = [text for name in ("parameters", "second_parameters", "vendors") for text in options.get(name) or ()]
+    addresses = (_origin(address) for text in given for address in _ADDRESS.findall(text))
+    return where in addresses or any(text.partition("=")[2] == where.host for text in given)
 
 
 def _origin(address: str) -> "Origin | None":

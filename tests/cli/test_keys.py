@@ -1,5 +1,7 @@
 """Where keys go: shown and asked the first time; only to addresses that the user named; never unencrypted unasked."""
 
+import base64
+import json
 import os
 import pty
 import stat
@@ -13,11 +15,18 @@ from threading import Thread
 import pytest
 from synthetic import write_photographs
 
+from blackbox_conformal.adapter import Adapter, Capabilities, Draw, Flow, Send, Upload
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
 VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
 KEY = "canary-7d01c9"
+ENCODED = [
+    base64.b64encode(KEY.encode()).decode(),
+    base64.b64encode(f"someone:{KEY}".encode()).decode(),
+    KEY.encode().hex(),
+    "".join(f"%{byte:02X}" for byte in KEY.encode()),
+]
 RECIPE = """
 name = "acme"
 title = "Acme"
@@ -38,6 +47,9 @@ path = "/enlarge"
 file = "image"
 [picture]
 body = true
+[errors]
+message = ["error"]
+request_id_header = "x-request-id"
 [[example.answers]]
 picture = true
 """
@@ -54,7 +66,12 @@ class Vendor:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("content-length", 0)))
                 outer.seen.append({name.lower(): value for name, value in self.headers.items()})
-                self.send_error(403)
+                self.send_response(403)
+                self.send_header("x-request-id", base64.b64encode(f"id:{KEY}".encode()).decode())
+                body = json.dumps({"error": f"no {ENCODED}"}).encode()
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -211,6 +228,74 @@ def test_a_second_vendor_is_asked_about(vendor: Vendor, capsys: pytest.CaptureFi
         assert run([*ours, "--second-adapter", "recipe", "--second", "recipe=acme.toml"]) == 2
         assert "ACME_API_KEY goes to" in error(capsys)
         assert (server.account.seen, vendor.seen) == ([], [])
+
+
+def test_a_calibrations_vendor_is_asked_about_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    write_photographs(Path("others"), range(20, 22))
+    with FaultServer() as server:
+        common = ["--adapter", VENDOR, "-p", f"url={server.url}", "-p", "keyed=true", "--run", "run", "-q"]
+        assert run([*calibrate(*common), "--yes"]) == 0
+        (Path(os.environ["XDG_STATE_HOME"]) / "blackbox-conformal" / "keys").unlink()
+        paid = server.account.paid
+        for command in ("audit", "mask"):
+            more = [command, "others", *common, "--calibration", "run/calibration.json", "--alpha", "0.99"]
+            assert run(more) == 2
+            assert "FAULT_VENDOR_KEY goes to" in error(capsys)
+        assert server.account.paid == paid
+
+
+class Elsewhere(Adapter):
+    """A vendor whose host is a parameter of its own."""
+
+    name = "elsewhere"
+    auth_variable = "ELSEWHERE_API_KEY"
+    endpoint: str = "api.elsewhere.example"
+    model: str = "m"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(scale_factors=(4,))
+
+    @property
+    def base_url(self) -> str:
+        return f"https://{self.endpoint}/v1"
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        yield Send("POST", self.base_url, "submit", headers={"x-key": self.credential()})
+        return b""
+
+
+class Fixed(Elsewhere):
+    """A vendor with one address."""
+
+    name = "fixed"
+
+    @property
+    def base_url(self) -> str:
+        return "https://api.fixed.example"
+
+
+def test_only_code_fixes_an_address(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ELSEWHERE_API_KEY", KEY)
+    assert Fixed().fixed_url == "https://api.fixed.example"
+    assert Elsewhere().fixed_url == ""
+    command = calibrate("--adapter", f"{__name__}:Elsewhere", "--yes")
+    assert run(command) == 2
+    assert "run the same command once at a terminal" in error(capsys)
+
+
+def test_a_key_that_comes_back_in_another_form_is_kept_and_shown_nowhere(
+    vendor: Vendor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes", "-vv"]
+    assert run([word for word in command if word != "-q"]) == 5
+    said = "".join(capsys.readouterr())
+    assert "no [" in said
+    kept = b"".join(path.read_bytes() for path in Path("run").rglob("*") if path.is_file())
+    assert b"no [" in kept
+    for form in (KEY, *ENCODED, ENCODED[1][-12:-4]):
+        assert form not in said
+        assert form.encode() not in kept
 
 
 def test_letters_of_another_script_are_shown_as_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
