@@ -138,7 +138,7 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     document = audit_json(found, options["worst"], files)
     if options["splits"] is not None:
         document["splits"] = _splits(screen, calibration, options, found)
-    show_next(screen, run, kept=own)
+    show_next(screen, run, options["calibration"], kept=own)
     screen.data(document)
     if found.verdict == "contradicted":
         raise CheckFailedError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli.console import Screen, share
-from blackbox_conformal.cli.next_steps import next_command
+from blackbox_conformal.cli.next_steps import report_on
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.auditing.beforehand import Outlook
@@ -63,10 +63,10 @@ def show_pool(screen: Screen, run: Path) -> None:
     )
 
 
-def show_next(screen: Screen, run: Path, *, kept: bool) -> None:
+def show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> None:
     """Where the audit went, for people."""
     if kept:
-        screen.say(next_command("report", "--run", str(run)))
+        screen.say(report_on(run, calibration))
         return
     screen.say(
         "The report shows audits of the calibration's own guarantee; this one is of another and is not kept for it. "

@@ -151,7 +151,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
         sys.stdout.buffer.write(contents[options["product"]])
         return
     if written:
-        screen.say(next_steps.next_command("report", "--run", str(run)))
+        screen.say(next_steps.report_on(run, options["calibration"]))
         words = next_steps.with_calibration(
             "audit", "other-photographs", Path(options["calibration"]), adapter, options
         )

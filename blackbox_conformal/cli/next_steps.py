@@ -27,6 +27,12 @@ def with_calibration(command: str, pictures: str, path: Path, adapter: "Adapter"
     return [command, pictures, "--calibration", str(path), *named, *_not_kept(adapter, options), *limit]
 
 
+def report_on(run: Path, calibration: str) -> str:
+    """The line for `report`, with the calibration's file unless the run folder has it under its usual name."""
+    usual = Path(calibration).resolve() == (run / "calibration.json").resolve()
+    return next_command("report", "--run", str(run), *([] if usual else ["--calibration", calibration]))
+
+
 def calibrate_with(score: str, draws: int, tuning: Path, run: Path, *, second: bool) -> list[str]:
     """`calibrate` with what the present command was given, for a score that it chose.
 

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 from report_material import make_run
 
 from blackbox_conformal.cli.main import run
@@ -73,6 +74,15 @@ def test_a_calibration_that_was_written_elsewhere_is_found_by_its_run_folder(pho
     assert run(["report", "--run", str(folder), "--json"]) == 0
     digest = json.loads(elsewhere.read_text())["digest"]
     assert json.loads(capsys.readouterr().out)["calibration"] == digest
+    low, again = tmp_path / "low.png", ["--calibration", str(elsewhere), "--run", str(folder)]
+    new = Image.effect_mandelbrot((64, 64), (-2, -1, 1, 1), 40).convert("RGB")
+    new.resize((16, 16)).save(low)
+    (tmp_path / "outputs" / "low").mkdir()
+    for index in range(2):
+        new.save(tmp_path / "outputs" / "low" / f"{index}.png")
+    given = ["-p", f"path={tmp_path / 'outputs'}", "--alpha", "0.9", "--out", str(tmp_path / "masked")]
+    assert run(["mask", str(low), *again, *given]) == 0
+    assert f"report --run {folder} --calibration {elsewhere}" in capsys.readouterr().out
     moved = elsewhere.rename(tmp_path / "moved.json")
     assert run(["report", "--run", str(folder)]) == 2
     said = capsys.readouterr().err
