@@ -4,7 +4,7 @@ How a file is read, and what is wrong with it, lives in `_recipe_reading`; how a
 """
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,7 +28,7 @@ class Auth(_Table):
 class Scale(_Table):
     """Magnifications, and whether results have exactly the asked size."""
 
-    factors: list[int] = Field(min_length=1)
+    factors: list[Annotated[int, Field(ge=1, le=16)]] = Field(min_length=1)
     default: int
     output: Literal["exact", "resample"] = "exact"
 

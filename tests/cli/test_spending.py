@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -53,6 +54,19 @@ def test_without_consent_and_without_a_terminal_nothing_is_sent(server: FaultSer
     assert "The estimate is $0.12: add --max-cost 0.12, or --yes" in found.stderr
     assert "12 calls" in found.stderr
     assert paid(server) == 0
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002])
+def test_a_run_folder_is_the_users_alone_and_what_was_asked_for_follows_the_umask(
+    server: FaultServer, photographs: Path, umask: int
+) -> None:
+    out = photographs.parent / "out" / "calibration.json"
+    command = arguments(server, photographs, "--yes", "--out", str(out))
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120, umask=umask, check=False)
+    assert found.returncode == 0, found.stderr
+    assert stat.S_IMODE((photographs.parent / "run").stat().st_mode) == 0o700
+    assert stat.S_IMODE(out.stat().st_mode) == 0o666 & ~umask
+    assert stat.S_IMODE(out.parent.stat().st_mode) == 0o777 & ~umask
 
 
 def test_a_dry_run_plans_and_sends_nothing(server: FaultServer, photographs: Path) -> None:
