@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CheckFailedError, FileFormatError
@@ -55,7 +55,7 @@ class Certificate(BaseModel):
     reason: str | None = None
     guarantee: dict[str, Any]
     theorem: str
-    alpha: float
+    alpha: float = Field(allow_inf_nan=False)
     rule: str = "trusted where score < threshold; a pixel without a score is never trusted"
     threshold: float | Literal["inf"] | None
     threshold_hex: str
@@ -101,9 +101,10 @@ class Certificate(BaseModel):
             content = json.loads(text)
             digest = content.pop("digest")
             certificate = cls(**content)
+            genuine = digest == digest_json(content) and digest == digest_json(certificate.model_dump(mode="json"))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
             raise FileFormatError(f"expected a {FORMAT} of version {VERSION}; {type(error).__name__} in it") from None
-        if digest != digest_json(content):
+        if not genuine:
             raise FileFormatError("the certificate was changed after it was written: its digest does not match")
         return certificate
 
@@ -113,15 +114,25 @@ class Certificate(BaseModel):
         Raises
         ------
         CheckFailedError
-            A file is missing or its digest differs.
+            It names no image or no mask, a file is missing, or a digest differs.
         """
+        missing = sorted({"image", "mask", "overlay", "indecision"} - self.outputs.keys())
+        if missing:
+            raise CheckFailedError(f"expected a certificate of an image and its mask; it names no {', '.join(missing)}")
         for kind, entry in self.outputs.items():
-            path = folder / Path(str(entry["file"])).name
-            if not path.is_file():
-                raise CheckFailedError(f"expected the {kind} {path.name} beside its certificate; it is missing")
-            found = digest_bytes(path.read_bytes())
-            if found != entry["digest"]:
-                raise CheckFailedError(f"the {kind} {path.name} was changed: expected {entry['digest']}, got {found}")
+            if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
+                raise CheckFailedError(f"expected file and digest of the {kind} in the certificate; got {entry!r}")
+            path = folder / Path(entry["file"]).name
+            try:
+                found = digest_bytes(path.read_bytes())
+            except (OSError, ValueError):
+                raise CheckFailedError(
+                    f"expected the {kind} {path.name} beside its certificate; it is missing or cannot be read"
+                ) from None
+            if found != entry.get("digest"):
+                raise CheckFailedError(
+                    f"the {kind} {path.name} was changed: expected {entry.get('digest')}, got {found}"
+                )
 
 
 def threshold_json(threshold: float) -> float | Literal["inf"] | None:

@@ -138,3 +138,11 @@ def test_a_file_names_no_module_to_import(tmp_path: Path, field: str) -> None:
 def test_a_file_of_an_older_format_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"format 1.*Calibrate again"):
         Calibration.load(edited(tmp_path, version=1))
+
+
+def test_an_adapter_of_the_users_own_is_typed_again(tmp_path: Path) -> None:
+    content = json.loads(honest().save(tmp_path / "c.json").read_text())
+    procedure = content["procedure"] | {"vendor": {"adapter": "mine", "adapter_version": 1, "parameters": {}}}
+    calibration = Calibration.load(edited(tmp_path / "again", procedure=procedure))
+    with pytest.raises(UsageError, match=r"Add --adapter package\.module:Class"):
+        open_calibrated_vendor(calibration, {"adapter": None, "scale": None, "parameters": (), "seed": None})

@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "What a calibration would cost before a cent is spent.",
     "calibrate": "Draw the samples, compute the curves, write the calibration file.",
     "mask": "Super-resolve pictures with trust masks and certificates.",
+    "verify": "Check certificates, the files beside them and what their calibration gives.",
     "audit": "Measure a calibration on photographs that it has not seen.",
     "compare": "Several vendors or settings on the same photographs.",
     "tune": "Choose a score on photographs that calibration then never sees.",

@@ -3,14 +3,19 @@
 The certificate itself, and how it is read and verified, live in `certificate`.
 """
 
+import json
 import math
+from typing import Any
 
 import numpy as np
 
+from blackbox_conformal import catalog
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.certificate import Certificate, threshold_json
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline.stages.at_hand import certain_statement
@@ -34,8 +39,6 @@ def certify(
     mask: Mask,
 ) -> Certificate:
     """The certificate of one mask, before its files are written."""
-    abstains = threshold == -math.inf
-    choice = rule.choose(calibration.curves_for(rule), alpha)
     seed_range = setup.adapter.capabilities.seed_range
     remarks = (size_note(calibration, picture.size), calibration.procedure.seed_note)
     kind = "spread between the vendor's own draws"
@@ -44,36 +47,79 @@ def certify(
     elif setup.indecision.minimum_draws == 1:
         kind = "a one-draw score; the vendor was not asked twice"
     return Certificate(
-        status="abstains" if abstains else "guaranteed",
-        statement=rule.statement(alpha, calibration.n, f"{setup.fidelity.plugin_name()} error"),
-        assumptions=rule.assumptions,
-        reason=choice.reason,
-        guarantee=rule.specification(),
-        theorem=rule.theorem,
-        alpha=alpha,
-        threshold=threshold_json(threshold),
-        threshold_hex=threshold.hex(),
+        **claims(calibration, setup.fidelity, rule, alpha, threshold),
         trusted_share=float(np.mean(mask)),
-        n_calibration=rule.counted(calibration.n),
-        missing_images=choice.missing_images,
-        bound=calibration.bound_for(rule),
         indecision_kind=kind,
-        calibration_digest=calibration.digest,
-        fingerprint=calibration.procedure.fingerprint,
-        procedure=calibration.procedure.model_dump(mode="json"),
         draw_seeds=None if seed_range is None else tuple(task.seed or 0 for task in picture.tasks),
         seed_rule=None if seed_range is None else calibration.procedure.seed_rule(seed_range),
         vendor_model=evaluation.model,
         input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
         outputs={},
-        psnr=_psnr(rule, alpha, setup),
-        leakage=_leakage(rule, alpha, calibration.n),
         certain=certain_statement(setup.fidelity, evaluation),
-        notes=(
-            *evaluation.notes,
-            *filter(None, remarks),
-        ),
+        notes=(*evaluation.notes, *filter(None, remarks)),
     )
+
+
+def claims(
+    calibration: Calibration, metric: Fidelity, rule: Guarantee, alpha: float, threshold: float
+) -> dict[str, Any]:
+    """Everything on a certificate that follows from calibration, guarantee, level and threshold alone."""
+    choice = rule.choose(calibration.curves_for(rule), alpha)
+    return {
+        "status": "abstains" if threshold == -math.inf else "guaranteed",
+        "statement": rule.statement(alpha, calibration.n, f"{metric.plugin_name()} error"),
+        "assumptions": rule.assumptions,
+        "reason": choice.reason,
+        "guarantee": rule.specification(),
+        "theorem": rule.theorem,
+        "alpha": alpha,
+        "threshold": threshold_json(threshold),
+        "threshold_hex": threshold.hex(),
+        "n_calibration": rule.counted(calibration.n),
+        "missing_images": choice.missing_images,
+        "bound": calibration.bound_for(rule),
+        "calibration_digest": calibration.digest,
+        "fingerprint": calibration.procedure.fingerprint,
+        "procedure": calibration.procedure.model_dump(mode="json"),
+        "psnr": _psnr(rule, alpha, metric),
+        "leakage": _leakage(rule, alpha, calibration.n),
+    }
+
+
+def contradictions(certificate: Certificate, calibration: Calibration) -> list[str]:
+    """Each thing that the certificate says and the calibration does not give, in words; none when all agrees.
+
+    Where the guarantee takes a bound from the picture at hand, threshold, status and reason follow from the picture
+    too and are not looked at.
+
+    Raises
+    ------
+    UsageError, CalibrationError
+        The certificate's guarantee or level cannot be, or not with this calibration.
+    """
+    fidelity, specification = dict(calibration.procedure.fidelity), dict(certificate.guarantee)
+    metric = catalog.load("fidelity", str(fidelity.pop("name")), **fidelity)
+    of_the_picture = "from the picture at hand" in json.dumps(specification)
+    if of_the_picture:
+        specification = _without_bound(specification)
+    rule = choose_guarantee(str(specification.pop("name", None)), **specification)
+    threshold = rule.threshold(calibration.curves_for(rule), certificate.alpha)
+    due = claims(calibration, metric, rule, certificate.alpha, threshold)
+    if of_the_picture:
+        for name in ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images"):
+            del due[name]
+    said = certificate.model_dump(mode="json")
+    return [
+        f"{name} is {said[name]!r}, and {value!r} follows from the calibration"
+        for name, value in Certificate.model_construct(**due).model_dump(mode="json", include=set(due)).items()
+        if said[name] != value
+    ]
+
+
+def _without_bound(specification: Any) -> Any:
+    if isinstance(specification, dict):
+        return {key: _without_bound(value) for key, value in specification.items() if key != "bound_new"}
+    return specification
 
 
 def size_note(calibration: Calibration, size: tuple[int, int]) -> str | None:
@@ -93,9 +139,9 @@ def size_note(calibration: Calibration, size: tuple[int, int]) -> str | None:
     )
 
 
-def _psnr(rule: Guarantee, alpha: float, setup: Setup) -> str | None:
+def _psnr(rule: Guarantee, alpha: float, metric: Fidelity) -> str | None:
     try:
-        return psnr(rule, alpha, setup.fidelity).statement
+        return psnr(rule, alpha, metric).statement
     except UsageError:
         return None
 

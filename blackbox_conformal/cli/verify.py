@@ -1,0 +1,67 @@
+"""`verify`: a certificate against the files beside it and the calibration that it names."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.console import Screen
+
+
+@click.command("verify")
+@click.argument("certificates", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@shared.option("--calibration", type=click.Path(exists=True, dir_okay=False), help="Also compute again what it gives.")
+@shared.output
+def command(certificates: tuple[str, ...], **options: Any) -> None:
+    """Check CERTIFICATES: their own digest and that of every file beside them.
+
+    With --calibration also that statement, level, threshold and number of photographs follow from that file. A
+    certificate is not signed: this finds damage and contradictions, not a forger who has the calibration.
+    """
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
+    from blackbox_conformal.images.names import printable
+
+    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+    calibration = Calibration.load(options["calibration"]) if options["calibration"] else None
+    found = []
+    for name in certificates:
+        try:
+            check(Path(name), calibration)
+            reason = None
+        except BlackboxConformalError as error:
+            reason = str(error)
+        found.append({"certificate": name, "verified": reason is None, "reason": reason})
+        screen.say(f"{printable(name)}: {'verified' if reason is None else f'not verified: {reason}'}")
+    screen.data(found)
+    failed = [entry["certificate"] for entry in found if not entry["verified"]]
+    if failed:
+        raise CheckFailedError(
+            f"{len(failed)} of {len(found)} certificates are not verified, first {printable(str(failed[0]))}"
+        )
+
+
+def check(path: Path, calibration: Any = None) -> None:
+    """Check the certificate at `path`, against `calibration` too where there is one.
+
+    Raises
+    ------
+    BlackboxConformalError
+        It is no certificate, or something does not agree.
+    """
+    from blackbox_conformal.certificate import Certificate
+    from blackbox_conformal.errors import CheckFailedError, FileFormatError
+    from blackbox_conformal.pipeline.stages.certify import contradictions
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"expected a certificate that can be read; {type(error).__name__}") from None
+    certificate = Certificate.from_json(text)
+    certificate.verify(path.parent)
+    if calibration is None:
+        return
+    wrong = contradictions(certificate, calibration)
+    if wrong:
+        raise CheckFailedError(f"it does not follow from the calibration: {'; '.join(wrong)}")
