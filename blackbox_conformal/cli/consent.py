@@ -6,13 +6,13 @@ What is spent lives in `sampling`.
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from blackbox_conformal.cli.console import Screen, money
+from blackbox_conformal.cli.console import Screen, limit_above, money
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.errors import BudgetError
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from blackbox_conformal.sampling.estimate import Estimate
     from blackbox_conformal.sampling.limits import Limits
     from blackbox_conformal.sampling.task import Task
-
-CENT = Decimal("0.01")
 
 PlanType = TypeVar("PlanType", "Plan", "Estimate")
 
@@ -215,7 +213,7 @@ def _ask(screen: Screen, expected: "Plan | Estimate", options: dict[str, Any]) -
         if expected.cost_usd is None:
             said = f"The price is unknown: add --yes --max-calls {expected.calls}, or -p price-usd=… and --max-cost"
         else:
-            most = expected.cost_usd[1].quantize(Decimal(1) if expected.cost_usd[1] > 1 else CENT, ROUND_CEILING)
+            most = limit_above(expected.cost_usd[1])
             said = f"The estimate is {money(*expected.cost_usd)}: add --max-cost {most}, or --yes"
         raise BudgetError(f"cannot ask for confirmation here, since there is no terminal. {said}")
     with screen.paused():

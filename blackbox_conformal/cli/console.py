@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from rich import box
@@ -221,6 +221,11 @@ def bill(cost: Decimal, calls: int, *vendors: Any) -> Decimal | None:
 def spent(known: Decimal | None) -> str:
     """What was spent, for people."""
     return "spent: unknown, as the vendor's price is" if known is None else f"${known} spent"
+
+
+def limit_above(amount: Decimal) -> str:
+    """A limit for people that `amount` fits into: whole dollars, or cents below one."""
+    return str(amount.quantize(Decimal(1) if amount > 1 else Decimal("0.01"), ROUND_CEILING))
 
 
 def share(value: float) -> str:

@@ -2,10 +2,13 @@
 
 import shlex
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from blackbox_conformal.cli.console import limit_above
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
@@ -38,12 +41,25 @@ def calibrate_with(score: str, draws: int, tuning: Path, run: Path, *, second: b
 
     `second` says whether that score compares with a second vendor.
     """
+    elsewhere = {"indecision", "draws", "run", "out", "memory"}
+    words = _calibrate_again(elsewhere | (set() if second else {"second_adapter", "second_parameters"}))
+    return [*words, "--indecision", score, "--draws", str(draws), "--run", str(run), "--tuning", str(tuning)]
+
+
+def calibrate_as_planned(highest_usd: Decimal | None) -> list[str]:
+    """`calibrate` with what the present command was given, and a limit where it costs something and there is none."""
+    words = _calibrate_again({"dry_run"})
+    if highest_usd and not {"--max-cost", "--max-calls", "--yes"} & set(words):
+        words += ["--max-cost", limit_above(highest_usd)]
+    return words
+
+
+def _calibrate_again(without: set[str]) -> list[str]:
+    """`calibrate` with the images and the options that were typed for the present command and that it takes, too."""
     from blackbox_conformal.cli.calibrate import command
 
     context = click.get_current_context()
-    elsewhere = {"indecision", "draws", "run", "out", "memory", "as_json", "quiet", "verbose"}
-    elsewhere |= set() if second else {"second_adapter", "second_parameters"}
-    wanted = {one.name for one in command.params} - elsewhere
+    wanted = {one.name for one in command.params} - {"as_json", "quiet", "verbose", *without}
     words = ["calibrate", *context.params["images"]]
     for one in context.command.params:
         if not isinstance(one, click.Option) or one.name not in wanted or one.name is None:
@@ -56,8 +72,7 @@ def calibrate_with(score: str, draws: int, tuning: Path, run: Path, *, second: b
             continue
         for each in value if one.multiple else [value]:
             words += [name, str(each)]
-    chosen = ["--indecision", score, "--draws", str(draws)]
-    return [*words, *chosen, "--run", str(run), "--tuning", str(tuning)]
+    return words
 
 
 def open_line(path: Path) -> str:

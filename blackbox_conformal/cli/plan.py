@@ -72,7 +72,7 @@ def present(
     quoted: Mapping[tuple[int, int], Decimal] | None = None,
 ) -> None:
     """Plan the calibration, at the prices that the vendor quoted or else by its price list, and show what was found."""
-    from blackbox_conformal.cli import consent, session
+    from blackbox_conformal.cli import consent, next_steps, session
     from blackbox_conformal.pipeline.plan import plan
     from blackbox_conformal.pipeline.prices.at_stake import missing_key
 
@@ -93,6 +93,8 @@ def present(
         found_elsewhere = consent.elsewhere(screen, setup.adapter, tasks, run)
         if found_elsewhere is not None:
             screen.note(f"note: {found_elsewhere}")
+    words = next_steps.calibrate_as_planned(None if found.cost_usd is None else found.cost_usd[1])
+    screen.say(next_steps.next_command(*words))
 
 
 def _pace(found: "Plan", run: Path, workers: int) -> tuple[float, str] | None:

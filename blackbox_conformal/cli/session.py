@@ -98,15 +98,18 @@ def build_limits(options: dict[str, Any]) -> "Limits":
 
 
 def folder_of(options: dict[str, Any], procedure: "Procedure") -> Path:
-    """The run folder: the one that was named, that in which the calibration lies, or that of the procedure."""
+    """The run folder: the one that was named, that which the calibration lies in or is from, or the procedure's own."""
     from blackbox_conformal.pipeline.calibrate import run_folder
+    from blackbox_conformal.pipeline.kept import run_of
 
     if options["run"]:
         return Path(options["run"])
-    beside = Path(options["calibration"]).parent if options.get("calibration") else None
-    if beside is not None and _is_run_folder(beside, procedure):
-        return beside
-    return run_folder(Path("runs"), procedure)
+    runs = Path("runs")
+    given = Path(options["calibration"]) if options.get("calibration") else None
+    if given is not None and _is_run_folder(given.parent, procedure):
+        return given.parent
+    written = None if given is None else run_of(given, runs)
+    return written or run_folder(runs, procedure)
 
 
 def say_folder(screen: Screen, options: dict[str, Any], run: Path) -> None:

@@ -173,6 +173,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     if options["only_choose"]:
         second = best.indecision.needs_second
         screen.say(next_steps.next_command(*next_steps.calibrate_with(score, best.draws, out, run, second=second)))
+    elif path is not None:
+        words = next_steps.with_calibration("audit", "other-photographs", path, setup.adapter, options)
+        screen.say(next_steps.next_command(*words))
     screen.data(
         {
             "best": {"indecision": score, "draws": best.draws},

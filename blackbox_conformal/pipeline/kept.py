@@ -4,6 +4,7 @@ The calibration file itself lives in `calibration`.
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from blackbox_conformal.calibration import Calibration
@@ -23,6 +24,17 @@ def keep_calibration(run: Path, calibration: Calibration, path: Path, *, force: 
         note = {"path": str(written.resolve()), "digest": calibration.digest}
         write_new(run / NOTE, json.dumps(note).encode(), force=True)
     return written
+
+
+def run_of(path: Path, runs: Path) -> Path | None:
+    """The one run folder below `runs` that wrote a calibration to `path`; None where there is none, or several."""
+    found = []
+    for note in sorted(runs.glob(f"*/{NOTE}")):
+        # A damaged note of another run is no trouble of this one.
+        with suppress(FileFormatError):
+            if _read(note)[0] == path.resolve():
+                found.append(note.parent)
+    return found[0] if len(found) == 1 else None
 
 
 def find_calibration(run: Path) -> Calibration:

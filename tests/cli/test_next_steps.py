@@ -71,6 +71,35 @@ def test_each_command_says_the_next_and_it_runs(desk: Desk, calibrated: str) -> 
     assert not [path.name for path in (desk.folder / "runs").iterdir() if path.name != "my acme"]
 
 
+def test_a_plan_says_how_to_carry_it_out(desk: Desk) -> None:
+    given = ["--adapter", "http", *desk.vendor, *CHOICES, "--run", "runs/planned"]
+    for command in (["plan"], ["calibrate", "--dry-run"]):
+        calibrate = the_next(desk.run(*command, "photographs", *given).stdout, "calibrate")
+        assert calibrate[:2] == ["calibrate", "photographs"]
+        assert calibrate[-2:] == ["--max-cost", "0.16"]
+        assert "--dry-run" not in calibrate
+    desk.run(*calibrate)
+    assert (desk.folder / "runs" / "planned" / "calibration.json").is_file()
+
+
+def test_a_calibration_that_lies_elsewhere_finds_its_run_folder(desk: Desk) -> None:
+    given = [
+        "--adapter",
+        "http",
+        *desk.vendor,
+        *CHOICES,
+        "--max-cost",
+        "1",
+        "--run",
+        "runs/origin",
+        "--out",
+        "far.json",
+    ]
+    desk.run("calibrate", "photographs", *given)
+    mask = ["mask", "small.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1", "--calibration", "far.json"]
+    assert "run folder: runs/origin" in desk.run(*mask, "--out", "far").stderr
+
+
 def test_what_a_calibration_does_not_keep_is_asked_for_at_once(desk: Desk, calibrated: str) -> None:
     given = ["small.png", "--calibration", "runs/my acme/calibration.json", "--alpha", "0.9", "--max-cost", "1"]
     for command in ("mask", "audit"):
