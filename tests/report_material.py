@@ -101,7 +101,7 @@ def make_calibration(n=60, hostile=True) -> Calibration:
         scale=4,
         draws=8,
         indecision={"name": "smoothed-variance", "kernel": "gaussian", "sigma": 4.0},
-        fidelity={"name": "lab-l1", "kernel": "gaussian", "sigma": 4.0},
+        fidelity={"name": "rgb-linf", "kernel": "gaussian", "sigma": 4.0},
     )
     models = (HOSTILE[0],) if hostile else ("model 1",)
     return Calibration.from_curves(procedure, BOUND, images, curves, vendor_models=models)

@@ -66,7 +66,7 @@ def evaluation():
     low = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     delivered = np.repeat(np.repeat(low, 2, 0), 2, 1)
     scores = rng.random((32, 32)).astype(np.float32)
-    return Evaluation(delivered=delivered, indecision=scores, model=None, notes=(), low_resolution=low)
+    return Evaluation(delivered=delivered, indecision=scores, model=None, notes=(), answers=(), low_resolution=low)
 
 
 def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration, evaluation):

@@ -59,7 +59,7 @@ def test_the_slider_moves_guarantee_threshold_share_and_charts(chromium, plain_r
         for alpha in (0.1, 0.05):
             stop = alphas.index(alpha)
             move_to(page, stop)
-            statement = plain_run.calibration.rule().statement(alpha, plain_run.calibration.n, "lab-l1 error")
+            statement = plain_run.calibration.rule().statement(alpha, plain_run.calibration.n, "rgb-linf error")
             assert page.inner_text("#now-statement") == statement
             assert page.inner_text("#now-threshold") == f"score < {plain_run.calibration.threshold(alpha):.6g}"
             mean = np.mean([one.shares[[0.05, 0.1, 0.2].index(alpha)] for one in plain_run.audit.pictures])

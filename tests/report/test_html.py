@@ -203,7 +203,7 @@ def test_a_report_without_anything_is_still_a_report(plain_run, tmp_path):
     words = "".join(Page(path.read_text()).words)
     assert "No audit has been made yet" in words
     assert "Risk is the mean over photographs of the largest trusted error." in words
-    assert plain_run.calibration.rule().statement(0.2, 60, "lab-l1 error") in words
+    assert plain_run.calibration.rule().statement(0.2, 60, "rgb-linf error") in words
 
 
 def test_an_unreachable_level_says_what_is_missing(plain_run, tmp_path):

@@ -29,12 +29,12 @@ def test_thresholds_are_the_calibrations_and_never_fall(plain_run):
 
 
 def test_words_say_what_is_guaranteed_or_what_is_missing(plain_run):
-    stops = choose_stops(plain_run.calibration, [0.001], "lab-l1 error")
+    stops = choose_stops(plain_run.calibration, [0.001], "rgb-linf error")
     assert stops[0].threshold == -math.inf
     assert "photographs" in stops[0].statement
     assert stops[0].risk == 0
     known = next(stop for stop in stops if stop.alpha == 0.3)
-    assert known.statement == plain_run.calibration.rule().statement(0.3, 60, "lab-l1 error")
+    assert known.statement == plain_run.calibration.rule().statement(0.3, 60, "rgb-linf error")
     assert all(stop.risk <= stop.alpha * (1 + 1e-9) for stop in stops)
 
 
