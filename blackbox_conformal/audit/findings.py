@@ -115,6 +115,9 @@ class Audit:
         What a reader must know beside the figures.
     clusters
         The photograph that each of `pictures` is a tile of; None: each is a photograph of its own.
+    drift
+        In which way the answers are not like those to the calibration's photographs; None: they are, or nobody can
+        tell.
     """
 
     n: int
@@ -128,6 +131,7 @@ class Audit:
     clusters: tuple[str, ...] | None = None
     calls: int = 0
     cached: int = 0
+    drift: str | None = None
 
     def worst(self, level: int, most: int) -> list[AuditedPicture]:
         """At most `most` pictures with the largest losses at the `level`-th level, of those that trust anything."""

@@ -135,6 +135,8 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
         store.keep_audit(found)
     files = crops.write(Path(options["out"]), force=options["force"]) if options["out"] else {}
     show_audit(screen, found, options["worst"], files)
+    if found.drift is not None:
+        screen.note(f"warning: {found.drift}")
     document = audit_json(found, options["worst"], files)
     if options["splits"] is not None:
         document["splits"] = _splits(screen, calibration, options, found)

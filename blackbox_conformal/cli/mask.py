@@ -59,7 +59,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.apply import Result, apply_calibration
-    from blackbox_conformal.pipeline.products import encode_products, write_products
+    from blackbox_conformal.pipeline.products import add_note, encode_products, write_products
     from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
     from blackbox_conformal.pipeline.stages.empty_masks import refuse_paid_emptiness
     from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
@@ -101,6 +101,12 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             screen.say(f"  nothing is trusted: {level.reason}")
         for note in level.notes:
             screen.note(f"  note: {note}")
+
+    def remark(drift: str) -> None:
+        for entry in written.values():
+            entry["notes"].append(drift)
+            add_note(Path(entry["certificate"]), drift)
+        screen.note(f"warning: {drift}")
 
     def lose(index: int, error: BlackboxConformalError) -> None:
         failed[usable[index]] = error
@@ -145,6 +151,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             on_sampler=on_sampler,
             on_result=None if piped else keep,
             on_failure=lose if options["keep_going"] else None,
+            on_drift=remark,
         )
     if piped and results:
         contents = {**encode_products(results[0]), "certificate": results[0].certificate.to_json().encode()}

@@ -7,7 +7,7 @@ import base64
 import html
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from blackbox_conformal.pipeline.products import Products, write_products
 from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.certify import certify
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.drifted import drifted
 from blackbox_conformal.pipeline.stages.empty_masks import refuse_paid_emptiness
 from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
@@ -42,6 +43,7 @@ from blackbox_conformal.pipeline.stages.second import second_opinions
 from blackbox_conformal.pipeline.stages.settings import set_up_as
 from blackbox_conformal.pipeline.stages.together import names, refuse_together
 from blackbox_conformal.pipeline.stages.warming import warming
+from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
@@ -124,6 +126,7 @@ def apply_calibration(
     on_sampler: Callable[[Sampler], None] = lambda _: None,
     on_result: Callable[[int, Result], None] | None = None,
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None,
+    on_drift: Callable[[str], None] = lambda _: None,
 ) -> list[Result]:
     """A result for each of the named inputs, in their order.
 
@@ -140,6 +143,9 @@ def apply_calibration(
         Gets the place of each input that cannot be masked and what is wrong with it, and all others are masked. None:
         inputs that cannot be used are refused together before anything is sent, and those that the vendor refuses are
         told at the end.
+    on_drift
+        Is told at the end when the answers to all these pictures together are not like those to the calibration's
+        photographs, and in which way. It also stands in the notes of the certificates that are returned.
 
     Raises
     ------
@@ -178,6 +184,7 @@ def apply_calibration(
     for place, picture in pictures.items():
         places[picture.input_digest].append(place)
     found: dict[int, Result] = {}
+    answers: list[Answers] = []
 
     def give_up(picture: Prepared, error: BlackboxConformalError) -> None:
         for place in places[picture.input_digest]:
@@ -231,8 +238,13 @@ def apply_calibration(
                 certificate = certify(calibration, setup, own, alpha, threshold, picture, evaluation, mask)
                 result = Result(picture.name, evaluation.delivered, mask, evaluation.indecision, certificate)
                 (on_result or found.__setitem__)(place, result)
+            answers.append(evaluation.answers)
             done += 1
             progress("masking", done, len(unique))
+    remark = drifted(calibration, answers, [rule.threshold(curves, alpha)], group)
+    if remark is not None:
+        on_drift(remark)
+        found = {place: _remarked(result, remark) for place, result in found.items()}
     if on_failure is None and failed:
         raise _refused([(pictures[place].name, error) for place, error in failed.items()])
     return [found[index] for index in sorted(found)]
@@ -289,6 +301,11 @@ def apply(
         memory_bytes=memory_bytes,
         **options,
     )[0]
+
+
+def _remarked(result: Result, remark: str) -> Result:
+    notes = (*result.certificate.notes, remark)
+    return replace(result, certificate=result.certificate.model_copy(update={"notes": notes}))
 
 
 def _refused(failures: Sequence[tuple[str, BlackboxConformalError]]) -> IncompleteError:

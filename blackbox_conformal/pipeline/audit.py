@@ -6,6 +6,7 @@ calibration.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from blackbox_conformal.pipeline.calibrate import run_folder, tolerance_of
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.drifted import drifted
 from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.job import job_limits
@@ -41,6 +43,7 @@ from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
 from blackbox_conformal.pipeline.stages.second import second_opinions
 from blackbox_conformal.pipeline.stages.settings import set_up_as
 from blackbox_conformal.pipeline.stages.warming import warming
+from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
@@ -124,6 +127,7 @@ def audit_calibration(
     pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)
     _refuse_seen(pictures, calibration)
     audited: list[AuditedPicture] = []
+    answers: list[Answers] = []
     calls = cached = 0
     limits = job_limits(limits, setup, pictures)
     with (
@@ -141,12 +145,12 @@ def audit_calibration(
     ):
         on_sampler(sampler)
 
-        def work(drawn: Drawn) -> AuditedPicture:
+        def work(drawn: Drawn) -> tuple[AuditedPicture, Answers]:
             picture = drawn.prepared
             assert picture.path is not None
             if drawn.refusal is not None:
                 worst = RiskCurve.worst(setup.fidelity.bound, tolerance=tolerance_of(rule))
-                return _refused(picture, worst, [rule.threshold(curves, alpha) for alpha in levels])
+                return _refused(picture, worst, [rule.threshold(curves, alpha) for alpha in levels]), Answers.unknown(1)
             truth, _ = read_truth(picture.path, setup.procedure.scale)
             low = degrade(truth, setup.procedure.scale)
             opinion = opinions.of(picture)
@@ -167,7 +171,7 @@ def audit_calibration(
                 if crops is not None and place is not None and loss > 0:
                     pixels = (found.delivered, truth)
                     crops.offer(alpha, loss, picture.name, picture.truth_digest, place, pixels, mask)
-            return AuditedPicture(
+            one = AuditedPicture(
                 name=picture.name,
                 truth=picture.truth_digest,
                 curve=curve,
@@ -179,18 +183,23 @@ def audit_calibration(
                 whole=quality.over(),
                 broken_bound=_exceeds(own, curve, thresholds),
             )
+            return one, found.answers
 
         room = narrowed(memory_bytes, pixel_bytes)
-        for drawn, one in map_pictures(
+        for drawn, (one, seen) in map_pictures(
             drawn_pictures(sampler, pictures), work, memory_bytes=room, on_error=sampler.fail
         ):
             audited.append(one)
+            answers.append(seen)
             cached += sum(outcome.cached for outcome in drawn.outcomes)
             calls += sum(not outcome.cached for outcome in drawn.outcomes)
             progress("auditing", len(audited), len(pictures))
     audited.sort(key=lambda one: one.truth)
     tiles = clusters_of(rule, [one.name for one in audited], clusters)
-    return conclude(calibration, rule, levels, audited, clusters=tiles, calls=calls, cached=cached)
+    used = [rule.threshold(curves, alpha) for alpha in levels]
+    drift = drifted(calibration, answers, used, group) if tiles is None else None
+    found = conclude(calibration, rule, levels, audited, clusters=tiles, calls=calls, cached=cached)
+    return replace(found, drift=drift)
 
 
 def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -> AuditedPicture:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
-from blackbox_conformal.files import write_together
+from blackbox_conformal.files import write_new, write_together
 from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
 from blackbox_conformal.images.names import file_stem
 from blackbox_conformal.images.overlay import overlay
@@ -99,6 +99,25 @@ def write_products(result: "Result", folder: Path, *, force: bool = False) -> Pr
     outputs["indecision"] |= scaling
     certificate = result.certificate.model_copy(update={"outputs": outputs})
     written = {paths[name]: content for name, content in contents.items()}
+    if _is_remarked(products.certificate, certificate):
+        # The same result of an earlier batch, of which more was to be said.
+        write_new(products.certificate, certificate.to_json().encode(), force=True)
     written[products.certificate] = certificate.to_json().encode()
     write_together(written, force=force)
     return products
+
+
+def add_note(certificate: Path, note: str) -> None:
+    """Add to a certificate that was just written what became known after it, such as what concerns a whole batch."""
+    written = Certificate.from_json(certificate.read_text(encoding="utf-8"))
+    remarked = written.model_copy(update={"notes": (*written.notes, note)})
+    write_new(certificate, remarked.to_json().encode(), force=True)
+
+
+def _is_remarked(path: Path, certificate: Certificate) -> bool:
+    """Whether the file holds this certificate with other notes."""
+    try:
+        earlier = Certificate.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, FileFormatError):
+        return False
+    return earlier.model_copy(update={"notes": certificate.notes}) == certificate

@@ -192,6 +192,7 @@ WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "many-frames": _frames,
     "stuffed-text": _stuffed,
     "shifted": _shifted,
+    "flatter-and-brighter": lambda good: encode(np.rint(_decoded(good) * 0.8 + 30).astype(np.uint8)),
     "noise": _noise,
     "another-photograph": _another_photograph,
     "mirrored": lambda good: encode(np.ascontiguousarray(_decoded(good)[:, ::-1])),

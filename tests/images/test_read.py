@@ -368,6 +368,7 @@ REFUSED = {
 NOTED = {
     # What a picture shows is compared with what was sent, elsewhere.
     **dict.fromkeys(("noise", "another-photograph", "mirrored", "mirrored-top-to-bottom", "upside-down"), ""),
+    "flatter-and-brighter": "",
     "jpeg": "lossy JPEG",
     "webp": "",
     "black": "blank",

@@ -42,6 +42,7 @@ def audit_json(
         ],
         "leakage": None if found.leakage is None else leakage_json(found.leakage),
         "notes": list(found.notes),
+        "drift": found.drift,
     }
 
 

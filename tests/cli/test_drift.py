@@ -1,0 +1,106 @@
+"""Answers that are no longer like those of the calibration, or that are of other pictures, are never passed over."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from synthetic import photograph, write_draws, write_photographs
+
+from blackbox_conformal.certificate import Certificate
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.testing.fault_server import FaultServer
+
+VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+CHOICES = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+CHANGED = {"submit": "picture:kind=flatter-and-brighter"}
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a calibration on 24 photographs, and four small pictures to mask."""
+    folder = tmp_path_factory.mktemp("drift")
+    write_photographs(folder / "photographs", range(24))
+    (folder / "inputs").mkdir()
+    for seed in range(40, 44):
+        small = Image.fromarray(photograph(seed)).resize((20, 16), Image.Resampling.BICUBIC)
+        small.save(folder / "inputs" / f"new{seed}.png")
+    with FaultServer() as server:
+        arguments = ["calibrate", str(folder / "photographs"), "--adapter", VENDOR, "-p", f"url={server.url}", "--yes"]
+        assert run([*arguments, *CHOICES, "--run", str(folder / "run")]) == 0
+    return folder
+
+
+def mask(folder: Path, server: FaultServer, name: str, *more: str) -> int:
+    arguments = ["mask", str(folder / "inputs"), "--calibration", str(folder / "run" / "calibration.json")]
+    arguments += ["--adapter", VENDOR]
+    places = ["--run", str(folder / f"run-{name}"), "--out", str(folder / name)]
+    return run([*arguments, "-p", f"url={server.url}", "--alpha", "0.9", "--yes", "--json", *places, *more])
+
+
+def test_a_vendor_that_changes_without_a_word_is_told_by_mask(
+    calibrated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(CHANGED) as server:
+        assert mask(calibrated, server, "changed") == 0
+        found = capsys.readouterr()
+        assert "warning: the answers to these 4 pictures are not like those to the calibration's 24" in found.err
+        assert "they differ more from what was sent" in found.err
+        document = json.loads(found.out)
+        for entry in document["pictures"]:
+            assert any("not like those to the calibration's" in note for note in entry["notes"])
+            certificate = Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8"))
+            assert list(certificate.notes) == entry["notes"]
+            certificate.verify(calibrated / "changed")
+        assert mask(calibrated, server, "changed") == 0
+        assert json.loads(capsys.readouterr().out) == document
+
+
+def test_a_vendor_that_is_as_it_was_raises_nothing(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer() as server:
+        assert mask(calibrated, server, "same") == 0
+    found = capsys.readouterr()
+    assert "not like those" not in found.err
+    assert not any(entry["notes"] for entry in json.loads(found.out)["pictures"])
+
+
+def test_a_vendor_that_changes_without_a_word_is_told_by_an_audit(
+    calibrated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photographs(calibrated / "unseen", range(60, 64))
+    with FaultServer(CHANGED) as server:
+        arguments = ["audit", str(calibrated / "unseen"), "--calibration", str(calibrated / "run" / "calibration.json")]
+        arguments += ["--adapter", VENDOR, "-p", f"url={server.url}", "--alpha", "0.9", "--yes", "--json"]
+        code = run([*arguments, "--run", str(calibrated / "run-audit")])
+    found = capsys.readouterr()
+    assert code in (0, 3), found.err
+    assert "warning: the answers to these 4 pictures are not like those" in found.err
+    assert "differ more" in json.loads(found.out)["drift"]
+
+
+def test_draws_of_the_next_photograph_are_refused_one_and_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photographs(tmp_path / "photographs", range(8))
+    draws = write_draws(tmp_path / "draws", range(12))
+    write_photographs(tmp_path / "unseen", range(8, 12))
+    arguments = [
+        "calibrate",
+        str(tmp_path / "photographs"),
+        "--adapter",
+        "folder",
+        "-p",
+        f"path={draws}",
+        "-p",
+        "label=stored",
+    ]
+    assert run([*arguments, *CHOICES, "--run", str(tmp_path / "run")]) == 0
+    shifted = tmp_path / "shifted"
+    for seed in range(8, 12):
+        shutil.copytree(draws / f"p{seed}", shifted / f"p{8 + (seed - 7) % 4}")
+    capsys.readouterr()
+    calibration = str(tmp_path / "run" / "calibration.json")
+    arguments = ["audit", str(tmp_path / "unseen"), "--calibration", calibration, "-p", f"path={shifted}"]
+    assert run([*arguments, "--alpha", "0.9", "--run", str(tmp_path / "run-audit")]) == 6
+    assert "answered another picture" in capsys.readouterr().err
