@@ -212,6 +212,9 @@ def _ask(screen: Screen, expected: "Plan | Estimate", options: dict[str, Any]) -
     if not sys.stdin.isatty():
         if expected.cost_usd is None:
             said = f"The price is unknown: add --yes --max-calls {expected.calls}, or -p price-usd=… and --max-cost"
+        elif expected.cached:
+            more = f"The estimate is {money(*expected.cost_usd)} more"
+            said = f"{more}: add --yes, or --max-cost for all these draws, earlier ones included"
         else:
             most = limit_above(expected.cost_usd[1])
             said = f"The estimate is {money(*expected.cost_usd)}: add --max-cost {most}, or --yes"

@@ -47,7 +47,7 @@ def calibrate_with(score: str, draws: int, tuning: Path, run: Path, *, second: b
 
 
 def calibrate_as_planned(highest_usd: Decimal | None) -> list[str]:
-    """`calibrate` with what the present command was given, and a limit where it costs something and there is none."""
+    """`calibrate` with what the present command was given, and a limit for `highest_usd` where there is none."""
     words = _calibrate_again({"dry_run"})
     if highest_usd and not {"--max-cost", "--max-calls", "--yes"} & set(words):
         words += ["--max-cost", limit_above(highest_usd)]

@@ -93,7 +93,9 @@ def present(
         found_elsewhere = consent.elsewhere(screen, setup.adapter, tasks, run)
         if found_elsewhere is not None:
             screen.note(f"note: {found_elsewhere}")
-    words = next_steps.calibrate_as_planned(None if found.cost_usd is None else found.cost_usd[1])
+    # A limit covers the draws that are stored as well, and what they cost is not part of the estimate.
+    highest = None if found.cost_usd is None or found.cached else found.cost_usd[1]
+    words = next_steps.calibrate_as_planned(highest)
     screen.say(next_steps.next_command(*words))
 
 

@@ -82,6 +82,15 @@ def test_a_plan_says_how_to_carry_it_out(desk: Desk) -> None:
     assert (desk.folder / "runs" / "planned" / "calibration.json").is_file()
 
 
+def test_a_limit_that_is_proposed_counts_what_was_paid_before(desk: Desk) -> None:
+    given = ["--adapter", "http", *desk.vendor, *CHOICES, "--run", "runs/part"]
+    desk.run("calibrate", *(f"photographs/p{index}.png" for index in range(3)), *given, "--max-cost", "1")
+    calibrate = the_next(desk.run("plan", "photographs", *given).stdout, "calibrate")
+    assert "--max-cost" not in calibrate, "it would have to cover earlier draws too, and the command asks all the same"
+    said = desk.run(*calibrate, "--out", "part.json", code=4).stderr
+    assert "The estimate is $0.10 more: add --yes, or --max-cost for all these draws, earlier ones included" in said
+
+
 def test_a_calibration_that_lies_elsewhere_finds_its_run_folder(desk: Desk) -> None:
     given = [
         "--adapter",
