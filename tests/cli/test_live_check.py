@@ -110,7 +110,7 @@ def test_two_models(check: Check) -> None:
     with FaultServer({"submit": [None, "model:name=fault-vendor-2"]}) as server:
         code, found, said = check(server, "--concurrency", "1")
     assert (code, found) == (3, {})
-    assert "'fault-vendor-1' before and from 'fault-vendor-2' now" in said
+    assert "draws came from 'fault-vendor-1' and from 'fault-vendor-2'" in said
 
 
 def test_a_key_that_is_refused(check: Check) -> None:
