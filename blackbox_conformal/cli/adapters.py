@@ -166,7 +166,7 @@ def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
 
 
 def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
-    """Which key goes where with these parameters and, where they lack, the example's; empty without any."""
+    """Which key goes where with these parameters, and the example's where one is required; empty without any."""
     from blackbox_conformal.cli.keys import destination
     from blackbox_conformal.cli.session import vendor_parameters
     from blackbox_conformal.plugins import adapter_class, load_adapter
@@ -174,11 +174,16 @@ def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
 
     if not parameters:
         return ""
-    example = example_of(adapter_class(name))
-    known = {} if example is None else example.parameters
-    adapter = load_adapter(name, **{**known, **vendor_parameters(parameters)})
+    kind, given = adapter_class(name), vendor_parameters(parameters)
+    example = example_of(kind)
+    known = {} if example is None else {**example.parameters, example.address: "http://127.0.0.1:9"}
+    lacking = {key: known[key] for key, field in kind.model_fields.items() if field.is_required() and key in known}
+    adapter = load_adapter(name, **{**lacking, **given})
     where = destination(adapter)
-    return "none is sent" if where is None else f"environment variable {adapter.key_variable}, sent to {where.text}"
+    if where is None:
+        return "none is sent"
+    elsewhere = example is not None and example.address in lacking.keys() - given.keys()
+    return f"environment variable {adapter.key_variable}, sent to {'the address given' if elsewhere else where.text}"
 
 
 def _key(described: dict[str, Any]) -> str:
