@@ -54,7 +54,7 @@ class _Reader:
         parser.StartDoctypeDeclHandler = self._doctype
         try:
             parser.Parse(read_bytes(path), True)
-        except xml.parsers.expat.ExpatError as error:
+        except (xml.parsers.expat.ExpatError, LookupError) as error:
             raise FileFormatError(f"{printable(path)}: expected CVAT's XML; {error}. Export it again") from None
 
     def _doctype(self, *_: Any) -> None:

@@ -71,7 +71,7 @@ class Drawing:
 
     def ellipse(self, x: float, y: float, across: float, down: float, level: int, degrees: float = 0.0) -> None:
         """Mark an ellipse with the given centre and half axes, turned clockwise about its centre."""
-        count = 32 + min(int(4 * math.sqrt(abs(across) + abs(down))), 1000)
+        count = 32 + int(min(4 * math.sqrt(abs(across) + abs(down)), 1000))
         angles = [2 * math.pi * k / count for k in range(count)]
         points = [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in angles]
         self.polygon(_turned(points, (x, y), degrees), level)

@@ -46,6 +46,8 @@ REFUSED = {
     "labelme no shapes": (labelme_importer, labelme(shapes={}), "expected a list of shapes; got dict"),
     "labelme NaN": (labelme_importer, labelme(shape("polygon", [[float("nan"), 1]])), "NaN is no number"),
     "labelme huge": (labelme_importer, labelme(shape("polygon", [[1e308, 1], [2, 2]])), "finite points"),
+    "labelme huge circle": (labelme_importer, labelme(shape("circle", [[1e308, 1], [-1e308, 2]])), "finite points"),
+    "cvat unknown encoding": (cvat_xml, b'<?xml version="1.0" encoding="nonsense"?><annotations/>', "CVAT's XML"),
     "labelme infinite": (
         labelme_importer,
         labelme(shape("polygon", [["#", 1], [2, 2]])).replace('"#"', "1e999"),
