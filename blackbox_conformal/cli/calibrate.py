@@ -139,6 +139,10 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],
         [_row(calibration, rule, level) for level in levels],
     )
+    screen.say(
+        "A level that is chosen because of these shares is chosen by looking at the calibration, and its guarantee no "
+        "longer holds as stated: fix it before, or choose it on other photographs."
+    )
     within = {group: calibration.rule_of_group(group) for group in calibration.groups}
     if within:
         screen.table(

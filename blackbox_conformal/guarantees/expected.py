@@ -42,6 +42,8 @@ class Expected(Guarantee):
     bound_new
         An upper bound on the new photograph's own loss computed from its input and draws alone: a number, a
         staircase, or a nondecreasing function of the threshold. Takes the place of the metric's bound where smaller.
+        A function is asked at the calibration's scores alone, so that jumps of its own between them trust less than
+        the same bound as a staircase would.
     bound_from
         Where the new photograph's bound comes from when its mask is made: ``metric`` (the same for all),
         ``delivered`` (its delivered colours), ``input`` (its input; difference-of-blurs in sRGB only).

@@ -32,3 +32,12 @@ def test_needs_and_statement():
     assert rule.needs.curve_kind == "share"
     assert rule.minimum_images(0.05, 1.0) == 19
     assert "share of the picture" in rule.statement(0.05, 40, "lab-l1")
+
+
+def test_equality_of_a_sum_of_shares_is_missed_by_a_rounding_and_never_exceeded():
+    """Docs, Arithmetic: a third is rounded up, so the sum of three of them is above 1."""
+    wrong = RiskCurve(np.array([0.5], np.float32), np.array([1 / 3], np.float32), 1.0, "share", 0.1)
+    none = RiskCurve(np.empty(0, np.float32), np.empty(0, np.float32), 1.0, "share", 0.1)
+    curves = [wrong] * 3 + [none] * 16
+    assert threshold(curves, 0.1, "false-trust") == 0.5
+    assert threshold(curves, 0.100001, "false-trust") == math.inf

@@ -138,3 +138,10 @@ def test_needs_and_statement():
     assert rule.needs.sampling == "iid"
     assert "independent draws" in rule.assumptions[0]
     assert "confidence 0.95, 120 calibration photographs" in rule.statement(0.1, 120)
+
+
+def test_a_tail_that_equals_its_limit_exactly_is_refused():
+    """Docs, Arithmetic: one photograph without loss reaches hardly more than half the bound at delta 0.5."""
+    empty = RiskCurve(np.empty(0), np.empty(0), 1.0)
+    assert threshold([empty], 0.5, "high-probability", delta=0.5) == -math.inf
+    assert threshold([empty], 0.5000001, "high-probability", delta=0.5) == math.inf
