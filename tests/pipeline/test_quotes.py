@@ -18,6 +18,8 @@ from blackbox_conformal.errors import (
     PayloadError,
     UsageError,
 )
+from blackbox_conformal.images.duplicates import sketch
+from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.plan import plan
 from blackbox_conformal.pipeline.prices.quotes import ask_quotes
 from blackbox_conformal.pipeline.stages.prepare import Prepared
@@ -168,7 +170,16 @@ def test_a_plan_counts_what_was_quoted_for_each_size(server: FaultServer, tmp_pa
     adapter = BySize(url=server.url)
     setup = set_up(adapter, scale=4, draws=3)
     pictures = [
-        Prepared(one.name, None, None, one.digest, (40, 40), tuple(Task(one, k, k) for k in range(3)), ())
+        Prepared(
+            one.name,
+            None,
+            None,
+            one.digest,
+            sketch(read_image(one.png).pixels, one.digest),
+            (40, 40),
+            tuple(Task(one, k, k) for k in range(3)),
+            (),
+        )
         for one in uploads((20, 10), (30, 10))
     ]
     tasks = [task for picture in pictures for task in picture.tasks]
