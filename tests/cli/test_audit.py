@@ -161,28 +161,51 @@ def test_a_pool_can_be_calibrated_and_reported_afterwards(scene, tmp_path, capsy
     assert "30 random splits of one pool" in (tmp_path / "pool" / "report.html").read_text()
 
 
-def test_a_planted_foreign_vendor_is_contradicted_and_exits_with_3(scene, tmp_path, capsys):
-    """Its outputs carry the calibrated label, but invent colours that the score knows nothing of."""
+def foreign(scene, folder, low, high):
+    """The audit of a vendor with the calibrated label that adds `low` to `high` steps, and one colour to a picture."""
     import numpy as np
     from PIL import Image
 
-    write_photographs(tmp_path / "unseen", range(100, 116))
+    write_photographs(folder / "unseen", range(100, 116))
     for seed in range(100, 116):
-        (tmp_path / "outputs" / f"p{seed}").mkdir(parents=True)
-        shift = np.random.default_rng(seed).integers(60, 120, 3)
+        (folder / "outputs" / f"p{seed}").mkdir(parents=True)
+        shift = np.random.default_rng(seed).integers(low, high, 3)
         for index in range(3):
             picture = np.clip(draw(photograph(seed), 1000 * seed + index) + shift, 0, 255).astype(np.uint8)
-            Image.fromarray(picture).save(tmp_path / "outputs" / f"p{seed}" / f"{index}.png")
+            Image.fromarray(picture).save(folder / "outputs" / f"p{seed}" / f"{index}.png")
     calibration = str(scene / "run" / "calibration.json")
-    foreign = ["-p", "label=synthetic", "-p", f"path={tmp_path / 'outputs'}", "--run", str(tmp_path / "run")]
-    command = ["audit", str(tmp_path / "unseen"), "--calibration", calibration, "--alpha", "0.2", *foreign]
-    assert run([*command, "--json"]) == 3
+    vendor = ["-p", "label=synthetic", "-p", f"path={folder / 'outputs'}", "--run", str(folder / "run")]
+    return ["audit", str(folder / "unseen"), "--calibration", calibration, "--alpha", "0.2", *vendor]
+
+
+def test_a_planted_foreign_vendor_is_contradicted_and_exits_with_3(scene, tmp_path, capsys):
+    """It invents colours that the score knows nothing of."""
+    assert run([*foreign(scene, tmp_path, 60, 120), "--json"]) == 3
     out = capsys.readouterr()
     document = json.loads(out.out)
     assert document["verdict"] == "contradicted"
-    assert document["levels"][0]["risk"] > 0.2
-    assert document["levels"][0]["p_value"] <= 0.05
+    level = document["levels"][0]
+    assert level["risk"] > level["ci"][0] > 0.2
+    assert level["p_value"] <= level["p_promise"] <= 0.05
     assert "Do not use this calibration" in out.err
+
+
+def test_a_vendor_that_differs_but_may_keep_the_promise_is_shifted_and_exits_with_0(scene, tmp_path, capsys):
+    command = foreign(scene, tmp_path, 25, 45)
+    assert run([*command, "--json"]) == 0
+    out = capsys.readouterr()
+    document = json.loads(out.out)
+    level = document["levels"][0]
+    assert (document["verdict"], level["verdict"]) == ("shifted", "shifted")
+    assert level["risk"] > 0.2
+    assert level["ci"][0] <= 0.2
+    assert level["p_value"] <= 0.05 < level["p_promise"]
+    assert "warning: 16 unseen photographs are not like those of the calibration" in out.err
+    calibration = str(scene / "run" / "calibration.json")
+    assert run(["report", "--run", str(tmp_path / "run"), "--calibration", calibration, "-q"]) == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "! shifted" in page
+    assert "That the promise is broken all the same, this audit does not show." in page
 
 
 @pytest.mark.parametrize(
