@@ -7,7 +7,7 @@ import pytest
 from synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.errors import CalibrationError, PicturesError, UsageError
 from blackbox_conformal.pipeline.calibrate import run_calibration
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.tune import (
@@ -78,7 +78,7 @@ def test_a_photograph_that_takes_too_much_memory_for_all_scores_is_refused(tmp_p
     vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(2), 4)), label="synthetic")
     paths = write_photographs(tmp_path / "photographs", range(2))
     candidates = [parse_candidate(text, 4) for text in default_candidates(4)]
-    with pytest.raises(UsageError, match="fits into 300 MiB"):
+    with pytest.raises(PicturesError, match="fits into 300 MiB"):
         tune(set_up(vendor, draws=4), paths, candidates, 0.9, 14, run=tmp_path / "run", memory_bytes=300 * 2**20)
 
 
