@@ -78,7 +78,7 @@ def _edit(parent: Any, key: Any, rng: random.Random) -> None:
     if kind == 0:
         del parent[key]
     elif kind == 1 and isinstance(parent, list):
-        parent.insert(key, copy.deepcopy(old))
+        parent.insert(key, old)
     elif kind == 1:
         parent[rng.choice(["name", "self", "x", "bound", "weights", "leaked", "bound_new"])] = rng.choice(WRONG)
     elif kind == 2 and isinstance(parent, list):

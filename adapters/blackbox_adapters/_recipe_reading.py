@@ -4,6 +4,7 @@ The tables and keys themselves are in `_recipe_format`.
 """
 
 import difflib
+import math
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def read_recipe(name: str) -> Recipe:
         ) from None
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise UsageError(f"{path.name}: expected TOML; {error}") from None
     except RecursionError:
         raise UsageError(f"{path.name}: expected a recipe; it is nested too deeply") from None
@@ -95,8 +96,18 @@ def _keys(table: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in table.model_fields.items()}
 
 
+def _not_finite(value: Any, where: tuple[str | int, ...]) -> Iterator[_Problem]:
+    """Numbers that TOML has and JSON, which requests and fingerprints are made of, has not."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield where, f"expected a finite number; got {value}"
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield from _not_finite(inner, (*where, key))
+
+
 def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
     """What the types cannot say: placeholders without a value, and tables that need each other."""
+    yield from _not_finite(table, ())
     known = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
     for index in range(len(recipe.before)):
         yield from _unknown(table["before"][index], ("before", index), known)

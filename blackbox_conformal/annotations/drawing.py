@@ -13,7 +13,10 @@ from blackbox_conformal.errors import FileFormatError
 
 Points = Sequence[tuple[float, float]]
 LARGEST_WORK = 2 * 10**10
-"""Pixels that may be touched in all, so that a small file cannot keep the machine busy for hours."""
+"""Pixels that may be touched in all, so that a small file cannot keep the machine busy for minutes."""
+
+CORNER_WORK = 100_000
+"""What one corner takes, in pixels touched."""
 
 
 class Drawing:
@@ -44,7 +47,7 @@ class Drawing:
         low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
         high = np.minimum(np.floor(corners.max(axis=0)).astype(int) + 1, self.levels.shape[::-1])
         width, height = (int(side) for side in high - low)
-        self._spend(max(width, 0) * max(height, 0) + 1000 * len(corners))
+        self._spend(max(width, 0) * max(height, 0) + CORNER_WORK * len(corners))
         inside = np.zeros((max(height, 0), max(width, 0) + 1), np.bool_)
         if inside.size and width > 0:
             moved = corners - low
@@ -110,7 +113,9 @@ class Drawing:
     def _spend(self, work: int) -> None:
         self._work += work
         if self._work > LARGEST_WORK:
-            raise FileFormatError("expected fewer shapes; drawing these would take hours. Merge or delete some")
+            raise FileFormatError(
+                "expected fewer shapes or fewer corners; drawing these would take too long. Merge or delete some"
+            )
 
 
 def runs(counts: Sequence[int], size: int) -> NDArray[np.bool_]:

@@ -1,0 +1,57 @@
+"""Damaged and hostile recipes end in our own errors, or draw."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+from flow_driver import ADDRESS, seeded, upload
+from mutations import mutate_text
+
+from blackbox_adapters._recipe_reading import SHIPPED
+from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.plugins import describe, load_adapter
+
+HONEST = [path.read_text() for path in sorted(SHIPPED.glob("*.toml"))]
+
+
+def try_damage(count: int, seed: int, path: Path) -> dict[str, int]:
+    """How many damaged recipes were refused and used; fails on any exception that is not ours."""
+    rng = random.Random(seed)
+    found = {"refused": 0, "used": 0}
+    for number in range(count):
+        text = rng.choice(HONEST)
+        for _ in range(rng.choice([1, 1, 2])):
+            text = mutate_text(text, rng)
+        path.write_text(text, errors="surrogatepass")
+        try:
+            adapter = load_adapter("recipe", recipe=str(path), url=ADDRESS)
+            adapter.identity()
+            next(adapter.draw(upload(), seeded(adapter)))
+        except BlackboxConformalError:
+            found["refused"] += 1
+        except Exception as error:
+            raise AssertionError(f"recipe {number}: {error!r} of\n{text[:6000]}") from error
+        else:
+            found["used"] += 1
+    return found
+
+
+def test_no_damage_ends_in_a_bare_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in re.findall(r'variable = "(\w+)"', "".join(HONEST)):
+        monkeypatch.setenv(variable, "made-up-key")
+    found = try_damage(300, 8, tmp_path / "damaged.toml")
+    assert found["refused"] > 0
+    assert found["used"] > 0
+
+
+@pytest.mark.parametrize("factor", ["1000000", "99999999999999999999", "-1", "0"])
+def test_an_absurd_factor_is_refused_by_its_line(tmp_path: Path, factor: str) -> None:
+    path = tmp_path / "absurd.toml"
+    path.write_text(re.sub(r"factors = \[.*?\]", f"factors = [2, {factor}]", HONEST[0]))
+    with pytest.raises(BlackboxConformalError, match="factors"):
+        load_adapter("recipe", recipe=str(path), url=ADDRESS)
+
+
+def test_recipes_are_described_without_harm() -> None:
+    assert describe("recipe")["error"] is None
