@@ -13,12 +13,11 @@ from types import TracebackType
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, PayloadError, UsageError
+from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
 from blackbox_conformal.files import make_private
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.control import Control, StoppedError
-from blackbox_conformal.sampling.decide import Done, Fetch
-from blackbox_conformal.sampling.drawing import Job, make, refetch
+from blackbox_conformal.sampling.drawing import refetch
 from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.estimate import Estimate as Estimate
 from blackbox_conformal.sampling.estimate import estimate as estimate
@@ -32,6 +31,7 @@ from blackbox_conformal.sampling.record.ledger import Ledger
 from blackbox_conformal.sampling.record.store import Store
 from blackbox_conformal.sampling.task import Outcome, Task, task_key
 from blackbox_conformal.sampling.wire.transport import Transport
+from blackbox_conformal.sampling.workers import work
 
 
 class Sampler:
@@ -245,7 +245,7 @@ class Sampler:
         arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         workers = min(self._limits.most_workers, len(jobs))
         self._threads = [
-            threading.Thread(target=_work, args=(engine, control, jobs, arrived), name=f"draw-{number}", daemon=True)
+            threading.Thread(target=work, args=(engine, control, jobs, arrived), name=f"draw-{number}", daemon=True)
             for number in range(workers)
         ]
         done, living = 0, workers
@@ -360,45 +360,3 @@ def _recover(ledger: Ledger, store: Store) -> None:
         store.settle(arrival)
     store.flush()
     ledger.recover()
-
-
-def _work(engine: Engine, control: Control, jobs: "deque[Job]", arrived: "queue.SimpleQueue[Outcome | None]") -> None:
-    """One worker: takes tasks in order until there are none, or the run is stopped."""
-    try:
-        while True:
-            try:
-                job = jobs.popleft()
-            except IndexError:
-                return
-            outcome = _one(engine, control, job)
-            if outcome is not None:
-                arrived.put(outcome)
-    except BaseException as error:  # noqa: BLE001 - raised by draw() in the caller's thread
-        control.fail(error)
-        control.leave()
-    finally:
-        arrived.put(None)
-
-
-def _one(engine: Engine, control: Control, job: Job) -> Outcome | None:
-    """The outcome of one task; None when the run was stopped before."""
-    free = isinstance(job.decision, (Done, Fetch))
-
-    def given_up() -> bool:
-        # What is paid already is still fetched when only the money has run out.
-        stopped = control.stopping.is_set() and not (free and isinstance(control.error, BudgetError))
-        return stopped or control.leaving.is_set()
-
-    if given_up():
-        return None
-    try:
-        if isinstance(job.decision, Done):
-            return make(engine, job)
-        if not engine.slots.acquire(given_up):
-            return None
-        try:
-            return make(engine, job)
-        finally:
-            engine.slots.release()
-    except StoppedError:
-        return None
