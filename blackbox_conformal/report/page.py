@@ -239,7 +239,13 @@ def _notes_of(audited: Audit | None) -> tuple[str, ...]:
         return ()
     open_ended = any(level.judgement.further is not None for level in audited.levels)
     verdicts = dict.fromkeys(level.judgement.verdict for level in audited.levels if level.tested)
-    return (*(EXPLAINED[verdict] for verdict in verdicts), *((BEFOREHAND,) if open_ended else ()), *audited.notes)
+    drift = () if audited.drift is None else (f"Warning: {audited.drift}.",)
+    return (
+        *drift,
+        *(EXPLAINED[verdict] for verdict in verdicts),
+        *((BEFOREHAND,) if open_ended else ()),
+        *audited.notes,
+    )
 
 
 def _quantity(rule: Guarantee, audited: Audit | None) -> str | None:

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import re
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -109,6 +111,15 @@ def test_figures_are_those_of_calibration_audit_and_masks(hostile_run, parsed):
     audited = [one.shares[1] for one in hostile_run.audit.pictures]
     assert stops["shares"][at] == pytest.approx(sum(audited) / len(audited), abs=1e-4)
     assert f"{hostile_run.audit.levels[1].judgement.risk:.4f}" in "".join(parsed.words)
+
+
+def test_answers_unlike_those_of_the_calibration_are_warned_of_on_the_page(plain_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(plain_run.folder, folder)
+    drift = "the answers to these 4 pictures are not like those"
+    ReportStore(folder, plain_run.calibration).keep_audit(replace(plain_run.audit, drift=drift))
+    path = write_report(folder, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1)
+    assert f"Warning: {drift}." in " ".join(" ".join(Page(path.read_text()).words).split())
 
 
 def test_every_part_of_the_audit_is_in_the_page(plain_run, tmp_path):
