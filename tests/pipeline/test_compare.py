@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blackbox_conformal.errors import BudgetError, CalibrationError, IncompleteError, UsageError
+from blackbox_conformal.errors import BudgetError, CalibrationError, IncompleteError, PicturesError, UsageError
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.audit import audit_calibration
@@ -182,7 +182,7 @@ def test_what_cannot_be_compared_is_refused(photographs, contestants, tmp_path):
         compare([four, other], photographs, ALPHAS, root=tmp_path, held_out=8)
     with pytest.raises(CalibrationError, match="at least 2 photographs"):
         compare([four, two], photographs[:2], ALPHAS, root=tmp_path, held_out=2)
-    with pytest.raises(UsageError, match="fits into 301 MiB"):
+    with pytest.raises(PicturesError, match="fits into 301 MiB"):
         compare([four, two], photographs, ALPHAS, root=tmp_path, held_out=8, memory_bytes=301 * 2**20)
     second = set_up(load_adapter("embedded"), draws=2, indecision="second-opinion", second=load_adapter("embedded"))
     with pytest.raises(UsageError, match="no second vendor"):
