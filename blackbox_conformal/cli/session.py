@@ -125,6 +125,7 @@ def _is_run_folder(folder: Path, procedure: "Procedure") -> bool:
     return (folder / LEDGER).is_file() or is_of(folder, procedure.fingerprint)
 
 
+_IMPORT_WAIT_S = 0.05
 _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
 
@@ -145,9 +146,14 @@ def interruptible(screen: Screen) -> Iterator[Any]:
             _leave_closed(terminals)
             if asked:
                 return
-        asked += 1
-        if asked > 1 or not engine:
+        if asked or not engine:
+            if _is_importing(frame):
+                again = threading.Timer(_IMPORT_WAIT_S, signal.raise_signal, (number,))
+                again.daemon = True
+                again.start()
+                return
             raise KeyboardInterrupt
+        asked += 1
         engine[0].stop()
         screen.note("stopping: no new calls; waiting for those in flight (once more to leave at once)")
 
@@ -163,6 +169,15 @@ def interruptible(screen: Screen) -> Iterator[Any]:
     finally:
         for number, old in previous.items():
             signal.signal(number, old)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported there. An exception then may leave Python's lock on imports held for ever."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _leave_closed(terminals: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import importlib
 import os
 import pty
 import signal
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 from synthetic import write_photographs
 
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.session import interruptible
 from blackbox_conformal.sampling.record.queries import ledger_sum
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -111,3 +114,20 @@ def test_of_two_first_starts_one_is_told_who_uses_the_folder(photographs: Path) 
         refused = said[0] if both[0].returncode else said[1]
         assert "in use by process" in " ".join(refused.split())
         assert (server.account.paid, server.account.distinct) == (12, 12)
+
+
+def test_an_interrupt_within_an_import_comes_once_the_import_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(1000): pass\nWHOLE = True\n"
+    (tmp_path / "interrupted_import.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def wait_in_the_run() -> None:
+        with interruptible(Screen(as_json=False, quiet=True, verbose=0)):
+            importlib.import_module("interrupted_import")
+            time.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_in_the_run()
+    assert sys.modules.pop("interrupted_import").WHOLE
