@@ -14,6 +14,9 @@ LEVEL = 0.05
 BETS = 20
 """How many bets a confidence bound mixes."""
 
+_LEAST = 2.0**-52
+"""Below it a level and 0 cannot be told apart once both are taken from 1."""
+
 
 def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArray[np.float64] | None = None) -> float:
     """Upper confidence bound for the mean of independent losses in [0, 1] (Waudby-Smith & Ramdas 2024, constant bets).
@@ -42,6 +45,8 @@ def lower_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArra
 
 def p_above(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> float:
     """p-value of "the mean is at most `level`", 0 < level < 1: `lower_bound` at this error level is `level`."""
+    # A mean above the least level that mirrors to less than 1 is above a smaller one, too.
+    level = max(level, _LEAST)
     return min(1.0, math.exp(-_wealth(_growth(1.0 - losses, 1.0 - level).sum(axis=1), stake)))
 
 
@@ -61,7 +66,7 @@ def stakes(
         For a lower bound: bets on ``bound - loss``.
     """
     even = np.full(BETS, 1.0 / BETS)
-    if known is None or not 0 < level < bound:
+    if known is None or not _LEAST <= level / bound < 1:
         return even
     losses, mean = known / bound, level / bound
     if mirrored:
@@ -91,7 +96,7 @@ def further(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64
     is the level, the bound lies there already, or more than a million would be needed.
     """
     mean = float(np.mean(losses))
-    if not 0 < level < 1 or mean == level:
+    if not _LEAST <= level < 1 or mean == level:
         return None
     if mean > level:
         losses, level = 1.0 - losses, 1.0 - level

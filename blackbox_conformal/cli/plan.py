@@ -73,6 +73,7 @@ def present(
 ) -> None:
     """Plan the calibration, at the prices that the vendor quoted or else by its price list, and show what was found."""
     from blackbox_conformal.cli import consent, next_steps, session
+    from blackbox_conformal.guarantees.base import number_in_words
     from blackbox_conformal.pipeline.plan import plan
     from blackbox_conformal.pipeline.prices.at_stake import missing_key
 
@@ -83,7 +84,7 @@ def present(
     if options["alpha"] is not None:
         short = found.needed_n[f"{options['alpha']:g}"] - found.n
         if short > 0:
-            missing = "1 photograph is" if short == 1 else f"{short} photographs are"
+            missing = "1 photograph is" if short == 1 else f"{number_in_words(short)} photographs are"
             screen.say(f"alpha={options['alpha']:g} is out of reach: {missing} missing")
     tasks = [task for picture in pictures for task in picture.tasks]
     if found.calls:

@@ -14,7 +14,7 @@ from blackbox_conformal.audit.claim import innermost
 from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.fidelity.base import Fidelity
-from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.base import Guarantee, number_in_words
 from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.images.names import name_of, printable
@@ -240,8 +240,8 @@ def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> 
     needed = rule.minimum_images(alpha, largest)
     if n < needed:
         raise CalibrationError(
-            f"alpha={alpha:g} needs at least {needed} calibration photographs for a loss bounded by {largest:g}; "
-            f"got {n}, so {needed - n} are missing. Add photographs or raise alpha"
+            f"alpha={alpha:g} needs at least {number_in_words(needed)} calibration photographs for a loss bounded by "
+            f"{largest:g}; got {n}, so {number_in_words(needed - n)} are missing. Add photographs or raise alpha"
         )
 
 

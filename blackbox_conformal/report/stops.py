@@ -46,7 +46,7 @@ def choose_levels(calibration: Calibration, wanted: Sequence[float] = (), most: 
     all are below the loss bound, at which nothing would be promised.
     """
     bound = calibration.bound_for(calibration.rule())
-    fixed = {round(float(level), 12) for level in (*ALWAYS, *wanted)}
+    fixed = {float(f"{level:.12g}") for level in (*ALWAYS, *wanted)}
     levels = calibration.alphas
     levels = levels[np.isfinite(levels) & (levels > 0)]
     if levels.size:

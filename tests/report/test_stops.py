@@ -20,6 +20,12 @@ def test_levels_are_few_round_and_cover_the_range(plain_run):
     assert calibration.threshold(levels[-1]) == math.inf
 
 
+def test_a_tiny_level_is_not_rounded_away(plain_run):
+    calibration = plain_run.calibration
+    assert min(choose_levels(calibration, [1e-300])) == 1e-300
+    assert "nothing can be trusted at 1e-300" in choose_stops(calibration, [1e-300])[0].statement.lower()
+
+
 def test_thresholds_are_the_calibrations_and_never_fall(plain_run):
     stops = choose_stops(plain_run.calibration)
     assert [stop.threshold for stop in stops] == [plain_run.calibration.threshold(stop.alpha) for stop in stops]
