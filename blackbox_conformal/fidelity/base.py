@@ -32,6 +32,9 @@ class Fidelity(Plugin):
         """The largest value the map can take on 8-bit sRGB pictures."""
         raise NotImplementedError(f"{type(self).__name__} must define bound")
 
+    def require(self) -> None:
+        """Refuse a metric that this program cannot compute; those that ship with the package always can be."""
+
     def map(self, truth: Image, delivered: Image) -> Map:
         """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size."""
         raise NotImplementedError(f"{type(self).__name__} must define map(truth, delivered)")

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 
 from blackbox_conformal.catalog import build
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.indecision._defined import Defined
 from blackbox_conformal.kernels._checks import image_pair
@@ -19,6 +20,9 @@ from blackbox_conformal.types import Image, Map
 
 Function = Callable[[Image, Image], ArrayLike]
 """From two (H, W, 3) uint8 pictures, truth first, to (H, W) values in [0, bound]."""
+
+_bounds: dict[tuple[str, str], float] = {}
+"""What this program has declared, by name and version."""
 
 _defined = Defined("metric", "blackbox_conformal.fidelity.custom.from_function")
 
@@ -48,8 +52,30 @@ class Custom(Fidelity):
 
     @property
     def bound(self) -> float:
-        """The declared bound."""
+        """The declared bound.
+
+        Raises
+        ------
+        UsageError
+            This program has declared another for the same name and version.
+        """
+        declared = _bounds.get((self.metric, self.version), self.largest)
+        if declared != self.largest:
+            raise UsageError(
+                f"expected the bound of metric {self.metric} version {self.version} that this program has declared, "
+                f"{declared:g}; got {self.largest:g}. Raise the version whenever the function or its bound changes"
+            )
         return self.largest
+
+    def require(self) -> None:
+        """Refuse the metric unless this program has defined the function, which alone vouches for the bound.
+
+        Raises
+        ------
+        UsageError
+            It has not.
+        """
+        _defined.function((self.metric, self.version))
 
     def map(self, truth: Image, delivered: Image) -> Map:
         """What the function answers, as (H, W) float32 in [0, bound].
@@ -90,7 +116,14 @@ def from_function(name: str, function: Function, bound: float, version: str = "1
         Another function is defined under that name and version, or name, version or bound cannot be used.
     """
     metric = build(Custom, f"metric {name!r}", {"metric": name, "version": version, "largest": bound})
-    _defined.define((metric.metric, metric.version), function)
+    key = (metric.metric, metric.version)
+    if _bounds.get(key, metric.largest) != metric.largest:
+        raise UsageError(
+            f"expected one bound of metric {name} version {version}; this program has declared {_bounds[key]:g} and "
+            f"now {metric.largest:g}. Give another name or raise the version"
+        )
+    _defined.define(key, function)
+    _bounds[key] = metric.largest
     return metric
 
 

@@ -68,6 +68,7 @@ def set_up(
     chosen_scale = _scale(adapter, scale, offered)
     score: Indecision = member("indecision", indecision)
     metric: Fidelity = member("fidelity", fidelity)
+    metric.require()
     perturb = None
     if perturbation is not None:
         perturb = catalog.load("images.perturbation", perturbation)
