@@ -105,7 +105,8 @@ def test_a_calibration_that_lies_elsewhere_finds_its_run_folder(desk: Desk) -> N
         "far.json",
     ]
     desk.run("calibrate", "photographs", *given)
-    mask = ["mask", "small.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1", "--calibration", "far.json"]
+    PillowImage.fromarray(photograph(25)[:16, :20]).save(desk.folder / "other.png")
+    mask = ["mask", "other.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1", "--calibration", "far.json"]
     assert "run folder: runs/origin" in desk.run(*mask, "--out", "far").stderr
 
 
