@@ -2,12 +2,14 @@
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mutations import mutate, redigested
-from synthetic import sketch_of
+from synthetic import sketch_of, write_photographs
 
 from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
 from blackbox_conformal.canonical import digest_bytes
@@ -146,3 +148,25 @@ def test_an_adapter_of_the_users_own_is_typed_again(tmp_path: Path) -> None:
     calibration = Calibration.load(edited(tmp_path / "again", procedure=procedure))
     with pytest.raises(UsageError, match=r"Add --adapter package\.module:Class"):
         open_calibrated_vendor(calibration, {"adapter": None, "scale": None, "parameters": (), "seed": None})
+
+
+def test_a_module_beside_a_forged_calibration_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / "evilmod.py").write_text("open('ran', 'w')\n")
+    write_photographs(tmp_path / "pictures", range(1))
+    content = json.loads(honest().save(tmp_path / "c.json").read_text())
+    content["procedure"]["vendor"] = {"adapter": "evilmod:X", "adapter_version": 1, "parameters": {}}
+    (tmp_path / "c.json").write_text(redigested(content))
+    command = [
+        sys.executable,
+        "-m",
+        "blackbox_conformal",
+        "mask",
+        "pictures",
+        "--calibration",
+        "c.json",
+        "--alpha",
+        "0.5",
+    ]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+    assert (found.returncode, (tmp_path / "ran").exists()) == (2, False), found.stderr
+    assert "a file may not name code to run" in found.stderr
