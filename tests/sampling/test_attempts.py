@@ -12,9 +12,9 @@ from blackbox_conformal.errors import (
     ImageError,
     IncompleteError,
     MaybeSentError,
+    ModelChangedError,
     PayloadError,
     TryLaterError,
-    VendorError,
 )
 from blackbox_conformal.sampling.record.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
@@ -113,14 +113,15 @@ def test_a_model_that_changes_stops_the_run_and_keeps_the_samples(tmp_path: Path
         vendor.answer = lambda path, number: (200, {"x-model": f"v{number // 2}"}, PNG + str(number).encode())
         adapter = AtOnce(url=vendor.url)
         outcomes, error = draw(adapter, tmp_path, tasks(1, 9), concurrency=1)
-        assert [one.model for one in outcomes] == ["v0", "v0", "v1"]
-        assert isinstance(error, VendorError)
+        assert [one.model for one in outcomes] == ["v0", "v0"]
+        assert isinstance(error, ModelChangedError)
         assert "'v0'" in str(error)
         assert "'v1'" in str(error)
         again, error = draw(adapter, tmp_path, tasks(1, 9), concurrency=1)
-        assert isinstance(error, VendorError)
+        assert isinstance(error, ModelChangedError)
         assert submissions(vendor, "/upscale") == 3
-    assert [one.state for one in again] == ["stored"] * 3
+    assert again == []
+    assert [row.state for row in ledger_ls(tmp_path)][:3] == ["stored"] * 3
 
 
 def test_polls_that_fail_are_patient_and_a_deadline_keeps_the_job(tmp_path: Path) -> None:
