@@ -121,7 +121,7 @@ def verify(run: str | None, **options: Any) -> None:
     from blackbox_conformal.sampling.record.queries import ledger_verify
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    folder = run_folder_of(run, screen.note)
+    folder = run_folder_of(run, screen.note, whole=False)
     found = ledger_verify(folder)
     screen.say(f"{found.attempts} draws on record, {found.samples} stored samples, {len(found.problems)} problems")
     for problem in found.problems:

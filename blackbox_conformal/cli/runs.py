@@ -11,10 +11,10 @@ from blackbox_conformal.errors import UsageError
 LEDGER = "ledger.sqlite"
 
 
-def run_folder_of(given: str | None, note: Callable[[str], object]) -> Path:
+def run_folder_of(given: str | None, note: Callable[[str], object], *, whole: bool = True) -> Path:
     """The folder given, or the only run folder there is: the working folder itself, or one below ``runs``.
 
-    `note` is told of folders whose ledger cannot be read.
+    `note` is told of folders whose ledger cannot be read, or, unless `whole` is unset, is damaged in any way.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def run_folder_of(given: str | None, note: Callable[[str], object]) -> Path:
         if not (folder / LEDGER).is_file():
             raise UsageError(f"expected a run folder; {folder} holds no {LEDGER}: nothing was ever drawn into it")
         return folder
-    found = _here(note)
+    found = _here(note, whole)
     if len(found) == 1:
         return found[0]
     listed = ", ".join(map(str, found)) or "none below ./runs"
@@ -37,14 +37,14 @@ def run_folder_of(given: str | None, note: Callable[[str], object]) -> Path:
 
 def run_folders(given: str | None, note: Callable[[str], object]) -> list[Path]:
     """The folder given, or every run folder there is; errors as `run_folder_of` when there is none."""
-    found = [] if given is not None else _here(note)
+    found = [] if given is not None else _here(note, True)
     return found if len(found) > 1 else [run_folder_of(given, lambda text: None)]
 
 
-def _here(note: Callable[[str], object]) -> list[Path]:
+def _here(note: Callable[[str], object], whole: bool) -> list[Path]:
     if Path(LEDGER).is_file():
         return [Path()]
-    return [folder for folder, trouble in ledgers_below(Path("runs")) if _is_fit(folder, trouble, note)]
+    return [folder for folder, trouble in ledgers_below(Path("runs"), whole=whole) if _is_fit(folder, trouble, note)]
 
 
 def _is_fit(folder: Path, trouble: str | None, note: Callable[[str], object]) -> bool:
@@ -53,7 +53,7 @@ def _is_fit(folder: Path, trouble: str | None, note: Callable[[str], object]) ->
     return trouble is None
 
 
-def ledgers_below(runs: Path) -> list[tuple[Path, str | None]]:
+def ledgers_below(runs: Path, *, whole: bool = True) -> list[tuple[Path, str | None]]:
     """Every run folder in or below `runs`, and why its ledger cannot be read: None it can, '' it was never used."""
     from blackbox_conformal.errors import LedgerError
     from blackbox_conformal.sampling.record.ledgerfile import reading
@@ -61,7 +61,7 @@ def ledgers_below(runs: Path) -> list[tuple[Path, str | None]]:
     found: list[tuple[Path, str | None]] = []
     for path in [*runs.glob(LEDGER), *sorted(runs.glob(f"*/{LEDGER}"))]:
         try:
-            with reading(path.parent) as connection:
+            with reading(path.parent, whole=whole) as connection:
                 found.append((path.parent, "" if connection is None else None))
         except LedgerError as error:
             found.append((path.parent, str(error)))

@@ -2,9 +2,11 @@
 
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,17 @@ def test_commands_on_a_damaged_ledger_end_in_a_clear_error_and_buy_nothing(
             refused += code == 2
     assert refused > 5
     assert (server.account.paid, server.account.distinct) == (6, 6)
+
+
+def test_verify_lists_what_is_wrong_with_the_only_ledger_there_is(
+    bought: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(bought / "whole", tmp_path / "runs" / "a")
+    with closing(sqlite3.connect(tmp_path / "runs" / "a" / "ledger.sqlite")) as connection:
+        connection.execute("UPDATE attempt SET model = 'another' WHERE id = 2")
+        connection.commit()
+    monkeypatch.chdir(tmp_path)
+    assert called(["ledger", "verify"]) == 3
+    assert "attempt 2 is not as it was written" in capsys.readouterr().out
+    assert called(["ledger", "sum"]) == 2
+    assert "runs/a" in capsys.readouterr().err
