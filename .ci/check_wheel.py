@@ -11,7 +11,7 @@ extra = {name for name in top - wanted if not name.endswith(".dist-info")}
 needed = [
     "blackbox_conformal/py.typed",
     "blackbox_adapters/py.typed",
-    "blackbox_conformal/vendor/weights.npz",
+    "blackbox_conformal/embedded/weights.npz",
     "blackbox_conformal/docs/guarantees.md",
     "blackbox_conformal/report/templates/report.html.jinja",
     "blackbox_adapters/recipes/bria.toml",

@@ -25,8 +25,8 @@ _HOMES = {
     "apply": "blackbox_conformal.pipeline.apply",
     "audit_calibration": "blackbox_conformal.pipeline.audit",
     "calibrate": "blackbox_conformal.pipeline.calibrate",
-    "fidelity_bound": "blackbox_conformal.pipeline.maps",
-    "fidelity_map": "blackbox_conformal.pipeline.maps",
+    "metric_bound": "blackbox_conformal.pipeline.maps",
+    "error_map": "blackbox_conformal.pipeline.maps",
     "indecision_map": "blackbox_conformal.pipeline.maps",
     "load_adapter": "blackbox_conformal.plugins",
     "threshold": "blackbox_conformal.guarantees.choose",
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.apply import apply as apply
     from blackbox_conformal.pipeline.audit import audit_calibration as audit_calibration
     from blackbox_conformal.pipeline.calibrate import calibrate as calibrate
-    from blackbox_conformal.pipeline.maps import fidelity_bound as fidelity_bound
-    from blackbox_conformal.pipeline.maps import fidelity_map as fidelity_map
+    from blackbox_conformal.pipeline.maps import error_map as error_map
     from blackbox_conformal.pipeline.maps import indecision_map as indecision_map
+    from blackbox_conformal.pipeline.maps import metric_bound as metric_bound
     from blackbox_conformal.plugins import load_adapter as load_adapter
     from blackbox_conformal.risk.curve import RiskCurve as RiskCurve
     from blackbox_conformal.risk.trust import trusted as trusted

@@ -12,9 +12,9 @@ import numpy as np
 
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
+from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.exact import largest_loss
 from blackbox_conformal.risk.pack import CurveSet
@@ -43,12 +43,12 @@ def check_agreement(found: "Calibration") -> None:
     _check_guarantee(found)
 
 
-def _metric(procedure: Procedure) -> Fidelity:
+def _metric(procedure: Procedure) -> Metric:
     """The metric of the procedure, after its score and perturbation were found to exist."""
-    _built("indecision", procedure.indecision)
+    _built("scores", procedure.score)
     if procedure.perturbation is not None:
         catalog.member("images.perturbation", procedure.perturbation)
-    metric: Fidelity = _built("fidelity", procedure.fidelity)
+    metric: Metric = _built("metrics", procedure.metric)
     return metric
 
 
@@ -70,7 +70,7 @@ def _check_vendor(identity: dict[str, Any], what: str) -> None:
         )
 
 
-def _check_bound(found: "Calibration", metric: Fidelity) -> None:
+def _check_bound(found: "Calibration", metric: Metric) -> None:
     if not found.bound == found.curves.bound == metric.bound or found.curves.kind != "supremum":
         raise FileFormatError(
             f"expected the bound of the metric {metric.plugin_name()}, {metric.bound:g}; the file says {found.bound:g} "

@@ -35,7 +35,7 @@ PluginType = TypeVar("PluginType", bound=Plugin)
 
 
 def names(family: str) -> list[str]:
-    """Names of a family's members (`indecision`, `fidelity`, `guarantees`), sorted, without importing them."""
+    """Names of a family's members (`scores`, `metrics`, `guarantees`), sorted, without importing them."""
     package = importlib.import_module(f"blackbox_conformal.{family}")
     others = {"base", *getattr(package, "NOT_MEMBERS", ())}
     found = (module.name for module in pkgutil.iter_modules(package.__path__))

@@ -63,7 +63,7 @@ class Certificate(BaseModel):
     n_calibration: int
     missing_images: int
     bound: float
-    indecision_kind: str
+    score_kind: str
     calibration_digest: str
     fingerprint: str
     procedure: dict[str, Any]

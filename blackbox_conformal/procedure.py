@@ -49,7 +49,7 @@ class Procedure(BaseModel):
         How the delivered picture follows from the draws.
     degradation
         How calibration inputs are made from photographs.
-    indecision, fidelity
+    score, metric
         Name and parameters of score and metric.
     """
 
@@ -65,8 +65,8 @@ class Procedure(BaseModel):
     second_opinion: dict[str, Any] | None = None
     delivery: Delivery = "first"
     degradation: str = "bicubic"
-    indecision: dict[str, Any]
-    fidelity: dict[str, Any]
+    score: dict[str, Any]
+    metric: dict[str, Any]
     image_rules: int = IMAGE_RULES
 
     @property

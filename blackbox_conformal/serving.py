@@ -17,8 +17,11 @@ def add_option(parser: ArgumentParser) -> None:
     )
 
 
-def wait_for_the_end(*, while_stdin: bool) -> None:
-    """Return on SIGTERM or SIGINT, or, if it is so wanted, as soon as standard input closes."""
+def told_to_end(*, while_stdin: bool) -> threading.Event:
+    """An event that is set on SIGTERM or SIGINT, or, if it is so wanted, as soon as standard input closes.
+
+    To be called before an address is printed: whoever reads it may tell the server to end at once.
+    """
     told = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -28,7 +31,7 @@ def wait_for_the_end(*, while_stdin: bool) -> None:
         signal.signal(number, end)
     if while_stdin:
         threading.Thread(target=_read_to_the_end, args=(told,), daemon=True).start()
-    told.wait()
+    return told
 
 
 def _read_to_the_end(told: threading.Event) -> None:

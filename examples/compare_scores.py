@@ -23,22 +23,22 @@ import numpy as np
 import numpy.typing as npt
 
 import blackbox_conformal as bc
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.indecision.base import Context
+from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.second import second_opinions
-from blackbox_conformal.pipeline.stages.settings import DEFAULT_FIDELITY, Setup, member, set_up
+from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, Setup, member, set_up
 from blackbox_conformal.pipeline.tune import Candidate, parse_candidate
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.scores.base import Context
 from blackbox_conformal.types import Image
 
 ALPHAS = (0.05, 0.1, 0.2)
@@ -92,8 +92,8 @@ class Curves:
 def curves_of(setup: Setup, chosen: Sequence[Candidate], paths: Sequence[Path], run: Path) -> list[Curves]:
     """Draw, show each decoded draw to every score once, keep the curves."""
     pictures = prepare_photographs(paths, setup)
-    pointwise: Fidelity = member("fidelity", "lab-l1")
-    found = [Curves(one.label, one.draws, int(one.indecision.needs_second)) for one in chosen]
+    pointwise: Metric = member("metrics", "lab-l1")
+    found = [Curves(one.label, one.draws, int(one.score.needs_second)) for one in chosen]
     found.append(Curves(UNREACHABLE, 0))
     with (
         second_opinions(setup, pictures, run, Limits()) as opinions,
@@ -105,7 +105,7 @@ def curves_of(setup: Setup, chosen: Sequence[Candidate], paths: Sequence[Path], 
             if drawn.refusal is not None or path is None:
                 raise SystemExit(f"expected draws of every photograph; {drawn.prepared.name} was refused")
             truth, _ = read_truth(path, setup.procedure.scale)
-            accumulators = [one.indecision.start(drawn.prepared.size) for one in chosen]
+            accumulators = [one.score.start(drawn.prepared.size) for one in chosen]
             delivered: Image | None = None
             for index, pixels in enumerate(decoded_draws(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]))):
                 delivered = pixels if delivered is None else delivered
@@ -115,9 +115,9 @@ def curves_of(setup: Setup, chosen: Sequence[Candidate], paths: Sequence[Path], 
             assert delivered is not None
             low = degrade(truth, setup.procedure.scale)
             context = Context(delivered, low, setup.procedure.scale, opinions.of(drawn.prepared))
-            averaged, single = setup.fidelity.map(truth, delivered), pointwise.map(truth, delivered)
+            averaged, single = setup.metric.map(truth, delivered), pointwise.map(truth, delivered)
             scores = [accumulator.finish(context) for accumulator in accumulators]
-            bound = setup.fidelity.bound
+            bound = setup.metric.bound
             return [
                 [
                     RiskCurve.from_maps(averaged if score is None else score, averaged, bound=bound),
@@ -352,13 +352,13 @@ def main() -> int:
         if not sizes:
             sys.exit(f"expected more than {min(options.n)} photographs, to keep some unseen; got {len(paths)}")
         score = "second-opinion" if second is not None else REFERENCE
-        setup = set_up(adapter, draws=options.draws, indecision=score, fidelity=DEFAULT_FIDELITY, second=second)
+        setup = set_up(adapter, draws=options.draws, score=score, metric=DEFAULT_METRIC, second=second)
         curves = curves_of(setup, chosen, paths, Path(temporary) / "run")
     comparison = Comparison(curves, sizes, options.splits)
     scores, ranked = comparison.by_score(reference)
     best = shown(ranked)
     parts = [
-        f"{len(paths)} photographs, {options.splits} random splits, metric {DEFAULT_FIDELITY}, first draw delivered.",
+        f"{len(paths)} photographs, {options.splits} random splits, metric {DEFAULT_METRIC}, first draw delivered.",
         "Cells: percent of the picture trusted (realised risk) on the photographs that did not calibrate. Gain: in "
         f"percent of the picture at alpha {TOLERANCE:g} and n = {sizes[-1]}, against {reference}, ± standard error "
         "over photographs.",

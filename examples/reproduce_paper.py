@@ -106,23 +106,23 @@ def measure(drawn: Drawn, setup: Setup, sampler: Sampler) -> Photograph:
     """All figures of one photograph."""
     assert drawn.prepared.path is not None
     truth, _ = read_truth(drawn.prepared.path, setup.procedure.scale)
-    recorder: Any = Recorder(setup.indecision)
-    reading = replace(setup, indecision=recorder)
+    recorder: Any = Recorder(setup.score)
+    reading = replace(setup, score=recorder)
     low = degrade(truth, setup.procedure.scale)
     found = evaluate(drawn, reading, lambda k: sampler.read(drawn.outcomes[k]), low)
-    fidelity = setup.fidelity.map(truth, found.delivered)
+    metric = setup.metric.map(truth, found.delivered)
     squares = np.square((truth.astype(np.float32) - found.delivered) / 255).mean(axis=2)
     interval = baselines.intervals(recorder.draws, found.delivered, truth)
     masks = [baselines.soft_mask(found.indecision, float(scale)) for scale in SCALES]
     weights = [float(mask.sum(dtype=np.float64)) for mask in masks]
-    bound = setup.fidelity.bound
+    bound = setup.metric.bound
     return Photograph(
-        curve=RiskCurve.from_maps(found.indecision, fidelity, bound=bound),
+        curve=RiskCurve.from_maps(found.indecision, metric, bound=bound),
         own=Cumulative.of(found.indecision, squares),
-        width_curve=RiskCurve.from_maps(interval.width, fidelity, bound=bound),
+        width_curve=RiskCurve.from_maps(interval.width, metric, bound=bound),
         width=Cumulative.of(interval.width, squares),
         ratios=interval.ratios,
-        soft_errors=baselines.soft_errors(found.indecision, fidelity),
+        soft_errors=baselines.soft_errors(found.indecision, metric),
         soft_shares=np.array(weights) / squares.size,
         soft_psnr=np.array(
             [
@@ -242,9 +242,9 @@ def side_by_side(out: Path, drawn: Drawn, setup: Setup, sampler: Sampler, learne
     """One photograph: truth, delivered, trust mask, interval mask, soft mask."""
     assert drawn.prepared.path is not None
     truth, _ = read_truth(drawn.prepared.path, setup.procedure.scale)
-    recorder: Any = Recorder(setup.indecision)
+    recorder: Any = Recorder(setup.score)
     low = degrade(truth, setup.procedure.scale)
-    reading = replace(setup, indecision=recorder)
+    reading = replace(setup, score=recorder)
     found = evaluate(drawn, reading, lambda k: sampler.read(drawn.outcomes[k]), low)
     threshold, narrow, soft = learned
     width = baselines.intervals(recorder.draws, found.delivered, truth).width
@@ -277,8 +277,8 @@ def main() -> None:
     setup = set_up(
         load_adapter(arguments.adapter, **dict(pair.split("=", 1) for pair in arguments.parameters)),
         draws=arguments.draws,
-        indecision=f"patch-variance:kernel=box,size={size},clip-quantile=0.95,smooth={sigma:g}",
-        fidelity=f"lab-l1:kernel=gaussian,sigma={sigma:g}",
+        score=f"patch-variance:kernel=box,size={size},clip-quantile=0.95,smooth={sigma:g}",
+        metric=f"lab-l1:kernel=gaussian,sigma={sigma:g}",
         perturbation=arguments.perturb,
     )
     out: Path = arguments.out
@@ -305,14 +305,14 @@ def main() -> None:
         whole = [float(np.mean([everything[index].psnr for index in chosen[n:]])) for chosen in order]
         assert kept is not None
         others = [one for digest, one in photographs if digest != kept.prepared.input_digest]
-        alpha = next((level for level in ALPHAS if level > 1.5 * setup.fidelity.bound / (n + 1)), ALPHAS[-1])
+        alpha = next((level for level in ALPHAS if level > 1.5 * setup.metric.bound / (n + 1)), ALPHAS[-1])
         learned = (
             Expected().threshold(CurveSet.from_curves([one.curve for one in others]), alpha),
             alpha / baselines.interval_scale([one.ratios for one in others]),
             baselines.soft_scale([one.soft_errors for one in others], alpha),
         )
         side_by_side(out, kept, setup, sampler, learned)
-    draw_figures(out, splits, float(np.mean(whole)), n, setup.fidelity.bound)
+    draw_figures(out, splits, float(np.mean(whole)), n, setup.metric.bound)
     draw_leakage(out, everything, n, alpha, 0)
     print(write_table(out, splits, (float(np.mean(whole)), float(np.std(whole))), n, total - n))
     print((__doc__ or "").split("\n\n")[-1])

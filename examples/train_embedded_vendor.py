@@ -1,7 +1,7 @@
 """Train the embedded vendor's stochastic x4 generator with the energy score and write its weights.
 
 Not here: the gathering of photographs (``gather_training_photographs.py``) and inference, which needs numpy only
-(``blackbox_conformal/vendor/generator.py``). This file is the one place of the project that uses PyTorch.
+(``blackbox_conformal/embedded/generator.py``). This file is the one place of the project that uses PyTorch.
 """
 
 from __future__ import annotations

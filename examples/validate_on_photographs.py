@@ -21,7 +21,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.calibrate import run_calibration
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
-from blackbox_conformal.pipeline.stages.settings import DEFAULT_FIDELITY, DEFAULT_INDECISION, set_up
+from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, DEFAULT_SCORE, set_up
 from blackbox_conformal.risk.pack import CurveSet
 
 LEVELS = (0.08, 0.1, 0.12, 0.15, 0.18, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -37,8 +37,8 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--splits", type=int, default=100)
     parser.add_argument("--calibrate-on", type=float, default=0.7, help="share of the pool that calibrates")
-    parser.add_argument("--indecision", default=DEFAULT_INDECISION)
-    parser.add_argument("--fidelity", default=DEFAULT_FIDELITY)
+    parser.add_argument("--score", default=DEFAULT_SCORE)
+    parser.add_argument("--metric", default=DEFAULT_METRIC)
     parser.add_argument("--run", type=Path, default=None)
     options = parser.parse_args()
 
@@ -52,7 +52,7 @@ def main() -> int:
             find_photographs(options.photographs), run / "photographs", options.side, progress
         )
         adapter = bc.load_adapter(options.adapter, **dict(pair.split("=", 1) for pair in options.parameters))
-        setup = set_up(adapter, draws=options.draws, indecision=options.indecision, fidelity=options.fidelity)
+        setup = set_up(adapter, draws=options.draws, score=options.score, metric=options.metric)
         result = run_calibration(setup, [one.path for one in photographs], run=run, progress=progress)
     curves = list(result.calibration.curves)
     calibrating = round(options.calibrate_on * len(curves))

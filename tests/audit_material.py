@@ -42,7 +42,7 @@ def identity(name):
     return digest_bytes(name.encode())
 
 
-def calibration_of(found, *, fidelity=None, guarantee=None, groups=None, shares=()):
+def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=()):
     """A calibration whose photographs ``c0``, ``c1``, … have the curves `found`."""
     images = [
         CalibrationImage(
@@ -60,8 +60,8 @@ def calibration_of(found, *, fidelity=None, guarantee=None, groups=None, shares=
         vendor={"adapter": "folder", "parameters": {"label": "made up"}},
         scale=2,
         draws=2,
-        indecision={"name": "pixel-variance"},
-        fidelity=fidelity or {"name": "rgb-linf"},
+        score={"name": "pixel-variance"},
+        metric=metric or {"name": "rgb-linf"},
     )
     return Calibration.from_curves(
         procedure, BOUND, images, list(found), shares, guarantee=guarantee or {"name": "expected"}

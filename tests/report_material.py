@@ -46,7 +46,7 @@ BOUND = 1.0
 
 
 def maps(seed: int, height: int, width: int):
-    """Truth, delivered, input, score and metric map of an imagined photograph; all smooth, all of one picture."""
+    """Truth, delivered, input, score and error map of an imagined photograph; all smooth, all of one picture."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
     smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
@@ -100,8 +100,8 @@ def make_calibration(n=60, hostile=True) -> Calibration:
         vendor={"adapter": HOSTILE[1] if hostile else "embedded", "parameters": {"prompt": HOSTILE[0]}},
         scale=4,
         draws=8,
-        indecision={"name": "smoothed-variance", "kernel": "gaussian", "sigma": 4.0},
-        fidelity={"name": "rgb-linf", "kernel": "gaussian", "sigma": 4.0},
+        score={"name": "smoothed-variance", "kernel": "gaussian", "sigma": 4.0},
+        metric={"name": "rgb-linf", "kernel": "gaussian", "sigma": 4.0},
     )
     models = (HOSTILE[0],) if hostile else ("model 1",)
     return Calibration.from_curves(procedure, BOUND, images, curves, vendor_models=models)
@@ -145,7 +145,7 @@ def make_result(calibration: Calibration, name: str, seed: int, alpha: float, si
         n_calibration=calibration.n,
         missing_images=0,
         bound=calibration.bound,
-        indecision_kind="spread",
+        score_kind="spread",
         calibration_digest=calibration.digest,
         fingerprint=calibration.procedure.fingerprint,
         procedure={},
@@ -183,7 +183,7 @@ def make_run(folder: Path, *, hostile=True, sizes=((130, 100), (700, 1030)), alp
                 thresholds,
                 low=low,
                 truth=truth,
-                fidelity=errors,
+                errors=errors,
                 losses=curve.loss(thresholds),
                 worst_at=[(alpha, calibration.threshold(alpha)) for alpha in alphas],
                 notes=(HOSTILE[4], HOSTILE[8]),

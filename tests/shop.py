@@ -20,7 +20,7 @@ class Shop:
         self.server = server
         self.common = ["--adapter", VENDOR, "-p", f"url={server.url}", "--run", str(folder / "run"), "--yes"]
         write_photographs(folder / "photographs", range(8))
-        choices = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+        choices = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
         found = self.run("calibrate", str(folder / "photographs"), *choices)
         assert found.returncode == 0, found.stderr
         self.calibration = str(folder / "run" / "calibration.json")

@@ -20,8 +20,8 @@ PROCEDURE = Procedure(
     vendor={"adapter": "folder", "adapter_version": 1, "parameters": {"label": "a"}},
     scale=4,
     draws=2,
-    indecision={"name": "pixel-variance"},
-    fidelity={"name": "rgb-linf"},
+    score={"name": "pixel-variance"},
+    metric={"name": "rgb-linf"},
 )
 
 

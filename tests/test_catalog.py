@@ -31,7 +31,7 @@ def test_bad_notation_is_refused(text: str) -> None:
         catalog.parse(text)
 
 
-@pytest.mark.parametrize("family", ["indecision", "fidelity", "guarantees", "images.perturbation"])
+@pytest.mark.parametrize("family", ["scores", "metrics", "guarantees", "images.perturbation"])
 def test_every_member_loads_by_its_file_name(family: str) -> None:
     names = catalog.names(family)
     assert names
@@ -42,13 +42,13 @@ def test_every_member_loads_by_its_file_name(family: str) -> None:
 
 def test_an_unknown_member_lists_those_there_are() -> None:
     with pytest.raises(UsageError, match="lab-l1"):
-        catalog.load("fidelity", "lab-l2")
+        catalog.load("metrics", "lab-l2")
 
 
 def test_an_unknown_parameter_lists_those_there_are_and_names_the_nearest() -> None:
-    said = r"^fidelity lab-l1: there is no parameter 'sigmas' \(did you mean sigma\?\)\. Its parameters are: .*sigma"
+    said = r"^metric lab-l1: there is no parameter 'sigmas' \(did you mean sigma\?\)\. Its parameters are: .*sigma"
     with pytest.raises(UsageError, match=said):
-        catalog.load("fidelity", "lab-l1", sigmas=4)
+        catalog.load("metrics", "lab-l1", sigmas=4)
     with pytest.raises(UsageError, match=r"^guarantee per-image: there is no parameter 'qq'\. Its parameters are: "):
         catalog.load("guarantees", "per-image", qq=4)
 

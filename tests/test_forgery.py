@@ -50,8 +50,8 @@ def honest(n: int = 24) -> Calibration:
         vendor={"adapter": "folder", "adapter_version": 1, "parameters": {"label": "a"}},
         scale=4,
         draws=2,
-        indecision={"name": "smoothed-variance", "kernel": "gaussian", "sigma": 4.0},
-        fidelity={"name": "rgb-linf"},
+        score={"name": "smoothed-variance", "kernel": "gaussian", "sigma": 4.0},
+        metric={"name": "rgb-linf"},
     )
     tuning = tuple(KnownPhotograph.of(sketch_of(f"t{index}")) for index in range(3))
     return Calibration.from_curves(procedure, 1.0, images, curves, [shares], tuning=tuning, vendor_models=("m",))

@@ -11,8 +11,8 @@ BASE = {
     "vendor": {"adapter": "http", "adapter_version": 1, "parameters": {"model": "a", "steps": 20}},
     "scale": 4,
     "draws": 8,
-    "indecision": {"name": "pixel-variance"},
-    "fidelity": {"name": "lab-l1", "kernel": "gaussian", "sigma": 4.0},
+    "score": {"name": "pixel-variance"},
+    "metric": {"name": "lab-l1", "kernel": "gaussian", "sigma": 4.0},
 }
 
 
@@ -28,7 +28,7 @@ def test_equal_procedures_have_equal_fingerprints() -> None:
         ("scale", 2, "scale: 4 → 2"),
         ("delivery", "mean", "delivery: 'first' → 'mean'"),
         ("perturbation", "dihedral", "perturbation: None → 'dihedral'"),
-        ("fidelity", {"name": "lab-l1", "kernel": "gaussian", "sigma": 5.0}, "fidelity.sigma: 4.0 → 5.0"),
+        ("metric", {"name": "lab-l1", "kernel": "gaussian", "sigma": 5.0}, "metric.sigma: 4.0 → 5.0"),
         (
             "vendor",
             {"adapter": "http", "adapter_version": 1, "parameters": {"model": "b", "steps": 20}},

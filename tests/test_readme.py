@@ -90,7 +90,7 @@ def test_names_in_the_python_example_exist() -> None:
 
 def test_the_number_of_photographs_is_right() -> None:
     count, alpha = re.search(r": (\d+) for `lab-l1` at\s+`alpha = ([\d.]+)`", README).groups()
-    bound = bc.fidelity_bound("lab-l1")
+    bound = bc.metric_bound("lab-l1")
     assert int(count) == -(-(bound / float(alpha) - 1) // 1)
 
 

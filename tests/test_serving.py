@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 SERVERS = {
-    "blackbox_conformal.vendor": lambda line: json.loads(line)["url"] + "/v1/health",
+    "blackbox_conformal.embedded": lambda line: json.loads(line)["url"] + "/v1/health",
     "blackbox_conformal.testing": lambda line: line.strip() + "/account",
 }
 

@@ -14,7 +14,7 @@ from blackbox_conformal.errors import AdapterError, VendorError
 from blackbox_conformal.testing.example import Example, shows
 
 if TYPE_CHECKING:
-    from blackbox_conformal.vendor.process import VendorProcess
+    from blackbox_conformal.embedded.process import VendorProcess
 
 SCALE = 4
 
@@ -56,7 +56,7 @@ class Embedded(Adapter):
         """The same adapter bound to a running server."""
         if self.url:
             return self
-        from blackbox_conformal.vendor.process import VendorProcess
+        from blackbox_conformal.embedded.process import VendorProcess
 
         process = VendorProcess()
         opened = self.model_copy(update={"url": process.url})

@@ -1,7 +1,7 @@
 """A person's annotations of where a delivered picture differs in meaning from the truth.
 
 One canonical form is stored (`stored`) and one importer a file reads each tool's own form. The metric that uses them is
-`fidelity.semantic`.
+`metrics.semantic`.
 """
 
 from typing import TYPE_CHECKING, Any

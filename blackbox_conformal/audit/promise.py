@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from blackbox_conformal.audit.claim import innermost
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.fidelity.base import Fidelity
-from blackbox_conformal.fidelity.ssim import Ssim
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.corollaries import level_given_trust, psnr
 from blackbox_conformal.guarantees.per_image import PerImage
+from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.metrics.ssim import Ssim
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Promise:
     words: str
 
 
-def promise(rule: Guarantee, alpha: float, fidelity: Fidelity, nonempty_share: float) -> Promise:
+def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float) -> Promise:
     """What `rule` at `alpha` says of PSNR and SSIM inside the mask.
 
     Parameters
@@ -56,17 +56,17 @@ def promise(rule: Guarantee, alpha: float, fidelity: Fidelity, nonempty_share: f
     else:
         whose = "on average over photographs whose mask is not empty, so that alpha is divided by their share"
         trusted = level_given_trust(alpha, nonempty_share) if nonempty_share else alpha
-    if isinstance(fidelity, Ssim) and fidelity.order == "pointwise" and rule.needs.curve_kind == "supremum":
+    if isinstance(metric, Ssim) and metric.order == "pointwise" and rule.needs.curve_kind == "supremum":
         words = f"mean SSIM over trusted pixels, {whose}"
         return Promise(math.nan, math.nan, 1 - 2 * alpha, 1 - 2 * trusted, words)
     try:
-        always = psnr(rule, alpha, fidelity).decibels
-        given = psnr(rule, trusted, fidelity).decibels
+        always = psnr(rule, alpha, metric).decibels
+        given = psnr(rule, trusted, metric).decibels
     except UsageError:
         return Promise(
             math.nan, math.nan, math.nan, math.nan,
             "no PSNR or SSIM follows from this metric and guarantee; a PSNR follows from a bound on the largest error "
             "of lab-l1, rgb-l1 or rgb-linf that average over no window, a mean SSIM from one of ssim that does not",
         )  # fmt: skip
-    words = f"PSNR over trusted pixels in {fidelity.space} with peak 1, {whose}"
+    words = f"PSNR over trusted pixels in {metric.space} with peak 1, {whose}"
     return Promise(always, given, math.nan, math.nan, words)

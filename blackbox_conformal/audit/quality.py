@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.fidelity._averaged import AveragedFidelity
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.kernels.similarity import structural_dissimilarity
+from blackbox_conformal.metrics._averaged import AveragedMetric
+from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.types import Image, Mask
 
 
@@ -45,17 +45,17 @@ class QualityMaps:
     ----------
     truth, delivered
         (H, W, 3) uint8.
-    fidelity
+    metric
         The metric; a PSNR in its space is measured where its map bounds the root mean square error.
     """
 
-    def __init__(self, truth: Image, delivered: Image, fidelity: Fidelity | None = None) -> None:
+    def __init__(self, truth: Image, delivered: Image, metric: Metric | None = None) -> None:
         difference = truth.astype(np.int32) - delivered
         self._squares: NDArray[np.int32] = np.square(difference).sum(axis=2, dtype=np.int32)
         self._dissimilarity = structural_dissimilarity(truth, delivered)
         self._in_space: NDArray[np.float64] | None = None
-        if isinstance(fidelity, AveragedFidelity) and fidelity.pointwise_root_mean_square:
-            planes = fidelity.difference(truth, delivered)
+        if isinstance(metric, AveragedMetric) and metric.pointwise_root_mean_square:
+            planes = metric.difference(truth, delivered)
             self._in_space = np.square(planes, dtype=np.float64).mean(axis=0)
 
     def over(self, mask: Mask | None = None) -> Quality:

@@ -19,20 +19,20 @@ class Place:
     error: float
 
 
-def worst_place(fidelity: Map, mask: Mask) -> Place | None:
+def worst_place(errors: Map, mask: Mask) -> Place | None:
     """The trusted pixel with the largest error, the first of equals; None when nothing is trusted.
 
     Parameters
     ----------
-    fidelity
+    errors
         (H, W) float32, errors >= 0.
     mask
         (H, W) bool, True = trusted.
     """
     if not mask.any():
         return None
-    row, column = (int(index) for index in np.unravel_index(np.argmax(np.where(mask, fidelity, -1)), mask.shape))
-    return Place(row, column, float(fidelity[row, column]))
+    row, column = (int(index) for index in np.unravel_index(np.argmax(np.where(mask, errors, -1)), mask.shape))
+    return Place(row, column, float(errors[row, column]))
 
 
 def window(place: Place, size: tuple[int, int], side: int) -> tuple[slice, slice]:

@@ -11,7 +11,7 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 
-_OF_PROCEDURE = ("draws", "indecision", "fidelity", "delivery", "perturbation", "seeds")
+_OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds")
 
 
 @click.command("audit")

@@ -73,7 +73,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         screen.note(f"note: {remark}")
     out = Path(options["out"] or run / "calibration.json")
     if not options["dry_run"]:
-        check_enough(rule, len(paths), options["alpha"], setup.fidelity.bound)
+        check_enough(rule, len(paths), options["alpha"], setup.metric.bound)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         refuse_large(paths, options["memory"])
         pictures = prepare_photographs(paths, setup, screen.step, memory_bytes=options["memory"])
@@ -93,7 +93,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             truths = {picture.truth_digest or "" for picture in pictures}
             refuse_other_calibration(out, setup.procedure, truths, {one.truth for one in tuning})
         if len(unseen) < len(names):
-            check_enough(rule, len(paths), options["alpha"], setup.fidelity.bound)
+            check_enough(rule, len(paths), options["alpha"], setup.metric.bound)
         expected = plan(setup, pictures, rule, run=run, limits=limits)
         expected = consent.with_second(expected, setup, pictures, run, limits)
         tasks = [task for picture in pictures for task in picture.tasks]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.comparing.comparison import Comparison, Standing
     from blackbox_conformal.pipeline.comparing.contestants import Contestant
 
-SETTINGS = ("draws", "indecision", "delivery", "perturb", "seeds", "scale")
+SETTINGS = ("draws", "score", "delivery", "perturb", "seeds", "scale")
 
 
 @click.command("compare")
@@ -24,7 +24,7 @@ SETTINGS = ("draws", "indecision", "delivery", "perturb", "seeds", "scale")
     metavar="NAME[:k=v,…]",
     help=f"A vendor with its parameters; {', '.join(SETTINGS)} and label, its name in the table, may stand among them; "
     "an adapter that takes a label gets it too, unless -p label=… is for all. A score with several parameters "
-    "goes in brackets: 'NAME:indecision=[weighted:weight=0.5,sigma=4]'. Repeat it.",
+    "goes in brackets: 'NAME:score=[weighted:weight=0.5,sigma=4]'. Repeat it.",
 )
 @shared.procedure
 @shared.option("--alpha", "alphas", type=shared.Level(), multiple=True, help="Level to compare at; repeatable.")
@@ -76,9 +76,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         # A comparison of ours is replaced.
         refuse_foreign(out)
     refuse_incomparable(contestants, len(paths), held_out)
-    levels = options["alphas"] or audited_levels(contestants[0].setup.fidelity.bound)
+    levels = options["alphas"] or audited_levels(contestants[0].setup.metric.bound)
     for level in levels:
-        Expected().check_level(level, min(one.setup.fidelity.bound for one in contestants))
+        Expected().check_level(level, min(one.setup.metric.bound for one in contestants))
     with screen.progress(), session.interruptible(screen) as on_sampler:
         pixel_bytes = most_bytes_a_pixel(contestants, not options["no_baselines"])
         refuse_large(paths, options["memory"], pixel_bytes=pixel_bytes)
@@ -97,7 +97,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             consent.look_before_drawing(screen, one.setup, one.tasks, one.folder, calls, options)
         if consent.spends(expected):
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
-            check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.fidelity.bound)
+            check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.bound)
         consent.confirm_spending(screen, expected, options)
         limits = consent.limits_after_consent(
             limits, expected, folders_of(root, [one.setup for one in wanted]), wanted_keys(wanted)
@@ -144,7 +144,7 @@ def _contestant(text: str, options: dict[str, Any]) -> "Contestant":
         given["label"] = label or text
     settings = {**options, "adapter": name}
     typed = {key: given.pop(key) for key in SETTINGS if key in given}
-    _refuse_loose(typed.get("indecision", ""), [key for key in given if key not in adapter_class(name).model_fields])
+    _refuse_loose(typed.get("score", ""), [key for key in given if key not in adapter_class(name).model_fields])
     for key, value in typed.items():
         settings["perturbation" if key == "perturb" else key] = _typed(key, value)
     settings["parameters"] = (*options["parameters"], *(f"{key}={value}" for key, value in given.items()))
@@ -170,7 +170,7 @@ def _refuse_loose(score: str, unknown: list[str]) -> None:
     if colon and not score.startswith("[") and unknown:
         meant = ",".join(f"{key}=…" for key in (first.partition("=")[0], *unknown))
         raise UsageError(
-            f"expected the parameters of a score in brackets, as in 'indecision=[{name}:{meant}]'; got them without, "
+            f"expected the parameters of a score in brackets, as in 'score=[{name}:{meant}]'; got them without, "
             f"so that {unknown[0]} reads as the vendor's"
         )
 

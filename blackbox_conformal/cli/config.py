@@ -70,12 +70,12 @@ def _command(words: tuple[str, ...]) -> tuple[click.Command, str]:
 
 def _shown(name: str, value: Any) -> str:
     """A setting's value as it would be typed; what stands for "not set" where there is a default behind it."""
-    from blackbox_conformal.pipeline.stages.settings import DEFAULT_FIDELITY, DEFAULT_INDECISION
+    from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, DEFAULT_SCORE
 
     if value is None or value == ():
         return {
-            "indecision": DEFAULT_INDECISION,
-            "fidelity": DEFAULT_FIDELITY,
+            "score": DEFAULT_SCORE,
+            "metric": DEFAULT_METRIC,
             "guarantee": "expected",
             "run": "runs/<procedure>",
         }.get(name, "not set")

@@ -65,8 +65,8 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     with screen.progress(), session.interruptible(screen) as on_sampler:
         photographs = reduced_photographs(found, folder / "photographs", SIDE, screen.step, force=force)
         calibrating, unseen = split(photographs, held_out_count(len(photographs)))
-        rule_level = level_for(len(calibrating), setup.fidelity.bound, SLACK) if alpha is None else alpha
-        check_enough(member("guarantees", "expected"), len(calibrating), rule_level, setup.fidelity.bound)
+        rule_level = level_for(len(calibrating), setup.metric.bound, SLACK) if alpha is None else alpha
+        check_enough(member("guarantees", "expected"), len(calibrating), rule_level, setup.metric.bound)
         run = folder / "run"
         result = run_calibration(
             setup,

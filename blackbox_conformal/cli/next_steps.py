@@ -41,9 +41,9 @@ def calibrate_with(score: str, draws: int, tuning: Path, run: Path, *, second: b
 
     `second` says whether that score compares with a second vendor.
     """
-    elsewhere = {"indecision", "draws", "run", "out", "memory"}
+    elsewhere = {"score", "draws", "run", "out", "memory"}
     words = _calibrate_again(elsewhere | (set() if second else {"second_adapter", "second_parameters"}))
-    return [*words, "--indecision", score, "--draws", str(draws), "--run", str(run), "--tuning", str(tuning)]
+    return [*words, "--score", score, "--draws", str(draws), "--run", str(run), "--tuning", str(tuning)]
 
 
 def calibrate_as_planned(highest_usd: Decimal | None) -> list[str]:

@@ -115,8 +115,12 @@ seed = option("--seed", type=int, help="Root of the per-image seeds; a calibrati
 procedure = together(
     vendor,
     option("--draws", type=click.IntRange(1, 4096), default=8, show_default=True, help="Draws of each picture."),
-    option("--indecision", metavar="NAME[:k=v,…]", help="Score map.  [default: weighted, Gaussian sigma 4]"),
-    option("--fidelity", metavar="NAME[:k=v,…]", help="Metric map.  [default: lab-l1, Gaussian sigma 4]"),
+    option(
+        "--score",
+        metavar="NAME[:k=v,…]",
+        help="How unsure each pixel is.  [default: weighted, Gaussian sigma 4]",
+    ),
+    option("--metric", metavar="NAME[:k=v,…]", help="The error at each pixel.  [default: lab-l1, Gaussian sigma 4]"),
     option(
         "--delivery",
         type=click.Choice(["first", "mean", "medoid"]),

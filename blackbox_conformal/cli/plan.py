@@ -41,7 +41,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     setup = session.build_setup(options)
     rule = member("guarantees", options["guarantee"] or "expected")
     if options["alpha"] is not None:
-        rule.check_level(options["alpha"], rule.loss_bound(setup.fidelity.bound))
+        rule.check_level(options["alpha"], rule.loss_bound(setup.metric.bound))
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     with screen.progress():
         refuse_large(paths, options["memory"])

@@ -66,14 +66,14 @@ def open_second_vendor(options: dict[str, Any], calibrated: dict[str, Any] | Non
 
 def build_setup(options: dict[str, Any]) -> "Setup":
     """The set-up that the procedure options describe."""
-    from blackbox_conformal.pipeline.stages.settings import DEFAULT_FIDELITY, DEFAULT_INDECISION, set_up
+    from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, DEFAULT_SCORE, set_up
 
     return set_up(
         open_vendor(options["adapter"], options["parameters"], options["scale"]),
         scale=options["scale"],
         draws=options["draws"],
-        indecision=options["indecision"] or DEFAULT_INDECISION,
-        fidelity=options["fidelity"] or DEFAULT_FIDELITY,
+        score=options["score"] or DEFAULT_SCORE,
+        metric=options["metric"] or DEFAULT_METRIC,
         delivery=options["delivery"],
         perturbation=options["perturbation"],
         second=open_second_vendor(options),

@@ -11,9 +11,9 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, bill, share, spent, summary
 
 if TYPE_CHECKING:
-    from blackbox_conformal.indecision.base import Indecision
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.pipeline.tune import Candidate
+    from blackbox_conformal.scores.base import Score
 
 NEARLY = 0.01
 """Trusted share that no reasonable number of tuning photographs tells apart."""
@@ -81,7 +81,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     typed = options["candidates"] or default_candidates(options["draws"], second=second)
     chosen = parse_candidates(typed, options["draws"])
     setup = _setup(options, chosen)
-    member("guarantees", "expected").check_level(options["alpha"], setup.fidelity.bound)
+    member("guarantees", "expected").check_level(options["alpha"], setup.metric.bound)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     refuse_large(paths, options["memory"], pixel_bytes=bytes_a_pixel(len(chosen)))
     items = [Item(path, read_image(path).digest) for path in paths]
@@ -138,12 +138,12 @@ def command(images: tuple[str, ...], **options: Any) -> None:
                 f"{cheaper.candidate.label} chooses it"
             )
         best = found.best.candidate
-        score = specification_text(best.indecision)
+        score = specification_text(best.score)
         path = None
         if options["only_choose"]:
-            LookedAt(indecision=score, draws=best.draws, alpha=found.alpha, photographs=found.tuning).keep(out)
+            LookedAt(score=score, draws=best.draws, alpha=found.alpha, photographs=found.tuning).keep(out)
         else:
-            tuned = _setup({**options, "draws": best.draws}, [best], best.indecision)
+            tuned = _setup({**options, "draws": best.draws}, [best], best.score)
             result = run_calibration(
                 tuned,
                 [one.path for one in calibrating],
@@ -162,7 +162,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     screen.say(
         summary(
             {
-                "best": f"{found.best.candidate.label}: --indecision {score} --draws {best.draws}",
+                "best": f"{found.best.candidate.label}: --score {score} --draws {best.draws}",
                 "calls": f"{calls} made, {cached} draws were stored, {spent(known)}",
                 "calibration": f"none was asked for; {out} says which {len(tuning)} photographs were looked at"
                 if path is None
@@ -171,14 +171,14 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         )
     )
     if options["only_choose"]:
-        second = best.indecision.needs_second
+        second = best.score.needs_second
         screen.say(next_steps.next_command(*next_steps.calibrate_with(score, best.draws, out, run, second=second)))
     elif path is not None:
         words = next_steps.with_calibration("audit", "other-photographs", path, setup.adapter, options)
         screen.say(next_steps.next_command(*words))
     screen.data(
         {
-            "best": {"indecision": score, "draws": best.draws},
+            "best": {"score": score, "draws": best.draws},
             "alpha": found.alpha,
             "n_tuning": len(tuning),
             "n_calibration": len(calibrating),
@@ -195,13 +195,13 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     )
 
 
-def _setup(options: dict[str, Any], candidates: "Sequence[Candidate]", score: "Indecision | None" = None) -> "Setup":
+def _setup(options: dict[str, Any], candidates: "Sequence[Candidate]", score: "Score | None" = None) -> "Setup":
     """What `options` describe, with `score`; with the second vendor where one of `candidates` compares with it."""
     from blackbox_conformal.cli import session
     from blackbox_conformal.errors import UsageError
     from blackbox_conformal.pipeline.tune import specification_text
 
-    comparing = next((one.indecision for one in candidates if one.indecision.needs_second), None)
+    comparing = next((one.score for one in candidates if one.score.needs_second), None)
     if score is None and comparing is None and options["second_adapter"] is not None:
         raise UsageError(
             "expected no --second-adapter, since no candidate compares with a second vendor; add --candidate "
@@ -209,7 +209,7 @@ def _setup(options: dict[str, Any], candidates: "Sequence[Candidate]", score: "I
         )
     score = score or comparing
     if score is not None:
-        options = {**options, "indecision": specification_text(score)}
+        options = {**options, "score": specification_text(score)}
     if comparing is None:
         options = {**options, "second_adapter": None}
     return session.build_setup(options)

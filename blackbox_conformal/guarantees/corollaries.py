@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.metrics.base import Metric
 
 THREE_CHANNELS_DB = 10 * math.log10(3)
 """4.77 dB: a sum of absolute values over three channels is at least sqrt(3) times their root mean square."""
@@ -30,14 +30,14 @@ class Psnr:
     statement: str
 
 
-def psnr(guarantee: Guarantee, alpha: float, fidelity: Fidelity) -> Psnr:
+def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
     """The PSNR that a guarantee at `alpha` implies (Adame, Csillag and Goedert 2025, Proposition 3.1).
 
     Parameters
     ----------
     guarantee, alpha
         The guarantee in force and its level.
-    fidelity
+    metric
         The metric; its map must bound each pixel's root mean square error from above. A sum of absolute differences
         over three channels, as in ``lab-l1`` and ``rgb-l1``, gives 4.77 dB more.
 
@@ -46,7 +46,7 @@ def psnr(guarantee: Guarantee, alpha: float, fidelity: Fidelity) -> Psnr:
     UsageError
         The premise is not true: an averaged or structural metric, a share instead of a supremum, a level of 0.
     """
-    if not fidelity.pointwise_root_mean_square:
+    if not metric.pointwise_root_mean_square:
         raise UsageError(
             "expected a metric whose map bounds every pixel's root mean square error; got one that is averaged over "
             "neighbours or measures structure. No PSNR follows from it; calibrate lab-l1 or rgb-l1 pointwise"
@@ -58,12 +58,12 @@ def psnr(guarantee: Guarantee, alpha: float, fidelity: Fidelity) -> Psnr:
         )
     if not (math.isfinite(alpha) and alpha > 0):
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
-    decibels = -20 * math.log10(alpha) + (THREE_CHANNELS_DB if fidelity.sums_channels else 0.0)
-    average = ", averaged over three channels," if fidelity.sums_channels else ""
+    decibels = -20 * math.log10(alpha) + (THREE_CHANNELS_DB if metric.sums_channels else 0.0)
+    average = ", averaged over three channels," if metric.sums_channels else ""
     return Psnr(
         decibels,
         f"Wherever the guarantee speaks of an error of {alpha:g}, the PSNR over trusted pixels{average} in "
-        f"{fidelity.space} with peak 1 is at least {decibels:.2f} dB, a mask without pixels counting as infinite. "
+        f"{metric.space} with peak 1 is at least {decibels:.2f} dB, a mask without pixels counting as infinite. "
         f"It is no PSNR in any other colour space.",
     )
 

@@ -82,9 +82,9 @@ def staircase(scores: Map, losses: Map) -> Steps:
     Parameters
     ----------
     scores
-        Indecision, (H, W) float32, finite or NaN, of either sign. A NaN is never trusted and takes no part.
+        Score, (H, W) float32, finite or NaN, of either sign. A NaN is never trusted and takes no part.
     losses
-        Fidelity, (H, W) float32, finite and >= 0.
+        Metric, (H, W) float32, finite and >= 0.
 
     Returns
     -------
@@ -320,7 +320,7 @@ def _refuse(scores: Map, losses: Map, index: int) -> None:
             f"{scores.flat[index]} at {where}. Give pixels that must not be trusted the score NaN"
         )
     raise MapError(
-        f"expected finite losses >= 0 in the fidelity map; got {losses.flat[index]} at {where}. "
+        f"expected finite losses >= 0 in the error map; got {losses.flat[index]} at {where}. "
         "Correct the metric: a loss that is not a number cannot be bounded"
     )
 

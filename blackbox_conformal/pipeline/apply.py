@@ -229,7 +229,7 @@ def apply_calibration(
             if isinstance(evaluation, BlackboxConformalError):
                 give_up(drawn.prepared, evaluation)
                 continue
-            own = rule_at_hand(rule, setup.fidelity, evaluation)
+            own = rule_at_hand(rule, setup.metric, evaluation)
             threshold = own.threshold(curves, alpha)
             mask = trusted(evaluation.indecision, threshold)
             for place in places[drawn.prepared.input_digest]:

@@ -55,7 +55,7 @@ Levels = Sequence[tuple[float, float]]
 """(alpha, threshold) pairs."""
 
 OnPicture = Callable[[Prepared, Evaluation, Image, Image, Map, RiskCurve, Levels], None]
-"""Called with an audited picture, its evaluation, its truth, the vendor's input, its metric map, its curve and the
+"""Called with an audited picture, its evaluation, its truth, the vendor's input, its error map, its curve and the
 thresholds that its masks were made with."""
 
 
@@ -149,22 +149,22 @@ def audit_calibration(
             picture = drawn.prepared
             assert picture.path is not None
             if drawn.refusal is not None:
-                worst = RiskCurve.worst(setup.fidelity.bound, tolerance=tolerance_of(rule))
+                worst = RiskCurve.worst(setup.metric.bound, tolerance=tolerance_of(rule))
                 return _refused(picture, worst, [rule.threshold(curves, alpha) for alpha in levels]), Answers.unknown(1)
             truth, _ = read_truth(picture.path, setup.procedure.scale)
             low = degrade(truth, setup.procedure.scale)
             opinion = opinions.of(picture)
             found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, opinion)
-            fidelity = setup.fidelity.map(truth, found.delivered)
+            errors = setup.metric.map(truth, found.delivered)
             curve = RiskCurve.from_maps(
-                found.indecision, fidelity, bound=setup.fidelity.bound, tolerance=tolerance_of(rule)
+                found.indecision, errors, bound=setup.metric.bound, tolerance=tolerance_of(rule)
             )
-            own = rule_at_hand(rule, setup.fidelity, found)
+            own = rule_at_hand(rule, setup.metric, found)
             thresholds = [own.threshold(curves, alpha) for alpha in levels]
-            on_picture(picture, found, truth, low, fidelity, curve, list(zip(levels, thresholds, strict=True)))
-            quality = QualityMaps(truth, found.delivered, setup.fidelity)
+            on_picture(picture, found, truth, low, errors, curve, list(zip(levels, thresholds, strict=True)))
+            quality = QualityMaps(truth, found.delivered, setup.metric)
             masks = [trusted(found.indecision, threshold) for threshold in thresholds]
-            places = [worst_place(fidelity, mask) for mask in masks]
+            places = [worst_place(errors, mask) for mask in masks]
             losses = [curve.loss(threshold) for threshold in thresholds]
             assert picture.truth_digest is not None
             for alpha, loss, place, mask in zip(levels, losses, places, masks, strict=True):

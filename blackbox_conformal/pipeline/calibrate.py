@@ -13,13 +13,12 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audit.claim import innermost
 from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee, number_in_words
 from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.indecision.base import Indecision
+from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.looked_at import looked_at
 from blackbox_conformal.pipeline.manifest import write_manifest
@@ -34,8 +33,8 @@ from blackbox_conformal.pipeline.stages.room import refuse_large
 from blackbox_conformal.pipeline.stages.second import second_opinions
 from blackbox_conformal.pipeline.stages.settings import (
     DEFAULT_DRAWS,
-    DEFAULT_FIDELITY,
-    DEFAULT_INDECISION,
+    DEFAULT_METRIC,
+    DEFAULT_SCORE,
     Setup,
     member,
     set_up,
@@ -47,6 +46,7 @@ from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.scores.base import Score
 
 DEFAULT_TOLERANCE = 0.1
 """Shares of pixels wrong by more than this are always stored, so that `false-trust` needs no second calibration."""
@@ -109,7 +109,7 @@ def run_calibration(
     check_groups(groups, names)
     rule = rule_for(guarantee, names, clusters)
     own = member("guarantees", guarantee).specification()
-    bound = setup.fidelity.bound
+    bound = setup.metric.bound
     check_enough(rule, len(paths), alpha, bound)
     refuse_unlimited(setup.adapter, limits, run)
     refuse_large(paths, memory_bytes)
@@ -251,8 +251,8 @@ def calibrate(
     *,
     draws: int = DEFAULT_DRAWS,
     scale: int | None = None,
-    indecision: str | Indecision = DEFAULT_INDECISION,
-    fidelity: str | Fidelity = DEFAULT_FIDELITY,
+    score: str | Score = DEFAULT_SCORE,
+    metric: str | Metric = DEFAULT_METRIC,
     guarantee: str = "expected",
     alpha: float | None = None,
     delivery: Delivery = "first",
@@ -299,8 +299,8 @@ def calibrate(
         adapter,
         scale=scale,
         draws=draws,
-        indecision=indecision,
-        fidelity=fidelity,
+        score=score,
+        metric=metric,
         delivery=delivery,
         seeds=seeds,
         first_seed=first_seed,

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from blackbox_conformal.audit.quality import squared_error
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.degrade import degrade
-from blackbox_conformal.indecision.base import Accumulator, Context, Indecision
 from blackbox_conformal.pipeline.comparing import baselines
 from blackbox_conformal.pipeline.comparing.comparison import (
     INTERVALS,
@@ -52,6 +51,7 @@ from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import task_keys
+from blackbox_conformal.scores.base import Accumulator, Context, Score
 from blackbox_conformal.types import Image, Map
 
 
@@ -163,7 +163,7 @@ def compare(
 class Recorder:
     """A score that also keeps the draws it was shown."""
 
-    def __init__(self, inner: Indecision) -> None:
+    def __init__(self, inner: Score) -> None:
         self.minimum_draws = inner.minimum_draws
         self.draws: list[Image] = []
         self._inner = inner
@@ -214,22 +214,22 @@ def _run(
         def look(drawn: Drawn) -> tuple[Image, Evaluation, Map, list[Image]]:
             assert drawn.prepared.path is not None
             truth, _ = read_truth(drawn.prepared.path, setup.procedure.scale)
-            recorder = Recorder(setup.indecision)
-            watched: Any = recorder if beside else setup.indecision
+            recorder = Recorder(setup.score)
+            watched: Any = recorder if beside else setup.score
             low = degrade(truth, setup.procedure.scale)
-            reading = replace(setup, indecision=watched)
+            reading = replace(setup, score=watched)
             found = evaluate(drawn, reading, lambda k: sampler.read(drawn.outcomes[k]), low)
-            return truth, found, setup.fidelity.map(truth, found.delivered), recorder.draws
+            return truth, found, setup.metric.map(truth, found.delivered), recorder.draws
 
         def see(drawn: Drawn) -> _Seen:
             if drawn.refusal is not None:
-                return _Seen(RiskCurve.worst(setup.fidelity.bound), None, None)
-            truth, found, fidelity, draws = look(drawn)
-            curve = RiskCurve.from_maps(found.indecision, fidelity, bound=setup.fidelity.bound)
+                return _Seen(RiskCurve.worst(setup.metric.bound), None, None)
+            truth, found, errors, draws = look(drawn)
+            curve = RiskCurve.from_maps(found.indecision, errors, bound=setup.metric.bound)
             if not beside:
                 return _Seen(curve, None, None)
             ratios = baselines.intervals(draws, found.delivered, truth).ratios
-            return _Seen(curve, ratios, baselines.soft_errors(found.indecision, fidelity))
+            return _Seen(curve, ratios, baselines.soft_errors(found.indecision, errors))
 
         seen = []
         for drawn, one in map_pictures(
@@ -244,11 +244,11 @@ def _run(
             height, width = drawn.prepared.size
             cost = sum((outcome.cost_usd for outcome in drawn.outcomes), Decimal(0))
             if drawn.refusal is not None:
-                return Measured(_of_refused(scales, setup.fidelity.bound), math.nan, height * width / 1e6, cost)
-            truth, found, fidelity, draws = look(drawn)
+                return Measured(_of_refused(scales, setup.metric.bound), math.nan, height * width / 1e6, cost)
+            truth, found, errors, draws = look(drawn)
             width_map = baselines.intervals(draws, found.delivered, truth).width if beside else None
             figures = {
-                (method, alpha): _figures(method, scale, found, truth, fidelity, width_map)
+                (method, alpha): _figures(method, scale, found, truth, errors, width_map)
                 for (method, alpha), scale in scales.items()
             }
             whole = _decibel(squared_error(truth, found.delivered))
@@ -289,7 +289,7 @@ def _of_refused(
 
 
 def _figures(
-    method: str, scale: float, found: Evaluation, truth: Image, fidelity: Map, width: Map | None
+    method: str, scale: float, found: Evaluation, truth: Image, errors: Map, width: Map | None
 ) -> tuple[float, float, float]:
     """Share, largest error among trusted pixels, PSNR inside the mask."""
     if method == SOFT:
@@ -298,15 +298,15 @@ def _figures(
         squares = np.square((truth.astype(np.float32) - found.delivered) / 255).mean(axis=2)
         weight = float(soft.sum(dtype=np.float64))
         error = float((soft * squares).sum(dtype=np.float64)) / weight if weight else math.nan
-        return float(soft.mean(dtype=np.float64)), _largest(fidelity, full), _decibel(error)
+        return float(soft.mean(dtype=np.float64)), _largest(errors, full), _decibel(error)
     scores = found.indecision if method == OURS else width
     assert scores is not None
     mask = trusted(scores, scale)
-    return float(mask.mean()), _largest(fidelity, mask), _decibel(squared_error(truth, found.delivered, mask))
+    return float(mask.mean()), _largest(errors, mask), _decibel(squared_error(truth, found.delivered, mask))
 
 
-def _largest(fidelity: Map, mask: NDArray[np.bool_]) -> float:
-    return float(fidelity[mask].max()) if mask.any() else 0.0
+def _largest(errors: Map, mask: NDArray[np.bool_]) -> float:
+    return float(errors[mask].max()) if mask.any() else 0.0
 
 
 def _decibel(error: float) -> float:

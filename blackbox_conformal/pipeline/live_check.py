@@ -57,7 +57,7 @@ def prepare_check(
         adapter,
         scale=scale,
         draws=1 if adapter.capabilities.deterministic else 2,
-        indecision="bicubic-gap",
+        score="bicubic-gap",
         seed=seed,
     )
     limits = adapter.capabilities

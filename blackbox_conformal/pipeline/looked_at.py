@@ -26,7 +26,7 @@ class LookedAt(BaseModel):
 
     Attributes
     ----------
-    indecision, draws
+    score, draws
         The chosen score as it is typed, and its number of draws.
     alpha
         The level at which candidates were compared.
@@ -38,7 +38,7 @@ class LookedAt(BaseModel):
 
     format: Literal["blackbox-conformal tuning"] = "blackbox-conformal tuning"
     version: Literal[1] = 1
-    indecision: str
+    score: str
     draws: int = Field(ge=1)
     alpha: float
     photographs: tuple[KnownPhotograph, ...]

@@ -78,7 +78,7 @@ def plan(
     tasks = [task for one in pictures for task in one.tasks]
     found = estimate(setup.adapter, run, limits or Limits(), tasks, quoted=quoted)
     price = _price(setup.adapter, quoted, run)
-    bound = rule.loss_bound(setup.fidelity.bound)
+    bound = rule.loss_bound(setup.metric.bound)
     levels = sorted({*usual_levels(bound), *([] if alpha is None else [alpha])})
     return Plan(
         n=rule.counted(len(pictures)),

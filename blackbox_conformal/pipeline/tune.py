@@ -16,7 +16,6 @@ import numpy as np
 from blackbox_conformal.calibration import KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.images.degrade import degrade
-from blackbox_conformal.indecision.base import Context, Indecision
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
@@ -32,6 +31,7 @@ from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.scores.base import Context, Score
 from blackbox_conformal.types import Image
 
 CANDIDATE_BYTES = 18
@@ -42,7 +42,7 @@ CANDIDATE_BYTES = 18
 class Candidate:
     """A score and the number of draws it is given."""
 
-    indecision: Indecision
+    score: Score
     draws: int
     label: str
 
@@ -118,15 +118,15 @@ def parse_candidate(text: str, draws: int) -> Candidate:
     specification, at, count = text.rpartition("@")
     if not at:
         specification, count = text, ""
-    indecision: Indecision = member("indecision", specification)
-    wanted = int(count) if count.isdigit() else (1 if indecision.minimum_draws == 1 else draws)
+    score: Score = member("scores", specification)
+    wanted = int(count) if count.isdigit() else (1 if score.minimum_draws == 1 else draws)
     if count and not count.isdigit():
         raise UsageError(f"expected NAME[:k=v,…]@DRAWS; got {text!r}")
-    if not indecision.minimum_draws <= wanted <= draws:
+    if not score.minimum_draws <= wanted <= draws:
         raise UsageError(
-            f"{text!r}: expected {indecision.minimum_draws} to {draws} draws (--draws is the most); got {wanted}"
+            f"{text!r}: expected {score.minimum_draws} to {draws} draws (--draws is the most); got {wanted}"
         )
-    return Candidate(indecision, wanted, f"{specification_text(indecision)}@{wanted}")
+    return Candidate(score, wanted, f"{specification_text(score)}@{wanted}")
 
 
 def parse_candidates(texts: Sequence[str], draws: int) -> list[Candidate]:
@@ -166,7 +166,7 @@ def tune(
     if setup.procedure.delivery != "first":
         raise UsageError("expected --delivery first: candidates with fewer draws must deliver the same picture")
     refuse_unlimited(setup.adapter, limits, run)
-    bound = setup.fidelity.bound
+    bound = setup.metric.bound
     level = Fraction(str(alpha))
     budget = (level * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * len(paths)
     if budget < 0:
@@ -212,7 +212,7 @@ def tune(
         together = CurveSet.from_curves(found)
         threshold = together.merged.threshold(budget)
         trusted = float(np.mean(together.trusted_shares_at(threshold)))
-        each = candidate.draws + candidate.indecision.needs_second
+        each = candidate.draws + candidate.score.needs_second
         scored.append(Scored(candidate, trusted, each * n_calibration))
     scored.sort(key=lambda one: (-round(one.trusted_share, 6), one.calls, one.candidate.label))
     return Tuning(tuple(scored), alpha, tuple(sorted(seen, key=lambda one: one.truth)), calls, cached, cost)
@@ -226,10 +226,10 @@ def bytes_a_pixel(candidates: int) -> int:
 @contextmanager
 def _warming_all(setup: Setup, candidates: Sequence[Candidate]) -> Iterator[None]:
     """The kernels of every kind of score among `candidates`, compiled in the background."""
-    kinds = {candidate.indecision.plugin_name(): candidate.indecision for candidate in candidates}
+    kinds = {candidate.score.plugin_name(): candidate.score for candidate in candidates}
     with ExitStack() as stack:
         for score in kinds.values():
-            stack.enter_context(warming(replace(setup, indecision=score)))
+            stack.enter_context(warming(replace(setup, score=score)))
         yield
 
 
@@ -240,7 +240,7 @@ def _curves(
     assert path is not None
     truth, _ = read_truth(path, setup.procedure.scale)
     low_resolution = degrade(truth, setup.procedure.scale)
-    accumulators = [candidate.indecision.start(drawn.prepared.size) for candidate in candidates]
+    accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]
     delivered = None
     for index, pixels in enumerate(decoded_draws(drawn, setup, read, low_resolution)):
         delivered = pixels if index == 0 else delivered
@@ -248,20 +248,20 @@ def _curves(
             if index < candidate.draws:
                 accumulator.update(pixels)
     assert delivered is not None
-    fidelity = setup.fidelity.map(truth, delivered)
+    errors = setup.metric.map(truth, delivered)
     context = Context(delivered, low_resolution, setup.procedure.scale, second)
     return [
-        RiskCurve.from_maps(accumulator.finish(context), fidelity, bound=setup.fidelity.bound)
+        RiskCurve.from_maps(accumulator.finish(context), errors, bound=setup.metric.bound)
         for accumulator in accumulators
     ]
 
 
-def specification_text(indecision: Indecision) -> str:
+def specification_text(score: Score) -> str:
     """A score as it is typed: `name:key=value,…`, without what it would be anyway."""
-    content = {key: value for key, value in indecision.specification().items() if value is not None}
+    content = {key: value for key, value in score.specification().items() if value is not None}
     name = content.pop("name")
     try:
-        usual = type(indecision)().specification()
+        usual = type(score)().specification()
     except ValueError:
         usual = {}
     content = {key: value for key, value in content.items() if value != usual.get(key)}

@@ -128,7 +128,7 @@ def _mask_scale_words(block: int) -> str:
 
 def metric_words(calibration: Calibration) -> str:
     """The metric with its parameters, for people."""
-    given = dict(calibration.procedure.fidelity)
+    given = dict(calibration.procedure.metric)
     name = str(given.pop("name", "metric"))
     settings = ", ".join(
         f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"

@@ -167,7 +167,7 @@ def make_preview(
     *,
     low: Image | None = None,
     truth: Image | None = None,
-    fidelity: Map | None = None,
+    errors: Map | None = None,
     losses: NDArray[np.float64] | None = None,
     worst_at: Sequence[tuple[float, float]] = (),
     notes: Sequence[str] = (),
@@ -180,21 +180,21 @@ def make_preview(
         (H, W, 3) uint8; `truth` may be unknown.
     low
         What the vendor was sent, (h, w, 3) uint8.
-    indecision, fidelity
+    indecision, errors
         (H, W) float32.
     thresholds
         Ascending, float64; shares are counted at each of them.
     worst_at
-        (alpha, threshold) pairs at which to cut out the worst trusted pixel; needs `truth` and `fidelity`.
+        (alpha, threshold) pairs at which to cut out the worst trusted pixel; needs `truth` and `errors`.
     """
     height, width = indecision.shape
     block = block_side((height, width))
     found = np.sort(_finite(indecision[~np.isnan(indecision)]))
     counts = np.searchsorted(found, thresholds, side="left")
     worst: list[Worst] = []
-    if truth is not None and fidelity is not None:
+    if truth is not None and errors is not None:
         for alpha, threshold in worst_at:
-            worst.extend(_worst(alpha, trusted(indecision, threshold), fidelity, delivered, truth))
+            worst.extend(_worst(alpha, trusted(indecision, threshold), errors, delivered, truth))
     return Preview(
         kind=kind,
         name=name,
@@ -218,8 +218,8 @@ def _finite(scores: Map) -> NDArray[np.float64]:
     return np.minimum(scores.astype(np.float64), np.finfo(np.float64).max)
 
 
-def _worst(alpha: float, mask: Mask, fidelity: Map, delivered: Image, truth: Image) -> list[Worst]:
-    place = worst_place(fidelity, mask)
+def _worst(alpha: float, mask: Mask, errors: Map, delivered: Image, truth: Image) -> list[Worst]:
+    place = worst_place(errors, mask)
     if place is None:
         return []
     rows, columns = window(place, (mask.shape[0], mask.shape[1]), CROP)

@@ -66,7 +66,7 @@ class ReportStore:
         evaluation: "Evaluation",
         truth: Image,
         low: Image,
-        fidelity: Map,
+        errors: Map,
         curve: RiskCurve,
         levels: Sequence[tuple[float, float]],
     ) -> None:
@@ -82,7 +82,7 @@ class ReportStore:
                 self._thresholds,
                 low=low,
                 truth=truth,
-                fidelity=fidelity,
+                errors=errors,
                 losses=curve.loss(self._thresholds),
                 worst_at=levels,
                 notes=(*picture.conversions, *evaluation.notes),

@@ -66,16 +66,16 @@ class RiskCurve:
 
     @classmethod
     def from_maps(
-        cls, indecision: ArrayLike, fidelity: ArrayLike, *, bound: float, tolerance: float | None = None
+        cls, indecision: ArrayLike, errors: ArrayLike, *, bound: float, tolerance: float | None = None
     ) -> Self:
         """The exact curve of one photograph.
 
         Parameters
         ----------
         indecision
-            Score map, (H, W) float32, finite; larger = less sure.
-        fidelity
-            Metric map, (H, W) float32 in [0, bound].
+            Indecision map, (H, W) float32, finite; larger = less sure.
+        errors
+            Error map, (H, W) float32 in [0, bound].
         bound
             The largest value the metric can take.
         tolerance
@@ -94,36 +94,35 @@ class RiskCurve:
         Adame, Csillag and Goedert (2025), Section 3, with ``<`` in place of ``<=``.
         """
         if tolerance is None:
-            return cls.family(indecision, fidelity, bound=bound)[0]
-        return cls.family(indecision, fidelity, bound=bound, tolerances=(tolerance,))[1]
+            return cls.family(indecision, errors, bound=bound)[0]
+        return cls.family(indecision, errors, bound=bound, tolerances=(tolerance,))[1]
 
     @classmethod
     def family(
-        cls, indecision: ArrayLike, fidelity: ArrayLike, *, bound: float, tolerances: Sequence[float] = ()
+        cls, indecision: ArrayLike, errors: ArrayLike, *, bound: float, tolerances: Sequence[float] = ()
     ) -> list[Self]:
         """The curves of one photograph for the largest error, then for the share wrong by each of `tolerances`.
 
         Each is that of `from_maps`, in one go over the maps; parameters and errors as there.
         """
         scores_map = np.ascontiguousarray(indecision, dtype=np.float32)
-        fidelity_map = np.ascontiguousarray(fidelity, dtype=np.float32)
+        error_map = np.ascontiguousarray(errors, dtype=np.float32)
         if not (math.isfinite(bound) and bound > 0):
             raise CalibrationError(f"expected a finite bound above 0; got {bound!r}")
         for tolerance in tolerances:
             if not (math.isfinite(tolerance) and tolerance >= 0):
                 raise CalibrationError(f"expected a finite tolerance >= 0; got {tolerance!r}")
-        check_shapes(scores_map, fidelity_map)
-        seen = look(scores_map, fidelity_map)
+        check_shapes(scores_map, error_map)
+        seen = look(scores_map, error_map)
         if not seen.in_order or seen.known < scores_map.size or seen.largest_loss > np.float32(bound):
-            refuse_values(scores_map, fidelity_map, bound)
+            refuse_values(scores_map, error_map, bound)
         if seen.largest_loss > largest_loss(bound):
-            fidelity_map = np.minimum(fidelity_map, largest_loss(bound))
-            seen = look(scores_map, fidelity_map)
-        records, counts = staircase_and_area(scores_map, fidelity_map, seen=seen)
+            error_map = np.minimum(error_map, largest_loss(bound))
+            seen = look(scores_map, error_map)
+        records, counts = staircase_and_area(scores_map, error_map, seen=seen)
         area = _area(counts, scores_map.size)
         shares = [
-            cls(*share_staircase(scores_map, fidelity_map, each), 1.0, "share", float(each), *area)
-            for each in tolerances
+            cls(*share_staircase(scores_map, error_map, each), 1.0, "share", float(each), *area) for each in tolerances
         ]
         return [cls(*records, bound, "supremum", None, *area), *shares]
 

@@ -1,4 +1,4 @@
-"""The checks that a score map and a metric map must pass before a risk curve is made of them.
+"""The checks that a score map and an error map must pass before a risk curve is made of them.
 
 The staircase itself is found by `kernels.staircase`.
 """
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import MapError
 
 
-def check_shapes(indecision: NDArray[np.float32], fidelity: NDArray[np.float32]) -> None:
+def check_shapes(indecision: NDArray[np.float32], errors: NDArray[np.float32]) -> None:
     """Refuse maps that are empty, or whose shapes differ or are not (H, W).
 
     Raises
@@ -17,16 +17,16 @@ def check_shapes(indecision: NDArray[np.float32], fidelity: NDArray[np.float32])
     MapError
         They are.
     """
-    if indecision.ndim != 2 or indecision.shape != fidelity.shape:
+    if indecision.ndim != 2 or indecision.shape != errors.shape:
         raise MapError(
-            f"expected two maps of one shape (H, W); got indecision {indecision.shape} and fidelity {fidelity.shape}. "
+            f"expected two maps of one shape (H, W); got shapes {indecision.shape} and {errors.shape}. "
             "Compute both on the delivered picture's grid"
         )
     if indecision.size == 0:
         raise MapError("expected maps with at least one pixel; got none")
 
 
-def refuse_values(indecision: NDArray[np.float32], fidelity: NDArray[np.float32], bound: float) -> None:
+def refuse_values(indecision: NDArray[np.float32], errors: NDArray[np.float32], bound: float) -> None:
     """Say which value it is that no staircase may be made of; nothing is said where there is none.
 
     Raises
@@ -35,10 +35,10 @@ def refuse_values(indecision: NDArray[np.float32], fidelity: NDArray[np.float32]
         A value is not finite, or a metric value lies outside [0, bound]; names the pixel.
     """
     _refuse("indecision", indecision, ~np.isfinite(indecision), "a finite number")
-    _refuse("fidelity", fidelity, ~np.isfinite(fidelity), "a finite number")
+    _refuse("error", errors, ~np.isfinite(errors), "a finite number")
     # Nearest float32: a map clipped at a bound that float32 cannot hold passes; `curve` clips the rounding.
-    outside = (fidelity < 0) | (fidelity > np.float32(bound))
-    _refuse("fidelity", fidelity, outside, f"a value in [0, {bound}]")
+    outside = (errors < 0) | (errors > np.float32(bound))
+    _refuse("error", errors, outside, f"a value in [0, {bound}]")
 
 
 def _refuse(name: str, values: NDArray[np.float32], wrong: NDArray[np.bool_], expected: str) -> None:

@@ -26,7 +26,7 @@ from blackbox_conformal.pipeline.calibrate import run_calibration
 from blackbox_conformal.pipeline.stages.settings import set_up
 root, run, score, draws, count, memory = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
 adapter = bc.load_adapter("folder", path=str(root / "draws"), label="benchmark")
-setup = set_up(adapter, draws=int(draws), indecision=score)
+setup = set_up(adapter, draws=int(draws), score=score)
 said = ""
 try:
     paths = sorted((root / "truth").iterdir())[: int(count)]

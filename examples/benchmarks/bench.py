@@ -12,12 +12,12 @@ from material import SCALE
 from PIL import Image
 
 import blackbox_conformal as bc
-from blackbox_conformal.indecision.base import Context, score
 from blackbox_conformal.pipeline.calibrate import run_calibration
 from blackbox_conformal.pipeline.stages import draws as drawing
 from blackbox_conformal.pipeline.stages import prepare as preparing
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.scores.base import Context, score_map
 
 SCORE, METRIC = "smoothed-variance:kernel=gaussian,sigma=4", "lab-l1:kernel=gaussian,sigma=4"
 PAPER = "patch-variance:kernel=box,size=31,clip_quantile=0.95,smooth=64", "lab-l1:kernel=gaussian,sigma=64"
@@ -34,10 +34,10 @@ class Bench:
     repeats: int
     quick: bool
 
-    def setup(self, indecision: str = SCORE, fidelity: str = METRIC) -> Setup:
+    def setup(self, score: str = SCORE, metric: str = METRIC) -> Setup:
         """The photographs' draws with a score and a metric."""
         adapter = bc.load_adapter("folder", path=str(self.root / "draws"), label="benchmark")
-        return set_up(adapter, draws=self.draws, indecision=indecision, fidelity=fidelity)
+        return set_up(adapter, draws=self.draws, score=score, metric=metric)
 
     def files(self, path: Path) -> list[Path]:
         """The draws of one photograph."""
@@ -66,8 +66,8 @@ def calibrate(setup: Setup, paths: list[Path], threads: int) -> bc.Calibration:
 
 def curve(setup: Setup, truth: np.ndarray, stack: list[np.ndarray]) -> RiskCurve:
     """The curve of one photograph from pixels."""
-    indecision = score(setup.indecision, stack, Context(stack[0], None, SCALE))
-    return RiskCurve.from_maps(indecision, setup.fidelity.map(truth, stack[0]), bound=setup.fidelity.bound)
+    indecision = score_map(setup.score, stack, Context(stack[0], None, SCALE))
+    return RiskCurve.from_maps(indecision, setup.metric.map(truth, stack[0]), bound=setup.metric.bound)
 
 
 def make_low(path: Path, target: Path) -> None:

@@ -41,7 +41,7 @@ from timing import at_least, at_most, heading, pairs, row
 import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.apply import apply_calibration
-from blackbox_conformal.pipeline.stages.settings import DEFAULT_INDECISION, set_up
+from blackbox_conformal.pipeline.stages.settings import DEFAULT_SCORE, set_up
 
 
 def pipeline(bench: Bench) -> None:
@@ -101,7 +101,7 @@ def first_uses(bench: Bench) -> None:
     tiny = write_material(small, [], 2, 512, 512, 4)
     adapter = bc.load_adapter("folder", path=str(small / "draws"), label="benchmark")
     saved, source = small / "calibration.json", small / f"{tiny[0].stem}.png"
-    calibrate(set_up(adapter, draws=4, indecision=SCORE), tiny[1:], 1).save(saved)
+    calibrate(set_up(adapter, draws=4, score=SCORE), tiny[1:], 1).save(saved)
     make_low(tiny[0], source)
     cold, warm = [], []
     for _ in range(bench.repeats):
@@ -116,7 +116,7 @@ def first_uses(bench: Bench) -> None:
 def memory(bench: Bench) -> None:
     """Peak memory by draws and by photographs, within a limit, and of a photograph that is too large for it."""
     count, width, height = (16, 640, 360) if bench.quick else (64, 3840, 2160)
-    scores = {"sigma 4": SCORE, "the default score": DEFAULT_INDECISION, "the paper's score": PAPER[0]}
+    scores = {"sigma 4": SCORE, "the default score": DEFAULT_SCORE, "the paper's score": PAPER[0]}
     repeat_draws(bench.root, 32)
     most = len(bench.paths)
     # Enough for one photograph at a time: with two, the peak depends on which of their steps meet.

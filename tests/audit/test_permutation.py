@@ -21,8 +21,8 @@ def curves(seed, count, *, refused=0, tolerance=None, ties=True):
     for _ in range(count):
         size = (6, 7)
         scores = rng.integers(0, 9, size) / 8 if ties else rng.random(size)
-        fidelity = np.minimum(rng.random(size) * scores * rng.uniform(0.1, 1), 1)
-        found.append(RiskCurve.from_maps(scores, fidelity, bound=1.0, tolerance=tolerance))
+        metric = np.minimum(rng.random(size) * scores * rng.uniform(0.1, 1), 1)
+        found.append(RiskCurve.from_maps(scores, metric, bound=1.0, tolerance=tolerance))
     found += [RiskCurve.worst(1.0, tolerance=tolerance)] * refused
     return CurveSet.from_curves(found)
 

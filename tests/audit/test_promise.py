@@ -8,20 +8,20 @@ from audit_material import alike
 
 from blackbox_conformal.audit.promise import promise
 from blackbox_conformal.audit.quality import QualityMaps, mean_quality
-from blackbox_conformal.fidelity.lab_l1 import LabL1
-from blackbox_conformal.fidelity.rgb_linf import RgbLinf
-from blackbox_conformal.fidelity.ssim import Ssim
 from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.by_group import ByGroup
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.false_trust import FalseTrust
 from blackbox_conformal.guarantees.per_image import PerImage
+from blackbox_conformal.metrics.lab_l1 import LabL1
+from blackbox_conformal.metrics.rgb_linf import RgbLinf
+from blackbox_conformal.metrics.ssim import Ssim
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.risk.trust import trusted
 
 
-def material(seed, count, fidelity):
+def material(seed, count, metric):
     """(score map, error map, qualities) of made-up photographs whose noise grows from left to right."""
     rng = np.random.default_rng(seed)
     found = []
@@ -30,14 +30,14 @@ def material(seed, count, fidelity):
         strength = np.linspace(0, rng.uniform(10, 60), 16)[None, :, None]
         delivered = np.clip(truth + rng.normal(0, 1, truth.shape) * strength, 0, 255).astype(np.uint8)
         scores = (strength[..., 0] / 60 + rng.uniform(0, 0.3, (12, 16))).astype(np.float32)
-        found.append((scores, fidelity.map(truth, delivered), QualityMaps(truth, delivered, fidelity)))
+        found.append((scores, metric.map(truth, delivered), QualityMaps(truth, delivered, metric)))
     return found
 
 
-def measured(fidelity, alpha, seed):
+def measured(metric, alpha, seed):
     """The qualities inside the masks of 40 unseen photographs, and the share of masks that show anything."""
-    photographs = material(seed, 80, fidelity)
-    known = [RiskCurve.from_maps(s, e, bound=fidelity.bound) for s, e, _ in photographs[:40]]
+    photographs = material(seed, 80, metric)
+    known = [RiskCurve.from_maps(s, e, bound=metric.bound) for s, e, _ in photographs[:40]]
     threshold = Expected().threshold(CurveSet.from_curves(known), alpha)
     masks = [trusted(scores, threshold) for scores, _, _ in photographs[40:]]
     inside = [quality.over(mask) for (_, _, quality), mask in zip(photographs[40:], masks, strict=True)]
@@ -103,7 +103,7 @@ def test_groups_and_tiles_promise_what_is_within():
 
 
 @pytest.mark.parametrize(
-    ("rule", "fidelity"),
+    ("rule", "metric"),
     [
         (Expected(), LabL1(kernel="gaussian", sigma=4)),
         (Expected(), Ssim(kernel="gaussian", sigma=4)),
@@ -112,7 +112,7 @@ def test_groups_and_tiles_promise_what_is_within():
         (ByCluster(of="false-trust", clusters=("a",)), RgbLinf()),
     ],
 )
-def test_nothing_is_promised_where_nothing_follows(rule, fidelity):
-    found = promise(rule, 0.1, fidelity, 1.0)
+def test_nothing_is_promised_where_nothing_follows(rule, metric):
+    found = promise(rule, 0.1, metric, 1.0)
     assert all(map(math.isnan, (found.psnr, found.psnr_if_trusted, found.ssim, found.ssim_if_trusted)))
     assert found.words.startswith("no PSNR or SSIM follows")

@@ -14,12 +14,12 @@ from blackbox_conformal.audit.quality import (
     peak_signal_to_noise,
     squared_error,
 )
-from blackbox_conformal.fidelity.lab_l1 import LabL1
-from blackbox_conformal.fidelity.rgb_l1 import RgbL1
-from blackbox_conformal.fidelity.rgb_linf import RgbLinf
 from blackbox_conformal.guarantees.choose import guarantee
 from blackbox_conformal.guarantees.corollaries import psnr
 from blackbox_conformal.kernels.similarity import structural_dissimilarity
+from blackbox_conformal.metrics.lab_l1 import LabL1
+from blackbox_conformal.metrics.rgb_l1 import RgbL1
+from blackbox_conformal.metrics.rgb_linf import RgbLinf
 
 
 def pictures(seed=0):
@@ -62,10 +62,10 @@ def test_pointwise_metrics_bound_the_psnr_of_every_mask(metric):
 @pytest.mark.parametrize("seed", range(4))
 def test_maps_asked_for_a_mask_equal_the_pixels_one_by_one(seed):
     truth, delivered = pictures(seed)
-    fidelity = LabL1()
-    maps = QualityMaps(truth, delivered, fidelity)
+    metric = LabL1()
+    maps = QualityMaps(truth, delivered, metric)
     mask = np.random.default_rng(seed).random((20, 30)) < (0.02, 0.3, 0.9, 0.5)[seed]
-    planes = fidelity.difference(truth, delivered)
+    planes = metric.difference(truth, delivered)
     dissimilar = structural_dissimilarity(truth, delivered)
     squares, in_space, similar, count = 0.0, 0.0, 0.0, 0
     for row in range(20):
@@ -93,9 +93,9 @@ def test_no_pixels_have_no_quality_and_equal_pictures_the_best():
     assert same == Quality(math.inf, math.inf, 1.0)
 
 
-@pytest.mark.parametrize("fidelity", [None, RgbL1(kernel="gaussian", sigma=2)])
-def test_a_metric_that_bounds_no_error_of_a_pixel_has_no_space(fidelity):
-    assert math.isnan(QualityMaps(*pictures(), fidelity).over().psnr_in_space)
+@pytest.mark.parametrize("metric", [None, RgbL1(kernel="gaussian", sigma=2)])
+def test_a_metric_that_bounds_no_error_of_a_pixel_has_no_space(metric):
+    assert math.isnan(QualityMaps(*pictures(), metric).over().psnr_in_space)
 
 
 def test_means_are_over_the_pictures_that_have_pixels():

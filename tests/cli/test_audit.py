@@ -11,7 +11,7 @@ from blackbox_conformal.audit.verdict import FIXED
 from blackbox_conformal.cli.main import run
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "--draws", "3"]
-SETTINGS = ["--indecision", "smoothed-variance:sigma=2", "--fidelity", "rgb-linf:kernel=gaussian,sigma=2"]
+SETTINGS = ["--score", "smoothed-variance:sigma=2", "--metric", "rgb-linf:kernel=gaussian,sigma=2"]
 
 
 @pytest.fixture(scope="module")

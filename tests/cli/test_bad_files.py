@@ -140,7 +140,7 @@ def test_missing_draws_of_several_pictures_are_named_together(tmp_path: Path) ->
     (tmp_path / "draws" / names[3] / "1.png").unlink()
     (tmp_path / "draws" / names[4] / "0.png").write_bytes(b"text")
     vendor = load_adapter("folder", path=str(tmp_path / "draws"), label="made here")
-    choices = {"draws": 2, "indecision": "pixel-variance", "fidelity": "rgb-linf"}
+    choices = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
     with pytest.raises(IncompleteError) as raised:
         bc.calibrate(vendor, tmp_path / "photographs", run=tmp_path / "run", **choices)
     assert all(name in str(raised.value) for name in (names[1], names[3], names[4])), raised.value

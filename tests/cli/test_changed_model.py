@@ -40,7 +40,7 @@ def called(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def calibrate(folder: Path, server: FaultServer, run: str, *more: str) -> subprocess.CompletedProcess[str]:
-    choices = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+    choices = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
     vendor = ["--adapter", VENDOR, "-p", f"url={server.url}"]
     return called(folder, "calibrate", "photographs", *vendor, *choices, "--run", run, "--yes", *more)
 

@@ -82,11 +82,11 @@ def test_a_score_with_several_parameters_stands_in_brackets(photographs, tmp_pat
         "--no-baselines",
     ]
     score = "weighted:weight=0.25,sigma=2"
-    arguments += ["--vendor", f"embedded:indecision=[{score}],draws=3,label=bracketed", "--vendor", "embedded"]
+    arguments += ["--vendor", f"embedded:score=[{score}],draws=3,label=bracketed", "--vendor", "embedded"]
     assert run([*arguments, "--json"]) == 0
     bracketed, plain = json.loads(capsys.readouterr().out)["vendors"]
     assert (bracketed["vendor"], bracketed["draws"], plain["draws"]) == ("bracketed", 3, 2)
-    assert run([*arguments[:-4], "--vendor", f"embedded:indecision={score}", "--vendor", "embedded:draws=3"]) == 2
+    assert run([*arguments[:-4], "--vendor", f"embedded:score={score}", "--vendor", "embedded:draws=3"]) == 2
     assert "[weighted:weight=…,sigma=…]" in capsys.readouterr().err
 
 

@@ -13,7 +13,7 @@ from synthetic import write_photographs
 from blackbox_conformal.testing.fault_server import FaultServer
 
 VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
-CHOICES = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 
 def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:

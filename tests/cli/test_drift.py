@@ -13,7 +13,7 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
 VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
-CHOICES = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
 CHANGED = {"submit": "picture:kind=flatter-and-brighter"}
 
 

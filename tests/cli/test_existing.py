@@ -22,9 +22,9 @@ class Shop:
         self.out = folder / "calibration.json"
 
     def calibrate(self, *more: str, command: str = "calibrate", images: list[Path] | None = None) -> int:
-        vendor = ["--adapter", VENDOR, "-p", f"url={self.server.url}", "--fidelity", "rgb-linf"]
+        vendor = ["--adapter", VENDOR, "-p", f"url={self.server.url}", "--metric", "rgb-linf"]
         common = ["--out", str(self.out), "--run", str(self.folder / "run"), "--yes", "-q"]
-        score = ["--indecision", "pixel-variance"] if command == "calibrate" else []
+        score = ["--score", "pixel-variance"] if command == "calibrate" else []
         return run([command, *map(str, images or self.photographs), *vendor, *score, "--draws", "2", *common, *more])
 
 

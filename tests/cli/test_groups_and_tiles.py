@@ -11,7 +11,7 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
 VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
-CHOICES = ["--adapter", VENDOR, "--draws", "2", "--indecision", "pixel-variance", "--yes"]
+CHOICES = ["--adapter", VENDOR, "--draws", "2", "--score", "pixel-variance", "--yes"]
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def server():
 
 @pytest.fixture
 def calibrate(photographs, tmp_path, server):
-    def command(*more, fidelity="rgb-linf"):
-        vendor = [*CHOICES, "-p", f"url={server.url}", "--run", str(tmp_path / "run"), "--fidelity", fidelity]
+    def command(*more, metric="rgb-linf"):
+        vendor = [*CHOICES, "-p", f"url={server.url}", "--run", str(tmp_path / "run"), "--metric", metric]
         return run(["calibrate", str(photographs), *vendor, *more])
 
     return command
@@ -121,7 +121,7 @@ def test_tiles_that_cannot_calibrate_are_refused_before_anything_is_paid(
 def test_a_level_of_zero_is_for_the_guarantee_to_allow(calibrate, photographs, tmp_path, server, capsys):
     assert calibrate("--alpha", "0") == 2
     assert "0 means something for per-image alone" in capsys.readouterr().err
-    vendor = [*CHOICES, "-p", f"url={server.url}", "--run", str(tmp_path / "run"), "--fidelity", "rgb-linf"]
+    vendor = [*CHOICES, "-p", f"url={server.url}", "--run", str(tmp_path / "run"), "--metric", "rgb-linf"]
     for command in (["tune", str(photographs), *vendor], ["plan", str(photographs), *vendor[:-4], *vendor[-2:]]):
         assert run([*(one for one in command if command[0] != "plan" or one != "--yes"), "--alpha", "0"]) == 2
         assert "above 0" in capsys.readouterr().err
@@ -139,9 +139,9 @@ def test_a_level_of_zero_is_for_the_guarantee_to_allow(calibrate, photographs, t
 
 
 def test_levels_that_are_shown_follow_the_bound_of_the_metric(calibrate, photographs, tmp_path, server, capsys):
-    assert calibrate("--json", fidelity="delta-e-2000") == 0
+    assert calibrate("--json", metric="delta-e-2000") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["bound"] == 20
     assert list(document["thresholds"]) == ["0.2", "0.5", "1", "1.5", "2", "3"]
-    assert run(["plan", str(photographs), "--adapter", "embedded", "--fidelity", "delta-e-2000", "--json"]) == 0
+    assert run(["plan", str(photographs), "--adapter", "embedded", "--metric", "delta-e-2000", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["needed_n"]["2"] == 9

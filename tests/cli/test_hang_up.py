@@ -32,7 +32,7 @@ def photographs(tmp_path: Path) -> Path:
 
 
 def command(server: FaultServer, photographs: Path) -> list[str]:
-    choices = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf", "--yes"]
+    choices = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf", "--yes"]
     run = ["--run", str(photographs.parent / "run"), "--concurrency", "2"]
     vendor = ["--adapter", VENDOR, "-p", f"url={server.url}"]
     return [sys.executable, "-m", "blackbox_conformal", "calibrate", str(photographs), *vendor, *choices, *run]

@@ -45,7 +45,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 
 
 def calibrate(shop: Shop) -> int:
-    choices = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+    choices = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
     return run(["calibrate", "photographs", *shop.common, *choices, "-q"])
 
 

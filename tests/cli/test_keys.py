@@ -224,7 +224,7 @@ def test_every_vendor_of_a_comparison_is_asked_about(vendor: Vendor, capsys: pyt
 def test_a_second_vendor_is_asked_about(vendor: Vendor, capsys: pytest.CaptureFixture[str]) -> None:
     Path("acme.toml").write_text(RECIPE.format(url=vendor.url))
     with FaultServer() as server:
-        ours = calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "--indecision", "second-opinion", "--yes")
+        ours = calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "--score", "second-opinion", "--yes")
         assert run([*ours, "--second-adapter", "recipe", "--second", "recipe=acme.toml"]) == 2
         assert "ACME_API_KEY goes to" in error(capsys)
         assert (server.account.seen, vendor.seen) == ([], [])

@@ -53,7 +53,7 @@ def test_help_imports_neither_numba_nor_numpy() -> None:
         (["calibrate", "."], 2, "expected --adapter NAME"),
         (["calibrate", ".", "--adapter", "no-such-vendor"], 2, "no-such-vendor"),
         (["calibrate", ".", "--adapter", "http", "-p", "url"], 2, "KEY=VALUE"),
-        (["calibrate", ".", "--adapter", "http", "-p", "url=http://127.0.0.1:1", "--fidelity", "nothing"], 2, "lab-l1"),
+        (["calibrate", ".", "--adapter", "http", "-p", "url=http://127.0.0.1:1", "--metric", "nothing"], 2, "lab-l1"),
         (["adapters", "show", "no-such-vendor"], 2, "no-such-vendor"),
     ],
 )
@@ -69,7 +69,7 @@ def test_exit_codes_and_messages(tmp_path: Path, arguments: list[str], code: int
 
 
 def test_config_shows_where_each_setting_came_from(tmp_path: Path) -> None:
-    (tmp_path / "blackbox-conformal.toml").write_text('draws = 5\n[calibrate]\nfidelity = "rgb-l1"\n')
+    (tmp_path / "blackbox-conformal.toml").write_text('draws = 5\n[calibrate]\nmetric = "rgb-l1"\n')
     below = tmp_path / "deep" / "er"
     below.mkdir(parents=True)
     (tmp_path / ".git").mkdir()
@@ -78,9 +78,9 @@ def test_config_shows_where_each_setting_came_from(tmp_path: Path) -> None:
     settings = json.loads(found.stdout)
     assert settings["draws"]["value"] == 5
     assert "blackbox-conformal.toml" in settings["draws"]["origin"]
-    assert settings["fidelity"] == {
+    assert settings["metric"] == {
         "value": "rgb-l1",
-        "origin": f"[calibrate] fidelity in {tmp_path / 'blackbox-conformal.toml'}",
+        "origin": f"[calibrate] metric in {tmp_path / 'blackbox-conformal.toml'}",
     }
     assert settings["scale"] == {"value": "2", "origin": "environment BLACKBOX_CONFORMAL_SCALE"}
     assert settings["delivery"] == {"value": "first", "origin": "default"}

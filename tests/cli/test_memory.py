@@ -33,7 +33,7 @@ def arguments(tmp_path: Path) -> list[str]:
     write_photographs(tmp_path / "photographs", range(6))
     write_draws(tmp_path / "outputs", range(6), 3)
     vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=synthetic"]
-    choices = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+    choices = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
     return [*vendor, *choices, "--run", str(tmp_path / "run"), "--yes"]
 
 

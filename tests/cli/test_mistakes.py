@@ -15,7 +15,7 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
 VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
-CHOICES = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+CHOICES = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 
 @pytest.fixture
@@ -139,9 +139,9 @@ def test_the_second_vendor_is_planned_for_and_its_key_is_missed(
 ) -> None:
     monkeypatch.delenv("FAULT_VENDOR_KEY", raising=False)
     with FaultServer() as server:
-        first = ["--adapter", VENDOR, "-p", f"url={server.url}", "--draws", "2", "--fidelity", "rgb-linf"]
+        first = ["--adapter", VENDOR, "-p", f"url={server.url}", "--draws", "2", "--metric", "rgb-linf"]
         second = ["--second-adapter", VENDOR, "--second", f"url={server.url}", "--second", "price_usd=0.5"]
-        given = [str(photographs), *first, *second, "--indecision", "second-opinion"]
+        given = [str(photographs), *first, *second, "--score", "second-opinion"]
         given += ["--run", str(photographs.parent / "run")]
         assert run(["plan", *given, "--json"]) == 0
         plan = json.loads(capsys.readouterr().out)

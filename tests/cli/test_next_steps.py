@@ -15,7 +15,7 @@ from synthetic import photograph, write_photographs
 from blackbox_conformal.cli.main import Commands, cli
 from blackbox_conformal.testing.fault_server import FaultServer
 
-CHOICES = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 
 class Desk:

@@ -30,11 +30,11 @@ class Bench:
         self.vendor = ["--adapter", "folder", "-p", "label=synthetic", "-p", f"path={self.draws}"]
 
     def only_choose(self, *more: str) -> int:
-        given = [*self.vendor, "--draws", "3", "--fidelity", "rgb-linf", "--alpha", "0.5", "--run", str(self.run)]
+        given = [*self.vendor, "--draws", "3", "--metric", "rgb-linf", "--alpha", "0.5", "--run", str(self.run)]
         return run(["tune", str(self.photographs), *given, *CANDIDATES, "--only-choose", *more])
 
     def calibrate(self, *more: str, where: str = "run") -> int:
-        given = [*self.vendor, "--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+        given = [*self.vendor, "--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
         return run(["calibrate", str(self.photographs), *given, "--run", str(self.folder / where), *more])
 
 
@@ -57,7 +57,7 @@ def test_the_next_command_can_be_pasted_and_keeps_the_two_apart(bench: Bench, ca
     line = next(line for line in said.splitlines() if "blackbox-conformal calibrate" in line)
     words = shlex.split(line.partition("blackbox-conformal ")[2])
     assert words[words.index("--tuning") + 1] == str(bench.tuning)
-    assert words[words.index("--indecision") + 1] == kept["indecision"]
+    assert words[words.index("--score") + 1] == kept["score"]
     assert words[words.index("--draws") + 1] == str(kept["draws"])
     assert run(words) == 0
     assert "3 of 12 photographs were looked at by `tune` and do not calibrate" in capsys.readouterr().err
@@ -108,7 +108,7 @@ def test_looking_at_others_does_not_undo_having_looked(bench: Bench):
 def test_python_refuses_them_in_the_same_run_folder(bench: Bench):
     assert bench.only_choose("-q") == 0
     vendor = bc.load_adapter("folder", label="synthetic", path=str(bench.draws))
-    choices = {"draws": 3, "indecision": "pixel-variance", "fidelity": "rgb-linf"}
+    choices = {"draws": 3, "score": "pixel-variance", "metric": "rgb-linf"}
     with pytest.raises(CalibrationError, match="3 of these photographs were used for tuning"):
         bc.calibrate(vendor, bench.photographs, run=bench.run, **choices)
 
@@ -129,7 +129,7 @@ def calibrate_only(bench: Bench, kept: dict) -> list[str]:
     truths = {one["truth"] for one in kept["photographs"]}
     files = [str(path) for path in bench.files if read_image(path).digest in truths]
     assert len(files) == len(truths)
-    given = [*bench.vendor, "--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+    given = [*bench.vendor, "--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
     return ["calibrate", *files, *given, "--run", str(bench.run), "-q"]
 
 

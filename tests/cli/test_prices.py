@@ -31,7 +31,7 @@ def called(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def calibrate(folder: Path, server: FaultServer, *more: str) -> subprocess.CompletedProcess[str]:
-    choices = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf", "--run", "run"]
+    choices = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf", "--run", "run"]
     vendor = ["--adapter", VENDOR, "-p", f"url={server.url}"]
     return called(folder, more[0], "photographs", *vendor, *choices, *more[1:])
 
@@ -65,7 +65,7 @@ def test_what_the_ledger_has_seen_is_planned_with_and_asked_for(folder: Path) ->
 def test_a_price_that_calibrate_was_given_need_not_be_given_again(folder: Path) -> None:
     with FaultServer() as server:
         vendor = ["-p", f"url={server.url}/v1/upscale"]
-        choices = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+        choices = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
         command = ["calibrate", "photographs", "--adapter", "http", *vendor, "-p", "label=acme", *choices]
         unknown = called(folder, *command, "--max-cost", "1")
         assert (unknown.returncode, server.account.paid) == (4, 0)

@@ -68,7 +68,7 @@ def test_a_calibration_that_was_written_elsewhere_is_found_by_its_run_folder(pho
         for index in range(2):
             shutil.copy(path, tmp_path / "outputs" / path.stem / f"{index}.png")
     vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=copies", "--draws", "2"]
-    vendor += ["--indecision", "bicubic-gap"]
+    vendor += ["--score", "bicubic-gap"]
     assert run(["calibrate", str(photographs), *vendor, "--run", str(folder), "--out", str(elsewhere), "-q"]) == 0
     assert not (folder / "calibration.json").exists()
     assert run(["report", "--run", str(folder), "--json"]) == 0

@@ -33,7 +33,7 @@ class Desk:
         return found
 
     def calibrate(self, out: str, *more: str) -> subprocess.CompletedProcess[str]:
-        choices = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf", "--out", out]
+        choices = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "--out", out]
         return self.run("calibrate", "photographs", *choices, *more)
 
     def mask(self, calibration: str, out: str, *more: str) -> Certificate:

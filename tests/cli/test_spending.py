@@ -19,7 +19,7 @@ from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.testing.fault_server import FaultServer
 
 VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
-CHOICES = ["--draws", "3", "--indecision", "pixel-variance", "--fidelity", "rgb-linf"]
+CHOICES = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 
 @pytest.fixture
@@ -258,15 +258,15 @@ def test_draws_that_lie_elsewhere_are_not_bought_again_unless_the_folder_is_name
         return called([*command, *more], there)
 
     assert again().returncode == 0
-    other = again("--fidelity", "rgb-l1")
+    other = again("--metric", "rgb-l1")
     assert other.returncode == 4
     assert "12 of these 12 draws are stored in runs/" in other.stderr
     assert paid(server) == 12
     (folder,) = (there / "runs").iterdir()
     out = str(there / "other.json")
-    assert again("--fidelity", "rgb-l1", "--run", str(folder), "--out", out).returncode == 0
+    assert again("--metric", "rgb-l1", "--run", str(folder), "--out", out).returncode == 0
     assert paid(server) == 12
-    assert again("--fidelity", "rgb-l1", "--run", "new").returncode == 0
+    assert again("--metric", "rgb-l1", "--run", "new").returncode == 0
     assert paid(server) == 24
     summed = called(["ledger", "sum", "--json"], there)
     assert json.loads(summed.stdout)["attempts"] == 12
@@ -284,7 +284,7 @@ def test_one_sum_over_all_run_folders(tmp_path: Path, server: FaultServer, photo
 def test_from_python_each_call_has_its_own_limit(server: FaultServer, photographs: Path) -> None:
     vendor = bc.load_adapter(VENDOR, url=server.url)
     run_folder = photographs.parent / "run"
-    choices = {"draws": 3, "indecision": "pixel-variance", "fidelity": "rgb-linf", "run": run_folder}
+    choices = {"draws": 3, "score": "pixel-variance", "metric": "rgb-linf", "run": run_folder}
     calibration = bc.calibrate(vendor, photographs, max_cost=0.12, **choices)
     write_photographs(photographs.parent / "others", [20])
     (other,) = (photographs.parent / "others").iterdir()

@@ -13,7 +13,7 @@ VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
 
 
 def tune_with(photographs, tmp_path, server, second, *more):
-    first = ["--adapter", VENDOR, "-p", f"url={server.url}", "--draws", "2", "--fidelity", "rgb-linf"]
+    first = ["--adapter", VENDOR, "-p", f"url={server.url}", "--draws", "2", "--metric", "rgb-linf"]
     given = ["--alpha", "0.9", "--tuning-share", "0.34", "--yes", "--json", "--run", str(tmp_path / "run")]
     return run(["tune", str(photographs), *first, *second, *given, *more])
 
@@ -35,7 +35,7 @@ def test_a_score_without_a_second_vendor_may_win_beside_one(photographs, tmp_pat
         assert tune_with(photographs, tmp_path, server, noise, *candidates) == 0
         assert server.account.paid <= 2 * 6
     found = json.loads(capsys.readouterr().out)
-    assert found["best"]["indecision"] == "bicubic-gap"
+    assert found["best"]["score"] == "bicubic-gap"
     assert {one["score"]: one["calls"] for one in found["candidates"]} == {"second-opinion@1": 8, "bicubic-gap@1": 4}
     calibration = json.loads((tmp_path / "run" / "calibration.json").read_text())
     assert calibration["procedure"]["second_opinion"] is None

@@ -10,7 +10,7 @@ from PIL import Image
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
-CHOICES = ["--draws", "2", "--indecision", "pixel-variance", "--fidelity", "rgb-linf", "-p", "price-usd=0.01"]
+CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "-p", "price-usd=0.01"]
 COMPARED = [*CHOICES, "--alpha", "0.9", "--no-baselines", "--yes", "--json"]
 
 RECIPE = """

@@ -25,7 +25,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draws = write_draws(folder / "draws", range(8))
     vendor = bc.load_adapter("folder", path=str(draws), label="made up")
     paths = write_photographs(folder / "photographs", range(8))
-    choices = {"draws": 4, "indecision": "pixel-variance", "fidelity": "rgb-linf", "run": folder / "run"}
+    choices = {"draws": 4, "score": "pixel-variance", "metric": "rgb-linf", "run": folder / "run"}
     bc.calibrate(vendor, [str(path) for path in paths], **choices).save(folder / "c.json")
     write_draws(draws, range(20, 21))
     small = PillowImage.fromarray(photograph(20)).resize((20, 16), PillowImage.Resampling.BICUBIC)

@@ -9,9 +9,9 @@ from audit_material import calibration_of, curves
 from blackbox_conformal.audit.claim import claim, innermost, quantity
 from blackbox_conformal.certificate import threshold_json
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.fidelity.rgb_linf import RgbLinf
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.choose import guarantee
+from blackbox_conformal.metrics.rgb_linf import RgbLinf
 from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing, rule_at_hand
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.risk.curve import RiskCurve
@@ -70,12 +70,12 @@ def evaluation():
 
 
 def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration, evaluation):
-    fidelity = RgbLinf(order="difference-of-blurs", kernel="gaussian", sigma=2)
+    metric = RgbLinf(order="difference-of-blurs", kernel="gaussian", sigma=2)
     seen = set()
     for name, around, parameters, rule in accepted():
         clusters = CLUSTERS if "cluster" in around else None
         found = calibration.curves_for(rule)
-        own = rule_at_hand(rule, fidelity, evaluation)
+        own = rule_at_hand(rule, metric, evaluation)
         threshold_json(own.threshold(found, 0.5))
         losses = found.losses_at(own.threshold(found, 0.5))
         assert 0 <= claim(rule, losses, 0.5, calibration.bound_for(rule), clusters).level <= 0.5
@@ -109,9 +109,9 @@ def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration
 
 
 def test_within_a_group_the_bound_of_the_picture_is_used(calibration, evaluation):
-    fidelity = RgbLinf(order="difference-of-blurs", kernel="gaussian", sigma=2)
-    alone = rule_at_hand(guarantee("expected", bound_from="input"), fidelity, evaluation)
-    grouped = rule_at_hand(within("expected", {"bound_from": "input"}, "group"), fidelity, evaluation)
+    metric = RgbLinf(order="difference-of-blurs", kernel="gaussian", sigma=2)
+    alone = rule_at_hand(guarantee("expected", bound_from="input"), metric, evaluation)
+    grouped = rule_at_hand(within("expected", {"bound_from": "input"}, "group"), metric, evaluation)
     day = calibration.curves.subset(np.flatnonzero(np.array(GROUPS) == "day"))
     assert grouped.threshold(calibration.curves, 0.1) == alone.threshold(day, 0.1)
     assert grouped.specification()["parameters"] == {"bound_from": "input", "bound_new": "from the picture at hand"}

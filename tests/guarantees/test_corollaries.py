@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.choose import guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, level_given_trust, psnr
+from blackbox_conformal.metrics.base import Metric
 
 
-class Pointwise(Fidelity):
+class Pointwise(Metric):
     pointwise_root_mean_square: ClassVar[bool] = True
     space: ClassVar[str] = "normalised Lab"
 
@@ -41,16 +41,16 @@ def test_both_forms_hold_for_random_errors_and_the_second_is_tight():
 
 
 @pytest.mark.parametrize(
-    ("rule", "fidelity", "alpha", "message"),
+    ("rule", "metric", "alpha", "message"),
     [
-        ("expected", Fidelity(), 0.1, "averaged over"),
+        ("expected", Metric(), 0.1, "averaged over"),
         ("false-trust", Pointwise(), 0.1, "share of wrong pixels"),
         ("per-image", Pointwise(), 0.0, "above 0"),
     ],
 )
-def test_a_premise_that_is_not_true_is_refused(rule, fidelity, alpha, message):
+def test_a_premise_that_is_not_true_is_refused(rule, metric, alpha, message):
     with pytest.raises(UsageError, match=message):
-        psnr(guarantee(rule), alpha, fidelity)
+        psnr(guarantee(rule), alpha, metric)
 
 
 def test_what_leakage_would_do():

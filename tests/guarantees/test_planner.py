@@ -40,8 +40,8 @@ def test_what_a_budget_reaches():
 def test_the_projection_is_the_threshold_that_many_copies_would_have():
     rng = np.random.default_rng(60)
     maps = [(rng.integers(0, 9, (8, 8)).astype(np.float32), rng.random((8, 8)) / 2) for _ in range(12)]
-    maps = [(scores, fidelity * (scores + 1) / 9) for scores, fidelity in maps]
-    curves = [RiskCurve.from_maps(scores, fidelity, bound=1.0) for scores, fidelity in maps]
+    maps = [(scores, metric * (scores + 1) / 9) for scores, metric in maps]
+    curves = [RiskCurve.from_maps(scores, metric, bound=1.0) for scores, metric in maps]
     rule = guarantee("expected")
     for copies in (1, 2, 5):
         many = CurveSet.from_curves(curves * copies)

@@ -8,10 +8,10 @@ from picture_files import saved
 from PIL import Image
 from skimage import data
 
+from blackbox_conformal.embedded.generator import Generator
 from blackbox_conformal.images.degrade import bicubic_up, degrade
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.images.resemblance import resemblance
-from blackbox_conformal.vendor.generator import Generator
 
 Pixels = np.ndarray
 

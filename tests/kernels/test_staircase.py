@@ -245,7 +245,7 @@ def test_maps_that_do_not_fit_are_refused():
         staircase(ones, ones[:, :2])
     with pytest.raises(MapError, match=r"the indecision map.*float32.*got float64"):
         staircase(ones.astype(np.float64), ones)
-    with pytest.raises(MapError, match=r"the fidelity map.*got list"):
+    with pytest.raises(MapError, match=r"the error map.*got list"):
         staircase(ones, [[1.0]])
     with pytest.raises(UsageError, match="tolerance >= 0; got nan"):
         share_staircase(ones, ones, float("nan"))

@@ -16,7 +16,7 @@ from blackbox_conformal.sampling.task import task_keys
 from blackbox_conformal.testing.fault_server import FaultServer
 
 VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
-CHOICES = {"draws": 2, "indecision": "pixel-variance", "fidelity": "rgb-linf"}
+CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
 
 
 @pytest.fixture(scope="module")

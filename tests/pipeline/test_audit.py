@@ -17,7 +17,7 @@ from blackbox_conformal.pipeline.auditing.worst_crops import SIDE, WorstCrops
 from blackbox_conformal.pipeline.stages.draws import Drawn
 
 DRAWS = 3
-CHOICES = {"draws": DRAWS, "indecision": "pixel-variance", "fidelity": "rgb-linf"}
+CHOICES = {"draws": DRAWS, "score": "pixel-variance", "metric": "rgb-linf"}
 LEVELS = [0.04, 0.35, 0.5]
 
 
@@ -148,7 +148,7 @@ def test_tiles_count_once_and_need_their_photographs_named(scene):
 
 def test_the_bound_in_use_is_the_one_that_is_audited(tmp_path):
     """With bound_from=delivered each mask has a threshold of its own, which the audit must use as `mask` does."""
-    choices = {"draws": DRAWS, "indecision": "smoothed-variance:sigma=2", "fidelity": "lab-l1:kernel=gaussian,sigma=2"}
+    choices = {"draws": DRAWS, "score": "smoothed-variance:sigma=2", "metric": "lab-l1:kernel=gaussian,sigma=2"}
     vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(30), DRAWS)), label="synthetic")
     known = write_photographs(tmp_path / "known", range(24))
     calibration = bc.calibrate(vendor, known, run=tmp_path / "run", **choices)
@@ -184,7 +184,7 @@ def test_a_bound_of_the_picture_that_its_loss_exceeds_is_noticed(tmp_path, monke
     from blackbox_conformal.pipeline.stages import at_hand
     from blackbox_conformal.risk.curve import RiskCurve
 
-    choices = {"draws": DRAWS, "indecision": "smoothed-variance:sigma=2", "fidelity": "lab-l1:kernel=gaussian,sigma=2"}
+    choices = {"draws": DRAWS, "score": "smoothed-variance:sigma=2", "metric": "lab-l1:kernel=gaussian,sigma=2"}
     vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(30), DRAWS)), label="synthetic")
     known = write_photographs(tmp_path / "known", range(24))
     calibration = bc.calibrate(vendor, known, run=tmp_path / "run", **choices)

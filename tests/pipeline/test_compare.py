@@ -48,8 +48,8 @@ def photographs(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
-def contestant(label, draws, indecision="smoothed-variance"):
-    return Contestant(label, set_up(load_adapter("embedded"), draws=draws, indecision=indecision))
+def contestant(label, draws, score="smoothed-variance"):
+    return Contestant(label, set_up(load_adapter("embedded"), draws=draws, score=score))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_plan_counts_what_may_be_bought_again_and_the_memory_of_all_methods(
     with FaultServer({"submit": ["picture:kind=wrong-size"]}) as server:
         vendor = load_adapter("blackbox_conformal.testing.adapters:SynchronousVendor", url=server.url)
         both = [
-            Contestant(f"{draws}", set_up(vendor, draws=draws, indecision="pixel-variance", fidelity="rgb-linf"))
+            Contestant(f"{draws}", set_up(vendor, draws=draws, score="pixel-variance", metric="rgb-linf"))
             for draws in (3, 2)
         ]
         wanted = wanted_draws(both, photographs[:4], root=tmp_path)
@@ -120,9 +120,9 @@ def test_trust_mask_rows_are_those_of_calibrate_and_audit(drawn, photographs, co
 def test_a_refused_photograph_counts_as_an_audit_counts_it(photographs, tmp_path):
     with FaultServer({"submit": [None] * 2 * 18 + ["status:code=422"]}) as server:
         vendor = load_adapter("blackbox_conformal.testing.adapters:SynchronousVendor", url=server.url)
-        choices = {"draws": 2, "fidelity": "rgb-linf"}
+        choices = {"draws": 2, "metric": "rgb-linf"}
         both = [
-            Contestant(score, set_up(vendor, indecision=score, **choices))
+            Contestant(score, set_up(vendor, score=score, **choices))
             for score in ("pixel-variance", "smoothed-variance")
         ]
         limits = Limits(max_calls=100, concurrency=1)
@@ -177,14 +177,14 @@ def test_what_cannot_be_compared_is_refused(photographs, contestants, tmp_path):
         compare([four], photographs, ALPHAS, root=tmp_path, held_out=8)
     with pytest.raises(UsageError, match="different labels"):
         compare([four, Contestant("four", two.setup)], photographs, ALPHAS, root=tmp_path, held_out=8)
-    other = Contestant("other", set_up(load_adapter("embedded"), draws=4, fidelity="rgb-l1"))
-    with pytest.raises(UsageError, match="one fidelity"):
+    other = Contestant("other", set_up(load_adapter("embedded"), draws=4, metric="rgb-l1"))
+    with pytest.raises(UsageError, match="one metric"):
         compare([four, other], photographs, ALPHAS, root=tmp_path, held_out=8)
     with pytest.raises(CalibrationError, match="at least 2 photographs"):
         compare([four, two], photographs[:2], ALPHAS, root=tmp_path, held_out=2)
     with pytest.raises(PicturesError, match="fits into 301 MiB"):
         compare([four, two], photographs, ALPHAS, root=tmp_path, held_out=8, memory_bytes=301 * 2**20)
-    second = set_up(load_adapter("embedded"), draws=2, indecision="second-opinion", second=load_adapter("embedded"))
+    second = set_up(load_adapter("embedded"), draws=2, score="second-opinion", second=load_adapter("embedded"))
     with pytest.raises(UsageError, match="no second vendor"):
         compare([four, Contestant("second", second)], photographs, ALPHAS, root=tmp_path, held_out=8)
     assert list(tmp_path.iterdir()) == []

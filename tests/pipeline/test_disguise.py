@@ -47,8 +47,8 @@ def calibration(vendor: bc.Adapter, tmp_path_factory: pytest.TempPathFactory) ->
         vendor,
         [str(path) for path in write_photographs(folder / "photographs", NAMES)],
         draws=4,
-        indecision="pixel-variance",
-        fidelity="rgb-linf",
+        score="pixel-variance",
+        metric="rgb-linf",
         run=folder / "run",
     )
     return Calibration.load(made.save(folder / "calibration.json"))
@@ -88,8 +88,8 @@ def test_tuning_photographs_in_disguise_cannot_calibrate(disguise: str, vendor: 
             vendor,
             [str(path) for path in paths],
             draws=4,
-            indecision="pixel-variance",
-            fidelity="rgb-linf",
+            score="pixel-variance",
+            metric="rgb-linf",
             run=tmp_path / "run",
             tuning=tuning,
         )

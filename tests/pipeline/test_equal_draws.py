@@ -57,7 +57,7 @@ def test_a_vendor_whose_answers_are_equal_is_welcome_where_spread_is_not_asked_f
     with FaultServer(ignores_seed=True) as server:
         vendor = SynchronousVendor(url=server.url)
         found = bc.calibrate(
-            vendor, tmp_path / "photographs", draws=1, indecision="bicubic-gap", run=tmp_path / "run", max_calls=3
+            vendor, tmp_path / "photographs", draws=1, score="bicubic-gap", run=tmp_path / "run", max_calls=3
         )
         assert found.n == 3
         turned = bc.calibrate(

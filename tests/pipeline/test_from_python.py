@@ -16,7 +16,7 @@ from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.testing.fault_server import FaultServer
 
-CHOICES = {"draws": 2, "indecision": "pixel-variance", "fidelity": "rgb-linf"}
+CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
 
 
 class Desk:

@@ -25,7 +25,7 @@ from blackbox_conformal.pipeline.audit import audit_json
 from blackbox_conformal.pipeline.products import write_products
 
 DRAWS = 4
-CHOICES = {"draws": DRAWS, "indecision": "smoothed-variance:sigma=2", "fidelity": "rgb-linf:kernel=gaussian,sigma=2"}
+CHOICES = {"draws": DRAWS, "score": "smoothed-variance:sigma=2", "metric": "rgb-linf:kernel=gaussian,sigma=2"}
 
 
 def low_of(seed: int) -> bytes:
@@ -196,7 +196,7 @@ def test_other_delivery_rules(tmp_path: Path, vendor: bc.Adapter, photographs: l
 def test_a_bound_from_the_delivered_colours_never_trusts_less(
     tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
 ) -> None:
-    choices = {**CHOICES, "fidelity": "lab-l1:kernel=gaussian,sigma=2"}
+    choices = {**CHOICES, "metric": "lab-l1:kernel=gaussian,sigma=2"}
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **choices)
     gained = 0
     for alpha in (0.05, 0.06, 0.07, 0.08, 0.1, 0.12):
@@ -218,7 +218,7 @@ def test_a_bound_from_the_delivered_colours_never_trusts_less(
 def test_a_bound_of_the_picture_counts_within_its_group_and_is_refused_where_it_proves_nothing(
     tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
 ) -> None:
-    choices = {**CHOICES, "fidelity": "rgb-linf:kernel=gaussian,sigma=4,order=difference-of-blurs"}
+    choices = {**CHOICES, "metric": "rgb-linf:kernel=gaussian,sigma=4,order=difference-of-blurs"}
     groups = {f"p{seed}": "even" if seed % 2 == 0 else "odd" for seed in range(30)}
     calibration = bc.calibrate(
         vendor, photographs, run=tmp_path / "run", groups=groups, guarantee="false-trust:tolerance=0.03", **choices
@@ -238,7 +238,7 @@ def test_a_bound_of_the_picture_counts_within_its_group_and_is_refused_where_it_
 
 
 def test_what_is_certain_stands_in_the_certificate(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
-    choices = {**CHOICES, "fidelity": "rgb-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"}
+    choices = {**CHOICES, "metric": "rgb-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"}
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **choices)
     result = apply_calibration(
         vendor, [("p35", low_of(35))], calibration, 0.5, parameters={"bound_from": "input"}, guarantee="expected"
@@ -277,7 +277,7 @@ def test_false_trust_comes_from_the_same_calibration(
     own = bc.calibrate(vendor, photographs, guarantee="false-trust:tolerance=0.3", run=tmp_path / "run", **CHOICES)
     assert own.threshold(0.05) >= usual
     result = apply_calibration(vendor, [("p35", low_of(35))], own, 0.05, run=tmp_path / "run")[0]
-    errors = bc.fidelity_map(photograph(35), result.image, "rgb-linf", kernel="gaussian", sigma=2)
+    errors = bc.error_map(photograph(35), result.image, "rgb-linf", kernel="gaussian", sigma=2)
     assert (result.mask & (errors > 0.3)).mean() <= 0.05
     assert "exceeds 0.3 is at most 0.05" in result.certificate.statement
     assert result.certificate.bound == 1

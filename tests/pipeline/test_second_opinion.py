@@ -24,7 +24,7 @@ def vendors(tmp_path: Path) -> tuple[bc.Adapter, bc.Adapter]:
     )
 
 
-CHOICES = {"draws": 1, "indecision": "second-opinion:sigma=2", "fidelity": "rgb-linf:kernel=gaussian,sigma=2"}
+CHOICES = {"draws": 1, "score": "second-opinion:sigma=2", "metric": "rgb-linf:kernel=gaussian,sigma=2"}
 
 
 def test_the_score_is_the_difference_of_the_two_vendors(tmp_path: Path, vendors: tuple[bc.Adapter, bc.Adapter]) -> None:
@@ -50,4 +50,4 @@ def test_the_second_vendor_is_asked_for_and_not_taken_for_nothing(vendors: tuple
     with pytest.raises(UsageError, match="--second-adapter"):
         bc.calibrate(vendors[0], ".", **CHOICES)
     with pytest.raises(UsageError, match="leave --second-adapter out"):
-        bc.calibrate(vendors[0], ".", second=vendors[1], draws=2, indecision="pixel-variance")
+        bc.calibrate(vendors[0], ".", second=vendors[1], draws=2, score="pixel-variance")

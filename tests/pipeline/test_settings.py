@@ -25,5 +25,5 @@ def test_a_vendor_that_never_varies_is_not_drawn_from_twice() -> None:
     with pytest.raises(UsageError, match=r"8 draws would be one picture.*--perturb dihedral"):
         set_up(VENDOR)
     assert set_up(VENDOR, perturbation="dihedral").procedure.draws == 8
-    assert set_up(VENDOR, draws=1, indecision="texture").procedure.draws == 1
+    assert set_up(VENDOR, draws=1, score="texture").procedure.draws == 1
     assert set_up(SynchronousVendor(url="http://127.0.0.1:9"), draws=8).procedure.draws == 8

@@ -22,7 +22,7 @@ from blackbox_conformal.pipeline.tune import (
 def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: Path) -> None:
     vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(24), 4)), label="synthetic")
     paths = write_photographs(tmp_path / "photographs", range(24))
-    setup = set_up(vendor, draws=4, fidelity="rgb-linf:kernel=gaussian,sigma=2")
+    setup = set_up(vendor, draws=4, metric="rgb-linf:kernel=gaussian,sigma=2")
     candidates = [parse_candidate(text, 4) for text in default_candidates(4)]
     found = tune(setup, paths[:10], candidates, 0.25, 14, run=tmp_path / "run")
     shares = [one.trusted_share for one in found.scored]
@@ -38,7 +38,7 @@ def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: 
     assert (found.calls, found.cached, found.cost_usd) == (0, 40, 0)
 
     best = found.best.candidate
-    tuned = set_up(vendor, draws=best.draws, indecision=best.indecision, fidelity=setup.fidelity)
+    tuned = set_up(vendor, draws=best.draws, score=best.score, metric=setup.metric)
     result = run_calibration(tuned, paths[10:], run=tmp_path / "run", tuning=found.tuning)
     assert result.calibration.n == 14
     assert set(result.calibration.tuning) == set(found.tuning)
@@ -64,8 +64,8 @@ def test_bad_candidates(text: str) -> None:
 def test_a_score_as_typed_is_the_same_score() -> None:
     for text in default_candidates(8):
         candidate = parse_candidate(text, 8)
-        again = parse_candidate(f"{specification_text(candidate.indecision)}@{candidate.draws}", 8)
-        assert again.indecision == candidate.indecision
+        again = parse_candidate(f"{specification_text(candidate.score)}@{candidate.draws}", 8)
+        assert again.score == candidate.score
 
 
 def test_one_score_has_one_name_however_it_was_typed() -> None:

@@ -20,7 +20,7 @@ def warmed(monkeypatch):
 
     @contextmanager
     def warming(setup, *, truths=True, sizes=None):
-        seen.append((setup.indecision.plugin_name(), setup.fidelity.plugin_name(), truths))
+        seen.append((setup.score.plugin_name(), setup.metric.plugin_name(), truths))
         under_way.append(True)
         yield
         under_way.pop()
@@ -40,8 +40,8 @@ def warmed(monkeypatch):
 def test_every_command_warms_what_it_runs(tmp_path, warmed):
     vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(12), 3)), label="synthetic")
     paths = write_photographs(tmp_path / "photographs", range(10))
-    choices = {"draws": 3, "fidelity": "rgb-linf"}
-    calibration = bc.calibrate(vendor, paths[:8], run=tmp_path / "run", indecision="pixel-variance", **choices)
+    choices = {"draws": 3, "metric": "rgb-linf"}
+    calibration = bc.calibrate(vendor, paths[:8], run=tmp_path / "run", score="pixel-variance", **choices)
     assert warmed == [("pixel-variance", "rgb-linf", True)]
     warmed.clear()
 
@@ -55,9 +55,7 @@ def test_every_command_warms_what_it_runs(tmp_path, warmed):
     assert warmed == [("pixel-variance", "rgb-linf", False)]
     warmed.clear()
 
-    settings = [
-        Contestant(score, set_up(vendor, indecision=score, **choices)) for score in ("patch-variance", "texture")
-    ]
+    settings = [Contestant(score, set_up(vendor, score=score, **choices)) for score in ("patch-variance", "texture")]
     compare.compare(settings, paths, [0.9], root=tmp_path / "runs", held_out=4)
     assert warmed == [("patch-variance", "rgb-linf", True), ("texture", "rgb-linf", True)]
     warmed.clear()

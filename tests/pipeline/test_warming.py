@@ -7,9 +7,9 @@ import pytest
 
 import blackbox_conformal as bc
 from blackbox_conformal.catalog import load
-from blackbox_conformal.fidelity.custom import from_function
 from blackbox_conformal.images import plain_png
 from blackbox_conformal.kernels import _buckets, distance, moments, unfilter, windows
+from blackbox_conformal.metrics.custom import from_function
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.stages.warming import rehearse, warming
 from blackbox_conformal.risk.curve import RiskCurve
@@ -21,8 +21,8 @@ def adapter(tmp_path):
 
 
 def test_kernels_of_the_set_up_are_compiled(adapter):
-    score = load("indecision", "smoothed-variance", sigma=2)
-    rehearse(set_up(adapter, draws=3, indecision=score, fidelity="lab-l1:sigma=2"))
+    score = load("scores", "smoothed-variance", sigma=2)
+    rehearse(set_up(adapter, draws=3, score=score, metric="lab-l1:sigma=2"))
     scored = (moments._add, moments._variance, windows._separable, distance._lab_l1)
     sorted_out = (_buckets.survey, _buckets.sample, _buckets.sift, _buckets.keys_in, _buckets.thin_out)
     decoded = (unfilter._unfilter,)
@@ -65,7 +65,7 @@ def test_a_users_metric_sees_real_pictures_only(adapter):
         seen.append(truth)
         return np.zeros(truth.shape[:2])
 
-    rehearse(set_up(adapter, draws=3, fidelity=from_function("warmed", metric, 1)))
+    rehearse(set_up(adapter, draws=3, metric=from_function("warmed", metric, 1)))
     assert seen == []
 
 

@@ -15,8 +15,8 @@ from blackbox_conformal.report.figures import FEWEST_POINTS, figures, leakage_ch
 from blackbox_conformal.report.stops import choose_stops
 
 
-def drawn(levels, *, splits=False, clusters=None, guarantee=None, fidelity=None):
-    calibration = calibration_of(curves(0, 30), guarantee=guarantee, fidelity=fidelity)
+def drawn(levels, *, splits=False, clusters=None, guarantee=None, metric=None):
+    calibration = calibration_of(curves(0, 30), guarantee=guarantee, metric=metric)
     rng = np.random.default_rng(1)
     thresholds = [calibration.threshold(alpha) for alpha in levels]
     pictures = [audited_picture(f"a{k}", *maps(rng), thresholds) for k in range(12)]
@@ -102,7 +102,7 @@ def test_few_points_are_bars(levels):
 
 
 def test_no_bound_is_drawn_where_none_is_promised():
-    *_, shown, _ = drawn([0.3, 0.4, 0.5], fidelity={"name": "rgb-linf", "kernel": "gaussian", "sigma": 2.0})
+    *_, shown, _ = drawn([0.3, 0.4, 0.5], metric={"name": "rgb-linf", "kernel": "gaussian", "sigma": 2.0})
     assert not any("against its bound" in title for title in shown)
 
 

@@ -139,15 +139,15 @@ def test_pictures_keep_their_place_and_ratio():
 
 @pytest.mark.parametrize("place", [(0, 0), (199, 149), (100, 3), (60, 80)])
 def test_worst_pixel_is_cut_out_with_its_surroundings(place):
-    fidelity = np.full((200, 150), 0.1, np.float32)
-    fidelity[place] = 0.7
-    fidelity[50, 50] = 0.9
+    errors = np.full((200, 150), 0.1, np.float32)
+    errors[place] = 0.7
+    errors[50, 50] = 0.9
     scores = np.zeros((200, 150), np.float32)
     scores[50, 50] = 9
     truth = np.zeros((200, 150, 3), np.uint8)
     truth[place] = 255
     found = make_preview(
-        "audit", "a", "id", truth, scores, THRESHOLDS, truth=truth, fidelity=fidelity, worst_at=[(0.1, 1.0)]
+        "audit", "a", "id", truth, scores, THRESHOLDS, truth=truth, errors=errors, worst_at=[(0.1, 1.0)]
     ).worst
     assert len(found) == 1
     worst = found[0]
@@ -161,6 +161,6 @@ def test_nothing_is_worst_where_nothing_is_trusted():
     scores = np.ones((20, 20), np.float32)
     picture = np.zeros((20, 20, 3), np.uint8)
     found = make_preview(
-        "audit", "a", "id", picture, scores, THRESHOLDS, truth=picture, fidelity=scores, worst_at=[(0.1, -np.inf)]
+        "audit", "a", "id", picture, scores, THRESHOLDS, truth=picture, errors=scores, worst_at=[(0.1, -np.inf)]
     )
     assert found.worst == ()

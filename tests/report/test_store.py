@@ -32,7 +32,7 @@ def preview(identity="sha256:" + "a" * 64, name="a name"):
         thresholds,
         low=picture[::4, ::4],
         truth=picture,
-        fidelity=rng.random((60, 45)).astype(np.float32),
+        errors=rng.random((60, 45)).astype(np.float32),
         losses=np.array([0, 0.2, 0.3, 0.4]),
         worst_at=[(0.1, 0.5)],
         notes=("one", "two"),

@@ -9,7 +9,7 @@ import blackbox_conformal as bc
 
 vendor: bc.Adapter = bc.load_adapter("http", url="http://127.0.0.1:8000/upscale", scale=4)
 calibration: bc.Calibration = bc.calibrate(
-    vendor, "photographs/", draws=8, indecision="patch-variance", fidelity="lab-l1", max_cost=20.0
+    vendor, "photographs/", draws=8, score="patch-variance", metric="lab-l1", max_cost=20.0
 )
 saved: Path = calibration.save("calibration.json")
 calibration = bc.Calibration.load("calibration.json")
@@ -26,8 +26,8 @@ share: float = result.certificate.trusted_share
 
 samples = [np.zeros((4, 4, 3), np.uint8)] * 2
 scores: NDArray[np.float32] = bc.indecision_map(samples, "patch-variance", kernel="gaussian", sigma=4)
-errors: NDArray[np.float32] = bc.fidelity_map(samples[0], samples[1], "lab-l1", kernel="gaussian", sigma=4)
-bound: float = bc.fidelity_bound("lab-l1")
+errors: NDArray[np.float32] = bc.error_map(samples[0], samples[1], "lab-l1", kernel="gaussian", sigma=4)
+bound: float = bc.metric_bound("lab-l1")
 curve: bc.RiskCurve = bc.RiskCurve.from_maps(scores, errors, bound=bound)
 loss: float = curve.loss(0.5)
 chosen: float = bc.threshold([curve], 0.5, guarantee="expected")

@@ -19,10 +19,10 @@ from blackbox_conformal.audit.quality import mean_quality
 from blackbox_conformal.audit.units import Units, pooled, units_of
 from blackbox_conformal.audit.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.names import printable
+from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.risk.pool import pool
 
@@ -65,7 +65,7 @@ def conclude(
             observed = [float(one.losses.mean()) for one in plain]
     weights = _weights(audited, clusters)
     named = "photographs" if clusters is None else "photographs with their tiles"
-    fidelity = fidelity_of(calibration)
+    metric = metric_of(calibration)
     found = []
     for index, alpha in enumerate(levels):
         one = claims[index]
@@ -99,7 +99,7 @@ def conclude(
                 inside=mean_quality([picture.inside[index] for picture in audited], weights),
                 outside=mean_quality([picture.outside[index] for picture in audited], weights),
                 whole=mean_quality([picture.whole for picture in audited], weights),
-                promise=promise(rule, alpha, fidelity, float(np.average(shares > 0, weights=weights))),
+                promise=promise(rule, alpha, metric, float(np.average(shares > 0, weights=weights))),
             )
         )
     verdict: Verdict = overall([one.judgement for one in found if one.tested], len(found))
@@ -125,10 +125,10 @@ def conclude(
     )
 
 
-def fidelity_of(calibration: Calibration) -> Fidelity:
+def metric_of(calibration: Calibration) -> Metric:
     """The metric that was calibrated."""
-    given = dict(calibration.procedure.fidelity)
-    found: Fidelity = catalog.load("fidelity", given.pop("name"), **given)
+    given = dict(calibration.procedure.metric)
+    found: Metric = catalog.load("metrics", given.pop("name"), **given)
     return found
 
 

@@ -93,10 +93,10 @@ def soft_mask(indecision: Map, scale: float) -> Map:
     return found
 
 
-def soft_errors(indecision: Map, fidelity: Map) -> NDArray[np.float64]:
+def soft_errors(indecision: Map, errors: Map) -> NDArray[np.float64]:
     """(scales,) float64: the mean error weighted by the soft mask of each of `SCALES`; nondecreasing."""
     order = np.argsort(indecision, axis=None)
-    scores, errors = indecision.ravel()[order].astype(np.float64), fidelity.ravel()[order].astype(np.float64)
+    scores, errors = indecision.ravel()[order].astype(np.float64), errors.ravel()[order].astype(np.float64)
     whole = np.r_[0.0, np.cumsum(errors)]
     # A score of 0 beside an error makes the sum over it infinite; no scale reaches down to it.
     with np.errstate(over="ignore"):

@@ -175,7 +175,7 @@ def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, hel
         raise UsageError("expected scores of one vendor alone: compare asks no second vendor. Calibrate such a score")
     for first, second in combinations(contestants, 2):
         _refuse_equal(first, second)
-    for name in ("fidelity", "scale", "degradation"):
+    for name in ("metric", "scale", "degradation"):
         values = {digest_json({"value": getattr(one.setup.procedure, name)}) for one in contestants}
         if len(values) > 1:
             raise UsageError(f"expected one {name} for all, or levels cannot be equal; contestants differ in it")

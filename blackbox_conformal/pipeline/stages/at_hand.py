@@ -4,16 +4,16 @@ The bounds themselves live in `guarantees`.
 """
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.at_hand import bound_of_delivered
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.certain import certain_curve, certain_map, statement
+from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.types import Image
 
 
-def rule_at_hand(rule: Guarantee, fidelity: Fidelity, evaluation: Evaluation) -> Guarantee:
+def rule_at_hand(rule: Guarantee, metric: Metric, evaluation: Evaluation) -> Guarantee:
     """`rule` with the bound that this picture gives, where the rule asks for one; else `rule` itself.
 
     Raises
@@ -24,9 +24,9 @@ def rule_at_hand(rule: Guarantee, fidelity: Fidelity, evaluation: Evaluation) ->
     if rule.bound_source == "metric":
         return rule
     if rule.bound_source == "delivered":
-        curve = bound_of_delivered(fidelity, evaluation.delivered, evaluation.indecision)
+        curve = bound_of_delivered(metric, evaluation.delivered, evaluation.indecision)
     else:
-        curve = certain_curve(fidelity, *_input(evaluation), evaluation.indecision)
+        curve = certain_curve(metric, *_input(evaluation), evaluation.indecision)
     return rule.with_bound(curve)
 
 
@@ -40,10 +40,10 @@ def reason_of_nothing(rule: Guarantee, curves: CurveSet, alpha: float) -> str | 
     return rule.choose(curves, alpha).reason
 
 
-def certain_statement(fidelity: Fidelity, evaluation: Evaluation) -> str | None:
+def certain_statement(metric: Metric, evaluation: Evaluation) -> str | None:
     """What is certain of this picture with no calibration; None where the metric or the sizes allow no such bound."""
     try:
-        return statement(fidelity, certain_map(fidelity, *_input(evaluation)))
+        return statement(metric, certain_map(metric, *_input(evaluation)))
     except UsageError:
         return None
 

@@ -13,11 +13,11 @@ from blackbox_conformal import catalog
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.certificate import Certificate, threshold_json
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
 from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.pipeline.stages.at_hand import certain_statement
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.pipeline.stages.prepare import Prepared
@@ -44,25 +44,23 @@ def certify(
     kind = "spread between the vendor's own draws"
     if setup.perturbation is not None:
         kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
-    elif setup.indecision.minimum_draws == 1:
+    elif setup.score.minimum_draws == 1:
         kind = "a one-draw score; the vendor was not asked twice"
     return Certificate(
-        **claims(calibration, setup.fidelity, rule, alpha, threshold),
+        **claims(calibration, setup.metric, rule, alpha, threshold),
         trusted_share=float(np.mean(mask)),
-        indecision_kind=kind,
+        score_kind=kind,
         draw_seeds=None if seed_range is None else tuple(task.seed or 0 for task in picture.tasks),
         seed_rule=None if seed_range is None else calibration.procedure.seed_rule(seed_range),
         vendor_model=evaluation.model,
         input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
         outputs={},
-        certain=certain_statement(setup.fidelity, evaluation),
+        certain=certain_statement(setup.metric, evaluation),
         notes=(*evaluation.notes, *filter(None, remarks)),
     )
 
 
-def claims(
-    calibration: Calibration, metric: Fidelity, rule: Guarantee, alpha: float, threshold: float
-) -> dict[str, Any]:
+def claims(calibration: Calibration, metric: Metric, rule: Guarantee, alpha: float, threshold: float) -> dict[str, Any]:
     """Everything on a certificate that follows from calibration, guarantee, level and threshold alone."""
     choice = rule.choose(calibration.curves_for(rule), alpha)
     return {
@@ -97,8 +95,8 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     UsageError, CalibrationError
         The certificate's guarantee or level cannot be, or not with this calibration.
     """
-    fidelity, specification = dict(calibration.procedure.fidelity), dict(certificate.guarantee)
-    metric = catalog.load("fidelity", str(fidelity.pop("name")), **fidelity)
+    metric, specification = dict(calibration.procedure.metric), dict(certificate.guarantee)
+    metric = catalog.load("metrics", str(metric.pop("name")), **metric)
     of_the_picture = "from the picture at hand" in json.dumps(specification)
     if of_the_picture:
         specification = _without_bound(specification)
@@ -139,7 +137,7 @@ def size_note(calibration: Calibration, size: tuple[int, int]) -> str | None:
     )
 
 
-def _psnr(rule: Guarantee, alpha: float, metric: Fidelity) -> str | None:
+def _psnr(rule: Guarantee, alpha: float, metric: Metric) -> str | None:
     try:
         return psnr(rule, alpha, metric).statement
     except UsageError:

@@ -17,7 +17,7 @@ from blackbox_conformal.sampling.task import Task
 
 def must_differ(setup: Setup) -> bool:
     """Whether the score rests on the spread of several draws, which equal ones would feign to be certain."""
-    return setup.procedure.draws > 1 and setup.indecision.minimum_draws > 1
+    return setup.procedure.draws > 1 and setup.score.minimum_draws > 1
 
 
 def may_be_equal(upload: Upload) -> bool:

@@ -1,4 +1,4 @@
-"""One picture from its draws: the delivered image and its score map; with the truth, also its metric map and curve.
+"""One picture from its draws: the delivered image and its score map; with the truth, also its error map and curve.
 
 Draws are read one at a time and thrown away, so memory does not grow with their number.
 """
@@ -11,7 +11,6 @@ import numpy as np
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.resemblance import Resemblance
-from blackbox_conformal.indecision.base import Context
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.pipeline.stages.draws import Drawn, DrawnPicture, drawn_picture, incomplete
 from blackbox_conformal.pipeline.stages.equal_draws import equal_draws, may_be_equal, must_differ
@@ -21,6 +20,7 @@ from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.messages import clean
 from blackbox_conformal.sampling.task import Outcome
+from blackbox_conformal.scores.base import Context
 from blackbox_conformal.types import Image, Map
 
 
@@ -65,7 +65,7 @@ def evaluate(
     """
     procedure = setup.procedure
     height, width = drawn.prepared.size
-    accumulator = setup.indecision.start((height, width))
+    accumulator = setup.score.start((height, width))
     moments = Moments((height, width)) if procedure.delivery != "first" else None
     first: Image | None = None
     all_equal = True
@@ -108,8 +108,8 @@ def calibration_curves(
     And what the answers to it were like.
     """
     found = evaluate(drawn, setup, read, degrade(truth, setup.procedure.scale), second)
-    fidelity = setup.fidelity.map(truth, found.delivered)
-    curves = RiskCurve.family(found.indecision, fidelity, bound=setup.fidelity.bound, tolerances=tolerances)
+    errors = setup.metric.map(truth, found.delivered)
+    curves = RiskCurve.family(found.indecision, errors, bound=setup.metric.bound, tolerances=tolerances)
     return curves, found.answers
 
 

@@ -9,15 +9,15 @@ from typing import Any
 from blackbox_conformal import catalog
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.images.perturbation.base import Perturbation
-from blackbox_conformal.indecision.base import Indecision
+from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
+from blackbox_conformal.scores.base import Score
 
-DEFAULT_INDECISION = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
+DEFAULT_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
 """Of all scores that trusted most of real photographs; see docs/scores.md."""
 
-DEFAULT_FIDELITY = "lab-l1:kernel=gaussian,sigma=4"
+DEFAULT_METRIC = "lab-l1:kernel=gaussian,sigma=4"
 DEFAULT_DRAWS = 8
 
 
@@ -27,8 +27,8 @@ class Setup:
 
     adapter: Adapter
     procedure: Procedure
-    indecision: Indecision
-    fidelity: Fidelity
+    score: Score
+    metric: Metric
     perturbation: Perturbation | None
     second: Adapter | None = None
 
@@ -48,8 +48,8 @@ def set_up(
     *,
     scale: int | None = None,
     draws: int = DEFAULT_DRAWS,
-    indecision: str | Indecision = DEFAULT_INDECISION,
-    fidelity: str | Fidelity = DEFAULT_FIDELITY,
+    score: str | Score = DEFAULT_SCORE,
+    metric: str | Metric = DEFAULT_METRIC,
     delivery: Delivery = "first",
     seeds: SeedPolicy = "per-image",
     first_seed: int | None = None,
@@ -66,15 +66,15 @@ def set_up(
     """
     offered = adapter.capabilities.scale_factors
     chosen_scale = _scale(adapter, scale, offered)
-    score: Indecision = member("indecision", indecision)
-    metric: Fidelity = member("fidelity", fidelity)
-    metric.require()
+    chosen: Score = member("scores", score)
+    measure: Metric = member("metrics", metric)
+    measure.require()
     perturb = None
     if perturbation is not None:
         perturb = catalog.load("images.perturbation", perturbation)
-    if draws < score.minimum_draws:
+    if draws < chosen.minimum_draws:
         raise UsageError(
-            f"{score.plugin_name()} needs at least {score.minimum_draws} draws; got {draws}. Raise --draws"
+            f"{chosen.plugin_name()} needs at least {chosen.minimum_draws} draws; got {draws}. Raise --draws"
         )
     if perturb is not None and perturb.maximum_draws is not None and draws > perturb.maximum_draws:
         raise UsageError(
@@ -89,10 +89,10 @@ def set_up(
         )
     if seeds == "shared" and adapter.capabilities.seed_range is None:
         raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
-    if score.needs_second and second is None:
-        raise UsageError(f"{score.plugin_name()} compares with a second vendor's picture: give --second-adapter NAME")
-    if second is not None and not score.needs_second:
-        raise UsageError(f"{score.plugin_name()} compares with no second vendor: leave --second-adapter out")
+    if chosen.needs_second and second is None:
+        raise UsageError(f"{chosen.plugin_name()} compares with a second vendor's picture: give --second-adapter NAME")
+    if second is not None and not chosen.needs_second:
+        raise UsageError(f"{chosen.plugin_name()} compares with no second vendor: leave --second-adapter out")
     if second is not None and chosen_scale not in second.capabilities.scale_factors:
         raise UsageError(f"the second vendor {second.name} does not offer scale {chosen_scale}")
     procedure = Procedure(
@@ -105,10 +105,10 @@ def set_up(
         perturbation=perturbation,
         second_opinion=None if second is None else second.identity(),
         delivery=delivery,
-        indecision=score.specification(),
-        fidelity=metric.specification(),
+        score=chosen.specification(),
+        metric=measure.specification(),
     )
-    return Setup(adapter, procedure, score, metric, perturb, second)
+    return Setup(adapter, procedure, chosen, measure, perturb, second)
 
 
 def set_up_as(adapter: Adapter, procedure: Procedure, second: Adapter | None = None) -> Setup:
@@ -119,14 +119,14 @@ def set_up_as(adapter: Adapter, procedure: Procedure, second: Adapter | None = N
     ProcedureMismatchError
         The vendor, as it is configured, is not the one that was calibrated.
     """
-    indecision = dict(procedure.indecision)
-    fidelity = dict(procedure.fidelity)
+    score = dict(procedure.score)
+    metric = dict(procedure.metric)
     setup = set_up(
         adapter,
         scale=procedure.scale,
         draws=procedure.draws,
-        indecision=catalog.load("indecision", indecision.pop("name"), **indecision),
-        fidelity=catalog.load("fidelity", fidelity.pop("name"), **fidelity),
+        score=catalog.load("scores", score.pop("name"), **score),
+        metric=catalog.load("metrics", metric.pop("name"), **metric),
         delivery=procedure.delivery,
         seeds=procedure.seeds,
         first_seed=procedure.first_seed,

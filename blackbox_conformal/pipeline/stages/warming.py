@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.fidelity.base import Fidelity
 from blackbox_conformal.images import plain_png
-from blackbox_conformal.indecision.base import Context, Indecision
 from blackbox_conformal.kernels import moments
+from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.scores.base import Context, Score
 
 
 @contextlib.contextmanager
@@ -50,14 +50,14 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
     draws = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
 
     def score() -> None:
-        accumulator = setup.indecision.start((side, side))
+        accumulator = setup.score.start((side, side))
         for pixels in draws:
             accumulator.update(pixels)
         low = np.ascontiguousarray(draws[2, :: setup.procedure.scale, :: setup.procedure.scale])
         accumulator.finish(Context(draws[0], low, setup.procedure.scale, draws[1] if setup.second else None))
 
     def measure() -> None:
-        setup.fidelity.map(draws[1], draws[0])
+        setup.metric.map(draws[1], draws[0])
 
     def curve() -> None:
         # As large as it takes to be sorted into buckets, with ties, which take kernels of their own.
@@ -66,9 +66,9 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
         RiskCurve.from_maps(noise, noise, bound=1.0)
 
     steps: list[tuple[bool, Callable[[], None]]] = [
-        (_is_own(setup.indecision), score),
+        (_is_own(setup.score), score),
         (setup.procedure.delivery != "first", moments.warm_up),
-        (truths and _is_own(setup.fidelity), measure),
+        (truths and _is_own(setup.metric), measure),
         (truths, curve),
         (large, plain_png.warm_up),
     ]
@@ -81,7 +81,7 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
                 step()
 
 
-def _is_own(part: Indecision | Fidelity) -> bool:
+def _is_own(part: Score | Metric) -> bool:
     """Whether `part` is one of this package's: what a user wrote must see real pictures only."""
     module = type(part).__module__
     return module.startswith("blackbox_conformal.") and not module.endswith(".custom")

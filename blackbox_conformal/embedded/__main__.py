@@ -1,0 +1,31 @@
+"""Run the embedded vendor: print its address as one line of JSON and serve until it is told to end (SIGTERM, Ctrl-C).
+
+Not here: the server itself (server.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+
+from blackbox_conformal import serving
+from blackbox_conformal.embedded.server import VendorServer
+
+
+def main() -> None:
+    """Serve until the process is told to end."""
+    parser = argparse.ArgumentParser(prog="python -m blackbox_conformal.embedded", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 picks a free one")
+    serving.add_option(parser)
+    arguments = parser.parse_args()
+    told = serving.told_to_end(while_stdin=arguments.while_stdin)
+    with VendorServer(arguments.port) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        print(json.dumps({"url": server.url, "model": server.studio.model}), flush=True)
+        told.wait()
+        server.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What a request to the embedded vendor may hold, and the refusals for everything else.
+
+Not here: HTTP itself (server.py) and the generator (generator.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import secrets
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from blackbox_conformal.embedded.generator import SCALE, SEEDS
+
+MAX_PIXELS = 4_000_000
+MAX_BODY = 32 * 2**20
+MODES = ("RGB", "L", "P", "RGBA", "LA", "1")
+
+
+class RefusalError(Exception):
+    """A request that is answered with an error.
+
+    Attributes
+    ----------
+    status
+        HTTP status, 400 to 499.
+    code
+        Word for programs.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Order:
+    """A checked request: the picture (H, W, 3) uint8, the seed, and a digest of what the client sent."""
+
+    picture: npt.NDArray[np.uint8]
+    seed: int
+    digest: str
+
+
+def parse_order(query: str, headers: dict[str, str], body: bytes) -> Order:
+    """Check a request to enlarge a picture.
+
+    Parameters
+    ----------
+    query
+        The part of the target after ``?``: ``scale`` and ``seed``, both optional.
+    headers
+        By lower-case name; ``x-scale`` and ``x-seed`` stand in for absent query parameters.
+    body
+        A PNG or JPEG file.
+
+    Raises
+    ------
+    RefusalError
+        400 undecodable, 413 too large, 415 not a picture, 422 bad parameter.
+    """
+    given = _parameters(query, headers)
+    kind = headers.get("content-type", "").split(";")[0].strip().lower()
+    if not kind.startswith("image/"):
+        raise RefusalError(
+            415, "unsupported_media_type", f"Expected Content-Type image/png or image/jpeg, got {kind or 'none'}."
+        )
+    if given.get("scale", str(SCALE)) != str(SCALE):
+        raise RefusalError(422, "unsupported_scale", f"Expected scale={SCALE}, got {given['scale'][:20]!r}.")
+    seed = given.get("seed")
+    if seed is None:
+        number = secrets.randbelow(SEEDS)
+    elif not (seed.isascii() and seed.isdigit() and len(seed) <= 10 and int(seed) < SEEDS):
+        raise RefusalError(422, "bad_seed", f"Expected a seed from 0 to {SEEDS - 1}, got {seed[:20]!r}.")
+    else:
+        number = int(seed)
+    digest = hashlib.sha256(body + b"\0" + repr(seed).encode()).hexdigest()
+    return Order(_decode(body), number, digest)
+
+
+def _parameters(query: str, headers: dict[str, str]) -> dict[str, str]:
+    given = {name[2:]: headers[name] for name in ("x-scale", "x-seed") if name in headers}
+    seen: set[str] = set()
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in ("scale", "seed") or name in seen:
+            raise RefusalError(422, "bad_parameter", f"Expected scale and seed, once each, got {name[:40]!r}.")
+        seen.add(name)
+        given[name] = value
+    return given
+
+
+def _decode(body: bytes) -> npt.NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(body), formats=("PNG", "JPEG")) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise RefusalError(
+                    413,
+                    "picture_too_large",
+                    f"Expected at most {MAX_PIXELS} pixels, got {picture.width} x {picture.height}.",
+                )
+            if picture.mode not in MODES:
+                raise RefusalError(422, "unsupported_picture", f"Expected an 8-bit picture, got mode {picture.mode}.")
+            if picture.has_transparency_data:
+                white = Image.new("RGBA", picture.size, "white")
+                white.alpha_composite(picture.convert("RGBA"))
+                return np.array(white.convert("RGB"))
+            return np.array(picture.convert("RGB"))
+    except Image.DecompressionBombError as error:
+        raise RefusalError(413, "picture_too_large", f"Expected at most {MAX_PIXELS} pixels.") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise RefusalError(400, "undecodable_picture", "Expected a whole PNG or JPEG file as the body.") from error

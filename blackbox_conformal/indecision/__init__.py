@@ -1,1 +1,0 @@
-"""Score maps, one a file: how undecided the vendor is at each pixel."""

@@ -1,0 +1,112 @@
+"""Metrics that compare colours at each pixel, alone or averaged over a neighbourhood in one of two orders.
+
+The distances themselves are in `kernels.distance`, the averaging in `kernels.windows`.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import model_validator
+
+from blackbox_conformal.kernels.distance import Planes
+from blackbox_conformal.kernels.windows import average
+from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.risk.exact import largest_loss
+from blackbox_conformal.scores._window import Sigma, Size, Window, complete
+from blackbox_conformal.types import Image, Map
+
+Order = Literal["pointwise", "blur-of-difference", "difference-of-blurs"]
+
+
+class AveragedMetric(Metric):
+    """A norm of the colour difference at each pixel.
+
+    Averaging cannot exceed the bound: window weights are >= 0 and sum to 1, a norm is convex, and both windows of a
+    difference of blurs hold colours of the same convex set.
+
+    Attributes
+    ----------
+    order
+        `pointwise`: `|Y - Ŷ|`. `blur-of-difference`: `K * |Y - Ŷ|`, which counts every error. `difference-of-blurs`:
+        `|K * Y - K * Ŷ|`, never larger, which forgives errors that cancel within the window, such as misplaced
+        texture. Pointwise unless a window is given, then blur-of-difference.
+    kernel
+        `gaussian` or `box`; None when pointwise.
+    sigma
+        Standard deviation of the Gaussian in pixels, 4 unless given.
+    size
+        Side of the box in pixels, odd, 31 unless given.
+    """
+
+    largest: ClassVar[float]
+
+    order: Order = "pointwise"
+    kernel: Window | None = None
+    sigma: Sigma | None = None
+    size: Size | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, parameters: Any) -> Any:
+        if not isinstance(parameters, dict):
+            return parameters
+        given = {key: value for key, value in parameters.items() if value is not None}
+        windowed = {"kernel", "sigma", "size"} & given.keys()
+        order = given.setdefault("order", "blur-of-difference" if windowed else "pointwise")
+        if order == "pointwise":
+            if windowed:
+                raise ValueError(
+                    f"expected no window in order pointwise; got {', '.join(sorted(windowed))}. "
+                    "Leave it out, or choose order blur-of-difference or difference-of-blurs"
+                )
+            return given
+        return complete(given)
+
+    @property
+    def bound(self) -> float:
+        """The largest value the map can take, in any order and with any window."""
+        return self.largest
+
+    @property
+    def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]
+        """True when pointwise: each norm here is at least the root mean square over channels. An average is not."""
+        return self.order == "pointwise"
+
+    def map(self, truth: Image, delivered: Image) -> Map:
+        """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size.
+
+        Raises
+        ------
+        ImageError
+            One of them is not (H, W, 3) uint8, or their sizes differ.
+        """
+        if self.order == "difference-of-blurs":
+            # Averaging is linear, so the averaged difference is the difference of averages, with less rounding.
+            planes = self.difference(truth, delivered)
+            for plane in planes:
+                self._average(plane)
+            values = self.norm(planes)
+        else:
+            values = self.distance(truth, delivered)
+            if self.order == "blur-of-difference":
+                self._average(values)
+        # Single precision may round past the bound in its last place.
+        largest = largest_loss(self.bound)
+        return values if values.max() <= largest else np.minimum(values, largest, out=values)
+
+    def distance(self, truth: Image, delivered: Image) -> Map:
+        """The pointwise map."""
+        raise NotImplementedError(f"{type(self).__name__} must define distance(truth, delivered)")
+
+    def difference(self, truth: Image, delivered: Image) -> Planes:
+        """Signed differences, (3, H, W) float32, of which the pointwise map is the norm."""
+        raise NotImplementedError(f"{type(self).__name__} must define difference(truth, delivered)")
+
+    def norm(self, planes: Planes) -> Map:
+        """The norm of (3, H, W) differences at each pixel; the sum of absolute values unless overridden."""
+        total: Map = np.abs(planes[0]) + np.abs(planes[1]) + np.abs(planes[2])
+        return total
+
+    def _average(self, values: Map) -> None:
+        """Put the average in the place of `values`, C-contiguous."""
+        average(values, self.kernel or "", self.sigma, self.size, overwrite=True)

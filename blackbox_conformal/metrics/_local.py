@@ -1,0 +1,38 @@
+"""Metrics that measure around each pixel and are not a norm of a difference: as they are, or averaged afterwards.
+
+The measures are in `kernels.delta_e` and `kernels.similarity`.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import model_validator
+
+from blackbox_conformal.metrics._averaged import AveragedMetric
+
+
+class LocalMetric(AveragedMetric):
+    """A finished map, averaged over a window if one is given; a mean cannot exceed the bound.
+
+    The difference of two averaged pictures means nothing here, so that order is not offered.
+
+    Attributes
+    ----------
+    order
+        `pointwise`: the map. `blur-of-difference`: the map averaged, `K * D`. Pointwise unless a window is given.
+    """
+
+    largest: ClassVar[float] = 1.0
+
+    order: Literal["pointwise", "blur-of-difference"] = "pointwise"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _offered(cls, parameters: Any) -> Any:
+        if isinstance(parameters, dict) and parameters.get("order") == "difference-of-blurs":
+            raise ValueError("expected order pointwise or blur-of-difference; this metric has no difference of blurs")
+        return parameters
+
+    @property
+    def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]
+        """False: none of these maps bounds a root mean square error."""
+        return False

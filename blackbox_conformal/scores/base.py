@@ -1,0 +1,82 @@
+"""What a score is: something that looks at the draws of one picture and says where the vendor is undecided.
+
+No score lives here.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol, Self
+
+from blackbox_conformal.catalog import Plugin
+from blackbox_conformal.types import Image, Map
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of one picture besides its draws.
+
+    Attributes
+    ----------
+    delivered
+        The picture handed to the user: (H, W, 3) uint8.
+    low_resolution
+        What the vendor was sent: (H / scale, W / scale, 3) uint8. None when scored from draws alone.
+    scale
+        Whole-number magnification from `low_resolution` to `delivered`.
+    second
+        What another vendor delivers for the same input: (H, W, 3) uint8. None when no other was asked.
+    """
+
+    delivered: Image
+    low_resolution: Image | None
+    scale: int
+    second: Image | None = None
+
+
+class Accumulator(Protocol):
+    """Takes draws, one or several at a time, in any order, in memory that does not grow with their number."""
+
+    def update(self, *draws: Image) -> None:
+        """Take draws: each (H, W, 3) uint8."""
+
+    def merge(self, other: Self) -> None:
+        """Take over what another accumulator of the same kind has seen."""
+
+    def finish(self, context: Context) -> Map:
+        """The score map: (H, W) float32, finite, >= 0, larger = less sure. Independent of draw order to the bit."""
+
+
+class Score(Plugin):
+    """A score with its parameters; a file `scores/NAME.py` defines one subclass and calls it PLUGIN."""
+
+    def start(self, shape: tuple[int, int]) -> Accumulator:
+        """An empty accumulator for draws of `shape` = (H, W)."""
+        raise NotImplementedError(f"{type(self).__name__} must define start(shape)")
+
+    @property
+    def minimum_draws(self) -> int:
+        """The fewest draws with which the score means anything (2 for a variance, 1 for a one-draw score)."""
+        return 2
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether it looks at what the vendor was sent, which otherwise need not be made again."""
+        return True
+
+    @property
+    def needs_second(self) -> bool:
+        """Whether it compares with a second vendor's picture."""
+        return False
+
+
+def score_map(plugin: Score, draws: Iterable[Image], context: Context) -> Map:
+    """Run `plugin` over `draws`, consumed once: a sequence, whose draws are in memory, all together."""
+    groups: Iterator[Sequence[Image]] = iter([draws]) if isinstance(draws, Sequence) else ([one] for one in draws)
+    first = next(groups, ())
+    if not first:
+        raise ValueError("expected at least one draw; got none")
+    accumulator = plugin.start(first[0].shape[:2])
+    for some in chain([first], groups):
+        accumulator.update(*some)
+    return accumulator.finish(context)

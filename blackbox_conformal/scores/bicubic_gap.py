@@ -1,0 +1,20 @@
+"""Bicubic gap: how far the delivered picture is from what plain enlargement of the input gives.
+
+Where they agree the vendor has added nothing; where they differ it has invented. One draw is enough.
+"""
+
+from blackbox_conformal.images.degrade import bicubic_up
+from blackbox_conformal.scores._one_draw import OneDrawScore, distance, input_of
+from blackbox_conformal.scores.base import Context
+from blackbox_conformal.types import Map
+
+
+class BicubicGap(OneDrawScore):
+    """`K * |Ŷ - bicubic(X)|`, summed over channels, white = 1: in [0, 3]."""
+
+    def raw(self, context: Context) -> Map:
+        """The gap at each pixel."""
+        return distance(context.delivered, bicubic_up(input_of(context, "bicubic-gap"), context.scale))
+
+
+PLUGIN = BicubicGap

@@ -1,0 +1,25 @@
+"""Consistency: how far the delivered picture, made smaller again, is from what the vendor was sent.
+
+A faithful picture degrades to its input; a difference shows that something was moved, recoloured or invented at the
+scale of the input's pixels. One draw is enough.
+"""
+
+import numpy as np
+
+from blackbox_conformal.images.degrade import degrade
+from blackbox_conformal.scores._one_draw import OneDrawScore, distance, input_of
+from blackbox_conformal.scores.base import Context
+from blackbox_conformal.types import Map
+
+
+class Consistency(OneDrawScore):
+    """`K * up(|degrade(Ŷ) - X|)`, summed over channels, white = 1: in [0, 3]; each input pixel fills its block."""
+
+    def raw(self, context: Context) -> Map:
+        """The residual of each input pixel, spread over the pixels that it covers."""
+        low = input_of(context, "consistency")
+        residual = distance(degrade(context.delivered, context.scale), low)
+        return np.ascontiguousarray(residual.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
+
+
+PLUGIN = Consistency

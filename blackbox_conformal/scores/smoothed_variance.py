@@ -1,0 +1,33 @@
+"""Smoothed variance: the pixel variance averaged over each neighbourhood.
+
+The sums it is made from are in `kernels.moments`, the averaging in `kernels.windows`.
+"""
+
+from blackbox_conformal.kernels.moments import Moments
+from blackbox_conformal.kernels.windows import average
+from blackbox_conformal.scores._from_moments import MomentsScore
+from blackbox_conformal.scores._windowed import Windowed
+from blackbox_conformal.types import Map
+
+
+class SmoothedVariance(Windowed, MomentsScore):
+    """`K * Var_M(mu)`, summed over channels, white = 1: in [0, 3/4]; exactly 0 where all draws agree within reach of K.
+
+    Attributes
+    ----------
+    kernel
+        `gaussian` or `box`.
+    sigma
+        Standard deviation of the Gaussian in pixels, 4 unless given.
+    size
+        Side of the box in pixels, odd, 31 unless given.
+    """
+
+    def of_moments(self, moments: Moments) -> Map:
+        """The averaged variance."""
+        variance = moments.variance()
+        moments.clear()
+        return average(variance, self.kernel, self.sigma, self.size, overwrite=True)
+
+
+PLUGIN = SmoothedVariance
