@@ -150,23 +150,19 @@ def test_a_page_of_other_content_or_of_another_kind_is_kept(found: Comparison, t
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 360])
-def test_a_browser_shows_it_in_silence(found: Comparison, tmp_path, width: int) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
+def test_a_browser_shows_it_in_silence(found: Comparison, tmp_path, chromium, width: int) -> None:
     path = write_comparison(found, tmp_path / "page.html")
     noise: list[str] = []
-    with playwright.sync_playwright() as driver:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
-        page = browser.new_page(viewport={"width": width, "height": 800})
-        page.on("console", lambda message: noise.append(message.text))
-        page.on("dialog", lambda dialog: noise.append("dialog"))
-        page.on("request", lambda request: noise.append(request.url))
-        page.goto(path.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        places = page.evaluate("[...document.querySelectorAll('circle.dot')].map(c => c.getBoundingClientRect().x)")
-        styled = page.evaluate("getComputedStyle(document.querySelector('circle.dot.unpromised')).fill")
-        filled = page.evaluate("getComputedStyle(document.querySelector('circle.dot.promised')).fill")
-        browser.close()
+    page = chromium.new_page(viewport={"width": width, "height": 800})
+    page.on("console", lambda message: noise.append(message.text))
+    page.on("dialog", lambda dialog: noise.append("dialog"))
+    page.on("request", lambda request: noise.append(request.url))
+    page.goto(path.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    places = page.evaluate("[...document.querySelectorAll('circle.dot')].map(c => c.getBoundingClientRect().x)")
+    styled = page.evaluate("getComputedStyle(document.querySelector('circle.dot.unpromised')).fill")
+    filled = page.evaluate("getComputedStyle(document.querySelector('circle.dot.promised')).fill")
+    page.close()
     assert [url for url in noise if not url.startswith(("data:", path.as_uri()))] == []
     assert places[0] < places[1]
     assert styled != filled

@@ -207,6 +207,23 @@ def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatc
         ledger.sent(number)
 
 
+@pytest.mark.timeout(30)
+def test_nobody_waits_for_a_writer_that_ran_out_of_memory(ledger: Ledger, tmp_path: Path) -> None:
+    number = ledger.reserve(want(), None, 10, Allowance())
+
+    def short() -> None:
+        raise MemoryError
+
+    waiting = [ledger.stored(number, Seen(), "sha256:a", 3, before=short) for _ in range(3)]
+    for ticket in waiting:
+        with pytest.raises(MemoryError):
+            ticket.result()
+    with pytest.raises(MemoryError):
+        ledger.reserve(want("t1"), None, 10, Allowance())
+    ledger.close()
+    assert states(tmp_path) == ["intent"]
+
+
 def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(ledger: Ledger) -> None:
     most = Seen(cost_nanousd=2**62)
     numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(2)]

@@ -64,8 +64,8 @@ class Ledger:
             reader.close()
         try:
             self._writer.call(lambda book: self._lease.release(book.connection))
-        except LedgerError:
-            pass
+        except (LedgerError, MemoryError):
+            pass  # Whoever waited for a write was told.
         finally:
             self._writer.close()
             self._lease.drop()

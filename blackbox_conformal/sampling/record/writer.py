@@ -57,7 +57,9 @@ class Ticket(Generic[Result]):
         return self._failure
 
     def finish(self, result: Result | None, failure: BaseException | None) -> None:
-        """Hand the result out; the writer's part."""
+        """Hand the result out; the writer's part, once."""
+        if not self._done.locked():
+            return
         self._result, self._failure = result, failure
         self._done.release()
         if self.after is not None and failure is None:
@@ -93,6 +95,8 @@ class Writer:
         self._later: deque[Ticket[Any]] = deque()
         self._known = Known()
         self._broken: LedgerError | None = None
+        self._gave_up: Exception | None = None
+        self._batch: list[Ticket[Any]] = []
         self._renewed = time.monotonic()
         self._closing = threading.Lock()
         self._closed = False
@@ -124,7 +128,8 @@ class Writer:
             if not self._closed:
                 where(ticket)
                 return ticket
-        ticket.finish(None, LedgerError("the ledger is closed; nothing more can be recorded from here"))
+        closed = LedgerError("the ledger is closed; nothing more can be recorded from here")
+        ticket.finish(None, self._gave_up or closed)
         return ticket
 
     def call(self, operation: Callable[[Book], Result], *, ahead: bool = False) -> Result:
@@ -140,10 +145,31 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:  # noqa: BLE001 - a thread that ended here would leave everybody waiting
+            self._give_up(error)
+        self._connection.close()
+        self._place.close()
+
+    def _give_up(self, error: Exception) -> None:
+        """Tell whoever waits, and whoever still comes, that memory or something else that nobody expected ran out."""
+        with self._closing:
+            self._gave_up, self._closed = error, True
+        for ticket in (*self._batch, *self._later):
+            ticket.finish(None, error)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                entry = self._queue.get_nowait()
+                if entry is not None:
+                    entry.finish(None, error)
+
+    def _serve(self) -> None:
         open_ = True
         waiting_since: float | None = None
         while open_:
-            batch: list[Ticket[Any]] = []
+            # Kept where `_give_up` finds them.
+            self._batch = batch = []
             try:
                 entry = self._queue.get(timeout=_LATEST_S)
                 while entry is not None:
@@ -156,19 +182,18 @@ class Writer:
             except queue.Empty:
                 pass
             now = time.monotonic()
-            left: list[Ticket[Any]] = []
             if self._later and waiting_since is None:
                 waiting_since = now
             if waiting_since is not None:
                 in_order = not batch or not open_ or any(not ticket.ahead for ticket in batch)
                 if in_order or now - waiting_since >= _LATEST_S or len(self._later) >= _MOST_PER_COMMIT:
                     # What waits was left by threads that submit and wait: theirs in the batch, if any, comes after it.
-                    left = [self._later.popleft() for _ in range(len(self._later))]
+                    for place in range(len(self._later)):
+                        batch.insert(place, self._later[0])
+                        self._later.popleft()
                     waiting_since = None
-            if left or batch or now - self._renewed >= RENEW_S:
-                self._commit(left + batch)
-        self._connection.close()
-        self._place.close()
+            if batch or now - self._renewed >= RENEW_S:
+                self._commit(batch)
 
     def _commit(self, batch: list[Ticket[Any]]) -> None:
         if self._broken is not None:
