@@ -3,11 +3,29 @@
 Which request looks, and how often, is the adapter's business.
 """
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection, Generator
+from typing import Any, TypeVar
 
 from blackbox_adapters._reading import peek, words
+from blackbox_conformal.adapter import Answer, Send, Step, Wait
 from blackbox_conformal.errors import JobError, PayloadError, RefusedError
+
+Found = TypeVar("Found")
+
+
+def polled(
+    look: Send, seconds: float, read: Callable[[Answer], Found | None], answer: Answer | None = None
+) -> Generator[Step, Answer, Found]:
+    """Send `look` every `seconds` until `read` finds something in its answer, and return what it found.
+
+    An `answer` that is there already is read first.
+    """
+    while True:
+        found = read(answer or (yield look))
+        if found:
+            return found
+        answer = None
+        yield Wait(seconds)
 
 
 class Job:

@@ -4,16 +4,16 @@ Source: the vendor's OpenAPI document of 2026, which calls itself experimental.
 """
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from pydantic import Field
 
-from blackbox_adapters._jobs import Job
+from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._reading import document, words
 from blackbox_adapters.comfyui import EXAMPLE as AT_HOME
 from blackbox_adapters.comfyui import ComfyUI
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Purpose, Send, Upload, Wait
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Purpose, Send, Upload
 from blackbox_conformal.errors import AccountRefusedError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
@@ -71,15 +71,18 @@ class ComfyCloud(ComfyUI):
             reason=("execution_error.exception_message", "execution_status"),
             code=("execution_error.exception_type",),
         )
-        while True:
-            link = f"{self.base_url}/jobs/{quote(job, safe='')}"
-            answer = yield Send("GET", link, purpose="poll", headers=self.key())
-            if work.shown(answer.json()):
-                picture = self.saved(answer.json())
-                if picture:
-                    return (yield from self.view(job, picture))
+
+        def saved(answer: Answer) -> dict[str, Any] | None:
+            if not work.shown(answer.json()):
+                return None
+            picture = self.saved(answer.json())
+            if not picture:
                 work.late()
-            yield Wait(self.poll_seconds)
+            return picture
+
+        link = f"{self.base_url}/jobs/{quote(job, safe='')}"
+        look = Send("GET", link, purpose="poll", headers=self.key())
+        return (yield from self.view(job, (yield from polled(look, self.poll_seconds, saved))))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """As a server's own, and ``{code, message}``; a 429 that speaks of payment is no wish to wait."""

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from pydantic import Field, model_validator
 
 from blackbox_adapters._hosted import Hosted
-from blackbox_adapters._jobs import Job
+from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._reading import classed, document, peek, require, words
 from blackbox_conformal.adapter import (
     FREE,
@@ -26,7 +26,6 @@ from blackbox_conformal.adapter import (
     Purpose,
     Send,
     Upload,
-    Wait,
 )
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import RunRefusedError, UsageError, VendorError
@@ -131,17 +130,18 @@ class ComfyUI(Hosted):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the history, which is empty until the graph has run, then fetch what it saved."""
         prompt = Job(f"prompt {job}", job, cancelled=("interrupted",))
-        while True:
-            answer = yield Send("GET", f"{self.base_url}/history/{quote(job, safe='')}", purpose="poll")
+
+        def saved(answer: Answer) -> dict[str, Any] | None:
             entry = peek(answer.json(), job)
             if peek(entry, "status.status_str") == "error":
                 raise prompt.failure(*_reason(entry))
-            if entry:
-                picture = self.saved(entry)
-                if picture:
-                    return (yield from self.view(job, picture))
+            picture = self.saved(entry)
+            if entry and not picture:
                 prompt.late()
-            yield Wait(self.poll_seconds)
+            return picture
+
+        look = Send("GET", f"{self.base_url}/history/{quote(job, safe='')}", purpose="poll")
+        return (yield from self.view(job, (yield from polled(look, self.poll_seconds, saved))))
 
     def key(self) -> dict[str, str | Secret]:
         """Headers of every request; a server on this machine asks for none."""

@@ -4,27 +4,17 @@ Which input takes the picture, the magnification and the seed is a matter of the
 """
 
 import json
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from blackbox_adapters._fal_models import MODELS, UNKNOWN
-from blackbox_adapters._jobs import Job
+from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
 from blackbox_adapters._reading import classed, document, peek, require, whole, words
-from blackbox_conformal.adapter import (
-    Accepted,
-    Answer,
-    Capabilities,
-    Draw,
-    Flow,
-    Observed,
-    Purpose,
-    Send,
-    Upload,
-    Wait,
-)
+from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import JobError, RefusedError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
@@ -97,29 +87,24 @@ class Fal(NamedInputs):
         links = _links(job)
         name, path = links["request_id"], self.names().output
         request = Job(f"request {name}", name, done=("COMPLETED",))
-        while True:
-            answer = yield Send("GET", links["status_url"], purpose="poll", headers=self._key())
-            status = request.shown(answer.json())
-            if status:
-                break
-            yield Wait(self.poll_seconds)
+        look = Send("GET", links["status_url"], purpose="poll", headers=self._key())
+        status = yield from polled(look, self.poll_seconds, lambda answer: request.shown(answer.json()))
         if words(status, "error"):
             raise request.failure(words(status, "error"), words(status, "error_type") or "error")
         response = Job(f"request {name}", name, picture=path)
-        while True:
-            answer = yield Send("GET", links["response_url"], purpose="poll", headers=self._key())
+
+        def made(answer: Answer) -> Any:
             result = answer.json()
             flags = peek(result, "has_nsfw_concepts")
             if flags is True or (isinstance(flags, list) and True in flags):
                 raise response.failure(
                     "the safety checker flagged the picture and blackened it", "content_policy_violation"
                 )
-            picture = response.shown(result)
-            if picture:
-                break
-            yield Wait(self.poll_seconds)
+            return result if response.shown(result) else None
+
+        result = yield from polled(replace(look, url=links["response_url"]), self.poll_seconds, made)
         yield Observed(request_id=name, seed=whole(peek(result, "seed")))
-        return (yield from fetched(picture, path))
+        return (yield from fetched(peek(result, path), path))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """fal's ``detail``: a text, or a list of problems with a type; a result's 4xx ends its request."""

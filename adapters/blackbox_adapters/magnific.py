@@ -9,21 +9,10 @@ from urllib.parse import quote
 from pydantic import Field
 
 from blackbox_adapters._hosted import FromText, Hosted, JsonObject
-from blackbox_adapters._jobs import Job
+from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import base64_text, fetched
 from blackbox_adapters._reading import classed, document, peek, require, words
-from blackbox_conformal.adapter import (
-    Accepted,
-    Answer,
-    Capabilities,
-    Draw,
-    Flow,
-    Observed,
-    Purpose,
-    Send,
-    Upload,
-    Wait,
-)
+from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.credentials import read_credential
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.redaction import Secret
@@ -113,15 +102,15 @@ class Magnific(Hosted):
             failed=("FAILED", "ERROR"),
             picture="generated.0",
         )
-        while True:
-            answer = yield Send("GET", link, purpose="poll", headers=self._key())
+
+        def generated(answer: Answer) -> Any:
             said = _task(answer.json())
             if peek(said, "has_nsfw.0") is True and not peek(said, "generated"):
                 raise task.failure("flagged as not safe for work", "has_nsfw")
-            picture = task.shown(said)
-            if picture:
-                break
-            yield Wait(self.poll_seconds)
+            return task.shown(said)
+
+        look = Send("GET", link, purpose="poll", headers=self._key())
+        picture = yield from polled(look, self.poll_seconds, generated)
         yield Observed(request_id=job)
         if isinstance(picture, dict):
             picture = picture.get("url")

@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._hosted import Hosted, JsonObject
-from blackbox_adapters._jobs import Job
+from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import decoded
 from blackbox_adapters._reading import classed, document, money, peek, require, whole, words
 from blackbox_adapters._recipe_fill import built_in, fill, fill_link
@@ -31,7 +31,6 @@ from blackbox_conformal.adapter import (
     Purpose,
     Send,
     Upload,
-    Wait,
 )
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.credentials import read_credential
@@ -226,14 +225,16 @@ class Recipe(Hosted):
             reason=told.errors.message,
             code=told.errors.code,
         )
-        while True:
-            answer = yield self._send(poll, values, upload, "poll")
+
+        def finished(answer: Answer) -> Answer | None:
             state = document(answer)
             if words(state, poll.status) in poll.done:
                 self._refuse(answer)
-            if work.shown(state):
-                return (yield from self._picture(answer, job))
-            yield Wait(self.poll_seconds or poll.seconds)
+            return answer if work.shown(state) else None
+
+        look = self._send(poll, values, upload, "poll")
+        answer = yield from polled(look, self.poll_seconds or poll.seconds, finished)
+        return (yield from self._picture(answer, job))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """By the recipe's [errors] table, then by status."""

@@ -4,13 +4,13 @@ Which input takes the picture, the magnification and the seed is a matter of the
 """
 
 from collections.abc import Generator
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
 from blackbox_adapters._cog_models import MODELS
-from blackbox_adapters._jobs import Job
+from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
 from blackbox_adapters._reading import classed, document, not_found, peek, require, words
@@ -26,7 +26,6 @@ from blackbox_conformal.adapter import (
     Send,
     Step,
     Upload,
-    Wait,
 )
 from blackbox_conformal.errors import PayloadError, VendorError
 from blackbox_conformal.testing.example import Example, says, shows
@@ -140,9 +139,8 @@ class Replicate(NamedInputs):
         watched = Job(
             f"prediction {job}", job, done=("succeeded",), cancelled=("canceled", "aborted"), picture="output"
         )
-        while True:
-            if answer is None:
-                answer = yield Send("GET", link, purpose="poll", headers=self.bearer())
+
+        def made(answer: Answer) -> Any:
             prediction = answer.json()
             status, output = words(prediction, "status"), peek(prediction, "output")
             if status in ("failed", "canceled", "aborted"):
@@ -155,10 +153,11 @@ class Replicate(NamedInputs):
                     request_id=job,
                 )
             # The output may be there while the status still says processing.
-            if output or watched.shown(prediction):
-                break
-            answer = None
-            yield Wait(self.poll_seconds)
+            return prediction if output or watched.shown(prediction) else None
+
+        look = Send("GET", link, purpose="poll", headers=self.bearer())
+        prediction = yield from polled(look, self.poll_seconds, made, answer)
+        output = peek(prediction, "output")
         yield Observed(model=words(prediction, "version") or None, request_id=job)
         path = self.names().output
         where = f"output.{path}".rstrip(".")

@@ -4,28 +4,17 @@ The worker decides what its input and output look like; names are parameters.
 """
 
 import json
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
-from blackbox_adapters._jobs import Job
+from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import base64_text, data_link, decoded, fetched
 from blackbox_adapters._reading import classed, document, peek, require, words
-from blackbox_conformal.adapter import (
-    FREE,
-    Accepted,
-    Answer,
-    Capabilities,
-    Draw,
-    Flow,
-    Observed,
-    Purpose,
-    Send,
-    Upload,
-    Wait,
-)
+from blackbox_conformal.adapter import FREE, Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import JobError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says
@@ -93,24 +82,22 @@ class RunPod(NamedInputs):
         work = Job(f"job {job}", job, done=("COMPLETED",), cancelled=("CANCELLED",), picture=where)
         link = f"{self._address()}/status/{quote(job, safe='')}"
         # The cloud takes GET, the development server POST; neither takes the other's.
-        methods = ["GET", "POST"] if self.endpoint else ["POST", "GET"]
-        while True:
-            answer = yield Send(
-                methods[0], link, purpose="poll", headers=self._key(), accept=_LOOKED if len(methods) > 1 else None
-            )
-            if answer.status == 405:
-                methods.pop(0)
-                continue
+        method, other = ("GET", "POST") if self.endpoint else ("POST", "GET")
+
+        def made(answer: Answer) -> Any:
             state = answer.json()
             status, reason = words(state, "status"), _reason(state)
             if peek(state, "error") == _UNKNOWN_JOB:
                 raise JobError(f"the server no longer knows job {job}", request_id=job, code=status)
             if status in ("FAILED", "CANCELLED", "TIMED_OUT") or (status == "COMPLETED" and reason):
                 raise work.failure(reason, status, status)
-            picture = work.shown(state)
-            if picture:
-                break
-            yield Wait(self.poll_seconds)
+            return work.shown(state)
+
+        look = Send(method, link, purpose="poll", headers=self._key())
+        first: Answer | None = yield replace(look, accept=_LOOKED)
+        if first is not None and first.status == 405:
+            look, first = replace(look, method=other), None
+        picture = yield from polled(look, self.poll_seconds, made, first)
         yield Observed(model=self.worker or None, request_id=job)
         if isinstance(picture, str) and picture.startswith(("http://", "https://")):
             return (yield from fetched(picture, where))

@@ -8,21 +8,10 @@ from urllib.parse import quote
 
 from pydantic import Field
 
+from blackbox_adapters._jobs import polled
 from blackbox_adapters._reading import classed, document, require, whole, words
 from blackbox_adapters._stability_modes import StabilityModes
-from blackbox_conformal.adapter import (
-    Accepted,
-    Answer,
-    Capabilities,
-    Draw,
-    Flow,
-    Observed,
-    Part,
-    Purpose,
-    Send,
-    Upload,
-    Wait,
-)
+from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Send, Upload
 from blackbox_conformal.errors import RefusedError, VendorError
 from blackbox_conformal.redaction import Secret
 from blackbox_conformal.testing.example import Example, says, shows
@@ -88,11 +77,8 @@ class Stability(StabilityModes):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Ask for the result: 202 = not yet."""
         link = f"{self.base_url}/{self.results_path.replace('{id}', quote(job, safe=''))}"
-        while True:
-            answer = yield Send("GET", link, purpose="poll", headers=self._headers("image/*"))
-            if answer.status != 202:
-                break
-            yield Wait(self.poll_seconds)
+        look = Send("GET", link, purpose="poll", headers=self._headers("image/*"))
+        answer = yield from polled(look, self.poll_seconds, lambda answer: None if answer.status == 202 else answer)
         yield _observed(answer, job)
         return _picture(answer)
 

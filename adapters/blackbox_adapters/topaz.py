@@ -3,6 +3,7 @@
 Source: the vendor's OpenAPI document of December 2025.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import ClassVar
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from blackbox_adapters._hosted import Hosted, JsonObject
-from blackbox_adapters._jobs import Job
+from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import fetched
 from blackbox_adapters._reading import classed, document, money, peek, require, words
 from blackbox_conformal.adapter import (
@@ -25,7 +26,6 @@ from blackbox_conformal.adapter import (
     Quote,
     Send,
     Upload,
-    Wait,
 )
 from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.redaction import Secret
@@ -120,30 +120,19 @@ class Topaz(Hosted):
         work = Job(
             name, job, done=("Completed",), failed=("Failed",), cancelled=("Cancelled",), reason=("message", "error")
         )
-        while True:
-            answer = yield Send("GET", f"{self.base_url}/status/{process}", purpose="poll", headers=self._key())
-            status = work.shown(answer.json())
-            if status:
-                break
-            yield Wait(self.poll_seconds)
+        look = Send("GET", f"{self.base_url}/status/{process}", purpose="poll", headers=self._key())
+        status = yield from polled(look, self.poll_seconds, lambda answer: work.shown(answer.json()))
         yield Observed(
             cost_usd=money(peek(status, "credits"), self.usd_per_credit),
             model=words(status, "model") or None,
             request_id=job,
         )
         output = Job(name, job, picture="download_url")
-        while True:
-            answer = yield Send(
-                "GET",
-                f"{self.base_url}/download/{process}",
-                purpose="poll",
-                headers=self._key(),
-                accept=frozenset({200, 409}),
-            )
-            link = output.shown(document(answer) if answer.status == 200 else None)
-            if link:
-                return (yield from fetched(link, "download_url"))
-            yield Wait(self.poll_seconds)
+        look = replace(look, url=f"{self.base_url}/download/{process}", accept=frozenset({200, 409}))
+        link = yield from polled(
+            look, self.poll_seconds, lambda answer: output.shown(document(answer) if answer.status == 200 else None)
+        )
+        return (yield from fetched(link, "download_url"))
 
     def quote(self, upload: Upload) -> Quote:
         """The vendor's estimate, in credits."""
