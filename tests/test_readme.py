@@ -13,6 +13,7 @@ from blackbox_conformal.cli.main import COMMANDS, Commands
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHELL = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
 CALLS = [line.split("blackbox-conformal ", 1)[1] for line in SHELL if "blackbox-conformal " in line]
@@ -94,9 +95,24 @@ def test_the_number_of_photographs_is_right() -> None:
     assert int(count) == -(-(bound / float(alpha) - 1) // 1)
 
 
-def test_links_lead_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link]
-    assert len(links) > 8
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+    assert links or page == "CHANGELOG.md"
     # Beside the README, or where the package was installed from a wheel.
     places = (ROOT, Path(bc.__file__).parents[1])
     assert [link for link in links if not any((place / link).exists() for place in places)] == []
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {bc.__version__}\n" in citation
+
+
+def test_files_that_contributors_are_sent_to_exist() -> None:
+    named = re.findall(r"`((?:blackbox_conformal|adapters|tests|examples|\.ci)/[\w./-]+)`", CONTRIBUTING)
+    assert len(named) > 10
+    assert [
+        path for path in named if not (ROOT / path).exists() and not (Path(bc.__file__).parents[1] / path).exists()
+    ] == []
