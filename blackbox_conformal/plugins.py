@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -25,6 +24,7 @@ from pydantic_core import PydanticUndefined
 from blackbox_conformal import catalog
 from blackbox_conformal.adapter import Adapter, Capabilities
 from blackbox_conformal.errors import AdapterError, BlackboxConformalError, UsageError
+from blackbox_conformal.example import example_of
 
 GROUP = "blackbox_conformal.adapters"
 OWN_DISTRIBUTION = "blackbox-conformal"
@@ -258,7 +258,7 @@ def _type_name(annotation: Any) -> str:
 
 def _capabilities(adapter: type[Adapter]) -> Capabilities:
     """With default parameters, else with those of the adapter's example, else as far as defaults alone tell."""
-    example = getattr(sys.modules[adapter.__module__], "EXAMPLE", None)
+    example = example_of(adapter)
     shown: dict[str, Any] = {}
     if example is not None:
         shown = {**example.parameters, example.address: "http://127.0.0.1:9"}

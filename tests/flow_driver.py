@@ -14,8 +14,8 @@ from typing import Any
 import blackbox_adapters
 from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Upload, Wait
 from blackbox_conformal.errors import VendorError
+from blackbox_conformal.example import Example
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import Example
 
 ADDRESS = "http://127.0.0.1:9"
 PICTURE = b"\x89PNG\r\n\x1a\nthe finished picture"

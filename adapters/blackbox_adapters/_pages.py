@@ -4,13 +4,13 @@
 here: every word comes from its class.
 """
 
-import importlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal.plugins import describe, listings
+from blackbox_conformal.example import example_of
+from blackbox_conformal.plugins import adapter_class, describe, listings
 
 SEED_CLASSES = {
     "A": "takes a seed; random without one",
@@ -33,14 +33,11 @@ def pages() -> dict[str, str]:
     found = {}
     for listing in listings():
         if listing.target.startswith("blackbox_adapters."):
-            found[listing.name] = describe(listing.name) | {"jobs": _has_jobs(listing.target)}
+            example = example_of(adapter_class(listing.name))
+            jobs = None if example is None else example.polls is not None
+            found[listing.name] = describe(listing.name) | {"jobs": jobs}
     written = {f"{name}.md": _page(about) for name, about in found.items()}
     return {**written, "index.md": _index(found)}
-
-
-def _has_jobs(target: str) -> bool | None:
-    example = getattr(importlib.import_module(target), "EXAMPLE", None)
-    return None if example is None else example.polls is not None
 
 
 def seed_class(about: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field, create_model
 from blackbox_adapters._hosted import JsonObject
 from blackbox_adapters._recipe_reading import read_recipe
 from blackbox_adapters.recipe import Recipe
-from blackbox_conformal.testing.example import Example
+from blackbox_conformal.example import Example
 
 
 def shipped(name: str) -> tuple[type[Recipe], Example]:

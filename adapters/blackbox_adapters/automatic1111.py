@@ -12,8 +12,8 @@ from blackbox_adapters._pictures import base64_text, decoded
 from blackbox_adapters._reading import classed, document, peek, words
 from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import VendorError
+from blackbox_conformal.example import Example, says
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import Example, says
 
 
 class Automatic1111(Hosted):

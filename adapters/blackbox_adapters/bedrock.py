@@ -16,8 +16,8 @@ from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.credentials import read_credential
 from blackbox_conformal.errors import CredentialMissingError, PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.example import Example, says
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import Example, says
 
 PRICES = {"fast": "0.03", "conservative": "0.40", "creative": "0.60"}
 

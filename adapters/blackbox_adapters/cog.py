@@ -14,7 +14,7 @@ from blackbox_adapters._pictures import data_link, fetched
 from blackbox_adapters._reading import classed, document, peek, shorten, words
 from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
-from blackbox_conformal.testing.example import Example, says
+from blackbox_conformal.example import Example, says
 
 
 class Cog(NamedInputs):

@@ -15,8 +15,8 @@ from blackbox_adapters.comfyui import EXAMPLE as AT_HOME
 from blackbox_adapters.comfyui import ComfyUI
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Purpose, Send, Upload
 from blackbox_conformal.errors import AccountRefusedError, VendorError
+from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import Example, says, shows
 
 
 class ComfyCloud(ComfyUI):

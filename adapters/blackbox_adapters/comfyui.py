@@ -29,8 +29,8 @@ from blackbox_conformal.adapter import (
 )
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import RunRefusedError, UsageError, VendorError
+from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import Example, says, shows
 
 
 class ComfyUI(Hosted):

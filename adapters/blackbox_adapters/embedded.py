@@ -11,7 +11,7 @@ from blackbox_adapters._reading import classed, document, words
 from blackbox_adapters.http import observed
 from blackbox_conformal.adapter import FREE, Adapter, Answer, Capabilities, Draw, Flow, Purpose, Send, Upload
 from blackbox_conformal.errors import AdapterError, VendorError
-from blackbox_conformal.testing.example import Example, shows
+from blackbox_conformal.example import Example, shows
 
 if TYPE_CHECKING:
     from blackbox_conformal.embedded.process import VendorProcess

@@ -26,8 +26,8 @@ from blackbox_conformal.adapter import (
     Upload,
 )
 from blackbox_conformal.errors import JobError, PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import Example, says, shows
 
 
 class Gradio(Hosted):

@@ -13,7 +13,7 @@ from blackbox_adapters._pictures import base64_text
 from blackbox_adapters._reading import classed, document, not_found, peek, seconds, words
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
-from blackbox_conformal.testing.example import Example, shows
+from blackbox_conformal.example import Example, shows
 
 
 class HuggingFace(Hosted):

@@ -15,8 +15,8 @@ from blackbox_adapters._reading import classed, document, peek, require, words
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.credentials import read_credential
 from blackbox_conformal.errors import VendorError
+from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import Example, says, shows
 
 PATHS = {
     "creative": "image-upscaler",

@@ -42,8 +42,8 @@ from blackbox_conformal.errors import (
     UsageError,
     VendorError,
 )
+from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import Example, says, shows
 
 TELLING = {"name", "title", "about", "documentation", "evidence", "uncertain", "price", "example", "limits"}
 """What a recipe says that changes no picture."""

@@ -13,7 +13,7 @@ from blackbox_adapters._pictures import data_link, decoded
 from blackbox_adapters._reading import classed, document, money, peek, words
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import VendorError
-from blackbox_conformal.testing.example import Example, says
+from blackbox_conformal.example import Example, says
 
 USD_PER_UNIT = Decimal("0.001")
 

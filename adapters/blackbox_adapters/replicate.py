@@ -28,7 +28,7 @@ from blackbox_conformal.adapter import (
     Upload,
 )
 from blackbox_conformal.errors import PayloadError, VendorError
-from blackbox_conformal.testing.example import Example, says, shows
+from blackbox_conformal.example import Example, says, shows
 
 DATA_LINK_LIMIT = 256_000
 

@@ -16,8 +16,8 @@ from blackbox_adapters._pictures import base64_text, data_link, decoded, fetched
 from blackbox_adapters._reading import classed, document, peek, require, words
 from blackbox_conformal.adapter import FREE, Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import JobError, VendorError
+from blackbox_conformal.example import Example, says
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import Example, says
 
 
 class RunPod(NamedInputs):

@@ -14,7 +14,7 @@ from blackbox_adapters._pictures import data_link, decoded
 from blackbox_adapters._reading import classed, document, money, peek, words
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorError
-from blackbox_conformal.testing.example import Example, says
+from blackbox_conformal.example import Example, says
 
 SEEDED = ("runware:500@1", "runware:501@1", "runware:502@1")
 DETERMINISTIC = ("runware:503@1", "runware:504@1")

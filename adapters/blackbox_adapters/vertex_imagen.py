@@ -12,7 +12,7 @@ from blackbox_adapters._pictures import base64_text, decoded
 from blackbox_adapters._reading import classed, document, peek, words
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import PayloadError, RefusedError, VendorError
-from blackbox_conformal.testing.example import Example, says
+from blackbox_conformal.example import Example, says
 
 
 class VertexImagen(Hosted):

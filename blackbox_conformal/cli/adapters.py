@@ -10,9 +10,9 @@ from blackbox_conformal.cli.console import Screen, money, summary
 from blackbox_conformal.cli.groups import Group
 
 if TYPE_CHECKING:
+    from blackbox_conformal.example import Example
     from blackbox_conformal.pipeline.live_check import Finding
     from blackbox_conformal.testing.contract import CheckResult
-    from blackbox_conformal.testing.example import Example
 
 EVIDENCE = {
     "openapi": "against the vendor's own OpenAPI document",
@@ -151,8 +151,8 @@ def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
     from dataclasses import replace
 
     from blackbox_conformal.cli.session import vendor_parameters
+    from blackbox_conformal.example import example_of
     from blackbox_conformal.plugins import adapter_class, load_adapter
-    from blackbox_conformal.testing.rehearsal import example_of
 
     given, kind = vendor_parameters(parameters), adapter_class(name)
     example: Example | None = example_of(kind)
@@ -169,8 +169,8 @@ def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
     """Which key goes where with these parameters, and the example's where one is required; empty without any."""
     from blackbox_conformal.cli.keys import destination
     from blackbox_conformal.cli.session import vendor_parameters
+    from blackbox_conformal.example import example_of
     from blackbox_conformal.plugins import adapter_class, load_adapter
-    from blackbox_conformal.testing.rehearsal import example_of
 
     if not parameters:
         return ""

@@ -24,8 +24,8 @@ from blackbox_conformal.adapter import (
     Wait,
 )
 from blackbox_conformal.errors import MaybeSentError, PayloadError, RefusedError
+from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import Example, says, shows
 
 
 class _Reference(Adapter):

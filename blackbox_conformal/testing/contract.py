@@ -5,10 +5,10 @@ The checks themselves are in `static_contract` (no socket) and `fault_contract` 
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import AdapterError, BlackboxConformalError, UsageError
+from blackbox_conformal.example import Example, example_of
 from blackbox_conformal.plugins import adapter_class
-from blackbox_conformal.testing.example import Example
 from blackbox_conformal.testing.fault_contract import fault_checks
-from blackbox_conformal.testing.rehearsal import environment, example_of
+from blackbox_conformal.testing.rehearsal import environment
 from blackbox_conformal.testing.static_contract import CheckResult, Subject, static_checks
 
 __all__ = ["CheckResult", "check_adapter"]
@@ -49,7 +49,7 @@ def check_adapter(
     if shown is None:
         raise AdapterError(
             f"expected the module of adapter {kind.name} to define EXAMPLE, one exchange with its vendor; it does not. "
-            "See blackbox_conformal.testing.example.Example"
+            "See blackbox_conformal.example.Example"
         )
     with environment(shown):
         try:

@@ -21,12 +21,12 @@ from blackbox_conformal.errors import (
     IncompleteError,
     NotFoundError,
 )
+from blackbox_conformal.example import Example
 from blackbox_conformal.pipeline.prices.quotes import ask_quotes
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.account import Account
-from blackbox_conformal.testing.example import Example
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.rehearsal import a_draw, a_picture, an_upload, built, rehearse, rehearse_quote
 from blackbox_conformal.testing.replay import ReplayVendor

@@ -3,7 +3,6 @@
 Nothing is judged here; `static_contract` does that.
 """
 
-import importlib
 import io
 import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ from PIL import Image
 
 from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Step, Upload, Wait
 from blackbox_conformal.errors import AdapterError, VendorError
-from blackbox_conformal.testing.example import Example
+from blackbox_conformal.example import Example
 from blackbox_conformal.testing.pictures import upscale
 
 EMPTY = Answer(0, {}, b"")
@@ -115,12 +114,6 @@ def _accepted(adapter: Adapter, send: Send, answer: Answer) -> Answer:
     if (200 <= answer.status < 300) if send.accept is None else (answer.status in send.accept):
         return answer
     raise adapter.explain(answer, send.purpose) or VendorError(f"HTTP {answer.status} for {send.purpose}")
-
-
-def example_of(kind: type[Adapter]) -> Example | None:
-    """The exchange that an adapter shows: `example` on the class, else `EXAMPLE` in its module."""
-    shown = getattr(kind, "example", None) or getattr(importlib.import_module(kind.__module__), "EXAMPLE", None)
-    return shown if isinstance(shown, Example) else None
 
 
 def built(kind: type[Adapter], example: Example, address: str) -> Adapter:

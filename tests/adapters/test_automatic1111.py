@@ -4,7 +4,7 @@ import pytest
 from flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, upload
 
 from blackbox_conformal.errors import AccountRefusedError, NotFoundError, PayloadError
-from blackbox_conformal.testing.example import says
+from blackbox_conformal.example import says
 
 
 def test_img2img_paints_at_the_wanted_size_from_the_draws_seed() -> None:

@@ -13,8 +13,8 @@ from blackbox_conformal.errors import (
     RefusedError,
     TryLaterError,
 )
+from blackbox_conformal.example import says
 from blackbox_conformal.redaction import Secret
-from blackbox_conformal.testing.example import says
 
 
 def test_a_bearer_key_is_sent_with_the_whole_body() -> None:

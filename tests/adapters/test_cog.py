@@ -5,7 +5,7 @@ from flow_driver import ADDRESS, PICTURE, built, drive, refused, replay, seeded,
 
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError
-from blackbox_conformal.testing.example import says, shows
+from blackbox_conformal.example import says, shows
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 

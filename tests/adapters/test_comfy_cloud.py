@@ -4,7 +4,7 @@ import pytest
 from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed
 
 from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, TryLaterError
-from blackbox_conformal.testing.example import says
+from blackbox_conformal.example import says
 
 JOB = "f7b1c2d3-0000-4000-8000-000000000001"
 UPLOADED = says('{"name":"5f2c.png","subfolder":"","type":"input"}')

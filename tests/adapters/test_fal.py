@@ -6,7 +6,7 @@ import pytest
 from flow_driver import ADDRESS, built, drive, key_of, refused, replay, resumed, seeded, unresumed, upload
 
 from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, TryLaterError
-from blackbox_conformal.testing.example import says, shows
+from blackbox_conformal.example import says, shows
 
 REQUEST = "764cabcf-b745-4b3e-ae38-1200304cf45b"
 LINK = f"{ADDRESS}/fal-ai/clarity-upscaler/requests/{REQUEST}"

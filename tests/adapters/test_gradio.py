@@ -5,7 +5,7 @@ from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresu
 
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import JobError, PayloadError, RefusedError, TryLaterError
-from blackbox_conformal.testing.example import says
+from blackbox_conformal.example import says
 
 EVENT = "1dbd1a1fe3a34d8c8c0e9d2d1b7a0001"
 

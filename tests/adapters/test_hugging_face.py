@@ -7,7 +7,7 @@ from flow_driver import ADDRESS, built, key_of, refused, replay
 from pydantic import ValidationError
 
 from blackbox_conformal.errors import NotFoundError, PayloadError, RefusedError, TryLaterError
-from blackbox_conformal.testing.example import says
+from blackbox_conformal.example import says
 
 
 def test_the_router_takes_json_and_answers_with_the_picture() -> None:

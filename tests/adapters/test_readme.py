@@ -10,7 +10,7 @@ from flow_driver import ADDRESS, PICTURE, drive, refused_by, seeded, upload
 
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import RefusedError
-from blackbox_conformal.testing.example import says
+from blackbox_conformal.example import says
 from blackbox_conformal.testing.static_contract import Subject, static_checks
 
 README = Path(__file__).parents[2] / "adapters" / "README.md"

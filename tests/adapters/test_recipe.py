@@ -20,8 +20,8 @@ from blackbox_conformal.errors import (
     UsageError,
     VendorError,
 )
+from blackbox_conformal.example import says, shows
 from blackbox_conformal.plugins import load_adapter
-from blackbox_conformal.testing.example import says, shows
 
 ACME = """
 name = "acme"

@@ -28,7 +28,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
-from blackbox_conformal.testing.example import says, shows
+from blackbox_conformal.example import says, shows
 
 JOB = "gm3qorzdhgbfurvjtvhg6dckhu"
 VERSION = "ab" * 32

@@ -7,7 +7,7 @@ from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, resume
 
 from blackbox_conformal.adapter import FREE
 from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, VendorError
-from blackbox_conformal.testing.example import says, shows
+from blackbox_conformal.example import says, shows
 
 JOB = "c80ffee4-f315-4e25-a146-0f3d98cf024b-u1"
 

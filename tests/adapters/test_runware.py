@@ -7,7 +7,7 @@ import pytest
 from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
 
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorError
-from blackbox_conformal.testing.example import says
+from blackbox_conformal.example import says
 
 
 def test_one_task_in_a_list_with_the_seed_in_its_settings() -> None:

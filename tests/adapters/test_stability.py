@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import AccountRefusedError, JobError, RefusedError, TryLaterError
-from blackbox_conformal.testing.example import says, shows
+from blackbox_conformal.example import says, shows
 
 JOB = "f26e2f9ee0ca2e64bf3b5b48f1b3ab6f"
 DONE = Answer(200, {"content-type": "image/png", "finish-reason": "SUCCESS", "seed": "9"}, PICTURE)

@@ -11,7 +11,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
-from blackbox_conformal.testing.example import says, shows
+from blackbox_conformal.example import says, shows
 
 JOB = "9f2e5c1a-0c1d-4f57-9a7e-7a2b6e0e0001"
 COMPLETED = says(f'{{"process_id":"{JOB}","status":"Completed"}}')

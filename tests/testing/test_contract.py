@@ -7,12 +7,11 @@ import pytest
 
 from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Draw, Flow, Purpose, Quote, Send, Upload
 from blackbox_conformal.errors import AdapterError, MaybeSentError, TryLaterError, UsageError, VendorError
+from blackbox_conformal.example import Example, example_of, shows
 from blackbox_conformal.plugins import adapter_class, adapter_names
 from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.contract import check_adapter
-from blackbox_conformal.testing.example import Example, shows
 from blackbox_conformal.testing.fault_contract import SCENES
-from blackbox_conformal.testing.rehearsal import example_of
 from blackbox_conformal.testing.static_contract import CHECKS
 
 STATIC = len(CHECKS)

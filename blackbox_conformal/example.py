@@ -4,11 +4,12 @@ Nothing is sent here; a fake or a real socket replays the answers and whoever ch
 """
 
 import base64
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from blackbox_conformal.adapter import Answer
+from blackbox_conformal.adapter import Adapter, Answer
 
 PICTURE = b"{picture}"
 """Stands for the finished picture's bytes in an answer's body."""
@@ -60,6 +61,12 @@ class Example:
             )
             for answer in self.answers
         )
+
+
+def example_of(kind: type[Adapter]) -> Example | None:
+    """The exchange that an adapter shows: `example` on the class, else `EXAMPLE` in its module."""
+    shown = getattr(kind, "example", None) or getattr(importlib.import_module(kind.__module__), "EXAMPLE", None)
+    return shown if isinstance(shown, Example) else None
 
 
 def says(document: bytes | str, status: int = 200, **headers: str) -> Answer:
