@@ -22,7 +22,7 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.by_cluster import ByCluster, in_tiles
+from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.images.duplicates import SKETCH_LETTERS, Distinct, Sketch
 from blackbox_conformal.images.names import printable
@@ -206,7 +206,7 @@ class Calibration:
         else:
             found = choose_guarantee(guarantee, **parameters)
         clusters = [image.cluster for image in self.images if image.cluster is not None]
-        return in_tiles(found, clusters) if clusters and not isinstance(found, ByCluster) else found
+        return in_tiles(found, clusters) if clusters and found.tiles is None else found
 
     def curves_for(self, rule: Guarantee) -> CurveSet:
         """The curves that `rule` is about; no picture is read.
@@ -218,10 +218,7 @@ class Calibration:
         """
         if rule.needs.curve_kind == "supremum":
             return self.curves
-        plain: Any = rule
-        while hasattr(plain, "inner"):
-            plain = plain.inner
-        tolerance = getattr(plain, "tolerance", None)
+        tolerance = rule.stated_tolerance
         fitting = [curves for curves in self.shares if tolerance is None or curves.tolerance == tolerance]
         if not fitting:
             stored = ", ".join(f"{curves.tolerance:g}" for curves in self.shares) or "none"

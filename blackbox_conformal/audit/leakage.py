@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.curve import RiskCurve
@@ -72,7 +72,7 @@ def leakage_curve(
     alpha: float,
     counts: Sequence[int],
     *,
-    rule: Expected | None = None,
+    rule: Guarantee | None = None,
     leaked: CurveSet | None = None,
     repeats: int = 20,
     seed: int = 0,
@@ -86,7 +86,7 @@ def leakage_curve(
     counts
         How many calibration photographs to replace, each at most n.
     rule
-        ``expected`` or ``false-trust``, whichever the curves are for; plain ``expected`` when None.
+        One that allows for leaked photographs, for curves of this kind; plain ``expected`` when None.
     leaked
         Curves of photographs that the vendor was trained on; drawn with replacement. None: the worst case, a vendor
         that knows them by heart, so that they show no error at all.
@@ -97,6 +97,8 @@ def leakage_curve(
     ------
     CalibrationError
         More photographs are to be replaced than there are.
+    UsageError
+        No bound on leakage is stated for the guarantee.
     """
     n = len(calibration)
     if any(not 0 <= count <= n for count in counts):
@@ -109,7 +111,9 @@ def leakage_curve(
     generator = np.random.Generator(np.random.Philox(seed))
     found = []
     for count in counts:
-        allowing = plain.model_copy(update={"leaked": count})
+        allowing = plain.allowing_leaked(count)
+        if allowing is None:
+            raise UsageError(f"expected a guarantee that allows for leaked photographs; got {plain.plugin_name()}")
         ignored, allowed, variances = [], [], []
         for _ in range(repeats if count > 0 else 1):
             curves = _planted(own, pool, count, generator)
@@ -132,7 +136,7 @@ def audit_leakage(rule: Guarantee, calibration: CurveSet, unseen: CurveSet, alph
     None where nothing is trusted at any of `alphas`, or the bound on leakage is not stated for the guarantee: it is
     for ``expected`` and ``false-trust`` with photographs that count alike.
     """
-    if not isinstance(rule, Expected) or rule.weights is not None or rule.leaked:
+    if rule.allowing_leaked(0) is None:
         return None
     trusting = [alpha for alpha in alphas if rule.threshold(calibration, alpha) > -math.inf]
     if not trusting:

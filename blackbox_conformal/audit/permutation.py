@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.audit.claim import claim
-from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.exact import as_typed, exact_bound
 from blackbox_conformal.risk.pack import CurveSet
 
@@ -44,26 +42,16 @@ def resplit_risks(
     None where the guarantee does not take its photographs as exchangeable (weights, groups, leaked ones), so that
     splits say nothing about it.
     """
-    if not treats_alike(rule):
+    if not rule.treats_photographs_alike:
         return None
     generator = np.random.Generator(np.random.Philox(seed))
     total = len(curves)
-    plain = isinstance(rule, Expected) and rule.bound_new is None
+    plain = rule.bounds_plain_sum
     splits = max(SPLITS if plain else SPLITS_ONE_BY_ONE, A_LEVEL * len(alphas) - 1)
     orders = np.array([generator.permutation(total) for _ in range(splits)])
     if plain:
         return _all_at_once(curves, orders[:, :n_calibration], alphas)
     return np.array([_one(rule, curves, order, n_calibration, alphas) for order in orders])
-
-
-def treats_alike(rule: Guarantee) -> bool:
-    """Whether every calibration photograph plays the same part in `rule`."""
-    if isinstance(rule, Expected) and rule.leaked:
-        return False
-    try:
-        return rule.restrict(np.arange(0)) is rule
-    except UsageError:
-        return False
 
 
 def _one(

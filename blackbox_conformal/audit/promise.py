@@ -6,13 +6,10 @@ The corollary on PSNR lives in `guarantees.corollaries`; measured figures live i
 import math
 from dataclasses import dataclass
 
-from blackbox_conformal.audit.claim import innermost
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.corollaries import level_given_trust, psnr
-from blackbox_conformal.guarantees.per_image import PerImage
 from blackbox_conformal.metrics.base import Metric
-from blackbox_conformal.metrics.ssim import Ssim
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +47,12 @@ def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float
     PSNR: Adame, Csillag and Goedert (2025), Proposition 3.1. SSIM, for the metric ``ssim`` without a window: every
     trusted pixel has SSIM at least ``1 - 2 sup D``, so the expected mean is at least ``1 - 2 alpha``.
     """
-    plain = innermost(rule)
-    if isinstance(plain, PerImage):
-        whose, trusted = f"in each of at least {100 * (1 - plain.delta):g} % of photographs", alpha
+    if rule.miss_rate is not None:
+        whose, trusted = f"in each of at least {100 * (1 - rule.miss_rate):g} % of photographs", alpha
     else:
         whose = "on average over photographs whose mask is not empty, so that alpha is divided by their share"
         trusted = level_given_trust(alpha, nonempty_share) if nonempty_share else alpha
-    if isinstance(metric, Ssim) and metric.order == "pointwise" and rule.needs.curve_kind == "supremum":
+    if metric.pointwise_dissimilarity and rule.needs.curve_kind == "supremum":
         words = f"mean SSIM over trusted pixels, {whose}"
         return Promise(math.nan, math.nan, 1 - 2 * alpha, 1 - 2 * trusted, words)
     try:

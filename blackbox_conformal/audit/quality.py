@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.kernels.similarity import structural_dissimilarity
-from blackbox_conformal.metrics._averaged import AveragedMetric
 from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.types import Image, Mask
 
@@ -53,10 +52,8 @@ class QualityMaps:
         difference = truth.astype(np.int32) - delivered
         self._squares: NDArray[np.int32] = np.square(difference).sum(axis=2, dtype=np.int32)
         self._dissimilarity = structural_dissimilarity(truth, delivered)
-        self._in_space: NDArray[np.float64] | None = None
-        if isinstance(metric, AveragedMetric) and metric.pointwise_root_mean_square:
-            planes = metric.difference(truth, delivered)
-            self._in_space = np.square(planes, dtype=np.float64).mean(axis=0)
+        planes = None if metric is None else metric.channel_differences(truth, delivered)
+        self._in_space = None if planes is None else np.square(planes, dtype=np.float64).mean(axis=0)
 
     def over(self, mask: Mask | None = None) -> Quality:
         """Quality over the pixels of (H, W) `mask`, or over the whole picture."""

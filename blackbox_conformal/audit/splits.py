@@ -12,11 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.audit.claim import claim, quantity
-from blackbox_conformal.audit.permutation import treats_alike
-from blackbox_conformal.audit.units import units_of
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.high_probability import HighProbability
 from blackbox_conformal.risk.pack import CurveSet
 
 VERDICT = "none: dependent splits"
@@ -105,10 +102,10 @@ def split_audit(
     CalibrationError
         The pool is too small to be split.
     """
-    units = units_of(rule, curves)
+    units = rule.unit_curves(curves)
     clusters = units.clusters
     words = quantity(rule, clusters)
-    if not treats_alike(units.rule):
+    if not units.rule.treats_photographs_alike:
         raise UsageError(
             "expected a guarantee that treats its photographs alike; got weights or leaked photographs, for which the "
             "two sides of a random split are not what calibration and new photographs are. Audit on photographs "
@@ -167,7 +164,7 @@ def _summary(alpha: float, claimed: float, found: NDArray[np.float64]) -> SplitL
 
 def _above(rule: Guarantee, levels: Sequence[SplitLevel], splits: int) -> list[str]:
     """Where the mean over these splits is above what the mean over all of them cannot exceed."""
-    if isinstance(rule, HighProbability):
+    if not rule.holds_on_average:
         return []
     return [
         f"At {level.alpha:g} the mean over {splits} splits is above what is claimed, by "

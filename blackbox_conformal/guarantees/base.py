@@ -4,7 +4,7 @@ No guarantee lives here.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -16,6 +16,7 @@ from pydantic import InstanceOf, model_validator
 
 from blackbox_conformal.catalog import Plugin
 from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.guarantees.claims import Claim, Units
 from blackbox_conformal.risk.curve import Kind, RiskCurve
 from blackbox_conformal.risk.exact import as_typed, exact_bound
 from blackbox_conformal.risk.pack import CurveSet
@@ -220,6 +221,126 @@ class Guarantee(Plugin):
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """The same guarantee for the photographs at `indices` only: parameters given a photograph are cut to them."""
         return self
+
+    # What an audit, a report and a certificate ask of it.
+
+    @property
+    def innermost(self) -> "Guarantee":
+        """The guarantee within groups and tiles: itself, unless it is made around another one."""
+        return self
+
+    def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
+        """Which mean of the (units,) `losses` of unseen photographs, each in [0, `bound`], stays below which level.
+
+        Raises
+        ------
+        UsageError
+            The guarantee does not say, so that no audit can test it.
+        """
+        raise self._unclaimed()
+
+    def quantity(self, unit: str) -> str:
+        """What an audit measures, in words: the mean that `claim` speaks of, over `unit`, such as ``photographs``.
+
+        Raises
+        ------
+        UsageError
+            The guarantee does not say which mean it bounds.
+        """
+        raise self._unclaimed()
+
+    def refuse_unclaimed(self, in_tiles: bool) -> None:
+        """Refuse to be audited where unseen losses cannot contradict the claim; `in_tiles`: pictures are tiles.
+
+        Raises
+        ------
+        UsageError
+            Says what to audit instead.
+        """
+        self.quantity("photographs")
+
+    def _unclaimed(self) -> UsageError:
+        return UsageError(
+            f"expected a guarantee that defines claim and quantity; {type(self).__name__} does not say which "
+            "mean it bounds, so no test of it could be fixed before looking. Audit it by hand"
+        )
+
+    def unit_curves(self, curves: CurveSet) -> Units:
+        """The plain guarantee within, with one curve for each of its units: photographs, their tiles put together.
+
+        Raises
+        ------
+        CalibrationError
+            There is no photograph that it speaks of.
+        """
+        return Units(self, curves, curves, None)
+
+    def extended(self, tiles: Sequence[str] | None, new: int) -> tuple["Guarantee", int | None]:
+        """The same guarantee for calibration pictures and `new` audit pictures in one pool.
+
+        Parameters
+        ----------
+        tiles
+            The photograph that each audit picture is a tile of; None: each is a photograph of its own.
+
+        Returns
+        -------
+        The guarantee, and how many units calibrate where those are not all calibration pictures, else None.
+
+        Raises
+        ------
+        UsageError
+            The two kinds of pictures cannot change sides.
+        """
+        if tiles is not None:
+            raise UsageError(
+                "expected photographs on both sides, or tiles on both; the audit pictures are tiles and the "
+                "calibration's are not, so they cannot change sides. Name the photographs of the calibration pictures, "
+                "too"
+            )
+        return self, None
+
+    @property
+    def tiles(self) -> tuple[str, ...] | None:
+        """The photograph that each calibration picture is a tile of; None where each is a photograph of its own."""
+        return None
+
+    @property
+    def miss_rate(self) -> float | None:
+        """The share of photographs that may have a trusted error above alpha; None where alpha bounds a mean."""
+        return None
+
+    @property
+    def stated_tolerance(self) -> float | None:
+        """The error above which a trusted pixel is wrong, where the guarantee states one."""
+        return None
+
+    @property
+    def holds_on_average(self) -> bool:
+        """Whether the mean that `claim` speaks of stays below its level on average over calibration sets."""
+        return False
+
+    @property
+    def treats_photographs_alike(self) -> bool:
+        """Whether every calibration photograph plays the same part, so that random splits say something of it."""
+        return self.restrict(np.arange(0)) is self
+
+    @property
+    def bounds_plain_sum(self) -> bool:
+        """Whether its threshold is the largest at which the losses' sum is at most ``alpha (n + 1) - B``.
+
+        The thresholds of many random splits are then computed at once.
+        """
+        return False
+
+    def allowing_leaked(self, count: int) -> Self | None:
+        """The same guarantee if `count` photographs were in the vendor's training set; None where none is stated."""
+        return None
+
+    @property
+    def audit_notes(self) -> tuple[str, ...]:
+        """What a reader of an audit must know of this guarantee beside the verdict, one text each."""
+        return ()
 
 
 def _vacuous(alpha: float, bound: float) -> str:

@@ -4,14 +4,17 @@ The guarantee itself is another file's; the mean of curves lives in `risk.pool`.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from blackbox_conformal import catalog
-from blackbox_conformal.guarantees.base import Choice, Guarantee, Needs, require_length
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees._around import Around
+from blackbox_conformal.guarantees.base import Choice, Guarantee, require_length
+from blackbox_conformal.guarantees.claims import Units
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.risk.pool import pool
 
@@ -20,7 +23,7 @@ _ONE_TILE = "a bound of one tile does not bound the mean over its photograph's t
 _WEIGHTS = "weights belong to photographs, of which there are fewer than curves"
 
 
-class ByCluster(Guarantee):
+class ByCluster(Around):
     """The guarantee `of` for a random tile of a new photograph; n counts photographs, not tiles.
 
     Attributes
@@ -33,8 +36,6 @@ class ByCluster(Guarantee):
 
     theorem: ClassVar[str] = "Dunn, Wasserman and Ramdas (2023), Section 3, with the theorem of the guarantee within"
 
-    of: str = "expected"
-    parameters: dict[str, Any] = Field(default_factory=dict)
     clusters: tuple[str, ...]
 
     @model_validator(mode="after")
@@ -54,17 +55,6 @@ class ByCluster(Guarantee):
                 raise ValueError(f"{name} cannot be combined with photographs in tiles: {reason}")
         return self
 
-    @property
-    def inner(self) -> Guarantee:
-        """The guarantee within, for photographs."""
-        found: Guarantee = catalog.load("guarantees", self.of, **self.parameters)
-        return found
-
-    @property
-    def needs(self) -> Needs:
-        """Those of the guarantee within."""
-        return self.inner.needs
-
     def _pooled(self, curves: CurveSet) -> CurveSet:
         require_length("clusters", self.clusters, curves)
         return pool(curves, self.clusters)
@@ -80,14 +70,6 @@ class ByCluster(Guarantee):
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
         """As the guarantee within."""
         return self.inner.levels(self._pooled(curves))
-
-    def minimum_images(self, alpha: float, bound: float) -> int:
-        """As the guarantee within: photographs, not tiles."""
-        return self.inner.minimum_images(alpha, bound)
-
-    def reachable_alpha(self, n: int, bound: float) -> float:
-        """As the guarantee within, n photographs."""
-        return self.inner.reachable_alpha(n, bound)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers; n is counted from the clusters."""
@@ -109,6 +91,34 @@ class ByCluster(Guarantee):
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """Cut the clusters to the curves at `indices`."""
         return self.model_copy(update={"clusters": tuple(self.clusters[index] for index in indices)})
+
+    @property
+    def tiles(self) -> tuple[str, ...] | None:
+        """As `clusters` says."""
+        return self.clusters
+
+    def quantity(self, unit: str) -> str:
+        """As the guarantee within."""
+        return self.inner.quantity(unit)
+
+    def refuse_unclaimed(self, in_tiles: bool) -> None:
+        """Refuse pictures whose photographs are not known, and what the guarantee within refuses."""
+        if not in_tiles:
+            raise UsageError(
+                "expected the photograph that each audited tile belongs to, since by-cluster speaks of photographs; "
+                "got none. Give --clusters FILE with one tile,photograph line each"
+            )
+        self.inner.refuse_unclaimed(in_tiles)
+
+    def unit_curves(self, curves: CurveSet) -> Units:
+        """One curve a photograph, the mean of its tiles'."""
+        return Units(self.inner, self._pooled(curves), curves, self.clusters)
+
+    def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
+        """With the audit pictures' photographs; so many photographs calibrate as there were."""
+        self.refuse_unclaimed(tiles is not None)
+        clusters = (*self.clusters, *(tiles or ()))
+        return self.model_copy(update={"clusters": clusters}), len(set(self.clusters))
 
 
 def in_tiles(rule: Guarantee, clusters: Sequence[str]) -> Guarantee:

@@ -3,20 +3,22 @@
 The guarantee itself is another file's.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_serializer, model_validator
+from pydantic import field_serializer, model_validator
 
-from blackbox_conformal import catalog
-from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.base import BoundOfNew, BoundSource, Choice, Guarantee, Needs, require_length
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.guarantees._around import Around
+from blackbox_conformal.guarantees.base import BoundOfNew, BoundSource, Choice, Guarantee, require_length
+from blackbox_conformal.guarantees.claims import Units
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 
 
-class ByGroup(Guarantee):
+class ByGroup(Around):
     """The guarantee `of`, computed from the photographs of the new photograph's group alone.
 
     Attributes
@@ -31,8 +33,6 @@ class ByGroup(Guarantee):
 
     theorem: ClassVar[str] = "Vovk, Gammerman and Shafer (2005), Section 4.5, with the theorem of the guarantee within"
 
-    of: str = "expected"
-    parameters: dict[str, Any] = Field(default_factory=dict)
     groups: tuple[str, ...]
     group_new: str
 
@@ -42,17 +42,6 @@ class ByGroup(Guarantee):
             raise ValueError("groups within groups: name the finest groups instead")
         self.inner  # noqa: B018  refuses parameters that do not fit
         return self
-
-    @property
-    def inner(self) -> Guarantee:
-        """The guarantee within, for all photographs."""
-        found: Guarantee = catalog.load("guarantees", self.of, **self.parameters)
-        return found
-
-    @property
-    def needs(self) -> Needs:
-        """Those of the guarantee within."""
-        return self.inner.needs
 
     @field_serializer("parameters")
     def _parameters_in_words(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -127,14 +116,6 @@ class ByGroup(Guarantee):
         inner, own = self._own(curves)
         return np.array([curves.bound]) if own is None else inner.levels(own)
 
-    def minimum_images(self, alpha: float, bound: float) -> int:
-        """As the guarantee within: photographs of the group."""
-        return self.inner.minimum_images(alpha, bound)
-
-    def reachable_alpha(self, n: int, bound: float) -> float:
-        """As the guarantee within, n photographs of the group."""
-        return self.inner.reachable_alpha(n, bound)
-
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers; n is counted from the groups."""
         own = self.inner.restrict(self._indices).statement(alpha, self._indices.size, error)
@@ -148,6 +129,40 @@ class ByGroup(Guarantee):
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """Cut groups and the parameters within to the photographs at `indices`."""
         raise UsageError("expected by-group as the outermost guarantee; put by-cluster inside it")
+
+    @property
+    def tiles(self) -> tuple[str, ...] | None:
+        """As the guarantee within."""
+        return self.inner.tiles
+
+    def quantity(self, unit: str) -> str:
+        """As the guarantee within, with the group's name."""
+        return f"within group {self.group_new!r}, {self.inner.quantity(unit)}"
+
+    def refuse_unclaimed(self, in_tiles: bool) -> None:
+        """Refuse what the guarantee within refuses."""
+        self.inner.refuse_unclaimed(in_tiles)
+
+    def unit_curves(self, curves: CurveSet) -> Units:
+        """The units of the guarantee within, of the group's photographs."""
+        inner, own = self._own(curves)
+        if own is None:
+            known = ", ".join(sorted(set(self.groups)))
+            raise CalibrationError(
+                f"expected calibration photographs of group {self.group_new!r}; there are none, only {known}. "
+                "Nothing is trusted in that group, so there is nothing to audit"
+            )
+        return inner.unit_curves(own)
+
+    def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
+        """With the audit pictures in the group; so many photographs calibrate as the group had."""
+        if self.tiles is not None:
+            raise UsageError(
+                "expected groups or tiles, not both, to split a pool with audit photographs; got both. Leave the audit "
+                "photographs out: calibrate on the whole pool and split that"
+            )
+        groups = (*self.groups, *(self.group_new,) * new)
+        return self.model_copy(update={"groups": groups}), self.groups.count(self.group_new)
 
 
 PLUGIN = ByGroup

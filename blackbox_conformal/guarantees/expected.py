@@ -21,6 +21,7 @@ from blackbox_conformal.guarantees.base import (
     number_in_words,
     require_length,
 )
+from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.exact import as_typed, exact_bound, float_up
 from blackbox_conformal.risk.merged import WEIGHT_BITS, Merged
@@ -264,6 +265,51 @@ class Expected(Guarantee):
         if self.weights is None:
             return self
         return self.model_copy(update={"weights": tuple(self.weights[index] for index in indices)})
+
+    def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
+        """The mean loss is at most alpha."""
+        return Claim(losses, alpha, bound)
+
+    def quantity(self, unit: str) -> str:
+        """The mean loss, in words."""
+        return f"the mean over {unit} of the largest trusted error"
+
+    def refuse_unclaimed(self, in_tiles: bool) -> None:
+        """Refuse the bound of one picture."""
+        if self.bound_new is not None and not isinstance(self.bound_new, int | float):
+            raise UsageError(
+                "expected a guarantee for any new photograph; got one with the bound of one picture at hand. "
+                "Say bound_from=delivered or bound_from=input instead: each audited picture then gets its own bound"
+            )
+
+    @property
+    def holds_on_average(self) -> bool:
+        """True: the expectation is over calibration sets, too."""
+        return True
+
+    @property
+    def treats_photographs_alike(self) -> bool:
+        """Unless some are weighted or may have leaked."""
+        return not self.leaked and self.weights is None
+
+    @property
+    def bounds_plain_sum(self) -> bool:
+        """Unless there are weights, leaked photographs or another bound of the new one."""
+        return self.treats_photographs_alike and self.bound_new is None
+
+    def allowing_leaked(self, count: int) -> Self | None:
+        """With ``leaked=count``, where photographs count alike and none is allowed for already."""
+        return self.model_copy(update={"leaked": count}) if self.treats_photographs_alike else None
+
+    @property
+    def audit_notes(self) -> tuple[str, ...]:
+        """What weights ask of the audit photographs."""
+        if self.weights is None:
+            return ()
+        return (
+            "With weights the claim is about new photographs whose likelihood ratio is at most weight_new: the audit "
+            "photographs must be such. There is no permutation test, as calibration photographs are not.",
+        )
 
 
 def _below_staircase(merged: Merged, budget: Fraction, weight: Fraction, own: RiskCurve, highest: Fraction) -> float:

@@ -55,5 +55,14 @@ class FalseTrust(Expected):
             f"{tolerance} is at most {alpha:g}{self._by(n)}."
         )
 
+    def quantity(self, unit: str) -> str:
+        """The mean share of wrong pixels, in words."""
+        return f"the mean over {unit} of the share of the picture that is trusted and wrong"
+
+    @property
+    def stated_tolerance(self) -> float | None:
+        """As `tolerance` says."""
+        return self.tolerance
+
 
 PLUGIN = FalseTrust

@@ -22,6 +22,7 @@ from blackbox_conformal.guarantees._bounds import (
     mixture_upper_of_none,
 )
 from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.risk.exact import as_typed, exact_bound
 from blackbox_conformal.risk.pack import CurveSet
 
@@ -124,6 +125,17 @@ class HighProbability(Guarantee):
         return (
             f"With confidence {1 - self.delta:g}, {n} calibration photographs show that on average over new "
             f"photographs the largest {error} among trusted pixels is at most {alpha:g}."
+        )
+
+    def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
+        """The mean loss is at most alpha with the calibration at hand."""
+        return Claim(losses, alpha, bound, averages=False)
+
+    def quantity(self, unit: str) -> str:
+        """The mean loss and how surely it is bounded, in words."""
+        return (
+            f"the mean over {unit} of the largest trusted error, claimed to be at most alpha for all but "
+            f"{self.delta:g} of the calibration sets"
         )
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without
 from blackbox_conformal.guarantees.base import Guarantee, Needs
+from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.risk.exact import as_typed, exact_bound, float32_down, float_up
 from blackbox_conformal.risk.pack import CurveSet
 
@@ -111,6 +113,32 @@ class PerImage(Guarantee):
     def needs(self) -> Needs:
         """Independent draws when a confidence over the calibration set is asked for."""
         return Needs("exchangeable" if self.confidence is None else "iid", self.curve_kind)
+
+    @property
+    def miss_rate(self) -> float | None:
+        """As `delta` says."""
+        return self.delta
+
+    @property
+    def holds_on_average(self) -> bool:
+        """True: a stated confidence makes the rank smaller still."""
+        return True
+
+    def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
+        """The share of photographs whose loss exceeds the tolerance alpha is at most delta: losses become 0 or 1."""
+        return Claim((losses > alpha).astype(np.float64), self.delta, 1.0, averages=self.confidence is None)
+
+    def quantity(self, unit: str) -> str:
+        """The share of misses, in words."""
+        return f"the share of {unit} with a trusted error above alpha, which is claimed to be at most {self.delta:g}"
+
+    def refuse_unclaimed(self, in_tiles: bool) -> None:
+        """Refuse tiles."""
+        if in_tiles:
+            raise UsageError(
+                "expected single photographs for per-image; got tiles of photographs, which are not independent, and "
+                "the mean over a photograph's tiles says nothing of its worst one. Audit one picture of each photograph"
+            )
 
 
 def limits(curves: CurveSet, tolerance: Fraction) -> NDArray[np.float64]:

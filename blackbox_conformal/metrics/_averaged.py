@@ -3,6 +3,7 @@
 The distances themselves are in `kernels.distance`, the averaging in `kernels.windows`.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -106,6 +107,26 @@ class AveragedMetric(Metric):
         """The norm of (3, H, W) differences at each pixel; the sum of absolute values unless overridden."""
         total: Map = np.abs(planes[0]) + np.abs(planes[1]) + np.abs(planes[2])
         return total
+
+    def channel_differences(self, truth: Image, delivered: Image) -> Planes | None:
+        """Signed differences where the map is pointwise, since each norm here bounds their root mean square."""
+        return self.difference(truth, delivered) if self.pointwise_root_mean_square else None
+
+    @property
+    def averaging(self) -> str:
+        """The window in words."""
+        return f"Gaussian of sigma {self.sigma:g}" if self.sigma else "box"
+
+    def _farthest(self, planes: Planes, norm: Callable[[Planes], Map]) -> Map:
+        """`norm` of support `planes` of the delivered colours, averaged as the map is."""
+        if self.order == "difference-of-blurs":
+            # The averaged truth is a mean of colours, so it lies in the convex hull that the support values describe.
+            for plane in planes:
+                self._average(plane)
+        most = norm(planes)
+        if self.order == "blur-of-difference":
+            self._average(most)
+        return most
 
     def _average(self, values: Map) -> None:
         """Put the average in the place of `values`, C-contiguous."""

@@ -6,6 +6,8 @@ No metric lives here.
 from typing import ClassVar
 
 from blackbox_conformal.catalog import Plugin
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.kernels.distance import Planes
 from blackbox_conformal.types import Image, Map
 
 
@@ -38,3 +40,52 @@ class Metric(Plugin):
     def map(self, truth: Image, delivered: Image) -> Map:
         """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size."""
         raise NotImplementedError(f"{type(self).__name__} must define map(truth, delivered)")
+
+    @property
+    def pointwise_dissimilarity(self) -> bool:
+        """Whether the map is ``(1 - SSIM) / 2`` at each pixel, so that a bound on it bounds the mean SSIM."""
+        return False
+
+    @property
+    def averaging(self) -> str:
+        """The window that colours or differences are averaged with, in words."""
+        return "box"
+
+    def channel_differences(self, truth: Image, delivered: Image) -> Planes | None:
+        """Signed differences, (3, H, W) float32, whose root mean square the map bounds at each pixel; None if none."""
+        return None
+
+    def farthest(self, delivered: Image) -> Map:
+        """The most that the map can show at each pixel of `delivered`, whatever the truth: (H, W) float32.
+
+        Raises
+        ------
+        UsageError
+            No such bound is known for the metric; its general bound holds.
+        """
+        raise UsageError(
+            "expected lab-l1, rgb-l1 or rgb-linf for a bound from delivered colours; got another metric. "
+            "Leave bound_new out: the metric's own bound holds"
+        )
+
+    def certain_map(self, low_resolution: Image, delivered: Image, scale: int) -> Map:
+        """An upper bound on the map that holds for every truth with this input: (H, W) float32 in [0, bound].
+
+        Parameters
+        ----------
+        low_resolution
+            The input: (h, w, 3) uint8, made from the truth by Pillow's bicubic filter.
+        delivered
+            (h * scale, w * scale, 3) uint8.
+        scale
+            Whole-number factor, at least 2.
+
+        Raises
+        ------
+        UsageError
+            The metric is not linear before its norm, or sizes do not fit.
+        """
+        raise UsageError(
+            "expected rgb-l1 or rgb-linf in the order difference-of-blurs for a certain bound; got another metric. "
+            "Only of a metric that is linear before its norm does the input say anything certain: calibrate the others"
+        )

@@ -5,8 +5,9 @@ The colour arithmetic is in `kernels.distance`; orders and windows are in `_aver
 
 from typing import ClassVar
 
-from blackbox_conformal.kernels.distance import Planes, lab_difference, lab_l1
+from blackbox_conformal.kernels.distance import Planes, lab_difference, lab_l1, lab_planes
 from blackbox_conformal.metrics._averaged import AveragedMetric
+from blackbox_conformal.risk.at_hand import farthest_lab_l1
 from blackbox_conformal.types import Image, Map
 
 
@@ -28,6 +29,10 @@ class LabL1(AveragedMetric):
     def difference(self, truth: Image, delivered: Image) -> Planes:
         """Signed differences of the three normalised Lab planes."""
         return lab_difference(truth, delivered)
+
+    def farthest(self, delivered: Image) -> Map:
+        """The most that the map can show, from the farthest colours of the sRGB gamut."""
+        return self._farthest(lab_planes(delivered), farthest_lab_l1)
 
 
 PLUGIN = LabL1

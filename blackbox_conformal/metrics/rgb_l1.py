@@ -1,16 +1,16 @@
 """L1 distance in sRGB.
 
-The arithmetic is in `kernels.distance`; orders and windows are in `_averaged`.
+The arithmetic is in `kernels.distance`; orders and windows are in `_averaged`, bounds in `_rgb`.
 """
 
 from typing import ClassVar
 
-from blackbox_conformal.kernels.distance import Planes, rgb_difference, rgb_l1
-from blackbox_conformal.metrics._averaged import AveragedMetric
+from blackbox_conformal.kernels.distance import rgb_l1
+from blackbox_conformal.metrics._rgb import RgbMetric
 from blackbox_conformal.types import Image, Map
 
 
-class RgbL1(AveragedMetric):
+class RgbL1(RgbMetric):
     """Sum over channels of absolute differences, white = 1: at most 3, between black and white."""
 
     sums_channels: ClassVar[bool] = True
@@ -19,10 +19,6 @@ class RgbL1(AveragedMetric):
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The pointwise map."""
         return rgb_l1(truth, delivered)
-
-    def difference(self, truth: Image, delivered: Image) -> Planes:
-        """Signed differences of the three channels."""
-        return rgb_difference(truth, delivered)
 
 
 PLUGIN = RgbL1

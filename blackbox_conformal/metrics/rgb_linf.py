@@ -1,18 +1,18 @@
 """Largest channel difference in sRGB.
 
-The arithmetic is in `kernels.distance`; orders and windows are in `_averaged`.
+The arithmetic is in `kernels.distance`; orders and windows are in `_averaged`, bounds in `_rgb`.
 """
 
 from typing import ClassVar
 
 import numpy as np
 
-from blackbox_conformal.kernels.distance import Planes, rgb_difference, rgb_linf
-from blackbox_conformal.metrics._averaged import AveragedMetric
+from blackbox_conformal.kernels.distance import Planes, rgb_linf
+from blackbox_conformal.metrics._rgb import RgbMetric
 from blackbox_conformal.types import Image, Map
 
 
-class RgbLinf(AveragedMetric):
+class RgbLinf(RgbMetric):
     """Largest over channels of absolute differences, white = 1: at most 1."""
 
     largest: ClassVar[float] = 1.0
@@ -20,10 +20,6 @@ class RgbLinf(AveragedMetric):
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The pointwise map."""
         return rgb_linf(truth, delivered)
-
-    def difference(self, truth: Image, delivered: Image) -> Planes:
-        """Signed differences of the three channels."""
-        return rgb_difference(truth, delivered)
 
     def norm(self, planes: Planes) -> Map:
         """The largest absolute difference at each pixel."""

@@ -23,5 +23,10 @@ class Ssim(LocalMetric):
         """The map before averaging."""
         return structural_dissimilarity(truth, delivered)
 
+    @property
+    def pointwise_dissimilarity(self) -> bool:
+        """Unless it is averaged."""
+        return self.order == "pointwise"
+
 
 PLUGIN = Ssim

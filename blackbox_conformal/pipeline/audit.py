@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.audit.claim import refuse_unclaimed
 from blackbox_conformal.audit.findings import Audit, AuditedPicture
 from blackbox_conformal.audit.quality import NO_PIXELS, QualityMaps
-from blackbox_conformal.audit.units import units_of
 from blackbox_conformal.audit.worst import worst_place
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
@@ -110,8 +108,8 @@ def audit_calibration(
     setup = set_up_as(adapter, calibration.procedure, second)
     rule = audited_rule(calibration, guarantee, parameters, group, clusters)
     curves = calibration.curves_for(rule)
-    units_of(rule, curves)
-    refuse_unclaimed(rule, None if clusters is None else ())
+    rule.unit_curves(curves)
+    rule.refuse_unclaimed(clusters is not None)
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
     refuse_unlimited(adapter, limits, folder)
     sources = [images] if isinstance(images, (str, Path)) else list(images)

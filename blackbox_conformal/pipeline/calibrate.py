@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.audit.claim import innermost
 from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.base import Guarantee, number_in_words
@@ -213,8 +212,7 @@ def tolerance_of(rule: Guarantee) -> float | None:
     """The error above which a trusted pixel is wrong, for guarantees on shares of the picture; None for others."""
     if rule.needs.curve_kind == "supremum":
         return None
-    given: float | None = getattr(innermost(rule), "tolerance", None)
-    return DEFAULT_TOLERANCE if given is None else given
+    return DEFAULT_TOLERANCE if rule.stated_tolerance is None else rule.stated_tolerance
 
 
 def tolerances_of(rule: Guarantee) -> tuple[float, ...]:

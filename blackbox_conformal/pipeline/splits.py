@@ -6,14 +6,9 @@ The arithmetic lives in `audit.splits`; no picture is read here and no call is m
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from blackbox_conformal.audit.claim import refuse_unclaimed
 from blackbox_conformal.audit.findings import Audit
 from blackbox_conformal.audit.splits import Splits, split_audit
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.by_cluster import ByCluster
-from blackbox_conformal.guarantees.by_group import ByGroup
 from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, clusters_of
 from blackbox_conformal.pipeline.stages.levels import audited_levels
 from blackbox_conformal.risk.pack import CurveSet
@@ -59,9 +54,9 @@ def audit_splits(
         return split_audit(rule, curves, alphas, splits=splits, share=0.7 if share is None else share, seed=seed)
     names = [one.name for one in audited.pictures]
     tiles = clusters_of(rule, names, clusters)
-    refuse_unclaimed(rule, tiles)
+    rule.refuse_unclaimed(tiles is not None)
     together = CurveSet.from_curves([*curves, *(one.curve for one in audited.pictures)])
-    extended, calibrating = _extended(rule, tiles, len(names))
+    extended, calibrating = rule.extended(tiles, len(names))
     return split_audit(
         extended,
         together,
@@ -71,24 +66,3 @@ def audit_splits(
         share=share or 0.7,
         seed=seed,
     )
-
-
-def _extended(rule: Guarantee, tiles: tuple[str, ...] | None, new: int) -> tuple[Guarantee, int | None]:
-    """`rule` for calibration and audit pictures together, and how many units calibrate where that is not all."""
-    if isinstance(rule, ByGroup):
-        if isinstance(rule.inner, ByCluster):
-            raise UsageError(
-                "expected groups or tiles, not both, to split a pool with audit photographs; got both. Leave the audit "
-                "photographs out: calibrate on the whole pool and split that"
-            )
-        groups = (*rule.groups, *(rule.group_new,) * new)
-        return rule.model_copy(update={"groups": groups}), rule.groups.count(rule.group_new)
-    if isinstance(rule, ByCluster):
-        assert tiles is not None
-        return rule.model_copy(update={"clusters": (*rule.clusters, *tiles)}), len(set(rule.clusters))
-    if tiles is not None:
-        raise UsageError(
-            "expected photographs on both sides, or tiles on both; the audit pictures are tiles and the calibration's "
-            "are not, so they cannot change sides. Name the photographs of the calibration pictures, too"
-        )
-    return rule, None

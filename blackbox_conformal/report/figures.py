@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from blackbox_conformal.audit.claim import claim, innermost
+from blackbox_conformal.audit.claim import claim
 from blackbox_conformal.audit.findings import Audit, AuditedLevel
 from blackbox_conformal.audit.leakage import Leakage
 from blackbox_conformal.audit.quality import Quality
 from blackbox_conformal.audit.splits import Splits
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.per_image import PerImage
 from blackbox_conformal.report.bars import Bar, Bars
 from blackbox_conformal.report.chart import Chart, Series
 from blackbox_conformal.report.stops import Stop
@@ -65,7 +64,7 @@ def realised(rule: Guarantee, audited: Audit, stop: Stop) -> float:
 
 def speaks_of_misses(rule: Guarantee) -> bool:
     """Whether the risk is a share of photographs, so that alpha is a tolerance and not what the risk may reach."""
-    return isinstance(innermost(rule), PerImage)
+    return rule.miss_rate is not None
 
 
 def leakage_chart(found: Leakage) -> Chart:
@@ -97,9 +96,9 @@ def leakage_chart(found: Leakage) -> Chart:
 
 def _risk(rule: Guarantee, audited: Audit | None, stops: Sequence[Stop]) -> list[Series]:
     end = stops[-1].alpha
-    plain = innermost(rule)
-    if isinstance(plain, PerImage):
-        risk = [Series(f"allowed: delta = {plain.delta:g}", "allowed", ((0.0, plain.delta), (end, plain.delta)))]
+    if rule.miss_rate is not None:
+        allowed = ((0.0, rule.miss_rate), (end, rule.miss_rate))
+        risk = [Series(f"allowed: delta = {rule.miss_rate:g}", "allowed", allowed)]
     else:
         risk = [
             Series("allowed: alpha", "allowed", ((0.0, 0.0), (end, end))),

@@ -3,11 +3,13 @@
 Which curves belong together is the caller's business.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.exact import largest_loss
 from blackbox_conformal.risk.pack import CurveSet
@@ -23,6 +25,15 @@ def pool(curves: CurveSet, labels: tuple[Hashable, ...]) -> CurveSet:
     for index, label in enumerate(labels):
         members.setdefault(label, []).append(index)
     return CurveSet.from_curves([_mean(curves.subset(np.array(indices))) for indices in members.values()])
+
+
+def mean_of_clusters(values: NDArray[np.float64], clusters: Sequence[str]) -> NDArray[np.float64]:
+    """The mean of `values`, (m,) float64, in each cluster, in order of first appearance."""
+    if len(clusters) != len(values):
+        raise UsageError(f"expected one cluster for each of {len(values)} pictures; got {len(clusters)}")
+    index = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
+    owner = np.array([index[name] for name in clusters], dtype=np.int64)
+    return np.bincount(owner, values) / np.bincount(owner)
 
 
 def _mean(curves: CurveSet) -> RiskCurve:

@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.audit.claim import claim, innermost, mean_of_clusters, quantity
+from blackbox_conformal.audit.claim import claim, quantity
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.by_group import ByGroup
+from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.false_trust import FalseTrust
 from blackbox_conformal.guarantees.high_probability import HighProbability
 from blackbox_conformal.guarantees.per_image import PerImage
+from blackbox_conformal.risk.pool import mean_of_clusters
 
 LOSSES = np.array([0.0, 0.1, 0.1000001, 0.5])
 TILES = ("one", "two", "one", "one")
@@ -48,7 +50,7 @@ def test_a_group_of_tiles_is_both():
     rule = ByGroup(of="by-cluster", parameters=inner, groups=("a", "a", "b"), group_new="a")
     found = claim(rule, LOSSES, 0.2, 1.5, TILES)
     assert found.losses == pytest.approx([np.mean(LOSSES[[0, 2, 3]]), LOSSES[1]])
-    assert isinstance(innermost(rule), Expected)
+    assert isinstance(rule.innermost, Expected)
     assert quantity(rule, TILES).startswith("within group 'a', the mean over photographs, each the mean over its tiles")
 
 
@@ -94,3 +96,23 @@ def test_the_mean_of_clusters_follows_their_first_appearance():
     assert mean_of_clusters(values, names) == pytest.approx(naive, rel=1e-12)
     with pytest.raises(UsageError, match="one cluster for each of 50 pictures; got 49"):
         mean_of_clusters(values, names[1:])
+
+
+class Median(Foreign):
+    """A guarantee of somebody else that says which mean it bounds."""
+
+    def claim(self, losses, alpha, bound):
+        """Half of all photographs are within alpha."""
+        return Claim((losses > alpha).astype(np.float64), 0.5, 1.0)
+
+    def quantity(self, unit):
+        """In words."""
+        return f"the share of {unit} beyond alpha"
+
+
+def test_a_guarantee_of_somebody_else_is_asked_for_its_claim():
+    found = claim(Median(), LOSSES, 0.1, 1.95)
+    assert (found.level, found.bound, found.losses.tolist()) == (0.5, 1.0, [0, 0, 1, 1])
+    assert quantity(Median()) == "the share of photographs beyond alpha"
+    assert Median().allowing_leaked(1) is None
+    assert not Median().holds_on_average

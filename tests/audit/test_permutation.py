@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.audit.permutation import SPLITS, resplit_risks, treats_alike
+from blackbox_conformal.audit.permutation import SPLITS, resplit_risks
 from blackbox_conformal.guarantees.by_group import ByGroup
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.false_trust import FalseTrust
@@ -93,7 +93,7 @@ def test_high_probability_is_recalibrated_too():
     ],
 )
 def test_no_test_where_photographs_are_not_alike(rule):
-    assert not treats_alike(rule)
+    assert not rule.treats_photographs_alike
     assert resplit_risks(rule, curves(5, 30), 20, [0.1]) is None
 
 

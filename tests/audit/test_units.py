@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from audit_material import curves
 
-from blackbox_conformal.audit.units import pooled, units_of
+from blackbox_conformal.audit.units import pooled
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.by_group import ByGroup
@@ -16,13 +16,13 @@ THRESHOLDS = np.linspace(0, 1.05, 22)
 
 def test_plain_photographs_are_their_own_units():
     given = curves(0, 6)
-    found = units_of(Expected(), given)
+    found = Expected().unit_curves(given)
     assert (found.rule, found.curves, found.clusters) == (Expected(), given, None)
 
 
 def test_tiles_become_photographs_with_mean_losses_and_shares():
     given = curves(0, 6)
-    found = units_of(ByCluster(of="expected", clusters=TILES), given)
+    found = ByCluster(of="expected", clusters=TILES).unit_curves(given)
     assert isinstance(found.rule, Expected)
     assert len(found.curves) == 3
     for threshold in THRESHOLDS:
@@ -38,7 +38,7 @@ def test_tiles_become_photographs_with_mean_losses_and_shares():
 def test_a_group_keeps_its_own_photographs_only():
     given = curves(0, 6)
     rule = ByGroup(of="expected", groups=("a", "b", "a", "b", "b", "a"), group_new="b")
-    found = units_of(rule, given)
+    found = rule.unit_curves(given)
     assert list(found.curves) == [given[1], given[3], given[4]]
     assert found.rule.threshold(found.curves, 0.6) == rule.threshold(given, 0.6)
 
@@ -47,7 +47,7 @@ def test_a_group_of_tiles_keeps_whole_photographs():
     given = curves(0, 6)
     inner = {"of": "expected", "parameters": {}, "clusters": TILES}
     rule = ByGroup(of="by-cluster", parameters=inner, groups=("a", "b", "a", "a", "b", "a"), group_new="a")
-    found = units_of(rule, given)
+    found = rule.unit_curves(given)
     assert found.clusters == ("x", "x", "z", "x")
     assert len(found.curves) == 2
     assert found.rule.threshold(found.curves, 0.8) == rule.threshold(given, 0.8)
@@ -55,12 +55,12 @@ def test_a_group_of_tiles_keeps_whole_photographs():
 
 def test_an_empty_group_is_named():
     with pytest.raises(CalibrationError, match="group 'c'; there are none, only a, b"):
-        units_of(ByGroup(groups=("a", "b"), group_new="c"), curves(0, 2))
+        ByGroup(groups=("a", "b"), group_new="c").unit_curves(curves(0, 2))
 
 
 def test_pools_hold_units_of_one_kind():
     given, unseen = curves(0, 6), curves(1, 4)
-    plain, tiles = units_of(Expected(), given), units_of(ByCluster(clusters=TILES), given)
+    plain, tiles = Expected().unit_curves(given), ByCluster(clusters=TILES).unit_curves(given)
     assert list(pooled(plain, unseen, None)) == [*given, *unseen]
     assert len(pooled(tiles, unseen, ("p", "q", "p", "q"))) == 3 + 2
     assert pooled(plain, unseen, ("p", "q", "p", "q")) is None

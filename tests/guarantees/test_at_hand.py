@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.at_hand import bound_of_delivered, farthest
+from blackbox_conformal.guarantees.at_hand import bound_of_delivered
 from blackbox_conformal.guarantees.choose import threshold
 from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.metrics.lab_l1 import LabL1
@@ -24,7 +24,7 @@ def test_no_truth_exceeds_the_bound(kind, order):
     rng = np.random.default_rng(55)
     metric = kind(**order)
     delivered = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
-    most = farthest(metric, delivered)
+    most = metric.farthest(delivered)
     corners = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], np.uint8)
     closest = 0.0
     for _ in range(20):
@@ -53,4 +53,4 @@ def test_the_staircase_lowers_the_least_number_of_photographs():
 
 def test_other_metrics_are_refused():
     with pytest.raises(UsageError, match="the metric's own bound holds"):
-        farthest(Metric(), np.zeros((2, 2, 3), np.uint8))
+        Metric().farthest(np.zeros((2, 2, 3), np.uint8))

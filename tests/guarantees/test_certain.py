@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.certain import certain_curve, certain_map, statement
+from blackbox_conformal.guarantees.certain import certain_curve, statement
 from blackbox_conformal.metrics.lab_l1 import LabL1
 from blackbox_conformal.metrics.rgb_l1 import RgbL1
 from blackbox_conformal.metrics.rgb_linf import RgbLinf
@@ -26,7 +26,7 @@ def test_no_truth_with_that_input_exceeds_the_bound(metric, sigma):
         low = reduced(truth, 4)
         smooth = np.array(Image.fromarray(low).resize((64, 64), Image.Resampling.BICUBIC))
         for delivered in (truth, smooth, np.roll(truth, 9, axis=1), np.zeros_like(truth), 255 - truth):
-            most = certain_map(metric, low, delivered, 4)
+            most = metric.certain_map(low, delivered, 4)
             assert (metric.map(truth, delivered) <= most).all()
 
 
@@ -36,9 +36,9 @@ def test_a_colour_shift_is_caught_and_invented_texture_is_not():
     truth = np.full((96, 96, 3), 120, np.uint8)
     low = reduced(truth, 4)
     inside = (slice(32, 64), slice(32, 64))
-    honest = certain_map(metric, low, truth, 4)[inside].max()
-    shifted = certain_map(metric, low, truth + np.uint8(40), 4)[inside].min()
-    textured = certain_map(metric, low, (truth + rng.integers(-60, 61, truth.shape)).astype(np.uint8), 4)[inside].max()
+    honest = metric.certain_map(low, truth, 4)[inside].max()
+    shifted = metric.certain_map(low, truth + np.uint8(40), 4)[inside].min()
+    textured = metric.certain_map(low, (truth + rng.integers(-60, 61, truth.shape)).astype(np.uint8), 4)[inside].max()
     assert honest < 0.12
     assert shifted > honest + 0.4
     assert textured < honest + 0.1
@@ -51,8 +51,8 @@ def test_the_staircase_and_the_statement():
     low = reduced(picture, 4)
     curve = certain_curve(metric, low, picture, 4, scores)
     assert 0 < curve.loss(0.5) < curve.loss(np.inf) < 0.4
-    assert "Gaussian of sigma 8, this picture's colours" in statement(metric, certain_map(metric, low, picture, 4))
-    assert "invented texture passes" in statement(metric, certain_map(metric, low, picture, 4))
+    assert "Gaussian of sigma 8, this picture's colours" in statement(metric, metric.certain_map(low, picture, 4))
+    assert "invented texture passes" in statement(metric, metric.certain_map(low, picture, 4))
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_the_staircase_and_the_statement():
 )
 def test_what_the_input_cannot_bound_is_refused(metric, shape, message):
     with pytest.raises(UsageError, match=message):
-        certain_map(metric, np.zeros((8, 8, 3), np.uint8), np.zeros(shape, np.uint8), 4)
+        metric.certain_map(np.zeros((8, 8, 3), np.uint8), np.zeros(shape, np.uint8), 4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from audit_material import calibration_of, curves
 
-from blackbox_conformal.audit.claim import claim, innermost, quantity
+from blackbox_conformal.audit.claim import claim, quantity
 from blackbox_conformal.certificate import threshold_json
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
@@ -101,7 +101,7 @@ def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration
             bare = within(name, {key: value for key, value in parameters.items() if key != "bound_from"}, around)
             assert own.threshold(found, 0.5) >= bare.threshold(found, 0.5)
         assert own.specification()["name"] == rule.specification()["name"]
-        seen.add((type(innermost(rule)).__name__, around, source))
+        seen.add((type(rule.innermost).__name__, around, source))
     assert {one for one in seen if one[2] != "metric"} == {
         ("Expected", around, source) for around in ("", "group") for source in ("delivered", "input")
     }

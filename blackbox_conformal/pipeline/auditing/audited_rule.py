@@ -9,8 +9,7 @@ from typing import Any
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.by_cluster import ByCluster, in_tiles
-from blackbox_conformal.guarantees.by_group import ByGroup
+from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.images.names import printable
 
 _BY = {
@@ -47,7 +46,7 @@ def audited_rule(
     rule = calibration.rule(guarantee, **(parameters or {}))
     names = [image.name for image in calibration.images]
     known = clusters or {}
-    if not isinstance(rule, ByCluster) and any(name in known for name in names):
+    if rule.tiles is None and any(name in known for name in names):
         missing = [name for name in names if name not in known]
         if missing:
             raise UsageError(
@@ -82,8 +81,7 @@ def clusters_of(rule: Guarantee, names: Sequence[str], clusters: Mapping[str, st
             f"{printable(missing[0])}. A picture that is no tile is its own photograph"
         )
     found = tuple(clusters[name] for name in names)
-    inner = rule.inner if isinstance(rule, ByGroup) else rule
-    shared = sorted(set(found) & set(inner.clusters)) if isinstance(inner, ByCluster) else []
+    shared = sorted(set(found) & set(rule.tiles or ()))
     if shared:
         raise CalibrationError(
             f"expected photographs that calibration has not seen; tiles of {len(shared)} were used for it, first "

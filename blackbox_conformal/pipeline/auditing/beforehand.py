@@ -10,7 +10,6 @@ import numpy as np
 
 from blackbox_conformal.audit.claim import claim
 from blackbox_conformal.audit.confidence import fewest, stakes
-from blackbox_conformal.audit.units import units_of
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.base import Guarantee
@@ -56,7 +55,7 @@ def outlook(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) 
     if rule.bound_source != "metric" or rule.own_bound is not None:
         return []
     curves = calibration.curves_for(rule)
-    units, bound = units_of(rule, curves), calibration.bound_for(rule)
+    units, bound = rule.unit_curves(curves), calibration.bound_for(rule)
     found = []
     for alpha in levels:
         if reason_of_nothing(rule, curves, alpha) is not None:

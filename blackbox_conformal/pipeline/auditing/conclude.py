@@ -16,11 +16,11 @@ from blackbox_conformal.audit.leakage import audit_leakage
 from blackbox_conformal.audit.permutation import resplit_risks
 from blackbox_conformal.audit.promise import promise
 from blackbox_conformal.audit.quality import mean_quality
-from blackbox_conformal.audit.units import Units, pooled, units_of
+from blackbox_conformal.audit.units import pooled
 from blackbox_conformal.audit.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.guarantees.claims import Units
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.risk.pack import CurveSet
@@ -48,7 +48,7 @@ def conclude(
     """
     curves = calibration.curves_for(rule)
     bound = calibration.bound_for(rule)
-    units = units_of(rule, curves)
+    units = rule.unit_curves(curves)
     unseen = CurveSet.from_curves([one.curve for one in audited])
     words = quantity(rule, clusters)
     thresholds = [rule.threshold(curves, alpha) for alpha in levels]
@@ -182,11 +182,7 @@ def _notes(
             f"The loss of {len(broken)} pictures exceeds the bound that was computed for them, first "
             f"{printable(broken[0])}: what that bound rests on is not true, and the guarantee with it."
         )
-    if isinstance(units.rule, Expected) and units.rule.weights is not None:
-        notes.append(
-            "With weights the claim is about new photographs whose likelihood ratio is at most weight_new: the audit "
-            "photographs must be such. There is no permutation test, as calibration photographs are not."
-        )
+    notes.extend(units.rule.audit_notes)
     if not _alike(units, clusters):
         notes.append(
             "Audit pictures are tiles and calibration pictures are not: each photograph counts once in the interval, "

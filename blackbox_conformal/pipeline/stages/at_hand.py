@@ -6,7 +6,7 @@ The bounds themselves live in `guarantees`.
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.at_hand import bound_of_delivered
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.certain import certain_curve, certain_map, statement
+from blackbox_conformal.guarantees.certain import certain_curve, statement
 from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.risk.pack import CurveSet
@@ -43,7 +43,7 @@ def reason_of_nothing(rule: Guarantee, curves: CurveSet, alpha: float) -> str | 
 def certain_statement(metric: Metric, evaluation: Evaluation) -> str | None:
     """What is certain of this picture with no calibration; None where the metric or the sizes allow no such bound."""
     try:
-        return statement(metric, certain_map(metric, *_input(evaluation)))
+        return statement(metric, metric.certain_map(*_input(evaluation)))
     except UsageError:
         return None
 

@@ -16,7 +16,6 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
-from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.pipeline.stages.at_hand import certain_statement
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
@@ -145,9 +144,9 @@ def _psnr(rule: Guarantee, alpha: float, metric: Metric) -> str | None:
 
 
 def _leakage(rule: Guarantee, alpha: float, n: int) -> str | None:
-    if not isinstance(rule, Expected) or rule.weights is not None or rule.leaked:
-        return None
     leaked = math.ceil(n / 10)
+    if rule.allowing_leaked(leaked) is None:
+        return None
     return (
         f"If {leaked} of the {n} calibration photographs were in the vendor's training set, the level is at most "
         f"{leaked_level(alpha, n, leaked):.4g} instead of {alpha:g}."

@@ -1,0 +1,72 @@
+"""What every guarantee around another one hands on to it: needs, claim, level; groups and tiles differ in the rest."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from blackbox_conformal import catalog
+from blackbox_conformal.guarantees.base import Guarantee, Needs
+from blackbox_conformal.guarantees.claims import Claim
+
+
+class Around(Guarantee):
+    """A guarantee that makes another one hold for other units.
+
+    Attributes
+    ----------
+    of, parameters
+        Name and parameters of the guarantee within.
+    """
+
+    of: str = "expected"
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def inner(self) -> Guarantee:
+        """The guarantee within, for all photographs."""
+        found: Guarantee = catalog.load("guarantees", self.of, **self.parameters)
+        return found
+
+    @property
+    def innermost(self) -> Guarantee:
+        """The innermost of the guarantee within."""
+        return self.inner.innermost
+
+    @property
+    def needs(self) -> Needs:
+        """Those of the guarantee within."""
+        return self.inner.needs
+
+    @property
+    def miss_rate(self) -> float | None:
+        """As the guarantee within."""
+        return self.inner.miss_rate
+
+    @property
+    def stated_tolerance(self) -> float | None:
+        """As the guarantee within."""
+        return self.inner.stated_tolerance
+
+    @property
+    def holds_on_average(self) -> bool:
+        """As the guarantee within."""
+        return self.inner.holds_on_average
+
+    @property
+    def treats_photographs_alike(self) -> bool:
+        """False: groups and tiles decide which photographs count, and how."""
+        return False
+
+    def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
+        """As the guarantee within."""
+        return self.inner.claim(losses, alpha, bound)
+
+    def minimum_images(self, alpha: float, bound: float) -> int:
+        """As the guarantee within, counted in its photographs."""
+        return self.inner.minimum_images(alpha, bound)
+
+    def reachable_alpha(self, n: int, bound: float) -> float:
+        """As the guarantee within, for n of its photographs."""
+        return self.inner.reachable_alpha(n, bound)
