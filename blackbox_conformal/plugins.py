@@ -5,6 +5,7 @@ No adapter lives here and no vendor is spoken to.
 A package announces adapters in the entry point group ``blackbox_conformal.adapters``. The value is either a package,
 whose files are adapters named after them (``my_vendor.py`` is ``my-vendor``; a leading underscore hides a file), or
 ``package.module:Class``, one adapter named after the entry point. Each adapter file sets ``ADAPTER`` to its class.
+A package may name adapters without a file in a function ``further_adapters()``: name → ``package.module:Class``.
 """
 
 import difflib
@@ -207,6 +208,8 @@ def _members(point: EntryPoint, origin: str) -> Iterator[Listing]:
     for member in pkgutil.iter_modules(package.__path__):
         if not member.name.startswith("_"):
             yield Listing(member.name.replace("_", "-"), f"{package.__name__}.{member.name}", origin)
+    for name, target in getattr(package, "further_adapters", dict)().items():
+        yield Listing(name, target, origin)
 
 
 def _imported(target: str, name: str) -> type[Adapter]:

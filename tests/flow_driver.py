@@ -4,17 +4,15 @@ The rules of the contract that need no engine are checked on the way: secrets ar
 is accepted before anything is asked about it.
 """
 
-import importlib
 import json
-import pkgutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import blackbox_adapters
 from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Upload, Wait
 from blackbox_conformal.errors import VendorError
-from blackbox_conformal.example import Example
+from blackbox_conformal.example import Example, example_of
+from blackbox_conformal.plugins import adapter_class, adapter_names
 from blackbox_conformal.redaction import Secret
 
 ADDRESS = "http://127.0.0.1:9"
@@ -125,19 +123,16 @@ def failure(adapter: Adapter, flow: Flow, *answers: Answer) -> VendorError:
 
 
 def modules() -> list[str]:
-    """Every adapter file of the shipped package that shows an example."""
-    found = (module.name for module in pkgutil.iter_modules(blackbox_adapters.__path__))
-    return sorted(
-        name
-        for name in found
-        if not name.startswith("_") and hasattr(importlib.import_module(f"blackbox_adapters.{name}"), "EXAMPLE")
-    )
+    """Every shipped adapter that shows an example."""
+    return [name.replace("-", "_") for name in adapter_names() if example_of(adapter_class(name)) is not None]
 
 
 def example(module: str) -> tuple[type[Adapter], Example]:
-    """The adapter class and the example of one file."""
-    loaded = importlib.import_module(f"blackbox_adapters.{module}")
-    return loaded.ADAPTER, loaded.EXAMPLE
+    """The adapter class and the example of one file or recipe."""
+    kind = adapter_class(module)
+    shown = example_of(kind)
+    assert shown is not None
+    return kind, shown
 
 
 def built(module: str, **parameters: Any) -> Adapter:

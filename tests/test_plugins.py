@@ -81,8 +81,10 @@ def _fresh() -> Iterator[None]:
 def test_the_shipped_adapters_are_found_under_their_file_names() -> None:
     import blackbox_adapters
 
-    files = {path.stem for path in Path(blackbox_adapters.__file__).parent.glob("*.py") if path.stem[0] != "_"}
-    assert {name.replace("-", "_") for name in adapter_names()} == files
+    folder = Path(blackbox_adapters.__file__).parent
+    files = {path.stem for path in folder.glob("*.py") if path.stem[0] != "_"}
+    recipes = {path.stem.replace("-", "_") for path in folder.glob("recipes/*.toml")}
+    assert {name.replace("-", "_") for name in adapter_names()} == files | recipes
     assert {"http", "folder", "embedded"} <= files
 
 
@@ -133,6 +135,14 @@ def test_one_class_is_named_after_its_entry_point(monkeypatch: pytest.MonkeyPatc
     assert "single-one" in adapter_names()
     assert "vendors_of_tests.my_vendor" not in sys.modules
     assert adapter_class("single-one").__name__ == "Good"
+
+
+def test_a_package_names_adapters_that_have_no_file(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
+    (package / "__init__.py").write_text("def further_adapters(): return {'told': 'vendors_of_tests.my_vendor:Good'}")
+    announce(monkeypatch, ("mine", "vendors_of_tests"))
+    assert {"my-vendor", "told"} <= set(adapter_names())
+    assert "vendors_of_tests.my_vendor" not in sys.modules
+    assert adapter_class("told").__name__ == "Good"
 
 
 @pytest.mark.parametrize("name", ["vendors_of_tests.my_vendor:Good", "antigravity:x", ":", None, 3, ["http"]])

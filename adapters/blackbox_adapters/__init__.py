@@ -1,1 +1,9 @@
-"""Adapters that ship with blackbox-conformal: one vendor interface per file, found by file name."""
+"""Adapters that ship with blackbox-conformal: one vendor interface per file or recipe, found by its name."""
+
+from pathlib import Path
+
+
+def further_adapters() -> dict[str, str]:
+    """Name → target of the adapters without a Python file: the shipped recipes."""
+    recipes = Path(__file__).with_name("recipes").glob("*.toml")
+    return {recipe.stem: f"{__name__}._shipped:{recipe.stem}" for recipe in recipes}

@@ -1,21 +1,24 @@
-"""Shipped recipes as adapters under their own names.
+"""Shipped recipes as adapters under their own names: each is an attribute of this module, such as ``bria``.
 
 What a recipe says is carried out by `recipe`.
 """
 
 import json
+from functools import cache
 from typing import Any
 
 from pydantic import Field, create_model
 
 from blackbox_adapters._hosted import JsonObject
-from blackbox_adapters._recipe_reading import read_recipe
+from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_adapters.recipe import Recipe
-from blackbox_conformal.example import Example
 
 
-def shipped(name: str) -> tuple[type[Recipe], Example]:
-    """The adapter class and the example of one recipe."""
+@cache
+def __getattr__(name: str) -> type[Recipe]:
+    """The adapter class of the shipped recipe called `name`."""
+    if name not in shipped_names():
+        raise AttributeError(f"there is no shipped recipe {name!r}")
     told = read_recipe(name)
     described = Field(default=name, description="The recipe that tells this vendor.")
     own = json.dumps(told.options)
@@ -27,9 +30,9 @@ def shipped(name: str) -> tuple[type[Recipe], Example]:
         description=f"Magnification, one of {', '.join(map(str, told.scale.factors))}; None = {told.scale.default}.",
     )
     kind = create_model(
-        told.title.replace(" ", ""),
+        name,
         __base__=Recipe,
-        __module__=f"blackbox_adapters.{name.replace('-', '_')}",
+        __module__=__name__,
         recipe=(str, described),
         scale=(int | None, factors),
         options=(JsonObject, options),
@@ -41,4 +44,5 @@ def shipped(name: str) -> tuple[type[Recipe], Example]:
     kind.evidence = told.evidence
     kind.auth_variable = None if told.auth is None else told.auth.variable
     kind.uncertain = tuple(told.uncertain)
-    return kind, kind(recipe=name).example_exchange()
+    kind.example = kind(recipe=name).example_exchange()
+    return kind

@@ -59,6 +59,7 @@ class Recipe(Hosted):
     name = "recipe"
     documentation = "https://github.com/toml-lang/toml"
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"recipe"}
+    example: ClassVar[Example]
 
     recipe: str = Field(description="Path of a TOML file, or the name of a shipped recipe.")
     label: str = Field(

@@ -21,7 +21,7 @@ from blackbox_conformal.errors import (
     VendorError,
 )
 from blackbox_conformal.example import says, shows
-from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.plugins import adapter_class, describe, load_adapter
 
 ACME = """
 name = "acme"
@@ -333,6 +333,7 @@ def test_shipped_recipes_run_by_name_of_the_recipe(name: str, monkeypatch: pytes
 def test_shipped_recipes_are_adapters_of_their_own_name() -> None:
     kind = type(built("bria"))
     assert (kind.name, kind.auth_variable, kind.evidence) == ("bria", "BRIA_API_TOKEN", "openapi")
+    assert adapter_class(describe("bria")["class"]) is kind
     assert built("bria").capabilities.seedable
     assert built("upscayl_cloud", scale=8).capabilities.scale_factors == (8,)
 
