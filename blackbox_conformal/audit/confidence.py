@@ -8,6 +8,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.risk.betting import ROUNDING, growth, mixed, mixture_log_wealth, mixture_upper, reaches
+
 LEVEL = 0.05
 """Error level of each bound, and of each test of an audit."""
 
@@ -21,33 +23,22 @@ _LEAST = 2.0**-52
 def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArray[np.float64] | None = None) -> float:
     """Upper confidence bound for the mean of independent losses in [0, 1] (Waudby-Smith & Ramdas 2024, constant bets).
 
-    For each bet rho the product of ``1 - rho (L_i - m) / (1 - m)`` has mean at most 1 when the true mean is at least
-    m; so has the average over bets, weighted by `stake`. The bound is the largest m whose average stays below
-    1 / level.
+    The bets are weighted by `stake`.
     """
-
-    def wealth(mean: float) -> float:
-        return _wealth(_growth(losses, mean).sum(axis=1), stake)
-
-    low, high = float(np.mean(losses)), 1.0 - 1e-12
-    if low >= high or wealth(high) < math.log(1 / level):
-        return 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if wealth(middle) < math.log(1 / level) else (low, middle)
-    return high
+    return mixture_upper(losses, level, BETS, stake)
 
 
 def lower_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArray[np.float64] | None = None) -> float:
-    """Lower confidence bound, by symmetry: 1 - the upper bound of 1 - losses."""
-    return max(0.0, 1.0 - upper_bound(1.0 - losses, level, stake))
+    """Lower confidence bound, by symmetry: 1 - the upper bound of 1 - losses; 0 where rounding could decide it."""
+    found = 1.0 - upper_bound(1.0 - losses, level, stake)
+    return found if found > 1e-12 else 0.0
 
 
 def p_above(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> float:
     """p-value of "the mean is at most `level`", 0 < level < 1: `lower_bound` at this error level is `level`."""
     # A mean above the least level that mirrors to less than 1 is above a smaller one, too.
     level = max(level, _LEAST)
-    return min(1.0, math.exp(-_wealth(_growth(1.0 - losses, 1.0 - level).sum(axis=1), stake)))
+    return min(1.0, math.exp(ROUNDING - mixture_log_wealth(1.0 - losses, 1.0 - level, BETS, stake)))
 
 
 def stakes(
@@ -72,20 +63,8 @@ def stakes(
     if mirrored:
         losses, mean = 1.0 - losses, 1.0 - mean
     found = even / 2
-    found[int(np.argmax(_growth(losses, mean).mean(axis=1)))] += 0.5
+    found[int(np.argmax(growth(losses, mean, BETS).mean(axis=1)))] += 0.5
     return found
-
-
-def _growth(losses: NDArray[np.float64], mean: float) -> NDArray[np.float64]:
-    """(`BETS`, m) float64: the logarithm of the factor by which each bet against `mean` grows with each loss."""
-    rho = np.arange(1, BETS + 1) / (BETS + 1)
-    return np.log(np.maximum(1.0 - rho[:, None] * (losses[None, :] - mean) / (1.0 - mean), 1e-300))
-
-
-def _wealth(logs: NDArray[np.float64], stake: NDArray[np.float64] | None) -> float:
-    """The logarithm of what bets with these (`BETS`,) logarithms are worth together."""
-    top = float(logs.max())
-    return top + math.log(float(np.average(np.exp(logs - top), weights=stake)))
 
 
 def further(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> int | None:
@@ -109,10 +88,10 @@ def fewest(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64]
 
     None when more than a million would be needed, or none suffice.
     """
-    growth = _growth(losses, level).mean(axis=1)
+    each = growth(losses, level, BETS).mean(axis=1)
 
     def settled(units: int) -> bool:
-        return _wealth(units * growth, stake) >= math.log(1 / LEVEL)
+        return reaches(mixed(units * each, stake), LEVEL)
 
     low, high = 0, 1
     while not settled(high):

@@ -1,19 +1,15 @@
 """Upper confidence bounds for the mean of independent losses in [0, 1].
 
-How a threshold follows from them lives in `high_probability`.
+The bound by betting itself is in `risk.betting`; how a threshold follows from them lives in `high_probability`.
 """
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without, product
-
-_ROUNDING = 1e-12
-"""Added to the log-wealth that is asked for: covers the rounding of a sum of logarithms."""
+from blackbox_conformal.risk.betting import bisect, growth, mixed, reaches
 
 
 def _entropy(r: float, a: float) -> float:
@@ -31,7 +27,7 @@ def hoeffding_bentkus_budget(n: int, level: float, delta: float) -> Fraction | N
     budget = Fraction(int(allowed[-1])) if allowed.size else None
     needed = math.log(MARGIN / delta)
     if n * _entropy(0.0, level) >= needed:
-        mean = _bisect(lambda r: n * _entropy(r, level) < needed, 0.0, level)[0]
+        mean = bisect(lambda r: n * _entropy(r, level) < needed, 0.0, level)[0]
         budget = max(budget or Fraction(0), n * Fraction(mean))
     return budget
 
@@ -55,25 +51,9 @@ def hoeffding_bentkus_upper(total: Fraction, n: int, delta: float) -> float:
     if mean >= 1:
         return 1.0
     needed = math.log(MARGIN / delta)
-    hoeffding = _bisect(lambda a: a > mean and n * _entropy(mean, a) >= needed, mean, 1.0)[1]
-    bentkus = _bisect(lambda a: math.e * MARGIN * binomial_tail(count, n, a) <= delta, mean, 1.0)[1]
+    hoeffding = bisect(lambda a: a > mean and n * _entropy(mean, a) >= needed, mean, 1.0)[1]
+    bentkus = bisect(lambda a: math.e * MARGIN * binomial_tail(count, n, a) <= delta, mean, 1.0)[1]
     return min(hoeffding, bentkus)
-
-
-def mixture_log_wealth(losses: NDArray[np.float64], mean: float, bets: int) -> float:
-    """``log mean_j prod_i [1 - rho_j (L_i - m) / (1 - m)]``, ``rho_j = j / (bets + 1)``, for 0 < m < 1.
-
-    Its expectation is at most 1 when losses are independent with mean >= m; it falls with every loss and grows
-    with m (Waudby-Smith and Ramdas 2024, the family of constant bets).
-    """
-    shares = np.arange(1, bets + 1) / (bets + 1)
-    return _mixed(np.log1p(-shares[:, None] * (np.sort(losses)[None, :] - mean) / (1 - mean)).sum(axis=1))
-
-
-def _mixed(gains: NDArray[np.float64]) -> float:
-    """The logarithm of the mean over (bets,) logarithms of wealth."""
-    highest = float(gains.max())
-    return highest + math.log(float(np.exp(gains - highest).sum()) / gains.size)
 
 
 def mixture_least(refused: int, level: float, delta: float, bets: int) -> int:
@@ -86,35 +66,12 @@ def mixture_least(refused: int, level: float, delta: float, bets: int) -> int:
 
 def _counted_certifies(zeros: int, ones: int, level: float, delta: float, bets: int) -> bool:
     """`mixture_certifies` for so many losses of 0 and of 1, however many."""
-    shares = np.arange(1, bets + 1) / (bets + 1)
-    gains = np.log1p(shares * level / (1 - level))
+    gains, falls = growth(np.array([0.0, 1.0]), level, bets).T
     # In units of the largest gain, and no more than decides, so that the product fits a float.
     won = min(product(zeros, float(gains[-1])), 1e12)
-    return _mixed(gains / gains[-1] * won + ones * np.log1p(-shares)) >= math.log(1 / delta) + _ROUNDING
-
-
-def mixture_certifies(losses: NDArray[np.float64], level: float, delta: float, bets: int) -> bool:
-    """Whether the mixture bound of the mean is at most `level`, for 0 < level < 1."""
-    return mixture_log_wealth(losses, level, bets) >= math.log(1 / delta) + _ROUNDING
-
-
-def mixture_upper(losses: NDArray[np.float64], delta: float, bets: int) -> float:
-    """``sup { m : wealth(m) < 1 / delta }``: upper bound for the mean at confidence 1 - delta."""
-    return _bisect(lambda mean: mixture_certifies(losses, mean, delta, bets), 0.0, 1.0)[1]
+    return reaches(mixed(gains / gains[-1] * won + ones * falls), delta)
 
 
 def mixture_upper_of_none(n: int, delta: float, bets: int) -> float:
     """`mixture_upper` of n losses of 0."""
-    return _bisect(lambda mean: _counted_certifies(n, 0, mean, delta, bets), 0.0, 1.0)[1]
-
-
-def _bisect(holds: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
-    """Neighbouring floats around the point from which on `holds`; `low` is taken not to hold, `high` to hold."""
-    while True:
-        middle = low + (high - low) / 2
-        if not low < middle < high:
-            return low, high
-        if holds(middle):
-            high = middle
-        else:
-            low = middle
+    return bisect(lambda mean: _counted_certifies(n, 0, mean, delta, bets), 0.0, 1.0)[1]

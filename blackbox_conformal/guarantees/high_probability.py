@@ -1,6 +1,6 @@
 """With confidence 1 - delta over the calibration set, the mean loss is at most alpha: risk-controlling prediction sets.
 
-The confidence bounds themselves live in `_bounds`.
+The confidence bounds themselves live in `_bounds` and `risk.betting`.
 """
 
 import math
@@ -16,13 +16,12 @@ from blackbox_conformal.guarantees._bounds import (
     hoeffding_bentkus_budget,
     hoeffding_bentkus_least,
     hoeffding_bentkus_upper,
-    mixture_certifies,
     mixture_least,
-    mixture_upper,
     mixture_upper_of_none,
 )
 from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.claims import Claim
+from blackbox_conformal.risk.betting import mixture_certifies, mixture_upper
 from blackbox_conformal.risk.exact import as_typed, exact_bound
 from blackbox_conformal.risk.pack import CurveSet
 

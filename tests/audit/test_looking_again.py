@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.audit.confidence import LEVEL, _growth, stakes, upper_bound
+from blackbox_conformal.audit.confidence import BETS, LEVEL, stakes, upper_bound
+from blackbox_conformal.risk.betting import growth
 
 RUNS, MOST, ALPHA = 2000, 500, 0.1
 
@@ -30,7 +31,7 @@ def test_looking_after_every_photograph_rarely_confirms_a_mean_at_the_level(loss
     ever = 0
     for _ in range(RUNS):
         found = losses(rng, MOST)
-        wealth = stake @ np.exp(np.cumsum(_growth(found, ALPHA), axis=1))
+        wealth = stake @ np.exp(np.cumsum(growth(found, ALPHA, BETS), axis=1))
         ever += bool((wealth >= 1 / LEVEL).any())
     print(losses.__name__, ever / RUNS)
     assert ever / RUNS <= LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / RUNS)
@@ -41,5 +42,5 @@ def test_the_wealth_is_what_the_bound_is_made_of():
     stake = stakes(rng.uniform(0, 0.1, 40), ALPHA)
     for count in (20, 40, 80, 160):
         found = rng.uniform(0, 0.12, count)
-        wealth = float(stake @ np.exp(_growth(found, ALPHA).sum(axis=1)))
+        wealth = float(stake @ np.exp(growth(found, ALPHA, BETS).sum(axis=1)))
         assert (wealth >= 1 / LEVEL) == (upper_bound(found, stake=stake) <= ALPHA)

@@ -11,6 +11,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees import _bounds as bounds
 from blackbox_conformal.guarantees._binomial import binomial_cdf, binomial_tail
 from blackbox_conformal.guarantees.choose import choose, guarantee, threshold
+from blackbox_conformal.risk import betting
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 
@@ -60,7 +61,7 @@ def test_mixture_thresholds_are_those_of_the_wealth(seed):
 
 
 def test_known_bounds_for_losses_of_zero():
-    assert bounds.mixture_upper(np.zeros(120), 0.05, 20) == pytest.approx(0.03744905595108554, rel=1e-12)
+    assert betting.mixture_upper(np.zeros(120), 0.05, 20) == pytest.approx(0.03744905595108554, rel=1e-12)
     assert bounds.hoeffding_bentkus_upper(Fraction(0), 120, 0.05) == pytest.approx(1 - 0.05 ** (1 / 120), rel=1e-8)
     assert round(bounds.hoeffding_bentkus_upper(Fraction(0), 120, 0.05), 4) == 0.0247
     rule = guarantee("high-probability", delta=0.05)
@@ -80,20 +81,20 @@ def test_upper_bounds_are_above_the_mean_and_the_inverse_of_the_test(losses, del
             budget = bounds.hoeffding_bentkus_budget(n, level, delta)
             assert (budget is not None and total <= budget) == (level > upper)
     values = np.array(losses)
-    upper = bounds.mixture_upper(values, delta, 20)
+    upper = betting.mixture_upper(values, delta, 20)
     assert upper >= values.mean() - 1e-12
     if upper * 1.001 < 1:
-        assert bounds.mixture_certifies(values, upper * 1.001, delta, 20)
-    assert not bounds.mixture_certifies(values, upper * 0.999, delta, 20)
+        assert betting.mixture_certifies(values, upper * 1.001, delta, 20)
+    assert not betting.mixture_certifies(values, upper * 0.999, delta, 20)
 
 
 def test_the_mixture_does_not_depend_on_order_and_falls_with_every_loss():
     values = np.random.default_rng(9).random(50)
-    assert bounds.mixture_log_wealth(values, 0.4, 20) == bounds.mixture_log_wealth(values[::-1].copy(), 0.4, 20)
+    assert betting.mixture_log_wealth(values, 0.4, 20) == betting.mixture_log_wealth(values[::-1].copy(), 0.4, 20)
     for index in (0, 17, 49):
         larger = values.copy()
         larger[index] = 1.0
-        assert bounds.mixture_log_wealth(larger, 0.4, 20) < bounds.mixture_log_wealth(values, 0.4, 20)
+        assert betting.mixture_log_wealth(larger, 0.4, 20) < betting.mixture_log_wealth(values, 0.4, 20)
 
 
 @pytest.mark.parametrize("method", METHODS)

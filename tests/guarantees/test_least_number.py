@@ -9,8 +9,9 @@ import pytest
 from naive import risk_curves as naive
 
 from blackbox_conformal.guarantees import _binomial
-from blackbox_conformal.guarantees._bounds import hoeffding_bentkus_budget, mixture_certifies
+from blackbox_conformal.guarantees._bounds import hoeffding_bentkus_budget
 from blackbox_conformal.guarantees.choose import choose, guarantee
+from blackbox_conformal.risk.betting import mixture_certifies
 from blackbox_conformal.risk.curve import RiskCurve
 
 BOUND = 1.5

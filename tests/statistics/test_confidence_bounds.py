@@ -8,6 +8,7 @@ import pytest
 
 from blackbox_conformal.guarantees import _bounds as bounds
 from blackbox_conformal.guarantees.choose import guarantee
+from blackbox_conformal.risk import betting
 
 SOURCES = {
     "bernoulli 0.2": (0.2, lambda rng, size: (rng.random(size) < 0.2) * 1.0),
@@ -36,7 +37,7 @@ def test_hoeffding_bentkus_misses_as_seldom_as_it_says(tools, source, n, delta):
 def test_the_mixture_misses_as_seldom_as_it_says(tools, source, n, delta):
     mean, draw = SOURCES[source]
     samples = draw(np.random.default_rng([n, 41]), (RUNS, n))
-    misses = [bounds.mixture_certifies(losses, mean, delta, 20) for losses in samples]
+    misses = [betting.mixture_certifies(losses, mean, delta, 20) for losses in samples]
     assert tools.verdict(misses).keeps(delta)
 
 
@@ -80,8 +81,8 @@ def test_the_threshold_is_wrong_as_seldom_as_it_says_and_the_expected_one_more_o
 def test_bounds_are_ordered_as_known(alpha):
     """For spread-out losses betting is tighter than Hoeffding–Bentkus; for losses of zero it is the other way round."""
     losses = np.random.default_rng(44).beta(1, 8, 120)
-    mixture = bounds.mixture_upper(losses, 0.05, 20)
+    mixture = betting.mixture_upper(losses, 0.05, 20)
     bentkus = bounds.hoeffding_bentkus_upper(sum(map(Fraction, losses)), 120, 0.05)
     hoeffding = losses.mean() + math.sqrt(math.log(1 / 0.05) / 240)
     assert losses.mean() < mixture < bentkus < hoeffding
-    assert bounds.hoeffding_bentkus_upper(Fraction(0), 120, alpha) < bounds.mixture_upper(np.zeros(120), alpha, 20)
+    assert bounds.hoeffding_bentkus_upper(Fraction(0), 120, alpha) < betting.mixture_upper(np.zeros(120), alpha, 20)

@@ -1,0 +1,69 @@
+"""The upper confidence bound for the mean of losses in [0, 1] by betting (Waudby-Smith and Ramdas 2024, constant bets).
+
+For each bet ``rho_j = j / (bets + 1)`` the product of ``1 - rho_j (L_i - m) / (1 - m)`` over independent losses has a
+mean of at most 1 when the true mean is at least m; so has the average over bets, weighted by a stake that was fixed
+beforehand. The bound is the least m whose average reaches 1 / delta. What follows from it lives in
+`guarantees.high_probability` and in `audit`.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROUNDING = 1e-12
+"""Added to the log-wealth that is asked for: covers the rounding of a sum of logarithms."""
+
+
+def growth(losses: NDArray[np.float64], mean: float, bets: int) -> NDArray[np.float64]:
+    """(bets, m) float64: log of the factor by which each bet against `mean` grows with each loss, for 0 < mean < 1."""
+    shares = np.arange(1, bets + 1) / (bets + 1)
+    return np.log1p(-shares[:, None] * (losses[None, :] - mean) / (1 - mean))
+
+
+def mixed(logs: NDArray[np.float64], stake: NDArray[np.float64] | None = None) -> float:
+    """The logarithm of what bets with these (bets,) logarithms are worth together; without `stake`, evenly."""
+    if stake is None:
+        stake = np.full(logs.size, 1 / logs.size)
+    highest = float(logs.max())
+    return highest + math.log(float(np.average(np.exp(logs - highest), weights=stake)))
+
+
+def reaches(log_wealth: float, delta: float) -> bool:
+    """Whether a wealth is at least ``1 / delta``, by more than rounding."""
+    return log_wealth >= math.log(1 / delta) + ROUNDING
+
+
+def mixture_log_wealth(
+    losses: NDArray[np.float64], mean: float, bets: int, stake: NDArray[np.float64] | None = None
+) -> float:
+    """Logarithm of the average wealth against `mean`; it falls with every loss and grows with `mean`."""
+    # In one order, so that the sum depends on the losses alone.
+    return mixed(growth(np.sort(losses), mean, bets).sum(axis=1), stake)
+
+
+def mixture_certifies(
+    losses: NDArray[np.float64], level: float, delta: float, bets: int, stake: NDArray[np.float64] | None = None
+) -> bool:
+    """Whether the mixture bound of the mean is at most `level`, for 0 < level < 1."""
+    return reaches(mixture_log_wealth(losses, level, bets, stake), delta)
+
+
+def mixture_upper(
+    losses: NDArray[np.float64], delta: float, bets: int, stake: NDArray[np.float64] | None = None
+) -> float:
+    """``sup { m : wealth(m) < 1 / delta }``: upper bound for the mean at confidence 1 - delta."""
+    return bisect(lambda mean: mixture_certifies(losses, mean, delta, bets, stake), 0.0, 1.0)[1]
+
+
+def bisect(holds: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
+    """Neighbouring floats around the point from which on `holds`; `low` is taken not to hold, `high` to hold."""
+    while True:
+        middle = low + (high - low) / 2
+        if not low < middle < high:
+            return low, high
+        if holds(middle):
+            high = middle
+        else:
+            low = middle
