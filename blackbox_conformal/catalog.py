@@ -1,18 +1,22 @@
 """Name → file look-up for the families that are one file a member, and the `NAME:key=value,…` notation.
 
-No member lives here and none is imported before it is asked for; adapters, which may come from other
-packages, are found by `plugins`.
+No member lives here and none is imported before it is asked for. Other packages bring members by entry points, as
+they bring adapters; those are found by `plugins`.
 """
 
 import difflib
 import importlib
 import pkgutil
+import re
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal import entries
+from blackbox_conformal.entries import Listing
+from blackbox_conformal.errors import PluginError, UsageError
 from blackbox_conformal.wording import complaint
 
 
@@ -23,19 +27,60 @@ class Plugin(BaseModel):
 
     @classmethod
     def plugin_name(cls) -> str:
-        """The member's name: its file's name with dashes."""
-        return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
+        """The member's name: its file's name with dashes, or what another package announces it as.
+
+        A class that nobody announces is named ``module:Class``, which no file may name and no member can be.
+        """
+        announced = _announced(cls)
+        if announced is not None:
+            return announced.name
+        if _is_own(cls):
+            return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
+        return f"{cls.__module__}:{cls.__qualname__}"
 
     def specification(self) -> dict[str, Any]:
-        """Name and parameters in canonical JSON form, defaults included."""
-        return {"name": self.plugin_name(), **self.model_dump(mode="json")}
+        """Name and parameters in canonical JSON form, defaults included.
+
+        For a member of another package also that package with its version: another version may compute something else.
+        """
+        announced = _announced(type(self))
+        package = {} if announced is None else {"package": announced.origin}
+        return {"name": self.plugin_name(), **self.model_dump(mode="json"), **package}
 
 
 PluginType = TypeVar("PluginType", bound=Plugin)
 
 
+GROUPS = {
+    "scores": "blackbox_conformal.scores",
+    "metrics": "blackbox_conformal.metrics",
+    "guarantees": "blackbox_conformal.guarantees",
+    "images.perturbation": "blackbox_conformal.perturbations",
+}
+"""The entry point group by which another package adds to each family."""
+
+_known: dict[type[Plugin], Listing] = {}
+"""Classes of other packages, once imported."""
+
+
 def names(family: str) -> list[str]:
     """Names of a family's members (`scores`, `metrics`, `guarantees`), sorted, without importing them."""
+    return [listing.name for listing in listings(family) if listing.error is None]
+
+
+def foreign_names(family: str) -> list[str]:
+    """Names of those members that other packages brought, sorted, without importing them."""
+    return sorted(set(names(family)) - set(_own_names(family)))
+
+
+def listings(family: str) -> tuple[Listing, ...]:
+    """Every member of a family, ours and other packages', by name; broken ones are listed with their error."""
+    path = f"blackbox_conformal.{family}"
+    own = (Listing(name, f"{path}.{name.replace('-', '_')}", entries.OWN_DISTRIBUTION) for name in _own_names(family))
+    return entries.listings(GROUPS[family], tuple(own))
+
+
+def _own_names(family: str) -> list[str]:
     package = importlib.import_module(f"blackbox_conformal.{family}")
     others = {"base", *getattr(package, "NOT_MEMBERS", ())}
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
@@ -49,12 +94,42 @@ def member(family: str, name: str) -> type[Any]:
     ------
     UsageError
         The family has no such member; the message lists those there are.
+    PluginError
+        Another package's member of that name cannot be imported, or is none.
     """
-    known = names(family)
-    if name not in known:
-        raise UsageError(f"expected {_kind(family)} to be one of {', '.join(known)}; got {name!r}")
-    plugin: type[Any] = importlib.import_module(f"blackbox_conformal.{family}.{name.replace('-', '_')}").PLUGIN
-    return plugin
+    if name in _own_names(family):
+        plugin: type[Any] = importlib.import_module(f"blackbox_conformal.{family}.{name.replace('-', '_')}").PLUGIN
+        return plugin
+    listing = next((one for one in listings(family) if one.name == name), None)
+    if listing is None:
+        raise UsageError(f"expected {kind_of(family)} to be one of {', '.join(names(family))}; got {name!r}")
+    what = f"{kind_of(family)} {name} from {listing.origin}"
+    if listing.error is not None:
+        raise PluginError(f"{what} cannot be used: {listing.error}")
+    base = getattr(importlib.import_module(f"blackbox_conformal.{family}.base"), kind_of(family).capitalize())
+    found: type[Plugin] = entries.imported(listing.target, "PLUGIN", base, what, PluginError)
+    if {"name", "package"} & found.model_fields.keys():
+        raise PluginError(f"{what}: expected no parameter called name or package, which a calibration file uses itself")
+    _known[found] = listing
+    return found
+
+
+def _is_own(kind: type[Plugin]) -> bool:
+    return kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _announced(kind: type[Plugin]) -> Listing | None:
+    """The entry point of a class of another package; None of our own and of classes that none announces."""
+    if _is_own(kind):
+        return None
+    if kind not in _known:
+        top = kind.__module__.partition(".")[0]
+        for family in GROUPS:
+            for listing in listings(family):
+                if listing.error is None and re.split(r"[.:]", listing.target)[0] == top:
+                    with suppress(PluginError):
+                        member(family, listing.name)
+    return _known.get(kind)
 
 
 def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> PluginType:
@@ -90,11 +165,29 @@ def _typed(name: str) -> str:
 
 
 def load(family: str, name: str, /, **parameters: Any) -> Any:
-    """The member of `family` called `name`, with its parameters."""
-    return build(member(family, name), f"{_kind(family)} {name}", parameters)
+    """The member of `family` called `name`, with its parameters.
+
+    Raises
+    ------
+    UsageError
+        There is no such member or parameter, or ``package``, as `Plugin.specification` gives it, is not the package
+        that is installed.
+    PluginError
+        Another package's member cannot be imported.
+    """
+    kind = member(family, name)
+    announced = _announced(kind)
+    if announced is not None:
+        wanted = parameters.pop("package", announced.origin)
+        if wanted != announced.origin:
+            raise UsageError(
+                f"expected {kind_of(family)} {name} of {wanted}, with which the calibration was made; installed is "
+                f"{announced.origin}, which may compute something else. Install that one, or calibrate again"
+            )
+    return build(kind, f"{kind_of(family)} {name}", parameters)
 
 
-def _kind(family: str) -> str:
+def kind_of(family: str) -> str:
     """What one member of a family is called."""
     return family.rsplit(".", 1)[-1].removesuffix("s")
 

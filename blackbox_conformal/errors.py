@@ -11,7 +11,8 @@ Nothing else lives here; this module imports nothing of ours.
     ├── CalibrationError (ValueError)        images that cannot carry a calibration: too few, duplicates
     ├── FileFormatError (ValueError)         a calibration or annotation file that is damaged, newer, hostile
     ├── ProcedureMismatchError (ValueError)  a calibration of another procedure
-    ├── AdapterError (RuntimeError)          an adapter that is missing, broken, or breaks its contract
+    ├── PluginError (RuntimeError)           a score, metric or guarantee of another package that is broken
+    │   └── AdapterError                     an adapter that is missing, broken, or breaks its contract
     ├── CheckFailedError                     the data contradict a claim
     │   └── ModelChangedError                the vendor's model is not the one that was calibrated
     ├── BudgetError                          the next call would exceed what the user allowed
@@ -75,7 +76,11 @@ class ProcedureMismatchError(BlackboxConformalError, ValueError):
     """A calibration that was made for another procedure; the message names each difference."""
 
 
-class AdapterError(BlackboxConformalError, RuntimeError):
+class PluginError(BlackboxConformalError, RuntimeError):
+    """A score, metric, guarantee or perturbation of another package that fails to load."""
+
+
+class AdapterError(PluginError):
     """An adapter that is missing, fails to load, or breaks its contract."""
 
 

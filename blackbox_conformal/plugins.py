@@ -5,73 +5,30 @@ No adapter lives here and no vendor is spoken to.
 A package announces adapters in the entry point group ``blackbox_conformal.adapters``. The value is either a package,
 whose files are adapters named after them (``my_vendor.py`` is ``my-vendor``; a leading underscore hides a file), or
 ``package.module:Class``, one adapter named after the entry point. Each adapter file sets ``ADAPTER`` to its class.
-A package may name adapters without a file in a function ``further_adapters()``: name → ``package.module:Class``.
+A package may name adapters without a file in a function ``further_plugins()``: name → ``package.module:Class``.
 """
 
 import difflib
-import importlib
-import importlib.util
 import inspect
-import pkgutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from dataclasses import asdict
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
-from blackbox_conformal import catalog
+from blackbox_conformal import catalog, entries
 from blackbox_conformal.adapter import Adapter, Capabilities
-from blackbox_conformal.errors import AdapterError, BlackboxConformalError, UsageError
+from blackbox_conformal.entries import Listing
+from blackbox_conformal.errors import AdapterError, UsageError
 from blackbox_conformal.example import example_of
 
 GROUP = "blackbox_conformal.adapters"
-OWN_DISTRIBUTION = "blackbox-conformal"
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """One adapter that can be asked for, or one plug-in that cannot be used.
-
-    Attributes
-    ----------
-    name
-        What ``--adapter`` takes; for a broken plug-in the entry point's name.
-    target
-        Module, or ``module:Class``.
-    origin
-        Package and version that brought it, such as ``blackbox-conformal 1.0``.
-    error
-        Why it cannot be used; None when nothing is known against it (it has not been imported).
-    """
-
-    name: str
-    target: str
-    origin: str
-    error: str | None = None
-
-
-@cache
 def listings() -> tuple[Listing, ...]:
     """Every adapter that installed packages announce, by name; broken plug-ins are listed with their error."""
-    found: dict[str, Listing] = {}
-    broken: list[Listing] = []
-    # Our own first: a plug-in can add a name, never take over one.
-    for point in sorted(entry_points(group=GROUP), key=lambda one: (_distribution(one) != OWN_DISTRIBUTION, one.name)):
-        origin = _origin(point)
-        try:
-            members = list(_members(point, origin))
-        except Exception as error:  # noqa: BLE001 - foreign packages may fail in any way, and others must still work
-            broken.append(Listing(point.name, point.value, origin, f"{type(error).__name__}: {error}"))
-            continue
-        for listing in members:
-            first = found.setdefault(listing.name, listing)
-            if first.target != listing.target:
-                reason = f"the name {listing.name} is already taken by {first.origin}; rename the entry point or file"
-                broken.append(Listing(listing.name, listing.target, origin, reason))
-    return tuple(sorted([*found.values(), *broken], key=lambda one: (one.name, one.error is not None, one.target)))
+    return entries.listings(GROUP)
 
 
 def adapter_names() -> list[str]:
@@ -194,40 +151,8 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
-def _members(point: EntryPoint, origin: str) -> Iterator[Listing]:
-    module, _, attribute = point.value.partition(":")
-    if attribute:
-        # Only parents are imported by this look; the adapter's own module is not.
-        if importlib.util.find_spec(module.strip()) is None:
-            raise AdapterError(f"expected the module {module.strip()}; it is not installed")
-        yield Listing(point.name.replace("_", "-"), point.value.replace(" ", ""), origin)
-        return
-    package = importlib.import_module(module.strip())
-    if not hasattr(package, "__path__"):
-        raise AdapterError(f"expected a package, or module:Class; got the module {module}")
-    for member in pkgutil.iter_modules(package.__path__):
-        if not member.name.startswith("_"):
-            yield Listing(member.name.replace("_", "-"), f"{package.__name__}.{member.name}", origin)
-    for name, target in getattr(package, "further_adapters", dict)().items():
-        yield Listing(name, target, origin)
-
-
 def _imported(target: str, name: str) -> type[Adapter]:
-    module_name, _, attribute = target.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in (attribute or "ADAPTER").split("."):
-            found = getattr(found, part)
-    except BlackboxConformalError:
-        raise
-    # A foreign module may fail in any way.
-    except Exception as error:
-        raise AdapterError(f"adapter {name} ({target}) cannot be loaded: {type(error).__name__}: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Adapter)):
-        raise AdapterError(f"adapter {name}: expected a subclass of Adapter at {target}; got {found!r}")
-    if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
-        raise AdapterError(f"adapter {name}: {target} does not define {missing}")
+    found = entries.imported(target, "ADAPTER", Adapter, f"adapter {name}", AdapterError)  # type: ignore[type-abstract]
     if not isinstance(getattr(found, "name", None), str):
         raise AdapterError(f"adapter {name}: {target} does not set `name`")
     return found
@@ -285,11 +210,3 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
-
-
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else ""
-
-
-def _origin(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown package"

@@ -43,6 +43,8 @@ class Procedure(BaseModel):
     perturbation
         How draws are told apart for a vendor that always answers the same: name of the transformation that is
         applied to the input and undone on the output, or None.
+    perturbation_package
+        The package and version that brought the perturbation; None where it is ours or there is none.
     second_opinion
         `Adapter.identity()` of the vendor whose picture the score compares with, or None.
     delivery
@@ -62,6 +64,7 @@ class Procedure(BaseModel):
     first_seed: int | None = None
     root_seed: int = 0
     perturbation: str | None = None
+    perturbation_package: str | None = None
     second_opinion: dict[str, Any] | None = None
     delivery: Delivery = "first"
     degradation: str = "bicubic"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from blackbox_conformal import plugins
+from blackbox_conformal import entries, plugins
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import AdapterError, UsageError
 from blackbox_conformal.plugins import (
@@ -65,17 +65,17 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def announce(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
     """Add entry points to those that are installed."""
-    installed = list(plugins.entry_points(group=plugins.GROUP))
+    installed = list(entries.entry_points(group=plugins.GROUP))
     added = [EntryPoint(name, value, plugins.GROUP) for name, value in points]
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [*added, *installed])
-    listings.cache_clear()
+    monkeypatch.setattr(entries, "entry_points", lambda group: [*added, *installed])
+    entries.listings.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    listings.cache_clear()
+    entries.listings.cache_clear()
     yield
-    listings.cache_clear()
+    entries.listings.cache_clear()
 
 
 def test_the_shipped_adapters_are_found_under_their_file_names() -> None:
@@ -138,7 +138,7 @@ def test_one_class_is_named_after_its_entry_point(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_package_names_adapters_that_have_no_file(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
-    (package / "__init__.py").write_text("def further_adapters(): return {'told': 'vendors_of_tests.my_vendor:Good'}")
+    (package / "__init__.py").write_text("def further_plugins(): return {'told': 'vendors_of_tests.my_vendor:Good'}")
     announce(monkeypatch, ("mine", "vendors_of_tests"))
     assert {"my-vendor", "told"} <= set(adapter_names())
     assert "vendors_of_tests.my_vendor" not in sys.modules

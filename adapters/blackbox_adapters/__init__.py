@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def further_adapters() -> dict[str, str]:
+def further_plugins() -> dict[str, str]:
     """Name → target of the adapters without a Python file: the shipped recipes."""
     recipes = Path(__file__).with_name("recipes").glob("*.toml")
     return {recipe.stem: f"{__name__}._shipped:{recipe.stem}" for recipe in recipes}

@@ -5,7 +5,7 @@ compared on the tuning part only, and its digests go into the calibration file, 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from blackbox_conformal import catalog
 from blackbox_conformal.calibration import KnownPhotograph
-from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
@@ -90,7 +91,8 @@ class Tuning:
 def default_candidates(draws: int, *, second: bool = False) -> list[str]:
     """Every score that fits, at `draws` draws and at half of them where it uses more than one.
 
-    `second` says whether there is a second vendor to compare with.
+    Scores of other installed packages are among them, at `draws` draws or one. `second` says whether there is a second
+    vendor to compare with.
     """
     found = []
     for name in ("bicubic-gap", "texture", "consistency"):
@@ -104,6 +106,17 @@ def default_candidates(draws: int, *, second: bool = False) -> list[str]:
         found.append(f"weighted:weight=0.5@{draws // 2}")
     if second:
         found.append("second-opinion:sigma=4@1")
+    return [*found, *_of_other_packages(draws, second)]
+
+
+def _of_other_packages(draws: int, second: bool) -> list[str]:
+    """The scores of other installed packages, as far as they load, with their usual parameters."""
+    found = []
+    for name in catalog.foreign_names("scores"):
+        with suppress(PluginError, UsageError):
+            candidate = parse_candidate(name, draws)
+            if second or not candidate.score.needs_second:
+                found.append(candidate.label)
     return found
 
 
@@ -260,6 +273,7 @@ def specification_text(score: Score) -> str:
     """A score as it is typed: `name:key=value,…`, without what it would be anyway."""
     content = {key: value for key, value in score.specification().items() if value is not None}
     name = content.pop("name")
+    content.pop("package", None)
     try:
         usual = type(score)().specification()
     except ValueError:

@@ -103,6 +103,7 @@ def set_up(
         first_seed=(first_seed or 0) if seeds == "shared" else None,
         root_seed=seed if seeds == "per-image" and any(map(_seedable, (adapter, second))) else 0,
         perturbation=perturbation,
+        perturbation_package=None if perturb is None else perturb.specification().get("package"),
         second_opinion=None if second is None else second.identity(),
         delivery=delivery,
         score=chosen.specification(),

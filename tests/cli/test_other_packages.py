@@ -1,0 +1,168 @@
+"""Scores, metrics, guarantees and perturbations of another package, by real processes that find them installed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from other_package import install
+from PIL import Image
+from synthetic import photograph, write_draws, write_photographs
+
+from blackbox_conformal.images.degrade import degrade
+from blackbox_conformal.testing.fault_server import FaultServer
+
+FOLDER = ["--adapter", "folder", "-p", "label=synthetic", "--draws", "3"]
+IDEAS = ["--metric", "green", "--guarantee", "careful"]
+
+
+def command(site, *arguments):
+    """One run of the command line, with `site` on its path."""
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
+    return subprocess.run(
+        [sys.executable, "-m", "blackbox_conformal", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    return install(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def scene(site, tmp_path_factory):
+    """A folder with photographs, the vendor's outputs, and a calibration that is all of the other package's making."""
+    folder = tmp_path_factory.mktemp("scene")
+    write_draws(folder / "outputs", range(20), 3)
+    write_photographs(folder / "known", range(14))
+    write_photographs(folder / "unseen", range(14, 20))
+    ideas = ["--score", "spread:power=2", *IDEAS, *FOLDER, "-p", f"path={folder / 'outputs'}"]
+    ran = command(site, "calibrate", folder / "known", *ideas, "--run", folder / "run", "--alpha", "0.4", "-q")
+    assert ran.returncode == 0, ran.stderr
+    return folder
+
+
+def test_a_calibration_says_whose_ideas_it_rests_on(scene):
+    found = json.loads((scene / "run" / "calibration.json").read_text())
+    assert found["procedure"]["score"] == {"name": "spread", "package": "tiny-ideas 1.0", "power": 2.0}
+    assert found["procedure"]["metric"] == {"name": "green", "package": "tiny-ideas 1.0"}
+    assert found["guarantee"] == {"name": "careful", "package": "tiny-ideas 1.0"}
+
+
+def test_masks_audits_and_reports_use_them(site, scene):
+    given = ["--calibration", scene / "run" / "calibration.json", "-p", f"path={scene / 'outputs'}"]
+    audited = command(site, "audit", scene / "unseen", *given, "--run", scene / "run", "--alpha", "0.4", "--json")
+    assert audited.returncode == 0, audited.stderr
+    document = json.loads(audited.stdout)
+    assert document["quantity"] == (
+        "the mean over photographs of the largest trusted error, claimed to be at most half of alpha"
+    )
+    assert [(one["alpha"], one["claimed"]) for one in document["levels"]] == [(0.4, 0.2)]
+    assert document["leakage"] is None
+
+    picture = scene / "p15.png"
+    Image.fromarray(degrade(photograph(15), 4)).save(picture)
+    masked = command(site, "mask", picture, *given, "--alpha", "0.4", "--out", scene / "masks", "--json")
+    assert masked.returncode == 0, masked.stderr
+    (entry,) = json.loads(masked.stdout)["pictures"]
+    said = json.loads(Path(entry["certificate"]).read_text())
+    assert said["statement"] == "On average the largest green error is at most half of 0.4 (14 photographs)."
+    assert said["theorem"] == "the theorem of expected at half the level"
+
+    reported = command(site, "report", "--run", scene / "run")
+    assert reported.returncode == 0, reported.stderr
+    assert "at most half of" in next((scene / "run").glob("*.html")).read_text()
+
+
+def test_tune_compares_them_with_ours_unless_others_are_named(site, scene):
+    ideas = [
+        "--metric",
+        "green",
+        *FOLDER,
+        "-p",
+        f"path={scene / 'outputs'}",
+        "--alpha",
+        "0.6",
+        "--only-choose",
+        "--json",
+    ]
+    tuned = command(site, "tune", scene / "known", *ideas, "--run", scene / "tuned")
+    assert tuned.returncode == 0, tuned.stderr
+    scores = [one["score"] for one in json.loads(tuned.stdout)["candidates"]]
+    assert "spread@3" in scores
+    assert any(one.startswith("bicubic-gap") for one in scores)
+    named = ["--candidate", "spread:power=2@3"]
+    tuned = command(site, "tune", scene / "known", *ideas, *named, "--run", scene / "named")
+    assert [one["score"] for one in json.loads(tuned.stdout)["candidates"]] == ["spread:power=2@3"], tuned.stderr
+
+
+def test_a_perturbation_of_another_package_varies_the_draws(site, scene):
+    with FaultServer() as server:
+        vendor = ["--adapter", "blackbox_conformal.testing.adapters:SynchronousVendor", "-p", f"url={server.url}"]
+        given = ["--draws", "2", "--perturb", "upside", "--metric", "green", "--score", "spread", "--yes", "-q"]
+        ran = command(site, "calibrate", scene / "unseen", *vendor, *given, "--run", scene / "perturbed")
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads((scene / "perturbed" / "calibration.json").read_text())
+    assert found["procedure"]["perturbation"] == "upside"
+    assert found["procedure"]["perturbation_package"] == "tiny-ideas 1.0"
+
+
+def test_a_calibration_does_not_work_with_another_version_or_without_the_package(scene, tmp_path):
+    given = ["--calibration", scene / "run" / "calibration.json", "--splits", "5"]
+    other = command(install(tmp_path / "newer", "1.1"), "audit", *given)
+    assert other.returncode == 2
+    assert "of tiny-ideas 1.0, with which the calibration was made; installed is tiny-ideas 1.1" in other.stderr
+    bare = command(tmp_path, "audit", *given)
+    assert bare.returncode == 2
+    assert "expected score to be one of" in bare.stderr
+    assert "Traceback" not in other.stderr + bare.stderr
+
+
+@pytest.mark.parametrize("name", ["tiny_ideas.ideas:Spread", "../spread", "antigravity"])
+def test_a_calibration_file_may_name_nothing_to_import(site, scene, tmp_path, name):
+    content = json.loads((scene / "run" / "calibration.json").read_text())
+    content["procedure"]["score"] = {"name": name}
+    (tmp_path / "calibration.json").write_text(json.dumps(content))
+    ran = command(site, "audit", "--calibration", tmp_path / "calibration.json", "--splits", "5")
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+
+
+def test_our_own_names_cannot_be_taken_over_and_broken_ones_hurt_no_other(site):
+    code = (
+        "import json; from blackbox_conformal import catalog;"
+        "print(json.dumps([catalog.member('scores', 'texture').__module__,"
+        " catalog.member('metrics', 'rgb-l1').__module__, catalog.member('guarantees', 'expected').__module__,"
+        " {one.name + ' ' + one.target: one.error for one in catalog.listings('scores') if one.error}]))"
+    )
+    path = {**os.environ, "PYTHONPATH": str(site)}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=path, check=True)
+    *modules, errors = json.loads(ran.stdout)
+    assert modules == [
+        "blackbox_conformal.scores.texture",
+        "blackbox_conformal.metrics.rgb_l1",
+        "blackbox_conformal.guarantees.expected",
+    ]
+    assert set(errors) == {"texture tiny_ideas.ideas:Spread", "broken there_is_no_such_package.module:Score"}
+    assert "already taken by blackbox-conformal" in errors["texture tiny_ideas.ideas:Spread"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("broken", "score broken from tiny-ideas 1.0 cannot be used: ModuleNotFoundError"),
+        ("wrong", "expected a subclass of Score at tiny_ideas.ideas:Green"),
+        ("spread:powr=2", "score spread: there is no parameter 'powr' (did you mean power?)"),
+    ],
+)
+def test_what_is_wrong_with_one_is_said_by_its_name(site, scene, tmp_path, name, said):
+    ideas = ["--score", name, *FOLDER, "-p", f"path={scene / 'outputs'}"]
+    ran = command(site, "calibrate", scene / "known", *ideas, "--run", tmp_path)
+    assert ran.returncode == 2
+    assert said in " ".join(ran.stderr.split())
