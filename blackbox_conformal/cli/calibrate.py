@@ -49,15 +49,12 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.cli.plan import present
     from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.calibrate import check_enough, rule_for, run_calibration
+    from blackbox_conformal.pipeline.calibrate import calibrate_job, check_enough, rule_for
+    from blackbox_conformal.pipeline.job import Job, Watch
     from blackbox_conformal.pipeline.kept import keep_calibration
     from blackbox_conformal.pipeline.looked_at import looked_at, never_looked_at
-    from blackbox_conformal.pipeline.plan import plan
-    from blackbox_conformal.pipeline.stages.job import job_keys
     from blackbox_conformal.pipeline.stages.levels import usual_levels
     from blackbox_conformal.pipeline.stages.named import check_groups
-    from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
-    from blackbox_conformal.pipeline.stages.room import refuse_large
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     setup = session.build_setup(options)
@@ -75,44 +72,26 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     if not options["dry_run"]:
         check_enough(rule, len(paths), options["alpha"], setup.metric.bound)
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        refuse_large(paths, options["memory"])
-        pictures = prepare_photographs(paths, setup, screen.step, memory_bytes=options["memory"])
+        ask = consent.asking(screen, options, consent.say_plan)
+        watch = Watch(screen.event, screen.step, on_sampler)
+        job = Job.of_photographs(setup, paths, run, limits, memory_bytes=options["memory"], ask=ask, watch=watch)
         tuning = looked_at(run, Path(options["tuning"]) if options["tuning"] else None)
-        unseen = never_looked_at(pictures, tuning)
-        if len(unseen) < len(pictures):
+        unseen = never_looked_at(job.pictures, tuning)
+        if len(unseen) < len(names):
             screen.note(
-                f"note: {len(pictures) - len(unseen)} of {len(pictures)} photographs were looked at by `tune` and do "
+                f"note: {len(names) - len(unseen)} of {len(names)} photographs were looked at by `tune` and do "
                 "not calibrate"
             )
-            pictures, paths = unseen, [one.path for one in unseen if one.path is not None]
-            rule = rule_for(guarantee, [path.stem for path in paths], clusters)
+            job = job.only(unseen)
+            rule = rule_for(guarantee, [picture.name for picture in unseen], clusters)
         if options["dry_run"]:
-            present(screen, setup, pictures, rule, run, options)
+            present(screen, setup, job.pictures, rule, run, options)
             return
         if not options["force"]:
-            truths = {picture.truth_digest or "" for picture in pictures}
+            truths = {picture.truth_digest or "" for picture in job.pictures}
             refuse_other_calibration(out, setup.procedure, truths, {one.truth for one in tuning})
-        if len(unseen) < len(names):
-            check_enough(rule, len(paths), options["alpha"], setup.metric.bound)
-        expected = plan(setup, pictures, rule, run=run, limits=limits)
-        expected = consent.with_second(expected, setup, pictures, run, limits)
-        tasks = [task for picture in pictures for task in picture.tasks]
-        consent.look_before_drawing(screen, setup, tasks, run, expected.calls, options)
-        consent.confirm_spending(screen, expected, options)
-        result = run_calibration(
-            setup,
-            paths,
-            run=run,
-            guarantee=guarantee,
-            alpha=options["alpha"],
-            limits=consent.limits_after_consent(limits, expected, [run], job_keys(setup, pictures)),
-            memory_bytes=options["memory"],
-            groups=groups,
-            clusters=clusters,
-            tuning=tuning,
-            listener=screen.event,
-            progress=screen.step,
-            on_sampler=on_sampler,
+        result = calibrate_job(
+            job, guarantee=guarantee, alpha=options["alpha"], groups=groups, clusters=clusters, tuning=tuning
         )
     calibration = result.calibration
     path = keep_calibration(run, calibration, out, force=options["force"])

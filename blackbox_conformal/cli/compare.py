@@ -62,6 +62,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         wanted_draws,
         wanted_keys,
     )
+    from blackbox_conformal.pipeline.prices.budget import agreed_limits
     from blackbox_conformal.pipeline.stages.levels import audited_levels
     from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.report.comparison_page import refuse_foreign, write_comparison
@@ -98,10 +99,8 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         if consent.spends(expected):
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.bound)
-        consent.confirm_spending(screen, expected, options)
-        limits = consent.limits_after_consent(
-            limits, expected, folders_of(root, [one.setup for one in wanted]), wanted_keys(wanted)
-        )
+        consent.confirm_spending(screen, expected, options, consent.say_plan)
+        limits = agreed_limits(limits, expected, folders_of(root, [one.setup for one in wanted]), wanted_keys(wanted))
         found = compare(
             contestants,
             paths,

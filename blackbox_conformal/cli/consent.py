@@ -4,11 +4,10 @@ What is spent lives in `sampling`.
 """
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,14 +17,13 @@ from blackbox_conformal.errors import BudgetError
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
+    from blackbox_conformal.pipeline.job import Ask, Job
     from blackbox_conformal.pipeline.plan import Plan
     from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.sampling.estimate import Estimate
     from blackbox_conformal.sampling.limits import Limits
     from blackbox_conformal.sampling.task import Task
-
-PlanType = TypeVar("PlanType", "Plan", "Estimate")
 
 
 def say_plan(screen: Screen, plan: "Plan") -> None:
@@ -89,26 +87,6 @@ def look_before_drawing(
         confirm_keys(screen, vendors, options)
 
 
-def with_second(
-    expected: "PlanType", setup: "Setup", pictures: "Sequence[Prepared]", run: Path, limits: "Limits"
-) -> "PlanType":
-    """A plan or estimate for `pictures` together with the calls of the second vendor, where a score needs one."""
-    from blackbox_conformal.pipeline.stages.second import second_tasks
-    from blackbox_conformal.sampling.estimate import estimate
-
-    if setup.second is None:
-        return expected
-    other = estimate(setup.second, run, limits, list(second_tasks(setup, pictures).values()))
-    first, second = expected.cost_usd, other.cost_usd
-    return replace(
-        expected,
-        calls=expected.calls + other.calls,
-        cached=expected.cached + other.cached,
-        again=expected.again + other.again,
-        cost_usd=None if first is None or second is None else (first[0] + second[0], first[1] + second[1]),
-    )
-
-
 def spends(expected: "Plan | Estimate") -> bool:
     """Whether calls are to be made that cost something, or might."""
     from blackbox_conformal.sampling.estimate import costs
@@ -116,18 +94,39 @@ def spends(expected: "Plan | Estimate") -> bool:
     return costs(expected.calls, expected.cost_usd)
 
 
-def confirm_spending(screen: Screen, plan: "Plan", options: dict[str, Any]) -> None:
-    """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit.
+def say_calls(screen: Screen, expected: "Plan | Estimate") -> None:
+    """What the calls would cost, for people."""
+    cost = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
+    screen.note(f"{_calls(expected)}; price {cost}")
+
+
+def asking(screen: Screen, options: dict[str, Any], say: "Callable[[Screen, Any], None] | None" = None) -> "Ask":
+    """What a job asks with: looks before drawing, shows what it would cost with `say`, and asks.
+
+    What is raised is raised as by `look_before_drawing` and `confirm_spending`.
+    """
+
+    def ask(job: "Job", expected: "Plan | Estimate") -> None:
+        look_before_drawing(screen, job.setup, job.tasks, job.folder, expected.calls, options)
+        confirm_spending(screen, expected, options, say or say_calls)
+
+    return ask
+
+
+def confirm_spending(
+    screen: Screen, expected: Any, options: dict[str, Any], say: "Callable[[Screen, Any], None]"
+) -> None:
+    """Show the estimate with `say` and ask, unless nothing is spent or the user has said yes or set a limit.
 
     Raises
     ------
     BudgetError
         The answer is no, or there is no terminal to ask at.
     """
-    if not spends(plan):
+    if not spends(expected):
         return
-    say_plan(screen, plan)
-    _ask(screen, plan, options)
+    say(screen, expected)
+    _ask(screen, expected, options)
 
 
 def confirm_draws(
@@ -162,8 +161,8 @@ def confirm_prepared(
         The vendor's key is not set, and calls are to be made.
     """
     from blackbox_conformal.cli import session
-    from blackbox_conformal.pipeline.stages.job import job_keys
-    from blackbox_conformal.sampling.estimate import estimate
+    from blackbox_conformal.pipeline.job import Job, job_keys
+    from blackbox_conformal.pipeline.prices.budget import agreed_limits
 
     if _are_seen(pictures, calibration):
         # What follows refuses them; nobody need agree to a price first.
@@ -172,25 +171,10 @@ def confirm_prepared(
     distinct = list(unique.values())
     tasks = [task for picture in distinct for task in picture.tasks]
     run, limits = session.folder_of(options, calibration.procedure), session.build_limits(options)
-    expected = with_second(estimate(setup.adapter, run, limits, tasks), setup, distinct, run, limits)
+    expected = Job(setup, distinct, run, limits).estimate()
     look_before_drawing(screen, setup, tasks, run, expected.calls, options)
-    confirm_calls(screen, expected, options)
-    return limits_after_consent(limits, expected, [run], job_keys(setup, distinct))
-
-
-def confirm_calls(screen: Screen, expected: "Estimate", options: dict[str, Any]) -> None:
-    """Show what the calls would cost and ask, unless nothing is spent or the user has said yes or set a limit.
-
-    Raises
-    ------
-    BudgetError
-        The answer is no, or there is no terminal to ask at.
-    """
-    if not spends(expected):
-        return
-    cost = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
-    screen.note(f"{_calls(expected)}; price {cost}")
-    _ask(screen, expected, options)
+    confirm_spending(screen, expected, options, say_calls)
+    return agreed_limits(limits, expected, [run], job_keys(setup, distinct))
 
 
 def _are_seen(pictures: "Sequence[Prepared]", calibration: Any) -> bool:
@@ -225,45 +209,3 @@ def _ask(screen: Screen, expected: "Plan | Estimate", options: dict[str, Any]) -
         raise BudgetError(
             "not agreed to, so nothing was sent and nothing was spent; --max-cost sets a limit beforehand"
         )
-
-
-def limits_after_consent(
-    limits: "Limits", expected: "Plan | Estimate", runs: Collection[Path], counted: frozenset[str]
-) -> "Limits":
-    """A person's yes to a number of calls is a yes to them and to no more, on top of earlier calls for these draws.
-
-    Calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow, are among them.
-
-    `counted` are the keys of the job's draws, for which a limit is that was given, too; `runs` are their folders.
-
-    Raises
-    ------
-    BudgetError
-        A limit that was given is known to be too small, so that money would be spent and nothing finished.
-    """
-    from blackbox_conformal.pipeline.prices.spending import spending_on
-
-    known = [spending_on(run, counted) for run in runs]
-    spent, made = sum((one.spent_usd for one in known), Decimal(0)), sum(one.calls for one in known)
-    most, most_calls = limits.max_cost_usd, limits.max_calls
-    needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
-    if expected.calls and most is not None and spent + needed > most:
-        raise BudgetError(
-            f"the {expected.calls} calls that are to be made cost at least ${needed}, and --max-cost allows ${most}"
-            f"{_of_which(spent)}, so nothing was sent. Raise it, or take fewer pictures or draws"
-        )
-    if expected.calls and most_calls is not None and made + expected.calls > most_calls:
-        raise BudgetError(
-            f"{expected.calls} calls are to be made, and --max-calls allows {most_calls}"
-            f"{_of_which(made)}, so nothing was sent. Raise it, or take fewer pictures or draws"
-        )
-    if not limits.spending:
-        limits = replace(limits, max_calls=made + expected.calls + expected.again)
-    return replace(limits, counted=counted)
-
-
-def _of_which(made: Decimal | int) -> str:
-    """That some of a limit is used up, by earlier runs of the same job."""
-    if not made:
-        return ""
-    return f" with {f'${made}' if isinstance(made, Decimal) else made} used for these draws before"

@@ -16,8 +16,9 @@ def look_live(screen: Screen, name: str, parameters: tuple[str, ...], options: d
     """The vendor's draws compared with what its adapter says, after a person agreed to their price."""
     from blackbox_conformal.cli import consent, session
     from blackbox_conformal.images.names import file_stem
+    from blackbox_conformal.pipeline.job import job_keys
     from blackbox_conformal.pipeline.live_check import check_live, prepare_check
-    from blackbox_conformal.pipeline.stages.job import job_keys
+    from blackbox_conformal.pipeline.prices.budget import agreed_limits
     from blackbox_conformal.sampling.estimate import estimate
 
     adapter = session.open_vendor(name, parameters, options["scale"])
@@ -28,7 +29,7 @@ def look_live(screen: Screen, name: str, parameters: tuple[str, ...], options: d
     expected = estimate(adapter, run, limits, prepared.tasks)
     told = {**options, "run": run, "parameters": parameters}
     consent.look_before_drawing(screen, setup, prepared.tasks, run, expected.calls, told)
-    consent.confirm_calls(screen, expected, options)
+    consent.confirm_spending(screen, expected, options, consent.say_calls)
     if expected.calls == 0:
         screen.note(f"nothing is bought: these draws are paid for already, in {run}; another --run buys new ones")
     with screen.progress(), session.interruptible(screen) as on_sampler:
@@ -36,7 +37,7 @@ def look_live(screen: Screen, name: str, parameters: tuple[str, ...], options: d
             setup,
             prepared,
             run,
-            consent.limits_after_consent(limits, expected, [run], job_keys(setup, [prepared])),
+            agreed_limits(limits, expected, [run], job_keys(setup, [prepared])),
             listener=screen.event,
             on_sampler=on_sampler,
         )

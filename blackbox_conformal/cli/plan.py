@@ -74,12 +74,13 @@ def present(
     """Plan the calibration, at the prices that the vendor quoted or else by its price list, and show what was found."""
     from blackbox_conformal.cli import consent, next_steps, session
     from blackbox_conformal.guarantees.base import number_in_words
+    from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.plan import plan
     from blackbox_conformal.pipeline.prices.at_stake import missing_key
 
     limits = session.build_limits(options)
     found = plan(setup, pictures, rule, run=run, limits=limits, alpha=options["alpha"], quoted=quoted)
-    found = consent.with_second(found, setup, pictures, run, limits)
+    found = Job(setup, pictures, run, limits).with_second(found)
     show_plan(screen, found, _pace(found, run, limits.first_workers))
     if options["alpha"] is not None:
         short = found.needed_n[f"{options['alpha']:g}"] - found.n

@@ -54,11 +54,12 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.calibrate import run_calibration
+    from blackbox_conformal.pipeline.job import Job, job_keys
     from blackbox_conformal.pipeline.kept import keep_calibration
     from blackbox_conformal.pipeline.looked_at import NAME, LookedAt, looked_at, never_looked_at
     from blackbox_conformal.pipeline.plan import memory_bytes, plan
+    from blackbox_conformal.pipeline.prices.budget import agreed_limits
     from blackbox_conformal.pipeline.split import split
-    from blackbox_conformal.pipeline.stages.job import job_keys
     from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
     from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.pipeline.stages.settings import member
@@ -106,11 +107,11 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             everything = [one for one in everything if one.path in kept]
         expected = plan(setup, everything, member("guarantees", "expected"), run=run, limits=limits)
         expected = replace(expected, memory_bytes=memory_bytes(everything, bytes_a_pixel(len(chosen))))
-        expected = consent.with_second(expected, setup, everything, run, limits)
+        expected = Job(setup, everything, run, limits).with_second(expected)
         tasks = [task for picture in everything for task in picture.tasks]
         consent.look_before_drawing(screen, setup, tasks, run, expected.calls, options)
-        consent.confirm_spending(screen, expected, options)
-        limits = consent.limits_after_consent(limits, expected, [run], job_keys(setup, everything))
+        consent.confirm_spending(screen, expected, options, consent.say_plan)
+        limits = agreed_limits(limits, expected, [run], job_keys(setup, everything))
         found = tune(
             setup,
             [one.path for one in tuning],

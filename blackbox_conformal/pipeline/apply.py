@@ -24,6 +24,7 @@ from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.calibrate import run_folder
+from blackbox_conformal.pipeline.job import job_limits
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.products import Products, write_products
@@ -35,7 +36,6 @@ from blackbox_conformal.pipeline.stages.empty_masks import refuse_paid_emptiness
 from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
-from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.room import narrowed

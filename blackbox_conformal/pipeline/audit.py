@@ -27,13 +27,13 @@ from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, clus
 from blackbox_conformal.pipeline.auditing.conclude import conclude
 from blackbox_conformal.pipeline.auditing.worst_crops import WorstCrops
 from blackbox_conformal.pipeline.calibrate import run_folder, tolerance_of
+from blackbox_conformal.pipeline.job import job_limits
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.drifted import drifted
 from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
-from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.levels import audited_levels
 from blackbox_conformal.pipeline.stages.memory import audit_bytes_a_pixel
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth

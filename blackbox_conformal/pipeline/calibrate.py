@@ -18,18 +18,15 @@ from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.pipeline.job import Job, Progress, Ready, Watch
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.looked_at import looked_at
 from blackbox_conformal.pipeline.manifest import write_manifest
-from blackbox_conformal.pipeline.plan import refuse_unlimited
-from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
+from blackbox_conformal.pipeline.plan import plan
+from blackbox_conformal.pipeline.stages.draws import Drawn
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
-from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.named import check_clusters, check_groups
-from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
-from blackbox_conformal.pipeline.stages.room import refuse_large
-from blackbox_conformal.pipeline.stages.second import second_opinions
+from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import (
     DEFAULT_DRAWS,
     DEFAULT_METRIC,
@@ -38,7 +35,6 @@ from blackbox_conformal.pipeline.stages.settings import (
     member,
     set_up,
 )
-from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
@@ -49,9 +45,6 @@ from blackbox_conformal.scores.base import Score
 
 DEFAULT_TOLERANCE = 0.1
 """Shares of pixels wrong by more than this are always stored, so that `false-trust` needs no second calibration."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is going on, how many are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,70 +97,63 @@ def run_calibration(
         A photograph alone would take more than `memory_bytes`, or `groups` or `clusters` are those of other
         photographs (before anything is drawn).
     """
-    names = [name_of(path) for path in paths]
-    check_groups(groups, names)
-    rule = rule_for(guarantee, names, clusters)
+    checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, clusters)
+    watch = Watch(listener, progress, on_sampler)
+    job = Job.of_photographs(setup, paths, run, limits, memory_bytes=memory_bytes, watch=watch)
+    return calibrate_job(job, guarantee=guarantee, alpha=alpha, groups=groups, clusters=clusters, tuning=tuning)
+
+
+def calibrate_job(
+    job: Job,
+    *,
+    guarantee: str = "expected",
+    alpha: float | None = None,
+    groups: Mapping[str, str] | None = None,
+    clusters: Mapping[str, str] | None = None,
+    tuning: Sequence[KnownPhotograph] = (),
+) -> CalibrationRun:
+    """Calibrate on the photographs of a job, after whoever is to be asked has agreed; else as `run_calibration`."""
+    setup = job.setup
+    rule = checked_rule([picture.name for picture in job.pictures], setup, guarantee, alpha, groups, clusters)
+    _refuse_tuning(job.pictures, tuning)
+    job.confirm(lambda: plan(setup, job.pictures, rule, run=job.folder, limits=job.limits))
     own = member("guarantees", guarantee).specification()
-    bound = setup.metric.bound
-    check_enough(rule, len(paths), alpha, bound)
-    refuse_unlimited(setup.adapter, limits, run)
-    refuse_large(paths, memory_bytes)
-    pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)
-    _refuse_tuning(pictures, tuning)
-    write_manifest(run, setup, pictures, guarantee=own)
+    write_manifest(job.folder, setup, job.pictures, guarantee=own)
     tolerances = tolerances_of(rule)
     curves: list[list[RiskCurve]] = []
     answers: list[Answers] = []
     images: list[CalibrationImage] = []
-    models: set[str] = set()
-    calls = cached = 0
-    cost = Decimal(0)
-    limits = job_limits(limits, setup, pictures)
-    with (
-        warming(setup, sizes=[picture.size for picture in pictures]),
-        second_opinions(setup, pictures, run, limits, listener, on_sampler) as second,
-        Sampler(
-            setup.adapter,
-            run,
-            limits,
-            check=output_check(setup),
-            counted=EqualDraws(setup),
-            listener=listener,
-        ) as sampler,
-    ):
-        on_sampler(sampler)
-        calls, cached, cost = second.calls, second.cached, second.cost_usd
 
-        def curve(drawn: Drawn) -> tuple[list[RiskCurve], Answers]:
-            if drawn.refusal is not None:
-                worst = [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
-                return worst, Answers.unknown(1)
-            path = drawn.prepared.path
-            assert path is not None
-            truth, picture = read_truth(path, setup.procedure.scale)
-            if picture.file_digest != drawn.prepared.file_digest:
-                raise CalibrationError(f"{path} was changed while it was being calibrated; run again")
-            return calibration_curves(
-                drawn,
-                setup,
-                lambda k: sampler.read(drawn.outcomes[k]),
-                truth,
-                tolerances,
-                second.of(drawn.prepared),
-            )
+    def work(ready: Ready) -> tuple[list[RiskCurve], Answers]:
+        if ready.drawn.refusal is not None:
+            worst = [RiskCurve.worst(setup.metric.bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
+            return worst, Answers.unknown(1)
+        truth = job.truth(ready.drawn.prepared)
+        return calibration_curves(ready.drawn, setup, ready.read, truth, tolerances, ready.second)
 
-        finished = map_pictures(
-            drawn_pictures(sampler, pictures), curve, memory_bytes=memory_bytes, on_error=sampler.fail
-        )
-        for drawn, found in finished:
-            curves.append(found[0])
-            answers.append(found[1])
+    with job.run(work) as finished:
+        for drawn, (found, seen) in finished:
+            curves.append(found)
+            answers.append(seen)
             images.append(_image(drawn, groups or {}, clusters or {}))
-            models.update(one.model for one in drawn.outcomes if one.model)
-            cached += sum(one.cached for one in drawn.outcomes)
-            calls += sum(not one.cached for one in drawn.outcomes)
-            cost += sum((one.cost_usd for one in drawn.outcomes if not one.cached), Decimal(0))
-            progress("calibrating", len(curves), len(pictures))
+            job.watch.progress("calibrating", len(curves), len(job.pictures))
+    refused = _refuse_all_refused(images, job.folder)
+    calibration = Calibration.from_curves(
+        setup.procedure,
+        setup.metric.bound,
+        images,
+        [found[0] for found in curves],
+        [[found[index + 1] for found in curves] for index in range(len(tolerances))],
+        guarantee=own,
+        answers=answers,
+        tuning=tuple(tuning),
+        vendor_models=tuple(sorted(job.vendor_models)),
+    )
+    return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
+
+
+def _refuse_all_refused(images: Sequence[CalibrationImage], run: Path) -> int:
+    """How many photographs the vendor refused, unless it refused them all."""
     refused = sum(image.refused is not None for image in images)
     if refused == len(images):
         raise CalibrationError(
@@ -175,18 +161,30 @@ def run_calibration(
             f"such as the address or the model was wrong, correct it and name another run folder: refusals in {run} "
             "count for good"
         )
-    calibration = Calibration.from_curves(
-        setup.procedure,
-        bound,
-        images,
-        [found[0] for found in curves],
-        [[found[index + 1] for found in curves] for index in range(len(tolerances))],
-        guarantee=own,
-        answers=answers,
-        tuning=tuple(tuning),
-        vendor_models=tuple(sorted(models)),
-    )
-    return CalibrationRun(calibration, calls, cached, cost, refused)
+    return refused
+
+
+def checked_rule(
+    names: Sequence[str],
+    setup: Setup,
+    guarantee: str,
+    alpha: float | None,
+    groups: Mapping[str, str] | None,
+    clusters: Mapping[str, str] | None,
+) -> Guarantee:
+    """The guarantee of a calibration on photographs with these names, which are enough for `alpha`.
+
+    Raises
+    ------
+    CalibrationError
+        They are too few.
+    UsageError
+        `groups` or `clusters` are those of other photographs.
+    """
+    check_groups(groups, names)
+    rule = rule_for(guarantee, names, clusters)
+    check_enough(rule, len(names), alpha, setup.metric.bound)
+    return rule
 
 
 def rule_for(guarantee: str, names: Sequence[str], clusters: Mapping[str, str] | None) -> Guarantee:

@@ -17,10 +17,10 @@ from blackbox_conformal import catalog
 from blackbox_conformal.calibration import KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.images.degrade import degrade
+from blackbox_conformal.pipeline.job import job_limits
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
-from blackbox_conformal.pipeline.stages.job import job_limits
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large

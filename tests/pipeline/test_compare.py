@@ -14,7 +14,7 @@ from blackbox_conformal.errors import BudgetError, CalibrationError, IncompleteE
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.audit import audit_calibration
-from blackbox_conformal.pipeline.calibrate import prepare_photographs, run_calibration
+from blackbox_conformal.pipeline.calibrate import run_calibration
 from blackbox_conformal.pipeline.compare import compare
 from blackbox_conformal.pipeline.comparing.comparison import comparison_json, mean_of_known, paired_bootstrap
 from blackbox_conformal.pipeline.comparing.contestants import (
@@ -27,6 +27,7 @@ from blackbox_conformal.pipeline.comparing.contestants import (
 )
 from blackbox_conformal.pipeline.prices.spending import read_spending
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.limits import Limits

@@ -12,7 +12,7 @@ from synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.pipeline import calibrate as module
+from blackbox_conformal.pipeline import job as module
 from blackbox_conformal.pipeline.calibrate import run_calibration
 from blackbox_conformal.pipeline.stages.draws import drawn_pictures, map_pictures
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes

@@ -1,0 +1,44 @@
+"""Photographs are read once to be prepared and once to be evaluated, whatever a command asks and shows meanwhile."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from synthetic import write_draws, write_photographs
+
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.images import read
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file was read as a picture."""
+    found: Counter[str] = Counter()
+    original = read._read_file
+
+    def counting(path: Path, limits: read.ImageLimits) -> bytes:
+        found[path.parent.name + "/" + path.name] += 1
+        return original(path, limits)
+
+    monkeypatch.setattr(read, "_read_file", counting)
+    return found
+
+
+@pytest.fixture
+def vendor(tmp_path: Path) -> list[str]:
+    draws = write_draws(tmp_path / "outputs", range(12), 3)
+    write_photographs(tmp_path / "photographs", range(8))
+    write_photographs(tmp_path / "unseen", range(8, 12))
+    return ["--adapter", "folder", "-p", "label=synthetic", "-p", f"path={draws}", "--run", str(tmp_path / "run")]
+
+
+PROCEDURE = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
+
+
+def each(folder: str, numbers: range, times: int) -> dict[str, int]:
+    return {f"{folder}/p{number}.png": times for number in numbers}
+
+
+def test_calibrate_reads_a_photograph_twice(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
+    assert run(["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
+    assert reads == each("photographs", range(8), 2)
