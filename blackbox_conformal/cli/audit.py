@@ -85,7 +85,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: dict[str, Any]) -> None:
     from blackbox_conformal.cli import session
     from blackbox_conformal.cli.audit_screen import show_audit, show_next, tell_outlook
-    from blackbox_conformal.cli.consent import confirm_draws
+    from blackbox_conformal.cli.consent import asking
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.audit import audit_calibration, audit_json
@@ -93,8 +93,6 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     from blackbox_conformal.pipeline.auditing.beforehand import outlook, refuse_hopeless
     from blackbox_conformal.pipeline.auditing.worst_crops import WorstCrops
     from blackbox_conformal.pipeline.stages.levels import audited_levels
-    from blackbox_conformal.pipeline.stages.memory import audit_bytes_a_pixel
-    from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.report.store import ReportStore
 
     adapter = session.open_calibrated_vendor(calibration, options)
@@ -113,8 +111,6 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
             # How many photographs tiles are of is known to the audit alone.
             tell_outlook(screen, outlook(calibration, rule, levels), len(paths))
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        refuse_large(paths, options["memory"], pixel_bytes=audit_bytes_a_pixel(len(set(levels))))
-        limits = confirm_draws(screen, adapter, calibration, paths, options)
         found = audit_calibration(
             adapter,
             paths,
@@ -124,11 +120,12 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
             crops=crops,
             second=session.open_second_vendor(options, calibration.procedure.second_opinion),
             run=run,
-            limits=limits,
+            limits=session.build_limits(options),
             memory_bytes=options["memory"],
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,
+            ask=asking(screen, options),
             **chosen,
         )
     if own:
@@ -158,27 +155,25 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
 def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> Any:
     """Draw a pool once: a calibration on all of it."""
     from blackbox_conformal.cli import session
-    from blackbox_conformal.cli.consent import confirm_draws
+    from blackbox_conformal.cli.consent import asking
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import run_calibration
-    from blackbox_conformal.pipeline.stages.room import refuse_large
 
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        refuse_large(paths, options["memory"])
-        limits = confirm_draws(screen, setup.adapter, setup, paths, options)
         return run_calibration(
             setup,
             paths,
             run=run,
             guarantee=options["guarantee"] or "expected",
-            limits=limits,
+            limits=session.build_limits(options),
             memory_bytes=options["memory"],
             listener=screen.event,
             progress=screen.step,
             on_sampler=on_sampler,
+            ask=asking(screen, options),
         ).calibration
 
 

@@ -129,20 +129,6 @@ def confirm_spending(
     _ask(screen, expected, options)
 
 
-def confirm_draws(
-    screen: Screen, adapter: "Adapter", calibration: Any, paths: Sequence[Path], options: dict[str, Any]
-) -> "Limits":
-    """Ask before spending on draws of photographs that are audited; what is raised as by `confirm_prepared`."""
-    from blackbox_conformal.cli import session
-    from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
-    from blackbox_conformal.pipeline.stages.settings import set_up_as
-
-    second = session.open_second_vendor(options, calibration.procedure.second_opinion)
-    setup = set_up_as(adapter, calibration.procedure, second)
-    pictures = prepare_photographs(paths, setup, screen.step, memory_bytes=options.get("memory"))
-    return confirm_prepared(screen, setup, calibration, pictures, options)
-
-
 def confirm_prepared(
     screen: Screen, setup: "Setup", calibration: Any, pictures: "Sequence[Prepared]", options: dict[str, Any]
 ) -> "Limits":

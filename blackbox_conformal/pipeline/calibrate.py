@@ -18,7 +18,7 @@ from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.base import Metric
-from blackbox_conformal.pipeline.job import Job, Progress, Ready, Watch
+from blackbox_conformal.pipeline.job import Ask, Job, Progress, Ready, Watch
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.looked_at import looked_at
 from blackbox_conformal.pipeline.manifest import write_manifest
@@ -78,6 +78,7 @@ def run_calibration(
     listener: Callable[[Event], None] | None = None,
     progress: Progress = lambda *_: None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
+    ask: Ask | None = None,
 ) -> CalibrationRun:
     """Draw what is missing, compute the curves, put the calibration together.
 
@@ -88,6 +89,8 @@ def run_calibration(
         count once, so each needs an entry.
     memory_bytes
         Most memory that the calculation may take: fewer photographs are evaluated at a time. None: no limit.
+    ask
+        Asks a person before anything is spent; None: nobody is asked, so that `limits` have to be given.
 
     Raises
     ------
@@ -99,7 +102,7 @@ def run_calibration(
     """
     checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, clusters)
     watch = Watch(listener, progress, on_sampler)
-    job = Job.of_photographs(setup, paths, run, limits, memory_bytes=memory_bytes, watch=watch)
+    job = Job.of_photographs(setup, paths, run, limits, memory_bytes=memory_bytes, ask=ask, watch=watch)
     return calibrate_job(job, guarantee=guarantee, alpha=alpha, groups=groups, clusters=clusters, tuning=tuning)
 
 

@@ -42,3 +42,16 @@ def each(folder: str, numbers: range, times: int) -> dict[str, int]:
 def test_calibrate_reads_a_photograph_twice(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
     assert run(["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
     assert reads == each("photographs", range(8), 2)
+
+
+def test_audit_reads_a_photograph_twice(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
+    assert run(["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
+    reads.clear()
+    calibration = str(tmp_path / "run" / "calibration.json")
+    assert run(["audit", str(tmp_path / "unseen"), "--calibration", calibration, *vendor]) == 0
+    assert reads == each("unseen", range(8, 12), 2)
+
+
+def test_a_pool_that_is_split_is_read_twice(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
+    assert run(["audit", str(tmp_path / "photographs"), "--splits", "5", *vendor, *PROCEDURE]) == 0
+    assert reads == each("photographs", range(8), 2)

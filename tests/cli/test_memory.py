@@ -16,8 +16,9 @@ from synthetic import photograph, write_draws, write_photographs
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.pipeline import audit, calibrate
+from blackbox_conformal.pipeline import calibrate
 from blackbox_conformal.pipeline.apply import Result, apply_calibration
+from blackbox_conformal.pipeline.auditing import measure
 from blackbox_conformal.pipeline.comparing.contestants import bytes_a_pixel as bytes_a_pixel_of_draws
 from blackbox_conformal.pipeline.stages import draws
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
@@ -151,8 +152,8 @@ def test_fewer_audited_photographs_at_a_time(
     assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
     write_photographs(tmp_path / "unseen", range(10, 14))
     write_draws(tmp_path / "outputs", range(10, 14), 3)
-    watch = Watch(audit.evaluate)
-    monkeypatch.setattr(audit, "evaluate", watch)
+    watch = Watch(measure.evaluate)
+    monkeypatch.setattr(measure, "evaluate", watch)
     monkeypatch.setattr(draws, "cpu_count", lambda: 4)
     calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
     given = ["audit", str(tmp_path / "unseen"), *calibration, *arguments[2:4], "--run", str(tmp_path / "run"), "-q"]

@@ -11,7 +11,7 @@ from synthetic import draw, photograph, write_draws, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.audit.quality import peak_signal_to_noise
 from blackbox_conformal.errors import CalibrationError, RefusedError, UsageError
-from blackbox_conformal.pipeline import audit
+from blackbox_conformal.pipeline import job
 from blackbox_conformal.pipeline.audit import audit_calibration
 from blackbox_conformal.pipeline.auditing.worst_crops import SIDE, WorstCrops
 from blackbox_conformal.pipeline.stages.draws import Drawn
@@ -110,7 +110,7 @@ def test_a_second_audit_draws_nothing(scene):
 
 def test_a_photograph_that_the_vendor_refuses_counts_at_the_worst_loss(scene, tmp_path, monkeypatch):
     vendor, calibration, unseen, _ = scene
-    drawn_pictures = audit.drawn_pictures
+    drawn_pictures = job.drawn_pictures
 
     def refusing(*given):
         for drawn in drawn_pictures(*given):
@@ -118,7 +118,7 @@ def test_a_photograph_that_the_vendor_refuses_counts_at_the_worst_loss(scene, tm
             yield Drawn(drawn.prepared, (), RefusedError("nothing with a face")) if refused else drawn
 
     plain = audit_calibration(vendor, unseen, calibration, LEVELS, run=tmp_path / "plain")
-    monkeypatch.setattr(audit, "drawn_pictures", refusing)
+    monkeypatch.setattr(job, "drawn_pictures", refusing)
     found = audit_calibration(vendor, unseen, calibration, LEVELS, run=tmp_path / "run")
     one = next(one for one in found.pictures if one.name == "p25")
     assert one.refused

@@ -8,7 +8,7 @@ from PIL import Image as PillowImage
 from synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.pipeline import apply, audit, calibrate, compare, tune
+from blackbox_conformal.pipeline import apply, compare, job, tune
 from blackbox_conformal.pipeline.comparing.contestants import Contestant
 from blackbox_conformal.pipeline.stages.settings import set_up
 
@@ -25,7 +25,7 @@ def warmed(monkeypatch):
         yield
         under_way.pop()
 
-    for module in (apply, audit, calibrate, compare, tune):
+    for module in (apply, compare, job, tune):
         monkeypatch.setattr(module, "warming", warming)
         drawn = module.drawn_pictures
 
