@@ -87,7 +87,11 @@ def test_weighted(seed):
     grid = np.r_[-np.arange(6.0, -1.0, -1.0), np.inf]
     table_ = np.c_[losses[:, ::-1], np.zeros(len(losses))]
     theirs = -weighted_crc_threshold(table_, grid, alpha, weights, new, bound=BOUND)
-    assert same(found, int(theirs) if theirs > -math.inf else -1, losses)
+    if weights.sum() ** 2 / (weights**2).sum() < BOUND / alpha - 1:
+        # Worth fewer photographs than the level takes: nothing is trusted here, whatever they show.
+        assert found == -math.inf
+    else:
+        assert same(found, int(theirs) if theirs > -math.inf else -1, losses)
 
 
 @pytest.mark.parametrize("seed", range(TABLES))
