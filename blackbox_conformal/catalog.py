@@ -47,6 +47,10 @@ class Plugin(BaseModel):
         package = {} if announced is None else {"package": announced.origin}
         return {"name": self.plugin_name(), **self.model_dump(mode="json"), **package}
 
+    def facts(self) -> dict[str, str]:
+        """What follows from its parameters and people ask first, by what it is called; for descriptions alone."""
+        return {}
+
 
 PluginType = TypeVar("PluginType", bound=Plugin)
 

@@ -10,17 +10,19 @@ A package may name adapters without a file in a function ``further_plugins()``: 
 
 import difflib
 import inspect
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from blackbox_conformal import catalog, entries
 from blackbox_conformal.adapter import Adapter, Capabilities
 from blackbox_conformal.entries import Listing
-from blackbox_conformal.errors import AdapterError, UsageError
+from blackbox_conformal.errors import AdapterError, PluginError, UsageError
 from blackbox_conformal.example import example_of
 
 GROUP = "blackbox_conformal.adapters"
@@ -146,7 +148,7 @@ def describe(name: str) -> dict[str, Any]:
         "evidence": adapter.evidence,
         "auth_variable": adapter.auth_variable,
         "uncertain": list(getattr(adapter, "uncertain", ())),
-        "parameters": list(_parameters(adapter)),
+        "parameters": list(_adapter_parameters(adapter)),
         "capabilities": _plain(asdict(_capabilities(adapter))),
     }
 
@@ -158,8 +160,58 @@ def _imported(target: str, name: str) -> type[Adapter]:
     return found
 
 
-def _parameters(adapter: type[Adapter]) -> Iterator[dict[str, Any]]:
-    for name, field in adapter.model_fields.items():
+def describe_member(family: str, listing: Listing) -> dict[str, Any]:
+    """What ``scores show NAME`` and its like say, as JSON-ready values, from docstrings and fields.
+
+    ``error`` is None, or says why the member cannot be used; nothing else is then known. ``facts`` are those of the
+    default parameters.
+    """
+    described: dict[str, Any] = {"name": listing.name, "origin": listing.origin, "error": listing.error}
+    if listing.error is not None:
+        return described
+    try:
+        member: type[catalog.Plugin] = catalog.member(family, listing.name)
+    except PluginError as error:
+        return {**described, "error": str(error)}
+    summary, told = _documented(member)
+    return {
+        **described,
+        "class": f"{member.__module__}:{member.__qualname__}",
+        "summary": summary,
+        "facts": _facts(member),
+        "parameters": [
+            {**one, "help": one["help"] or told.get(one["name"].replace("-", "_"), "")} for one in _parameters(member)
+        ],
+    }
+
+
+def _documented(member: type[catalog.Plugin]) -> tuple[str, dict[str, str]]:
+    """The docstring before its sections, and what it and those of its bases say of each attribute."""
+    told: dict[str, str] = {}
+    for kind in reversed(member.__mro__):
+        _, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes\n----------\n")
+        for entry in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", attributes, re.M):
+            told.update(dict.fromkeys(re.split(r",\s*", entry[0].strip()), " ".join(entry[1].split())))
+    return re.split(r"\n+\S+\n-{3,}\n", inspect.cleandoc(member.__doc__ or ""))[0].strip(), told
+
+
+def _facts(member: type[catalog.Plugin]) -> dict[str, str]:
+    """Of the default parameters, or as far as defaults alone tell where one is required."""
+    for build in (member, member.model_construct):
+        try:
+            return build().facts()
+        except Exception:  # noqa: BLE001 - a foreign class may fail in any way, and the others must still be listed
+            continue
+    return {}
+
+
+def _adapter_parameters(adapter: type[Adapter]) -> Iterator[dict[str, Any]]:
+    for described in _parameters(adapter):
+        yield {**described, "identifies": described["name"].replace("-", "_") not in adapter.transient}
+
+
+def _parameters(kind: type[BaseModel]) -> Iterator[dict[str, Any]]:
+    for name, field in kind.model_fields.items():
         default = None if field.default is PydanticUndefined else field.default
         if field.default_factory is not None:
             default = field.get_default(call_default_factory=True, validated_data={})
@@ -169,7 +221,6 @@ def _parameters(adapter: type[Adapter]) -> Iterator[dict[str, Any]]:
             "required": field.is_required(),
             "default": _plain(default),
             "help": field.description or "",
-            "identifies": name not in adapter.transient,
         }
 
 
@@ -177,6 +228,10 @@ def _type_name(annotation: Any) -> str:
     if isinstance(annotation, type) and not get_args(annotation):
         return "none" if annotation is NoneType else annotation.__name__
     parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _type_name(parts[0])
+    if get_origin(annotation) is Callable:
+        return "function"
     if get_origin(annotation) is Literal:
         return " | ".join(str(part) for part in parts)
     if get_origin(annotation) in (Union, UnionType):

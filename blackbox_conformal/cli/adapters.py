@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.console import Screen, money, summary
+from blackbox_conformal.cli.console import Screen, default_text, money, summary
 from blackbox_conformal.cli.groups import Group
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def show(name: str, parameters: tuple[str, ...], **options: Any) -> None:
         screen.say(f"  Price, seed, scale and limits are those of an example: they depend on {', '.join(required)}.")
     screen.say("\nParameters (-p KEY=VALUE); those marked * may change without a new calibration:")
     for one in found["parameters"]:
-        default = "required" if one["required"] else _default(one["default"])
+        default = "required" if one["required"] else default_text(one["default"])
         mark = "" if one["identifies"] else " *"
         screen.say(f"  {one['name']}{mark}  ({one['type']}, {default})\n      {one['help']}")
     screen.data(found)
@@ -214,14 +214,6 @@ def _limits(capabilities: dict[str, Any]) -> str:
         "max_upload_bytes": "upload of at most {:,} bytes",
     }
     return "; ".join(text.format(capabilities[key]) for key, text in named.items() if capabilities.get(key)) or "none"
-
-
-def _default(value: Any) -> str:
-    if value in (None, ""):
-        return "not set"
-    import json
-
-    return "default " + (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _price(described: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ With `--json`, stdout carries the one document and nothing else, and results for
 computed here.
 """
 
+import json
 import os
 import re
 import sys
@@ -237,3 +238,10 @@ def summary(pairs: Mapping[str, str]) -> str:
     """Aligned `name  value` lines."""
     width = max(len(name) for name in pairs)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in pairs.items())
+
+
+def default_text(value: Any) -> str:
+    """What a parameter is unless it is given, for its description."""
+    if value in (None, ""):
+        return "not set"
+    return "default " + (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -118,9 +118,13 @@ procedure = together(
     option(
         "--score",
         metavar="NAME[:k=v,…]",
-        help="How unsure each pixel is.  [default: weighted, Gaussian sigma 4]",
+        help="How unsure each pixel is; see `scores list`.  [default: weighted, Gaussian sigma 4]",
     ),
-    option("--metric", metavar="NAME[:k=v,…]", help="The error at each pixel.  [default: lab-l1, Gaussian sigma 4]"),
+    option(
+        "--metric",
+        metavar="NAME[:k=v,…]",
+        help="The error at each pixel; see `metrics list`.  [default: lab-l1, Gaussian sigma 4]",
+    ),
     option(
         "--delivery",
         type=click.Choice(["first", "mean", "medoid"]),
@@ -128,7 +132,12 @@ procedure = together(
         show_default=True,
         help="Which picture is delivered: the first draw, the mean of all, or the draw nearest to it.",
     ),
-    option("--perturb", "perturbation", metavar="NAME", help="Make draws of a vendor that never varies: dihedral, …"),
+    option(
+        "--perturb",
+        "perturbation",
+        metavar="NAME",
+        help="Make draws of a vendor that never varies; see `perturbations list`.",
+    ),
     option(
         "--seeds",
         type=click.Choice(["per-image", "shared"]),
@@ -139,7 +148,9 @@ procedure = together(
     seed,
 )
 
-guarantee = option("--guarantee", metavar="NAME[:k=v,…]", help="What is guaranteed.  [default: expected]")
+guarantee = option(
+    "--guarantee", metavar="NAME[:k=v,…]", help="What is guaranteed; see `guarantees list`.  [default: expected]"
+)
 
 alpha = option("--alpha", type=Level(), help="The level: the risk that is accepted.")
 

@@ -337,6 +337,14 @@ class Guarantee(Plugin):
         """The same guarantee if `count` photographs were in the vendor's training set; None where none is stated."""
         return None
 
+    def facts(self) -> dict[str, str]:
+        """Its theorem, what must hold, and what an audit measures."""
+        return {
+            "theorem": self.theorem or "none is named",
+            "photographs": "independent draws" if self.needs.sampling == "iid" else "exchangeable",
+            "an audit measures": self.quantity("photographs"),
+        }
+
     @property
     def audit_notes(self) -> tuple[str, ...]:
         """What a reader of an audit must know of this guarantee beside the verdict, one text each."""

@@ -41,6 +41,14 @@ class Metric(Plugin):
         """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size."""
         raise NotImplementedError(f"{type(self).__name__} must define map(truth, delivered)")
 
+    def facts(self) -> dict[str, str]:
+        """Range, colour space, and whether a PSNR follows from a guarantee."""
+        return {
+            "values": f"0 to {self.bound:g}, 0 where nothing is wrong",
+            "colour space": self.space,
+            "PSNR follows": "yes" if self.pointwise_root_mean_square else "no",
+        }
+
     @property
     def pointwise_dissimilarity(self) -> bool:
         """Whether the map is ``(1 - SSIM) / 2`` at each pixel, so that a bound on it bounds the mean SSIM."""

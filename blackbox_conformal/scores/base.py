@@ -69,6 +69,14 @@ class Score(Plugin):
         """Whether it compares with a second vendor's picture."""
         return False
 
+    def facts(self) -> dict[str, str]:
+        """Draws and other pictures that it takes."""
+        pictures = {"the input": self.needs_input, "a second vendor's picture": self.needs_second}
+        return {
+            "draws": f"at least {self.minimum_draws}",
+            "looks at": " and ".join(["the draws", *(name for name, needed in pictures.items() if needed)]),
+        }
+
 
 def score_map(plugin: Score, draws: Iterable[Image], context: Context) -> Map:
     """Run `plugin` over `draws`, consumed once: a sequence, whose draws are in memory, all together."""

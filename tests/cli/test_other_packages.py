@@ -166,3 +166,24 @@ def test_what_is_wrong_with_one_is_said_by_its_name(site, scene, tmp_path, name,
     ran = command(site, "calibrate", scene / "known", *ideas, "--run", tmp_path)
     assert ran.returncode == 2
     assert said in " ".join(ran.stderr.split())
+
+
+def test_lists_show_them_and_what_is_wrong_with_broken_ones(site):
+    listed = command(site, "scores", "list")
+    assert listed.returncode == 0, listed.stderr
+    lines = listed.stdout.splitlines()
+    assert [line.split(maxsplit=1) for line in lines if line.startswith("spread")] == [
+        ["spread", "The range of all values of a pixel over draws and channels."]
+    ]
+    assert any(line.startswith("broken") and "broken: ModuleNotFoundError" in line for line in lines)
+    assert any(line.startswith("wrong") and "expected a subclass of Score" in line for line in lines)
+    assert any(line.startswith("texture") and "already taken by blackbox-conformal" in line for line in lines)
+    shown = command(site, "scores", "show", "spread")
+    assert shown.returncode == 0, shown.stderr
+    assert "spread (from tiny-ideas 1.0)" in shown.stdout
+    assert "power  (float, default 1.0)\n      What the range is raised to." in shown.stdout
+    assert command(site, "scores", "show", "broken").returncode == 2
+    for kind, name in (("metrics", "green"), ("guarantees", "careful"), ("perturbations", "upside")):
+        shown = command(site, kind, "show", name, "--json")
+        assert shown.returncode == 0, shown.stderr
+        assert json.loads(shown.stdout)["origin"] == "tiny-ideas 1.0"
