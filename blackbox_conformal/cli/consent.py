@@ -5,7 +5,6 @@ What is spent lives in `sampling`.
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.pipeline.job import Ask, Job
     from blackbox_conformal.pipeline.plan import Plan
-    from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.sampling.estimate import Estimate
-    from blackbox_conformal.sampling.limits import Limits
     from blackbox_conformal.sampling.task import Task
 
 
@@ -127,46 +124,6 @@ def confirm_spending(
         return
     say(screen, expected)
     _ask(screen, expected, options)
-
-
-def confirm_prepared(
-    screen: Screen, setup: "Setup", calibration: Any, pictures: "Sequence[Prepared]", options: dict[str, Any]
-) -> "Limits":
-    """Ask before spending on draws of these pictures.
-
-    Returns
-    -------
-    Limits
-        What was agreed to.
-
-    Raises
-    ------
-    BudgetError
-        The answer is no, or there is no terminal to ask at.
-    CredentialMissingError
-        The vendor's key is not set, and calls are to be made.
-    """
-    from blackbox_conformal.cli import session
-    from blackbox_conformal.pipeline.job import Job, job_keys
-    from blackbox_conformal.pipeline.prices.budget import agreed_limits
-
-    if _are_seen(pictures, calibration):
-        # What follows refuses them; nobody need agree to a price first.
-        return replace(session.build_limits(options), max_calls=0)
-    unique = {picture.input_digest: picture for picture in pictures}
-    distinct = list(unique.values())
-    tasks = [task for picture in distinct for task in picture.tasks]
-    run, limits = session.folder_of(options, calibration.procedure), session.build_limits(options)
-    expected = Job(setup, distinct, run, limits).estimate()
-    look_before_drawing(screen, setup, tasks, run, expected.calls, options)
-    confirm_spending(screen, expected, options, say_calls)
-    return agreed_limits(limits, expected, [run], job_keys(setup, distinct))
-
-
-def _are_seen(pictures: "Sequence[Prepared]", calibration: Any) -> bool:
-    """Whether a picture was used for calibration, for which nothing is guaranteed; a set-up has none."""
-    known = getattr(calibration, "known", None)
-    return known is not None and any(known(one.sketch, one.input_digest) is not None for one in pictures)
 
 
 def _ask(screen: Screen, expected: "Plan | Estimate", options: dict[str, Any]) -> None:

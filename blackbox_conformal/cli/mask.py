@@ -58,10 +58,10 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
     from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.read import read_image
-    from blackbox_conformal.pipeline.apply import Result, apply_calibration
+    from blackbox_conformal.pipeline.apply import Result, apply_job, mask_job
+    from blackbox_conformal.pipeline.job import Job, Watch
     from blackbox_conformal.pipeline.products import add_note, encode_products, write_products
     from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
-    from blackbox_conformal.pipeline.stages.empty_masks import refuse_paid_emptiness
     from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.pipeline.stages.together import refuse_together
@@ -84,11 +84,9 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
         advice = "Correct or leave out these, or add --keep-going to mask the others" if len(named) > 1 else ""
         refuse_together([(sources[place][0], failed[place]) for place in sorted(failed)], len(named), advice=advice)
     name, parameters = parse(options["guarantee"]) if options["guarantee"] else (None, {})
-    usable = sorted(pictures)
     written: dict[int, dict[str, Any]] = {}
 
-    def keep(index: int, result: Result) -> None:
-        place = usable[index]
+    def keep(place: int, result: Result) -> None:
         products = write_products(result, Path(options["out"]), force=options["force"])
         store.masked(result, read_image(sources[place][1]).pixels)
         level = result.certificate
@@ -108,49 +106,34 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             add_note(Path(entry["certificate"]), drift)
         screen.note(f"warning: {drift}")
 
-    def lose(index: int, error: BlackboxConformalError) -> None:
-        failed[usable[index]] = error
-
     rule = calibration.rule(name, **parameters)
     if options["group"] is not None:
         rule = calibration.rule_of_group(options["group"], rule)
-    curves = calibration.curves_for(rule)
-    hopeless = reason_of_nothing(rule, curves, options["alpha"])
+    hopeless = reason_of_nothing(rule, calibration.curves_for(rule), options["alpha"])
     run = session.folder_of(options, calibration.procedure)
     session.say_folder(screen, options, run)
-    if not options["empty_masks"]:
-        refuse_paid_emptiness(
-            setup,
-            list(pictures.values()),
-            rule,
-            curves,
-            options["alpha"],
-            run=run,
-            limits=session.build_limits(options),
-        )
     store = ReportStore(run, calibration, (options["alpha"],))
-    if hopeless:
-        screen.note(f"warning: every mask will be empty: {hopeless}")
+    agree = consent.asking(screen, options)
+
+    def ask(job: Job, expected: Any) -> None:
+        if hopeless:
+            screen.note(f"warning: every mask will be empty: {hopeless}")
+        agree(job, expected)
+
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        limits = consent.confirm_prepared(screen, setup, calibration, list(pictures.values()), options)
-        results = apply_calibration(
-            adapter,
-            [sources[place] for place in usable],
+        watch, limits = Watch(screen.event, screen.step, on_sampler), session.build_limits(options)
+        job = mask_job(setup, pictures, run, limits, calibration, memory_bytes=options["memory"], ask=ask, watch=watch)
+        results = apply_job(
+            job,
+            sources,
+            pictures,
             calibration,
+            rule,
             options["alpha"],
-            guarantee=name,
-            parameters=parameters,
             group=options["group"],
-            second=second,
-            run=run,
-            limits=limits,
-            empty_masks=True,
-            memory_bytes=options["memory"],
-            listener=screen.event,
-            progress=screen.step,
-            on_sampler=on_sampler,
+            empty_masks=options["empty_masks"],
             on_result=None if piped else keep,
-            on_failure=lose if options["keep_going"] else None,
+            on_failure=failed.__setitem__ if options["keep_going"] else None,
             on_drift=remark,
         )
     if piped and results:

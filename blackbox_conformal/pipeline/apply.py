@@ -6,7 +6,7 @@ The order of steps lives here; what a certificate says lives in `certify`, and f
 import base64
 import html
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -18,31 +18,27 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
-from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
+from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
+from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.images.given import Given, as_source
 from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.calibrate import run_folder
-from blackbox_conformal.pipeline.job import job_limits
+from blackbox_conformal.pipeline.job import Ask, Job, Ready, Watch
 from blackbox_conformal.pipeline.keywords import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.products import Products, write_products
 from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.certify import certify
-from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.drifted import drifted
 from blackbox_conformal.pipeline.stages.empty_masks import refuse_paid_emptiness
-from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
-from blackbox_conformal.pipeline.stages.room import narrowed
-from blackbox_conformal.pipeline.stages.second import second_opinions
-from blackbox_conformal.pipeline.stages.settings import set_up_as
+from blackbox_conformal.pipeline.stages.settings import Setup, set_up_as
 from blackbox_conformal.pipeline.stages.together import names, refuse_together
-from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
@@ -174,80 +170,110 @@ def apply_calibration(
     pictures = prepare_inputs(inputs, setup, calibration, failed, memory_bytes=memory_bytes)
     if on_failure is None:
         refuse_together([(inputs[place][0], error) for place, error in failed.items()], len(inputs))
-    fail = on_failure or failed.__setitem__
-    for place, error in list(failed.items()):
-        fail(place, error)
+    for place, error in failed.items():
+        if on_failure is not None:
+            on_failure(place, error)
+    watch = Watch(listener, progress, on_sampler)
+    job = mask_job(setup, pictures, folder, limits, calibration, memory_bytes=memory_bytes, watch=watch)
+    return apply_job(
+        job,
+        inputs,
+        pictures,
+        calibration,
+        rule,
+        alpha,
+        group=group,
+        empty_masks=empty_masks,
+        on_result=on_result,
+        on_failure=on_failure,
+        on_drift=on_drift,
+    )
+
+
+def mask_job(
+    setup: Setup,
+    pictures: Mapping[int, Prepared],
+    folder: Path,
+    limits: Limits | None,
+    calibration: Calibration,
+    *,
+    memory_bytes: int | None = None,
+    ask: Ask | None = None,
+    watch: Watch = Watch(),  # noqa: B008 - frozen
+) -> Job:
+    """The job on `pictures`, which are prepared and stand at their places among the inputs; equal ones are one."""
+    distinct = list({picture.input_digest: picture for picture in pictures.values()}.values())
+    models = calibration.vendor_models
+    return Job(setup, distinct, folder, limits or Limits(), models, memory_bytes, MASK_PIXEL_BYTES, ask, watch)
+
+
+def apply_job(
+    job: Job,
+    inputs: Sequence[tuple[str, Path | bytes]],
+    pictures: Mapping[int, Prepared],
+    calibration: Calibration,
+    rule: Guarantee,
+    alpha: float,
+    *,
+    group: str | None = None,
+    empty_masks: bool = False,
+    on_result: Callable[[int, Result], None] | None = None,
+    on_failure: Callable[[int, BlackboxConformalError], None] | None = None,
+    on_drift: Callable[[str], None] = lambda _: None,
+) -> list[Result]:
+    """Mask the `pictures` of a job after whoever is to be asked has agreed; else as `apply_calibration`."""
     if not pictures:
         return []
-    unique = {picture.input_digest: picture for picture in pictures.values()}
-    places: dict[str, list[int]] = {digest: [] for digest in unique}
+    curves = calibration.curves_for(rule)
+    places: dict[str, list[int]] = {picture.input_digest: [] for picture in job.pictures}
     for place, picture in pictures.items():
         places[picture.input_digest].append(place)
     found: dict[int, Result] = {}
+    failed: dict[int, BlackboxConformalError] = {}
     answers: list[Answers] = []
 
     def give_up(picture: Prepared, error: BlackboxConformalError) -> None:
         for place in places[picture.input_digest]:
-            fail(place, error)
+            (on_failure or failed.__setitem__)(place, error)
 
-    distinct = list(unique.values())
-    done = 0
-    limits = job_limits(limits, setup, distinct)
+    def work(ready: Ready) -> Evaluation | BlackboxConformalError:
+        if ready.drawn.refusal is not None:
+            return ready.drawn.refusal
+        source = inputs[places[ready.drawn.prepared.input_digest][0]][1]
+        try:
+            pixels = _input(source, ready.drawn.prepared)
+            return evaluate(ready.drawn, job.setup, ready.read, pixels, ready.second)
+        except (IncompleteError, CalibrationError) as error:
+            if on_failure is None:
+                raise
+            return error
+
     if not empty_masks:
-        refuse_paid_emptiness(setup, distinct, rule, curves, alpha, run=folder, limits=limits)
-    with (
-        warming(setup, truths=False, sizes=[picture.size for picture in distinct]),
-        second_opinions(setup, distinct, folder, limits, listener, on_sampler) as opinions,
-        Sampler(
-            adapter,
-            folder,
-            limits,
-            models=calibration.vendor_models,
-            check=output_check(setup),
-            counted=EqualDraws(setup),
-            listener=listener,
-        ) as sampler,
-    ):
-        on_sampler(sampler)
-
-        def work(drawn: Drawn) -> Evaluation | BlackboxConformalError:
-            if drawn.refusal is not None:
-                return drawn.refusal
-            pixels = read_image(inputs[places[drawn.prepared.input_digest][0]][1]).pixels
-            try:
-                return evaluate(
-                    drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), pixels, opinions.of(drawn.prepared)
-                )
-            except IncompleteError as error:
-                if on_failure is None:
-                    raise
-                return error
-
-        room = narrowed(memory_bytes, MASK_PIXEL_BYTES)
-        arriving = drawn_pictures(sampler, distinct, None if on_failure is None else give_up)
-        for drawn, evaluation in map_pictures(arriving, work, memory_bytes=room, on_error=sampler.fail):
+        refuse_paid_emptiness(job.setup, job.pictures, rule, curves, alpha, run=job.folder, limits=job.limits)
+    job.confirm()
+    with job.run(work, None if on_failure is None else give_up) as finished:
+        for drawn, evaluation in finished:
             if isinstance(evaluation, BlackboxConformalError):
                 give_up(drawn.prepared, evaluation)
                 continue
-            own = rule_at_hand(rule, setup.metric, evaluation)
+            own = rule_at_hand(rule, job.setup.metric, evaluation)
             threshold = own.threshold(curves, alpha)
             mask = trusted(evaluation.indecision, threshold)
             for place in places[drawn.prepared.input_digest]:
                 # Equal pictures are drawn once, and each has a result under its own name.
                 picture = pictures[place]
-                certificate = certify(calibration, setup, own, alpha, threshold, picture, evaluation, mask)
+                certificate = certify(calibration, job.setup, own, alpha, threshold, picture, evaluation, mask)
                 result = Result(picture.name, evaluation.delivered, mask, evaluation.indecision, certificate)
                 (on_result or found.__setitem__)(place, result)
             answers.append(evaluation.answers)
-            done += 1
-            progress("masking", done, len(unique))
+            job.watch.progress("masking", len(answers), len(job.pictures))
     remark = drifted(calibration, answers, [rule.threshold(curves, alpha)], group)
     if remark is not None:
         on_drift(remark)
         found = {place: _remarked(result, remark) for place, result in found.items()}
-    if on_failure is None and failed:
+    if failed:
         raise _refused([(pictures[place].name, error) for place, error in failed.items()])
-    return [found[index] for index in sorted(found)]
+    return [found[place] for place in sorted(found)]
 
 
 def apply(
@@ -301,6 +327,14 @@ def apply(
         memory_bytes=memory_bytes,
         **options,
     )[0]
+
+
+def _input(source: Path | bytes, picture: Prepared) -> Image:
+    """The pixels of an input, which must be those that the vendor was sent."""
+    found = read_image(source)
+    if found.digest != picture.input_digest:
+        raise CalibrationError(f"{printable(picture.name)} was changed while it was being masked; run again")
+    return found.pixels
 
 
 def _remarked(result: Result, remark: str) -> Result:

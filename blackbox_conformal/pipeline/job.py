@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.errors import CalibrationError, IncompleteError
 from blackbox_conformal.pipeline.plan import Plan, refuse_unlimited
 from blackbox_conformal.pipeline.prices.budget import agreed_limits
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
@@ -152,6 +152,11 @@ class Job:
         """Every draw of the first vendor."""
         return [task for picture in self.pictures for task in picture.tasks]
 
+    @property
+    def has_truths(self) -> bool:
+        """Whether the high-resolution version of every picture is known."""
+        return all(picture.truth_digest is not None for picture in self.pictures)
+
     def estimate(self) -> Estimate:
         """What drawing would cost, the second vendor included; reads only."""
         return self.with_second(estimate(self.setup.adapter, self.folder, self.limits, self.tasks))
@@ -196,15 +201,24 @@ class Job:
         refuse_unlimited(self.setup.adapter, self.limits, self.folder)
 
     @contextmanager
-    def run(self, work: Callable[[Ready], Value]) -> Iterator[Iterator[tuple[Drawn, Value]]]:
+    def run(
+        self,
+        work: Callable[[Ready], Value],
+        on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
+    ) -> Iterator[Iterator[tuple[Drawn, Value]]]:
         """Draw what is missing; gives an iterator over each picture and what `work` made of it, in arrival order.
 
         `work` is called in threads. An error in the ``with`` block ends drawing at once, so that nothing more is
         bought.
+
+        Parameters
+        ----------
+        on_unusable
+            Gets each picture that lacks a usable draw, instead of an error at the end.
         """
         setup, watch = self.setup, self.watch
         with (
-            warming(setup, sizes=[picture.size for picture in self.pictures]),
+            warming(setup, truths=self.has_truths, sizes=[picture.size for picture in self.pictures]),
             second_opinions(
                 setup, self.pictures, self.folder, self.limits, watch.listener, watch.on_sampler
             ) as opinions,
@@ -226,7 +240,7 @@ class Job:
                 return work(Ready(drawn, lambda index: sampler.read(drawn.outcomes[index]), second))
 
             room = narrowed(self.memory_bytes, self.pixel_bytes)
-            arriving = drawn_pictures(sampler, self.pictures)
+            arriving = drawn_pictures(sampler, self.pictures, on_unusable)
             yield self._counted(map_pictures(arriving, evaluated, memory_bytes=room, on_error=sampler.fail))
 
     def truth(self, picture: Prepared) -> Image:

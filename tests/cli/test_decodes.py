@@ -4,10 +4,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from synthetic import write_draws, write_photographs
+from PIL import Image as PillowImage
+from synthetic import photograph, write_draws, write_photographs
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.images import read
+from blackbox_conformal.images.degrade import degrade
 
 
 @pytest.fixture
@@ -55,3 +57,16 @@ def test_audit_reads_a_photograph_twice(vendor: list[str], tmp_path: Path, reads
 def test_a_pool_that_is_split_is_read_twice(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
     assert run(["audit", str(tmp_path / "photographs"), "--splits", "5", *vendor, *PROCEDURE]) == 0
     assert reads == each("photographs", range(8), 2)
+
+
+def test_mask_reads_an_input_to_prepare_to_evaluate_and_to_show_it(
+    vendor: list[str], tmp_path: Path, reads: Counter[str]
+) -> None:
+    assert run(["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
+    small = tmp_path / "small" / "p9.png"
+    small.parent.mkdir()
+    PillowImage.fromarray(degrade(photograph(9), 4)).save(small)
+    reads.clear()
+    calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
+    assert run(["mask", str(small), *calibration, *vendor, "--out", str(tmp_path / "masked")]) == 0
+    assert reads == {"small/p9.png": 3}

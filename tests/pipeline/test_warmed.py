@@ -25,7 +25,7 @@ def warmed(monkeypatch):
         yield
         under_way.pop()
 
-    for module in (apply, compare, job, tune):
+    for module in (compare, job, tune):
         monkeypatch.setattr(module, "warming", warming)
         drawn = module.drawn_pictures
 
