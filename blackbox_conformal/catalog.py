@@ -34,7 +34,7 @@ class Plugin(BaseModel):
         announced = _announced(cls)
         if announced is not None:
             return announced.name
-        if _is_own(cls):
+        if is_own(cls):
             return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
         return f"{cls.__module__}:{cls.__qualname__}"
 
@@ -118,13 +118,14 @@ def member(family: str, name: str) -> type[Any]:
     return found
 
 
-def _is_own(kind: type[Plugin]) -> bool:
+def is_own(kind: type[Plugin]) -> bool:
+    """Whether the class is of this package, whose version a calibration need not name."""
     return kind.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _announced(kind: type[Plugin]) -> Listing | None:
     """The entry point of a class of another package; None of our own and of classes that none announces."""
-    if _is_own(kind):
+    if is_own(kind):
         return None
     if kind not in _known:
         top = kind.__module__.partition(".")[0]

@@ -1,5 +1,6 @@
 """A tiny package of somebody else that brings one plug-in of each kind: a folder and its dist-info."""
 
+import zipfile
 from pathlib import Path
 
 CODE = '''
@@ -135,3 +136,17 @@ def install(site: Path, version: str = "1.0") -> Path:
     (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tiny-ideas\nVersion: {version}\n")
     (information / "entry_points.txt").write_text(ENTRY_POINTS)
     return site
+
+
+def pack(site: Path, folder: Path, version: str = "1.0") -> Path:
+    """The package in `site` as a wheel in `folder`, as `pip install` takes it."""
+    wheel, information = folder / f"tiny_ideas-{version}-py3-none-any.whl", f"tiny_ideas-{version}.dist-info"
+    tag = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files = {f"tiny_ideas/{path.name}": path.read_text() for path in (site / "tiny_ideas").glob("*.py")}
+    files |= {f"{information}/{path.name}": path.read_text() for path in (site / "tiny_ideas.dist-info").iterdir()}
+    files[f"{information}/WHEEL"] = tag
+    files[f"{information}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{information}/RECORD"])
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return wheel

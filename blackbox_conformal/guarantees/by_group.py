@@ -46,7 +46,8 @@ class ByGroup(Around):
     @field_serializer("parameters")
     def _parameters_in_words(self, given: dict[str, Any]) -> dict[str, Any]:
         inner = self.inner.specification()
-        return {name: inner[name] for name in given}
+        # The package of a guarantee that is not ours is stated whether or not it was given.
+        return {name: inner[name] for name in inner if name in given or name == "package"}
 
     @property
     def bound_source(self) -> BoundSource:

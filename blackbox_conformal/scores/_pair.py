@@ -32,8 +32,14 @@ class PairedScore(Score):
     @model_validator(mode="after")
     def _plain(self) -> Self:
         for name in (self.first, self.second):
-            if issubclass(catalog.member("scores", name), PairedScore):
+            part = catalog.member("scores", name)
+            if issubclass(part, PairedScore):
                 raise ValueError(f"expected two plain scores; {name} is made of two others itself")
+            if not catalog.is_own(part):
+                raise ValueError(
+                    f"expected two scores of this package; {name} comes from another one, and a pair does not state "
+                    "its version. Give it alone, or make the pair a score of that package"
+                )
         return self
 
     @property

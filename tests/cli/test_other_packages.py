@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from other_package import install
+from other_package import install, pack
 from PIL import Image
 from synthetic import photograph, write_draws, write_photographs
 
@@ -158,6 +158,7 @@ def test_our_own_names_cannot_be_taken_over_and_broken_ones_hurt_no_other(site):
     [
         ("broken", "score broken from tiny-ideas 1.0 cannot be used: ModuleNotFoundError"),
         ("wrong", "expected a subclass of Score at tiny_ideas.ideas:Green"),
+        ("weighted:first=spread", "expected two scores of this package; spread comes from another one"),
         ("spread:powr=2", "score spread: there is no parameter 'powr' (did you mean power?)"),
     ],
 )
@@ -187,3 +188,41 @@ def test_lists_show_them_and_what_is_wrong_with_broken_ones(site):
         shown = command(site, kind, "show", name, "--json")
         assert shown.returncode == 0, shown.stderr
         assert json.loads(shown.stdout)["origin"] == "tiny-ideas 1.0"
+
+
+def test_groups_hold_a_guarantee_of_another_package(site, scene, tmp_path):
+    groups = tmp_path / "groups.csv"
+    groups.write_text(
+        "".join(
+            f"{path.name},{'odd' if index % 2 else 'even'}\n"
+            for index, path in enumerate(sorted((scene / "known").iterdir()))
+        )
+    )
+    ideas = [*IDEAS, "--score", "spread", *FOLDER, "-p", f"path={scene / 'outputs'}", "--groups", groups]
+    ran = command(site, "calibrate", scene / "known", *ideas, "--run", tmp_path / "run", "--alpha", "0.6", "-q")
+    assert ran.returncode == 0, ran.stderr
+    given = ["--calibration", tmp_path / "run" / "calibration.json", "--group", "odd", "--splits", "5", "--json"]
+    audited = command(site, "audit", *given)
+    assert audited.returncode == 0, audited.stderr
+    assert "claimed to be at most half of alpha" in audited.stdout
+
+
+@pytest.mark.slow
+def test_a_wheel_that_pip_installs_into_a_fresh_environment_is_found(tmp_path):
+    wheel = pack(install(tmp_path / "source"), tmp_path)
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    python = environment / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--disable-pip-version-check", wheel]
+    subprocess.run(pip, check=True)
+    # What this program needs is already here; the fresh environment brings the wheel alone.
+    ours = os.pathsep.join(path for path in sys.path if path)
+    listed = subprocess.run(
+        [python, "-m", "blackbox_conformal", "scores", "show", "spread"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ours},
+        check=False,
+    )
+    assert listed.returncode == 0, listed.stderr
+    assert "spread (from tiny-ideas 1.0)" in listed.stdout
