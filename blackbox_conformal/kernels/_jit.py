@@ -32,28 +32,49 @@ class Kernel(Generic[P, R]):
     def __init__(self, function: Callable[P, R]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self.compiled: Callable[P, R] | None = None
+        self.compiled: Any = None
+        self._folder: Path | None = None
+        self._ready: dict[tuple[Any, ...], Callable[P, R]] = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return (self.compiled or self.build())(*args, **kwargs)
+        if interpreted():
+            return cast(Callable[P, R], self.build())(*args, **kwargs)
+        types = tuple(map(_compiler().typeof, args))
+        return (self._ready.get(types) or self._prepared(types))(*args, **kwargs)
 
-    def build(self) -> Callable[P, R]:
-        """The function to call; the first caller makes it, others wait."""
+    def _prepared(self, types: tuple[Any, ...]) -> Callable[P, R]:
+        """The function to call with arguments of these types; the first caller compiles or loads it, others wait.
+
+        It is done before the call, so that a failure of the cache is never one in the middle of a calculation.
+        """
         with _building:
-            if self.compiled is None:
-                self.compiled = self.function if interpreted() else self._dispatcher()
+            while types not in self._ready:
+                dispatcher = self.build()
+                try:
+                    dispatcher.compile(types)
+                # Damaged files that are loaded raise anything, and so do a full disk or a folder taken away.
+                except Exception:
+                    if self._folder is None:
+                        raise
+                    _give_up_cache(self._folder)
+                else:
+                    self._ready[types] = dispatcher
+                    if self._folder is not None:
+                        with contextlib.suppress(OSError):
+                            _cache.seal(self._folder)
+            return self._ready[types]
+
+    def build(self) -> Any:
+        """What other kernels call: made at the first use, and again without a cache once that has failed."""
+        with _building:
+            folder = None if interpreted() else _folder()
+            if self.compiled is None or folder != self._folder:
+                self.compiled = self.function if interpreted() else self._dispatcher(folder)
+                self._folder = folder
             return self.compiled
 
-    def _dispatcher(self) -> Callable[P, R]:
-        try:
-            import numba
-        except (ImportError, OSError, MemoryError) as error:
-            raise IncompleteError(
-                f"the compiler of the calculation (numba) does not load: {type(error).__name__}: {error}. Most often"
-                " this process may take too little memory (see ulimit -v); raise that, or install the package again,"
-                " and run the same command again: what was paid for is kept"
-            ) from None
-
+    def _dispatcher(self, folder: Path | None) -> Any:
+        numba = _compiler()
         function = cast(FunctionType, self.function)
         # The compiler reads callees from the globals and knows its own functions only, not this wrapper.
         scope = dict(function.__globals__)
@@ -63,11 +84,17 @@ class Kernel(Generic[P, R]):
         plain = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
         # Serial and without fast mathematics: NaN must stay NaN and sums must not be reordered. The numpy error model
         # drops the branch before each division that would keep a loop from being vectorised.
-        dispatcher = numba.njit(nogil=True, error_model="numpy")(plain)
-        folder = _folder()
-        if folder is not None:
-            _enable_cache(dispatcher, folder)
-        return cast(Callable[P, R], dispatcher)
+        compiled = functools.partial(numba.njit, nogil=True, error_model="numpy")
+        # The compiler's setting is global and belongs to the user, so it is put back at once.
+        before = numba.config.CACHE_DIR
+        try:
+            if folder is not None:
+                numba.config.CACHE_DIR = str(folder)
+                with contextlib.suppress(OSError, RuntimeError):
+                    return compiled(cache=True)(plain)
+        finally:
+            numba.config.CACHE_DIR = before
+        return compiled()(plain)
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -97,11 +124,31 @@ def interpreted() -> bool:
 
 
 @functools.cache
-def _folder() -> Path | None:
-    """The cache folder of this process, freed of damaged files once."""
-    import numba
+def _compiler() -> Any:
+    try:
+        import numba
+    except (ImportError, OSError, MemoryError) as error:
+        raise IncompleteError(
+            f"the compiler of the calculation (numba) does not load: {type(error).__name__}: {error}. Most often"
+            " this process may take too little memory (see ulimit -v); raise that, or install the package again,"
+            " and run the same command again: what was paid for is kept"
+        ) from None
+    return numba
 
-    folder = _cache.cache_directory(numba.__version__)
+
+_failures = 0
+"""How often the cache has failed in this process: after the first time it begins empty, after the second it is off."""
+
+
+def _folder() -> Path | None:
+    """The cache folder of this process; None where there is none to use."""
+    return None if _failures > 1 else _cleaned_folder()
+
+
+@functools.cache
+def _cleaned_folder() -> Path | None:
+    """The cache folder of this process, freed of damaged files once."""
+    folder = _cache.cache_directory(_compiler().__version__)
     if folder is not None:
         try:
             _cache.remove_damaged(folder)
@@ -110,36 +157,9 @@ def _folder() -> Path | None:
     return folder
 
 
-def _enable_cache(dispatcher: Any, folder: Path) -> None:
-    """Let `dispatcher` load from and save to `folder`; whatever fails there must cost time only.
-
-    The compiler's setting is global and belongs to the user, so it is put back at once.
-    """
-    config: Any = importlib.import_module("numba.core.config")
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(folder)
-    try:
-        dispatcher.enable_caching()
-    except (OSError, RuntimeError):
-        return
-    finally:
-        config.CACHE_DIR = before
-    cache = dispatcher._cache
-    load, save = cache.load_overload, cache.save_overload
-
-    def load_or_compile(signature: Any, context: Any) -> Any:
-        try:
-            return load(signature, context)
-        except Exception:  # noqa: BLE001 - a damaged pickle raises anything; without it the kernel is compiled
-            with contextlib.suppress(OSError):
-                _cache.discard(folder)
-            return None
-
-    def save_if_possible(signature: Any, result: Any) -> None:
-        try:
-            save(signature, result)
-            _cache.seal(folder)
-        except Exception:  # noqa: BLE001 - full disk, folder taken away, result that cannot be pickled
-            cache.disable()
-
-    cache.load_overload, cache.save_overload = load_or_compile, save_if_possible
+def _give_up_cache(folder: Path) -> None:
+    """Empty the cache that failed; whatever fails there must cost time only."""
+    global _failures
+    _failures += 1
+    with contextlib.suppress(OSError):
+        _cache.discard(folder)

@@ -192,6 +192,24 @@ def test_a_full_disk_costs_time_only(place):
     assert _run(place)[0] == 20.0
 
 
+@pytest.mark.parametrize(
+    "harm",
+    ["[file.write_bytes(b'x') for file in folder.rglob('*.nbi')]", "shutil.rmtree(folder); folder.write_text('')"],
+)
+def test_a_cache_that_is_damaged_between_two_calls_costs_time_only(place, harm):
+    """The second call has other types, so that the compiler looks into the cache again."""
+    script = RUN + (
+        "import shutil\nfrom blackbox_conformal.kernels import _jit\n"
+        f"folder = _jit._folder()\n{harm}\n"
+        "assert module.total(np.arange(5, dtype=np.float32)) == answer\n"
+        "assert module.total(np.arange(5)) == answer\n"
+    )
+    command = _command(place)
+    command["args"] = [sys.executable, "-W", "error", "-c", script]
+    result = subprocess.run(**command, capture_output=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
+
+
 def test_processes_that_start_at_once_do_not_disturb_each_other(place):
     racers = [subprocess.Popen(**_command(place), stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
     for racer in racers:
