@@ -12,7 +12,6 @@ import numpy as np
 
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.procedure import Procedure
@@ -118,15 +117,12 @@ def _check_guarantee(found: "Calibration") -> None:
     name = parameters.pop("name", None)
     if not isinstance(name, str):
         raise FileFormatError(f"expected the name of a guarantee; got {name!r}")
-    rule: Guarantee | None = choose_guarantee(name, **parameters)
-    while rule is not None:
-        if getattr(rule, "bound_new", None) is not None:
-            raise FileFormatError("expected no bound of a new photograph in a calibration file; got one")
-        for field in ("weights", "groups", "clusters"):
-            values = getattr(rule, field, None)
-            if values is not None and len(values) != len(found.images):
-                raise FileFormatError(f"expected {field} of {len(found.images)} photographs; got {len(values)}")
-        rule = getattr(rule, "inner", None)
+    rule = choose_guarantee(name, **parameters)
+    if rule.own_bound is not None:
+        raise FileFormatError("expected no bound of a new photograph in a calibration file; got one")
+    for field, values in rule.by_photograph.items():
+        if len(values) != len(found.images):
+            raise FileFormatError(f"expected {field} of {len(found.images)} photographs; got {len(values)}")
 
 
 def _twice(values: Iterable[Hashable]) -> bool:

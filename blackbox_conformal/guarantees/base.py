@@ -306,6 +306,11 @@ class Guarantee(Plugin):
         return None
 
     @property
+    def by_photograph(self) -> dict[str, tuple[Any, ...]]:
+        """Its parameters that have one value a calibration picture, by name, those of a guarantee within too."""
+        return {}
+
+    @property
     def miss_rate(self) -> float | None:
         """The share of photographs that may have a trusted error above alpha; None where alpha bounds a mean."""
         return None

@@ -4,7 +4,7 @@ The guarantee itself is another file's; the mean of curves lives in `risk.pool`.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class ByCluster(Around):
         for name, given, reason in (
             ("bound_new", inner.own_bound is not None, _ONE_TILE),
             ("bound_from", inner.bound_source != "metric", _ONE_TILE),
-            ("weights", getattr(inner, "weights", None) is not None, _WEIGHTS),
+            ("weights", "weights" in inner.by_photograph, _WEIGHTS),
         ):
             if given:
                 raise ValueError(f"{name} cannot be combined with photographs in tiles: {reason}")
@@ -91,6 +91,11 @@ class ByCluster(Around):
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """Cut the clusters to the curves at `indices`."""
         return self.model_copy(update={"clusters": tuple(self.clusters[index] for index in indices)})
+
+    @property
+    def by_photograph(self) -> dict[str, tuple[Any, ...]]:
+        """The clusters, and what the guarantee within has."""
+        return {**self.inner.by_photograph, "clusters": self.clusters}
 
     @property
     def tiles(self) -> tuple[str, ...] | None:

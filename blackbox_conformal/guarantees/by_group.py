@@ -132,6 +132,11 @@ class ByGroup(Around):
         raise UsageError("expected by-group as the outermost guarantee; put by-cluster inside it")
 
     @property
+    def by_photograph(self) -> dict[str, tuple[Any, ...]]:
+        """The groups, and what the guarantee within has."""
+        return {**self.inner.by_photograph, "groups": self.groups}
+
+    @property
     def tiles(self) -> tuple[str, ...] | None:
         """As the guarantee within."""
         return self.inner.tiles

@@ -283,6 +283,11 @@ class Expected(Guarantee):
             )
 
     @property
+    def by_photograph(self) -> dict[str, tuple[Any, ...]]:
+        """The weights."""
+        return {} if self.weights is None else {"weights": self.weights}
+
+    @property
     def holds_on_average(self) -> bool:
         """True: the expectation is over calibration sets, too."""
         return True
