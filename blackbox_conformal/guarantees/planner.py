@@ -11,7 +11,6 @@ import numpy as np
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.exact import as_typed, exact_bound
 from blackbox_conformal.risk.pack import CurveSet
 
@@ -86,7 +85,7 @@ def projection(guarantee: Guarantee, curves: CurveSet, alpha: float, n: int) -> 
     UsageError
         The guarantee is not ``expected`` or ``false-trust`` without parameters, or n < 1.
     """
-    if not isinstance(guarantee, Expected) or guarantee != type(guarantee)():
+    if not guarantee.bounds_plain_sum or guarantee != type(guarantee)():
         raise UsageError("expected a plain expected or false-trust guarantee for a projection; got another one")
     if n < 1:
         raise UsageError(f"expected at least one photograph; got {n}")
