@@ -1,7 +1,8 @@
 """`tune`: choose a score on some photographs, calibrate it on the others."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,13 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, bill, share, spent, summary
 
 if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.calibrate import CalibrationRun
+    from blackbox_conformal.pipeline.job import Job
+    from blackbox_conformal.pipeline.plan import Plan
+    from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.pipeline.stages.settings import Setup
-    from blackbox_conformal.pipeline.tune import Candidate
+    from blackbox_conformal.pipeline.tune import Candidate, Tuning
+    from blackbox_conformal.sampling.sampler import Sampler
     from blackbox_conformal.scores.base import Score
 
 NEARLY = 0.01
@@ -47,142 +53,179 @@ NEARLY = 0.01
 @shared.output
 def command(images: tuple[str, ...], **options: Any) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
-    from dataclasses import dataclass, replace
-
-    from blackbox_conformal.cli import consent, next_steps, session
-    from blackbox_conformal.cli.existing import refuse_other_calibration
+    from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.images.read import read_image
-    from blackbox_conformal.pipeline.calibrate import run_calibration
-    from blackbox_conformal.pipeline.job import Job, job_keys
-    from blackbox_conformal.pipeline.kept import keep_calibration
-    from blackbox_conformal.pipeline.looked_at import NAME, LookedAt, looked_at, never_looked_at
-    from blackbox_conformal.pipeline.plan import memory_bytes, plan
-    from blackbox_conformal.pipeline.prices.budget import agreed_limits
-    from blackbox_conformal.pipeline.split import split
-    from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
-    from blackbox_conformal.pipeline.stages.room import refuse_large
+    from blackbox_conformal.pipeline.looked_at import LookedAt
     from blackbox_conformal.pipeline.stages.settings import member
-    from blackbox_conformal.pipeline.tune import (
-        bytes_a_pixel,
-        default_candidates,
-        parse_candidates,
-        specification_text,
-        tune,
-    )
-
-    @dataclass(frozen=True)
-    class Item:
-        path: Path
-        digest: str
+    from blackbox_conformal.pipeline.tune import default_candidates, parse_candidates, tune_job
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    limits = session.build_limits(options)
     second = options["second_adapter"] is not None
     typed = options["candidates"] or default_candidates(options["draws"], second=second)
     chosen = parse_candidates(typed, options["draws"])
     setup = _setup(options, chosen)
     member("guarantees", "expected").check_level(options["alpha"], setup.metric.bound)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
-    refuse_large(paths, options["memory"], pixel_bytes=bytes_a_pixel(len(chosen)))
-    items = [Item(path, read_image(path).digest) for path in paths]
-    calibrating, tuning = split(items, max(1, math.floor(options["tuning_share"] * len(items))), options["seed"] or 0)
     run = session.folder_of(options, setup.procedure)
-    out = Path(options["out"] or run / (NAME if options["only_choose"] else "calibration.json"))
+    out = _out(options, run)
     if options["only_choose"] and out.exists():
         LookedAt.load(out)
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        everything = prepare_photographs(paths, setup, screen.step, memory_bytes=options["memory"])
-        earlier = looked_at(run)
-        if not options["only_choose"]:
-            unseen = {one.path for one in never_looked_at(everything, earlier)}
-            calibrating = [one for one in calibrating if one.path in unseen]
-        if not (options["force"] or options["only_choose"]):
-            truths = {one.path: one.truth_digest or "" for one in everything}
-            parts = [{truths[one.path] for one in part} for part in (calibrating, tuning)]
-            parts[1] |= {one.truth for one in earlier}
-            refuse_other_calibration(out, None, *parts)
+        job, calibrating, tuning = _prepared(screen, setup, paths, run, out, chosen, options, on_sampler)
+        found = tune_job(job.only(tuning), chosen, options["alpha"], len(calibrating))
+        _show_candidates(screen, found, len(tuning), len(calibrating))
+        result = None
         if options["only_choose"]:
-            kept = {one.path for one in tuning}
-            everything = [one for one in everything if one.path in kept]
-        expected = plan(setup, everything, member("guarantees", "expected"), run=run, limits=limits)
-        expected = replace(expected, memory_bytes=memory_bytes(everything, bytes_a_pixel(len(chosen))))
-        expected = Job(setup, everything, run, limits).with_second(expected)
-        tasks = [task for picture in everything for task in picture.tasks]
-        consent.look_before_drawing(screen, setup, tasks, run, expected.calls, options)
-        consent.confirm_spending(screen, expected, options, consent.say_plan)
-        limits = agreed_limits(limits, expected, [run], job_keys(setup, everything))
-        found = tune(
-            setup,
-            [one.path for one in tuning],
-            chosen,
-            options["alpha"],
-            len(calibrating),
-            run=run,
-            limits=limits,
-            memory_bytes=options["memory"],
-            listener=screen.event,
-            progress=screen.step,
-            on_sampler=on_sampler,
-        )
-        calls, cached, cost = found.calls, found.cached, found.cost_usd
-        screen.table(
-            f"Candidates at alpha={found.alpha:g}, on {len(tuning)} tuning photographs",
-            ["score", "trusted share", f"paid calls for {len(calibrating)} photographs"],
-            [[one.candidate.label, share(one.trusted_share), str(one.calls)] for one in found.scored],
-        )
-        cheaper = found.cheapest(NEARLY)
-        if cheaper.calls < found.best.calls:
-            screen.note(
-                f"note: {cheaper.candidate.label} trusts {share(cheaper.trusted_share)} for {cheaper.calls} calls "
-                f"instead of {found.best.calls}, and {len(tuning)} photographs hardly tell the two apart; --candidate "
-                f"{cheaper.candidate.label} chooses it"
-            )
-        best = found.best.candidate
-        score = specification_text(best.score)
-        path = None
-        if options["only_choose"]:
-            LookedAt(score=score, draws=best.draws, alpha=found.alpha, photographs=found.tuning).keep(out)
+            best = found.best.candidate
+            kept = LookedAt(score=_typed(best), draws=best.draws, alpha=found.alpha, photographs=found.tuning)
+            kept.keep(out)
         else:
-            tuned = _setup({**options, "draws": best.draws}, [best], best.score)
-            result = run_calibration(
-                tuned,
-                [one.path for one in calibrating],
-                run=run,
-                alpha=options["alpha"],
-                limits=limits,
-                memory_bytes=options["memory"],
-                tuning=list({one.truth: one for one in (*found.tuning, *earlier)}.values()),
-                listener=screen.event,
-                progress=screen.step,
-                on_sampler=on_sampler,
-            )
-            path = keep_calibration(run, result.calibration, out, force=options["force"])
-            calls, cached, cost = calls + result.calls, cached + result.cached, cost + result.cost_usd
-    known = bill(cost, calls, setup.adapter, setup.second)
+            result = _calibrated(job.only(calibrating), found, out, options)
+    _show(screen, found, result, setup, run, out, len(tuning), len(calibrating), options)
+
+
+def _out(options: dict[str, Any], run: Path) -> Path:
+    """The calibration file, or with --only-choose the tuning file."""
+    from blackbox_conformal.pipeline.looked_at import NAME
+
+    return Path(options["out"] or run / (NAME if options["only_choose"] else "calibration.json"))
+
+
+def _prepared(
+    screen: Screen,
+    setup: "Setup",
+    paths: "Sequence[Path]",
+    run: Path,
+    out: Path,
+    candidates: "Sequence[Candidate]",
+    options: dict[str, Any],
+    on_sampler: "Callable[[Sampler], None]",
+) -> "tuple[Job, list[Prepared], list[Prepared]]":
+    """The job that a person agreed to, the photographs that calibrate, and those that candidates are compared on.
+
+    With --only-choose the job is on the latter alone.
+    """
+    from dataclasses import replace
+
+    from blackbox_conformal.cli import consent, session
+    from blackbox_conformal.cli.existing import refuse_other_calibration
+    from blackbox_conformal.pipeline.job import Job, Watch
+    from blackbox_conformal.pipeline.looked_at import looked_at, never_looked_at
+    from blackbox_conformal.pipeline.plan import memory_bytes, plan
+    from blackbox_conformal.pipeline.split import split_prepared
+    from blackbox_conformal.pipeline.stages.settings import member
+    from blackbox_conformal.pipeline.tune import bytes_a_pixel
+
+    pixel_bytes = bytes_a_pixel(len(candidates))
+    job = Job.of_photographs(
+        setup,
+        paths,
+        run,
+        session.build_limits(options),
+        memory_bytes=options["memory"],
+        pixel_bytes=pixel_bytes,
+        ask=consent.asking(screen, options, consent.say_plan),
+        watch=Watch(screen.event, screen.step, on_sampler),
+    )
+    held_out = max(1, math.floor(options["tuning_share"] * len(paths)))
+    calibrating, tuning = split_prepared(job.pictures, held_out, options["seed"] or 0)
+    if options["only_choose"]:
+        job = job.only(tuning)
+    else:
+        earlier = looked_at(run)
+        unseen = {one.truth_digest for one in never_looked_at(job.pictures, earlier)}
+        calibrating = [one for one in calibrating if one.truth_digest in unseen]
+        if not options["force"]:
+            parts = [{one.truth_digest or "" for one in part} for part in (calibrating, tuning)]
+            refuse_other_calibration(out, None, parts[0], parts[1] | {one.truth for one in earlier})
+        job = job.only([*tuning, *calibrating])
+
+    def planned() -> "Plan":
+        found = plan(setup, job.pictures, member("guarantees", "expected"), run=run, limits=job.limits)
+        return replace(found, memory_bytes=memory_bytes(job.pictures, pixel_bytes))
+
+    job.confirm(planned)
+    return job, calibrating, tuning
+
+
+def _show_candidates(screen: Screen, found: "Tuning", n_tuning: int, n_calibration: int) -> None:
+    """Every candidate, and a cheaper one that is nearly as good."""
+    screen.table(
+        f"Candidates at alpha={found.alpha:g}, on {n_tuning} tuning photographs",
+        ["score", "trusted share", f"paid calls for {n_calibration} photographs"],
+        [[one.candidate.label, share(one.trusted_share), str(one.calls)] for one in found.scored],
+    )
+    cheaper = found.cheapest(NEARLY)
+    if cheaper.calls < found.best.calls:
+        screen.note(
+            f"note: {cheaper.candidate.label} trusts {share(cheaper.trusted_share)} for {cheaper.calls} calls "
+            f"instead of {found.best.calls}, and {n_tuning} photographs hardly tell the two apart; --candidate "
+            f"{cheaper.candidate.label} chooses it"
+        )
+
+
+def _typed(candidate: "Candidate") -> str:
+    from blackbox_conformal.pipeline.tune import specification_text
+
+    return specification_text(candidate.score)
+
+
+def _calibrated(job: "Job", found: "Tuning", out: Path, options: dict[str, Any]) -> "CalibrationRun":
+    """The best candidate, calibrated on the photographs of `job`, which were never looked at, and kept in `out`."""
+    from blackbox_conformal.pipeline.calibrate import calibrate_job
+    from blackbox_conformal.pipeline.kept import keep_calibration
+    from blackbox_conformal.pipeline.looked_at import looked_at
+
+    best = found.best.candidate
+    tuned = _setup({**options, "draws": best.draws}, [best], best.score)
+    tuning = list({one.truth: one for one in (*found.tuning, *looked_at(job.folder))}.values())
+    result = calibrate_job(job.chosen(tuned), alpha=options["alpha"], tuning=tuning)
+    keep_calibration(job.folder, result.calibration, out, force=options["force"])
+    return result
+
+
+def _show(
+    screen: Screen,
+    found: "Tuning",
+    result: "CalibrationRun | None",
+    setup: "Setup",
+    run: Path,
+    out: Path,
+    n_tuning: int,
+    n_calibration: int,
+    options: dict[str, Any],
+) -> None:
+    """What was chosen, what it took, and what to do next."""
+    from blackbox_conformal.cli import next_steps
+
+    best, score = found.best.candidate, _typed(found.best.candidate)
+    steps: list[Tuning | CalibrationRun] = [found] if result is None else [found, result]
+    calls, cached = sum(one.calls for one in steps), sum(one.cached for one in steps)
+    known = bill(sum((one.cost_usd for one in steps), Decimal(0)), calls, setup.adapter, setup.second)
+    path = None if result is None else out
     screen.say(
         summary(
             {
-                "best": f"{found.best.candidate.label}: --score {score} --draws {best.draws}",
+                "best": f"{best.label}: --score {score} --draws {best.draws}",
                 "calls": f"{calls} made, {cached} draws were stored, {spent(known)}",
-                "calibration": f"none was asked for; {out} says which {len(tuning)} photographs were looked at"
+                "calibration": f"none was asked for; {out} says which {n_tuning} photographs were looked at"
                 if path is None
-                else f"{path.resolve()}, on the {len(calibrating)} other photographs",
+                else f"{path.resolve()}, on the {n_calibration} other photographs",
             }
         )
     )
-    if options["only_choose"]:
+    if path is None:
         second = best.score.needs_second
         screen.say(next_steps.next_command(*next_steps.calibrate_with(score, best.draws, out, run, second=second)))
-    elif path is not None:
+    else:
         words = next_steps.with_calibration("audit", "other-photographs", path, setup.adapter, options)
         screen.say(next_steps.next_command(*words))
     screen.data(
         {
             "best": {"score": score, "draws": best.draws},
             "alpha": found.alpha,
-            "n_tuning": len(tuning),
-            "n_calibration": len(calibrating),
+            "n_tuning": n_tuning,
+            "n_calibration": n_calibration,
             "candidates": [
                 {"score": one.candidate.label, "trusted_share": one.trusted_share, "calls": one.calls}
                 for one in found.scored
@@ -191,7 +234,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             "cached": cached,
             "cost_usd": None if known is None else float(known),
             "calibration": None if path is None else str(path.resolve()),
-            "tuning": str(out.resolve()) if options["only_choose"] else None,
+            "tuning": str(out.resolve()) if path is None else None,
         }
     )
 

@@ -33,11 +33,11 @@ from blackbox_conformal.pipeline.comparing.contestants import (
     most_bytes_a_pixel,
     refuse_incomparable,
     remaining,
-    split_prepared,
     vendor_folder,
 )
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prices.spending import spending_on
+from blackbox_conformal.pipeline.split import split_prepared
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate

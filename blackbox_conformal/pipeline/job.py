@@ -4,7 +4,7 @@ What is done with a picture that is drawn is said by the caller; the words in wh
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +26,7 @@ from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task, task_keys
+from blackbox_conformal.scores.base import Score
 from blackbox_conformal.types import Image
 
 Expected = TypeVar("Expected", Plan, Estimate)
@@ -147,6 +148,11 @@ class Job:
         """The same job on some of its pictures."""
         return replace(self, pictures=pictures)
 
+    def chosen(self, setup: Setup) -> "Job":
+        """The same job under `setup`, which has another score and draws no more often, but sends the same."""
+        pictures = [replace(one, tasks=one.tasks[: setup.procedure.draws]) for one in self.pictures]
+        return replace(self, setup=setup, pictures=pictures, pixel_bytes=PIXEL_BYTES)
+
     @property
     def tasks(self) -> list[Task]:
         """Every draw of the first vendor."""
@@ -199,12 +205,15 @@ class Job:
         self.ask(self, expected)
         self.limits = agreed_limits(self.limits, expected, [self.folder], job_keys(self.setup, self.pictures))
         refuse_unlimited(self.setup.adapter, self.limits, self.folder)
+        self.ask = None
 
     @contextmanager
     def run(
         self,
         work: Callable[[Ready], Value],
         on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
+        *,
+        scores: Collection[Score] = (),
     ) -> Iterator[Iterator[tuple[Drawn, Value]]]:
         """Draw what is missing; gives an iterator over each picture and what `work` made of it, in arrival order.
 
@@ -215,10 +224,12 @@ class Job:
         ----------
         on_unusable
             Gets each picture that lacks a usable draw, instead of an error at the end.
+        scores
+            What `work` computes instead of the set-up's score. Draws may then be equal, since some need only one.
         """
         setup, watch = self.setup, self.watch
         with (
-            warming(setup, truths=self.has_truths, sizes=[picture.size for picture in self.pictures]),
+            self._warming(scores or [setup.score]),
             second_opinions(
                 setup, self.pictures, self.folder, self.limits, watch.listener, watch.on_sampler
             ) as opinions,
@@ -228,7 +239,7 @@ class Job:
                 self.limits,
                 models=self.models,
                 check=output_check(setup),
-                counted=EqualDraws(setup),
+                counted=None if scores else EqualDraws(setup),
                 listener=watch.listener,
             ) as sampler,
         ):
@@ -243,8 +254,17 @@ class Job:
             arriving = drawn_pictures(sampler, self.pictures, on_unusable)
             yield self._counted(map_pictures(arriving, evaluated, memory_bytes=room, on_error=sampler.fail))
 
-    def truth(self, picture: Prepared) -> Image:
-        """The photograph's pixels, cut to a multiple of the scale: (H, W, 3) uint8.
+    @contextmanager
+    def _warming(self, scores: Collection[Score]) -> Iterator[None]:
+        """The kernels of every kind of score among `scores`, compiled in the background."""
+        sizes = [picture.size for picture in self.pictures]
+        with ExitStack() as stack:
+            for score in {score.plugin_name(): score for score in scores}.values():
+                stack.enter_context(warming(replace(self.setup, score=score), truths=self.has_truths, sizes=sizes))
+            yield
+
+    def truth(self, picture: Prepared, doing: str = "calibrated") -> Image:
+        """The photograph's pixels, cut to a multiple of the scale: (H, W, 3) uint8; `doing` is for the message.
 
         Raises
         ------
@@ -254,7 +274,7 @@ class Job:
         assert picture.path is not None
         truth, found = read_truth(picture.path, self.setup.procedure.scale)
         if found.file_digest != picture.file_digest:
-            raise CalibrationError(f"{picture.path} was changed while it was being calibrated; run again")
+            raise CalibrationError(f"{picture.path} was changed while it was being {doing}; run again")
         return truth
 
     def _counted(self, finished: Iterator[tuple[Drawn, Value]]) -> Iterator[tuple[Drawn, Value]]:

@@ -5,7 +5,10 @@ The unit is the photograph, so no part of one ever stands on both sides.
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from blackbox_conformal.pipeline.stages.prepare import Prepared
 
 
 class Identified(Protocol):
@@ -28,3 +31,16 @@ def split(photographs: Sequence[Item], held_out: int, seed: int = 0) -> tuple[li
         raise ValueError(f"expected to hold out 0 to {len(photographs)} photographs; got {held_out}")
     ranked = sorted(photographs, key=lambda one: hashlib.sha256(f"split {seed} {one.digest}".encode()).digest())
     return ranked[held_out:], ranked[:held_out]
+
+
+@dataclass(frozen=True, slots=True)
+class _Photograph:
+    prepared: Prepared
+    digest: str
+
+
+def split_prepared(pictures: Sequence[Prepared], held_out: int, seed: int) -> tuple[list[Prepared], list[Prepared]]:
+    """The same for prepared pictures, by their high-resolution versions, whatever a vendor is sent."""
+    photographs = [_Photograph(picture, picture.truth_digest or picture.input_digest) for picture in pictures]
+    calibrating, unseen = split(photographs, held_out, seed)
+    return [one.prepared for one in calibrating], [one.prepared for one in unseen]

@@ -4,9 +4,9 @@ A choice made on calibration photographs voids the guarantee, so photographs are
 compared on the tuning part only, and its digests go into the calibration file, which refuses them as calibration.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -17,16 +17,10 @@ from blackbox_conformal import catalog
 from blackbox_conformal.calibration import KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.images.degrade import degrade
-from blackbox_conformal.pipeline.job import job_limits
-from blackbox_conformal.pipeline.plan import refuse_unlimited
-from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.job import Job, Ready, Watch
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
-from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
-from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
-from blackbox_conformal.pipeline.stages.second import second_opinions
 from blackbox_conformal.pipeline.stages.settings import Setup, member
-from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.sampling.events import Event
@@ -176,59 +170,64 @@ def tune(
     UsageError
         A photograph alone would take more than `memory_bytes`.
     """
+    _budget(setup, alpha, n_calibration, len(paths))
+    job = Job.of_photographs(
+        setup,
+        paths,
+        run,
+        limits,
+        memory_bytes=memory_bytes,
+        pixel_bytes=bytes_a_pixel(len(candidates)),
+        watch=Watch(listener, progress, on_sampler),
+    )
+    return tune_job(job, candidates, alpha, n_calibration)
+
+
+def tune_job(job: Job, candidates: Sequence[Candidate], alpha: float, n_calibration: int) -> Tuning:
+    """Compare `candidates` on the photographs of a job; else as `tune`."""
+    setup = job.setup
+    budget = _budget(setup, alpha, n_calibration, len(job.pictures))
+    job.confirm()
+    curves: list[list[RiskCurve]] = [[] for _ in candidates]
+    seen: list[KnownPhotograph] = []
+
+    def work(ready: Ready) -> list[RiskCurve]:
+        if ready.drawn.refusal is not None:
+            return [RiskCurve.worst(setup.metric.bound) for _ in candidates]
+        return _curves(ready, setup, candidates, job.truth(ready.drawn.prepared, "tuned on"))
+
+    with job.run(work, scores=[candidate.score for candidate in candidates]) as finished:
+        for drawn, found in finished:
+            for store, curve in zip(curves, found, strict=True):
+                store.append(curve)
+            seen.append(KnownPhotograph.of(drawn.prepared.sketch))
+            job.watch.progress("tuning", len(seen), len(job.pictures))
+    scored = [
+        _scored(candidate, CurveSet.from_curves(found), budget, n_calibration)
+        for candidate, found in zip(candidates, curves, strict=True)
+    ]
+    scored.sort(key=lambda one: (-round(one.trusted_share, 6), one.calls, one.candidate.label))
+    looked_at = tuple(sorted(seen, key=lambda one: one.truth))
+    return Tuning(tuple(scored), alpha, looked_at, job.calls, job.cached, job.cost_usd)
+
+
+def _budget(setup: Setup, alpha: float, n_calibration: int, n_tuning: int) -> Fraction:
+    """The sum of losses that the tuning photographs may have, as if calibrated on `n_calibration` others."""
     if setup.procedure.delivery != "first":
         raise UsageError("expected --delivery first: candidates with fewer draws must deliver the same picture")
-    refuse_unlimited(setup.adapter, limits, run)
     bound = setup.metric.bound
-    level = Fraction(str(alpha))
-    budget = (level * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * len(paths)
+    budget = (Fraction(str(alpha)) * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * n_tuning
     if budget < 0:
         raise CalibrationError(
             f"alpha={alpha:g} cannot be reached with {n_calibration} calibration photographs for a loss bounded by "
             f"{bound:g}. Add photographs, tune on fewer, or raise alpha"
         )
-    pixel_bytes = bytes_a_pixel(len(candidates))
-    refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
-    pictures = prepare_photographs(paths, setup, progress, memory_bytes=memory_bytes)
-    curves: list[list[RiskCurve]] = [[] for _ in candidates]
-    seen: list[KnownPhotograph] = []
-    limits = job_limits(limits, setup, pictures)
-    with (
-        _warming_all(setup, candidates),
-        second_opinions(setup, pictures, run, limits, listener, on_sampler) as opinions,
-        Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler,
-    ):
-        on_sampler(sampler)
-        calls, cached, cost = opinions.calls, opinions.cached, opinions.cost_usd
+    return budget
 
-        def work(drawn: Drawn) -> list[RiskCurve]:
-            if drawn.refusal is not None:
-                return [RiskCurve.worst(bound) for _ in candidates]
-            opinion = opinions.of(drawn.prepared)
-            return _curves(drawn, setup, candidates, lambda k: sampler.read(drawn.outcomes[k]), opinion)
 
-        for drawn, found in map_pictures(
-            drawn_pictures(sampler, pictures),
-            work,
-            memory_bytes=narrowed(memory_bytes, pixel_bytes),
-            on_error=sampler.fail,
-        ):
-            for store, curve in zip(curves, found, strict=True):
-                store.append(curve)
-            seen.append(KnownPhotograph.of(drawn.prepared.sketch))
-            cached += sum(one.cached for one in drawn.outcomes)
-            calls += sum(not one.cached for one in drawn.outcomes)
-            cost += sum((one.cost_usd for one in drawn.outcomes if not one.cached), Decimal(0))
-            progress("tuning", len(seen), len(pictures))
-    scored = []
-    for candidate, found in zip(candidates, curves, strict=True):
-        together = CurveSet.from_curves(found)
-        threshold = together.merged.threshold(budget)
-        trusted = float(np.mean(together.trusted_shares_at(threshold)))
-        each = candidate.draws + candidate.score.needs_second
-        scored.append(Scored(candidate, trusted, each * n_calibration))
-    scored.sort(key=lambda one: (-round(one.trusted_share, 6), one.calls, one.candidate.label))
-    return Tuning(tuple(scored), alpha, tuple(sorted(seen, key=lambda one: one.truth)), calls, cached, cost)
+def _scored(candidate: Candidate, curves: CurveSet, budget: Fraction, n_calibration: int) -> Scored:
+    trusted = float(np.mean(curves.trusted_shares_at(curves.merged.threshold(budget))))
+    return Scored(candidate, trusted, (candidate.draws + candidate.score.needs_second) * n_calibration)
 
 
 def bytes_a_pixel(candidates: int) -> int:
@@ -236,33 +235,19 @@ def bytes_a_pixel(candidates: int) -> int:
     return PIXEL_BYTES + CANDIDATE_BYTES * max(0, candidates - 1)
 
 
-@contextmanager
-def _warming_all(setup: Setup, candidates: Sequence[Candidate]) -> Iterator[None]:
-    """The kernels of every kind of score among `candidates`, compiled in the background."""
-    kinds = {candidate.score.plugin_name(): candidate.score for candidate in candidates}
-    with ExitStack() as stack:
-        for score in kinds.values():
-            stack.enter_context(warming(replace(setup, score=score)))
-        yield
-
-
-def _curves(
-    drawn: Drawn, setup: Setup, candidates: Sequence[Candidate], read: Callable[[int], bytes], second: Image | None
-) -> list[RiskCurve]:
-    path = drawn.prepared.path
-    assert path is not None
-    truth, _ = read_truth(path, setup.procedure.scale)
+def _curves(ready: Ready, setup: Setup, candidates: Sequence[Candidate], truth: Image) -> list[RiskCurve]:
+    drawn = ready.drawn
     low_resolution = degrade(truth, setup.procedure.scale)
     accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]
     delivered = None
-    for index, pixels in enumerate(decoded_draws(drawn, setup, read, low_resolution)):
+    for index, pixels in enumerate(decoded_draws(drawn, setup, ready.read, low_resolution)):
         delivered = pixels if index == 0 else delivered
         for candidate, accumulator in zip(candidates, accumulators, strict=True):
             if index < candidate.draws:
                 accumulator.update(pixels)
     assert delivered is not None
     errors = setup.metric.map(truth, delivered)
-    context = Context(delivered, low_resolution, setup.procedure.scale, second)
+    context = Context(delivered, low_resolution, setup.procedure.scale, ready.second)
     return [
         RiskCurve.from_maps(accumulator.finish(context), errors, bound=setup.metric.bound)
         for accumulator in accumulators

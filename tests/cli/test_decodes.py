@@ -7,6 +7,7 @@ import pytest
 from PIL import Image as PillowImage
 from synthetic import photograph, write_draws, write_photographs
 
+from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.images import read
 from blackbox_conformal.images.degrade import degrade
@@ -70,3 +71,12 @@ def test_mask_reads_an_input_to_prepare_to_evaluate_and_to_show_it(
     calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
     assert run(["mask", str(small), *calibration, *vendor, "--out", str(tmp_path / "masked")]) == 0
     assert reads == {"small/p9.png": 3}
+
+
+def test_tune_reads_a_photograph_twice_whether_it_tunes_or_calibrates(
+    vendor: list[str], tmp_path: Path, reads: Counter[str]
+) -> None:
+    given = ["--draws", "3", "--metric", "rgb-linf", "--alpha", "0.5", "--candidate", "pixel-variance@2"]
+    assert run(["tune", str(tmp_path / "photographs"), *vendor, *given]) == 0
+    assert reads == each("photographs", range(8), 2)
+    assert Calibration.load(tmp_path / "run" / "calibration.json").procedure.draws == 2

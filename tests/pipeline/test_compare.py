@@ -21,11 +21,11 @@ from blackbox_conformal.pipeline.comparing.contestants import (
     Contestant,
     bytes_a_pixel,
     plan_comparison,
-    split_prepared,
     vendor_folder,
     wanted_draws,
 )
 from blackbox_conformal.pipeline.prices.spending import read_spending
+from blackbox_conformal.pipeline.split import split_prepared
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
 from blackbox_conformal.pipeline.stages.settings import set_up

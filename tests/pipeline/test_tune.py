@@ -9,6 +9,8 @@ from synthetic import write_draws, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError, PicturesError, UsageError
 from blackbox_conformal.pipeline.calibrate import run_calibration
+from blackbox_conformal.pipeline.job import Job, job_keys
+from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.tune import (
     default_candidates,
@@ -17,6 +19,7 @@ from blackbox_conformal.pipeline.tune import (
     specification_text,
     tune,
 )
+from blackbox_conformal.sampling.limits import Limits
 
 
 def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: Path) -> None:
@@ -90,3 +93,18 @@ def test_weighted_is_the_geometric_mean_of_its_parts() -> None:
     spread = bc.indecision_map(draws, "smoothed-variance", sigma=2).astype(float)
     found = bc.indecision_map(draws, "weighted", low_resolution=low, weight=0.25, sigma=2)
     np.testing.assert_allclose(found, gap**0.25 * spread**0.75, rtol=1e-6)
+
+
+@pytest.mark.parametrize("perturbation", [None, "dihedral"])
+def test_photographs_prepared_for_tuning_are_those_that_calibration_would_prepare(
+    tmp_path: Path, perturbation: str | None
+) -> None:
+    vendor = bc.load_adapter("http", url="http://127.0.0.1:1/", scale=4)
+    paths = write_photographs(tmp_path / "photographs", range(3))
+    choices = {"perturbation": perturbation, "seed": 7}
+    job = Job.of_photographs(set_up(vendor, draws=4, **choices), paths, tmp_path / "run", Limits(max_calls=0))
+    tuned = set_up(vendor, draws=2, score="patch-variance", **choices)
+    found = job.chosen(tuned)
+    alone = prepare_photographs(paths, tuned)
+    assert [one.tasks for one in found.pictures] == [one.tasks for one in alone]
+    assert job_keys(tuned, found.pictures) == job_keys(tuned, alone)

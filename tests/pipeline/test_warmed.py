@@ -25,7 +25,7 @@ def warmed(monkeypatch):
         yield
         under_way.pop()
 
-    for module in (compare, job, tune):
+    for module in (compare, job):
         monkeypatch.setattr(module, "warming", warming)
         drawn = module.drawn_pictures
 

@@ -64,7 +64,7 @@ class Measure:
             worst = RiskCurve.worst(metric.bound, tolerance=self.tolerance)
             thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
             return _refused(picture, worst, thresholds), Answers.unknown(1)
-        truth = self.job.truth(picture)
+        truth = self.job.truth(picture, "audited")
         low = degrade(truth, self.job.setup.procedure.scale)
         found = evaluate(ready.drawn, self.job.setup, ready.read, low, ready.second)
         errors = metric.map(truth, found.delivered)

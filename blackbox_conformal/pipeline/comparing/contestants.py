@@ -14,7 +14,6 @@ from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline.plan import Plan, plan
 from blackbox_conformal.pipeline.prices.spending import spending_on
-from blackbox_conformal.pipeline.split import split
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -139,19 +138,6 @@ def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
     if calls is not None:
         calls = max(0, calls - sum(one.calls for one in held))
     return replace(limits, max_cost_usd=cost, max_calls=calls)
-
-
-@dataclass(frozen=True, slots=True)
-class _Photograph:
-    prepared: Prepared
-    digest: str
-
-
-def split_prepared(pictures: Sequence[Prepared], held_out: int, seed: int) -> tuple[list[Prepared], list[Prepared]]:
-    """The same photographs on each side for every contestant, whatever it is sent."""
-    photographs = [_Photograph(picture, picture.truth_digest or picture.input_digest) for picture in pictures]
-    calibrating, unseen = split(photographs, held_out, seed)
-    return [one.prepared for one in calibrating], [one.prepared for one in unseen]
 
 
 def bytes_a_pixel(draws: int, with_baselines: bool) -> int:
