@@ -52,19 +52,19 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.guarantees.expected import Expected
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrate import check_enough
-    from blackbox_conformal.pipeline.compare import compare
+    from blackbox_conformal.pipeline.compare import compare_jobs
     from blackbox_conformal.pipeline.comparing.comparison import comparison_json
     from blackbox_conformal.pipeline.comparing.contestants import (
+        contest_jobs,
         folders_of,
-        most_bytes_a_pixel,
         plan_comparison,
         refuse_incomparable,
         wanted_draws,
         wanted_keys,
     )
+    from blackbox_conformal.pipeline.job import Watch
     from blackbox_conformal.pipeline.prices.budget import agreed_limits
     from blackbox_conformal.pipeline.stages.levels import audited_levels
-    from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.report.comparison_page import refuse_foreign, write_comparison
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
@@ -81,16 +81,15 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     for level in levels:
         Expected().check_level(level, min(one.setup.metric.bound for one in contestants))
     with screen.progress(), session.interruptible(screen) as on_sampler:
-        pixel_bytes = most_bytes_a_pixel(contestants, not options["no_baselines"])
-        refuse_large(paths, options["memory"], pixel_bytes=pixel_bytes)
-        wanted = wanted_draws(
+        jobs = contest_jobs(
             contestants,
             paths,
             root=root,
             memory_bytes=options["memory"],
             with_baselines=not options["no_baselines"],
-            progress=screen.step,
+            watch=Watch(screen.event, screen.step, on_sampler),
         )
+        wanted = wanted_draws(jobs)
         limits = session.build_limits(options)
         expected = plan_comparison(wanted, len(paths), limits)
         for one in wanted:
@@ -101,19 +100,15 @@ def command(images: tuple[str, ...], **options: Any) -> None:
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.bound)
         consent.confirm_spending(screen, expected, options, consent.say_plan)
         limits = agreed_limits(limits, expected, folders_of(root, [one.setup for one in wanted]), wanted_keys(wanted))
-        found = compare(
+        found = compare_jobs(
             contestants,
-            paths,
+            jobs,
             levels,
             root=root,
             held_out=held_out,
             limits=limits,
             seed=options["seed"] or 0,
-            memory_bytes=options["memory"],
             with_baselines=not options["no_baselines"],
-            listener=screen.event,
-            progress=screen.step,
-            on_sampler=on_sampler,
         )
     show_comparison(screen, found)
     if out is None:

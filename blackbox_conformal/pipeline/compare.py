@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +29,18 @@ from blackbox_conformal.pipeline.comparing.comparison import (
 )
 from blackbox_conformal.pipeline.comparing.contestants import (
     Contestant,
-    bytes_a_pixel,
+    contest_jobs,
     folders_of,
-    most_bytes_a_pixel,
     refuse_incomparable,
     remaining,
     vendor_folder,
 )
+from blackbox_conformal.pipeline.job import Job, Ready, Watch
 from blackbox_conformal.pipeline.plan import refuse_unlimited
 from blackbox_conformal.pipeline.prices.spending import spending_on
 from blackbox_conformal.pipeline.split import split_prepared
-from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
-from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
-from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
-from blackbox_conformal.pipeline.stages.warming import warming
+from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.pack import CurveSet
 from blackbox_conformal.risk.trust import trusted
@@ -100,44 +97,49 @@ def compare(
         Too few photographs.
     """
     refuse_incomparable(contestants, len(paths), held_out)
-    limits = limits or Limits()
     for contestant in contestants:
         refuse_unlimited(contestant.setup.adapter, limits, vendor_folder(root, contestant.setup))
-    refuse_large(paths, memory_bytes, pixel_bytes=most_bytes_a_pixel(contestants, with_baselines))
-    prepared = [
-        prepare_photographs(paths, contestant.setup, progress, memory_bytes=memory_bytes) for contestant in contestants
-    ]
-    keys_of = [
-        task_keys(contestant.setup.adapter.identity(), [task for picture in pictures for task in picture.tasks])
-        for contestant, pictures in zip(contestants, prepared, strict=True)
-    ]
+    jobs = contest_jobs(
+        contestants,
+        paths,
+        root=root,
+        limits=limits,
+        memory_bytes=memory_bytes,
+        with_baselines=with_baselines,
+        watch=Watch(listener, progress, on_sampler),
+    )
+    return compare_jobs(
+        contestants, jobs, alphas, root=root, held_out=held_out, limits=limits, seed=seed, with_baselines=with_baselines
+    )
+
+
+def compare_jobs(
+    contestants: Sequence[Contestant],
+    jobs: Sequence[Job],
+    alphas: Sequence[float],
+    *,
+    root: Path,
+    held_out: int,
+    limits: Limits | None = None,
+    seed: int = 0,
+    with_baselines: bool = True,
+) -> Comparison:
+    """Compare `contestants`, each of which has its job in `jobs`; else as `compare`."""
+    limits = limits or Limits()
+    photographs = len(jobs[0].pictures)
+    keys_of = [task_keys(job.setup.adapter.identity(), job.tasks) for job in jobs]
     if limits.counted is None and limits.spending:
         limits = replace(limits, counted=frozenset().union(*keys_of))
     found = []
     standings = []
-    for contestant, pictures, keys in zip(contestants, prepared, keys_of, strict=True):
-        folder = vendor_folder(root, contestant.setup)
-        others = folders_of(root, [other.setup for other in contestants]) - {folder}
-        left = remaining(limits, others)
+    for contestant, job, keys in zip(contestants, jobs, keys_of, strict=True):
+        job.limits = remaining(limits, folders_of(root, [other.setup for other in jobs]) - {job.folder})
         beside = with_baselines and contestant.setup.procedure.draws > 1
-        pixel_bytes = bytes_a_pixel(contestant.setup.procedure.draws, beside)
-        calibrating, unseen = split_prepared(pictures, held_out, seed)
-        before = spending_on(folder, keys)
-        measured, refused = _run(
-            contestant,
-            calibrating,
-            unseen,
-            alphas,
-            folder,
-            left,
-            beside,
-            narrowed(memory_bytes, pixel_bytes),
-            listener,
-            progress,
-            on_sampler,
-        )
+        calibrating, unseen = split_prepared(job.pictures, held_out, seed)
+        before = spending_on(job.folder, keys)
+        measured, refused = _run(contestant.label, job, calibrating, unseen, alphas, beside)
         found.append(measured)
-        after = spending_on(folder, keys)
+        after = spending_on(job.folder, keys)
         standings.append(
             Standing(
                 contestant=contestant.label,
@@ -148,16 +150,16 @@ def compare(
                 refused=refused,
                 failed=after.failed,
                 spent_usd=after.spent_usd - before.spent_usd,
-                usd_per_photograph=after.spent_usd / len(paths),
+                usd_per_photograph=after.spent_usd / photographs,
                 latency=after.latency,
             )
         )
     rows = [
         row
         for index, contestant in enumerate(contestants)
-        for row in rows_of(contestant.label, found[index], found[0], alphas, len(paths) - held_out, seed)
+        for row in rows_of(contestant.label, found[index], found[0], alphas, photographs - held_out, seed)
     ]
-    return Comparison(len(paths) - held_out, held_out, tuple(rows), tuple(standings))
+    return Comparison(photographs - held_out, held_out, tuple(rows), tuple(standings))
 
 
 class Recorder:
@@ -184,84 +186,66 @@ class Recorder:
 
 
 def _run(
-    contestant: Contestant,
+    label: str,
+    job: Job,
     calibrating: Sequence[Prepared],
     unseen: Sequence[Prepared],
     alphas: Sequence[float],
-    folder: Path,
-    limits: Limits,
     beside: bool,
-    memory_bytes: int | None,
-    listener: Callable[[Event], None] | None,
-    progress: Callable[[str, int, int], None],
-    on_sampler: Callable[[Sampler], None],
 ) -> tuple[list[Measured], int]:
-    setup = contestant.setup
+    """Each unseen photograph as measured, by its content, and how many photographs the vendor refused."""
     refused = 0
-    with (
-        warming(setup),
-        Sampler(
-            setup.adapter,
-            folder,
-            limits,
-            check=output_check(setup),
-            counted=EqualDraws(setup),
-            listener=listener,
-        ) as sampler,
-    ):
-        on_sampler(sampler)
-
-        def look(drawn: Drawn) -> tuple[Image, Evaluation, Map, list[Image]]:
-            assert drawn.prepared.path is not None
-            truth, _ = read_truth(drawn.prepared.path, setup.procedure.scale)
-            recorder = Recorder(setup.score)
-            watched: Any = recorder if beside else setup.score
-            low = degrade(truth, setup.procedure.scale)
-            reading = replace(setup, score=watched)
-            found = evaluate(drawn, reading, lambda k: sampler.read(drawn.outcomes[k]), low)
-            return truth, found, setup.metric.map(truth, found.delivered), recorder.draws
-
-        def see(drawn: Drawn) -> _Seen:
-            if drawn.refusal is not None:
-                return _Seen(RiskCurve.worst(setup.metric.bound), None, None)
-            truth, found, errors, draws = look(drawn)
-            curve = RiskCurve.from_maps(found.indecision, errors, bound=setup.metric.bound)
-            if not beside:
-                return _Seen(curve, None, None)
-            ratios = baselines.intervals(draws, found.delivered, truth).ratios
-            return _Seen(curve, ratios, baselines.soft_errors(found.indecision, errors))
-
+    with job.drawing() as drawing:
         seen = []
-        for drawn, one in map_pictures(
-            drawn_pictures(sampler, calibrating), see, memory_bytes=memory_bytes, on_error=sampler.fail
-        ):
+        for drawn, one in drawing.each(partial(_see, job, beside), calibrating):
             seen.append(one)
             refused += drawn.refusal is not None
-            progress(f"calibrating {contestant.label}", len(seen), len(calibrating))
+            job.watch.progress(f"calibrating {label}", len(seen), len(calibrating))
         scales = _scales(seen, alphas)
-
-        def measure(drawn: Drawn) -> Measured:
-            height, width = drawn.prepared.size
-            cost = sum((outcome.cost_usd for outcome in drawn.outcomes), Decimal(0))
-            if drawn.refusal is not None:
-                return Measured(_of_refused(scales, setup.metric.bound), math.nan, height * width / 1e6, cost)
-            truth, found, errors, draws = look(drawn)
-            width_map = baselines.intervals(draws, found.delivered, truth).width if beside else None
-            figures = {
-                (method, alpha): _figures(method, scale, found, truth, errors, width_map)
-                for (method, alpha), scale in scales.items()
-            }
-            whole = _decibel(squared_error(truth, found.delivered))
-            return Measured(figures, whole, height * width / 1e6, cost)
-
         measured = []
-        for drawn, shown in map_pictures(
-            drawn_pictures(sampler, unseen), measure, memory_bytes=memory_bytes, on_error=sampler.fail
-        ):
+        for drawn, shown in drawing.each(partial(_measure, job, beside, scales), unseen):
             measured.append((drawn.prepared.truth_digest or "", shown))
             refused += drawn.refusal is not None
-            progress(f"measuring {contestant.label}", len(measured), len(unseen))
+            job.watch.progress(f"measuring {label}", len(measured), len(unseen))
     return [shown for _, shown in sorted(measured, key=lambda pair: pair[0])], refused
+
+
+def _look(job: Job, beside: bool, ready: Ready) -> tuple[Image, Evaluation, Map, list[Image]]:
+    """Truth, evaluation, error map, and the draws where earlier methods need them."""
+    setup = job.setup
+    truth = job.truth(ready.drawn.prepared, "compared")
+    recorder = Recorder(setup.score)
+    watched: Any = recorder if beside else setup.score
+    low = degrade(truth, setup.procedure.scale)
+    found = evaluate(ready.drawn, replace(setup, score=watched), ready.read, low)
+    return truth, found, setup.metric.map(truth, found.delivered), recorder.draws
+
+
+def _see(job: Job, beside: bool, ready: Ready) -> _Seen:
+    bound = job.setup.metric.bound
+    if ready.drawn.refusal is not None:
+        return _Seen(RiskCurve.worst(bound), None, None)
+    truth, found, errors, draws = _look(job, beside, ready)
+    curve = RiskCurve.from_maps(found.indecision, errors, bound=bound)
+    if not beside:
+        return _Seen(curve, None, None)
+    ratios = baselines.intervals(draws, found.delivered, truth).ratios
+    return _Seen(curve, ratios, baselines.soft_errors(found.indecision, errors))
+
+
+def _measure(job: Job, beside: bool, scales: dict[tuple[str, float], float], ready: Ready) -> Measured:
+    height, width = ready.drawn.prepared.size
+    cost = sum((outcome.cost_usd for outcome in ready.drawn.outcomes), Decimal(0))
+    if ready.drawn.refusal is not None:
+        return Measured(_of_refused(scales, job.setup.metric.bound), math.nan, height * width / 1e6, cost)
+    truth, found, errors, draws = _look(job, beside, ready)
+    width_map = baselines.intervals(draws, found.delivered, truth).width if beside else None
+    figures = {
+        (method, alpha): _figures(method, scale, found, truth, errors, width_map)
+        for (method, alpha), scale in scales.items()
+    }
+    whole = _decibel(squared_error(truth, found.delivered))
+    return Measured(figures, whole, height * width / 1e6, cost)
 
 
 def _scales(seen: Sequence[_Seen], alphas: Sequence[float]) -> dict[tuple[str, float], float]:

@@ -18,7 +18,7 @@ from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
-from blackbox_conformal.pipeline.stages.second import second_opinions, second_tasks
+from blackbox_conformal.pipeline.stages.second import SecondOpinions, second_opinions, second_tasks
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.sampling.estimate import Estimate, estimate
@@ -227,6 +227,12 @@ class Job:
         scores
             What `work` computes instead of the set-up's score. Draws may then be equal, since some need only one.
         """
+        with self.drawing(scores) as drawing:
+            yield drawing.each(work, self.pictures, on_unusable)
+
+    @contextmanager
+    def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
+        """What `run` draws with, for whoever goes through the pictures part by part."""
         setup, watch = self.setup, self.watch
         with (
             self._warming(scores or [setup.score]),
@@ -244,15 +250,8 @@ class Job:
             ) as sampler,
         ):
             watch.on_sampler(sampler)
-            self._count(opinions.calls, opinions.cached, opinions.cost_usd)
-
-            def evaluated(drawn: Drawn) -> Value:
-                second = None if drawn.refusal is not None else opinions.of(drawn.prepared)
-                return work(Ready(drawn, lambda index: sampler.read(drawn.outcomes[index]), second))
-
-            room = narrowed(self.memory_bytes, self.pixel_bytes)
-            arriving = drawn_pictures(sampler, self.pictures, on_unusable)
-            yield self._counted(map_pictures(arriving, evaluated, memory_bytes=room, on_error=sampler.fail))
+            self.count(opinions.calls, opinions.cached, opinions.cost_usd)
+            yield Drawing(self, sampler, opinions)
 
     @contextmanager
     def _warming(self, scores: Collection[Score]) -> Iterator[None]:
@@ -277,17 +276,41 @@ class Job:
             raise CalibrationError(f"{picture.path} was changed while it was being {doing}; run again")
         return truth
 
-    def _counted(self, finished: Iterator[tuple[Drawn, Value]]) -> Iterator[tuple[Drawn, Value]]:
-        for drawn, value in finished:
-            fresh = [one for one in drawn.outcomes if not one.cached]
-            self._count(len(fresh), len(drawn.outcomes) - len(fresh), _price(fresh))
-            self.vendor_models.update(one.model for one in drawn.outcomes if one.model)
-            yield drawn, value
-
-    def _count(self, calls: int, cached: int, cost_usd: Decimal) -> None:
+    def count(self, calls: int, cached: int, cost_usd: Decimal) -> None:
+        """Add to what the job took."""
         self.calls += calls
         self.cached += cached
         self.cost_usd += cost_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A job while its vendors are open."""
+
+    job: Job
+    sampler: Sampler
+    opinions: SecondOpinions
+
+    def each(
+        self,
+        work: Callable[[Ready], Value],
+        pictures: Sequence[Prepared],
+        on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
+    ) -> Iterator[tuple[Drawn, Value]]:
+        """Each of these pictures and what `work` made of it in a thread, in arrival order; see `Job.run`."""
+
+        def evaluated(drawn: Drawn) -> Value:
+            second = None if drawn.refusal is not None else self.opinions.of(drawn.prepared)
+            return work(Ready(drawn, lambda index: self.sampler.read(drawn.outcomes[index]), second))
+
+        job = self.job
+        room = narrowed(job.memory_bytes, job.pixel_bytes)
+        arriving = drawn_pictures(self.sampler, pictures, on_unusable)
+        for drawn, value in map_pictures(arriving, evaluated, memory_bytes=room, on_error=self.sampler.fail):
+            fresh = [one for one in drawn.outcomes if not one.cached]
+            job.count(len(fresh), len(drawn.outcomes) - len(fresh), _price(fresh))
+            job.vendor_models.update(one.model for one in drawn.outcomes if one.model)
+            yield drawn, value
 
 
 def _price(outcomes: Sequence[Outcome]) -> Decimal:

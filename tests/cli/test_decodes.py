@@ -80,3 +80,13 @@ def test_tune_reads_a_photograph_twice_whether_it_tunes_or_calibrates(
     assert run(["tune", str(tmp_path / "photographs"), *vendor, *given]) == 0
     assert reads == each("photographs", range(8), 2)
     assert Calibration.load(tmp_path / "run" / "calibration.json").procedure.draws == 2
+
+
+def test_compare_reads_a_photograph_twice_for_each_contestant(
+    vendor: list[str], tmp_path: Path, reads: Counter[str]
+) -> None:
+    draws = tmp_path / "outputs"
+    both = [f"--vendor=folder:path={draws},label={score},score={score}" for score in ("pixel-variance", "texture")]
+    given = ["--draws", "3", "--metric", "rgb-linf", "--alpha", "0.9", "--run", str(tmp_path / "runs")]
+    assert run(["compare", str(tmp_path / "photographs"), *both, *given]) == 0
+    assert reads == each("photographs", range(8), 2 * 2)

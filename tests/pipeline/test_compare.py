@@ -20,6 +20,7 @@ from blackbox_conformal.pipeline.comparing.comparison import comparison_json, me
 from blackbox_conformal.pipeline.comparing.contestants import (
     Contestant,
     bytes_a_pixel,
+    contest_jobs,
     plan_comparison,
     vendor_folder,
     wanted_draws,
@@ -59,7 +60,7 @@ def contestants():
 
 
 def planned_calls(contestants, photographs, root):
-    return plan_comparison(wanted_draws(contestants, photographs, root=root), len(photographs)).calls
+    return plan_comparison(wanted_draws(contest_jobs(contestants, photographs, root=root)), len(photographs)).calls
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +90,11 @@ def test_the_plan_counts_what_may_be_bought_again_and_the_memory_of_all_methods(
             Contestant(f"{draws}", set_up(vendor, draws=draws, score="pixel-variance", metric="rgb-linf"))
             for draws in (3, 2)
         ]
-        wanted = wanted_draws(both, photographs[:4], root=tmp_path)
+        wanted = wanted_draws(contest_jobs(both, photographs[:4], root=tmp_path))
         plan = plan_comparison(wanted, 4)
         assert (plan.calls, plan.cost_usd) == (12, (Decimal("0.12"),) * 2)
         assert plan.memory_bytes == BASE_BYTES + 2 * bytes_a_pixel(3, True) * 96 * 96
-        alone = wanted_draws(both, photographs[:4], root=tmp_path, with_baselines=False)
+        alone = wanted_draws(contest_jobs(both, photographs[:4], root=tmp_path, with_baselines=False))
         assert plan_comparison(alone, 4).memory_bytes == BASE_BYTES + 2 * PIXEL_BYTES * 96 * 96
         with pytest.raises(IncompleteError):
             compare(both, photographs[:4], [0.9], root=tmp_path, held_out=2, limits=Limits(max_calls=12))

@@ -25,7 +25,7 @@ def warmed(monkeypatch):
         yield
         under_way.pop()
 
-    for module in (compare, job):
+    for module in (job,):
         monkeypatch.setattr(module, "warming", warming)
         drawn = module.drawn_pictures
 

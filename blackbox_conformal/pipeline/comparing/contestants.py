@@ -3,7 +3,7 @@
 Nothing is drawn here; how contestants are measured lives in `compare`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import combinations
@@ -12,10 +12,12 @@ from pathlib import Path
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.pipeline.job import Job, Watch
 from blackbox_conformal.pipeline.plan import Plan, plan
 from blackbox_conformal.pipeline.prices.spending import spending_on
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs
+from blackbox_conformal.pipeline.stages.room import refuse_large
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.record.ledgerfile import ledger_path
@@ -52,31 +54,46 @@ class Wanted:
     pixel_bytes: int
 
 
-def wanted_draws(
+def contest_jobs(
     contestants: Sequence[Contestant],
     paths: Sequence[Path],
     *,
     root: Path,
+    limits: Limits | None = None,
     memory_bytes: int | None = None,
     with_baselines: bool = True,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
-) -> list[Wanted]:
-    """What is to be drawn for all contestants, vendor by vendor; refuses what cannot be compared, as `compare` does."""
-    refuse_incomparable(contestants, len(paths), 2)
-    tasks: dict[str, dict[tuple[str, int, int | None], Task]] = {}
-    first: dict[str, tuple[Setup, Prepared]] = {}
-    pixel_bytes: dict[str, int] = {}
-    for contestant in contestants:
-        vendor, draws = digest_json(contestant.setup.procedure.vendor), contestant.setup.procedure.draws
-        pictures = prepare_photographs(paths, contestant.setup, progress, memory_bytes=memory_bytes)
-        first.setdefault(vendor, (contestant.setup, max(pictures, key=lambda one: one.size[0] * one.size[1])))
-        pixel_bytes[vendor] = max(pixel_bytes.get(vendor, 0), bytes_a_pixel(draws, with_baselines))
-        for picture in pictures:
-            for task in picture.tasks:
-                tasks.setdefault(vendor, {})[task.upload.digest, task.index, task.seed] = task
+    watch: Watch = Watch(),  # noqa: B008 - frozen
+) -> list[Job]:
+    """The job of each contestant on the photographs, which are prepared here; what is raised as by `compare`."""
+    refuse_large(paths, memory_bytes, pixel_bytes=most_bytes_a_pixel(contestants, with_baselines))
     return [
-        Wanted(setup, vendor_folder(root, setup), tuple(tasks[vendor].values()), largest, pixel_bytes[vendor])
-        for vendor, (setup, largest) in first.items()
+        Job(
+            one.setup,
+            prepare_photographs(paths, one.setup, watch.progress, memory_bytes=memory_bytes),
+            vendor_folder(root, one.setup),
+            limits or Limits(),
+            memory_bytes=memory_bytes,
+            pixel_bytes=bytes_a_pixel(one.setup.procedure.draws, with_baselines),
+            watch=watch,
+        )
+        for one in contestants
+    ]
+
+
+def wanted_draws(jobs: Sequence[Job]) -> list[Wanted]:
+    """What is to be drawn for all contestants, vendor by vendor."""
+    tasks: dict[str, dict[tuple[str, int, int | None], Task]] = {}
+    first: dict[str, tuple[Job, Prepared]] = {}
+    pixel_bytes: dict[str, int] = {}
+    for job in jobs:
+        vendor = digest_json(job.setup.procedure.vendor)
+        first.setdefault(vendor, (job, max(job.pictures, key=lambda one: one.size[0] * one.size[1])))
+        pixel_bytes[vendor] = max(pixel_bytes.get(vendor, 0), job.pixel_bytes)
+        for task in job.tasks:
+            tasks.setdefault(vendor, {})[task.upload.digest, task.index, task.seed] = task
+    return [
+        Wanted(job.setup, job.folder, tuple(tasks[vendor].values()), largest, pixel_bytes[vendor])
+        for vendor, (job, largest) in first.items()
     ]
 
 
