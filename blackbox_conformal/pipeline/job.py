@@ -199,7 +199,8 @@ class Job:
             The person does not agree, or a limit is known to be too small.
         """
         if self.ask is None:
-            self.limits = job_limits(self.limits, self.setup, self.pictures)
+            if self.limits.counted is None and self.limits.spending:
+                self.limits = replace(self.limits, counted=job_keys(self.setup, self.pictures))
             return
         expected: Plan | Estimate = self.estimate() if planned is None else self.with_second(planned())
         self.ask(self, expected)
@@ -323,14 +324,3 @@ def job_keys(setup: Setup, pictures: Sequence[Prepared]) -> frozenset[str]:
     if setup.second is not None:
         keys.update(task_keys(setup.second.identity(), list(second_tasks(setup, pictures).values())))
     return frozenset(keys)
-
-
-def job_limits(limits: Limits | None, setup: Setup, pictures: Sequence[Prepared]) -> Limits:
-    """`limits` for the draws of these pictures alone: a repeated job goes on where it was, another one starts at 0.
-
-    Limits that name draws already, since these pictures are a part of a larger job, stay as they are.
-    """
-    limits = limits or Limits()
-    if limits.counted is not None or not limits.spending:
-        return limits
-    return replace(limits, counted=job_keys(setup, pictures))

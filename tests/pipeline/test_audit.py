@@ -238,3 +238,20 @@ def test_per_image_and_high_probability_are_audited_by_their_own_claims(scene):
     )
     assert high.levels[0].threshold == calibration.threshold(0.6, "high-probability", delta=0.2)
     assert "0.2 of the calibration sets" in high.quantity
+
+
+def test_a_photograph_that_changes_before_it_is_measured_is_noticed(scene, tmp_path, monkeypatch):
+    vendor, calibration, unseen, _ = scene
+    paths = [tmp_path / path.name for path in unseen[:3]]
+    for path, original in zip(paths, unseen, strict=False):
+        path.write_bytes(original.read_bytes())
+    prepare = job.prepare_photographs
+
+    def prepare_and_change(*given, **named):
+        pictures = prepare(*given, **named)
+        paths[2].write_bytes(paths[1].read_bytes())
+        return pictures
+
+    monkeypatch.setattr(job, "prepare_photographs", prepare_and_change)
+    with pytest.raises(CalibrationError, match="was changed while it was being audited; run again"):
+        audit_calibration(vendor, paths, calibration, [0.5], run=tmp_path / "run")
