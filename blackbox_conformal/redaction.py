@@ -6,14 +6,14 @@ Nothing here reads the environment; whoever reads a key wraps it in `Secret` at 
 import base64
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 _lock = threading.Lock()
 _known: set[str] = set()
-_shapes: dict[str, re.Pattern[str]] = {}
-"""The first secrets → all ways of writing one. Keys come first; what is made anew for each request, like a signature,
-is searched for as it is."""
+_shapes: OrderedDict[str, re.Pattern[str]] = OrderedDict()
+"""Keys, the last used last → all ways of writing one."""
 
 _MOST_SHAPED = 64
 _LONG_ENOUGH = 8
@@ -27,18 +27,32 @@ _USERINFO = re.compile(r"(\w+://)[^/@\s]+@")
 
 
 class Secret:
-    """A text that prints as ``***`` and is removed from every redacted text; `reveal` returns it."""
+    """A text that prints as ``***`` and is removed from every redacted text; `reveal` returns it.
+
+    Parameters
+    ----------
+    value
+        The text.
+    lasting
+        Whether it is a key, which is searched for in every way of writing it. What is made anew for each request, as
+        a signature is, is searched for as it stands.
+    """
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, *, lasting: bool = True) -> None:
         self._value = value
         if len(value) >= 4:
             with _lock:
                 _known.add(value)
-                if len(_shapes) < _MOST_SHAPED and value not in _shapes:
+                if lasting and value not in _shapes:
                     written = sorted(_written(value), key=len, reverse=True)
                     _shapes[value] = re.compile("|".join(map(re.escape, written)))
+                if lasting:
+                    # A key is wrapped again at each use, so those in use stay.
+                    _shapes.move_to_end(value)
+                if len(_shapes) > _MOST_SHAPED:
+                    _shapes.popitem(last=False)
 
     def reveal(self) -> str:
         """The text itself; only the transport calls this."""
@@ -46,7 +60,7 @@ class Secret:
 
     def prefixed(self, prefix: str) -> "Secret":
         """A secret with `prefix` before it, such as ``Bearer ``."""
-        return Secret(prefix + self._value)
+        return Secret(prefix + self._value, lasting=False)
 
     def __repr__(self) -> str:
         return "Secret('***')"

@@ -63,6 +63,14 @@ def pieces(written: str, key: str) -> list[str]:
     return [shape[at : at + 6] for shape in shapes for at in range(len(shape) - 5)]
 
 
+def test_a_key_in_use_is_known_in_every_writing_however_many_others_there_were() -> None:
+    for number in range(200):
+        Secret(f"signature-{number:040}", lasting=False)
+        Secret(f"key-of-somebody-{number:040}")
+        Secret(SPECIAL)
+    assert "***" in redact(f"said {SPECIAL.encode().hex()}")
+
+
 def test_a_key_that_is_no_text_is_redacted_as_well() -> None:
     Secret("k\udcff\udcfe-short")
     assert redact("said k%FF%FE-short and k\udcff\udcfe-short") == "said *** and ***"

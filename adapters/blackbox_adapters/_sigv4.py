@@ -57,7 +57,7 @@ def signed_headers(
     credential = f"{access_key.reveal()}/{scope}"
     authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
     del signed["host"]
-    return {**signed, "authorization": Secret(authorization)}
+    return {**signed, "authorization": Secret(authorization, lasting=False)}
 
 
 def _text(value: str | Secret) -> str:
