@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.audit.quality import squared_error
+from blackbox_conformal.audit.quality import decibels, squared_error
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.pipeline.comparing import baselines
@@ -244,7 +244,7 @@ def _measure(job: Job, beside: bool, scales: dict[tuple[str, float], float], rea
         (method, alpha): _figures(method, scale, found, truth, errors, width_map)
         for (method, alpha), scale in scales.items()
     }
-    whole = _decibel(squared_error(truth, found.delivered))
+    whole = decibels(squared_error(truth, found.delivered))
     return Measured(figures, whole, height * width / 1e6, cost)
 
 
@@ -282,18 +282,12 @@ def _figures(
         squares = np.square((truth.astype(np.float32) - found.delivered) / 255).mean(axis=2)
         weight = float(soft.sum(dtype=np.float64))
         error = float((soft * squares).sum(dtype=np.float64)) / weight if weight else math.nan
-        return float(soft.mean(dtype=np.float64)), _largest(errors, full), _decibel(error)
+        return float(soft.mean(dtype=np.float64)), _largest(errors, full), decibels(error)
     scores = found.indecision if method == OURS else width
     assert scores is not None
     mask = trusted(scores, scale)
-    return float(mask.mean()), _largest(errors, mask), _decibel(squared_error(truth, found.delivered, mask))
+    return float(mask.mean()), _largest(errors, mask), decibels(squared_error(truth, found.delivered, mask))
 
 
 def _largest(errors: Map, mask: NDArray[np.bool_]) -> float:
     return float(errors[mask].max()) if mask.any() else 0.0
-
-
-def _decibel(error: float) -> float:
-    if math.isnan(error):
-        return math.nan
-    return math.inf if error == 0 else -10 * math.log10(error)
