@@ -13,7 +13,7 @@ needed = [
     "blackbox_adapters/py.typed",
     "blackbox_conformal/embedded/weights.npz",
     "blackbox_conformal/docs/guarantees.md",
-    "blackbox_conformal/report/templates/report.html.jinja",
+    "blackbox_conformal/reports/templates/report.html.jinja",
     "blackbox_adapters/recipes/bria.toml",
 ]
 missing = [name for name in needed if name not in names]

@@ -20,14 +20,14 @@ _HOMES = {
     "Calibration": "blackbox_conformal.calibration",
     "Certificate": "blackbox_conformal.certificate",
     "Limits": "blackbox_conformal.sampling.limits",
-    "Result": "blackbox_conformal.pipeline.apply",
+    "Result": "blackbox_conformal.pipeline.masking",
     "RiskCurve": "blackbox_conformal.risk.curve",
-    "apply": "blackbox_conformal.pipeline.apply",
-    "audit_calibration": "blackbox_conformal.pipeline.audit",
-    "calibrate": "blackbox_conformal.pipeline.calibrate",
-    "metric_bound": "blackbox_conformal.pipeline.maps",
-    "error_map": "blackbox_conformal.pipeline.maps",
-    "indecision_map": "blackbox_conformal.pipeline.maps",
+    "apply": "blackbox_conformal.pipeline.masking",
+    "audit_calibration": "blackbox_conformal.pipeline.auditing",
+    "calibrate": "blackbox_conformal.pipeline.calibrating",
+    "metric_bound": "blackbox_conformal.pipeline.array_maps",
+    "error_map": "blackbox_conformal.pipeline.array_maps",
+    "indecision_map": "blackbox_conformal.pipeline.array_maps",
     "load_adapter": "blackbox_conformal.plugins",
     "threshold": "blackbox_conformal.guarantees.choose",
     "trusted": "blackbox_conformal.risk.trust",
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from blackbox_conformal.certificate import Certificate as Certificate
     from blackbox_conformal.errors import BlackboxConformalError as BlackboxConformalError
     from blackbox_conformal.guarantees.choose import threshold as threshold
-    from blackbox_conformal.pipeline.apply import Result as Result
-    from blackbox_conformal.pipeline.apply import apply as apply
-    from blackbox_conformal.pipeline.audit import audit_calibration as audit_calibration
-    from blackbox_conformal.pipeline.calibrate import calibrate as calibrate
-    from blackbox_conformal.pipeline.maps import error_map as error_map
-    from blackbox_conformal.pipeline.maps import indecision_map as indecision_map
-    from blackbox_conformal.pipeline.maps import metric_bound as metric_bound
+    from blackbox_conformal.pipeline.array_maps import error_map as error_map
+    from blackbox_conformal.pipeline.array_maps import indecision_map as indecision_map
+    from blackbox_conformal.pipeline.array_maps import metric_bound as metric_bound
+    from blackbox_conformal.pipeline.auditing import audit_calibration as audit_calibration
+    from blackbox_conformal.pipeline.calibrating import calibrate as calibrate
+    from blackbox_conformal.pipeline.masking import Result as Result
+    from blackbox_conformal.pipeline.masking import apply as apply
     from blackbox_conformal.plugins import load_adapter as load_adapter
     from blackbox_conformal.risk.curve import RiskCurve as RiskCurve
     from blackbox_conformal.risk.trust import trusted as trusted

@@ -13,10 +13,10 @@ import numpy as np
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import largest_loss
-from blackbox_conformal.risk.pack import CurveSet
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration, CalibrationImage

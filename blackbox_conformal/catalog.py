@@ -86,7 +86,7 @@ def listings(family: str) -> tuple[Listing, ...]:
 
 def _own_names(family: str) -> list[str]:
     package = importlib.import_module(f"blackbox_conformal.{family}")
-    others = {"base", *getattr(package, "NOT_MEMBERS", ())}
+    others = {kind_of(family), *getattr(package, "NOT_MEMBERS", ())}
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
     return sorted(name.replace("_", "-") for name in found if not name.startswith("_") and name not in others)
 
@@ -110,7 +110,8 @@ def member(family: str, name: str) -> type[Any]:
     what = f"{kind_of(family)} {name} from {listing.origin}"
     if listing.error is not None:
         raise PluginError(f"{what} cannot be used: {listing.error}")
-    base = getattr(importlib.import_module(f"blackbox_conformal.{family}.base"), kind_of(family).capitalize())
+    kind = kind_of(family)
+    base = getattr(importlib.import_module(f"blackbox_conformal.{family}.{kind}"), kind.capitalize())
     found: type[Plugin] = entries.imported(listing.target, "PLUGIN", base, what, PluginError)
     if {"name", "package"} & found.model_fields.keys():
         raise PluginError(f"{what}: expected no parameter called name or package, which a calibration file uses itself")

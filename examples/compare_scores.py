@@ -23,22 +23,22 @@ import numpy as np
 import numpy.typing as npt
 
 import blackbox_conformal as bc
-from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
-from blackbox_conformal.pipeline.stages.second import second_opinions
+from blackbox_conformal.pipeline.stages.second_vendor import second_opinions
 from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, Setup, member, set_up
-from blackbox_conformal.pipeline.tune import Candidate, parse_candidate
+from blackbox_conformal.pipeline.tuning import Candidate, parse_candidate
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.scores.base import Context
+from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Image
 
 ALPHAS = (0.05, 0.1, 0.2)

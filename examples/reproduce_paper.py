@@ -32,23 +32,23 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from blackbox_conformal.audit.leakage import leakage_curve
+from blackbox_conformal.audits.contamination import leakage_curve
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.photographs import demo_photographs, find_photographs
-from blackbox_conformal.pipeline.compare import Recorder
-from blackbox_conformal.pipeline.comparing import baselines
-from blackbox_conformal.pipeline.comparing.baselines import SCALES
+from blackbox_conformal.pipeline.comparing import Recorder
+from blackbox_conformal.pipeline.comparison_parts import baselines
+from blackbox_conformal.pipeline.comparison_parts.baselines import SCALES
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
-from blackbox_conformal.pipeline.plan import refuse_unlimited
+from blackbox_conformal.pipeline.planning import refuse_unlimited
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import evaluate
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler

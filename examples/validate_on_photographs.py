@@ -19,10 +19,10 @@ import numpy as np
 
 import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.pipeline.calibrate import run_calibration
+from blackbox_conformal.pipeline.calibrating import run_calibration
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
 from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, DEFAULT_SCORE, set_up
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 
 LEVELS = (0.08, 0.1, 0.12, 0.15, 0.18, 0.2, 0.25, 0.3, 0.4, 0.5)
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.audit.confidence import LEVEL
-from blackbox_conformal.audit.permutation import resplit_risks
-from blackbox_conformal.audit.verdict import Judgement, judge
+from blackbox_conformal.audits.confidence import LEVEL
+from blackbox_conformal.audits.permutation import resplit_risks
+from blackbox_conformal.audits.verdict import Judgement, judge
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 
 ALPHA = 0.1
 LEVELS = 24

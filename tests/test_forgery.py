@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mutations import mutate, redigested
-from synthetic import sketch_of, write_photographs
+from support.mutations import mutate, redigested
+from support.synthetic import sketch_of, write_photographs
 
 from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
 from blackbox_conformal.canonical import digest_bytes

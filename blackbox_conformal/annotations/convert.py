@@ -12,8 +12,8 @@ from pathlib import Path
 
 from PIL import Image as PillowImage
 
-from blackbox_conformal.annotations.source import Request, stem_of
-from blackbox_conformal.annotations.stored import Levels, Sidecar
+from blackbox_conformal.annotations.annotation_file import Levels, Sidecar
+from blackbox_conformal.annotations.foreign_files import Request, stem_of
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.files import write_new

@@ -7,9 +7,9 @@ import xml.parsers.expat
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal.annotations.drawing import Drawing, runs
-from blackbox_conformal.annotations.source import Request, number, read_bytes, whole
-from blackbox_conformal.annotations.stored import Levels
+from blackbox_conformal.annotations.annotation_file import Levels
+from blackbox_conformal.annotations.foreign_files import Request, number, read_bytes, whole
+from blackbox_conformal.annotations.shapes import Drawing, runs
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.names import printable
 

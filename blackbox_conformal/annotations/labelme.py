@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from blackbox_conformal.annotations.drawing import Drawing
-from blackbox_conformal.annotations.source import Request, entries, fields, number, read_json, stem_of
-from blackbox_conformal.annotations.stored import Levels
+from blackbox_conformal.annotations.annotation_file import Levels
+from blackbox_conformal.annotations.foreign_files import Request, entries, fields, number, read_json, stem_of
+from blackbox_conformal.annotations.shapes import Drawing
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.read import ImageLimits, read_image

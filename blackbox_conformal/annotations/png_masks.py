@@ -3,8 +3,8 @@
 Levels are grades: 0 the same meaning, 255 another.
 """
 
-from blackbox_conformal.annotations.source import Request, read_bytes
-from blackbox_conformal.annotations.stored import Levels, grey_png
+from blackbox_conformal.annotations.annotation_file import Levels, grey_png
+from blackbox_conformal.annotations.foreign_files import Request, read_bytes
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.names import printable
 

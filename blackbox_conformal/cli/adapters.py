@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.command_groups import Group
 from blackbox_conformal.cli.console import Screen, default_text, money, summary
-from blackbox_conformal.cli.groups import Group
 
 if TYPE_CHECKING:
     from blackbox_conformal.example import Example
@@ -113,7 +113,7 @@ def check(name: str, parameters: tuple[str, ...], **options: Any) -> None:
     twice, and what comes back is compared with what the adapter says: size, content, variety, price, model. All other
     options belong to --live; its run folder is runs/check-NAME.
     """
-    from blackbox_conformal.cli.live_check import look_live
+    from blackbox_conformal.cli.check_live import look_live
     from blackbox_conformal.errors import CheckFailedError, UsageError
     from blackbox_conformal.plugins import describe
     from blackbox_conformal.testing.contract import check_adapter

@@ -88,12 +88,12 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     from blackbox_conformal.cli.consent import asking
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.audit import audit_calibration, audit_json
-    from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, is_own
-    from blackbox_conformal.pipeline.auditing.beforehand import outlook, refuse_hopeless
-    from blackbox_conformal.pipeline.auditing.worst_crops import WorstCrops
-    from blackbox_conformal.pipeline.stages.levels import audited_levels
-    from blackbox_conformal.report.store import ReportStore
+    from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
+    from blackbox_conformal.pipeline.audit_parts.beforehand import outlook, refuse_hopeless
+    from blackbox_conformal.pipeline.audit_parts.worst_crops import WorstCrops
+    from blackbox_conformal.pipeline.auditing import audit_calibration, audit_json
+    from blackbox_conformal.pipeline.stages.usual_levels import audited_levels
+    from blackbox_conformal.reports.report_store import ReportStore
 
     adapter = session.open_calibrated_vendor(calibration, options)
     paths = [one.path for one in find_photographs([Path(image) for image in images])]
@@ -157,7 +157,7 @@ def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> A
     from blackbox_conformal.cli import session
     from blackbox_conformal.cli.consent import asking
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.calibrate import run_calibration
+    from blackbox_conformal.pipeline.calibrating import run_calibration
 
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
@@ -184,11 +184,11 @@ def _split(screen: Screen, calibration: Any, options: dict[str, Any]) -> None:
 def _splits(screen: Screen, calibration: Any, options: dict[str, Any], audited: Any = None) -> dict[str, Any]:
     from blackbox_conformal.cli import session
     from blackbox_conformal.cli.audit_screen import show_splits
-    from blackbox_conformal.pipeline.auditing.audit_document import splits_json
-    from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, is_own
-    from blackbox_conformal.pipeline.splits import audit_splits
-    from blackbox_conformal.pipeline.stages.levels import audited_levels
-    from blackbox_conformal.report.store import ReportStore
+    from blackbox_conformal.pipeline.audit_parts.audit_document import splits_json
+    from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
+    from blackbox_conformal.pipeline.split_study import audit_splits
+    from blackbox_conformal.pipeline.stages.usual_levels import audited_levels
+    from blackbox_conformal.reports.report_store import ReportStore
 
     chosen = _chosen(options)
     rule = audited_rule(calibration, **chosen)

@@ -12,14 +12,14 @@ from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.next_steps import report_on
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.auditing.beforehand import Outlook
+    from blackbox_conformal.pipeline.audit_parts.beforehand import Outlook
 
 
 def show_audit(
     screen: Screen, found: Any, worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]] | None = None
 ) -> None:
     """The audit, for people."""
-    from blackbox_conformal.audit.verdict import BEFOREHAND, EXPLAINED, FIXED
+    from blackbox_conformal.audits.verdict import BEFOREHAND, EXPLAINED, FIXED
 
     tiles = "" if found.units == found.n else f" (tiles of {found.units})"
     claimed = _claimed(found.levels)
@@ -76,7 +76,7 @@ def show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> Non
 
 def show_splits(screen: Screen, found: Any) -> None:
     """Random splits, for people."""
-    from blackbox_conformal.audit.splits import CAUTION
+    from blackbox_conformal.audits.random_splits import CAUTION
 
     claimed = _claimed(found.levels)
     screen.table(
@@ -126,7 +126,7 @@ def _show_quality(screen: Screen, found: Any) -> None:
 
 
 def _show_leakage(screen: Screen, leakage: Any) -> None:
-    from blackbox_conformal.audit.leakage import CHANCE
+    from blackbox_conformal.audits.contamination import CHANCE
 
     screen.table(
         f"Sensitivity at alpha = {leakage.alpha:g}: what if the vendor trained on some of the {leakage.n} calibration "

@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.command_groups import Group
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.groups import Group
 from blackbox_conformal.cli.ledger import run_option
-from blackbox_conformal.cli.runs import run_folder_of
+from blackbox_conformal.cli.run_folders import run_folder_of
 
 
 @click.group("cache", cls=Group)
@@ -22,7 +22,7 @@ def command() -> None:
 @shared.output
 def ls(run: str | None, **options: Any) -> None:
     """Every stored sample: digest, size, how many draws it serves."""
-    from blackbox_conformal.sampling.record.cache import cache_ls
+    from blackbox_conformal.sampling.ledger.stored_samples import cache_ls
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     found = cache_ls(run_folder_of(run, screen.note))
@@ -45,7 +45,7 @@ def ls(run: str | None, **options: Any) -> None:
 def verify(run: str | None, **options: Any) -> None:
     """Hash every sample again; exit 3 when one is damaged."""
     from blackbox_conformal.errors import CheckFailedError
-    from blackbox_conformal.sampling.record.cache import cache_ls, cache_verify
+    from blackbox_conformal.sampling.ledger.stored_samples import cache_ls, cache_verify
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     folder = run_folder_of(run, screen.note)
@@ -62,7 +62,7 @@ def verify(run: str | None, **options: Any) -> None:
 @shared.output
 def prune(run: str | None, dry_run: bool, **options: Any) -> None:
     """Remove files that no attempt names and what is in quarantine; what was paid for stays."""
-    from blackbox_conformal.sampling.record.cache import cache_prune
+    from blackbox_conformal.sampling.ledger.stored_samples import cache_prune
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     gone = cache_prune(run_folder_of(run, screen.note), dry_run=dry_run)
@@ -76,7 +76,7 @@ def prune(run: str | None, dry_run: bool, **options: Any) -> None:
 @shared.output
 def export(run: str | None, out: str, **options: Any) -> None:
     """Copy every stored sample under a name for people: picture, draw, digest."""
-    from blackbox_conformal.sampling.record.cache import cache_export
+    from blackbox_conformal.sampling.ledger.stored_samples import cache_export
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     copies = cache_export(run_folder_of(run, screen.note), Path(out))

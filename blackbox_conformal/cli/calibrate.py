@@ -14,7 +14,7 @@ from blackbox_conformal.cli.console import Screen, bill, share, spent, summary
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.guarantees.base import Guarantee
+    from blackbox_conformal.guarantees.guarantee import Guarantee
 
 
 @click.command("calibrate")
@@ -45,16 +45,16 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     The same command again resumes and pays nothing twice.
     """
     from blackbox_conformal.cli import consent, next_steps, session
-    from blackbox_conformal.cli.existing import refuse_other_calibration
+    from blackbox_conformal.cli.overwrite_guard import refuse_other_calibration
     from blackbox_conformal.cli.plan import present
     from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.calibrate import calibrate_job, check_enough, rule_for
+    from blackbox_conformal.pipeline.calibrating import calibrate_job, check_enough, rule_for
     from blackbox_conformal.pipeline.job import Job, Watch
-    from blackbox_conformal.pipeline.kept import keep_calibration
-    from blackbox_conformal.pipeline.looked_at import looked_at, never_looked_at
-    from blackbox_conformal.pipeline.stages.levels import usual_levels
-    from blackbox_conformal.pipeline.stages.named import check_groups
+    from blackbox_conformal.pipeline.run_calibrations import keep_calibration
+    from blackbox_conformal.pipeline.stages.photograph_tables import check_groups
+    from blackbox_conformal.pipeline.stages.usual_levels import usual_levels
+    from blackbox_conformal.pipeline.tuning_record import looked_at, never_looked_at
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     setup = session.build_setup(options)
@@ -189,7 +189,7 @@ def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[
 
 def _row(calibration: "Calibration", rule: "Guarantee", level: float, group: str | None = None) -> list[str]:
     """Level, threshold, and the trusted share of the calibration pictures, or of those of `group`."""
-    from blackbox_conformal.guarantees.base import number_in_words
+    from blackbox_conformal.guarantees.guarantee import number_in_words
 
     choice = rule.choose(calibration.curves_for(rule), level)
     if choice.threshold == float("-inf"):

@@ -9,8 +9,8 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, share
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.comparing.comparison import Comparison, Standing
-    from blackbox_conformal.pipeline.comparing.contestants import Contestant
+    from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison, Standing
+    from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
 
 SETTINGS = ("draws", "score", "delivery", "perturb", "seeds", "scale")
 
@@ -51,10 +51,10 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.cli import consent, session
     from blackbox_conformal.guarantees.expected import Expected
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.calibrate import check_enough
-    from blackbox_conformal.pipeline.compare import compare_jobs
-    from blackbox_conformal.pipeline.comparing.comparison import comparison_json
-    from blackbox_conformal.pipeline.comparing.contestants import (
+    from blackbox_conformal.pipeline.calibrating import check_enough
+    from blackbox_conformal.pipeline.comparing import compare_jobs
+    from blackbox_conformal.pipeline.comparison_parts.comparison import comparison_json
+    from blackbox_conformal.pipeline.comparison_parts.contestants import (
         contest_jobs,
         folders_of,
         plan_comparison,
@@ -64,8 +64,8 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     )
     from blackbox_conformal.pipeline.job import Watch
     from blackbox_conformal.pipeline.prices.budget import agreed_limits
-    from blackbox_conformal.pipeline.stages.levels import audited_levels
-    from blackbox_conformal.report.comparison_page import refuse_foreign, write_comparison
+    from blackbox_conformal.pipeline.stages.usual_levels import audited_levels
+    from blackbox_conformal.reports.comparison_page import refuse_foreign, write_comparison
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     contestants = [_contestant(text, options) for text in options["vendors"]]
@@ -121,7 +121,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 def _contestant(text: str, options: dict[str, Any]) -> "Contestant":
     from blackbox_conformal.cli import session
     from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.pipeline.comparing.contestants import Contestant
+    from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
     from blackbox_conformal.plugins import adapter_class
 
     if options["adapter"]:

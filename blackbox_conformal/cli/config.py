@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.command_groups import Group
 from blackbox_conformal.cli.config_file import FILE_NAME, Configured, files, lookup, user_file
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.groups import Group
 
 
 @click.group("config", cls=Group)

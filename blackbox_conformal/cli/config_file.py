@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from blackbox_conformal.cli.believed import read_own, refuse_code, refuse_consent
-from blackbox_conformal.cli.slips import refuse_near_variables, refuse_unknown_settings
+from blackbox_conformal.cli.settings_trust import read_own, refuse_code, refuse_consent
+from blackbox_conformal.cli.unknown_settings import refuse_near_variables, refuse_unknown_settings
 from blackbox_conformal.errors import UsageError
 
 FILE_NAME = "blackbox-conformal.toml"

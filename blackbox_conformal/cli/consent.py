@@ -17,7 +17,7 @@ from blackbox_conformal.errors import BudgetError
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.pipeline.job import Ask, Job
-    from blackbox_conformal.pipeline.plan import Plan
+    from blackbox_conformal.pipeline.planning import Plan
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.sampling.estimate import Estimate
     from blackbox_conformal.sampling.task import Task
@@ -41,7 +41,7 @@ def _calls(expected: "Plan | Estimate") -> str:
 
 def elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> str | None:
     """What to say when draws that would be made lie in another run folder."""
-    from blackbox_conformal.pipeline.prices.at_stake import stored_elsewhere
+    from blackbox_conformal.pipeline.prices.preflight import stored_elsewhere
 
     found = stored_elsewhere(adapter, tasks, run, screen.note)
     if found is None:
@@ -66,7 +66,7 @@ def look_before_drawing(
     BudgetError
         Draws that would be made lie in another run folder, and the user named none.
     """
-    from blackbox_conformal.pipeline.prices.at_stake import are_stored, missing_key
+    from blackbox_conformal.pipeline.prices.preflight import are_stored, missing_key
 
     vendors = [one for one in (setup.adapter, setup.second) if one is not None]
     for vendor in vendors if calls else ():

@@ -21,8 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from blackbox_conformal.cli.document import DOCUMENT
-from blackbox_conformal.cli.shown import json_line, shown
+from blackbox_conformal.cli.json_document import DOCUMENT
+from blackbox_conformal.cli.terminal_text import json_line, shown
 from blackbox_conformal.redaction import redact
 
 _UNBOUNDED = 100_000

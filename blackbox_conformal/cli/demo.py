@@ -44,16 +44,16 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     from blackbox_conformal.images.photographs import demo_photographs, find_photographs
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.kernels._jit import warm_up
-    from blackbox_conformal.pipeline.apply import apply_calibration
-    from blackbox_conformal.pipeline.audit import audit_calibration
-    from blackbox_conformal.pipeline.calibrate import check_enough, run_calibration
+    from blackbox_conformal.pipeline.auditing import audit_calibration
+    from blackbox_conformal.pipeline.calibrating import check_enough, run_calibration
     from blackbox_conformal.pipeline.demonstration import held_out_count, level_for, reduced_photographs, write_input
+    from blackbox_conformal.pipeline.held_out import split
+    from blackbox_conformal.pipeline.masking import apply_calibration
     from blackbox_conformal.pipeline.products import write_products
-    from blackbox_conformal.pipeline.split import split
     from blackbox_conformal.pipeline.stages.settings import member, set_up
     from blackbox_conformal.plugins import load_adapter
-    from blackbox_conformal.report.html import write_report
-    from blackbox_conformal.report.store import ReportStore
+    from blackbox_conformal.reports.html import write_report
+    from blackbox_conformal.reports.report_store import ReportStore
 
     started = time.monotonic()
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])

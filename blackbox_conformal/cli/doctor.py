@@ -93,7 +93,7 @@ def _tls() -> Finding:
 
 
 def _disk(run: Path) -> list[Finding]:
-    from blackbox_conformal.sampling.mounts import file_system, is_network
+    from blackbox_conformal.sampling.filesystem import file_system, is_network
 
     folder = run.resolve()
     while not folder.exists():
@@ -120,7 +120,7 @@ def _sqlite() -> Finding:
 
 def _ledgers(run: Path) -> list[Finding]:
     """The ledgers of the runs that cannot be used, or were never used; one line for the others."""
-    from blackbox_conformal.cli.runs import ledgers_below
+    from blackbox_conformal.cli.run_folders import ledgers_below
 
     found = ledgers_below(run)
     fit = sum(trouble is None for _, trouble in found)

@@ -21,7 +21,7 @@ from blackbox_conformal.private_folder import private_folder
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
-    from blackbox_conformal.sampling.wire.links import Origin
+    from blackbox_conformal.sampling.http.address_policy import Origin
 
 _ADDRESS = re.compile(r"https?://[^\s,\"'<>]+", re.IGNORECASE)
 
@@ -86,7 +86,7 @@ def _is_named(where: "Origin", options: dict[str, Any]) -> bool:
 
 
 def _origin(address: str) -> "Origin | None":
-    from blackbox_conformal.sampling.wire.links import make_origin
+    from blackbox_conformal.sampling.http.address_policy import make_origin
 
     try:
         parts = urlsplit(address)

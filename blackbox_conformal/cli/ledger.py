@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.command_groups import Group
 from blackbox_conformal.cli.console import Screen, summary
-from blackbox_conformal.cli.groups import Group
-from blackbox_conformal.cli.runs import run_folder_of, run_folders
-from blackbox_conformal.cli.shown import json_line
+from blackbox_conformal.cli.run_folders import run_folder_of, run_folders
+from blackbox_conformal.cli.terminal_text import json_line
 
 run_option = shared.option(
     "--run", type=click.Path(file_okay=False), help="Run folder.  [default: the only one there is]"
@@ -31,8 +31,8 @@ def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
     """Every attempt: picture, draw, state, price."""
     from blackbox_conformal.errors import UsageError
     from blackbox_conformal.images.names import printable
-    from blackbox_conformal.sampling.record.queries import ledger_ls
-    from blackbox_conformal.sampling.record.states import STATES
+    from blackbox_conformal.sampling.ledger.queries import ledger_ls
+    from blackbox_conformal.sampling.ledger.states import STATES
 
     unknown = [state for state in states if state not in STATES]
     if unknown:
@@ -62,7 +62,7 @@ def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
 @shared.output
 def total(run: str | None, **options: Any) -> None:
     """Counts and money; without --run of all run folders together."""
-    from blackbox_conformal.sampling.record.queries import ledger_sum
+    from blackbox_conformal.sampling.ledger.queries import ledger_sum
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     folders = run_folders(run, screen.note)
@@ -94,7 +94,7 @@ def total(run: str | None, **options: Any) -> None:
 def export(run: str | None, kind: str, **options: Any) -> None:
     """Every attempt with every column, on stdout."""
     from blackbox_conformal.images.names import visible
-    from blackbox_conformal.sampling.record.queries import csv_cell, ledger_export
+    from blackbox_conformal.sampling.ledger.queries import csv_cell, ledger_export
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     rows = ledger_export(run_folder_of(run, screen.note))
@@ -118,7 +118,7 @@ def export(run: str | None, kind: str, **options: Any) -> None:
 def verify(run: str | None, **options: Any) -> None:
     """Hash every stored sample again and check states and sums; exit 3 when something is wrong."""
     from blackbox_conformal.errors import CheckFailedError
-    from blackbox_conformal.sampling.record.queries import ledger_verify
+    from blackbox_conformal.sampling.ledger.queries import ledger_verify
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     folder = run_folder_of(run, screen.note, whole=False)

@@ -14,7 +14,7 @@ import traceback
 
 import click
 
-from blackbox_conformal.cli.document import DOCUMENT
+from blackbox_conformal.cli.json_document import DOCUMENT
 
 COMMANDS = {
     "demo": "The whole method on real photographs, with no key and no network.",
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; errors become one line on stderr, an exit code and, with --json, the document."""
-    from blackbox_conformal.cli.shown import shown
+    from blackbox_conformal.cli.terminal_text import shown
     from blackbox_conformal.errors import BlackboxConformalError
 
     loud = _wants_tracebacks(arguments)

@@ -58,14 +58,14 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
     from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.read import read_image
-    from blackbox_conformal.pipeline.apply import Result, apply_job, mask_job
     from blackbox_conformal.pipeline.job import Job, Watch
+    from blackbox_conformal.pipeline.masking import Result, apply_job, mask_job
     from blackbox_conformal.pipeline.products import add_note, encode_products, write_products
     from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
+    from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
     from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
     from blackbox_conformal.pipeline.stages.settings import set_up_as
-    from blackbox_conformal.pipeline.stages.together import refuse_together
-    from blackbox_conformal.report.store import ReportStore
+    from blackbox_conformal.reports.report_store import ReportStore
 
     piped = "-" in inputs
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"], piped=piped)

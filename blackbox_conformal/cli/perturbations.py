@@ -1,6 +1,6 @@
 """`perturbations`: which there are, and what one takes."""
 
-from blackbox_conformal.cli.family import commands
+from blackbox_conformal.cli.catalogue_commands import commands
 
 command = commands(
     "perturbations",

@@ -11,8 +11,8 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, money, summary
 
 if TYPE_CHECKING:
-    from blackbox_conformal.guarantees.base import Guarantee
-    from blackbox_conformal.pipeline.plan import Plan
+    from blackbox_conformal.guarantees.guarantee import Guarantee
+    from blackbox_conformal.pipeline.planning import Plan
     from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.pipeline.stages.settings import Setup
 
@@ -73,10 +73,10 @@ def present(
 ) -> None:
     """Plan the calibration, at the prices that the vendor quoted or else by its price list, and show what was found."""
     from blackbox_conformal.cli import consent, next_steps, session
-    from blackbox_conformal.guarantees.base import number_in_words
+    from blackbox_conformal.guarantees.guarantee import number_in_words
     from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.plan import plan
-    from blackbox_conformal.pipeline.prices.at_stake import missing_key
+    from blackbox_conformal.pipeline.planning import plan
+    from blackbox_conformal.pipeline.prices.preflight import missing_key
 
     limits = session.build_limits(options)
     found = plan(setup, pictures, rule, run=run, limits=limits, alpha=options["alpha"], quoted=quoted)
@@ -118,7 +118,7 @@ def _pace(found: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
 
 def show_plan(screen: Screen, found: "Plan", pace: tuple[float, str] | None) -> None:
     """The plan for people and for scripts."""
-    from blackbox_conformal.guarantees.base import number_in_words
+    from blackbox_conformal.guarantees.guarantee import number_in_words
 
     screen.say(
         summary(

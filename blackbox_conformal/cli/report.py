@@ -27,10 +27,10 @@ def command(**options: Any) -> None:
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.pipeline.kept import find_calibration
-    from blackbox_conformal.report.html import write_report
-    from blackbox_conformal.report.stops import opening_level
-    from blackbox_conformal.report.store import ReportStore
+    from blackbox_conformal.pipeline.run_calibrations import find_calibration
+    from blackbox_conformal.reports.html import write_report
+    from blackbox_conformal.reports.report_store import ReportStore
+    from blackbox_conformal.reports.slider_levels import opening_level
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     run = Path(options["run"])

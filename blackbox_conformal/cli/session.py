@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.runs import LEDGER
+from blackbox_conformal.cli.run_folders import LEDGER
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def build_limits(options: dict[str, Any]) -> "Limits":
 
 def folder_of(options: dict[str, Any], procedure: "Procedure") -> Path:
     """The run folder: the one that was named, that which the calibration lies in or is from, or the procedure's own."""
-    from blackbox_conformal.pipeline.calibrate import run_folder
-    from blackbox_conformal.pipeline.kept import run_of
+    from blackbox_conformal.pipeline.calibrating import run_folder
+    from blackbox_conformal.pipeline.run_calibrations import run_of
 
     if options["run"]:
         return Path(options["run"])

@@ -12,14 +12,14 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, bill, share, spent, summary
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.calibrate import CalibrationRun
+    from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.plan import Plan
+    from blackbox_conformal.pipeline.planning import Plan
     from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.pipeline.stages.settings import Setup
-    from blackbox_conformal.pipeline.tune import Candidate, Tuning
+    from blackbox_conformal.pipeline.tuning import Candidate, Tuning
     from blackbox_conformal.sampling.sampler import Sampler
-    from blackbox_conformal.scores.base import Score
+    from blackbox_conformal.scores.score import Score
 
 NEARLY = 0.01
 """Trusted share that no reasonable number of tuning photographs tells apart."""
@@ -55,9 +55,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
     from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.looked_at import LookedAt
     from blackbox_conformal.pipeline.stages.settings import member
-    from blackbox_conformal.pipeline.tune import default_candidates, parse_candidates, tune_job
+    from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, tune_job
+    from blackbox_conformal.pipeline.tuning_record import LookedAt
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     second = options["second_adapter"] is not None
@@ -86,7 +86,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 
 def _out(options: dict[str, Any], run: Path) -> Path:
     """The calibration file, or with --only-choose the tuning file."""
-    from blackbox_conformal.pipeline.looked_at import NAME
+    from blackbox_conformal.pipeline.tuning_record import NAME
 
     return Path(options["out"] or run / (NAME if options["only_choose"] else "calibration.json"))
 
@@ -108,13 +108,13 @@ def _prepared(
     from dataclasses import replace
 
     from blackbox_conformal.cli import consent, session
-    from blackbox_conformal.cli.existing import refuse_other_calibration
+    from blackbox_conformal.cli.overwrite_guard import refuse_other_calibration
+    from blackbox_conformal.pipeline.held_out import split_prepared
     from blackbox_conformal.pipeline.job import Job, Watch
-    from blackbox_conformal.pipeline.looked_at import looked_at, never_looked_at
-    from blackbox_conformal.pipeline.plan import memory_bytes, plan
-    from blackbox_conformal.pipeline.split import split_prepared
+    from blackbox_conformal.pipeline.planning import memory_bytes, plan
     from blackbox_conformal.pipeline.stages.settings import member
-    from blackbox_conformal.pipeline.tune import bytes_a_pixel
+    from blackbox_conformal.pipeline.tuning import bytes_a_pixel
+    from blackbox_conformal.pipeline.tuning_record import looked_at, never_looked_at
 
     pixel_bytes = bytes_a_pixel(len(candidates))
     job = Job.of_photographs(
@@ -165,16 +165,16 @@ def _show_candidates(screen: Screen, found: "Tuning", n_tuning: int, n_calibrati
 
 
 def _typed(candidate: "Candidate") -> str:
-    from blackbox_conformal.pipeline.tune import specification_text
+    from blackbox_conformal.pipeline.tuning import specification_text
 
     return specification_text(candidate.score)
 
 
 def _calibrated(job: "Job", found: "Tuning", out: Path, options: dict[str, Any]) -> "CalibrationRun":
     """The best candidate, calibrated on the photographs of `job`, which were never looked at, and kept in `out`."""
-    from blackbox_conformal.pipeline.calibrate import calibrate_job
-    from blackbox_conformal.pipeline.kept import keep_calibration
-    from blackbox_conformal.pipeline.looked_at import looked_at
+    from blackbox_conformal.pipeline.calibrating import calibrate_job
+    from blackbox_conformal.pipeline.run_calibrations import keep_calibration
+    from blackbox_conformal.pipeline.tuning_record import looked_at
 
     best = found.best.candidate
     tuned = _setup({**options, "draws": best.draws}, [best], best.score)
@@ -243,7 +243,7 @@ def _setup(options: dict[str, Any], candidates: "Sequence[Candidate]", score: "S
     """What `options` describe, with `score`; with the second vendor where one of `candidates` compares with it."""
     from blackbox_conformal.cli import session
     from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.pipeline.tune import specification_text
+    from blackbox_conformal.pipeline.tuning import specification_text
 
     comparing = next((one.score for one in candidates if one.score.needs_second), None)
     if score is None and comparing is None and options["second_adapter"] is not None:

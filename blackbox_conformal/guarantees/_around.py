@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blackbox_conformal import catalog
-from blackbox_conformal.guarantees.base import Guarantee, Needs
 from blackbox_conformal.guarantees.claims import Claim
+from blackbox_conformal.guarantees.guarantee import Guarantee, Needs
 
 
 class Around(Guarantee):

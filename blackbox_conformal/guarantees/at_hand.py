@@ -3,7 +3,7 @@
 It takes the place of the metric's bound in `expected` (``bound_new``). The metric knows how far the truth can be.
 """
 
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.at_hand import bound_curve
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.types import Image, Map

@@ -13,9 +13,9 @@ from pydantic import model_validator
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees._around import Around
-from blackbox_conformal.guarantees.base import Choice, Guarantee, require_length
 from blackbox_conformal.guarantees.claims import Units
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.guarantees.guarantee import Choice, Guarantee, require_length
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.pool import pool
 
 _WITHIN = ("expected", "false-trust", "high-probability")

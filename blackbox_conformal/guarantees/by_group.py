@@ -12,10 +12,10 @@ from pydantic import field_serializer, model_validator
 
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees._around import Around
-from blackbox_conformal.guarantees.base import BoundOfNew, BoundSource, Choice, Guarantee, require_length
 from blackbox_conformal.guarantees.claims import Units
+from blackbox_conformal.guarantees.guarantee import BoundOfNew, BoundSource, Choice, Guarantee, require_length
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 
 
 class ByGroup(Around):

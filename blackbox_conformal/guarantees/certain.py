@@ -6,7 +6,7 @@ No calibration, no probability, no further call; it says nothing of fine detail.
 
 import numpy as np
 
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.at_hand import bound_curve
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.types import Image, Map

@@ -9,9 +9,9 @@ from typing import Any
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees import NOT_MEMBERS
-from blackbox_conformal.guarantees.base import Choice, Guarantee
+from blackbox_conformal.guarantees.guarantee import Choice, Guarantee
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 
 
 def guarantee(name: str, /, **parameters: Any) -> Guarantee:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.pool import mean_of_clusters
 
 if TYPE_CHECKING:
-    from blackbox_conformal.guarantees.base import Guarantee
+    from blackbox_conformal.guarantees.guarantee import Guarantee
 
 
 @dataclass(frozen=True, slots=True)

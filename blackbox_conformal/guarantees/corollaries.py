@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.base import Guarantee
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.metrics.metric import Metric
 
 THREE_CHANNELS_DB = 10 * math.log10(3)
 """4.77 dB: a sum of absolute values over three channels is at least sqrt(3) times their root mean square."""

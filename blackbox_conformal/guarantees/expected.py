@@ -1,6 +1,6 @@
 """The expected loss of a new photograph is at most alpha: conformal risk control, with its weighted and leaked forms.
 
-How curves are summed lives in `risk.merged`.
+How curves are summed lives in `risk.merged_curves`.
 """
 
 import math
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.base import (
+from blackbox_conformal.guarantees.claims import Claim
+from blackbox_conformal.guarantees.guarantee import (
     BoundOfNew,
     BoundSource,
     Choice,
@@ -21,11 +22,10 @@ from blackbox_conformal.guarantees.base import (
     number_in_words,
     require_length,
 )
-from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import as_typed, exact_bound, float_up
-from blackbox_conformal.risk.merged import WEIGHT_BITS, Merged
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.merged_curves import WEIGHT_BITS, Merged
 
 _FROM = {"delivered": "delivered colours", "input": "input"}
 

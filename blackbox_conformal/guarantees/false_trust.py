@@ -8,10 +8,10 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.guarantees.base import BoundSource
 from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.guarantees.guarantee import BoundSource
 from blackbox_conformal.risk.curve import Kind
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 
 
 class FalseTrust(Expected):

@@ -19,11 +19,11 @@ from blackbox_conformal.guarantees._bounds import (
     mixture_least,
     mixture_upper_of_none,
 )
-from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.claims import Claim
+from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.risk.betting import mixture_certifies, mixture_upper
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import as_typed, exact_bound
-from blackbox_conformal.risk.pack import CurveSet
 
 _IID_ONLY = "its confidence bounds need independent draws of one population, which "
 

@@ -13,10 +13,10 @@ from pydantic import Field
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without
-from blackbox_conformal.guarantees.base import Guarantee, Needs
 from blackbox_conformal.guarantees.claims import Claim
+from blackbox_conformal.guarantees.guarantee import Guarantee, Needs
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import as_typed, exact_bound, float32_down, float_up
-from blackbox_conformal.risk.pack import CurveSet
 
 
 class PerImage(Guarantee):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.refusals import too_deep, truncated
+from blackbox_conformal.images.image_errors import too_deep, truncated
 
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.S)
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")

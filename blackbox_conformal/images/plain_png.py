@@ -9,8 +9,8 @@ import numpy as np
 from isal import igzip_lib, isal_zlib
 from numpy.typing import NDArray
 
-from blackbox_conformal.images.containers import Container
-from blackbox_conformal.images.pages import picture_room
+from blackbox_conformal.images.buffers import picture_room
+from blackbox_conformal.images.headers import Container
 from blackbox_conformal.kernels import unfilter
 from blackbox_conformal.kernels._jit import interpreted
 from blackbox_conformal.kernels.unfilter import ROWS

@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from blackbox_conformal.kernels.distance import Planes
 from blackbox_conformal.kernels.windows import average
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.exact import largest_loss
 from blackbox_conformal.scores._window import Sigma, Size, Window, complete
 from blackbox_conformal.types import Image, Map

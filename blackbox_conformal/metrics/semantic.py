@@ -1,6 +1,6 @@
 """A person's judgement of where the delivered picture means something else than the truth.
 
-Annotations are stored and found by `annotations.stored`.
+Annotations are stored and found by `annotations.annotation_file`.
 """
 
 import os
@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from blackbox_conformal.annotations.stored import folder_digest, read_annotation
+from blackbox_conformal.annotations.annotation_file import folder_digest, read_annotation
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels._checks import image_pair
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.types import Image, Map
 
 VARIABLE = "BLACKBOX_CONFORMAL_ANNOTATIONS"

@@ -16,7 +16,7 @@ from blackbox_conformal.images.names import file_stem
 from blackbox_conformal.images.overlay import overlay
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.apply import Result
+    from blackbox_conformal.pipeline.masking import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the answers to pictures were like, beside their errors: what can be told of a new picture as well.
 
-How an answer is compared with what was sent lives in `images`, and what follows from a whole batch in `audit.drift`.
+How an answer is compared with what was sent lives in `images`, and what follows from a whole batch in `audits.drift`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.kernels.staircase import Counts, look, share_staircase, staircase_and_area
 from blackbox_conformal.risk.exact import largest_loss
-from blackbox_conformal.risk.maps import check_shapes, refuse_values
+from blackbox_conformal.risk.map_checks import check_shapes, refuse_values
 
 Kind = Literal["supremum", "share"]
 

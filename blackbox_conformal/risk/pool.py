@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import largest_loss
-from blackbox_conformal.risk.pack import CurveSet
 
 
 @lru_cache(maxsize=4)

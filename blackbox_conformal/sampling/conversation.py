@@ -17,14 +17,14 @@ from blackbox_conformal.errors import (
     TryLaterError,
     UsageError,
 )
-from blackbox_conformal.sampling.control import StoppedError
-from blackbox_conformal.sampling.engine import Engine
-from blackbox_conformal.sampling.messages import clean, cleaned
+from blackbox_conformal.sampling.foreign_text import clean, cleaned
+from blackbox_conformal.sampling.http.classify import GoneError, classify
+from blackbox_conformal.sampling.http.resumption import Resumption
+from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, VendorReport
+from blackbox_conformal.sampling.ledger.states import WITH_JOB
 from blackbox_conformal.sampling.money import to_nano
-from blackbox_conformal.sampling.record.attempts import Attempt, Seen, Wanted
-from blackbox_conformal.sampling.record.states import WITH_JOB
-from blackbox_conformal.sampling.wire.classify import GoneError, classify
-from blackbox_conformal.sampling.wire.resumption import Resumption
+from blackbox_conformal.sampling.run_context import RunContext
+from blackbox_conformal.sampling.run_control import StoppedError
 
 EMPTY = Answer(0, {}, b"")
 _LONGEST_WAIT_S = 10.0
@@ -56,7 +56,7 @@ class Conversation:
     """
 
     def __init__(
-        self, engine: Engine, want: Wanted, planned: int | None = None, earlier: Attempt | None = None
+        self, engine: RunContext, want: AttemptSpec, planned: int | None = None, earlier: Attempt | None = None
     ) -> None:
         self._engine = engine
         self.want = want
@@ -66,7 +66,7 @@ class Conversation:
         self.maybe_sent = False
         self.answered = False
         self.evidence: bytes | None = None
-        self.seen = Seen()
+        self.seen = VendorReport()
         self.duplicate_of: Attempt | None = None
         self._closed = False
         self._holds = self._alone = False
@@ -194,7 +194,7 @@ class Conversation:
         """Close the row of a submission that was certainly not taken, and free its price."""
         if self.attempt is None:
             return
-        self._engine.ledger.end(self.attempt, "cancelled", Seen(), error_class=error_class, error=error)
+        self._engine.ledger.end(self.attempt, "cancelled", VendorReport(), error_class=error_class, error=error)
         self.settle(0)
         self.attempt = None
         self.on_paper = "new"
@@ -333,7 +333,7 @@ class Conversation:
                 self._engine.board.tell("price-differs", text, self.want.upload_name, self.want.draw)
             else:
                 self._engine.prices.billed(cost)
-        self.seen = Seen(
+        self.seen = VendorReport(
             cost,
             clean(told.model) if told.model is not None else self.seen.model,
             clean(told.request_id) if told.request_id is not None else self.seen.request_id,

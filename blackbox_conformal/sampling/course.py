@@ -18,14 +18,14 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
-from blackbox_conformal.sampling.control import StoppedError
 from blackbox_conformal.sampling.conversation import Conversation, DeadlineError
-from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.flow import drive
-from blackbox_conformal.sampling.messages import clean
+from blackbox_conformal.sampling.foreign_text import clean
+from blackbox_conformal.sampling.ledger.attempts import Attempt
+from blackbox_conformal.sampling.ledger.sample_store import Arrival
 from blackbox_conformal.sampling.money import to_usd
-from blackbox_conformal.sampling.record.attempts import Attempt
-from blackbox_conformal.sampling.record.store import Arrival
+from blackbox_conformal.sampling.run_context import RunContext
+from blackbox_conformal.sampling.run_control import StoppedError
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task
 
 FURTHER_LOOKS = 2
@@ -34,7 +34,7 @@ _DISK_TRIES = 3
 _DISK_WAIT_S = 1.0
 
 
-class PutOffError(Exception):
+class DeferredError(Exception):
     """The vendor said "later" inside a successful answer; the attempt is closed, and another is to be made."""
 
     def __init__(self, reason: NotSentError | TryLaterError) -> None:
@@ -42,7 +42,7 @@ class PutOffError(Exception):
         self.reason = reason
 
 
-def inspect(engine: Engine, data: bytes, task: Task) -> PayloadError | None:
+def inspect(engine: RunContext, data: bytes, task: Task) -> PayloadError | None:
     """What is wrong with a picture by the rules of the run; None if it may be used."""
     if not data:
         return PayloadError("expected a picture from the vendor; got no bytes")
@@ -62,7 +62,7 @@ def inspect(engine: Engine, data: bytes, task: Task) -> PayloadError | None:
 class Course:
     """One attempt from its first step, or from its job, to its outcome."""
 
-    def __init__(self, engine: Engine, task: Task, talk: Conversation, earlier: Attempt | None) -> None:
+    def __init__(self, engine: RunContext, task: Task, talk: Conversation, earlier: Attempt | None) -> None:
         self._engine = engine
         self._task = task
         self._talk = talk
@@ -77,7 +77,7 @@ class Course:
         ------
         StoppedError
             The run was stopped; what can be resumed is recorded so.
-        PutOffError
+        DeferredError
             Nothing was taken, and the same submission is to be made again.
         """
         try:
@@ -268,7 +268,7 @@ class Course:
         """Nothing was taken. Raised by a request: the run is ending. Raised by the adapter on reading: go again."""
         self._talk.give_back("R" if isinstance(failure, TryLaterError) else "N", text)
         if self._engine.control.error is None:
-            raise PutOffError(failure)
+            raise DeferredError(failure)
         raise StoppedError
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from blackbox_conformal.adapter import Adapter, Price
 from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.sampling.decide import Done, Submit, decide
+from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, attempt_from
+from blackbox_conformal.sampling.ledger.ledger_file import reading
+from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_usd
-from blackbox_conformal.sampling.record.attempts import COLUMNS, Attempt, attempt_from
-from blackbox_conformal.sampling.record.ledgerfile import reading
-from blackbox_conformal.sampling.record.store import Store
+from blackbox_conformal.sampling.next_step import Done, Submit, decide
 from blackbox_conformal.sampling.task import Task, task_key
 
 _BYTES_PER_PIXEL = 2.0

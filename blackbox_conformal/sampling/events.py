@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.messages import clean
+from blackbox_conformal.sampling.foreign_text import clean
 from blackbox_conformal.sampling.money import to_nano, to_usd
 
 EventKind = Literal[
@@ -80,7 +80,7 @@ class Event:
         }
 
 
-class Board:
+class EventBoard:
     """Keeps the counters and hands events to one listener, one at a time."""
 
     def __init__(self, clock: Clock, listener: Callable[[Event], None] | None, budget: Decimal | None) -> None:

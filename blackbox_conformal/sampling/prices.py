@@ -8,9 +8,9 @@ import math
 import threading
 
 from blackbox_conformal.adapter import Price
-from blackbox_conformal.sampling.control import StoppedError
-from blackbox_conformal.sampling.events import Board
+from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.money import to_nano, to_usd
+from blackbox_conformal.sampling.run_control import StoppedError
 
 
 class Prices:
@@ -32,7 +32,7 @@ class Prices:
     """
 
     def __init__(
-        self, table: Price | None, billed_nanousd: int, billed_pixels: int, *, limited: bool, board: Board
+        self, table: Price | None, billed_nanousd: int, billed_pixels: int, *, limited: bool, board: EventBoard
     ) -> None:
         self._table = table
         self._table_nanousd = 0 if table is None else to_nano(table.high_usd)

@@ -16,21 +16,21 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
 from blackbox_conformal.files import make_private
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.control import Control, StoppedError
-from blackbox_conformal.sampling.drawing import refetch
-from blackbox_conformal.sampling.engine import Engine
 from blackbox_conformal.sampling.estimate import Estimate as Estimate
 from blackbox_conformal.sampling.estimate import estimate as estimate
 from blackbox_conformal.sampling.estimate import known_price, price_missing
-from blackbox_conformal.sampling.events import Board, Counters, Event
+from blackbox_conformal.sampling.events import Counters, Event, EventBoard
+from blackbox_conformal.sampling.expected_models import ExpectedModels
+from blackbox_conformal.sampling.http.transport import Transport
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.local import draw_here, read_here
-from blackbox_conformal.sampling.models import Models
-from blackbox_conformal.sampling.planning import jobs_for
-from blackbox_conformal.sampling.record.ledger import Ledger
-from blackbox_conformal.sampling.record.store import Store
+from blackbox_conformal.sampling.local_draws import draw_here, read_here
+from blackbox_conformal.sampling.pending_work import jobs_for
+from blackbox_conformal.sampling.run_context import RunContext
+from blackbox_conformal.sampling.run_control import RunControl, StoppedError
 from blackbox_conformal.sampling.task import Outcome, Task, task_key
-from blackbox_conformal.sampling.wire.transport import Transport
+from blackbox_conformal.sampling.work_item import refetch
 from blackbox_conformal.sampling.workers import work
 
 
@@ -82,13 +82,13 @@ class Sampler:
         self._local = capabilities.local
         self._run = Path(run)
         self._limits = limits
-        self._models = Models(models)
+        self._models = ExpectedModels(models)
         self._check = check
         self._counted = counted
         self._clock = clock or Clock()
-        self._board = Board(self._clock, listener, limits.max_cost_usd)
-        self._control = Control()
-        self._engine: Engine | None = None
+        self._board = EventBoard(self._clock, listener, limits.max_cost_usd)
+        self._control = RunControl()
+        self._engine: RunContext | None = None
         self._opened: Adapter | None = None
         self._threads: list[threading.Thread] = []
         self._drawing = self._abandoned = self._asked_to_stop = self._closed = False
@@ -131,7 +131,7 @@ class Sampler:
             _recover(ledger, store)
             self._opened = self._adapter.open()
             transport = Transport(self._opened.base_url, self._opened.capabilities.result_hosts, self._limits)
-            self._engine = Engine(
+            self._engine = RunContext(
                 adapter=self._opened,
                 identity=digest_json(self._adapter.identity()),
                 limits=self._limits,
@@ -234,8 +234,8 @@ class Sampler:
         finally:
             self._drawing = False
 
-    def _draw(self, engine: Engine, tasks: list[Task]) -> Iterator[Outcome]:
-        control = self._control = Control()
+    def _draw(self, engine: RunContext, tasks: list[Task]) -> Iterator[Outcome]:
+        control = self._control = RunControl()
         if self._asked_to_stop:
             control.stop()
         engine.renew(control)

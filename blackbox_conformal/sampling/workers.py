@@ -7,14 +7,16 @@ import queue
 from collections import deque
 
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.sampling.control import Control, StoppedError
-from blackbox_conformal.sampling.decide import Done, Fetch
-from blackbox_conformal.sampling.drawing import Job, make
-from blackbox_conformal.sampling.engine import Engine
+from blackbox_conformal.sampling.next_step import Done, Fetch
+from blackbox_conformal.sampling.run_context import RunContext
+from blackbox_conformal.sampling.run_control import RunControl, StoppedError
 from blackbox_conformal.sampling.task import Outcome
+from blackbox_conformal.sampling.work_item import Job, make
 
 
-def work(engine: Engine, control: Control, jobs: "deque[Job]", arrived: "queue.SimpleQueue[Outcome | None]") -> None:
+def work(
+    engine: RunContext, control: RunControl, jobs: "deque[Job]", arrived: "queue.SimpleQueue[Outcome | None]"
+) -> None:
     """One worker: takes tasks in order until there are none, or the run is stopped."""
     try:
         while True:
@@ -32,7 +34,7 @@ def work(engine: Engine, control: Control, jobs: "deque[Job]", arrived: "queue.S
         arrived.put(None)
 
 
-def _one(engine: Engine, control: Control, job: Job) -> Outcome | None:
+def _one(engine: RunContext, control: RunControl, job: Job) -> Outcome | None:
     """The outcome of one task; None when the run was stopped before."""
     free = isinstance(job.decision, (Done, Fetch))
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from blackbox_conformal.kernels.windows import gaussian
 from blackbox_conformal.scores._window import Sigma
-from blackbox_conformal.scores.base import Score
+from blackbox_conformal.scores.score import Score
 from blackbox_conformal.types import Map
 
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.scores._clip_and_smooth import ClippedAndSmoothed
-from blackbox_conformal.scores.base import Context
+from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Image, Map
 
 

@@ -9,7 +9,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels.distance import rgb_l1
 from blackbox_conformal.kernels.windows import average
 from blackbox_conformal.scores._windowed import Windowed
-from blackbox_conformal.scores.base import Context
+from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Image, Map
 
 

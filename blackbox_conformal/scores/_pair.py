@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from blackbox_conformal import catalog
 from blackbox_conformal.scores._from_moments import MomentsAccumulator
-from blackbox_conformal.scores.base import Accumulator, Context, Score
+from blackbox_conformal.scores.score import Accumulator, Context, Score
 from blackbox_conformal.types import Image, Map
 
 

@@ -5,7 +5,7 @@ Where they agree the vendor has added nothing; where they differ it has invented
 
 from blackbox_conformal.images.degrade import bicubic_up
 from blackbox_conformal.scores._one_draw import OneDrawScore, distance, input_of
-from blackbox_conformal.scores.base import Context
+from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Map
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.scores._one_draw import OneDrawScore, distance, input_of
-from blackbox_conformal.scores.base import Context
+from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Map
 
 

@@ -5,7 +5,7 @@ Two vendors that invent independently seldom invent the same; one draw of each i
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.scores._one_draw import OneDrawScore, distance
-from blackbox_conformal.scores.base import Context
+from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Map
 
 

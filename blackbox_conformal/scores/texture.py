@@ -6,7 +6,7 @@ Flat regions are easy and fine texture is where vendors invent; needs neither a 
 import numpy as np
 
 from blackbox_conformal.scores._one_draw import OneDrawScore
-from blackbox_conformal.scores.base import Context
+from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Map
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from blackbox_conformal.scores._pair import PairedScore, windowed
-from blackbox_conformal.scores.base import Score
+from blackbox_conformal.scores.score import Score
 from blackbox_conformal.types import Map
 
 _UPPER = np.uint32(0xFFFF0000)

@@ -11,7 +11,7 @@ from blackbox_conformal.kernels._checks import image
 from blackbox_conformal.kernels.moments import FixedPointMoments
 from blackbox_conformal.kernels.windows import average
 from blackbox_conformal.scores._windowed import Windowed
-from blackbox_conformal.scores.base import Context
+from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Image, Map
 
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from blackbox_conformal.testing.exchange import Exchange, fault, yes
-from blackbox_conformal.testing.wire import Response
+from blackbox_conformal.testing.raw_http import Response
 
 CAPTIVE_PORTAL = (
     b"<!doctype html><html><head><title>Free Wi-Fi</title></head>"

@@ -8,7 +8,7 @@ from typing import Any
 
 from blackbox_conformal.testing.exchange import Exchange, fault
 from blackbox_conformal.testing.pictures import WRONG_PICTURES
-from blackbox_conformal.testing.wire import Head, Response
+from blackbox_conformal.testing.raw_http import Head, Response
 
 
 def _framed(exchange: Exchange, response: Response, body: bytes, framing: dict[str, str]) -> None:

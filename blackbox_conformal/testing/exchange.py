@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from blackbox_conformal.catalog import parse
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.testing.wire import Connection, Head, PeerGoneError, Response
+from blackbox_conformal.testing.raw_http import Connection, Head, PeerGoneError, Response
 
 
 class Vendor(Protocol):

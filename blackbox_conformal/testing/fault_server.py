@@ -22,8 +22,8 @@ from blackbox_conformal.testing import answer_faults, body_faults, connection_fa
 from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.exchange import FAULTS, Exchange, Vendor, perform
 from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.raw_http import Connection, PeerGoneError
 from blackbox_conformal.testing.script import Plan, Script, Situation, as_fault, as_script
-from blackbox_conformal.testing.wire import Connection, PeerGoneError
 
 FAULT_MODULES = (answer_faults, body_faults, connection_faults)
 PURPOSES = frozenset({"submit", "poll", "download", "lookup", "cancel", "quote"})

@@ -17,7 +17,7 @@ from typing import Any
 
 from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.pictures import PNG_SIGNATURE, WRONG_PICTURES, upscale
-from blackbox_conformal.testing.wire import Head, Response, multipart
+from blackbox_conformal.testing.raw_http import Head, Response, multipart
 
 ALWAYS = 1_000_000
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from blackbox_conformal.adapter import Answer, Send
 from blackbox_conformal.testing.account import Account
-from blackbox_conformal.testing.wire import Head, Response
+from blackbox_conformal.testing.raw_http import Head, Response
 
 FRAMING = frozenset({"content-length", "transfer-encoding", "content-encoding", "connection"})
 

@@ -22,7 +22,7 @@ import json, sys
 from pathlib import Path
 import blackbox_conformal as bc
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.pipeline.calibrate import run_calibration
+from blackbox_conformal.pipeline.calibrating import run_calibration
 from blackbox_conformal.pipeline.stages.settings import set_up
 root, run, score, draws, count, memory = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
 adapter = bc.load_adapter("folder", path=str(root / "draws"), label="benchmark")

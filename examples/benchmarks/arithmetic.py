@@ -12,7 +12,7 @@ from timing import at_least, pairs, row
 from blackbox_conformal import catalog
 from blackbox_conformal.kernels.windows import gaussian
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 
 ALPHAS = tuple(np.linspace(0.02, 1.5, 40).round(4))
 BOUND = 1.9576

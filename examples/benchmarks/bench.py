@@ -12,12 +12,12 @@ from material import SCALE
 from PIL import Image
 
 import blackbox_conformal as bc
-from blackbox_conformal.pipeline.calibrate import run_calibration
+from blackbox_conformal.pipeline.calibrating import run_calibration
 from blackbox_conformal.pipeline.stages import draws as drawing
 from blackbox_conformal.pipeline.stages import prepare as preparing
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.scores.base import Context, score_map
+from blackbox_conformal.scores.score import Context, score_map
 
 SCORE, METRIC = "smoothed-variance:kernel=gaussian,sigma=4", "lab-l1:kernel=gaussian,sigma=4"
 PAPER = "patch-variance:kernel=box,size=31,clip_quantile=0.95,smooth=64", "lab-l1:kernel=gaussian,sigma=64"

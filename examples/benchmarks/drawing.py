@@ -27,11 +27,11 @@ import httpx
 
 from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import ImageError
+from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.record.queries import ledger_sum
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
-from blackbox_conformal.testing.adapters import SynchronousVendor
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EARLY = 1000

@@ -40,7 +40,7 @@ from timing import at_least, at_most, heading, pairs, row
 
 import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.pipeline.apply import apply_calibration
+from blackbox_conformal.pipeline.masking import apply_calibration
 from blackbox_conformal.pipeline.stages.settings import DEFAULT_SCORE, set_up
 
 

@@ -30,7 +30,7 @@ from blackbox_conformal.images import plain_png, read
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.kernels._jit import Kernel
-from blackbox_conformal.pipeline import calibrate as calibrating
+from blackbox_conformal.pipeline import calibrating as calibrating
 from blackbox_conformal.pipeline.stages import evaluate, prepare
 from blackbox_conformal.sampling.sampler import Sampler
 

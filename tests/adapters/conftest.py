@@ -1,7 +1,7 @@
 """Keys that are made up, for every test of an adapter."""
 
-import flow_driver
 import pytest
+from support import flow_driver
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """AUTOMATIC1111 and its forks: the two routes, the optional password."""
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, upload
+from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, upload
 
 from blackbox_conformal.errors import AccountRefusedError, NotFoundError, PayloadError
 from blackbox_conformal.example import says

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, answers_of, built, drive, key_of, refused, replay, seeded, upload
+from support.flow_driver import ADDRESS, PICTURE, answers_of, built, drive, key_of, refused, replay, seeded, upload
 
 from blackbox_conformal.errors import (
     AccountRefusedError,

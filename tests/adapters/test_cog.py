@@ -1,7 +1,7 @@
 """Cog containers: both dialects of refusing, one of answering."""
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, built, drive, refused, replay, seeded, upload
+from support.flow_driver import ADDRESS, PICTURE, built, drive, refused, replay, seeded, upload
 
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError

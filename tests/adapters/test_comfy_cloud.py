@@ -1,7 +1,7 @@
 """Comfy Cloud: a workflow's requests with a key, its jobs, and a 429 that is no wish to wait."""
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed
+from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed
 
 from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, TryLaterError
 from blackbox_conformal.example import says

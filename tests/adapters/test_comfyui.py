@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, built, example, refused, replay, unresumed
+from support.flow_driver import ADDRESS, PICTURE, built, example, refused, replay, unresumed
 
 from blackbox_conformal.errors import JobError, PayloadError, RefusedError, RunRefusedError, UsageError
 from blackbox_conformal.example import says

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from flow_driver import drive, upload
-from loopback import a_draw, drive_over_http
-from picture_files import scene
+from support.flow_driver import drive, upload
+from support.loopback import a_draw, drive_over_http
+from support.picture_files import scene
 
 from blackbox_adapters.embedded import Embedded
 from blackbox_conformal.adapter import Upload

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from flow_driver import ADDRESS, built, drive, key_of, refused, replay, resumed, seeded, unresumed, upload
+from support.flow_driver import ADDRESS, built, drive, key_of, refused, replay, resumed, seeded, unresumed, upload
 
 from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, TryLaterError
 from blackbox_conformal.example import says, shows

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from flow_driver import drive, upload
-from loopback import a_draw
+from support.flow_driver import drive, upload
+from support.loopback import a_draw
 
 from blackbox_adapters.folder import Folder
 from blackbox_conformal.adapter import Upload

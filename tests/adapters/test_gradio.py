@@ -1,7 +1,7 @@
 """Gradio: upload, call, event stream, file."""
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed
+from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed
 
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import JobError, PayloadError, RefusedError, TryLaterError

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from flow_driver import drive, failure, upload
-from loopback import a_draw, drive_over_http
+from support.flow_driver import drive, failure, upload
+from support.loopback import a_draw, drive_over_http
 
 from blackbox_adapters.http import PlainHttp, observed
 from blackbox_conformal.adapter import Answer

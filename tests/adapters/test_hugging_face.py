@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from flow_driver import ADDRESS, built, key_of, refused, replay
 from pydantic import ValidationError
+from support.flow_driver import ADDRESS, built, key_of, refused, replay
 
 from blackbox_conformal.errors import NotFoundError, PayloadError, RefusedError, TryLaterError
 from blackbox_conformal.example import says

@@ -1,7 +1,7 @@
 """Magnific: its two names, the factor as text and as number, tasks with and without a wrapper."""
 
 import pytest
-from flow_driver import ADDRESS, built, drive, key_of, refused, replay, resumed, seeded, unresumed, upload
+from support.flow_driver import ADDRESS, built, drive, key_of, refused, replay, resumed, seeded, unresumed, upload
 
 from blackbox_conformal.errors import PayloadError, RefusedError
 from blackbox_conformal.example import says, shows

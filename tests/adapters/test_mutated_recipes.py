@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from flow_driver import ADDRESS, seeded, upload
-from mutations import mutate_text
+from support.flow_driver import ADDRESS, seeded, upload
+from support.mutations import mutate_text
 
 from blackbox_adapters._recipe_reading import SHIPPED
 from blackbox_conformal.errors import BlackboxConformalError

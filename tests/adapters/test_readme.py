@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, drive, refused_by, seeded, upload
+from support.flow_driver import ADDRESS, PICTURE, drive, refused_by, seeded, upload
 
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import RefusedError

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
 from pydantic import ValidationError
+from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
 from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_adapters.recipe import Recipe

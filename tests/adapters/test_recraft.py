@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
+from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
 
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError
 from blackbox_conformal.example import says

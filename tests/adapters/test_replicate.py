@@ -1,7 +1,8 @@
 """Replicate: what is sent, and what is made of each state and failure."""
 
 import pytest
-from flow_driver import (
+from pydantic import ValidationError
+from support.flow_driver import (
     ADDRESS,
     PICTURE,
     answers_of,
@@ -15,7 +16,6 @@ from flow_driver import (
     unresumed,
     upload,
 )
-from pydantic import ValidationError
 
 from blackbox_adapters.replicate import Replicate
 from blackbox_conformal.adapter import Upload

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, resumed, unresumed
+from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, resumed, unresumed
 
 from blackbox_conformal.adapter import FREE
 from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, VendorError

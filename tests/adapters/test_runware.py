@@ -4,7 +4,7 @@ import uuid
 from decimal import Decimal
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
+from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
 
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.example import says

@@ -1,8 +1,8 @@
 """Stability's three upscalers: forms, seeds, headers of success and of failure."""
 
 import pytest
-from flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
 from pydantic import ValidationError
+from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import AccountRefusedError, JobError, RefusedError, TryLaterError

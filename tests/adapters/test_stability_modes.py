@@ -1,8 +1,8 @@
 """Stability's three upscalers are the same wherever they are bought: dials, limits, seeds."""
 
 import pytest
-from flow_driver import a_draw, built
 from pydantic import ValidationError
+from support.flow_driver import a_draw, built
 
 from blackbox_adapters._stability_modes import SEEDS, StabilityModes
 

@@ -1,7 +1,7 @@
 """Topaz: the two routes, the size in pixels, the link that needs no key."""
 
 import pytest
-from flow_driver import ADDRESS, built, drive, key_of, refused, replay, seeded, unresumed, upload
+from support.flow_driver import ADDRESS, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
 from blackbox_conformal.errors import (
     AccountRefusedError,

@@ -1,6 +1,6 @@
 """Vertex: the predict call and its filters."""
 
-from flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
+from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
 
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError
 from blackbox_conformal.example import says

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from annotation_files import coco, labelme, marked, pictures, png, shape
+from support.annotation_files import coco, labelme, marked, pictures, png, shape
 
 from blackbox_conformal.annotations import import_annotations
 from blackbox_conformal.annotations.__main__ import main
-from blackbox_conformal.annotations.stored import folder_digest, read_annotation, read_sidecar
+from blackbox_conformal.annotations.annotation_file import folder_digest, read_annotation, read_sidecar
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
 from blackbox_conformal.images.picture import pixels_digest

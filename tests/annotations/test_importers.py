@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
-from annotation_files import HEIGHT, WIDTH, brush, coco, cvat, label_studio, labelme, marked, png, region, shape
-from annotation_forms import BOX, SAME, read_form, run_lengths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from support.annotation_files import HEIGHT, WIDTH, brush, coco, cvat, label_studio, labelme, marked, png, region, shape
+from support.annotation_forms import BOX, SAME, read_form, run_lengths
 
 from blackbox_conformal.annotations import coco as coco_importer
 from blackbox_conformal.annotations import cvat_xml, png_masks
 from blackbox_conformal.annotations import label_studio as studio_importer
 from blackbox_conformal.annotations import labelme as labelme_importer
-from blackbox_conformal.annotations.source import Request
+from blackbox_conformal.annotations.foreign_files import Request
 from blackbox_conformal.errors import FileFormatError, UsageError
 
 

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from annotation_files import (
+from support.annotation_files import (
     brush,
     coco,
     cvat,
@@ -17,8 +17,8 @@ from annotation_files import (
     region,
     shape,
 )
-from annotation_forms import BLOCK, BOX, read_form
-from mutations import mutate, mutate_text
+from support.annotation_forms import BLOCK, BOX, read_form
+from support.mutations import mutate, mutate_text
 
 from blackbox_conformal.annotations import coco as coco_importer
 from blackbox_conformal.annotations import cvat_xml, png_masks

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from annotation_files import HEIGHT, WIDTH, brush, coco, cvat, label_studio, marked, pictures, png, region
-from annotation_forms import BOX, read_form
 from PIL import Image
+from support.annotation_files import HEIGHT, WIDTH, brush, coco, cvat, label_studio, marked, pictures, png, region
+from support.annotation_forms import BOX, read_form
 
 from blackbox_conformal.annotations import coco as coco_importer
 from blackbox_conformal.annotations import cvat_xml

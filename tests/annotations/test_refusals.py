@@ -5,7 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from annotation_files import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from support.annotation_files import (
     HEIGHT,
     WIDTH,
     brush,
@@ -19,16 +22,13 @@ from annotation_files import (
     region,
     shape,
 )
-from annotation_forms import BLOCK, BOX, SAME, read_form
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
+from support.annotation_forms import BLOCK, BOX, SAME, read_form
 
 from blackbox_conformal.annotations import coco as coco_importer
-from blackbox_conformal.annotations import cvat_xml, png_masks, source
+from blackbox_conformal.annotations import cvat_xml, foreign_files, png_masks
 from blackbox_conformal.annotations import label_studio as studio_importer
 from blackbox_conformal.annotations import labelme as labelme_importer
-from blackbox_conformal.annotations.source import Request
+from blackbox_conformal.annotations.foreign_files import Request
 from blackbox_conformal.errors import FileFormatError, UsageError
 
 
@@ -175,11 +175,11 @@ def test_hostile_and_unusable_files_are_refused(tmp_path, form):
 
 
 def test_large_files_are_refused_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(source.read_bytes, "__defaults__", (100,))
+    monkeypatch.setattr(foreign_files.read_bytes, "__defaults__", (100,))
     with pytest.raises(FileFormatError, match="expected at most 100 bytes"):
         read_form(png_masks, tmp_path, png(marked(BOX)) + b"x" * 100)
     with pytest.raises(FileFormatError, match="expected a file"):
-        source.read_bytes(tmp_path / "missing")
+        foreign_files.read_bytes(tmp_path / "missing")
 
 
 @settings(deadline=None, max_examples=200)

@@ -4,10 +4,10 @@ import json
 import re
 
 import pytest
-from synthetic import draw, photograph, write_draws, write_photographs
+from support.synthetic import draw, photograph, write_draws, write_photographs
 
-from blackbox_conformal.audit.splits import CAUTION
-from blackbox_conformal.audit.verdict import FIXED
+from blackbox_conformal.audits.random_splits import CAUTION
+from blackbox_conformal.audits.verdict import FIXED
 from blackbox_conformal.cli.main import run
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "--draws", "3"]

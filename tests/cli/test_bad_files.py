@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from shop import Shop
-from synthetic import photograph, write_photographs
+from support.shop import Shop
+from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import ImageError, IncompleteError, PicturesError
-from blackbox_conformal.pipeline.apply import apply_calibration
+from blackbox_conformal.pipeline.masking import apply_calibration
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -150,7 +150,7 @@ def test_missing_draws_of_several_pictures_are_named_together(tmp_path: Path) ->
 def test_from_python_failures_are_handed_over(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shop.folder)
     calibration = Calibration.load(shop.calibration)
-    vendor = load_adapter("blackbox_conformal.testing.adapters:SynchronousVendor", url=shop.server.url)
+    vendor = load_adapter("blackbox_conformal.testing.reference_adapters:SynchronousVendor", url=shop.server.url)
     inputs = [(path.stem, path) for path in sorted((shop.folder / "inputs").glob("[a-e]*"))]
     with pytest.raises(PicturesError, match="3 of 5") as raised:
         apply_calibration(vendor, inputs, calibration, 0.9, run=shop.folder / "run", limits=Limits(max_calls=100))

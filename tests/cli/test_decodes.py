@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
-from synthetic import photograph, write_draws, write_photographs
+from support.synthetic import photograph, write_draws, write_photographs
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run

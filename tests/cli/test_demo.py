@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from synthetic import photograph, write_photographs
+from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.certificate import Certificate
 

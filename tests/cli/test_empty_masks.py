@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shop import VENDOR, Shop
+from support.shop import VENDOR, Shop
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import UsageError

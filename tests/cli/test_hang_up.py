@@ -14,14 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from synthetic import write_photographs
+from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.session import interruptible
-from blackbox_conformal.sampling.record.queries import ledger_sum
+from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 SLOW = {"submit": "slow-start:seconds=0.4"}
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from synthetic import write_photographs
+from support.synthetic import write_photographs
 
 from blackbox_conformal.adapter import Adapter, Capabilities, Draw, Flow, Send, Upload
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 KEY = "canary-7d01c9"
 ENCODED = [
     base64.b64encode(KEY.encode()).decode(),

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from synthetic import write_photographs
+from support.synthetic import write_photographs
 
 from blackbox_conformal.cli import config, main
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -190,7 +190,12 @@ def test_a_limit_on_memory_ends_in_one_sentence(tmp_path: Path, megabytes: int) 
         "from blackbox_conformal.cli.main import main; main(sys.argv[2:])"
     )
     with FaultServer() as server:
-        vendor = ["--adapter", "blackbox_conformal.testing.adapters:SynchronousVendor", "-p", f"url={server.url}"]
+        vendor = [
+            "--adapter",
+            "blackbox_conformal.testing.reference_adapters:SynchronousVendor",
+            "-p",
+            f"url={server.url}",
+        ]
         calibrate = ["calibrate", "photographs", *vendor, "--draws", "2", "--yes", "-q"]
         command = [sys.executable, "-c", script, str(megabytes * 10**6), *calibrate]
         found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)

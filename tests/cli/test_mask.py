@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from shop import Shop
-from synthetic import photograph
+from support.shop import Shop
+from support.synthetic import photograph
 
 from blackbox_conformal.testing.fault_server import FaultServer
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 from PIL import Image as PillowImage
-from synthetic import photograph, write_draws, write_photographs
+from support.synthetic import photograph, write_draws, write_photographs
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.pipeline import calibrate
-from blackbox_conformal.pipeline.apply import Result, apply_calibration
-from blackbox_conformal.pipeline.auditing import measure
-from blackbox_conformal.pipeline.comparing.contestants import bytes_a_pixel as bytes_a_pixel_of_draws
+from blackbox_conformal.pipeline import calibrating
+from blackbox_conformal.pipeline.audit_parts import measure
+from blackbox_conformal.pipeline.comparison_parts.contestants import bytes_a_pixel as bytes_a_pixel_of_draws
+from blackbox_conformal.pipeline.masking import Result, apply_calibration
 from blackbox_conformal.pipeline.stages import draws
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES, audit_bytes_a_pixel, picture_bytes
-from blackbox_conformal.pipeline.tune import bytes_a_pixel, default_candidates, parse_candidates
+from blackbox_conformal.pipeline.tuning import bytes_a_pixel, default_candidates, parse_candidates
 from blackbox_conformal.plugins import load_adapter
 
 SIZE = (64, 80)
@@ -69,7 +69,7 @@ class Watch:
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     watch = Watch(calibration_curves)
-    monkeypatch.setattr(calibrate, "calibration_curves", watch)
+    monkeypatch.setattr(calibrating, "calibration_curves", watch)
     monkeypatch.setattr(draws, "cpu_count", lambda: 4)
     return watch
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from PIL import Image as PillowImage
-from synthetic import photograph, write_photographs
+from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.cli.main import Commands, cli
 from blackbox_conformal.testing.fault_server import FaultServer

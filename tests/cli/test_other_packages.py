@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from other_package import install, pack
 from PIL import Image
-from synthetic import photograph, write_draws, write_photographs
+from support.other_package import install, pack
+from support.synthetic import photograph, write_draws, write_photographs
 
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -104,7 +104,12 @@ def test_tune_compares_them_with_ours_unless_others_are_named(site, scene):
 
 def test_a_perturbation_of_another_package_varies_the_draws(site, scene):
     with FaultServer() as server:
-        vendor = ["--adapter", "blackbox_conformal.testing.adapters:SynchronousVendor", "-p", f"url={server.url}"]
+        vendor = [
+            "--adapter",
+            "blackbox_conformal.testing.reference_adapters:SynchronousVendor",
+            "-p",
+            f"url={server.url}",
+        ]
         given = ["--draws", "2", "--perturb", "upside", "--metric", "green", "--score", "spread", "--yes", "-q"]
         ran = command(site, "calibrate", scene / "unseen", *vendor, *given, "--run", scene / "perturbed")
     assert ran.returncode == 0, ran.stderr

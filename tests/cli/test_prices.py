@@ -8,12 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from synthetic import write_photographs
+from support.synthetic import write_photographs
 
-from blackbox_conformal.sampling.record.queries import ledger_ls
+from blackbox_conformal.sampling.ledger.queries import ledger_ls
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from PIL import Image
-from report_material import make_run
+from support.report_material import make_run
 
 from blackbox_conformal.cli.main import run
 

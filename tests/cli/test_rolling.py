@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
-from synthetic import photograph, write_photographs
+from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 
 
 class Desk:

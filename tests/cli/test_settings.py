@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from synthetic import write_photographs
+from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.cli.slips import OTHERS, settings
+from blackbox_conformal.cli.unknown_settings import OTHERS, settings
 
 
 @pytest.fixture

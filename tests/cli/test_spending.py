@@ -12,13 +12,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from synthetic import write_photographs
+from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 CHOICES = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 
 
 def tune_with(photographs, tmp_path, server, second, *more):

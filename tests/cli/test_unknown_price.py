@@ -9,7 +9,7 @@ from pathlib import Path
 from sampling.tiny_vendor import PNG, AtOnce, quick, serving, tasks
 
 from blackbox_conformal.cli.console import bill, spent
-from blackbox_conformal.sampling.record.queries import ledger_sum
+from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.sampling.sampler import Sampler
 
 

@@ -5,9 +5,9 @@ import random
 from pathlib import Path
 
 import pytest
-from mutations import mutate, redigested
 from PIL import Image as PillowImage
-from synthetic import photograph, write_draws, write_photographs
+from support.mutations import mutate, redigested
+from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.calibration import Calibration

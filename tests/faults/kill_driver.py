@@ -20,7 +20,7 @@ from faults.stage import check, limits, tasks
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 
 def main(

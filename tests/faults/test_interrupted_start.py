@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from faults.stage import draw, tasks
-from synthetic import write_photographs
+from support.synthetic import write_photographs
 
-from blackbox_conformal.sampling.record.ledger import Ledger
-from blackbox_conformal.sampling.record.ledgerfile import ledger_path
-from blackbox_conformal.testing.adapters import SynchronousVendor
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
-VENDOR = "blackbox_conformal.testing.adapters:SynchronousVendor"
+VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 BEGINNER = Path(__file__).with_name("begin_driver.py")
 
 

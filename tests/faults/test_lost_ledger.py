@@ -15,11 +15,11 @@ import pytest
 from faults.stage import check, draw, ledger, limits, tasks
 
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.sampling.record import ledgerfile
+from blackbox_conformal.sampling.ledger import ledger_file
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 SLOW = {"submit": Fault("slow-start", {"seconds": 0.4})}
 
@@ -43,7 +43,7 @@ def test_what_was_accepted_while_another_program_held_the_ledger_is_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
     run, work = tmp_path / "run", tasks(2, 4)
-    monkeypatch.setattr(ledgerfile, "BUSY_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(ledger_file, "BUSY_TIMEOUT_S", 0.5)
     with FaultServer(SLOW) as server:
         adapter = kind(url=server.url)
         # An owner that has come and gone, so that the ledger is there to be locked.
@@ -65,7 +65,7 @@ def test_what_was_accepted_while_another_program_held_the_ledger_is_taken_over(
 
 def test_jobs_whose_row_cannot_be_written_are_in_the_inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tmp_path / "run"
-    monkeypatch.setattr(ledgerfile, "BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(ledger_file, "BUSY_TIMEOUT_S", 0.2)
     with FaultServer(SLOW) as server:
         adapter = JobVendor(url=server.url)
         assert draw(adapter, run, tasks(5)[4:]).states == ["stored"]

@@ -13,11 +13,11 @@ import pytest
 from faults.stage import draw, ledger, tasks
 
 from blackbox_conformal.errors import AccountRefusedError, IncompleteError, NotFoundError
-from blackbox_conformal.sampling.record.queries import ledger_sum
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.pictures import upscale
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.script import Situation
 
 

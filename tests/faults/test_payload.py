@@ -10,10 +10,10 @@ import pytest
 from faults.stage import draw, tasks
 
 from blackbox_conformal.images.read import read_output
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.pictures import upscale
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 REFUSED = {
     "i01": ["wrong-size", "rounded-size"],

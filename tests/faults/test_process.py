@@ -21,11 +21,11 @@ import pytest
 from faults.stage import check, draw, ledger, limits, tasks
 
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, LedgerError
-from blackbox_conformal.sampling import mounts
+from blackbox_conformal.sampling import filesystem
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.script import Situation, chances, planned
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
@@ -273,7 +273,7 @@ def test_d06_second_run_on_one_folder_is_refused_and_names_the_owner(tmp_path: P
 def test_d07_ledger_on_a_network_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "mountinfo"
     table.write_text(f"36 35 98:0 / {tmp_path} rw,noatime - nfs4 server:/export rw\n")
-    monkeypatch.setattr(mounts, "MOUNTINFO", table)
+    monkeypatch.setattr(filesystem, "MOUNTINFO", table)
     with FaultServer() as server:
         with pytest.raises(LedgerError, match="nfs4"):
             Sampler(SynchronousVendor(url=server.url), tmp_path / "run", limits(), check=check).__enter__()

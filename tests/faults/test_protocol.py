@@ -22,13 +22,13 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.images.degrade import degrade, upload_from
 from blackbox_conformal.pipeline.stages.draws import output_check
 from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.sampling.record.queries import ledger_sum
+from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 
 def marked(**marks: Any) -> dict[str, Fault]:

@@ -6,9 +6,9 @@ import pytest
 from faults.stage import draw, tasks
 
 from blackbox_conformal.errors import IncompleteError
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 
 def test_x01_failed_draws_are_handed_over_and_never_dropped(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import pytest
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.at_hand import bound_of_delivered
 from blackbox_conformal.guarantees.choose import threshold
-from blackbox_conformal.metrics.base import Metric
 from blackbox_conformal.metrics.lab_l1 import LabL1
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.metrics.rgb_l1 import RgbL1
 from blackbox_conformal.metrics.rgb_linf import RgbLinf
 from blackbox_conformal.risk.curve import RiskCurve

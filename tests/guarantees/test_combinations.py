@@ -4,13 +4,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from audit_material import calibration_of, curves
+from support.audit_material import calibration_of, curves
 
-from blackbox_conformal.audit.claim import claim, quantity
+from blackbox_conformal.audits.hypothesis import claim, quantity
 from blackbox_conformal.certificate import threshold_json
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.choose import guarantee
+from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.rgb_linf import RgbLinf
 from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing, rule_at_hand
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation

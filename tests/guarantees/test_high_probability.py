@@ -13,7 +13,7 @@ from blackbox_conformal.guarantees._binomial import binomial_cdf, binomial_tail
 from blackbox_conformal.guarantees.choose import choose, guarantee, threshold
 from blackbox_conformal.risk import betting
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 
 METHODS = ("hoeffding-bentkus", "mixture")
 

@@ -6,7 +6,7 @@ import pytest
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.choose import guarantee
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 
 BOUND = 1.9576
 

@@ -6,8 +6,8 @@ import struct
 
 import numpy as np
 import pytest
-from picture_files import scene
 from PIL import Image, ImageCms
+from support.picture_files import scene
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images.colour import to_srgb

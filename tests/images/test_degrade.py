@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from picture_files import scene
+from support.picture_files import scene
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images.degrade import bicubic_up, crop_note, crop_to_multiple, degrade, to_png, upload_from

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from picture_files import scene
 from PIL import Image
+from support.picture_files import scene
 
 from blackbox_conformal.errors import ImageError, MapError
 from blackbox_conformal.images.encode import LARGEST_LEVEL, NO_SCORE, image_png, indecision_png, mask_png

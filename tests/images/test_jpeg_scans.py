@@ -6,12 +6,12 @@ import struct
 
 import numpy as np
 import pytest
-from picture_files import jpeg, saved, scene
 from PIL import Image
 from skimage import data
+from support.picture_files import jpeg, saved, scene
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.containers import inspect
+from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.images.read import read_image
 
 QUALITIES = (5, 50, 90, 100)

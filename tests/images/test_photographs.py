@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from picture_files import png
+from support.picture_files import png
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.photographs import demo_photographs, find_photographs

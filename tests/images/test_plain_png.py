@@ -6,11 +6,11 @@ import zlib
 
 import numpy as np
 import pytest
-from picture_files import exif, png, with_chunk
 from PIL import Image
+from support.picture_files import exif, png, with_chunk
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.containers import inspect
+from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.images.plain_png import SMALLEST, plain_pixels
 from blackbox_conformal.images.read import output_pixels, read_image, read_output
 from blackbox_conformal.kernels.unfilter import _unfilter

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blackbox_conformal.images import plain_png
-from blackbox_conformal.images.containers import inspect
+from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.testing.pictures import PNG_SIGNATURE, chunk
 
 HEIGHT, WIDTH = 23, 41

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_files import exif, jpeg, png, raw_png, saved, scene, with_chunk
 from PIL import Image, ImageFile, ImageOps
+from support.picture_files import exif, jpeg, png, raw_png, saved, scene, with_chunk
 
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.images.picture import pixels_digest

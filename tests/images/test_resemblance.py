@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from picture_files import saved
 from PIL import Image
 from skimage import data
+from support.picture_files import saved
 
 from blackbox_conformal.embedded.generator import Generator
 from blackbox_conformal.images.degrade import bicubic_up, degrade

@@ -11,7 +11,7 @@ from blackbox_conformal import catalog
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.kernels.pooled import MAX_VALUES, fits, pooled_variance
-from blackbox_conformal.scores.base import Context, score_map
+from blackbox_conformal.scores.score import Context, score_map
 
 stacks = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5)).flatmap(
     lambda shape: arrays(np.uint8, (*shape, 3), elements=st.sampled_from([0, 1, 128, 254, 255]))

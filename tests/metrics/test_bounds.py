@@ -10,7 +10,7 @@ import pytest
 
 from blackbox_conformal import catalog
 from blackbox_conformal.kernels.delta_e import delta_e_2000
-from blackbox_conformal.metrics.custom import from_function
+from blackbox_conformal.metrics.custom_metric import from_function
 
 CORNERS = [np.array(corner, np.uint8) for corner in itertools.product((0, 255), repeat=3)]
 SIZE = 14

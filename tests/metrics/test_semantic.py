@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from annotation_files import marked, pictures, png
+from support.annotation_files import marked, pictures, png
 
 from blackbox_conformal import catalog
 from blackbox_conformal.annotations import import_annotations
-from blackbox_conformal.annotations.stored import folder_digest
+from blackbox_conformal.annotations.annotation_file import folder_digest
 from blackbox_conformal.errors import CalibrationError, ImageError, UsageError
-from blackbox_conformal.metrics.custom import from_function
+from blackbox_conformal.metrics.custom_metric import from_function
 from blackbox_conformal.metrics.semantic import VARIABLE
-from blackbox_conformal.pipeline.calibrate import run_calibration
-from blackbox_conformal.pipeline.maps import error_map
+from blackbox_conformal.pipeline.array_maps import error_map
+from blackbox_conformal.pipeline.calibrating import run_calibration
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.risk.curve import RiskCurve

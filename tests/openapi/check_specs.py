@@ -29,7 +29,7 @@ import httpx
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from flow_driver import ADDRESS, answers_of, built, drive, example, seeded, upload  # noqa: E402
+from support.flow_driver import ADDRESS, answers_of, built, drive, example, seeded, upload  # noqa: E402
 
 from blackbox_conformal.adapter import Adapter, Answer, Send, Upload  # noqa: E402
 from blackbox_conformal.errors import AccountRefusedError, RefusedError, TryLaterError  # noqa: E402

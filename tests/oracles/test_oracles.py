@@ -20,7 +20,7 @@ from blackbox_conformal.guarantees import _bounds as bounds
 from blackbox_conformal.guarantees.choose import guarantee
 from blackbox_conformal.guarantees.per_image import limits
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 
 BOUND = 8.0
 TABLES = 200

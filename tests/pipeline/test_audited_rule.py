@@ -1,7 +1,7 @@
 """Which guarantee is audited, and which tiles belong to which photograph."""
 
 import pytest
-from audit_material import calibration_of, curves
+from support.audit_material import calibration_of, curves
 
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.by_cluster import ByCluster
@@ -10,7 +10,7 @@ from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.false_trust import FalseTrust
 from blackbox_conformal.guarantees.high_probability import HighProbability
 from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.pipeline.auditing.audited_rule import audited_rule, clusters_of, is_own
+from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, clusters_of, is_own
 
 GROUPS = ("day", "day", "night", "day")
 TILES = {"c0": "p", "c1": "p", "c2": "q", "c3": "r"}

@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from blackbox_conformal.pipeline.comparing import baselines
-from blackbox_conformal.pipeline.comparing.baselines import SCALES
+from blackbox_conformal.pipeline.comparison_parts import baselines
+from blackbox_conformal.pipeline.comparison_parts.baselines import SCALES
 
 
 def draws(seed, count, shape=(9, 11, 3)):

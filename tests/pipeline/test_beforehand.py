@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from audit_material import calibration_of, curves
+from support.audit_material import calibration_of, curves
 
-from blackbox_conformal.audit.confidence import fewest, further, stakes, upper_bound
+from blackbox_conformal.audits.confidence import fewest, further, stakes, upper_bound
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.pipeline.auditing.beforehand import outlook, refuse_hopeless
+from blackbox_conformal.pipeline.audit_parts.beforehand import outlook, refuse_hopeless
 
 
 @pytest.mark.parametrize("level", [0.02, 0.1, 0.4])

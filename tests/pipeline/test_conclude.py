@@ -4,17 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from audit_material import audited_picture, calibration_of, curve_of, curves, maps, refused_picture
+from support.audit_material import audited_picture, calibration_of, curve_of, curves, maps, refused_picture
 
-from blackbox_conformal.audit.confidence import LEVEL
-from blackbox_conformal.audit.permutation import resplit_risks
-from blackbox_conformal.audit.verdict import EXPLAINED, judge
+from blackbox_conformal.audits.confidence import LEVEL
+from blackbox_conformal.audits.permutation import resplit_risks
+from blackbox_conformal.audits.verdict import EXPLAINED, judge
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.pipeline.auditing.conclude import conclude
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.pipeline.audit_parts.conclude import conclude
+from blackbox_conformal.risk.curve_set import CurveSet
 
 LEVELS = [0.3, 0.5]
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic import write_draws, write_photographs
+from support.synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.pipeline import job as module
-from blackbox_conformal.pipeline.calibrate import run_calibration
+from blackbox_conformal.pipeline.calibrating import run_calibration
 from blackbox_conformal.pipeline.stages.draws import drawn_pictures, map_pictures
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
@@ -64,7 +64,7 @@ INTERPRETED = """
 import sys
 from pathlib import Path
 import blackbox_conformal as bc
-from blackbox_conformal.pipeline.calibrate import run_calibration
+from blackbox_conformal.pipeline.calibrating import run_calibration
 from blackbox_conformal.pipeline.stages.settings import set_up
 root = Path(sys.argv[1])
 setup = set_up(bc.load_adapter("folder", path=str(root / "draws"), label="made up"), draws=3)

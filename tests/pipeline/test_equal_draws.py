@@ -10,20 +10,20 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from synthetic import write_photographs
+from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import AdapterError
 from blackbox_conformal.pipeline.stages.draws import Drawn, map_pictures
 from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.sampling.ledger.queries import ledger_ls
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.record.queries import ledger_ls
 from blackbox_conformal.testing.account import Account
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
-from blackbox_conformal.testing.wire import Head, Response
+from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 WORKERS = 8
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from synthetic import photograph, write_photographs
+from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.certificate import Certificate
@@ -22,7 +22,7 @@ CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
 class Desk:
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
-        self.vendor = load_adapter("blackbox_conformal.testing.adapters:SynchronousVendor", url=url)
+        self.vendor = load_adapter("blackbox_conformal.testing.reference_adapters:SynchronousVendor", url=url)
         self.steps: list[tuple[str, int, int]] = []
         self.calibration = bc.calibrate(
             self.vendor,

@@ -14,7 +14,7 @@ import json, resource, sys
 from pathlib import Path
 import blackbox_conformal as bc
 from blackbox_conformal.pipeline.stages import draws as drawing, prepare
-from blackbox_conformal.pipeline.calibrate import run_calibration
+from blackbox_conformal.pipeline.calibrating import run_calibration
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.stages.warming import rehearse
 root, draws, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from synthetic import draw, photograph, write_draws, write_photographs
+from support.synthetic import draw, photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.certificate import Certificate
@@ -20,8 +20,8 @@ from blackbox_conformal.errors import (
     ImageError,
     ProcedureMismatchError,
 )
-from blackbox_conformal.pipeline.apply import apply_calibration
-from blackbox_conformal.pipeline.audit import audit_json
+from blackbox_conformal.pipeline.auditing import audit_json
+from blackbox_conformal.pipeline.masking import apply_calibration
 from blackbox_conformal.pipeline.products import write_products
 
 DRAWS = 4

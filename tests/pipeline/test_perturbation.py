@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal import catalog
-from blackbox_conformal.images.perturbation.base import Perturbation
+from blackbox_conformal.images.perturbation.perturbation import Perturbation
 
 LOW = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 

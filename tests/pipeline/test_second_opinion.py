@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from synthetic import draw, photograph, write_draws, write_photographs
+from support.synthetic import draw, photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import ProcedureMismatchError, UsageError

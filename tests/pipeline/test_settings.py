@@ -7,7 +7,7 @@ import pytest
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.testing.adapters import SynchronousVendor
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
 class Constant(SynchronousVendor):

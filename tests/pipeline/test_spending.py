@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from report_material import make_ledger
+from support.report_material import make_ledger
 
 from blackbox_conformal.pipeline.prices.spending import latency, read_spending
 

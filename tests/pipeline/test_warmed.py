@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import pytest
 from PIL import Image as PillowImage
-from synthetic import photograph, write_draws, write_photographs
+from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.pipeline import apply, compare, job, tune
-from blackbox_conformal.pipeline.comparing.contestants import Contestant
+from blackbox_conformal.pipeline import comparing, job, masking, tuning
+from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
 from blackbox_conformal.pipeline.stages.settings import set_up
 
 
@@ -51,15 +51,15 @@ def test_every_command_warms_what_it_runs(tmp_path, warmed):
 
     small = io.BytesIO()
     PillowImage.fromarray(photograph(11)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(small, "PNG")
-    apply.apply_calibration(vendor, [("p11", small.getvalue())], calibration, 0.9, run=tmp_path / "run")
+    masking.apply_calibration(vendor, [("p11", small.getvalue())], calibration, 0.9, run=tmp_path / "run")
     assert warmed == [("pixel-variance", "rgb-linf", False)]
     warmed.clear()
 
     settings = [Contestant(score, set_up(vendor, score=score, **choices)) for score in ("patch-variance", "texture")]
-    compare.compare(settings, paths, [0.9], root=tmp_path / "runs", held_out=4)
+    comparing.compare(settings, paths, [0.9], root=tmp_path / "runs", held_out=4)
     assert warmed == [("patch-variance", "rgb-linf", True), ("texture", "rgb-linf", True)]
     warmed.clear()
 
-    candidates = tune.parse_candidates(["pixel-variance", "pixel-variance@2", "texture", "bicubic-gap"], 3)
-    tune.tune(set_up(vendor, **choices), paths[:3], candidates, 0.9, 7, run=tmp_path / "run")
+    candidates = tuning.parse_candidates(["pixel-variance", "pixel-variance@2", "texture", "bicubic-gap"], 3)
+    tuning.tune(set_up(vendor, **choices), paths[:3], candidates, 0.9, 7, run=tmp_path / "run")
     assert warmed == [(score, "rgb-linf", True) for score in ("pixel-variance", "texture", "bicubic-gap")]

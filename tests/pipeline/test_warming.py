@@ -9,7 +9,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.catalog import load
 from blackbox_conformal.images import plain_png
 from blackbox_conformal.kernels import _buckets, distance, moments, unfilter, windows
-from blackbox_conformal.metrics.custom import from_function
+from blackbox_conformal.metrics.custom_metric import from_function
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.stages.warming import rehearse, warming
 from blackbox_conformal.risk.curve import RiskCurve

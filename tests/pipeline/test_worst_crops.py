@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blackbox_conformal.audit.worst import Place
+from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.auditing.worst_crops import SIDE, WorstCrops
+from blackbox_conformal.pipeline.audit_parts.worst_crops import SIDE, WorstCrops
 
 SIZE = (200, 300)
 

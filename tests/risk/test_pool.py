@@ -3,7 +3,7 @@ import math
 import numpy as np
 
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.pool import pool
 
 

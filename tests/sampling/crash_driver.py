@@ -13,11 +13,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sampling.tiny_vendor import AtOnce, ByJobs, quick, tasks
 
-from blackbox_conformal.sampling.record.ledger import Ledger
-from blackbox_conformal.sampling.record.store import Store
-from blackbox_conformal.sampling.record.writer import Writer
+from blackbox_conformal.sampling.http.transport import Transport
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.ledger.writer import Writer
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.wire.transport import Transport
 
 POINTS: dict[str, tuple[Any, str]] = {
     "planned": (Ledger, "plan"),

@@ -16,7 +16,7 @@ from blackbox_conformal.errors import (
     PayloadError,
     TryLaterError,
 )
-from blackbox_conformal.sampling.record.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 

@@ -5,8 +5,8 @@ from sampling.tiny_vendor import AtOnce
 
 from blackbox_conformal.adapter import Answer, Purpose, Send
 from blackbox_conformal.errors import JobError, MaybeSentError, NotFoundError, RefusedError, VendorError
-from blackbox_conformal.sampling.wire.classify import GoneError, classify
-from blackbox_conformal.testing.adapters import SynchronousVendor
+from blackbox_conformal.sampling.http.classify import GoneError, classify
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
 class Knowing(AtOnce):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sampling.tiny_vendor import AtOnce, ByJobs, quick, serving, tasks
 
-from blackbox_conformal.sampling.record.queries import ledger_sum, ledger_verify
+from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
 
 DRIVER = Path(__file__).with_name("crash_driver.py")

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.sampling.decide import Decision, decide
-from blackbox_conformal.sampling.record.attempts import Attempt, Seen, Wanted
-from blackbox_conformal.sampling.record.ledger import Ledger
-from blackbox_conformal.sampling.record.queries import ledger_export, ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, VendorReport
+from blackbox_conformal.sampling.ledger.queries import ledger_export, ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.next_step import Decision, decide
 
 ROWS = 600
 
@@ -23,22 +23,22 @@ def key(number: int) -> str:
     return f"sha256:{number:064x}"
 
 
-def want(number: int) -> Wanted:
+def want(number: int) -> AttemptSpec:
     name = f"picture-{number // 8}"
-    return Wanted(key(number), 0, key(7), "http", key(9), name, number % 8, number, f"key-{number}", 4096)
+    return AttemptSpec(key(number), 0, key(7), "http", key(9), name, number % 8, number, f"key-{number}", 4096)
 
 
 def draw(ledger: Ledger, number: int, planned: int) -> None:
     """One attempt, in one of the ways in which attempts end."""
-    seen = Seen(20_000_000, "acme-v1", f"req-{number}", number)
+    seen = VendorReport(20_000_000, "acme-v1", f"req-{number}", number)
     ledger.depart(want(number), planned, 20_000_000)
     way = number % 6
     if way == 0:
-        ledger.end(planned, "ambiguous", Seen(), error_class="M", error="the connection was lost")
+        ledger.end(planned, "ambiguous", VendorReport(), error_class="M", error="the connection was lost")
     elif way == 1:
         ledger.accepted(planned, f"job-{number}", seen)
     elif way == 2:
-        ledger.end(planned, "refused", Seen(), error_class="A", error="not this picture", code="400")
+        ledger.end(planned, "refused", VendorReport(), error_class="A", error="not this picture", code="400")
     else:
         ledger.stored(planned, seen, key(number + 1_000_000), 40_000).result()
         ledger.validated(planned)

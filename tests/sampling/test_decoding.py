@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from blackbox_conformal.errors import PayloadError
-from blackbox_conformal.sampling.wire.decoding import read_body, read_data_link
+from blackbox_conformal.sampling.http.decoding import read_body, read_data_link
 
 
 def test_plain_and_single_layers_are_read() -> None:

@@ -14,11 +14,11 @@ from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task, task_keys
 from blackbox_conformal.testing.account import Account
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
-from blackbox_conformal.testing.wire import Head, Response
+from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 SLOW = {"submit": Fault("slow-start", {"seconds": 0.1})}
 

@@ -10,9 +10,9 @@ import pytest
 from sampling.tiny_vendor import PNG, AtOnce, quick, serving, tasks
 
 from blackbox_conformal.errors import LedgerError, PayloadError, UsageError
-from blackbox_conformal.sampling.record.cache import cache_export, cache_ls, cache_prune, cache_verify
-from blackbox_conformal.sampling.record.ledger import Ledger
-from blackbox_conformal.sampling.record.queries import csv_cell, ledger_export, ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.queries import csv_cell, ledger_export, ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.ledger.stored_samples import cache_export, cache_ls, cache_prune, cache_verify
 from blackbox_conformal.sampling.sampler import Sampler
 
 

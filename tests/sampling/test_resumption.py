@@ -2,7 +2,7 @@
 
 import pytest
 
-from blackbox_conformal.sampling.wire.resumption import Resumption
+from blackbox_conformal.sampling.http.resumption import Resumption
 
 WHOLE = {"etag": '"v1"', "accept-ranges": "bytes", "content-length": "10"}
 

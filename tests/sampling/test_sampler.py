@@ -21,9 +21,9 @@ from blackbox_conformal.errors import (
     UsageError,
 )
 from blackbox_conformal.sampling.events import Event
-from blackbox_conformal.sampling.record.attempts import Seen
-from blackbox_conformal.sampling.record.ledger import Ledger
-from blackbox_conformal.sampling.record.queries import ledger_sum, ledger_verify
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.attempts import VendorReport
+from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 
@@ -226,7 +226,7 @@ def test_a_listener_that_fails_costs_no_draw(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_before_anything_is_bought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blackbox_conformal.sampling.record.store.Store.free_bytes", lambda self: 1000)
+    monkeypatch.setattr("blackbox_conformal.sampling.ledger.sample_store.Store.free_bytes", lambda self: 1000)
     with serving() as vendor:
         outcomes, error = draw(AtOnce(url=vendor.url), tmp_path, tasks(2, 2))
         assert vendor.seen == []
@@ -378,7 +378,7 @@ def test_one_job_for_two_draws_is_noticed_after_a_crash_too(tmp_path: Path, monk
     """The session dies after both jobs are recorded, before the second one is refused."""
     accepted = Ledger.accepted
 
-    def unnoticed(self: Ledger, attempt: int, job: str, seen: Seen) -> None:
+    def unnoticed(self: Ledger, attempt: int, job: str, seen: VendorReport) -> None:
         accepted(self, attempt, job, seen)
 
     monkeypatch.setattr(Ledger, "accepted", unnoticed)

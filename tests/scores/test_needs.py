@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from synthetic import draw, photograph
+from support.synthetic import draw, photograph
 
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.degrade import degrade
-from blackbox_conformal.scores.base import Context, score_map
-from blackbox_conformal.scores.custom import from_function
+from blackbox_conformal.scores.custom_score import from_function
+from blackbox_conformal.scores.score import Context, score_map
 
-NAMES = [name for name in catalog.names("scores") if name != "custom"]
+NAMES = [name for name in catalog.names("scores") if name != "custom-score"]
 TRUTH = photograph(1)
 DRAWS = [draw(TRUTH, seed) for seed in range(3)]
 

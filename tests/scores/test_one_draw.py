@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from scipy.ndimage import gaussian_filter
-from synthetic import draw, photograph
+from support.synthetic import draw, photograph
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import UsageError

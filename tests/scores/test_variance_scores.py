@@ -10,7 +10,7 @@ from naive import variance_scores, windows
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.kernels.windows import gaussian
-from blackbox_conformal.scores.base import Context, score_map
+from blackbox_conformal.scores.score import Context, score_map
 
 NAMES = ["pixel-variance", "patch-variance", "smoothed-variance", "variance-of-means"]
 WINDOWED = NAMES[1:]

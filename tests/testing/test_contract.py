@@ -9,9 +9,9 @@ from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Draw, Flow
 from blackbox_conformal.errors import AdapterError, MaybeSentError, TryLaterError, UsageError, VendorError
 from blackbox_conformal.example import Example, example_of, shows
 from blackbox_conformal.plugins import adapter_class, adapter_names
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.fault_contract import SCENES
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.static_contract import CHECKS
 
 STATIC = len(CHECKS)
@@ -84,7 +84,7 @@ def test_the_fault_part_waits_for_the_static_part() -> None:
 
 
 def test_adapters_are_checked_by_name_and_path() -> None:
-    path = "blackbox_conformal.testing.adapters:SynchronousVendor"
+    path = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
     assert all(result.passed for result in check_adapter(path, faults=False))
     with pytest.raises(UsageError, match="no-such-vendor"):
         check_adapter("no-such-vendor")

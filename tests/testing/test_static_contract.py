@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from blackbox_conformal.adapter import FREE, Accepted, Adapter, Answer, Draw, Flow, Quote, Send, Upload, Wait
 from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.example import Example, example_of, says
-from blackbox_conformal.testing.adapters import JobVendor, SynchronousVendor, told
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, told
 from blackbox_conformal.testing.rehearsal import a_draw, an_upload, environment, rehearse
 from blackbox_conformal.testing.static_contract import CHECKS, Subject, static_checks
 

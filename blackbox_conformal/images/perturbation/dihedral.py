@@ -5,7 +5,7 @@ Of the perturbations tried on deterministic generators its spread ranks errors b
 
 import numpy as np
 
-from blackbox_conformal.images.perturbation.base import Perturbation
+from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.types import Image
 
 # Order: identity, mirror, half turn, … so that few draws already hold the most different members.

@@ -6,7 +6,7 @@ indifferent to turning a picture (text, faces, watermarks).
 
 import numpy as np
 
-from blackbox_conformal.images.perturbation.base import Perturbation
+from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.types import Image
 
 

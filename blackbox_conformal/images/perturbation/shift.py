@@ -5,7 +5,7 @@ Shifts are whole input pixels, so that the undoing is a shift by whole output pi
 
 import numpy as np
 
-from blackbox_conformal.images.perturbation.base import Perturbation
+from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.types import Image
 
 _OFFSETS = ((0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, 1), (1, 2), (2, 2), (3, 0), (0, 3), (3, 3))

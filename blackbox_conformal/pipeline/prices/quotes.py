@@ -17,14 +17,14 @@ from blackbox_conformal.errors import (
     VendorError,
 )
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.control import Control
-from blackbox_conformal.sampling.events import Board
+from blackbox_conformal.sampling.events import EventBoard
+from blackbox_conformal.sampling.foreign_text import clean, cleaned
+from blackbox_conformal.sampling.http.classify import classify
+from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.messages import clean, cleaned
-from blackbox_conformal.sampling.pacing.limiter import Gate, Slots
-from blackbox_conformal.sampling.pacing.retry import Retrier, RetryQuota
-from blackbox_conformal.sampling.wire.classify import classify
-from blackbox_conformal.sampling.wire.transport import Transport
+from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
+from blackbox_conformal.sampling.pacing.retry import Retrier, RetryBudget
+from blackbox_conformal.sampling.run_control import RunControl
 
 PATIENCE_S = 60.0
 """A person waits for a price; who has to wait longer than this had better plan by the price list."""
@@ -89,12 +89,12 @@ class _Desk:
         self._until = 0.0
         self._last: VendorError | None = None
         self._clock = Clock()
-        self._control = Control()
-        self._gate = Gate(self._clock.monotonic)
+        self._control = RunControl()
+        self._gate = CircuitBreaker(self._clock.monotonic)
         self._transport = Transport(adapter.base_url, adapter.capabilities.result_hosts, limits)
-        slots = Slots(1, 1, self._clock.monotonic)
-        board = Board(self._clock, None, None)
-        self._retrier = Retrier(limits, self._clock, self._control, self._gate, slots, RetryQuota(1), board)
+        slots = AdaptiveConcurrency(1, 1, self._clock.monotonic)
+        board = EventBoard(self._clock, None, None)
+        self._retrier = Retrier(limits, self._clock, self._control, self._gate, slots, RetryBudget(1), board)
 
     def close(self) -> None:
         """Close the connections."""

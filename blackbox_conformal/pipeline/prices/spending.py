@@ -13,9 +13,9 @@ import numpy as np
 
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.redaction import redact
+from blackbox_conformal.sampling.ledger.ledger_file import reading
+from blackbox_conformal.sampling.ledger.states import COUNTED
 from blackbox_conformal.sampling.money import to_usd
-from blackbox_conformal.sampling.record.ledgerfile import reading
-from blackbox_conformal.sampling.record.states import COUNTED
 
 _WHOLE = ("stored", "validated")
 _FAILED = ("refused", "ambiguous", "expired", "invalid")

@@ -5,11 +5,11 @@ The bounds themselves live in `guarantees`.
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.at_hand import bound_of_delivered
-from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.certain import certain_curve, statement
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.types import Image
 
 

@@ -13,10 +13,10 @@ from blackbox_conformal import catalog
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.certificate import Certificate, threshold_json
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.base import Guarantee
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.stages.at_hand import certain_statement
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.pipeline.stages.prepare import Prepared

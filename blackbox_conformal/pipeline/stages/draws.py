@@ -11,15 +11,15 @@ from os import cpu_count
 from typing import TypeVar
 
 from blackbox_conformal.errors import IncompleteError, PayloadError, RefusedError, VendorError
-from blackbox_conformal.images.containers import inspect
+from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import is_blank
 from blackbox_conformal.images.read import BLANK_NOTE, output_pixels
 from blackbox_conformal.images.resemblance import Resemblance, resemblance
+from blackbox_conformal.pipeline.stages.grouped_errors import names
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes, refuse_beyond
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
-from blackbox_conformal.pipeline.stages.together import names
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task

@@ -1,8 +1,8 @@
-"""Whether a batch's answers are like those to the photographs that calibrated it; the rule is `audit.drift`'s."""
+"""Whether a batch's answers are like those to the photographs that calibrated it; the rule is `audits.drift`'s."""
 
 from collections.abc import Sequence
 
-from blackbox_conformal.audit.drift import drift
+from blackbox_conformal.audits.drift import drift
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.risk.answers import Answers
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.base import Guarantee
+from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
 from blackbox_conformal.pipeline.stages.prepare import Prepared
-from blackbox_conformal.pipeline.stages.second import second_tasks
+from blackbox_conformal.pipeline.stages.second_vendor import second_tasks
 from blackbox_conformal.pipeline.stages.settings import Setup
-from blackbox_conformal.risk.pack import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.sampling.estimate import costs, estimate
 from blackbox_conformal.sampling.limits import Limits
 

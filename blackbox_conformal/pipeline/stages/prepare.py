@@ -15,12 +15,12 @@ from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, 
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade
 from blackbox_conformal.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
 from blackbox_conformal.images.names import name_of, printable
-from blackbox_conformal.images.perturbation.base import Perturbation
+from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
+from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.pipeline.stages.memory import limits_within
 from blackbox_conformal.pipeline.stages.settings import Setup
-from blackbox_conformal.pipeline.stages.together import refuse_together
 from blackbox_conformal.pipeline.stages.uploads import Encoder
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.types import Image

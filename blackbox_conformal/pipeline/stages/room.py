@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from blackbox_conformal.errors import BlackboxConformalError, ImageError, UsageError
-from blackbox_conformal.images.containers import PNG_SIGNATURE, inspect
+from blackbox_conformal.images.headers import PNG_SIGNATURE, inspect
 from blackbox_conformal.images.names import printable
+from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
-from blackbox_conformal.pipeline.stages.together import refuse_together
 
 _PNG_HEAD = 24
 """Bytes of a PNG up to and with its size."""

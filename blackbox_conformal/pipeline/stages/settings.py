@@ -9,10 +9,10 @@ from typing import Any
 from blackbox_conformal import catalog
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.perturbation.base import Perturbation
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.images.perturbation.perturbation import Perturbation
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
-from blackbox_conformal.scores.base import Score
+from blackbox_conformal.scores.score import Score
 
 DEFAULT_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
 """Of all scores that trusted most of real photographs; see docs/scores.md."""

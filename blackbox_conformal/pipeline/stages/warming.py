@@ -12,10 +12,10 @@ import numpy as np
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.images import plain_png
 from blackbox_conformal.kernels import moments
-from blackbox_conformal.metrics.base import Metric
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.scores.base import Context, Score
+from blackbox_conformal.scores.score import Context, Score
 
 
 @contextlib.contextmanager
@@ -84,4 +84,4 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
 def _is_own(part: Score | Metric) -> bool:
     """Whether `part` is one of this package's: what a user wrote must see real pictures only."""
     module = type(part).__module__
-    return module.startswith("blackbox_conformal.") and not module.endswith(".custom")
+    return module.startswith("blackbox_conformal.") and not module.endswith((".custom_score", ".custom_metric"))

@@ -21,17 +21,17 @@ from blackbox_conformal.errors import (
     VendorError,
 )
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.control import Control, StoppedError
-from blackbox_conformal.sampling.events import Board
+from blackbox_conformal.sampling.events import EventBoard
+from blackbox_conformal.sampling.http.classify import GoneError
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.pacing.limiter import Gate, Slots
-from blackbox_conformal.sampling.wire.classify import GoneError
+from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
+from blackbox_conformal.sampling.run_control import RunControl, StoppedError
 
 BASE_S = 0.5
 CAP_S = 30.0
 
 
-class RetryQuota:
+class RetryBudget:
     """Trouble that a run may have before it is taken to be everybody's: spent by failures, refilled by successes.
 
     Draws that were paid for and gave nothing cost most: five in a row end the run.
@@ -79,7 +79,14 @@ class Retrier:
     """
 
     def __init__(
-        self, limits: Limits, clock: Clock, control: Control, gate: Gate, slots: Slots, quota: RetryQuota, board: Board
+        self,
+        limits: Limits,
+        clock: Clock,
+        control: RunControl,
+        gate: CircuitBreaker,
+        slots: AdaptiveConcurrency,
+        quota: RetryBudget,
+        board: EventBoard,
     ) -> None:
         self._limits = limits
         self._clock = clock
@@ -101,8 +108,8 @@ class Retrier:
             if isinstance(error, MaybeSentError):
                 self._slots.troubled()
                 if replayable and state.attempt_number < self._limits.max_attempts:
-                    return self._afford(error, RetryQuota.COST_REPLAY)
-                self._afford(error, RetryQuota.COST_AMBIGUOUS)
+                    return self._afford(error, RetryBudget.COST_REPLAY)
+                self._afford(error, RetryBudget.COST_AMBIGUOUS)
             return False
 
         return self._run(once, again, self._control.stopping, None)
@@ -218,7 +225,7 @@ class Retrier:
 
     def unusable(self, error: VendorError) -> None:
         """Count an answer that was paid for and is not the picture."""
-        self._afford(error, RetryQuota.COST_INVALID)
+        self._afford(error, RetryBudget.COST_INVALID)
 
     def worked(self) -> None:
         """Count a draw that worked."""

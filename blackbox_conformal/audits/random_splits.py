@@ -1,0 +1,190 @@
+"""One pool of photographs split at random many times: what calibrating on a part of it does on the rest.
+
+Only stored curves are used. The splits share photographs, so their spread is no confidence interval and no verdict
+follows; verdicts on photographs kept apart live in `verdict`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.audits.hypothesis import claim, quantity
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.risk.curve_set import CurveSet
+
+VERDICT = "none: dependent splits"
+CAUTION = (
+    "The splits share photographs, so they depend on each other: their spread is no confidence interval, and no "
+    "verdict follows. Random splits of one pool are exchangeable by construction, so a guarantee on average is kept in "
+    "their mean whatever the vendor; what new photographs bring, only an audit on photographs kept apart shows."
+)
+_FROM = {"delivered": "its delivered colours", "input": "its input"}
+
+
+@dataclass(frozen=True, slots=True)
+class SplitLevel:
+    """One level over all splits.
+
+    Attributes
+    ----------
+    claimed
+        What the mean risk is claimed not to exceed: alpha, or delta for ``per-image``.
+    risk, trusted_share, empty_share
+        (mean, standard deviation over splits): of the realised risk, the mean trusted share, the share of empty masks.
+    risk_range, trusted_range
+        (5th, 95th) percentile over splits.
+    above
+        Share of splits whose realised risk exceeds the level.
+    """
+
+    alpha: float
+    claimed: float
+    risk: tuple[float, float]
+    risk_range: tuple[float, float]
+    trusted_share: tuple[float, float]
+    trusted_range: tuple[float, float]
+    empty_share: tuple[float, float]
+    above: float
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """A pool of units split `splits` times: `n_calibration` calibrate, `n_measured` are measured.
+
+    Attributes
+    ----------
+    unit
+        What is split: photographs, or photographs with all their tiles.
+    notes
+        What a reader must know beside `CAUTION`.
+    """
+
+    n_calibration: int
+    n_measured: int
+    splits: int
+    seed: int
+    unit: str
+    quantity: str
+    levels: tuple[SplitLevel, ...]
+    notes: tuple[str, ...] = ()
+
+
+def split_audit(
+    rule: Guarantee,
+    curves: CurveSet,
+    alphas: Sequence[float],
+    *,
+    splits: int = 100,
+    n_calibration: int | None = None,
+    share: float = 0.7,
+    seed: int = 0,
+) -> Splits:
+    """Split the pool `splits` times at random, calibrate on one part, measure the other.
+
+    Parameters
+    ----------
+    rule
+        The guarantee, for all of `curves`: of ``by-group`` the group's photographs are the pool, of ``by-cluster``
+        whole photographs with their tiles go to either side.
+    n_calibration
+        How many units calibrate; None: `share` of them, rounded.
+    seed
+        Equal seeds give equal splits.
+
+    Raises
+    ------
+    UsageError
+        The guarantee does not treat its photographs alike (weights, leaked ones), or numbers are out of range.
+    CalibrationError
+        The pool is too small to be split.
+    """
+    units = rule.unit_curves(curves)
+    clusters = units.clusters
+    words = quantity(rule, clusters)
+    if not units.rule.treats_photographs_alike:
+        raise UsageError(
+            "expected a guarantee that treats its photographs alike; got weights or leaked photographs, for which the "
+            "two sides of a random split are not what calibration and new photographs are. Audit on photographs "
+            "kept apart"
+        )
+    total = len(units.curves)
+    if total < 2:
+        raise CalibrationError(f"expected at least 2 photographs to split; got {total}. Add photographs")
+    if splits < 1:
+        raise UsageError(f"expected at least 1 split; got {splits}")
+    if n_calibration is None:
+        if not 0 < share < 1:
+            raise UsageError(f"expected a share between 0 and 1 to calibrate on; got {share!r}")
+        n_calibration = min(max(round(share * total), 1), total - 1)
+    if not 1 <= n_calibration < total:
+        raise UsageError(f"expected 1 to {total - 1} of {total} photographs to calibrate on; got {n_calibration}")
+    levels = sorted(set(alphas))
+    found = np.empty((splits, len(levels), 3))
+    claimed = [claim(units.rule, np.zeros(1), alpha, units.curves.bound).level for alpha in levels]
+    generator = np.random.Generator(np.random.Philox(seed))
+    for row in range(splits):
+        order = generator.permutation(total)
+        calibrating = units.curves.subset(np.sort(order[:n_calibration]))
+        measured = order[n_calibration:]
+        for column, alpha in enumerate(levels):
+            threshold = units.rule.threshold(calibrating, alpha)
+            losses = units.curves.losses_at(threshold)[measured]
+            shares = units.trusted_shares_at(threshold)[measured]
+            risk = claim(units.rule, losses, alpha, units.curves.bound).losses.mean()
+            # Stored shares are rounded down, so that few trusted pixels show as none; a loss shows that there are some.
+            found[row, column] = risk, shares.mean(), np.mean((shares == 0) & (losses == 0))
+    summaries = tuple(_summary(alpha, claimed[column], found[:, column]) for column, alpha in enumerate(levels))
+    return Splits(
+        n_calibration,
+        total - n_calibration,
+        splits,
+        seed,
+        "photographs" if clusters is None else "photographs with all their tiles",
+        words,
+        summaries,
+        (*_notes(units.rule, units.curves, n_calibration, levels), *_above(units.rule, summaries, splits)),
+    )
+
+
+def _summary(alpha: float, claimed: float, found: NDArray[np.float64]) -> SplitLevel:
+    mean = found.mean(axis=0)
+    spread = found.std(axis=0, ddof=1) if len(found) > 1 else np.zeros(3)
+    low, high = np.quantile(found, [0.05, 0.95], axis=0)
+    (risk, trusted, empty) = ((float(mean[k]), float(spread[k])) for k in range(3))
+    # A hair above the level is rounding, not risk.
+    above = float(np.mean(found[:, 0] > claimed * (1 + 1e-9)))
+    return SplitLevel(
+        alpha, claimed, risk, (float(low[0]), float(high[0])), trusted, (float(low[1]), float(high[1])), empty, above
+    )
+
+
+def _above(rule: Guarantee, levels: Sequence[SplitLevel], splits: int) -> list[str]:
+    """Where the mean over these splits is above what the mean over all of them cannot exceed."""
+    if not rule.holds_on_average:
+        return []
+    return [
+        f"At {level.alpha:g} the mean over {splits} splits is above what is claimed, by "
+        f"{math.sqrt(splits) * (level.risk[0] - level.claimed) / level.risk[1]:.1f} standard errors of such a mean; "
+        "the mean over all splits is not. Take more splits."
+        for level in levels
+        if level.risk[0] > level.claimed and level.risk[1] > 0
+    ]
+
+
+def _notes(rule: Guarantee, curves: CurveSet, n: int, levels: Sequence[float]) -> tuple[str, ...]:
+    notes = []
+    if rule.bound_source != "metric":
+        notes.append(
+            f"Masks in use take the bound of each picture's own loss from {_FROM[rule.bound_source]}; stored curves "
+            "do not hold it, so these splits are measured with the metric's bound, which trusts no more."
+        )
+    unreachable = [alpha for alpha in levels if rule.reachable_alpha(n, curves.bound) > alpha]
+    if unreachable:
+        notes.append(
+            f"{n} photographs cannot reach {', '.join(f'{alpha:g}' for alpha in unreachable)}: nothing is trusted."
+        )
+    return tuple(notes)

@@ -1,0 +1,218 @@
+"""Is the claim contradicted? The interval and the tests that an audit reports, fixed before looking.
+
+Nothing here recalibrates and no picture is read. Two questions are kept apart:
+
+*Is the mean risk of new pictures below the level?* An upper confidence bound for the mean loss at the calibrated
+threshold answers it; ``confirmed`` needs the bound to be at most the level.
+
+*Do calibration and audit pictures belong together?* Under exchangeability every split of the pooled n + m pictures is
+equally likely; the share of splits whose recalibrated audit risk is at least the observed one is a valid p-value
+(Fisher's permutation test; Phipson & Smyth 2010 for the +1). Where it is at most `LEVEL` and the observed mean is
+above the level, the pictures are at least ``shifted``. That alone breaks no promise: the mean risk may have grown and
+still be below the level.
+
+*Is the promise broken?* ``contradicted`` needs more: a lower confidence bound for the mean risk above the level. A
+guarantee that averages over calibration sets allows some of them to lie above it, so an excess must also be larger
+than the luck of calibration and audit explains. How much that is, the same splits show: their risks, moved so that
+their mean is the level, stand for a promise that is kept with nothing to spare.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.audits.confidence import LEVEL, further, lower_bound, p_above, stakes, upper_bound
+
+BEFOREHAND = (
+    "The upper end of the interval holds however often you look, so you may add photographs until the audit confirms. "
+    "A difference (shifted, contradicted) is tested once: for it, fix the number of photographs before looking."
+)
+
+Verdict = Literal["confirmed", "inconclusive", "shifted", "contradicted"]
+
+FIXED = (
+    "Verdicts come from one-sided tests at the 5 % level that are fixed before looking; both ends of the interval "
+    "hold with 95 % confidence each."
+)
+
+EXPLAINED: dict[Verdict, str] = {
+    "confirmed": "Confirmed: the upper end of the interval for the mean risk is not above what is claimed.",
+    "inconclusive": (
+        "Inconclusive: no sign against the guarantee that chance does not explain, and not enough photographs to "
+        "confirm it."
+    ),
+    "shifted": (
+        "Shifted: at most 5 % of random splits of calibration and audit photographs show as large a risk, so they are "
+        "not of one source, and the guarantee does not speak of photographs like the audited ones. That the promise is "
+        "broken all the same, this audit does not show."
+    ),
+    "contradicted": (
+        "Contradicted: the lower end of the interval for the mean risk is above what is claimed, and at most 5 % of "
+        "random splits of calibration and audit photographs show such an excess, so it is no luck of the calibration."
+    ),
+}
+"""What each verdict at one level means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an audit says at one level.
+
+    Attributes
+    ----------
+    risk
+        Mean loss of the audit pictures at the calibrated threshold.
+    interval
+        Two-sided confidence interval for the mean loss, level 1 - 2 `LEVEL` (each end holds at 1 - `LEVEL`).
+    p_value
+        Of the permutation test; 1 where the risk is not above the level or splits say nothing.
+    p_promise
+        Of "the promise is kept": the largest p-value of the tests that ``contradicted`` needs, `p_value` among them.
+    further
+        About how many more units would settle an inconclusive audit if they were like those at hand: confirm a risk
+        below the level, or show one above it. None where it is settled or no number would do.
+    """
+
+    risk: float
+    interval: tuple[float, float]
+    p_value: float
+    p_promise: float
+    verdict: Verdict
+    further: int | None = None
+
+
+def judge(
+    losses: NDArray[np.float64],
+    level: float,
+    bound: float,
+    resplit: NDArray[np.float64] | None = None,
+    observed: float | None = None,
+    known: NDArray[np.float64] | None = None,
+    *,
+    averages: bool = True,
+) -> Judgement:
+    """Judge the losses of m audit pictures.
+
+    Parameters
+    ----------
+    losses
+        (m,) losses in [0, bound] at the calibrated threshold, independent given it.
+    level
+        What the mean loss is claimed not to exceed.
+    resplit
+        (splits,) the mean audited loss after recalibrating on random splits, from `permutation`; None: no such test.
+    observed
+        The mean audited loss that compares with them, where that is not the mean of `losses`: masks with a bound of
+        the picture at hand cannot be made anew for a split.
+    known
+        (n,) losses of the calibration pictures at the same threshold, in [0, bound]; they tell which bet is likely to
+        need the fewest pictures, see `stakes`.
+    averages
+        Whether the claim averages over calibration sets, see `Claim`.
+    """
+    risk = float(np.mean(losses))
+    above, below = stakes(known, level, bound), stakes(known, level, bound, mirrored=True)
+    interval = (lower_bound(losses / bound, stake=below) * bound, upper_bound(losses / bound, stake=above) * bound)
+    p_value = p_promise = 1.0
+    if risk > level and resplit is not None:
+        p_value = _share_reaching(resplit, risk if observed is None else observed, bound)
+        p_promise = max(p_value, p_above(losses / bound, level / bound, below))
+        if averages:
+            p_promise = max(p_promise, _share_reaching(resplit - resplit.mean() + level, risk, bound))
+    verdict: Verdict = "inconclusive"
+    if p_promise <= LEVEL:
+        verdict = "contradicted"
+    elif p_value <= LEVEL:
+        verdict = "shifted"
+    elif interval[1] <= level:
+        verdict = "confirmed"
+    more = None
+    if verdict == "inconclusive":
+        more = further(losses / bound, level / bound, stake=above if risk <= level else below)
+    return Judgement(risk, interval, p_value, p_promise, verdict, more)
+
+
+def _share_reaching(resplit: NDArray[np.float64], observed: float, bound: float) -> float:
+    """The p-value of `observed` among the (splits,) risks of random splits."""
+    # A hair below the observed risk counts as reaching it: the same split summed in another order must.
+    return float(np.count_nonzero(resplit >= observed - 1e-9 * bound) + 1) / (resplit.size + 1)
+
+
+def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
+    """What was found, in a sentence or two, and what would settle it where it is not; `EXPLAINED` says the rest.
+
+    Parameters
+    ----------
+    level
+        What the mean loss is claimed not to exceed.
+    units
+        What is counted, plural.
+    """
+    low, high = found.interval
+    if found.verdict == "confirmed":
+        return f"with 95 % confidence the mean risk of such {units} is at most {high:.3g}, so not above {level:g}."
+    if found.verdict == "contradicted":
+        return (
+            f"with 95 % confidence the mean risk of such {units} is at least {low:.3g}, so above {level:g}; had they "
+            f"come from the same source as the calibration's, only {100 * found.p_value:.2g} % of random splits would "
+            f"show a risk of {found.risk:.3g} or more."
+        )
+    if found.verdict == "shifted":
+        mean = (
+            f"the mean risk of all such {units} may be as low as {low:.3g}, which is not above {level:g}"
+            if low <= level
+            else f"the mean risk of all such {units} is above {level:g}, but by no more than the luck of a calibration "
+            "explains"
+        )
+        return (
+            f"the risk of these {units} is {found.risk:.3g}; had they come from the same source as the calibration's, "
+            f"only {100 * found.p_value:.2g} % of random splits would show as much, so they differ. Still, {mean}. "
+            f"Calibrate on {units} like these before you rely on masks of such."
+        )
+    if found.risk <= level:
+        told = (
+            f"the risk is {found.risk:.3g}, not above {level:g}, but that of all such {units} may be as high as "
+            f"{high:.3g}."
+        )
+        settle = "confirm it"
+    else:
+        told = (
+            f"the risk is {found.risk:.3g}, above {level:g}, but by no more than chance explains: that of all such "
+            f"{units} may be as low as {low:.3g}, and the guarantee averages over calibrations."
+        )
+        settle = "tell whether this calibration's mean risk is above the level"
+    if found.further is None and low > level:
+        return (
+            f"{told} This calibration's own mean risk is above the level, as some calibration sets' is by chance; more "
+            "photographs here do not change that. Calibrate on more photographs."
+        )
+    if found.further is None:
+        return f"{told} No practical number of further {units} like these would {settle}."
+    return f"{told} About {about(found.further)} further {units} like these would {settle}."
+
+
+def about(number: int) -> str:
+    """A whole number that was estimated, with two digits that say something, and spaces from 10 000 on."""
+    rounded = int(float(f"{number:.2g}"))
+    return f"{rounded:,}".replace(",", " ") if rounded >= 10_000 else str(rounded)
+
+
+def overall(judgements: Sequence[Judgement], levels: int | None = None) -> Verdict:
+    """Contradicted or shifted if any level is at its Bonferroni share of `LEVEL`; confirmed if every level is.
+
+    Parameters
+    ----------
+    judgements
+        Those of the levels at which anything is trusted; without one there is nothing to confirm.
+    levels
+        Among how many levels the error level is shared; None: those of `judgements`.
+    """
+    shared = LEVEL / max(levels or len(judgements), 1)
+    if any(one.p_promise <= shared for one in judgements):
+        return "contradicted"
+    if any(one.p_value <= shared for one in judgements):
+        return "shifted"
+    return "confirmed" if judgements and all(one.verdict == "confirmed" for one in judgements) else "inconclusive"

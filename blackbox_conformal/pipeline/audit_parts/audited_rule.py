@@ -1,0 +1,90 @@
+"""Which guarantee of a calibration is audited, and which photograph each picture is a tile of.
+
+What a guarantee claims lives in `audits.hypothesis`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.guarantees.by_cluster import in_tiles
+from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.images.names import printable
+
+_BY = {
+    "by-cluster": "the photograph of each tile with --clusters FILE",
+    "by-group": "calibrate with --groups FILE and audit with --group NAME",
+}
+
+
+def audited_rule(
+    calibration: Calibration,
+    guarantee: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    group: str | None = None,
+    clusters: Mapping[str, str] | None = None,
+) -> Guarantee:
+    """The guarantee to audit: the calibration's own unless another is named.
+
+    Parameters
+    ----------
+    group
+        Audit the guarantee within this group.
+    clusters
+        Picture → photograph it is a tile of. When calibration pictures are among them, the guarantee becomes
+        ``by-cluster``: a photograph counts once.
+
+    Raises
+    ------
+    UsageError
+        Only some of the calibration pictures are named, or ``by-cluster`` or ``by-group`` without its parts.
+    """
+    how = _BY.get(guarantee or "")
+    if how is not None and not {"clusters", "groups"} & set(parameters or {}):
+        raise UsageError(f"expected the guarantee that holds within; got {guarantee}. Name that one, and {how}")
+    rule = calibration.rule(guarantee, **(parameters or {}))
+    names = [image.name for image in calibration.images]
+    known = clusters or {}
+    if rule.tiles is None and any(name in known for name in names):
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise UsageError(
+                f"expected the photograph of every calibration picture or of none; {len(missing)} of {len(names)} have "
+                f"none, first {printable(missing[0])}. Name all of them"
+            )
+        rule = in_tiles(rule, [known[name] for name in names])
+    return rule if group is None else calibration.rule_of_group(group, rule)
+
+
+def is_own(calibration: Calibration, rule: Guarantee) -> bool:
+    """Whether `rule` is what the calibration states by itself, so that its report can show the audit of it."""
+    return rule == calibration.rule()
+
+
+def clusters_of(rule: Guarantee, names: Sequence[str], clusters: Mapping[str, str] | None) -> tuple[str, ...] | None:
+    """The photograph that each of the audited `names` is a tile of; None: each is a photograph of its own.
+
+    Raises
+    ------
+    UsageError
+        A picture is not named.
+    CalibrationError
+        A photograph has tiles among both calibration and audit pictures.
+    """
+    if clusters is None:
+        return None
+    missing = [name for name in names if name not in clusters]
+    if missing:
+        raise UsageError(
+            f"expected the photograph of every audited picture; {len(missing)} of {len(names)} have none, first "
+            f"{printable(missing[0])}. A picture that is no tile is its own photograph"
+        )
+    found = tuple(clusters[name] for name in names)
+    shared = sorted(set(found) & set(rule.tiles or ()))
+    if shared:
+        raise CalibrationError(
+            f"expected photographs that calibration has not seen; tiles of {len(shared)} were used for it, first "
+            f"{printable(shared[0])}. Leave their tiles out"
+        )
+    return found

@@ -1,0 +1,204 @@
+"""What a comparison says: rows of figures with paired intervals, and what each contestant's drawing took.
+
+How photographs are measured lives in `compare`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.pipeline.comparison_parts import baselines
+from blackbox_conformal.pipeline.prices.spending import Latency
+
+OURS, INTERVALS, SOFT = "trust mask", "interval image", "soft mask"
+RESAMPLES = 2000
+CONFIDENCE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method of one contestant at one level, on the evaluation photographs.
+
+    Attributes
+    ----------
+    guarantee
+        What is guaranteed, in words; begins with "no guarantee" where nothing is.
+    trusted_share, risk, psnr_trusted, psnr_all
+        Means over photographs: share of pixels trusted (of a soft mask its mean), largest error among fully trusted
+        pixels, PSNR (dB) inside the mask over the photographs whose mask is not empty, and of the whole picture.
+    usd_per_trusted_megapixel
+        None where nothing is trusted.
+    share_gain, psnr_gain
+        Difference to the first contestant's trust mask at this level with its `CONFIDENCE` interval: (mean, low, high).
+    """
+
+    contestant: str
+    method: str
+    alpha: float
+    guarantee: str
+    trusted_share: float
+    risk: float
+    psnr_trusted: float
+    psnr_all: float
+    usd_per_trusted_megapixel: float | None
+    share_gain: tuple[float, float, float]
+    psnr_gain: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a contestant's drawing took.
+
+    Attributes
+    ----------
+    draws
+        Of each photograph.
+    wanted
+        Draws of all photographs together.
+    calls, spent_usd
+        Calls that this comparison made for them, and what those cost.
+    cached
+        Draws that were stored before.
+    refused
+        Photographs that the vendor refused.
+    failed
+        Calls for these draws that ended without a picture, earlier ones included.
+    usd_per_photograph
+        What a photograph's draws cost, whenever they were paid.
+    latency
+        Of these draws, whenever they were made; None when they came from this machine's disk.
+    """
+
+    contestant: str
+    draws: int
+    wanted: int
+    calls: int
+    cached: int
+    refused: int
+    failed: int
+    spent_usd: Decimal
+    usd_per_photograph: Decimal
+    latency: Latency | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The whole comparison."""
+
+    n_calibration: int
+    n_evaluation: int
+    rows: tuple[Row, ...]
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What an evaluation photograph shows: (method, level) → share, loss, PSNR; and its size and price."""
+
+    figures: dict[tuple[str, float], tuple[float, float, float]]
+    psnr_all: float
+    megapixels: float
+    cost: Decimal
+
+
+def rows_of(
+    contestant: str,
+    measured: Sequence[Measured],
+    first: Sequence[Measured],
+    alphas: Sequence[float],
+    n: int,
+    seed: int,
+) -> list[Row]:
+    """The rows of one contestant, whose photographs stand in the order of those of the `first`."""
+    rows = []
+    for method in (OURS, INTERVALS, SOFT):
+        for alpha in alphas:
+            key = (method, alpha)
+            if key not in measured[0].figures:
+                continue
+            shares, losses, psnrs = np.array([one.figures[key] for one in measured]).T
+            megapixels = np.array([one.megapixels for one in measured])
+            trusted_megapixels = float((shares * megapixels).sum())
+            price = float(sum((one.cost for one in measured), Decimal(0)))
+            reference = np.array([one.figures[OURS, alpha] for one in first]).T
+            rows.append(
+                Row(
+                    contestant=contestant,
+                    method=method,
+                    alpha=alpha,
+                    guarantee=_guarantee(method, alpha, n),
+                    trusted_share=float(shares.mean()),
+                    risk=float(losses.mean()),
+                    psnr_trusted=mean_of_known(psnrs),
+                    psnr_all=mean_of_known(np.array([one.psnr_all for one in measured])),
+                    usd_per_trusted_megapixel=price / trusted_megapixels if trusted_megapixels else None,
+                    share_gain=paired_bootstrap(shares - reference[0], seed),
+                    psnr_gain=paired_bootstrap(psnrs - reference[2], seed),
+                )
+            )
+    return rows
+
+
+def _guarantee(method: str, alpha: float, n: int) -> str:
+    if method == OURS:
+        return Expected().statement(alpha, n)
+    return baselines.INTERVAL_LABEL if method == INTERVALS else baselines.SOFT_LABEL
+
+
+def mean_of_known(values: NDArray[np.float64]) -> float:
+    """The mean of the values that are not NaN; NaN when there is none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def paired_bootstrap(differences: NDArray[np.float64], seed: int = 0) -> tuple[float, float, float]:
+    """Mean of paired differences and the ends of its `CONFIDENCE` percentile interval over photographs.
+
+    Pairs with an unknown or infinite member are left out; NaN throughout when none is left. The split, and so the
+    calibration, is held fixed: the interval speaks of other photographs, not of other calibrations.
+    """
+    known = differences[np.isfinite(differences)]
+    if not known.size:
+        return math.nan, math.nan, math.nan
+    generator = np.random.Generator(np.random.Philox(seed))
+    means = known[generator.integers(known.size, size=(RESAMPLES, known.size))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(known.mean()), float(low), float(high)
+
+
+def comparison_json(found: Comparison) -> dict[str, Any]:
+    """The comparison as scripts read it; NaN and infinities become null."""
+    return {
+        "n_calibration": found.n_calibration,
+        "n_evaluation": found.n_evaluation,
+        "rows": [_clean(asdict(row)) for row in found.rows],
+        "vendors": [
+            {
+                "vendor": one.contestant,
+                "draws": one.draws,
+                "wanted": one.wanted,
+                "calls": one.calls,
+                "cached": one.cached,
+                "refused": one.refused,
+                "failed": one.failed,
+                "cost_usd": float(one.spent_usd),
+                "usd_per_photograph": float(one.usd_per_photograph),
+                "latency_s": None if one.latency is None else {"median": one.latency.median, "p90": one.latency.ninety},
+            }
+            for one in found.standings
+        ],
+    }
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _clean(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_clean(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,116 @@
+"""Pictures of a second vendor, for scores that compare with one: one paid draw of each input, in the same run folder.
+
+The same ledger and the same limits hold for both vendors.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from blackbox_conformal.errors import IncompleteError
+from blackbox_conformal.images.degrade import upload_from
+from blackbox_conformal.images.names import printable
+from blackbox_conformal.images.read import read_image, read_output
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.sampling.events import Event
+from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.types import Image
+
+
+@dataclass(frozen=True, slots=True)
+class SecondOpinions:
+    """What the second vendor made of each picture, and what asking took.
+
+    Attributes
+    ----------
+    of
+        From a picture to (H, W, 3) uint8; None everywhere when no second vendor is needed.
+    """
+
+    of: Callable[[Prepared], Image | None]
+    calls: int = 0
+    cached: int = 0
+    cost_usd: Decimal = Decimal(0)
+
+
+def second_tasks(setup: Setup, pictures: Sequence[Prepared]) -> dict[str, Task]:
+    """The second vendor's one draw of each picture, by the digest of its input; none when no second is needed."""
+    if setup.second is None:
+        return {}
+    tasks = {}
+    for picture in pictures:
+        upload = picture.tasks[0].upload
+        if setup.perturbation is not None:
+            # The first vendor may be sent a larger picture; the second gets the plain input.
+            plain = setup.perturbation.undo(read_image(upload.png).pixels, 0, 1)
+            upload = upload_from(plain, upload.name)
+        chosen = setup.procedure.seed(picture.input_digest, 0, setup.second.capabilities.seed_range)
+        tasks[picture.input_digest] = Task(upload, 0, chosen)
+    return tasks
+
+
+@contextmanager
+def second_opinions(
+    setup: Setup,
+    pictures: Sequence[Prepared],
+    run: Path,
+    limits: Limits,
+    listener: Callable[[Event], None] | None = None,
+    on_sampler: Callable[[Sampler], None] = lambda _: None,
+) -> Iterator[SecondOpinions]:
+    """One draw of the second vendor for each picture, paid for at once.
+
+    Raises
+    ------
+    IncompleteError
+        The second vendor refused a picture, or a draw of it is missing.
+    """
+    vendor = setup.second
+    if vendor is None:
+        yield SecondOpinions(lambda _: None)
+        return
+    capabilities = vendor.capabilities
+    resample = capabilities.output_size == "resample"
+    scale = setup.procedure.scale
+
+    def decode(content: bytes, task: Task) -> Image:
+        size = (task.upload.height * scale, task.upload.width * scale)
+        return read_output(content, size, resample=resample).pixels
+
+    def check(content: bytes, task: Task) -> None:
+        decode(content, task)
+
+    tasks = second_tasks(setup, pictures)
+    outcomes: dict[str, Outcome] = {}
+    with Sampler(vendor, run, limits, check=check, listener=listener) as sampler:
+        on_sampler(sampler)
+        for outcome in sampler.draw(list(tasks.values())):
+            if outcome.state != "stored":
+                raise IncompleteError(
+                    f"the second vendor's picture of {printable(outcome.task.upload.name)} is {outcome.state}: "
+                    f"{outcome.error}. Run again, or leave the photograph out"
+                )
+            outcomes[outcome.task.upload.digest] = outcome
+        if capabilities.local:
+
+            def read_here(picture: Prepared) -> Image:
+                task = tasks[picture.input_digest]
+                return decode(sampler.read(outcomes[task.upload.digest]), task)
+
+            yield SecondOpinions(read_here, cached=len(outcomes))
+            return
+    store = Store(run)
+
+    def read(picture: Prepared) -> Image:
+        task = tasks[picture.input_digest]
+        return decode(store.read(outcomes[task.upload.digest].digest or ""), task)
+
+    fresh = [outcome for outcome in outcomes.values() if not outcome.cached]
+    cost = sum((outcome.cost_usd for outcome in fresh), Decimal(0))
+    yield SecondOpinions(read, len(fresh), len(outcomes) - len(fresh), cost)

@@ -1,0 +1,227 @@
+"""What a run folder keeps of its pictures for the report: one file each, below ``report/``.
+
+Everything read back is checked, and nothing here is needed to calibrate, mask or audit again. The audit's figures
+live in `stored_audit`.
+"""
+
+import base64
+import binascii
+import json
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.audits.findings import Audit
+from blackbox_conformal.audits.random_splits import Splits
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.files import write_new
+from blackbox_conformal.reports.preview import NEVER, SIDE, Preview, Worst, make_preview
+from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
+from blackbox_conformal.reports.stored_audit import (
+    damaged,
+    read_audit,
+    read_json,
+    read_splits,
+    write_audit,
+    write_splits,
+)
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.types import Image, Map
+
+if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.masking import Result
+    from blackbox_conformal.pipeline.stages.evaluate import Evaluation
+    from blackbox_conformal.pipeline.stages.prepare import Prepared
+
+FORMAT = "blackbox-conformal preview 2"
+
+
+class ReportStore:
+    """The report's material of one run folder and one calibration.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    alphas
+        Levels, beside the usual ones, at which exact shares are kept.
+    """
+
+    def __init__(self, run: Path, calibration: Calibration, alphas: Sequence[float] = ()) -> None:
+        self.folder = run / "report" / calibration.digest.removeprefix("sha256:")[:16]
+        self._calibration = calibration
+        stops = choose_stops(calibration, alphas)
+        self._thresholds = thresholds_of(stops)
+
+    def audited(
+        self,
+        picture: "Prepared",
+        evaluation: "Evaluation",
+        truth: Image,
+        low: Image,
+        errors: Map,
+        curve: RiskCurve,
+        levels: Sequence[tuple[float, float]],
+    ) -> None:
+        """Keep an audited photograph: what `pipeline.auditing.audit_calibration` calls as `on_picture`."""
+        assert picture.truth_digest is not None
+        self.keep(
+            make_preview(
+                "audit",
+                picture.name,
+                picture.truth_digest,
+                evaluation.delivered,
+                evaluation.indecision,
+                self._thresholds,
+                low=low,
+                truth=truth,
+                errors=errors,
+                losses=curve.loss(self._thresholds),
+                worst_at=levels,
+                notes=(*picture.conversions, *evaluation.notes),
+            )
+        )
+
+    def masked(self, result: "Result", low: Image | None = None) -> None:
+        """Keep a masked picture; `low` is what the vendor was sent."""
+        self.keep(preview_of_result(result, self._thresholds, low))
+
+    def keep(self, preview: Preview) -> Path:
+        """Write a preview; one of the same picture is replaced."""
+        name = f"{preview.kind}-{digest_bytes(preview.identity.encode()).removeprefix('sha256:')[:24]}.json"
+        return write_new(self.folder / name, json.dumps(_to_json(preview)).encode(), force=True)
+
+    def keep_audit(self, audit: Audit) -> Path:
+        """Write what the audit found."""
+        return write_audit(audit, self.folder / "audit.json")
+
+    def previews(self, kind: str) -> list[Callable[[], Preview]]:
+        """A reader for each stored preview of `kind`, so that one at a time is in memory."""
+        found = sorted(self.folder.glob(f"{kind}-*.json")) if self.folder.is_dir() else []
+        return [lambda path=path: read_preview(path) for path in found]  # type: ignore[misc]
+
+    def audit(self) -> Audit | None:
+        """The stored audit, or None."""
+        path = self.folder / "audit.json"
+        return read_audit(path) if path.is_file() else None
+
+    def keep_splits(self, splits: Splits) -> Path:
+        """Write what random splits of a pool found."""
+        return write_splits(splits, self.folder / "splits.json")
+
+    def splits(self) -> Splits | None:
+        """The stored random splits, or None."""
+        path = self.folder / "splits.json"
+        return read_splits(path) if path.is_file() else None
+
+
+def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:
+    """The preview of a masked picture."""
+    certificate = result.certificate
+    given = certificate.input
+    stated = f"Its certificate says: {certificate.statement}"
+    return make_preview(
+        "result",
+        result.name,
+        str(given.get("pixels", result.name)),
+        result.image,
+        result.indecision,
+        thresholds,
+        low=low,
+        notes=(stated, *map(str, given.get("conversions", ())), *certificate.notes),
+    )
+
+
+def _to_json(preview: Preview) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "kind": preview.kind,
+        "name": preview.name,
+        "identity": preview.identity,
+        "size": list(preview.size),
+        "block": preview.block,
+        "ceiling": _pack(zlib.compress(preview.ceiling.astype("<f4").tobytes(), 6)),
+        "thresholds": [value.hex() for value in preview.thresholds.tolist()],
+        "shares": preview.shares.tolist(),
+        "losses": [None if math.isnan(value) else value for value in preview.losses.tolist()],
+        "delivered": _pack(preview.delivered),
+        "low": _pack(preview.low),
+        "truth": _pack(preview.truth),
+        "worst": [
+            {**asdict(one), "delivered": _pack(one.delivered), "truth": _pack(one.truth), "mask": _pack(one.mask)}
+            for one in preview.worst
+        ],
+        "notes": list(preview.notes),
+    }
+
+
+def read_preview(path: Path) -> Preview:
+    """Read a stored preview.
+
+    Raises
+    ------
+    FileFormatError
+        It is damaged, foreign or too large.
+    """
+    content = read_json(path)
+    try:
+        if content["format"] != FORMAT:
+            raise ValueError("another format")
+        height, width = (int(side) for side in content["size"])
+        block = max(int(content["block"]), 1)
+        rows, columns = -(-height // block), -(-width // block)
+        if block != content["block"] or not (
+            1 <= rows <= SIDE and 1 <= columns <= SIDE and len(content["thresholds"]) <= NEVER
+        ):
+            raise ValueError("sizes out of range")
+        thresholds = np.array([float.fromhex(value) for value in content["thresholds"]], np.float64)
+        shares, losses = (np.array(content[kind], np.float64) for kind in ("shares", "losses"))
+        if not thresholds.shape == shares.shape == losses.shape:
+            raise ValueError("as many shares and losses as thresholds are expected")
+        raw = zlib.decompressobj().decompress(base64.b64decode(content["ceiling"], validate=True), 4 * rows * columns)
+        return Preview(
+            kind=str(content["kind"]),
+            name=str(content["name"]),
+            identity=str(content["identity"]),
+            size=(height, width),
+            block=block,
+            ceiling=np.frombuffer(raw, "<f4").astype(np.float32).reshape(rows, columns),
+            thresholds=thresholds,
+            shares=shares,
+            losses=losses,
+            delivered=base64.b64decode(content["delivered"], validate=True),
+            low=_unpack(content["low"]),
+            truth=_unpack(content["truth"]),
+            worst=tuple(_worst(one) for one in content["worst"]),
+            notes=tuple(str(note) for note in content["notes"]),
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, zlib.error, binascii.Error) as error:
+        raise damaged(path, error) from None
+
+
+def _worst(one: dict[str, Any]) -> Worst:
+    return Worst(
+        alpha=float(one["alpha"]),
+        row=int(one["row"]),
+        column=int(one["column"]),
+        error=float(one["error"]),
+        delivered=base64.b64decode(one["delivered"], validate=True),
+        truth=base64.b64decode(one["truth"], validate=True),
+        mask=base64.b64decode(one["mask"], validate=True),
+        at=(int(one["at"][0]), int(one["at"][1])),
+    )
+
+
+def _pack(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _unpack(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text, validate=True)

@@ -1,0 +1,170 @@
+"""What a run folder keeps of audits for the report: every figure, and the curves of the audited photographs.
+
+Pictures live in `store`.
+"""
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from blackbox_conformal.audits.contamination import Leakage, LeakagePoint
+from blackbox_conformal.audits.findings import Audit, AuditedLevel, AuditedPicture
+from blackbox_conformal.audits.implied_quality import Promise
+from blackbox_conformal.audits.quality import Quality
+from blackbox_conformal.audits.random_splits import SplitLevel, Splits
+from blackbox_conformal.audits.verdict import Judgement
+from blackbox_conformal.audits.worst_pixels import Place
+from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.files import write_new
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.curve_set import CurveSet
+
+MAXIMUM_FILE_BYTES = 64 * 2**20
+
+_SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+"""`math.nan` itself, so that an audit read back equals the one that was written."""
+
+Read = TypeVar("Read")
+
+
+def write_audit(audit: Audit, path: Path) -> Path:
+    """Write the audit as JSON that `read_audit` takes back; an earlier one is replaced."""
+    content = asdict(audit)
+    for picture in content["pictures"]:
+        del picture["curve"]
+    curves = CurveSet.from_curves([one.curve for one in audit.pictures])
+    content["curves"] = base64.b64encode(curves.to_bytes()).decode()
+    return _write(content, path)
+
+
+def read_audit(path: Path) -> Audit:
+    """Read a stored audit.
+
+    Raises
+    ------
+    FileFormatError
+        It is damaged, foreign or too large.
+    """
+
+    def build(content: Any) -> Audit:
+        curves = CurveSet.from_bytes(base64.b64decode(content.pop("curves"), validate=True))
+        pictures = [_picture(one, curve) for one, curve in zip(content.pop("pictures"), curves, strict=True)]
+        levels = [_level(one) for one in content.pop("levels")]
+        leakage = content.pop("leakage")
+        if leakage is not None:
+            points = tuple(LeakagePoint(**point) for point in leakage.pop("points"))
+            leakage = Leakage(points=points, **leakage)
+        notes = tuple(str(note) for note in content.pop("notes"))
+        rest = {key: _pair(value) for key, value in content.items()}
+        return Audit(levels=tuple(levels), pictures=tuple(pictures), leakage=leakage, notes=notes, **rest)
+
+    return _read(path, build)
+
+
+def write_splits(splits: Splits, path: Path) -> Path:
+    """Write random splits as JSON that `read_splits` takes back; earlier ones are replaced."""
+    return _write(asdict(splits), path)
+
+
+def read_splits(path: Path) -> Splits:
+    """Read stored splits.
+
+    Raises
+    ------
+    FileFormatError
+        They are damaged, foreign or too large.
+    """
+
+    def build(content: Any) -> Splits:
+        levels = tuple(SplitLevel(**{key: _pair(value) for key, value in one.items()}) for one in content.pop("levels"))
+        return Splits(levels=levels, notes=tuple(str(note) for note in content.pop("notes")), **content)
+
+    return _read(path, build)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in a file of the report's material.
+
+    Raises
+    ------
+    FileFormatError
+        It is missing, too large, or no JSON.
+    """
+    try:
+        if path.stat().st_size > MAXIMUM_FILE_BYTES:
+            raise FileFormatError(f"{path}: expected report material below {MAXIMUM_FILE_BYTES} bytes; it is larger")
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise FileFormatError(f"{path}: expected readable report material; {error.strerror}") from None
+    except FileFormatError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, error) from None
+
+
+def damaged(path: Path, error: Exception) -> FileFormatError:
+    """The error for material that is not what was written."""
+    return FileFormatError(
+        f"{path}: damaged report material ({type(error).__name__}). Remove it and audit or mask again"
+    )
+
+
+def _write(content: Any, path: Path) -> Path:
+    return write_new(path, json.dumps(_packed(content), indent=1, allow_nan=False).encode(), force=True)
+
+
+def _read(path: Path, build: Callable[[Any], Read]) -> Read:
+    content = _unpacked(read_json(path))
+    try:
+        return build(content)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, binascii.Error) as error:
+        raise damaged(path, error) from None
+
+
+def _packed(value: Any) -> Any:
+    """`value` with NaN and infinities as text, which JSON has no numbers for."""
+    if isinstance(value, dict):
+        return {key: _packed(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_packed(one) for one in value]
+    return {"float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"float"} and value["float"] in _SPECIAL:
+            return _SPECIAL[value["float"]]
+        return {key: _unpacked(one) for key, one in value.items()}
+    return [_unpacked(one) for one in value] if isinstance(value, list) else value
+
+
+def _picture(one: dict[str, Any], curve: RiskCurve) -> AuditedPicture:
+    return AuditedPicture(
+        name=str(one["name"]),
+        truth=str(one["truth"]),
+        curve=curve,
+        losses=tuple(map(float, one["losses"])),
+        shares=tuple(map(float, one["shares"])),
+        inside=tuple(Quality(**found) for found in one["inside"]),
+        outside=tuple(Quality(**found) for found in one["outside"]),
+        worst=tuple(None if place is None else Place(**place) for place in one["worst"]),
+        whole=Quality(**one["whole"]),
+        broken_bound=bool(one["broken_bound"]),
+    )
+
+
+def _level(one: dict[str, Any]) -> AuditedLevel:
+    judged = one.pop("judgement")
+    judgement = Judgement(**{key: _pair(value) for key, value in judged.items()})
+    inside, outside, whole = (Quality(**one.pop(name)) for name in ("inside", "outside", "whole"))
+    promise = Promise(**one.pop("promise"))
+    return AuditedLevel(judgement=judgement, promise=promise, inside=inside, outside=outside, whole=whole, **one)
+
+
+def _pair(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,137 @@
+"""Which addresses a request may go to, and whether it may carry the key there: decided before anything is resolved.
+
+The promise about addresses is kept at connect time by `network`; nothing is resolved or sent here.
+"""
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import Literal
+
+from blackbox_conformal.errors import PayloadError
+
+AddressPolicy = Literal["own", "public", "loopback"]
+"""Addresses that a connection may have: any (the vendor's own host), public ones only, loopback only."""
+
+_PORTS = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host (lower case, no trailing dot) and port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the host is this machine by its own name, before anything is resolved."""
+        return is_loopback_name(self.host)
+
+    @property
+    def is_private_way(self) -> bool:
+        """Whether nobody on the way there can read what is sent: it is encrypted, or stays on this machine."""
+        return self.scheme == "https" or self.on_loopback
+
+    @property
+    def text(self) -> str:
+        """As people write it: without the port that the scheme has anyway."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS.get(self.scheme) else f":{self.port}")
+
+
+def make_origin(scheme: str, host: str, port: int | None) -> Origin:
+    """The normal form of an origin."""
+    return Origin(scheme, host.lower().rstrip("."), port or _PORTS.get(scheme, 0))
+
+
+def is_loopback_name(host: str) -> bool:
+    """True for ``localhost`` and loopback address literals."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_allowed_address(address: str, reach: AddressPolicy) -> bool:
+    """Whether a resolved address is within `reach`; addresses wrapped in IPv6 are judged by what they wrap."""
+    if reach == "own":
+        return True
+    try:
+        value = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(value, ipaddress.IPv6Address):
+        inner = value.ipv4_mapped or value.sixtofour
+        if inner is None and value in ipaddress.ip_network("64:ff9b::/96"):
+            inner = ipaddress.IPv4Address(int(value) & 0xFFFFFFFF)
+        if inner is not None:
+            value = inner
+    if reach == "loopback":
+        return value.is_loopback
+    return value.is_global and not value.is_multicast and not value.is_reserved
+
+
+_OF_OWN_NETWORKS = ("localhost", "local", "internal", "localdomain", "lan", "home.arpa")
+"""Endings of names that are no public ones (RFC 6761, 6762 and 8375, and what private networks use)."""
+
+
+def is_public_host(host: str) -> bool:
+    """Whether `host`, unresolved, can be a public one; an address in any form that a resolver takes is judged."""
+    try:
+        # Resolvers take 2852039166 and 0x7f.1 for addresses as well.
+        address = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return "." in host and not any(host == name or host.endswith(f".{name}") for name in _OF_OWN_NETWORKS)
+    return is_allowed_address(address, "public")
+
+
+class LinkRules:
+    """The rules of one adapter: its own origin, and the other hosts it declares."""
+
+    def __init__(self, own: Origin, result_hosts: tuple[str, ...]) -> None:
+        self.own = own
+        self._hosts = tuple(host.lower().rstrip(".") for host in result_hosts)
+
+    def is_listed(self, host: str) -> bool:
+        """Whether the vendor is known to keep results at `host`."""
+        return host == self.own.host or any(
+            host.endswith(name) and len(host) > len(name) if name.startswith(".") else host == name
+            for name in self._hosts
+        )
+
+    def admit(self, target: Origin, has_user: bool, public: bool) -> tuple[bool, AddressPolicy]:
+        """Whether the key may go to `target`, and which addresses it may have.
+
+        Raises
+        ------
+        PayloadError
+            The link may not be followed at all: the vendor sent something else than a link to a result.
+        """
+        where = f"{target.scheme}://{target.host}:{target.port}"
+        if has_user:
+            raise PayloadError(f"the vendor's link to {where} carries a user name; such links are not followed")
+        if target == self.own:
+            return not public, "own"
+        if target.scheme not in _PORTS:
+            raise PayloadError(f"expected an https link from the vendor; got one of scheme {target.scheme[:20]!r}")
+        if self.own.on_loopback and target.on_loopback:
+            return False, "loopback"
+        if target.scheme != "https":
+            raise PayloadError(f"expected an https link from the vendor; got {where}, which others can alter")
+        if target.port not in (443, self.own.port):
+            raise PayloadError(f"the vendor's link goes to {where}; expected port 443")
+        if not self.is_listed(target.host) and not public:
+            raise PayloadError(
+                f"the vendor's link goes to {target.host}, which is neither its own host {self.own.host} nor one that"
+                " its adapter declares as a result host"
+            )
+        # What a name leads to is checked when it is connected to; behind a proxy, only the proxy gets to know.
+        if not is_public_host(target.host):
+            raise PayloadError(
+                f"the vendor's link was not followed: {target.host} is not a public address; nothing was sent"
+            )
+        return False, "public"

@@ -1,0 +1,89 @@
+"""One row of the ledger as a frozen value, and what is known of an attempt when it ends.
+
+Reading and writing rows live in `ledger` and `queries`.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from decimal import Decimal
+
+from blackbox_conformal.sampling.money import to_usd
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSpec:
+    """A submission to be made: everything the ledger records about it before it is sent.
+
+    `pixels` are the upload's; `priced`: its price is known.
+    """
+
+    task: str
+    generation: int
+    identity: str
+    adapter: str
+    upload: str
+    upload_name: str
+    draw: int
+    seed: int | None
+    idempotency_key: str
+    pixels: int
+    priced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VendorReport:
+    """What the vendor said about a draw besides the picture, gathered while it runs."""
+
+    cost_nanousd: int | None = None
+    model: str | None = None
+    request_id: str | None = None
+    vendor_seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A recorded attempt; prices in nano-dollars, times in seconds since 1970."""
+
+    id: int
+    task: str
+    generation: int
+    tries: int
+    adapter: str
+    upload: str
+    upload_name: str
+    draw: int
+    seed: int | None
+    state: str
+    reserved_nanousd: int
+    cost_nanousd: int
+    job: str | None
+    digest: str | None
+    size: int | None
+    model: str | None
+    request_id: str | None
+    error_class: str | None
+    error: str | None
+    code: str | None
+    sent_at: float | None
+    accepted_at: float | None
+    ended_at: float | None
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """Price that this attempt is booked at."""
+        return to_usd(self.cost_nanousd)
+
+    @property
+    def seen(self) -> VendorReport:
+        """What is recorded of the vendor's words, to be recorded again."""
+        return VendorReport(self.cost_nanousd, self.model, self.request_id)
+
+
+COLUMNS = ", ".join(Attempt.__dataclass_fields__)
+
+
+def attempt_from(row: sqlite3.Row) -> Attempt:
+    """The attempt in a row selected by `COLUMNS`."""
+    values = dict(row)
+    values["seed"] = None if values["seed"] is None else int(values["seed"])
+    return Attempt(**values)

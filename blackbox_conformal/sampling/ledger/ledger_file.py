@@ -1,0 +1,294 @@
+"""Opening the ledger's SQLite file, and refusing every file that money must not be entrusted to.
+
+A ledger appears whole or not at all, and is never recreated over an old one. Its tables are in `schema`; what is
+written into them lives in `ledger`.
+
+Nothing here opens the file but SQLite: to close a file gives up all locks that this process holds on it, and with them
+the hold of a connection that is in use. Another process would then take the WAL file for nobody's and delete it.
+"""
+
+import contextlib
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, LedgerError
+from blackbox_conformal.files import write_once
+from blackbox_conformal.sampling.filesystem import file_system, is_network
+from blackbox_conformal.sampling.ledger.checksums import damage, know_seals
+from blackbox_conformal.sampling.ledger.commit_mark import Mark, mark_path, marked, refuse_older
+from blackbox_conformal.sampling.ledger.sample_store import sync
+from blackbox_conformal.sampling.ledger.schema import APPLICATION_ID, VERSION, empty_ledger
+
+_BESIDE = ("-journal", "-wal", "-shm")
+_FULL = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+)
+_FULL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BUSY_TIMEOUT_S = 15.0
+
+
+def ledger_path(run: Path) -> Path:
+    """Where a run folder keeps its ledger."""
+    return run / "ledger.sqlite"
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the disk, or what the user may fill of it, has no room left."""
+    return getattr(error, "sqlite_errorcode", None) in _FULL or getattr(error, "errno", None) in _FULL_ERRNO
+
+
+def unusable(path: Path, error: Exception) -> LedgerError:
+    """What is told of a ledger file that SQLite, or the operating system, cannot work on."""
+    if is_full(error):
+        return DiskFullError(f"{path} cannot be written ({error}); make room and run the same command again")
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return _foreign(path, "a damaged or foreign file")
+    if isinstance(error, OSError):
+        return LedgerError(f"{path} cannot be opened: {error.strerror}. Correct that, or use another run folder")
+    return LedgerError(
+        f"{path} is locked or damaged ({error}); it is left as it is: restore a copy, or use another run folder"
+    )
+
+
+@contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a ledger is told as a `LedgerError`: SQLite's errors, and values that are none of ours."""
+    try:
+        yield
+    except BlackboxConformalError:
+        raise
+    except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError) as error:
+        raise unusable(path, error) from None
+
+
+def _refuse_unsafe_place(path: Path) -> None:
+    kind = file_system(path.parent)
+    if is_network(kind):
+        raise LedgerError(
+            f"expected the run folder on a local disk; {path.parent} is on {kind}, where SQLite's locks cannot be"
+            " trusted with money. Choose a local folder with --run and copy the results afterwards"
+        )
+
+
+def _refuse_lost(run: Path) -> None:
+    """A run folder with paid samples and no ledger has lost its ledger; an empty one must not take its place."""
+    for name in ("samples", "inbox"):
+        if (run / name).is_dir() and any(entry.is_file() for entry in (run / name).rglob("*")):
+            raise LedgerError(
+                f"{run} holds paid samples in {name}/ but no ledger.sqlite; restore the ledger, or use another run"
+                " folder"
+            )
+    if not ledger_path(run).exists() and ledger_path(run).with_name("ledger.sqlite-wal").exists():
+        raise LedgerError(f"{run} holds ledger.sqlite-wal but no ledger.sqlite; restore the ledger beside it")
+
+
+def is_begun(path: Path) -> bool:
+    """Whether there is a ledger file that may ever have held anything.
+
+    The folder for samples is made once the ledger is, before anything is sent. Without it, an empty file was never
+    used, nor was one of ours that has no tables, or another version's and no attempt.
+
+    Raises
+    ------
+    LedgerError
+        The file cannot be read.
+    """
+    if not path.exists():
+        return False
+    if not path.is_file() or path.with_name("samples").exists():
+        return True
+    if path.stat().st_size == 0:
+        return False
+    with told_of(path), closing(_connect(path, writing=False)) as connection:
+        if connection.execute("PRAGMA application_id").fetchone()[0] not in (0, APPLICATION_ID):
+            return True
+        if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+            return True
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        if "attempt" in tables:
+            return connection.execute("SELECT 1 FROM attempt LIMIT 1").fetchone() is not None
+        return bool(set(tables) - {"migration"})
+
+
+def _begin(path: Path) -> None:
+    """Put a ledger without attempts in its place, durable and whole, unless another process was faster."""
+    if path.exists():
+        # Never begun. What SQLite left beside it would be taken for a part of the new one.
+        for one in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
+            one.unlink(missing_ok=True)
+    mark_path(path.parent).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # swept away by whoever was faster
+        write_once(path, empty_ledger())
+    sync(path.parent)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that died while they began this ledger left; one that still lives finds the ledger."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        with contextlib.suppress(OSError):
+            left.unlink()
+
+
+def _refuse_foreign(path: Path) -> None:
+    if not path.is_file():
+        raise LedgerError(f"expected a ledger file at {path}; found something that is not a regular file")
+    if path.stat().st_size == 0:
+        raise _foreign(path, "an empty file")
+
+
+def _foreign(path: Path, found: str) -> LedgerError:
+    return LedgerError(f"expected an SQLite ledger at {path}; found {found}. It is left as it is: restore a copy")
+
+
+def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
+    last = marked(path.parent)
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise LedgerError(f"{path} is an SQLite file of another program; use another run folder")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != VERSION:
+        newer = version > VERSION
+        raise LedgerError(
+            f"{path} was written by {'a newer' if newer else 'an older'} version (schema {version}, this one knows"
+            f" {VERSION}); {'upgrade the package' if newer else 'use that version'}, or use another run folder"
+        )
+    problems = damage(connection) if whole else []
+    if problems:
+        raise LedgerError(f"{path} is damaged ({problems[0]}); it is left as it is: restore a copy")
+    if whole:
+        refuse_older(path.parent, connection.execute("SELECT commits FROM total").fetchone()[0], last)
+
+
+def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
+    run = path.parent
+    if writing or (os.access(run, os.W_OK) and path.with_name("ledger.sqlite-journal").exists()):
+        # A transaction that a process left half done is undone first, which even a reader has to write for.
+        mode = "mode=rw"
+    elif os.access(run, os.W_OK) or path.with_name("ledger.sqlite-wal").exists():
+        mode = "mode=ro"
+    else:
+        # Beside a ledger that is nobody's, SQLite makes files even to read; on a read-only disk it cannot.
+        mode = "mode=ro&immutable=1"
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    know_seals(connection)
+    if not writing:
+        connection.execute("PRAGMA query_only = ON")
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+class Place:
+    """The file of a ledger that was opened for writing: whether it is still there, and the mark beside it."""
+
+    def __init__(self, run: Path) -> None:
+        self._path = ledger_path(run)
+        self._file = self._now()
+        self._mark = Mark(run)
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def guard(self) -> None:
+        """Refuse to go on with a ledger whose file is gone: what is written into it would be found by nobody.
+
+        Raises
+        ------
+        LedgerError
+            The file was deleted, moved or replaced.
+        """
+        if self._now() != self._file:
+            raise LedgerError(
+                f"{self._path} was deleted, moved or replaced while a run was using it, so nothing more is sent. What"
+                " was paid for lies in samples/ and inbox/ beside it; put the ledger back and run again"
+            )
+
+    def mark(self, commits: int) -> None:
+        """Write down that so many commits are durable."""
+        self._mark.set(commits)
+
+    def close(self) -> None:
+        """Write no more."""
+        self._mark.close()
+
+
+def open_for_writing(run: Path) -> sqlite3.Connection:
+    """The ledger of `run`, begun if the folder has none, in WAL mode (or DELETE where WAL does not take).
+
+    Raises
+    ------
+    LedgerError
+        The ledger is lost, corrupt, foreign, of another version, locked, or on a network file system.
+    DiskFullError
+        There is no room to begin it or to work on it.
+    """
+    path = ledger_path(run)
+    _refuse_unsafe_place(path)
+    if not is_begun(path):
+        _refuse_lost(run)
+        with told_of(path):
+            _begin(path)
+    _refuse_foreign(path)
+    _sweep(path)
+    with told_of(path):
+        connection = _connect(path, writing=True)
+        try:
+            _check(connection, path, whole=True)
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_for_reading(run: Path, *, whole: bool = True) -> sqlite3.Connection | None:
+    """The ledger of `run` for queries only, also while another process writes it; None when there is none.
+
+    Unless `whole` is unset, every row is compared with its checksum, which takes about a second for 100,000 rows.
+
+    Raises
+    ------
+    LedgerError
+        The ledger is corrupt, foreign, of another version, or locked.
+    """
+    path = ledger_path(run)
+    if not is_begun(path):
+        return None
+    _refuse_foreign(path)
+    with told_of(path):
+        connection = _connect(path, writing=False)
+        try:
+            _check(connection, path, whole=whole)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def reading(run: Path, *, whole: bool = True) -> Iterator[sqlite3.Connection | None]:
+    """As `open_for_reading`, closed at the end; whatever is wrong with what is read meanwhile is a `LedgerError`."""
+    connection = open_for_reading(run, whole=whole)
+    if connection is None:
+        yield None
+        return
+    with told_of(ledger_path(run)), closing(connection):
+        yield connection

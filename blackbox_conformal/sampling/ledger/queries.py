@@ -1,0 +1,196 @@
+"""Questions to a run folder's ledger: what was bought, what it cost, and whether it all adds up; read only.
+
+Nothing here writes, and a run may go on meanwhile.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from blackbox_conformal.errors import LedgerError, PayloadError
+from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, attempt_from
+from blackbox_conformal.sampling.ledger.checksums import damage
+from blackbox_conformal.sampling.ledger.ledger_file import ledger_path, reading
+from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.ledger.states import COUNTED, PAID, RESERVING, WITH_JOB
+from blackbox_conformal.sampling.money import to_usd
+
+_WHOLE = ("stored", "validated")
+
+
+def _marks(values: tuple[str, ...]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def ledger_ls(run: Path, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
+    """Attempts in the order they were planned, all or those in `states`, at most `limit`.
+
+    Raises
+    ------
+    LedgerError
+        There is no ledger in `run`, or it cannot be read.
+    """
+    where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
+    with _open(run) as connection:
+        rows = connection.execute(f"SELECT {COLUMNS} FROM attempt{where} ORDER BY id LIMIT ?", (*states, limit or -1))
+        return [attempt_from(row) for row in rows]
+
+
+def ledger_sum(run: Path) -> dict[str, int | Decimal]:
+    """Counts and money of a run folder.
+
+    Returns
+    -------
+    dict
+        ``attempts``: submissions made, whatever became of them. ``paid``: those that the vendor took. ``ambiguous``:
+        those that it may have taken, booked at full price. ``stored``: pictures. ``unpriced``: those among the paid
+        and ambiguous ones whose price nobody knows, which are booked at nothing. ``cost_usd``: booked.
+        ``reserved_usd``: held for submissions under way. All zero when there is no ledger.
+    """
+    with reading(run) as connection:
+        if connection is None:
+            return {
+                "attempts": 0,
+                "paid": 0,
+                "ambiguous": 0,
+                "stored": 0,
+                "unpriced": 0,
+                "cost_usd": Decimal(0),
+                "reserved_usd": Decimal(0),
+            }
+        attempts, paid, ambiguous, stored, unpriced = connection.execute(
+            f"SELECT COUNT(*) FILTER (WHERE sent_at IS NOT NULL), COUNT(*) FILTER (WHERE state IN ({_marks(PAID)})),"
+            " COUNT(*) FILTER (WHERE state = 'ambiguous'),"
+            f" COUNT(*) FILTER (WHERE state IN ({_marks(_WHOLE)})), COUNT(*) FILTER (WHERE priced = 0"
+            f" AND cost_nanousd = 0 AND state IN ({_marks((*PAID, 'ambiguous'))})) FROM attempt"
+        ).fetchone()
+        spent, reserved = connection.execute("SELECT spent_nanousd, reserved_nanousd FROM total").fetchone()
+    return {
+        "attempts": attempts,
+        "paid": paid,
+        "ambiguous": ambiguous,
+        "stored": stored,
+        "unpriced": unpriced,
+        "cost_usd": to_usd(spent),
+        "reserved_usd": to_usd(reserved),
+    }
+
+
+def ledger_export(run: Path) -> Iterator[dict[str, Any]]:
+    """Every attempt with every column, as JSON-able rows: money as decimal text, times in ISO 8601 (UTC)."""
+    with _open(run) as connection:
+        for row in connection.execute("SELECT * FROM attempt ORDER BY id"):
+            out: dict[str, Any] = {}
+            for name in row.keys():  # noqa: SIM118 - a Row iterates over its values
+                value = row[name]
+                if name.endswith("_nanousd"):
+                    out[name.removesuffix("_nanousd") + "_usd"] = str(to_usd(value))
+                elif name.endswith("_at") and value is not None:
+                    out[name] = _iso(value)
+                else:
+                    out[name] = value
+            yield out
+
+
+def _iso(seconds: float) -> str | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def csv_cell(value: Any) -> str:
+    """A value as the text of a CSV cell that no spreadsheet takes for a formula."""
+    if value is None:
+        return ""
+    text = str(value)
+    if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
+        return "'" + text
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `ledger_verify` looked at, and everything that is wrong (empty: nothing)."""
+
+    attempts: int
+    samples: int
+    problems: tuple[str, ...]
+
+
+def ledger_verify(run: Path) -> Verification:
+    """Hash every stored sample again, and check the states, the money and that no draw was bought twice.
+
+    Raises
+    ------
+    LedgerError
+        There is no ledger in `run`, or it cannot be read.
+    """
+    store = Store(run)
+    problems: list[str] = []
+    samples = 0
+    with _open(run, whole=False) as connection:
+        problems += damage(connection)
+        attempts = [
+            attempt_from(row) for row in connection.execute(f"SELECT {COLUMNS} FROM attempt ORDER BY id").fetchall()
+        ]
+    for attempt in attempts:
+        problems += _problems_of(attempt)
+        if attempt.state in _WHOLE and attempt.digest is not None:
+            samples += 1
+            trouble = _damage(store, attempt.digest)
+            if trouble is not None:
+                problems.append(f"attempt {attempt.id}: {trouble}")
+    problems += _bought_twice(attempts)
+    return Verification(len(attempts), samples, tuple(problems))
+
+
+@contextmanager
+def _open(run: Path, *, whole: bool = True) -> Iterator[sqlite3.Connection]:
+    with reading(run, whole=whole) as connection:
+        if connection is None:
+            raise LedgerError(
+                f"expected a ledger at {ledger_path(run)}; nothing was drawn into that folder. Give the run folder with"
+                " --run"
+            )
+        yield connection
+
+
+def _damage(store: Store, digest: str) -> str | None:
+    try:
+        store.examine(digest)
+    except PayloadError as error:
+        return str(error)
+    return None
+
+
+def _problems_of(attempt: Attempt) -> list[str]:
+    """What contradicts the attempt's own state."""
+    found = []
+    if attempt.reserved_nanousd and attempt.state not in RESERVING:
+        found.append("holds a reserved price")
+    if attempt.cost_nanousd and attempt.state not in (*PAID, "ambiguous", "refused"):
+        found.append("is booked at a price")
+    if attempt.state in WITH_JOB and attempt.job is None:
+        found.append("names no job")
+    if attempt.state in _WHOLE and (attempt.digest is None or attempt.size is None):
+        found.append("names no bytes")
+    if attempt.state in COUNTED and attempt.state != "intent" and attempt.sent_at is None:
+        found.append("was never sent")
+    return [f"attempt {attempt.id} is {attempt.state} and {what}" for what in found]
+
+
+def _bought_twice(attempts: list[Attempt]) -> list[str]:
+    seen: dict[str, int] = {}
+    problems = []
+    for attempt in attempts:
+        if attempt.state in _WHOLE:
+            if attempt.task in seen:
+                problems.append(f"attempts {seen[attempt.task]} and {attempt.id} bought the same draw")
+            seen[attempt.task] = attempt.id
+    return problems

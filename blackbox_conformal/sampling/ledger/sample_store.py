@@ -1,0 +1,345 @@
+"""The vendor's bytes as received, one file a content: ``samples/ab/abcdef….png``.
+
+An answer is on disk before the ledger says so: it arrives in ``inbox/`` under its attempt's number and its own
+digest, and is moved to ``samples/`` once the ledger's row is committed; it is read from either. Which attempt owns
+which bytes is `ledger`'s.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from blackbox_conformal.errors import LedgerError, PayloadError
+from blackbox_conformal.sampling.ledger.attempts import VendorReport
+from blackbox_conformal.sampling.ledger.vendor_reports import from_a_name, from_job_file, in_a_name, job_file
+
+_INBOX_NAME = re.compile(r"(\d{1,18})-([0-9a-f]{64})(?:-([\w-]*))?(\.\w+)", re.ASCII)
+_JOB_NAME = re.compile(r"(\d{1,18})\.job", re.ASCII)
+_SAMPLE_NAME = re.compile(r"([0-9a-f]{64})(\.\w+)")
+_EXTENSIONS = (".png", ".jpg", ".webp", ".bin")
+
+
+def sniff_extension(data: bytes) -> str:
+    """File extension by the first bytes; ``.bin`` for whatever is not a known picture."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return ".png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return ".jpg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return ".webp"
+    return ".bin"
+
+
+def sync(path: str | Path) -> None:
+    """Make the names in a folder, or the bytes of a file, durable."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _removed(folder: Path) -> LedgerError:
+    return LedgerError(
+        f"{folder} was removed while a run was using it, so nothing more is sent. It held what was paid for: put it"
+        " back, and run again"
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        sync(folder)
+    except FileNotFoundError:
+        raise _removed(folder) from None
+
+
+def _write_durably(path: str, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+    os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Bytes in the inbox: whose attempt they answer, their digest, size and file, and what was told with them."""
+
+    attempt: int
+    digest: str
+    size: int
+    path: str
+    seen: VendorReport
+
+
+class Store:
+    """The samples of one run folder."""
+
+    def __init__(self, run: Path) -> None:
+        self._samples = run / "samples"
+        self._inbox = run / "inbox"
+        self._quarantine = run / "quarantine"
+        self._moved: set[str] = set()
+        self._recorded: deque[Arrival] = deque()
+        self._lock = threading.Lock()
+        self._inbox_removed = False
+
+    def prepare(self) -> None:
+        """Make the folders; reading needs none."""
+        for folder in (self._samples, self._inbox):
+            folder.mkdir(parents=True, exist_ok=True)
+        sync(self._samples.parent)
+
+    def receive(self, attempt: int, data: bytes, seen: VendorReport = VendorReport()) -> Arrival:  # noqa: B008 - frozen
+        """Put an answer into the inbox, with what was `seen` in its name; its name is durable after `sync_names`.
+
+        Raises
+        ------
+        OSError
+            The disk is full or broken.
+        """
+        self._settle_recorded()
+        value = hashlib.sha256(data).hexdigest()
+        path = f"{self._inbox}/{attempt}-{value}-{in_a_name(seen)}{sniff_extension(data)}"
+        self._put(path, data)
+        return Arrival(attempt, f"sha256:{value}", len(data), path, seen)
+
+    def _put(self, path: str, data: bytes) -> None:
+        try:
+            _write_durably(path, data)
+        except FileNotFoundError:
+            # Somebody removed the inbox under the run, which `require_folders` will tell. This answer is kept.
+            self._inbox_removed = True
+            os.makedirs(self._inbox, exist_ok=True)
+            _write_durably(path, data)
+
+    def keep_job(self, attempt: int, job: str, seen: VendorReport) -> None:
+        """Write down a job that the vendor accepted, until the ledger holds it and `forget_job` is called.
+
+        Raises
+        ------
+        OSError
+            The disk is full or broken.
+        """
+        self._put(f"{self._inbox}/{attempt}.job", job_file(job, seen))
+
+    def forget_job(self, attempt: int) -> None:
+        """The ledger holds the job. A file that cannot be removed does no harm."""
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self._inbox}/{attempt}.job")
+
+    def jobs(self) -> Iterator[tuple[int, str, VendorReport]]:
+        """Attempt, job, and what was told, of the jobs that a process could not record; others are put aside."""
+        for path in sorted(self._inbox.glob("*.job")):
+            named, found = _JOB_NAME.fullmatch(path.name), from_job_file(path.read_bytes())
+            if named is None or found is None:
+                self._set_aside(path)
+            else:
+                yield int(named[1]), *found
+
+    def require_folders(self) -> None:
+        """Refuse to go on when the folders were removed.
+
+        Raises
+        ------
+        LedgerError
+            They were.
+        """
+        if self._inbox_removed or not self._inbox.is_dir():
+            raise _removed(self._inbox)
+        if not self._samples.is_dir():
+            raise _removed(self._samples)
+
+    def sync_names(self) -> None:
+        """Make the names in the inbox durable: before the ledger says that anything is there.
+
+        Raises
+        ------
+        LedgerError
+            The inbox was removed.
+        """
+        _sync_folder(self._inbox)
+
+    def settle_later(self, arrival: Arrival) -> None:
+        """As `settle`, done by whoever receives the next answer, or by `flush`."""
+        self._recorded.append(arrival)
+
+    def _settle_recorded(self) -> None:
+        while self._recorded:
+            try:
+                arrival = self._recorded.popleft()
+            except IndexError:
+                return
+            # One that cannot be moved stays in the inbox, where it is read, and where the next session takes it over.
+            with contextlib.suppress(OSError, LedgerError):
+                self.settle(arrival)
+
+    def settle(self, arrival: Arrival) -> None:
+        """Move an arrival to its place among the samples, once the ledger holds its digest.
+
+        A file that is there already is replaced: the one from the inbox is known to be good.
+
+        Raises
+        ------
+        LedgerError
+            The folder for samples was removed.
+        """
+        try:
+            self._move(arrival)
+        except FileNotFoundError:
+            raise _removed(self._samples) from None
+
+    def _move(self, arrival: Arrival) -> None:
+        folder, name = self._target(arrival)
+        target = f"{folder}/{name}"
+        try:
+            os.replace(arrival.path, target)
+        except FileNotFoundError:
+            if not os.path.exists(arrival.path):
+                return
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder)
+            sync(self._samples)
+            os.replace(arrival.path, target)
+        with self._lock:
+            self._moved.add(folder)
+
+    def _target(self, arrival: Arrival) -> tuple[str, str]:
+        value = arrival.digest.removeprefix("sha256:")
+        return f"{self._samples}/{value[:2]}", value + os.path.splitext(arrival.path)[1]
+
+    def flush(self) -> None:
+        """Make every name so far durable; until then a power loss leaves a file in either place, and both are read.
+
+        Raises
+        ------
+        LedgerError
+            A folder was removed.
+        """
+        self._settle_recorded()
+        with self._lock:
+            moved, self._moved = self._moved, set()
+        for folder in moved:
+            _sync_folder(Path(folder))
+        if moved:
+            _sync_folder(self._inbox)
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """Whole answers that a process which died left in the inbox; half-written ones are moved to quarantine.
+
+        They are made durable before they are handed out: that process may not have come to it.
+        """
+        self.sync_names()
+        for path, named in self._waiting():
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() == named[2]:
+                sync(path)
+                yield Arrival(int(named[1]), f"sha256:{named[2]}", len(data), str(path), from_a_name(named[3] or ""))
+            else:
+                self._set_aside(path)
+
+    def locate(self, digest: str) -> Path | None:
+        """The file that should hold the bytes of `digest`; None when there is none."""
+        value = digest.removeprefix("sha256:")
+        # Looked for again at last: another thread may have moved it from the inbox after the first look.
+        return self._sample(value) or next(self._inbox.glob(f"*-{value}[-.]*"), None) or self._sample(value)
+
+    def _sample(self, value: str) -> Path | None:
+        for extension in _EXTENSIONS:
+            path = self._samples / value[:2] / f"{value}{extension}"
+            if path.is_file():
+                return path
+        return None
+
+    def examine(self, digest: str) -> Path:
+        """The file of `digest`, hashed again; nothing is moved.
+
+        Raises
+        ------
+        PayloadError
+            There is no such file, or it no longer holds those bytes.
+        """
+        path = self.locate(digest)
+        if path is None:
+            raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if "sha256:" + found != digest:
+            raise PayloadError(f"the stored sample {digest} in {path} was altered or damaged on disk")
+        return path
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of `digest`, hashed again.
+
+        Raises
+        ------
+        PayloadError
+            There is no such file, or it no longer holds those bytes; it is then in quarantine.
+        """
+        kept: Path | None = None
+        while (path := self.locate(digest)) is not None:
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                continue  # moved from the inbox to its place meanwhile
+            if "sha256:" + hashlib.sha256(data).hexdigest() == digest:
+                return data
+            kept = self._set_aside(path)
+        if kept is None:
+            raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
+        raise PayloadError(f"the stored sample {digest} was altered or damaged on disk; moved to {kept}")
+
+    def quarantine(self, digest: str) -> Path | None:
+        """Move the file of `digest` out of the samples, keeping it as evidence."""
+        path = self.locate(digest)
+        return None if path is None else self._set_aside(path)
+
+    def _set_aside(self, path: Path) -> Path:
+        self._quarantine.mkdir(exist_ok=True)
+        target = self._quarantine / path.name
+        number = 1
+        while target.exists():
+            target = self._quarantine / f"{path.stem}.{number}{path.suffix}"
+            number += 1
+        os.replace(path, target)
+        sync(self._quarantine)
+        return target
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Digest and file of every sample, inbox included."""
+        for path in sorted(self._samples.glob("??/*")):
+            named = _SAMPLE_NAME.fullmatch(path.name)
+            if named is not None:
+                yield f"sha256:{named[1]}", path
+        for path, named in self._waiting():
+            yield f"sha256:{named[2]}", path
+
+    def _waiting(self) -> Iterator[tuple[Path, re.Match[str]]]:
+        for path in sorted(self._inbox.glob("*")):
+            named = _INBOX_NAME.fullmatch(path.name)
+            if named is not None:
+                yield path, named
+
+    def set_aside(self) -> list[Path]:
+        """Files in quarantine."""
+        return sorted(path for path in self._quarantine.glob("*") if path.is_file())
+
+    def free_bytes(self) -> int:
+        """Bytes left on the disk."""
+        return shutil.disk_usage(self._samples.parent).free

@@ -1,0 +1,104 @@
+"""Questions to a run folder's samples, and putting them in order: list, verify, prune, export.
+
+A sample that the ledger names was paid for and is never removed here.
+"""
+
+import os
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from blackbox_conformal.errors import PayloadError, UsageError
+from blackbox_conformal.images.names import file_stem
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
+from blackbox_conformal.sampling.ledger.queries import ledger_ls
+from blackbox_conformal.sampling.ledger.sample_store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file in the samples: its digest, where it is, its size, and the attempts that own it (none: an orphan)."""
+
+    digest: str
+    path: Path
+    size: int
+    attempts: tuple[int, ...]
+
+
+def cache_ls(run: Path) -> list[Kept]:
+    """Every sample of a run folder."""
+    owners: dict[str, list[int]] = defaultdict(list)
+    if ledger_path(run).exists():
+        for attempt in ledger_ls(run):
+            if attempt.digest is not None:
+                owners[attempt.digest].append(attempt.id)
+    return [
+        Kept(digest, path, path.stat().st_size, tuple(owners.get(digest, ()))) for digest, path in Store(run).files()
+    ]
+
+
+def cache_verify(run: Path) -> list[str]:
+    """Hash every sample again; what is wrong with them, nothing being moved."""
+    store = Store(run)
+    problems = []
+    for digest, _ in store.files():
+        try:
+            store.examine(digest)
+        except PayloadError as error:
+            problems.append(str(error))
+    return problems
+
+
+def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
+    """Remove what nobody paid for: samples that no attempt names, and what is in quarantine; returns those files.
+
+    Raises
+    ------
+    LedgerError
+        The run folder is in use, or its ledger is lost: then everything may have been paid for.
+    """
+    store = Store(run)
+    ledger = Ledger(run)
+    try:
+        doomed = [kept.path for kept in cache_ls(run) if not kept.attempts and kept.path.parent.name != "inbox"]
+        doomed += store.set_aside()
+        if not dry_run:
+            for path in doomed:
+                path.unlink(missing_ok=True)
+    finally:
+        ledger.close()
+    return doomed
+
+
+def cache_export(run: Path, folder: Path) -> list[Path]:
+    """Copy every stored sample into `folder` under names for people: picture, draw, digest; returns the copies.
+
+    Raises
+    ------
+    UsageError
+        A file of that name is there already.
+    PayloadError
+        A sample is damaged.
+    """
+    store = Store(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise UsageError(f"expected an empty folder to export into; {folder} holds files. Name another")
+    copies = []
+    for attempt in ledger_ls(run, ("stored", "validated")):
+        if attempt.digest is None:
+            continue
+        source = store.examine(attempt.digest)
+        short = attempt.digest.removeprefix("sha256:")[:12]
+        target = folder / f"{file_stem(attempt.upload_name)}-{attempt.draw:03d}-{short}{source.suffix}"
+        try:
+            with source.open("rb") as data, target.open("xb") as copy:
+                shutil.copyfileobj(data, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+        except FileExistsError:
+            raise UsageError(f"{target} is there already; export into an empty folder") from None
+        copies.append(target)
+    return copies

@@ -1,0 +1,96 @@
+"""What is left to do for a draw, from what the ledger holds of it; pure.
+
+Doing it is `drawing`'s part.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blackbox_conformal.sampling.ledger.attempts import Attempt
+from blackbox_conformal.sampling.ledger.states import UNSENT, WITH_JOB
+
+IDEMPOTENCY_WINDOW_S = 20.0 * 3600
+"""Vendors forget idempotency keys after a day; a key older than this is not trusted to find its first submission."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing: this attempt is the answer."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Fetch the picture of this attempt's job."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Send this attempt's submission again under the same idempotency key, so that it is billed once."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Buy the draw, as its so-manieth generation (0: for the first time)."""
+
+    generation: int
+
+
+Decision = Done | Fetch | Replay | Submit
+
+
+def decide(
+    attempts: Sequence[Attempt],
+    *,
+    on_disk: frozenset[str] | None,
+    max_resample: int,
+    retry_ambiguous: bool,
+    replayable: bool,
+    now: float,
+) -> Decision:
+    """The next thing to do.
+
+    Parameters
+    ----------
+    attempts
+        Every attempt at this draw, oldest first.
+    on_disk
+        Digests of the samples there are; None to trust the ledger.
+    replayable
+        Whether the vendor takes idempotency keys.
+    now
+        Seconds since 1970.
+    """
+    real = [attempt for attempt in attempts if attempt.state not in (*UNSENT, "cancelled")]
+    if not real:
+        return Submit(0)
+    following = Submit(max(attempt.generation for attempt in real) + 1)
+    whole = [attempt for attempt in real if attempt.state in ("stored", "validated")]
+    for attempt in whole:
+        if on_disk is None or attempt.digest in on_disk:
+            return Done(attempt)
+    for attempt in real:
+        if attempt.state in WITH_JOB:
+            return Fetch(attempt)
+    resampled = sum(attempt.state == "invalid" for attempt in real)
+    if whole:
+        last = whole[-1]
+        if last.job is not None:
+            return Fetch(last)
+        return following if resampled < max_resample else Done(last)
+    last = real[-1]
+    if last.state in ("ambiguous", "sent"):
+        age = now - (last.sent_at or 0.0)
+        if replayable and 0.0 <= age <= IDEMPOTENCY_WINDOW_S:
+            return Replay(last)
+        return following if retry_ambiguous else Done(last)
+    if last.state == "expired":
+        return following if retry_ambiguous else Done(last)
+    if last.state == "invalid" and resampled <= max_resample:
+        return following
+    return Done(last)

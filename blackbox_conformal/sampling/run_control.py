@@ -1,0 +1,49 @@
+"""How a run is stopped: by the user, by the first error that concerns everybody, or at once.
+
+No thread is started or ended here; whoever works asks.
+"""
+
+import threading
+
+from blackbox_conformal.errors import BlackboxConformalError, RunRefusedError
+
+
+class StoppedError(Exception):
+    """Unwinds a draw that will not be made in this session; never leaves the engine."""
+
+
+class RunControl:
+    """Shared by every worker of one set of tasks.
+
+    Attributes
+    ----------
+    stopping
+        Set: nothing new is submitted; what is under way is finished.
+    leaving
+        Set: nothing is waited for either; accepted jobs are left for the next session.
+    error
+        The first error that concerns the whole run.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self.leaving = threading.Event()
+        self.error: BaseException | None = None
+        self._lock = threading.Lock()
+
+    def stop(self) -> None:
+        """Submit nothing new."""
+        self.stopping.set()
+
+    def leave(self) -> None:
+        """Submit nothing new and wait for nothing."""
+        self.stopping.set()
+        self.leaving.set()
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with `error`; the first one counts, unless a refusal of every picture explains the others."""
+        with self._lock:
+            explains = isinstance(error, RunRefusedError) and isinstance(self.error, BlackboxConformalError)
+            if self.error is None or (explains and not isinstance(self.error, RunRefusedError)):
+                self.error = error
+        self.stopping.set()

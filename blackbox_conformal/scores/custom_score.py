@@ -1,0 +1,125 @@
+"""A user's own score, from one function of the delivered picture or of the moments of the draws.
+
+Scores that ship with the package are one a file beside this one.
+"""
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from blackbox_conformal.catalog import build
+from blackbox_conformal.kernels.moments import Moments
+from blackbox_conformal.scores._defined import Defined, Function
+from blackbox_conformal.scores.score import Accumulator, Context, Score
+from blackbox_conformal.types import Image, Map
+
+Kind = Literal["delivered", "moments"]
+
+_defined = Defined("score", "blackbox_conformal.scores.custom_score.from_function")
+
+
+class Custom(Score):
+    """A score that this program defined with `from_function`.
+
+    A calibration stores its name, version and kind, which are part of the procedure; not its code. To use such a
+    calibration the program defines the function again under the same name and version. Raise the version whenever the
+    function changes.
+
+    Attributes
+    ----------
+    score
+        The user's name for it.
+    version
+        The user's version of it.
+    kind
+        What the function is given: see `from_function`.
+    """
+
+    score: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,31}$")]
+    kind: Kind
+
+    @property
+    def minimum_draws(self) -> int:
+        """1 for a function of the delivered picture, 2 for one of moments."""
+        return 1 if self.kind == "delivered" else 2
+
+    @property
+    def needs_input(self) -> bool:
+        """What a function of the delivered picture is given as well."""
+        return self.kind == "delivered"
+
+    def start(self, shape: tuple[int, int]) -> Accumulator:
+        """An empty accumulator for draws of `shape` = (H, W).
+
+        Raises
+        ------
+        UsageError
+            This program has not defined the function.
+        """
+        function = _defined.function((self.score, self.version, self.kind))
+        return CustomAccumulator(self, function, shape)
+
+
+class CustomAccumulator:
+    """Integer sums of the draws seen, where the function wants moments."""
+
+    def __init__(self, score: Custom, function: Function, shape: tuple[int, int]) -> None:
+        self.score = score
+        self.function = function
+        self.moments = Moments(shape) if score.kind == "moments" else None
+
+    def update(self, *draws: Image) -> None:
+        """Take draws: each (H, W, 3) uint8."""
+        if self.moments is not None:
+            self.moments.add(*draws)
+
+    def merge(self, other: Self) -> None:
+        """Take over what `other` has seen."""
+        if self.moments is not None and other.moments is not None:
+            self.moments.merge(other.moments)
+
+    def finish(self, context: Context) -> Map:
+        """What the function answers, as (H, W) float32.
+
+        Raises
+        ------
+        MapError
+            The answer has another shape, or a value that is not finite or below 0; names the pixel.
+        """
+        if self.moments is None:
+            answer = self.function(context.delivered.copy(), context.low_resolution, context.scale)
+        else:
+            answer = self.function(self.moments.mean(), self.moments.variance())
+        largest = float(np.finfo(np.float32).max)
+        values = _defined.checked(answer, context.delivered.shape[:2], self.score.score, largest)
+        return np.ascontiguousarray(values, np.float32)
+
+
+def from_function(name: str, function: Function, kind: Kind = "delivered", version: str = "1") -> Custom:
+    """A score from `function`, for this program and every calibration with the same name, version and kind.
+
+    Parameters
+    ----------
+    name, version
+        Letters, digits, ``. _ -``; both are part of the procedure.
+    function
+        To (H, W) finite numbers >= 0, larger = less sure; the same arguments must give the same numbers. With kind
+        ``delivered``: from the delivered picture, (H, W, 3) uint8, the low-resolution picture, (H / scale, W / scale,
+        3) uint8 or None, and the scale. With kind ``moments``: from the mean of the draws, (H, W, 3) float32 in grey
+        levels, and their variance summed over channels, (H, W) float32, white = 1.
+    kind
+        ``delivered``: one draw is enough. ``moments``: needs two.
+
+    Raises
+    ------
+    UsageError
+        Another function is defined under that name and version, or name, version or kind cannot be used.
+    """
+    score = build(Custom, f"score {name!r}", {"score": name, "version": version, "kind": kind})
+    _defined.define((score.score, score.version, score.kind), function)
+    return score
+
+
+PLUGIN = Custom

@@ -1,0 +1,114 @@
+"""Confidence bounds by betting: coverage, whatever the bets were chosen by, and how many losses they need."""
+
+import math
+
+import numpy as np
+import pytest
+
+from blackbox_conformal.audits.confidence import BETS, LEVEL, further, lower_bound, stakes, upper_bound
+
+
+@pytest.mark.parametrize("shape", [(0.2, 1.8), (2.0, 18.0), (0.05, 0.05)])
+def test_both_bounds_cover_the_mean_at_their_level(shape):
+    rng = np.random.default_rng(3)
+    mean = shape[0] / sum(shape)
+    samples = [rng.beta(*shape, size=40) for _ in range(400)]
+    most = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / len(samples))
+    assert np.mean([upper_bound(losses) < mean for losses in samples]) <= most
+    assert np.mean([lower_bound(losses) > mean for losses in samples]) <= most
+
+
+def test_bounds_tighten_with_more_photographs_and_stay_in_range():
+    rng = np.random.default_rng(4)
+    losses = rng.beta(1, 9, size=2000)
+    widths = [upper_bound(losses[:m]) - losses[:m].mean() for m in (20, 200, 2000)]
+    assert widths[0] > widths[1] > widths[2] > 0
+    assert widths[2] < 0.01
+    assert upper_bound(np.ones(5)) == 1.0
+    assert lower_bound(np.zeros(5)) == 0.0
+    # No valid bound is below this one, and a price for not knowing the right bet is paid on top.
+    assert 1 - LEVEL ** (1 / 100) < upper_bound(np.zeros(100)) < 0.05
+
+
+@pytest.mark.parametrize(("mean", "level"), [(0.05, 0.1), (0.1, 0.12), (0.3, 0.27), (0.14, 0.125)])
+def test_so_many_more_of_the_same_settle_it_and_one_fewer_does_not(mean, level):
+    """The estimate against the bound itself, on as many copies of the losses as it names."""
+    losses = np.random.default_rng(1).beta(2, 2 / mean - 2, size=20)
+    losses *= mean / losses.mean()
+    more = further(losses, level)
+    assert more is not None
+    copies = -(-(20 + more) // 20)
+    for count, settled in ((copies, True), (copies - 1, False)):
+        many = np.tile(losses, count)
+        end = upper_bound(many) <= level if mean < level else lower_bound(many) >= level
+        assert bool(end) is settled
+
+
+def test_no_number_is_named_where_none_would_do_or_none_is_needed():
+    assert further(np.full(30, 0.1), 0.1) is None
+    assert further(np.zeros(500), 0.1) is None
+    assert further(np.full(20, 0.1 - 1e-6), 0.1) is None
+    assert further(np.zeros(20), 1.0) is None
+
+
+def naive_upper_bound(losses, stake):
+    """The largest mean on a fine grid at which the bets together are worth less than 1 / LEVEL."""
+    best = float(np.mean(losses))
+    for mean in np.linspace(best, 1, 4001)[:-1]:
+        worth = 0.0
+        for place in range(BETS):
+            product = stake[place]
+            for loss in losses:
+                product *= 1 - (place + 1) / (BETS + 1) * (loss - mean) / (1 - mean)
+            worth += product
+        if worth < 1 / LEVEL:
+            best = mean
+    return best
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bound_is_the_largest_mean_that_the_bets_do_not_refute(seed):
+    rng = np.random.default_rng(seed)
+    losses = rng.beta(1, 5, size=8)
+    for stake in (stakes(None, 0.2), stakes(rng.beta(1, 5, size=30), 0.2)):
+        assert upper_bound(losses, stake=stake) == pytest.approx(naive_upper_bound(losses, stake), abs=3e-4)
+    assert upper_bound(losses) == upper_bound(losses, stake=stakes(None, 0.2))
+
+
+@pytest.mark.parametrize("foreign", [np.zeros(30), np.ones(30), np.full(30, 0.2), np.r_[np.zeros(29), 1.0]])
+@pytest.mark.parametrize("shape", [(0.2, 1.8), (2.0, 18.0), (0.05, 0.05)])
+def test_bounds_cover_whatever_calibration_looked_like(shape, foreign):
+    """Where the bets lie was fixed before, on other photographs; even quite different ones void nothing."""
+    rng = np.random.default_rng(6)
+    mean = shape[0] / sum(shape)
+    samples = [rng.beta(*shape, size=40) for _ in range(400)]
+    most = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / len(samples))
+    above, below = stakes(foreign, 0.15), stakes(foreign, 0.15, mirrored=True)
+    assert np.mean([upper_bound(losses, stake=above) < mean for losses in samples]) <= most
+    assert np.mean([lower_bound(losses, stake=below) > mean for losses in samples]) <= most
+
+
+def test_the_favoured_bet_is_the_one_that_grows_most_on_the_calibration():
+    rng = np.random.default_rng(7)
+    for level in (0.05, 0.1, 0.4):
+        known = rng.beta(1, 9, size=50)
+        found = stakes(2 * known, 2 * level, 2.0)
+        products = [
+            np.prod([1 - (place + 1) / (BETS + 1) * (loss - level) / (1 - level) for loss in known])
+            for place in range(BETS)
+        ]
+        expected = np.full(BETS, 0.5 / BETS)
+        expected[int(np.argmax(products))] += 0.5
+        assert found == pytest.approx(expected)
+        assert found.sum() == pytest.approx(1)
+    assert stakes(known, 0.3, mirrored=True) == pytest.approx(stakes(1 - known, 0.7))
+    for even in (stakes(None, 0.1), stakes(known, 0.0), stakes(known, 1.0)):
+        assert even == pytest.approx(np.full(BETS, 1 / BETS))
+
+
+def test_losses_like_those_of_calibration_need_a_fifth_fewer():
+    rng = np.random.default_rng(8)
+    known, losses = rng.beta(1, 60, size=100), rng.beta(1, 60, size=30)
+    before, after = further(losses, 0.05), further(losses, 0.05, stake=stakes(known, 0.05))
+    assert 30 + after <= 0.85 * (30 + before)
+    assert upper_bound(losses, stake=stakes(known, 0.05)) < upper_bound(losses)

@@ -1,0 +1,160 @@
+"""Verdicts: known answers, coverage of the bounds, and what 200 simulated audits say of good and bad calibrations."""
+
+import math
+
+import numpy as np
+import pytest
+
+from blackbox_conformal.audits.confidence import LEVEL
+from blackbox_conformal.audits.permutation import resplit_risks
+from blackbox_conformal.audits.verdict import EXPLAINED, FIXED, Judgement, about, judge, meaning, overall
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.curve_set import CurveSet
+
+SIMULATIONS = 200
+N, ALPHA = 40, 0.2
+STEPS = 16
+
+
+def photograph(rng, easier=1.0):
+    """Errors grow with the score; how fast differs from photograph to photograph; bound 1."""
+    slope = rng.uniform(0.8, 1.2) * easier
+    scores = np.linspace(0.02, 1, STEPS) * rng.uniform(0.97, 1.03)
+    losses = np.minimum(np.linspace(0.03, 0.9, STEPS) * slope, 1 - 1e-3 * (STEPS - np.arange(STEPS)))
+    return RiskCurve(scores.astype(np.float32), losses.astype(np.float32), 1.0)
+
+
+def audited(seed, m, *, shift=0.0, slope=1.0):
+    rng = np.random.default_rng(seed)
+    calibrating = CurveSet.from_curves([photograph(rng) for _ in range(N)])
+    unseen = CurveSet.from_curves([photograph(rng, slope) for _ in range(m)])
+    threshold = Expected().threshold(calibrating, ALPHA) + shift
+    losses = unseen.losses_at(threshold)
+    resplit = None
+    if losses.mean() > ALPHA:
+        pooled = CurveSet.from_curves([*calibrating, *unseen])
+        resplit = resplit_risks(Expected(), pooled, N, [ALPHA], seed)[:, 0]
+    return judge(losses, ALPHA, 1.0, resplit, known=calibrating.losses_at(threshold))
+
+
+def rates(m, **planted):
+    verdicts = [audited(seed, m, **planted).verdict for seed in range(SIMULATIONS)]
+    return {name: verdicts.count(name) / SIMULATIONS for name in EXPLAINED}
+
+
+@pytest.mark.parametrize("m", [15, 60, 400])
+def test_good_calibrations_are_contradicted_rarely(m):
+    assert rates(m)["contradicted"] <= LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / SIMULATIONS)
+
+
+def test_good_calibrations_are_confirmed_by_enough_photographs():
+    assert rates(400)["confirmed"] >= 0.9
+
+
+def test_shifted_thresholds_are_contradicted():
+    found = rates(60, shift=0.09)
+    assert found["contradicted"] >= 0.9
+    assert found["confirmed"] == 0
+
+
+def test_a_foreign_vendor_is_contradicted():
+    found = rates(60, slope=1.4)
+    assert found["contradicted"] >= 0.9
+    assert found["confirmed"] == 0
+
+
+def test_a_vendor_that_is_a_little_worse_is_called_different():
+    """Errors a fifth larger: the mean risk is hardly above the level, so few audits show a broken promise."""
+    found = rates(60, slope=1.2)
+    assert found["shifted"] + found["contradicted"] >= 0.9
+    assert found["confirmed"] == 0
+
+
+def test_a_better_vendor_is_not_contradicted():
+    found = rates(400, slope=0.7)
+    assert found["contradicted"] == 0
+    assert found["confirmed"] >= 0.99
+
+
+def test_one_photograph_confirms_nothing():
+    assert judge(np.zeros(1), 0.1, 1.95).verdict == "inconclusive"
+
+
+def test_verdict_follows_from_risk_interval_and_p_value():
+    losses = np.full(50, 0.3)
+    never, always = np.full(999, 0.1), np.full(999, 0.5)
+    found = judge(losses, 0.2, 1.0, never)
+    assert (found.verdict, found.p_value) == ("contradicted", 0.001)
+    assert 0.2 < found.interval[0] < found.risk < found.interval[1] < 0.45
+    assert judge(losses, 0.2, 1.0, always).p_value == 1.0
+    assert judge(losses, 0.2, 1.0, always).verdict == "inconclusive"
+    assert judge(losses, 0.2, 1.0, None).verdict == "inconclusive"
+    assert judge(losses, 0.6, 1.0, never).verdict == "confirmed"
+
+
+def test_interval_scales_with_the_bound():
+    losses = np.random.default_rng(5).uniform(0, 1, 30)
+    small, large = judge(losses, 0.9, 1.0), judge(losses * 1.95, 0.9 * 1.95, 1.95)
+    assert large.interval == pytest.approx([1.95 * end for end in small.interval])
+    assert large.verdict == small.verdict
+
+
+def test_overall_shares_the_error_level_between_the_levels():
+    mild = Judgement(0.3, (0.2, 0.4), 0.04, 0.04, "contradicted")
+    strong = Judgement(0.3, (0.2, 0.4), 0.001, 0.001, "contradicted")
+    apart = Judgement(0.3, (0.2, 0.4), 0.001, 0.04, "contradicted")
+    shifted = Judgement(0.3, (0.1, 0.4), 0.001, 0.2, "shifted")
+    good = Judgement(0.1, (0.05, 0.15), 1.0, 1.0, "confirmed")
+    unsure = Judgement(0.1, (0.05, 0.25), 1.0, 1.0, "inconclusive")
+    assert overall([mild]) == "contradicted"
+    assert overall([mild, good]) == "inconclusive"
+    assert overall([strong, good, good, good, good]) == "contradicted"
+    assert overall([shifted, good]) == "shifted"
+    assert overall([apart, good]) == "shifted", "different at the shared level, broken only by itself"
+    assert overall([shifted, strong]) == "contradicted"
+    assert overall([good, good]) == "confirmed"
+    assert overall([good, unsure]) == "inconclusive"
+    assert overall([]) == "inconclusive", "where nothing is trusted nothing is confirmed"
+    assert overall([mild], 2) == "inconclusive", "a level that was not tested still shares the error level"
+    assert overall([good], 5) == "confirmed"
+
+
+def test_an_inconclusive_verdict_names_what_would_settle_it():
+    found = judge(np.full(30, 0.05), 0.1, 1.0)
+    assert found.verdict == "inconclusive"
+    told = meaning(found, 0.1)
+    assert f"About {about(found.further)} further photographs like these would confirm it." in told
+    assert f"{found.interval[1]:.3g}" in told
+    above = judge(np.random.default_rng(0).uniform(0, 0.3, 30), 0.12, 1.0, np.full(999, 0.9))
+    assert above.verdict == "inconclusive"
+    assert "no more than chance explains" in meaning(above, 0.12)
+    sure = judge(np.full(500, 0.15), 0.12, 1.0, np.full(999, 0.9))
+    assert sure.further is None
+    assert "Calibrate on more photographs" in meaning(sure, 0.12)
+    never = Judgement(0.1, (0.05, 0.2), 1.0, 1.0, "inconclusive")
+    assert "No practical number" in meaning(never, 0.1)
+
+
+def test_the_other_verdicts_say_their_numbers():
+    confirmed = judge(np.zeros(200), 0.1, 1.0)
+    assert f"at most {confirmed.interval[1]:.3g}, so not above 0.1" in meaning(confirmed, 0.1)
+    contradicted = judge(np.full(50, 0.3), 0.2, 1.0, np.full(999, 0.1))
+    told = meaning(contradicted, 0.2)
+    assert "only 0.1 % of random splits" in told
+    assert f"is at least {contradicted.interval[0]:.3g}, so above 0.2" in told
+    shifted = judge(np.full(5, 0.3), 0.2, 1.0, np.full(999, 0.1))
+    assert (shifted.verdict, shifted.further) == ("shifted", None)
+    told = meaning(shifted, 0.2)
+    assert f"may be as low as {shifted.interval[0]:.3g}, which is not above 0.2" in told
+    assert "so they differ" in told
+    lucky = Judgement(0.3, (0.25, 0.4), 0.001, 0.2, "shifted")
+    assert "by no more than the luck of a calibration explains" in meaning(lucky, 0.2)
+    assert set(EXPLAINED) == {"confirmed", "inconclusive", "shifted", "contradicted"}
+    assert "fixed before looking" in FIXED
+
+
+def test_an_estimate_is_said_with_two_digits():
+    said = {7: "7", 84: "84", 95: "95", 101: "100", 149: "150", 996: "1000", 1049: "1000", 9950: "10 000"}
+    said |= {149362: "150 000", 1_234_567: "1 200 000"}
+    assert {number: about(number) for number in said} == said

@@ -1,0 +1,47 @@
+"""A slip in a keyword is told by the name of the function that was called."""
+
+from decimal import Decimal
+
+import pytest
+from PIL import Image as PillowImage
+
+import blackbox_conformal as bc
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.keyword_arguments import limits_of
+from blackbox_conformal.sampling.limits import Limits
+
+
+def test_slips_name_what_was_called_and_what_is_near(tmp_path):
+    vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
+    with pytest.raises(UsageError, match="calibrate takes no parameter 'max_prise'; it takes adapter"):
+        bc.calibrate(vendor, tmp_path, max_prise=3)
+    with pytest.raises(UsageError, match="did you mean max_cost"):
+        bc.calibrate(vendor, tmp_path, max_costs=3)
+    with pytest.raises(UsageError, match="apply takes no parameter 'qqqqqq'; it takes adapter, alpha"):
+        bc.apply(vendor, "small.png", "calibration.json", alpha=0.1, qqqqqq=1)
+    with pytest.raises(UsageError, match="did you mean guarantee"):
+        bc.apply(vendor, "small.png", "calibration.json", alpha=0.1, garantee="expected")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"max_cost": "five"}, "expected max_cost to be an amount of US dollars such as 12.50; got 'five'"),
+        ({"max_cost": -1}, "at least 0; got -1"),
+        ({"max_cost": float("nan")}, "finite"),
+        ({"max_calls": 2.5}, "expected max_calls to be a whole number of at least 0; got 2.5"),
+        ({"max_calls": True}, "whole number"),
+        ({"max_calls": -1}, "at least 0; got -1"),
+    ],
+)
+def test_limits_that_are_none_are_refused_by_name(tmp_path, given, said):
+    PillowImage.new("RGB", (64, 64)).save(tmp_path / "one.png")
+    vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
+    with pytest.raises(UsageError, match=said):
+        bc.calibrate(vendor, tmp_path, **given)
+
+
+def test_limits_are_exact():
+    found = limits_of(0.1, 3)
+    assert (found.max_cost_usd, found.max_calls) == (Decimal("0.1"), 3)
+    assert limits_of(None, None) == Limits()

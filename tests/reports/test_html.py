@@ -1,0 +1,259 @@
+"""The page is one closed file: its policy names exactly its own style and script, and no foreign text is markup."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from support.audit_material import audited_picture, calibration_of, curves, maps
+from support.report_material import HOSTILE
+
+from blackbox_conformal.audits.random_splits import CAUTION
+from blackbox_conformal.audits.verdict import EXPLAINED, FIXED
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.audit_parts.conclude import conclude
+from blackbox_conformal.reports.html import number, percent, write_report
+from blackbox_conformal.reports.report_store import ReportStore
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and the text of each script and style."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.raw, self.words, self.inside = [], [], [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.inside = tag
+        if tag in ("script", "style"):
+            self.raw.append((tag, dict(attrs), ""))
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+    def handle_data(self, data):
+        if self.inside in ("script", "style"):
+            tag, attrs, text = self.raw[-1]
+            self.raw[-1] = (tag, attrs, text + data)
+        else:
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def report(hostile_run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(hostile_run.folder, hostile_run.calibration, None, hostile_run.results, path, alpha=0.1)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def parsed(report):
+    return Page(report)
+
+
+def test_the_policy_allows_its_own_style_and_script_and_nothing_else(parsed):
+    policy = next(a["content"] for tag, a in parsed.elements if a.get("http-equiv") == "Content-Security-Policy")
+    rules = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+    for kind in ("style", "script"):
+        own = [text for tag, a, text in parsed.raw if tag == kind and "type" not in a]
+        assert len(own) == 1
+        digest = base64.b64encode(hashlib.sha256(own[0].encode()).digest()).decode()
+        assert rules[f"{kind}-src"] == f"'sha256-{digest}'"
+
+
+def test_elements_are_the_templates_own(parsed):
+    allowed = {"script": 5, "style": 1, "link": 1, "iframe": 0, "a": 1, "object": 0, "form": 0, "base": 0}
+    counts = {name: sum(tag == name for tag, _ in parsed.elements) for name in allowed}
+    assert counts == allowed
+    for tag, attributes in parsed.elements:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        assert "style" not in attributes, "inline styles would be blocked by the policy"
+        for name in ("src", "href", "action", "data", "srcset", "xlink:href"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, name, value)
+
+
+def test_hostile_text_is_shown_as_text(parsed):
+    words = "".join(parsed.words)
+    for text in HOSTILE[:7]:
+        assert text in words, "shown, not swallowed"
+    assert json.dumps(HOSTILE[7]) in words
+    assert "\x1b" not in words
+    assert "\u202e" not in words
+
+
+def test_json_blocks_are_json_and_close_no_script(parsed):
+    blocks = [json.loads(text) for tag, a, text in parsed.raw if a.get("type") == "application/json"]
+    assert len(blocks) == 4
+    stops, *cards = blocks
+    assert len(stops["alphas"]) == len(stops["thresholds"]) == len(stops["statements"]) == len(stops["shares"]) <= 255
+    assert all(len(card["shares"]) == len(stops["alphas"]) for card in cards)
+
+
+def test_figures_are_those_of_calibration_audit_and_masks(hostile_run, parsed):
+    stops, *cards = [json.loads(text) for _, a, text in parsed.raw if a.get("type") == "application/json"]
+    calibration = hostile_run.calibration
+    at = stops["alphas"].index(0.1)
+    shares = [scores < calibration.threshold(0.1) for scores in hostile_run.scores.values()]
+    assert sorted(card["shares"][at] for card in cards) == sorted(round(float(mask.mean()), 5) for mask in shares)
+    known = sorted(card["losses"][at] for card in cards if card["losses"])
+    expected = [one.curve.loss(calibration.threshold(0.1)) for one in hostile_run.audit.pictures]
+    assert known == pytest.approx(sorted(expected), abs=1e-5)
+    audited = [one.shares[1] for one in hostile_run.audit.pictures]
+    assert stops["shares"][at] == pytest.approx(sum(audited) / len(audited), abs=1e-4)
+    assert f"{hostile_run.audit.levels[1].judgement.risk:.4f}" in "".join(parsed.words)
+
+
+def test_answers_unlike_those_of_the_calibration_are_warned_of_on_the_page(plain_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(plain_run.folder, folder)
+    drift = "the answers to these 4 pictures are not like those"
+    ReportStore(folder, plain_run.calibration).keep_audit(replace(plain_run.audit, drift=drift))
+    path = write_report(folder, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1)
+    assert f"Warning: {drift}." in " ".join(" ".join(Page(path.read_text()).words).split())
+
+
+def test_every_part_of_the_audit_is_in_the_page(plain_run, tmp_path):
+    audit = plain_run.audit
+    path = write_report(plain_run.folder, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1)
+    page = Page(path.read_text())
+    words = " ".join(" ".join(page.words).split())
+    for level in audit.levels:
+        assert level.sentence in words
+        low, high = level.judgement.interval
+        assert f"{level.judgement.risk:.4f} {low:.3f} to {high:.3f}".replace(" ", "") in words.replace(" ", "")
+        assert f"{level.inside.psnr:.2f}" in words
+        assert f"{level.outside.ssim:.3f}" in words
+    assert FIXED in words
+    assert f"Risk is {audit.quantity}." in words
+    assert EXPLAINED[audit.levels[0].judgement.verdict] in words
+    assert audit.leakage is not None
+    for point in audit.leakage.points:
+        assert f"{point.bound:.4f}" in words
+        assert f"{point.risk_allowed:.4f}" in words
+    for one in audit.worst(1, 12):
+        assert one.name in words
+        assert f"{one.worst[1].error:.3f}" in words
+    titles = [text.strip() for text in page.words if text.strip()]
+    for title in (
+        "Risk against alpha",
+        "Trusted share against alpha",
+        "PSNR, sRGB against alpha",
+        "Mean SSIM against alpha",
+    ):
+        assert title in titles
+    assert any(title.startswith("If the vendor trained on them, at alpha = 0.1") for title in titles)
+
+
+def test_random_splits_stand_with_their_warning_and_without_a_verdict(plain_run, tmp_path):
+    found = ReportStore(plain_run.folder, plain_run.calibration).splits()
+    path = write_report(plain_run.folder, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1)
+    words = " ".join(" ".join(Page(path.read_text()).words).split())
+    assert "20 random splits of one pool" in words
+    assert CAUTION in words
+    assert "No verdict." in words
+    for level in found.levels:
+        assert f"{level.risk[0]:.4f} ± {level.risk[1]:.4f}" in words
+    alone = write_report(tmp_path, plain_run.calibration, plain_run.audit, [], tmp_path / "s.html", alpha=0.1)
+    assert "random splits of one pool" not in alone.read_text()
+
+
+def test_per_image_shows_the_share_of_misses_against_delta(tmp_path):
+    calibration = calibration_of(curves(0, 30), guarantee={"name": "per-image", "delta": 0.2})
+    rng = np.random.default_rng(1)
+    levels = [0.3, 0.5]
+    pictures = [audited_picture(f"a{k}", *maps(rng), [calibration.threshold(a) for a in levels]) for k in range(9)]
+    audit = conclude(calibration, calibration.rule(), levels, pictures)
+    path = write_report(tmp_path, calibration, audit, [], tmp_path / "r.html", alpha=0.3)
+    words = " ".join(" ".join(Page(path.read_text()).words).split())
+    assert "Photographs with an error above alpha" in words
+    assert "allowed: delta = 0.2" in words
+    assert "claimed at most" in words
+    assert "Risk against alpha" not in words
+    misses = np.mean([one.curve.loss(calibration.threshold(0.3)) > 0.3 for one in pictures])
+    row = re.search(r'<tr><th scope="row">0\.3</th><td>score[^<]*</td><td>[^<]*</td><td>([^<]*)</td>', path.read_text())
+    assert row is not None
+    assert row.group(1) == f"{misses:.4f}"
+
+
+def test_bounds_of_the_picture_are_said_to_be_in_use(tmp_path):
+    calibration = calibration_of(curves(0, 30), guarantee={"name": "expected", "bound_from": "delivered"})
+    path = write_report(tmp_path, calibration, None, [], tmp_path / "r.html", alpha=0.3)
+    assert "they use the metric’s bound, which trusts no more" in path.read_text()
+    plain = write_report(tmp_path, calibration_of(curves(0, 30)), None, [], tmp_path / "p.html", alpha=0.3)
+    assert "they use the metric’s bound" not in plain.read_text()
+
+
+def test_a_level_at_which_nothing_is_trusted_is_no_verdict(tmp_path):
+    calibration = calibration_of(curves(0, 12))
+    rng = np.random.default_rng(1)
+    levels = [0.05, 0.5]
+    pictures = [audited_picture(f"a{k}", *maps(rng), [calibration.threshold(a) for a in levels]) for k in range(9)]
+    audit = conclude(calibration, calibration.rule(), levels, pictures)
+    text = write_report(tmp_path, calibration, audit, [], tmp_path / "r.html", alpha=0.5).read_text()
+    assert text.count("nothing trusted") == 1
+    assert "Nothing can be trusted at 0.05: 12 calibration photographs" in text
+
+
+def test_no_jinja_in_data_runs(report):
+    assert "{{ 7 * 7 }}" in report
+    assert not re.search(r">\s*49\s*<", report)
+
+
+def test_a_report_without_anything_is_still_a_report(plain_run, tmp_path):
+    path = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.2)
+    words = "".join(Page(path.read_text()).words)
+    assert "No audit has been made yet" in words
+    assert "Risk is the mean over photographs of the largest trusted error." in words
+    assert plain_run.calibration.rule().statement(0.2, 60, "rgb-linf error") in words
+
+
+def test_an_unreachable_level_says_what_is_missing(plain_run, tmp_path):
+    path = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.001)
+    assert "Nothing can be trusted at 0.001" in path.read_text()
+
+
+def test_results_at_hand_replace_stored_ones(plain_run, tmp_path):
+    store = ReportStore(tmp_path, plain_run.calibration)
+    store.masked(plain_run.results[0])
+    path = write_report(tmp_path, plain_run.calibration, None, plain_run.results, tmp_path / "r.html", alpha=0.1)
+    assert path.read_text().count("<article") == 1
+
+
+def test_nothing_is_overwritten_without_force(plain_run, tmp_path):
+    path = tmp_path / "r.html"
+    path.write_text("mine")
+    arguments = (tmp_path, plain_run.calibration, None, [], path)
+    with pytest.raises(UsageError, match="--force"):
+        write_report(*arguments, alpha=0.1)
+    assert path.read_text() == "mine"
+    write_report(*arguments, alpha=0.1, force=True)
+    assert path.read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan"), float("inf")])
+def test_levels_that_are_none_are_refused(plain_run, tmp_path, alpha):
+    with pytest.raises(UsageError, match="alpha"):
+        write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=alpha)
+
+
+def test_writing_twice_gives_the_same_bytes(hostile_run, tmp_path):
+    first, second = (
+        write_report(hostile_run.folder, hostile_run.calibration, None, [], tmp_path / name, alpha=0.1)
+        for name in ("a.html", "b.html")
+    )
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_numbers_for_people():
+    assert [number(value) for value in (None, float("nan"), float("inf"), 0.12345)] == ["–", "–", "∞", "0.1235"]
+    assert [percent(value) for value in (None, float("nan"), 0.5)] == ["–", "–", "50.0 %"]

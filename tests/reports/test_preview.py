@@ -1,0 +1,166 @@
+"""Previews are exact about trust: against plain loops, at every stop, ragged edges and missing scores included."""
+
+import base64
+import io
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blackbox_conformal.reports.preview import (
+    CROP,
+    NEVER,
+    SIDE,
+    block_maximum,
+    block_side,
+    first_stops,
+    make_preview,
+    pack_stops,
+)
+from blackbox_conformal.risk.trust import trusted
+
+
+def score_map(seed, height, width, missing=0):
+    rng = np.random.default_rng(seed)
+    scores = (rng.integers(0, 40, (height, width)) / 8).astype(np.float32)
+    scores.ravel()[rng.permutation(scores.size)[:missing]] = np.nan
+    return scores
+
+
+def all_trusted(mask, block):
+    """A preview pixel is trusted when every pixel of its block is: plain loops."""
+    height, width = mask.shape
+    rows, columns = -(-height // block), -(-width // block)
+    found = np.zeros((rows, columns), bool)
+    for row in range(rows):
+        for column in range(columns):
+            found[row, column] = all(
+                mask[y, x]
+                for y in range(row * block, min((row + 1) * block, height))
+                for x in range(column * block, min((column + 1) * block, width))
+            )
+    return found
+
+
+def unpacked(text, width):
+    differences = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(-1, width)
+    return np.cumsum(differences, axis=0, dtype=np.uint8)
+
+
+THRESHOLDS = np.array([-np.inf, 0.0, 0.125, 1.0, 1.0, 2.5, 4.874, 4.875, 4.8750001, np.inf])
+
+
+@pytest.mark.parametrize(("height", "width", "block"), [(7, 9, 1), (12, 10, 3), (13, 11, 4), (5, 40, 8), (1, 1, 2)])
+@pytest.mark.parametrize("missing", [0, 6])
+def test_masks_at_preview_scale_are_those_of_the_stated_rule(height, width, block, missing):
+    scores = score_map(height, height, width, min(missing, height * width))
+    ceiling = block_maximum(scores, block)
+    first = first_stops(ceiling, THRESHOLDS)
+    for index, threshold in enumerate(THRESHOLDS):
+        expected = all_trusted(trusted(scores, threshold), block)
+        assert (trusted(ceiling, threshold) == expected).all()
+        assert ((first <= index) == expected).all()
+    assert not (first == 0).any(), "-inf trusts nothing"
+
+
+@pytest.mark.parametrize(("height", "width"), [(61, 47), (64, 64), (30, 63)])
+def test_coarser_masks_follow_the_same_rule(height, width):
+    scores = score_map(height, height, width, 5)
+    found = make_preview("result", "a", "id", np.zeros((height, width, 3), np.uint8), scores, THRESHOLDS)
+    for side in (64, 32, 10, 7):
+        ceiling, block = found.coarser(side)
+        assert max(ceiling.shape) <= side
+        for threshold in THRESHOLDS:
+            assert (trusted(ceiling, threshold) == all_trusted(trusted(scores, threshold), block)).all()
+
+
+def test_a_score_of_infinity_is_trusted_at_infinity_alone():
+    scores = np.array([[np.inf, 3.0, np.nan, -np.inf]], np.float32)
+    assert first_stops(scores, np.array([-np.inf, 0.0, 5.0, np.inf])).tolist() == [[3, 2, NEVER, 1]]
+    assert [trusted(scores, t).tolist() for t in (0.0, 5.0, np.inf)] == [
+        [[False, False, False, True]],
+        [[False, True, False, True]],
+        [[True, True, False, True]],
+    ]
+
+
+def test_255_stops_fit_into_a_byte():
+    thresholds = np.linspace(0, 1, 255)
+    scores = np.linspace(-0.01, 1.01, 4000, dtype=np.float32).reshape(40, 100)
+    first = first_stops(scores, thresholds)
+    assert set(np.unique(first)) == set(range(256))
+    for index in (0, 1, 100, 254):
+        assert ((first <= index) == (scores < thresholds[index])).all()
+
+
+def test_packing_is_undone_by_summing_rows():
+    first = np.random.default_rng(1).integers(0, 256, (37, 23), dtype=np.uint8)
+    assert (unpacked(pack_stops(first), 23) == first).all()
+
+
+@pytest.mark.parametrize("size", [(10, 10), (512, 512), (513, 40), (2048, 1500), (5000, 3)])
+def test_previews_fit_their_side(size):
+    block = block_side(size)
+    assert max(-(-side // block) for side in size) <= SIDE
+    assert block == 1 or max(-(-side // (block - 1)) for side in size) > SIDE
+
+
+def test_shares_are_counted_at_full_resolution():
+    scores = score_map(3, 61, 47, 11)
+    picture = np.zeros((61, 47, 3), np.uint8)
+    found = make_preview("result", "a", "id", picture, scores, THRESHOLDS)
+    assert found.shares.tolist() == [trusted(scores, threshold).mean() for threshold in THRESHOLDS]
+    assert found.share(2.0) == found.share(1.0) == trusted(scores, 1.0).mean()
+    assert found.share(1.0) <= trusted(scores, 2.0).mean()
+    assert np.isnan(found.loss(1.0))
+
+
+def test_losses_between_known_thresholds_are_not_too_low():
+    scores = score_map(3, 8, 8)
+    losses = np.linspace(0, 0.9, len(THRESHOLDS))
+    found = make_preview("audit", "a", "id", np.zeros((8, 8, 3), np.uint8), scores, THRESHOLDS, losses=losses)
+    assert found.loss(2.5) == losses[5]
+    assert found.loss(1.7) == losses[5]
+
+
+def test_pictures_keep_their_place_and_ratio():
+    delivered = np.zeros((1200, 900, 3), np.uint8)
+    delivered[:600] = 255
+    low = np.zeros((300, 225, 3), np.uint8)
+    found = make_preview("result", "a", "id", delivered, score_map(1, 1200, 900), THRESHOLDS, low=low)
+    assert found.block == 3
+    shown = np.asarray(Image.open(io.BytesIO(found.delivered)))
+    assert shown.shape == (400, 300, 3) == (*found.ceiling.shape, 3)
+    assert shown[:190].min() > 240
+    assert shown[210:].max() < 15
+    assert Image.open(io.BytesIO(found.low)).size == (75, 100)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (199, 149), (100, 3), (60, 80)])
+def test_worst_pixel_is_cut_out_with_its_surroundings(place):
+    errors = np.full((200, 150), 0.1, np.float32)
+    errors[place] = 0.7
+    errors[50, 50] = 0.9
+    scores = np.zeros((200, 150), np.float32)
+    scores[50, 50] = 9
+    truth = np.zeros((200, 150, 3), np.uint8)
+    truth[place] = 255
+    found = make_preview(
+        "audit", "a", "id", truth, scores, THRESHOLDS, truth=truth, errors=errors, worst_at=[(0.1, 1.0)]
+    ).worst
+    assert len(found) == 1
+    worst = found[0]
+    assert (worst.row, worst.column, worst.error) == (*place, pytest.approx(0.7))
+    cut = np.asarray(Image.open(io.BytesIO(worst.truth)))
+    assert cut.shape == (CROP, CROP, 3)
+    assert np.unravel_index(cut.sum(axis=2).argmax(), cut.shape[:2]) == worst.at
+
+
+def test_nothing_is_worst_where_nothing_is_trusted():
+    scores = np.ones((20, 20), np.float32)
+    picture = np.zeros((20, 20, 3), np.uint8)
+    found = make_preview(
+        "audit", "a", "id", picture, scores, THRESHOLDS, truth=picture, errors=scores, worst_at=[(0.1, -np.inf)]
+    )
+    assert found.worst == ()

@@ -1,0 +1,175 @@
+"""What is kept for the report comes back the same; what is damaged, hostile or foreign is refused."""
+
+import base64
+import json
+import zlib
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from support.audit_material import alike, audited_picture, calibration_of, curves, maps, refused_picture
+
+from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.pipeline.audit_parts.conclude import conclude
+from blackbox_conformal.pipeline.split_study import audit_splits
+from blackbox_conformal.reports.preview import make_preview
+from blackbox_conformal.reports.report_store import ReportStore, read_preview
+from blackbox_conformal.reports.stored_audit import read_audit, read_splits, write_audit, write_splits
+
+
+def preview(identity="sha256:" + "a" * 64, name="a name"):
+    rng = np.random.default_rng(0)
+    scores = rng.random((60, 45)).astype(np.float32)
+    scores[3, 4] = np.nan
+    picture = rng.integers(0, 256, (60, 45, 3), dtype=np.uint8)
+    thresholds = np.array([-np.inf, 0.1, 0.5, np.inf])
+    return make_preview(
+        "audit",
+        name,
+        identity,
+        picture,
+        scores,
+        thresholds,
+        low=picture[::4, ::4],
+        truth=picture,
+        errors=rng.random((60, 45)).astype(np.float32),
+        losses=np.array([0, 0.2, 0.3, 0.4]),
+        worst_at=[(0.1, 0.5)],
+        notes=("one", "two"),
+    )
+
+
+def same(one, other):
+    for field in fields(one):
+        ours, theirs = getattr(one, field.name), getattr(other, field.name)
+        if isinstance(ours, np.ndarray):
+            assert ours.dtype == theirs.dtype
+            assert np.array_equal(ours, theirs, equal_nan=True), field.name
+        else:
+            assert ours == theirs, field.name
+
+
+def test_previews_come_back_to_the_last_bit(plain_run, tmp_path):
+    store = ReportStore(tmp_path, plain_run.calibration)
+    given = preview()
+    same(given, read_preview(store.keep(given)))
+    assert len(store.previews("audit")) == 1
+    assert store.previews("result") == []
+    same(given, store.previews("audit")[0]())
+
+
+def test_the_same_picture_is_kept_once(plain_run, tmp_path):
+    store = ReportStore(tmp_path, plain_run.calibration)
+    store.keep(preview(name="before"))
+    store.keep(preview(name="after"))
+    assert [read().name for read in store.previews("audit")] == ["after"]
+
+
+def test_no_identity_leads_out_of_the_folder(plain_run, tmp_path):
+    store = ReportStore(tmp_path, plain_run.calibration)
+    path = store.keep(preview(identity="../../../etc/passwd"))
+    assert path.parent == store.folder
+    assert path.resolve().is_relative_to(tmp_path.resolve())
+
+
+def test_another_calibration_has_other_material(plain_run, hostile_run, tmp_path):
+    ReportStore(tmp_path, plain_run.calibration).keep(preview())
+    assert ReportStore(tmp_path, hostile_run.calibration).previews("audit") == []
+
+
+def test_masked_pictures_are_kept(plain_run, tmp_path):
+    store = ReportStore(tmp_path, plain_run.calibration, (0.1,))
+    result = plain_run.results[0]
+    store.masked(result, low=np.zeros((24, 32, 3), np.uint8))
+    found = store.previews("result")[0]()
+    assert found.name == result.name
+    assert found.low is not None
+    assert found.notes[0] == f"Its certificate says: {result.certificate.statement}"
+    assert found.share(plain_run.calibration.threshold(0.1)) == result.mask.mean() == result.certificate.trusted_share
+
+
+def test_audits_come_back_the_same(plain_run, tmp_path):
+    path = write_audit(plain_run.audit, tmp_path / "audit.json")
+    assert alike(read_audit(path), plain_run.audit)
+
+
+def test_every_kind_of_audit_comes_back(tmp_path):
+    """Refused photographs, tiles, no leakage, broken bounds, infinite thresholds."""
+    calibration = calibration_of(curves(0, 12))
+    rng = np.random.default_rng(0)
+    thresholds = [-np.inf, np.inf]
+    pictures = [audited_picture(f"a{k}", *maps(rng), thresholds, broken=k == 2) for k in range(4)]
+    pictures.append(refused_picture("r", thresholds))
+    for clusters in (None, ("p", "p", "q", "q", "s")):
+        found = conclude(calibration, calibration.rule(), [0.01, 0.99], pictures, clusters=clusters, calls=3, cached=4)
+        assert alike(read_audit(write_audit(found, tmp_path / "audit.json")), found)
+        assert found.clusters == clusters
+        assert found.verdict == "contradicted"
+
+
+def test_random_splits_come_back_the_same(plain_run, tmp_path):
+    found = audit_splits(plain_run.calibration, [0.02, 0.1, 0.3], splits=7)
+    assert read_splits(write_splits(found, tmp_path / "splits.json")) == found
+    assert found.notes
+    assert ReportStore(plain_run.folder, plain_run.calibration).splits() is not None
+    assert ReportStore(tmp_path, plain_run.calibration).splits() is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"levels": [{}], "notes": []}', '{"levels": 3, "notes": []}', "\x00"]
+)
+def test_damaged_splits_are_refused(tmp_path, text):
+    path = tmp_path / "splits.json"
+    path.write_text(text)
+    with pytest.raises(FileFormatError):
+        read_splits(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("ceiling"),
+        lambda content: content.update(format="another"),
+        lambda content: content.update(size=[10**9, 10**9]),
+        lambda content: content.update(block=0),
+        lambda content: content.update(size=[60, 46]),
+        lambda content: content.update(ceiling=base64.b64encode(zlib.compress(bytes(4 * 60 * 45 - 1))).decode()),
+        lambda content: content.update(ceiling="not base64!"),
+        lambda content: content.update(delivered='"><script>'),
+        lambda content: content.update(thresholds=["0x1p0"] * 300),
+        lambda content: content.update(thresholds=["ninety"]),
+        lambda content: content.update(worst=[{}]),
+        lambda content: content.update(shares=content["shares"][:-1]),
+        lambda content: content.update(shares=[]),
+        lambda content: content.update(losses=content["losses"][:1]),
+        lambda content: content.update(shares=[[1.0]] * len(content["shares"])),
+    ],
+)
+def test_damaged_previews_are_refused(plain_run, tmp_path, change):
+    path = ReportStore(tmp_path, plain_run.calibration).keep(preview())
+    content = json.loads(path.read_bytes())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match="report material"):
+        read_preview(path)
+
+
+def test_a_bomb_stays_small(plain_run, tmp_path):
+    path = ReportStore(tmp_path, plain_run.calibration).keep(preview())
+    content = json.loads(path.read_bytes())
+    content["ceiling"] = base64.b64encode(zlib.compress(bytes(10**8), 9)).decode()
+    path.write_text(json.dumps(content))
+    assert read_preview(path).ceiling.shape == (60, 45)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"curves": "AAAA"}', "\x00"])
+def test_damaged_audits_are_refused(tmp_path, text):
+    path = tmp_path / "audit.json"
+    path.write_text(text)
+    with pytest.raises(FileFormatError):
+        read_audit(path)
+
+
+def test_missing_material_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(FileFormatError, match="nowhere"):
+        read_preview(tmp_path / "nowhere.json")

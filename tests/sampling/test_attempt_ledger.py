@@ -1,0 +1,347 @@
+"""Money and states: what is written before a request leaves, and what may follow what."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blackbox_conformal.errors import BudgetError, LedgerError
+from blackbox_conformal.sampling.ledger.allowance import Allowance
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
+from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.ledger.states import STATES, STEPS
+from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
+
+PRICE = 250_000_000
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger(tmp_path)
+    yield opened
+    opened.close()
+
+
+def want(name: str = "t0", generation: int = 0) -> AttemptSpec:
+    return AttemptSpec(name, generation, "identity", "tiny", "sha256:u", "p", 0, None, "key", 120)
+
+
+def states(run: Path) -> list[str]:
+    return [attempt.state for attempt in ledger_ls(run)]
+
+
+def test_every_state_is_reached_from_planned_and_steps_name_known_states() -> None:
+    reached, frontier = {"planned"}, ["planned"]
+    while frontier:
+        for after in STEPS[frontier.pop()]:
+            if after not in reached:
+                reached.add(after)
+                frontier.append(after)
+    assert reached == set(STATES) == set(STEPS)
+
+
+def test_price_is_reserved_before_and_booked_after(ledger: Ledger, tmp_path: Path) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
+    assert states(tmp_path) == ["intent"]
+    ledger.sent(number)
+    assert states(tmp_path) == ["sent"]
+    ledger.accepted(number, "job-1", VendorReport(model="m1"))
+    assert [str(value) for value in ledger.totals()] == ["0.25", "0", "1"]
+    ledger.ready(number)
+    ledger.stored(number, VendorReport(cost_nanousd=300_000_000), "sha256:a", 3).result()
+    ledger.validated(number)
+    ledger.flush()
+    assert states(tmp_path) == ["validated"]
+    assert [str(value) for value in ledger.totals()] == ["0.3", "0", "1"]
+    assert ledger.billed("identity") == (300_000_000, 120)
+
+
+@pytest.mark.parametrize(
+    ("state", "spent", "calls"), [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)]
+)
+def test_side_exits_book_what_they_should(ledger: Ledger, state: str, spent: str, calls: int) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+    ledger.sent(number)
+    ledger.end(number, state, VendorReport(), error_class="M", error="why")
+    assert (str(ledger.totals()[0]), str(ledger.totals()[1]), ledger.totals()[2]) == (spent, "0", calls)
+    row = ledger.attempt(number)
+    assert row is not None
+    assert (row.error_class, row.error, row.tries) == ("M", "why", 1)
+
+
+def test_impossible_steps_are_refused_and_change_nothing(ledger: Ledger) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+    for wrong in ("accepted", "stored", "validated", "ambiguous", "refused"):
+        with pytest.raises(LedgerError, match=f"from intent to {wrong}"):
+            ledger.end(number, wrong, VendorReport())
+    with pytest.raises(LedgerError, match="from None"):
+        ledger.sent(99)
+    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
+
+
+def test_one_failing_change_does_not_undo_the_others_of_its_commit(ledger: Ledger, tmp_path: Path) -> None:
+    """Many threads at once, so that commits are shared; every third change is impossible."""
+    numbers = [ledger.reserve(want(f"t{index}"), None, PRICE) for index in range(60)]
+    failed: list[int] = []
+
+    def change(number: int) -> None:
+        try:
+            ledger.end(number, "stored", VendorReport()) if number % 3 == 0 else ledger.sent(number)
+        except LedgerError:
+            failed.append(number)
+
+    threads = [threading.Thread(target=change, args=(number,)) for number in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(failed) == [number for number in numbers if number % 3 == 0]
+    assert states(tmp_path).count("sent") == 40
+    assert ledger_verify(tmp_path).problems == ()
+
+
+def test_budget_is_never_exceeded_by_many_threads(ledger: Ledger) -> None:
+    made: list[int] = []
+    refused: list[str] = []
+
+    def buy(index: int) -> None:
+        try:
+            made.append(ledger.reserve(want(f"t{index}"), None, PRICE, Allowance(10 * PRICE + 1)))
+        except BudgetError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=buy, args=(index,)) for index in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(made), len(refused)) == (10, 22)
+    assert "0.25" in refused[0]
+    assert "2.5" in refused[0]
+    with pytest.raises(BudgetError, match="10 calls of 10"):
+        ledger.reserve(want("more"), None, 0, Allowance(max_calls=10))
+
+
+def test_planned_rows_are_used_once_and_found_again(ledger: Ledger, tmp_path: Path) -> None:
+    planned = ledger.plan([want("a"), want("b")])
+    assert ledger.plan([want("b"), want("c")])["b", 0] == planned["b", 0]
+    ledger.claim(planned["a", 0])
+    assert ledger.reserve(want("a"), planned["a", 0], PRICE) == planned["a", 0]
+    assert states(tmp_path) == ["intent", "planned", "planned"]
+    assert ledger_sum(tmp_path)["attempts"] == 0
+
+
+def test_a_job_id_given_twice_is_noticed(ledger: Ledger) -> None:
+    first, second = (ledger.reserve(want(name), None, PRICE) for name in "ab")
+    for number in (first, second):
+        ledger.sent(number)
+    assert ledger.accepted(first, "job-1", VendorReport()) is None
+    other = ledger.accepted(second, "job-1", VendorReport())
+    assert other is not None
+    assert other.id == first
+
+
+def test_recovery_settles_what_a_dead_owner_left(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    planned = ledger.plan([want("claimed")])
+    ledger.claim(planned["claimed", 0])
+    ledger.reserve(want("intent"), None, PRICE)
+    numbers = {}
+    for name in ("sent", "adopted", "accepted"):
+        numbers[name] = ledger.reserve(want(name), None, PRICE)
+        ledger.sent(numbers[name])
+    ledger.accepted(numbers["accepted"], "job-1", VendorReport())
+    assert ledger.adopt(numbers["adopted"], "sha256:a", 3, VendorReport())
+    assert not ledger.adopt(numbers["adopted"], "sha256:a", 3, VendorReport())
+    for never_sent in (999, planned["claimed", 0]):
+        with pytest.raises(LedgerError, match=f"answer to attempt {never_sent}, of which the ledger does not know"):
+            ledger.adopt(never_sent, "sha256:a", 3, VendorReport())
+    assert ledger.recover() == 1
+    assert states(tmp_path) == ["planned", "cancelled", "ambiguous", "stored", "accepted"]
+    assert [str(value) for value in ledger.totals()] == ["0.75", "0", "3"]
+    assert ledger.recover() == 0
+    ledger.close()
+
+
+def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger: Ledger) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+    ledger.sent(number)
+    ledger.end(number, "ambiguous", VendorReport())
+    ledger.sent(number)
+    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
+    row = ledger.attempt(number)
+    assert row is not None
+    assert row.tries == 2
+
+
+def test_nothing_is_recorded_by_a_ledger_that_was_taken_over_or_closed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    number = ledger.reserve(want(), None, PRICE)
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
+        other.execute("UPDATE lease SET generation = generation + 1, pid = 4711, host = 'elsewhere'")
+    other.close()
+    with pytest.raises(LedgerError, match="taken over by process 4711 on elsewhere"):
+        ledger.sent(number)
+    ledger.close()
+    with pytest.raises(LedgerError, match="closed"):
+        ledger.sent(number)
+    assert states(tmp_path) == ["intent"]
+
+
+def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(LedgerTransaction, "close", full)
+    with pytest.raises(LedgerError, match="disk is full"):
+        ledger.sent(number)
+    monkeypatch.undo()
+    with pytest.raises(LedgerError, match="disk is full"):
+        ledger.sent(number)
+
+
+@pytest.mark.timeout(30)
+def test_nobody_waits_for_a_writer_that_ran_out_of_memory(ledger: Ledger, tmp_path: Path) -> None:
+    number = ledger.reserve(want(), None, 10, Allowance())
+
+    def short() -> None:
+        raise MemoryError
+
+    waiting = [ledger.stored(number, VendorReport(), "sha256:a", 3, before=short) for _ in range(3)]
+    for ticket in waiting:
+        with pytest.raises(MemoryError):
+            ticket.result()
+    with pytest.raises(MemoryError):
+        ledger.reserve(want("t1"), None, 10, Allowance())
+    ledger.close()
+    assert states(tmp_path) == ["intent"]
+
+
+def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(ledger: Ledger) -> None:
+    most = VendorReport(cost_nanousd=2**62)
+    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(2)]
+    for number in numbers:
+        ledger.sent(number)
+    ledger.stored(numbers[0], most, "sha256:a", 3).result()
+    answers: list[object] = []
+
+    def record() -> None:
+        try:
+            ledger.stored(numbers[1], most, "sha256:b", 3).result()
+        except LedgerError as error:
+            answers.append(error)
+
+    waiting = threading.Thread(target=record, daemon=True)
+    waiting.start()
+    waiting.join(20)
+    assert len(answers) == 1
+
+
+def test_names_are_made_durable_once_a_commit_and_before_it(ledger: Ledger, tmp_path: Path) -> None:
+    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(3)]
+    for number in numbers:
+        ledger.sent(number)
+    seen: list[list[str]] = []
+    recorded = [0]
+
+    def sync_names() -> None:
+        seen.append(states(tmp_path))
+
+    def moved() -> None:
+        recorded[0] += 1
+
+    for number in numbers:
+        ledger.stored(number, VendorReport(), f"sha256:{number}", 3, before=sync_names, after=moved)
+    ledger.flush()
+    assert recorded == [3]
+    assert 1 <= len(seen) <= 3
+    assert seen[0] == ["sent"] * 3
+    assert states(tmp_path) == ["stored"] * 3
+    for earlier in seen:
+        assert "sent" in earlier, "each commit was preceded by a look of its own"
+
+
+def test_names_that_cannot_be_made_durable_are_not_recorded(ledger: Ledger, tmp_path: Path) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+    ledger.sent(number)
+
+    def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(LedgerError, match="Input/output error"):
+        ledger.stored(number, VendorReport(), "sha256:a", 3, before=broken).result()
+    assert states(tmp_path) == ["sent"]
+    with pytest.raises(LedgerError, match="Input/output error"):
+        ledger.sent(number)
+
+
+def test_a_job_is_recorded_beside_names_that_cannot_be_made_durable(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blackbox_conformal.sampling.ledger.writer._LATEST_S", 30.0)
+    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(3)]
+    for number in numbers:
+        ledger.sent(number)
+
+    def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    lost = ledger.stored(numbers[0], VendorReport(), "sha256:a", 3, before=broken)
+    ledger.accepted(numbers[1], "job-7", VendorReport())
+    with pytest.raises(LedgerError, match="Input/output error"):
+        lost.result()
+    with pytest.raises(LedgerError, match="Input/output error"):
+        ledger.accepted(numbers[2], "job-8", VendorReport())
+    assert states(tmp_path) == ["sent", "accepted", "sent"]
+
+
+def test_a_departure_goes_ahead_of_what_waits_and_everything_else_comes_after_it(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blackbox_conformal.sampling.ledger.writer._LATEST_S", 30.0)
+    first = ledger.reserve(want("t0"), None, PRICE)
+    ledger.sent(first)
+    planned = ledger.plan([want("t1"), want("t2")])
+    ticket = ledger.stored(first, VendorReport(cost_nanousd=1), "sha256:a", 3)
+    ledger.depart(want("t1"), planned["t1", 0], PRICE)
+    assert states(tmp_path) == ["sent", "sent", "planned"]
+    with pytest.raises(BudgetError):
+        ledger.depart(want("t2"), planned["t2", 0], PRICE, Allowance(2 * PRICE + 1))
+    # In order: what the first one gives back is counted.
+    ledger.reserve(want("t2"), planned["t2", 0], PRICE, Allowance(2 * PRICE + 1))
+    assert states(tmp_path) == ["stored", "sent", "intent"]
+    ticket.result()
+
+
+def test_what_waits_is_recorded_within_moments_by_itself_and_between_departures(ledger: Ledger, tmp_path: Path) -> None:
+    numbers = list(ledger.plan([want(f"t{k}") for k in range(200)]).values())
+    ledger.depart(want("t0"), numbers[0], PRICE)
+    ledger.stored(numbers[0], VendorReport(), "sha256:a", 3)
+    for number in numbers[1:]:
+        ledger.depart(want(), number, PRICE)
+        time.sleep(0.001)
+    assert states(tmp_path)[0] == "stored"
+    ledger.stored(numbers[1], VendorReport(), "sha256:b", 3).result()
+
+
+def test_a_limit_leaves_out_what_other_jobs_spent(ledger: Ledger) -> None:
+    for index in range(4):
+        number = ledger.reserve(want(f"t{index}"), None, PRICE)
+        ledger.sent(number)
+        ledger.accepted(number, f"job-{index}", VendorReport(cost_nanousd=PRICE))
+    counted = {"t3", "t4", "t5"}
+    others = ledger.sums_of_others(counted)
+    assert others == (3 * PRICE, 3)
+    ledger.reserve(want("t4"), None, PRICE, Allowance(2 * PRICE, 2, others))
+    with pytest.raises(BudgetError, match=r"reserved of .* allowed; raise --max-cost"):
+        ledger.reserve(want("t5"), None, PRICE, Allowance(2 * PRICE, 3, others))
+    with pytest.raises(BudgetError, match=r"2 calls of 2 allowed"):
+        ledger.reserve(want("t5"), None, PRICE, Allowance(3 * PRICE, 2, others))
+    assert ledger.sums_of_others(set()) == (4 * PRICE, 5)

@@ -1,0 +1,370 @@
+"""Turns and pauses that processes share: under a clock that a test turns, and by real processes on a real socket."""
+
+import hashlib
+import itertools
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from sampling.tiny_vendor import AtOnce, draw, quick, serving, tasks
+
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.pacing.rate_limiter import LOOK_S, SharedRateLimiter, pace_file
+from blackbox_conformal.sampling.sampler import Sampler
+
+DRIVER = Path(__file__).with_name("pace_driver.py")
+KEY = "canary-sk-4d1f7c90"
+HOST = "http://127.0.0.1:9"
+
+
+class Time(Clock):
+    """One clock for durations and dates; `jump` sets the dates only."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self.jump = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now + self.jump
+
+
+@pytest.fixture
+def clock() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def join(clock, told, tmp_path):
+    """Another process's view of the pace."""
+    joined = []
+
+    def one(rate=None, key=KEY, url=HOST, file=tmp_path / "pace.sqlite"):
+        joined.append(SharedRateLimiter(AtOnce(url=url, key=key), rate, clock, file, told.append))
+        return joined[-1]
+
+    yield one
+    for pace in joined:
+        pace.close()
+
+
+def due(clock, paces, count):
+    """When each of `count` turns comes, taken in rotation."""
+    return [clock.now + pace.take() for pace, _ in zip(itertools.cycle(paces), range(count), strict=False)]
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+@pytest.mark.parametrize("rate", [5.0, 0.25])
+def test_the_rate_is_kept_over_any_second_by_all_processes_together(join, clock, processes, rate):
+    burst = int(max(1.0, rate))
+    times = due(clock, [join(rate) for _ in range(processes)], 50)
+    assert times[:burst] == [clock.now] * burst
+    assert [later - earlier for earlier, later in itertools.pairwise(times[burst - 1 :])] == pytest.approx(
+        [1 / rate] * (50 - burst)
+    )
+
+
+def test_what_is_not_used_is_saved_up_to_a_second_and_no_further(join, clock):
+    pace = join(4.0)
+    due(clock, [pace], 20)
+    clock.now += 1000.0
+    assert [pace.take() for _ in range(5)] == pytest.approx([0, 0, 0, 0, 0.25])
+
+
+def test_processes_of_different_rates_keep_each_its_own(join, clock):
+    slow, fast = join(1.0), join(10.0)
+    for _ in range(10):
+        fast.take()
+    assert slow.take() == pytest.approx(1.0)
+    assert fast.take() == pytest.approx(1.1)
+
+
+def test_without_a_rate_nobody_waits(join):
+    free, bound = join(None), join(1.0)
+    assert [free.take() for _ in range(100)] == [0.0] * 100
+    assert bound.take() == 0.0
+
+
+@pytest.mark.parametrize("other", [{"key": "another"}, {"url": "http://127.0.0.2:9"}, {"key": ""}])
+def test_another_key_or_vendor_has_a_pace_of_its_own(join, clock, other):
+    one, two = join(1.0), join(1.0, **other)
+    assert [one.take(), one.take(), two.take()] == [0.0, 1.0, 0.0]
+    one.announce(30.0)
+    clock.now += LOOK_S
+    assert two.news() == 0.0
+
+
+def test_the_next_process_goes_on_where_the_last_one_stopped(join, clock):
+    first = join(1.0)
+    for _ in range(5):
+        first.take()
+    first.announce(3.0)
+    first.close()
+    clock.now += 1.0
+    second = join(1.0)
+    assert second.news() == pytest.approx(2.0)
+    assert second.take() == pytest.approx(4.0)
+
+
+def test_a_pause_is_news_to_others_once_and_for_its_length(join, clock):
+    one, two = join(), join()
+    assert two.news() == 0.0
+    one.announce(10.0)
+    assert two.news() == 0.0, "two looks are made too soon after each other"
+    clock.now += LOOK_S
+    assert one.news() == 0.0
+    assert two.news() == pytest.approx(10.0 - LOOK_S)
+    clock.now += LOOK_S
+    assert two.news() == 0.0
+    one.announce(5.0)
+    clock.now += LOOK_S
+    assert two.news() == 0.0, "it ends before the one that is known"
+    one.announce(60.0)
+    clock.now += LOOK_S
+    assert two.news() == pytest.approx(60.0 - LOOK_S)
+    clock.now += 3600.0
+    assert join().news() == 0.0
+
+
+@pytest.mark.parametrize("jump", [-86400.0, -3.0, 86400.0])
+def test_a_clock_that_is_set_makes_nobody_wait_longer(join, clock, jump):
+    one, two = join(1.0), join(1.0)
+    for _ in range(4):
+        one.take()
+    one.announce(2.0)
+    clock.jump = jump
+    assert two.take() <= 4.0
+    clock.now += LOOK_S
+    assert two.news() <= 2.0
+    one.announce(1.0)
+    clock.now += LOOK_S
+    assert two.news() <= 1.0
+    assert one.take() <= 5.0
+
+
+def test_accounts_are_forgotten_after_a_day(join, clock, tmp_path):
+    old, new = join(key="old"), join(key="new")
+    clock.now += 86000.0
+    new.announce(1.0)
+    clock.now += 1000.0
+    join(key="third")
+    old.announce(1.0)
+    new.announce(1.0)
+    database = sqlite3.connect(tmp_path / "pace.sqlite")
+    assert database.execute("SELECT count(*) FROM pace").fetchone() == (2,)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"this is no database, but it is long enough to be one" * 50, b"SQLite format 3\0xx"]
+)
+def test_a_damaged_file_is_told_and_left_alone(join, clock, told, tmp_path, content):
+    file = tmp_path / "pace.sqlite"
+    file.write_bytes(content)
+    pace = join(1.0)
+    assert len(told) == 1
+    assert str(file) in told[0]
+    assert "delete it" in told[0]
+    assert file.read_bytes() == content
+    assert [pace.take(), pace.take()] == [0.0, 1.0]
+    pace.announce(5.0)
+    assert pace.news() == 0.0
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        "CREATE TABLE salt (id INTEGER PRIMARY KEY, value); INSERT INTO salt VALUES (1, 'text')",
+        "CREATE TABLE salt (id INTEGER PRIMARY KEY, value); INSERT INTO salt VALUES (1, NULL)",
+        "CREATE TABLE pace (account PRIMARY KEY, due TEXT, paused_until TEXT, updated TEXT)",
+        "CREATE TABLE pace (account PRIMARY KEY, due, paused_until, updated, more)",
+    ],
+)
+def test_a_file_of_another_version_is_told_and_stops_nothing(join, told, tmp_path, newer):
+    database = sqlite3.connect(tmp_path / "pace.sqlite")
+    database.executescript(newer)
+    database.close()
+    pace = join(1.0)
+    assert pace.news() == 0.0
+    assert [pace.take(), pace.take()] == [0.0, 1.0]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("value", ["9e999", "-9e999", "1e15"])
+@pytest.mark.parametrize("column", ["due", "updated"])
+def test_values_out_of_reach_make_nobody_wait_for_ever(join, tmp_path, column, value):
+    pace = join(10.0)
+    database = sqlite3.connect(tmp_path / "pace.sqlite")
+    database.execute(f"UPDATE pace SET {column} = {value}")
+    database.commit()
+    database.close()
+    assert pace.take() <= 26.0
+
+
+def test_turns_of_a_much_slower_process_count_for_some_of_ones_own_at_most(join):
+    slow = join(0.001)
+    for _ in range(8):
+        slow.take()
+    fast = join(10.0)
+    assert 24.0 <= fast.take() <= 26.0
+
+
+def test_a_turn_that_is_given_back_is_the_next_ones(join):
+    one, two = join(0.1), join(0.1)
+    assert [one.take(), one.take(), one.take()] == pytest.approx([0.0, 10.0, 20.0])
+    one.give_back()
+    one.give_back()
+    assert two.take() == pytest.approx(10.0)
+    join(None).give_back()
+    assert two.take() == pytest.approx(20.0)
+
+
+def test_a_run_that_is_stopped_gives_back_the_turns_that_its_workers_wait_for(tmp_path):
+    limits = quick(concurrency=8, requests_per_second=0.2)
+    with serving() as vendor:
+        with Sampler(AtOnce(url=vendor.url), tmp_path, limits) as sampler:
+            drawing = sampler.draw(tasks(20))
+            next(drawing)
+            time.sleep(0.3)
+            drawing.close()
+        assert vendor.count("/upscale") == 1
+        adapter = AtOnce(url=vendor.url)
+        pace = SharedRateLimiter(adapter, 0.2, Clock(), pace_file(), lambda why: None)
+        assert pace.take() <= 5.0
+        pace.close()
+
+
+def test_a_file_that_is_lost_under_way_is_told(join, told, tmp_path):
+    pace = join(1.0)
+    assert pace.take() == 0.0
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"")
+    assert [pace.take() >= 0.0 for _ in range(3)] == [True] * 3
+    assert len(told) == 1
+
+
+def test_without_a_private_folder_each_process_keeps_its_own_pace(join, told):
+    one, two = join(1.0, file=None), join(1.0, file=None)
+    assert [one.take(), one.take(), two.take()] == [0.0, 1.0, 0.0]
+    assert "XDG_STATE_HOME" in told[0]
+
+
+def test_no_private_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/self/nothing")
+    assert pace_file() is None
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    file = pace_file()
+    assert file is not None
+    file.parent.chmod(0o777)
+    assert pace_file() is None, "others could write to it"
+
+
+def test_the_key_is_not_in_the_file(join, tmp_path):
+    join(1.0).take()
+    files = list(tmp_path.iterdir())
+    assert files
+    for file in files:
+        content = file.read_bytes()
+        assert KEY.encode() not in content
+        assert hashlib.sha256(KEY.encode()).digest() not in content
+        assert file.stat().st_mode & 0o077 == 0
+
+
+def test_a_run_that_cannot_share_its_pace_says_so_and_goes_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/self/nothing")
+    with serving() as vendor:
+        outcomes, error = draw(AtOnce(url=vendor.url), tmp_path, tasks(1, 3), requests_per_second=100.0)
+    assert (len(outcomes), error) == (3, None)
+
+
+class Processes:
+    """Drivers that begin at one moment."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder, self.all = url, folder, []
+
+    def add(self, key: str, first: int, count: int, rate: float) -> subprocess.Popen[str]:
+        words = [self.url, str(self.folder / f"run{len(self.all)}"), key, str(first), str(count), str(rate)]
+        self.all.append(
+            subprocess.Popen(
+                [sys.executable, str(DRIVER), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        )
+        return self.all[-1]
+
+    def begin(self, *some: subprocess.Popen[str]) -> None:
+        for process in some:
+            assert process.stdout.readline() == "ready\n"
+        for process in some:
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+    def end(self) -> list[int]:
+        """How many pauses each was told of."""
+        answers = [process.communicate(timeout=60)[0] for process in self.all]
+        assert [process.returncode for process in self.all] == [0] * len(self.all)
+        return [int(answer) for answer in answers]
+
+
+def arrivals(vendor) -> list[float]:
+    """Times at which submissions reach the vendor, from now on."""
+    times: list[float] = []
+    vendor.answer = lambda path, number: times.append(time.monotonic())
+    return times
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_three_processes_keep_one_rate(tmp_path, shared):
+    """With keys of their own, they do not: the control that shows what is measured."""
+    rate, count = 10.0, 15
+    with serving() as vendor:
+        times = arrivals(vendor)
+        processes = Processes(vendor.url, tmp_path)
+        for number in range(3):
+            processes.add("one" if shared else f"key{number}", 0, count, rate)
+        processes.begin(*processes.all)
+        processes.end()
+    times.sort()
+    assert len(times) == 3 * count
+    # A burst of one second's requests, then the rate; two for requests that were late and came together.
+    most = max(j - i + 1 - rate * (times[j] - times[i]) for i in range(len(times)) for j in range(i, len(times)))
+    assert (most <= rate + 2.0) == shared
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_too_many_requests_of_one_process_pause_the_other(tmp_path, shared):
+    put_off: list[float] = []
+    lock = threading.Lock()
+    with serving() as vendor:
+        times: list[float] = []
+
+        def answer(path, number):
+            with lock:
+                times.append(time.monotonic())
+                first = vendor.seen[-1][3] == b"low 100" and not put_off
+                if first:
+                    put_off.append(times[-1])
+            time.sleep(0.05)
+            return (429, {"retry-after": "2"}, b"") if first else None
+
+        vendor.answer = answer
+        processes = Processes(vendor.url, tmp_path)
+        busy = processes.add("one", 0, 60, 0)
+        late = processes.add("one" if shared else "two", 100, 1, 0)
+        processes.begin(busy, late)
+        pauses = processes.end()
+    assert len(times) == 62
+    during = [moment for moment in times if put_off[0] + 0.5 < moment < put_off[0] + 1.9]
+    assert (during == []) == shared
+    assert pauses == [int(shared), 1]

@@ -1,0 +1,114 @@
+"""Maps, curves and calibrations for tests of the audit, made without a vendor and without pictures on disk."""
+
+import dataclasses
+import math
+
+import numpy as np
+from support.synthetic import sketch_of
+
+from blackbox_conformal.audits.findings import AuditedPicture
+from blackbox_conformal.audits.quality import NO_PIXELS, Quality
+from blackbox_conformal.audits.worst_pixels import worst_place
+from blackbox_conformal.calibration import Calibration, CalibrationImage
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.risk.trust import trusted
+
+BOUND = 1.0
+
+
+def maps(rng, *, harder=1.0, size=(6, 8)):
+    """Score and error map; errors grow with the score, and differ from photograph to photograph."""
+    scores = rng.random(size).astype(np.float32)
+    errors = np.minimum(scores * rng.uniform(0.2, 1.0) * harder, BOUND).astype(np.float32)
+    return scores, errors
+
+
+def curve_of(scores, errors, tolerance=None):
+    """The risk curve of a score and an error map."""
+    return RiskCurve.from_maps(scores, errors, bound=BOUND, tolerance=tolerance)
+
+
+def curves(seed, count, *, tolerance=None, harder=1.0):
+    """A set of `count` curves."""
+    rng = np.random.default_rng(seed)
+    return CurveSet.from_curves([curve_of(*maps(rng, harder=harder), tolerance) for _ in range(count)])
+
+
+def identity(name):
+    """A digest such as pixels have."""
+    return digest_bytes(name.encode())
+
+
+def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=()):
+    """A calibration whose photographs ``c0``, ``c1``, … have the curves `found`."""
+    images = [
+        CalibrationImage(
+            name=f"c{index}",
+            truth=identity(f"c{index}"),
+            sketch=sketch_of(f"c{index}").text,
+            input=identity(f"low c{index}"),
+            height=6,
+            width=8,
+            group=None if groups is None else groups[index],
+        )
+        for index in range(len(found))
+    ]
+    procedure = Procedure(
+        vendor={"adapter": "folder", "parameters": {"label": "made up"}},
+        scale=2,
+        draws=2,
+        score={"name": "pixel-variance"},
+        metric=metric or {"name": "rgb-linf"},
+    )
+    return Calibration.from_curves(
+        procedure, BOUND, images, list(found), shares, guarantee=guarantee or {"name": "expected"}
+    )
+
+
+def audited_picture(name, scores, errors, thresholds, *, tolerance=None, broken=False):
+    """A photograph audited with masks at `thresholds`; its PSNR is what its errors would give."""
+    curve = curve_of(scores, errors, tolerance)
+    masks = [trusted(scores, threshold) for threshold in thresholds]
+    return AuditedPicture(
+        name=name,
+        truth=identity(name),
+        curve=curve,
+        losses=tuple(curve.loss(threshold) for threshold in thresholds),
+        shares=tuple(float(mask.mean()) for mask in masks),
+        inside=tuple(_quality(errors, mask) for mask in masks),
+        outside=tuple(_quality(errors, ~mask) for mask in masks),
+        worst=tuple(worst_place(errors, mask) for mask in masks),
+        whole=_quality(errors, np.ones_like(errors, bool)),
+        broken_bound=broken,
+    )
+
+
+def refused_picture(name, thresholds):
+    """A photograph that the vendor refused."""
+    curve = RiskCurve.worst(BOUND)
+    nothing = (NO_PIXELS,) * len(thresholds)
+    losses = tuple(curve.loss(threshold) for threshold in thresholds)
+    none = (None,) * len(thresholds)
+    zeros = (0.0,) * len(thresholds)
+    return AuditedPicture(name, identity(name), curve, losses, zeros, nothing, nothing, none, NO_PIXELS)
+
+
+def _quality(errors, mask):
+    if not mask.any():
+        return NO_PIXELS
+    error = float(np.square(errors[mask], dtype=np.float64).mean())
+    return Quality(-10 * np.log10(error), -10 * np.log10(error), 1 - error)
+
+
+def alike(ours, theirs):
+    """Whether two findings are equal, where a figure that is missing (NaN) equals another one."""
+    if isinstance(ours, float) and isinstance(theirs, float):
+        return ours == theirs or (math.isnan(ours) and math.isnan(theirs))
+    if isinstance(ours, tuple) and isinstance(theirs, tuple):
+        return len(ours) == len(theirs) and all(map(alike, ours, theirs))
+    if dataclasses.is_dataclass(ours) and not isinstance(ours, RiskCurve) and type(ours) is type(theirs):
+        return all(alike(getattr(ours, one.name), getattr(theirs, one.name)) for one in dataclasses.fields(ours))
+    return type(ours) is type(theirs) and ours == theirs
