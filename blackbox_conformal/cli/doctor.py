@@ -34,16 +34,20 @@ class Finding:
 @shared.option("--run", type=click.Path(file_okay=False), default="runs", show_default=True, help="Folder of the runs.")
 @shared.output
 def command(run: str, **options: Any) -> None:
-    """Clock, proxy, TLS, disk, file system, kernel cache, keys present (never their value), adapters."""
+    """Clock, proxy, TLS, disk, file system, kernel cache, keys (never their value), adapters, other packages."""
     from blackbox_conformal.errors import CheckFailedError
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     run_folder = Path(run)
     findings = [_clock(), _proxy(), _tls(), *_disk(run_folder), _sqlite(), *_ledgers(run_folder), _kernels()]
-    findings += _adapters()
-    machine = [one for one in findings if not one.subject.startswith(_ADAPTER)]
+    members, adapters = _broken_members(), _adapters()
+    machine = list(findings)
+    findings += [*members, *adapters]
     screen.table("This machine", ["subject", "state", "detail"], [_row(one) for one in machine])
-    _say_adapters(screen, [one for one in findings if one.subject.startswith(_ADAPTER)])
+    if members:
+        title = "\nMembers of other packages that do not load"
+        screen.table(title, ["member", "state", "detail"], [_row(one) for one in members])
+    _say_adapters(screen, adapters)
     screen.data([{"subject": one.subject, "state": one.state, "detail": redact(one.detail)} for one in findings])
     broken = [one.subject for one in findings if one.state == "broken"]
     if broken:
@@ -144,6 +148,19 @@ def _kernels() -> Finding:
             "kernel cache", "note", "none can be written: kernels are compiled anew each time (some seconds)"
         )
     return Finding("kernel cache", "ok", str(folder))
+
+
+def _broken_members() -> list[Finding]:
+    """Scores, metrics, guarantees and perturbations that do not load, each with its error."""
+    from blackbox_conformal import catalog
+    from blackbox_conformal.plugins import describe_member
+
+    return [
+        Finding(f"{catalog.kind_of(family)} {listing.name}", "note", f"does not load: {error}")
+        for family in catalog.GROUPS
+        for listing in catalog.listings(family)
+        if (error := describe_member(family, listing)["error"])
+    ]
 
 
 def _adapters() -> list[Finding]:

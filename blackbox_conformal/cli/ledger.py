@@ -48,13 +48,14 @@ def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
                 printable(one.upload_name),
                 str(one.draw),
                 one.state,
-                f"${one.cost_usd}",
+                "unknown" if one.known_cost_usd is None else f"${one.known_cost_usd}",
                 printable(one.error or "", 80),
             ]
             for one in found
         ],
     )
-    screen.data([{**asdict(one), "cost_usd": str(one.cost_usd)} for one in found])
+    costs = [None if one.known_cost_usd is None else str(one.known_cost_usd) for one in found]
+    screen.data([{**asdict(one), "cost_usd": cost} for one, cost in zip(found, costs, strict=True)])
 
 
 @command.command("sum")

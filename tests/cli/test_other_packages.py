@@ -231,3 +231,14 @@ def test_a_wheel_that_pip_installs_into_a_fresh_environment_is_found(tmp_path):
     )
     assert listed.returncode == 0, listed.stderr
     assert "spread (from tiny-ideas 1.0)" in listed.stdout
+
+
+def test_doctor_names_members_of_other_packages_that_do_not_load(site):
+    said = command(site, "doctor").stdout
+    assert "Members of other packages that do not load" in said
+    documents = json.loads(command(site, "doctor", "--json").stdout)
+    broken = {one["subject"]: one["detail"] for one in documents if one["subject"].startswith(("score ", "metric "))}
+    assert "there_is_no_such_package" in broken["score broken"]
+    assert broken.keys() == {"score broken", "score wrong", "score texture", "metric rgb-l1"}
+    assert "guarantee expected" in {one["subject"] for one in documents}
+    assert {one["state"] for one in documents if one["subject"] in broken} == {"note"}

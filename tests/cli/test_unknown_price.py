@@ -21,9 +21,13 @@ def bought(run: Path, price: str | None, told: str | None) -> None:
             assert len(list(sampler.draw(tasks(1, 4)))) == 4
 
 
-def summed(folder: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "blackbox_conformal", "ledger", "sum", *words]
+def ledger(folder: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "blackbox_conformal", "ledger", *words]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def summed(folder: Path, *words: str) -> str:
+    return ledger(folder, "sum", *words)
 
 
 def test_a_sum_with_calls_at_an_unknown_price_is_unknown(tmp_path: Path) -> None:
@@ -41,6 +45,19 @@ def test_prices_that_are_known_or_told_are_summed(tmp_path: Path) -> None:
         bought(tmp_path / name, price, told)
         sums = ledger_sum(tmp_path / name)
         assert (sums["unpriced"], sums["cost_usd"]) == (0, Decimal(cost))
+
+
+def test_calls_at_an_unknown_price_are_listed_as_unknown(tmp_path: Path) -> None:
+    bought(tmp_path / "runs" / "a", None, None)
+    lines = ledger(tmp_path, "ls").splitlines()[-4:]
+    assert all(line.split()[-1] == "unknown" for line in lines), lines
+    assert [row["cost_usd"] for row in json.loads(ledger(tmp_path, "ls", "--json"))] == [None] * 4
+    bought(tmp_path / "runs" / "b", None, "0.25")
+    bought(tmp_path / "runs" / "c", "0", None)
+    for name, cost in (("b", "0.25"), ("c", "0")):
+        assert f"${cost}" in ledger(tmp_path, "ls", "--run", f"runs/{name}")
+        rows = json.loads(ledger(tmp_path, "ls", "--run", f"runs/{name}", "--json"))
+        assert [row["cost_usd"] for row in rows] == [cost] * 4
 
 
 def test_what_was_spent_is_unknown_only_where_calls_were_made() -> None:

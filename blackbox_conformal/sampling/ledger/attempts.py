@@ -7,6 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from decimal import Decimal
 
+from blackbox_conformal.sampling.ledger.states import PAID
 from blackbox_conformal.sampling.money import to_usd
 
 
@@ -67,11 +68,18 @@ class Attempt:
     sent_at: float | None
     accepted_at: float | None
     ended_at: float | None
+    priced: bool = True
 
     @property
     def cost_usd(self) -> Decimal:
         """Price that this attempt is booked at."""
         return to_usd(self.cost_nanousd)
+
+    @property
+    def known_cost_usd(self) -> Decimal | None:
+        """What this attempt cost; None when it was paid at a price that nobody knows, and is booked at nothing."""
+        unknown = not self.priced and not self.cost_nanousd and self.state in (*PAID, "ambiguous")
+        return None if unknown else self.cost_usd
 
     @property
     def seen(self) -> VendorReport:
@@ -86,4 +94,5 @@ def attempt_from(row: sqlite3.Row) -> Attempt:
     """The attempt in a row selected by `COLUMNS`."""
     values = dict(row)
     values["seed"] = None if values["seed"] is None else int(values["seed"])
+    values["priced"] = bool(values["priced"])
     return Attempt(**values)
