@@ -13,7 +13,6 @@ from blackbox_conformal.cli.main import COMMANDS, Commands
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHELL = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
 CALLS = [line.split("blackbox-conformal ", 1)[1] for line in SHELL if "blackbox-conformal " in line]
@@ -21,14 +20,14 @@ CALLS = [line.split("blackbox-conformal ", 1)[1] for line in SHELL if "blackbox-
 
 def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
     """The command that a line calls, and what is left of the line."""
-    found = Commands().get_command(click.Context(click.Command("x")), words[0])
-    assert found is not None, words
+    command = Commands().get_command(click.Context(click.Command("x")), words[0])
+    assert command is not None, words
     rest = words[1:]
-    while isinstance(found, click.Group) and rest:
-        inner = found.get_command(click.Context(found), rest[0])
+    while isinstance(command, click.Group) and rest:
+        inner = command.get_command(click.Context(command), rest[0])
         assert inner is not None, words
-        found, rest = inner, rest[1:]
-    return found, rest
+        command, rest = inner, rest[1:]
+    return command, rest
 
 
 @pytest.mark.parametrize("line", CALLS)
@@ -64,15 +63,15 @@ def _leaves(command: click.Command | None) -> list[click.Command]:
 
 
 def test_commands_named_in_the_text_exist() -> None:
-    listed = README.split("Further commands:")[1].split("Options can stand")[0]
+    listed = README.split("Further commands:")[1].split("`--memory")[0]
     first = {name.split()[0] for name in re.findall(r"`([a-z][a-z ]+?)[` ]", listed)}
     assert first >= {"compare", "tune", "report", "ledger", "cache", "doctor", "config"}
     assert first <= set(COMMANDS)
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
-    told = dict(re.findall(r"(\d+) ((?:the budget|the\s+vendor|a check|usage|incomplete))", README))
-    assert told == {"2": "usage", "3": "a check", "4": "the budget", "5": told["5"], "6": "incomplete"}
+    listed = dict(re.findall(r"^\| (\d) \| (the budget|the vendor|a check|usage|incomplete)", README, re.MULTILINE))
+    assert listed == {"2": "usage", "3": "a check", "4": "the budget", "5": "the vendor", "6": "incomplete"}
     assert errors.UsageError.exit_code == 2
     assert errors.CheckFailedError.exit_code == 3
     assert errors.BudgetError.exit_code == 4
@@ -95,24 +94,6 @@ def test_the_number_of_photographs_is_right() -> None:
     assert int(count) == -(-(bound / float(alpha) - 1) // 1)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
-def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
-    assert links or page == "CHANGELOG.md"
-    # Beside the README, or where the package was installed from a wheel.
-    places = (ROOT, Path(bc.__file__).parents[1])
-    assert [link for link in links if not any((place / link).exists() for place in places)] == []
-
-
 def test_the_citation_names_this_version() -> None:
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {bc.__version__}\n" in citation
-
-
-def test_files_that_contributors_are_sent_to_exist() -> None:
-    named = re.findall(r"`((?:blackbox_conformal|adapters|tests|examples|\.ci)/[\w./-]+)`", CONTRIBUTING)
-    assert len(named) > 10
-    installed = Path(bc.__file__).parents[1]
-    places = [(ROOT / path, installed / path.removeprefix("adapters/")) for path in named]
-    assert [both for both in places if not any(place.exists() for place in both)] == []

@@ -1,0 +1,77 @@
+"""The pages of the documentation name modules, files and links that exist."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import blackbox_conformal
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(blackbox_conformal.__file__).parent
+PAGES = [
+    *sorted((PACKAGE / "docs").glob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "adapters/README.md")),
+]
+FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if path.is_dir())
+HERE = "|".join(["blackbox_conformal", "adapters", "tests", "examples", *FOLDERS])
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def exists(dotted: str) -> bool:
+    """Whether a dotted name is a module, or an attribute of one."""
+    name, attributes = dotted, []
+    while name:
+        try:
+            thing = importlib.import_module(name)
+        except ModuleNotFoundError:
+            name, _, attribute = name.rpartition(".")
+            attributes.insert(0, attribute)
+            continue
+        for attribute in attributes:
+            thing = getattr(thing, attribute, None)
+        return thing is not None
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_modules_exist(page: Path) -> None:
+    text = re.sub(r"entry-points\.\S+", "", text_of(page))
+    groups = {f"blackbox_conformal.{family}" for family in ("adapters", "perturbations")}
+    named = set(re.findall(r"\bblackbox_(?:conformal|adapters)(?:\.\w+)+", text)) - groups
+    assert [name for name in sorted(named) if not exists(name)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_exist(page: Path) -> None:
+    named = set(re.findall(rf"(?<![\w/.-])((?:{HERE})/[\w./-]+\.(?:py|md|toml))\b", text_of(page)))
+    named -= {"adapters/blackbox_adapters/acme.py", "tests/adapters/test_acme.py"}  # what the reader is to write
+    # In the checkout, in the package, or where package and adapters were installed from a wheel.
+    places = {path: (ROOT / path, PACKAGE / path, PACKAGE.parent / path.removeprefix("adapters/")) for path in named}
+    assert [path for path in sorted(named) if not any(place.exists() for place in places[path])] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        path, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        # Beside the page, or where the package was installed from a wheel.
+        bare = path.replace("../", "")
+        places = [page.parent / path, ROOT / bare, PACKAGE.parent / bare] if path else [page]
+        target = next((place for place in places if place.exists()), None)
+        if target is None or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    assert dead == []
