@@ -32,8 +32,8 @@ class Certificate(BaseModel):
         A pixel is trusted when its score is below it; ``"inf"`` everything, None nothing.
     threshold_hex
         The same as an exact hexadecimal float.
-    certain
-        What holds for this one picture with no calibration, where the metric allows such a bound; else None.
+    input_bound
+        What the input alone says of this picture, without calibration, where the metric allows such a bound; else None.
     psnr
         The PSNR over trusted pixels that follows, where the metric allows one; else None.
     leakage
@@ -72,7 +72,7 @@ class Certificate(BaseModel):
     vendor_model: str | None
     input: dict[str, Any]
     outputs: dict[str, Any]
-    certain: str | None = None
+    input_bound: str | None = None
     psnr: str | None = None
     leakage: str | None = None
     notes: tuple[str, ...] = ()

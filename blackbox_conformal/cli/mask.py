@@ -56,12 +56,12 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.catalog import parse
     from blackbox_conformal.cli import consent, next_steps, session
     from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
+    from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
     from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.job import Job, Watch
     from blackbox_conformal.pipeline.masking import Result, apply_job, mask_job
     from blackbox_conformal.pipeline.products import add_note, encode_products, write_products
-    from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
     from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
     from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
     from blackbox_conformal.pipeline.stages.settings import set_up_as

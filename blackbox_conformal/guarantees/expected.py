@@ -90,7 +90,7 @@ class Expected(Guarantee):
 
     @field_serializer("bound_new")
     def _bound_in_words(self, given: BoundOfNew | None) -> float | str | None:
-        return given if given is None or isinstance(given, int | float) else "from the picture at hand"
+        return given if given is None or isinstance(given, int | float) else "from the picture itself"
 
     @property
     def bound_source(self) -> BoundSource:
@@ -192,7 +192,7 @@ class Expected(Guarantee):
         Raises
         ------
         UsageError
-            The bound is a staircase or function of the picture at hand: levels are a property of the calibration.
+            The bound is a staircase or function of one picture: levels are a property of the calibration.
         """
         self.check(curves)
         if callable(self.bound_new) or isinstance(self.bound_new, RiskCurve):
@@ -278,7 +278,7 @@ class Expected(Guarantee):
         """Refuse the bound of one picture."""
         if self.bound_new is not None and not isinstance(self.bound_new, int | float):
             raise UsageError(
-                "expected a guarantee for any new photograph; got one with the bound of one picture at hand. "
+                "expected a guarantee for any new photograph; got one with the bound of one picture. "
                 "Say bound_from=delivered or bound_from=input instead: each audited picture then gets its own bound"
             )
 

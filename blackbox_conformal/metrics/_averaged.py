@@ -117,16 +117,16 @@ class AveragedMetric(Metric):
         """The window in words."""
         return f"Gaussian of sigma {self.sigma:g}" if self.sigma else "box"
 
-    def _farthest(self, planes: Planes, norm: Callable[[Planes], Map]) -> Map:
+    def _averaged_bound(self, planes: Planes, norm: Callable[[Planes], Map]) -> Map:
         """`norm` of support `planes` of the delivered colours, averaged as the map is."""
         if self.order == "difference-of-blurs":
             # The averaged truth is a mean of colours, so it lies in the convex hull that the support values describe.
             for plane in planes:
                 self._average(plane)
-        most = norm(planes)
+        largest = norm(planes)
         if self.order == "blur-of-difference":
-            self._average(most)
-        return most
+            self._average(largest)
+        return largest
 
     def _average(self, values: Map) -> None:
         """Put the average in the place of `values`, C-contiguous."""

@@ -1,6 +1,6 @@
 """Norms of the colour difference in sRGB, and the bounds that one picture gives of them.
 
-The arithmetic of the bounds is in `risk.at_hand` and `risk.certain`.
+The arithmetic of the bounds is in `risk.truth_bounds`.
 """
 
 import numpy as np
@@ -8,8 +8,7 @@ import numpy as np
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels.distance import Planes, rgb_difference
 from blackbox_conformal.metrics._averaged import AveragedMetric
-from blackbox_conformal.risk.at_hand import farthest_rgb, rgb_planes
-from blackbox_conformal.risk.certain import blurred_truth
+from blackbox_conformal.risk.truth_bounds import blurred_truth, farthest_rgb, rgb_planes
 from blackbox_conformal.types import Image, Map
 
 
@@ -20,14 +19,14 @@ class RgbMetric(AveragedMetric):
         """Signed differences of the three channels."""
         return rgb_difference(truth, delivered)
 
-    def farthest(self, delivered: Image) -> Map:
-        """The most that the map can show, from the farthest corner of the colour cube."""
-        return self._farthest(rgb_planes(delivered), lambda planes: self.norm(farthest_rgb(planes)))
+    def bound_from_delivered(self, delivered: Image) -> Map:
+        """The largest value that the map can take, from the farthest corner of the colour cube."""
+        return self._averaged_bound(rgb_planes(delivered), lambda planes: self.norm(farthest_rgb(planes)))
 
-    def certain_map(self, low_resolution: Image, delivered: Image, scale: int) -> Map:
+    def bound_from_input(self, low_resolution: Image, delivered: Image, scale: int) -> Map:
         """What the input says of the averaged truth; difference-of-blurs only."""
         if self.order != "difference-of-blurs" or self.kernel is None:
-            return super().certain_map(low_resolution, delivered, scale)
+            return super().bound_from_input(low_resolution, delivered, scale)
         height, width = low_resolution.shape[0] * scale, low_resolution.shape[1] * scale
         if delivered.shape[:2] != (height, width):
             raise UsageError(
@@ -37,5 +36,5 @@ class RgbMetric(AveragedMetric):
         blurred = rgb_planes(delivered)
         for plane in blurred:
             self._average(plane)
-        most: Map = np.minimum(self.norm(truth.largest_difference(blurred)), np.float32(self.bound))
-        return most
+        largest: Map = np.minimum(self.norm(truth.largest_difference(blurred)), np.float32(self.bound))
+        return largest

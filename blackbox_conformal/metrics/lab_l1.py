@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from blackbox_conformal.kernels.distance import Planes, lab_difference, lab_l1, lab_planes
 from blackbox_conformal.metrics._averaged import AveragedMetric
-from blackbox_conformal.risk.at_hand import farthest_lab_l1
+from blackbox_conformal.risk.truth_bounds import farthest_lab_l1
 from blackbox_conformal.types import Image, Map
 
 
@@ -30,9 +30,9 @@ class LabL1(AveragedMetric):
         """Signed differences of the three normalised Lab planes."""
         return lab_difference(truth, delivered)
 
-    def farthest(self, delivered: Image) -> Map:
-        """The most that the map can show, from the farthest colours of the sRGB gamut."""
-        return self._farthest(lab_planes(delivered), farthest_lab_l1)
+    def bound_from_delivered(self, delivered: Image) -> Map:
+        """The largest value that the map can take, from the farthest colours of the sRGB gamut."""
+        return self._averaged_bound(lab_planes(delivered), farthest_lab_l1)
 
 
 PLUGIN = LabL1

@@ -63,8 +63,13 @@ class Metric(Plugin):
         """Signed differences, (3, H, W) float32, whose root mean square the map bounds at each pixel; None if none."""
         return None
 
-    def farthest(self, delivered: Image) -> Map:
-        """The most that the map can show at each pixel of `delivered`, whatever the truth: (H, W) float32.
+    def bound_from_delivered(self, delivered: Image) -> Map:
+        """The largest value that the map can take at each pixel, whatever the truth: (H, W) float32.
+
+        Parameters
+        ----------
+        delivered
+            (H, W, 3) uint8.
 
         Raises
         ------
@@ -76,7 +81,7 @@ class Metric(Plugin):
             "Leave bound_new out: the metric's own bound holds"
         )
 
-    def certain_map(self, low_resolution: Image, delivered: Image, scale: int) -> Map:
+    def bound_from_input(self, low_resolution: Image, delivered: Image, scale: int) -> Map:
         """An upper bound on the map that holds for every truth with this input: (H, W) float32 in [0, bound].
 
         Parameters
@@ -94,6 +99,6 @@ class Metric(Plugin):
             The metric is not linear before its norm, or sizes do not fit.
         """
         raise UsageError(
-            "expected rgb-l1 or rgb-linf in the order difference-of-blurs for a certain bound; got another metric. "
-            "Only of a metric that is linear before its norm does the input say anything certain: calibrate the others"
+            "expected rgb-l1 or rgb-linf in the order difference-of-blurs for a bound from the input; got another "
+            "metric. The input bounds only a metric that is linear before its norm: calibrate the others"
         )

@@ -20,6 +20,7 @@ from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.instance_bound import rule_for_picture
 from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.picture_inputs import Given, as_source
@@ -29,7 +30,6 @@ from blackbox_conformal.pipeline.job import Ask, Job, Ready, Watch
 from blackbox_conformal.pipeline.keyword_arguments import limits_of, refuse_unknown
 from blackbox_conformal.pipeline.planning import refuse_unlimited
 from blackbox_conformal.pipeline.products import Products, write_products
-from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.certify import certify
 from blackbox_conformal.pipeline.stages.drifted import drifted
 from blackbox_conformal.pipeline.stages.empty_masks import refuse_paid_emptiness
@@ -256,7 +256,8 @@ def apply_job(
             if isinstance(evaluation, BlackboxConformalError):
                 give_up(drawn.prepared, evaluation)
                 continue
-            own = rule_at_hand(rule, job.setup.metric, evaluation)
+            delivered, low_resolution, scores = evaluation.delivered, evaluation.low_resolution, evaluation.indecision
+            own = rule_for_picture(rule, job.setup.metric, delivered, low_resolution, scores)
             threshold = own.threshold(curves, alpha)
             mask = trusted(evaluation.indecision, threshold)
             for place in places[drawn.prepared.input_digest]:

@@ -1,6 +1,6 @@
 """One axis of the way from a photograph to what the vendor is sent, and back to its blurred version, as matrices.
 
-The two axes together, and what can be said of a photograph from its input, live in `certain`.
+`truth_bounds` puts the two axes together.
 """
 
 from dataclasses import dataclass

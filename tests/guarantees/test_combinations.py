@@ -11,9 +11,8 @@ from blackbox_conformal.certificate import threshold_json
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.choose import guarantee
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.instance_bound import reason_of_nothing, rule_for_picture
 from blackbox_conformal.metrics.rgb_linf import RgbLinf
-from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing, rule_at_hand
-from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.risk.curve import RiskCurve
 
 N = 24
@@ -61,21 +60,22 @@ def calibration():
 
 
 @pytest.fixture(scope="module")
-def evaluation():
+def picture():
+    """Delivered, input, scores."""
     rng = np.random.default_rng(3)
     low = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     delivered = np.repeat(np.repeat(low, 2, 0), 2, 1)
     scores = rng.random((32, 32)).astype(np.float32)
-    return Evaluation(delivered=delivered, indecision=scores, model=None, notes=(), answers=(), low_resolution=low)
+    return delivered, low, scores
 
 
-def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration, evaluation):
+def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration, picture):
     metric = RgbLinf(order="difference-of-blurs", kernel="gaussian", sigma=2)
     seen = set()
     for name, around, parameters, rule in accepted():
         clusters = CLUSTERS if "cluster" in around else None
         found = calibration.curves_for(rule)
-        own = rule_at_hand(rule, metric, evaluation)
+        own = rule_for_picture(rule, metric, *picture)
         threshold_json(own.threshold(found, 0.5))
         losses = found.losses_at(own.threshold(found, 0.5))
         assert 0 <= claim(rule, losses, 0.5, calibration.bound_for(rule), clusters).level <= 0.5
@@ -108,13 +108,13 @@ def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration
     assert len(seen) == 14 + 4
 
 
-def test_within_a_group_the_bound_of_the_picture_is_used(calibration, evaluation):
+def test_within_a_group_the_bound_of_the_picture_is_used(calibration, picture):
     metric = RgbLinf(order="difference-of-blurs", kernel="gaussian", sigma=2)
-    alone = rule_at_hand(guarantee("expected", bound_from="input"), metric, evaluation)
-    grouped = rule_at_hand(within("expected", {"bound_from": "input"}, "group"), metric, evaluation)
+    alone = rule_for_picture(guarantee("expected", bound_from="input"), metric, *picture)
+    grouped = rule_for_picture(within("expected", {"bound_from": "input"}, "group"), metric, *picture)
     day = calibration.curves.subset(np.flatnonzero(np.array(GROUPS) == "day"))
     assert grouped.threshold(calibration.curves, 0.1) == alone.threshold(day, 0.1)
-    assert grouped.specification()["parameters"] == {"bound_from": "input", "bound_new": "from the picture at hand"}
+    assert grouped.specification()["parameters"] == {"bound_from": "input", "bound_new": "from the picture itself"}
 
 
 @pytest.mark.parametrize(

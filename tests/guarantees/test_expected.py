@@ -215,7 +215,7 @@ def test_an_unknown_guarantee_is_refused_with_the_list():
     with pytest.raises(UsageError, match="expected"):
         threshold([curve([])], 0.5, "certainly")
     with pytest.raises(UsageError, match="is none"):
-        threshold([curve([])], 0.5, "at-hand")
+        threshold([curve([])], 0.5, "instance-bound")
 
 
 def test_levels_of_one_picture_are_refused():
@@ -232,4 +232,4 @@ def test_the_statement_carries_the_numbers():
     assert "worth 2.7" in weighted.statement(0.1, 3)
     assert "likelihood ratios" in weighted.assumptions[0]
     assert "leak" in guarantee("expected", leaked=3).assumptions[0]
-    assert guarantee("expected", bound_new=lambda t: 1.0).specification()["bound_new"] == "from the picture at hand"
+    assert guarantee("expected", bound_new=lambda t: 1.0).specification()["bound_new"] == "from the picture itself"

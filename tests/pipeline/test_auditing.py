@@ -181,16 +181,16 @@ def test_the_bound_in_use_is_the_one_that_is_audited(tmp_path):
 
 def test_a_bound_of_the_picture_that_its_loss_exceeds_is_noticed(tmp_path, monkeypatch):
     """An understated bound, as if the truth could not be that colour: the audit must not confirm it."""
-    from blackbox_conformal.pipeline.stages import at_hand
-    from blackbox_conformal.risk.curve import RiskCurve
+    from blackbox_conformal.metrics.lab_l1 import LabL1
 
     choices = {"draws": DRAWS, "score": "smoothed-variance:sigma=2", "metric": "lab-l1:kernel=gaussian,sigma=2"}
     vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(30), DRAWS)), label="synthetic")
     known = write_photographs(tmp_path / "known", range(24))
     calibration = bc.calibrate(vendor, known, run=tmp_path / "run", **choices)
     unseen = write_photographs(tmp_path / "unseen", range(24, 30))
-    small = RiskCurve(np.array([-np.inf], np.float32), np.array([1e-4], np.float32), calibration.bound)
-    monkeypatch.setattr(at_hand, "bound_of_delivered", lambda *_: small)
+    monkeypatch.setattr(
+        LabL1, "bound_from_delivered", lambda _, delivered: np.full(delivered.shape[:2], 1e-4, np.float32)
+    )
     found = audit_calibration(
         vendor,
         unseen,

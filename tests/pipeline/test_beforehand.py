@@ -57,6 +57,6 @@ def test_empty_masks_are_not_audited() -> None:
         refuse_hopeless(calibration, calibration.rule(), [0.02, 0.05])
     refuse_hopeless(calibration, calibration.rule(), [0.02, 0.9])
     assert [one.alpha for one in outlook(calibration, calibration.rule(), [0.02, 0.9])] == [0.9]
-    at_hand = Expected(bound_from="delivered")
-    refuse_hopeless(calibration, at_hand, [0.02])
-    assert outlook(calibration, at_hand, [0.02]) == []
+    from_delivered = Expected(bound_from="delivered")
+    refuse_hopeless(calibration, from_delivered, [0.02])
+    assert outlook(calibration, from_delivered, [0.02]) == []

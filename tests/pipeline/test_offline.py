@@ -210,7 +210,7 @@ def test_a_bound_from_the_delivered_colours_never_trusts_less(
             parameters={"bound_from": "delivered"},
         )[0]
         assert (own.mask | plain.mask == own.mask).all()
-        assert own.certificate.guarantee["bound_new"] == "from the picture at hand"
+        assert own.certificate.guarantee["bound_new"] == "from the picture itself"
         gained += int(own.mask.sum() - plain.mask.sum())
     assert gained > 0
 
@@ -231,19 +231,19 @@ def test_a_bound_of_the_picture_counts_within_its_group_and_is_refused_where_it_
 
     plain, own = masked("expected"), masked("expected", bound_from="input")
     assert float.fromhex(own.threshold_hex) > float.fromhex(plain.threshold_hex)
-    assert own.guarantee["parameters"]["bound_new"] == "from the picture at hand"
+    assert own.guarantee["parameters"]["bound_new"] == "from the picture itself"
     assert "bounded from its input" in own.statement
     with pytest.raises(BlackboxConformalError, match="Leave bound_from out"):
         masked("false-trust", tolerance=0.03, bound_from="input")
 
 
-def test_what_is_certain_stands_in_the_certificate(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+def test_the_bound_from_the_input_is_certified(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
     choices = {**CHOICES, "metric": "rgb-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"}
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **choices)
     result = apply_calibration(
         vendor, [("p35", low_of(35))], calibration, 0.5, parameters={"bound_from": "input"}, guarantee="expected"
     )[0]
-    assert "whatever the truth" in str(result.certificate.certain)
+    assert "whatever the truth" in str(result.certificate.input_bound)
     assert result.mask.any()
 
 

@@ -129,7 +129,7 @@ def test_leaked_photographs_are_made_up_for_and_ignoring_them_breaks_alpha(tools
     assert tools.verdict(unaware).keeps(alpha * (n + 1) / (n - leaked + 1))
 
 
-def test_a_bound_of_the_picture_at_hand_keeps_alpha_gains_area_and_none_at_all_breaks_it(tools):
+def test_a_bound_of_one_picture_keeps_alpha_gains_area_and_none_at_all_breaks_it(tools):
     rng = np.random.default_rng(25)
     n, alpha = 12, 0.2
     rules = {"own": [], "general": [], "none": []}

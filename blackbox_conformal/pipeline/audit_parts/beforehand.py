@@ -13,7 +13,7 @@ from blackbox_conformal.audits.hypothesis import claim
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
+from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
 
 
 @dataclass(frozen=True, slots=True)

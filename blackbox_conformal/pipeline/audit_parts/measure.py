@@ -13,10 +13,10 @@ from blackbox_conformal.audits.findings import AuditedPicture
 from blackbox_conformal.audits.quality import NO_PIXELS, QualityMaps
 from blackbox_conformal.audits.worst_pixels import Place, worst_place
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.instance_bound import rule_for_picture
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.pipeline.audit_parts.worst_crops import WorstCrops
 from blackbox_conformal.pipeline.job import Job, Ready
-from blackbox_conformal.pipeline.stages.at_hand import rule_at_hand
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.risk.answers import Answers
@@ -69,7 +69,7 @@ class Measure:
         found = evaluate(ready.drawn, self.job.setup, ready.read, low, ready.second)
         errors = metric.map(truth, found.delivered)
         curve = RiskCurve.from_maps(found.indecision, errors, bound=metric.bound, tolerance=self.tolerance)
-        own = rule_at_hand(self.rule, metric, found)
+        own = rule_for_picture(self.rule, metric, found.delivered, found.low_resolution, found.indecision)
         thresholds = [own.threshold(self.curves, alpha) for alpha in self.levels]
         self.on_picture(picture, found, truth, low, errors, curve, list(zip(self.levels, thresholds, strict=True)))
         quality = QualityMaps(truth, found.delivered, metric)

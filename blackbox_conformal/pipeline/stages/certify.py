@@ -16,8 +16,8 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.instance_bound import input_statement
 from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.pipeline.stages.at_hand import certain_statement
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -54,7 +54,7 @@ def certify(
         vendor_model=evaluation.model,
         input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
         outputs={},
-        certain=certain_statement(setup.metric, evaluation),
+        input_bound=input_statement(setup.metric, evaluation.delivered, evaluation.low_resolution),
         notes=(*evaluation.notes, *filter(None, remarks)),
     )
 
@@ -86,7 +86,7 @@ def claims(calibration: Calibration, metric: Metric, rule: Guarantee, alpha: flo
 def contradictions(certificate: Certificate, calibration: Calibration) -> list[str]:
     """Each thing that the certificate says and the calibration does not give, in words; none when all agrees.
 
-    Where the guarantee takes a bound from the picture at hand, threshold, status and reason follow from the picture
+    Where the guarantee takes a bound from the picture itself, threshold, status and reason follow from the picture
     too and are not looked at.
 
     Raises
@@ -96,7 +96,7 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     """
     metric, specification = dict(calibration.procedure.metric), dict(certificate.guarantee)
     metric = catalog.load("metrics", str(metric.pop("name")), **metric)
-    of_the_picture = "from the picture at hand" in json.dumps(specification)
+    of_the_picture = "from the picture itself" in json.dumps(specification)
     if of_the_picture:
         specification = _without_bound(specification)
     rule = choose_guarantee(str(specification.pop("name", None)), **specification)

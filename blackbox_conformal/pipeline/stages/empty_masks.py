@@ -1,7 +1,4 @@
-"""Masks that are known to be empty before anything is drawn, and are not paid for unless that is asked for.
-
-Why nothing can be trusted is told by `at_hand`.
-"""
+"""Masks that are known to be empty before anything is drawn, and are not paid for unless that is asked for."""
 
 import math
 from bisect import bisect_left
@@ -10,7 +7,7 @@ from pathlib import Path
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.pipeline.stages.at_hand import reason_of_nothing
+from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.second_vendor import second_tasks
 from blackbox_conformal.pipeline.stages.settings import Setup

@@ -1,6 +1,6 @@
-"""What is known of a photograph's blurred version from its input alone, without calibration: an interval a pixel.
+"""How far the truth can be from one delivered picture: from the delivered colours alone, and from the input.
 
-The matrices live in `resampling`; which metrics this bounds lives in `guarantees.certain`.
+`metrics` says which of these bounds a metric allows; the matrices of the input's bound are in `resampling`.
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.kernels.distance import Planes, lab_planes
 from blackbox_conformal.risk.resampling import Axis, axis
-from blackbox_conformal.types import Image
+from blackbox_conformal.types import Image, Map
 
-Planes = NDArray[np.float64]
+SIGNS = np.array([[a, b, c] for a in (1, -1) for b in (1, -1) for c in (1, -1)], dtype=np.float64)
+"""The eight sign patterns: ``|v|_1 = max_s s·v``."""
 
-ROUNDING = 1e-5
+DISTANCE_ROUNDING = np.float32(2e-5)
+"""Covers the single precision of distances and of averages of them."""
+
+LAB_SUPPORTS = np.array([2.258498, 1.229435, 1.544136, 0.156084, 1.084435, 0.413435, 0.038505, -0.961026])
+"""``max over 8-bit sRGB of s·lab``, in normalised Lab, for the rows of `SIGNS`: exhaustive search, rounded up."""
+
+AVERAGE_ROUNDING = 1e-5
 """Single precision of the averages that a metric computes."""
+
+
+def farthest_lab_l1(lab: Planes) -> Map:
+    """The largest L1 distance from each normalised Lab colour, or mean of colours, to any 8-bit sRGB colour.
+
+    Parameters
+    ----------
+    lab
+        (3, H, W) float32, as `kernels.distance.lab_planes` makes it, averaged or not.
+
+    Returns
+    -------
+    Map
+        (H, W) float32. A norm is convex, so the maximum over the gamut is ``max_s (h_s - s·lab)`` with the support
+        values ``h_s = max over the gamut of s·c``.
+    """
+    largest = np.full(lab.shape[1:], -np.inf, np.float32)
+    for signs, support in zip(SIGNS.astype(np.float32), LAB_SUPPORTS, strict=True):
+        np.maximum(largest, np.float32(support) - np.tensordot(signs, lab, axes=1), out=largest)
+    return largest + DISTANCE_ROUNDING
+
+
+def rgb_planes(pixels: Image) -> Planes:
+    """(3, H, W) float32 in [0, 1]."""
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
+
+
+def farthest_rgb(planes: Planes) -> Planes:
+    """(3, H, W) float32: the largest absolute difference of each channel to any value, white = 1."""
+    return np.maximum(planes, 1 - planes) + DISTANCE_ROUNDING
+
+
+def lab_supports() -> NDArray[np.float64]:
+    """The support values by exhaustive search over all 16.7 million colours; takes seconds."""
+    supports = np.full(8, -np.inf)
+    green, blue = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8), indexing="ij")
+    for red in range(256):
+        pixels = np.stack([np.full_like(green, red), green, blue], axis=2)
+        values = SIGNS @ lab_planes(pixels).reshape(3, -1).astype(np.float64)
+        np.maximum(supports, values.max(axis=1), out=supports)
+    return supports
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +77,13 @@ class BlurredTruth:
         (3, H, W) float64 in [0, 1], one plane a channel of sRGB.
     """
 
-    low: Planes
-    high: Planes
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
 
     def largest_difference(self, blurred: NDArray[np.float32]) -> NDArray[np.float32]:
         """The most that `blurred`, (3, H, W) in [0, 1], can differ from ``K * Y``: (3, H, W) float32, rounded up."""
-        most = np.maximum(self.high - blurred, blurred - self.low) + ROUNDING
-        return np.nextafter(np.maximum(most, 0).astype(np.float32), np.float32(2))
+        largest = np.maximum(self.high - blurred, blurred - self.low) + AVERAGE_ROUNDING
+        return np.nextafter(np.maximum(largest, 0).astype(np.float32), np.float32(2))
 
 
 def blurred_truth(

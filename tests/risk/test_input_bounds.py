@@ -4,7 +4,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.risk import certain, resampling
+from blackbox_conformal.risk import resampling, truth_bounds
 
 SIDE = 96
 
@@ -55,7 +55,7 @@ def test_the_blurred_truth_lies_inside_whatever_the_truth(scale, sigma):
     closest = []
     for truth in truths(scale, sigma):
         truth = truth.astype(np.uint8)
-        interval = certain.blurred_truth(reduced(truth, scale), scale, window="gaussian", sigma=sigma)
+        interval = truth_bounds.blurred_truth(reduced(truth, scale), scale, window="gaussian", sigma=sigma)
         exact = blurred(truth, sigma)
         assert (exact >= interval.low - 1e-9).all()
         assert (exact <= interval.high + 1e-9).all()
@@ -71,7 +71,7 @@ def test_leaving_the_clipping_of_the_first_pass_out_would_be_wrong():
     """Rows of white between the clipped ones hide the clipping: no value of the input is 0 or 255 there."""
     scale, sigma = 4, 8.0
     line = resampling.axis(SIDE, scale, "gaussian", sigma, None)
-    without = certain._radius(line, line) - line.kernel_mass[:, None] * line.clipped[None, :]
+    without = truth_bounds._radius(line, line) - line.kernel_mass[:, None] * line.clipped[None, :]
     worst = 0.0
     for shift in range(3 * scale):
         truth = np.roll(clipping_lines(scale), shift)[None, :, None].repeat(SIDE, 0).repeat(3, 2).astype(np.uint8)
@@ -93,7 +93,7 @@ def test_leaving_the_rounding_out_would_be_wrong():
     assert (low[4:-4, 4:-4] == low[9, 9]).all()
     error = np.abs(blurred(truth, sigma) - line.recover @ (low.transpose(2, 0, 1) / 255) @ line.recover.T)
     inside = (slice(None), slice(40, 56), slice(40, 56))
-    residual_and_rounding = certain._radius(line, line) - line.kernel_mass[:, None] * line.clipped[None, :]
+    residual_and_rounding = truth_bounds._radius(line, line) - line.kernel_mass[:, None] * line.clipped[None, :]
     assert (error <= residual_and_rounding).all()
     assert error[inside].min() > 1.5 * line.residual[48]
 
@@ -102,7 +102,7 @@ def test_the_interval_is_a_few_hundredths_wide_for_windows_wider_than_the_scale(
     low = np.full((64, 64, 3), 128, np.uint8)
     half = {}
     for sigma in (2.0, 4.0, 8.0):
-        interval = certain.blurred_truth(low, 4, window="gaussian", sigma=sigma)
+        interval = truth_bounds.blurred_truth(low, 4, window="gaussian", sigma=sigma)
         half[sigma] = float((interval.high - interval.low)[:, 128, 128].max() / 2)
     assert half[8.0] < 0.04 < half[4.0] < 0.07 < 0.4 < half[2.0]
 
@@ -110,7 +110,7 @@ def test_the_interval_is_a_few_hundredths_wide_for_windows_wider_than_the_scale(
 def test_a_box_window():
     rng = np.random.default_rng(54)
     truth = (rng.integers(0, 2, (64, 96, 3)) * 255).astype(np.uint8)
-    interval = certain.blurred_truth(reduced(truth, 4), 4, window="box", size=15)
+    interval = truth_bounds.blurred_truth(reduced(truth, 4), 4, window="box", size=15)
     exact = np.stack([uniform_filter(plane / 255, 15, mode="reflect") for plane in truth.transpose(2, 0, 1)])
     assert interval.low.shape == (3, 64, 96)
     assert (exact >= interval.low).all()
@@ -118,7 +118,7 @@ def test_a_box_window():
 
 
 def test_the_largest_difference_reaches_to_the_farther_end():
-    interval = certain.BlurredTruth(np.full((3, 1, 1), 0.25), np.full((3, 1, 1), 0.5))
+    interval = truth_bounds.BlurredTruth(np.full((3, 1, 1), 0.25), np.full((3, 1, 1), 0.5))
     far = interval.largest_difference(np.array([0.1, 0.375, 1.0], np.float32).reshape(3, 1, 1)).ravel()
     assert far == pytest.approx([0.4, 0.125, 0.75], abs=1e-4)
     assert (far >= [0.4, 0.125, 0.75]).all()
@@ -134,4 +134,4 @@ def test_the_largest_difference_reaches_to_the_farther_end():
 )
 def test_inputs_that_cannot_be_used_are_refused(low, scale, error):
     with pytest.raises(error):
-        certain.blurred_truth(low, scale, window="gaussian", sigma=4.0)
+        truth_bounds.blurred_truth(low, scale, window="gaussian", sigma=4.0)

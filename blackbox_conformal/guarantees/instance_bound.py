@@ -1,0 +1,84 @@
+"""A bound on one picture's own loss, which takes the place of the metric's bound in `expected` (``bound_from``).
+
+The metric bounds its map for this picture (`Metric.bound_from_delivered`, `Metric.bound_from_input`). No calibration,
+no probability and no further call enter.
+"""
+
+import numpy as np
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.metrics.metric import Metric
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.risk.exact import largest_loss
+from blackbox_conformal.types import Image, Map
+
+
+def rule_for_picture(
+    rule: Guarantee, metric: Metric, delivered: Image, low_resolution: Image | None, scores: Map
+) -> Guarantee:
+    """`rule` with the bound of this picture's own loss, where it asks for one (``bound_from``); else `rule` itself.
+
+    Parameters
+    ----------
+    delivered
+        (H, W, 3) uint8.
+    low_resolution
+        What the vendor was sent: (h, w, 3) uint8; None where it is not known.
+    scores
+        (H, W) float32.
+
+    Raises
+    ------
+    UsageError
+        The metric allows no such bound, or the input that it needs is not known.
+    """
+    if rule.bound_source == "metric":
+        return rule
+    if rule.bound_source == "delivered":
+        largest = metric.bound_from_delivered(delivered)
+    else:
+        largest = _bound_from_input(metric, delivered, low_resolution)
+    return rule.with_bound(bound_curve(scores, largest, metric.bound))
+
+
+def bound_curve(scores: Map, largest: Map, bound: float) -> RiskCurve:
+    """``B_new(t)``: the largest value of the map `largest` over pixels trusted at t, never above `bound`."""
+    return RiskCurve.from_maps(scores, np.minimum(largest, largest_loss(bound)), bound=bound)
+
+
+def input_statement(metric: Metric, delivered: Image, low_resolution: Image | None) -> str | None:
+    """What the input alone bounds, in two sentences, the second being what it does not say.
+
+    None where metric or sizes allow no such bound.
+    """
+    try:
+        largest = _bound_from_input(metric, delivered, low_resolution)
+    except UsageError:
+        return None
+    return (
+        f"Averaged with a {metric.averaging}, this picture's colours differ from the truth's by at most "
+        f"{float(largest.max()):.3f} "
+        f"(median over pixels {float(np.median(largest)):.3f}), whatever the truth, provided the input is its 8-bit "
+        "bicubic reduction. It says nothing of detail finer than that average: invented texture passes."
+    )
+
+
+def reason_of_nothing(rule: Guarantee, curves: CurveSet, alpha: float) -> str | None:
+    """Why no pixel of any picture can be trusted at `alpha`; None when some might be.
+
+    A bound that depends on the picture is not known before the picture is there, so nothing is ruled out then.
+    """
+    if rule.bound_source != "metric":
+        return None
+    return rule.choose(curves, alpha).reason
+
+
+def _bound_from_input(metric: Metric, delivered: Image, low_resolution: Image | None) -> Map:
+    if low_resolution is None:
+        raise UsageError(
+            "expected the input of the picture for bound_from=input; it is not known. Give low_resolution, or "
+            "bound_from=delivered"
+        )
+    return metric.bound_from_input(low_resolution, delivered, delivered.shape[0] // low_resolution.shape[0])

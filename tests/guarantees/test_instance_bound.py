@@ -1,0 +1,142 @@
+"""One picture's own bound: no truth exceeds it, it says what it says, and metrics without one refuse."""
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.choose import guarantee, threshold
+from blackbox_conformal.guarantees.instance_bound import bound_curve, input_statement, rule_for_picture
+from blackbox_conformal.metrics.lab_l1 import LabL1
+from blackbox_conformal.metrics.metric import Metric
+from blackbox_conformal.metrics.rgb_l1 import RgbL1
+from blackbox_conformal.metrics.rgb_linf import RgbLinf
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.trust import trusted
+
+ORDERS = [
+    {},
+    {"kernel": "gaussian", "sigma": 2.0},
+    {"order": "difference-of-blurs", "kernel": "gaussian", "sigma": 2.0},
+    {"order": "difference-of-blurs", "kernel": "box", "size": 5},
+]
+
+WINDOW = {"order": "difference-of-blurs", "kernel": "gaussian"}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", [LabL1, RgbL1, RgbLinf])
+def test_no_truth_exceeds_the_bound(kind, order):
+    rng = np.random.default_rng(55)
+    metric = kind(**order)
+    delivered = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    most = metric.bound_from_delivered(delivered)
+    corners = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], np.uint8)
+    closest = 0.0
+    for _ in range(20):
+        for truth in (rng.integers(0, 256, (24, 24, 3), dtype=np.uint8), corners[rng.integers(0, 8, (24, 24))]):
+            found = metric.map(truth, delivered)
+            assert (found <= most).all()
+            closest = max(closest, float((found / most).max()))
+    flat = [np.broadcast_to(corner, (24, 24, 3)).copy() for corner in corners]
+    farthest_corner = np.argmax([kind().map(truth, delivered) for truth in flat], axis=0)
+    for truth in (*flat, corners[farthest_corner]):
+        found = metric.map(truth, delivered)
+        assert (found <= most).all()
+        closest = max(closest, float((found / most).max()))
+    assert closest > 0.9
+    assert float(most.mean()) < metric.bound
+
+
+def test_the_staircase_lowers_the_least_number_of_photographs():
+    metric = LabL1(kernel="gaussian", sigma=2.0)
+    delivered = np.full((16, 16, 3), 128, np.uint8)
+    rule = guarantee("expected", bound_from="delivered")
+    bounded = rule_for_picture(rule, metric, delivered, None, np.zeros((16, 16), np.float32))
+    empty = [RiskCurve(np.empty(0), np.empty(0), metric.bound)] * 12
+    assert threshold(empty, 0.1) == -np.inf
+    assert threshold(empty, 0.1, bounded) == np.inf
+
+
+def test_the_staircase_is_the_largest_bound_among_trusted_pixels():
+    rng = np.random.default_rng(51)
+    scores, most = rng.integers(0, 9, (7, 8)).astype(np.float32), rng.random((7, 8), np.float32) * 3
+    curve = bound_curve(scores, most, 2.0)
+    for t in (-math.inf, 0.0, 1.0, 4.5, 8.0, math.inf):
+        inside = most[trusted(scores, t)]
+        assert curve.loss(t) == min(inside.max(initial=0), 2.0)
+
+
+def reduced(truth, scale):
+    height, width = truth.shape[:2]
+    return np.array(Image.fromarray(truth).resize((width // scale, height // scale), Image.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize("metric", [RgbL1, RgbLinf])
+@pytest.mark.parametrize("sigma", [4.0, 16.0])
+def test_no_truth_with_that_input_exceeds_the_bound(metric, sigma):
+    rng = np.random.default_rng(56)
+    metric = metric(**WINDOW, sigma=sigma)
+    for contrast in (20, 255):
+        truth = (128 + contrast * (rng.random((64, 64, 3)) - 0.5)).astype(np.uint8)
+        low = reduced(truth, 4)
+        smooth = np.array(Image.fromarray(low).resize((64, 64), Image.Resampling.BICUBIC))
+        for delivered in (truth, smooth, np.roll(truth, 9, axis=1), np.zeros_like(truth), 255 - truth):
+            most = metric.bound_from_input(low, delivered, 4)
+            assert (metric.map(truth, delivered) <= most).all()
+
+
+def test_a_colour_shift_is_caught_and_invented_texture_is_not():
+    rng = np.random.default_rng(57)
+    metric = RgbL1(**WINDOW, sigma=8.0)
+    truth = np.full((96, 96, 3), 120, np.uint8)
+    low = reduced(truth, 4)
+    inside = (slice(32, 64), slice(32, 64))
+    honest = metric.bound_from_input(low, truth, 4)[inside].max()
+    shifted = metric.bound_from_input(low, truth + np.uint8(40), 4)[inside].min()
+    textured = metric.bound_from_input(low, (truth + rng.integers(-60, 61, truth.shape)).astype(np.uint8), 4)[
+        inside
+    ].max()
+    assert honest < 0.12
+    assert shifted > honest + 0.4
+    assert textured < honest + 0.1
+
+
+def test_the_staircase_and_the_statement_of_the_input():
+    metric = RgbL1(**WINDOW, sigma=8.0)
+    picture, scores = np.full((96, 96, 3), 120, np.uint8), np.ones((96, 96), np.float32)
+    scores[32:64, 32:64] = 0
+    low = reduced(picture, 4)
+    curve = rule_for_picture(guarantee("expected", bound_from="input"), metric, picture, low, scores).own_bound
+    assert 0 < curve.loss(0.5) < curve.loss(np.inf) < 0.4
+    assert "Gaussian of sigma 8, this picture's colours" in input_statement(metric, picture, low)
+    assert "invented texture passes" in input_statement(metric, picture, low)
+    assert input_statement(RgbL1(), picture, low) is None
+    assert input_statement(metric, picture, None) is None
+
+
+def test_the_bound_of_an_input_that_is_not_known_is_refused():
+    rule = guarantee("expected", bound_from="input")
+    with pytest.raises(UsageError, match=r"it is not known\. Give low_resolution"):
+        rule_for_picture(rule, RgbL1(), np.zeros((8, 8, 3), np.uint8), None, np.zeros((8, 8), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("metric", "shape", "message"),
+    [
+        (RgbL1(), (32, 32, 3), "linear before its norm"),
+        (RgbL1(kernel="gaussian", sigma=4.0), (32, 32, 3), "linear before its norm"),
+        (LabL1(**WINDOW, sigma=4.0), (32, 32, 3), "linear before its norm"),
+        (RgbL1(**WINDOW, sigma=4.0), (32, 28, 3), "32×32; got 28×32"),
+    ],
+)
+def test_what_the_input_cannot_bound_is_refused(metric, shape, message):
+    with pytest.raises(UsageError, match=message):
+        metric.bound_from_input(np.zeros((8, 8, 3), np.uint8), np.zeros(shape, np.uint8), 4)
+
+
+def test_other_metrics_are_refused():
+    with pytest.raises(UsageError, match="the metric's own bound holds"):
+        Metric().bound_from_delivered(np.zeros((2, 2, 3), np.uint8))
