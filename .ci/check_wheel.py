@@ -6,11 +6,12 @@ from pathlib import PurePosixPath
 
 names = set(zipfile.ZipFile(sys.argv[1]).namelist())
 top = {PurePosixPath(name).parts[0] for name in names}
-wanted = {"blackbox_conformal", "blackbox_adapters"}
+wanted = {"blackbox_conformal", "blackbox_adapters", "blackbox_annotations"}
 extra = {name for name in top - wanted if not name.endswith(".dist-info")}
 needed = [
     "blackbox_conformal/py.typed",
     "blackbox_adapters/py.typed",
+    "blackbox_annotations/py.typed",
     "blackbox_conformal/embedded/weights.npz",
     "blackbox_conformal/docs/guarantees.md",
     "blackbox_conformal/reports/templates/report.html.jinja",

@@ -60,6 +60,7 @@ GROUPS = {
     "metrics": "blackbox_conformal.metrics",
     "guarantees": "blackbox_conformal.guarantees",
     "images.perturbation": "blackbox_conformal.perturbations",
+    "annotations.formats": "blackbox_conformal.annotation_formats",
 }
 """The entry point group by which another package adds to each family."""
 

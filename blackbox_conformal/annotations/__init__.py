@@ -1,7 +1,7 @@
 """A person's annotations of where a delivered picture differs in meaning from the truth.
 
-One canonical form is stored (`stored`) and one importer a file reads each tool's own form. The metric that uses them is
-`metrics.semantic`.
+One form is stored (`annotation_file`), and the metric `semantic` reads it. Importers of each tool's own form are found
+by name (`formats`); those of COCO, CVAT, labelme and Label Studio are in the package `blackbox_annotations`.
 """
 
 from typing import TYPE_CHECKING, Any

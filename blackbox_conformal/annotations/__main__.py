@@ -1,13 +1,11 @@
-"""``python -m blackbox_conformal.annotations``: store a person's annotation of one delivered picture.
-
-The work is in `convert`.
-"""
+"""``python -m blackbox_conformal.annotations``: store a person's annotation of one delivered picture."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from blackbox_conformal.annotations.convert import FORMATS, import_annotations
+from blackbox_conformal import catalog
+from blackbox_conformal.annotations.convert import import_annotations
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 
 
@@ -18,7 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
         description="Store an annotation of where a delivered picture differs in meaning from the truth.",
     )
     parser.add_argument("source", type=Path, help="the annotation tool's file; for labelme and png also a folder")
-    parser.add_argument("--format", required=True, choices=FORMATS, help="which tool's form it has")
+    parser.add_argument(
+        "--format", required=True, choices=catalog.names("annotations.formats"), help="which tool wrote it"
+    )
     parser.add_argument("--truth", required=True, type=Path, help="the photograph")
     parser.add_argument("--delivered", required=True, type=Path, help="the vendor's picture that was annotated")
     parser.add_argument("--folder", required=True, type=Path, help="where annotations are stored")
@@ -49,16 +49,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _grades(pairs: list[str]) -> dict[str, float] | None:
-    found: dict[str, float] = {}
+    grades: dict[str, float] = {}
     for pair in pairs:
         label, equals, grade = pair.rpartition("=")
         try:
-            found[label] = float(grade)
+            grades[label] = float(grade)
         except ValueError:
             equals = ""
         if not equals:
             raise UsageError(f"expected --grade LABEL=GRADE; got {pair!r}")
-    return found or None
+    return grades or None
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
-"""The canonical annotation: an 8-bit grey PNG of the delivered picture's size, and a JSON file that says whose it is.
-
-Annotations are found and checked here; they are written by `convert`.
-"""
+"""The stored annotation: an 8-bit grey PNG of the delivered picture's size, and a JSON file that says whose it is."""
 
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from blackbox_conformal.annotations.foreign_files import read_bytes, read_json
 from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError, ImageError, UsageError
+from blackbox_conformal.files import write_new
+from blackbox_conformal.images.encode import grey_png
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import ImageLimits, read_image
@@ -70,6 +69,39 @@ class Sidecar(BaseModel):
         return json.dumps(self.model_dump(), indent=1, ensure_ascii=False).encode() + b"\n"
 
 
+class Origin(NamedTuple):
+    """Who marked an annotation, when (YYYY-MM-DD), and the format it was imported from."""
+
+    annotator: str
+    date: str
+    source: str
+
+
+def write_annotation(
+    folder: Path, truth: Image, delivered: Image, levels: Levels, origin: Origin, *, force: bool = False
+) -> Path:
+    """Store `levels`, the annotation of `delivered` against `truth` (equal sizes); returns the JSON file.
+
+    Raises
+    ------
+    UsageError
+        The pair has another annotation and `force` is not set.
+    """
+    mask = grey_png(levels)
+    height, width = levels.shape
+    sidecar = Sidecar(
+        reference=pixels_digest(truth),
+        output=pixels_digest(delivered),
+        height=height,
+        width=width,
+        mask=digest_bytes(mask),
+        **origin._asdict(),
+    )
+    # The JSON file makes the annotation count, so it comes last.
+    write_new(folder / f"{sidecar.stem}.png", mask, force=force)
+    return write_new(folder / f"{sidecar.stem}.json", sidecar.content(), force=force)
+
+
 def read_annotation(folder: Path, truth: Image, delivered: Image) -> Levels:
     """The annotation in `folder` of `delivered` against `truth`, both (H, W, 3) uint8: (H, W) uint8.
 
@@ -104,7 +136,7 @@ def read_annotation(folder: Path, truth: Image, delivered: Image) -> Levels:
     content = read_bytes(path.with_suffix(".png"), ImageLimits().max_bytes)
     if digest_bytes(content) != sidecar.mask:
         raise FileFormatError(f"{shown}: expected the mask {sidecar.mask}; the PNG was changed. Import it again")
-    return grey_png(content, (height, width), printable(path.with_suffix(".png")))
+    return levels_of_png(content, (height, width), printable(path.with_suffix(".png")))
 
 
 def read_sidecar(path: Path) -> Sidecar:
@@ -129,10 +161,10 @@ def read_sidecar(path: Path) -> Sidecar:
 def folder_digest(folder: Path) -> str:
     """``sha256:…`` over every annotation in `folder`: equal for equal annotations, wherever the folder lies."""
     sidecars = [read_sidecar(path) for path in sorted(folder.glob("*.json")) if _STEM.fullmatch(path.stem)]
-    return digest_json(sorted([one.reference, one.output, one.mask] for one in sidecars))
+    return digest_json(sorted([sidecar.reference, sidecar.output, sidecar.mask] for sidecar in sidecars))
 
 
-def grey_png(content: bytes, size: tuple[int, int], name: str) -> Levels:
+def levels_of_png(content: bytes, size: tuple[int, int], name: str) -> Levels:
     """Levels of an 8-bit grey PNG of `size` = (height, width).
 
     Raises

@@ -1,34 +1,18 @@
-"""From a tool's export to a stored annotation.
-
-What each tool writes is in the importers; what is stored is in `stored`.
-"""
+"""From a tool's export to a stored annotation."""
 
 import datetime
-import importlib
-import io
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from PIL import Image as PillowImage
-
-from blackbox_conformal.annotations.annotation_file import Levels, Sidecar
-from blackbox_conformal.annotations.foreign_files import Request, stem_of
-from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal import catalog
+from blackbox_conformal.annotations.annotation_file import Origin, write_annotation
+from blackbox_conformal.annotations.formats.format import Format, Request, stem_of
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.files import write_new
-from blackbox_conformal.images.picture import check_pixels, pixels_digest
+from blackbox_conformal.images.picture import check_pixels
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.types import Image
-
-FORMATS = {
-    "labelme": "labelme",
-    "cvat": "cvat_xml",
-    "coco": "coco",
-    "label-studio": "label_studio",
-    "png": "png_masks",
-}
-"""Name of each form and the module that reads it."""
 
 LARGEST_SCALE = 16
 
@@ -53,7 +37,8 @@ def import_annotations(
     source
         The tool's file; for `labelme` and `png` also a folder of them.
     format
-        ``labelme``, ``cvat`` (CVAT for images 1.1, XML), ``coco`` (JSON), ``label-studio`` (JSON) or ``png``.
+        ``labelme``, ``cvat`` (CVAT for images 1.1, XML), ``coco`` (JSON), ``label-studio`` (JSON), ``png``, or one
+        that another package brings.
     truth, delivered
         The true and the delivered picture, as files or as (H, W, 3) uint8. A truth that is up to 15 pixels larger is
         cut on the right and at the bottom, as calibration does.
@@ -82,58 +67,40 @@ def import_annotations(
     FileFormatError
         The source is damaged, hostile, of another size, or holds what has no area.
     """
-    if format not in FORMATS:
-        raise UsageError(f"expected format to be one of {', '.join(FORMATS)}; got {format!r}")
     if grades is not None and format == "png":
         raise UsageError("expected no grades with format png: its levels are the grades. Leave grades out")
+    importer: Format = catalog.load("annotations.formats", format)
     day = datetime.datetime.now(datetime.UTC).date().isoformat() if date is None else _date(date)
     if not 1 <= len(annotator) <= 200:
         raise UsageError(f"expected the annotator in 1 to 200 characters; got {len(annotator)}")
-    names = {stem_of(str(one)) for one in (truth, delivered) if isinstance(one, str | Path)}
-    ours, theirs = _pair(_pixels(truth), _pixels(delivered))
-    request = Request(
-        Path(source),
-        frozenset({stem_of(image)} if image is not None else names),
-        theirs.shape[:2],
-        _levels(grades),
-    )
-    reader = importlib.import_module(f"blackbox_conformal.annotations.{FORMATS[format]}")
-    content = _png(reader.read(request))
-    sidecar = Sidecar(
-        reference=pixels_digest(ours),
-        output=pixels_digest(theirs),
-        height=theirs.shape[0],
-        width=theirs.shape[1],
-        mask=digest_bytes(content),
-        annotator=annotator,
-        date=day,
-        source=format,
-    )
-    # The JSON file makes the annotation count, so it comes last.
-    write_new(Path(folder) / f"{sidecar.stem}.png", content, force=force)
-    return write_new(Path(folder) / f"{sidecar.stem}.json", sidecar.content(), force=force)
+    paths = [image] if image is not None else [path for path in (truth, delivered) if isinstance(path, str | Path)]
+    names = frozenset(stem_of(str(path)) for path in paths)
+    true_pixels, delivered_pixels = _pair(_pixels(truth), _pixels(delivered))
+    level = partial(_level, _checked_grades(grades))
+    levels = importer.read(Request(Path(source), names, delivered_pixels.shape[:2], level))
+    origin = Origin(annotator, day, format)
+    return write_annotation(Path(folder), true_pixels, delivered_pixels, levels, origin, force=force)
 
 
-class _levels:  # noqa: N801 - used as a function
-    """From a label to its level, rounded up so that no grade shrinks."""
+def _checked_grades(grades: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    for label, grade in (grades or {}).items():
+        if not 0 <= grade <= 1:
+            raise UsageError(f"expected grades in [0, 1]; got {grade!r} for {label!r}")
+    return grades
 
-    def __init__(self, grades: Mapping[str, float] | None) -> None:
-        for label, grade in (grades or {}).items():
-            if not 0 <= grade <= 1:
-                raise UsageError(f"expected grades in [0, 1]; got {grade!r} for {label!r}")
-        self._grades = grades
 
-    def __call__(self, label: str) -> int:
-        if self._grades is None:
-            return 255
-        if label not in self._grades and not label:
-            raise UsageError(
-                "expected a label of every shape, since grades are given by label; one shape has none. Label it, or "
-                "give the grade of shapes without a label: --grade =GRADE"
-            )
-        if label not in self._grades:
-            raise UsageError(f"expected a grade for every label; got none for {label!r}. Add it to grades")
-        return math.ceil(255 * self._grades[label] - 1e-9)
+def _level(grades: Mapping[str, float] | None, label: str) -> int:
+    """The level of shapes with `label`, rounded up so that no grade shrinks."""
+    if grades is None:
+        return 255
+    if label not in grades and not label:
+        raise UsageError(
+            "expected a label of every shape, since grades are given by label; one shape has none. Label it, or "
+            "give the grade of shapes without a label: --grade =GRADE"
+        )
+    if label not in grades:
+        raise UsageError(f"expected a grade for every label; got none for {label!r}. Add it to grades")
+    return math.ceil(255 * grades[label] - 1e-9)
 
 
 def _pixels(picture: str | Path | Image) -> Image:
@@ -156,9 +123,3 @@ def _date(text: str) -> str:
         return datetime.date.fromisoformat(text).isoformat()
     except ValueError:
         raise UsageError(f"expected a date as YYYY-MM-DD; got {text!r}") from None
-
-
-def _png(levels: Levels) -> bytes:
-    out = io.BytesIO()
-    PillowImage.fromarray(levels).save(out, "PNG")
-    return out.getvalue()

@@ -1,12 +1,10 @@
-"""Pictures, masks and score maps as PNG bytes.
-
-What is in them is decided elsewhere, and nothing is written to disk here.
-"""
+"""Pictures, masks and score maps as PNG bytes."""
 
 import io
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import MapError
@@ -20,6 +18,11 @@ NO_SCORE = 65535
 def image_png(pixels: Image) -> bytes:
     """`pixels`, (H, W, 3) uint8, as an 8-bit RGB PNG with nothing but the pixels in it; equal pixels, equal bytes."""
     return _png(PillowImage.fromarray(check_pixels(pixels)))
+
+
+def grey_png(levels: NDArray[np.uint8]) -> bytes:
+    """`levels`, (H, W) uint8, as an 8-bit grey PNG."""
+    return _png(PillowImage.fromarray(levels))
 
 
 def mask_png(mask: Mask) -> bytes:
@@ -60,12 +63,12 @@ def indecision_png(indecision: Map) -> tuple[bytes, dict[str, Any]]:
     if indecision.ndim != 2 or indecision.size == 0 or indecision.dtype.kind != "f":
         raise MapError(f"expected a (H, W) float score map; got {indecision.dtype} {indecision.shape}")
     scores = indecision.astype(np.float64)
-    known = np.isfinite(scores)
-    lowest = float(scores[known].min()) if known.any() else 0.0
-    highest = float(scores[known].max()) if known.any() else 0.0
+    scored = np.isfinite(scores)
+    lowest = float(scores[scored].min()) if scored.any() else 0.0
+    highest = float(scores[scored].max()) if scored.any() else 0.0
     step = (highest - lowest) / LARGEST_LEVEL or 1.0
-    levels = np.rint((np.where(known, scores, lowest) - lowest) / step)
-    levels[~known] = NO_SCORE
+    levels = np.rint((np.where(scored, scores, lowest) - lowest) / step)
+    levels[~scored] = NO_SCORE
     content = _png(PillowImage.fromarray(levels.astype(np.uint16)))
     return content, {"offset": lowest, "step": step, "no_score": NO_SCORE}
 

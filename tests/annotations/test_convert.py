@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.annotation_files import coco, labelme, marked, pictures, png, shape
+from support.other_package import install
 
 from blackbox_conformal.annotations import import_annotations
 from blackbox_conformal.annotations.__main__ import main
@@ -96,7 +98,7 @@ def test_grades_never_shrink(work, grade, level):
         (
             {"format": "voc"},
             UsageError,
-            "expected format to be one of labelme, .*; got 'voc'",
+            "expected format to be one of coco, .*; got 'voc'",
         ),
         ({"grades": {"other": 1}}, UsageError, "expected a grade for every label; got none for 'wrong'"),
         ({"grades": {"wrong": 1.1}}, UsageError, r"expected grades in \[0, 1\]; got 1.1 for 'wrong'"),
@@ -163,16 +165,30 @@ def test_command(work, capsys):
     assert capsys.readouterr().err.startswith("error: expected annotations of other")
 
 
+def as_a_process(work, *arguments, site=""):
+    pictures = ["--truth", str(work / "photo.png"), "--delivered", str(work / "answer.png")]
+    return subprocess.run(
+        [sys.executable, "-m", "blackbox_conformal.annotations", *arguments, *pictures, "--folder", str(work / "a")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))},
+        check=False,
+    )
+
+
 def test_command_as_a_process(work):
-    command = [sys.executable, "-m", "blackbox_conformal.annotations", str(work / "photo.json"), "--format", "labelme"]
-    command += [
-        "--truth",
-        str(work / "photo.png"),
-        "--delivered",
-        str(work / "answer.png"),
-        "--folder",
-        str(work / "a"),
-    ]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = as_a_process(work, str(work / "photo.json"), "--format", "labelme")
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert read_sidecar(type(work)(ran.stdout.strip())).source == "labelme"
+    assert read_sidecar(Path(ran.stdout.strip())).source == "labelme"
+
+
+def test_another_package_brings_a_format(work, tmp_path):
+    site = install(tmp_path / "site")
+    ran = as_a_process(work, str(work / "photo.json"), "--format", "everything", site=site)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert read_sidecar(Path(ran.stdout.strip())).source == "everything"
+    assert (read_annotation(work / "a", *pictures()) == 255).all()
+    (work / "a").rename(work / "first")
+    ours = as_a_process(work, str(work / "photo.json"), "--format", "coco", site=site)
+    assert ours.returncode == 2, "a name of this package cannot be taken over"
+    assert "expected a list of images" in ours.stderr

@@ -8,11 +8,12 @@ from hypothesis.extra.numpy import arrays
 from support.annotation_files import HEIGHT, WIDTH, brush, coco, cvat, label_studio, labelme, marked, png, region, shape
 from support.annotation_forms import BOX, SAME, read_form, run_lengths
 
-from blackbox_conformal.annotations import coco as coco_importer
-from blackbox_conformal.annotations import cvat_xml, png_masks
-from blackbox_conformal.annotations import label_studio as studio_importer
-from blackbox_conformal.annotations import labelme as labelme_importer
-from blackbox_conformal.annotations.foreign_files import Request
+from blackbox_annotations.coco import Coco, compressed_runs
+from blackbox_annotations.cvat import Cvat
+from blackbox_annotations.label_studio import LabelStudio, brush_values
+from blackbox_annotations.labelme import Labelme
+from blackbox_conformal.annotations.formats.format import Request
+from blackbox_conformal.annotations.formats.png import Png
 from blackbox_conformal.errors import FileFormatError, UsageError
 
 
@@ -57,11 +58,11 @@ def test_a_picture_of_another_name_is_refused(tmp_path, form):
 @pytest.mark.parametrize(
     ("importer", "content"),
     [
-        (labelme_importer, labelme()),
-        (cvat_xml, cvat()),
-        (coco_importer, coco()),
-        (studio_importer, label_studio()),
-        (png_masks, png(marked())),
+        (Labelme(), labelme()),
+        (Cvat(), cvat()),
+        (Coco(), coco()),
+        (LabelStudio(), label_studio()),
+        (Png(), png(marked())),
     ],
 )
 def test_nothing_marked_is_an_annotation_too(tmp_path, importer, content):
@@ -72,57 +73,57 @@ def test_run_order_rows_in_a_box_for_cvat_and_columns_for_coco(tmp_path):
     wanted = _stripes()
     by_row = run_lengths(wanted[0:24, 3:32].reshape(-1))
     text = f'<mask label="w" rle="{", ".join(map(str, by_row))}" left="3" top="0" width="29" height="24"/>'
-    np.testing.assert_array_equal(read_form(cvat_xml, tmp_path, cvat(text)) > 0, wanted)
+    np.testing.assert_array_equal(read_form(Cvat(), tmp_path, cvat(text)) > 0, wanted)
     by_column = {"size": [HEIGHT, WIDTH], "counts": run_lengths(wanted.T.reshape(-1))}
-    np.testing.assert_array_equal(read_form(coco_importer, tmp_path, coco({"segmentation": by_column})) > 0, wanted)
+    np.testing.assert_array_equal(read_form(Coco(), tmp_path, coco({"segmentation": by_column})) > 0, wanted)
 
 
 def test_compressed_runs_as_written_by_the_coco_library():
     text = "W3>60000000000000b4EiK00000000000000000G"
     levels = np.zeros((20, 30), bool)
     levels[3:17, 5:13] = levels[9:12, 20:] = True
-    assert coco_importer.compressed_runs(text) == run_lengths(levels.T.reshape(-1))
+    assert compressed_runs(text) == run_lengths(levels.T.reshape(-1))
     for broken in ("m", "m7U", "é", "\x01", "oooooooooooo"):
         with pytest.raises(FileFormatError, match="compressed runs"):
-            coco_importer.compressed_runs(broken)
+            compressed_runs(broken)
 
 
 @settings(deadline=None, max_examples=40)
 @given(arrays(np.uint8, (5, 7), elements=st.sampled_from([0, 1, 2, 128, 255])))
 def test_brush_values_come_back(alpha):
-    found = studio_importer.brush_values(bytes(brush(alpha)), 4 * 35)
+    found = brush_values(bytes(brush(alpha)), 4 * 35)
     np.testing.assert_array_equal(found, np.repeat(alpha.reshape(-1), 4))
 
 
 def test_a_brush_region_as_written_by_label_studio():
     data = bytes([0, 0, 0, 24, 57, 27, 252, 96, 19, 255, 206, 1, 28, 0])
-    found = studio_importer.brush_values(data, 24).reshape(2, 3, 4)
+    found = brush_values(data, 24).reshape(2, 3, 4)
     assert found[:, :, 3].tolist() == [[0, 255, 255], [0, 0, 128]]
     assert (found == found[:, :, :1]).all()
     for cut in range(len(data) - 1):
         with pytest.raises(FileFormatError, match=r"cut off|values of 8 bits"):
-            studio_importer.brush_values(data[:cut], 24)
+            brush_values(data[:cut], 24)
     for count in (23, 25, 4 * 10**9):
         with pytest.raises(FileFormatError, match="got 24 of 8 bits"):
-            studio_importer.brush_values(data, count)
+            brush_values(data, count)
 
 
 def test_faint_brush_strokes_count(tmp_path):
     levels = marked()
     levels[4, 6] = 3
-    found = read_form(studio_importer, tmp_path, label_studio(region("brush", {"rle": brush(levels)})))
+    found = read_form(LabelStudio(), tmp_path, label_studio(region("brush", {"rle": brush(levels)})))
     assert found[4, 6] == 255
     assert found.sum() == 255
 
 
 def test_label_studio_turns_rectangles_about_their_corner_and_ellipses_about_their_centre(tmp_path):
     corner = {"x": 50, "y": 25, "width": 25, "height": 25, "rotation": 90}
-    found = read_form(studio_importer, tmp_path, label_studio(region("rectangle", corner)))
+    found = read_form(LabelStudio(), tmp_path, label_studio(region("rectangle", corner)))
     np.testing.assert_array_equal(np.argwhere(found > 0).min(axis=0) // 2, [3, 5])
     assert found[8, 13] == 255
     assert not found[:, 17:].any()
     ellipse = {"x": 50, "y": 50, "radiusX": 10, "radiusY": 30, "rotation": 0}
-    found = read_form(studio_importer, tmp_path, label_studio(region("ellipse", ellipse)))
+    found = read_form(LabelStudio(), tmp_path, label_studio(region("ellipse", ellipse)))
     assert found[12, 16] == found[6, 16] == found[17, 16] == 255
     assert not found[12, :12].any()
 
@@ -132,15 +133,15 @@ def test_label_studio_counts_one_finished_annotation(tmp_path):
     other = {"type": "choices", "value": {"choices": ["bad"]}}
     once = {"result": [*regions, other]}
     cancelled = {"result": [], "was_cancelled": True}
-    found = read_form(studio_importer, tmp_path, label_studio(annotations=[cancelled, once]))
+    found = read_form(LabelStudio(), tmp_path, label_studio(annotations=[cancelled, once]))
     np.testing.assert_array_equal(found, marked(BOX))
     for annotations in ([], [cancelled], [once, once]):
         with pytest.raises(FileFormatError, match="expected one finished annotation"):
-            read_form(studio_importer, tmp_path, label_studio(annotations=annotations))
+            read_form(LabelStudio(), tmp_path, label_studio(annotations=annotations))
 
 
 def test_labelme_circles(tmp_path):
-    found = read_form(labelme_importer, tmp_path, labelme(shape("circle", [[16, 12], [16, 6]])))
+    found = read_form(Labelme(), tmp_path, labelme(shape("circle", [[16, 12], [16, 6]])))
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     radius = np.hypot(x - 16, y - 12)
     assert (found[radius < 5.9] == 255).all()
@@ -150,22 +151,22 @@ def test_labelme_circles(tmp_path):
 def test_one_of_many_pictures(tmp_path):
     other = '<image id="1" name="b/other.jpg" width="9" height="9"><points label="w" points="1,1"/></image>'
     text = cvat('<box label="w" xtl="3" ytl="5" xbr="10" ybr="12"/>', rest=other)
-    np.testing.assert_array_equal(read_form(cvat_xml, tmp_path, text), marked(BOX))
+    np.testing.assert_array_equal(read_form(Cvat(), tmp_path, text), marked(BOX))
     with pytest.raises(UsageError, match=r"expected one picture at all .* found 2 among 2 \(shots/photo.png, b/other"):
-        read_form(cvat_xml, tmp_path, cvat(rest=other.replace("points", "box")), names=())
+        read_form(Cvat(), tmp_path, cvat(rest=other.replace("points", "box")), names=())
     images = [{"id": 7, "file_name": "photo.png", "height": HEIGHT, "width": WIDTH}, {"id": 8, "file_name": "z.png"}]
     box = {"bbox": [3, 5, 7, 7]}
-    found = read_form(coco_importer, tmp_path, coco(box, {"bbox": [0, 0, 9, 9], "image_id": 8}, images=images))
+    found = read_form(Coco(), tmp_path, coco(box, {"bbox": [0, 0, 9, 9], "image_id": 8}, images=images))
     np.testing.assert_array_equal(found, marked(BOX))
     with pytest.raises(UsageError, match="found 2 among 2"):
-        read_form(cvat_xml, tmp_path, cvat(rest='<image name="c/photo.jpg" width="1" height="1"/>'))
+        read_form(Cvat(), tmp_path, cvat(rest='<image name="c/photo.jpg" width="1" height="1"/>'))
 
 
 def test_folders_of_files(tmp_path):
     for name in ("photo", "other"):
         (tmp_path / f"{name}.json").write_text(labelme(shape("rectangle", [[3, 5], [10, 12]])))
         (tmp_path / f"{name}.png").write_bytes(png(marked(BOX)))
-    for importer in (labelme_importer, png_masks):
+    for importer in (Labelme(), Png()):
         request = Request(tmp_path, frozenset({"photo", "elsewhere"}), (HEIGHT, WIDTH), lambda _: 255)
         np.testing.assert_array_equal(importer.read(request), marked(BOX))
         for names in ((), ("missing",), ("photo", "other")):

@@ -20,15 +20,16 @@ from support.annotation_files import (
 from support.annotation_forms import BLOCK, BOX, read_form
 from support.mutations import mutate, mutate_text
 
-from blackbox_conformal.annotations import coco as coco_importer
-from blackbox_conformal.annotations import cvat_xml, png_masks
-from blackbox_conformal.annotations import label_studio as studio_importer
-from blackbox_conformal.annotations import labelme as labelme_importer
+from blackbox_annotations.coco import Coco
+from blackbox_annotations.cvat import Cvat
+from blackbox_annotations.label_studio import LabelStudio
+from blackbox_annotations.labelme import Labelme
+from blackbox_conformal.annotations.formats.png import Png
 from blackbox_conformal.errors import BlackboxConformalError, FileFormatError
 
 HONEST = {
     "labelme": (
-        labelme_importer,
+        Labelme(),
         labelme(
             shape("polygon", [[1, 1], [9, 1], [5, 8]]),
             shape("circle", [[12, 12], [15, 12]]),
@@ -36,7 +37,7 @@ HONEST = {
         ),
     ),
     "cvat": (
-        cvat_xml,
+        Cvat(),
         cvat(
             '<polygon label="a" points="1,1;9,1;5,8"/><box label="a" xtl="3" ytl="5" xbr="10" ybr="12" rotation="30"/>',
             '<ellipse label="a" cx="12" cy="12" rx="3" ry="2"/><mask label="a" rle="0,49" left="3" top="5" width="7" '
@@ -44,7 +45,7 @@ HONEST = {
         ),
     ),
     "coco": (
-        coco_importer,
+        Coco(),
         coco(
             {"segmentation": [[1, 1, 9, 1, 5, 8]]},
             {"segmentation": {"size": [24, 32], "counts": [700, 68]}},
@@ -52,7 +53,7 @@ HONEST = {
         ),
     ),
     "label-studio": (
-        studio_importer,
+        LabelStudio(),
         label_studio(
             region("polygon", {"points": [[3, 4], [30, 4], [15, 30]]}),
             region("rectangle", {"x": 10, "y": 20, "width": 20, "height": 30, "rotation": 10}),
@@ -60,7 +61,7 @@ HONEST = {
             region("brush", {"format": "rle", "rle": brush(marked(BOX))}),
         ),
     ),
-    "png": (png_masks, png(marked(BOX))),
+    "png": (Png(), png(marked(BOX))),
 }
 
 
@@ -103,16 +104,16 @@ def test_no_damage_ends_in_a_bare_exception(tool: str, tmp_path: Path) -> None:
 def test_endless_shapes_are_refused(tmp_path: Path) -> None:
     ring = [[k % 31, (k * 7) % 23] for k in range(10_000)]
     with pytest.raises(FileFormatError, match="Merge or delete some"):
-        read_form(labelme_importer, tmp_path, labelme(*[shape("polygon", ring)] * 50))
+        read_form(Labelme(), tmp_path, labelme(*[shape("polygon", ring)] * 50))
 
 
 @pytest.mark.parametrize("radius", [1e308, float("1e400")])
 def test_an_ellipse_without_end_is_refused(tmp_path: Path, radius: float) -> None:
     text = labelme(shape("circle", [[12, 12], [15, 12]])).replace("15", f"{radius:g}".replace("inf", "1e999"))
     with pytest.raises(FileFormatError):
-        read_form(labelme_importer, tmp_path, text)
+        read_form(Labelme(), tmp_path, text)
 
 
 def test_an_encoding_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="expected CVAT's XML"):
-        read_form(cvat_xml, tmp_path, cvat().replace("utf-8", "klingon"))
+        read_form(Cvat(), tmp_path, cvat().replace("utf-8", "klingon"))

@@ -6,9 +6,9 @@ from PIL import Image
 from support.annotation_files import HEIGHT, WIDTH, brush, coco, cvat, label_studio, marked, pictures, png, region
 from support.annotation_forms import BOX, read_form
 
-from blackbox_conformal.annotations import coco as coco_importer
-from blackbox_conformal.annotations import cvat_xml
-from blackbox_conformal.annotations import label_studio as studio_importer
+from blackbox_annotations.coco import Coco
+from blackbox_annotations.cvat import Cvat
+from blackbox_annotations.label_studio import LabelStudio
 from blackbox_conformal.annotations.__main__ import main
 from blackbox_conformal.errors import FileFormatError
 
@@ -23,33 +23,33 @@ def turned(kind, importer, content, tmp_path):
 def test_a_turned_box_of_coco_is_the_one_that_cvat_turns(tmp_path, degrees):
     box = {"segmentation": [], "bbox": [8, 9, 14, 6], "attributes": {"occluded": False, "rotation": degrees}}
     same = f'<box label="wrong" xtl="8" ytl="9" xbr="22" ybr="15" rotation="{degrees}"/>'
-    found = turned("coco", coco_importer, coco(box), tmp_path)
-    np.testing.assert_array_equal(found, turned("cvat", cvat_xml, cvat(same), tmp_path))
-    plain = read_form(coco_importer, tmp_path, coco({"segmentation": [], "bbox": [8, 9, 14, 6]}))
+    found = turned("coco", Coco(), coco(box), tmp_path)
+    np.testing.assert_array_equal(found, turned("cvat", Cvat(), cvat(same), tmp_path))
+    plain = read_form(Coco(), tmp_path, coco({"segmentation": [], "bbox": [8, 9, 14, 6]}))
     assert (found == plain).all() == (degrees == 0)
 
 
 def test_an_outline_of_coco_that_is_also_turned_is_refused(tmp_path):
     outline = {"segmentation": [[3, 5, 10, 5, 10, 12, 3, 12]], "attributes": {"rotation": 30}}
     with pytest.raises(FileFormatError, match="turned by 30"):
-        read_form(coco_importer, tmp_path, coco(outline))
+        read_form(Coco(), tmp_path, coco(outline))
     outline["attributes"]["rotation"] = 0
-    np.testing.assert_array_equal(read_form(coco_importer, tmp_path, coco(outline)), marked(BOX))
+    np.testing.assert_array_equal(read_form(Coco(), tmp_path, coco(outline)), marked(BOX))
 
 
 def test_an_image_id_of_coco_may_be_text_and_must_be_an_images(tmp_path):
     box = {"segmentation": [], "bbox": [3, 5, 7, 7]}
-    found = read_form(coco_importer, tmp_path, coco({**box, "image_id": "7"}))
+    found = read_form(Coco(), tmp_path, coco({**box, "image_id": "7"}))
     np.testing.assert_array_equal(found, marked(BOX))
     with pytest.raises(FileFormatError, match="image 8, which the file does not list"):
-        read_form(coco_importer, tmp_path, coco({**box, "image_id": 8}))
+        read_form(Coco(), tmp_path, coco({**box, "image_id": 8}))
     with pytest.raises(FileFormatError, match="does not list"):
-        read_form(coco_importer, tmp_path, coco({**box, "image_id": None}))
+        read_form(Coco(), tmp_path, coco({**box, "image_id": None}))
 
 
 def test_a_tag_of_cvat_is_refused(tmp_path):
     with pytest.raises(FileFormatError, match="got a tag"):
-        read_form(cvat_xml, tmp_path, cvat('<tag label="wrong" source="manual"></tag>'))
+        read_form(Cvat(), tmp_path, cvat('<tag label="wrong" source="manual"></tag>'))
 
 
 GEOMETRY = {
@@ -72,11 +72,11 @@ def bare(kind, value, **more):
 def test_labels_of_label_studio_beside_a_shape_or_alone_count_once(tmp_path, kind):
     geometry = GEOMETRY[kind]
     labels = bare("labels", {**geometry, "labels": ["wrong"]})
-    whole = read_form(studio_importer, tmp_path, label_studio(region(kind, geometry)))
+    whole = read_form(LabelStudio(), tmp_path, label_studio(region(kind, geometry)))
     for regions in ([labels], [bare(kind, geometry), labels], [labels, bare(kind, geometry)]):
         asked = []
         found = read_form(
-            studio_importer, tmp_path, label_studio(*regions), level=lambda label, seen=asked: seen.append(label) or 255
+            LabelStudio(), tmp_path, label_studio(*regions), level=lambda label, seen=asked: seen.append(label) or 255
         )
         np.testing.assert_array_equal(found, whole)
         assert set(asked) == {"wrong"}
@@ -84,7 +84,7 @@ def test_labels_of_label_studio_beside_a_shape_or_alone_count_once(tmp_path, kin
 
 def test_labels_of_label_studio_whose_place_is_not_known_are_refused(tmp_path):
     with pytest.raises(FileFormatError, match="labels without a shape"):
-        read_form(studio_importer, tmp_path, label_studio(bare("labels", {"labels": ["wrong"]})))
+        read_form(LabelStudio(), tmp_path, label_studio(bare("labels", {"labels": ["wrong"]})))
 
 
 def test_a_shape_without_a_label_is_named_where_labels_are_graded(tmp_path, capsys):

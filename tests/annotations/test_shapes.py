@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.annotation_files import marked
 
-from blackbox_conformal.annotations import shapes
-from blackbox_conformal.annotations.shapes import Drawing, runs
+from blackbox_annotations import _shapes as shapes
+from blackbox_annotations._shapes import Drawing, runs
 from blackbox_conformal.errors import FileFormatError
 
 places = st.tuples(st.floats(-10, 42), st.floats(-10, 34))

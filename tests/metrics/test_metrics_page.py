@@ -7,7 +7,6 @@ import pytest
 
 import blackbox_conformal
 from blackbox_conformal import catalog
-from blackbox_conformal.annotations.convert import FORMATS
 
 PAGE = (Path(blackbox_conformal.__file__).parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 BOUNDS = dict(re.findall(r"^\| `([a-z0-9-]+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", PAGE, re.M))
@@ -23,4 +22,6 @@ def test_bounds_are_those_of_the_code(name):
 
 
 def test_every_form_of_annotation_is_there():
-    assert set(re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| [^|]+ \|$", PAGE, re.M)) >= set(FORMATS)
+    assert set(re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| [^|]+ \|$", PAGE, re.M)) >= set(
+        catalog.names("annotations.formats")
+    )

@@ -16,11 +16,12 @@ from support.annotation_files import (
     shape,
 )
 
-from blackbox_conformal.annotations import coco as coco_importer
-from blackbox_conformal.annotations import cvat_xml, png_masks
-from blackbox_conformal.annotations import label_studio as studio_importer
-from blackbox_conformal.annotations import labelme as labelme_importer
-from blackbox_conformal.annotations.foreign_files import Request
+from blackbox_annotations.coco import Coco
+from blackbox_annotations.cvat import Cvat
+from blackbox_annotations.label_studio import LabelStudio
+from blackbox_annotations.labelme import Labelme
+from blackbox_conformal.annotations.formats.format import Request
+from blackbox_conformal.annotations.formats.png import Png
 
 BOX = (3, 5, 10, 12)
 BLOCK = np.ones((7, 7), bool)
@@ -44,29 +45,29 @@ def run_lengths(flat):
 
 
 SAME = {
-    "labelme polygon": (labelme_importer, labelme(shape("polygon", [[3, 5], [10, 5], [10, 12], [3, 12]]))),
-    "labelme rectangle": (labelme_importer, labelme(shape("rectangle", [[10, 5], [3, 12]]))),
-    "labelme rectangle of four": (labelme_importer, labelme(shape("rectangle", [[3, 5], [10, 5], [10, 12], [3, 12]]))),
-    "labelme mask": (labelme_importer, labelme(shape("mask", [[3, 5], [9, 11]], mask=labelme_mask(BLOCK)))),
+    "labelme polygon": (Labelme(), labelme(shape("polygon", [[3, 5], [10, 5], [10, 12], [3, 12]]))),
+    "labelme rectangle": (Labelme(), labelme(shape("rectangle", [[10, 5], [3, 12]]))),
+    "labelme rectangle of four": (Labelme(), labelme(shape("rectangle", [[3, 5], [10, 5], [10, 12], [3, 12]]))),
+    "labelme mask": (Labelme(), labelme(shape("mask", [[3, 5], [9, 11]], mask=labelme_mask(BLOCK)))),
     "labelme mask, box to the far edge": (
-        labelme_importer,
+        Labelme(),
         labelme(shape("mask", [[3, 5], [10, 12]], mask=labelme_mask(BLOCK))),
     ),
-    "cvat polygon": (cvat_xml, cvat('<polygon label="wrong" points="3.0,5.0;10,5;10,12;3,12" z_order="0"/>')),
-    "cvat box": (cvat_xml, cvat('<box label="wrong" xtl="3" ytl="5" xbr="10" ybr="12"></box>')),
-    "cvat mask": (cvat_xml, cvat('<mask label="wrong" rle="0, 49" left="3" top="5" width="7" height="7"/>')),
-    "coco polygon": (coco_importer, coco({"segmentation": [[3, 5, 10, 5, 10, 12, 3, 12]]})),
-    "coco box": (coco_importer, coco({"segmentation": [], "bbox": [3, 5, 7, 7]})),
+    "cvat polygon": (Cvat(), cvat('<polygon label="wrong" points="3.0,5.0;10,5;10,12;3,12" z_order="0"/>')),
+    "cvat box": (Cvat(), cvat('<box label="wrong" xtl="3" ytl="5" xbr="10" ybr="12"></box>')),
+    "cvat mask": (Cvat(), cvat('<mask label="wrong" rle="0, 49" left="3" top="5" width="7" height="7"/>')),
+    "coco polygon": (Coco(), coco({"segmentation": [[3, 5, 10, 5, 10, 12, 3, 12]]})),
+    "coco box": (Coco(), coco({"segmentation": [], "bbox": [3, 5, 7, 7]})),
     "coco runs": (
-        coco_importer,
+        Coco(),
         coco({"segmentation": {"size": [HEIGHT, WIDTH], "counts": run_lengths((marked(BOX) > 0).T.reshape(-1))}}),
     ),
     "label studio brush": (
-        studio_importer,
+        LabelStudio(),
         label_studio(region("brush", {"format": "rle", "rle": brush(marked(BOX))})),
     ),
     "label studio polygon": (
-        studio_importer,
+        LabelStudio(),
         label_studio(
             region(
                 "polygon",
@@ -79,7 +80,7 @@ SAME = {
         ),
     ),
     "label studio rectangle": (
-        studio_importer,
+        LabelStudio(),
         label_studio(
             region(
                 "rectangle",
@@ -87,6 +88,6 @@ SAME = {
             )
         ),
     ),
-    "png": (png_masks, png(marked(BOX))),
-    "png of one bit": (png_masks, png(marked(BOX) > 0)),
+    "png": (Png(), png(marked(BOX))),
+    "png of one bit": (Png(), png(marked(BOX) > 0)),
 }

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from blackbox_conformal.annotations.formats.format import Format
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.guarantees.expected import Expected
@@ -104,6 +105,13 @@ class Upside(Perturbation):
 
     def undo(self, pixels, index, scale):
         return np.ascontiguousarray(pixels[::-1]) if index else pixels
+
+
+class Everything(Format):
+    """A file that marks every pixel."""
+
+    def read(self, request):
+        return np.full(request.size, request.level("all"), np.uint8)
 '''
 
 ENTRY_POINTS = """
@@ -123,6 +131,10 @@ expected = tiny_ideas.ideas:Careful
 
 [blackbox_conformal.perturbations]
 upside = tiny_ideas.ideas:Upside
+
+[blackbox_conformal.annotation_formats]
+everything = tiny_ideas.ideas:Everything
+coco = tiny_ideas.ideas:Everything
 """
 
 

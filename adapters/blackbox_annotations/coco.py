@@ -8,44 +8,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_annotations._shapes import Drawing, runs
 from blackbox_conformal.annotations.annotation_file import Levels
-from blackbox_conformal.annotations.foreign_files import Request, entries, fields, number, read_json, whole
-from blackbox_conformal.annotations.shapes import Drawing, runs
+from blackbox_conformal.annotations.foreign_files import entries, fields, number, read_json, whole
+from blackbox_conformal.annotations.formats.format import Format, Request
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.names import printable
 
 
-def read(request: Request) -> Levels:
-    """The levels of the picture that `request` asks for: (H, W) uint8.
+class Coco(Format):
+    """COCO's JSON: polygons, and runs down the columns of the picture, as a list or compressed; else the box."""
 
-    Raises
-    ------
-    FileFormatError
-        The file is no COCO file, of another size, or holds an annotation without an area.
-    UsageError
-        It does not hold the picture.
-    """
-    document = fields(read_json(request.file(".json")), "a COCO file")
-    images = [fields(image, "an image") for image in entries(document.get("images"), "images")]
-    image = request.choose((str(image.get("file_name", "")), image) for image in images)
-    request.require_size(image.get("height"), image.get("width"))
-    categories = [fields(one, "a category") for one in entries(document.get("categories", []), "categories")]
-    labels = {str(category.get("id")): str(category.get("name")) for category in categories}
-    known = {str(one.get("id")) for one in images if one.get("id") is not None}
-    drawing = Drawing(request.size)
-    for entry in entries(document.get("annotations"), "annotations"):
-        annotation = fields(entry, "an annotation")
-        # Some tools write numbers in the one place and text in the other.
-        owner = str(annotation.get("image_id"))
-        if owner not in known:
-            raise FileFormatError(
-                f"expected annotations of the file's images; got one of image {printable(owner, 40)}, which the file "
-                "does not list. Export it again"
-            )
-        if owner == str(image.get("id")):
-            level = request.level(labels.get(str(annotation.get("category_id")), ""))
-            _draw(drawing, annotation, level)
-    return drawing.levels
+    def read(self, request: Request) -> Levels:
+        """As `Format.read`."""
+        document = fields(read_json(request.file(".json")), "a COCO file")
+        images = [fields(image, "an image") for image in entries(document.get("images"), "images")]
+        image = request.choose((str(image.get("file_name", "")), image) for image in images)
+        request.require_size(image.get("height"), image.get("width"))
+        labels = {}
+        for entry in entries(document.get("categories", []), "categories"):
+            category = fields(entry, "a category")
+            labels[str(category.get("id"))] = str(category.get("name"))
+        listed = {str(listed_image.get("id")) for listed_image in images if listed_image.get("id") is not None}
+        drawing = Drawing(request.size)
+        for entry in entries(document.get("annotations"), "annotations"):
+            annotation = fields(entry, "an annotation")
+            # Some tools write numbers in the one place and text in the other.
+            owner = str(annotation.get("image_id"))
+            if owner not in listed:
+                raise FileFormatError(
+                    f"expected annotations of the file's images; got one of image {printable(owner, 40)}, which the "
+                    "file does not list. Export it again"
+                )
+            if owner == str(image.get("id")):
+                level = request.level(labels.get(str(annotation.get("category_id")), ""))
+                _draw(drawing, annotation, level)
+        return drawing.levels
 
 
 def compressed_runs(text: str) -> list[int]:
@@ -59,7 +57,7 @@ def compressed_runs(text: str) -> list[int]:
     FileFormatError
         It is no such text.
     """
-    found: list[int] = []
+    lengths: list[int] = []
     value = shift = 0
     for character in text:
         bits = ord(character) - 48
@@ -70,11 +68,11 @@ def compressed_runs(text: str) -> list[int]:
         if not bits & 32:
             if bits & 16:
                 value -= 1 << shift
-            found.append(value + (found[-2] if len(found) > 2 else 0))
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
             value = shift = 0
     if shift:
         raise FileFormatError("expected whole compressed runs of COCO; the last is cut off. Export it again")
-    return found
+    return lengths
 
 
 def _draw(drawing: Drawing, annotation: dict[str, Any], level: int) -> None:
@@ -113,3 +111,6 @@ def _mask(outline: dict[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     else:
         lengths = [whole(count, "a run") for count in entries(counts, "runs")]
     return np.ascontiguousarray(runs(lengths, height * width).reshape(width, height).T)
+
+
+PLUGIN = Coco

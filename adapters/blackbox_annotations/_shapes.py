@@ -1,7 +1,4 @@
-"""Shapes in pixel coordinates to levels at pixels; pixel (row, column) is the square from (column, row) to 1 further.
-
-Where shapes come from is in the importers.
-"""
+"""From shapes to levels of pixels; pixel (row, column) is the square from the point (column, row) to 1 further."""
 
 import math
 from collections.abc import Sequence

@@ -7,9 +7,10 @@ import xml.parsers.expat
 from pathlib import Path
 from typing import Any
 
+from blackbox_annotations._shapes import Drawing, runs
 from blackbox_conformal.annotations.annotation_file import Levels
-from blackbox_conformal.annotations.foreign_files import Request, number, read_bytes, whole
-from blackbox_conformal.annotations.shapes import Drawing, runs
+from blackbox_conformal.annotations.foreign_files import number, read_bytes, whole
+from blackbox_conformal.annotations.formats.format import Format, Request
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.names import printable
 
@@ -20,24 +21,19 @@ _WITHOUT_AREA = frozenset({"polyline", "points", "cuboid", "skeleton", "tag"})
 Element = tuple[str, dict[str, str]]
 
 
-def read(request: Request) -> Levels:
-    """The levels of the picture that `request` asks for: (H, W) uint8.
+class Cvat(Format):
+    """ "CVAT for images 1.1": one XML file with many pictures."""
 
-    Raises
-    ------
-    FileFormatError
-        The file is no such XML, of another size, declares entities, or holds a shape without an area.
-    UsageError
-        It does not hold the picture.
-    """
-    path = request.file(".xml")
-    pictures = _Reader(path, request).pictures
-    attributes, shapes = request.choose(pictures)
-    request.require_size(attributes.get("height"), attributes.get("width"))
-    drawing = Drawing(request.size)
-    for kind, shape in shapes:
-        _draw(drawing, kind, shape, request.level(shape.get("label", "")))
-    return drawing.levels
+    def read(self, request: Request) -> Levels:
+        """As `Format.read`."""
+        path = request.file(".xml")
+        pictures = _Reader(path, request).pictures
+        attributes, shapes = request.choose(pictures)
+        request.require_size(attributes.get("height"), attributes.get("width"))
+        drawing = Drawing(request.size)
+        for kind, shape in shapes:
+            _draw(drawing, kind, shape, request.level(shape.get("label", "")))
+        return drawing.levels
 
 
 class _Reader:
@@ -105,3 +101,6 @@ def _draw(drawing: Drawing, kind: str, shape: dict[str, str], level: int) -> Non
             raise FileFormatError(f"expected a mask within the picture; got one of {width}×{height} pixels")
         counts = [whole(count, "a run") for count in shape.get("rle", "").split(",")]
         drawing.patch(runs(counts, width * height).reshape(height, width), top, left, level)
+
+
+PLUGIN = Cvat

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_annotations._shapes import Drawing
 from blackbox_conformal.annotations.annotation_file import Levels
-from blackbox_conformal.annotations.foreign_files import Request, entries, fields, number, read_json, whole
-from blackbox_conformal.annotations.shapes import Drawing
+from blackbox_conformal.annotations.foreign_files import entries, fields, number, read_json, whole
+from blackbox_conformal.annotations.formats.format import Format, Request
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.names import printable
 
@@ -21,30 +22,25 @@ _GEOMETRY = {"rle": "brush", "points": "polygon", "radiusX": "ellipse", "width":
 """What a region holds only if it is of that shape."""
 
 
-def read(request: Request) -> Levels:
-    """The levels of the picture that `request` asks for: (H, W) uint8.
+class LabelStudio(Format):
+    """Label Studio's JSON export, with one finished annotation of the picture."""
 
-    Raises
-    ------
-    FileFormatError
-        The file is no such export, of another size, or the picture has not been annotated exactly once.
-    UsageError
-        It does not hold the picture.
-    """
-    document = read_json(request.file(".json"))
-    tasks = [fields(task, "a task") for task in (document if isinstance(document, list) else [document])]
-    task = request.choose((_name(task, request), task) for task in tasks)
-    annotations = [fields(one, "an annotation") for one in entries(task.get("annotations"), "annotations")]
-    finished = [one for one in annotations if not one.get("was_cancelled")]
-    if len(finished) != 1:
-        raise FileFormatError(
-            f"expected one finished annotation of the picture; got {len(finished)}. Export the one that counts"
-        )
-    drawing = Drawing(request.size)
-    regions = [fields(one, "a region") for one in entries(finished[0].get("result"), "regions")]
-    for region, labels in _labelled([one for one in regions if str(one.get("type")) not in _WITHOUT_AREA]):
-        _draw(drawing, region, labels, request)
-    return drawing.levels
+    def read(self, request: Request) -> Levels:
+        """As `Format.read`."""
+        document = read_json(request.file(".json"))
+        tasks = [fields(task, "a task") for task in (document if isinstance(document, list) else [document])]
+        task = request.choose((_name(task, request), task) for task in tasks)
+        annotations = (fields(entry, "an annotation") for entry in entries(task.get("annotations"), "annotations"))
+        finished = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
+        if len(finished) != 1:
+            raise FileFormatError(
+                f"expected one finished annotation of the picture; got {len(finished)}. Export the one that counts"
+            )
+        drawing = Drawing(request.size)
+        regions = [fields(region, "a region") for region in entries(finished[0].get("result"), "regions")]
+        for region, labels in _labelled([region for region in regions if str(region.get("type")) not in _WITHOUT_AREA]):
+            _draw(drawing, region, labels, request)
+        return drawing.levels
 
 
 def _labelled(regions: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], list[str]]]:
@@ -53,26 +49,26 @@ def _labelled(regions: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], l
     Where shape and label are controls of their own, a region is written twice under one id: as the shape, and as
     ``labels`` with the same geometry. Either may be missing.
     """
-    shapes = [one for one in regions if one.get("type") != "labels"]
-    drawn = {str(one["id"]) for one in shapes if "id" in one}
-    beside: dict[str, list[str]] = {}
-    for one in regions:
-        if one.get("type") != "labels":
+    shapes = [region for region in regions if region.get("type") != "labels"]
+    drawn = {str(shape["id"]) for shape in shapes if "id" in shape}
+    labels_by_id: dict[str, list[str]] = {}
+    for region in regions:
+        if region.get("type") != "labels":
             continue
-        value = fields(one.get("value"), "the value of a region")
-        found = [str(label) for label in entries(value.get("labels"), "labels")]
-        if str(one.get("id")) in drawn:
-            beside.setdefault(str(one.get("id")), []).extend(found)
+        value = fields(region.get("value"), "the value of a region")
+        labels = [str(label) for label in entries(value.get("labels"), "labels")]
+        if str(region.get("id")) in drawn:
+            labels_by_id.setdefault(str(region.get("id")), []).extend(labels)
             continue
         kind = next((kind for name, kind in _GEOMETRY.items() if name in value), None)
         if kind is None:
             raise FileFormatError("expected labels of a shape; got labels without a shape. Draw one, or delete them")
-        yield {**one, "type": kind}, found
-    for one in shapes:
-        kind = str(one.get("type")).removesuffix("labels")
-        value = fields(one.get("value"), "the value of a region")
-        own = [str(label) for label in entries(value.get(f"{kind}labels") or [], "labels")]
-        yield one, own + beside.get(str(one.get("id")), [])
+        yield {**region, "type": kind}, labels
+    for shape in shapes:
+        kind = str(shape.get("type")).removesuffix("labels")
+        value = fields(shape.get("value"), "the value of a region")
+        labels = [str(label) for label in entries(value.get(f"{kind}labels") or [], "labels")]
+        yield shape, labels + labels_by_id.get(str(shape.get("id")), [])
 
 
 def brush_values(data: bytes, count: int) -> NDArray[np.uint8]:
@@ -183,3 +179,6 @@ def _brush(value: dict[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
     height, width = size
     channels = brush_values(bytes(values), 4 * height * width).reshape(height, width, 4)
     return channels[:, :, 3] > 0
+
+
+PLUGIN = LabelStudio

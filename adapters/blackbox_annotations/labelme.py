@@ -10,38 +10,34 @@ from typing import Any
 
 import numpy as np
 
+from blackbox_annotations._shapes import Drawing
 from blackbox_conformal.annotations.annotation_file import Levels
-from blackbox_conformal.annotations.foreign_files import Request, entries, fields, number, read_json, stem_of
-from blackbox_conformal.annotations.shapes import Drawing
+from blackbox_conformal.annotations.foreign_files import entries, fields, number, read_json
+from blackbox_conformal.annotations.formats.format import Format, Request, stem_of
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.read import ImageLimits, read_image
 
 
-def read(request: Request) -> Levels:
-    """The levels of the picture that `request` asks for: (H, W) uint8.
+class Labelme(Format):
+    """labelme's JSON file of one picture, or a folder of them."""
 
-    Raises
-    ------
-    FileFormatError
-        The file is no labelme file, of another size, or holds a shape without an area.
-    UsageError
-        It is of another picture.
-    """
-    path = request.file(".json")
-    document = fields(read_json(path), "a labelme file")
-    name = document.get("imagePath")
-    named = isinstance(name, str) and request.means(name)
-    if request.names and not (named or path.stem in request.names):
-        raise UsageError(
-            f"expected annotations of {' or '.join(sorted(request.names))}; {printable(path)} is of "
-            f"{printable(stem_of(str(name)), 60)}. Give image with that name if it is the right one"
-        )
-    request.require_size(document.get("imageHeight"), document.get("imageWidth"))
-    drawing = Drawing(request.size)
-    for entry in entries(document.get("shapes"), "shapes"):
-        _draw(drawing, fields(entry, "a shape"), request)
-    return drawing.levels
+    def read(self, request: Request) -> Levels:
+        """As `Format.read`."""
+        path = request.file(".json")
+        document = fields(read_json(path), "a labelme file")
+        name = document.get("imagePath")
+        named = isinstance(name, str) and request.means(name)
+        if request.names and not (named or path.stem in request.names):
+            raise UsageError(
+                f"expected annotations of {' or '.join(sorted(request.names))}; {printable(path)} is of "
+                f"{printable(stem_of(str(name)), 60)}. Give image with that name if it is the right one"
+            )
+        request.require_size(document.get("imageHeight"), document.get("imageWidth"))
+        drawing = Drawing(request.size)
+        for entry in entries(document.get("shapes"), "shapes"):
+            _draw(drawing, fields(entry, "a shape"), request)
+        return drawing.levels
 
 
 def _draw(drawing: Drawing, shape: dict[str, Any], request: Request) -> None:
@@ -95,3 +91,6 @@ def _patch(drawing: Drawing, text: Any, box: tuple[int, int, int, int], level: i
             f"{picture.size[1]}×{picture.size[0]}. Export it again"
         )
     drawing.patch(np.asarray(picture.pixels[:, :, 0] > 0), top, left, level)
+
+
+PLUGIN = Labelme

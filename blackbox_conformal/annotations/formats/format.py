@@ -1,0 +1,112 @@
+"""What an importer is asked for and what it gives: the contract of one annotation tool's files."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from blackbox_conformal.annotations.annotation_file import Levels
+from blackbox_conformal.annotations.foreign_files import whole
+from blackbox_conformal.catalog import Plugin
+from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.images.names import printable
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an importer is asked for.
+
+    Attributes
+    ----------
+    source
+        The tool's file or folder.
+    names
+        Names without folder and ending that the picture may have there; empty: the only picture of the source.
+    size
+        (height, width) of the delivered picture.
+    level
+        From a label to the level, 0 to 255, that its shapes get.
+    """
+
+    source: Path
+    names: frozenset[str]
+    size: tuple[int, int]
+    level: Callable[[str], int]
+
+    def file(self, ending: str) -> Path:
+        """The source, or the one file of that folder that is called like the picture.
+
+        Raises
+        ------
+        UsageError
+            There is none, or there are several.
+        """
+        if not self.source.is_dir():
+            return self.source
+        paths = [path for path in sorted(self.source.glob(f"*{ending}")) if not self.names or path.stem in self.names]
+        if len(paths) != 1:
+            raise UsageError(
+                f"expected one file {' or '.join(sorted(self.names)) or '*'}{ending} in {printable(self.source)}; "
+                f"found {len(paths)}. Name the file itself or give image"
+            )
+        return paths[0]
+
+    def means(self, name: str) -> bool:
+        """Whether a picture that the tool calls `name` is the one asked for."""
+        stem = stem_of(name)
+        # Label Studio puts eight hexadecimal digits and a dash before the name of an uploaded file.
+        return not self.names or stem in self.names or stem.partition("-")[2] in self.names
+
+    def choose(self, pictures: Iterable[tuple[str, Any]]) -> Any:
+        """The content of the one picture that is meant, from pairs of name and content.
+
+        Raises
+        ------
+        UsageError
+            None or several are.
+        """
+        listed = list(pictures)
+        chosen = [content for name, content in listed if self.means(name)]
+        if len(chosen) != 1:
+            shown = ", ".join(printable(name, 60) for name, _ in listed[:5]) or "no picture"
+            raise UsageError(
+                f"expected one picture {' or '.join(sorted(self.names)) or 'at all'} in {printable(self.source)}; "
+                f"found {len(chosen)} among {len(listed)} ({shown}). Give image with the name that the file uses"
+            )
+        return chosen[0]
+
+    def require_size(self, height: Any, width: Any) -> None:
+        """Refuse a picture of another size than the delivered one.
+
+        Raises
+        ------
+        FileFormatError
+            It is, or it has no size.
+        """
+        arrived = (whole(height, "height"), whole(width, "width"))
+        if arrived != self.size:
+            raise FileFormatError(
+                f"{printable(self.source)}: expected annotations of a picture of {self.size[1]}×{self.size[0]} pixels; "
+                f"got {arrived[1]}×{arrived[0]}. Annotate the delivered picture at its full size"
+            )
+
+
+class Format(Plugin):
+    """One tool's files; a file `annotations/formats/NAME.py`, or one of another package, defines one, called PLUGIN."""
+
+    def read(self, request: Request) -> Levels:
+        """The levels of the picture that `request` asks for: (H, W) uint8.
+
+        Raises
+        ------
+        FileFormatError
+            The file is damaged, hostile, of another size, or holds a shape without an area.
+        UsageError
+            The source does not hold the picture.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define read(request)")
+
+
+def stem_of(name: str) -> str:
+    """The last part of a path or address, without its ending."""
+    return PurePosixPath(name.replace("\\", "/").partition("?")[0]).stem

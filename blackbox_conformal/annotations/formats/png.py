@@ -1,0 +1,25 @@
+"""Annotations as plain PNG masks: one file, or a folder of files that are called like the pictures."""
+
+from blackbox_conformal.annotations.annotation_file import Levels, levels_of_png
+from blackbox_conformal.annotations.foreign_files import read_bytes
+from blackbox_conformal.annotations.formats.format import Format, Request
+from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.images.names import printable
+
+
+class Png(Format):
+    """8-bit grey PNGs whose levels are the grades: 0 the same meaning, 255 another."""
+
+    def read(self, request: Request) -> Levels:
+        """As `Format.read`; class numbers instead of grades, or another kind of PNG, are refused."""
+        path = request.file(".png")
+        levels = levels_of_png(read_bytes(path), request.size, printable(path))
+        if levels.max() == 1:
+            raise FileFormatError(
+                f"{printable(path)}: expected grades from 0 to 255; the largest level is 1, so these are class numbers "
+                "and would count as almost no difference. Save marked pixels as 255"
+            )
+        return levels
+
+
+PLUGIN = Png
