@@ -85,10 +85,11 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
         refuse_together([(sources[place][0], failed[place]) for place in sorted(failed)], len(named), advice=advice)
     name, parameters = parse(options["guarantee"]) if options["guarantee"] else (None, {})
     written: dict[int, dict[str, Any]] = {}
+    previews: dict[int, Path] = {}
 
     def keep(place: int, result: Result) -> None:
         products = write_products(result, Path(options["out"]), force=options["force"])
-        store.masked(result, read_image(sources[place][1]).pixels)
+        previews[place] = store.masked(result, read_image(sources[place][1]).pixels)
         level = result.certificate
         written[place] = _entry(named[place], products, level)
         screen.say(
@@ -101,9 +102,10 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
             screen.note(f"  note: {note}")
 
     def remark(drift: str) -> None:
-        for entry in written.values():
+        for place, entry in written.items():
             entry["notes"].append(drift)
             add_note(Path(entry["certificate"]), drift)
+            store.add_note(previews[place], drift)
         screen.note(f"warning: {drift}")
 
     rule = calibration.rule(name, **parameters)

@@ -10,7 +10,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,9 +89,14 @@ class ReportStore:
             )
         )
 
-    def masked(self, result: "Result", low: Image | None = None) -> None:
+    def masked(self, result: "Result", low: Image | None = None) -> Path:
         """Keep a masked picture; `low` is what the vendor was sent."""
-        self.keep(preview_of_result(result, self._thresholds, low))
+        return self.keep(preview_of_result(result, self._thresholds, low))
+
+    def add_note(self, kept: Path, note: str) -> None:
+        """Add to the picture in `kept` what became known after it, such as what concerns a whole batch."""
+        preview = read_preview(kept)
+        self.keep(replace(preview, notes=(*preview.notes, note)))
 
     def keep(self, preview: Preview) -> Path:
         """Write a preview; one of the same picture is replaced."""

@@ -57,6 +57,19 @@ def test_a_vendor_that_changes_without_a_word_is_told_by_mask(
         assert json.loads(capsys.readouterr().out) == document
 
 
+def test_the_report_shows_the_change_at_each_picture(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer(CHANGED) as server:
+        assert mask(calibrated, server, "reported") == 0
+        assert mask(calibrated, server, "reported") == 0
+    where = ["--run", str(calibrated / "run-reported"), "--out", str(calibrated / "reported.html")]
+    assert run(["report", *where, "--calibration", str(calibrated / "run" / "calibration.json")]) == 0
+    capsys.readouterr()
+    cards = (calibrated / "reported.html").read_text(encoding="utf-8").split('<article class="card"')[1:]
+    assert len(cards) == 4
+    for card in cards:
+        assert card.count("not like those to the calibration&#39;s 24") == 1
+
+
 def test_a_vendor_that_is_as_it_was_raises_nothing(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with FaultServer() as server:
         assert mask(calibrated, server, "same") == 0

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from support.audit_material import audited_picture, calibration_of, curves, maps
-from support.report_material import HOSTILE
+from support.report_material import HOSTILE, make_calibration, make_ledger
 
 from blackbox_conformal.audits.random_splits import CAUTION
 from blackbox_conformal.audits.verdict import EXPLAINED, FIXED
@@ -120,6 +120,25 @@ def test_answers_unlike_those_of_the_calibration_are_warned_of_on_the_page(plain
     ReportStore(folder, plain_run.calibration).keep_audit(replace(plain_run.audit, drift=drift))
     path = write_report(folder, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1)
     assert f"Warning: {drift}." in " ".join(" ".join(Page(path.read_text()).words).split())
+
+
+def words_of(run):
+    path = write_report(run, make_calibration(hostile=False), None, [], run / "r.html", alpha=0.1)
+    return " ".join(" ".join(Page(path.read_text(encoding="utf-8")).words).split())
+
+
+def test_calls_at_an_unknown_price_do_not_look_free(tmp_path):
+    (tmp_path / "priced").mkdir()
+    (tmp_path / "unpriced").mkdir()
+    make_ledger(tmp_path / "priced")
+    words = words_of(tmp_path / "priced")
+    assert "Paid $0.12 7 calls" in words
+    assert "unknown" not in words
+    make_ledger(tmp_path / "unpriced", price=0, priced=False)
+    words = words_of(tmp_path / "unpriced")
+    assert "Paid unknown 7 calls" in words
+    assert "3 calls were made at an unknown price; the others cost $0" in words
+    assert "$0 7 calls" not in words
 
 
 def test_every_part_of_the_audit_is_in_the_page(plain_run, tmp_path):

@@ -107,15 +107,25 @@ def make_calibration(n=60, hostile=True) -> Calibration:
     return Calibration.from_curves(procedure, BOUND, images, curves, vendor_models=models)
 
 
-def make_ledger(folder: Path) -> None:
-    """Three draws stored, four failed with the vendor's hostile words."""
+def make_ledger(folder: Path, *, price: int = 40_000_000, priced: bool = True) -> None:
+    """Three draws stored, four failed with the vendor's hostile words; `price` in nano-dollars."""
     ledger = Ledger(folder)
     try:
         for index in range(7):
             wanted = AttemptSpec(
-                f"task{index}", 0, "identity", "vendor", "upload", HOSTILE[0], index, None, f"key{index}", 120
+                f"task{index}",
+                0,
+                "identity",
+                "vendor",
+                "upload",
+                HOSTILE[0],
+                index,
+                None,
+                f"key{index}",
+                120,
+                priced=priced,
             )
-            attempt = ledger.reserve(wanted, None, 40_000_000)
+            attempt = ledger.reserve(wanted, None, price)
             ledger.sent(attempt)
             if index < 3:
                 ledger.end(attempt, "stored", VendorReport(model=HOSTILE[0]), digest=f"sha256:{index}", size=10)

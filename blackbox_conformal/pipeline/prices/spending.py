@@ -14,6 +14,7 @@ import numpy as np
 from blackbox_conformal.images.names import printable
 from blackbox_conformal.redaction import redact
 from blackbox_conformal.sampling.ledger.ledger_file import reading
+from blackbox_conformal.sampling.ledger.queries import UNPRICED
 from blackbox_conformal.sampling.ledger.states import COUNTED
 from blackbox_conformal.sampling.money import to_usd
 
@@ -47,9 +48,16 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """Calls, money, states, failures and latency of one run folder."""
+    """Calls, money, states, failures and latency of one run folder.
+
+    Attributes
+    ----------
+    unpriced
+        Calls at an unknown price, which `spent_usd` does not hold.
+    """
 
     calls: int
+    unpriced: int
     spent_usd: Decimal
     reserved_usd: Decimal
     states: tuple[tuple[str, int], ...]
@@ -81,6 +89,7 @@ def read_spending(run: Path) -> Spending | None:
         spent, reserved, calls = connection.execute(
             "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
         ).fetchone()
+        (unpriced,) = connection.execute(f"SELECT COUNT(*) FROM attempt WHERE {UNPRICED}").fetchone()
         states = connection.execute("SELECT state, COUNT(*) FROM attempt GROUP BY state ORDER BY state").fetchall()
         failures = connection.execute(
             "SELECT state, COALESCE(error_class, ''), COALESCE(code, ''), COUNT(*), COALESCE(MAX(error), '')"
@@ -92,6 +101,7 @@ def read_spending(run: Path) -> Spending | None:
         ).fetchall()
     return Spending(
         calls=calls,
+        unpriced=unpriced,
         spent_usd=to_usd(spent),
         reserved_usd=to_usd(reserved),
         states=tuple((row[0], row[1]) for row in states),

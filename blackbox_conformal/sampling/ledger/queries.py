@@ -27,6 +27,10 @@ def _marks(values: tuple[str, ...]) -> str:
     return ", ".join(f"'{value}'" for value in values)
 
 
+UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_marks((*PAID, 'ambiguous'))})"
+"""SQL: the attempt may have cost something that nobody knows, and is booked at nothing."""
+
+
 def ledger_ls(run: Path, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
     """Attempts in the order they were planned, all or those in `states`, at most `limit`.
 
@@ -66,8 +70,7 @@ def ledger_sum(run: Path) -> dict[str, int | Decimal]:
         attempts, paid, ambiguous, stored, unpriced = connection.execute(
             f"SELECT COUNT(*) FILTER (WHERE sent_at IS NOT NULL), COUNT(*) FILTER (WHERE state IN ({_marks(PAID)})),"
             " COUNT(*) FILTER (WHERE state = 'ambiguous'),"
-            f" COUNT(*) FILTER (WHERE state IN ({_marks(_WHOLE)})), COUNT(*) FILTER (WHERE priced = 0"
-            f" AND cost_nanousd = 0 AND state IN ({_marks((*PAID, 'ambiguous'))})) FROM attempt"
+            f" COUNT(*) FILTER (WHERE state IN ({_marks(_WHOLE)})), COUNT(*) FILTER (WHERE {UNPRICED}) FROM attempt"
         ).fetchone()
         spent, reserved = connection.execute("SELECT spent_nanousd, reserved_nanousd FROM total").fetchone()
     return {
