@@ -88,11 +88,10 @@ def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: d
     from blackbox_conformal.cli.consent import asking
     from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
-    from blackbox_conformal.pipeline.audit_parts.beforehand import outlook, refuse_hopeless
-    from blackbox_conformal.pipeline.audit_parts.worst_crops import WorstCrops
+    from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own, outlook, refuse_hopeless
+    from blackbox_conformal.pipeline.audit_parts.measure import WorstCrops
     from blackbox_conformal.pipeline.auditing import audit_calibration, audit_json
-    from blackbox_conformal.pipeline.stages.usual_levels import audited_levels
+    from blackbox_conformal.pipeline.planning import audited_levels
     from blackbox_conformal.reports.report_store import ReportStore
 
     adapter = session.open_calibrated_vendor(calibration, options)
@@ -186,8 +185,8 @@ def _splits(screen: Screen, calibration: Any, options: dict[str, Any], audited: 
     from blackbox_conformal.cli.audit_screen import show_splits
     from blackbox_conformal.pipeline.audit_parts.audit_document import splits_json
     from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
-    from blackbox_conformal.pipeline.split_study import audit_splits
-    from blackbox_conformal.pipeline.stages.usual_levels import audited_levels
+    from blackbox_conformal.pipeline.auditing import audit_splits
+    from blackbox_conformal.pipeline.planning import audited_levels
     from blackbox_conformal.reports.report_store import ReportStore
 
     chosen = _chosen(options)

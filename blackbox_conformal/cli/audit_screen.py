@@ -12,7 +12,7 @@ from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.next_steps import report_on
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.audit_parts.beforehand import Outlook
+    from blackbox_conformal.pipeline.audit_parts.audited_rule import Outlook
 
 
 def show_audit(

@@ -49,12 +49,10 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.cli.plan import present
     from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.calibrating import calibrate_job, check_enough, rule_for
+    from blackbox_conformal.pipeline.calibrating import calibrate_job, check_enough, check_groups, rule_for
     from blackbox_conformal.pipeline.job import Job, Watch
-    from blackbox_conformal.pipeline.run_calibrations import keep_calibration
-    from blackbox_conformal.pipeline.stages.photograph_tables import check_groups
-    from blackbox_conformal.pipeline.stages.usual_levels import usual_levels
-    from blackbox_conformal.pipeline.tuning_record import looked_at, never_looked_at
+    from blackbox_conformal.pipeline.planning import usual_levels
+    from blackbox_conformal.pipeline.run_folder import keep_calibration, tuning_photographs, unseen_by_tuning
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     setup = session.build_setup(options)
@@ -75,8 +73,8 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         ask = consent.asking(screen, options, consent.say_plan)
         watch = Watch(screen.event, screen.step, on_sampler)
         job = Job.of_photographs(setup, paths, run, limits, memory_bytes=options["memory"], ask=ask, watch=watch)
-        tuning = looked_at(run, Path(options["tuning"]) if options["tuning"] else None)
-        unseen = never_looked_at(job.pictures, tuning)
+        tuning = tuning_photographs(run, Path(options["tuning"]) if options["tuning"] else None)
+        unseen = unseen_by_tuning(job.pictures, tuning)
         if len(unseen) < len(names):
             screen.note(
                 f"note: {len(names) - len(unseen)} of {len(names)} photographs were looked at by `tune` and do "

@@ -63,8 +63,8 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         wanted_keys,
     )
     from blackbox_conformal.pipeline.job import Watch
+    from blackbox_conformal.pipeline.planning import audited_levels
     from blackbox_conformal.pipeline.prices.budget import agreed_limits
-    from blackbox_conformal.pipeline.stages.usual_levels import audited_levels
     from blackbox_conformal.reports.comparison_page import refuse_foreign, write_comparison
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])

@@ -41,7 +41,7 @@ def _calls(expected: "Plan | Estimate") -> str:
 
 def elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> str | None:
     """What to say when draws that would be made lie in another run folder."""
-    from blackbox_conformal.pipeline.prices.preflight import stored_elsewhere
+    from blackbox_conformal.pipeline.prices.budget import stored_elsewhere
 
     found = stored_elsewhere(adapter, tasks, run, screen.note)
     if found is None:
@@ -66,7 +66,7 @@ def look_before_drawing(
     BudgetError
         Draws that would be made lie in another run folder, and the user named none.
     """
-    from blackbox_conformal.pipeline.prices.preflight import are_stored, missing_key
+    from blackbox_conformal.pipeline.prices.budget import are_stored, missing_key
 
     vendors = [one for one in (setup.adapter, setup.second) if one is not None]
     for vendor in vendors if calls else ():

@@ -63,7 +63,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.pipeline.masking import Result, apply_job, mask_job
     from blackbox_conformal.pipeline.products import add_note, encode_products, write_products
     from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
-    from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
+    from blackbox_conformal.pipeline.stages.prepare import prepare_inputs
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.reports.report_store import ReportStore
 

@@ -33,8 +33,8 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     """
     from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import find_photographs
+    from blackbox_conformal.pipeline.stages.memory import refuse_large
     from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
-    from blackbox_conformal.pipeline.stages.room import refuse_large
     from blackbox_conformal.pipeline.stages.settings import member
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
@@ -76,7 +76,7 @@ def present(
     from blackbox_conformal.guarantees.guarantee import number_in_words
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.planning import plan
-    from blackbox_conformal.pipeline.prices.preflight import missing_key
+    from blackbox_conformal.pipeline.prices.budget import missing_key
 
     limits = session.build_limits(options)
     found = plan(setup, pictures, rule, run=run, limits=limits, alpha=options["alpha"], quoted=quoted)

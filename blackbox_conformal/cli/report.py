@@ -27,7 +27,7 @@ def command(**options: Any) -> None:
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.pipeline.run_calibrations import find_calibration
+    from blackbox_conformal.pipeline.run_folder import find_calibration
     from blackbox_conformal.reports.html import write_report
     from blackbox_conformal.reports.report_store import ReportStore
     from blackbox_conformal.reports.slider_levels import opening_level

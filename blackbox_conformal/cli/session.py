@@ -100,7 +100,7 @@ def build_limits(options: dict[str, Any]) -> "Limits":
 def folder_of(options: dict[str, Any], procedure: "Procedure") -> Path:
     """The run folder: the one that was named, that which the calibration lies in or is from, or the procedure's own."""
     from blackbox_conformal.pipeline.calibrating import run_folder
-    from blackbox_conformal.pipeline.run_calibrations import run_of
+    from blackbox_conformal.pipeline.run_folder import run_of
 
     if options["run"]:
         return Path(options["run"])
@@ -120,7 +120,7 @@ def say_folder(screen: Screen, options: dict[str, Any], run: Path) -> None:
 
 def _is_run_folder(folder: Path, procedure: "Procedure") -> bool:
     """Whether draws or the manifest of this procedure lie in `folder`."""
-    from blackbox_conformal.pipeline.manifest import is_of
+    from blackbox_conformal.pipeline.run_folder import is_of
 
     return (folder / LEDGER).is_file() or is_of(folder, procedure.fingerprint)
 

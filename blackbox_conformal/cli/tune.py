@@ -55,9 +55,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
     from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import find_photographs
+    from blackbox_conformal.pipeline.run_folder import TuningRecord
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, tune_job
-    from blackbox_conformal.pipeline.tuning_record import LookedAt
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     second = options["second_adapter"] is not None
@@ -69,7 +69,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     run = session.folder_of(options, setup.procedure)
     out = _out(options, run)
     if options["only_choose"] and out.exists():
-        LookedAt.load(out)
+        TuningRecord.load(out)
     with screen.progress(), session.interruptible(screen) as on_sampler:
         job, calibrating, tuning = _prepared(screen, setup, paths, run, out, chosen, options, on_sampler)
         found = tune_job(job.only(tuning), chosen, options["alpha"], len(calibrating))
@@ -77,7 +77,7 @@ def command(images: tuple[str, ...], **options: Any) -> None:
         result = None
         if options["only_choose"]:
             best = found.best.candidate
-            kept = LookedAt(score=_typed(best), draws=best.draws, alpha=found.alpha, photographs=found.tuning)
+            kept = TuningRecord(score=_typed(best), draws=best.draws, alpha=found.alpha, photographs=found.tuning)
             kept.keep(out)
         else:
             result = _calibrated(job.only(calibrating), found, out, options)
@@ -86,9 +86,9 @@ def command(images: tuple[str, ...], **options: Any) -> None:
 
 def _out(options: dict[str, Any], run: Path) -> Path:
     """The calibration file, or with --only-choose the tuning file."""
-    from blackbox_conformal.pipeline.tuning_record import NAME
+    from blackbox_conformal.pipeline.run_folder import TUNING_FILE
 
-    return Path(options["out"] or run / (NAME if options["only_choose"] else "calibration.json"))
+    return Path(options["out"] or run / (TUNING_FILE if options["only_choose"] else "calibration.json"))
 
 
 def _prepared(
@@ -112,9 +112,9 @@ def _prepared(
     from blackbox_conformal.pipeline.held_out import split_prepared
     from blackbox_conformal.pipeline.job import Job, Watch
     from blackbox_conformal.pipeline.planning import memory_bytes, plan
+    from blackbox_conformal.pipeline.run_folder import tuning_photographs, unseen_by_tuning
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.pipeline.tuning import bytes_a_pixel
-    from blackbox_conformal.pipeline.tuning_record import looked_at, never_looked_at
 
     pixel_bytes = bytes_a_pixel(len(candidates))
     job = Job.of_photographs(
@@ -132,8 +132,8 @@ def _prepared(
     if options["only_choose"]:
         job = job.only(tuning)
     else:
-        earlier = looked_at(run)
-        unseen = {one.truth_digest for one in never_looked_at(job.pictures, earlier)}
+        earlier = tuning_photographs(run)
+        unseen = {one.truth_digest for one in unseen_by_tuning(job.pictures, earlier)}
         calibrating = [one for one in calibrating if one.truth_digest in unseen]
         if not options["force"]:
             parts = [{one.truth_digest or "" for one in part} for part in (calibrating, tuning)]
@@ -173,12 +173,11 @@ def _typed(candidate: "Candidate") -> str:
 def _calibrated(job: "Job", found: "Tuning", out: Path, options: dict[str, Any]) -> "CalibrationRun":
     """The best candidate, calibrated on the photographs of `job`, which were never looked at, and kept in `out`."""
     from blackbox_conformal.pipeline.calibrating import calibrate_job
-    from blackbox_conformal.pipeline.run_calibrations import keep_calibration
-    from blackbox_conformal.pipeline.tuning_record import looked_at
+    from blackbox_conformal.pipeline.run_folder import keep_calibration, tuning_photographs
 
     best = found.best.candidate
     tuned = _setup({**options, "draws": best.draws}, [best], best.score)
-    tuning = list({one.truth: one for one in (*found.tuning, *looked_at(job.folder))}.values())
+    tuning = list({one.truth: one for one in (*found.tuning, *tuning_photographs(job.folder))}.values())
     result = calibrate_job(job.chosen(tuned), alpha=options["alpha"], tuning=tuning)
     keep_calibration(job.folder, result.calibration, out, force=options["force"])
     return result

@@ -11,6 +11,7 @@ from typing import Any
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audits.findings import Audit, AuditedPicture
+from blackbox_conformal.audits.random_splits import Splits, split_audit
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.images.names import name_of, printable
@@ -18,16 +19,16 @@ from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json as audit_json
 from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, clusters_of
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
-from blackbox_conformal.pipeline.audit_parts.measure import Measure, OnPicture
-from blackbox_conformal.pipeline.audit_parts.worst_crops import WorstCrops
+from blackbox_conformal.pipeline.audit_parts.measure import Measure, OnPicture, WorstCrops
 from blackbox_conformal.pipeline.calibrating import run_folder, tolerance_of
 from blackbox_conformal.pipeline.job import Ask, Job, Watch
-from blackbox_conformal.pipeline.stages.drifted import drifted
+from blackbox_conformal.pipeline.planning import audited_levels
+from blackbox_conformal.pipeline.stages.evaluate import drifted
 from blackbox_conformal.pipeline.stages.memory import audit_bytes_a_pixel
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import set_up_as
-from blackbox_conformal.pipeline.stages.usual_levels import audited_levels
 from blackbox_conformal.risk.answers import Answers
+from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
@@ -140,3 +141,57 @@ def _refuse_seen(pictures: Sequence[Prepared], calibration: Calibration) -> None
             f"expected photographs that calibration has not seen; {len(seen)} of {len(pictures)} were used for it, "
             f"first {printable(seen[0][0].name)}, which is {seen[0][1]}. Leave them out"
         )
+
+
+def audit_splits(
+    calibration: Calibration,
+    alphas: Sequence[float] | None = None,
+    *,
+    audited: Audit | None = None,
+    splits: int = 100,
+    share: float | None = None,
+    seed: int = 0,
+    guarantee: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    group: str | None = None,
+    clusters: Mapping[str, str] | None = None,
+) -> Splits:
+    """Split a pool at random, calibrate on a part, measure the rest; from curves alone.
+
+    Parameters
+    ----------
+    calibration
+        Its photographs are the pool.
+    audited
+        An audit of it with the same guarantee: its photographs join the pool.
+    splits
+        How many random splits.
+    share
+        The share of the pool that calibrates; None: 0.7, or as many as `calibration` has when others join.
+    guarantee, parameters, group, clusters
+        As for `pipeline.auditing.audit_calibration`; clusters are split whole.
+
+    Raises
+    ------
+    UsageError
+        Random splits say nothing of the guarantee; says why.
+    """
+    rule = audited_rule(calibration, guarantee, parameters, group, clusters)
+    curves = calibration.curves_for(rule)
+    alphas = alphas or audited_levels(calibration.bound_for(rule))
+    if audited is None:
+        return split_audit(rule, curves, alphas, splits=splits, share=0.7 if share is None else share, seed=seed)
+    names = [one.name for one in audited.pictures]
+    tiles = clusters_of(rule, names, clusters)
+    rule.refuse_unclaimed(tiles is not None)
+    together = CurveSet.from_curves([*curves, *(one.curve for one in audited.pictures)])
+    extended, calibrating = rule.extended(tiles, len(names))
+    return split_audit(
+        extended,
+        together,
+        alphas,
+        splits=splits,
+        n_calibration=(calibrating or len(curves)) if share is None else None,
+        share=share or 0.7,
+        seed=seed,
+    )

@@ -20,11 +20,10 @@ from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.job import Ask, Job, Progress, Ready, Watch
 from blackbox_conformal.pipeline.keyword_arguments import limits_of, refuse_unknown
-from blackbox_conformal.pipeline.manifest import write_manifest
 from blackbox_conformal.pipeline.planning import plan
+from blackbox_conformal.pipeline.run_folder import tuning_photographs, write_manifest
 from blackbox_conformal.pipeline.stages.draws import Drawn
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
-from blackbox_conformal.pipeline.stages.photograph_tables import check_clusters, check_groups
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import (
     DEFAULT_DRAWS,
@@ -34,7 +33,6 @@ from blackbox_conformal.pipeline.stages.settings import (
     member,
     set_up,
 )
-from blackbox_conformal.pipeline.tuning_record import looked_at
 from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
@@ -200,8 +198,8 @@ def rule_for(guarantee: str, names: Sequence[str], clusters: Mapping[str, str] |
 
 
 def _refuse_tuning(pictures: Sequence[Prepared], tuning: Sequence[KnownPhotograph]) -> None:
-    looked_at = Distinct(("a tuning photograph", one.seen) for one in tuning)
-    leaked = [picture.name for picture in pictures if looked_at.twin(picture.sketch) is not None]
+    tuned_on = Distinct(("a tuning photograph", one.seen) for one in tuning)
+    leaked = [picture.name for picture in pictures if tuned_on.twin(picture.sketch) is not None]
     if leaked:
         raise CalibrationError(
             f"{len(leaked)} of these photographs were used for tuning and cannot calibrate, first "
@@ -314,7 +312,7 @@ def calibrate(
     if limits is None:
         limits = limits_of(max_cost, max_calls)
     folder = Path(run) if run is not None else run_folder(Path("runs"), setup.procedure)
-    options.setdefault("tuning", looked_at(folder))
+    options.setdefault("tuning", tuning_photographs(folder))
     return run_calibration(
         setup,
         paths,
@@ -342,3 +340,44 @@ def _image(drawn: Drawn, groups: Mapping[str, str], clusters: Mapping[str, str])
         group=groups.get(picture.name),
         cluster=clusters.get(picture.name),
     )
+
+
+SHOWN = 3
+"""How many names a message shows."""
+
+
+def check_groups(groups: Mapping[str, str] | None, names: Sequence[str]) -> str | None:
+    """What to say of photographs without a group; None when each has one, or no groups are given.
+
+    Raises
+    ------
+    UsageError
+        No photograph has a group, so the table is another one's.
+    """
+    without = [name for name in names if groups is not None and name not in groups]
+    if groups is None or not without:
+        return None
+    if len(without) == len(names):
+        raise UsageError(
+            f"expected groups of these photographs, {_few(names)}; got groups of {_few(list(groups))}. Write one "
+            "photograph,group line for each photograph, by the name of its file"
+        )
+    return (
+        f"{len(without)} of {len(names)} photographs have no group: {_few(without)}; "
+        "within a group they do not calibrate"
+    )
+
+
+def check_clusters(clusters: Mapping[str, str] | None, names: Sequence[str]) -> None:
+    """Refuse tiles whose photograph is not named, since how many photographs there are is then unknown."""
+    without = [name for name in names if clusters is not None and name not in clusters]
+    if without:
+        raise UsageError(
+            f"expected the photograph of every calibration picture; {len(without)} of {len(names)} have none: "
+            f"{_few(without)}. Write one tile,photograph line for each; a picture that is no tile is its own photograph"
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = ", …" if len(names) > SHOWN else ""
+    return ", ".join(map(printable, names[:SHOWN])) + more

@@ -13,11 +13,9 @@ from typing import TypeVar
 from blackbox_conformal.errors import CalibrationError, IncompleteError
 from blackbox_conformal.pipeline.planning import Plan, refuse_unlimited
 from blackbox_conformal.pipeline.prices.budget import agreed_limits
-from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.stages.equal_draws import EqualDraws
-from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES, narrowed, refuse_large
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
-from blackbox_conformal.pipeline.stages.room import narrowed, refuse_large
 from blackbox_conformal.pipeline.stages.second_vendor import SecondOpinions, second_opinions, second_tasks
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.warming import warming

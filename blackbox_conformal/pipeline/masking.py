@@ -31,13 +31,11 @@ from blackbox_conformal.pipeline.keyword_arguments import limits_of, refuse_unkn
 from blackbox_conformal.pipeline.planning import refuse_unlimited
 from blackbox_conformal.pipeline.products import Products, write_products
 from blackbox_conformal.pipeline.stages.certify import certify
-from blackbox_conformal.pipeline.stages.drifted import drifted
 from blackbox_conformal.pipeline.stages.empty_masks import refuse_paid_emptiness
-from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.stages.evaluate import Evaluation, drifted, evaluate
 from blackbox_conformal.pipeline.stages.grouped_errors import names, refuse_together
-from blackbox_conformal.pipeline.stages.inputs import prepare_inputs
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
-from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_inputs
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up_as
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.trust import trusted

@@ -1,8 +1,6 @@
-"""What a calibration would cost before a cent is spent.
+"""What a calibration would cost, and the levels that it could reach. Nothing is sent, and nothing is written."""
 
-Nothing is sent, and nothing is written; asking the vendor itself lives in `quotes`.
-"""
-
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +12,6 @@ from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
-from blackbox_conformal.pipeline.stages.usual_levels import usual_levels
 from blackbox_conformal.sampling.estimate import estimate, known_price, price_missing
 from blackbox_conformal.sampling.limits import Limits
 
@@ -133,3 +130,28 @@ def refuse_unlimited(adapter: Adapter, limits: Limits | None, run: Path) -> None
         )
     if limits.max_cost_usd is not None and price is None:
         raise BudgetError(price_missing(adapter))
+
+
+USUAL = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+"""For losses of which the largest is about 1."""
+
+NEAR_ONE = (0.5, 5.0)
+"""Largest losses for which `USUAL` is used as it is."""
+
+
+def usual_levels(bound: float) -> tuple[float, ...]:
+    """Levels that say something of a loss that is at most `bound`: `USUAL`, times 1, 2 or 5 times a power of ten.
+
+    The factor is the largest such number that is at most half of `bound`.
+    """
+    low, high = NEAR_ONE
+    if low <= bound <= high:
+        return USUAL
+    decade = 10.0 ** math.floor(math.log10(bound / 2))
+    factor = max(step * decade for step in (1, 2, 5) if step * decade <= bound / 2)
+    return tuple(float(f"{level * factor:.6g}") for level in USUAL)
+
+
+def audited_levels(bound: float) -> tuple[float, ...]:
+    """`usual_levels` without the lowest, for which an audit would take very many photographs."""
+    return usual_levels(bound)[1:]

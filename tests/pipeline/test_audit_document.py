@@ -11,7 +11,7 @@ from support.audit_material import audited_picture, calibration_of, curves, maps
 from blackbox_conformal.audits.random_splits import CAUTION
 from blackbox_conformal.pipeline.audit_parts.audit_document import WORST, audit_json, splits_json
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
-from blackbox_conformal.pipeline.split_study import audit_splits
+from blackbox_conformal.pipeline.auditing import audit_splits
 
 LEVELS = [0.02, 0.4, 0.6]
 

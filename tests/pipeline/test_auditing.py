@@ -12,7 +12,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.audits.quality import peak_signal_to_noise
 from blackbox_conformal.errors import CalibrationError, RefusedError, UsageError
 from blackbox_conformal.pipeline import job
-from blackbox_conformal.pipeline.audit_parts.worst_crops import SIDE, WorstCrops
+from blackbox_conformal.pipeline.audit_parts.measure import CROP_SIDE, WorstCrops
 from blackbox_conformal.pipeline.auditing import audit_calibration
 from blackbox_conformal.pipeline.stages.draws import Drawn
 
@@ -96,7 +96,7 @@ def test_the_worst_pixel_and_its_crop_are_those_of_the_files(scene):
     assert mask[place.row, place.column]
     assert errors[mask].max() == pytest.approx(place.error, abs=1e-6)
     crop = crops.of(0.5)[0]
-    rows, columns = slice(crop.row, crop.row + SIDE), slice(crop.column, crop.column + SIDE)
+    rows, columns = slice(crop.row, crop.row + CROP_SIDE), slice(crop.column, crop.column + CROP_SIDE)
     np.testing.assert_array_equal(crop.delivered, delivered[rows, columns])
     np.testing.assert_array_equal(crop.photograph, photograph(int(one.name[1:]))[rows, columns])
 

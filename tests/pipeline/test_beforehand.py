@@ -8,7 +8,7 @@ from blackbox_conformal.audits.confidence import fewest, further, stakes, upper_
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.pipeline.audit_parts.beforehand import outlook, refuse_hopeless
+from blackbox_conformal.pipeline.audit_parts.audited_rule import outlook, refuse_hopeless
 
 
 @pytest.mark.parametrize("level", [0.02, 0.1, 0.4])

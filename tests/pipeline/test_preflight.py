@@ -6,7 +6,7 @@ import pytest
 from support.synthetic import write_photographs
 
 from blackbox_conformal.pipeline.calibrating import run_calibration
-from blackbox_conformal.pipeline.prices.preflight import missing_key, stored_elsewhere
+from blackbox_conformal.pipeline.prices.budget import missing_key, stored_elsewhere
 from blackbox_conformal.pipeline.prices.spending import spending_on
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
 from blackbox_conformal.pipeline.stages.settings import set_up

@@ -10,7 +10,7 @@ from blackbox_conformal.guarantees.by_group import ByGroup
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.per_image import PerImage
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
-from blackbox_conformal.pipeline.split_study import audit_splits
+from blackbox_conformal.pipeline.auditing import audit_splits
 from blackbox_conformal.risk.curve_set import CurveSet
 
 LEVELS = [0.4, 0.6]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.audit_parts.worst_crops import SIDE, WorstCrops
+from blackbox_conformal.pipeline.audit_parts.measure import CROP_SIDE, WorstCrops
 
 SIZE = (200, 300)
 
@@ -46,9 +46,9 @@ def test_a_crop_holds_the_pixels_around_its_place(row, column):
     crops = WorstCrops(1)
     delivered, truth, mask = offer(crops, 0.1, 0.4, "one", row, column)
     crop = crops.of(0.1)[0]
-    rows, columns = slice(crop.row, crop.row + SIDE), slice(crop.column, crop.column + SIDE)
-    assert crop.row <= row < crop.row + SIDE
-    assert crop.column <= column < crop.column + SIDE
+    rows, columns = slice(crop.row, crop.row + CROP_SIDE), slice(crop.column, crop.column + CROP_SIDE)
+    assert crop.row <= row < crop.row + CROP_SIDE
+    assert crop.column <= column < crop.column + CROP_SIDE
     np.testing.assert_array_equal(crop.delivered, delivered[rows, columns])
     np.testing.assert_array_equal(crop.photograph, truth[rows, columns])
     np.testing.assert_array_equal(crop.mask, mask[rows, columns])

@@ -11,7 +11,7 @@ from support.audit_material import alike, audited_picture, calibration_of, curve
 
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
-from blackbox_conformal.pipeline.split_study import audit_splits
+from blackbox_conformal.pipeline.auditing import audit_splits
 from blackbox_conformal.reports.preview import make_preview
 from blackbox_conformal.reports.report_store import ReportStore, read_preview
 from blackbox_conformal.reports.stored_audit import read_audit, read_splits, write_audit, write_splits

@@ -15,9 +15,8 @@ from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline.job import Job, Watch
 from blackbox_conformal.pipeline.planning import Plan, plan
 from blackbox_conformal.pipeline.prices.spending import spending_on
-from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES, refuse_large
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs
-from blackbox_conformal.pipeline.stages.room import refuse_large
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
 from blackbox_conformal.sampling.limits import Limits

@@ -1,1 +1,1 @@
-"""The steps that every use shares, in order: settings, prepare, draws, evaluate, certify; and what fits into memory."""
+"""One picture's way from its file to its curve or certificate: settings, prepare, draws, evaluate, certify."""

@@ -1,7 +1,4 @@
-"""What the certificate of one mask says, before its files are written.
-
-The certificate itself, and how it is read and verified, live in `certificate`.
-"""
+"""What the certificate of one mask says, before its files are written."""
 
 import json
 import math

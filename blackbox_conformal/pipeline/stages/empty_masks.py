@@ -1,4 +1,4 @@
-"""Masks that are known to be empty before anything is drawn, and are not paid for unless that is asked for."""
+"""Masks that are known to be empty before anything is drawn. They are not paid for unless the user asks for them."""
 
 import math
 from bisect import bisect_left

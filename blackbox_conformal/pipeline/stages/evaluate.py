@@ -8,12 +8,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from blackbox_conformal.audits.drift import drift
+from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.resemblance import Resemblance
 from blackbox_conformal.kernels.moments import Moments
-from blackbox_conformal.pipeline.stages.draws import Drawn, DrawnPicture, drawn_picture, incomplete
-from blackbox_conformal.pipeline.stages.equal_draws import equal_draws, may_be_equal, must_differ
+from blackbox_conformal.pipeline.stages.draws import (
+    Drawn,
+    DrawnPicture,
+    drawn_picture,
+    equal_draws,
+    incomplete,
+    may_be_equal,
+    must_differ,
+)
 from blackbox_conformal.pipeline.stages.memory import give_back
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.answers import Answers
@@ -172,3 +181,16 @@ def _closest(mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], byte
             best, least = pixels, distance
     assert best is not None
     return best
+
+
+def drifted(
+    calibration: Calibration, answers: Sequence[Answers], thresholds: Sequence[float], group: str | None = None
+) -> str | None:
+    """In which way answers to new pictures are not like those of `calibration`, or of its `group`; None: like them.
+
+    Tiles of one photograph are more alike than photographs, so where tiles calibrated nothing can be said.
+    """
+    if any(image.cluster is not None for image in calibration.images):
+        return None
+    rows = [row for row, image in enumerate(calibration.images) if group in (None, image.group)]
+    return drift(calibration.answers[rows], Answers.together(answers), thresholds)

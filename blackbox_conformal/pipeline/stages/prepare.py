@@ -1,7 +1,7 @@
-"""From files to what a vendor is sent: truth, low-resolution input, one task a draw.
+"""From files to what a vendor is sent: the low-resolution input and one task for each draw. Nothing is sent.
 
-Nothing is sent here. Pixels are not kept: a photograph is read again when its draws are there, so that memory does
-not grow with the number of photographs.
+Pixels are not kept: a photograph is read again when its draws are there, so that memory does not grow with the number
+of photographs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +11,7 @@ from functools import partial
 from os import cpu_count
 from pathlib import Path
 
+from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade
 from blackbox_conformal.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
@@ -19,7 +20,7 @@ from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
-from blackbox_conformal.pipeline.stages.memory import limits_within
+from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, limits_within, refuse_large
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.uploads import Encoder
 from blackbox_conformal.sampling.task import Task
@@ -224,3 +225,42 @@ def _check_size(name: str, width: int, height: int, setup: Setup) -> None:
             f"{shown}: the vendor returns at most {limits.max_output_pixels} pixels; ×{setup.procedure.scale} "
             f"would make {output}"
         )
+
+
+def prepare_inputs(
+    inputs: Sequence[tuple[str, Path | bytes]],
+    setup: Setup,
+    calibration: Calibration,
+    failed: dict[int, BlackboxConformalError],
+    *,
+    memory_bytes: int | None = None,
+) -> dict[int, Prepared]:
+    """Each input that can be masked, by its place.
+
+    Parameters
+    ----------
+    inputs
+        Name and file, or name and content, of each picture.
+    failed
+        Gets what is wrong with each of the others, by its place; places that it holds already are left out.
+    memory_bytes
+        Most memory that the calculation may take; None: no limit.
+    """
+    found: dict[int, Prepared] = {}
+    for place, (name, source) in enumerate(inputs):
+        if place in failed:
+            continue
+        try:
+            refuse_large([source], memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
+            picture = prepare_input(source, name, setup, memory_bytes=memory_bytes)
+            known = calibration.known(picture.sketch, picture.input_digest)
+            if known is not None:
+                raise CalibrationError(
+                    f"{printable(name)} is {known}: the guarantee is for pictures that calibration has not seen. Leave "
+                    "it out, or calibrate without it"
+                )
+        except BlackboxConformalError as error:
+            failed[place] = error
+        else:
+            found[place] = picture
+    return found
