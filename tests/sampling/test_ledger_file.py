@@ -142,7 +142,7 @@ def test_a_process_that_is_refused_costs_the_owner_nothing(tmp_path: Path) -> No
     script = (
         "import os, sys; from pathlib import Path;"
         "from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger;"
-        "from blackbox_conformal.sampling.ledger.attempts import Wanted;"
+        "from blackbox_conformal.sampling.ledger.attempts import AttemptSpec;"
         "from blackbox_conformal.sampling.ledger.queries import ledger_sum;"
         "run = Path(sys.argv[1]); ledger = Ledger(run); ledger_sum(run);"
         "print('held', flush=True); sys.stdin.readline();"
