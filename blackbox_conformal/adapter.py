@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict
 
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import PayloadError, VendorError
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 Purpose = Literal["submit", "poll", "download", "lookup", "quote", "cancel"]
 
@@ -300,7 +300,7 @@ class Adapter(BaseModel, ABC):
 
     def credential(self) -> Secret:
         """The key from the environment variable `auth_variable`, or from the file that `<variable>_FILE` names."""
-        from blackbox_conformal.credentials import read_credential
+        from blackbox_conformal.secrets import read_credential
 
         return read_credential(self.auth_variable or "", self.name)
 

@@ -25,11 +25,11 @@ from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.duplicates import SKETCH_LETTERS, Distinct, Sketch
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.text import printable
 
 DIGEST = "^sha256:[0-9a-f]{64}$"
 

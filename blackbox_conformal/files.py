@@ -1,7 +1,4 @@
-"""Writing files so that nothing is overwritten by accident and nothing is ever half written.
-
-What is in the files is not known here.
-"""
+"""Writing files so that nothing is overwritten by accident or half written, and folders of the user's own."""
 
 import errno
 import os
@@ -11,6 +8,7 @@ from pathlib import Path
 
 from blackbox_conformal.errors import IncompleteError, UsageError
 
+_OWN_FOLDER = "blackbox-conformal"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -75,6 +73,38 @@ def make_private(folder: Path) -> None:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def private_folder(variable: str, default: str, *below: str) -> Path | None:
+    """A folder of the user's own, outside every project, that no other user can read or plant files in.
+
+    It is the folder that `variable` names, or `default` below the user's home; with this package's name and `below`. It
+    is made if it is missing. None when there is no private, writable one.
+
+    Parameters
+    ----------
+    variable
+        An environment variable of the XDG base directory specification, such as ``XDG_CACHE_HOME``.
+    default
+        Its default, relative to the home folder, such as ``.cache``.
+    """
+    try:
+        named = os.environ.get(variable)
+        base = Path(named) if named else Path.home() / default
+        # A home that is missing or empty in the environment must not be made up, here or in the working folder.
+        if not base.is_absolute() or not (named or Path.home().is_dir()):
+            return None
+        folder = base.joinpath(_OWN_FOLDER, *below)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
+            return None
+        probe = folder / f".probe-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except (OSError, RuntimeError):
+        return None
+    return folder
 
 
 def write_once(path: Path, content: bytes) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, JsonValue
 
 from blackbox_conformal.adapter import Adapter, Price
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 READ_ON = date(2026, 11, 24)
 """The day on which the prices in this package were last compared with the vendors' public pages."""

@@ -13,7 +13,7 @@ from blackbox_adapters._reading import classed, document, peek, words
 from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.example import Example, says
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 
 class Automatic1111(Hosted):

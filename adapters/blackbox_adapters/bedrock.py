@@ -14,10 +14,9 @@ from blackbox_adapters._reading import classed, document, not_found, peek, whole
 from blackbox_adapters._sigv4 import signed_headers
 from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
-from blackbox_conformal.credentials import read_credential
 from blackbox_conformal.errors import CredentialMissingError, PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret, read_credential
 
 PRICES = {"fast": "0.03", "conservative": "0.40", "creative": "0.60"}
 

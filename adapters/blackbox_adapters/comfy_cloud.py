@@ -16,7 +16,7 @@ from blackbox_adapters.comfyui import ComfyUI
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Purpose, Send, Upload
 from blackbox_conformal.errors import AccountRefusedError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 
 class ComfyCloud(ComfyUI):

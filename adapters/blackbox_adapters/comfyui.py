@@ -30,7 +30,7 @@ from blackbox_conformal.adapter import (
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import RunRefusedError, UsageError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 
 class ComfyUI(Hosted):

@@ -17,7 +17,7 @@ from blackbox_adapters._reading import classed, document, peek, require, whole, 
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import JobError, RefusedError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 
 class Fal(NamedInputs):

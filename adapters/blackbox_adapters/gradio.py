@@ -27,7 +27,7 @@ from blackbox_conformal.adapter import (
 )
 from blackbox_conformal.errors import JobError, PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 
 class Gradio(Hosted):

@@ -16,7 +16,7 @@ from blackbox_adapters._reading import classed, document, peek, shorten, words
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import PayloadError, VendorError
 from blackbox_conformal.example import Example, shows
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 LARGEST_COST = 1_000_000
 """A draw that is said to cost more, in US dollars, is a broken header."""

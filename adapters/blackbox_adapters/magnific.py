@@ -13,10 +13,9 @@ from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import base64_text, fetched
 from blackbox_adapters._reading import classed, document, peek, require, words
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
-from blackbox_conformal.credentials import read_credential
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret, read_credential
 
 PATHS = {
     "creative": "image-upscaler",

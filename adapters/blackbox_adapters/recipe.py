@@ -33,7 +33,6 @@ from blackbox_conformal.adapter import (
     Upload,
 )
 from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.credentials import read_credential
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,
@@ -43,7 +42,7 @@ from blackbox_conformal.errors import (
     VendorError,
 )
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret, read_credential
 
 TELLING = {"name", "title", "about", "documentation", "evidence", "uncertain", "price", "example", "limits"}
 """What a recipe says that changes no picture."""

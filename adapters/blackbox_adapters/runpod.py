@@ -17,7 +17,7 @@ from blackbox_adapters._reading import classed, document, peek, require, words
 from blackbox_conformal.adapter import FREE, Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import JobError, VendorError
 from blackbox_conformal.example import Example, says
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 
 class RunPod(NamedInputs):

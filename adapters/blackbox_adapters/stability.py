@@ -14,7 +14,7 @@ from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Send, Upload
 from blackbox_conformal.errors import RefusedError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 CREDITS = {"fast": 2, "conservative": 40, "creative": 60}
 LOCKED_OUT_S = 60.0

@@ -29,7 +29,7 @@ from blackbox_conformal.adapter import (
 )
 from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 GENERATIVE = ("redefine", "recovery", "wonder", "standard max", "bloom", "reimagine")
 BLOOM_SEEDS = (1, 2000)

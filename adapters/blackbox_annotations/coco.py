@@ -13,7 +13,7 @@ from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, read_json, whole
 from blackbox_conformal.annotations.formats.format import Format, Request
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.text import printable
 
 
 class Coco(Format):

@@ -12,7 +12,7 @@ from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import number, read_bytes, whole
 from blackbox_conformal.annotations.formats.format import Format, Request
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.text import printable
 
 DEEPEST = 32
 _SHAPES = frozenset({"polygon", "box", "ellipse", "mask"})

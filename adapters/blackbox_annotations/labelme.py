@@ -15,8 +15,8 @@ from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, read_json
 from blackbox_conformal.annotations.formats.format import Format, Request, stem_of
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.read import ImageLimits, read_image
+from blackbox_conformal.text import printable
 
 
 class Labelme(Format):

@@ -14,9 +14,9 @@ from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError, ImageError, UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.images.encode import grey_png
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import ImageLimits, read_image
+from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
 Levels = NDArray[np.uint8]

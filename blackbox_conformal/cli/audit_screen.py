@@ -153,7 +153,7 @@ def _show_leakage(screen: Screen, leakage: Any) -> None:
 
 
 def _show_worst(screen: Screen, found: Any, worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]]) -> None:
-    from blackbox_conformal.images.names import printable
+    from blackbox_conformal.text import printable
 
     shown = [
         (level.alpha, one, one.losses[index], one.worst[index])

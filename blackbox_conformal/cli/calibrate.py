@@ -47,12 +47,12 @@ def command(images: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.cli import consent, next_steps, session
     from blackbox_conformal.cli.overwrite_guard import refuse_other_calibration
     from blackbox_conformal.cli.plan import present
-    from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.photographs import find_photographs
     from blackbox_conformal.pipeline.calibrating import calibrate_job, check_enough, check_groups, rule_for
     from blackbox_conformal.pipeline.job import Job, Watch
     from blackbox_conformal.pipeline.planning import usual_levels
     from blackbox_conformal.pipeline.run_folder import keep_calibration, tuning_photographs, unseen_by_tuning
+    from blackbox_conformal.text import name_of, printable
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     setup = session.build_setup(options)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 def look_live(screen: Screen, name: str, parameters: tuple[str, ...], options: dict[str, Any]) -> "list[Finding]":
     """The vendor's draws compared with what its adapter says, after a person agreed to their price."""
     from blackbox_conformal.cli import consent, session
-    from blackbox_conformal.images.names import file_stem
     from blackbox_conformal.pipeline.job import job_keys
     from blackbox_conformal.pipeline.live_check import check_live, prepare_check
     from blackbox_conformal.pipeline.prices.budget import agreed_limits
     from blackbox_conformal.sampling.estimate import estimate
+    from blackbox_conformal.text import file_stem
 
     adapter = session.open_vendor(name, parameters, options["scale"])
     picture = None if options["image"] is None else Path(options["image"])

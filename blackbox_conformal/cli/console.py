@@ -23,7 +23,7 @@ from rich.text import Text
 
 from blackbox_conformal.cli.json_document import DOCUMENT
 from blackbox_conformal.cli.terminal_text import json_line, shown
-from blackbox_conformal.redaction import redact
+from blackbox_conformal.secrets import redact
 
 _UNBOUNDED = 100_000
 """Columns of a file or a pipe, which nobody's window limits."""

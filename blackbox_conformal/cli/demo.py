@@ -40,7 +40,6 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     """Calibrate the embedded vendor, mask a photograph it has not seen, audit on others. No key, no network."""
     from blackbox_conformal.certificate import threshold_json
     from blackbox_conformal.cli import session
-    from blackbox_conformal.images.names import name_of
     from blackbox_conformal.images.photographs import demo_photographs, find_photographs
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.kernels._jit import warm_up
@@ -54,6 +53,7 @@ def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, 
     from blackbox_conformal.plugins import load_adapter
     from blackbox_conformal.reports.html import write_report
     from blackbox_conformal.reports.report_store import ReportStore
+    from blackbox_conformal.text import name_of
 
     started = time.monotonic()
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])

@@ -16,7 +16,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.redaction import redact
+from blackbox_conformal.secrets import redact
 
 _ADAPTER = "adapter "
 

@@ -17,7 +17,7 @@ import click
 from blackbox_conformal.cli.config_file import is_typed
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import BudgetError, UsageError
-from blackbox_conformal.private_folder import private_folder
+from blackbox_conformal.files import private_folder
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter

@@ -30,9 +30,9 @@ def command() -> None:
 def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
     """Every attempt: picture, draw, state, price."""
     from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.images.names import printable
     from blackbox_conformal.sampling.ledger.queries import ledger_ls
     from blackbox_conformal.sampling.ledger.states import STATES
+    from blackbox_conformal.text import printable
 
     unknown = [state for state in states if state not in STATES]
     if unknown:
@@ -94,8 +94,8 @@ def total(run: str | None, **options: Any) -> None:
 @shared.output
 def export(run: str | None, kind: str, **options: Any) -> None:
     """Every attempt with every column, on stdout."""
-    from blackbox_conformal.images.names import visible
     from blackbox_conformal.sampling.ledger.queries import csv_cell, ledger_export
+    from blackbox_conformal.text import visible
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     rows = ledger_export(run_folder_of(run, screen.note))

@@ -57,7 +57,6 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.cli import consent, next_steps, session
     from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
     from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
-    from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.job import Job, Watch
     from blackbox_conformal.pipeline.masking import Result, apply_job, mask_job
@@ -66,6 +65,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     from blackbox_conformal.pipeline.stages.prepare import prepare_inputs
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.reports.report_store import ReportStore
+    from blackbox_conformal.text import name_of, printable
 
     piped = "-" in inputs
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"], piped=piped)
@@ -181,8 +181,8 @@ def _in_the_way(
 ) -> "dict[int, BlackboxConformalError]":
     """Inputs, by place, whose files would overwrite those of another input or of an earlier result."""
     from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.images.names import name_of, printable
     from blackbox_conformal.pipeline.products import refuse_existing
+    from blackbox_conformal.text import name_of, printable
 
     found: dict[int, BlackboxConformalError] = {}
     count = Counter(map(name_of, named))

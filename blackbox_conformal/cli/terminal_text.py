@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from blackbox_conformal.images.names import visible
-from blackbox_conformal.redaction import redact
+from blackbox_conformal.secrets import redact
+from blackbox_conformal.text import visible
 
 
 def shown(text: str) -> str:

@@ -21,7 +21,7 @@ def command(certificates: tuple[str, ...], **options: Any) -> None:
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
-    from blackbox_conformal.images.names import printable
+    from blackbox_conformal.text import printable
 
     screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     calibration = Calibration.load(options["calibration"]) if options["calibration"] else None

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images.image_errors import too_deep
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.text import printable
 
 _ALPHA_BASE = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}

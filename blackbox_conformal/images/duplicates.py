@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import CalibrationError, FileFormatError
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import check_pixels, pixels_digest
+from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
 SIDE = 12

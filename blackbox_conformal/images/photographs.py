@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.names import name_of, printable
+from blackbox_conformal.text import name_of, printable
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 """What is looked at inside a folder; a file that is named itself is taken whatever it is called."""

@@ -53,9 +53,9 @@ from blackbox_conformal.images.colour import to_srgb
 from blackbox_conformal.images.headers import Container, check_pixel_data, inspect
 from blackbox_conformal.images.image_errors import too_deep, truncated
 from blackbox_conformal.images.jpeg_scans import with_tails
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import Picture, is_blank
 from blackbox_conformal.images.plain_png import plain_pixels
+from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image as Pixels
 
 # Each decoder is constructed by itself: `Image.open` would try others, and warns through process-wide state.

@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from blackbox_conformal.private_folder import private_folder
+from blackbox_conformal.files import private_folder
 
 SWITCH = "BLACKBOX_CONFORMAL_KERNEL_CACHE"
 """Environment variable; `0` compiles in every process and writes nothing."""

@@ -14,7 +14,6 @@ from blackbox_conformal.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.audits.random_splits import Splits, split_audit
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json as audit_json
 from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, clusters_of
@@ -32,6 +31,7 @@ from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.text import name_of, printable
 
 
 def audit_calibration(

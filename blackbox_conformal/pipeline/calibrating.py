@@ -15,7 +15,6 @@ from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.images.duplicates import Distinct
-from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.job import Ask, Job, Progress, Ready, Watch
@@ -40,6 +39,7 @@ from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.scores.score import Score
+from blackbox_conformal.text import name_of, printable
 
 DEFAULT_TOLERANCE = 0.1
 """Shares of pixels wrong by more than this are always stored, so that `false-trust` needs no second calibration."""

@@ -13,9 +13,9 @@ from PIL import Image as PillowImage
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.images.degrade import crop_to_multiple, degrade, to_png
-from blackbox_conformal.images.names import file_stem
 from blackbox_conformal.images.photographs import Photograph
 from blackbox_conformal.images.read import read_image
+from blackbox_conformal.text import file_stem
 from blackbox_conformal.types import Image
 
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.images.encode import image_png
-from blackbox_conformal.images.names import name_of
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.pipeline.stages.draws import drawn_picture, output_check
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_input
@@ -22,6 +21,7 @@ from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome
+from blackbox_conformal.text import name_of
 from blackbox_conformal.types import Image
 
 PATIENCE_S = 300.0

@@ -21,7 +21,6 @@ from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import rule_for_picture
-from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.picture_inputs import Given, as_source
 from blackbox_conformal.images.read import read_image
@@ -42,6 +41,7 @@ from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.text import name_of, printable
 from blackbox_conformal.types import Image, Map, Mask
 
 

@@ -12,8 +12,8 @@ from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
 from blackbox_conformal.files import write_new, write_together
 from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
-from blackbox_conformal.images.names import file_stem
 from blackbox_conformal.images.overlay import overlay
+from blackbox_conformal.text import file_stem
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.masking import Result

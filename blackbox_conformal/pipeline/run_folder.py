@@ -16,9 +16,9 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.files import make_private, refusal, write_new, write_once
 from blackbox_conformal.images.duplicates import Distinct
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.text import printable
 
 CALIBRATION_FILE = "calibration.json"
 CALIBRATION_NOTE = "calibration-elsewhere.json"

@@ -11,10 +11,10 @@ from typing import Any
 from blackbox_conformal import __version__
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.pipeline.comparison_parts.comparison import CONFIDENCE, OURS, Comparison, Row
 from blackbox_conformal.reports.dots import Dot, Dots
 from blackbox_conformal.reports.html import number, percent, render
+from blackbox_conformal.text import printable
 
 MARK = b"<!-- blackbox-conformal comparison -->"
 

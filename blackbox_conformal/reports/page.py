@@ -20,7 +20,6 @@ from blackbox_conformal.audits.verdict import BEFOREHAND, EXPLAINED, FIXED
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.pipeline.prices.spending import Spending
 from blackbox_conformal.reports.bars import Bars
 from blackbox_conformal.reports.figures import figures, realised, speaks_of_misses
@@ -28,6 +27,7 @@ from blackbox_conformal.reports.preview import CROP, Preview, first_stops, pack_
 from blackbox_conformal.reports.slider_levels import Stop, thresholds_of
 from blackbox_conformal.reports.veil import STRIPE, VEIL, pattern, veil_png
 from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.text import printable
 
 MAXIMUM_MANIFEST_BYTES = 4 * 2**20
 WORST_SHOWN = 12

@@ -17,7 +17,6 @@ from blackbox_conformal.errors import (
     TryLaterError,
     UsageError,
 )
-from blackbox_conformal.sampling.foreign_text import clean, cleaned
 from blackbox_conformal.sampling.http.classify import GoneError, classify
 from blackbox_conformal.sampling.http.resumption import Resumption
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, VendorReport
@@ -25,6 +24,7 @@ from blackbox_conformal.sampling.ledger.states import WITH_JOB
 from blackbox_conformal.sampling.money import to_nano
 from blackbox_conformal.sampling.run_context import RunContext
 from blackbox_conformal.sampling.run_control import StoppedError
+from blackbox_conformal.text import clean, cleaned
 
 EMPTY = Answer(0, {}, b"")
 _LONGEST_WAIT_S = 10.0

@@ -20,13 +20,13 @@ from blackbox_conformal.errors import (
 )
 from blackbox_conformal.sampling.conversation import Conversation, DeadlineError
 from blackbox_conformal.sampling.flow import drive
-from blackbox_conformal.sampling.foreign_text import clean
 from blackbox_conformal.sampling.ledger.attempts import Attempt
 from blackbox_conformal.sampling.ledger.sample_store import Arrival
 from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.run_context import RunContext
 from blackbox_conformal.sampling.run_control import StoppedError
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task
+from blackbox_conformal.text import clean
 
 FURTHER_LOOKS = 2
 _LOOK_AGAIN_S = 0.3

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.foreign_text import clean
 from blackbox_conformal.sampling.money import to_nano, to_usd
+from blackbox_conformal.text import clean
 
 EventKind = Literal[
     "started",

@@ -8,8 +8,8 @@ import contextlib
 from blackbox_conformal.adapter import Answer, Flow, Send, Step
 from blackbox_conformal.errors import AdapterError, BlackboxConformalError, VendorError
 from blackbox_conformal.sampling.conversation import Conversation, DeadlineError
-from blackbox_conformal.sampling.foreign_text import clean, cleaned
 from blackbox_conformal.sampling.run_control import StoppedError
+from blackbox_conformal.text import clean, cleaned
 
 
 def drive(flow: Flow, conversation: Conversation) -> bytes:

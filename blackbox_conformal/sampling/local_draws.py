@@ -16,8 +16,8 @@ from blackbox_conformal.errors import (
     RefusedError,
     RunRefusedError,
 )
-from blackbox_conformal.sampling.foreign_text import clean
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_key
+from blackbox_conformal.text import clean
 
 _EMPTY = Answer(0, {}, b"")
 

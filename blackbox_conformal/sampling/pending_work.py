@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.sampling.foreign_text import clean
 from blackbox_conformal.sampling.ledger.attempts import Attempt
 from blackbox_conformal.sampling.ledger.states import WHOLE, WITH_JOB
 from blackbox_conformal.sampling.next_step import Done, Fetch, Submit, decide
 from blackbox_conformal.sampling.run_context import RunContext
 from blackbox_conformal.sampling.task import Task, task_keys
 from blackbox_conformal.sampling.work_item import Job, wanted
+from blackbox_conformal.text import clean
 
 
 def jobs_for(engine: RunContext, identity: dict[str, Any], tasks: Sequence[Task]) -> list[Job]:

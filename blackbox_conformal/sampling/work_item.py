@@ -17,13 +17,13 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.sampling.conversation import Conversation
 from blackbox_conformal.sampling.course import Course, DeferredError, inspect
 from blackbox_conformal.sampling.flow import drive
-from blackbox_conformal.sampling.foreign_text import clean
 from blackbox_conformal.sampling.http.classify import GoneError
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.sampling.next_step import Decision, Done, Fetch, Submit
 from blackbox_conformal.sampling.run_context import RunContext
 from blackbox_conformal.sampling.run_control import StoppedError
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key
+from blackbox_conformal.text import clean
 
 
 @dataclass(frozen=True, slots=True)

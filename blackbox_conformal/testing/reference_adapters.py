@@ -25,7 +25,7 @@ from blackbox_conformal.adapter import (
 )
 from blackbox_conformal.errors import MaybeSentError, PayloadError, RefusedError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 
 class _Reference(Adapter):

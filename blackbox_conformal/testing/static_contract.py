@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from blackbox_conformal.adapter import Adapter, Answer, Send, Wait
 from blackbox_conformal.errors import BlackboxConformalError, VendorError
 from blackbox_conformal.example import Example
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 from blackbox_conformal.testing.rehearsal import (
     Rehearsal,
     a_draw,

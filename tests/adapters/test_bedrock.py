@@ -14,7 +14,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
 )
 from blackbox_conformal.example import says
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 
 def test_a_bearer_key_is_sent_with_the_whole_body() -> None:

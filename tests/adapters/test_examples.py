@@ -22,8 +22,8 @@ from support.flow_driver import (
 from blackbox_conformal.adapter import Answer, Send
 from blackbox_conformal.errors import AccountRefusedError, NotFoundError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.pipeline.prices.budget import missing_key
-from blackbox_conformal.redaction import Secret
 from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.secrets import Secret
 
 
 def shown(send: Send) -> str:

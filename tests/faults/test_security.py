@@ -14,8 +14,8 @@ from faults.stage import draw, tasks
 
 from blackbox_conformal.adapter import Accepted, Draw, Flow, Part, Send, Upload
 from blackbox_conformal.errors import VendorError
-from blackbox_conformal.redaction import redact
 from blackbox_conformal.sampling.ledger.queries import csv_cell, ledger_export
+from blackbox_conformal.secrets import redact
 from blackbox_conformal.testing.answer_faults import HOSTILE_TEXT
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer

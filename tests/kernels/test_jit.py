@@ -55,7 +55,7 @@ def place(tmp_path):
     (kernels / "__init__.py").write_text("")
     for name in ("_jit.py", "_cache.py"):
         shutil.copy(KERNELS / name, kernels / name)
-    for name in ("private_folder.py", "errors.py"):
+    for name in ("files.py", "errors.py"):
         shutil.copy(KERNELS.parent / name, package / name)
     (kernels / "helper.py").write_text(HELPER)
     (kernels / "total.py").write_text(TOTAL)

@@ -15,9 +15,9 @@ from sampling.tiny_vendor import serving
 
 from blackbox_conformal.adapter import Part, Send
 from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError, UsageError
-from blackbox_conformal.redaction import Secret
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.secrets import Secret
 
 LIMITS = Limits(attempt_timeout_s=1.0, connect_timeout_s=0.5, max_answer_bytes=10_000)
 

@@ -22,10 +22,10 @@ from blackbox_conformal.adapter import (
     Wait,
 )
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.redaction import Secret
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.secrets import Secret
 
 PNG = b"\x89PNG\r\n\x1a\n"
 Reply = tuple[int, dict[str, str], bytes]

@@ -13,7 +13,7 @@ from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Ob
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.example import Example, example_of
 from blackbox_conformal.plugins import adapter_class, adapter_names
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 ADDRESS = "http://127.0.0.1:9"
 PICTURE = b"\x89PNG\r\n\x1a\nthe finished picture"

@@ -6,7 +6,7 @@ from urllib.parse import urlencode, urlsplit
 from support.flow_driver import EMPTY, Exchange, StatusError, check
 
 from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Observed, Send
-from blackbox_conformal.redaction import Secret
+from blackbox_conformal.secrets import Secret
 
 
 def a_draw(index: int = 0, *, seed: int | None = None) -> Draw:

@@ -9,7 +9,7 @@ from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import whole
 from blackbox_conformal.catalog import Plugin
 from blackbox_conformal.errors import FileFormatError, UsageError
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.text import printable
 
 
 @dataclass(frozen=True)

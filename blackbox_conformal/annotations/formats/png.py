@@ -4,7 +4,7 @@ from blackbox_conformal.annotations.annotation_file import Levels, levels_of_png
 from blackbox_conformal.annotations.foreign_files import read_bytes
 from blackbox_conformal.annotations.formats.format import Format, Request
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.text import printable
 
 
 class Png(Format):

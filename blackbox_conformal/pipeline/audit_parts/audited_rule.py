@@ -16,7 +16,7 @@ from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.text import printable
 
 _BY = {
     "by-cluster": "the photograph of each tile with --clusters FILE",

@@ -21,10 +21,10 @@ from blackbox_conformal.audits.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.guarantees.claims import Units
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.pool import pool
+from blackbox_conformal.text import printable
 
 
 def conclude(

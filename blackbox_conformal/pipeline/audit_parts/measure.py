@@ -20,7 +20,6 @@ from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import rule_for_picture
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.encode import image_png, mask_png
-from blackbox_conformal.images.names import file_stem
 from blackbox_conformal.pipeline.job import Job, Ready
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.prepare import Prepared
@@ -28,6 +27,7 @@ from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.text import file_stem
 from blackbox_conformal.types import Image, Map, Mask
 
 CROP_SIDE = 128

@@ -18,13 +18,13 @@ from blackbox_conformal.errors import (
 )
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
-from blackbox_conformal.sampling.foreign_text import clean, cleaned
 from blackbox_conformal.sampling.http.classify import classify
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
 from blackbox_conformal.sampling.pacing.retry import Retrier, RetryBudget
 from blackbox_conformal.sampling.run_control import RunControl
+from blackbox_conformal.text import clean, cleaned
 
 PATIENCE_S = 60.0
 """A person waits for a price; who has to wait longer than this had better plan by the price list."""

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from blackbox_conformal.images.names import printable
-from blackbox_conformal.redaction import redact
 from blackbox_conformal.sampling.ledger.ledger_file import reading
 from blackbox_conformal.sampling.ledger.queries import UNPRICED
 from blackbox_conformal.sampling.ledger.states import COUNTED
 from blackbox_conformal.sampling.money import to_usd
+from blackbox_conformal.secrets import redact
+from blackbox_conformal.text import printable
 
 _WHOLE = ("stored", "validated")
 _FAILED = ("refused", "ambiguous", "expired", "invalid")

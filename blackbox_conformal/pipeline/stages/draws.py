@@ -11,7 +11,6 @@ from typing import TypeVar
 from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import AdapterError, IncompleteError, PayloadError, RefusedError, VendorError
 from blackbox_conformal.images.headers import inspect
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import is_blank
 from blackbox_conformal.images.read import BLANK_NOTE, output_pixels, read_image
 from blackbox_conformal.images.resemblance import Resemblance, resemblance
@@ -22,6 +21,7 @@ from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
 Result = TypeVar("Result")

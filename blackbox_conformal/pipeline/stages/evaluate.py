@@ -27,9 +27,9 @@ from blackbox_conformal.pipeline.stages.memory import give_back
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.sampling.foreign_text import clean
 from blackbox_conformal.sampling.task import Outcome
 from blackbox_conformal.scores.score import Context
+from blackbox_conformal.text import clean
 from blackbox_conformal.types import Image, Map
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from blackbox_conformal.errors import BlackboxConformalError, PicturesError
-from blackbox_conformal.images.names import printable
+from blackbox_conformal.text import printable
 
 NAMED = 10
 """So many are named, and the others counted."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from blackbox_conformal.errors import BlackboxConformalError, ImageError, UsageError
 from blackbox_conformal.images.headers import PNG_SIGNATURE, inspect
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
+from blackbox_conformal.text import printable
 
 BASE_BYTES = 300 * 2**20
 """Python, its libraries and the compiler, before any picture."""

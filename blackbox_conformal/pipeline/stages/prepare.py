@@ -15,7 +15,6 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade
 from blackbox_conformal.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
-from blackbox_conformal.images.names import name_of, printable
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
@@ -24,6 +23,7 @@ from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, limits_w
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.uploads import Encoder
 from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.text import name_of, printable
 from blackbox_conformal.types import Image
 
 

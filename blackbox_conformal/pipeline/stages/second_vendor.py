@@ -11,7 +11,6 @@ from pathlib import Path
 
 from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.images.degrade import upload_from
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.read import read_image, read_output
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -20,6 +19,7 @@ from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
 

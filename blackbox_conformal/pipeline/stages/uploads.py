@@ -10,9 +10,9 @@ from collections.abc import Callable
 from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.images.encode import image_png
-from blackbox_conformal.images.names import printable
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import read_image
+from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
 KEPT = 8

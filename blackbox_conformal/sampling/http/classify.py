@@ -17,8 +17,8 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
-from blackbox_conformal.sampling.foreign_text import clean
 from blackbox_conformal.sampling.http.retry_after import clock_difference, parse_retry_after
+from blackbox_conformal.text import clean
 
 NOT_FOUND = (404, 405, 410)
 """Answers to a submission that speak of its address, so that every submission would be answered like this."""

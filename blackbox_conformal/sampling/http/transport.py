@@ -17,12 +17,12 @@ import httpx
 
 from blackbox_conformal.adapter import Answer, Send
 from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError, UsageError
-from blackbox_conformal.redaction import Secret, redact
 from blackbox_conformal.sampling.http.address_policy import AddressPolicy, LinkRules, Origin, make_origin
 from blackbox_conformal.sampling.http.decoding import read_body, read_data_link
 from blackbox_conformal.sampling.http.network import AddressRefusedError, CheckedBackend, Exchange, NameUnknownError
 from blackbox_conformal.sampling.http.resumption import Resumption
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.secrets import Secret, redact
 
 _MOST_REDIRECTS = 3
 _MOVED = (301, 302, 303, 307, 308)

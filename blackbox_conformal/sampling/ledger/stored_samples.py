@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blackbox_conformal.errors import PayloadError, UsageError
-from blackbox_conformal.images.names import file_stem
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
 from blackbox_conformal.sampling.ledger.queries import ledger_ls
 from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.text import file_stem
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import CredentialMissingError
-from blackbox_conformal.private_folder import private_folder
+from blackbox_conformal.files import private_folder
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.filesystem import file_system, is_network
 

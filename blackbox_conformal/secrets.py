@@ -1,17 +1,22 @@
-"""Secrets: values that never show themselves, and a filter for every text that leaves the process.
+"""Secrets: values that never show themselves, where keys are read, and a filter for every text that leaves the process.
 
-Nothing here reads the environment; whoever reads a key wraps it in `Secret` at once.
+Keys come from the environment or from the file that `<variable>_FILE` names, never from a configuration file or a
+command line, and are never written anywhere.
 """
 
 import base64
+import os
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
+from blackbox_conformal.errors import CredentialMissingError
+
 _lock = threading.Lock()
-_known: set[str] = set()
+_secrets: set[str] = set()
 _shapes: OrderedDict[str, re.Pattern[str]] = OrderedDict()
 """Keys, the last used last → all ways of writing one."""
 
@@ -44,7 +49,7 @@ class Secret:
         self._value = value
         if len(value) >= 4:
             with _lock:
-                _known.add(value)
+                _secrets.add(value)
                 if lasting and value not in _shapes:
                     written = sorted(_written(value), key=len, reverse=True)
                     _shapes[value] = re.compile("|".join(map(re.escape, written)))
@@ -78,14 +83,43 @@ class Secret:
         raise TypeError("a Secret is not pickled; read the key again where it is needed")
 
 
+def read_credential(variable: str, owner: str) -> Secret:
+    """The key in `variable`, stripped of surrounding white space.
+
+    Raises
+    ------
+    CredentialMissingError
+        The variable and its `_FILE` twin are unset or empty, the file cannot be read, or the key holds characters
+        that no HTTP header can carry.
+    """
+    value = os.environ.get(variable, "")
+    file_name = os.environ.get(f"{variable}_FILE", "")
+    if not value and file_name:
+        try:
+            value = Path(file_name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CredentialMissingError(
+                f"expected a readable key file in {variable}_FILE; {type(error).__name__} while reading it"
+            ) from None
+    value = value.strip()
+    if not value:
+        raise CredentialMissingError(
+            f"adapter {owner} expects its key in {variable} (or a file named by {variable}_FILE); neither is set"
+        )
+    secret = Secret(value)
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise CredentialMissingError(f"the key in {variable} holds white space or non-ASCII characters; copy it again")
+    return secret
+
+
 def redact(text: str) -> str:
-    """`text` without any known secret, signed-link parameter or user name in a URL.
+    """`text` without any secret, signed-link parameter or user name in a URL.
 
     A secret is found as it is and as others write it: percent-encoded, in base64 alone or within a longer text, in
     hexadecimal digits, and with the escapes of JSON.
     """
     with _lock:
-        secrets, patterns = sorted(_known, key=len, reverse=True), list(_shapes.values())
+        secrets, patterns = sorted(_secrets, key=len, reverse=True), list(_shapes.values())
     for secret in secrets:
         text = text.replace(secret, "***")
     for pattern in patterns:
@@ -99,7 +133,7 @@ def _written(secret: str) -> Iterator[str]:
     data = secret.encode("utf-8", "surrogateescape")
     shapes = {quote(data, safe=""), quote(data), quote_plus(data), secret.replace("/", "\\/")}
     shapes.add("".join(f"%{byte:02X}" for byte in data))
-    shapes |= {re.sub("%..", lambda found: found[0].lower(), one) for one in shapes}
+    shapes |= {re.sub("%..", lambda escape: escape[0].lower(), shape) for shape in shapes}
     shapes |= {data.hex(), data.hex().upper()}
     for before in range(3):
         # Within a longer text a secret begins at the first, second or third byte of a group; the letters of base64
@@ -107,4 +141,4 @@ def _written(secret: str) -> Iterator[str]:
         coded = base64.b64encode(bytes(before) + data).decode()
         inner = coded[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
         shapes |= {inner, inner.translate(str.maketrans("+/", "-_"))}
-    yield from (one for one in shapes if len(one) >= _LONG_ENOUGH)
+    yield from (shape for shape in shapes if len(shape) >= _LONG_ENOUGH)

@@ -1,22 +1,26 @@
-"""Foreign names: as they may be shown, and as the stem of a file that is written.
-
-No file is opened or listed here.
-"""
+"""Foreign text: names and messages as they may be shown and stored, and names as stems of files that are written."""
 
 import hashlib
 import os
 import re
 import unicodedata
 from pathlib import Path
+from typing import TypeVar
 
-LONGEST = 160
+from blackbox_conformal.errors import BlackboxConformalError, VendorError
+from blackbox_conformal.secrets import redact
+
+LONGEST_NAME = 160
+LONGEST_MESSAGE = 500
 LONGEST_STEM = 80
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I)
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
+Failure = TypeVar("Failure", bound=BlackboxConformalError)
 
-def printable(name: str | os.PathLike[str], longest: int = LONGEST) -> str:
+
+def printable(name: str | os.PathLike[str], longest: int = LONGEST_NAME) -> str:
     """`name` on one line: control, format (bidirectional, zero-width) and unassigned characters as ``\\u202e``.
 
     A name longer than `longest` characters keeps its two ends, with ``…`` between them.
@@ -32,6 +36,21 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter == "\n" else _escaped(letter) for letter in text)
+
+
+def clean(message: str) -> str:
+    """`message` without secrets, on one printable line, at most `LONGEST_MESSAGE` characters."""
+    return printable(redact(message), LONGEST_MESSAGE)
+
+
+def cleaned(error: Failure) -> Failure:
+    """`error` with its texts cleaned and without the exceptions behind it, which may quote addresses and keys."""
+    error.args = tuple(clean(part) if isinstance(part, str) else part for part in error.args)
+    error.__cause__ = error.__context__ = None
+    if isinstance(error, VendorError):
+        error.request_id = None if error.request_id is None else clean(error.request_id)
+        error.code = None if error.code is None else clean(error.code)
+    return error
 
 
 def name_of(path: str | os.PathLike[str]) -> str:

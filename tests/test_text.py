@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blackbox_conformal.images.names import LONGEST, LONGEST_STEM, file_stem, printable
+from blackbox_conformal.text import LONGEST_NAME, LONGEST_STEM, file_stem, printable
 
 HOSTILE = [
     "a\x1b[31mred\x1b[0m",
@@ -44,16 +44,16 @@ def test_escapes_name_the_character() -> None:
 
 def test_long_names_keep_both_ends() -> None:
     shown = printable("begin" + "x" * 100_000 + "end.png")
-    assert len(shown) == LONGEST
+    assert len(shown) == LONGEST_NAME
     assert shown.startswith("begin")
     assert shown.endswith("end.png")
-    assert len(printable("\x1b" * 300)) == LONGEST
+    assert len(printable("\x1b" * 300)) == LONGEST_NAME
 
 
 @given(st.text(max_size=300))
 def test_whatever_is_shown_is_one_short_printable_line(name: str) -> None:
     shown = printable(name)
-    assert len(shown) <= LONGEST
+    assert len(shown) <= LONGEST_NAME
     assert shown.isprintable()
 
 
