@@ -1,1 +1,1 @@
-"""One self-contained HTML file from finished results; nothing here computes."""
+"""The HTML report and the comparison page, made from stored results."""

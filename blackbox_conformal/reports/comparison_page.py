@@ -1,25 +1,22 @@
-"""A comparison of vendors or settings as one self-contained HTML file: plots, tables, and what is promised by whom.
-
-Figures come from `pipeline.comparison_parts.comparison`; how dots are placed lives in `dots`.
-"""
+"""A comparison of vendors or settings as one self-contained HTML file: plots, tables, and which guarantees hold."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal import __version__
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.comparison_parts.comparison import CONFIDENCE, OURS, Comparison, Row
-from blackbox_conformal.reports.dots import Dot, Dots
 from blackbox_conformal.reports.html import number, percent, render
+from blackbox_conformal.reports.plots import Dot, Dots
 from blackbox_conformal.text import printable
 
 MARK = b"<!-- blackbox-conformal comparison -->"
 
 
-def write_comparison(found: Comparison, path: Path, *, force: bool = False) -> Path:
+def write_comparison(comparison: Comparison, path: Path, *, force: bool = False) -> Path:
     """Write the page.
 
     Raises
@@ -27,40 +24,44 @@ def write_comparison(found: Comparison, path: Path, *, force: bool = False) -> P
     UsageError
         `path` exists with other content and `force` is not set.
     """
-    return write_new(path, render(variables(found), "comparison").encode(), force=force)
+    return write_new(path, render("comparison", **variables(comparison)).encode(), force=force)
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse a file that is no comparison of ours, before anything is drawn for one.
+    """Refuse, before anything is drawn, to overwrite a file that is not an earlier comparison.
 
     Raises
     ------
     UsageError
-        There is one.
+        There is such a file at `path`.
     """
     if path.is_file():
         with path.open("rb") as file:
             if MARK in file.read(1024):
                 return
     if path.exists():
-        raise UsageError(f"{path} exists and is no comparison; give --force or another --out")
+        raise UsageError(f"{path} exists and is not a comparison; give --force or another --out")
 
 
-def variables(found: Comparison) -> dict[str, Any]:
-    """What the page's template needs."""
-    alphas = sorted({row.alpha for row in found.rows})
-    levels = []
-    for alpha in alphas:
-        rows = [row for row in found.rows if row.alpha == alpha]
-        levels.append({"alpha": alpha, "rows": rows, "figures": _figures(rows)})
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level's rows and figures."""
+
+    alpha: float
+    rows: list[Row]
+    figures: list[Dots]
+
+
+def variables(comparison: Comparison) -> dict[str, Any]:
+    """The variables of the page's template."""
+    alphas = sorted({row.alpha for row in comparison.rows})
+    by_level = [(alpha, [row for row in comparison.rows if row.alpha == alpha]) for alpha in alphas]
     return {
-        "version": __version__,
-        "found": found,
-        "levels": levels,
-        "labels": {row.method: row.guarantee for row in found.rows if not _promised(row)},
+        "comparison": comparison,
+        "levels": [Level(alpha, rows, _figures(rows)) for alpha, rows in by_level],
+        "labels": {row.method: row.guarantee for row in comparison.rows if not _promised(row)},
         "ours": OURS,
         "confidence": CONFIDENCE,
-        "printable": printable,
     }
 
 
@@ -69,10 +70,10 @@ def _promised(row: Row) -> bool:
 
 
 def _figures(rows: Sequence[Row]) -> list[Dots]:
-    """Share, what it gains over the first row's, risk and, where anything costs anything, price, at one level."""
+    """At one level: trusted share, its gain over the first row, risk and, if anything cost money, price."""
     shares = [_dot(row, 100 * row.trusted_share, percent(row.trusted_share)) for row in rows]
     risks = [_dot(row, row.risk, number(row.risk, 3)) for row in rows]
-    # Those of methods without a guarantee are so large that they would hide all others.
+    # Methods without a guarantee gain so much that they would hide all others.
     gains = [_gain(row) for row in rows[1:] if _promised(row)]
     figures = [
         Dots("Trusted share", shares, scale=(0.0, 100.0), unit="%"),

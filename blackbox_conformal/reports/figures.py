@@ -1,7 +1,4 @@
-"""Which figures the report shows, from calibration, audit and random splits.
-
-How they are drawn lives in `chart` and `bars`; nothing is measured here that was not measured before.
-"""
+"""Which figures the report shows, from calibration, audit and random splits."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -14,17 +11,18 @@ from blackbox_conformal.audits.hypothesis import claim
 from blackbox_conformal.audits.quality import Quality
 from blackbox_conformal.audits.random_splits import Splits
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.reports.bars import Bar, Bars
-from blackbox_conformal.reports.chart import Chart, Series
+from blackbox_conformal.reports.plots import Bar, Bars, Chart, Series
 from blackbox_conformal.reports.slider_levels import Stop
 
+Figure = Chart | Bars
+
 FEWEST_POINTS = 3
-"""Below this a line over alpha says nothing; bars are drawn."""
+"""With fewer points a line over alpha says nothing, and bars are drawn."""
 
 
 def figures(
     rule: Guarantee, audited: Audit | None, splits: Splits | None, stops: Sequence[Stop], shares: list[float] | None
-) -> Iterator[Chart | Bars]:
+) -> Iterator[Figure]:
     """The figures in their order; `rule` is what the calibration guarantees."""
     alphas = [stop.alpha for stop in stops]
     ends = (0.0, alphas[-1])
@@ -46,10 +44,10 @@ def figures(
             "Trusted share against alpha", "alpha", "trusted", series, x_range=ends, y_range=(0, 1), percent=True
         )
     if audited is not None:
-        yield from _quality("PSNR, sRGB", "dB", audited.levels, lambda one: one.psnr, ends)
+        yield from _quality("PSNR, sRGB", "dB", audited.levels, lambda quality: quality.psnr, ends)
         if any(math.isfinite(level.promise.psnr) for level in audited.levels):
             yield from _promised(audited.levels, ends)
-        yield from _quality("Mean SSIM", "", audited.levels, lambda one: one.ssim, ends)
+        yield from _quality("Mean SSIM", "", audited.levels, lambda quality: quality.ssim, ends)
         if audited.leakage is not None:
             yield leakage_chart(audited.leakage)
     if splits is not None:
@@ -57,35 +55,35 @@ def figures(
 
 
 def realised(rule: Guarantee, audited: Audit, stop: Stop) -> float:
-    """What `rule` speaks of, measured on the audited photographs at a stop: a mean loss, or a share of misses."""
-    losses = np.array([one.curve.loss(stop.threshold) for one in audited.pictures])
+    """The risk that `rule` bounds, measured on the audited photographs at a stop: a mean loss, or a share of misses."""
+    losses = np.array([picture.curve.loss(stop.threshold) for picture in audited.pictures])
     return float(claim(rule, losses, stop.alpha, audited.pictures[0].curve.bound, audited.clusters).losses.mean())
 
 
 def speaks_of_misses(rule: Guarantee) -> bool:
-    """Whether the risk is a share of photographs, so that alpha is a tolerance and not what the risk may reach."""
+    """Whether the risk is a share of photographs; then alpha is a tolerance and does not bound the risk."""
     return rule.miss_rate is not None
 
 
-def leakage_chart(found: Leakage) -> Chart:
+def leakage_chart(leakage: Leakage) -> Chart:
     """Risk against the share of leaked calibration photographs, beside its bound."""
-    shares = [point.leaked / found.n for point in found.points]
+    shares = [point.leaked / leakage.n for point in leakage.points]
     series = [
-        Series("bound", "bound", tuple((x, point.bound) for x, point in zip(shares, found.points, strict=True))),
+        Series("bound", "bound", tuple((x, point.bound) for x, point in zip(shares, leakage.points, strict=True))),
         Series(
             "realised, leak not allowed for",
             "realised",
-            tuple((x, point.risk) for x, point in zip(shares, found.points, strict=True)),
+            tuple((x, point.risk) for x, point in zip(shares, leakage.points, strict=True)),
         ),
         Series(
             "realised, leak allowed for",
             "allowed",
-            tuple((x, point.risk_allowed) for x, point in zip(shares, found.points, strict=True)),
+            tuple((x, point.risk_allowed) for x, point in zip(shares, leakage.points, strict=True)),
         ),
     ]
     return Chart(
-        f"If the vendor trained on them, at alpha = {found.alpha:g}",
-        f"share of {found.n} calibration photographs that leaked",
+        f"If the vendor trained on them, at alpha = {leakage.alpha:g}",
+        f"share of {leakage.n} calibration photographs that leaked",
         "risk",
         series,
         x_range=(0.0, max(shares) or 1.0),
@@ -121,14 +119,12 @@ def _risk(rule: Guarantee, audited: Audit | None, stops: Sequence[Stop]) -> list
 
 def _quality(
     title: str, unit: str, levels: Sequence[AuditedLevel], value: Callable[[Quality], float], ends: tuple[float, float]
-) -> Iterator[Chart | Bars]:
+) -> Iterator[Figure]:
     """Inside the mask, outside it, and of the whole picture."""
-    inside, outside, whole = (
-        tuple((level.alpha, value(quality)) for level, quality in zip(levels, found, strict=True))
-        for found in ([one.inside for one in levels], [one.outside for one in levels], [one.whole for one in levels])
-    )
-    shown = [y for _, y in (*inside, *outside, *whole) if math.isfinite(y)]
-    if not shown:
+    inside = tuple((level.alpha, value(level.inside)) for level in levels)
+    outside = tuple((level.alpha, value(level.outside)) for level in levels)
+    whole = tuple((level.alpha, value(level.whole)) for level in levels)
+    if not any(math.isfinite(y) for _, y in (*inside, *outside, *whole)):
         return
     if _drawable(inside) >= FEWEST_POINTS:
         yield Chart(
@@ -150,7 +146,7 @@ def _quality(
     yield Bars(title, unit, bars, digits=2 if unit else 3)
 
 
-def _promised(levels: Sequence[AuditedLevel], ends: tuple[float, float]) -> Iterator[Chart | Bars]:
+def _promised(levels: Sequence[AuditedLevel], ends: tuple[float, float]) -> Iterator[Figure]:
     """The promised PSNR beside the realised one, in the metric's own space."""
     realised_db = tuple((level.alpha, level.inside.psnr_in_space) for level in levels)
     promised = tuple((level.alpha, level.promise.psnr_if_trusted) for level in levels)
@@ -174,24 +170,24 @@ def _promised(levels: Sequence[AuditedLevel], ends: tuple[float, float]) -> Iter
         yield Bars("PSNR inside against its bound, metric's space", "dB", bars)
 
 
-def _splits(found: Splits) -> Iterator[Chart | Bars]:
-    title = f"{found.splits} random splits: risk"
-    if len(found.levels) < FEWEST_POINTS:
+def _splits(splits: Splits) -> Iterator[Figure]:
+    title = f"{splits.splits} random splits: risk"
+    if len(splits.levels) < FEWEST_POINTS:
         bars = []
-        for level in found.levels:
+        for level in splits.levels:
             bars.append(Bar(f"claimed at most at alpha = {level.alpha:g}", level.claimed, "bound"))
             bars.append(Bar(f"mean over splits at alpha = {level.alpha:g}", level.risk[0], "realised"))
         yield Bars(title, "", bars, digits=4)
         return
-    means = tuple((level.alpha, level.risk[0]) for level in found.levels)
+    means = tuple((level.alpha, level.risk[0]) for level in splits.levels)
     series = [
-        Series("claimed at most", "allowed", tuple((level.alpha, level.claimed) for level in found.levels)),
+        Series("claimed at most", "allowed", tuple((level.alpha, level.claimed) for level in splits.levels)),
         Series(
             "mean over splits, 5th to 95th percentile",
             "realised",
             means,
             "dots",
-            tuple((level.alpha, *level.risk_range) for level in found.levels),
+            tuple((level.alpha, *level.risk_range) for level in splits.levels),
         ),
     ]
     yield Chart(title, "alpha", "risk", series, y_range=(0.0, _top(series)), slider=False)
@@ -202,7 +198,7 @@ def _drawable(points: Sequence[tuple[float, float]]) -> int:
 
 
 def _top(series: Sequence[Series]) -> float:
-    """The upper end of the risk axis: room for every point, but not for the whole of a wide interval."""
-    points = max(y for one in series for _, y in one.points)
-    ends = max((high for one in series for _, _, high in one.whiskers), default=0.0)
+    """The upper end of the risk axis: above every point, but not always above the end of a wide interval."""
+    points = max(y for curve in series for _, y in curve.points)
+    ends = max((high for curve in series for _, _, high in curve.whiskers), default=0.0)
     return 1.04 * max(points, min(ends, 1.6 * points)) or 1.0

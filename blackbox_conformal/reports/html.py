@@ -1,13 +1,14 @@
 """One self-contained HTML file: template, style, script and pictures in one, with nothing fetched.
 
-What stands in it is put together in `page`. Foreign text reaches the file only through autoescaping, and a policy in
-the page forbids every script, style and address that is not the report's own, should something slip through.
+Foreign text reaches the file only through autoescaping. As a second guard, a policy in the page forbids every script,
+style and address that is not the report's own.
 """
 
 import base64
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -16,22 +17,26 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
+from blackbox_conformal import __version__
 from blackbox_conformal.audits.findings import Audit
+from blackbox_conformal.audits.random_splits import CAUTION
+from blackbox_conformal.audits.verdict import FIXED
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.prices.spending import read_spending
-from blackbox_conformal.reports.page import one_at_a_time, page, read_manifest
+from blackbox_conformal.reports.page import build_page, read_manifest
 from blackbox_conformal.reports.preview import SIDE
 from blackbox_conformal.reports.report_store import ReportStore, preview_of_result
 from blackbox_conformal.reports.slider_levels import MAXIMUM_STOPS, choose_stops, thresholds_of
+from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.masking import Result
 
 MANY = 60
-"""Beyond so many pictures masks are shown at half the scale and the slider has half the stops: a page of 200 pictures
-of 2048×2048 stays below 30 MB."""
+"""With more pictures than this, masks are shown at half the scale and the slider has half the stops. A page of 200
+pictures of 2048×2048 then stays below 30 MB."""
 
 
 def write_report(
@@ -53,7 +58,7 @@ def write_report(
     audited
         An audit of `calibration`; None: the one stored in the run folder, if there is one.
     results
-        Masked pictures at hand; those that `run` keeps for the report are added.
+        Masked pictures; those that `run` keeps for the report are added.
     alpha
         The level that the report opens at.
 
@@ -71,11 +76,12 @@ def write_report(
     mask_side, most = (SIDE, MAXIMUM_STOPS) if len(results) + len(readers) <= MANY else (SIDE // 2, MAXIMUM_STOPS // 2)
     stops = choose_stops(calibration, wanted, f"{calibration.procedure.metric.get('name', 'metric')} error", most)
     thresholds = thresholds_of(stops)
-    given = [preview_of_result(result, thresholds) for result in results]
-    shown = {preview.identity for preview in given}
-    stored = one_at_a_time(readers)
-    previews = chain(given, (one for one in stored if one.kind == "audit" or one.identity not in shown))
-    variables = page(
+    fresh = [preview_of_result(result, thresholds) for result in results]
+    identities = {preview.identity for preview in fresh}
+    # Read one at a time, so that only one stored preview is in memory.
+    stored = (read() for read in readers)
+    previews = chain(fresh, (kept for kept in stored if kept.kind == "audit" or kept.identity not in identities))
+    page = build_page(
         calibration,
         audited,
         previews,
@@ -86,7 +92,8 @@ def write_report(
         mask_side,
         store.splits(),
     )
-    return write_new(path, render(variables).encode(), force=force)
+    variables = {field.name: getattr(page, field.name) for field in fields(page)}
+    return write_new(path, render("report", caution=CAUTION, fixed=FIXED, **variables).encode(), force=force)
 
 
 _PARTS = {
@@ -95,8 +102,8 @@ _PARTS = {
 }
 
 
-def render(variables: dict[str, Any], name: str = "report") -> str:
-    """The page called `name` as text: its template with its styles and, where it has one, its script."""
+def render(name: str, **variables: Any) -> str:
+    """The page called `name` as text: its template with its styles and its script, if it has one."""
     folder = resources.files("blackbox_conformal.reports") / "templates"
     texts = {part: (folder / part).read_text("utf-8") for part in _PARTS[name]}
     environment = jinja2.Environment(
@@ -106,9 +113,9 @@ def render(variables: dict[str, Any], name: str = "report") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters.update(number=number, percent=percent, printable=printable, base64=_base64)
     environment.tests["nan"] = math.isnan
-    environment.filters["percent"] = percent
+    environment.globals["version"] = __version__
     style = "".join(text for part, text in texts.items() if part.endswith(".css"))
     script = "".join(text for part, text in texts.items() if part.endswith(".js"))
     return environment.get_template(f"{name}.html.jinja").render(
@@ -139,4 +146,8 @@ def percent(share: float | None) -> str:
 
 
 def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return "sha256-" + _base64(hashlib.sha256(text.encode()).digest())
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

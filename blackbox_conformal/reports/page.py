@@ -1,31 +1,37 @@
-"""Everything that stands in the report, as plain values for the template.
-
-Marking up is the template's business; nothing is measured here that was not measured before.
-"""
+"""What the report shows, as typed values for its template."""
 
 import base64
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from blackbox_conformal import __version__
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.audits.hypothesis import quantity
-from blackbox_conformal.audits.random_splits import CAUTION, Splits
-from blackbox_conformal.audits.verdict import BEFOREHAND, EXPLAINED, FIXED
+from blackbox_conformal.audits.random_splits import Splits
+from blackbox_conformal.audits.verdict import BEFOREHAND, EXPLAINED
+from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.prices.spending import Spending
-from blackbox_conformal.reports.bars import Bars
-from blackbox_conformal.reports.figures import figures, realised, speaks_of_misses
-from blackbox_conformal.reports.preview import CROP, Preview, first_stops, pack_stops
+from blackbox_conformal.reports.figures import Figure, figures, realised
+from blackbox_conformal.reports.preview import (
+    CROP,
+    STRIPE,
+    VEIL,
+    Preview,
+    Worst,
+    first_stops,
+    pack_stops,
+    stripes,
+    veil_png,
+)
 from blackbox_conformal.reports.slider_levels import Stop, thresholds_of
-from blackbox_conformal.reports.veil import STRIPE, VEIL, pattern, veil_png
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.text import printable
 
@@ -33,9 +39,118 @@ MAXIMUM_MANIFEST_BYTES = 4 * 2**20
 WORST_SHOWN = 12
 
 
-def page(
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One picture of the report.
+
+    Attributes
+    ----------
+    shown
+        (h, w) of the picture in the page, `size` at full resolution.
+    choices
+        (key, label) of the pictures that can be compared with the delivered one; `script` holds them by key.
+    share, loss
+        At the level that the page opens at; `loss` is None when the truth is unknown.
+    still
+        Base64 of a PNG that veils what is not trusted at that level, for readers without JavaScript.
+    script
+        What the page's script needs, as JSON.
+    """
+
+    kind: str
+    name: str
+    size: tuple[int, int]
+    shown: tuple[int, int]
+    scale: str
+    notes: tuple[str, ...]
+    choices: tuple[tuple[str, str], ...]
+    share: float
+    loss: float | None
+    delivered: bytes
+    still: str
+    script: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCrop:
+    """The worst trusted pixel of a photograph, with the (height, width) of the pictures around it."""
+
+    name: str
+    size: tuple[int, int]
+    worst: Worst
+
+
+@dataclass(frozen=True, slots=True)
+class WorstPhotograph:
+    """A photograph with a large loss, and its worst trusted pixel."""
+
+    name: str
+    loss: float
+    share: float
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRow:
+    """One level of the slider in the table of all levels."""
+
+    alpha: float
+    threshold: str
+    bound: float
+    realised: float | None
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """Everything that the report's template shows; each field is one of its variables.
+
+    Attributes
+    ----------
+    rule
+        The guarantee.
+    stop, chosen
+        The slider's position that the page opens at, and its index; `slider` holds all positions for the script.
+    share
+        The mean trusted share at `stop`, of the photographs that `share_of` names; None when unknown.
+    quantity
+        The risk is the mean of this; None for a guarantee that is not known here.
+    twice
+        Names of pictures that were both masked and audited.
+    worst_alpha, worst_photographs
+        The photographs with the largest losses at the audited level nearest to `alpha`.
+    """
+
+    calibration: Calibration
+    vendor: str
+    adapter: str
+    metric: str
+    rule: Guarantee
+    alpha: float
+    stop: Stop
+    chosen: int
+    slider: dict[str, Any]
+    share: float | None
+    share_of: str
+    audit: Audit | None
+    audit_notes: tuple[str, ...]
+    quantity: str | None
+    splits: Splits | None
+    figures: tuple[Figure, ...]
+    rows: tuple[LevelRow, ...]
+    worst_alpha: float | None
+    worst_photographs: tuple[WorstPhotograph, ...]
+    cards: tuple[Card, ...]
+    twice: tuple[str, ...]
+    worst: tuple[WorstCrop, ...]
+    spending: Spending | None
+    manifest: str | None
+    procedure: str
+
+
+def build_page(
     calibration: Calibration,
-    audited: Audit | None,
+    audit: Audit | None,
     previews: Iterable[Preview],
     spending: Spending | None,
     manifest: Any,
@@ -43,67 +158,41 @@ def page(
     alpha: float,
     mask_side: int,
     splits: Splits | None = None,
-) -> dict[str, Any]:
-    """The template's variables; pictures come one at a time from `previews`, masks have at most `mask_side` pixels."""
+) -> ReportPage:
+    """The report's content; `previews` are taken one at a time, and masks have at most `mask_side` pixels a side."""
     rule = calibration.rule()
     chosen = min(range(len(stops)), key=lambda index: abs(stops[index].alpha - alpha))
-    curves = {} if audited is None else {one.truth: one.curve for one in audited.pictures}
-    cards: list[dict[str, Any]] = []
-    worst: list[dict[str, Any]] = []
-    for preview in previews:
-        cards.append(_card(preview, curves.get(preview.identity), stops, chosen, mask_side))
-        worst.extend(_worst(preview))
-    cards.sort(key=lambda card: (card["kind"] != "result", -card["loss"], card["name"]))
-    shares = _mean_shares(calibration, audited, cards, stops)
-    shown = figures(rule, audited, splits, stops, shares)
-    return {
-        "version": __version__,
-        "calibration": calibration,
-        "vendor": vendor_words(calibration.procedure.vendor),
-        "adapter": printable(str(calibration.procedure.vendor.get("adapter", "unnamed"))),
-        "metric": metric_words(calibration),
-        "guarantee": {
-            "name": calibration.guarantee.get("name", "expected"),
-            "theorem": rule.theorem,
-            "assumptions": list(rule.assumptions),
-        },
-        "stop": stops[chosen],
-        "chosen": chosen,
-        "alpha": alpha,
-        "stops": {
-            "alphas": [stop.alpha for stop in stops],
-            "labels": [f"{stop.alpha:g}" for stop in stops],
-            "thresholds": [threshold_words(stop.threshold) for stop in stops],
-            "statements": [stop.statement for stop in stops],
-            "shares": None if shares is None else [round(share, 5) for share in shares],
-            "veil": VEIL,
-            "stripe": STRIPE,
-        },
-        "share": None if shares is None else shares[chosen],
-        "share_of": "audit photographs" if audited is not None else "calibration photographs",
-        "audit": audited,
-        "splits": splits,
-        "caution": CAUTION,
-        "figures": [("bars" if isinstance(one, Bars) else "chart", one) for one in shown],
-        "notes_of_audit": _notes_of(audited),
-        "fixed": FIXED,
-        "quantity": _quantity(rule, audited),
-        "misses": speaks_of_misses(rule),
-        "own_bounds": rule.bound_source != "metric",
-        "worst_table": _worst_table(audited, alpha),
-        "rows": _rows(stops, calibration, audited, shares),
-        "spending": spending,
-        "refused": [image for image in calibration.images if image.refused],
-        "cards": cards,
-        "twice": sorted(
-            {card["name"] for card in cards if card["kind"] == "audit"}
-            & {card["name"] for card in cards if card["kind"] == "result"}
-        ),
-        "worst": _worst_at(worst, alpha),
-        "manifest": None if manifest is None else _pretty(manifest),
-        "procedure": _pretty(calibration.procedure.model_dump(mode="json")),
-        "printable": printable,
-    }
+    cards, crops = _pictures(previews, audit, stops, chosen, mask_side)
+    shares = _mean_shares(calibration, audit, cards, stops)
+    worst_alpha, worst_photographs = _worst_photographs(audit, alpha)
+    identity = calibration.procedure.vendor
+    return ReportPage(
+        calibration=calibration,
+        vendor=vendor_words(identity),
+        adapter=printable(str(identity.get("adapter", "unnamed"))),
+        metric=metric_words(calibration),
+        rule=rule,
+        alpha=alpha,
+        stop=stops[chosen],
+        chosen=chosen,
+        slider=_slider(stops, shares),
+        share=None if shares is None else shares[chosen],
+        share_of="calibration photographs" if audit is None else "audit photographs",
+        audit=audit,
+        audit_notes=_audit_notes(audit),
+        quantity=_quantity(rule, audit),
+        splits=splits,
+        figures=tuple(figures(rule, audit, splits, stops, shares)),
+        rows=_rows(stops, rule, audit, shares),
+        worst_alpha=worst_alpha,
+        worst_photographs=worst_photographs,
+        cards=tuple(cards),
+        twice=_twice(cards),
+        worst=_worst_crops(crops, alpha),
+        spending=spending,
+        manifest=None if manifest is None else _pretty(manifest),
+        procedure=_pretty(calibration.procedure.model_dump(mode="json")),
+    )
 
 
 def vendor_words(identity: Mapping[str, Any]) -> str:
@@ -113,26 +202,13 @@ def vendor_words(identity: Mapping[str, Any]) -> str:
     return printable(next((str(name) for name in names if name), "unnamed vendor"))
 
 
-def _scale_words(block: int) -> str:
-    if block == 1:
-        return "all of them in this page."
-    ordinals = {2: "half", 3: "a third", 4: "a quarter"}
-    return f"in this page reduced to {ordinals.get(block, f'1/{block}')}."
-
-
-def _mask_scale_words(block: int) -> str:
-    if block == 1:
-        return "A pixel of the mask is a pixel of the picture."
-    return f"A pixel of the mask stands for {block}×{block} of them."
-
-
 def metric_words(calibration: Calibration) -> str:
     """The metric with its parameters, for people."""
-    given = dict(calibration.procedure.metric)
-    name = str(given.pop("name", "metric"))
+    parameters = dict(calibration.procedure.metric)
+    name = str(parameters.pop("name", "metric"))
     settings = ", ".join(
         f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in sorted(given.items())
+        for key, value in sorted(parameters.items())
         if value is not None
     )
     return f"{name} ({settings})" if settings else name
@@ -146,7 +222,7 @@ def threshold_words(threshold: float) -> str:
 
 
 def read_manifest(run: Path) -> Any:
-    """The run's manifest, or None when there is none that can be shown."""
+    """The run's manifest; a reason in its place when it cannot be shown; None when there is none."""
     path = run / "manifest.json"
     try:
         if path.stat().st_size > MAXIMUM_MANIFEST_BYTES:
@@ -158,146 +234,162 @@ def read_manifest(run: Path) -> Any:
         return {"left out": f"manifest.json cannot be read: {type(error).__name__}"}
 
 
-def _card(
-    preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, mask_side: int
-) -> dict[str, Any]:
+def _pictures(
+    previews: Iterable[Preview], audit: Audit | None, stops: Sequence[Stop], chosen: int, mask_side: int
+) -> tuple[list[Card], list[WorstCrop]]:
+    """A card for each picture, masked ones first and large losses before small ones, and the worst places of all."""
+    curves = {} if audit is None else {picture.truth: picture.curve for picture in audit.pictures}
+    cards: list[Card] = []
+    crops: list[WorstCrop] = []
+    for preview in previews:
+        cards.append(_card(preview, curves.get(preview.identity), stops, chosen, mask_side))
+        size = (min(CROP, preview.size[0]), min(CROP, preview.size[1]))
+        crops.extend(WorstCrop(printable(preview.name), size, worst) for worst in preview.worst)
+    cards.sort(key=lambda card: (card.kind != "result", math.inf if card.loss is None else -card.loss, card.name))
+    return cards, crops
+
+
+def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, mask_side: int) -> Card:
     ceiling, block = preview.coarser(mask_side)
     first = first_stops(ceiling, thresholds_of(stops))
     height, width = preview.ceiling.shape
     factor = block // preview.block
     shares = [round(preview.share(stop.threshold), 5) for stop in stops]
-    losses = [preview.loss(stop.threshold) if curve is None else curve.loss(stop.threshold) for stop in stops]
+    losses = [(preview if curve is None else curve).loss(stop.threshold) for stop in stops]
     known = not any(math.isnan(loss) for loss in losses)
-    choices = [
+    pictures = [
         ("low", "vendor's input", preview.low),
         ("delivered", "delivered, no mask", preview.delivered),
         ("truth", "photograph", preview.truth),
     ]
-    return {
-        "kind": preview.kind,
-        "name": printable(preview.name, 80),
-        "size": preview.size,
-        "shown": (height, width),
-        "scale": _scale_words(preview.block),
-        "mask_scale": _mask_scale_words(block),
-        "notes": [_note(note) for note in preview.notes],
-        "choices": [(key, label) for key, label, picture in choices if picture is not None],
-        "loss": losses[chosen] if known else -1.0,
-        "share": shares[chosen],
-        "known": known,
-        "delivered": _base64(preview.delivered),
-        "still": veil_png(first.repeat(factor, 0).repeat(factor, 1)[:height, :width], chosen),
-        "data": {
+    return Card(
+        kind=preview.kind,
+        name=printable(preview.name, 80),
+        size=preview.size,
+        shown=(height, width),
+        scale=_scale_words(preview.block, block),
+        notes=tuple(_sentence(note) for note in preview.notes),
+        choices=tuple((key, label) for key, label, picture in pictures if picture is not None),
+        share=shares[chosen],
+        loss=losses[chosen] if known else None,
+        delivered=preview.delivered,
+        still=veil_png(first.repeat(factor, 0).repeat(factor, 1)[:height, :width], chosen),
+        script={
             "width": first.shape[1],
             "height": first.shape[0],
             "cover": [first.shape[1] * block / preview.block / width, first.shape[0] * block / preview.block / height],
             "first": pack_stops(first),
-            "pattern": pattern(*first.shape),
+            "pattern": stripes(*first.shape),
             "shares": shares,
             "losses": [round(loss, 5) for loss in losses] if known else None,
-            **{key: _base64(picture) for key, _, picture in choices if picture is not None and key != "delivered"},
+            # The delivered picture stands in the page already.
+            **{key: _base64(data) for key, _, data in pictures if data is not None and key != "delivered"},
         },
-    }
-
-
-def _worst(preview: Preview) -> Iterator[dict[str, Any]]:
-    for one in preview.worst:
-        yield {
-            "name": printable(preview.name),
-            "alpha": one.alpha,
-            "row": one.row,
-            "column": one.column,
-            "error": one.error,
-            "at": one.at,
-            "size": (min(CROP, preview.size[0]), min(CROP, preview.size[1])),
-            "delivered": _base64(one.delivered),
-            "truth": _base64(one.truth),
-            "mask": _base64(one.mask),
-        }
-
-
-def _worst_at(worst: Sequence[dict[str, Any]], alpha: float) -> list[dict[str, Any]]:
-    """The worst of the worst at the one level, of those that were measured, nearest to `alpha`."""
-    nearest = min((one["alpha"] for one in worst), key=lambda level: abs(level - alpha), default=alpha)
-    return sorted((one for one in worst if one["alpha"] == nearest), key=lambda one: -one["error"])[:WORST_SHOWN]
-
-
-def _worst_table(audited: Audit | None, alpha: float) -> dict[str, Any] | None:
-    """The photographs with the largest losses at the audited level nearest to `alpha`, with the worst pixel of each."""
-    if audited is None or not audited.levels:
-        return None
-    index = min(range(len(audited.levels)), key=lambda place: abs(audited.levels[place].alpha - alpha))
-    rows = [
-        {"name": printable(one.name), "loss": one.losses[index], "share": one.shares[index], "place": one.worst[index]}
-        for one in audited.worst(index, WORST_SHOWN)
-    ]
-    return {"alpha": audited.levels[index].alpha, "rows": rows} if rows else None
-
-
-def _notes_of(audited: Audit | None) -> tuple[str, ...]:
-    if audited is None:
-        return ()
-    open_ended = any(level.judgement.further is not None for level in audited.levels)
-    verdicts = dict.fromkeys(level.judgement.verdict for level in audited.levels if level.tested)
-    drift = () if audited.drift is None else (f"Warning: {audited.drift}.",)
-    return (
-        *drift,
-        *(EXPLAINED[verdict] for verdict in verdicts),
-        *((BEFOREHAND,) if open_ended else ()),
-        *audited.notes,
     )
 
 
-def _quantity(rule: Guarantee, audited: Audit | None) -> str | None:
-    """What the risk is the mean of; None for a guarantee that is not known here."""
-    if audited is not None:
-        return audited.quantity
-    try:
-        return quantity(rule)
-    except UsageError:
-        return None
+def _scale_words(picture_block: int, mask_block: int) -> str:
+    """How much the picture is reduced in the page, and its mask."""
+    ordinals = {2: "half", 3: "a third", 4: "a quarter"}
+    reduced = f"in this page reduced to {ordinals.get(picture_block, f'1/{picture_block}')}."
+    picture = "all of them in this page." if picture_block == 1 else reduced
+    if mask_block == 1:
+        return f"{picture} A pixel of the mask is a pixel of the picture."
+    return f"{picture} A pixel of the mask stands for {mask_block}×{mask_block} of them."
 
 
-def _note(text: str) -> str:
-    """A note as a sentence."""
-    shown = printable(text, 400)
-    return shown[:1].upper() + shown[1:] + ("" if shown.endswith((".", "!", "?")) else ".")
+def _slider(stops: Sequence[Stop], shares: list[float] | None) -> dict[str, Any]:
+    """What the page's script needs to move the slider."""
+    return {
+        "alphas": [stop.alpha for stop in stops],
+        "labels": [f"{stop.alpha:g}" for stop in stops],
+        "thresholds": [threshold_words(stop.threshold) for stop in stops],
+        "statements": [stop.statement for stop in stops],
+        "shares": None if shares is None else [round(share, 5) for share in shares],
+        "veil": VEIL,
+        "stripe": STRIPE,
+    }
 
 
 def _mean_shares(
-    calibration: Calibration, audited: Audit | None, cards: Sequence[dict[str, Any]], stops: Sequence[Stop]
+    calibration: Calibration, audit: Audit | None, cards: Sequence[Card], stops: Sequence[Stop]
 ) -> list[float] | None:
-    exact = [card["data"]["shares"] for card in cards if card["kind"] == "audit"]
-    if audited is not None and len(exact) == audited.n:
-        return [float(value) for value in np.mean(exact, axis=0)]
-    if audited is not None:
-        found = [[one.curve.trusted_share(stop.threshold) for one in audited.pictures] for stop in stops]
+    """The mean trusted share at each stop, of the audit's photographs, else of the calibration's."""
+    if audit is not None:
+        exact = [card.script["shares"] for card in cards if card.kind == "audit"]
+        if len(exact) == audit.n:
+            return [float(value) for value in np.mean(exact, axis=0)]
+        shares = [[picture.curve.trusted_share(stop.threshold) for picture in audit.pictures] for stop in stops]
         # A refused photograph has no pixels to trust.
-        return [float(np.mean(np.nan_to_num(shares))) for shares in found]
+        return [float(np.mean(np.nan_to_num(at_stop))) for at_stop in shares]
     if not calibration.curves.area_scores.size:
         return None
     return [float(np.mean(calibration.curves.trusted_shares_at(stop.threshold))) for stop in stops]
 
 
 def _rows(
-    stops: Sequence[Stop], calibration: Calibration, audited: Audit | None, shares: list[float] | None
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "alpha": stop.alpha,
-            "threshold": threshold_words(stop.threshold),
-            "bound": stop.risk,
-            "realised": None if audited is None else realised(calibration.rule(), audited, stop),
-            "share": None if shares is None else shares[index],
-        }
+    stops: Sequence[Stop], rule: Guarantee, audit: Audit | None, shares: list[float] | None
+) -> tuple[LevelRow, ...]:
+    return tuple(
+        LevelRow(
+            alpha=stop.alpha,
+            threshold=threshold_words(stop.threshold),
+            bound=stop.risk,
+            realised=None if audit is None else realised(rule, audit, stop),
+            share=None if shares is None else shares[index],
+        )
         for index, stop in enumerate(stops)
+    )
+
+
+def _audit_notes(audit: Audit | None) -> tuple[str, ...]:
+    if audit is None:
+        return ()
+    open_ended = any(level.judgement.further is not None for level in audit.levels)
+    verdicts = dict.fromkeys(level.judgement.verdict for level in audit.levels if level.tested)
+    return (
+        *(() if audit.drift is None else (f"Warning: {audit.drift}.",)),
+        *(EXPLAINED[verdict] for verdict in verdicts),
+        *((BEFOREHAND,) if open_ended else ()),
+        *audit.notes,
+    )
+
+
+def _quantity(rule: Guarantee, audit: Audit | None) -> str | None:
+    if audit is not None:
+        return audit.quantity
+    try:
+        return quantity(rule)
+    except UsageError:
+        return None
+
+
+def _worst_photographs(audit: Audit | None, alpha: float) -> tuple[float | None, tuple[WorstPhotograph, ...]]:
+    if audit is None or not audit.levels:
+        return None, ()
+    index = min(range(len(audit.levels)), key=lambda place: abs(audit.levels[place].alpha - alpha))
+    rows = [
+        WorstPhotograph(printable(picture.name), picture.losses[index], picture.shares[index], picture.worst[index])
+        for picture in audit.worst(index, WORST_SHOWN)
     ]
+    return audit.levels[index].alpha, tuple(rows)
 
 
-def one_at_a_time(readers: Sequence[Callable[[], Preview]]) -> Iterator[Preview]:
-    """Each preview in turn."""
-    for read in readers:
-        yield read()
+def _worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ...]:
+    """The largest errors at the one measured level nearest to `alpha`."""
+    nearest = min((crop.worst.alpha for crop in crops), key=lambda level: abs(level - alpha), default=alpha)
+    at_level = [crop for crop in crops if crop.worst.alpha == nearest]
+    return tuple(sorted(at_level, key=lambda crop: -crop.worst.error)[:WORST_SHOWN])
+
+
+def _twice(cards: Sequence[Card]) -> tuple[str, ...]:
+    names = [{card.name for card in cards if card.kind == kind} for kind in ("audit", "result")]
+    return tuple(sorted(names[0] & names[1]))
+
+
+def _sentence(note: str) -> str:
+    text = printable(note, 400)
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _pretty(document: Any) -> str:
@@ -305,5 +397,5 @@ def _pretty(document: Any) -> str:
     return "\n".join(printable(line, 2000) for line in text.split("\n"))
 
 
-def _base64(data: bytes | None) -> str | None:
-    return None if data is None else base64.b64encode(data).decode()
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,7 +1,7 @@
 """Pictures at preview scale: small enough for a page, and still exact about what is trusted.
 
-A preview pixel stands for a block of pixels and is trusted when all of them are, so it keeps the block's largest
-score and every threshold can be applied to it. Where previews are kept lives in `store`.
+A preview pixel stands for a block of pixels and is trusted when all of them are. It therefore keeps the block's largest
+score, to which every threshold can be applied.
 """
 
 import base64
@@ -27,6 +27,11 @@ CROP = 96
 
 NEVER = 255
 """The index of a pixel that no stop trusts."""
+
+VEIL = (12, 12, 18, 150)
+STRIPE = (250, 250, 250, 170)
+"""Red, green, blue and opacity, 0 to 255, of the veil over untrusted pixels and of its stripes: readers tell trusted
+from untrusted by the pattern, not by the colour."""
 
 _QUALITY = 72
 
@@ -72,7 +77,7 @@ class Preview:
     ceiling
         (h, w) float32: the largest score of each block; NaN where a pixel has none.
     thresholds, shares, losses
-        For each known threshold (ascending): the trusted share of all pixels, exact, and the loss (NaN unknown).
+        For each known threshold (ascending): the trusted share of all pixels, exact, and the loss (NaN when unknown).
     delivered, low, truth
         WebP bytes, or None; `low` is the vendor's input reduced as much as the delivered picture is.
     notes
@@ -105,10 +110,7 @@ class Preview:
         return float(self.losses[index]) if index < len(self.losses) else math.nan
 
     def coarser(self, side: int) -> tuple[Map, int]:
-        """The largest scores of squares so large that at most `side` of them stand along a side, and their side.
-
-        Squares of squares of pixels are squares of pixels, so the rule stays the same.
-        """
+        """The largest score of each square of pixels, at most `side` squares a side, and a square's side in pixels."""
         factor = block_side((self.ceiling.shape[0], self.ceiling.shape[1]), side)
         return block_maximum(self.ceiling, factor), self.block * factor
 
@@ -134,14 +136,38 @@ def block_maximum(scores: Map, block: int) -> Map:
 def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
     """(h, w) uint8: the index of the first of the ascending `thresholds` at which a pixel is trusted, 255 for none."""
     # A search instead of one comparison a stop: the first threshold above a score is the first that trusts it.
-    found = np.searchsorted(thresholds, _finite(ceiling), side="right")
-    return np.where(found < len(thresholds), found, NEVER).astype(np.uint8)
+    stops = np.searchsorted(thresholds, _finite(ceiling), side="right")
+    return np.where(stops < len(thresholds), stops, NEVER).astype(np.uint8)
 
 
 def pack_stops(first: NDArray[np.uint8]) -> str:
     """Base64 of the deflated differences, modulo 256, of each row to the one above it."""
     differences = np.diff(first, axis=0, prepend=np.zeros((1, first.shape[1]), np.uint8))
     return base64.b64encode(zlib.compress(differences.astype(np.uint8).tobytes(), 6)).decode()
+
+
+def stripes(height: int, width: int) -> tuple[int, int]:
+    """The distance in pixels along a row from stripe to stripe of the veil, and the thickness of a stripe."""
+    period = max(4, round(max(width, height) / 48))
+    return period, max(1, round(period / 5))
+
+
+def veil_png(first: NDArray[np.uint8], stop: int) -> str:
+    """Base64 of a PNG, as large as `first`, that veils what is not trusted at `stop`.
+
+    Parameters
+    ----------
+    first
+        (h, w) uint8: for each pixel the first stop that trusts it, from `first_stops`.
+    """
+    height, width = first.shape
+    period, thick = stripes(height, width)
+    striped = np.add.outer(np.arange(height), np.arange(width)) % period < thick
+    picture = PillowImage.fromarray(np.where(first <= stop, 0, np.where(striped, 2, 1)).astype(np.uint8), "P")
+    picture.putpalette([0, 0, 0, *VEIL[:3], *STRIPE[:3]])
+    out = io.BytesIO()
+    picture.save(out, "PNG", bits=2, transparency=bytes([0, VEIL[3], STRIPE[3]]), optimize=True)
+    return base64.b64encode(out.getvalue()).decode()
 
 
 def reduced(pixels: Image, block: int) -> bytes:
@@ -189,8 +215,8 @@ def make_preview(
     """
     height, width = indecision.shape
     block = block_side((height, width))
-    found = np.sort(_finite(indecision[~np.isnan(indecision)]))
-    counts = np.searchsorted(found, thresholds, side="left")
+    scores = np.sort(_finite(indecision[~np.isnan(indecision)]))
+    counts = np.searchsorted(scores, thresholds, side="left")
     worst: list[Worst] = []
     if truth is not None and errors is not None:
         for alpha, threshold in worst_at:
@@ -223,9 +249,10 @@ def _worst(alpha: float, mask: Mask, errors: Map, delivered: Image, truth: Image
     if place is None:
         return []
     rows, columns = window(place, (mask.shape[0], mask.shape[1]), CROP)
-    shown, true = (
-        webp(PillowImage.fromarray(np.ascontiguousarray(one[rows, columns])), 90) for one in (delivered, truth)
-    )
-    white = webp(PillowImage.fromarray(mask[rows, columns].astype(np.uint8) * np.uint8(255)).convert("RGB"), 90)
+    white = np.repeat(mask[rows, columns, None], 3, axis=2).astype(np.uint8) * np.uint8(255)
+    crops = [
+        webp(PillowImage.fromarray(np.ascontiguousarray(pixels)), 90)
+        for pixels in (delivered[rows, columns], truth[rows, columns], white)
+    ]
     at = (place.row - rows.start, place.column - columns.start)
-    return [Worst(alpha, place.row, place.column, place.error, shown, true, white, at)]
+    return [Worst(alpha, place.row, place.column, place.error, crops[0], crops[1], crops[2], at)]

@@ -1,7 +1,6 @@
-"""What a run folder keeps of its pictures for the report: one file each, below ``report/``.
+"""What a run folder keeps for the report, below ``report/``: one file for each picture, the audit and random splits.
 
-Everything read back is checked, and nothing here is needed to calibrate, mask or audit again. The audit's figures
-live in `stored_audit`.
+Everything that is read back is checked. Nothing here is needed to calibrate, mask or audit again.
 """
 
 import base64
@@ -11,6 +10,7 @@ import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +109,7 @@ class ReportStore:
 
     def previews(self, kind: str) -> list[Callable[[], Preview]]:
         """A reader for each stored preview of `kind`, so that one at a time is in memory."""
-        found = sorted(self.folder.glob(f"{kind}-*.json")) if self.folder.is_dir() else []
-        return [lambda path=path: read_preview(path) for path in found]  # type: ignore[misc]
+        return [partial(read_preview, path) for path in sorted(self.folder.glob(f"{kind}-*.json"))]
 
     def audit(self) -> Audit | None:
         """The stored audit, or None."""
@@ -130,17 +129,16 @@ class ReportStore:
 def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:
     """The preview of a masked picture."""
     certificate = result.certificate
-    given = certificate.input
     stated = f"Its certificate says: {certificate.statement}"
     return make_preview(
         "result",
         result.name,
-        str(given.get("pixels", result.name)),
+        str(certificate.input.get("pixels", result.name)),
         result.image,
         result.indecision,
         thresholds,
         low=low,
-        notes=(stated, *map(str, given.get("conversions", ())), *certificate.notes),
+        notes=(stated, *map(str, certificate.input.get("conversions", ())), *certificate.notes),
     )
 
 
@@ -160,8 +158,13 @@ def _to_json(preview: Preview) -> dict[str, Any]:
         "low": _pack(preview.low),
         "truth": _pack(preview.truth),
         "worst": [
-            {**asdict(one), "delivered": _pack(one.delivered), "truth": _pack(one.truth), "mask": _pack(one.mask)}
-            for one in preview.worst
+            {
+                **asdict(worst),
+                "delivered": _pack(worst.delivered),
+                "truth": _pack(worst.truth),
+                "mask": _pack(worst.mask),
+            }
+            for worst in preview.worst
         ],
         "notes": list(preview.notes),
     }
@@ -204,23 +207,23 @@ def read_preview(path: Path) -> Preview:
             delivered=base64.b64decode(content["delivered"], validate=True),
             low=_unpack(content["low"]),
             truth=_unpack(content["truth"]),
-            worst=tuple(_worst(one) for one in content["worst"]),
+            worst=tuple(map(_worst, content["worst"])),
             notes=tuple(str(note) for note in content["notes"]),
         )
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, zlib.error, binascii.Error) as error:
         raise damaged(path, error) from None
 
 
-def _worst(one: dict[str, Any]) -> Worst:
+def _worst(content: dict[str, Any]) -> Worst:
     return Worst(
-        alpha=float(one["alpha"]),
-        row=int(one["row"]),
-        column=int(one["column"]),
-        error=float(one["error"]),
-        delivered=base64.b64decode(one["delivered"], validate=True),
-        truth=base64.b64decode(one["truth"], validate=True),
-        mask=base64.b64decode(one["mask"], validate=True),
-        at=(int(one["at"][0]), int(one["at"][1])),
+        alpha=float(content["alpha"]),
+        row=int(content["row"]),
+        column=int(content["column"]),
+        error=float(content["error"]),
+        delivered=base64.b64decode(content["delivered"], validate=True),
+        truth=base64.b64decode(content["truth"], validate=True),
+        mask=base64.b64decode(content["mask"], validate=True),
+        at=(int(content["at"][0]), int(content["at"][1])),
     )
 
 

@@ -1,7 +1,4 @@
-"""The levels that the report's slider can stand at, with the threshold and the guarantee of each.
-
-No picture is read here.
-"""
+"""The levels that the report's slider can stand at, with the threshold and the guarantee of each."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +10,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.calibration import Calibration
 
 MAXIMUM_STOPS = 255
-"""One byte a preview pixel tells the first stop that trusts it; 255 is left for "none"."""
+"""A preview keeps for each pixel, in one byte, the first stop that trusts it; 255 is left for "none"."""
 
 ALWAYS = (0.05, 0.1, 0.15, 0.2, 0.3)
 _ROUND = (1.0, 2.0, 2.5, 5.0)
@@ -42,8 +39,8 @@ class Stop:
 def choose_levels(calibration: Calibration, wanted: Sequence[float] = (), most: int = MAXIMUM_STOPS) -> list[float]:
     """At most `most` levels: `ALWAYS`, `wanted`, and an even grid of round numbers where thresholds change.
 
-    The grid runs from the least level at which anything is trusted to the level at which everything is, or nearly:
-    all are below the loss bound, at which nothing would be promised.
+    The grid runs from the least level at which anything is trusted to the level at which everything is. All levels
+    are below the loss bound, since a level at the bound promises nothing.
     """
     bound = calibration.bound_for(calibration.rule())
     fixed = {float(f"{level:.12g}") for level in (*ALWAYS, *wanted)}

@@ -1,7 +1,4 @@
-"""What a run folder keeps of audits for the report: every figure, and the curves of the audited photographs.
-
-Pictures live in `store`.
-"""
+"""Audits and random splits as files: every figure, and the curves of the audited photographs."""
 
 import base64
 import binascii
@@ -27,7 +24,7 @@ from blackbox_conformal.risk.curve_set import CurveSet
 MAXIMUM_FILE_BYTES = 64 * 2**20
 
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-"""`math.nan` itself, so that an audit read back equals the one that was written."""
+"""`math.nan` itself, because an audit that was read back must equal the one that was written."""
 
 Read = TypeVar("Read")
 
@@ -37,7 +34,7 @@ def write_audit(audit: Audit, path: Path) -> Path:
     content = asdict(audit)
     for picture in content["pictures"]:
         del picture["curve"]
-    curves = CurveSet.from_curves([one.curve for one in audit.pictures])
+    curves = CurveSet.from_curves([picture.curve for picture in audit.pictures])
     content["curves"] = base64.b64encode(curves.to_bytes()).decode()
     return _write(content, path)
 
@@ -53,8 +50,8 @@ def read_audit(path: Path) -> Audit:
 
     def build(content: Any) -> Audit:
         curves = CurveSet.from_bytes(base64.b64decode(content.pop("curves"), validate=True))
-        pictures = [_picture(one, curve) for one, curve in zip(content.pop("pictures"), curves, strict=True)]
-        levels = [_level(one) for one in content.pop("levels")]
+        pictures = [_picture(picture, curve) for picture, curve in zip(content.pop("pictures"), curves, strict=True)]
+        levels = [_level(level) for level in content.pop("levels")]
         leakage = content.pop("leakage")
         if leakage is not None:
             points = tuple(LeakagePoint(**point) for point in leakage.pop("points"))
@@ -81,7 +78,8 @@ def read_splits(path: Path) -> Splits:
     """
 
     def build(content: Any) -> Splits:
-        levels = tuple(SplitLevel(**{key: _pair(value) for key, value in one.items()}) for one in content.pop("levels"))
+        rows = [{key: _pair(value) for key, value in level.items()} for level in content.pop("levels")]
+        levels = tuple(SplitLevel(**row) for row in rows)
         return Splits(levels=levels, notes=tuple(str(note) for note in content.pop("notes")), **content)
 
     return _read(path, build)
@@ -108,7 +106,7 @@ def read_json(path: Path) -> Any:
 
 
 def damaged(path: Path, error: Exception) -> FileFormatError:
-    """The error for material that is not what was written."""
+    """The error for a file that is not as it was written."""
     return FileFormatError(
         f"{path}: damaged report material ({type(error).__name__}). Remove it and audit or mask again"
     )
@@ -127,11 +125,11 @@ def _read(path: Path, build: Callable[[Any], Read]) -> Read:
 
 
 def _packed(value: Any) -> Any:
-    """`value` with NaN and infinities as text, which JSON has no numbers for."""
+    """`value` with NaN and infinities as text, because JSON has no numbers for them."""
     if isinstance(value, dict):
-        return {key: _packed(one) for key, one in value.items()}
+        return {key: _packed(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_packed(one) for one in value]
+        return [_packed(item) for item in value]
     return {"float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -139,31 +137,30 @@ def _unpacked(value: Any) -> Any:
     if isinstance(value, dict):
         if value.keys() == {"float"} and value["float"] in _SPECIAL:
             return _SPECIAL[value["float"]]
-        return {key: _unpacked(one) for key, one in value.items()}
-    return [_unpacked(one) for one in value] if isinstance(value, list) else value
+        return {key: _unpacked(item) for key, item in value.items()}
+    return [_unpacked(item) for item in value] if isinstance(value, list) else value
 
 
-def _picture(one: dict[str, Any], curve: RiskCurve) -> AuditedPicture:
+def _picture(content: dict[str, Any], curve: RiskCurve) -> AuditedPicture:
     return AuditedPicture(
-        name=str(one["name"]),
-        truth=str(one["truth"]),
+        name=str(content["name"]),
+        truth=str(content["truth"]),
         curve=curve,
-        losses=tuple(map(float, one["losses"])),
-        shares=tuple(map(float, one["shares"])),
-        inside=tuple(Quality(**found) for found in one["inside"]),
-        outside=tuple(Quality(**found) for found in one["outside"]),
-        worst=tuple(None if place is None else Place(**place) for place in one["worst"]),
-        whole=Quality(**one["whole"]),
-        broken_bound=bool(one["broken_bound"]),
+        losses=tuple(map(float, content["losses"])),
+        shares=tuple(map(float, content["shares"])),
+        inside=tuple(Quality(**quality) for quality in content["inside"]),
+        outside=tuple(Quality(**quality) for quality in content["outside"]),
+        worst=tuple(None if place is None else Place(**place) for place in content["worst"]),
+        whole=Quality(**content["whole"]),
+        broken_bound=bool(content["broken_bound"]),
     )
 
 
-def _level(one: dict[str, Any]) -> AuditedLevel:
-    judged = one.pop("judgement")
-    judgement = Judgement(**{key: _pair(value) for key, value in judged.items()})
-    inside, outside, whole = (Quality(**one.pop(name)) for name in ("inside", "outside", "whole"))
-    promise = Promise(**one.pop("promise"))
-    return AuditedLevel(judgement=judgement, promise=promise, inside=inside, outside=outside, whole=whole, **one)
+def _level(content: dict[str, Any]) -> AuditedLevel:
+    judgement = Judgement(**{key: _pair(value) for key, value in content.pop("judgement").items()})
+    inside, outside, whole = (Quality(**content.pop(name)) for name in ("inside", "outside", "whole"))
+    promise = Promise(**content.pop("promise"))
+    return AuditedLevel(judgement=judgement, promise=promise, inside=inside, outside=outside, whole=whole, **content)
 
 
 def _pair(value: Any) -> Any:

@@ -40,7 +40,7 @@ def test_the_page_is_written_once_and_another_file_is_kept(photographs, tmp_path
     arguments += ["--draws", "2", "--alpha", "0.7", "--held-out", "0.4", "--run", str(tmp_path / "runs"), "--json"]
     page.write_text("mine")
     assert run([*arguments, "--out", str(page)]) == 2
-    assert "is no comparison" in capsys.readouterr().err
+    assert "is not a comparison" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
     assert run([*arguments, "--out", str(page), "--force"]) == 0
     assert json.loads(capsys.readouterr().out)["page"] == str(page)

@@ -12,7 +12,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.comparison_parts.comparison import INTERVALS, OURS, Comparison, Row, Standing
 from blackbox_conformal.pipeline.prices.spending import Latency
 from blackbox_conformal.reports.comparison_page import refuse_foreign, variables, write_comparison
-from blackbox_conformal.reports.dots import Dot, Dots
+from blackbox_conformal.reports.plots import Dot, Dots
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 
@@ -109,7 +109,7 @@ def test_every_figure_stands_in_the_tables(found: Comparison, tmp_path) -> None:
 def test_what_has_no_guarantee_is_hollow_and_says_so(found: Comparison) -> None:
     page = variables(found)
     assert page["labels"] == {INTERVALS: "no guarantee on errors: made up"}
-    shares, gains, risks, prices = page["levels"][0]["figures"]
+    shares, gains, risks, prices = page["levels"][0].figures
     assert [dot.role for dot in shares.dots] == ["promised", "promised", "unpromised"]
     assert [dot.value for dot in shares.dots] == [62.0, 69.0, 0.0]
     assert [(round(dot.value, 9), dot.interval) for dot in gains.dots] == [(7.0, (2.0, 11.0))]
@@ -119,7 +119,7 @@ def test_what_has_no_guarantee_is_hollow_and_says_so(found: Comparison) -> None:
 
 def test_where_nothing_costs_anything_no_price_is_plotted(found: Comparison) -> None:
     free = replace(found, rows=tuple(replace(one, usd_per_trusted_megapixel=0.0) for one in found.rows))
-    assert len(variables(free)["levels"][0]["figures"]) == 3
+    assert len(variables(free)["levels"][0].figures) == 3
 
 
 def test_names_cannot_become_markup(found: Comparison, tmp_path) -> None:
@@ -144,7 +144,7 @@ def test_a_page_of_other_content_or_of_another_kind_is_kept(found: Comparison, t
     assert "measured on 20 others" in path.read_text()
     write_comparison(replace(found, n_evaluation=19), path, force=True)
     path.write_text("mine")
-    with pytest.raises(UsageError, match="is no comparison"):
+    with pytest.raises(UsageError, match="is not a comparison"):
         refuse_foreign(path)
 
 

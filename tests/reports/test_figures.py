@@ -9,9 +9,8 @@ from support.audit_material import audited_picture, calibration_of, curves, maps
 from blackbox_conformal.guarantees.per_image import PerImage
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.auditing import audit_splits
-from blackbox_conformal.reports.bars import Bars
-from blackbox_conformal.reports.chart import Chart
 from blackbox_conformal.reports.figures import FEWEST_POINTS, figures, leakage_chart, realised, speaks_of_misses
+from blackbox_conformal.reports.plots import Bars, Chart
 from blackbox_conformal.reports.slider_levels import choose_stops
 
 
