@@ -1,14 +1,5 @@
-"""Adapters by name: found through entry points, imported only when chosen, described for people.
+"""Adapters by name, and what the command line says of adapters and of members of the other families."""
 
-No adapter lives here and no vendor is spoken to.
-
-A package announces adapters in the entry point group ``blackbox_conformal.adapters``. The value is either a package,
-whose files are adapters named after them (``my_vendor.py`` is ``my-vendor``; a leading underscore hides a file), or
-``package.module:Class``, one adapter named after the entry point. Each adapter file sets ``ADAPTER`` to its class.
-A package may name adapters without a file in a function ``further_plugins()``: name → ``package.module:Class``.
-"""
-
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,23 +10,16 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from blackbox_conformal import catalog, entries
+from blackbox_conformal import catalog
 from blackbox_conformal.adapter import Adapter, Capabilities
-from blackbox_conformal.entries import Listing
+from blackbox_conformal.catalog import Listing
 from blackbox_conformal.errors import AdapterError, PluginError, UsageError
 from blackbox_conformal.example import example_of
-
-GROUP = "blackbox_conformal.adapters"
-
-
-def listings() -> tuple[Listing, ...]:
-    """Every adapter that installed packages announce, by name; broken plug-ins are listed with their error."""
-    return entries.listings(GROUP)
 
 
 def adapter_names() -> list[str]:
     """Names that ``--adapter`` takes and names of broken plug-ins, sorted; no adapter is imported."""
-    return sorted({listing.name for listing in listings()})
+    return sorted({listing.name for listing in catalog.listings("adapters")})
 
 
 def adapter_class(name: str) -> type[Adapter]:
@@ -49,17 +33,12 @@ def adapter_class(name: str) -> type[Adapter]:
         It cannot be imported, or is not an adapter.
     """
     if ":" in name:
-        return _imported(name, name)
-    known = {listing.name: listing for listing in listings() if listing.error is None}
-    wanted = name.strip().lower().replace("_", "-")
-    if wanted in known:
-        return _imported(known[wanted].target, wanted)
-    for listing in listings():
-        if listing.name == wanted and listing.error is not None:
-            raise AdapterError(f"adapter {wanted} from {listing.origin} cannot be used: {listing.error}")
-    near = difflib.get_close_matches(wanted, known, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
-    raise UsageError(f"expected the name of an adapter, or package.module:Class; got {name!r}; {hint}")
+        adapter = catalog.imported("adapters", name, f"adapter {name}")
+    else:
+        adapter = catalog.member("adapters", name.strip().lower().replace("_", "-"))
+    if not isinstance(getattr(adapter, "name", None), str):
+        raise AdapterError(f"adapter {name}: {adapter.__module__} does not set `name`")
+    return adapter
 
 
 def installed_adapter_class(name: Any, where: str) -> type[Adapter]:
@@ -133,7 +112,7 @@ def describe(name: str) -> dict[str, Any]:
     UsageError
         There is none of that name.
     """
-    listing = next((one for one in listings() if one.name == name), None)
+    listing = next((each for each in catalog.listings("adapters") if each.name == name), None)
     described: dict[str, Any] = {"name": name, "origin": listing.origin if listing else "", "error": None}
     try:
         adapter = adapter_class(name)
@@ -153,13 +132,6 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
-def _imported(target: str, name: str) -> type[Adapter]:
-    found = entries.imported(target, "ADAPTER", Adapter, f"adapter {name}", AdapterError)  # type: ignore[type-abstract]
-    if not isinstance(getattr(found, "name", None), str):
-        raise AdapterError(f"adapter {name}: {target} does not set `name`")
-    return found
-
-
 def describe_member(family: str, listing: Listing) -> dict[str, Any]:
     """What ``scores show NAME`` and its like say, as JSON-ready values, from docstrings and fields.
 
@@ -173,26 +145,27 @@ def describe_member(family: str, listing: Listing) -> dict[str, Any]:
         member: type[catalog.Plugin] = catalog.member(family, listing.name)
     except PluginError as error:
         return {**described, "error": str(error)}
-    summary, told = _documented(member)
+    summary, attributes = _documented(member)
     return {
         **described,
         "class": f"{member.__module__}:{member.__qualname__}",
         "summary": summary,
         "facts": _facts(member),
         "parameters": [
-            {**one, "help": one["help"] or told.get(one["name"].replace("-", "_"), "")} for one in _parameters(member)
+            {**parameter, "help": parameter["help"] or attributes.get(parameter["name"].replace("-", "_"), "")}
+            for parameter in _parameters(member)
         ],
     }
 
 
 def _documented(member: type[catalog.Plugin]) -> tuple[str, dict[str, str]]:
     """The docstring before its sections, and what it and those of its bases say of each attribute."""
-    told: dict[str, str] = {}
+    attributes: dict[str, str] = {}
     for kind in reversed(member.__mro__):
-        _, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes\n----------\n")
-        for entry in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", attributes, re.M):
-            told.update(dict.fromkeys(re.split(r",\s*", entry[0].strip()), " ".join(entry[1].split())))
-    return re.split(r"\n+\S+\n-{3,}\n", inspect.cleandoc(member.__doc__ or ""))[0].strip(), told
+        _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes\n----------\n")
+        for entry in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", section, re.M):
+            attributes.update(dict.fromkeys(re.split(r",\s*", entry[0].strip()), " ".join(entry[1].split())))
+    return re.split(r"\n+\S+\n-{3,}\n", inspect.cleandoc(member.__doc__ or ""))[0].strip(), attributes
 
 
 def _facts(member: type[catalog.Plugin]) -> dict[str, str]:

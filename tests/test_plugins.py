@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from blackbox_conformal import entries, plugins
+from blackbox_conformal import catalog
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import AdapterError, UsageError
 from blackbox_conformal.plugins import (
@@ -19,9 +19,10 @@ from blackbox_conformal.plugins import (
     adapter_names,
     describe,
     installed_adapter_class,
-    listings,
     load_adapter,
 )
+
+GROUP = "blackbox_conformal.adapters"
 
 GOOD = '''
 from typing import ClassVar
@@ -65,17 +66,17 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def announce(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
     """Add entry points to those that are installed."""
-    installed = list(entries.entry_points(group=plugins.GROUP))
-    added = [EntryPoint(name, value, plugins.GROUP) for name, value in points]
-    monkeypatch.setattr(entries, "entry_points", lambda group: [*added, *installed])
-    entries.listings.cache_clear()
+    installed = list(catalog.entry_points(group=GROUP))
+    added = [EntryPoint(name, value, GROUP) for name, value in points]
+    monkeypatch.setattr(catalog, "entry_points", lambda group: [*added, *installed])
+    catalog.listings.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    entries.listings.cache_clear()
+    catalog.listings.cache_clear()
     yield
-    entries.listings.cache_clear()
+    catalog.listings.cache_clear()
 
 
 def test_the_shipped_adapters_are_found_under_their_file_names() -> None:
@@ -209,7 +210,7 @@ def test_a_plugin_cannot_take_over_a_shipped_name(monkeypatch: pytest.MonkeyPatc
     (package / "folder.py").write_text(GOOD.replace("{name}", "folder"))
     announce(monkeypatch, ("anything", "vendors_of_tests"))
     assert adapter_class("folder").__module__ == "blackbox_adapters.folder"
-    (clash,) = [one for one in listings() if one.error and one.name == "folder"]
+    (clash,) = [one for one in catalog.listings("adapters") if one.error and one.name == "folder"]
     assert clash.target == "vendors_of_tests.folder"
     assert "already taken by blackbox-conformal" in str(clash.error)
     assert describe("folder")["error"] is None

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from blackbox_conformal import catalog
 from blackbox_conformal.example import example_of
-from blackbox_conformal.plugins import adapter_class, describe, listings
+from blackbox_conformal.plugins import adapter_class, describe
 
 SEED_CLASSES = {
     "A": "takes a seed; random without one",
@@ -31,7 +32,7 @@ BY_MODEL = {"cog", "fal", "gradio", "hugging-face", "replicate", "runpod", "reci
 def pages() -> dict[str, str]:
     """File name → text of every page, ``index.md`` included."""
     found = {}
-    for listing in listings():
+    for listing in catalog.listings("adapters"):
         if listing.target.startswith("blackbox_adapters."):
             example = example_of(adapter_class(listing.name))
             jobs = None if example is None else example.polls is not None

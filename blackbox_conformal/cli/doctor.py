@@ -151,13 +151,14 @@ def _kernels() -> Finding:
 
 
 def _broken_members() -> list[Finding]:
-    """Scores, metrics, guarantees and perturbations that do not load, each with its error."""
+    """Members of every family but adapters that do not load, each with its error."""
     from blackbox_conformal import catalog
     from blackbox_conformal.plugins import describe_member
 
     return [
         Finding(f"{catalog.kind_of(family)} {listing.name}", "note", f"does not load: {error}")
-        for family in catalog.GROUPS
+        for family in catalog.FAMILIES
+        if family != "adapters"
         for listing in catalog.listings(family)
         if (error := describe_member(family, listing)["error"])
     ]

@@ -98,7 +98,7 @@ def test_grades_never_shrink(work, grade, level):
         (
             {"format": "voc"},
             UsageError,
-            "expected format to be one of coco, .*; got 'voc'",
+            "expected the name of a format; got 'voc'; there are: coco, ",
         ),
         ({"grades": {"other": 1}}, UsageError, "expected a grade for every label; got none for 'wrong'"),
         ({"grades": {"wrong": 1.1}}, UsageError, r"expected grades in \[0, 1\]; got 1.1 for 'wrong'"),

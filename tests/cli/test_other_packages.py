@@ -125,7 +125,7 @@ def test_a_calibration_does_not_work_with_another_version_or_without_the_package
     assert "of tiny-ideas 1.0, with which the calibration was made; installed is tiny-ideas 1.1" in other.stderr
     bare = command(tmp_path, "audit", *given)
     assert bare.returncode == 2
-    assert "expected score to be one of" in bare.stderr
+    assert "expected the name of a score; got 'spread'" in bare.stderr
     assert "Traceback" not in other.stderr + bare.stderr
 
 

@@ -74,7 +74,7 @@ def test_an_unknown_group_trusts_nothing():
     ("parameters", "message"),
     [
         ({"of": "by-group"}, "finest groups"),
-        ({"of": "nothing"}, "expected guarantee to be one of"),
+        ({"of": "nothing"}, "expected the name of a guarantee; got 'nothing'; there are: "),
         ({"of": "high-probability", "parameters": {"weights": [1.0]}}, "cannot be combined"),
         ({"groups": ["face"]}, "each of 35 photographs; got 1"),
     ],
