@@ -208,12 +208,12 @@ class Conversation:
         except (NotSentError, MaybeSentError, PayloadError) as error:
             failure = error
         if failure is not None:
-            engine.gate.abandon_probe()
+            engine.breaker.abandon_probe()
             raise cleaned(failure)
         told = classify(engine.adapter, step, answer, engine.clock.wall())
         if told is not None:
             if not isinstance(told, TryLaterError):
-                engine.gate.abandon_probe()
+                engine.breaker.abandon_probe()
             raise cleaned(told)
         if not step.public:
             engine.answered(len(answer.body))

@@ -202,8 +202,8 @@ class Course:
         return arrival.digest, arrival.size
 
     def _stored(self) -> Outcome:
-        self._engine.slots.succeeded()
-        self._engine.retrier.worked()
+        self._engine.concurrency.record_success()
+        self._engine.retrier.record_success()
         digest = None if self._arrival is None else self._arrival.digest
         return self._outcome("stored", None, digest)
 
@@ -244,7 +244,7 @@ class Course:
             return self._outcome("expired", known)
         self._end("invalid", "P", text, code)
         error = _as(PayloadError, failure)
-        engine.retrier.unusable(error)
+        engine.retrier.record_unusable(error)
         attempt = None if talk.attempt is None else engine.ledger.attempt(talk.attempt)
         return self._outcome("invalid", error, None if attempt is None else attempt.digest)
 

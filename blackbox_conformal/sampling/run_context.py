@@ -56,17 +56,17 @@ class RunContext:
             self.limits.max_calls,
             Sums() if counted is None else self.ledger.sums_of_others(counted),
         )
-        self.pace = SharedRateLimiter(
+        self.rate_limiter = SharedRateLimiter(
             self.adapter,
             self.limits.requests_per_second,
             self.clock,
             pace_file(),
             lambda why: self.board.tell("pace", why),
         )
-        self.gate = CircuitBreaker(
+        self.breaker = CircuitBreaker(
             self.clock.monotonic,
             probe_timeout_s=self.limits.attempt_timeout_s + 30.0,
-            announce=self.pace.announce,
+            announce=self.rate_limiter.announce_pause,
         )
         self._settled = threading.Condition()
         self._trying = self._holding = self._settlements = 0
@@ -82,9 +82,11 @@ class RunContext:
         """Begin a new set of tasks."""
         self.control = control
         self.models = ExpectedModels(self.calibrated)
-        self.slots = AdaptiveConcurrency(self.limits.first_workers, self.limits.most_workers, self.clock.monotonic)
-        quota = RetryBudget(self.limits.most_workers)
-        self.retrier = Retrier(self.limits, self.clock, control, self.gate, self.slots, quota, self.board)
+        self.concurrency = AdaptiveConcurrency(
+            self.limits.first_workers, self.limits.most_workers, self.clock.monotonic
+        )
+        budget = RetryBudget(self.limits.most_workers)
+        self.retrier = Retrier(self.limits, self.clock, control, self.breaker, self.concurrency, budget, self.board)
 
     def reserve(self, want: AttemptSpec, planned: int | None, price_nanousd: int) -> int:
         """Reserve the price of a submission; waits while others under way may still give some of theirs back.
@@ -142,7 +144,7 @@ class RunContext:
         if self.control.stopping.is_set():
             raise StoppedError
         self._heed_others()
-        if self.limits.requests_per_second is not None or not self.gate.is_open():
+        if self.limits.requests_per_second is not None or not self.breaker.is_closed():
             return False
         held = 0
         with self._settled:
@@ -190,11 +192,11 @@ class RunContext:
             raise StoppedError
         if gated:
             self._pass_gate(wake)
-        seconds = self.pace.take()
+        seconds = self.rate_limiter.reserve()
         if seconds > 0:
             if self.clock.sleep(seconds, wake):
-                self.pace.give_back()
-                self.gate.abandon_probe()
+                self.rate_limiter.cancel()
+                self.breaker.abandon_probe()
                 raise StoppedError
             if gated:
                 # The vendor may have asked for a pause meanwhile.
@@ -203,17 +205,17 @@ class RunContext:
     def _pass_gate(self, wake: threading.Event) -> None:
         worker = threading.get_ident()
         self._heed_others()
-        while (seconds := self.gate.delay(worker)) > 0:
+        while (seconds := self.breaker.delay(worker)) > 0:
             if self.clock.sleep(seconds, wake):
                 raise StoppedError
             self._heed_others()
 
     def _heed_others(self) -> None:
         """Join a pause that the vendor asked of another process with the same key."""
-        seconds = self.pace.news()
+        seconds = self.rate_limiter.new_pause()
         if 0.0 < seconds <= self.limits.max_retry_after_s:
-            self.slots.throttled()
-            if self.gate.join(seconds):
+            self.concurrency.record_throttle()
+            if self.breaker.open(seconds):
                 self.board.tell(
                     "throttled", f"the vendor put off another process of yours; everyone pauses for {seconds:.1f} s"
                 )
@@ -230,7 +232,7 @@ class RunContext:
     def answered(self, size: int) -> None:
         """The vendor answered as it should: a pause, if there was one, is over."""
         self._largest = max(self._largest, size)
-        if self.gate.passed():
+        if self.breaker.record_success():
             self.board.tell("recovered", "the vendor answers again")
 
     def spent_usd(self) -> tuple[Decimal, Decimal]:

@@ -163,7 +163,7 @@ class Sampler:
         engine, self._engine = self._engine, None
         if engine is not None:
             try:
-                engine.pace.close()
+                engine.rate_limiter.close()
             finally:
                 engine.ledger.close()
                 if not self._abandoned:

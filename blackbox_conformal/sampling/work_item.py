@@ -94,7 +94,7 @@ def make(engine: RunContext, job: Job) -> Outcome:
             outcome = Course(engine, job.task, talk, earlier).run()
         except DeferredError as put_off:
             put_offs += 1
-            if engine.retrier.put_off(put_off.reason, put_offs):
+            if engine.retrier.deferred(put_off.reason, put_offs):
                 continue
             raise StoppedError from None
         if outcome.state == "invalid" and resampled < engine.limits.max_resample:

@@ -48,11 +48,11 @@ def _one(engine: RunContext, control: RunControl, job: Job) -> Outcome | None:
     try:
         if isinstance(job.decision, Done):
             return make(engine, job)
-        if not engine.slots.acquire(given_up):
+        if not engine.concurrency.acquire(given_up):
             return None
         try:
             return make(engine, job)
         finally:
-            engine.slots.release()
+            engine.concurrency.release()
     except StoppedError:
         return None

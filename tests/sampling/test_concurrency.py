@@ -15,79 +15,79 @@ class Time:
 
 def test_one_pause_holds_everyone_and_one_probe_goes_first() -> None:
     time = Time()
-    gate = CircuitBreaker(time, spacing_s=0.5)
-    assert gate.delay(1) == 0.0
-    assert gate.pause(10.0)
-    assert not gate.pause(4.0)
-    assert gate.throttles_in_a_row == 1
-    assert [gate.delay(worker) for worker in (1, 2, 3)] == [10.0, 10.0, 10.0]
+    breaker = CircuitBreaker(time, spacing_s=0.5)
+    assert breaker.delay(1) == 0.0
+    assert breaker.record_throttle(10.0)
+    assert not breaker.record_throttle(4.0)
+    assert breaker.throttles_in_a_row == 1
+    assert [breaker.delay(worker) for worker in (1, 2, 3)] == [10.0, 10.0, 10.0]
     time.now += 10.0
-    assert gate.delay(2) == 0.0
-    assert gate.delay(1) > 0.0
-    assert gate.delay(3) > 0.0
-    assert gate.passed()
-    assert gate.delay(1) == 0.5
+    assert breaker.delay(2) == 0.0
+    assert breaker.delay(1) > 0.0
+    assert breaker.delay(3) > 0.0
+    assert breaker.record_success()
+    assert breaker.delay(1) == 0.5
     time.now += 0.5
-    assert gate.delay(1) == 0.0
-    assert gate.delay(3) == 0.5
+    assert breaker.delay(1) == 0.0
+    assert breaker.delay(3) == 0.5
     time.now += 0.5
-    assert gate.delay(3) == 0.0
-    assert gate.delay(7) == 0.0
+    assert breaker.delay(3) == 0.0
+    assert breaker.delay(7) == 0.0
 
 
 def test_a_failed_probe_lengthens_the_row_of_throttles() -> None:
     time = Time()
-    gate = CircuitBreaker(time)
-    gate.pause(1.0)
+    breaker = CircuitBreaker(time)
+    breaker.record_throttle(1.0)
     time.now += 1.0
-    assert gate.delay(1) == 0.0
-    assert gate.pause(2.0)
-    assert gate.throttles_in_a_row == 2
+    assert breaker.delay(1) == 0.0
+    assert breaker.record_throttle(2.0)
+    assert breaker.throttles_in_a_row == 2
     time.now += 2.0
-    assert gate.delay(2) == 0.0
-    gate.abandon_probe()
-    assert gate.delay(3) == 0.0
-    gate.passed()
-    assert gate.throttles_in_a_row == 0
+    assert breaker.delay(2) == 0.0
+    breaker.abandon_probe()
+    assert breaker.delay(3) == 0.0
+    breaker.record_success()
+    assert breaker.throttles_in_a_row == 0
 
 
 def test_an_answer_from_before_the_pause_does_not_end_it() -> None:
     time = Time()
-    gate = CircuitBreaker(time)
-    gate.pause(5.0)
-    assert not gate.passed()
-    assert gate.delay(1) == 5.0
+    breaker = CircuitBreaker(time)
+    breaker.record_throttle(5.0)
+    assert not breaker.record_success()
+    assert breaker.delay(1) == 5.0
 
 
 def test_a_probe_that_never_reports_is_replaced() -> None:
     time = Time()
-    gate = CircuitBreaker(time, probe_timeout_s=30.0)
-    gate.pause(1.0)
+    breaker = CircuitBreaker(time, probe_timeout_s=30.0)
+    breaker.record_throttle(1.0)
     time.now += 1.0
-    assert gate.delay(1) == 0.0
-    assert gate.delay(2) > 0.0
+    assert breaker.delay(1) == 0.0
+    assert breaker.delay(2) > 0.0
     time.now += 31.0
-    assert gate.delay(2) == 0.0
+    assert breaker.delay(2) == 0.0
 
 
 def test_slots_shrink_by_a_fifth_once_a_cooldown_and_grow_by_one_a_round() -> None:
     time = Time()
     slots = AdaptiveConcurrency(20, 32, time)
-    slots.throttled()
-    slots.throttled()
+    slots.record_throttle()
+    slots.record_throttle()
     assert slots.limit == 16
-    slots.succeeded()
+    slots.record_success()
     assert slots.limit == 16
     time.now += 15.0
     for _ in range(17):
-        slots.succeeded()
+        slots.record_success()
     assert slots.limit == 17
     for _ in range(1000):
-        slots.succeeded()
+        slots.record_success()
     assert slots.limit == 32
     time.now += 15.0
     for _ in range(60):
-        slots.throttled()
+        slots.record_throttle()
         time.now += 15.0
     assert slots.limit == 1
 
@@ -95,9 +95,9 @@ def test_slots_shrink_by_a_fifth_once_a_cooldown_and_grow_by_one_a_round() -> No
 def test_trouble_stops_growth_only() -> None:
     time = Time()
     slots = AdaptiveConcurrency(4, 32, time)
-    slots.troubled()
+    slots.record_failure()
     for _ in range(100):
-        slots.succeeded()
+        slots.record_success()
     assert slots.limit == 4
 
 
@@ -117,12 +117,12 @@ def test_slots_hold_workers_back_until_one_is_free_or_the_run_ends() -> None:
 
 def test_the_probe_may_ask_again_before_it_is_sent() -> None:
     time = Time()
-    gate = CircuitBreaker(time)
-    gate.pause(1.0)
+    breaker = CircuitBreaker(time)
+    breaker.record_throttle(1.0)
     time.now += 1.0
-    assert gate.delay(1) == 0.0
+    assert breaker.delay(1) == 0.0
     time.now += 1.0
-    assert gate.delay(2) > 0.0
-    assert gate.delay(1) == 0.0
-    gate.pause(1.0)
-    assert gate.delay(1) > 0.0
+    assert breaker.delay(2) > 0.0
+    assert breaker.delay(1) == 0.0
+    breaker.record_throttle(1.0)
+    assert breaker.delay(1) > 0.0

@@ -61,7 +61,7 @@ def join(clock, told, tmp_path):
 
 def due(clock, paces, count):
     """When each of `count` turns comes, taken in rotation."""
-    return [clock.now + pace.take() for pace, _ in zip(itertools.cycle(paces), range(count), strict=False)]
+    return [clock.now + pace.reserve() for pace, _ in zip(itertools.cycle(paces), range(count), strict=False)]
 
 
 @pytest.mark.parametrize("processes", [1, 3])
@@ -79,88 +79,88 @@ def test_what_is_not_used_is_saved_up_to_a_second_and_no_further(join, clock):
     pace = join(4.0)
     due(clock, [pace], 20)
     clock.now += 1000.0
-    assert [pace.take() for _ in range(5)] == pytest.approx([0, 0, 0, 0, 0.25])
+    assert [pace.reserve() for _ in range(5)] == pytest.approx([0, 0, 0, 0, 0.25])
 
 
 def test_processes_of_different_rates_keep_each_its_own(join, clock):
     slow, fast = join(1.0), join(10.0)
     for _ in range(10):
-        fast.take()
-    assert slow.take() == pytest.approx(1.0)
-    assert fast.take() == pytest.approx(1.1)
+        fast.reserve()
+    assert slow.reserve() == pytest.approx(1.0)
+    assert fast.reserve() == pytest.approx(1.1)
 
 
 def test_without_a_rate_nobody_waits(join):
     free, bound = join(None), join(1.0)
-    assert [free.take() for _ in range(100)] == [0.0] * 100
-    assert bound.take() == 0.0
+    assert [free.reserve() for _ in range(100)] == [0.0] * 100
+    assert bound.reserve() == 0.0
 
 
 @pytest.mark.parametrize("other", [{"key": "another"}, {"url": "http://127.0.0.2:9"}, {"key": ""}])
 def test_another_key_or_vendor_has_a_pace_of_its_own(join, clock, other):
     one, two = join(1.0), join(1.0, **other)
-    assert [one.take(), one.take(), two.take()] == [0.0, 1.0, 0.0]
-    one.announce(30.0)
+    assert [one.reserve(), one.reserve(), two.reserve()] == [0.0, 1.0, 0.0]
+    one.announce_pause(30.0)
     clock.now += LOOK_S
-    assert two.news() == 0.0
+    assert two.new_pause() == 0.0
 
 
 def test_the_next_process_goes_on_where_the_last_one_stopped(join, clock):
     first = join(1.0)
     for _ in range(5):
-        first.take()
-    first.announce(3.0)
+        first.reserve()
+    first.announce_pause(3.0)
     first.close()
     clock.now += 1.0
     second = join(1.0)
-    assert second.news() == pytest.approx(2.0)
-    assert second.take() == pytest.approx(4.0)
+    assert second.new_pause() == pytest.approx(2.0)
+    assert second.reserve() == pytest.approx(4.0)
 
 
 def test_a_pause_is_news_to_others_once_and_for_its_length(join, clock):
     one, two = join(), join()
-    assert two.news() == 0.0
-    one.announce(10.0)
-    assert two.news() == 0.0, "two looks are made too soon after each other"
+    assert two.new_pause() == 0.0
+    one.announce_pause(10.0)
+    assert two.new_pause() == 0.0, "two looks are made too soon after each other"
     clock.now += LOOK_S
-    assert one.news() == 0.0
-    assert two.news() == pytest.approx(10.0 - LOOK_S)
+    assert one.new_pause() == 0.0
+    assert two.new_pause() == pytest.approx(10.0 - LOOK_S)
     clock.now += LOOK_S
-    assert two.news() == 0.0
-    one.announce(5.0)
+    assert two.new_pause() == 0.0
+    one.announce_pause(5.0)
     clock.now += LOOK_S
-    assert two.news() == 0.0, "it ends before the one that is known"
-    one.announce(60.0)
+    assert two.new_pause() == 0.0, "it ends before the one that is known"
+    one.announce_pause(60.0)
     clock.now += LOOK_S
-    assert two.news() == pytest.approx(60.0 - LOOK_S)
+    assert two.new_pause() == pytest.approx(60.0 - LOOK_S)
     clock.now += 3600.0
-    assert join().news() == 0.0
+    assert join().new_pause() == 0.0
 
 
 @pytest.mark.parametrize("jump", [-86400.0, -3.0, 86400.0])
 def test_a_clock_that_is_set_makes_nobody_wait_longer(join, clock, jump):
     one, two = join(1.0), join(1.0)
     for _ in range(4):
-        one.take()
-    one.announce(2.0)
+        one.reserve()
+    one.announce_pause(2.0)
     clock.jump = jump
-    assert two.take() <= 4.0
+    assert two.reserve() <= 4.0
     clock.now += LOOK_S
-    assert two.news() <= 2.0
-    one.announce(1.0)
+    assert two.new_pause() <= 2.0
+    one.announce_pause(1.0)
     clock.now += LOOK_S
-    assert two.news() <= 1.0
-    assert one.take() <= 5.0
+    assert two.new_pause() <= 1.0
+    assert one.reserve() <= 5.0
 
 
 def test_accounts_are_forgotten_after_a_day(join, clock, tmp_path):
     old, new = join(key="old"), join(key="new")
     clock.now += 86000.0
-    new.announce(1.0)
+    new.announce_pause(1.0)
     clock.now += 1000.0
     join(key="third")
-    old.announce(1.0)
-    new.announce(1.0)
+    old.announce_pause(1.0)
+    new.announce_pause(1.0)
     database = sqlite3.connect(tmp_path / "pace.sqlite")
     assert database.execute("SELECT count(*) FROM pace").fetchone() == (2,)
     database.close()
@@ -177,9 +177,9 @@ def test_a_damaged_file_is_told_and_left_alone(join, clock, told, tmp_path, cont
     assert str(file) in told[0]
     assert "delete it" in told[0]
     assert file.read_bytes() == content
-    assert [pace.take(), pace.take()] == [0.0, 1.0]
-    pace.announce(5.0)
-    assert pace.news() == 0.0
+    assert [pace.reserve(), pace.reserve()] == [0.0, 1.0]
+    pace.announce_pause(5.0)
+    assert pace.new_pause() == 0.0
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_a_damaged_file_is_told_and_left_alone(join, clock, told, tmp_path, cont
     [
         "CREATE TABLE salt (id INTEGER PRIMARY KEY, value); INSERT INTO salt VALUES (1, 'text')",
         "CREATE TABLE salt (id INTEGER PRIMARY KEY, value); INSERT INTO salt VALUES (1, NULL)",
-        "CREATE TABLE pace (account PRIMARY KEY, due TEXT, paused_until TEXT, updated TEXT)",
-        "CREATE TABLE pace (account PRIMARY KEY, due, paused_until, updated, more)",
+        "CREATE TABLE pace (account PRIMARY KEY, arrival TEXT, paused_until TEXT, updated TEXT)",
+        "CREATE TABLE pace (account PRIMARY KEY, arrival, paused_until, updated, more)",
     ],
 )
 def test_a_file_of_another_version_is_told_and_stops_nothing(join, told, tmp_path, newer):
@@ -196,38 +196,38 @@ def test_a_file_of_another_version_is_told_and_stops_nothing(join, told, tmp_pat
     database.executescript(newer)
     database.close()
     pace = join(1.0)
-    assert pace.news() == 0.0
-    assert [pace.take(), pace.take()] == [0.0, 1.0]
+    assert pace.new_pause() == 0.0
+    assert [pace.reserve(), pace.reserve()] == [0.0, 1.0]
     assert len(told) == 1
 
 
 @pytest.mark.parametrize("value", ["9e999", "-9e999", "1e15"])
-@pytest.mark.parametrize("column", ["due", "updated"])
+@pytest.mark.parametrize("column", ["arrival", "updated"])
 def test_values_out_of_reach_make_nobody_wait_for_ever(join, tmp_path, column, value):
     pace = join(10.0)
     database = sqlite3.connect(tmp_path / "pace.sqlite")
     database.execute(f"UPDATE pace SET {column} = {value}")
     database.commit()
     database.close()
-    assert pace.take() <= 26.0
+    assert pace.reserve() <= 26.0
 
 
 def test_turns_of_a_much_slower_process_count_for_some_of_ones_own_at_most(join):
     slow = join(0.001)
     for _ in range(8):
-        slow.take()
+        slow.reserve()
     fast = join(10.0)
-    assert 24.0 <= fast.take() <= 26.0
+    assert 24.0 <= fast.reserve() <= 26.0
 
 
 def test_a_turn_that_is_given_back_is_the_next_ones(join):
     one, two = join(0.1), join(0.1)
-    assert [one.take(), one.take(), one.take()] == pytest.approx([0.0, 10.0, 20.0])
-    one.give_back()
-    one.give_back()
-    assert two.take() == pytest.approx(10.0)
-    join(None).give_back()
-    assert two.take() == pytest.approx(20.0)
+    assert [one.reserve(), one.reserve(), one.reserve()] == pytest.approx([0.0, 10.0, 20.0])
+    one.cancel()
+    one.cancel()
+    assert two.reserve() == pytest.approx(10.0)
+    join(None).cancel()
+    assert two.reserve() == pytest.approx(20.0)
 
 
 def test_a_run_that_is_stopped_gives_back_the_turns_that_its_workers_wait_for(tmp_path):
@@ -241,22 +241,22 @@ def test_a_run_that_is_stopped_gives_back_the_turns_that_its_workers_wait_for(tm
         assert vendor.count("/upscale") == 1
         adapter = AtOnce(url=vendor.url)
         pace = SharedRateLimiter(adapter, 0.2, Clock(), pace_file(), lambda why: None)
-        assert pace.take() <= 5.0
+        assert pace.reserve() <= 5.0
         pace.close()
 
 
 def test_a_file_that_is_lost_under_way_is_told(join, told, tmp_path):
     pace = join(1.0)
-    assert pace.take() == 0.0
+    assert pace.reserve() == 0.0
     for file in tmp_path.iterdir():
         file.write_bytes(b"")
-    assert [pace.take() >= 0.0 for _ in range(3)] == [True] * 3
+    assert [pace.reserve() >= 0.0 for _ in range(3)] == [True] * 3
     assert len(told) == 1
 
 
 def test_without_a_private_folder_each_process_keeps_its_own_pace(join, told):
     one, two = join(1.0, file=None), join(1.0, file=None)
-    assert [one.take(), one.take(), two.take()] == [0.0, 1.0, 0.0]
+    assert [one.reserve(), one.reserve(), two.reserve()] == [0.0, 1.0, 0.0]
     assert "XDG_STATE_HOME" in told[0]
 
 
@@ -271,7 +271,7 @@ def test_no_private_folder(monkeypatch, tmp_path):
 
 
 def test_the_key_is_not_in_the_file(join, tmp_path):
-    join(1.0).take()
+    join(1.0).reserve()
     files = list(tmp_path.iterdir())
     assert files
     for file in files:

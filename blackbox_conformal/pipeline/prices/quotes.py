@@ -90,11 +90,11 @@ class _Desk:
         self._last: VendorError | None = None
         self._clock = Clock()
         self._control = RunControl()
-        self._gate = CircuitBreaker(self._clock.monotonic)
+        self._breaker = CircuitBreaker(self._clock.monotonic)
         self._transport = Transport(adapter.base_url, adapter.capabilities.result_hosts, limits)
-        slots = AdaptiveConcurrency(1, 1, self._clock.monotonic)
+        concurrency = AdaptiveConcurrency(1, 1, self._clock.monotonic)
         board = EventBoard(self._clock, None, None)
-        self._retrier = Retrier(limits, self._clock, self._control, self._gate, slots, RetryBudget(1), board)
+        self._retrier = Retrier(limits, self._clock, self._control, self._breaker, concurrency, RetryBudget(1), board)
 
     def close(self) -> None:
         """Close the connections."""
@@ -131,7 +131,7 @@ class _Desk:
     def _fetch(self, step: Send) -> Answer:
         def once() -> Answer:
             self._pause(0.0)
-            while (seconds := self._gate.delay(0)) > 0:
+            while (seconds := self._breaker.delay(0)) > 0:
                 self._pause(seconds)
             try:
                 answer = self._transport.send(step)
@@ -141,9 +141,9 @@ class _Desk:
             except VendorError as caught:
                 self._last = caught
                 if not isinstance(caught, TryLaterError):
-                    self._gate.abandon_probe()
+                    self._breaker.abandon_probe()
                 raise
-            self._gate.passed()
+            self._breaker.record_success()
             return answer
 
         try:

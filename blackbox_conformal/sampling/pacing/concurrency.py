@@ -1,8 +1,6 @@
-"""When requests may go and how many draws run at once: a pause for all workers, an adaptive number of slots.
+"""When requests may go and how many draws run at once: a circuit breaker for all workers, an adaptive number of draws.
 
-No request is made and no thread sleeps here; each part says how long to wait and is told what happened. What other
-processes must know is in `pace`. Sources: additive increase, multiplicative decrease after Chiu and Jain 1989; full
-jitter is in `retry`.
+No thread sleeps here: each part says how long to wait and is told what happened.
 """
 
 import threading
@@ -10,18 +8,26 @@ from collections.abc import Callable
 
 
 class CircuitBreaker:
-    """One pause for all workers when the vendor says "too many", one probe after it, then a staggered restart.
+    """Stops all workers when the vendor says "too many" (Nygard, "Release It!", 2007).
+
+    Closed, everyone sends. Open, everyone waits as long as the vendor asked. Half-open, once that time is over, one
+    worker's request is the probe; its success closes the breaker, and those who waited follow one by one.
 
     Parameters
     ----------
     now
         Monotonic seconds.
     spacing_s
-        Time between two workers that are let through after a pause.
+        Time between two workers that are let through after the breaker has closed.
     probe_timeout_s
         A probe that reports nothing for so long is given up and another is sent.
     announce
         Told the seconds of every pause that the vendor asked for.
+
+    Attributes
+    ----------
+    throttles_in_a_row
+        How often the breaker opened since a request last succeeded.
     """
 
     _LOOK_AGAIN_S = 0.05
@@ -38,7 +44,7 @@ class CircuitBreaker:
         self._spacing = spacing_s
         self._probe_timeout = probe_timeout_s
         self._lock = threading.Lock()
-        self._until: float | None = None
+        self._open_until: float | None = None
         self._probe_since: float | None = None
         self._prober: int | None = None
         self._turn = 0.0
@@ -46,15 +52,15 @@ class CircuitBreaker:
         self._waiting: set[int] = set()
         self.throttles_in_a_row = 0
 
-    def is_open(self) -> bool:
-        """Whether nobody has to wait at all: no pause, and none just over."""
-        return self._until is None and not self._waiting
+    def is_closed(self) -> bool:
+        """Whether nobody has to wait at all: neither for the breaker nor for a turn after it closed."""
+        return self._open_until is None and not self._waiting
 
     def delay(self, worker: int) -> float:
         """Seconds before `worker` should ask again; 0 when it may send now."""
         with self._lock:
             now = self._now()
-            if self._until is None:
+            if self._open_until is None:
                 if self._staggered and worker in self._waiting and now < self._turn:
                     return self._turn - now
                 if worker in self._waiting:
@@ -62,9 +68,9 @@ class CircuitBreaker:
                     self._staggered = max(0, self._staggered - 1)
                     self._turn = now + self._spacing
                 return 0.0
-            if now < self._until:
+            if now < self._open_until:
                 self._waiting.add(worker)
-                return self._until - now
+                return self._open_until - now
             # The probe itself asks again when it had to wait for something else before it was sent.
             lost = self._probe_since is None or now - self._probe_since > self._probe_timeout
             if lost or self._prober == worker:
@@ -74,67 +80,79 @@ class CircuitBreaker:
             self._waiting.add(worker)
             return self._LOOK_AGAIN_S
 
-    def pause(self, seconds: float) -> bool:
-        """Hold everyone for `seconds`; True when this began a pause, False when one was on already.
+    def record_throttle(self, seconds: float) -> bool:
+        """Open for `seconds`, as the vendor asked; True when this opened the breaker, False when it was open already.
 
-        Answers to requests that were under way when the pause began belong to the same storm: they may lengthen the
-        pause, but count as one with it.
+        Answers to requests that were under way when it opened belong to the same storm: they may lengthen the pause,
+        but count as one with it.
         """
         with self._lock:
-            fresh = self._hold(seconds)
-            if fresh:
+            opened = self._open(seconds)
+            if opened:
                 self.throttles_in_a_row += 1
         self._announce(seconds)
-        return fresh
+        return opened
 
-    def join(self, seconds: float) -> bool:
-        """The same for a pause that was asked of someone else; it says nothing of how often this one is put off."""
+    def open(self, seconds: float) -> bool:
+        """Open for a pause that another process was asked for; it does not count as a throttle of this one."""
         with self._lock:
-            return self._hold(seconds)
+            return self._open(seconds)
 
-    def _hold(self, seconds: float) -> bool:
+    def _open(self, seconds: float) -> bool:
         now = self._now()
-        fresh = self._until is None or (self._probe_since is not None and now >= self._until)
-        self._until = max(now + seconds, self._until or 0.0)
-        if fresh:
+        opened = self._open_until is None or (self._probe_since is not None and now >= self._open_until)
+        self._open_until = max(now + seconds, self._open_until or 0.0)
+        if opened:
             self._probe_since = None
-        return fresh
+        return opened
 
-    def passed(self) -> bool:
-        """A request got through; True when that ended a pause."""
-        if self._until is None and not self.throttles_in_a_row:
+    def record_success(self) -> bool:
+        """Close, and return True when it was open. An answer that comes during the pause is to an earlier request."""
+        if self._open_until is None and not self.throttles_in_a_row:
             return False
         with self._lock:
             now = self._now()
-            if self._until is not None and now < self._until:
+            if self._open_until is not None and now < self._open_until:
                 return False
-            ended = self._until is not None
-            self._until = None
+            closed = self._open_until is not None
+            self._open_until = None
             self._probe_since = None
             self.throttles_in_a_row = 0
-            if ended:
+            if closed:
                 self._turn = now + self._spacing
                 self._staggered = len(self._waiting)
-            return ended
+            return closed
 
     def abandon_probe(self) -> None:
-        """The probe came to nothing that says whether the vendor is open again: let another worker try."""
+        """The probe failed in a way that says nothing about throttling: let another worker probe."""
         with self._lock:
             self._probe_since = None
 
 
 class AdaptiveConcurrency:
-    """How many draws may run at once: grows by one a round of successes, shrinks by a fifth when throttled."""
+    """How many draws may run at once: additive increase, multiplicative decrease (Chiu and Jain, 1989).
+
+    Parameters
+    ----------
+    first, most
+        The limit at the start, and the largest one.
+    now
+        Monotonic seconds.
+    decrease
+        The limit is multiplied by this when the vendor says "too many".
+    cooldown_s
+        After a decrease or a failure the limit stays for so long.
+    """
 
     def __init__(
-        self, first: int, most: int, now: Callable[[], float], cut: float = 0.8, cooldown_s: float = 15.0
+        self, first: int, most: int, now: Callable[[], float], decrease: float = 0.8, cooldown_s: float = 15.0
     ) -> None:
         self._limit = float(first)
         self._most = most
         self._now = now
-        self._cut = cut
+        self._decrease = decrease
         self._cooldown = cooldown_s
-        self._hold_until = -1.0
+        self._steady_until = -1.0
         self._used = 0
         self._condition = threading.Condition()
 
@@ -159,22 +177,22 @@ class AdaptiveConcurrency:
             self._used -= 1
             self._condition.notify()
 
-    def throttled(self) -> None:
-        """The vendor said "too many": shrink, once a cooldown."""
+    def record_throttle(self) -> None:
+        """The vendor said "too many": multiplicative decrease, once a cooldown."""
         with self._condition:
             now = self._now()
-            if now >= self._hold_until:
-                self._limit = max(1.0, self._limit * self._cut)
-                self._hold_until = now + self._cooldown
+            if now >= self._steady_until:
+                self._limit = max(1.0, self._limit * self._decrease)
+                self._steady_until = now + self._cooldown
 
-    def troubled(self) -> None:
-        """The vendor has trouble of its own: do not grow for a while."""
+    def record_failure(self) -> None:
+        """A request failed: no increase for a cooldown."""
         with self._condition:
-            self._hold_until = max(self._hold_until, self._now() + self._cooldown)
+            self._steady_until = max(self._steady_until, self._now() + self._cooldown)
 
-    def succeeded(self) -> None:
-        """A draw worked: grow by one a round."""
+    def record_success(self) -> None:
+        """A draw worked: additive increase, by one once as many draws as the limit have worked."""
         with self._condition:
-            if self._now() >= self._hold_until and self._limit < self._most:
+            if self._now() >= self._steady_until and self._limit < self._most:
                 self._limit = min(float(self._most), self._limit + 1.0 / self._limit)
                 self._condition.notify()

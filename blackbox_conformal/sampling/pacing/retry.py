@@ -1,7 +1,7 @@
 """The one place that repeats requests: which, how often, and after how long.
 
-Nothing else in the package repeats a request, and the HTTP library is told not to. What an error means is `classify`'s;
-pauses that concern every worker are kept by `limiter`.
+Each request runs in a `tenacity.Retrying` of its own; the HTTP library is told to repeat nothing. What an error means
+is decided in `http.classify`. Pauses that concern every worker are kept by `concurrency.CircuitBreaker`.
 """
 
 import random
@@ -32,7 +32,7 @@ CAP_S = 30.0
 
 
 class RetryBudget:
-    """Trouble that a run may have before it is taken to be everybody's: spent by failures, refilled by successes.
+    """Failures that a run may have before it ends: each withdraws from the budget, each success deposits (Finagle).
 
     Draws that were paid for and gave nothing cost most: five in a row end the run.
     """
@@ -41,29 +41,28 @@ class RetryBudget:
     COST_AMBIGUOUS = 200.0
     COST_INVALID = 60.0
     COST_REPLAY = 60.0
+    DRAW = 60.0
 
     def __init__(self, workers: int) -> None:
-        self._left = self._FULL
+        self._balance = self._FULL
         self.cost_free = self._FULL / (25.0 * workers)
         self._lock = threading.Lock()
 
-    def spend(self, cost: float | None = None) -> bool:
-        """Take `cost` (None: a failed request that costs nothing); False when that empties the quota."""
+    def withdraw(self, cost: float) -> bool:
+        """Pay for a failure; False when that empties the budget."""
         with self._lock:
-            self._left = max(0.0, self._left - (self.cost_free if cost is None else cost))
-            return self._left > 0.0
+            self._balance = max(0.0, self._balance - cost)
+            return self._balance > 0.0
 
-    def refund(self, amount: float = 60.0) -> None:
-        """Something worked."""
-        if self._left == self._FULL:
-            return
+    def deposit(self, amount: float) -> None:
+        """Credit a success."""
         with self._lock:
-            self._left = min(self._FULL, self._left + amount)
+            self._balance = min(self._FULL, self._balance + amount)
 
 
-def full_jitter(attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
+def full_jitter(attempt: int) -> float:
     """Seconds before try `attempt` + 1: uniform in 0..min(30, 0.5 × 2^(attempt − 1)) (Brooker 2015, "full jitter")."""
-    return uniform(0.0, min(CAP_S, BASE_S * 2.0 ** (min(attempt, 30) - 1)))
+    return random.uniform(0.0, min(CAP_S, BASE_S * 2.0 ** (min(attempt, 30) - 1)))
 
 
 class Retrier:
@@ -83,157 +82,146 @@ class Retrier:
         limits: Limits,
         clock: Clock,
         control: RunControl,
-        gate: CircuitBreaker,
-        slots: AdaptiveConcurrency,
-        quota: RetryBudget,
+        breaker: CircuitBreaker,
+        concurrency: AdaptiveConcurrency,
+        budget: RetryBudget,
         board: EventBoard,
     ) -> None:
         self._limits = limits
         self._clock = clock
         self._control = control
-        self._gate = gate
-        self._slots = slots
-        self._quota = quota
+        self._breaker = breaker
+        self._concurrency = concurrency
+        self._budget = budget
         self._board = board
 
     def submit(self, once: Callable[[], Answer], replayable: bool) -> Answer:
         """Run a billable request; `replayable` when the vendor takes an idempotency key."""
 
-        def again(state: tenacity.RetryCallState) -> bool:
-            error = _failure(state)
-            if isinstance(error, NotSentError):
-                return self._again_unsent(error, state.attempt_number)
-            if isinstance(error, TryLaterError):
-                return self._again_later(error)
+        def failed(error: BaseException, tries: int) -> bool:
             if isinstance(error, MaybeSentError):
-                self._slots.troubled()
-                if replayable and state.attempt_number < self._limits.max_attempts:
-                    return self._afford(error, RetryBudget.COST_REPLAY)
-                self._afford(error, RetryBudget.COST_AMBIGUOUS)
-            return False
+                self._concurrency.record_failure()
+                if replayable and tries < self._limits.max_attempts:
+                    return self._withdraw(error, RetryBudget.COST_REPLAY)
+                self._withdraw(error, RetryBudget.COST_AMBIGUOUS)
+                return False
+            if isinstance(error, TryLaterError):
+                return self._pause_everyone(error)
+            return isinstance(error, NotSentError) and self._not_sent(error, tries)
 
-        return self._run(once, again, self._control.stopping, None)
+        return self._run(once, failed, self._control.stopping, None)
 
     def fetch(self, once: Callable[[], Answer], deadline: float | None) -> Answer:
         """Run a free request, until `deadline` (monotonic) or, without one, up to ``max_attempts`` times."""
-        wake = self._control.stopping if deadline is None else self._control.leaving
 
-        def again(state: tenacity.RetryCallState) -> bool:
-            error = _failure(state)
+        def failed(error: BaseException, tries: int) -> bool:
             if isinstance(error, NotSentError) and (error.permanent or deadline is None):
-                return self._again_unsent(error, state.attempt_number)
+                return self._not_sent(error, tries)
             if isinstance(error, TryLaterError):
-                return self._again_later(error)
+                return self._pause_everyone(error)
             if isinstance(error, GoneError):
-                return deadline is not None and error.code != "403" and state.attempt_number < 2
+                return deadline is not None and error.code != "403" and tries < 2
             if not isinstance(error, (NotSentError, MaybeSentError, JobError)):
                 return False
-            self._slots.troubled()
-            if deadline is None and state.attempt_number >= self._limits.max_attempts:
-                self._end(f"{error}, {state.attempt_number} times in a row")
-                return False
-            return self._afford(error, None)
+            self._concurrency.record_failure()
+            if deadline is None and tries >= self._limits.max_attempts:
+                return self._end_run(f"{error}, {tries} times in a row")
+            return self._withdraw(error, self._budget.cost_free)
 
-        return self._run(once, again, wake, deadline)
+        return self._run(once, failed, self._control.stopping if deadline is None else self._control.leaving, deadline)
 
     def _run(
         self,
         once: Callable[[], Answer],
-        again: Callable[[tenacity.RetryCallState], bool],
+        failed: Callable[[BaseException, int], bool],
         wake: threading.Event,
         deadline: float | None,
     ) -> Answer:
-        def pause(state: tenacity.RetryCallState) -> float:
-            # Everyone waits at the gate for a vendor that said "later"; a second wait on top would add nothing.
-            seconds = 0.0 if isinstance(_failure(state), TryLaterError) else full_jitter(state.attempt_number)
+        """Run `once` until it works, `failed` (told the error and the number of tries) says no, or time is over."""
+
+        def retry(state: tenacity.RetryCallState) -> bool:
+            error = _error(state)
+            return error is not None and failed(error, state.attempt_number)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            # After "later" everyone waits at the circuit breaker; a second wait on top would add nothing.
+            seconds = 0.0 if isinstance(_error(state), TryLaterError) else full_jitter(state.attempt_number)
             return seconds if deadline is None else max(0.0, min(seconds, deadline - self._clock.monotonic()))
 
-        def over(state: tenacity.RetryCallState) -> bool:
+        def stop(state: tenacity.RetryCallState) -> bool:
             return deadline is not None and self._clock.monotonic() >= deadline
+
+        def before_sleep(state: tenacity.RetryCallState) -> None:
+            self._board.tell("retry", f"trying again: {_error(state)}")
 
         def sleep(seconds: float) -> None:
             if seconds > 0 and self._clock.sleep(seconds, wake):
                 raise StoppedError
 
-        def tell(state: tenacity.RetryCallState) -> None:
-            self._board.tell("retry", f"trying again: {_failure(state)}")
-
-        first: list[VendorError] = []
-
-        def go_on() -> Answer:
-            if first:
-                raise first.pop()
-            return once()
-
-        try:
-            answer = once()
-        except VendorError as error:
-            first.append(error)
-        # Most requests work at once; the machinery for repeating them costs as much as a request.
-        if first:
-            retrying = tenacity.Retrying(
-                retry=again, wait=pause, stop=over, sleep=sleep, before_sleep=tell, reraise=True
-            )
-            answer = retrying(go_on)
-        self._quota.refund(self._quota.cost_free)
+        retrying = tenacity.Retrying(
+            retry=retry, wait=wait, stop=stop, before_sleep=before_sleep, sleep=sleep, reraise=True
+        )
+        answer = retrying(once)
+        self._budget.deposit(self._budget.cost_free)
         return answer
 
-    def _again_unsent(self, error: NotSentError, attempt: int) -> bool:
-        if error.permanent:
-            self._end(str(error))
-        elif attempt >= self._limits.max_attempts:
-            self._end(f"{error}, {attempt} times in a row")
-        else:
-            self._slots.troubled()
-            return True
-        return False
+    def deferred(self, error: NotSentError | TryLaterError, tries: int) -> bool:
+        """Record that an adapter read "not taken" in an answer, `tries` times by now; False when that ends the run."""
+        if tries >= self._limits.max_attempts:
+            return self._end_run(f"{error}, {tries} times in a row")
+        return self._pause_everyone(error) if isinstance(error, TryLaterError) else self._not_sent(error, tries)
 
-    def _again_later(self, error: TryLaterError) -> bool:
-        self._board.count(too_many=1)
-        self._slots.throttled()
-        told = error.retry_after
-        if told is not None and told > self._limits.max_retry_after_s:
-            self._end(f"{error}, for {told:.0f} s; resume after {self._moment(told)}")
-            return False
-        seconds = full_jitter(self._gate.throttles_in_a_row + 1) if told is None else told
-        if self._gate.pause(seconds):
-            self._board.tell("throttled", f"{error}; everyone pauses for {seconds:.1f} s")
-        if self._gate.throttles_in_a_row >= self._limits.max_attempts:
-            self._end(f"{error}, {self._gate.throttles_in_a_row} times in a row")
-            return False
+    def record_unusable(self, error: VendorError) -> None:
+        """Count an answer that was paid for and is not the picture."""
+        self._withdraw(error, RetryBudget.COST_INVALID)
+
+    def record_success(self) -> None:
+        """Count a draw that worked."""
+        self._budget.deposit(RetryBudget.DRAW)
+
+    def _not_sent(self, error: NotSentError, tries: int) -> bool:
+        """Record a request that did not reach the vendor; False when that ends the run."""
+        if error.permanent:
+            return self._end_run(str(error))
+        if tries >= self._limits.max_attempts:
+            return self._end_run(f"{error}, {tries} times in a row")
+        self._concurrency.record_failure()
         return True
 
-    def _moment(self, seconds: float) -> str:
+    def _pause_everyone(self, error: TryLaterError) -> bool:
+        """Open the circuit breaker for as long as the vendor asks; False when that ends the run."""
+        self._board.count(too_many=1)
+        self._concurrency.record_throttle()
+        seconds = error.retry_after
+        if seconds is not None and seconds > self._limits.max_retry_after_s:
+            return self._end_run(f"{error}, for {seconds:.0f} s; resume after {self._date_in(seconds)}")
+        if seconds is None:
+            seconds = full_jitter(self._breaker.throttles_in_a_row + 1)
+        if self._breaker.record_throttle(seconds):
+            self._board.tell("throttled", f"{error}; everyone pauses for {seconds:.1f} s")
+        if self._breaker.throttles_in_a_row >= self._limits.max_attempts:
+            return self._end_run(f"{error}, {self._breaker.throttles_in_a_row} times in a row")
+        return True
+
+    def _withdraw(self, error: VendorError, cost: float) -> bool:
+        """Pay for a failure; False when the budget is empty, which ends the run at once."""
+        if self._budget.withdraw(cost):
+            return True
+        self._end_run(f"everything fails, the last with: {error}")
+        self._control.leave()
+        return False
+
+    def _end_run(self, why: str) -> bool:
+        """End the run, to be resumed; always False: nothing is tried again."""
+        self._control.fail(IncompleteError(f"stopped: {why}. What is paid is kept; the same command resumes"))
+        return False
+
+    def _date_in(self, seconds: float) -> str:
         try:
             return datetime.fromtimestamp(self._clock.wall() + seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         except (ValueError, OverflowError, OSError):
             return "a date beyond the calendar"
 
-    def _afford(self, error: VendorError, cost: float | None) -> bool:
-        if self._quota.spend(cost):
-            return True
-        self._end(f"everything fails, the last with: {error}")
-        self._control.leave()
-        return False
 
-    def put_off(self, error: NotSentError | TryLaterError, times: int) -> bool:
-        """An adapter read "not taken" in an answer, for the so-manieth time; False when that ends the run."""
-        if times >= self._limits.max_attempts:
-            self._end(f"{error}, {times} times in a row")
-            return False
-        return self._again_later(error) if isinstance(error, TryLaterError) else self._again_unsent(error, times)
-
-    def unusable(self, error: VendorError) -> None:
-        """Count an answer that was paid for and is not the picture."""
-        self._afford(error, RetryBudget.COST_INVALID)
-
-    def worked(self) -> None:
-        """Count a draw that worked."""
-        self._quota.refund()
-
-    def _end(self, why: str) -> None:
-        self._control.fail(IncompleteError(f"stopped: {why}. What is paid is kept; the same command resumes"))
-
-
-def _failure(state: tenacity.RetryCallState) -> BaseException | None:
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
     return None if state.outcome is None else state.outcome.exception()
