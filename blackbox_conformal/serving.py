@@ -1,5 +1,6 @@
-"""How long a server process serves: until it is told to end, or until whoever started it is gone."""
+"""Servers on this machine: by which names they are reached, and how long they serve."""
 
+import ipaddress
 import os
 import signal
 import threading
@@ -8,8 +9,18 @@ from contextlib import suppress
 from types import FrameType
 
 
+def is_loopback_name(host: str) -> bool:
+    """True for ``localhost`` and loopback address literals."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def add_option(parser: ArgumentParser) -> None:
-    """The option that chooses."""
+    """Add the option ``--while-stdin``."""
     parser.add_argument(
         "--while-stdin",
         action="store_true",
@@ -17,26 +28,26 @@ def add_option(parser: ArgumentParser) -> None:
     )
 
 
-def told_to_end(*, while_stdin: bool) -> threading.Event:
-    """An event that is set on SIGTERM or SIGINT, or, if it is so wanted, as soon as standard input closes.
+def end_requested(*, while_stdin: bool) -> threading.Event:
+    """An event that is set on SIGTERM or SIGINT, and with `while_stdin` as soon as standard input closes.
 
-    To be called before an address is printed: whoever reads it may tell the server to end at once.
+    Call it before an address is printed: whoever reads the address may end the server at once.
     """
-    told = threading.Event()
+    ended = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
-        told.set()
+        ended.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     if while_stdin:
-        threading.Thread(target=_read_to_the_end, args=(told,), daemon=True).start()
-    return told
+        threading.Thread(target=_read_to_the_end, args=(ended,), daemon=True).start()
+    return ended
 
 
-def _read_to_the_end(told: threading.Event) -> None:
+def _read_to_the_end(ended: threading.Event) -> None:
     # Read past Python's own buffer, whose lock a thread that still reads would hold when the process ends.
     with suppress(OSError):
         while os.read(0, 4096):
             pass
-    told.set()
+    ended.set()

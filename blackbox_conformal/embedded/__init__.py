@@ -1,4 +1,4 @@
 """The embedded vendor: a small stochastic x4 super-resolution generator behind a real HTTP interface.
 
-It stands in for a commercial vendor where there is no key and no network. Nothing of the method lives here.
+It stands in for a commercial vendor where there is no key and no network.
 """

@@ -1,9 +1,4 @@
-"""Run the embedded vendor: print its address as one line of JSON and serve until it is told to end (SIGTERM, Ctrl-C).
-
-Not here: the server itself (server.py).
-"""
-
-from __future__ import annotations
+"""The embedded vendor as a process: prints its address as one line of JSON and serves until SIGTERM or Ctrl-C."""
 
 import argparse
 import json
@@ -19,11 +14,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 picks a free one")
     serving.add_option(parser)
     arguments = parser.parse_args()
-    told = serving.told_to_end(while_stdin=arguments.while_stdin)
+    ended = serving.end_requested(while_stdin=arguments.while_stdin)
     with VendorServer(arguments.port) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         print(json.dumps({"url": server.url, "model": server.studio.model}), flush=True)
-        told.wait()
+        ended.wait()
         server.shutdown()
 
 

@@ -1,9 +1,4 @@
-"""Convolution of channels-last features by matrix products, and the weights of bicubic enlargement.
-
-Not here: the net that uses them (generator.py).
-"""
-
-from __future__ import annotations
+"""Convolution of channels-last features by matrix products, and the weights of bicubic enlargement."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,9 +1,4 @@
-"""The embedded vendor's generator: one random x4 enlargement of a picture for a picture and a seed, on numpy alone.
-
-Not here: the HTTP interface (server.py) and the training (examples/train_embedded_vendor.py).
-"""
-
-from __future__ import annotations
+"""The embedded vendor's generator: one random x4 enlargement of a picture for a picture and a seed, on numpy alone."""
 
 import hashlib
 import io

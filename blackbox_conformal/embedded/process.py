@@ -1,9 +1,4 @@
-"""Start and stop the embedded vendor as a process of its own.
-
-Not here: what the process runs (__main__.py, server.py).
-"""
-
-from __future__ import annotations
+"""Start and stop the embedded vendor as a process of its own."""
 
 import json
 import os

@@ -1,9 +1,4 @@
-"""What a request to the embedded vendor may hold, and the refusals for everything else.
-
-Not here: HTTP itself (server.py) and the generator (generator.py).
-"""
-
-from __future__ import annotations
+"""What a request to the embedded vendor may hold, and the refusals for everything else."""
 
 import hashlib
 import io

@@ -1,11 +1,5 @@
-"""The embedded vendor's HTTP interface: POST /v1/upscale and GET /v1/health on the loopback address.
+"""The embedded vendor's HTTP interface: POST /v1/upscale and GET /v1/health on the loopback address."""
 
-Not here: the checking of requests (requests.py), the drawing (studio.py) and the child process (process.py).
-"""
-
-from __future__ import annotations
-
-import ipaddress
 import json
 import sys
 import threading
@@ -17,6 +11,7 @@ from urllib.parse import urlsplit
 from blackbox_conformal.embedded.generator import Generator
 from blackbox_conformal.embedded.requests import MAX_BODY, RefusalError, parse_order
 from blackbox_conformal.embedded.studio import Studio
+from blackbox_conformal.serving import is_loopback_name
 
 MAX_KEY = 255
 
@@ -155,12 +150,11 @@ class VendorHandler(BaseHTTPRequestHandler):
         hosts = self.headers.get_all("Host") or []
         try:
             asked = urlsplit(f"//{hosts[0]}")
-            own = (
-                len(hosts) == 1 and _is_loopback(asked.hostname or "") and (asked.port or 80) == self.server.server_port
-            )
+            named = len(hosts) == 1 and is_loopback_name(asked.hostname or "")
+            is_this_server = named and (asked.port or 80) == self.server.server_port
         except (IndexError, ValueError):
-            own = False
-        if not own:
+            is_this_server = False
+        if not is_this_server:
             self.close_connection = True
             raise RefusalError(421, "other_host", f"Expected the Host of {self.server.url}, got {str(hosts)[:80]}.")
 
@@ -177,12 +171,3 @@ class VendorHandler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

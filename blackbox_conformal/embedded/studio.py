@@ -1,9 +1,4 @@
-"""The embedded vendor's desk: draws pictures for orders, a few at a time, and keeps answers under idempotency keys.
-
-Not here: HTTP (server.py) and the checking of requests (requests.py).
-"""
-
-from __future__ import annotations
+"""The embedded vendor's desk: draws pictures for orders, a few at a time, and keeps answers under idempotency keys."""
 
 import io
 import os

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     serving.add_option(parser)
     chosen = parser.parse_args(arguments)
     key = chosen.api_key_file.read_text(encoding="utf-8").strip() if chosen.api_key_file else None
-    told = serving.told_to_end(while_stdin=chosen.while_stdin)
+    ended = serving.end_requested(while_stdin=chosen.while_stdin)
     with FaultServer(
         script_from(chosen.script, chosen.seed),
         port=chosen.port,
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         polls=chosen.polls,
     ) as server:
         print(server.url, flush=True)
-        told.wait()
+        ended.wait()
     return 0
 
 

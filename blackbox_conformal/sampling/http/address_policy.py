@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.serving import is_loopback_name
 
 AddressPolicy = Literal["own", "public", "loopback"]
 """Addresses that a connection may have: any (the vendor's own host), public ones only, loopback only."""
@@ -44,16 +45,6 @@ class Origin:
 def make_origin(scheme: str, host: str, port: int | None) -> Origin:
     """The normal form of an origin."""
     return Origin(scheme, host.lower().rstrip("."), port or _PORTS.get(scheme, 0))
-
-
-def is_loopback_name(host: str) -> bool:
-    """True for ``localhost`` and loopback address literals."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_allowed_address(address: str, reach: AddressPolicy) -> bool:
