@@ -77,7 +77,7 @@ def _figures(rows: Sequence[Row]) -> list[Dots]:
     gains = [_gain(row) for row in rows[1:] if _promised(row)]
     figures = [
         Dots("Trusted share", shares, scale=(0.0, 100.0), unit="%"),
-        Dots("Trusted share less that of the first, percentage points", gains, line=0.0),
+        Dots("Trusted share minus that of the first, percentage points", gains, line=0.0),
         Dots("Largest trusted error, mean over photographs", risks, line=rows[0].alpha),
     ]
     prices = [(row, row.usd_per_trusted_megapixel) for row in rows]

@@ -71,11 +71,11 @@ def test_a_picture_that_stands_twice_is_explained(tmp_path):
     run = make_run(tmp_path / "run", hostile=False)
     twin = make_result(run.calibration, "audited 0", 900, 0.1)
     path = write_report(run.folder, run.calibration, run.audit, [*run.results, twin], tmp_path / "r.html", alpha=0.1)
-    assert "audited 0 stands here twice: as a picture that was masked" in words(path)
+    assert "audited 0 appears twice: as a masked picture" in words(path)
 
 
 def test_nobody_is_explained_who_stands_once(report):
-    assert "stands here twice" not in words(report)
+    assert "appears twice" not in words(report)
 
 
 def test_sentences_are_plain(report, comparison):
@@ -84,3 +84,9 @@ def test_sentences_are_plain(report, comparison):
     assert "Planted leakage" not in said
     assert said.index("Threshold") > said.index("Figures behind it")
     assert "A hollow dot is a baseline without a guarantee" in words(comparison)
+
+
+def test_pictures_come_before_figures_and_tables(report):
+    said = words(report)
+    assert said.index("The guarantee at alpha") < said.index("At the level above, clear pixels are trusted")
+    assert said.index("At the level above, clear pixels are trusted") < said.index("Risk, trusted share, quality")
