@@ -24,24 +24,19 @@ HOSTILE_TEXT = (
 def status(
     exchange: Exchange,
     code: Any,
-    retry_after: Any = None,
     message: Any = "the fault server says no",
     kind: Any = "application/json",
     billed: Any = False,
-    date: Any = None,
+    **headers: Any,
 ) -> None:
-    """Any status with a JSON (or other) message; `billed` says whether the work was done all the same."""
+    """Any status with a JSON (or other) message and more headers; `billed`: the work was done all the same."""
     if yes(billed):
         exchange.work()
     else:
         exchange.body()
-    headers = {"Content-Type": str(kind), "X-Request-Id": "fault-1"}
-    if retry_after is not None:
-        headers["Retry-After"] = str(retry_after)
-    if date is not None:
-        headers["Date"] = str(date)
     text = json.dumps({"error": {"message": str(message)}}) if kind == "application/json" else str(message)
-    exchange.send(Response(int(code), headers, text.encode()))
+    response = Response(int(code), {"Content-Type": str(kind), "X-Request-Id": "fault-1"}, text.encode())
+    exchange.send(response.with_headers(**{name: str(value) for name, value in headers.items()}))
 
 
 @fault

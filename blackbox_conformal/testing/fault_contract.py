@@ -30,7 +30,7 @@ from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.rehearsal import a_draw, a_picture, an_upload, built, rehearse, rehearse_quote
 from blackbox_conformal.testing.replay import ReplayVendor
-from blackbox_conformal.testing.script import Plan, planned
+from blackbox_conformal.testing.script import Plan
 from blackbox_conformal.testing.static_contract import CheckResult
 
 LIMITS = Limits(
@@ -73,7 +73,7 @@ class Scene:
             vendor.load(rehearse(adapter, adapter.draw(upload, draw), answers).sends, answers)
             vendor.honour(adapter.capabilities.idempotency_header)
             for plan in rounds:
-                server.script = planned(_shifted(plan, self.account))
+                server.script = _shifted(plan, self.account)
                 self._round(adapter, Path(folder) / "run", Task(upload, draw.index, draw.seed), picture)
         return self
 
@@ -83,7 +83,7 @@ class Scene:
             adapter = built(self.kind, self.example, server.url)
             upload = an_upload(adapter)
             vendor.load(rehearse_quote(adapter, upload, self.example.quotes).sends, self.example.quotes)
-            server.script = planned(plan)
+            server.script = plan
             price, error = "", None
             try:
                 price = str(next(iter(ask_quotes(adapter, [upload], LIMITS).values())))

@@ -65,7 +65,7 @@ class FaultServer:
     ) -> None:
         self.account = account or Account(Decimal(price_usd))
         self.vendor: Vendor = vendor or FaultVendor(self.account, **options)
-        self.script = as_script(script)
+        self._script = as_script(script)
         self.port = port
         self.result_port: int | None = None
         self.failures: list[BaseException] = []
@@ -85,6 +85,15 @@ class FaultServer:
     def url(self) -> str:
         """Address of the interface, without a trailing slash."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def script(self) -> Script:
+        """Which fault meets which request; may be set to another script or plan, or to None for no fault."""
+        return self._script
+
+    @script.setter
+    def script(self, script: Script | Plan | None) -> None:
+        self._script = as_script(script)
 
     def start(self) -> "FaultServer":
         """Listen and serve until `stop`."""
@@ -186,7 +195,7 @@ class FaultServer:
         purpose = self.vendor.purpose(head)
         number = self.account.arrived(purpose)
         try:
-            situation = Situation(purpose, number, head.method, head.path, head.headers)
+            situation = Situation(purpose, number, head)
             named = head.headers.get("x-fault") or (self.script(situation) if purpose in PURPOSES else None)
             chosen = as_fault(named)
             self.account.note(purpose, head.method, head.target, head.headers, chosen.name, port)

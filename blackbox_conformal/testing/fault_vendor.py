@@ -12,7 +12,6 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from blackbox_conformal.testing.account import Account
@@ -59,7 +58,7 @@ class FaultVendor:
     idempotent
         Whether ``Idempotency-Key`` is honoured: the same key is answered by the same job, billed once.
     polls
-        How often a job is read before it is done.
+        How often a job is read before it is done; may be changed at any time.
     result_port
         Port of the links to results; None is the port that the job was read on.
     ignores_seed
@@ -67,7 +66,7 @@ class FaultVendor:
     ranges
         Whether results have an ETag and can be had in parts.
     reported_price
-        The price that answers tell, when it differs from the one that is billed.
+        The price that answers name: ``billed``, another one as text, or None where they name none.
     """
 
     def __init__(
@@ -79,17 +78,17 @@ class FaultVendor:
         polls: int = 1,
         ignores_seed: bool = False,
         ranges: bool = False,
-        reported_price: Decimal | None = None,
+        reported_price: str | None = "billed",
     ) -> None:
         self.account = account
         self.result_port: int | None = None
         self.model = "fault-vendor-1"
         self._api_key = api_key
         self._idempotent = idempotent
-        self._polls = polls
+        self.polls = polls
         self._ignores_seed = ignores_seed
         self._ranges = ranges
-        self._price = account.price_usd if reported_price is None else reported_price
+        self._price = str(account.price_usd) if reported_price == "billed" else reported_price
         self._lock = threading.RLock()
         self._jobs: list[Job] = []
         self._links: dict[str, Job] = {}
@@ -172,7 +171,8 @@ class FaultVendor:
         if whole:
             picture = upscale(png, scale, seed)
             self.account.bill(draw, key, reference)
-            return self._signed(Response(200, {"Content-Type": "image/png", "X-Cost-USD": str(self._price)}, picture))
+            headers = {"Content-Type": "image/png"} | ({} if self._price is None else {"X-Cost-USD": self._price})
+            return self._signed(Response(200, headers, picture))
         with self._lock:
             if marks.get("same_id") and self._jobs:
                 job = self._jobs[-1]
@@ -197,8 +197,8 @@ class FaultVendor:
             poll, job.polls = job.polls, job.polls + 1
             status, output = self._state(job, poll, port)
         answer: dict[str, Any] = {"id": job.id, "status": status, "output": output, "model": self.model}
-        if status == "succeeded":
-            answer["cost_usd"] = str(self._price)
+        if status == "succeeded" and self._price is not None:
+            answer["cost_usd"] = self._price
         if status == "failed":
             answer["error"] = str(job.marks["failed"])
         return self._signed(_json(200, answer))
@@ -211,9 +211,9 @@ class FaultVendor:
                 return "succeeded", f"http://127.0.0.1:{self.result_port or port}/results/not-yet"
             if poll < 3:
                 return ("queued", "processing")[poll - 1], None
-        if poll < self._polls:
+        if poll < self.polls:
             return ("processing" if poll else "queued"), None
-        late = poll - self._polls
+        late = poll - self.polls
         if marks.get("stuck"):
             return "processing", None
         if "word" in marks and late < times:

@@ -184,7 +184,7 @@ class JobVendor(_Reference):
                 raise PayloadError(f"expected a link to the result of job {job}; got {output!r} three times")
             yield Wait(self.poll_seconds)
         yield Observed(
-            cost_usd=Decimal(told(answer, "cost_usd")),
+            cost_usd=Decimal(told(answer, "cost_usd")) if "cost_usd" in state else None,
             model=told(answer, "model"),
             request_id=answer.headers.get("x-request-id"),
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from blackbox_conformal.testing.exchange import Fault
+from blackbox_conformal.testing.raw_http import Head
 
 OK = Fault("ok")
 Named = Fault | str | None
@@ -15,13 +16,11 @@ Named = Fault | str | None
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a script may look at: the request's purpose, its number among those of that purpose, its headers."""
+    """What a script may look at: the request's purpose, its number (from 0) among those of that purpose, its head."""
 
     purpose: str
     number: int
-    method: str
-    path: str
-    headers: Mapping[str, str]
+    head: Head
 
 
 Script = Callable[[Situation], Named]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +99,7 @@ def test_a_picture_of_another_size(check: Check) -> None:
 
 
 def test_a_vendor_that_takes_more_than_it_says(check: Check) -> None:
-    with FaultServer(reported_price=Decimal("0.05")) as server:
+    with FaultServer(reported_price="0.05") as server:
         code, found, _ = check(server)
     assert code == 3
     assert found[PRICE] == (False, "booked at $0.05 a draw; the adapter declares $0.01. Give -p price-usd=…")

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,7 @@ def calibrate(folder: Path, server: FaultServer, *more: str) -> subprocess.Compl
 
 
 def test_a_limit_ends_a_dear_vendor_after_one_draw_and_says_why(folder: Path) -> None:
-    with FaultServer(reported_price=Decimal("0.10")) as server:
+    with FaultServer(reported_price="0.10") as server:
         found = calibrate(folder, server, "calibrate", "--max-cost", "0.12", "--concurrency", "32", "-q")
         assert found.returncode == 4
         assert server.account.paid == 1
@@ -46,7 +45,7 @@ def test_a_limit_ends_a_dear_vendor_after_one_draw_and_says_why(folder: Path) ->
 
 
 def test_what_the_ledger_has_seen_is_planned_with_and_asked_for(folder: Path) -> None:
-    with FaultServer(reported_price=Decimal("0.05")) as server:
+    with FaultServer(reported_price="0.05") as server:
         first = calibrate(folder, server, "calibrate", "--max-cost", "0.2", "--concurrency", "1")
         assert (first.returncode, server.account.paid) == (4, 4), first.stderr
         plan = json.loads(calibrate(folder, server, "plan", "--json").stdout)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -83,7 +82,7 @@ def test_a_dry_run_plans_and_sends_nothing(server: FaultServer, photographs: Pat
 
 
 def test_a_budget_stops_before_it_is_exceeded_and_the_same_command_resumes(photographs: Path) -> None:
-    with FaultServer(reported_price=Decimal("0.02")) as server:
+    with FaultServer(reported_price="0.02") as server:
         # The table says 0.01 a draw, so that 12 seem to fit.
         first = run(server, photographs, "--max-cost", "0.15", "--concurrency", "1")
         assert first.returncode == 4, first.stderr

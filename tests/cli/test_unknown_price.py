@@ -6,18 +6,19 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
-from sampling.tiny_vendor import PNG, AtOnce, quick, serving, tasks
+from support.draws import limits, tasks
 
 from blackbox_conformal.cli.console import bill, spent
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
 def bought(run: Path, price: str | None, told: str | None) -> None:
-    with serving() as vendor:
-        vendor.answer = lambda path, number: (200, {"x-cost": told} if told else {}, PNG + str(number).encode())
-        adapter = AtOnce(url=vendor.url, price=price)
-        with Sampler(adapter, run, quick(), check=lambda data, task: None) as sampler:
+    with FaultServer(reported_price=told) as server:
+        adapter = SynchronousVendor(url=server.url, price_usd=price)
+        with Sampler(adapter, run, limits(), check=lambda data, task: None) as sampler:
             assert len(list(sampler.draw(tasks(1, 4)))) == 4
 
 
@@ -61,7 +62,7 @@ def test_calls_at_an_unknown_price_are_listed_as_unknown(tmp_path: Path) -> None
 
 
 def test_what_was_spent_is_unknown_only_where_calls_were_made() -> None:
-    unknown, known = AtOnce(url="http://127.0.0.1:1", price=None), AtOnce(url="http://127.0.0.1:1", price="0.1")
+    unknown, known = (SynchronousVendor(url="http://127.0.0.1:1", price_usd=price) for price in (None, "0.1"))
     assert spent(bill(Decimal(0), 3, unknown, None)) == "spent: unknown, as the vendor's price is"
     assert spent(bill(Decimal(0), 0, unknown, None)) == "$0 spent"
     assert spent(bill(Decimal("0.3"), 3, unknown)) == "$0.3 spent"

@@ -15,7 +15,7 @@ from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from faults.stage import check, limits, tasks
+from support.draws import check, limits, tasks
 
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.sampling.sampler import Sampler

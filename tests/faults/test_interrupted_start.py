@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from faults.stage import draw, tasks
+from support.draws import draw, tasks
 from support.synthetic import write_photographs
 
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger

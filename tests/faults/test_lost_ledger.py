@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.stage import check, draw, ledger, limits, tasks
+from support.draws import check, draw, ledger, limits, tasks
 
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.ledger import ledger_file

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.stage import draw, ledger, tasks
+from support.draws import draw, ledger, tasks
 
 from blackbox_conformal.errors import AccountRefusedError, IncompleteError, NotFoundError
 from blackbox_conformal.sampling.ledger.queries import ledger_sum

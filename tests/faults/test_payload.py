@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.stage import draw, tasks
+from support.draws import draw, tasks
 
 from blackbox_conformal.images.read import read_output
 from blackbox_conformal.testing.exchange import Fault

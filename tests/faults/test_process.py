@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.stage import check, draw, ledger, limits, tasks
+from support.draws import check, draw, ledger, limits, tasks
 
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, LedgerError
 from blackbox_conformal.sampling import filesystem
@@ -471,7 +471,7 @@ def test_a_lost_sample_is_fetched_by_its_job_and_bought_again_only_if_that_is_go
     forgotten: list[str] = []
 
     def forget(situation: Situation) -> str | None:
-        return "status:code=404" if situation.path in forgotten else None
+        return "status:code=404" if situation.head.path in forgotten else None
 
     run = tmp_path / "run"
     with FaultServer(forget) as server:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from faults.stage import an_upload, check, draw, limits, tasks
 from skimage import data
+from support.draws import an_upload, check, draw, limits, tasks
 
 from blackbox_conformal.adapter import Accepted, Draw, Flow, Upload
 from blackbox_conformal.errors import (
@@ -251,7 +251,7 @@ def test_p12_a_model_that_was_not_calibrated_stops_at_its_first_answer(tmp_path:
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
 def test_p13_price_that_the_vendor_tells_goes_before_the_table(tmp_path: Path, kind: Any) -> None:
-    with FaultServer(reported_price=Decimal("0.0375")) as server:
+    with FaultServer(reported_price="0.0375") as server:
         adapter = kind(url=server.url)
         drawn = draw(adapter, tmp_path / "run", tasks(1, 3))
     assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal("0.0375")] * 3

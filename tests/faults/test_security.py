@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.stage import draw, tasks
+from support.draws import draw, tasks
 
 from blackbox_conformal.adapter import Accepted, Draw, Flow, Part, Send, Upload
 from blackbox_conformal.errors import VendorError

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from faults.stage import draw, tasks
+from support.draws import draw, tasks
 
 from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.testing.exchange import Fault

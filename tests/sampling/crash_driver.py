@@ -11,13 +11,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sampling.tiny_vendor import AtOnce, ByJobs, quick, tasks
+from support.draws import limits, tasks
 
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.writer import Writer
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 POINTS: dict[str, tuple[Any, str]] = {
     "planned": (Ledger, "plan"),
@@ -56,11 +57,11 @@ def main(url: str, run: str, kind: str, point: str, number: str) -> None:
     if point == "stored":
         Store.settle = lambda self, arrival: None  # type: ignore[method-assign]
     setattr(owner, name, deadly)
-    adapter = {"once": AtOnce, "jobs": ByJobs}[kind](url=url)
+    adapter = {"once": SynchronousVendor, "jobs": JobVendor}[kind](url=url)
     # With a rate to keep, the reservation of a price and the sending are commits of their own.
     rate = 1000.0 if point in ("intent", "sent") else None
     with Sampler(
-        adapter, Path(run), quick(concurrency=1, requests_per_second=rate), check=lambda data, task: None
+        adapter, Path(run), limits(concurrency=1, requests_per_second=rate), check=lambda data, task: None
     ) as sampler:
         for _ in sampler.draw(tasks(1, 4)):
             pass

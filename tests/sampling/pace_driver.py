@@ -1,6 +1,7 @@
 """Draws some pictures in a process of its own, once a line on stdin says so.
 
-``python pace_driver.py URL RUN KEY FIRST COUNT RATE`` says ``ready``, then the number of pauses that it was told of.
+``FAULT_VENDOR_KEY=KEY python pace_driver.py URL RUN FIRST COUNT RATE`` says ``ready``, then the number of pauses
+that it was told of.
 """
 
 import sys
@@ -8,17 +9,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sampling.tiny_vendor import AtOnce, quick, tasks
+from support.draws import limits, tasks
 
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
-def main(url: str, run: str, key: str, first: str, count: str, rate: str) -> None:
+def main(url: str, run: str, first: str, count: str, rate: str) -> None:
     told: list[Event] = []
-    adapter = AtOnce(url=url, key=key)
-    limits = quick(concurrency=1, requests_per_second=float(rate) if float(rate) else None, max_attempts=6)
-    with Sampler(adapter, Path(run), limits, listener=told.append) as sampler:
+    adapter = SynchronousVendor(url=url, keyed=True)
+    alone = limits(concurrency=1, requests_per_second=float(rate) if float(rate) else None, max_attempts=6)
+    with Sampler(adapter, Path(run), alone, listener=told.append) as sampler:
         print("ready", flush=True)
         sys.stdin.readline()
         list(sampler.draw(tasks(int(first) + int(count))[int(first) :]))

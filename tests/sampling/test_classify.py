@@ -1,7 +1,6 @@
 """Which reading of a failed answer counts: the adapter's own, or the status."""
 
 import pytest
-from sampling.tiny_vendor import AtOnce
 
 from blackbox_conformal.adapter import Answer, Purpose, Send
 from blackbox_conformal.errors import JobError, MaybeSentError, NotFoundError, RefusedError, VendorError
@@ -9,14 +8,14 @@ from blackbox_conformal.sampling.http.classify import GoneError, classify
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
-class Knowing(AtOnce):
+class Knowing(SynchronousVendor):
     """Reads every 404 in its own way."""
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         return MaybeSentError("no job yet") if purpose == "lookup" else RefusedError("no such model")
 
 
-def read(adapter: AtOnce, purpose: Purpose) -> VendorError | None:
+def read(adapter: SynchronousVendor, purpose: Purpose) -> VendorError | None:
     return classify(adapter, Send("GET", f"{adapter.url}/x", purpose), Answer(404, {}, b""), 0.0)
 
 
@@ -31,7 +30,7 @@ def read(adapter: AtOnce, purpose: Purpose) -> VendorError | None:
 )
 def test_an_unknown_address(purpose: Purpose, own: type[VendorError], by_status: type[VendorError]) -> None:
     assert type(read(Knowing(url="http://127.0.0.1:1"), purpose)) is own
-    assert type(read(AtOnce(url="http://127.0.0.1:1"), purpose)) is by_status
+    assert type(read(SynchronousVendor(url="http://127.0.0.1:1"), purpose)) is by_status
 
 
 @pytest.mark.parametrize(
@@ -51,7 +50,7 @@ def test_an_unknown_address(purpose: Purpose, own: type[VendorError], by_status:
     ],
 )
 def test_what_a_vendor_says_to_a_failure_is_passed_on(body: bytes, kind: str, said: bool) -> None:
-    adapter = AtOnce(url="http://127.0.0.1:1")
+    adapter = SynchronousVendor(url="http://127.0.0.1:1")
     answer = Answer(500, {"content-type": kind}, body)
     error = classify(adapter, Send("POST", f"{adapter.url}/x", "submit"), answer, 0.0)
     assert isinstance(error, MaybeSentError)

@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from sampling.tiny_vendor import AtOnce, ByJobs, quick, serving, tasks
+from support.draws import limits, tasks
 
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 DRIVER = Path(__file__).with_name("crash_driver.py")
-PATHS = {"once": "/upscale", "jobs": "/jobs"}
+KINDS = {"once": SynchronousVendor, "jobs": JobVendor}
 # Kind, point, so-manieth call, submissions seen by the vendor at the kill, ambiguous draws afterwards.
 KILLS = [
     ("once", "planned", 1, 0, 0),
@@ -41,19 +43,17 @@ KILLS = [
 @pytest.mark.parametrize(("kind", "point", "number", "submitted", "ambiguous"), KILLS)
 def test_kill(tmp_path: Path, kind: str, point: str, number: int, submitted: int, ambiguous: int) -> None:
     run = tmp_path / "run"
-    with serving() as vendor:
+    with FaultServer(polls=0) as server:
         done = subprocess.run(
-            [sys.executable, str(DRIVER), vendor.url, str(run), kind, point, str(number)],
+            [sys.executable, str(DRIVER), server.url, str(run), kind, point, str(number)],
             check=False,
             capture_output=True,
             text=True,
             timeout=60,
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
-        posts = [seen for seen in vendor.seen if seen[0] == "POST"]
-        assert len(posts) == submitted
-        adapter = (AtOnce if kind == "once" else ByJobs)(url=vendor.url)
-        with Sampler(adapter, run, quick(), check=lambda data, task: None) as sampler:
+        assert server.account.requests("submit") == submitted
+        with Sampler(KINDS[kind](url=server.url), run, limits(), check=lambda data, task: None) as sampler:
             outcomes = list(sampler.draw(tasks(1, 4)))
             states = [one.state for one in outcomes]
             assert states.count("ambiguous") == ambiguous
@@ -61,7 +61,7 @@ def test_kill(tmp_path: Path, kind: str, point: str, number: int, submitted: int
             assert all(sampler.read(one) for one in outcomes if one.state == "stored")
         # The kill may have come between the ledger's "sent" and the first byte: then nothing was bought.
         bought = 4 - (ambiguous if point in ("sent", "departed") else 0)
-        assert sum(seen[0] == "POST" and seen[1] == PATHS[kind] for seen in vendor.seen) == bought
+        assert server.account.requests("submit") == bought
     sums = ledger_sum(run)
     assert (sums["stored"], sums["ambiguous"], sums["reserved_usd"]) == (4 - ambiguous, ambiguous, 0)
     assert ledger_verify(run).problems == ()

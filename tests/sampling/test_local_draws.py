@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from sampling.tiny_vendor import quick, tasks
+from support.draws import limits, tasks
 
 from blackbox_conformal.adapter import FREE, Adapter, Capabilities, Draw, Flow, Observed, Send, Upload, Wait
 from blackbox_conformal.errors import (
@@ -57,7 +57,7 @@ def adapter(tmp_path: Path) -> Folder:
 
 def test_draws_are_free_cached_and_leave_no_run_folder(adapter: Folder, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with Sampler(adapter, run, quick()) as sampler:
+    with Sampler(adapter, run, limits()) as sampler:
         outcomes = list(sampler.draw(tasks(1, 3)))
         assert [sampler.read(one) for one in outcomes] == [b"draw 0", b"draw 1", b"draw 2"]
         assert sampler.estimate(tasks(1, 3)).calls == 0
@@ -66,7 +66,7 @@ def test_draws_are_free_cached_and_leave_no_run_folder(adapter: Folder, tmp_path
 
 
 def test_a_file_that_changes_meanwhile_is_noticed(adapter: Folder, tmp_path: Path) -> None:
-    with Sampler(adapter, tmp_path / "run", quick()) as sampler:
+    with Sampler(adapter, tmp_path / "run", limits()) as sampler:
         (one,) = sampler.draw(tasks())
         (tmp_path / "0.bin").write_bytes(b"other")
         with pytest.raises(PayloadError, match="changed"):
@@ -77,7 +77,7 @@ def test_checks_stops_and_broken_promises(adapter: Folder, tmp_path: Path) -> No
     def check(data: bytes, task: Task) -> None:
         raise ImageError("no picture")
 
-    with Sampler(adapter, tmp_path / "run", quick(), check=check) as sampler:
+    with Sampler(adapter, tmp_path / "run", limits(), check=check) as sampler:
         (one,) = sampler.draw(tasks())
         assert (one.state, str(one.error)) == ("invalid", "no picture")
         drawn: Any = sampler.draw(tasks(1, 3))
@@ -86,7 +86,7 @@ def test_checks_stops_and_broken_promises(adapter: Folder, tmp_path: Path) -> No
         with pytest.raises(IncompleteError, match="2 of 3"):
             next(drawn)
     with (
-        Sampler(Folder(folder=tmp_path, sends=True), tmp_path / "run", quick()) as sampler,
+        Sampler(Folder(folder=tmp_path, sends=True), tmp_path / "run", limits()) as sampler,
         pytest.raises(AdapterError, match="local"),
     ):
         list(sampler.draw(tasks()))
@@ -94,7 +94,7 @@ def test_checks_stops_and_broken_promises(adapter: Folder, tmp_path: Path) -> No
 
 def test_a_refusal_is_the_outcome_of_one_draw_unless_it_is_of_all(adapter: Folder, tmp_path: Path) -> None:
     refusing = adapter.model_copy(update={"refuses": (1,)})
-    with Sampler(refusing, tmp_path / "run", quick()) as sampler:
+    with Sampler(refusing, tmp_path / "run", limits()) as sampler:
         outcomes = list(sampler.draw(tasks(1, 3)))
         assert [one.state for one in outcomes] == ["stored", "refused", "stored"]
         assert isinstance(outcomes[1].error, RefusedError)
@@ -103,7 +103,7 @@ def test_a_refusal_is_the_outcome_of_one_draw_unless_it_is_of_all(adapter: Folde
         assert (outcomes[1].digest, outcomes[1].cost_usd) == (None, 0)
     ending = adapter.model_copy(update={"refuses_all": True})
     with (
-        Sampler(ending, tmp_path / "run", quick()) as sampler,
+        Sampler(ending, tmp_path / "run", limits()) as sampler,
         pytest.raises(RunRefusedError, match="no picture of this run"),
     ):
         list(sampler.draw(tasks(1, 3)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.stage import an_upload, check, draw, limits, tasks
+from support.draws import an_upload, check, draw, limits, tasks
 
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.sampling.events import Event
@@ -29,7 +29,7 @@ def test_a_bill_above_the_table_exceeds_the_limit_by_one_draw_at_most(
     tmp_path: Path, kind: Any, concurrency: Any
 ) -> None:
     most = Decimal("0.08")
-    with FaultServer(SLOW, reported_price=Decimal("0.10")) as server:
+    with FaultServer(SLOW, reported_price="0.10") as server:
         adapter = kind(url=server.url)
         drawn = draw(adapter, tmp_path / "run", tasks(4, 8), concurrency=concurrency, max_cost_usd=most)
         assert isinstance(drawn.error, BudgetError)

@@ -7,22 +7,25 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sampling.tiny_vendor import PNG, AtOnce, quick, serving, tasks
+from support.draws import limits, tasks
 
 from blackbox_conformal.errors import LedgerError, PayloadError, UsageError
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.queries import csv_cell, ledger_export, ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.ledger.stored_samples import cache_export, cache_ls, cache_prune, cache_verify
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.pictures import PNG_SIGNATURE
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Three stored draws and one that is ambiguous."""
     folder = tmp_path / "run"
-    with serving() as vendor:
-        vendor.answer = lambda path, number: (0, {}, b"") if number == 2 else None
-        with Sampler(AtOnce(url=vendor.url), folder, quick(concurrency=1)) as sampler:
+    with FaultServer({"submit": [None, None, "close-without-answer"]}, price_usd="0.25") as server:
+        adapter = SynchronousVendor(url=server.url, price_usd="0.25")
+        with Sampler(adapter, folder, limits(concurrency=1)) as sampler:
             list(sampler.draw(tasks(2, 2)))
     return folder
 
@@ -100,7 +103,7 @@ def test_verify_hashes_every_sample_and_moves_none(run: Path) -> None:
 def test_prune_removes_only_what_nobody_paid_for(run: Path) -> None:
     orphan = run / "samples" / "ab" / ("ab" + "0" * 62 + ".png")
     orphan.parent.mkdir(exist_ok=True)
-    orphan.write_bytes(PNG)
+    orphan.write_bytes(PNG_SIGNATURE)
     (run / "quarantine").mkdir()
     (run / "quarantine" / "x.bin").write_bytes(b"x")
     assert {kept.attempts for kept in cache_ls(run)} == {(1,), (2,), (4,), ()}
@@ -119,8 +122,8 @@ def test_prune_removes_only_what_nobody_paid_for(run: Path) -> None:
 
 def test_export_copies_under_names_for_people(run: Path, tmp_path: Path) -> None:
     copies = cache_export(run, tmp_path / "out")
-    assert [path.name[:6] for path in copies] == ["p0-000", "p0-001", "p1-001"]
-    assert all(path.read_bytes().startswith(PNG) for path in copies)
+    assert [path.name[:13] for path in copies] == ["picture-0-000", "picture-0-001", "picture-1-001"]
+    assert all(path.read_bytes().startswith(PNG_SIGNATURE) for path in copies)
     with pytest.raises(UsageError, match="empty folder"):
         cache_export(run, tmp_path / "out")
     cache_ls(run)[0].path.write_bytes(b"rot")

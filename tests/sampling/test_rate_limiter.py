@@ -2,23 +2,36 @@
 
 import hashlib
 import itertools
+import os
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
-from sampling.tiny_vendor import AtOnce, draw, quick, serving, tasks
+from support.draws import draw, limits, tasks
 
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.pacing.rate_limiter import LOOK_S, SharedRateLimiter, pace_file
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.secrets import Secret
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.testing.script import Situation
 
 DRIVER = Path(__file__).with_name("pace_driver.py")
 KEY = "canary-sk-4d1f7c90"
 HOST = "http://127.0.0.1:9"
+
+
+class Keyed(SynchronousVendor):
+    """A vendor whose key is a parameter."""
+
+    key: str = ""
+
+    def credential(self) -> Secret:
+        return Secret(self.key) if self.key else super().credential()
 
 
 class Time(Clock):
@@ -51,7 +64,7 @@ def join(clock, told, tmp_path):
     joined = []
 
     def one(rate=None, key=KEY, url=HOST, file=tmp_path / "pace.sqlite"):
-        joined.append(SharedRateLimiter(AtOnce(url=url, key=key), rate, clock, file, told.append))
+        joined.append(SharedRateLimiter(Keyed(url=url, key=key), rate, clock, file, told.append))
         return joined[-1]
 
     yield one
@@ -231,15 +244,14 @@ def test_a_turn_that_is_given_back_is_the_next_ones(join):
 
 
 def test_a_run_that_is_stopped_gives_back_the_turns_that_its_workers_wait_for(tmp_path):
-    limits = quick(concurrency=8, requests_per_second=0.2)
-    with serving() as vendor:
-        with Sampler(AtOnce(url=vendor.url), tmp_path, limits) as sampler:
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url)
+        with Sampler(adapter, tmp_path, limits(concurrency=8, requests_per_second=0.2)) as sampler:
             drawing = sampler.draw(tasks(20))
             next(drawing)
             time.sleep(0.3)
             drawing.close()
-        assert vendor.count("/upscale") == 1
-        adapter = AtOnce(url=vendor.url)
+        assert server.account.requests("submit") == 1
         pace = SharedRateLimiter(adapter, 0.2, Clock(), pace_file(), lambda why: None)
         assert pace.reserve() <= 5.0
         pace.close()
@@ -283,9 +295,9 @@ def test_the_key_is_not_in_the_file(join, tmp_path):
 
 def test_a_run_that_cannot_share_its_pace_says_so_and_goes_on(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/self/nothing")
-    with serving() as vendor:
-        outcomes, error = draw(AtOnce(url=vendor.url), tmp_path, tasks(1, 3), requests_per_second=100.0)
-    assert (len(outcomes), error) == (3, None)
+    with FaultServer() as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(1, 3), requests_per_second=100.0)
+    assert (drawn.states, drawn.error) == (["stored"] * 3, None)
 
 
 class Processes:
@@ -295,10 +307,14 @@ class Processes:
         self.url, self.folder, self.all = url, folder, []
 
     def add(self, key: str, first: int, count: int, rate: float) -> subprocess.Popen[str]:
-        words = [self.url, str(self.folder / f"run{len(self.all)}"), key, str(first), str(count), str(rate)]
+        words = [self.url, str(self.folder / f"run{len(self.all)}"), str(first), str(count), str(rate)]
         self.all.append(
             subprocess.Popen(
-                [sys.executable, str(DRIVER), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [sys.executable, str(DRIVER), *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "FAULT_VENDOR_KEY": key},
             )
         )
         return self.all[-1]
@@ -317,25 +333,17 @@ class Processes:
         return [int(answer) for answer in answers]
 
 
-def arrivals(vendor) -> list[float]:
-    """Times at which submissions reach the vendor, from now on."""
-    times: list[float] = []
-    vendor.answer = lambda path, number: times.append(time.monotonic())
-    return times
-
-
 @pytest.mark.parametrize("shared", [True, False])
 def test_three_processes_keep_one_rate(tmp_path, shared):
     """With keys of their own, they do not: the control that shows what is measured."""
     rate, count = 10.0, 15
-    with serving() as vendor:
-        times = arrivals(vendor)
-        processes = Processes(vendor.url, tmp_path)
+    with FaultServer() as server:
+        processes = Processes(server.url, tmp_path)
         for number in range(3):
             processes.add("one" if shared else f"key{number}", 0, count, rate)
         processes.begin(*processes.all)
         processes.end()
-    times.sort()
+    times = sorted(seen.at for seen in server.account.seen)
     assert len(times) == 3 * count
     # A burst of one second's requests, then the rate; two for requests that were late and came together.
     most = max(j - i + 1 - rate * (times[j] - times[i]) for i in range(len(times)) for j in range(i, len(times)))
@@ -345,25 +353,20 @@ def test_three_processes_keep_one_rate(tmp_path, shared):
 @pytest.mark.parametrize("shared", [True, False])
 def test_too_many_requests_of_one_process_pause_the_other(tmp_path, shared):
     put_off: list[float] = []
-    lock = threading.Lock()
-    with serving() as vendor:
-        times: list[float] = []
 
-        def answer(path, number):
-            with lock:
-                times.append(time.monotonic())
-                first = vendor.seen[-1][3] == b"low 100" and not put_off
-                if first:
-                    put_off.append(times[-1])
-            time.sleep(0.05)
-            return (429, {"retry-after": "2"}, b"") if first else None
+    def script(situation: Situation) -> str:
+        if situation.head.query["seed"] == "100000" and not put_off:
+            put_off.append(time.monotonic())
+            return "status:code=429,retry-after=2"
+        return "slow-start:seconds=0.05"
 
-        vendor.answer = answer
-        processes = Processes(vendor.url, tmp_path)
+    with FaultServer(script) as server:
+        processes = Processes(server.url, tmp_path)
         busy = processes.add("one", 0, 60, 0)
         late = processes.add("one" if shared else "two", 100, 1, 0)
         processes.begin(busy, late)
         pauses = processes.end()
+    times = [seen.at for seen in server.account.seen]
     assert len(times) == 62
     during = [moment for moment in times if put_off[0] + 0.5 < moment < put_off[0] + 1.9]
     assert (during == []) == shared

@@ -1,54 +1,51 @@
 """A key, and a link that is as good as one, appear nowhere: no file, no message, no log, no event."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sampling.tiny_vendor import AtOnce, ByJobs, Reply, TinyVendor, quick, serving, tasks
+from support.draws import limits, tasks
 
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.testing.exchange import Fault
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 KEY = "canary-5d1f00-key"
 SIGNED = "signed5d1f00"
 
 
-def nasty(vendor: TinyVendor, case: str) -> Any:
-    def answer(path: str, number: int) -> Reply | None:
-        if case == "good":
-            return None
-        if case == "refused":
-            return 422, {}, f"your key {KEY}".encode()
-        if case == "account":
-            return 401, {"www-authenticate": KEY}, KEY.encode()
-        if case == "echoed":
-            return (200, {"x-model": f"model {KEY}"}, b"picture") if path == "/upscale" else None
-        if case == "lost":
-            return 0, {}, b""
-        if case == "redirected":
-            return 302, {"location": f"https://elsewhere.example/?api_key={KEY}"}, b""
-        if case == "dead link" and path.startswith("/jobs/"):
-            link = f"{vendor.url}/dead?X-Amz-Signature={SIGNED}"
-            return 200, {}, json.dumps({"done": True, "link": link}).encode()
-        if case == "dead link" and path.startswith("/dead"):
-            return 403, {}, b""
-        return None
-
-    return answer
+def nasty(url: str) -> dict[str, dict[str, str | Fault]]:
+    """Vendors that say the key or a signed link in every place of an answer, as plans of faults."""
+    text = {"message": f"your key {KEY}", "kind": "text/plain"}
+    return {
+        "good": {},
+        "refused": {"submit": Fault("status", {"code": 422, **text})},
+        "account": {"submit": Fault("status", {"code": 401, "www_authenticate": KEY, **text})},
+        "echoed": {"submit": Fault("model", {"name": f"model {KEY}"})},
+        "lost": {"submit": "close-without-answer"},
+        "redirected": {"submit": Fault("redirect", {"location": f"https://elsewhere.example/?api_key={KEY}"})},
+        "dead link": {
+            "submit": Fault("mark", {"url": f"{url}/results/dead?X-Amz-Signature={SIGNED}"}),
+            "download": "status:code=403",
+        },
+    }
 
 
-@pytest.mark.parametrize("case", ["good", "refused", "account", "echoed", "lost", "redirected", "dead link"])
-@pytest.mark.parametrize("kind", [AtOnce, ByJobs])
-def test_canary(tmp_path: Path, kind: Any, case: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("case", nasty(""))
+@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
+def test_canary(
+    tmp_path: Path, kind: Any, case: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("FAULT_VENDOR_KEY", KEY)
     shown: list[str] = []
-    with serving() as vendor:
-        vendor.answer = nasty(vendor, case)
-        with Sampler(
-            kind(url=vendor.url, key=KEY), tmp_path / "run", quick(), listener=lambda event: shown.append(repr(event))
-        ) as sampler:
+    with FaultServer() as server:
+        server.script = nasty(server.url)[case]
+        adapter = kind(url=server.url, keyed=True)
+        with Sampler(adapter, tmp_path / "run", limits(), listener=lambda event: shown.append(repr(event))) as sampler:
             try:
                 shown += [repr(outcome) for outcome in sampler.draw(tasks(1, 2))]
             except BlackboxConformalError as error:
@@ -56,9 +53,7 @@ def test_canary(tmp_path: Path, kind: Any, case: str, caplog: pytest.LogCaptureF
                 while cause is not None:
                     shown += [str(cause), repr(cause), repr(cause.args)]
                     cause = cause.__cause__ or cause.__context__
-        keys = [seen[2].get("x-api-key") for seen in vendor.seen if seen[0] == "POST"]
-    assert keys
-    assert set(keys) == {KEY}
+    assert {seen.headers["authorization"] for seen in server.account.seen if seen.method == "POST"} == {f"Bearer {KEY}"}
     shown.append(caplog.text)
     for path in tmp_path.rglob("*"):
         if path.is_file():

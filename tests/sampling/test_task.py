@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import replace
 
-from sampling.tiny_vendor import tasks
+from support.draws import tasks
 
 from blackbox_conformal.sampling.task import Task, idempotency_key, task_key, task_keys
 
@@ -19,9 +19,9 @@ def test_every_draw_of_a_picture_has_its_own_key() -> None:
 def test_key_depends_on_content_seed_and_procedure_and_not_on_the_name() -> None:
     (task,) = tasks()
     key = task_key(IDENTITY, task)
-    assert key == task_key(IDENTITY, Task(replace(task.upload, name="other"), 0, None))
-    assert key != task_key(IDENTITY, Task(replace(task.upload, digest="sha256:1"), 0, None))
-    assert key != task_key(IDENTITY, Task(task.upload, 0, 7))
+    assert key == task_key(IDENTITY, replace(task, upload=replace(task.upload, name="other")))
+    assert key != task_key(IDENTITY, replace(task, upload=replace(task.upload, digest="sha256:1")))
+    assert key != task_key(IDENTITY, replace(task, seed=7))
     assert key != task_key({**IDENTITY, "adapter_version": 2}, task)
 
 

@@ -4,20 +4,21 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
-from sampling.tiny_vendor import serving
 
 from blackbox_conformal.adapter import Part, Send
 from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError, UsageError
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.secrets import Secret
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.raw_http import Head, Response
 
 LIMITS = Limits(attempt_timeout_s=1.0, connect_timeout_s=0.5, max_answer_bytes=10_000)
 
@@ -54,6 +55,26 @@ def raw(serve: Callable[[socket.socket], None]) -> Iterator[str]:
         accepting.join()
         for thread in threads:
             thread.join()
+
+
+class Recorder:
+    """A vendor that gives one answer to everything, and keeps the bodies that it got."""
+
+    def __init__(self, answer: Callable[[Head], Response] = lambda head: Response(200)) -> None:
+        self.answer = answer
+        self.bodies: list[bytes] = []
+
+    def purpose(self, head: Head) -> str:
+        return "other"
+
+    def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, object]) -> Response:
+        self.bodies.append(body)
+        return self.answer(head)
+
+
+def serving(answer: Callable[[Head], Response] = lambda head: Response(200)) -> FaultServer:
+    """A server of a `Recorder`."""
+    return FaultServer(vendor=Recorder(answer))
 
 
 @contextmanager
@@ -123,21 +144,22 @@ def test_a_handshake_that_fails_is_not_sent() -> None:
 
 
 def test_answers_of_any_status_come_back_whole() -> None:
-    with serving() as vendor, transport(vendor.url) as opened:
-        vendor.answer = lambda path, number: (418, {"X-Some": "Thing"}, b"tea")
+    with serving(lambda head: Response(418, {"X-Some": "Thing"}, b"tea")) as vendor, transport(vendor.url) as opened:
         answer = opened.send(post(f"{vendor.url}/a?x=1", query={"y": "2 3"}))
         assert (answer.status, answer.headers["x-some"], answer.body) == (418, "Thing", b"tea")
-        assert vendor.seen[0][1] == "/a?x=1&y=2+3"
-        assert vendor.seen[0][2]["accept-encoding"] == "identity"
+        (seen,) = vendor.account.seen
+        assert seen.target == "/a?x=1&y=2+3"
+        assert seen.headers["accept-encoding"] == "identity"
         assert answer.seconds >= 0.0
 
 
 def test_bodies_of_every_kind() -> None:
-    with serving() as vendor, transport(vendor.url) as opened:
+    recorder = Recorder()
+    with FaultServer(vendor=recorder) as vendor, transport(vendor.url) as opened:
         opened.send(Send("POST", vendor.url + "/", "submit", json={"a": 1}))
         opened.send(Send("POST", vendor.url + "/", "submit", form={"b": "2"}))
         opened.send(Send("POST", vendor.url + "/", "submit", form={"c": "3"}, files=(Part("f", "x.png", b"pix"),)))
-        bodies = [seen[3] for seen in vendor.seen]
+    bodies = recorder.bodies
     assert bodies[0] == b'{"a":1}'
     assert bodies[1] == b"b=2"
     assert b'name="c"' in bodies[2]
@@ -153,24 +175,26 @@ def test_the_key_goes_to_the_own_origin_only() -> None:
         opened.send(
             Send("GET", other.url + "/else", "poll", headers={"x-api-key": key, "x-plain": "v"}, query={"k": key})
         )
-    own, public = vendor.seen
-    assert own[2]["x-api-key"] == "sesame-key"
-    assert own[1] == "/own?k=sesame-key"
-    assert "x-api-key" not in public[2]
-    (elsewhere,) = other.seen
-    assert "sesame-key" not in str(elsewhere)
-    assert elsewhere[2]["x-plain"] == "v"
+    own, public = vendor.account.seen
+    assert own.headers["x-api-key"] == "sesame-key"
+    assert own.target == "/own?k=sesame-key"
+    assert "x-api-key" not in public.headers
+    (elsewhere,) = other.account.seen
+    assert "sesame-key" not in f"{elsewhere.target} {elsewhere.headers}"
+    assert elsewhere.headers["x-plain"] == "v"
 
 
 def test_redirects_are_followed_for_downloads_three_times_and_without_the_key() -> None:
     key = Secret("sesame-key")
-    with serving() as vendor, transport(vendor.url) as opened:
-        vendor.answer = lambda path, number: (
-            (302, {"location": f"/{int(path[1:]) - 1}"}, b"") if path[1:].isdigit() and path != "/0" else None
-        )
+
+    def answer(head: Head) -> Response:
+        left = int(head.path[1:])
+        return Response(302, {"Location": f"/{left - 1}"}) if left else Response(200)
+
+    with serving(answer) as vendor, transport(vendor.url) as opened:
         step = Send("GET", vendor.url + "/3", "download", headers={"x-api-key": key})
         assert opened.send(step).status == 200
-        assert ["x-api-key" in seen[2] for seen in vendor.seen] == [True, False, False, False]
+        assert ["x-api-key" in seen.headers for seen in vendor.account.seen] == [True, False, False, False]
         with pytest.raises(PayloadError, match="more than 3"):
             opened.send(Send("GET", vendor.url + "/4", "download"))
         assert opened.send(post(vendor.url + "/2")).status == 302
@@ -204,7 +228,7 @@ def test_what_is_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         link = vendor.url.replace("127.0.0.1", "localhost") + "/x"
         assert opened.send(Send("GET", link, "download", public=True)).status == 200
-        assert vendor.seen[0][2]["host"].startswith("localhost")
+        assert vendor.account.seen[0].headers["host"].startswith("localhost")
     assert answers == ["10.9.9.9"]
 
 
@@ -220,8 +244,7 @@ def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch: pytest.MonkeyPatc
 
 
 def test_too_large_answers_and_data_links() -> None:
-    with serving() as vendor, transport(vendor.url) as opened:
-        vendor.answer = lambda path, number: (200, {}, b"x" * 10_001)
+    with serving(lambda head: Response(200, {}, b"x" * 10_001)) as vendor, transport(vendor.url) as opened:
         with pytest.raises(PayloadError, match="at most 10000"):
             opened.send(post(vendor.url))
         assert opened.send(Send("GET", "data:,hello", "download")).body == b"hello"
@@ -274,8 +297,8 @@ def test_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypatch: pyte
         with transport("http://vendor.invalid") as opened:
             opened.send(post("http://vendor.invalid/by-proxy"))
             monkeypatch.setenv("no_proxy", "vendor.invalid")
-        assert vendor.count("/direct") == 1
-        assert proxy.count("http://vendor.invalid/by-proxy") == 1
+        assert [seen.target for seen in vendor.account.seen] == ["/direct"]
+        assert [seen.target for seen in proxy.account.seen] == ["http://vendor.invalid/by-proxy"]
 
 
 @pytest.mark.parametrize("words", [b"", b"HTTP/1.1 502 Bad Gateway\r\n\r\n"])

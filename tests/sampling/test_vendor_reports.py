@@ -6,13 +6,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sampling.tiny_vendor import PNG, AtOnce, quick, serving, tasks
+from support.draws import limits, tasks
 
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.queries import ledger_ls
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.vendor_reports import from_a_name, from_job_file, in_a_name, job_file
 from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.pictures import PNG_SIGNATURE
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 DRIVER = Path(__file__).with_name("crash_driver.py")
 
@@ -30,7 +33,7 @@ def test_what_was_told_survives_in_a_name_and_in_a_file(seen: VendorReport, tmp_
     assert from_a_name(in_a_name(seen)) == seen
     assert from_job_file(job_file("job-1", seen)) == ("job-1", seen)
     Store(tmp_path).prepare()
-    Store(tmp_path).receive(7, PNG, seen)
+    Store(tmp_path).receive(7, PNG_SIGNATURE, seen)
     assert [one.seen for one in Store(tmp_path).arrivals()] == [seen]
     Store(tmp_path).keep_job(8, "job/2", seen)
     assert list(Store(tmp_path).jobs()) == [(8, "job/2", seen)]
@@ -66,11 +69,10 @@ def test_a_price_of_the_wrong_kind_is_not_booked() -> None:
 
 def test_price_and_model_of_an_answer_that_a_kill_kept_from_the_ledger_are_booked(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with serving() as vendor:
-        vendor.answer = lambda path, number: (200, {"x-model": "acme-v2", "x-cost": "0.05"}, PNG + str(number).encode())
-        arguments = [vendor.url, str(run), "once", "received", "3"]
+    with FaultServer(reported_price="0.05") as server:
+        arguments = [server.url, str(run), "once", "received", "3"]
         done = subprocess.run([sys.executable, str(DRIVER), *arguments], check=False, capture_output=True, timeout=60)
         assert done.returncode < 0
-        with Sampler(AtOnce(url=vendor.url), run, quick(), check=lambda data, task: None) as sampler:
+        with Sampler(SynchronousVendor(url=server.url), run, limits(), check=lambda data, task: None) as sampler:
             assert [one.state for one in sampler.draw(tasks(1, 4))] == ["stored"] * 4
-    assert [(one.model, one.cost_usd) for one in ledger_ls(run)] == [("acme-v2", Decimal("0.05"))] * 4
+    assert [(one.model, one.cost_usd) for one in ledger_ls(run)] == [("fault-vendor-1", Decimal("0.05"))] * 4

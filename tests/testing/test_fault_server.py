@@ -24,6 +24,7 @@ from blackbox_conformal.testing.__main__ import main
 from blackbox_conformal.testing.exchange import FAULTS, Fault
 from blackbox_conformal.testing.fault_server import FaultServer, fault_names
 from blackbox_conformal.testing.pictures import WRONG_PICTURES, bomb, upscale
+from blackbox_conformal.testing.raw_http import Head
 from blackbox_conformal.testing.script import Situation, chances
 
 
@@ -290,8 +291,8 @@ def test_an_unknown_fault_names_those_there_are() -> None:
 
 def test_chances_are_repeatable_and_near_their_shares() -> None:
     script = chances(7, {"submit": {"ok": 0.2, "redirect-loop": 0.3}})
-    drawn = [script(Situation("submit", number, "POST", "/", {})) for number in range(2000)]
-    assert drawn == [script(Situation("submit", number, "POST", "/", {})) for number in range(2000)]
+    drawn = [script(Situation("submit", number, Head("POST", "/", {}))) for number in range(2000)]
+    assert drawn == [script(Situation("submit", number, Head("POST", "/", {}))) for number in range(2000)]
     assert abs(drawn.count("ok") / 2000 - 0.2) < 0.03
     assert abs(drawn.count("redirect-loop") / 2000 - 0.3) < 0.03
 

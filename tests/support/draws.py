@@ -1,7 +1,4 @@
-"""What the fault tests share: a picture, a server, a sampler on a run folder, and what came of it.
-
-Nothing is judged here.
-"""
+"""Draws by a real sampler in a run folder: tasks, limits that end within seconds, and what came of the draws."""
 
 import hashlib
 import io
@@ -74,7 +71,8 @@ class Drawn:
     def states(self) -> list[str]:
         """States in the order of the tasks."""
         return [
-            outcome.state for outcome in sorted(self.outcomes, key=lambda one: (one.task.upload.name, one.task.index))
+            outcome.state
+            for outcome in sorted(self.outcomes, key=lambda outcome: (outcome.task.upload.name, outcome.task.index))
         ]
 
     @property
