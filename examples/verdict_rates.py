@@ -127,7 +127,7 @@ def rates(
 
 
 def main() -> None:
-    """Print the table of docs/guarantees.md."""
+    """Print the table of docs/audits.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audits", type=int, default=400, help="Simulated audits a row.  [default: 400]")
     audits = parser.parse_args().audits
