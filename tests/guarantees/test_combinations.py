@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from support.audit_material import calibration_of, curves
+from support.family_cases import built_without_parameters
 
 from blackbox_conformal.audits.hypothesis import claim, quantity
 from blackbox_conformal.certificate import threshold_json
@@ -27,7 +28,7 @@ CHOICES = {
     "delta": [None, 0.2],
     "confidence": [None, 0.9],
 }
-PLAIN = ("expected", "false-trust", "per-image", "high-probability")
+PLAIN = built_without_parameters("guarantees")
 AROUND = ("", "group", "cluster", "group of clusters")
 
 
