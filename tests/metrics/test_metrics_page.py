@@ -20,7 +20,7 @@ def test_every_metric_is_there():
 @pytest.mark.parametrize("name", built_without_parameters("metrics"))
 def test_bounds_are_those_of_the_code(name):
     """Written as a number, or as the parameter that it is and its usual value."""
-    parameter, usual = re.fullmatch(r"(?:`(\w+)`, )?([0-9.]+)(?: unless given)?", BOUNDS[name]).groups()
+    parameter, usual = re.fullmatch(r"(?:`(\w+)`, )?([0-9.]+)(?: by default)?", BOUNDS[name]).groups()
     assert float(usual) == catalog.load("metrics", name).bound
     if parameter is not None:
         assert catalog.load("metrics", name, **{parameter: 7}).bound == 7
