@@ -50,7 +50,7 @@ ONE_DRAW = ("bicubic-gap", "texture", "consistency")
 REFERENCE = "smoothed-variance:sigma=4"
 """What the other scores are compared with, with all draws."""
 
-UNREACHABLE = "the error itself (out of reach)"
+UNREACHABLE = "the error itself (not available in practice)"
 Splits = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 
 
