@@ -1,7 +1,4 @@
-"""An adapter's flow driven against given answers, without a network, and everything that it asked on the way.
-
-Nothing is judged here; `static_contract` does that.
-"""
+"""An adapter's flow driven against given answers, without a network, and everything that it asked on the way."""
 
 import io
 import os

@@ -10,11 +10,11 @@ from PIL import Image
 from support.picture_files import exif, png, with_chunk
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.headers import inspect
+from blackbox_conformal.images.headers import PNG_SIGNATURE, inspect
 from blackbox_conformal.images.plain_png import SMALLEST, plain_pixels
 from blackbox_conformal.images.read import read_image, read_output
 from blackbox_conformal.kernels.unfilter import _unfilter
-from blackbox_conformal.testing.pictures import PNG_SIGNATURE, chunk
+from blackbox_conformal.testing.pictures import chunk
 
 HEIGHT, WIDTH = 500, 720
 
