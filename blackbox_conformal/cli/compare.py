@@ -231,6 +231,6 @@ def _standing(one: "Standing") -> list[str]:
         str(one.cached),
         str(one.failed),
         str(one.refused),
-        f"${one.usd_per_photograph:.4g}",
+        "unknown" if one.usd_per_photograph is None else f"${one.usd_per_photograph:.4g}",
         "–" if latency is None else f"{latency.median:.2f}, {latency.ninety:.2f} s",
     ]
