@@ -1,7 +1,4 @@
-"""The servers: what each needs installed, how it is started on loopback, and how our adapter is pointed at it.
-
-Installing and starting live here; drawing is `run.py`'s.
-"""
+"""The servers: what each needs installed, how it is started on loopback, and the adapter's parameters for it."""
 
 import os
 import signal
