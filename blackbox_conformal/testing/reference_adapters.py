@@ -48,7 +48,6 @@ class _Reference(Adapter):
         price = self.price_usd
         return Capabilities(
             scale_factors=(2, 4),
-            seedable=self.seedable,
             seed_range=(0, 2**31 - 1) if self.seedable else None,
             price=None if price is None else Price(price, price, "the fault server's price list"),
             idempotency_header="Idempotency-Key" if self.idempotent else None,

@@ -79,10 +79,10 @@ def is_capable(subject: Subject) -> str:
     able = subject.adapter.capabilities
     if not able.scale_factors or any(factor < 1 for factor in able.scale_factors):
         return f"expected scale_factors of at least 1; got {able.scale_factors}"
-    if able.seed_range is not None and not (able.seedable and able.seed_range[0] < able.seed_range[1]):
-        return f"expected a seed_range only with seedable, lowest first; got {able.seed_range}, {able.seedable=}"
+    if able.seed_range is not None and not able.seed_range[0] < able.seed_range[1]:
+        return f"expected the lowest seed before the highest in seed_range; got {able.seed_range}"
     if able.default_seed_hazard and not able.seedable:
-        return "default_seed_hazard without seedable: all draws would be the same and nothing could be done about it"
+        return "default_seed_hazard without a seed_range: all draws would be the same, and no seed could change that"
     if able.price is not None and not 0 <= able.price.low_usd <= able.price.high_usd:
         return f"expected 0 <= low <= high as price; got {able.price}"
     if "price_usd" in subject.kind.model_fields:

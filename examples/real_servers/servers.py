@@ -48,7 +48,7 @@ _GRADIO = {
         "url=http://127.0.0.1:{port}",
         "call=upscale",
         'inputs=["{image}","{scale}"]',
-        "application=ClearReality4x",
+        "label=ClearReality4x",
     ),
     "environment": {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"},
 }

@@ -41,7 +41,7 @@ class Hazardous(SynchronousVendor):
     def capabilities(self) -> Any:
         from dataclasses import replace
 
-        return replace(super().capabilities, seedable=False, seed_range=None, default_seed_hazard=True)
+        return replace(super().capabilities, seed_range=None, default_seed_hazard=True)
 
     def _fields(self, draw: Draw) -> dict[str, str]:
         return {"scale": str(self.scale)}
