@@ -1,7 +1,7 @@
-"""The adapter contract: how one vendor is spoken to, told as a generator of steps.
+"""The adapter contract: how to speak to one vendor, as a generator of steps.
 
-An adapter knows its vendor's wire format and nothing of retries, limits, budgets, ledgers or caches; no
-network code lives here or in any adapter. A draw reads like the vendor's documentation::
+An adapter knows its vendor's wire format and nothing of the network, retries, limits, budgets, ledgers or caches. A
+draw reads like the vendor's documentation::
 
     def draw(self, upload, draw):
         answer = yield Send("POST", f"{self.url}/jobs", purpose="submit", files=(...), headers=...)
@@ -319,12 +319,12 @@ class Adapter(BaseModel, ABC):
         Draws are stored and found again by it. ``address``, a digest of host, port and path, is there only where
         nothing else tells two vendors of one adapter apart.
         """
-        found = {
+        identity = {
             "adapter": self.name,
             "adapter_version": self.version,
             "parameters": self.model_dump(mode="json", exclude=set(self.transient)),
         }
-        return found if self.named else {**found, "address": digest_json(place(self.base_url))}
+        return identity if self.named else {**identity, "address": digest_json(place(self.base_url))}
 
 
 def place(address: str) -> list[Any]:

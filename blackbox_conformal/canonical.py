@@ -1,6 +1,6 @@
 """Canonical JSON and tagged digests: the byte form that fingerprints and file digests are taken over.
 
-No meaning lives here, only the form: sorted keys, no spaces, UTF-8, no NaN or infinity.
+The form: sorted keys, no spaces, UTF-8, no NaN or infinity.
 """
 
 import hashlib

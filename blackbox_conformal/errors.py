@@ -1,34 +1,32 @@
 """Every error that a user can meet, as one tree.
 
-Nothing else lives here; this module imports nothing of ours.
-
-    BlackboxConformalError
-    ├── UsageError (ValueError)              an option, parameter or name that cannot be used
-    │   └── CredentialMissingError           no key in the environment
-    ├── ImageError (ValueError)              a picture that is damaged, hostile or of an unsupported kind
-    │   └── PicturesError                    several pictures that cannot be used, each with its reason
-    ├── MapError (ValueError)                an indecision or error map with NaN, a wrong shape, a value above its bound
-    ├── CalibrationError (ValueError)        images that cannot carry a calibration: too few, duplicates
-    ├── FileFormatError (ValueError)         a calibration or annotation file that is damaged, newer, hostile
-    ├── ProcedureMismatchError (ValueError)  a calibration of another procedure
-    ├── PluginError (RuntimeError)           a score, metric or guarantee of another package that is broken
-    │   └── AdapterError                     an adapter that is missing, broken, or breaks its contract
-    ├── CheckFailedError                     the data contradict a claim
-    │   └── ModelChangedError                the vendor's model is not the one that was calibrated
-    ├── BudgetError                          the next call would exceed what the user allowed
-    ├── LedgerError (RuntimeError)           a ledger that is locked, corrupt, newer, or on a network file system
-    │   └── DiskFullError                    a ledger that the disk has no room for; the same command resumes
-    ├── IncompleteError                      work left over; the same command resumes it
-    └── VendorError                          the vendor, or the way to it, failed
-        ├── NotSentError                     class N: nothing reached the vendor
-        ├── RefusedError                     class A: the vendor said no to this picture
-        │   └── RunRefusedError              class A: the vendor would say no to every picture of the run
-        │       ├── AccountRefusedError      … to this key or account (401, 402, 403)
-        │       └── NotFoundError            … since it has no such model or address (404, 405, 410)
-        ├── TryLaterError                    class R: the vendor asked to wait
-        ├── MaybeSentError                   class M: sent, no answer: perhaps billed
-        ├── JobError                         class J: a known job could not be fetched (yet)
-        └── PayloadError                     class P: an answer that is not the picture that was paid for
+BlackboxConformalError
+├── UsageError (ValueError)              an option, parameter or name that cannot be used
+│   └── CredentialMissingError           no key in the environment
+├── ImageError (ValueError)              a picture that is damaged, hostile or of an unsupported kind
+│   └── PicturesError                    several pictures that cannot be used, each with its reason
+├── MapError (ValueError)                an indecision or error map with NaN, a wrong shape, a value above its bound
+├── CalibrationError (ValueError)        images that cannot carry a calibration: too few, duplicates
+├── FileFormatError (ValueError)         a calibration or annotation file that is damaged, newer, hostile
+├── ProcedureMismatchError (ValueError)  a calibration of another procedure
+├── PluginError (RuntimeError)           a score, metric or guarantee of another package that is broken
+│   └── AdapterError                     an adapter that is missing, broken, or breaks its contract
+├── CheckFailedError                     the data contradict a claim
+│   └── ModelChangedError                the vendor's model is not the one that was calibrated
+├── BudgetError                          the next call would exceed what the user allowed
+├── LedgerError (RuntimeError)           a ledger that is locked, corrupt, newer, or on a network file system
+│   └── DiskFullError                    a ledger that the disk has no room for; the same command resumes
+├── IncompleteError                      work left over; the same command resumes it
+└── VendorError                          the vendor, or the way to it, failed
+    ├── NotSentError                     class N: nothing reached the vendor
+    ├── RefusedError                     class A: the vendor said no to this picture
+    │   └── RunRefusedError              class A: the vendor would say no to every picture of the run
+    │       ├── AccountRefusedError      … to this key or account (401, 402, 403)
+    │       └── NotFoundError            … since it has no such model or address (404, 405, 410)
+    ├── TryLaterError                    class R: the vendor asked to wait
+    ├── MaybeSentError                   class M: sent, no answer: perhaps billed
+    ├── JobError                         class J: a known job could not be fetched (yet)
+    └── PayloadError                     class P: an answer that is not the picture that was paid for
 """
 
 from collections.abc import Sequence

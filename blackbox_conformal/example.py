@@ -1,7 +1,4 @@
-"""One recorded exchange of an adapter: what it is built with and what its vendor answers, in order.
-
-Nothing is sent here; a fake or a real socket replays the answers and whoever checks the adapter compares.
-"""
+"""One recorded exchange of an adapter: what it is built with and what its vendor answers, in order."""
 
 import base64
 import importlib

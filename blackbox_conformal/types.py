@@ -1,7 +1,4 @@
-"""Array aliases shared by every module.
-
-No behaviour lives here.
-"""
+"""Array aliases shared by every module."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,4 @@
-"""What is wrong with a value, in our own words instead of the validation library's: what was expected, what arrived.
-
-Whose value it is, and what to do about it, is the caller's to say.
-"""
+"""What is wrong with a value, in our own words instead of the validation library's: what was expected, what arrived."""
 
 from typing import Any
 
@@ -70,7 +67,7 @@ def _expected(problem: ErrorDetails, field: FieldInfo | None) -> str:
 def _bounds(field: FieldInfo | None) -> dict[str, Any]:
     """Every limit that a field declares."""
     metadata = [] if field is None else field.metadata
-    return {name: getattr(one, name) for one in metadata for name in _LIMITS if hasattr(one, name)}
+    return {name: getattr(limit, name) for limit in metadata for name in _LIMITS if hasattr(limit, name)}
 
 
 def _range(limits: dict[str, Any]) -> str:

@@ -20,7 +20,8 @@ import ncnn  # type: ignore[import-not-found]
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.images.degrade import crop_to_multiple, degrade, to_png
+from blackbox_conformal.images.degrade import crop_to_multiple, degrade
+from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.perturbation.dihedral import Dihedral
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.images.read import read_image
@@ -80,7 +81,7 @@ def main() -> int:
             path = folder / f"{index}.png"
             if not path.exists():
                 drawn = dihedral.undo(network.upscale(dihedral.apply(low, index)), index, SCALE)
-                path.write_bytes(to_png(drawn))
+                path.write_bytes(image_png(drawn))
     print(f"{len(photographs)} photographs, {options.draws} draws each, in {options.out}")
     return 0
 

@@ -24,6 +24,7 @@ Levels = NDArray[np.uint8]
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 LARGEST_SIDECAR = 64 * 1024
+LONGEST_ANNOTATOR = 200
 _STEM = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
 
 
@@ -55,7 +56,7 @@ class Sidecar(BaseModel):
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     mask: Digest
-    annotator: str = Field(min_length=1, max_length=200)
+    annotator: str = Field(min_length=1, max_length=LONGEST_ANNOTATOR)
     date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
     source: str = Field(max_length=40)
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from blackbox_conformal import catalog
-from blackbox_conformal.annotations.annotation_file import Origin, write_annotation
+from blackbox_conformal.annotations.annotation_file import LONGEST_ANNOTATOR, Origin, write_annotation
 from blackbox_conformal.annotations.formats.format import Format, Request, stem_of
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.images.picture import check_pixels
@@ -37,8 +37,7 @@ def import_annotations(
     source
         The tool's file; for `labelme` and `png` also a folder of them.
     format
-        ``labelme``, ``cvat`` (CVAT for images 1.1, XML), ``coco`` (JSON), ``label-studio`` (JSON), ``png``, or one
-        that another package brings.
+        ``labelme``, ``cvat`` (CVAT for images 1.1, XML), ``coco``, ``label-studio``, ``png``, or another package's.
     truth, delivered
         The true and the delivered picture, as files or as (H, W, 3) uint8. A truth that is up to 15 pixels larger is
         cut on the right and at the bottom, as calibration does.
@@ -67,22 +66,21 @@ def import_annotations(
     FileFormatError
         The source is damaged, hostile, of another size, or holds what has no area.
     """
-    if grades is not None and format == "png":
-        raise UsageError("expected no grades with format png: its levels are the grades. Leave grades out")
     importer: Format = catalog.load("annotations.formats", format)
-    day = datetime.datetime.now(datetime.UTC).date().isoformat() if date is None else _date(date)
-    if not 1 <= len(annotator) <= 200:
-        raise UsageError(f"expected the annotator in 1 to 200 characters; got {len(annotator)}")
+    if not 1 <= len(annotator) <= LONGEST_ANNOTATOR:
+        raise UsageError(f"expected the annotator in 1 to {LONGEST_ANNOTATOR} characters; got {len(annotator)}")
+    origin = Origin(annotator, _date(date), format)
     paths = [image] if image is not None else [path for path in (truth, delivered) if isinstance(path, str | Path)]
     names = frozenset(stem_of(str(path)) for path in paths)
-    true_pixels, delivered_pixels = _pair(_pixels(truth), _pixels(delivered))
-    level = partial(_level, _checked_grades(grades))
-    levels = importer.read(Request(Path(source), names, delivered_pixels.shape[:2], level))
-    origin = Origin(annotator, day, format)
-    return write_annotation(Path(folder), true_pixels, delivered_pixels, levels, origin, force=force)
+    pair = _pair(_pixels(truth), _pixels(delivered))
+    level = partial(_level, _checked_grades(grades, format))
+    levels = importer.read(Request(Path(source), names, pair[1].shape[:2], level))
+    return write_annotation(Path(folder), *pair, levels, origin, force=force)
 
 
-def _checked_grades(grades: Mapping[str, float] | None) -> Mapping[str, float] | None:
+def _checked_grades(grades: Mapping[str, float] | None, form: str) -> Mapping[str, float] | None:
+    if grades is not None and form == "png":
+        raise UsageError("expected no grades with format png: its levels are the grades. Leave grades out")
     for label, grade in (grades or {}).items():
         if not 0 <= grade <= 1:
             raise UsageError(f"expected grades in [0, 1]; got {grade!r} for {label!r}")
@@ -118,7 +116,9 @@ def _pair(truth: Image, delivered: Image) -> tuple[Image, Image]:
     return check_pixels(truth[:height, :width]), delivered
 
 
-def _date(text: str) -> str:
+def _date(text: str | None) -> str:
+    if text is None:
+        return datetime.datetime.now(datetime.UTC).date().isoformat()
     try:
         return datetime.date.fromisoformat(text).isoformat()
     except ValueError:

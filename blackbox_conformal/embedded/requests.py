@@ -60,15 +60,15 @@ def parse_order(query: str, headers: dict[str, str], body: bytes) -> Order:
     RefusalError
         400 undecodable, 413 too large, 415 not a picture, 422 bad parameter.
     """
-    given = _parameters(query, headers)
+    parameters = _parameters(query, headers)
     kind = headers.get("content-type", "").split(";")[0].strip().lower()
     if not kind.startswith("image/"):
         raise RefusalError(
             415, "unsupported_media_type", f"Expected Content-Type image/png or image/jpeg, got {kind or 'none'}."
         )
-    if given.get("scale", str(SCALE)) != str(SCALE):
-        raise RefusalError(422, "unsupported_scale", f"Expected scale={SCALE}, got {given['scale'][:20]!r}.")
-    seed = given.get("seed")
+    if parameters.get("scale", str(SCALE)) != str(SCALE):
+        raise RefusalError(422, "unsupported_scale", f"Expected scale={SCALE}, got {parameters['scale'][:20]!r}.")
+    seed = parameters.get("seed")
     if seed is None:
         number = secrets.randbelow(SEEDS)
     elif not (seed.isascii() and seed.isdigit() and len(seed) <= 10 and int(seed) < SEEDS):
@@ -80,14 +80,14 @@ def parse_order(query: str, headers: dict[str, str], body: bytes) -> Order:
 
 
 def _parameters(query: str, headers: dict[str, str]) -> dict[str, str]:
-    given = {name[2:]: headers[name] for name in ("x-scale", "x-seed") if name in headers}
-    seen: set[str] = set()
+    parameters = {name[2:]: headers[name] for name in ("x-scale", "x-seed") if name in headers}
+    named: set[str] = set()
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in ("scale", "seed") or name in seen:
+        if name not in ("scale", "seed") or name in named:
             raise RefusalError(422, "bad_parameter", f"Expected scale and seed, once each, got {name[:40]!r}.")
-        seen.add(name)
-        given[name] = value
-    return given
+        named.add(name)
+        parameters[name] = value
+    return parameters
 
 
 def _decode(body: bytes) -> npt.NDArray[np.uint8]:

@@ -1,6 +1,6 @@
 """From a photograph to what the vendor is sent: cut to the grid, bicubic ÷k, an 8-bit PNG without metadata.
 
-Reading files is `read`'s business. Bicubic is Pillow's (Keys 1981, a = -1/2, widened by k, so it does not alias).
+Bicubic is Pillow's (Keys 1981, a = -1/2, widened by k, so it does not alias).
 """
 
 import numpy as np
@@ -11,9 +11,6 @@ from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.picture import check_pixels, pixels_digest
 from blackbox_conformal.types import Image
-
-to_png = image_png
-"""What is sent is written like every other picture."""
 
 
 def crop_to_multiple(pixels: Image, scale: int) -> Image:
@@ -72,7 +69,7 @@ def upload_from(pixels: Image, name: str) -> Upload:
     """What is sent for `pixels`, (h, w, 3) uint8; `name` is for people."""
     pixels = check_pixels(pixels)
     height, width = pixels.shape[:2]
-    return Upload(name, pixels_digest(pixels), to_png(pixels), width, height)
+    return Upload(name, pixels_digest(pixels), image_png(pixels), width, height)
 
 
 def _resized(pixels: Image, width: int, height: int) -> Image:

@@ -124,7 +124,7 @@ class Twin:
 class Distinct:
     """Pictures that are known by their sketches."""
 
-    def __init__(self, known: Iterable[tuple[str, Sketch]] = ()) -> None:
+    def __init__(self, pictures: Iterable[tuple[str, Sketch]] = ()) -> None:
         self._digests: dict[str, str] = {}
         self._names: list[str] = []
         self._taken: set[str] = set()
@@ -132,41 +132,41 @@ class Distinct:
         self._rows: NDArray[np.float32] = np.empty((16, SIDE * SIDE * 3), np.float32)
         self._energy: NDArray[np.float32] = np.empty(16, np.float32)
         self._detail: NDArray[np.float32] = np.empty(16, np.float32)
-        for name, seen in known:
-            self._remember(name, seen)
+        for name, picture in pictures:
+            self._remember(name, picture)
 
-    def add(self, name: str, seen: Sketch) -> None:
-        """Remember `seen` under `name`.
+    def add(self, name: str, picture: Sketch) -> None:
+        """Remember `picture` under `name`.
 
         Raises
         ------
         CalibrationError
             An earlier picture is the same, or the same up to size, compression, brightness, a turn or a mirroring.
         """
-        twin = self.twin(seen) or (Twin(name, "hold the same pixels") if name in self._taken else None)
+        twin = self.twin(picture) or (Twin(name, "hold the same pixels") if name in self._taken else None)
         if twin is not None:
             raise CalibrationError(
                 "expected different photographs, since each counts as one independent picture; "
                 f"{printable(twin.name)} and {printable(name)} {twin.relation}. Remove one of them"
             )
-        self._remember(name, seen)
+        self._remember(name, picture)
 
-    def twin(self, seen: Sketch) -> Twin | None:
-        """The known picture that shows the same as `seen`; None when there is none."""
-        if seen.digest in self._digests:
-            return Twin(self._digests[seen.digest], "hold the same pixels")
+    def twin(self, picture: Sketch) -> Twin | None:
+        """The known picture that shows the same as `picture`; None when there is none."""
+        if picture.digest in self._digests:
+            return Twin(self._digests[picture.digest], "hold the same pixels")
         count = len(self._names)
-        if seen.flat or count == 0:
+        if picture.flat or count == 0:
             return None
         rows = self._rows[:count]
         size = np.float32(rows.shape[1])
-        own, others = seen.centred @ seen.centred / size, self._energy[:count]
+        own_energy, energies = picture.centred @ picture.centred / size, self._energy[:count]
         # All eight turns of the newcomer against the plain known ones: each pair is compared in every relation.
-        turned = _turns(seen.centred)
+        turned = _turns(picture.centred)
         together = turned @ rows.T / size
-        contrast = np.clip(together / others, *CONTRAST)
-        difference = own - 2 * contrast * together + contrast**2 * others
-        ratio = np.sqrt(np.maximum(difference.min(axis=0), 0)) / np.minimum(self._detail[:count], seen.detail)
+        contrast = np.clip(together / energies, *CONTRAST)
+        difference = own_energy - 2 * contrast * together + contrast**2 * energies
+        ratio = np.sqrt(np.maximum(difference.min(axis=0), 0)) / np.minimum(self._detail[:count], picture.detail)
         for index in np.flatnonzero(ratio <= LIKENESS):
             agreement = _agreement(rows[index], turned[difference[:, index].argmin()])
             if agreement >= AGREEMENT:
@@ -174,17 +174,19 @@ class Distinct:
                 return Twin(self._names[index], f"show the same picture up to a turn or mirroring ({how})", exact=False)
         return None
 
-    def _remember(self, name: str, seen: Sketch) -> None:
-        self._digests.setdefault(seen.digest, name)
+    def _remember(self, name: str, picture: Sketch) -> None:
+        self._digests.setdefault(picture.digest, name)
         self._taken.add(name)
-        if seen.flat:
+        if picture.flat:
             return
         count = len(self._names)
         if count == len(self._rows):
             self._rows, self._energy, self._detail = (
                 np.concatenate([values, np.empty_like(values)]) for values in (self._rows, self._energy, self._detail)
             )
-        self._rows[count], self._energy[count], self._detail[count] = seen.centred, seen.centred.var(), seen.detail
+        self._rows[count] = picture.centred
+        self._energy[count] = picture.centred.var()
+        self._detail[count] = picture.detail
         self._names.append(name)
 
 
@@ -195,9 +197,9 @@ def _turns(centred: NDArray[np.float32]) -> NDArray[Any]:
     return np.stack([np.rot90(side, quarter).ravel() for side in sides for quarter in range(4)])
 
 
-def _agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def _agreement(thumbnail: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Correlation of what differs from its surroundings, all of it of nearly equal weight, so that no edge decides."""
-    first, second = _small_structures(one), _small_structures(other)
+    first, second = _small_structures(thumbnail), _small_structures(other)
     together, size = float(first @ second), float((first @ first) * (second @ second))
     return together / math.sqrt(max(size, 1e-9))
 

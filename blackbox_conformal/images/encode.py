@@ -1,15 +1,20 @@
-"""Pictures, masks and score maps as PNG bytes."""
+"""Pictures, masks and score maps as PNG bytes, and pictures of any form as what can be read."""
 
 import io
-from typing import Any
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from blackbox_conformal.errors import MapError
+from blackbox_conformal.errors import ImageError, MapError, UsageError
 from blackbox_conformal.images.picture import check_pixels
 from blackbox_conformal.types import Image, Map, Mask
+
+Given = str | Path | bytes | BinaryIO | Image | PillowImage.Image
+"""A file by its name, its content, an open file, (H, W, 3) uint8 sRGB pixels, or an open picture of Pillow's."""
 
 LARGEST_LEVEL = 65534
 NO_SCORE = 65535
@@ -73,7 +78,43 @@ def indecision_png(indecision: Map) -> tuple[bytes, dict[str, Any]]:
     return content, {"offset": lowest, "step": step, "no_score": NO_SCORE}
 
 
-def _png(picture: PillowImage.Image) -> bytes:
+def as_source(given: Given) -> Path | bytes:
+    """The file's path, or a file's bytes.
+
+    Raises
+    ------
+    ImageError
+        An array that is not (H, W, 3) uint8, or a picture of a kind that no PNG holds, such as CMYK.
+    UsageError
+        Something else altogether.
+    """
+    if isinstance(given, bytes | bytearray | memoryview):
+        return bytes(given)
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    if isinstance(given, np.ndarray):
+        return image_png(given)
+    if isinstance(given, PillowImage.Image):
+        return _as_png(given)
+    content: Any = given.read() if hasattr(given, "read") else None
+    if isinstance(content, bytes):
+        return content
+    raise UsageError(
+        "expected a picture as a path, bytes, an open file, an (H, W, 3) uint8 array or a Pillow image; got "
+        f"{type(given).__name__}"
+    )
+
+
+def _as_png(picture: PillowImage.Image) -> bytes:
+    """The picture as it is, with the profile and the orientation that tell how to read it."""
+    kept = {key: picture.info[key] for key in ("icc_profile", "exif", "transparency") if picture.info.get(key)}
+    try:
+        return _png(picture, **kept)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"expected an open picture that a PNG can hold; {error}. Convert it to RGB") from None
+
+
+def _png(picture: PillowImage.Image, **options: Any) -> bytes:
     out = io.BytesIO()
-    picture.save(out, "PNG")
+    picture.save(out, "PNG", **options)
     return out.getvalue()

@@ -1,7 +1,4 @@
-"""A score map in colours for people.
-
-For programs there is the 16-bit map of `encode`.
-"""
+"""A score map in colours for people; `encode` writes the 16-bit map for programs."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -37,17 +34,17 @@ def heat_map(values: Map, limits: tuple[float, float] | None = None, *, bar: boo
     """
     if values.ndim != 2 or values.size == 0 or values.dtype.kind != "f":
         raise MapError(f"expected a (H, W) float map; got {values.dtype} {values.shape}")
-    known = np.isfinite(values)
+    scored = np.isfinite(values)
     if limits is None:
-        limits = (float(values[known].min()), float(values[known].max())) if known.any() else (0.0, 1.0)
+        limits = (float(values[scored].min()), float(values[scored].max())) if scored.any() else (0.0, 1.0)
     low, high = limits
     if not (np.isfinite(low) and np.isfinite(high) and low <= high):
         raise MapError(f"expected finite limits, lowest first; got {limits}")
     span = (high - low) or 1.0
-    level = np.clip((np.where(known, values, low).astype(np.float64) - low) / span, 0, 1)
+    level = np.clip((np.where(scored, values, low).astype(np.float64) - low) / span, 0, 1)
     colours = colour_scale()
     picture: Image = colours[np.rint(level * 255).astype(np.intp)]
-    picture[~known] = 128
+    picture[~scored] = 128
     return np.ascontiguousarray(np.hstack([picture, _bar(picture.shape[0], picture.shape[1])])) if bar else picture
 
 

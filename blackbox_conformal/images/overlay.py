@@ -1,7 +1,7 @@
 """A picture that shows people which parts of another one not to trust.
 
 Trusted pixels are never touched. Every mark differs in lightness, not only in colour, so that it can be seen with any
-kind of colour vision and in print. Nothing is computed from samples here.
+kind of colour vision and in print.
 """
 
 from typing import Literal, get_args

@@ -51,7 +51,7 @@ def find_photographs(sources: Iterable[str | Path]) -> list[Photograph]:
     UsageError
         A source does not exist, or nothing was found.
     """
-    found: dict[Path, Photograph] = {}
+    photographs: dict[Path, Photograph] = {}
     named = [Path(source) for source in sources]
     for source in named:
         try:
@@ -62,11 +62,11 @@ def find_photographs(sources: Iterable[str | Path]) -> list[Photograph]:
         if missing:
             raise UsageError(f"expected a picture or a folder of pictures; {printable(source)} does not exist")
         for path in paths:
-            found.setdefault(path.resolve(), Photograph(path, name_of(path)))
-    if not found:
+            photographs.setdefault(path.resolve(), Photograph(path, name_of(path)))
+    if not photographs:
         places = ", ".join(printable(source) for source in named[:3]) or "nothing"
         raise UsageError(f"expected pictures ({', '.join(sorted(SUFFIXES))}); found none in {places}")
-    return [found[path] for path in sorted(found)]
+    return [photographs[path] for path in sorted(photographs)]
 
 
 def demo_photographs() -> list[Photograph]:
@@ -77,7 +77,7 @@ def demo_photographs() -> list[Photograph]:
     UsageError
         A package is missing.
     """
-    found: list[Photograph] = []
+    photographs: list[Photograph] = []
     missing: list[str] = []
     for package, distribution, folder, names in _PACKAGED:
         specification = importlib.util.find_spec(package)
@@ -85,13 +85,13 @@ def demo_photographs() -> list[Photograph]:
             missing.append(distribution)
             continue
         place = Path(next(iter(specification.submodule_search_locations))) / folder
-        found.extend(Photograph(place / name, name_of(name)) for name in names if (place / name).is_file())
+        photographs.extend(Photograph(place / name, name_of(name)) for name in names if (place / name).is_file())
     if missing:
         raise UsageError(
             f"expected the photographs that come with {', '.join(missing)}; not installed. "
             "Run `pip install 'blackbox-conformal[demo]'`, or give photographs of your own"
         )
-    return found
+    return photographs
 
 
 def _below(folder: Path) -> list[Path]:

@@ -12,7 +12,8 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.files import write_new
-from blackbox_conformal.images.degrade import crop_to_multiple, degrade, to_png
+from blackbox_conformal.images.degrade import crop_to_multiple, degrade
+from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.photographs import Photograph
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.text import file_stem
@@ -41,7 +42,7 @@ def reduced_photographs(
         progress("reading photographs", done, len(photographs))
         pixels = reduce(read_image(photograph.path).pixels, side)
         path = folder / f"{file_stem(photograph.name)}.png"
-        write_new(path, to_png(pixels), force=force)
+        write_new(path, image_png(pixels), force=force)
         found.append(Reduced(path, read_image(path).digest))
     progress("reading photographs", len(photographs), len(photographs))
     return found
@@ -83,4 +84,4 @@ def level_for(n: int, bound: float, slack: float) -> float:
 def write_input(photograph: Reduced, folder: Path, scale: int, *, force: bool = False) -> Path:
     """The low-resolution picture that a user would have, made from an unseen photograph."""
     low = degrade(crop_to_multiple(read_image(photograph.path).pixels, scale), scale)
-    return write_new(folder / photograph.path.name, to_png(low), force=force)
+    return write_new(folder / photograph.path.name, image_png(low), force=force)

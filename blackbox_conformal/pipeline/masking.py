@@ -21,8 +21,8 @@ from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import rule_for_picture
+from blackbox_conformal.images.encode import Given, as_source
 from blackbox_conformal.images.overlay import overlay
-from blackbox_conformal.images.picture_inputs import Given, as_source
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.calibrating import run_folder
 from blackbox_conformal.pipeline.job import Ask, Job, Ready, Watch

@@ -1,7 +1,6 @@
 """What a perturbation is: draw k sends a changed input and undoes the change on what comes back.
 
-Draw 0 is always the unchanged input, so the delivered first draw is the vendor's own picture. No perturbation
-lives here.
+Draw 0 is always the unchanged input, so the delivered first draw is the vendor's own picture.
 """
 
 from blackbox_conformal.catalog import Plugin
