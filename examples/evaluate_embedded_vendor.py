@@ -1,4 +1,7 @@
-"""Measure the embedded vendor on photographs outside its training set: four figures and, on request, pictures."""
+"""Measure the embedded vendor on photographs it has not seen: four figures and, on request, pictures to look at.
+
+Not here: the training and the generator itself.
+"""
 
 from __future__ import annotations
 

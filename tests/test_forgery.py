@@ -13,6 +13,7 @@ from support.synthetic import sketch_of, write_photographs
 
 from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
 from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.cli.options import VendorOptions
 from blackbox_conformal.cli.session import open_calibrated_vendor
 from blackbox_conformal.errors import AdapterError, CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.procedure import Procedure
@@ -67,7 +68,7 @@ def try_edits(count: int, seed: int, path: Path) -> dict[str, int]:
     rng = random.Random(seed)
     true = honest()
     content = json.loads(true.save(path, force=True).read_text())
-    options = {"adapter": None, "scale": None, "parameters": (f"path={path.parent}",), "seed": None}
+    options = VendorOptions(adapter=None, scale=None, parameters=(f"path={path.parent}",))
     open_calibrated_vendor(Calibration.load(path), options)
     found = {"refused": 0, "taken": 0}
     for number in range(count):
@@ -147,7 +148,7 @@ def test_an_adapter_of_the_users_own_is_typed_again(tmp_path: Path) -> None:
     procedure = content["procedure"] | {"vendor": {"adapter": "mine", "adapter_version": 1, "parameters": {}}}
     calibration = Calibration.load(edited(tmp_path / "again", procedure=procedure))
     with pytest.raises(UsageError, match=r"Add --adapter package\.module:Class"):
-        open_calibrated_vendor(calibration, {"adapter": None, "scale": None, "parameters": (), "seed": None})
+        open_calibrated_vendor(calibration, VendorOptions(adapter=None, scale=None, parameters=()))
 
 
 def test_a_module_beside_a_forged_calibration_does_not_run(tmp_path: Path) -> None:

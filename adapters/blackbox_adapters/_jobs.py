@@ -1,4 +1,7 @@
-"""A job that is looked at until it is over: its words for done and failed, and patience for a late picture."""
+"""A job that is looked at until it is over: its words for done and failed, and patience for a late picture.
+
+Which request looks, and how often, is the adapter's business.
+"""
 
 from collections.abc import Callable, Collection, Generator
 from typing import Any, TypeVar
@@ -7,20 +10,20 @@ from blackbox_adapters._reading import peek, words
 from blackbox_conformal.adapter import Answer, Send, Step, Wait
 from blackbox_conformal.errors import JobError, PayloadError, RefusedError
 
-Result = TypeVar("Result")
+Found = TypeVar("Found")
 
 
 def polled(
-    look: Send, seconds: float, read: Callable[[Answer], Result | None], answer: Answer | None = None
-) -> Generator[Step, Answer, Result]:
-    """Send `look` every `seconds` until `read` returns something of its answer, and return that.
+    look: Send, seconds: float, read: Callable[[Answer], Found | None], answer: Answer | None = None
+) -> Generator[Step, Answer, Found]:
+    """Send `look` every `seconds` until `read` finds something in its answer, and return what it found.
 
     An `answer` that is there already is read first.
     """
     while True:
-        result = read(answer or (yield look))
-        if result:
-            return result
+        found = read(answer or (yield look))
+        if found:
+            return found
         answer = None
         yield Wait(seconds)
 
@@ -30,10 +33,10 @@ class Job:
 
     Parameters
     ----------
-    kind
-        What the vendor calls such a job, such as ``task``.
+    name
+        What to call it in messages, such as ``task 046b6c7f``.
     id
-        The vendor's name for this one.
+        The vendor's own name for it.
     status
         Paths at which an answer tells the job's state.
     done, failed, cancelled
@@ -47,7 +50,7 @@ class Job:
 
     def __init__(
         self,
-        kind: str,
+        name: str,
         id: str,  # noqa: A002 - the vendors' word
         *,
         status: Collection[str] = ("status",),
@@ -58,7 +61,7 @@ class Job:
         reason: Collection[str] = ("error", "message"),
         code: Collection[str] = (),
     ) -> None:
-        self._name = f"{kind} {id}"
+        self._name = name
         self._id = id
         self._status = status
         self._done = done
@@ -89,9 +92,9 @@ class Job:
             raise self.failure(words(answer, *self._reason), words(answer, *self._code) or state, state)
         if self._done and state not in self._done:
             return None
-        picture = peek(answer, self._picture)
-        if picture:
-            return picture
+        found = peek(answer, self._picture)
+        if found:
+            return found
         self.late()
         return None
 

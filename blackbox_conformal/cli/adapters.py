@@ -1,13 +1,19 @@
 """`adapters`: which vendors there are, what one takes, and whether one keeps the contract."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.command_groups import Group
-from blackbox_conformal.cli.console import Screen, default_text, money, summary
+from blackbox_conformal.cli import session
+from blackbox_conformal.cli.consent import Consent
+from blackbox_conformal.cli.console import Screen, default_text, money
+from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.keys import destination
+from blackbox_conformal.errors import AdapterError, CheckFailedError, UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.example import Example
@@ -22,27 +28,26 @@ EVIDENCE = {
 }
 
 
-@click.group("adapters", cls=Group)
+@click.group("adapters", cls=shared.Group)
 def command() -> None:
     """The vendors that can be drawn from."""
 
 
 @command.command("list")
 @shared.output
-def list_adapters(**options: Any) -> None:
+def list_adapters(screen: Screen) -> None:
     """Every adapter, the variable of its key, price, seed, how it was checked; a broken one with its error."""
     from blackbox_conformal.plugins import adapter_names, describe
 
-    screen = _screen(options)
-    found = [describe(name) for name in adapter_names()]
+    adapters = [describe(name) for name in adapter_names()]
     rows = [("name", "key from", "price of a draw", "seed", "checked against")]
-    for one in found:
-        if one.get("error"):
-            rows.append((one["name"], "", "", "", f"broken: {one['error']}"))
+    for adapter in adapters:
+        if adapter["error"]:
+            rows.append((adapter["name"], "", "", "", f"broken: {adapter['error']}"))
         else:
-            capabilities = one["capabilities"]
+            capabilities = adapter["capabilities"]
             seed = "yes" if capabilities["seedable"] else "never varies" if capabilities["deterministic"] else "no"
-            rows.append((one["name"], _key(one), _price(one), seed, one["evidence"]))
+            rows.append((adapter["name"], _key(adapter), _price(adapter), seed, adapter["evidence"]))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)]
@@ -51,50 +56,57 @@ def list_adapters(**options: Any) -> None:
         "\nPrices and seeds are those of the default parameters, where a model must be named those of an example; "
         "`adapters show NAME` tells more."
     )
-    screen.data(found)
+    screen.data(adapters)
 
 
 @command.command("show")
 @click.argument("name")
 @shared.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Vendor parameter, such as recipe=FILE.")
 @shared.output
-def show(name: str, parameters: tuple[str, ...], **options: Any) -> None:
+def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
     """What adapter NAME is for; its parameters, key, price, limits and seeds. With -p: where its key would go."""
-    from blackbox_conformal.errors import AdapterError
     from blackbox_conformal.plugins import describe
 
-    screen = _screen(options)
-    found = describe(name)
-    if found.get("error"):
-        raise AdapterError(f"adapter {name} does not load: {found['error']}")
-    where = _way_of_key(name, parameters)
-    required = [one["name"] for one in found["parameters"] if one["required"]]
-    capabilities = found["capabilities"]
-    screen.say(f"{found['summary'].replace('``', '`')}\n")
-    screen.say(
-        summary(
-            {
-                "adapter": f"{found['name']} (from {found['origin']})",
-                "key": where
-                or (_key(found) if found["auth_variable"] is None else f"environment variable {_key(found)}"),
-                "price": _price(found) + (": give price-usd, or --yes" if capabilities["price"] is None else ""),
-                "seed": _seed(capabilities),
-                "scale": ", ".join(f"×{scale}" for scale in capabilities["scale_factors"]),
-                "limits": _limits(capabilities),
-                "checked": EVIDENCE.get(found["evidence"], found["evidence"]),
-                "not known": "; ".join(found["uncertain"]) or "nothing that was looked for",
-                "documentation": found["documentation"] or "none",
-            }
-        )
+    adapter = describe(name)
+    if adapter["error"]:
+        raise AdapterError(f"adapter {name} does not load: {adapter['error']}")
+    capabilities = adapter["capabilities"]
+    variable = _key(adapter) if adapter["auth_variable"] is None else f"environment variable {_key(adapter)}"
+    screen.say(f"{adapter['summary'].replace('``', '`')}\n")
+    screen.summary(
+        {
+            "adapter": f"{adapter['name']} (from {adapter['origin']})",
+            "key": _way_of_key(name, parameters) or variable,
+            "price": _price(adapter) + (": give price-usd, or --yes" if capabilities["price"] is None else ""),
+            "seed": _seed(capabilities),
+            "scale": ", ".join(f"×{scale}" for scale in capabilities["scale_factors"]),
+            "limits": _limits(capabilities),
+            "checked": EVIDENCE.get(adapter["evidence"], adapter["evidence"]),
+            "not known": "; ".join(adapter["uncertain"]) or "nothing that was looked for",
+            "documentation": adapter["documentation"] or "none",
+        }
     )
+    required = [parameter["name"] for parameter in adapter["parameters"] if parameter["required"]]
     if required:
         screen.say(f"  Price, seed, scale and limits are those of an example: they depend on {', '.join(required)}.")
     screen.say("\nParameters (-p KEY=VALUE); those marked * may change without a new calibration:")
-    for one in found["parameters"]:
-        default = "required" if one["required"] else default_text(one["default"])
-        mark = "" if one["identifies"] else " *"
-        screen.say(f"  {one['name']}{mark}  ({one['type']}, {default})\n      {one['help']}")
-    screen.data(found)
+    for parameter in adapter["parameters"]:
+        default = "required" if parameter["required"] else default_text(parameter["default"])
+        mark = "" if parameter["identifies"] else " *"
+        screen.say(f"  {parameter['name']}{mark}  ({parameter['type']}, {default})\n      {parameter['help']}")
+    screen.data(adapter)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(shared.SpendingOptions):
+    """What `adapters check` is given."""
+
+    name: str
+    parameters: tuple[str, ...]
+    live: bool
+    image: str | None
+    scale: int | None
+    seed: int | None
 
 
 @command.command("check")
@@ -106,91 +118,109 @@ def show(name: str, parameters: tuple[str, ...], **options: Any) -> None:
 @shared.seed
 @shared.spending
 @shared.output
-def check(name: str, parameters: tuple[str, ...], **options: Any) -> None:
+@shared.collected(CheckOptions)
+def check(screen: Screen, options: CheckOptions) -> None:
     """Replay the example of adapter NAME (`recipe -p recipe=FILE`: your recipe) on a server that misbehaves.
 
     Nothing leaves this machine, and no key is needed. With --live one small picture is sent to the vendor itself,
     twice, and what comes back is compared with what the adapter says: size, content, variety, price, model. All other
     options belong to --live; its run folder is runs/check-NAME.
     """
-    from blackbox_conformal.cli.check_live import look_live
-    from blackbox_conformal.errors import CheckFailedError, UsageError
     from blackbox_conformal.plugins import describe
     from blackbox_conformal.testing.contract import check_adapter
 
-    screen = _screen(options)
+    name, parameters = options.name, options.parameters
     if parameters:
         screen.say(f"key: {_way_of_key(name, parameters)}")
-    if describe(name)["error"] is None and describe(name)["capabilities"]["local"]:
+    adapter = describe(name)
+    if adapter["error"] is None and adapter["capabilities"]["local"]:
         raise UsageError(
             f"adapter {name} reads this machine's disk and makes no request, so there is no contract to check"
         )
     results: Sequence[CheckResult | Finding]
-    if options["live"]:
-        results = look_live(screen, name, parameters, options)
-    elif options["image"] or options["scale"]:
+    if options.live:
+        results = _check_live(screen, options)
+    elif options.image or options.scale:
         raise UsageError("expected --image and --scale together with --live: without it nothing is sent to the vendor")
     else:
         results = check_adapter(name, _example(name, parameters) if parameters else None)
-    for one in results:
-        screen.say(f"  {'passed' if one.passed else 'FAILED'}  {one.name}{f': {one.detail}' if one.detail else ''}")
-    failed = [one.name for one in results if not one.passed]
+    for result in results:
+        detail = f": {result.detail}" if result.detail else ""
+        screen.say(f"  {'passed' if result.passed else 'FAILED'}  {result.name}{detail}")
+    failed = [result.name for result in results if not result.passed]
     screen.say(f"{name}: {len(results) - len(failed)} of {len(results)} checks passed")
-    screen.data([{"check": one.name, "passed": one.passed, "detail": one.detail} for one in results])
+    screen.data([{"check": result.name, "passed": result.passed, "detail": result.detail} for result in results])
     if failed:
-        broken = "is not what its vendor does" if options["live"] else "breaks its contract"
+        broken = "is not what its vendor does" if options.live else "breaks its contract"
         raise CheckFailedError(f"adapter {name} {broken}: {', '.join(failed)}")
 
 
-def _screen(options: dict[str, Any]) -> Screen:
-    return Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
+def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
+    """The vendor's draws compared with what its adapter says, after a person agreed to their price."""
+    from blackbox_conformal.pipeline.job import job_keys
+    from blackbox_conformal.pipeline.live_check import check_live, prepare_check
+    from blackbox_conformal.pipeline.prices.budget import agreed_limits
+    from blackbox_conformal.sampling.estimate import estimate
+    from blackbox_conformal.text import file_stem
+
+    vendor = shared.VendorOptions(adapter=options.name, parameters=options.parameters, scale=options.scale)
+    adapter = session.open_vendor(vendor)
+    picture = None if options.image is None else Path(options.image)
+    setup, prepared = prepare_check(adapter, picture=picture, scale=options.scale, seed=options.seed or 0)
+    run = Path(options.run or Path("runs") / f"check-{file_stem(adapter.name)}")
+    limits = session.build_limits(options)
+    expected = estimate(adapter, run, limits, prepared.tasks)
+    # Whoever checks an adapter wants fresh draws, so that those of other run folders are no reason to refuse.
+    consent = Consent(screen, replace(options, run=str(run)), options.parameters)
+    consent.look(setup, prepared.tasks, run, expected.calls)
+    consent.confirm(expected)
+    if expected.calls == 0:
+        screen.note(f"nothing is bought: these draws are paid for already, in {run}; another --run buys new ones")
+    with watching(screen) as watch:
+        budget = agreed_limits(limits, expected, [run], job_keys(setup, [prepared]))
+        return check_live(setup, prepared, run, budget, listener=watch.listener, on_sampler=watch.on_sampler)
 
 
 def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
     """The example to replay with these parameters: an adapter's own, which may depend on them, or its module's."""
-    from dataclasses import replace
-
-    from blackbox_conformal.cli.session import vendor_parameters
     from blackbox_conformal.example import example_of
     from blackbox_conformal.plugins import adapter_class, load_adapter
 
-    given, kind = vendor_parameters(parameters), adapter_class(name)
+    typed, kind = session.vendor_parameters(parameters), adapter_class(name)
     example: Example | None = example_of(kind)
     if hasattr(kind, "example_exchange"):
-        example = load_adapter(name, **given).example_exchange()  # type: ignore[attr-defined]
+        example = load_adapter(name, **typed).example_exchange()  # type: ignore[attr-defined]
     if example is None:
         return None
-    load_adapter(name, **{**example.parameters, **given})
-    named = {key.replace("-", "_"): value for key, value in given.items() if key != example.address}
+    load_adapter(name, **{**example.parameters, **typed})
+    named = {key: value for key, value in typed.items() if key != example.address}
     return replace(example, parameters={**example.parameters, **named})
 
 
 def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
     """Which key goes where with these parameters, and the example's where one is required; empty without any."""
-    from blackbox_conformal.cli.keys import destination
-    from blackbox_conformal.cli.session import vendor_parameters
     from blackbox_conformal.example import example_of
     from blackbox_conformal.plugins import adapter_class, load_adapter
 
     if not parameters:
         return ""
-    kind, given = adapter_class(name), vendor_parameters(parameters)
+    kind, typed = adapter_class(name), session.vendor_parameters(parameters)
     example = example_of(kind)
-    known = {} if example is None else {**example.parameters, example.address: "http://127.0.0.1:9"}
-    lacking = {key: known[key] for key, field in kind.model_fields.items() if field.is_required() and key in known}
-    adapter = load_adapter(name, **{**lacking, **given})
-    where = destination(adapter)
-    if where is None:
+    exemplary = {} if example is None else {**example.parameters, example.address: "http://127.0.0.1:9"}
+    required = [key for key, field in kind.model_fields.items() if field.is_required() and key in exemplary]
+    adapter = load_adapter(name, **{**{key: exemplary[key] for key in required}, **typed})
+    origin = destination(adapter)
+    if origin is None:
         return "none is sent"
-    elsewhere = example is not None and example.address in lacking.keys() - given.keys()
-    return f"environment variable {adapter.key_variable}, sent to {'the address given' if elsewhere else where.text}"
+    unnamed = example is not None and example.address in required and example.address not in typed
+    return f"environment variable {adapter.key_variable}, sent to {'the address given' if unnamed else origin.text}"
 
 
 def _key(described: dict[str, Any]) -> str:
+    parameters = {parameter["name"]: parameter for parameter in described["parameters"]}
     if described["auth_variable"] is None:
-        told = any(one["name"] == "recipe" for one in described["parameters"])
-        return "the recipe names it" if told else "no key"
-    switch = next((one for one in described["parameters"] if one["name"] == "authenticate"), None)
+        return "the recipe names it" if "recipe" in parameters else "no key"
+    switch = parameters.get("authenticate")
     optional = switch is not None and switch["default"] is False
     return str(described["auth_variable"]) + (" (with authenticate=true)" if optional else "")
 

@@ -1,17 +1,57 @@
 """`audit`: a calibration measured on photographs that it has not seen; exit 3 when they contradict it.
 
-`--splits` splits one pool at random instead, or besides. What is printed lives in `audit_screen`.
+`--splits` splits one pool at random instead, or besides.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
+from blackbox_conformal.cli import audit_screen, session
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.named_files import photograph_paths, read_groups
+from blackbox_conformal.errors import UsageError
+
+if TYPE_CHECKING:
+    from blackbox_conformal.adapter import Adapter
+    from blackbox_conformal.audits.findings import Audit
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.guarantees.guarantee import Guarantee
+    from blackbox_conformal.pipeline.audit_parts.measure import WorstCrops
+    from blackbox_conformal.reports.report_store import ReportStore
 
 _OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions(shared.JobOptions):
+    """What `audit` is given."""
+
+    images: tuple[str, ...]
+    calibration: str | None
+    alphas: tuple[float, ...]
+    splits: int | None
+    calibrate_on: float | None
+    guarantee: str | None
+    group: str | None
+    clusters: str | None
+    worst: int
+    out: str | None
+    force: bool
+
+
+class _Audited(TypedDict):
+    """Which guarantee is audited, as the pipeline takes it."""
+
+    guarantee: str | None
+    parameters: dict[str, str]
+    group: str | None
+    clusters: dict[str, str] | None
 
 
 @click.command("audit")
@@ -46,194 +86,189 @@ _OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds"
 @shared.memory
 @shared.force
 @shared.output
-def command(images: tuple[str, ...], **options: Any) -> None:
+@shared.collected(AuditOptions)
+def command(screen: Screen, options: AuditOptions) -> None:
     """Realised risk, trusted share, PSNR and SSIM on IMAGES (photographs that calibration has not seen).
 
     With --calibration the vendor and every setting come from it. Without, --splits draws IMAGES once, as `calibrate`
     does, and splits them at random into a part that calibrates and one that is measured.
     """
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.cli import session
-    from blackbox_conformal.cli.audit_screen import show_pool
-    from blackbox_conformal.errors import UsageError
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    if options["calibration"] is None:
-        if options["splits"] is None:
-            raise UsageError(
-                "expected --calibration FILE, or --splits N to split IMAGES at random; got neither. "
-                "`blackbox-conformal calibrate` makes a calibration"
-            )
-        if not images:
-            raise UsageError("expected IMAGES or --calibration FILE to split; got neither")
-        pool = _pool(screen, images, options)
-        _split(screen, pool, options)
-        show_pool(screen, session.folder_of(options, pool.procedure))
+    if options.calibration is None:
+        _audit_pool(screen, options)
         return
     _refuse_procedure(click.get_current_context())
-    calibration = Calibration.load(options["calibration"])
-    if not images:
-        if options["splits"] is None:
-            raise UsageError(
-                "expected IMAGES that calibration has not seen, or --splits N to split its own photographs; got neither"
-            )
-        _split(screen, calibration, options)
-        return
-    _audit(screen, calibration, images, options)
+    calibration = Calibration.load(options.calibration)
+    if options.images:
+        _audit(screen, options, calibration, options.calibration)
+    elif options.splits is not None:
+        screen.data(_splits(screen, options, calibration, options.splits))
+    else:
+        raise UsageError(
+            "expected IMAGES that calibration has not seen, or --splits N to split its own photographs; got neither"
+        )
 
 
-def _audit(screen: Screen, calibration: Any, images: tuple[str, ...], options: dict[str, Any]) -> None:
-    from blackbox_conformal.cli import session
-    from blackbox_conformal.cli.audit_screen import show_audit, show_next, tell_outlook
-    from blackbox_conformal.cli.consent import asking
-    from blackbox_conformal.errors import CheckFailedError
-    from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own, outlook, refuse_hopeless
+def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", file: str) -> None:
+    from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
     from blackbox_conformal.pipeline.audit_parts.measure import WorstCrops
-    from blackbox_conformal.pipeline.auditing import audit_calibration, audit_json
-    from blackbox_conformal.pipeline.planning import audited_levels
+    from blackbox_conformal.pipeline.auditing import audit_json
     from blackbox_conformal.reports.report_store import ReportStore
 
-    adapter = session.open_calibrated_vendor(calibration, options)
-    paths = [one.path for one in find_photographs([Path(image) for image in images])]
-    run = session.folder_of(options, calibration.procedure)
-    session.say_folder(screen, options, run)
-    chosen = _chosen(options)
-    rule = audited_rule(calibration, **chosen)
-    levels = tuple(options["alphas"] or audited_levels(calibration.bound_for(rule)))
-    store = ReportStore(run, calibration, levels)
-    own = is_own(calibration, rule)
-    crops = WorstCrops(options["worst"] if options["out"] else 0)
+    priced = options.max_cost is not None
+    adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
+    paths = photograph_paths(options.images)
+    run = session.calibrated_folder(screen, options, calibration.procedure, file)
+    audited = _audited(options)
+    rule = audited_rule(calibration, **audited)
+    levels = _levels(options, calibration, rule)
+    store = ReportStore(run, calibration, levels) if is_own(calibration, rule) else None
+    crops = WorstCrops(options.worst if options.out else 0)
     if not adapter.capabilities.local:
-        refuse_hopeless(calibration, rule, levels)
-        if chosen["clusters"] is None:
-            # How many photographs tiles are of is known to the audit alone.
-            tell_outlook(screen, outlook(calibration, rule, levels), len(paths))
-    with screen.progress(), session.interruptible(screen) as on_sampler:
-        found = audit_calibration(
+        _look_ahead(screen, calibration, rule, levels, len(paths), tiles=audited["clusters"] is not None)
+    audit = _drawn(screen, options, calibration, adapter, paths, levels, audited, run, store, crops)
+    files = crops.write(Path(options.out), force=options.force) if options.out else {}
+    audit_screen.show_audit(screen, audit, options.worst, files)
+    if audit.drift is not None:
+        screen.note(f"warning: {audit.drift}")
+    document = audit_json(audit, options.worst, files)
+    if options.splits is not None:
+        document["splits"] = _splits(screen, options, calibration, options.splits, audit)
+    audit_screen.show_next(screen, run, file, kept=store is not None)
+    screen.data(document)
+    audit_screen.show_verdict(screen, audit)
+
+
+def _drawn(
+    screen: Screen,
+    options: AuditOptions,
+    calibration: "Calibration",
+    adapter: "Adapter",
+    paths: list[Path],
+    levels: tuple[float, ...],
+    audited: _Audited,
+    run: Path,
+    store: "ReportStore | None",
+    crops: "WorstCrops",
+) -> "Audit":
+    """The audit, whose photographs and figures are kept in `store` for the report."""
+    from blackbox_conformal.pipeline.auditing import audit_calibration
+
+    with watching(screen) as watch:
+        audit = audit_calibration(
             adapter,
             paths,
             calibration,
             levels,
-            on_picture=store.audited if own else lambda *_: None,
+            on_picture=store.audited if store is not None else lambda *_: None,
             crops=crops,
-            second=session.open_second_vendor(options, calibration.procedure.second_opinion),
+            second=session.open_second_vendor(options, calibration),
             run=run,
             limits=session.build_limits(options),
-            memory_bytes=options["memory"],
-            listener=screen.event,
-            progress=screen.step,
-            on_sampler=on_sampler,
-            ask=asking(screen, options),
-            **chosen,
+            memory_bytes=options.memory,
+            listener=watch.listener,
+            progress=watch.progress,
+            on_sampler=watch.on_sampler,
+            ask=Consent(screen, options, options.typed_parameters),
+            **audited,
         )
-    if own:
-        store.keep_audit(found)
-    files = crops.write(Path(options["out"]), force=options["force"]) if options["out"] else {}
-    show_audit(screen, found, options["worst"], files)
-    if found.drift is not None:
-        screen.note(f"warning: {found.drift}")
-    document = audit_json(found, options["worst"], files)
-    if options["splits"] is not None:
-        document["splits"] = _splits(screen, calibration, options, found)
-    show_next(screen, run, options["calibration"], kept=own)
-    screen.data(document)
-    if found.verdict == "contradicted":
-        raise CheckFailedError(
-            f"the guarantee is contradicted by {found.n} unseen photographs: they are not of the same population, or "
-            "the vendor has changed. Do not use this calibration"
-        )
-    if found.verdict == "shifted":
-        screen.note(
-            f"warning: {found.n} unseen photographs are not like those of the calibration, and their risk is above "
-            "what is claimed. No promise is shown to be broken, but none is made for photographs like these. Audit "
-            "more of them, or calibrate on them"
-        )
+    if store is not None:
+        store.keep_audit(audit)
+    return audit
 
 
-def _pool(screen: Screen, images: tuple[str, ...], options: dict[str, Any]) -> Any:
-    """Draw a pool once: a calibration on all of it."""
-    from blackbox_conformal.cli import session
-    from blackbox_conformal.cli.consent import asking
-    from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.calibrating import run_calibration
+def _look_ahead(
+    screen: Screen,
+    calibration: "Calibration",
+    rule: "Guarantee",
+    levels: tuple[float, ...],
+    photographs: int,
+    *,
+    tiles: bool,
+) -> None:
+    """Before anything is paid for: refuse what cannot be tested, and say what so many photographs can show."""
+    from blackbox_conformal.pipeline.audit_parts.audited_rule import outlook, refuse_hopeless
 
+    refuse_hopeless(calibration, rule, levels)
+    if not tiles:
+        # How many photographs tiles are of is known to the audit alone.
+        audit_screen.show_outlook(screen, outlook(calibration, rule, levels), photographs)
+
+
+def _audit_pool(screen: Screen, options: AuditOptions) -> None:
+    """Draw a pool once, as a calibration on all of it, and split it."""
+    from blackbox_conformal.pipeline.calibrating import calibrate_job
+
+    if options.splits is None:
+        raise UsageError(
+            "expected --calibration FILE, or --splits N to split IMAGES at random; got neither. "
+            "`blackbox-conformal calibrate` makes a calibration"
+        )
+    if not options.images:
+        raise UsageError("expected IMAGES or --calibration FILE to split; got neither")
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
-    paths = [one.path for one in find_photographs([Path(image) for image in images])]
-    with screen.progress(), session.interruptible(screen) as on_sampler:
-        return run_calibration(
-            setup,
-            paths,
-            run=run,
-            guarantee=options["guarantee"] or "expected",
-            limits=session.build_limits(options),
-            memory_bytes=options["memory"],
-            listener=screen.event,
-            progress=screen.step,
-            on_sampler=on_sampler,
-            ask=asking(screen, options),
-        ).calibration
+    paths = photograph_paths(options.images)
+    with watching(screen) as watch:
+        job = session.photograph_job(screen, options, setup, paths, run, watch)
+        pool = calibrate_job(job, guarantee=options.guarantee or "expected").calibration
+    screen.data(_splits(screen, options, pool, options.splits))
+    audit_screen.show_pool(screen, run)
 
 
-def _split(screen: Screen, calibration: Any, options: dict[str, Any]) -> None:
-    screen.data(_splits(screen, calibration, options))
-
-
-def _splits(screen: Screen, calibration: Any, options: dict[str, Any], audited: Any = None) -> dict[str, Any]:
-    from blackbox_conformal.cli import session
-    from blackbox_conformal.cli.audit_screen import show_splits
+def _splits(
+    screen: Screen, options: AuditOptions, calibration: "Calibration", splits: int, audit: "Audit | None" = None
+) -> dict[str, Any]:
+    """Split at random, show, keep for the report, and return the document."""
     from blackbox_conformal.pipeline.audit_parts.audit_document import splits_json
     from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
     from blackbox_conformal.pipeline.auditing import audit_splits
-    from blackbox_conformal.pipeline.planning import audited_levels
     from blackbox_conformal.reports.report_store import ReportStore
 
-    chosen = _chosen(options)
-    rule = audited_rule(calibration, **chosen)
-    levels = tuple(options["alphas"] or audited_levels(calibration.bound_for(rule)))
-    found = audit_splits(
+    audited = _audited(options)
+    rule = audited_rule(calibration, **audited)
+    levels = _levels(options, calibration, rule)
+    study = audit_splits(
         calibration,
         levels,
-        audited=audited,
-        splits=options["splits"],
-        share=options["calibrate_on"],
-        seed=calibration.procedure.root_seed if options["seed"] is None else options["seed"],
-        **chosen,
+        audited=audit,
+        splits=splits,
+        share=options.calibrate_on,
+        seed=calibration.procedure.root_seed if options.seed is None else options.seed,
+        **audited,
     )
-    run = session.folder_of(options, calibration.procedure)
+    run = session.folder_of(options, calibration.procedure, options.calibration)
     if run.is_dir() and is_own(calibration, rule):
-        ReportStore(run, calibration, levels).keep_splits(found)
-    show_splits(screen, found)
-    return splits_json(found)
+        ReportStore(run, calibration, levels).keep_splits(study)
+    audit_screen.show_splits(screen, study)
+    return splits_json(study)
 
 
-def _chosen(options: dict[str, Any]) -> dict[str, Any]:
-    """Which guarantee is audited, as the pipeline takes it."""
+def _levels(options: AuditOptions, calibration: "Calibration", rule: "Guarantee") -> tuple[float, ...]:
+    from blackbox_conformal.pipeline.planning import audited_levels
+
+    return tuple(options.alphas or audited_levels(calibration.bound_for(rule)))
+
+
+def _audited(options: AuditOptions) -> _Audited:
     from blackbox_conformal.catalog import parse
-    from blackbox_conformal.cli.calibrate import read_groups
 
-    name, parameters = parse(options["guarantee"]) if options["guarantee"] else (None, {})
-    return {
-        "guarantee": name,
-        "parameters": parameters,
-        "group": options["group"],
-        "clusters": read_groups(options["clusters"]),
-    }
+    name, parameters = parse(options.guarantee) if options.guarantee else (None, {})
+    clusters = read_groups(options.clusters)
+    return {"guarantee": name, "parameters": parameters, "group": options.group, "clusters": clusters}
 
 
 def _refuse_procedure(context: click.Context) -> None:
-    """With a calibration its settings are fixed; one that is given all the same would be ignored."""
-    from blackbox_conformal.errors import UsageError
-
-    given = [
+    """Refuse settings beside a calibration, which fixes them: they would be ignored."""
+    typed = [
         max(parameter.opts, key=len)
         for parameter in context.command.params
         if parameter.name in _OF_PROCEDURE
         and context.get_parameter_source(parameter.name) == click.core.ParameterSource.COMMANDLINE
     ]
-    if given:
+    if typed:
         raise UsageError(
-            f"expected no {', '.join(sorted(given))} beside --calibration, which fixes it; got it. Leave it out, or "
+            f"expected no {', '.join(sorted(typed))} beside --calibration, which fixes it; got it. Leave it out, or "
             "calibrate with it"
         )

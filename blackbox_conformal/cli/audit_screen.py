@@ -1,30 +1,30 @@
-"""An audit and random splits as tables and sentences for people.
-
-Nothing is computed here.
-"""
+"""An audit and random splits as tables and sentences for people."""
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.next_steps import report_on
 
 if TYPE_CHECKING:
+    from blackbox_conformal.audits.contamination import Leakage
+    from blackbox_conformal.audits.findings import Audit, AuditedLevel
+    from blackbox_conformal.audits.random_splits import SplitLevel, Splits
     from blackbox_conformal.pipeline.audit_parts.audited_rule import Outlook
 
 
 def show_audit(
-    screen: Screen, found: Any, worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]] | None = None
+    screen: Screen, audit: "Audit", worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]]
 ) -> None:
     """The audit, for people."""
     from blackbox_conformal.audits.verdict import BEFOREHAND, EXPLAINED, FIXED
 
-    tiles = "" if found.units == found.n else f" (tiles of {found.units})"
-    claimed = _claimed(found.levels)
+    tiles = "" if audit.units == audit.n else f" (tiles of {audit.units})"
+    claimed = _claimed(audit.levels)
     screen.table(
-        f"Audit on {found.n} unseen photographs{tiles}: {found.verdict}",
+        f"Audit on {audit.n} unseen photographs{tiles}: {audit.verdict}",
         ["alpha", *claimed, "risk", "90 % interval", "trusted", "empty masks", "verdict"],
         [
             [
@@ -36,23 +36,23 @@ def show_audit(
                 share(level.empty_share),
                 level.judgement.verdict if level.tested else "nothing trusted",
             ]
-            for level in found.levels
+            for level in audit.levels
         ],
     )
-    screen.say(f"Risk is {found.quantity}. {FIXED}")
-    for level in found.levels:
+    screen.say(f"Risk is {audit.quantity}. {FIXED}")
+    for level in audit.levels:
         screen.say(level.sentence)
-    for verdict in dict.fromkeys(level.judgement.verdict for level in found.levels if level.tested):
+    for verdict in dict.fromkeys(level.judgement.verdict for level in audit.levels if level.tested):
         screen.say(EXPLAINED[verdict])
-    if any(level.judgement.further is not None for level in found.levels):
+    if any(level.judgement.further is not None for level in audit.levels):
         screen.say(BEFOREHAND)
-    for note in found.notes:
+    for note in audit.notes:
         screen.say(note)
-    _show_quality(screen, found)
-    if found.leakage is not None:
-        _show_leakage(screen, found.leakage)
-    _show_worst(screen, found, worst, files or {})
-    screen.say(f"{found.calls} draws were made, {found.cached} were stored already.")
+    _show_quality(screen, audit)
+    if audit.leakage is not None:
+        _show_leakage(screen, audit.leakage)
+    _show_worst(screen, audit, worst, files)
+    screen.say(f"{audit.calls} draws were made, {audit.cached} were stored already.")
 
 
 def show_pool(screen: Screen, run: Path) -> None:
@@ -64,9 +64,9 @@ def show_pool(screen: Screen, run: Path) -> None:
 
 
 def show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> None:
-    """Where the audit went, for people."""
+    """The report that shows the audit, or why none does."""
     if kept:
-        screen.say(report_on(run, calibration))
+        screen.next(*report_on(run, calibration))
         return
     screen.say(
         "The report shows audits of the calibration's own guarantee; this one is of another and is not kept for it. "
@@ -74,14 +74,37 @@ def show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> Non
     )
 
 
-def show_splits(screen: Screen, found: Any) -> None:
+def show_verdict(screen: Screen, audit: "Audit") -> None:
+    """What follows from a verdict against the guarantee.
+
+    Raises
+    ------
+    CheckFailedError
+        The guarantee is contradicted.
+    """
+    from blackbox_conformal.errors import CheckFailedError
+
+    if audit.verdict == "contradicted":
+        raise CheckFailedError(
+            f"the guarantee is contradicted by {audit.n} unseen photographs: they are not of the same population, or "
+            "the vendor has changed. Do not use this calibration"
+        )
+    if audit.verdict == "shifted":
+        screen.note(
+            f"warning: {audit.n} unseen photographs are not like those of the calibration, and their risk is above "
+            "what is claimed. No promise is shown to be broken, but none is made for photographs like these. Audit "
+            "more of them, or calibrate on them"
+        )
+
+
+def show_splits(screen: Screen, study: "Splits") -> None:
     """Random splits, for people."""
     from blackbox_conformal.audits.random_splits import CAUTION
 
-    claimed = _claimed(found.levels)
+    claimed = _claimed(study.levels)
     screen.table(
-        f"{found.splits} random splits of {found.n_calibration + found.n_measured} {found.unit}, "
-        f"{found.n_calibration} calibrate and {found.n_measured} are measured: no verdict",
+        f"{study.splits} random splits of {study.n_calibration + study.n_measured} {study.unit}, "
+        f"{study.n_calibration} calibrate and {study.n_measured} are measured: no verdict",
         ["alpha", *claimed, "risk", "trusted", "empty masks", "splits above"],
         [
             [
@@ -92,20 +115,20 @@ def show_splits(screen: Screen, found: Any) -> None:
                 share(level.empty_share[0]),
                 share(level.above),
             ]
-            for level in found.levels
+            for level in study.levels
         ],
     )
     screen.say(
-        f"Risk is {found.quantity}. Each figure is a mean over splits, ± its standard deviation over them; splits "
+        f"Risk is {study.quantity}. Each figure is a mean over splits, ± its standard deviation over them; splits "
         "above is the share of splits whose risk exceeds what is claimed."
     )
     screen.say(CAUTION)
-    for note in found.notes:
+    for note in study.notes:
         screen.say(note)
 
 
-def _show_quality(screen: Screen, found: Any) -> None:
-    levels = found.levels
+def _show_quality(screen: Screen, audit: "Audit") -> None:
+    levels = audit.levels
     bounded = any(math.isfinite(level.promise.psnr) for level in levels)
     similar = any(math.isfinite(level.promise.ssim) for level in levels)
     for name, promised in (("psnr", bounded), ("ssim", similar)):
@@ -113,11 +136,11 @@ def _show_quality(screen: Screen, found: Any) -> None:
         if promised:
             columns += ["inside, metric's space", "promised at least"] if name == "psnr" else ["promised at least"]
         for level in levels:
-            shown = [getattr(one, name) for one in (level.inside, level.outside, level.whole)]
+            figures = [getattr(quality, name) for quality in (level.inside, level.outside, level.whole)]
             if promised:
-                shown += [level.inside.psnr_in_space] if name == "psnr" else []
-                shown.append(getattr(level.promise, f"{name}_if_trusted"))
-            rows.append([f"{level.alpha:g}", *(_number(value, 2 if name == "psnr" else 3) for value in shown)])
+                figures += [level.inside.psnr_in_space] if name == "psnr" else []
+                figures.append(getattr(level.promise, f"{name}_if_trusted"))
+            rows.append([f"{level.alpha:g}", *(_number(value, 2 if name == "psnr" else 3) for value in figures)])
         measured = "PSNR, dB in sRGB" if name == "psnr" else "SSIM of luminance"
         against = ", against its bound" if promised else ""
         screen.table(f"{measured}, inside and outside the mask{against}", columns, rows)
@@ -125,7 +148,7 @@ def _show_quality(screen: Screen, found: Any) -> None:
     screen.say(f"Promised at least: {words}." if bounded or similar else f"{words[:1].upper()}{words[1:]}.")
 
 
-def _show_leakage(screen: Screen, leakage: Any) -> None:
+def _show_leakage(screen: Screen, leakage: "Leakage") -> None:
     from blackbox_conformal.audits.contamination import CHANCE
 
     screen.table(
@@ -152,30 +175,33 @@ def _show_leakage(screen: Screen, leakage: Any) -> None:
     )
 
 
-def _show_worst(screen: Screen, found: Any, worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]]) -> None:
+def _show_worst(
+    screen: Screen, audit: "Audit", worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]]
+) -> None:
     from blackbox_conformal.text import printable
 
-    shown = [
-        (level.alpha, one, one.losses[index], one.worst[index])
-        for index, level in enumerate(found.levels)
-        for one in found.worst(index, worst)
+    rows = [
+        (level.alpha, picture, picture.losses[index], place)
+        for index, level in enumerate(audit.levels)
+        for picture in audit.worst(index, worst)
+        if (place := picture.worst[index]) is not None
     ]
     # Of a largest error the loss is the error itself; of a share of wrong pixels it is not.
-    apart = ["error there"] if any(loss != place.error for _, _, loss, place in shown) else []
-    if shown:
+    apart = ["error there"] if any(loss != place.error for _, _, loss, place in rows) else []
+    if rows:
         screen.table(
             "Worst photographs, with the trusted pixel of the largest error",
             ["alpha", "photograph", "loss", *apart, "row", "column"],
             [
                 [
                     f"{alpha:g}",
-                    printable(one.name),
+                    printable(picture.name),
                     f"{loss:.4f}",
                     *(f"{place.error:.4f}" for _ in apart),
                     str(place.row),
                     str(place.column),
                 ]
-                for alpha, one, loss, place in shown
+                for alpha, picture, loss, place in rows
             ],
         )
     if files:
@@ -185,7 +211,7 @@ def _show_worst(screen: Screen, found: Any, worst: int, files: Mapping[tuple[flo
         )
 
 
-def _claimed(levels: Any) -> list[str]:
+def _claimed(levels: "Sequence[AuditedLevel | SplitLevel]") -> list[str]:
     """A column for what is claimed, where that is not alpha itself."""
     return ["claimed at most"] if any(level.claimed != level.alpha for level in levels) else []
 
@@ -194,17 +220,17 @@ def _number(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def tell_outlook(screen: Screen, found: "Sequence[Outlook]", photographs: int) -> None:
-    """Say before anything is paid for which levels so few photographs are unlikely to confirm, or cannot."""
-    for one in found:
-        if one.likely is not None and one.likely <= photographs:
+def show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int) -> None:
+    """Say for which levels so few photographs are unlikely to confirm the guarantee, or cannot."""
+    for level in outlooks:
+        if level.likely is not None and level.likely <= photographs:
             continue
-        likely = "no practical number is likely to" if one.likely is None else f"about {one.likely} are likely to"
-        if one.fewest is None or photographs < one.fewest:
+        likely = "no practical number is likely to" if level.likely is None else f"about {level.likely} are likely to"
+        if level.fewest is None or photographs < level.fewest:
             able = "but not confirm it"
-            likely = f"{one.fewest} at the very least can, {likely}"
+            likely = f"{level.fewest} at the very least can, {likely}"
         else:
             able = "and may not be enough to confirm it"
         screen.note(
-            f"note: {photographs} photographs can reveal that alpha={one.alpha:g} does not hold, {able}: {likely}"
+            f"note: {photographs} photographs can reveal that alpha={level.alpha:g} does not hold, {able}: {likely}"
         )

@@ -6,13 +6,13 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.command_groups import Group
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.ledger import run_option
 from blackbox_conformal.cli.run_folders import run_folder_of
+from blackbox_conformal.errors import CheckFailedError
 
 
-@click.group("cache", cls=Group)
+@click.group("cache", cls=shared.Group)
 def command() -> None:
     """Stored samples: the vendor's bytes as they arrived."""
 
@@ -20,34 +20,37 @@ def command() -> None:
 @command.command("ls")
 @run_option
 @shared.output
-def ls(run: str | None, **options: Any) -> None:
+def ls(screen: Screen, run: str | None) -> None:
     """Every stored sample: digest, size, how many draws it serves."""
     from blackbox_conformal.sampling.ledger.stored_samples import cache_ls
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    found = cache_ls(run_folder_of(run, screen.note))
+    samples: list[dict[str, Any]] = [
+        {
+            "digest": sample.digest,
+            "path": str(sample.path),
+            "bytes": sample.size,
+            "attempts": list(sample.attempts),
+        }
+        for sample in cache_ls(run_folder_of(run, screen.note))
+    ]
     screen.table(
-        f"{len(found)} samples, {sum(one.size for one in found) / 2**20:.1f} MiB",
+        f"{len(samples)} samples, {sum(sample['bytes'] for sample in samples) / 2**20:.1f} MiB",
         ["digest", "bytes", "attempts"],
-        [[one.digest[:23], str(one.size), ", ".join(map(str, one.attempts)) or "nobody's"] for one in found],
-    )
-    screen.data(
         [
-            {"digest": one.digest, "path": str(one.path), "bytes": one.size, "attempts": list(one.attempts)}
-            for one in found
-        ]
+            [sample["digest"][:23], str(sample["bytes"]), ", ".join(map(str, sample["attempts"])) or "none"]
+            for sample in samples
+        ],
     )
+    screen.data(samples)
 
 
 @command.command("verify")
 @run_option
 @shared.output
-def verify(run: str | None, **options: Any) -> None:
+def verify(screen: Screen, run: str | None) -> None:
     """Hash every sample again; exit 3 when one is damaged."""
-    from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.sampling.ledger.stored_samples import cache_ls, cache_verify
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     folder = run_folder_of(run, screen.note)
     problems = cache_verify(folder)
     screen.say(f"{len(cache_ls(folder))} samples, {len(problems)} damaged")
@@ -60,25 +63,23 @@ def verify(run: str | None, **options: Any) -> None:
 @run_option
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @shared.output
-def prune(run: str | None, dry_run: bool, **options: Any) -> None:
+def prune(screen: Screen, run: str | None, dry_run: bool) -> None:
     """Remove files that no attempt names and what is in quarantine; what was paid for stays."""
     from blackbox_conformal.sampling.ledger.stored_samples import cache_prune
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    gone = cache_prune(run_folder_of(run, screen.note), dry_run=dry_run)
-    screen.say(f"{len(gone)} files {'would be removed' if dry_run else 'removed'}")
-    screen.data([str(path) for path in gone])
+    pruned = cache_prune(run_folder_of(run, screen.note), dry_run=dry_run)
+    screen.say(f"{len(pruned)} files {'would be removed' if dry_run else 'removed'}")
+    screen.data([str(path) for path in pruned])
 
 
 @command.command("export")
 @run_option
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="An empty folder.")
 @shared.output
-def export(run: str | None, out: str, **options: Any) -> None:
-    """Copy every stored sample under a name for people: picture, draw, digest."""
+def export(screen: Screen, run: str | None, out: str) -> None:
+    """Copy every stored sample under a name that people can read: picture, draw, digest."""
     from blackbox_conformal.sampling.ledger.stored_samples import cache_export
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     copies = cache_export(run_folder_of(run, screen.note), Path(out))
     screen.say(f"{len(copies)} samples in {out}")
     screen.data([str(path) for path in copies])

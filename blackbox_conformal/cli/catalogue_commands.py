@@ -1,18 +1,15 @@
-"""`list` and `show NAME` for the families that are one file a member: scores, metrics, guarantees, perturbations.
+"""`scores`, `metrics`, `guarantees`, `perturbations`: which members a family has, and what one takes.
 
-What they say is written from docstrings and fields; nothing is drawn and nothing is computed.
+All that they say comes from docstrings and fields.
 """
-
-from typing import Any
 
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.command_groups import Group
-from blackbox_conformal.cli.console import Screen, default_text, summary
+from blackbox_conformal.cli.console import Screen, default_text
 
 
-def commands(name: str, family: str, option: str, what: str) -> click.Group:
+def _family(name: str, family: str, option: str, what: str) -> click.Group:
     """The commands of one family.
 
     Parameters
@@ -29,51 +26,54 @@ def commands(name: str, family: str, option: str, what: str) -> click.Group:
     kind = name.removesuffix("s")
 
     @shared.output
-    def list_members(**options: Any) -> None:
+    def list_members(screen: Screen) -> None:
         from blackbox_conformal import catalog
         from blackbox_conformal.plugins import describe_member
 
-        screen = _screen(options)
-        found = [describe_member(family, listing) for listing in catalog.listings(family)]
-        width = max(len(one["name"]) for one in found)
-        for one in found:
-            said = f"broken: {one['error']}" if one["error"] else _first_sentence(one["summary"])
-            screen.say(f"{one['name']:<{width}}  {said}")
+        members = [describe_member(family, listing) for listing in catalog.listings(family)]
+        width = max(len(member["name"]) for member in members)
+        for member in members:
+            text = f"broken: {member['error']}" if member["error"] else _first_sentence(member["summary"])
+            screen.say(f"{member['name']:<{width}}  {text}")
         screen.say(f"\nGive one as {option} NAME; `{name} show NAME` tells more.")
-        screen.data(found)
+        screen.data(members)
 
     @click.argument("name", metavar="NAME")
     @shared.output
-    def show(name: str, **options: Any) -> None:
+    def show(screen: Screen, name: str) -> None:
         from blackbox_conformal import catalog
         from blackbox_conformal.plugins import describe_member
 
-        screen = _screen(options)
         catalog.member(family, name)
-        found = next(describe_member(family, one) for one in catalog.listings(family) if one.name == name)
-        screen.say(f"{found['summary'].replace('``', '`')}\n")
-        screen.say(summary({kind: f"{name} (from {found['origin']})", **found["facts"]}))
-        if any(one["required"] for one in found["parameters"]):
-            screen.say("  What hangs on parameters that are required is left out.")
-        screen.say(
-            f"\nParameters ({option} {name}:KEY=VALUE,…):" if found["parameters"] else "\nIt takes no parameters."
-        )
-        for one in found["parameters"]:
-            default = "required" if one["required"] else default_text(one["default"])
-            screen.say(f"  {one['name']}  ({one['type']}, {default})\n      {one['help'].replace('``', '`')}")
-        screen.data(found)
+        listing = next(listing for listing in catalog.listings(family) if listing.name == name)
+        member = describe_member(family, listing)
+        parameters = member["parameters"]
+        screen.say(f"{member['summary'].replace('``', '`')}\n")
+        screen.summary({kind: f"{name} (from {member['origin']})", **member["facts"]})
+        if any(parameter["required"] for parameter in parameters):
+            screen.say("  What depends on required parameters is left out.")
+        screen.say(f"\nParameters ({option} {name}:KEY=VALUE,…):" if parameters else "\nIt takes no parameters.")
+        for parameter in parameters:
+            default = "required" if parameter["required"] else default_text(parameter["default"])
+            text = parameter["help"].replace("``", "`")
+            screen.say(f"  {parameter['name']}  ({parameter['type']}, {default})\n      {text}")
+        screen.data(member)
 
     list_members.__doc__ = "Every one, in a sentence; those of other packages too, a broken one with its error."
     show.__doc__ = f"What {kind} NAME is, what it needs, and its parameters."
-    group = Group(name, help=what)
+    group = shared.Group(name, help=what)
     group.command("list")(list_members)
     group.command("show")(show)
     return group
 
 
-def _screen(options: dict[str, Any]) -> Screen:
-    return Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-
-
 def _first_sentence(text: str) -> str:
     return text.partition("\n\n")[0].replace("\n", " ").replace("``", "`")
+
+
+scores = _family("scores", "scores", "--score", "Which maps can say where the vendor is undecided.")
+metrics = _family("metrics", "metrics", "--metric", "Which maps can say how wrong a delivered picture is.")
+guarantees = _family("guarantees", "guarantees", "--guarantee", "Which promises a threshold can keep.")
+perturbations = _family(
+    "perturbations", "images.perturbation", "--perturb", "Which changes of the input vary the draws."
+)

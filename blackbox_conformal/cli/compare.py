@@ -1,18 +1,40 @@
 """`compare`: several vendors or settings on the same photographs, in one table."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.consent import Consent, spends
 from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.named_files import photograph_paths
+from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison, Standing
     from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
+    from blackbox_conformal.pipeline.job import Job
+    from blackbox_conformal.sampling.limits import Limits
 
 SETTINGS = ("draws", "score", "delivery", "perturb", "seeds", "scale")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(shared.JobOptions):
+    """What `compare` is given."""
+
+    images: tuple[str, ...]
+    vendors: tuple[str, ...]
+    alphas: tuple[float, ...]
+    held_out: float
+    no_baselines: bool
+    out: str | None
+    force: bool
 
 
 @click.command("compare")
@@ -41,108 +63,151 @@ SETTINGS = ("draws", "score", "delivery", "perturb", "seeds", "scale")
 @shared.option("--out", type=click.Path(dir_okay=False), help="HTML file with plots and tables.")
 @shared.force
 @shared.output
-def command(images: tuple[str, ...], **options: Any) -> None:
+@shared.collected(CompareOptions)
+def command(screen: Screen, options: CompareOptions) -> None:
     """Compare vendors or settings on IMAGES: some photographs calibrate, the others are measured.
 
     At equal alpha: trusted share, PSNR, price per trusted megapixel, latency, failures; intervals are paired by
     photograph. Options given beside --vendor hold for every vendor. Without --run each vendor has a run folder of its
     own below ./runs; a run folder that exists is used for all.
     """
-    from blackbox_conformal.cli import consent, session
-    from blackbox_conformal.guarantees.expected import Expected
-    from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.calibrating import check_enough
-    from blackbox_conformal.pipeline.comparing import compare_jobs
     from blackbox_conformal.pipeline.comparison_parts.comparison import comparison_json
-    from blackbox_conformal.pipeline.comparison_parts.contestants import (
-        contest_jobs,
-        folders_of,
-        plan_comparison,
-        refuse_incomparable,
-        wanted_draws,
-        wanted_keys,
-    )
-    from blackbox_conformal.pipeline.job import Watch
-    from blackbox_conformal.pipeline.planning import audited_levels
-    from blackbox_conformal.pipeline.prices.budget import agreed_limits
+    from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant, refuse_incomparable
     from blackbox_conformal.reports.comparison_page import refuse_foreign, write_comparison
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    contestants = [_contestant(text, options) for text in options["vendors"]]
-    paths = [one.path for one in find_photographs([Path(image) for image in images])]
-    held_out = round(len(paths) * options["held_out"])
-    root = Path(options["run"] or "runs")
-    out = Path(options["out"]) if options["out"] else None
-    if out is not None and not options["force"]:
+    typed = [_read(text, options) for text in options.vendors]
+    contestants = [Contestant(vendor.label, session.build_setup(vendor.options(options))) for vendor in typed]
+    paths = photograph_paths(options.images)
+    held_out = round(len(paths) * options.held_out)
+    out = Path(options.out) if options.out else None
+    if out is not None and not options.force:
         # A comparison of ours is replaced.
         refuse_foreign(out)
     refuse_incomparable(contestants, len(paths), held_out)
-    levels = options["alphas"] or audited_levels(contestants[0].setup.metric.bound)
+    comparison = _compared(screen, options, contestants, paths, held_out)
+    show_comparison(screen, comparison)
+    if out is None:
+        screen.note("plots of these figures: add --out FILE.html")
+    else:
+        screen.say(f"plots and tables: {write_comparison(comparison, out, force=True).resolve()}")
+    _show_next(screen, typed, contestants, comparison)
+    screen.data({**comparison_json(comparison), "page": None if out is None else str(out.resolve())})
+
+
+def _compared(
+    screen: Screen,
+    options: CompareOptions,
+    contestants: "Sequence[Contestant]",
+    paths: Sequence[Path],
+    held_out: int,
+) -> "Comparison":
+    """The comparison, after a person agreed to what it costs."""
+    from blackbox_conformal.guarantees.expected import Expected
+    from blackbox_conformal.pipeline.comparing import compare_jobs
+    from blackbox_conformal.pipeline.comparison_parts.contestants import contest_jobs
+    from blackbox_conformal.pipeline.planning import audited_levels
+
+    levels = options.alphas or audited_levels(contestants[0].setup.metric.bound)
     for level in levels:
-        Expected().check_level(level, min(one.setup.metric.bound for one in contestants))
-    with screen.progress(), session.interruptible(screen) as on_sampler:
+        Expected().check_level(level, min(contestant.setup.metric.bound for contestant in contestants))
+    root, with_baselines = Path(options.run or "runs"), not options.no_baselines
+    with watching(screen) as watch:
         jobs = contest_jobs(
             contestants,
             paths,
             root=root,
-            memory_bytes=options["memory"],
-            with_baselines=not options["no_baselines"],
-            watch=Watch(screen.event, screen.step, on_sampler),
+            memory_bytes=options.memory,
+            with_baselines=with_baselines,
+            watch=watch,
         )
-        wanted = wanted_draws(jobs)
-        limits = session.build_limits(options)
-        expected = plan_comparison(wanted, len(paths), limits)
-        for one in wanted:
-            calls = plan_comparison([one], len(paths), limits).calls
-            consent.look_before_drawing(screen, one.setup, one.tasks, one.folder, calls, options)
-        if consent.spends(expected):
-            # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
-            check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.bound)
-        consent.confirm_spending(screen, expected, options, consent.say_plan)
-        limits = agreed_limits(limits, expected, folders_of(root, [one.setup for one in wanted]), wanted_keys(wanted))
-        found = compare_jobs(
+        limits = _agreed_limits(screen, options, jobs, root, max(levels), len(paths), held_out)
+        return compare_jobs(
             contestants,
             jobs,
             levels,
             root=root,
             held_out=held_out,
             limits=limits,
-            seed=options["seed"] or 0,
-            with_baselines=not options["no_baselines"],
+            seed=options.seed or 0,
+            with_baselines=with_baselines,
         )
-    show_comparison(screen, found)
-    if out is None:
-        screen.note("plots of these figures: add --out FILE.html")
-    else:
-        screen.say(f"plots and tables: {write_comparison(found, out, force=True).resolve()}")
-    screen.data({**comparison_json(found), "page": None if out is None else str(out.resolve())})
 
 
-def _contestant(text: str, options: dict[str, Any]) -> "Contestant":
-    from blackbox_conformal.cli import session
-    from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
+def _agreed_limits(
+    screen: Screen,
+    options: CompareOptions,
+    jobs: "Sequence[Job]",
+    root: Path,
+    highest: float,
+    photographs: int,
+    held_out: int,
+) -> "Limits":
+    """The budget for all contestants together, after a person agreed; `highest` is the highest level."""
+    from blackbox_conformal.guarantees.expected import Expected
+    from blackbox_conformal.pipeline.calibrating import check_enough
+    from blackbox_conformal.pipeline.comparison_parts.contestants import (
+        folders_of,
+        plan_comparison,
+        wanted_draws,
+        wanted_keys,
+    )
+    from blackbox_conformal.pipeline.prices.budget import agreed_limits
+
+    consent = Consent(screen, options, (*options.typed_parameters, *options.vendors))
+    wanted, limits = wanted_draws(jobs), session.build_limits(options)
+    expected = plan_comparison(wanted, photographs, limits)
+    for vendor in wanted:
+        calls = plan_comparison([vendor], photographs, limits).calls
+        consent.look(vendor.setup, vendor.tasks, vendor.folder, calls)
+    if spends(expected):
+        # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
+        check_enough(Expected(), photographs - held_out, highest, jobs[0].setup.metric.bound)
+    consent.confirm(expected)
+    folders = folders_of(root, [vendor.setup for vendor in wanted])
+    return agreed_limits(limits, expected, folders, wanted_keys(wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """One `--vendor` as it was typed: its label, adapter and parameters, and settings by the names of their options."""
+
+    label: str
+    adapter: str
+    parameters: dict[str, str]
+    settings: dict[str, str]
+
+    def options(self, shared_options: CompareOptions) -> CompareOptions:
+        """The options that hold for all, with those of this vendor in their place."""
+        values: dict[str, Any] = {
+            "perturbation" if key == "perturb" else key: _value(key, text) for key, text in self.settings.items()
+        }
+        own = tuple(f"{key}={value}" for key, value in self.parameters.items())
+        parameters = (*shared_options.parameters, *own)
+        return replace(shared_options, adapter=self.adapter, parameters=parameters, **values)
+
+    def words(self) -> list[str]:
+        """The same as options of `calibrate`."""
+        parameters = [word for key, value in self.parameters.items() for word in ("-p", f"{key}={value}")]
+        settings = [word for key, text in self.settings.items() for word in (f"--{key}", str(_value(key, text)))]
+        return ["--adapter", self.adapter, *parameters, *settings]
+
+
+def _read(text: str, options: CompareOptions) -> _Typed:
+    """One `--vendor`, taken apart."""
     from blackbox_conformal.plugins import adapter_class
 
-    if options["adapter"]:
+    if options.adapter:
         raise UsageError("expected vendors as --vendor NAME, repeated; got --adapter, which names only one")
-    name, given = _parsed(text)
-    label = given.pop("label", None)
-    field = adapter_class(name).model_fields.get("label")
+    name, parameters = _parsed(text)
+    fields = adapter_class(name).model_fields
+    label = parameters.pop("label", None)
     # Stored draws cannot do without a label; elsewhere only one that was typed is part of what the vendor is.
-    if (
-        field is not None
-        and (label or field.is_required())
-        and "label" not in session.vendor_parameters(options["parameters"])
-    ):
-        given["label"] = label or text
-    settings = {**options, "adapter": name}
-    typed = {key: given.pop(key) for key in SETTINGS if key in given}
-    _refuse_loose(typed.get("score", ""), [key for key in given if key not in adapter_class(name).model_fields])
-    for key, value in typed.items():
-        settings["perturbation" if key == "perturb" else key] = _typed(key, value)
-    settings["parameters"] = (*options["parameters"], *(f"{key}={value}" for key, value in given.items()))
-    return Contestant(label or text, session.build_setup(settings))
+    takes_label = "label" in fields and (label or fields["label"].is_required())
+    if takes_label and "label" not in session.vendor_parameters(options.parameters):
+        parameters["label"] = label or text
+    settings = {key: parameters.pop(key) for key in SETTINGS if key in parameters}
+    _refuse_loose(settings.get("score", ""), [key for key in parameters if key not in fields])
+    return _Typed(label or text, name, parameters, settings)
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
@@ -158,8 +223,6 @@ def _parsed(text: str) -> tuple[str, dict[str, str]]:
 
 def _refuse_loose(score: str, unknown: list[str]) -> None:
     """Refuse parameters that the vendor does not have, after a score with one parameter of its own: they are its."""
-    from blackbox_conformal.errors import UsageError
-
     name, colon, first = score.partition(":")
     if colon and not score.startswith("[") and unknown:
         meant = ",".join(f"{key}=…" for key in (first.partition("=")[0], *unknown))
@@ -169,9 +232,8 @@ def _refuse_loose(score: str, unknown: list[str]) -> None:
         )
 
 
-def _typed(key: str, value: str) -> int | str:
-    from blackbox_conformal.errors import UsageError
-
+def _value(key: str, value: str) -> int | str:
+    """A setting of `--vendor` as the option of that name gives it; a score may stand in brackets."""
     if key not in ("draws", "scale"):
         return value[1:-1] if value.startswith("[") and value.endswith("]") else value
     if not value.isdecimal() or int(value) < 1:
@@ -179,11 +241,11 @@ def _typed(key: str, value: str) -> int | str:
     return int(value)
 
 
-def show_comparison(screen: Screen, found: "Comparison") -> None:
+def show_comparison(screen: Screen, comparison: "Comparison") -> None:
     """The comparison, for people."""
     rows = []
-    first = found.rows[0].contestant, found.rows[0].method
-    for row in sorted(found.rows, key=lambda one: one.alpha):
+    first = comparison.rows[0].contestant, comparison.rows[0].method
+    for row in sorted(comparison.rows, key=lambda row: row.alpha):
         price, (_, low, high) = row.usd_per_trusted_megapixel, row.share_gain
         mark = "*" if row.guarantee.startswith("no guarantee") else ""
         rows.append(
@@ -199,7 +261,7 @@ def show_comparison(screen: Screen, found: "Comparison") -> None:
             ]
         )
     screen.table(
-        f"Calibrated on {found.n_calibration} photographs, measured on {found.n_evaluation} others",
+        f"Calibrated on {comparison.n_calibration} photographs, measured on {comparison.n_evaluation} others",
         ["alpha", "method", "trusted", "gain", "risk", "dB in", "dB all", "per MP"],
         rows,
     )
@@ -211,26 +273,44 @@ def show_comparison(screen: Screen, found: "Comparison") -> None:
     screen.table(
         "Vendors",
         ["vendor", "draws", "made", "stored", "failed", "refused", "price", "latency"],
-        [_standing(one) for one in found.standings],
+        [_standing(standing) for standing in comparison.standings],
     )
     screen.say(
         "draws: of each photograph; made: calls made now; stored: draws that were stored before; failed: calls without "
         "a picture; refused: photographs; price: of a photograph's draws; latency: median, and what 9 in 10 stay within"
     )
-    labels = {row.method: row.guarantee for row in found.rows if row.guarantee.startswith("no guarantee")}
+    labels = {row.method: row.guarantee for row in comparison.rows if row.guarantee.startswith("no guarantee")}
     for method, label in labels.items():
         screen.say(f"* {method}: {label}")
 
 
-def _standing(one: "Standing") -> list[str]:
-    latency = one.latency
+def _standing(standing: "Standing") -> list[str]:
+    latency = standing.latency
     return [
-        one.contestant,
-        str(one.draws),
-        str(one.calls),
-        str(one.cached),
-        str(one.failed),
-        str(one.refused),
-        "unknown" if one.usd_per_photograph is None else f"${one.usd_per_photograph:.4g}",
+        standing.contestant,
+        str(standing.draws),
+        str(standing.calls),
+        str(standing.cached),
+        str(standing.failed),
+        str(standing.refused),
+        f"${standing.usd_per_photograph:.4g}",
         "–" if latency is None else f"{latency.median:.2f}, {latency.ninety:.2f} s",
     ]
+
+
+def _show_next(
+    screen: Screen, typed: Sequence[_Typed], contestants: "Sequence[Contestant]", comparison: "Comparison"
+) -> None:
+    """`calibrate` with the vendor that trusts most at the highest level, on photographs that nobody has looked at."""
+    from blackbox_conformal.pipeline.comparison_parts.comparison import OURS
+    from blackbox_conformal.text import printable
+
+    ours = [row for row in comparison.rows if row.method == OURS]
+    best = max(ours, key=lambda row: (row.alpha, row.trusted_share)).contestant
+    place = [contestant.label for contestant in contestants].index(best)
+    screen.say(
+        f"{printable(best)} trusts most at the highest level. Calibrate what you choose on other photographs: its "
+        "guarantee does not hold as stated on those by which it was chosen."
+    )
+    words = next_steps.calibrate_contestant(typed[place].words(), contestants[place].setup.adapter)
+    screen.next(*words)

@@ -1,7 +1,6 @@
 """Settings from files and the environment, each with its origin.
 
-Precedence: flag > environment > the project's `blackbox-conformal.toml` > user file > default. What a file is believed
-is decided in `believed`.
+Precedence: flag > environment > the project's `blackbox-conformal.toml` > user file > default.
 """
 
 import os
@@ -21,6 +20,8 @@ FILE_NAME = "blackbox-conformal.toml"
 PREFIX = "BLACKBOX_CONFORMAL_"
 
 _ENVIRONMENT = "environment "
+_SEARCHED = f"{__name__}: searched"
+"""In a context: the environment was searched for mistyped variables, once for the whole command."""
 
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
@@ -42,13 +43,13 @@ def files() -> list[Path]:
 def _project_file() -> Path | None:
     """The nearest one from the working folder up to the one that holds `.git`, or the home; else the folder's own."""
     here, home = Path.cwd(), Path(os.path.expanduser("~"))
-    found: list[Path] = []
+    nearest = None
     for folder in (here, *here.parents):
-        if (folder / FILE_NAME).is_file():
-            found.append(folder / FILE_NAME)
+        if nearest is None and (folder / FILE_NAME).is_file():
+            nearest = folder / FILE_NAME
         if (folder / ".git").exists() or folder == home:
-            return found[0] if found else None
-    return found[0] if found and found[0].parent == here else None
+            return nearest
+    return nearest if nearest is not None and nearest.parent == here else None
 
 
 def user_file() -> Path:
@@ -88,7 +89,6 @@ def _content(path: Path, changed: tuple[int, ...]) -> dict[str, Any]:
 def lookup(name: str, command: str | None) -> Setting | None:
     """The strongest value of `name` (an option without its dashes) below flags; None when nothing sets it."""
     variable = PREFIX + name.upper().replace("-", "_")
-    refuse_near_variables(PREFIX)
     if variable in os.environ:
         return Setting(os.environ[variable], f"{_ENVIRONMENT}{variable}")
     for path in files():
@@ -114,21 +114,25 @@ class Configured(click.Option):
         value, source = super().consume_value(ctx, opts)
         if source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.PROMPT):
             return value, source
+        if _SEARCHED not in ctx.meta:
+            ctx.meta[_SEARCHED] = True
+            refuse_near_variables(PREFIX)
         setting = lookup(self.setting, ctx.info_name)
         if setting is None:
             return value, source
-        found = setting.value
-        if self.multiple:
-            if isinstance(found, dict):
-                found = tuple(f"{key}={entry}" for key, entry in found.items())
-            elif isinstance(found, str):
-                found = tuple(found.split())
-        elif self.is_flag and isinstance(found, str):
-            found = _switch(found, setting.origin)
-        elif not isinstance(found, (str, bool)):
-            found = str(found)
         ctx.meta[_origin(self)] = setting.origin
-        return found, click.core.ParameterSource.DEFAULT_MAP
+        return self._typed(setting), click.core.ParameterSource.DEFAULT_MAP
+
+    def _typed(self, setting: Setting) -> Any:
+        """The setting as it would have been typed."""
+        value = setting.value
+        if self.multiple and isinstance(value, dict):
+            return tuple(f"{key}={entry}" for key, entry in value.items())
+        if self.multiple:
+            return tuple(value.split()) if isinstance(value, str) else value
+        if self.is_flag and isinstance(value, str):
+            return _switch(value, setting.origin)
+        return value if isinstance(value, (str, bool)) else str(value)
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
         """The value, checked; what is wrong with one that was not typed says where it stands."""
@@ -138,8 +142,8 @@ class Configured(click.Option):
             origin = ctx.meta.get(_origin(self))
             if origin is None:
                 raise
-            told = f"{error.message.rstrip('.')} ({origin})"
-            raise click.BadParameter(told, ctx=error.ctx, param=error.param) from None
+            message = f"{error.message.rstrip('.')} ({origin})"
+            raise click.BadParameter(message, ctx=error.ctx, param=error.param) from None
 
 
 def is_typed(name: str) -> bool:

@@ -1,87 +1,98 @@
-"""Before anything is spent: the estimate, what is missing, what lies elsewhere, and the question.
-
-What is spent lives in `sampling`.
-"""
+"""Before anything is spent: the estimate, what is missing, which draws lie elsewhere, and the question."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from blackbox_conformal.cli.console import Screen, limit_above, money
 from blackbox_conformal.cli.keys import confirm_keys
+from blackbox_conformal.cli.options import SpendingOptions
 from blackbox_conformal.errors import BudgetError
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
-    from blackbox_conformal.pipeline.job import Ask, Job
+    from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.planning import Plan
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.sampling.estimate import Estimate
     from blackbox_conformal.sampling.task import Task
 
 
-def say_plan(screen: Screen, plan: "Plan") -> None:
-    """The estimate, for people."""
-    cost = "unknown" if plan.cost_usd is None else money(*plan.cost_usd)
-    screen.note(
-        f"{_calls(plan)}; price {cost}; "
-        f"disk {plan.disk_bytes / 2**20:.0f} MiB, memory {plan.memory_bytes / 2**20:.0f} MiB"
-        + ("" if plan.seconds is None else f"; about {plan.seconds:.0f} s at the allowed rate")
-    )
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Asks a person before a job spends anything; a job calls it with what it would cost.
 
-
-def _calls(expected: "Plan | Estimate") -> str:
-    """What is to be bought, what need not be, and what may have to be bought again."""
-    again = f", and at most {expected.again} more for unusable answers" if expected.again else ""
-    return f"{expected.calls} calls to make{again}, {expected.cached} draws stored"
-
-
-def elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> str | None:
-    """What to say when draws that would be made lie in another run folder."""
-    from blackbox_conformal.pipeline.prices.budget import stored_elsewhere
-
-    found = stored_elsewhere(adapter, tasks, run, screen.note)
-    if found is None:
-        return None
-    return (
-        f"{found.count} of these {len(tasks)} draws are stored in {found.folder}, and draws are shared only within a "
-        f"run folder; add --run {found.folder} to use them, or name another --run to buy them again"
-    )
-
-
-def look_before_drawing(
-    screen: Screen, setup: "Setup", tasks: "Sequence[Task]", run: Path, calls: int, options: dict[str, Any]
-) -> None:
-    """Refuse what cannot succeed, and what need not be paid, before anyone is asked to pay; ask where keys go.
-
-    Raises
-    ------
-    UsageError
-        A key would go where the user did not send it; see `confirm_keys`.
-    CredentialMissingError
-        The key of a vendor is not set, and calls are to be made.
-    BudgetError
-        Draws that would be made lie in another run folder, and the user named none.
+    Attributes
+    ----------
+    typed
+        Text in which the user may have named the address of a vendor; see `confirm_keys`.
     """
-    from blackbox_conformal.pipeline.prices.budget import are_stored, missing_key
 
-    vendors = [one for one in (setup.adapter, setup.second) if one is not None]
-    for vendor in vendors if calls else ():
-        trouble = missing_key(vendor, tasks[0])
-        if trouble is not None:
-            raise trouble
-    found = elsewhere(screen, setup.adapter, tasks, run) if calls else None
-    price = setup.adapter.capabilities.price
-    # A run folder that the user named says which draws are to be used.
-    if found is not None and options["run"] is None and (price is None or price.high_usd > 0):
-        raise BudgetError(found)
-    if found is not None:
-        screen.note(f"note: {found}")
-    if calls or not are_stored(setup.adapter, tasks, run):
-        confirm_keys(screen, vendors, options)
+    screen: Screen
+    options: SpendingOptions
+    typed: tuple[str, ...]
+
+    def __call__(self, job: "Job", expected: "Plan | Estimate") -> None:
+        """Look before drawing, show what it would cost, and ask; errors as `look` and `confirm`."""
+        self.look(job.setup, job.tasks, job.folder, expected.calls)
+        self.confirm(expected)
+
+    def look(self, setup: "Setup", tasks: "Sequence[Task]", run: Path, calls: int) -> None:
+        """Refuse what cannot succeed and what need not be paid for; ask where keys go.
+
+        Raises
+        ------
+        UsageError
+            A key would go where the user did not send it; see `confirm_keys`.
+        CredentialMissingError
+            The key of a vendor is not set, and calls are to be made.
+        BudgetError
+            Draws that would be made lie in another run folder, and the user named none.
+        """
+        from blackbox_conformal.pipeline.prices.budget import are_stored, missing_key
+
+        vendors = [vendor for vendor in (setup.adapter, setup.second) if vendor is not None]
+        for vendor in vendors if calls else ():
+            error = missing_key(vendor, tasks[0])
+            if error is not None:
+                raise error
+        elsewhere = stored_elsewhere(self.screen, setup.adapter, tasks, run) if calls else None
+        price = setup.adapter.capabilities.price
+        # A run folder that the user named says which draws are to be used.
+        if elsewhere is not None and self.options.run is None and (price is None or price.high_usd > 0):
+            raise BudgetError(elsewhere)
+        if elsewhere is not None:
+            self.screen.note(f"note: {elsewhere}")
+        if calls or not are_stored(setup.adapter, tasks, run):
+            confirm_keys(self.screen, vendors, self.options, self.typed)
+
+    def confirm(self, expected: "Plan | Estimate") -> None:
+        """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit.
+
+        Raises
+        ------
+        BudgetError
+            The answer is no, or there is no terminal to ask at.
+        """
+        if not spends(expected):
+            return
+        _say_estimate(self.screen, expected)
+        if self.options.yes or self.options.max_cost is not None:
+            return
+        if not sys.stdin.isatty():
+            raise BudgetError(
+                f"cannot ask for confirmation here, since there is no terminal. {_how_to_agree(expected)}"
+            )
+        with self.screen.paused():
+            agreed = click.confirm("Spend this?", err=True)
+        if not agreed:
+            raise BudgetError(
+                "not agreed to, so nothing was sent and nothing was spent; --max-cost sets a limit beforehand"
+            )
 
 
 def spends(expected: "Plan | Estimate") -> bool:
@@ -91,64 +102,36 @@ def spends(expected: "Plan | Estimate") -> bool:
     return costs(expected.calls, expected.cost_usd)
 
 
-def say_calls(screen: Screen, expected: "Plan | Estimate") -> None:
-    """What the calls would cost, for people."""
-    cost = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
-    screen.note(f"{_calls(expected)}; price {cost}")
+def stored_elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> str | None:
+    """What to say when draws that would be made lie in another run folder."""
+    from blackbox_conformal.pipeline.prices.budget import stored_elsewhere
+
+    other = stored_elsewhere(adapter, tasks, run, screen.note)
+    if other is None:
+        return None
+    return (
+        f"{other.count} of these {len(tasks)} draws are stored in {other.folder}, and draws are shared only within a "
+        f"run folder; add --run {other.folder} to use them, or name another --run to buy them again"
+    )
 
 
-def asking(screen: Screen, options: dict[str, Any], say: "Callable[[Screen, Any], None] | None" = None) -> "Ask":
-    """What a job asks with: looks before drawing, shows what it would cost with `say`, and asks.
+def _say_estimate(screen: Screen, expected: "Plan | Estimate") -> None:
+    """What is to be bought, what may have to be bought again, its price, and what a plan says besides."""
+    from blackbox_conformal.pipeline.planning import Plan
 
-    What is raised is raised as by `look_before_drawing` and `confirm_spending`.
-    """
-
-    def ask(job: "Job", expected: "Plan | Estimate") -> None:
-        look_before_drawing(screen, job.setup, job.tasks, job.folder, expected.calls, options)
-        confirm_spending(screen, expected, options, say or say_calls)
-
-    return ask
-
-
-def confirm_spending(
-    screen: Screen, expected: Any, options: dict[str, Any], say: "Callable[[Screen, Any], None]"
-) -> None:
-    """Show the estimate with `say` and ask, unless nothing is spent or the user has said yes or set a limit.
-
-    Raises
-    ------
-    BudgetError
-        The answer is no, or there is no terminal to ask at.
-    """
-    if not spends(expected):
-        return
-    say(screen, expected)
-    _ask(screen, expected, options)
+    again = f", and at most {expected.again} more for unusable answers" if expected.again else ""
+    price = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
+    text = f"{expected.calls} calls to make{again}, {expected.cached} draws stored; price {price}"
+    if isinstance(expected, Plan):
+        text += f"; disk {expected.disk_bytes / 2**20:.0f} MiB, memory {expected.memory_bytes / 2**20:.0f} MiB"
+        text += "" if expected.seconds is None else f"; about {expected.seconds:.0f} s at the allowed rate"
+    screen.note(text)
 
 
-def _ask(screen: Screen, expected: "Plan | Estimate", options: dict[str, Any]) -> None:
-    """A person's yes, unless it was given before.
-
-    Raises
-    ------
-    BudgetError
-        The answer is no, or there is no terminal to ask at.
-    """
-    if options["yes"] or options["max_cost"] is not None:
-        return
-    if not sys.stdin.isatty():
-        if expected.cost_usd is None:
-            said = f"The price is unknown: add --yes --max-calls {expected.calls}, or -p price-usd=… and --max-cost"
-        elif expected.cached:
-            more = f"The estimate is {money(*expected.cost_usd)} more"
-            said = f"{more}: add --yes, or --max-cost for all these draws, earlier ones included"
-        else:
-            most = limit_above(expected.cost_usd[1])
-            said = f"The estimate is {money(*expected.cost_usd)}: add --max-cost {most}, or --yes"
-        raise BudgetError(f"cannot ask for confirmation here, since there is no terminal. {said}")
-    with screen.paused():
-        agreed = click.confirm("Spend this?", err=True)
-    if not agreed:
-        raise BudgetError(
-            "not agreed to, so nothing was sent and nothing was spent; --max-cost sets a limit beforehand"
-        )
+def _how_to_agree(expected: "Plan | Estimate") -> str:
+    if expected.cost_usd is None:
+        return f"The price is unknown: add --yes --max-calls {expected.calls}, or -p price-usd=… and --max-cost"
+    if expected.cached:
+        more = money(*expected.cost_usd)
+        return f"The estimate is {more} more: add --yes, or --max-cost for all these draws, earlier ones included"
+    return f"The estimate is {money(*expected.cost_usd)}: add --max-cost {limit_above(expected.cost_usd[1])}, or --yes"

@@ -1,12 +1,12 @@
 """What a person sees, and what a script reads: results on stdout, progress and remarks on stderr.
 
-With `--json`, stdout carries the one document and nothing else, and results for people go to stderr too. Nothing is
-computed here.
+With `--json`, stdout carries the one document and nothing else, and results for people go to stderr too.
 """
 
 import json
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -21,12 +21,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from blackbox_conformal.cli.json_document import DOCUMENT
-from blackbox_conformal.cli.terminal_text import json_line, shown
+from blackbox_conformal.cli.terminal_text import DOCUMENT, json_line, shown
 from blackbox_conformal.secrets import redact
+from blackbox_conformal.text import printable
 
 _UNBOUNDED = 100_000
-"""Columns of a file or a pipe, which nobody's window limits."""
+"""Columns of a file or a pipe, which no window limits."""
+
+_LONGEST_WORD = 4096
+"""Letters of a word of a command, such as a path."""
 
 LINE_S = 20.0
 """Seconds between two lines of progress where there is no terminal to show it on."""
@@ -38,7 +41,7 @@ _NUMBER = re.compile(r"[-+$<–]|\d|nan\b|inf\b|unknown$")
 
 
 class _Stream(Console):
-    """A console that goes on when nobody reads any more: files are still to be written."""
+    """A console that goes on when its reader has gone: files are still to be written."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -52,26 +55,38 @@ class Screen:
     ----------
     as_json
         `data` is written to stdout, and people's text to stderr.
-    piped
-        stdout carries something else, such as a picture: people's text goes to stderr.
     """
 
-    def __init__(self, *, as_json: bool, quiet: bool, verbose: int, piped: bool = False) -> None:
+    def __init__(self, *, as_json: bool, quiet: bool, verbose: int) -> None:
         self.as_json = as_json
         DOCUMENT.renew(wanted=as_json)
         self.quiet = quiet
         self.verbose = verbose
-        self.results = _stream(stderr=as_json or piped)
+        self.results = _stream(stderr=as_json)
         self.remarks = _stream(stderr=True)
         self._progress: Progress | None = None
         self._tasks: dict[str, Any] = {}
         self._next_line = time.monotonic() + LINE_S
         self._trouble = ""
 
+    def free_stdout(self) -> None:
+        """Send people's text to stderr, since stdout carries something else, such as a picture."""
+        self.results = self.remarks
+
     def say(self, text: str) -> None:
         """A line of the result, for people."""
         if not self.quiet:
             self._console().print(Text(shown(text)))
+
+    def summary(self, pairs: Mapping[str, str]) -> None:
+        """Aligned `name  value` lines of the result, for people."""
+        width = max(len(name) for name in pairs)
+        self.say("\n".join(f"  {name:<{width}}  {value}" for name, value in pairs.items()))
+
+    def next(self, *words: str) -> None:
+        """The command to type next, on one line and ready to paste."""
+        line = shlex.join(printable(word, _LONGEST_WORD) for word in ("blackbox-conformal", *words))
+        self.say(f"Next: {line}")
 
     def note(self, text: str) -> None:
         """A line that is no result: an estimate, a warning, what goes on."""
@@ -135,15 +150,15 @@ class Screen:
     def step(self, what: str, done: int, total: int, note: str = "") -> None:
         """Progress of one kind of work."""
         if self._progress is None:
-            self._tell(what, done, total, note)
+            self._log(what, done, total, note)
             return
         if what not in self._tasks:
-            told = shown(what).replace("\n", " ")
-            self._tasks[what] = self._progress.add_task(told, total=total, note=note)
+            label = shown(what).replace("\n", " ")
+            self._tasks[what] = self._progress.add_task(label, total=total, note=note)
         self._progress.update(self._tasks[what], completed=done, total=total, note=note)
 
     def event(self, event: Any) -> None:
-        """One event of the drawing engine: the draw counter always, the event itself with -v."""
+        """One event of drawing: the draw counter always, the event itself with -v."""
         counters = event.counters
         if event.kind in TROUBLES:
             self._trouble = event.text
@@ -152,7 +167,7 @@ class Screen:
         if self.verbose:
             self.remarks.print(Text(redact(json_line(event.to_json()))))
 
-    def _tell(self, what: str, done: int, total: int, note: str) -> None:
+    def _log(self, what: str, done: int, total: int, note: str) -> None:
         """One line of progress for a log, unless there was one a short while ago; with the latest trouble, once."""
         if self.quiet or time.monotonic() < self._next_line:
             return
@@ -162,7 +177,7 @@ class Screen:
         self.remarks.print(Text(shown("; ".join(parts))))
 
     def _console(self) -> Console:
-        """Where results go: on the terminal that shows progress, through the display, which else would be torn."""
+        """Where results go. A terminal that shows progress gets them through the display, which would else be torn."""
         on_terminal = self._progress is not None and self.results.file.isatty()
         return self.remarks if on_terminal else self.results
 
@@ -173,7 +188,7 @@ def _stream(*, stderr: bool) -> Console:
 
 
 def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> Table:
-    """Numbers to the right, text to the left; with `whole_words` nothing is broken but at spaces."""
+    """Numbers to the right, text to the left; with `whole_words` lines are broken at spaces only."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
@@ -191,7 +206,7 @@ def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> T
 
 
 def _width(console: Console, table: Table) -> int:
-    """Columns that `table` takes, which words that must stay whole can make more than there are."""
+    """Columns that `table` takes; words that must stay whole can make it wider than the terminal."""
     text = "".join(segment.text for segment in console.render(table))
     return max(map(cell_len, text.splitlines()), default=0)
 
@@ -214,7 +229,7 @@ def money(low: Any, high: Any) -> str:
 
 
 def bill(cost: Decimal, calls: int, *vendors: Any) -> Decimal | None:
-    """What was spent on `calls`; None when that is unknown, as a vendor's price is and it tells none."""
+    """What was spent on `calls`; None when no price was told and that of a vendor is unknown."""
     unknown = any(vendor is not None and vendor.capabilities.price is None for vendor in vendors)
     return None if calls and not cost and unknown else cost
 
@@ -232,12 +247,6 @@ def limit_above(amount: Decimal) -> str:
 def share(value: float) -> str:
     """A share for people."""
     return "< 0.1 %" if 0 < value < 0.0005 else f"{100 * value:.1f} %"
-
-
-def summary(pairs: Mapping[str, str]) -> str:
-    """Aligned `name  value` lines."""
-    width = max(len(name) for name in pairs)
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in pairs.items())
 
 
 def default_text(value: Any) -> str:

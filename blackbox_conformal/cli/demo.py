@@ -1,26 +1,50 @@
 """`demo`: the whole method on real photographs, drawn from a real HTTP server on loopback.
 
-Every step is what `calibrate`, `mask`, `audit` and `report` do; nothing here is special to the demonstration but the
-choice of photographs and of the level.
+Every step is what `calibrate`, `mask`, `audit` and `report` do; only the photographs and the level are chosen here.
 """
 
 import math
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.console import Screen, share, summary
-from blackbox_conformal.cli.next_steps import next_command, open_line
+from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.next_steps import open_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from blackbox_conformal.audits.findings import Audit
+    from blackbox_conformal.images.photographs import Photograph
+    from blackbox_conformal.pipeline.calibrating import CalibrationRun
+    from blackbox_conformal.pipeline.job import Watch
+    from blackbox_conformal.pipeline.masking import Result
+    from blackbox_conformal.pipeline.products import Products
+    from blackbox_conformal.pipeline.stages.settings import Setup
 
 SIDE = 512
 """Photographs are reduced to at most this many pixels a side, so that it takes about two minutes."""
 
 SLACK = 1.25
 """The level is this much above the smallest that the number of photographs could ever reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Demonstration:
+    """What was made, and where it lies."""
+
+    run: "CalibrationRun"
+    audited: "Audit"
+    masked: "Result"
+    products: "Products"
+    calibration: Path
+    report: Path
 
 
 @click.command("demo")
@@ -36,113 +60,121 @@ SLACK = 1.25
 @click.option("--alpha", type=shared.Level(), help="The level.  [default: fixed by the number of photographs]")
 @shared.force
 @shared.output
-def command(images: tuple[str, ...], out: str, draws: int, alpha: float | None, force: bool, **options: Any) -> None:
+def command(screen: Screen, images: tuple[str, ...], out: str, draws: int, alpha: float | None, force: bool) -> None:
     """Calibrate the embedded vendor, mask a photograph it has not seen, audit on others. No key, no network."""
-    from blackbox_conformal.certificate import threshold_json
-    from blackbox_conformal.cli import session
     from blackbox_conformal.images.photographs import demo_photographs, find_photographs
-    from blackbox_conformal.images.read import read_image
     from blackbox_conformal.kernels._jit import warm_up
+    from blackbox_conformal.pipeline.stages.settings import set_up
+    from blackbox_conformal.plugins import load_adapter
+
+    started = time.monotonic()
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+    setup = set_up(load_adapter("embedded"), draws=draws)
+    photographs = find_photographs([Path(image) for image in images]) if images else demo_photographs()
+    with watching(screen) as watch:
+        made = _demonstrate(setup, photographs, Path(out).resolve(), alpha, watch, force=force)
+    _show(screen, setup, made, time.monotonic() - started)
+
+
+def _demonstrate(
+    setup: "Setup",
+    sources: "Sequence[Photograph]",
+    folder: Path,
+    alpha: float | None,
+    watch: "Watch",
+    *,
+    force: bool,
+) -> _Demonstration:
+    """Calibrate on most of the photographs, audit on the others, mask one of those, and write the report."""
+    from blackbox_conformal.images.read import read_image
     from blackbox_conformal.pipeline.auditing import audit_calibration
-    from blackbox_conformal.pipeline.calibrating import check_enough, run_calibration
+    from blackbox_conformal.pipeline.calibrating import run_calibration
     from blackbox_conformal.pipeline.demonstration import held_out_count, level_for, reduced_photographs, write_input
     from blackbox_conformal.pipeline.held_out import split
     from blackbox_conformal.pipeline.masking import apply_calibration
     from blackbox_conformal.pipeline.products import write_products
-    from blackbox_conformal.pipeline.stages.settings import member, set_up
-    from blackbox_conformal.plugins import load_adapter
     from blackbox_conformal.reports.html import write_report
     from blackbox_conformal.reports.report_store import ReportStore
     from blackbox_conformal.text import name_of
 
-    started = time.monotonic()
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-    folder = Path(out).resolve()
-    adapter = load_adapter("embedded")
-    setup = set_up(adapter, draws=draws)
-    found = find_photographs([Path(image) for image in images]) if images else demo_photographs()
-    with screen.progress(), session.interruptible(screen) as on_sampler:
-        photographs = reduced_photographs(found, folder / "photographs", SIDE, screen.step, force=force)
-        calibrating, unseen = split(photographs, held_out_count(len(photographs)))
-        rule_level = level_for(len(calibrating), setup.metric.bound, SLACK) if alpha is None else alpha
-        check_enough(member("guarantees", "expected"), len(calibrating), rule_level, setup.metric.bound)
-        run = folder / "run"
-        result = run_calibration(
-            setup,
-            [one.path for one in calibrating],
-            run=run,
-            alpha=rule_level,
-            listener=screen.event,
-            progress=screen.step,
-            on_sampler=on_sampler,
-        )
-        calibration = result.calibration
-        calibration_path = calibration.save(run / "calibration.json", force=force)
-        store = ReportStore(run, calibration, (rule_level,))
-        audited = audit_calibration(
-            adapter,
-            [one.path for one in unseen],
-            calibration,
-            [rule_level],
-            on_picture=store.audited,
-            run=run,
-            listener=screen.event,
-            progress=screen.step,
-        )
-        masked_input = write_input(unseen[0], folder / "input", setup.procedure.scale, force=force)
-        masked = apply_calibration(
-            adapter,
-            [(name_of(unseen[0].path), masked_input)],
-            calibration,
-            rule_level,
-            run=run,
-            listener=screen.event,
-            progress=screen.step,
-        )[0]
-        products = write_products(masked, folder / "masked", force=force)
-        store.keep_audit(audited)
-        store.masked(masked, read_image(masked_input).pixels)
-        report = write_report(run, calibration, audited, [], folder / "report.html", alpha=rule_level, force=force)
-    seconds = time.monotonic() - started
-    level = audited.levels[0]
-    threshold = float.fromhex(masked.certificate.threshold_hex)
-    screen.say(
-        "\n"
-        + summary(
-            {
-                "calibrated": f"the embedded ×{setup.procedure.scale} vendor, {draws} draws of each of {calibration.n} "
-                f"photographs ({result.calls} calls made, {result.cached} stored)",
-                "guarantee": masked.certificate.statement,
-                "threshold": "nothing can be trusted" if threshold == -math.inf else f"{threshold:.6g}",
-                "trusted": f"{share(masked.certificate.trusted_share)} of {masked.name}; "
-                f"{share(level.trusted_share)} of {audited.n} photographs that calibration has not seen",
-                "realised risk": f"{level.judgement.risk:.3f} on them, against alpha = {rule_level:g} "
-                f"(loss bound {calibration.bound:g}; {level.judgement.verdict})",
-                "overlay": str(products.overlay),
-                "mask": str(products.mask),
-                "certificate": str(products.certificate),
-                "calibration": str(calibration_path),
-                "report": f"{report}  (open it: {open_line(report)})",
-                "seconds": f"{seconds:.0f}",
-            }
-        )
+    photographs = reduced_photographs(sources, folder / "photographs", SIDE, watch.progress, force=force)
+    calibrating, unseen = split(photographs, held_out_count(len(photographs)))
+    level = level_for(len(calibrating), setup.metric.bound, SLACK) if alpha is None else alpha
+    run = folder / "run"
+    listener, progress = watch.listener, watch.progress
+    result = run_calibration(
+        setup,
+        [photograph.path for photograph in calibrating],
+        run=run,
+        alpha=level,
+        listener=listener,
+        progress=progress,
+        on_sampler=watch.on_sampler,
     )
-    screen.say(next_command("plan", "photographs/", "--adapter", "NAME"))
+    calibration = result.calibration
+    path = calibration.save(run / "calibration.json", force=force)
+    store = ReportStore(run, calibration, (level,))
+    audited = audit_calibration(
+        setup.adapter,
+        [photograph.path for photograph in unseen],
+        calibration,
+        [level],
+        on_picture=store.audited,
+        run=run,
+        listener=listener,
+        progress=progress,
+    )
+    store.keep_audit(audited)
+    picture = write_input(unseen[0], folder / "input", setup.procedure.scale, force=force)
+    inputs = [(name_of(unseen[0].path), picture)]
+    (masked,) = apply_calibration(
+        setup.adapter, inputs, calibration, level, run=run, listener=listener, progress=progress
+    )
+    products = write_products(masked, folder / "masked", force=force)
+    store.masked(masked, read_image(picture).pixels)
+    report = write_report(run, calibration, audited, [], folder / "report.html", alpha=level, force=force)
+    return _Demonstration(result, audited, masked, products, path, report)
+
+
+def _show(screen: Screen, setup: "Setup", made: _Demonstration, seconds: float) -> None:
+    from blackbox_conformal.certificate import threshold_json
+
+    certificate, level, calibration = made.masked.certificate, made.audited.levels[0], made.run.calibration
+    threshold = float.fromhex(certificate.threshold_hex)
+    files = {
+        "overlay": str(made.products.overlay),
+        "mask": str(made.products.mask),
+        "certificate": str(made.products.certificate),
+        "calibration": str(made.calibration),
+    }
+    screen.say("")
+    screen.summary(
+        {
+            "calibrated": f"the embedded ×{setup.procedure.scale} vendor, {setup.procedure.draws} draws of each of "
+            f"{calibration.n} photographs ({made.run.calls} calls made, {made.run.cached} stored)",
+            "guarantee": certificate.statement,
+            "threshold": "nothing can be trusted" if threshold == -math.inf else f"{threshold:.6g}",
+            "trusted": f"{share(certificate.trusted_share)} of {made.masked.name}; "
+            f"{share(level.trusted_share)} of {made.audited.n} photographs that calibration has not seen",
+            "realised risk": f"{level.judgement.risk:.3f} on them, against alpha = {level.alpha:g} "
+            f"(loss bound {calibration.bound:g}; {level.judgement.verdict})",
+            **files,
+            "report": f"{made.report}  (open it: {open_line(made.report)})",
+            "seconds": f"{seconds:.0f}",
+        }
+    )
+    screen.next("plan", "photographs/", "--adapter", "NAME")
     screen.say(
         "`plan` says what a calibration of your own vendor costs; `blackbox-conformal adapters list` shows names."
     )
     screen.data(
         {
-            "calibration": str(calibration_path),
-            "report": str(report),
-            "mask": str(products.mask),
-            "overlay": str(products.overlay),
-            "certificate": str(products.certificate),
-            "alpha": rule_level,
+            **files,
+            "report": str(made.report),
+            "alpha": level.alpha,
             "threshold": threshold_json(threshold),
             "n_calibration": calibration.n,
-            "n_audit": audited.n,
+            "n_audit": made.audited.n,
             "trusted_share": level.trusted_share,
             "realised_risk": level.judgement.risk,
             "seconds": round(seconds, 1),

@@ -7,15 +7,15 @@ import ssl
 import sys
 import time
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.errors import CheckFailedError
 from blackbox_conformal.secrets import redact
 
 _ADAPTER = "adapter "
@@ -33,47 +33,42 @@ class Finding:
 @click.command("doctor")
 @shared.option("--run", type=click.Path(file_okay=False), default="runs", show_default=True, help="Folder of the runs.")
 @shared.output
-def command(run: str, **options: Any) -> None:
+def command(screen: Screen, run: str) -> None:
     """Clock, proxy, TLS, disk, file system, kernel cache, keys (never their value), adapters, other packages."""
-    from blackbox_conformal.errors import CheckFailedError
-
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     run_folder = Path(run)
-    findings = [_clock(), _proxy(), _tls(), *_disk(run_folder), _sqlite(), *_ledgers(run_folder), _kernels()]
+    machine = [_clock(), _proxy(), _tls(), *_disk(run_folder), _sqlite(), *_ledgers(run_folder), _kernels()]
     members, adapters = _broken_members(), _adapters()
-    machine = list(findings)
-    findings += [*members, *adapters]
-    screen.table("This machine", ["subject", "state", "detail"], [_row(one) for one in machine])
-    if members:
-        title = "\nMembers of other packages that do not load"
-        screen.table(title, ["member", "state", "detail"], [_row(one) for one in members])
+    _show(screen, "This machine", "subject", machine)
+    _show(screen, "\nMembers of other packages that do not load", "member", members)
+    _show(
+        screen, "\nAdapters that do not load", "adapter", [finding for finding in adapters if finding.state == "note"]
+    )
     _say_adapters(screen, adapters)
-    screen.data([{"subject": one.subject, "state": one.state, "detail": redact(one.detail)} for one in findings])
-    broken = [one.subject for one in findings if one.state == "broken"]
-    if broken:
-        raise CheckFailedError(f"not fit to spend money: {', '.join(broken)}")
+    findings = [*machine, *members, *adapters]
+    screen.data([{**asdict(finding), "detail": redact(finding.detail)} for finding in findings])
+    unfit = [finding.subject for finding in findings if finding.state == "broken"]
+    if unfit:
+        raise CheckFailedError(f"not fit to spend money: {', '.join(unfit)}")
 
 
-def _row(one: Finding) -> list[str]:
-    return [one.subject, one.state, one.detail]
+def _show(screen: Screen, title: str, subject: str, findings: list[Finding]) -> None:
+    if findings:
+        rows = [[finding.subject, finding.state, finding.detail] for finding in findings]
+        screen.table(title, [subject, "state", "detail"], rows)
 
 
 def _say_adapters(screen: Screen, findings: list[Finding]) -> None:
-    """Adapters by what is needed before they can draw, the ones with trouble first."""
-    broken = [one for one in findings if one.state == "note"]
-    if broken:
-        screen.table("\nAdapters that do not load", ["adapter", "state", "detail"], [_row(one) for one in broken])
+    """Adapters that load, by what is needed before they can draw."""
     for state, title in (
         ("ok", "Adapters that can draw now"),
         ("no key", "Adapters whose key is not set, by its variable"),
     ):
-        names = [_named(one) for one in findings if one.state == state]
-        screen.say(f"\n{title}\n  " + "\n  ".join(names or ["none"]))
-
-
-def _named(one: Finding) -> str:
-    key = one.detail.partition(";")[0].removesuffix(" is not set")
-    return f"{one.subject.removeprefix(_ADAPTER)}: {key}"
+        lines = [
+            f"{finding.subject.removeprefix(_ADAPTER)}: {finding.detail.partition(';')[0].removesuffix(' is not set')}"
+            for finding in findings
+            if finding.state == state
+        ]
+        screen.say(f"\n{title}\n  " + "\n  ".join(lines or ["none"]))
 
 
 def _clock() -> Finding:
@@ -126,13 +121,13 @@ def _ledgers(run: Path) -> list[Finding]:
     """The ledgers of the runs that cannot be used, or were never used; one line for the others."""
     from blackbox_conformal.cli.run_folders import ledgers_below
 
-    found = ledgers_below(run)
-    fit = sum(trouble is None for _, trouble in found)
+    ledgers = ledgers_below(run)
+    fit = sum(trouble is None for _, trouble in ledgers)
     return [Finding("ledgers", "ok", f"{fit} below {run} can be read")] + [
         Finding(f"ledger in {folder}", "broken", trouble)
         if trouble
         else Finding(f"ledger in {folder}", "note", "holds nothing: a run was interrupted before it began")
-        for folder, trouble in found
+        for folder, trouble in ledgers
         if trouble is not None
     ]
 
@@ -169,15 +164,16 @@ def _adapters() -> list[Finding]:
 
     findings = []
     for name in adapter_names():
-        one = describe(name)
-        if one.get("error"):
-            findings.append(Finding(f"{_ADAPTER}{name}", "note", f"does not load: {one['error']}"))
+        described = describe(name)
+        if described["error"]:
+            findings.append(Finding(f"{_ADAPTER}{name}", "note", f"does not load: {described['error']}"))
             continue
-        variable = one["auth_variable"]
+        variable = described["auth_variable"]
         present = variable and (os.environ.get(variable) or os.environ.get(f"{variable}_FILE"))
         # A switch that is off by default means that the vendor answers without a key.
         optional = any(
-            each["name"] in ("authenticate", "key-header") and not each["default"] for each in one["parameters"]
+            parameter["name"] in ("authenticate", "key-header") and not parameter["default"]
+            for parameter in described["parameters"]
         )
         if not variable:
             key = "no key needed"
@@ -186,5 +182,5 @@ def _adapters() -> list[Finding]:
         else:
             key = f"{variable} is not set" + (", and is needed only where the vendor asks for one" if optional else "")
         state = "ok" if not variable or present or optional else "no key"
-        findings.append(Finding(f"{_ADAPTER}{name}", state, f"{key}; from {one['origin']}"))
+        findings.append(Finding(f"{_ADAPTER}{name}", state, f"{key}; from {described['origin']}"))
     return findings

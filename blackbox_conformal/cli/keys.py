@@ -1,21 +1,19 @@
-"""Where a vendor's key will go, and who said so: asked the first time that a user's key goes to an address.
-
-Which requests carry a key is the adapter's business, and that a key goes nowhere else the transport's.
-"""
+"""Where a vendor's key will go: asked the first time that a user's key goes to an address."""
 
 import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 
 from blackbox_conformal.cli.config_file import is_typed
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.options import SpendingOptions
 from blackbox_conformal.errors import BudgetError, UsageError
 from blackbox_conformal.files import private_folder
 
@@ -26,21 +24,25 @@ if TYPE_CHECKING:
 _ADDRESS = re.compile(r"https?://[^\s,\"'<>]+", re.IGNORECASE)
 
 
-def confirm_keys(screen: Screen, adapters: "Iterable[Adapter | None]", options: dict[str, Any]) -> None:
+def confirm_keys(
+    screen: Screen, adapters: "Iterable[Adapter]", options: SpendingOptions, typed: Collection[str]
+) -> None:
     """Show and ask where the key of each adapter goes, unless this user's key went there before.
+
+    `typed` is the text in which the user may have named an address.
 
     Raises
     ------
     UsageError
         The key would go to another machine unencrypted; or it would go to an address that the user did not name, and
-        there is nobody to ask.
+        there is no terminal to ask at.
     BudgetError
         The answer is no.
     """
     for adapter in adapters:
-        where = None if adapter is None else destination(adapter)
-        if adapter is not None and where is not None:
-            _confirm(screen, adapter, where, options)
+        origin = destination(adapter)
+        if origin is not None:
+            _confirm(screen, adapter, origin, options, typed)
 
 
 def destination(adapter: "Adapter") -> "Origin | None":
@@ -48,22 +50,25 @@ def destination(adapter: "Adapter") -> "Origin | None":
     return _origin(adapter.base_url) if adapter.key_variable and adapter.base_url else None
 
 
-def _confirm(screen: Screen, adapter: "Adapter", where: "Origin", options: dict[str, Any]) -> None:
-    told = f"{adapter.key_variable} goes to {where.text} (adapter {adapter.name})"
-    if not (where.is_private_way or options["insecure_http"]):
+def _confirm(
+    screen: Screen, adapter: "Adapter", where: "Origin", options: SpendingOptions, typed: Collection[str]
+) -> None:
+    statement = f"{adapter.key_variable} goes to {where.text} (adapter {adapter.name})"
+    if not (where.is_private_way or options.insecure_http):
         raise UsageError(
-            f"{told} unencrypted, where anyone on the way can read it; give an https address, or agree with "
+            f"{statement} unencrypted, where anyone on the way can read it; give an https address, or agree with "
             "--insecure-http"
         )
     entry = f"{adapter.key_variable} {adapter.name} {where.text}"
     if entry in _agreed():
         return
-    named = where == _origin(adapter.fixed_url) or _is_named(where, options)
-    if named and any(options[one] not in (None, False) and is_typed(one) for one in ("yes", "max_cost")):
-        screen.note(told)
+    named = where == _origin(adapter.fixed_url) or _is_named(where, typed)
+    agreed_before = (options.yes and is_typed("yes")) or (options.max_cost is not None and is_typed("max_cost"))
+    if named and agreed_before:
+        screen.note(statement)
     elif sys.stdin.isatty():
         with screen.paused():
-            screen.note(f"{told}, for the first time")
+            screen.note(f"{statement}, for the first time")
             agreed = click.confirm("Send it there?", err=True)
         if not agreed:
             raise BudgetError("not agreed to, so the key was not sent, and nothing was spent")
@@ -72,17 +77,16 @@ def _confirm(screen: Screen, adapter: "Adapter", where: "Origin", options: dict[
         if not named and "url" in type(adapter).model_fields:
             way = f"-p {shlex.quote(f'url={where.text}{urlsplit(adapter.base_url).path}')} --yes"
         raise UsageError(
-            f"{told} for the first time, and there is no terminal to ask at; "
+            f"{statement} for the first time, and there is no terminal to ask at; "
             + (f"if that is right, add {way}" if way else "run the same command once at a terminal")
         )
     _remember(entry)
 
 
-def _is_named(where: "Origin", options: dict[str, Any]) -> bool:
+def _is_named(where: "Origin", typed: Collection[str]) -> bool:
     """Whether the user named the address, or its host alone, in a parameter."""
-    given = [text for name in ("parameters", "second_parameters", "vendors") for text in options.get(name) or ()]
-    addresses = (_origin(address) for text in given for address in _ADDRESS.findall(text))
-    return where in addresses or any(text.partition("=")[2] == where.host for text in given)
+    addresses = (_origin(address) for text in typed for address in _ADDRESS.findall(text))
+    return where in addresses or any(text.partition("=")[2] == where.host for text in typed)
 
 
 def _origin(address: str) -> "Origin | None":

@@ -8,17 +8,17 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.command_groups import Group
-from blackbox_conformal.cli.console import Screen, summary
+from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.run_folders import run_folder_of, run_folders
 from blackbox_conformal.cli.terminal_text import json_line
+from blackbox_conformal.errors import CheckFailedError, UsageError
 
 run_option = shared.option(
     "--run", type=click.Path(file_okay=False), help="Run folder.  [default: the only one there is]"
 )
 
 
-@click.group("ledger", cls=Group)
+@click.group("ledger", cls=shared.Group)
 def command() -> None:
     """Every call ever paid for."""
 
@@ -27,9 +27,8 @@ def command() -> None:
 @run_option
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Only attempts in this state; repeatable.")
 @shared.output
-def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
+def ls(screen: Screen, run: str | None, states: tuple[str, ...]) -> None:
     """Every attempt: picture, draw, state, price."""
-    from blackbox_conformal.errors import UsageError
     from blackbox_conformal.sampling.ledger.queries import ledger_ls
     from blackbox_conformal.sampling.ledger.states import STATES
     from blackbox_conformal.text import printable
@@ -37,48 +36,46 @@ def ls(run: str | None, states: tuple[str, ...], **options: Any) -> None:
     unknown = [state for state in states if state not in STATES]
     if unknown:
         raise UsageError(f"expected --state to be one of {', '.join(STATES)}; got {unknown[0]!r}")
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    found = ledger_ls(run_folder_of(run, screen.note), states)
+    attempts = ledger_ls(run_folder_of(run, screen.note), states)
+    costs = [None if attempt.known_cost_usd is None else str(attempt.known_cost_usd) for attempt in attempts]
     screen.table(
         "Attempts",
         ["id", "picture", "draw", "state", "cost", "error"],
         [
             [
-                str(one.id),
-                printable(one.upload_name),
-                str(one.draw),
-                one.state,
-                "unknown" if one.known_cost_usd is None else f"${one.known_cost_usd}",
-                printable(one.error or "", 80),
+                str(attempt.id),
+                printable(attempt.upload_name),
+                str(attempt.draw),
+                attempt.state,
+                "unknown" if cost is None else f"${cost}",
+                printable(attempt.error or "", 80),
             ]
-            for one in found
+            for attempt, cost in zip(attempts, costs, strict=True)
         ],
     )
-    costs = [None if one.known_cost_usd is None else str(one.known_cost_usd) for one in found]
-    screen.data([{**asdict(one), "cost_usd": cost} for one, cost in zip(found, costs, strict=True)])
+    screen.data([{**asdict(attempt), "cost_usd": cost} for attempt, cost in zip(attempts, costs, strict=True)])
 
 
 @command.command("sum")
 @run_option
 @shared.output
-def total(run: str | None, **options: Any) -> None:
+def ledger_total(screen: Screen, run: str | None) -> None:
     """Counts and money; without --run of all run folders together."""
     from blackbox_conformal.sampling.ledger.queries import ledger_sum
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     folders = run_folders(run, screen.note)
     sums = [ledger_sum(folder) for folder in folders]
-    found = {name: sum(one[name] for one in sums) for name in sums[0]}
+    total = {name: sum(folder_sum[name] for folder_sum in sums) for name in sums[0]}
     if len(folders) > 1:
         screen.note(f"of {len(folders)} run folders: {', '.join(map(str, folders))}")
-    shown = {name.replace("_usd", ", US dollars"): str(value) for name, value in found.items()}
-    known: dict[str, Any] = {name: float(value) if name.endswith("_usd") else value for name, value in found.items()}
-    if found["unpriced"]:
-        cost = f"${found['cost_usd']} for the others" if found["cost_usd"] else "nothing is known"
-        shown["cost, US dollars"] = f"unknown: {found['unpriced']} calls were made at an unknown price; {cost}"
-        known["cost_usd"] = None
-    screen.say(summary(shown))
-    screen.data(known)
+    lines = {name.replace("_usd", ", US dollars"): str(value) for name, value in total.items()}
+    document: dict[str, Any] = {name: float(value) if name.endswith("_usd") else value for name, value in total.items()}
+    if total["unpriced"]:
+        others = f"${total['cost_usd']} for the others" if total["cost_usd"] else "nothing is known"
+        lines["cost, US dollars"] = f"unknown: {total['unpriced']} calls were made at an unknown price; {others}"
+        document["cost_usd"] = None
+    screen.summary(lines)
+    screen.data(document)
 
 
 @command.command("export")
@@ -92,14 +89,13 @@ def total(run: str | None, **options: Any) -> None:
     help="Lines of JSON or a table.",
 )
 @shared.output
-def export(run: str | None, kind: str, **options: Any) -> None:
+def export(screen: Screen, run: str | None, kind: str) -> None:
     """Every attempt with every column, on stdout."""
     from blackbox_conformal.sampling.ledger.queries import csv_cell, ledger_export
     from blackbox_conformal.text import visible
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     rows = ledger_export(run_folder_of(run, screen.note))
-    if options["as_json"]:
+    if screen.as_json:
         screen.data(list(rows))
         return
     if kind == "jsonl":
@@ -116,17 +112,15 @@ def export(run: str | None, kind: str, **options: Any) -> None:
 @command.command("verify")
 @run_option
 @shared.output
-def verify(run: str | None, **options: Any) -> None:
+def verify(screen: Screen, run: str | None) -> None:
     """Hash every stored sample again and check states and sums; exit 3 when something is wrong."""
-    from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.sampling.ledger.queries import ledger_verify
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
     folder = run_folder_of(run, screen.note, whole=False)
-    found = ledger_verify(folder)
-    screen.say(f"{found.attempts} draws on record, {found.samples} stored samples, {len(found.problems)} problems")
-    for problem in found.problems:
+    check = ledger_verify(folder)
+    screen.say(f"{check.attempts} draws on record, {check.samples} stored samples, {len(check.problems)} problems")
+    for problem in check.problems:
         screen.say(f"  {problem}")
-    screen.data(asdict(found))
-    if found.problems:
-        raise CheckFailedError(f"the ledger in {folder} is inconsistent: {found.problems[0]}")
+    screen.data(asdict(check))
+    if check.problems:
+        raise CheckFailedError(f"the ledger in {folder} is inconsistent: {check.problems[0]}")

@@ -1,12 +1,11 @@
 """The command line's front door: finds the command, turns errors into one line and an exit code.
 
-Commands live one a file beside this one and are imported only when they run.
+Each command has a file beside this one, which is imported only when the command runs.
 """
 
 import difflib
 import errno
 import importlib
-import importlib.util
 import os
 import re
 import sys
@@ -14,7 +13,7 @@ import traceback
 
 import click
 
-from blackbox_conformal.cli.json_document import DOCUMENT
+from blackbox_conformal.cli.terminal_text import DOCUMENT, shown
 
 COMMANDS = {
     "demo": "The whole method on real photographs, with no key and no network.",
@@ -37,25 +36,29 @@ COMMANDS = {
     "config": "Every setting and where it came from.",
 }
 
+_CATALOGUES = ("scores", "metrics", "guarantees", "perturbations")
+"""Commands that stand in one file, since they differ in the family that they list."""
+
 
 class Commands(click.Group):
     """Lists commands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order in which a newcomer meets them."""
-        return [name for name in COMMANDS if _exists(name)]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
-        if cmd_name not in COMMANDS or not _exists(cmd_name):
+        if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"blackbox_conformal.cli.{cmd_name}").command
+        file, attribute = ("catalogue_commands", cmd_name) if cmd_name in _CATALOGUES else (cmd_name, "command")
+        command: click.Command = getattr(importlib.import_module(f"blackbox_conformal.cli.{file}"), attribute)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As ever, but what is nearly a command is taken for a slip of the fingers."""
+        """Find the command; for a mistyped name, suggest the nearest one."""
         if not args[0].startswith("-") and args[0] not in COMMANDS:
             near = difflib.get_close_matches(args[0], COMMANDS, n=2)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -63,13 +66,9 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One line a command, from the table above."""
+        """One line for each command, from `COMMANDS`."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
-
-
-def _exists(name: str) -> bool:
-    return importlib.util.find_spec(f"blackbox_conformal.cli.{name}") is not None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -89,7 +88,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; errors become one line on stderr, an exit code and, with --json, the document."""
-    from blackbox_conformal.cli.terminal_text import shown
     from blackbox_conformal.errors import BlackboxConformalError
 
     loud = _wants_tracebacks(arguments)
@@ -119,25 +117,21 @@ def run(arguments: list[str]) -> int:
             return _end("OSError", shown(_refusal(error)), _OF_THE_MACHINE[error.errno])
         if _is_short_of_memory(error):
             return _end("MemoryError", shown(_SHORT.format(error=str(error) or type(error).__name__)), 6)
-        _end(
-            type(error).__name__,
-            shown(traceback.format_exc() if loud else f"{type(error).__name__}: {error}"),
-            1,
-            "bug",
-        )
+        text = traceback.format_exc() if loud else f"{type(error).__name__}: {error}"
+        _end(type(error).__name__, shown(text), 1, "bug")
         click.echo("This should not happen; run again with -vv for the whole trace.", err=True)
         return 1
 
 
 def _end(kind: str, message: str, code: int, word: str = "error") -> int:
-    """Say for people and, where a document is wanted and none was written, for scripts how the command ended."""
+    """Say how the command ended: for people, and for scripts where a document is wanted and none was written."""
     click.echo(f"{word}: {message}", err=True)
     DOCUMENT.write({"error": {"kind": kind, "message": message, "exit_code": code}})
     return code
 
 
 def _wants_json(arguments: list[str]) -> bool:
-    """Whether a document is wanted, told before the command is known; settings in files are heard of later."""
+    """Whether a document is wanted, before the command is known. Files may set it too; they are read later."""
     from blackbox_conformal.cli.config_file import PREFIX, is_yes
 
     return "--json" in arguments or is_yes(os.environ.get(f"{PREFIX}JSON", ""))
@@ -145,12 +139,12 @@ def _wants_json(arguments: list[str]) -> bool:
 
 def _wants_tracebacks(arguments: list[str]) -> bool:
     """Whether -v was given twice, together, apart or spelled out."""
-    short = (one for one in arguments if re.fullmatch("-[qv]+", one))
-    return sum(one.count("v") for one in short) + arguments.count("--verbose") >= 2
+    short = (argument for argument in arguments if re.fullmatch("-[qv]+", argument))
+    return sum(argument.count("v") for argument in short) + arguments.count("--verbose") >= 2
 
 
 def _with_advice(error: Exception) -> str:
-    """The error, with what to do where only the front door can tell."""
+    """The error; a refused account with what to do about it."""
     from blackbox_conformal.errors import AccountRefusedError
 
     if not isinstance(error, AccountRefusedError):
@@ -198,7 +192,7 @@ def _is_short_of_memory(error: Exception) -> bool:
 
 
 def _open_closed_streams() -> None:
-    """A daemon may have no standard streams at all; what nobody reads goes nowhere."""
+    """Replace standard streams that a daemon lacks by the null device."""
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     if sys.stdout is None:
@@ -208,7 +202,7 @@ def _open_closed_streams() -> None:
 
 
 def _one_line(error: click.ClickException) -> str:
-    """What click says, as our own errors say it: one line, with where to look."""
+    """An error of click in the form of our own: one line that says where to look."""
     text = " ".join(error.format_message().split()).removesuffix(".")
     context = getattr(error, "ctx", None)
     stop = "" if text.endswith("?") else "."

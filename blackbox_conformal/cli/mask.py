@@ -2,22 +2,50 @@
 
 import sys
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.named_files import photograph_paths
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.certificate import Certificate
     from blackbox_conformal.errors import BlackboxConformalError
-    from blackbox_conformal.pipeline.products import Products
+    from blackbox_conformal.guarantees.guarantee import Guarantee
+    from blackbox_conformal.pipeline.job import Job
+    from blackbox_conformal.pipeline.masking import Result
+    from blackbox_conformal.pipeline.planning import Plan
+    from blackbox_conformal.pipeline.stages.prepare import Prepared
+    from blackbox_conformal.pipeline.stages.settings import Setup
+    from blackbox_conformal.reports.report_store import ReportStore
+    from blackbox_conformal.sampling.estimate import Estimate
 
 PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions(shared.VendorOptions, shared.SpendingOptions):
+    """What `mask` is given."""
+
+    inputs: tuple[str, ...]
+    calibration: str
+    alpha: float
+    seed: int | None
+    guarantee: str | None
+    group: str | None
+    out: str
+    product: str
+    empty_masks: bool
+    keep_going: bool
+    force: bool
 
 
 @click.command("mask")
@@ -46,182 +74,237 @@ PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate")
 )
 @shared.force
 @shared.output
-def command(inputs: tuple[str, ...], **options: Any) -> None:
+@shared.collected(MaskOptions)
+def command(screen: Screen, options: MaskOptions) -> None:
     """Super-resolve INPUTS (pictures or folders of them): image, mask, overlay, indecision map, certificate for each.
 
     The vendor and every setting come from the calibration; -p only needs what identifies no procedure, such as an
     address. INPUT - reads a picture from stdin and writes --product to stdout.
     """
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.catalog import parse
-    from blackbox_conformal.cli import consent, next_steps, session
-    from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
     from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
-    from blackbox_conformal.images.read import read_image
-    from blackbox_conformal.pipeline.job import Job, Watch
-    from blackbox_conformal.pipeline.masking import Result, apply_job, mask_job
-    from blackbox_conformal.pipeline.products import add_note, encode_products, write_products
-    from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
-    from blackbox_conformal.pipeline.stages.prepare import prepare_inputs
-    from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.reports.report_store import ReportStore
-    from blackbox_conformal.text import name_of, printable
 
-    piped = "-" in inputs
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"], piped=piped)
-    _refuse_terminal(inputs, options)
-    calibration = Calibration.load(options["calibration"])
-    adapter = session.open_calibrated_vendor(calibration, options)
-    second = session.open_second_vendor(options, calibration.procedure.second_opinion)
-    named = [Path("-")] if piped else [path for name in inputs for path in _pictures(name)]
-    sources: list[tuple[str, Path | bytes]] = (
-        [("stdin", sys.stdin.buffer.read())] if piped else [(name_of(path), path) for path in named]
-    )
-    failed: dict[int, BlackboxConformalError] = {} if piped else _in_the_way(named, calibration, options)
-    setup = set_up_as(adapter, calibration.procedure, second)
-    pictures = prepare_inputs(sources, setup, calibration, failed, memory_bytes=options["memory"])
-    if not options["keep_going"]:
-        advice = "Correct or leave out these, or add --keep-going to mask the others" if len(named) > 1 else ""
-        refuse_together([(sources[place][0], failed[place]) for place in sorted(failed)], len(named), advice=advice)
-    name, parameters = parse(options["guarantee"]) if options["guarantee"] else (None, {})
-    written: dict[int, dict[str, Any]] = {}
-    previews: dict[int, Path] = {}
+    piped = "-" in options.inputs
+    if piped:
+        _refuse_terminal(screen, options)
+        screen.free_stdout()
+    calibration = Calibration.load(options.calibration)
+    rule = _rule(calibration, options)
+    batch = _read_batch(calibration, options)
+    hopeless = reason_of_nothing(rule, calibration.curves_for(rule), options.alpha)
+    run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
+    store = ReportStore(run, calibration, (options.alpha,))
+    delivery = _Delivery(screen, options, batch, store, hopeless)
+    results = _masked(delivery, calibration, rule, run)
+    if piped and results:
+        _write_product(results[0], options.product)
+        return
+    delivery.show(run)
 
-    def keep(place: int, result: Result) -> None:
-        products = write_products(result, Path(options["out"]), force=options["force"])
-        previews[place] = store.masked(result, read_image(sources[place][1]).pixels)
-        level = result.certificate
-        written[place] = _entry(named[place], products, level)
-        screen.say(
-            f"{printable(result.name)}: {share(level.trusted_share)} trusted at alpha={level.alpha:g}; "
-            f"{products.overlay}"
-        )
-        if level.reason and not hopeless:
-            screen.say(f"  nothing is trusted: {level.reason}")
-        for note in level.notes:
-            screen.note(f"  note: {note}")
 
-    def remark(drift: str) -> None:
-        for place, entry in written.items():
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The inputs by place: path, name with file or content, prepared picture or what is wrong with it."""
+
+    setup: "Setup"
+    paths: list[Path]
+    sources: "list[tuple[str, Path | bytes]]"
+    pictures: "dict[int, Prepared]"
+    failed: "dict[int, BlackboxConformalError]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """Writes each result as it comes, and keeps what the document says of it."""
+
+    screen: Screen
+    options: MaskOptions
+    batch: _Batch
+    store: "ReportStore"
+    hopeless: str | None
+    entries: dict[int, dict[str, Any]] = field(default_factory=dict)
+    previews: dict[int, Path] = field(default_factory=dict)
+
+    def keep(self, place: int, result: "Result") -> None:
+        """Write the files of one picture, and say so."""
+        from blackbox_conformal.certificate import threshold_json
+        from blackbox_conformal.images.read import read_image
+        from blackbox_conformal.pipeline.products import write_products
+        from blackbox_conformal.text import printable
+
+        products = write_products(result, Path(self.options.out), force=self.options.force)
+        self.previews[place] = self.store.masked(result, read_image(self.batch.sources[place][1]).pixels)
+        certificate = result.certificate
+        self.entries[place] = {
+            "input": str(self.batch.paths[place]),
+            **{key: str(file.resolve()) for key, file in asdict(products).items()},
+            "alpha": certificate.alpha,
+            "threshold": threshold_json(float.fromhex(certificate.threshold_hex)),
+            "trusted_share": certificate.trusted_share,
+            "status": certificate.status,
+            "reason": certificate.reason,
+            "notes": list(certificate.notes),
+        }
+        trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
+        self.screen.say(f"{printable(result.name)}: {trusted}; {products.overlay}")
+        if certificate.reason and not self.hopeless:
+            self.screen.say(f"  nothing is trusted: {certificate.reason}")
+        for note in certificate.notes:
+            self.screen.note(f"  note: {note}")
+
+    def add_drift(self, drift: str) -> None:
+        """Add to every certificate that the answers to these pictures are not like those at calibration."""
+        from blackbox_conformal.pipeline.products import add_note
+
+        for place, entry in self.entries.items():
             entry["notes"].append(drift)
             add_note(Path(entry["certificate"]), drift)
-            store.add_note(previews[place], drift)
-        screen.note(f"warning: {drift}")
+            self.store.add_note(self.previews[place], drift)
+        self.screen.note(f"warning: {drift}")
 
-    rule = calibration.rule(name, **parameters)
-    if options["group"] is not None:
-        rule = calibration.rule_of_group(options["group"], rule)
-    hopeless = reason_of_nothing(rule, calibration.curves_for(rule), options["alpha"])
-    run = session.folder_of(options, calibration.procedure)
-    session.say_folder(screen, options, run)
-    store = ReportStore(run, calibration, (options["alpha"],))
-    agree = consent.asking(screen, options)
+    def show(self, run: Path) -> None:
+        """What to do next, which pictures could not be masked, and the document.
 
-    def ask(job: Job, expected: Any) -> None:
-        if hopeless:
-            screen.note(f"warning: every mask will be empty: {hopeless}")
-        agree(job, expected)
+        Raises
+        ------
+        IncompleteError
+            Some could not be masked.
+        """
+        from blackbox_conformal.errors import IncompleteError
 
-    with screen.progress(), session.interruptible(screen) as on_sampler:
-        watch, limits = Watch(screen.event, screen.step, on_sampler), session.build_limits(options)
-        job = mask_job(setup, pictures, run, limits, calibration, memory_bytes=options["memory"], ask=ask, watch=watch)
-        results = apply_job(
-            job,
-            sources,
-            pictures,
-            calibration,
-            rule,
-            options["alpha"],
-            group=options["group"],
-            empty_masks=options["empty_masks"],
-            on_result=None if piped else keep,
-            on_failure=failed.__setitem__ if options["keep_going"] else None,
-            on_drift=remark,
+        screen, options = self.screen, self.options
+        if self.entries:
+            screen.next(*next_steps.report_on(run, options.calibration))
+            audit = ("audit", "other-photographs", options.calibration)
+            screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options))
+        lost = [(str(self.batch.paths[place]), str(error)) for place, error in sorted(self.batch.failed.items())]
+        if lost:
+            screen.table("Not masked", ["picture", "why"], [list(row) for row in lost])
+        screen.data(
+            {
+                "pictures": [entry for _, entry in sorted(self.entries.items())],
+                "failed": [{"input": path, "error": error} for path, error in lost],
+            }
         )
-    if piped and results:
-        contents = {**encode_products(results[0]), "certificate": results[0].certificate.to_json().encode()}
-        sys.stdout.buffer.write(contents[options["product"]])
-        return
-    if written:
-        screen.say(next_steps.report_on(run, options["calibration"]))
-        words = next_steps.with_calibration(
-            "audit", "other-photographs", Path(options["calibration"]), adapter, options
-        )
-        screen.say(next_steps.next_command(*words))
-    lost = [(str(named[place]), str(error)) for place, error in sorted(failed.items())]
-    if lost:
-        screen.table("Not masked", ["picture", "why"], [list(row) for row in lost])
-    screen.data(
-        {
-            "pictures": [entry for _, entry in sorted(written.items())],
-            "failed": [{"input": path, "error": error} for path, error in lost],
-        }
-    )
-    if lost:
-        raise IncompleteError(
-            f"{len(lost)} of {len(named)} pictures could not be masked; all others are done. Correct or leave out the "
-            "rest, and run the same command again: what is paid is kept"
-        )
+        if lost:
+            raise IncompleteError(
+                f"{len(lost)} of {len(self.batch.paths)} pictures could not be masked; all others are done. Correct or "
+                "leave out the rest, and run the same command again: what is paid is kept"
+            )
 
 
-def _refuse_terminal(inputs: tuple[str, ...], options: dict[str, Any]) -> None:
+def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:
     """A picture on stdout stands alone, and never on a terminal."""
     from blackbox_conformal.errors import UsageError
 
-    if "-" not in inputs:
-        return
-    if len(inputs) > 1 or options["as_json"]:
+    if len(options.inputs) > 1 or screen.as_json:
         raise UsageError("expected - alone and without --json: stdout carries the one product")
     if sys.stdout.isatty():
         raise UsageError("expected stdout to be a file or a pipe, since it would carry a PNG; redirect it")
 
 
+def _rule(calibration: "Calibration", options: MaskOptions) -> "Guarantee":
+    """The guarantee that was asked for, or that of the calibration; within the group that was named."""
+    from blackbox_conformal.catalog import parse
+
+    name, parameters = parse(options.guarantee) if options.guarantee else (None, {})
+    rule = calibration.rule(name, **parameters)
+    return rule if options.group is None else calibration.rule_of_group(options.group, rule)
+
+
+def _read_batch(calibration: "Calibration", options: MaskOptions) -> _Batch:
+    """Every input, read and prepared.
+
+    Raises
+    ------
+    PicturesError
+        Some cannot be masked, and --keep-going was not given.
+    """
+    from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
+    from blackbox_conformal.pipeline.stages.prepare import prepare_inputs
+    from blackbox_conformal.pipeline.stages.settings import set_up_as
+    from blackbox_conformal.text import name_of
+
+    priced = options.max_cost is not None
+    adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
+    setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
+    sources: list[tuple[str, Path | bytes]]
+    if "-" in options.inputs:
+        paths, sources, failed = [Path("-")], [("stdin", sys.stdin.buffer.read())], {}
+    else:
+        paths = [path for name in options.inputs for path in _pictures(name)]
+        sources = [(name_of(path), path) for path in paths]
+        failed = _in_the_way(paths, calibration, options)
+    pictures = prepare_inputs(sources, setup, calibration, failed, memory_bytes=options.memory)
+    if not options.keep_going:
+        advice = "Correct or leave out these, or add --keep-going to mask the others" if len(paths) > 1 else ""
+        refuse_together([(sources[place][0], failed[place]) for place in sorted(failed)], len(paths), advice=advice)
+    return _Batch(setup, paths, sources, pictures, failed)
+
+
+def _masked(delivery: _Delivery, calibration: "Calibration", rule: "Guarantee", run: Path) -> "list[Result]":
+    """Draw and mask the batch; results are given to `delivery` as they come, that of stdin is returned."""
+    from blackbox_conformal.pipeline.masking import apply_job, mask_job
+
+    screen, options, batch = delivery.screen, delivery.options, delivery.batch
+    consent = Consent(screen, options, options.typed_parameters)
+
+    def ask(job: "Job", expected: "Plan | Estimate") -> None:
+        if delivery.hopeless:
+            screen.note(f"warning: every mask will be empty: {delivery.hopeless}")
+        consent(job, expected)
+
+    with watching(screen) as watch:
+        limits, memory = session.build_limits(options), options.memory
+        job = mask_job(batch.setup, batch.pictures, run, limits, calibration, memory_bytes=memory, ask=ask, watch=watch)
+        return apply_job(
+            job,
+            batch.sources,
+            batch.pictures,
+            calibration,
+            rule,
+            options.alpha,
+            group=options.group,
+            empty_masks=options.empty_masks,
+            on_result=None if "-" in options.inputs else delivery.keep,
+            on_failure=batch.failed.__setitem__ if options.keep_going else None,
+            on_drift=delivery.add_drift,
+        )
+
+
+def _write_product(result: "Result", product: str) -> None:
+    from blackbox_conformal.pipeline.products import encode_products
+
+    contents = {**encode_products(result), "certificate": result.certificate.to_json().encode()}
+    sys.stdout.buffer.write(contents[product])
+
+
 def _in_the_way(
-    named: list[Path], calibration: "Calibration", options: dict[str, Any]
+    paths: Sequence[Path], calibration: "Calibration", options: MaskOptions
 ) -> "dict[int, BlackboxConformalError]":
     """Inputs, by place, whose files would overwrite those of another input or of an earlier result."""
     from blackbox_conformal.errors import UsageError
     from blackbox_conformal.pipeline.products import refuse_existing
     from blackbox_conformal.text import name_of, printable
 
-    found: dict[int, BlackboxConformalError] = {}
-    count = Counter(map(name_of, named))
-    for place, path in enumerate(named):
-        if count[name_of(path)] > 1:
-            found[place] = UsageError(
-                f"{printable(path)}: expected inputs with different names, since their files are named after them; "
-                f"{count[name_of(path)]} are called {printable(name_of(path))}. Rename them, or mask them "
-                "into different folders"
-            )
-            continue
-        if options["force"]:
-            continue
+    failed: dict[int, BlackboxConformalError] = {}
+    count = Counter(map(name_of, paths))
+    for place, path in enumerate(paths):
+        name = name_of(path)
         try:
-            refuse_existing(name_of(path), Path(options["out"]), options["alpha"], calibration.digest)
+            if count[name] > 1:
+                raise UsageError(
+                    f"{printable(path)}: expected inputs with different names, since their files are named after them; "
+                    f"{count[name]} are called {printable(name)}. Rename them, or mask them into different folders"
+                )
+            if not options.force:
+                refuse_existing(name, Path(options.out), options.alpha, calibration.digest)
         except UsageError as error:
-            found[place] = error
-    return found
-
-
-def _entry(path: Path, products: "Products", level: "Certificate") -> dict[str, Any]:
-    """What the document says of one masked picture."""
-    from blackbox_conformal.certificate import threshold_json
-
-    return {
-        "input": str(path),
-        **{key: str(file.resolve()) for key, file in asdict(products).items()},
-        "alpha": level.alpha,
-        "threshold": threshold_json(float.fromhex(level.threshold_hex)),
-        "trusted_share": level.trusted_share,
-        "status": level.status,
-        "reason": level.reason,
-        "notes": list(level.notes),
-    }
+            failed[place] = error
+    return failed
 
 
 def _pictures(name: str) -> list[Path]:
     """The file itself as it was named, or every picture in the folder."""
-    from blackbox_conformal.images.photographs import find_photographs
-
-    path = Path(name)
-    return [one.path for one in find_photographs([path])] if path.is_dir() else [path]
+    return photograph_paths([name]) if Path(name).is_dir() else [Path(name)]

@@ -1,18 +1,74 @@
-"""Options that mean the same on every command.
+"""Options that several commands share, and the typed values in which a command receives them."""
 
-What they do lives in the commands.
-"""
-
+import functools
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from blackbox_conformal.cli.config_file import Configured
+from blackbox_conformal.cli.console import Screen
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from blackbox_conformal.procedure import Delivery, SeedPolicy
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VendorOptions:
+    """Which vendor is asked, and which second one."""
+
+    adapter: str | None
+    parameters: tuple[str, ...]
+    scale: int | None
+    second_adapter: str | None = None
+    second_parameters: tuple[str, ...] = ()
+
+    @property
+    def typed_parameters(self) -> tuple[str, ...]:
+        """All text in which the user may have named an address."""
+        return (*self.parameters, *self.second_parameters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcedureOptions(VendorOptions):
+    """How a vendor is asked, and what is computed from its draws."""
+
+    draws: int
+    score: str | None
+    metric: str | None
+    delivery: "Delivery"
+    perturbation: str | None
+    seeds: "SeedPolicy"
+    seed: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpendingOptions:
+    """Where draws are kept, what they may cost, and how they are fetched.
+
+    `max_cost` is in US dollars, `timeout` in seconds, `memory` in bytes.
+    """
+
+    run: str | None
+    max_cost: Decimal | None
+    max_calls: int | None
+    concurrency: "int | Literal['auto']"
+    timeout: float
+    retry_ambiguous: bool
+    max_resample: int
+    insecure_http: bool
+    yes: bool
+    memory: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions(ProcedureOptions, SpendingOptions):
+    """A procedure, and what drawing for it may cost."""
 
 
 class Money(click.ParamType[Decimal]):
@@ -32,7 +88,7 @@ class Money(click.ParamType[Decimal]):
 
 
 class Level(click.ParamType[float]):
-    """A level of at least 0; whether 0 means something is for the guarantee to say."""
+    """A level of at least 0. The guarantee decides whether 0 is a level."""
 
     name = "alpha"
 
@@ -48,7 +104,7 @@ class Level(click.ParamType[float]):
 
 
 class Memory(click.ParamType[int]):
-    """An amount of memory with its unit, in bytes."""
+    """An amount of memory with its unit; converted to bytes."""
 
     name = "amount"
 
@@ -56,10 +112,10 @@ class Memory(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number of bytes."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([MG]i?B)", str(value).strip(), re.IGNORECASE)
-        if found is None:
+        amount = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([MG]i?B)", str(value).strip(), re.IGNORECASE)
+        if amount is None:
             self.fail(f"expected an amount with its unit, MB, GB, MiB or GiB, such as 2GB; got {value!r}", param, ctx)
-        return int(Decimal(found[1]) * self.UNITS[found[2].upper()])
+        return int(Decimal(amount[1]) * self.UNITS[amount[2].upper()])
 
 
 class Workers(click.ParamType["int | str"]):
@@ -80,15 +136,30 @@ class Workers(click.ParamType["int | str"]):
         return number
 
 
-def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
+class Group(click.Group):
+    """A command that holds others, and lists them with the whole first sentence of each."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One entry for each command, folded where it is long."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, _first_sentence(command.help or "")) for name, command in sorted(self.commands.items())]
+            )
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split()).partition(". ")[0].removesuffix(".") + "."
+
+
+def option(*names: str, **settings: Any) -> Decorator:
     """An option that the environment and the configuration files can set too."""
     return click.option(*names, cls=Configured, **settings)
 
 
-def together(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function]:
+def together(*decorators: Decorator) -> Decorator:
     """Apply several decorators so that their options appear in this order."""
 
-    def apply(function: Function) -> Function:
+    def apply(function: Callable[..., Any]) -> Callable[..., Any]:
         for decorator in reversed(decorators):
             function = decorator(function)
         return function
@@ -96,11 +167,37 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[Function], Function
     return apply
 
 
+def collected(kind: type) -> Decorator:
+    """Give a command its screen, and all other values as one `kind`, a dataclass with a field for each of them.
+
+    Stands below `output`.
+    """
+
+    def apply(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def called(screen: Screen, **values: Any) -> Any:
+            return function(screen, kind(**values))
+
+        return called
+
+    return apply
+
+
+def _with_screen(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def called(*, as_json: bool, quiet: bool, verbose: int, **values: Any) -> Any:
+        return function(screen=Screen(as_json=as_json, quiet=quiet, verbose=verbose), **values)
+
+    return called
+
+
 output = together(
     option("--json", "as_json", is_flag=True, help="One JSON document on stdout; text for people on stderr."),
     option("-q", "--quiet", is_flag=True, help="No progress and no summary."),
     option("-v", "--verbose", count=True, help="-v: events as they happen; -vv: tracebacks too."),
+    _with_screen,
 )
+"""Gives a command a `Screen`, made from these options."""
 
 vendor = together(
     option("--adapter", metavar="NAME", help="The vendor; see `adapters list`."),

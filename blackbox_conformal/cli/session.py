@@ -1,213 +1,174 @@
-"""From options to a vendor, a set-up, limits, and a drawing engine that a person can interrupt.
+"""From options to a vendor, a set-up, limits, and a run folder."""
 
-What is asked before money is spent lives in `consent`, what is drawn and computed in `pipeline`.
-"""
-
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.options import JobOptions, ProcedureOptions, SpendingOptions, VendorOptions
 from blackbox_conformal.cli.run_folders import LEDGER
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.pipeline.job import Job, Watch
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.procedure import Procedure
     from blackbox_conformal.sampling.limits import Limits
-    from blackbox_conformal.sampling.sampler import Sampler
 
 
-def vendor_parameters(pairs: tuple[str, ...]) -> dict[str, str]:
+def vendor_parameters(pairs: Sequence[str]) -> dict[str, str]:
     """`KEY=VALUE` options as a dictionary."""
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         key = key.strip().replace("-", "_")
         if not equals or not key:
             raise UsageError(f"expected -p KEY=VALUE; got {pair!r}")
-        if key in found:
+        if key in parameters:
             raise UsageError(f"-p {key} is given twice; give it once")
-        found[key] = value
-    return found
+        parameters[key] = value
+    return parameters
 
 
-def open_vendor(adapter: str | None, parameters: tuple[str, ...], scale: int | None) -> "Adapter":
+def open_vendor(options: VendorOptions) -> "Adapter":
     """The adapter that was asked for."""
     from blackbox_conformal.plugins import adapter_class, load_adapter
 
-    if not adapter:
+    name = options.adapter
+    if not name:
         raise UsageError("expected --adapter NAME; `blackbox-conformal adapters list` shows them")
-    given = vendor_parameters(parameters)
-    if scale is not None and "scale" in adapter_class(adapter).model_fields and "scale" not in given:
-        given["scale"] = str(scale)
-    return load_adapter(adapter, **given)
+    parameters = vendor_parameters(options.parameters)
+    if options.scale is not None and "scale" in adapter_class(name).model_fields and "scale" not in parameters:
+        parameters["scale"] = str(options.scale)
+    return load_adapter(name, **parameters)
 
 
-def open_second_vendor(options: dict[str, Any], calibrated: dict[str, Any] | None = None) -> "Adapter | None":
-    """The second vendor, when one was asked for or a calibration needs one."""
-    typed = options["second_adapter"]
-    name = typed or (calibrated or {}).get("adapter")
-    if name is None:
-        return None
+def open_second_vendor(options: VendorOptions, calibration: "Calibration | None" = None) -> "Adapter | None":
+    """The second vendor, when one was asked for or the calibration needs one."""
     from blackbox_conformal.plugins import load_adapter
 
-    if not typed:
+    identity = (None if calibration is None else calibration.procedure.second_opinion) or {}
+    name = options.second_adapter or identity.get("adapter")
+    if name is None:
+        return None
+    if not options.second_adapter:
         _installed(name, "--second-adapter")
-    known = {key: value for key, value in (calibrated or {}).get("parameters", {}).items() if value is not None}
-    return load_adapter(name, **{**known, **vendor_parameters(options["second_parameters"])})
+    calibrated = {key: value for key, value in identity.get("parameters", {}).items() if value is not None}
+    return load_adapter(name, **{**calibrated, **vendor_parameters(options.second_parameters)})
 
 
-def build_setup(options: dict[str, Any]) -> "Setup":
+def build_setup(options: ProcedureOptions) -> "Setup":
     """The set-up that the procedure options describe."""
     from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, DEFAULT_SCORE, set_up
 
     return set_up(
-        open_vendor(options["adapter"], options["parameters"], options["scale"]),
-        scale=options["scale"],
-        draws=options["draws"],
-        score=options["score"] or DEFAULT_SCORE,
-        metric=options["metric"] or DEFAULT_METRIC,
-        delivery=options["delivery"],
-        perturbation=options["perturbation"],
+        open_vendor(options),
+        scale=options.scale,
+        draws=options.draws,
+        score=options.score or DEFAULT_SCORE,
+        metric=options.metric or DEFAULT_METRIC,
+        delivery=options.delivery,
+        perturbation=options.perturbation,
         second=open_second_vendor(options),
-        seeds=options["seeds"],
-        seed=options["seed"] or 0,
+        seeds=options.seeds,
+        seed=options.seed or 0,
     )
 
 
-def build_limits(options: dict[str, Any]) -> "Limits":
+def build_limits(options: SpendingOptions) -> "Limits":
     """The limits that the spending options describe."""
     from blackbox_conformal.sampling.limits import Limits
 
     return Limits(
-        max_cost_usd=options["max_cost"],
-        max_calls=options["max_calls"],
-        concurrency=options["concurrency"],
-        attempt_timeout_s=options["timeout"],
-        max_resample=options["max_resample"],
-        retry_ambiguous=options["retry_ambiguous"],
-        insecure_http=options["insecure_http"],
+        max_cost_usd=options.max_cost,
+        max_calls=options.max_calls,
+        concurrency=options.concurrency,
+        attempt_timeout_s=options.timeout,
+        max_resample=options.max_resample,
+        retry_ambiguous=options.retry_ambiguous,
+        insecure_http=options.insecure_http,
     )
 
 
-def folder_of(options: dict[str, Any], procedure: "Procedure") -> Path:
-    """The run folder: the one that was named, that which the calibration lies in or is from, or the procedure's own."""
-    from blackbox_conformal.pipeline.calibrating import run_folder
-    from blackbox_conformal.pipeline.run_folder import run_of
+def photograph_job(
+    screen: Screen,
+    options: JobOptions,
+    setup: "Setup",
+    paths: Sequence[Path],
+    run: Path,
+    watch: "Watch",
+    pixel_bytes: int | None = None,
+) -> "Job":
+    """The job on photographs that `options` describe; it asks before anything is spent.
 
-    if options["run"]:
-        return Path(options["run"])
-    runs = Path("runs")
-    given = Path(options["calibration"]) if options.get("calibration") else None
-    if given is not None and _is_run_folder(given.parent, procedure):
-        return given.parent
-    written = None if given is None else run_of(given, runs)
-    return written or run_folder(runs, procedure)
-
-
-def say_folder(screen: Screen, options: dict[str, Any], run: Path) -> None:
-    """Which run folder is used, where the user named none."""
-    if not options["run"]:
-        screen.note(f"run folder: {run}")
-
-
-def _is_run_folder(folder: Path, procedure: "Procedure") -> bool:
-    """Whether draws or the manifest of this procedure lie in `folder`."""
-    from blackbox_conformal.pipeline.run_folder import is_of
-
-    return (folder / LEDGER).is_file() or is_of(folder, procedure.fingerprint)
-
-
-_IMPORT_WAIT_S = 0.05
-_HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
-
-
-@contextmanager
-def interruptible(screen: Screen) -> Iterator[Any]:
-    """Signals while drawing: the first Ctrl-C or SIGTERM stops new calls, the second leaves at once.
-
-    A terminal that is closed (SIGHUP) stops new calls too, and never more: what is under way is waited for. Under
-    ``nohup`` it changes nothing. Yields a function that is given the engine as soon as there is one.
+    `pixel_bytes` is what the calculation takes for each pixel, where that is not the usual.
     """
-    engine: list[Sampler] = []
-    asked = 0
-    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+    from blackbox_conformal.pipeline.job import Job
+    from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 
-    def handler(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if number == _HANG_UP:
-            _leave_closed(terminals)
-            if asked:
-                return
-        if asked or not engine:
-            if _is_importing(frame):
-                again = threading.Timer(_IMPORT_WAIT_S, signal.raise_signal, (number,))
-                again.daemon = True
-                again.start()
-                return
-            raise KeyboardInterrupt
-        asked += 1
-        engine[0].stop()
-        screen.note("stopping: no new calls; waiting for those in flight (once more to leave at once)")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield engine.append
-        return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
-        numbers.append(_HANG_UP)
-    previous = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield engine.append
-    finally:
-        for number, old in previous.items():
-            signal.signal(number, old)
+    return Job.of_photographs(
+        setup,
+        paths,
+        run,
+        build_limits(options),
+        memory_bytes=options.memory,
+        pixel_bytes=pixel_bytes or PIXEL_BYTES,
+        ask=Consent(screen, options, options.typed_parameters),
+        watch=watch,
+    )
 
 
-def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a module is being imported there. An exception then may leave Python's lock on imports held for ever."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
+def folder_of(options: SpendingOptions, procedure: "Procedure", calibration: str | None = None) -> Path:
+    """The run folder that was named, else that of the calibration file, else the procedure's own."""
+    from blackbox_conformal.pipeline.calibrating import run_folder
+    from blackbox_conformal.pipeline.run_folder import is_of, run_of
+
+    if options.run:
+        return Path(options.run)
+    runs = Path("runs")
+    if calibration is None:
+        return run_folder(runs, procedure)
+    beside = Path(calibration).parent
+    if (beside / LEDGER).is_file() or is_of(beside, procedure.fingerprint):
+        return beside
+    return run_of(Path(calibration), runs) or run_folder(runs, procedure)
 
 
-def _leave_closed(terminals: list[int]) -> None:
-    """Write no more to terminals that are closed: it would fail, and end what is still to be waited for."""
-    for descriptor in terminals:
-        if not os.isatty(descriptor):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
+def calibrated_folder(screen: Screen, options: SpendingOptions, procedure: "Procedure", calibration: str) -> Path:
+    """The same for a command on a calibration; says which folder it is where the user named none."""
+    run = folder_of(options, procedure, calibration)
+    if not options.run:
+        screen.note(f"run folder: {run}")
+    return run
 
 
-def open_calibrated_vendor(calibration: Any, options: dict[str, Any]) -> "Adapter":
-    """The vendor of a calibration, with what identifies no procedure (addresses) taken from the options."""
+def open_calibrated_vendor(
+    calibration: "Calibration", options: VendorOptions, *, seed: int | None = None, priced: bool = False
+) -> "Adapter":
+    """The vendor of a calibration; what a calibration does not keep (addresses) is taken from the options.
+
+    `priced`: a limit on the cost is given, which needs the price of a call.
+    """
     from blackbox_conformal.plugins import adapter_class, load_adapter
 
     identity = calibration.procedure.vendor
-    name = options["adapter"] or _installed(identity["adapter"], "--adapter")
+    name = options.adapter or _installed(identity["adapter"], "--adapter")
     if adapter_class(name).name != identity["adapter"]:
         raise UsageError(
             f"the calibration is of adapter {identity['adapter']}; got --adapter {name}. Calibrate {name} first"
         )
-    if options["scale"] not in (None, calibration.procedure.scale):
+    if options.scale not in (None, calibration.procedure.scale):
         raise UsageError(
-            f"the calibration is for ×{calibration.procedure.scale}; got --scale {options['scale']}. Calibrate that"
+            f"the calibration is for ×{calibration.procedure.scale}; got --scale {options.scale}. Calibrate that"
         )
     calibrated = {key: value for key, value in identity["parameters"].items() if value is not None}
-    parameters = {**calibrated, **vendor_parameters(options["parameters"])}
-    _refuse_missing(adapter_class(name), parameters, priced=options.get("max_cost") is not None)
+    parameters = {**calibrated, **vendor_parameters(options.parameters)}
+    _refuse_missing(adapter_class(name), parameters, priced=priced)
     adapter = load_adapter(name, **parameters)
-    _refuse_other_seed(options["seed"], calibration.procedure, adapter)
+    _refuse_other_seed(seed, calibration.procedure, adapter)
     return adapter
 
 

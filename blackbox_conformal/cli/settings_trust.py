@@ -1,7 +1,4 @@
-"""What a settings file is believed: whose it is, where it lies, and what it may therefore set.
-
-Where files are looked for, and which setting is the strongest, lives in `config_file`.
-"""
+"""How far a settings file is trusted: whose it is, where it lies, and what it may therefore set."""
 
 import os
 import stat
@@ -23,17 +20,17 @@ def read_own(path: Path) -> str:
     Raises
     ------
     UsageError
-        Somebody else's hand is in it.
+        Somebody else owns it or can write it.
     OSError, UnicodeDecodeError
         It cannot be read.
     """
     with path.open("rb") as file:
-        # Asked of the open file and not of its name, which may lead to another file a moment later.
+        # The open file is asked and not its name, which may lead to another file a moment later.
         status = os.fstat(file.fileno())
-        for one in (status, path.lstat()):
-            if hasattr(os, "geteuid") and one.st_uid != os.geteuid():
+        for owner in (status.st_uid, path.lstat().st_uid):
+            if hasattr(os, "geteuid") and owner != os.geteuid():
                 raise UsageError(
-                    f"{path} belongs to user {one.st_uid} and not to you ({os.geteuid()}), so it is not believed; read "
+                    f"{path} belongs to user {owner} and not to you ({os.geteuid()}), so it is not believed; read "
                     "it, and if you agree with it `chown` it or copy it over, else work in another folder"
                 )
         if _is_open_to_others(status):
@@ -53,7 +50,7 @@ def _is_open_to_others(status: os.stat_result) -> bool:
 
 
 def _is_private_group(gid: int) -> bool:
-    """Whether a group is the user's own, as many systems give everyone: then a file of 0664 is nobody else's."""
+    """Whether a group is the user's own, as many systems give everyone: nobody else can write a file of 0664 then."""
     import grp
     import pwd
 
@@ -78,10 +75,10 @@ def refuse_code(path: Path, content: Mapping[str, Any]) -> None:
         if name in ("adapter", "second-adapter"):
             refuse_import(value, f"{shown} in {path}", name)
         if name == "vendor":
-            for one in value.split() if isinstance(value, str) else value:
-                # Behind a name without a dot there are parameters, behind one with a dot the class of a module.
-                vendor = str(one).partition(":")[0]
-                refuse_import(one if "." in vendor else vendor, f"{shown} in {path}", name)
+            for text in value.split() if isinstance(value, str) else value:
+                # Parameters follow a name without a dot, the class of a module one with a dot.
+                vendor = str(text).partition(":")[0]
+                refuse_import(text if "." in vendor else vendor, f"{shown} in {path}", name)
 
 
 def refuse_consent(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,7 +1,11 @@
-"""The last step before anything reaches a terminal: no key, and no hidden character, whoever the text is from."""
+"""Text as it goes out: for a terminal without keys and hidden characters, for a script as one JSON document."""
 
 import json
+import os
+import sys
 from typing import Any
+
+import click
 
 from blackbox_conformal.secrets import redact
 from blackbox_conformal.text import visible
@@ -18,3 +22,29 @@ def json_line(document: Any) -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
+
+
+class Document:
+    """The one JSON document of a command: whether it is wanted on stdout, and whether it was written."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.written = False
+
+    def renew(self, *, wanted: bool) -> None:
+        """Begin another command."""
+        self.wanted, self.written = wanted, False
+
+    def write(self, content: Any) -> None:
+        """Put the document on stdout, if it is wanted and none was written; a closed pipe is no error."""
+        if not self.wanted or self.written:
+            return
+        self.written = True
+        try:
+            click.echo(json_line(content))
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+DOCUMENT = Document()
+"""The document of the command that runs in this process; the front door writes it where the command failed."""

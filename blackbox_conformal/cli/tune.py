@@ -1,35 +1,57 @@
 """`tune`: choose a score on some photographs, calibrate it on the others."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.console import Screen, bill, share, spent, summary
+from blackbox_conformal.cli.console import Screen, bill, share, spent
+from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
+from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
-    from blackbox_conformal.pipeline.job import Job
+    from blackbox_conformal.pipeline.job import Job, Watch
     from blackbox_conformal.pipeline.planning import Plan
     from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.pipeline.tuning import Candidate, Tuning
-    from blackbox_conformal.sampling.sampler import Sampler
-    from blackbox_conformal.scores.score import Score
 
 NEARLY = 0.01
 """Trusted share that no reasonable number of tuning photographs tells apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions(shared.JobOptions):
+    """What `tune` is given."""
+
+    images: tuple[str, ...]
+    alpha: float
+    candidates: tuple[str, ...]
+    tuning_share: float
+    only_choose: bool
+    out: str | None
+    force: bool
 
 
 @click.command("tune")
 @click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
 @shared.procedure
 @shared.option("--alpha", type=shared.Level(), required=True, help="The level at which candidates are compared.")
-@shared.option("--candidate", "candidates", multiple=True, metavar="NAME[:k=v,…][@DRAWS]", help="Repeatable; else all.")
+@shared.option(
+    "--candidate",
+    "candidates",
+    multiple=True,
+    metavar="NAME[:k=v,…][@DRAWS]",
+    help="A score to compare; repeatable.  [default: all that fit]",
+)
 @shared.option(
     "--tuning-share",
     type=click.FloatRange(0.05, 0.9),
@@ -51,208 +73,196 @@ NEARLY = 0.01
 )
 @shared.force
 @shared.output
-def command(images: tuple[str, ...], **options: Any) -> None:
+@shared.collected(TuneOptions)
+def command(screen: Screen, options: TuneOptions) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
-    from blackbox_conformal.cli import session
-    from blackbox_conformal.images.photographs import find_photographs
-    from blackbox_conformal.pipeline.run_folder import TuningRecord
+    from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, tune_job
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    second = options["second_adapter"] is not None
-    typed = options["candidates"] or default_candidates(options["draws"], second=second)
-    chosen = parse_candidates(typed, options["draws"])
-    setup = _setup(options, chosen)
-    member("guarantees", "expected").check_level(options["alpha"], setup.metric.bound)
-    paths = [one.path for one in find_photographs([Path(image) for image in images])]
+    second = options.second_adapter is not None
+    typed = options.candidates or default_candidates(options.draws, second=second)
+    candidates = parse_candidates(typed, options.draws)
+    if second and not any(candidate.score.needs_second for candidate in candidates):
+        raise UsageError(
+            "expected no --second-adapter, since no candidate compares with a second vendor; add --candidate "
+            "second-opinion, or leave --second-adapter out"
+        )
+    setup = _setup(options, candidates)
+    member("guarantees", "expected").check_level(options.alpha, setup.metric.bound)
     run = session.folder_of(options, setup.procedure)
-    out = _out(options, run)
-    if options["only_choose"] and out.exists():
+    out = Path(options.out or run / (TUNING_FILE if options.only_choose else "calibration.json"))
+    if options.only_choose and out.exists():
         TuningRecord.load(out)
-    with screen.progress(), session.interruptible(screen) as on_sampler:
-        job, calibrating, tuning = _prepared(screen, setup, paths, run, out, chosen, options, on_sampler)
-        found = tune_job(job.only(tuning), chosen, options["alpha"], len(calibrating))
-        _show_candidates(screen, found, len(tuning), len(calibrating))
-        result = None
-        if options["only_choose"]:
-            best = found.best.candidate
-            kept = TuningRecord(score=_typed(best), draws=best.draws, alpha=found.alpha, photographs=found.tuning)
-            kept.keep(out)
+    with watching(screen) as watch:
+        parts = _agreed(screen, options, setup, run, out, candidates, watch)
+        tuning = tune_job(parts.tuning_job, candidates, options.alpha, len(parts.calibrating))
+        _show_candidates(screen, tuning, parts)
+        if options.only_choose:
+            best = tuning.best.candidate
+            record = TuningRecord(score=_score(best), draws=best.draws, alpha=tuning.alpha, photographs=tuning.tuning)
+            record.keep(out)
+            result = None
         else:
-            result = _calibrated(job.only(calibrating), found, out, options)
-    _show(screen, found, result, setup, run, out, len(tuning), len(calibrating), options)
+            result = _calibrated(parts.job.only(parts.calibrating), tuning, out, options)
+    _show(screen, options, setup, parts, tuning, result, out)
 
 
-def _out(options: dict[str, Any], run: Path) -> Path:
-    """The calibration file, or with --only-choose the tuning file."""
-    from blackbox_conformal.pipeline.run_folder import TUNING_FILE
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A job that a person agreed to: photographs that calibrate, and those that candidates are compared on."""
 
-    return Path(options["out"] or run / (TUNING_FILE if options["only_choose"] else "calibration.json"))
+    job: "Job"
+    calibrating: "Sequence[Prepared]"
+    tuning: "Sequence[Prepared]"
+
+    @property
+    def tuning_job(self) -> "Job":
+        """The job on the photographs that candidates are compared on."""
+        return self.job.only(self.tuning)
 
 
-def _prepared(
+def _agreed(
     screen: Screen,
+    options: TuneOptions,
     setup: "Setup",
-    paths: "Sequence[Path]",
     run: Path,
     out: Path,
     candidates: "Sequence[Candidate]",
-    options: dict[str, Any],
-    on_sampler: "Callable[[Sampler], None]",
-) -> "tuple[Job, list[Prepared], list[Prepared]]":
-    """The job that a person agreed to, the photographs that calibrate, and those that candidates are compared on.
-
-    With --only-choose the job is on the latter alone.
-    """
-    from dataclasses import replace
-
-    from blackbox_conformal.cli import consent, session
-    from blackbox_conformal.cli.overwrite_guard import refuse_other_calibration
+    watch: "Watch",
+) -> _Parts:
+    """Split the photographs and ask a person; with --only-choose for the tuning photographs alone."""
     from blackbox_conformal.pipeline.held_out import split_prepared
-    from blackbox_conformal.pipeline.job import Job, Watch
     from blackbox_conformal.pipeline.planning import memory_bytes, plan
-    from blackbox_conformal.pipeline.run_folder import tuning_photographs, unseen_by_tuning
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.pipeline.tuning import bytes_a_pixel
 
+    paths = photograph_paths(options.images)
     pixel_bytes = bytes_a_pixel(len(candidates))
-    job = Job.of_photographs(
-        setup,
-        paths,
-        run,
-        session.build_limits(options),
-        memory_bytes=options["memory"],
-        pixel_bytes=pixel_bytes,
-        ask=consent.asking(screen, options, consent.say_plan),
-        watch=Watch(screen.event, screen.step, on_sampler),
-    )
-    held_out = max(1, math.floor(options["tuning_share"] * len(paths)))
-    calibrating, tuning = split_prepared(job.pictures, held_out, options["seed"] or 0)
-    if options["only_choose"]:
-        job = job.only(tuning)
-    else:
-        earlier = tuning_photographs(run)
-        unseen = {one.truth_digest for one in unseen_by_tuning(job.pictures, earlier)}
-        calibrating = [one for one in calibrating if one.truth_digest in unseen]
-        if not options["force"]:
-            parts = [{one.truth_digest or "" for one in part} for part in (calibrating, tuning)]
-            refuse_other_calibration(out, None, parts[0], parts[1] | {one.truth for one in earlier})
-        job = job.only([*tuning, *calibrating])
+    job = session.photograph_job(screen, options, setup, paths, run, watch, pixel_bytes)
+    held_out = max(1, math.floor(options.tuning_share * len(paths)))
+    calibrating, tuning = split_prepared(job.pictures, held_out, options.seed or 0)
+    if not options.only_choose:
+        calibrating = _unseen(options, run, out, calibrating, tuning)
+    job = job.only(tuning if options.only_choose else [*tuning, *calibrating])
 
     def planned() -> "Plan":
-        found = plan(setup, job.pictures, member("guarantees", "expected"), run=run, limits=job.limits)
-        return replace(found, memory_bytes=memory_bytes(job.pictures, pixel_bytes))
+        estimate = plan(setup, job.pictures, member("guarantees", "expected"), run=run, limits=job.limits)
+        return replace(estimate, memory_bytes=memory_bytes(job.pictures, pixel_bytes))
 
     job.confirm(planned)
-    return job, calibrating, tuning
+    return _Parts(job, calibrating, tuning)
 
 
-def _show_candidates(screen: Screen, found: "Tuning", n_tuning: int, n_calibration: int) -> None:
-    """Every candidate, and a cheaper one that is nearly as good."""
-    screen.table(
-        f"Candidates at alpha={found.alpha:g}, on {n_tuning} tuning photographs",
-        ["score", "trusted share", f"paid calls for {n_calibration} photographs"],
-        [[one.candidate.label, share(one.trusted_share), str(one.calls)] for one in found.scored],
+def _unseen(
+    options: TuneOptions, run: Path, out: Path, calibrating: "Sequence[Prepared]", tuning: "Sequence[Prepared]"
+) -> "list[Prepared]":
+    """The photographs of `calibrating` that no earlier `tune` looked at; refuses to overwrite another calibration."""
+    from blackbox_conformal.pipeline.run_folder import tuning_photographs, unseen_by_tuning
+
+    earlier = tuning_photographs(run)
+    unseen = {picture.truth_digest for picture in unseen_by_tuning([*calibrating, *tuning], earlier)}
+    fresh = [picture for picture in calibrating if picture.truth_digest in unseen]
+    if not options.force:
+        truths, tuned = ({picture.truth_digest or "" for picture in part} for part in (fresh, tuning))
+        refuse_other_calibration(out, None, truths, tuned | {photograph.truth for photograph in earlier})
+    return fresh
+
+
+def _calibrated(job: "Job", tuning: "Tuning", out: Path, options: TuneOptions) -> "CalibrationRun":
+    """The best candidate, calibrated on the photographs of `job`, which were never looked at, and kept in `out`."""
+    from blackbox_conformal.pipeline.calibrating import calibrate_job
+    from blackbox_conformal.pipeline.run_folder import keep_calibration, tuning_photographs
+
+    best = tuning.best.candidate
+    setup = _setup(replace(options, draws=best.draws, score=_score(best)), [best])
+    seen = list(
+        {photograph.truth: photograph for photograph in (*tuning.tuning, *tuning_photographs(job.folder))}.values()
     )
-    cheaper = found.cheapest(NEARLY)
-    if cheaper.calls < found.best.calls:
-        screen.note(
-            f"note: {cheaper.candidate.label} trusts {share(cheaper.trusted_share)} for {cheaper.calls} calls "
-            f"instead of {found.best.calls}, and {n_tuning} photographs hardly tell the two apart; --candidate "
-            f"{cheaper.candidate.label} chooses it"
-        )
+    result = calibrate_job(job.chosen(setup), alpha=options.alpha, tuning=seen)
+    keep_calibration(job.folder, result.calibration, out, force=options.force)
+    return result
 
 
-def _typed(candidate: "Candidate") -> str:
+def _score(candidate: "Candidate") -> str:
+    """The score of a candidate, as it is typed."""
     from blackbox_conformal.pipeline.tuning import specification_text
 
     return specification_text(candidate.score)
 
 
-def _calibrated(job: "Job", found: "Tuning", out: Path, options: dict[str, Any]) -> "CalibrationRun":
-    """The best candidate, calibrated on the photographs of `job`, which were never looked at, and kept in `out`."""
-    from blackbox_conformal.pipeline.calibrating import calibrate_job
-    from blackbox_conformal.pipeline.run_folder import keep_calibration, tuning_photographs
+def _setup(options: TuneOptions, candidates: "Sequence[Candidate]") -> "Setup":
+    """What `options` describe; with the second vendor only where one of `candidates` compares with it."""
+    comparing = next((candidate for candidate in candidates if candidate.score.needs_second), None)
+    if comparing is not None:
+        return session.build_setup(replace(options, score=_score(comparing)))
+    return session.build_setup(replace(options, second_adapter=None))
 
-    best = found.best.candidate
-    tuned = _setup({**options, "draws": best.draws}, [best], best.score)
-    tuning = list({one.truth: one for one in (*found.tuning, *tuning_photographs(job.folder))}.values())
-    result = calibrate_job(job.chosen(tuned), alpha=options["alpha"], tuning=tuning)
-    keep_calibration(job.folder, result.calibration, out, force=options["force"])
-    return result
+
+def _show_candidates(screen: Screen, tuning: "Tuning", parts: _Parts) -> None:
+    """Every candidate, and a cheaper one that is nearly as good."""
+    n_tuning = len(parts.tuning)
+    screen.table(
+        f"Candidates at alpha={tuning.alpha:g}, on {n_tuning} tuning photographs",
+        ["score", "trusted share", f"paid calls for {len(parts.calibrating)} photographs"],
+        [[scored.candidate.label, share(scored.trusted_share), str(scored.calls)] for scored in tuning.scored],
+    )
+    cheaper = tuning.cheapest(NEARLY)
+    if cheaper.calls < tuning.best.calls:
+        screen.note(
+            f"note: {cheaper.candidate.label} trusts {share(cheaper.trusted_share)} for {cheaper.calls} calls "
+            f"instead of {tuning.best.calls}, and {n_tuning} photographs hardly tell the two apart; --candidate "
+            f"{cheaper.candidate.label} chooses it"
+        )
 
 
 def _show(
     screen: Screen,
-    found: "Tuning",
-    result: "CalibrationRun | None",
+    options: TuneOptions,
     setup: "Setup",
-    run: Path,
+    parts: _Parts,
+    tuning: "Tuning",
+    result: "CalibrationRun | None",
     out: Path,
-    n_tuning: int,
-    n_calibration: int,
-    options: dict[str, Any],
 ) -> None:
-    """What was chosen, what it took, and what to do next."""
-    from blackbox_conformal.cli import next_steps
-
-    best, score = found.best.candidate, _typed(found.best.candidate)
-    steps: list[Tuning | CalibrationRun] = [found] if result is None else [found, result]
-    calls, cached = sum(one.calls for one in steps), sum(one.cached for one in steps)
-    known = bill(sum((one.cost_usd for one in steps), Decimal(0)), calls, setup.adapter, setup.second)
-    path = None if result is None else out
-    screen.say(
-        summary(
-            {
-                "best": f"{best.label}: --score {score} --draws {best.draws}",
-                "calls": f"{calls} made, {cached} draws were stored, {spent(known)}",
-                "calibration": f"none was asked for; {out} says which {n_tuning} photographs were looked at"
-                if path is None
-                else f"{path.resolve()}, on the {n_calibration} other photographs",
-            }
-        )
+    """What was chosen, what it took, and what to do next; without a calibration, `out` is the tuning file."""
+    best, run = tuning.best.candidate, parts.job.folder
+    n_tuning, n_calibration = len(parts.tuning), len(parts.calibrating)
+    steps: list[Tuning | CalibrationRun] = [tuning] if result is None else [tuning, result]
+    calls, cached = sum(step.calls for step in steps), sum(step.cached for step in steps)
+    cost = bill(sum((step.cost_usd for step in steps), Decimal(0)), calls, setup.adapter, setup.second)
+    screen.summary(
+        {
+            "best": f"{best.label}: --score {_score(best)} --draws {best.draws}",
+            "calls": f"{calls} made, {cached} draws were stored, {spent(cost)}",
+            "calibration": f"none was asked for; {out} says which {n_tuning} photographs were looked at"
+            if result is None
+            else f"{out.resolve()}, on the {n_calibration} other photographs",
+        }
     )
-    if path is None:
+    if result is None:
         second = best.score.needs_second
-        screen.say(next_steps.next_command(*next_steps.calibrate_with(score, best.draws, out, run, second=second)))
+        screen.next(*next_steps.calibrate_with(_score(best), best.draws, out, run, second=second))
     else:
-        words = next_steps.with_calibration("audit", "other-photographs", path, setup.adapter, options)
-        screen.say(next_steps.next_command(*words))
+        screen.next(*next_steps.with_calibration("audit", "other-photographs", out, setup.adapter, options))
     screen.data(
         {
-            "best": {"score": score, "draws": best.draws},
-            "alpha": found.alpha,
+            "best": {"score": _score(best), "draws": best.draws},
+            "alpha": tuning.alpha,
             "n_tuning": n_tuning,
             "n_calibration": n_calibration,
             "candidates": [
-                {"score": one.candidate.label, "trusted_share": one.trusted_share, "calls": one.calls}
-                for one in found.scored
+                {
+                    "score": scored.candidate.label,
+                    "trusted_share": scored.trusted_share,
+                    "calls": scored.calls,
+                }
+                for scored in tuning.scored
             ],
             "calls": calls,
             "cached": cached,
-            "cost_usd": None if known is None else float(known),
-            "calibration": None if path is None else str(path.resolve()),
-            "tuning": str(out.resolve()) if path is None else None,
+            "cost_usd": None if cost is None else float(cost),
+            "calibration": None if result is None else str(out.resolve()),
+            "tuning": str(out.resolve()) if result is None else None,
         }
     )
-
-
-def _setup(options: dict[str, Any], candidates: "Sequence[Candidate]", score: "Score | None" = None) -> "Setup":
-    """What `options` describe, with `score`; with the second vendor where one of `candidates` compares with it."""
-    from blackbox_conformal.cli import session
-    from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.pipeline.tuning import specification_text
-
-    comparing = next((one.score for one in candidates if one.score.needs_second), None)
-    if score is None and comparing is None and options["second_adapter"] is not None:
-        raise UsageError(
-            "expected no --second-adapter, since no candidate compares with a second vendor; add --candidate "
-            "second-opinion, or leave --second-adapter out"
-        )
-    score = score or comparing
-    if score is not None:
-        options = {**options, "score": specification_text(score)}
-    if comparing is None:
-        options = {**options, "second_adapter": None}
-    return session.build_setup(options)

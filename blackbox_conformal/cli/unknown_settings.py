@@ -1,7 +1,4 @@
-"""Settings that no command knows: what was mistyped would else be left out in silence, and a limit with it.
-
-Values are looked up in `config_file`.
-"""
+"""Settings that no command knows. A mistyped one would else be left out in silence, and a limit with it."""
 
 import difflib
 import os
@@ -74,16 +71,12 @@ def settings() -> dict[str, frozenset[str]]:
     """The settings of every command, and of every command within a group, by its name."""
     from blackbox_conformal.cli.main import COMMANDS, Commands
 
-    found: dict[str, frozenset[str]] = {}
+    settings_of: dict[str, frozenset[str]] = {}
     for name in COMMANDS:
         command = Commands().get_command(click.Context(click.Command(name)), name)
-        inner = command.commands if isinstance(command, click.Group) else {name: command}
-        for each, one in inner.items():
-            found[each] = found.get(each, frozenset()) | _of(one)
-    return found
-
-
-def _of(command: click.Command | None) -> frozenset[str]:
-    # Options that can be set say as what; see `Configured` in `config_file`.
-    parameters = command.params if command is not None else []
-    return frozenset(str(one.setting) for one in parameters if hasattr(one, "setting"))
+        assert command is not None
+        for each, inner in (command.commands if isinstance(command, click.Group) else {name: command}).items():
+            # Options that can be set say as what; see `Configured` in `config_file`.
+            own = {str(parameter.setting) for parameter in inner.params if hasattr(parameter, "setting")}
+            settings_of[each] = settings_of.get(each, frozenset()) | own
+    return settings_of

@@ -1,48 +1,52 @@
 """`verify`: a certificate against the files beside it and the calibration that it names."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError
+
+if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
 
 
 @click.command("verify")
 @click.argument("certificates", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @shared.option("--calibration", type=click.Path(exists=True, dir_okay=False), help="Also compute again what it gives.")
 @shared.output
-def command(certificates: tuple[str, ...], **options: Any) -> None:
+def command(screen: Screen, certificates: tuple[str, ...], calibration: str | None) -> None:
     """Check CERTIFICATES: their own digest and that of every file beside them.
 
     With --calibration also that statement, level, threshold and number of photographs follow from that file. A
     certificate is not signed: this finds damage and contradictions, not a forger who has the calibration.
     """
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
     from blackbox_conformal.text import printable
 
-    screen = Screen(as_json=options["as_json"], quiet=options["quiet"], verbose=options["verbose"])
-    calibration = Calibration.load(options["calibration"]) if options["calibration"] else None
-    found = []
+    against = Calibration.load(calibration) if calibration else None
+    reasons: dict[str, str | None] = {}
     for name in certificates:
         try:
-            check(Path(name), calibration)
-            reason = None
+            check(Path(name), against)
+            reasons[name] = None
         except BlackboxConformalError as error:
-            reason = str(error)
-        found.append({"certificate": name, "verified": reason is None, "reason": reason})
-        screen.say(f"{printable(name)}: {'verified' if reason is None else f'not verified: {reason}'}")
-    screen.data(found)
-    failed = [entry["certificate"] for entry in found if not entry["verified"]]
+            reasons[name] = str(error)
+        outcome = "verified" if reasons[name] is None else f"not verified: {reasons[name]}"
+        screen.say(f"{printable(name)}: {outcome}")
+    screen.data(
+        [{"certificate": name, "verified": reason is None, "reason": reason} for name, reason in reasons.items()]
+    )
+    failed = [name for name, reason in reasons.items() if reason is not None]
     if failed:
         raise CheckFailedError(
-            f"{len(failed)} of {len(found)} certificates are not verified, first {printable(str(failed[0]))}"
+            f"{len(failed)} of {len(reasons)} certificates are not verified, first {printable(failed[0])}"
         )
 
 
-def check(path: Path, calibration: Any = None) -> None:
+def check(path: Path, calibration: "Calibration | None" = None) -> None:
     """Check the certificate at `path`, against `calibration` too where there is one.
 
     Raises
@@ -51,7 +55,6 @@ def check(path: Path, calibration: Any = None) -> None:
         It is no certificate, or something does not agree.
     """
     from blackbox_conformal.certificate import Certificate
-    from blackbox_conformal.errors import CheckFailedError, FileFormatError
     from blackbox_conformal.pipeline.stages.certify import contradictions
 
     try:

@@ -18,6 +18,7 @@ from blackbox_conformal.guarantees.guarantee import Choice, Guarantee, require_l
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.pool import pool
 
+_WITHIN = ("expected", "false-trust", "high-probability")
 _ONE_TILE = "a bound of one tile does not bound the mean over its photograph's tiles"
 _WEIGHTS = "weights belong to photographs, of which there are fewer than curves"
 
@@ -28,7 +29,7 @@ class ByCluster(Around):
     Attributes
     ----------
     of, parameters
-        Name and parameters of the guarantee, which must bound a mean, such as ``expected``.
+        Name and parameters of the guarantee: ``expected``, ``false-trust`` or ``high-probability``.
     clusters
         The photograph that each curve was made from.
     """
@@ -39,18 +40,18 @@ class ByCluster(Around):
 
     @model_validator(mode="after")
     def _build(self) -> Self:
-        if not catalog.member("guarantees", self.of).bounds_tile_means:
+        if self.of not in _WITHIN:
             raise ValueError(
-                f"expected a guarantee that bounds a mean; got {self.of!r}, but the mean over a photograph's tiles "
-                "says nothing of its worst tile. Use expected, false-trust or high-probability"
+                f"{self.of!r} cannot be had for photographs in tiles: the mean over tiles says nothing of the worst "
+                f"one. Use {', '.join(_WITHIN)}"
             )
         inner = self.inner
-        for name, is_set, reason in (
+        for name, given, reason in (
             ("bound_new", inner.own_bound is not None, _ONE_TILE),
             ("bound_from", inner.bound_source != "metric", _ONE_TILE),
             ("weights", "weights" in inner.by_photograph, _WEIGHTS),
         ):
-            if is_set:
+            if given:
                 raise ValueError(f"{name} cannot be combined with photographs in tiles: {reason}")
         return self
 

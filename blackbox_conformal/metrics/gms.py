@@ -3,9 +3,7 @@
 The gradients are in `kernels.similarity`; averaging is in `_local`.
 """
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from blackbox_conformal.kernels.similarity import gradient_dissimilarity
 from blackbox_conformal.metrics._local import LocalMetric
@@ -26,7 +24,7 @@ class Gms(LocalMetric):
 
     space: ClassVar[str] = "sRGB luminance"
 
-    downsample: Annotated[bool, Field(examples=[True])] = False
+    downsample: bool = False
 
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The map before averaging."""

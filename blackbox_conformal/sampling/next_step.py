@@ -1,4 +1,7 @@
-"""What is left to do for a draw, from what the ledger holds of it."""
+"""What is left to do for a draw, from what the ledger holds of it; pure.
+
+Doing it is `drawing`'s part.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,15 +36,15 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Buy the draw, as this generation of it (0: for the first time)."""
+    """Buy the draw, as its so-manieth generation (0: for the first time)."""
 
     generation: int
 
 
-NextStep = Done | Fetch | Replay | Submit
+Decision = Done | Fetch | Replay | Submit
 
 
-def next_step(
+def decide(
     attempts: Sequence[Attempt],
     *,
     on_disk: frozenset[str] | None,
@@ -49,7 +52,7 @@ def next_step(
     retry_ambiguous: bool,
     replayable: bool,
     now: float,
-) -> NextStep:
+) -> Decision:
     """The next thing to do.
 
     Parameters

@@ -1,6 +1,7 @@
-"""Pixel variance: how much the draws differ at each pixel."""
+"""Pixel variance: how much the draws differ at each pixel.
 
-from typing import ClassVar
+The sums it is made from are in `kernels.moments`.
+"""
 
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.scores._from_moments import MomentsScore
@@ -12,8 +13,6 @@ class PixelVariance(MomentsScore):
 
     Exact up to one division; 0 if and only if all draws agree.
     """
-
-    candidates: ClassVar[tuple[str, ...]] = ()
 
     def of_moments(self, moments: Moments) -> Map:
         """The variance at each pixel."""

@@ -1,4 +1,7 @@
-"""Variance of means: how much the draws differ once each is averaged over the neighbourhood."""
+"""Variance of means: how much the draws differ once each is averaged over the neighbourhood.
+
+The sums it is made from are in `kernels.moments`, the averaging in `kernels.windows`.
+"""
 
 from typing import Self
 
@@ -29,7 +32,7 @@ class VarianceOfMeans(Windowed):
 
     @property
     def needs_input(self) -> bool:
-        """No: the draws are enough."""
+        """No: the draws say it all."""
         return False
 
     def start(self, shape: tuple[int, int]) -> "VarianceOfMeansAccumulator":
@@ -55,7 +58,7 @@ class VarianceOfMeansAccumulator:
             self.moments.add(planes)
 
     def merge(self, other: Self) -> None:
-        """Take over the draws of `other`."""
+        """Take over what `other` has seen."""
         self.moments.merge(other.moments)
 
     def finish(self, context: Context) -> Map:

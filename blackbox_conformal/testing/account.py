@@ -1,4 +1,7 @@
-"""The fault server's books: what was asked, what would have been billed, and how often the same draw was."""
+"""The fault server's books: what was asked, what would have been billed, and how often the same draw was.
+
+No vendor rule lives here; the vendor says what to book.
+"""
 
 import threading
 import time

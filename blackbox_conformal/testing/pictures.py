@@ -1,4 +1,7 @@
-"""The pictures that the fault server sells: plausible upscalings, and every kind of wrong one."""
+"""The pictures that the fault server sells: plausible upscalings, and every kind of wrong one.
+
+No socket and no account lives here.
+"""
 
 import io
 import struct
@@ -10,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blackbox_conformal.images.headers import PNG_SIGNATURE
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def upscale(png: bytes, scale: int, seed: int, *, amplitude: int = 12) -> bytes:
@@ -23,13 +26,12 @@ def upscale(png: bytes, scale: int, seed: int, *, amplitude: int = 12) -> bytes:
     return encode(np.clip(pixels + pattern, 0, 255).astype(np.uint8))
 
 
-def encode(picture: NDArray[Any] | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """`picture` as a file of `kind`; PNG is written fast rather than small."""
+def encode(pixels: NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
+    """`pixels` as a file of `kind`; PNG is written fast rather than small."""
     out = io.BytesIO()
     if kind == "PNG":
         options = {"compress_level": 1, **options}
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    image.save(out, kind, **options)
+    Image.fromarray(pixels).save(out, kind, **options)
     return out.getvalue()
 
 
@@ -84,13 +86,24 @@ def _alpha(good: bytes) -> bytes:
 
 
 def _oriented(good: bytes) -> bytes:
+    image = Image.fromarray(_decoded(good))
     exif = Image.Exif()
     exif[0x0112] = 6
-    return encode(_decoded(good), exif=exif)
+    out = io.BytesIO()
+    image.save(out, "PNG", exif=exif, compress_level=1)
+    return out.getvalue()
+
+
+def _cmyk(good: bytes) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(_decoded(good)).convert("CMYK").save(out, "JPEG", quality=95)
+    return out.getvalue()
 
 
 def _palette(good: bytes) -> bytes:
-    return encode(Image.fromarray(_decoded(good)).convert("P"))
+    out = io.BytesIO()
+    Image.fromarray(_decoded(good)).convert("P").save(out, "PNG")
+    return out.getvalue()
 
 
 def _palette_missing(good: bytes) -> bytes:
@@ -116,7 +129,9 @@ def _jpeg_bomb(good: bytes) -> bytes:
 
 def _frames(good: bytes) -> bytes:
     first = Image.fromarray(_decoded(good))
-    return encode(first, save_all=True, append_images=[first.rotate(90), first.rotate(180)])
+    out = io.BytesIO()
+    first.save(out, "PNG", save_all=True, append_images=[first.rotate(90), first.rotate(180)])
+    return out.getvalue()
 
 
 def _stuffed(good: bytes) -> bytes:
@@ -171,7 +186,7 @@ WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "alpha": _alpha,
     "palette": _palette,
     "palette-missing": _palette_missing,
-    "cmyk": lambda good: encode(Image.fromarray(_decoded(good)).convert("CMYK"), "JPEG", quality=95),
+    "cmyk": _cmyk,
     "exif-orientation": _oriented,
     "bomb": lambda good: bomb(),
     "many-frames": _frames,

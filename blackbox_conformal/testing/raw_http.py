@@ -1,4 +1,7 @@
-"""HTTP/1.1 on a bare socket: reading requests, and writing answers that may be wrong on purpose."""
+"""HTTP/1.1 on a bare socket: reading requests, and writing answers that may be wrong on purpose.
+
+Nothing here knows a vendor, a fault or an account; behaviour is decided by the callers.
+"""
 
 import contextlib
 import select

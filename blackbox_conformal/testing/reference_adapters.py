@@ -48,6 +48,7 @@ class _Reference(Adapter):
         price = self.price_usd
         return Capabilities(
             scale_factors=(2, 4),
+            seedable=self.seedable,
             seed_range=(0, 2**31 - 1) if self.seedable else None,
             price=None if price is None else Price(price, price, "the fault server's price list"),
             idempotency_header="Idempotency-Key" if self.idempotent else None,
@@ -66,7 +67,7 @@ class _Reference(Adapter):
         """The price that the vendor tells of a picture of this size."""
         size = {"width": str(upload.width), "height": str(upload.height), "scale": str(self.scale)}
         answer = yield Send("GET", f"{self.url}/v1/price", purpose="quote", headers=self._headers(), query=size)
-        price = text_field(answer, "cost_usd")
+        price = told(answer, "cost_usd")
         try:
             return Decimal(price)
         except ArithmeticError:
@@ -149,18 +150,18 @@ class JobVendor(_Reference):
                 form=self._fields(draw),
                 files=(Part("image", "image.png", upload.png),),
             )
-            job = text_field(answer, "id")
+            job = told(answer, "id")
         except MaybeSentError:
             if not self.lookup:
                 raise
-            listed = yield Send(
+            found = yield Send(
                 "GET",
                 f"{self.url}/v1/jobs",
                 purpose="lookup",
                 headers=self._headers(),
                 query={"reference": draw.idempotency_key},
             )
-            jobs = document(listed).get("jobs")
+            jobs = document(found).get("jobs")
             if not jobs:
                 raise
             job = str(jobs[0]["id"])
@@ -173,7 +174,7 @@ class JobVendor(_Reference):
         while True:
             answer = yield Send("GET", f"{self.url}/v1/jobs/{job}", purpose="poll", headers=self._headers())
             state = document(answer)
-            status, output = text_field(answer, "status"), state.get("output")
+            status, output = told(answer, "status"), state.get("output")
             if status == "failed":
                 raise RefusedError(f"the vendor's job failed: {state.get('error')}")
             if status == "succeeded" and isinstance(output, str):
@@ -183,8 +184,8 @@ class JobVendor(_Reference):
                 raise PayloadError(f"expected a link to the result of job {job}; got {output!r} three times")
             yield Wait(self.poll_seconds)
         yield Observed(
-            cost_usd=Decimal(text_field(answer, "cost_usd")) if "cost_usd" in state else None,
-            model=text_field(answer, "model"),
+            cost_usd=Decimal(told(answer, "cost_usd")) if "cost_usd" in state else None,
+            model=told(answer, "model"),
             request_id=answer.headers.get("x-request-id"),
         )
         picture = yield Send("GET", output, purpose="download", public=True)
@@ -199,7 +200,7 @@ def document(answer: Answer) -> dict[str, Any]:
     return value
 
 
-def text_field(answer: Answer, field: str) -> str:
+def told(answer: Answer, field: str) -> str:
     """A text in the answer's JSON object."""
     value = document(answer).get(field)
     if not isinstance(value, str):

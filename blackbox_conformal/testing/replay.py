@@ -1,4 +1,7 @@
-"""A vendor that knows no vendor: it replays an adapter's example exchange to whoever asks the same questions."""
+"""A vendor that knows no vendor: it replays an adapter's example exchange to whoever asks the same questions.
+
+Faults come from the fault server around it; nothing here misbehaves.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Which fault meets which request: in order, for ever, by chance, or as a function decides."""
+"""Which fault meets which request: in order, for ever, by chance, or as a function decides.
+
+No fault lives here.
+"""
 
 import random
 from collections.abc import Callable, Mapping, Sequence

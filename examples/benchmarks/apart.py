@@ -1,4 +1,4 @@
-"""Measurements that need a process of their own: the first use of the kernels, and peak memory."""
+"""What must be measured in a process of its own: the first use of the kernels, and peak memory."""
 
 import json
 import os

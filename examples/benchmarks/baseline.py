@@ -1,4 +1,7 @@
-"""The baseline of `run.py` and `kernels.py`: the same results by readable NumPy, SciPy, scikit-image and Pillow."""
+"""The same results by readable NumPy, SciPy, scikit-image and Pillow: what `run.py` and `kernels.py` measure against.
+
+Written as one would without compiled code; the tests in `tests/` have their own, slower, oracles.
+"""
 
 import io
 from collections.abc import Callable, Sequence

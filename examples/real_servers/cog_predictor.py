@@ -1,4 +1,7 @@
-"""The network as a Cog model, as `cog build` would put it into a container; `python -m cog.server.http` serves it."""
+"""The network as a Cog model: what `cog build` would put into a container.
+
+`python -m cog.server.http` serves it; the server is Cog's own.
+"""
 
 import tempfile
 

@@ -77,7 +77,6 @@ def test_words_stay_whole_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -
     [
         ({}, "result\n", "remark\n"),
         ({"as_json": True}, '{"a": 1}\n', "result\nremark\n"),
-        ({"piped": True}, "", "result\nremark\n"),
         ({"quiet": True}, "", ""),
         ({"quiet": True, "as_json": True}, '{"a": 1}\n', ""),
     ],
@@ -90,6 +89,14 @@ def test_results_on_stdout_remarks_on_stderr(
     shown.note("remark")
     shown.data({"a": 1})
     assert capsys.readouterr() == (out, err)
+
+
+def test_results_make_way_for_a_picture_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = screen()
+    shown.free_stdout()
+    shown.say("result")
+    shown.note("remark")
+    assert capsys.readouterr() == ("", "result\nremark\n")
 
 
 def test_little_is_not_nothing() -> None:

@@ -17,7 +17,7 @@ import pytest
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.session import interruptible
+from blackbox_conformal.cli.interrupts import interruptible
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -131,3 +131,24 @@ def test_an_interrupt_within_an_import_comes_once_the_import_is_done(
     with pytest.raises(KeyboardInterrupt):
         wait_in_the_run()
     assert sys.modules.pop("interrupted_import").WHOLE
+
+
+class Recorded:
+    """A sampler that says when it is stopped."""
+
+    def __init__(self) -> None:
+        self.stopped = 0
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+def test_an_interrupt_stops_the_vendor_that_is_being_asked_and_not_the_first_one_alone() -> None:
+    first, second = Recorded(), Recorded()
+    with interruptible(Screen(as_json=False, quiet=True, verbose=0)) as on_sampler:
+        on_sampler(first)
+        on_sampler(second)
+        signal.raise_signal(signal.SIGINT)
+        assert second.stopped == 1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

@@ -82,6 +82,20 @@ def test_a_plan_says_how_to_carry_it_out(desk: Desk) -> None:
     assert (desk.folder / "runs" / "planned" / "calibration.json").is_file()
 
 
+def test_a_comparison_says_how_to_calibrate_what_trusts_most_and_it_runs(desk: Desk) -> None:
+    vendors = ["--vendor", "http:draws=3,label=three", "--vendor", "http:score=[weighted:weight=0.5],label=two"]
+    given = [*desk.vendor, "--draws", "2", "--metric", "rgb-linf", "--alpha", "0.9", "--max-cost", "2"]
+    said = desk.run("compare", "photographs", *vendors, *given, "--run", "runs/compared", "--no-baselines").stdout
+    calibrate = the_next(said, "calibrate")
+    assert calibrate[:4] == ["calibrate", "other-photographs", "--adapter", "http"]
+    assert calibrate[-2:] == ["--max-cost", "1"]
+    assert {"url" in calibrate[place + 1] for place, word in enumerate(calibrate) if word == "-p"} == {True, False}
+    calibrate[1] = "others"
+    said = desk.run(*calibrate, "--run", "runs/chosen").stdout
+    draws = 3 if "label=three" in calibrate else 2
+    assert f"photographs  3, {draws} draws each" in said
+
+
 def test_a_limit_that_is_proposed_counts_what_was_paid_before(desk: Desk) -> None:
     given = ["--adapter", "http", *desk.vendor, *CHOICES, "--run", "runs/part"]
     desk.run("calibrate", *(f"photographs/p{index}.png" for index in range(3)), *given, "--max-cost", "1")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.synthetic import write_photographs
 
+from blackbox_conformal.cli import config_file
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.cli.unknown_settings import OTHERS, settings
 
@@ -100,3 +101,12 @@ def test_every_command_has_its_settings() -> None:
     assert "draws" not in known["mask"]
     assert known["ls"] >= {"run", "json"}
     assert not set(OTHERS) & set().union(*known.values())
+
+
+def test_the_environment_is_searched_for_mistyped_variables_once_a_command(
+    plan: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+    monkeypatch.setattr(config_file, "refuse_near_variables", searched.append)
+    assert run(plan) == 0
+    assert len(searched) == 1

@@ -67,7 +67,6 @@ class Careful(Guarantee):
     """Half the level of expected."""
 
     theorem: ClassVar[str] = "the theorem of expected at half the level"
-    bounds_tile_means: ClassVar[bool] = True
 
     def _threshold(self, curves, alpha):
         return Expected()._threshold(curves, alpha / 2)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from blackbox_conformal.images.headers import PNG_SIGNATURE
-from blackbox_conformal.testing.pictures import chunk
+from blackbox_conformal.testing.pictures import PNG_SIGNATURE, chunk
 
 
 def scene(height: int = 24, width: int = 32) -> np.ndarray:

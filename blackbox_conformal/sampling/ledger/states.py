@@ -10,9 +10,7 @@
 leaves. A synchronous vendor's attempt goes from ``sent`` to ``stored``. Who moves attempts is `ledger`.
 """
 
-from typing import Literal, get_args
-
-AttemptState = Literal[
+STATES = (
     "planned",
     "claimed",
     "intent",
@@ -26,8 +24,7 @@ AttemptState = Literal[
     "expired",
     "invalid",
     "cancelled",
-]
-STATES: tuple[AttemptState, ...] = get_args(AttemptState)
+)
 
 UNSENT = ("planned", "claimed", "intent")
 """Nothing has left this machine."""

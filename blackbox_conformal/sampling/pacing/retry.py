@@ -109,7 +109,7 @@ class Retrier:
                 return self._pause_everyone(error)
             return isinstance(error, NotSentError) and self._not_sent(error, tries)
 
-        return self._retrying(failed, self._control.stopping, None)(once)
+        return self._run(once, failed, self._control.stopping, None)
 
     def fetch(self, once: Callable[[], Answer], deadline: float | None) -> Answer:
         """Run a free request, until `deadline` (monotonic) or, without one, up to ``max_attempts`` times."""
@@ -128,23 +128,20 @@ class Retrier:
                 return self._end_run(f"{error}, {tries} times in a row")
             return self._withdraw(error, self._budget.cost_free)
 
-        wake = self._control.stopping if deadline is None else self._control.leaving
-        return self._retrying(failed, wake, deadline)(once)
+        return self._run(once, failed, self._control.stopping if deadline is None else self._control.leaving, deadline)
 
-    def _retrying(
+    def _run(
         self,
+        once: Callable[[], Answer],
         failed: Callable[[BaseException, int], bool],
         wake: threading.Event,
         deadline: float | None,
-    ) -> tenacity.Retrying:
-        """Tries until it works, `failed` (told the error and the number of tries) says no, or time is over."""
+    ) -> Answer:
+        """Run `once` until it works, `failed` (told the error and the number of tries) says no, or time is over."""
 
         def retry(state: tenacity.RetryCallState) -> bool:
             error = _error(state)
-            if error is not None:
-                return failed(error, state.attempt_number)
-            self._budget.deposit(self._budget.cost_free)
-            return False
+            return error is not None and failed(error, state.attempt_number)
 
         def wait(state: tenacity.RetryCallState) -> float:
             # After "later" everyone waits at the circuit breaker; a second wait on top would add nothing.
@@ -161,9 +158,12 @@ class Retrier:
             if seconds > 0 and self._clock.sleep(seconds, wake):
                 raise StoppedError
 
-        return tenacity.Retrying(
+        retrying = tenacity.Retrying(
             retry=retry, wait=wait, stop=stop, before_sleep=before_sleep, sleep=sleep, reraise=True
         )
+        answer = retrying(once)
+        self._budget.deposit(self._budget.cost_free)
+        return answer
 
     def deferred(self, error: NotSentError | TryLaterError, tries: int) -> bool:
         """Record that an adapter read "not taken" in an answer, `tries` times by now; False when that ends the run."""
@@ -177,7 +177,6 @@ class Retrier:
 
     def record_success(self) -> None:
         """Count a draw that worked."""
-        self._concurrency.record_success()
         self._budget.deposit(RetryBudget.DRAW)
 
     def _not_sent(self, error: NotSentError, tries: int) -> bool:

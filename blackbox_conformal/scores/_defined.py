@@ -14,7 +14,7 @@ from blackbox_conformal.errors import MapError, UsageError
 Function = Callable[..., ArrayLike]
 
 
-class UserFunctions:
+class Defined:
     """Functions by name and version.
 
     Parameters
@@ -40,8 +40,8 @@ class UserFunctions:
         """
         if not callable(function):
             raise UsageError(f"expected a function for {self._what} {key[0]}; got {type(function).__name__}")
-        defined = self._functions.get(key)
-        if defined is not None and not _same(defined, function):
+        known = self._functions.get(key)
+        if known is not None and not _same(known, function):
             raise UsageError(
                 f"expected one function for {self._what} {key[0]} version {key[1]}; this program has defined another. "
                 "Give another name or raise the version"
@@ -49,20 +49,20 @@ class UserFunctions:
         self._functions[key] = function
 
     def function(self, key: tuple[str, ...]) -> Function:
-        """The function of that name and version.
+        """What is defined.
 
         Raises
         ------
         UsageError
-            This program has not defined it.
+            Nothing is.
         """
-        defined = self._functions.get(key)
-        if defined is None:
+        found = self._functions.get(key)
+        if found is None:
             raise UsageError(
                 f"expected a function for {self._what} {key[0]} version {key[1]}; this program has defined none. "
                 f"Call {self._where} with that name and version first"
             )
-        return defined
+        return found
 
     def checked(self, answer: ArrayLike, shape: tuple[int, ...], name: str, largest: float) -> NDArray[Any]:
         """`answer` as an array of `shape` with values in [0, largest].
@@ -70,7 +70,7 @@ class UserFunctions:
         Raises
         ------
         MapError
-            It has another shape or a value out of range; the message names the first wrong pixel.
+            It is none; the message names the first wrong pixel.
         """
         values = np.asarray(answer)
         if values.shape != shape or values.dtype.kind not in "fiub":
@@ -89,9 +89,9 @@ class UserFunctions:
         return values
 
 
-def _same(first: Any, second: Any) -> bool:
-    """Whether both are one function, or equal code without bound values, such as a notebook cell that ran twice."""
-    if first is second:
+def _same(one: Any, other: Any) -> bool:
+    """Whether they are one function, or equal code with nothing bound to it, such as a notebook cell that ran twice."""
+    if one is other:
         return True
-    bound = [getattr(first, part, first) for part in ("__defaults__", "__kwdefaults__", "__closure__")]
-    return bound == [None] * 3 and getattr(first, "__code__", first) == getattr(second, "__code__", second)
+    bound = [getattr(one, part, one) for part in ("__defaults__", "__kwdefaults__", "__closure__")]
+    return bound == [None] * 3 and getattr(one, "__code__", one) == getattr(other, "__code__", other)

@@ -1,0 +1,88 @@
+"""Signals while a command draws, and what tells the screen of its progress."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from blackbox_conformal.cli.console import Screen
+
+if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.job import Watch
+    from blackbox_conformal.sampling.sampler import Sampler
+
+_IMPORT_WAIT_S = 0.05
+_HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+
+
+@contextmanager
+def watching(screen: Screen) -> "Iterator[Watch]":
+    """Progress on `screen` and signals that stop the samplers, for the jobs in the ``with`` block."""
+    from blackbox_conformal.pipeline.job import Watch
+
+    with screen.progress(), interruptible(screen) as on_sampler:
+        yield Watch(screen.event, screen.step, on_sampler)
+
+
+@contextmanager
+def interruptible(screen: Screen) -> Iterator[Any]:
+    """Signals while drawing: the first Ctrl-C or SIGTERM stops new calls, the second leaves at once.
+
+    A closed terminal (SIGHUP) also stops new calls, and calls under way are waited for however often it comes. Under
+    ``nohup`` it changes nothing. Yields a function that is given each sampler as soon as it is open.
+    """
+    samplers: list[Sampler] = []
+    asked = 0
+    terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if number == _HANG_UP:
+            _leave_closed(terminals)
+            if asked:
+                return
+        if asked or not samplers:
+            if _is_importing(frame):
+                again = threading.Timer(_IMPORT_WAIT_S, signal.raise_signal, (number,))
+                again.daemon = True
+                again.start()
+                return
+            raise KeyboardInterrupt
+        asked += 1
+        for sampler in samplers:
+            sampler.stop()
+        screen.note("stopping: no new calls; waiting for those in flight (once more to leave at once)")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield samplers.append
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
+        numbers.append(_HANG_UP)
+    previous = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield samplers.append
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported there. An exception then may leave Python's lock on imports held for ever."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _leave_closed(terminals: list[int]) -> None:
+    """Write no more to terminals that are closed: it would fail, and end what is still to be waited for."""
+    for descriptor in terminals:
+        if not os.isatty(descriptor):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
