@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from blackbox_conformal.audits.hypothesis import claim
 from blackbox_conformal.audits.quality import Quality
 from blackbox_conformal.audits.random_splits import Splits
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.reports.plots import Bar, Bars, Chart, Series
+from blackbox_conformal.reports.plots import Bar, Bars, Chart, Point, Series
 from blackbox_conformal.reports.slider_levels import Stop
 
 Figure = Chart | Bars
@@ -118,83 +119,63 @@ def _risk(rule: Guarantee, audited: Audit | None, stops: Sequence[Stop]) -> list
 
 
 def _quality(
-    title: str, unit: str, levels: Sequence[AuditedLevel], value: Callable[[Quality], float], ends: tuple[float, float]
+    title: str, unit: str, levels: Sequence[AuditedLevel], value: Callable[[Quality], float], ends: Point
 ) -> Iterator[Figure]:
     """Inside the mask, outside it, and of the whole picture."""
-    inside = tuple((level.alpha, value(level.inside)) for level in levels)
-    outside = tuple((level.alpha, value(level.outside)) for level in levels)
-    whole = tuple((level.alpha, value(level.whole)) for level in levels)
-    if not any(math.isfinite(y) for _, y in (*inside, *outside, *whole)):
+    series = [
+        Series("inside the mask", "realised", tuple((level.alpha, value(level.inside)) for level in levels), "dots"),
+        Series("outside the mask", "allowed", tuple((level.alpha, value(level.outside)) for level in levels), "dots"),
+        Series("whole picture", "bound", tuple((level.alpha, value(level.whole)) for level in levels)),
+    ]
+    if _drawable(series[0].points):
+        yield Chart(f"{title} against alpha", "alpha", unit or "SSIM", series, x_range=ends)
         return
-    if _drawable(inside) >= FEWEST_POINTS:
-        yield Chart(
-            f"{title} against alpha",
-            "alpha",
-            unit or "SSIM",
-            [
-                Series("inside the mask", "realised", inside, "dots"),
-                Series("outside the mask", "allowed", outside, "dots"),
-                Series("whole picture", "bound", whole),
-            ],
-            x_range=ends,
-        )
-        return
-    bars = [Bar("whole picture", value(levels[0].whole), "bound")]
-    for level, (_, within), (_, beyond) in zip(levels, inside, outside, strict=True):
-        bars.append(Bar(f"inside the mask at alpha = {level.alpha:g}", within, "realised"))
-        bars.append(Bar(f"outside the mask at alpha = {level.alpha:g}", beyond, "allowed"))
-    yield Bars(title, unit, bars, digits=2 if unit else 3)
+    whole = Bar("whole picture", value(levels[0].whole), "bound")
+    yield from _bars(title, unit, series[:2], [whole], digits=2 if unit else 3)
 
 
-def _promised(levels: Sequence[AuditedLevel], ends: tuple[float, float]) -> Iterator[Figure]:
-    """The promised PSNR beside the realised one, in the metric's own space."""
-    realised_db = tuple((level.alpha, level.inside.psnr_in_space) for level in levels)
-    promised = tuple((level.alpha, level.promise.psnr_if_trusted) for level in levels)
-    if _drawable(realised_db) >= FEWEST_POINTS:
-        yield Chart(
-            "PSNR inside against its bound",
-            "alpha",
-            "dB, metric's space",
-            [
-                Series("realised", "realised", realised_db, "dots"),
-                Series("promised at least", "bound", promised),
-            ],
-            x_range=ends,
-        )
+def _promised(levels: Sequence[AuditedLevel], ends: Point) -> Iterator[Figure]:
+    """The realised PSNR beside its bound, in the metric's own space."""
+    series = [
+        Series("realised", "realised", tuple((level.alpha, level.inside.psnr_in_space) for level in levels), "dots"),
+        Series("promised at least", "bound", tuple((level.alpha, level.promise.psnr_if_trusted) for level in levels)),
+    ]
+    if _drawable(series[0].points):
+        yield Chart("PSNR inside against its bound", "alpha", "dB, metric's space", series, x_range=ends)
         return
-    bars = []
-    for (alpha, measured), (_, least) in zip(realised_db, promised, strict=True):
-        bars.append(Bar(f"realised at alpha = {alpha:g}", measured, "realised"))
-        bars.append(Bar(f"promised at least at alpha = {alpha:g}", least, "bound"))
-    if any(math.isfinite(bar.value) for bar in bars):
-        yield Bars("PSNR inside against its bound, metric's space", "dB", bars)
+    yield from _bars("PSNR inside against its bound, metric's space", "dB", series)
 
 
 def _splits(splits: Splits) -> Iterator[Figure]:
     title = f"{splits.splits} random splits: risk"
-    if len(splits.levels) < FEWEST_POINTS:
-        bars = []
-        for level in splits.levels:
-            bars.append(Bar(f"claimed at most at alpha = {level.alpha:g}", level.claimed, "bound"))
-            bars.append(Bar(f"mean over splits at alpha = {level.alpha:g}", level.risk[0], "realised"))
-        yield Bars(title, "", bars, digits=4)
-        return
+    claimed = Series("claimed at most", "allowed", tuple((level.alpha, level.claimed) for level in splits.levels))
     means = tuple((level.alpha, level.risk[0]) for level in splits.levels)
-    series = [
-        Series("claimed at most", "allowed", tuple((level.alpha, level.claimed) for level in splits.levels)),
-        Series(
-            "mean over splits, 5th to 95th percentile",
-            "realised",
-            means,
-            "dots",
-            tuple((level.alpha, *level.risk_range) for level in splits.levels),
-        ),
-    ]
+    if not _drawable(means):
+        series = [replace(claimed, role="bound"), Series("mean over splits", "realised", means)]
+        yield from _bars(title, "", series, digits=4)
+        return
+    ranges = tuple((level.alpha, *level.risk_range) for level in splits.levels)
+    series = [claimed, Series("mean over splits, 5th to 95th percentile", "realised", means, "dots", ranges)]
     yield Chart(title, "alpha", "risk", series, y_range=(0.0, _top(series)), slider=False)
 
 
-def _drawable(points: Sequence[tuple[float, float]]) -> int:
-    return sum(math.isfinite(y) for _, y in points)
+def _bars(
+    title: str, unit: str, series: Sequence[Series], first: Sequence[Bar] = (), *, digits: int = 2
+) -> Iterator[Bars]:
+    """`first`, then a bar for each series at each level; no figure where no value is finite."""
+    bars = [
+        Bar(f"{curve.label} at alpha = {alpha:g}", curve.points[index][1], curve.role)
+        for index, (alpha, _) in enumerate(series[0].points)
+        for curve in series
+    ]
+    figure = Bars(title, unit, [*first, *bars], digits=digits)
+    if figure.bars:
+        yield figure
+
+
+def _drawable(points: Sequence[Point]) -> bool:
+    """Whether a line through the points says something."""
+    return sum(math.isfinite(y) for _, y in points) >= FEWEST_POINTS
 
 
 def _top(series: Sequence[Series]) -> float:

@@ -4,7 +4,6 @@ Foreign text reaches the file only through autoescaping. As a second guard, a po
 style and address that is not the report's own.
 """
 
-import base64
 import hashlib
 import math
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.prices.spending import read_spending
 from blackbox_conformal.reports.page import build_page, read_manifest
-from blackbox_conformal.reports.preview import SIDE
+from blackbox_conformal.reports.preview import SIDE, base64_text
 from blackbox_conformal.reports.report_store import ReportStore, preview_of_result
 from blackbox_conformal.reports.slider_levels import MAXIMUM_STOPS, choose_stops, thresholds_of
 from blackbox_conformal.text import printable
@@ -113,7 +112,7 @@ def render(name: str, **variables: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent, printable=printable, base64=_base64)
+    environment.filters.update(number=number, percent=percent, printable=printable, base64=base64_text)
     environment.tests["nan"] = math.isnan
     environment.globals["version"] = __version__
     style = "".join(text for part, text in texts.items() if part.endswith(".css"))
@@ -146,8 +145,4 @@ def percent(share: float | None) -> str:
 
 
 def _hash(text: str) -> str:
-    return "sha256-" + _base64(hashlib.sha256(text.encode()).digest())
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    return "sha256-" + base64_text(hashlib.sha256(text.encode()).digest())

@@ -1,6 +1,5 @@
 """What the report shows, as typed values for its template."""
 
-import base64
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,65 +18,13 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.prices.spending import Spending
+from blackbox_conformal.reports.cards import WORST_SHOWN, Card, WorstCrop, make_cards, worst_crops
 from blackbox_conformal.reports.figures import Figure, figures, realised
-from blackbox_conformal.reports.preview import (
-    CROP,
-    STRIPE,
-    VEIL,
-    Preview,
-    Worst,
-    first_stops,
-    pack_stops,
-    stripes,
-    veil_png,
-)
-from blackbox_conformal.reports.slider_levels import Stop, thresholds_of
-from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.reports.preview import STRIPE, VEIL, Preview
+from blackbox_conformal.reports.slider_levels import Stop
 from blackbox_conformal.text import printable
 
 MAXIMUM_MANIFEST_BYTES = 4 * 2**20
-WORST_SHOWN = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One picture of the report.
-
-    Attributes
-    ----------
-    shown
-        (h, w) of the picture in the page, `size` at full resolution.
-    choices
-        (key, label) of the pictures that can be compared with the delivered one; `script` holds them by key.
-    share, loss
-        At the level that the page opens at; `loss` is None when the truth is unknown.
-    still
-        Base64 of a PNG that veils what is not trusted at that level, for readers without JavaScript.
-    script
-        What the page's script needs, as JSON.
-    """
-
-    kind: str
-    name: str
-    size: tuple[int, int]
-    shown: tuple[int, int]
-    scale: str
-    notes: tuple[str, ...]
-    choices: tuple[tuple[str, str], ...]
-    share: float
-    loss: float | None
-    delivered: bytes
-    still: str
-    script: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class WorstCrop:
-    """The worst trusted pixel of a photograph, with the (height, width) of the pictures around it."""
-
-    name: str
-    size: tuple[int, int]
-    worst: Worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +109,7 @@ def build_page(
     """The report's content; `previews` are taken one at a time, and masks have at most `mask_side` pixels a side."""
     rule = calibration.rule()
     chosen = min(range(len(stops)), key=lambda index: abs(stops[index].alpha - alpha))
-    cards, crops = _pictures(previews, audit, stops, chosen, mask_side)
+    cards, crops = make_cards(previews, audit, stops, chosen, mask_side)
     shares = _mean_shares(calibration, audit, cards, stops)
     worst_alpha, worst_photographs = _worst_photographs(audit, alpha)
     identity = calibration.procedure.vendor
@@ -188,7 +135,7 @@ def build_page(
         worst_photographs=worst_photographs,
         cards=tuple(cards),
         twice=_twice(cards),
-        worst=_worst_crops(crops, alpha),
+        worst=worst_crops(crops, alpha),
         spending=spending,
         manifest=None if manifest is None else _pretty(manifest),
         procedure=_pretty(calibration.procedure.model_dump(mode="json")),
@@ -232,70 +179,6 @@ def read_manifest(run: Path) -> Any:
         return None
     except (OSError, ValueError, RecursionError) as error:
         return {"left out": f"manifest.json cannot be read: {type(error).__name__}"}
-
-
-def _pictures(
-    previews: Iterable[Preview], audit: Audit | None, stops: Sequence[Stop], chosen: int, mask_side: int
-) -> tuple[list[Card], list[WorstCrop]]:
-    """A card for each picture, masked ones first and large losses before small ones, and the worst places of all."""
-    curves = {} if audit is None else {picture.truth: picture.curve for picture in audit.pictures}
-    cards: list[Card] = []
-    crops: list[WorstCrop] = []
-    for preview in previews:
-        cards.append(_card(preview, curves.get(preview.identity), stops, chosen, mask_side))
-        size = (min(CROP, preview.size[0]), min(CROP, preview.size[1]))
-        crops.extend(WorstCrop(printable(preview.name), size, worst) for worst in preview.worst)
-    cards.sort(key=lambda card: (card.kind != "result", math.inf if card.loss is None else -card.loss, card.name))
-    return cards, crops
-
-
-def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, mask_side: int) -> Card:
-    ceiling, block = preview.coarser(mask_side)
-    first = first_stops(ceiling, thresholds_of(stops))
-    height, width = preview.ceiling.shape
-    factor = block // preview.block
-    shares = [round(preview.share(stop.threshold), 5) for stop in stops]
-    losses = [(preview if curve is None else curve).loss(stop.threshold) for stop in stops]
-    known = not any(math.isnan(loss) for loss in losses)
-    pictures = [
-        ("low", "vendor's input", preview.low),
-        ("delivered", "delivered, no mask", preview.delivered),
-        ("truth", "photograph", preview.truth),
-    ]
-    return Card(
-        kind=preview.kind,
-        name=printable(preview.name, 80),
-        size=preview.size,
-        shown=(height, width),
-        scale=_scale_words(preview.block, block),
-        notes=tuple(_sentence(note) for note in preview.notes),
-        choices=tuple((key, label) for key, label, picture in pictures if picture is not None),
-        share=shares[chosen],
-        loss=losses[chosen] if known else None,
-        delivered=preview.delivered,
-        still=veil_png(first.repeat(factor, 0).repeat(factor, 1)[:height, :width], chosen),
-        script={
-            "width": first.shape[1],
-            "height": first.shape[0],
-            "cover": [first.shape[1] * block / preview.block / width, first.shape[0] * block / preview.block / height],
-            "first": pack_stops(first),
-            "pattern": stripes(*first.shape),
-            "shares": shares,
-            "losses": [round(loss, 5) for loss in losses] if known else None,
-            # The delivered picture stands in the page already.
-            **{key: _base64(data) for key, _, data in pictures if data is not None and key != "delivered"},
-        },
-    )
-
-
-def _scale_words(picture_block: int, mask_block: int) -> str:
-    """How much the picture is reduced in the page, and its mask."""
-    ordinals = {2: "half", 3: "a third", 4: "a quarter"}
-    reduced = f"in this page reduced to {ordinals.get(picture_block, f'1/{picture_block}')}."
-    picture = "all of them in this page." if picture_block == 1 else reduced
-    if mask_block == 1:
-        return f"{picture} A pixel of the mask is a pixel of the picture."
-    return f"{picture} A pixel of the mask stands for {mask_block}×{mask_block} of them."
 
 
 def _slider(stops: Sequence[Stop], shares: list[float] | None) -> dict[str, Any]:
@@ -375,27 +258,11 @@ def _worst_photographs(audit: Audit | None, alpha: float) -> tuple[float | None,
     return audit.levels[index].alpha, tuple(rows)
 
 
-def _worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ...]:
-    """The largest errors at the one measured level nearest to `alpha`."""
-    nearest = min((crop.worst.alpha for crop in crops), key=lambda level: abs(level - alpha), default=alpha)
-    at_level = [crop for crop in crops if crop.worst.alpha == nearest]
-    return tuple(sorted(at_level, key=lambda crop: -crop.worst.error)[:WORST_SHOWN])
-
-
 def _twice(cards: Sequence[Card]) -> tuple[str, ...]:
     names = [{card.name for card in cards if card.kind == kind} for kind in ("audit", "result")]
     return tuple(sorted(names[0] & names[1]))
 
 
-def _sentence(note: str) -> str:
-    text = printable(note, 400)
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
-
-
 def _pretty(document: Any) -> str:
     text = json.dumps(document, indent=2, ensure_ascii=False)
     return "\n".join(printable(line, 2000) for line in text.split("\n"))
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

@@ -143,7 +143,7 @@ def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uin
 def pack_stops(first: NDArray[np.uint8]) -> str:
     """Base64 of the deflated differences, modulo 256, of each row to the one above it."""
     differences = np.diff(first, axis=0, prepend=np.zeros((1, first.shape[1]), np.uint8))
-    return base64.b64encode(zlib.compress(differences.astype(np.uint8).tobytes(), 6)).decode()
+    return base64_text(zlib.compress(differences.astype(np.uint8).tobytes(), 6))
 
 
 def stripes(height: int, width: int) -> tuple[int, int]:
@@ -167,7 +167,12 @@ def veil_png(first: NDArray[np.uint8], stop: int) -> str:
     picture.putpalette([0, 0, 0, *VEIL[:3], *STRIPE[:3]])
     out = io.BytesIO()
     picture.save(out, "PNG", bits=2, transparency=bytes([0, VEIL[3], STRIPE[3]]), optimize=True)
-    return base64.b64encode(out.getvalue()).decode()
+    return base64_text(out.getvalue())
+
+
+def base64_text(data: bytes) -> str:
+    """`data` in base64."""
+    return base64.b64encode(data).decode()
 
 
 def reduced(pixels: Image, block: int) -> bytes:

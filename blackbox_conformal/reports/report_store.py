@@ -22,7 +22,7 @@ from blackbox_conformal.audits.random_splits import Splits
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.files import write_new
-from blackbox_conformal.reports.preview import NEVER, SIDE, Preview, Worst, make_preview
+from blackbox_conformal.reports.preview import NEVER, SIDE, Preview, Worst, base64_text, make_preview
 from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
 from blackbox_conformal.reports.stored_audit import (
     damaged,
@@ -228,7 +228,7 @@ def _worst(content: dict[str, Any]) -> Worst:
 
 
 def _pack(data: bytes | None) -> str | None:
-    return None if data is None else base64.b64encode(data).decode()
+    return None if data is None else base64_text(data)
 
 
 def _unpack(text: str | None) -> bytes | None:

@@ -18,6 +18,7 @@ from blackbox_conformal.audits.verdict import Judgement
 from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.files import write_new
+from blackbox_conformal.reports.preview import base64_text
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 
@@ -35,7 +36,7 @@ def write_audit(audit: Audit, path: Path) -> Path:
     for picture in content["pictures"]:
         del picture["curve"]
     curves = CurveSet.from_curves([picture.curve for picture in audit.pictures])
-    content["curves"] = base64.b64encode(curves.to_bytes()).decode()
+    content["curves"] = base64_text(curves.to_bytes())
     return _write(content, path)
 
 

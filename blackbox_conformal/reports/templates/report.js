@@ -10,10 +10,7 @@
   let current = Number(slider.value);
 
   function bytes(text) {
-    const raw = atob(text);
-    const found = new Uint8Array(raw.length);
-    for (let i = 0; i < raw.length; i += 1) found[i] = raw.charCodeAt(i);
-    return found;
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   }
 
   async function unpack(text, width) {
@@ -129,7 +126,7 @@
 
   const watcher = new IntersectionObserver((entries) => {
     for (const entry of entries) {
-      const card = cards.find((one) => one.element === entry.target);
+      const card = cards.find((candidate) => candidate.element === entry.target);
       card.visible = entry.isIntersecting;
       if (card.visible) open(card);
     }
