@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from blackbox_annotations._shapes import Drawing, runs
 from blackbox_conformal.annotations.annotation_file import Levels
-from blackbox_conformal.annotations.foreign_files import entries, fields, number, read_json, whole
+from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json, whole
 from blackbox_conformal.annotations.formats.format import Format, Request
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.text import printable
@@ -22,17 +22,14 @@ class Coco(Format):
     def read(self, request: Request) -> Levels:
         """As `Format.read`."""
         document = fields(read_json(request.file(".json")), "a COCO file")
-        images = [fields(image, "an image") for image in entries(document.get("images"), "images")]
+        images = objects(document.get("images"), "images", "an image")
         image = request.choose((str(image.get("file_name", "")), image) for image in images)
         request.require_size(image.get("height"), image.get("width"))
-        labels = {}
-        for entry in entries(document.get("categories", []), "categories"):
-            category = fields(entry, "a category")
-            labels[str(category.get("id"))] = str(category.get("name"))
+        categories = objects(document.get("categories", []), "categories", "a category")
+        labels = {str(category.get("id")): str(category.get("name")) for category in categories}
         listed = {str(listed_image.get("id")) for listed_image in images if listed_image.get("id") is not None}
         drawing = Drawing(request.size)
-        for entry in entries(document.get("annotations"), "annotations"):
-            annotation = fields(entry, "an annotation")
+        for annotation in objects(document.get("annotations"), "annotations", "an annotation"):
             # Some tools write numbers in the one place and text in the other.
             owner = str(annotation.get("image_id"))
             if owner not in listed:

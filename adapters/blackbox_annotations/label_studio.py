@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blackbox_annotations._shapes import Drawing
 from blackbox_conformal.annotations.annotation_file import Levels
-from blackbox_conformal.annotations.foreign_files import entries, fields, number, read_json, whole
+from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json, whole
 from blackbox_conformal.annotations.formats.format import Format, Request
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.text import printable
@@ -28,16 +28,16 @@ class LabelStudio(Format):
     def read(self, request: Request) -> Levels:
         """As `Format.read`."""
         document = read_json(request.file(".json"))
-        tasks = [fields(task, "a task") for task in (document if isinstance(document, list) else [document])]
+        tasks = objects(document if isinstance(document, list) else [document], "tasks", "a task")
         task = request.choose((_name(task, request), task) for task in tasks)
-        annotations = (fields(entry, "an annotation") for entry in entries(task.get("annotations"), "annotations"))
+        annotations = objects(task.get("annotations"), "annotations", "an annotation")
         finished = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
         if len(finished) != 1:
             raise FileFormatError(
                 f"expected one finished annotation of the picture; got {len(finished)}. Export the one that counts"
             )
         drawing = Drawing(request.size)
-        regions = [fields(region, "a region") for region in entries(finished[0].get("result"), "regions")]
+        regions = objects(finished[0].get("result"), "regions", "a region")
         for region, labels in _labelled([region for region in regions if str(region.get("type")) not in _WITHOUT_AREA]):
             _draw(drawing, region, labels, request)
         return drawing.levels

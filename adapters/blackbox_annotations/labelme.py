@@ -12,7 +12,7 @@ import numpy as np
 
 from blackbox_annotations._shapes import Drawing
 from blackbox_conformal.annotations.annotation_file import Levels
-from blackbox_conformal.annotations.foreign_files import entries, fields, number, read_json
+from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json
 from blackbox_conformal.annotations.formats.format import Format, Request, stem_of
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
 from blackbox_conformal.images.read import ImageLimits, read_image
@@ -35,19 +35,15 @@ class Labelme(Format):
             )
         request.require_size(document.get("imageHeight"), document.get("imageWidth"))
         drawing = Drawing(request.size)
-        for entry in entries(document.get("shapes"), "shapes"):
-            _draw(drawing, fields(entry, "a shape"), request)
+        for shape in objects(document.get("shapes"), "shapes", "a shape"):
+            _draw(drawing, shape, request)
         return drawing.levels
 
 
 def _draw(drawing: Drawing, shape: dict[str, Any], request: Request) -> None:
     kind = shape.get("shape_type", "polygon")
     level = request.level(str(shape.get("label", "")))
-    points = [
-        (number(point[0], "x of a point"), number(point[1], "y of a point"))
-        for point in (entries(pair, "two coordinates") for pair in entries(shape.get("points"), "points"))
-        if _is_pair(point)
-    ]
+    points = [_point(entry) for entry in entries(shape.get("points"), "points")]
     if kind == "polygon" or (kind == "rectangle" and len(points) == 4):
         drawing.polygon(points, level)
     elif kind in ("rectangle", "circle", "mask") and len(points) == 2:
@@ -67,10 +63,11 @@ def _draw(drawing: Drawing, shape: dict[str, Any], request: Request) -> None:
         )
 
 
-def _is_pair(point: list[Any]) -> bool:
-    if len(point) != 2:
-        raise FileFormatError(f"expected points of two coordinates; got {len(point)}. Export it again")
-    return True
+def _point(entry: Any) -> tuple[float, float]:
+    coordinates = entries(entry, "two coordinates")
+    if len(coordinates) != 2:
+        raise FileFormatError(f"expected points of two coordinates; got {len(coordinates)}. Export it again")
+    return number(coordinates[0], "x of a point"), number(coordinates[1], "y of a point")
 
 
 def _patch(drawing: Drawing, text: Any, box: tuple[int, int, int, int], level: int) -> None:
@@ -82,8 +79,8 @@ def _patch(drawing: Drawing, text: Any, box: tuple[int, int, int, int], level: i
         content = base64.b64decode("".join(text.split()), validate=True)
         picture = read_image(content, limits=ImageLimits(max_pixels=height * width), name="the mask of a shape")
     except (binascii.Error, ValueError) as error:
-        said = str(error) if isinstance(error, ImageError) else "it is no base64"
-        raise FileFormatError(f"expected the mask of a shape as a PNG in base64; {said}") from None
+        reason = str(error) if isinstance(error, ImageError) else "it is no base64"
+        raise FileFormatError(f"expected the mask of a shape as a PNG in base64; {reason}") from None
     inclusive, exclusive = (bottom - top + 1, right - left + 1), (bottom - top, right - left)
     if picture.size not in (inclusive, exclusive):
         raise FileFormatError(

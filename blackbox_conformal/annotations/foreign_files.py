@@ -106,5 +106,16 @@ def fields(value: Any, what: str) -> dict[str, Any]:
     return value
 
 
+def objects(value: Any, what: str, each: str) -> list[dict[str, Any]]:
+    """`value` if it is a list of objects; `each` is what one of them is called.
+
+    Raises
+    ------
+    FileFormatError
+        It is none, or an entry is no object.
+    """
+    return [fields(entry, each) for entry in entries(value, what)]
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
