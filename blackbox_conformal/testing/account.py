@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RecordedRequest:
     """One request as it arrived, with the fault that answered it; `at` is monotonic, in seconds."""
 
     purpose: str
@@ -22,7 +22,7 @@ class Seen:
     headers: Mapping[str, str] = field(repr=False)
     fault: str
     port: int
-    at: float
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Account:
         self._requests: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._paid: list[Paid] = []
-        self._seen: deque[Seen] = deque(maxlen=keep)
+        self._recorded: deque[RecordedRequest] = deque(maxlen=keep)
         self._running: Counter[str] = Counter()
         self._highest: Counter[str] = Counter()
         self._connections = 0
@@ -67,11 +67,11 @@ class Account:
         with self._lock:
             self._running[purpose] -= 1
 
-    def note(self, purpose: str, method: str, target: str, headers: Mapping[str, str], fault: str, port: int) -> None:
+    def record(self, request: RecordedRequest) -> None:
         """Remember one request; only the newest are kept."""
         with self._lock:
-            self._faults[fault] += 1
-            self._seen.append(Seen(purpose, method, target, headers, fault, port, time.monotonic()))
+            self._faults[request.fault] += 1
+            self._recorded.append(request)
 
     def bill(self, draw: str, key: str, reference: str) -> None:
         """Book one billed submission."""
@@ -97,10 +97,10 @@ class Account:
             return list(self._paid)
 
     @property
-    def seen(self) -> list[Seen]:
+    def recorded(self) -> list[RecordedRequest]:
         """The newest requests, in order."""
         with self._lock:
-            return list(self._seen)
+            return list(self._recorded)
 
     def requests(self, purpose: str) -> int:
         """Number of requests of one purpose."""

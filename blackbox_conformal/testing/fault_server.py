@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from blackbox_conformal.testing import answer_faults, body_faults, connection_faults
-from blackbox_conformal.testing.account import Account
+from blackbox_conformal.testing.account import Account, RecordedRequest
 from blackbox_conformal.testing.exchange import FAULTS, Exchange, Vendor, perform
 from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.raw_http import Connection, PeerGoneError
@@ -198,7 +198,7 @@ class FaultServer:
             situation = Situation(purpose, number, head)
             named = head.headers.get("x-fault") or (self.script(situation) if purpose in PURPOSES else None)
             chosen = as_fault(named)
-            self.account.note(purpose, head.method, head.target, head.headers, chosen.name, port)
+            self.account.record(RecordedRequest(purpose, head.method, head.target, head.headers, chosen.name, port))
             exchange = Exchange(connection, head, purpose, self.vendor, port, self._stopping)
             perform(chosen, exchange)
             if exchange.keep_alive:

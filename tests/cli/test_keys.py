@@ -164,7 +164,7 @@ def test_an_address_that_was_typed_needs_a_yes_and_no_more(capsys: pytest.Captur
         said = error(capsys)
         assert f"FAULT_VENDOR_KEY goes to {server.url} (adapter fault-synchronous) for the first time" in said
         assert said.rstrip().endswith("add --yes")
-        assert server.account.seen == []
+        assert server.account.recorded == []
         assert run([*keyed, "--max-cost", "1"]) == 0
         assert server.account.paid == 4
 
@@ -184,7 +184,7 @@ def test_a_file_that_names_the_address_does_not_agree_to_it(capsys: pytest.Captu
         command = calibrate("--adapter", VENDOR)
         assert run(command) == 2
         assert error(capsys).rstrip().endswith("add --yes")
-        assert server.account.seen == []
+        assert server.account.recorded == []
         assert run([*command, "--yes"]) == 0
 
 
@@ -206,7 +206,7 @@ def test_a_price_is_asked_only_where_the_key_may_go(capsys: pytest.CaptureFixtur
         plan += ["-p", f"url={server.url}", "-p", "keyed=true"]
         assert run(plan) == 2
         assert "FAULT_VENDOR_KEY goes to" in error(capsys)
-        assert server.account.seen == []
+        assert server.account.recorded == []
         assert run([*plan, "--yes"]) == 0
 
 
@@ -218,7 +218,7 @@ def test_every_vendor_of_a_comparison_is_asked_about(vendor: Vendor, capsys: pyt
         compare = ["compare", "photographs", "-q", "--vendor", ours, "--vendor", "recipe:recipe=acme.toml"]
         assert run([*compare, "--draws", "2", "--yes"]) == 2
         assert "ACME_API_KEY goes to" in error(capsys)
-        assert (server.account.seen, vendor.seen) == ([], [])
+        assert (server.account.recorded, vendor.seen) == ([], [])
 
 
 def test_a_second_vendor_is_asked_about(vendor: Vendor, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,7 +227,7 @@ def test_a_second_vendor_is_asked_about(vendor: Vendor, capsys: pytest.CaptureFi
         ours = calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "--score", "second-opinion", "--yes")
         assert run([*ours, "--second-adapter", "recipe", "--second", "recipe=acme.toml"]) == 2
         assert "ACME_API_KEY goes to" in error(capsys)
-        assert (server.account.seen, vendor.seen) == ([], [])
+        assert (server.account.recorded, vendor.seen) == ([], [])
 
 
 def test_a_calibrations_vendor_is_asked_about_as_well(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ def test_what_was_drawn_is_not_paid_again(check: Check) -> None:
 def test_nothing_is_sent_without_consent(check: Check) -> None:
     with FaultServer() as server:
         code, _, said = check(server, consent="")
-        assert (code, server.account.seen) == (4, [])
+        assert (code, server.account.recorded) == (4, [])
     assert "2 calls to make" in said
     assert "add --max-cost 0.02, or --yes" in said
 

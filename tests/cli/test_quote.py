@@ -33,7 +33,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_what_the_vendor_asks_goes_before_its_price_list(plan: Plan) -> None:
     with FaultServer({"quote": ["status:code=429,retry-after=0"]}, price_usd="0.07") as server:
         code, listed, _ = plan(server)
-        assert (code, len(server.account.seen)) == (0, 0)
+        assert (code, len(server.account.recorded)) == (0, 0)
         code, quoted, said = plan(server, "--quote")
         assert code == 0, said
         assert (server.account.requests("quote"), server.account.paid) == (2, 0)
@@ -47,7 +47,7 @@ def test_without_its_key_nobody_is_asked(plan: Plan, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("FAULT_VENDOR_KEY", raising=False)
     with FaultServer() as server:
         code, _, said = plan(server, "-p", "keyed=true", "--quote")
-        assert len(server.account.seen) == 0
+        assert len(server.account.recorded) == 0
     assert code == 2
     assert "FAULT_VENDOR_KEY" in said
 

@@ -135,7 +135,7 @@ def test_n04_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with FaultServer() as server:
         draw(JobVendor(url=server.url), tmp_path / "run", tasks())
         assert server.account.paid == 1
-        assert all("authorization" not in seen.headers for seen in server.account.seen)
+        assert all("authorization" not in seen.headers for seen in server.account.recorded)
 
 
 @pytest.mark.parametrize("fault", ["reset-before-body", "reset-while-body:after=1000"])
@@ -167,7 +167,7 @@ def test_n06_server_closes_without_an_answer_and_is_asked_only_once(tmp_path: Pa
 def test_n06_with_an_idempotency_key_the_same_key_is_sent_again(tmp_path: Path, kind: Any, fault: str) -> None:
     with FaultServer({"submit": [fault]}, idempotent=True) as server:
         drawn = draw(kind(url=server.url, idempotent=True), tmp_path / "run", tasks())
-        keys = {seen.headers["idempotency-key"] for seen in server.account.seen if seen.purpose == "submit"}
+        keys = {seen.headers["idempotency-key"] for seen in server.account.recorded if seen.purpose == "submit"}
     assert drawn.states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 2)
     assert len(keys) == 1
@@ -247,7 +247,7 @@ def downloads(tmp_path: Path, plan: list[Any], *, ranges: bool) -> list[dict[str
         assert drawn.states == ["stored"]
         assert drawn.pictures == {(task.upload.digest, 0): upscale(task.upload.png, 4, task.seed or 0)}
         assert (server.account.paid, server.account.requests("submit")) == (1, 1)
-        return [dict(seen.headers) for seen in server.account.seen if seen.purpose == "download"]
+        return [dict(seen.headers) for seen in server.account.recorded if seen.purpose == "download"]
 
 
 @pytest.mark.parametrize("fault", ["cut-length", "cut-length:share=0.01", "cut-chunked"])
@@ -310,7 +310,9 @@ def test_n13_bomb_in_the_content_encoding_is_never_inflated(tmp_path: Path) -> N
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=10.0)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        encodings = {seen.headers.get("accept-encoding") for seen in server.account.seen if seen.purpose == "download"}
+        encodings = {
+            seen.headers.get("accept-encoding") for seen in server.account.recorded if seen.purpose == "download"
+        }
     assert drawn.states == ["stored"]
     assert server.account.paid == 1
     assert encodings == {"identity"}
@@ -516,7 +518,7 @@ def test_n22_a_redirect_on_the_result_is_followed_without_credentials(
     monkeypatch.setenv("FAULT_VENDOR_KEY", "sesame-open-4711")
     with FaultServer({"download": ["redirect-loop"]}, api_key="sesame-open-4711") as server:
         drawn = draw(JobVendor(url=server.url, keyed=True), tmp_path / "run", tasks())
-        downloads = [seen for seen in server.account.seen if seen.purpose == "download"]
+        downloads = [seen for seen in server.account.recorded if seen.purpose == "download"]
     assert drawn.states == ["stored"]
     assert len(downloads) == 2
     assert all("sesame" not in str(seen.headers) for seen in downloads)

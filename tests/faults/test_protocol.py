@@ -120,7 +120,7 @@ def test_p06_polls_count_against_the_request_rate(tmp_path: Path) -> None:
             concurrency=8,
         )
     assert drawn.states == ["stored"] * 8
-    times = sorted(seen.at for seen in server.account.seen if seen.purpose != "download")
+    times = sorted(seen.at for seen in server.account.recorded if seen.purpose != "download")
     assert len(times) == 8 * 7
     busiest = max(sum(start <= other < start + 1.0 for other in times) for start in times)
     # A bucket that begins full: twenty-five at once and twenty-five more within the second.
@@ -206,7 +206,7 @@ def test_p10_equal_draws_are_all_kept_so_that_equality_can_be_seen(tmp_path: Pat
 def test_p11_replayed_error_is_not_answered_by_a_new_key(tmp_path: Path) -> None:
     with FaultServer({"submit": ["replayed-error"]}, idempotent=True) as server:
         drawn = draw(SynchronousVendor(url=server.url, idempotent=True), tmp_path / "run", tasks())
-        keys = {seen.headers["idempotency-key"] for seen in server.account.seen if seen.purpose == "submit"}
+        keys = {seen.headers["idempotency-key"] for seen in server.account.recorded if seen.purpose == "submit"}
     assert "stored" not in drawn.states
     assert len(keys) == 1
     assert server.account.requests("submit") <= 3

@@ -62,7 +62,7 @@ def test_s01_key_appears_in_no_artifact_log_or_message(
             max_attempts=2,
         )
         signatures = {
-            seen.target.partition("signature=")[2] for seen in server.account.seen if "signature=" in seen.target
+            seen.target.partition("signature=")[2] for seen in server.account.recorded if "signature=" in seen.target
         }
     shown = [drawn.text, repr(drawn.outcomes), repr(events), caplog.text, *capfd.readouterr()]
     for error in drawn.errors:
@@ -202,7 +202,7 @@ def test_s03_key_is_not_sent_with_a_download_or_after_a_redirect(tmp_path: Path,
     }
     with FaultServer(plan, api_key=key) as server:
         draw(JobVendor(url=server.url, keyed=True), tmp_path / "run", tasks(), job_deadline_s=2.0, max_attempts=2)
-        downloads = [seen for seen in server.account.seen if seen.purpose in ("download", "other")]
+        downloads = [seen for seen in server.account.recorded if seen.purpose in ("download", "other")]
     assert downloads
     assert all(key not in str(dict(seen.headers)) and key not in seen.target for seen in downloads)
 
@@ -234,7 +234,7 @@ def test_s03_key_of_a_careless_adapter_reaches_the_vendors_own_place_only(
     plan = {"download": ["redirect-loop"]}
     with FaultServer(plan, api_key=key, separate_results=separate) as server:
         drawn = draw(Careless(url=server.url, keyed=True, public=public), tmp_path / "run", tasks())
-        downloads = [seen for seen in server.account.seen if seen.purpose == "download"]
+        downloads = [seen for seen in server.account.recorded if seen.purpose == "download"]
     assert drawn.states == ["stored"]
     assert len(downloads) == 2
     first, redirected = (key in str(dict(seen.headers)) for seen in downloads)

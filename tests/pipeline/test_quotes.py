@@ -64,7 +64,7 @@ def test_each_size_is_asked_for_once_and_nothing_is_billed(server: FaultServer) 
     assert found == {(20, 10): Decimal("0.07"), (10, 20): Decimal("0.07")}
     assert (server.account.requests("quote"), server.account.requests("submit"), server.account.paid) == (2, 0, 0)
     assert seen == [("quotes", 1, 2), ("quotes", 2, 2)]
-    assert "width=20&height=10" in server.account.seen[0].target
+    assert "width=20&height=10" in server.account.recorded[0].target
 
 
 @pytest.mark.parametrize(

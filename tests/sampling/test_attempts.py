@@ -43,7 +43,7 @@ def test_an_idempotency_key_is_repeated_unchanged_in_the_run_and_after_it(tmp_pa
         adapter = SynchronousVendor(url=server.url, idempotent=True)
         assert draw(adapter, tmp_path, tasks(), max_attempts=3).states == ["ambiguous"]
         assert draw(adapter, tmp_path, tasks(), max_attempts=3).states == ["stored"]
-        keys = {seen.headers["idempotency-key"] for seen in server.account.seen}
+        keys = {seen.headers["idempotency-key"] for seen in server.account.recorded}
     assert len(keys) == 1
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
     assert ledger_verify(tmp_path).problems == ()

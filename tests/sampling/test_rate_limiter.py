@@ -343,7 +343,7 @@ def test_three_processes_keep_one_rate(tmp_path, shared):
             processes.add("one" if shared else f"key{number}", 0, count, rate)
         processes.begin(*processes.all)
         processes.end()
-    times = sorted(seen.at for seen in server.account.seen)
+    times = sorted(seen.at for seen in server.account.recorded)
     assert len(times) == 3 * count
     # A burst of one second's requests, then the rate; two for requests that were late and came together.
     most = max(j - i + 1 - rate * (times[j] - times[i]) for i in range(len(times)) for j in range(i, len(times)))
@@ -366,7 +366,7 @@ def test_too_many_requests_of_one_process_pause_the_other(tmp_path, shared):
         late = processes.add("one" if shared else "two", 100, 1, 0)
         processes.begin(busy, late)
         pauses = processes.end()
-    times = [seen.at for seen in server.account.seen]
+    times = [seen.at for seen in server.account.recorded]
     assert len(times) == 62
     during = [moment for moment in times if put_off[0] + 0.5 < moment < put_off[0] + 1.9]
     assert (during == []) == shared

@@ -236,7 +236,7 @@ def test_a_full_disk_stops_before_anything_is_bought(tmp_path: Path, monkeypatch
     monkeypatch.setattr("blackbox_conformal.sampling.ledger.sample_store.Store.free_bytes", lambda self: 1000)
     with FaultServer() as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(2, 2))
-        assert server.account.seen == []
+        assert server.account.recorded == []
     assert drawn.outcomes == []
     assert isinstance(drawn.error, IncompleteError)
     assert "make room" in str(drawn.error)

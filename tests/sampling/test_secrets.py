@@ -53,7 +53,9 @@ def test_canary(
                 while cause is not None:
                     shown += [str(cause), repr(cause), repr(cause.args)]
                     cause = cause.__cause__ or cause.__context__
-    assert {seen.headers["authorization"] for seen in server.account.seen if seen.method == "POST"} == {f"Bearer {KEY}"}
+    assert {seen.headers["authorization"] for seen in server.account.recorded if seen.method == "POST"} == {
+        f"Bearer {KEY}"
+    }
     shown.append(caplog.text)
     for path in tmp_path.rglob("*"):
         if path.is_file():

@@ -147,7 +147,7 @@ def test_answers_of_any_status_come_back_whole() -> None:
     with serving(lambda head: Response(418, {"X-Some": "Thing"}, b"tea")) as vendor, transport(vendor.url) as opened:
         answer = opened.send(post(f"{vendor.url}/a?x=1", query={"y": "2 3"}))
         assert (answer.status, answer.headers["x-some"], answer.body) == (418, "Thing", b"tea")
-        (seen,) = vendor.account.seen
+        (seen,) = vendor.account.recorded
         assert seen.target == "/a?x=1&y=2+3"
         assert seen.headers["accept-encoding"] == "identity"
         assert answer.seconds >= 0.0
@@ -175,11 +175,11 @@ def test_the_key_goes_to_the_own_origin_only() -> None:
         opened.send(
             Send("GET", other.url + "/else", "poll", headers={"x-api-key": key, "x-plain": "v"}, query={"k": key})
         )
-    own, public = vendor.account.seen
+    own, public = vendor.account.recorded
     assert own.headers["x-api-key"] == "sesame-key"
     assert own.target == "/own?k=sesame-key"
     assert "x-api-key" not in public.headers
-    (elsewhere,) = other.account.seen
+    (elsewhere,) = other.account.recorded
     assert "sesame-key" not in f"{elsewhere.target} {elsewhere.headers}"
     assert elsewhere.headers["x-plain"] == "v"
 
@@ -194,7 +194,7 @@ def test_redirects_are_followed_for_downloads_three_times_and_without_the_key() 
     with serving(answer) as vendor, transport(vendor.url) as opened:
         step = Send("GET", vendor.url + "/3", "download", headers={"x-api-key": key})
         assert opened.send(step).status == 200
-        assert ["x-api-key" in seen.headers for seen in vendor.account.seen] == [True, False, False, False]
+        assert ["x-api-key" in seen.headers for seen in vendor.account.recorded] == [True, False, False, False]
         with pytest.raises(PayloadError, match="more than 3"):
             opened.send(Send("GET", vendor.url + "/4", "download"))
         assert opened.send(post(vendor.url + "/2")).status == 302
@@ -228,7 +228,7 @@ def test_what_is_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         link = vendor.url.replace("127.0.0.1", "localhost") + "/x"
         assert opened.send(Send("GET", link, "download", public=True)).status == 200
-        assert vendor.account.seen[0].headers["host"].startswith("localhost")
+        assert vendor.account.recorded[0].headers["host"].startswith("localhost")
     assert answers == ["10.9.9.9"]
 
 
@@ -297,8 +297,8 @@ def test_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypatch: pyte
         with transport("http://vendor.invalid") as opened:
             opened.send(post("http://vendor.invalid/by-proxy"))
             monkeypatch.setenv("no_proxy", "vendor.invalid")
-        assert [seen.target for seen in vendor.account.seen] == ["/direct"]
-        assert [seen.target for seen in proxy.account.seen] == ["http://vendor.invalid/by-proxy"]
+        assert [seen.target for seen in vendor.account.recorded] == ["/direct"]
+        assert [seen.target for seen in proxy.account.recorded] == ["http://vendor.invalid/by-proxy"]
 
 
 @pytest.mark.parametrize("words", [b"", b"HTTP/1.1 502 Bad Gateway\r\n\r\n"])
