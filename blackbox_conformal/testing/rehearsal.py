@@ -1,11 +1,8 @@
-"""An adapter's flow driven against given answers, without a network, and everything that it asked on the way.
-
-Nothing is judged here; `static_contract` does that.
-"""
+"""An adapter's flow driven against given answers, without a network, and every step that it took."""
 
 import io
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,6 +17,10 @@ from blackbox_conformal.testing.pictures import upscale
 
 EMPTY = Answer(0, {}, b"")
 MOST_STEPS = 1000
+
+
+class UnexplainedError(VendorError):
+    """A failed answer of which neither the flow nor `explain` made anything."""
 
 
 @dataclass
@@ -41,13 +42,29 @@ class Rehearsal:
         return [send for send in self.sends if send.purpose == "submit"]
 
     @property
+    def submit(self) -> Send:
+        """The one request that is billed."""
+        (submit,) = self.submits
+        return submit
+
+    @property
+    def waits(self) -> list[float]:
+        """Seconds that the flow wanted to wait, in order."""
+        return [step.seconds for step in self.steps if isinstance(step, Wait)]
+
+    @property
+    def observed(self) -> list[Observed]:
+        """What the vendor said besides the picture."""
+        return [step for step in self.steps if isinstance(step, Observed)]
+
+    @property
     def jobs(self) -> list[str]:
         """The jobs that were accepted."""
         return [step.job for step in self.steps if isinstance(step, Accepted)]
 
 
-def rehearse(adapter: Adapter, flow: Flow, answers: Iterable[Answer]) -> Rehearsal:
-    """Run `flow` until it returns its picture or `answers` run out.
+def rehearse(adapter: Adapter, flow: Flow, answers: Iterable[Answer] | Callable[[Send], Answer | None]) -> Rehearsal:
+    """Run `flow` until it returns its picture or `answers` run out; a function answers each request, None ends.
 
     Raises
     ------
@@ -84,11 +101,13 @@ def rehearse_quote(adapter: Adapter, upload: Upload, answers: Iterable[Answer]) 
 
 
 def _run(
-    adapter: Adapter, flow: Generator[Step, Answer, Any], answers: Iterable[Answer]
+    adapter: Adapter,
+    flow: Generator[Step, Answer, Any],
+    answers: Iterable[Answer] | Callable[[Send], Answer | None],
 ) -> tuple[Rehearsal, StopIteration | None]:
     """The steps of `flow`, and its end; None when the answers ran out first."""
     rehearsal = Rehearsal()
-    waiting = iter(answers)
+    in_order = iter(()) if callable(answers) else iter(answers)
     reply = EMPTY
     try:
         step = next(flow)
@@ -100,7 +119,7 @@ def _run(
                 raise AdapterError(f"expected the flow to end; it went on after {MOST_STEPS} steps")
             reply = EMPTY
             if isinstance(step, Send):
-                answer = next(waiting, None)
+                answer = answers(step) if callable(answers) else next(in_order, None)
                 if answer is None:
                     flow.close()
                     return rehearsal, None
@@ -113,7 +132,7 @@ def _run(
 def _accepted(adapter: Adapter, send: Send, answer: Answer) -> Answer:
     if (200 <= answer.status < 300) if send.accept is None else (answer.status in send.accept):
         return answer
-    raise adapter.explain(answer, send.purpose) or VendorError(f"HTTP {answer.status} for {send.purpose}")
+    raise adapter.explain(answer, send.purpose) or UnexplainedError(f"HTTP {answer.status} for {send.purpose}")
 
 
 def built(kind: type[Adapter], example: Example, address: str) -> Adapter:

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from support.flow_driver import drive, upload
-from support.loopback import a_draw, drive_over_http
+from support.flow_driver import a_draw, drive, drive_over_http, upload
 from support.picture_files import scene
 
 from blackbox_adapters.embedded import Embedded

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.flow_driver import drive, upload
-from support.loopback import a_draw
+from support.flow_driver import a_draw, drive, upload
 
 from blackbox_adapters.folder import Folder
 from blackbox_conformal.adapter import Upload

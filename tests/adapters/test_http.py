@@ -2,16 +2,11 @@
 
 import base64
 import json
-import threading
-from collections.abc import Callable, Iterator
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from support.flow_driver import drive, failure, upload
-from support.loopback import a_draw, drive_over_http
+from support.flow_driver import a_draw, drive, drive_over_http, failure, upload
+from support.recording_server import RecordingServer
 
 from blackbox_adapters.http import PlainHttp, observed
 from blackbox_conformal.adapter import Answer
@@ -24,107 +19,47 @@ from blackbox_conformal.errors import (
     UsageError,
 )
 from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.testing.raw_http import Head, Response
 
 PICTURE = b"\x89PNG\r\n\x1a\nfinished"
-Reply = tuple[int, dict[str, str], bytes]
 
 
-class Recorder:
-    """A server that keeps what it is asked and answers as it is told."""
-
-    def __init__(self, answer: Callable[[str], Reply]) -> None:
-        self.asked: list[dict[str, Any]] = []
-        recorder = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                recorder.asked.append(
-                    {
-                        "path": urlsplit(self.path).path,
-                        "query": dict(parse_qsl(urlsplit(self.path).query)),
-                        "headers": {name.lower(): value for name, value in self.headers.items()},
-                        "body": body,
-                    }
-                )
-                self.reply()
-
-            def do_GET(self) -> None:
-                self.reply()
-
-            def reply(self) -> None:
-                status, headers, body = answer(self.path)
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+SHOWN = Response(200, {"Content-Type": "image/png"}, PICTURE)
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[str], Reply]], Recorder]]:
-    started: list[Recorder] = []
-
-    def start(answer: Callable[[str], Reply]) -> Recorder:
-        started.append(Recorder(answer))
-        return started[-1]
-
-    yield start
-    for recorder in started:
-        recorder.close()
-
-
-Serve = Callable[[Callable[[str], Reply]], Recorder]
-
-
-def test_a_draw_is_one_post_with_seed_scale_and_key(serve: Serve) -> None:
-    said = {"X-Model": "workshop-2", "X-Cost-Usd": "0.015", "X-Request-Id": "r1", "X-Seed": "41"}
-    recorder = serve(lambda path: (200, {"Content-Type": "image/png", **said}, PICTURE))
-    adapter = PlainHttp(url=f"{recorder.url}/v1/upscale?tier=a+b", scale=2)
-    exchange = drive_over_http(adapter, adapter.draw(upload(), a_draw(3, seed=41)))
+def test_a_draw_is_one_post_with_seed_scale_and_key() -> None:
+    answer = SHOWN.with_headers(X_Model="workshop-2", X_Cost_Usd="0.015", X_Request_Id="r1", X_Seed="41")
+    with RecordingServer(lambda head: answer) as server:
+        adapter = PlainHttp(url=f"{server.url}/v1/upscale?tier=a+b", scale=2)
+        exchange = drive_over_http(adapter, adapter.draw(upload(), a_draw(3, seed=41)))
     assert exchange.picture == PICTURE
-    (asked,) = recorder.asked
-    assert asked["path"] == "/v1/upscale"
-    assert asked["query"] == {"tier": "a b", "scale": "2", "seed": "41"}
-    assert asked["body"] == upload().png
-    assert asked["headers"]["content-type"] == "image/png"
-    assert asked["headers"]["idempotency-key"] == a_draw(3).idempotency_key
-    assert "authorization" not in asked["headers"]
-    (found,) = exchange.observed
-    assert (found.model, found.cost_usd, found.request_id, found.seed) == ("workshop-2", Decimal("0.015"), "r1", 41)
+    ((head, body),) = server.asked
+    assert head.path == "/v1/upscale"
+    assert head.query == {"tier": "a b", "scale": "2", "seed": "41"}
+    assert body == upload().png
+    assert head.headers["content-type"] == "image/png"
+    assert head.headers["idempotency-key"] == a_draw(3).idempotency_key
+    assert "authorization" not in head.headers
+    (seen,) = exchange.observed
+    assert (seen.model, seen.cost_usd, seen.request_id, seen.seed) == ("workshop-2", Decimal("0.015"), "r1", 41)
 
 
-def test_the_names_of_parameters_are_the_users(serve: Serve) -> None:
-    recorder = serve(lambda path: (200, {"Content-Type": "image/png"}, PICTURE))
-    adapter = PlainHttp(url=recorder.url, seed_parameter="noise", scale_parameter="")
-    drive_over_http(adapter, adapter.draw(upload(), a_draw(0, seed=5)))
-    assert recorder.asked[0]["query"] == {"noise": "5"}
-    unseeded = PlainHttp(url=recorder.url, seed_parameter="")
-    assert not unseeded.capabilities.seedable
-    assert unseeded.capabilities.seed_range is None
-    drive_over_http(unseeded, unseeded.draw(upload(), a_draw(0, seed=5)))
-    assert recorder.asked[1]["query"] == {"scale": "4"}
+def test_the_names_of_parameters_are_the_users() -> None:
+    with RecordingServer(lambda head: SHOWN) as server:
+        adapter = PlainHttp(url=server.url, seed_parameter="noise", scale_parameter="")
+        drive_over_http(adapter, adapter.draw(upload(), a_draw(0, seed=5)))
+        unseeded = PlainHttp(url=server.url, seed_parameter="")
+        assert not unseeded.capabilities.seedable
+        drive_over_http(unseeded, unseeded.draw(upload(), a_draw(0, seed=5)))
+    assert [request.head.query for request in server.asked] == [{"noise": "5"}, {"scale": "4"}]
 
 
-def test_the_key_goes_where_it_is_asked_for(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_goes_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_VENDOR_KEY", "made-up-key-123")
-    recorder = serve(lambda path: (200, {"Content-Type": "image/png"}, PICTURE))
-    adapter = PlainHttp(url=recorder.url, key_header="X-Api-Key")
-    drive_over_http(adapter, adapter.draw(upload(), a_draw()))
-    assert recorder.asked[0]["headers"]["x-api-key"] == "made-up-key-123"
+    with RecordingServer(lambda head: SHOWN) as server:
+        adapter = PlainHttp(url=server.url, key_header="X-Api-Key")
+        drive_over_http(adapter, adapter.draw(upload(), a_draw()))
+    assert server.asked[0].head.headers["x-api-key"] == "made-up-key-123"
     assert "made-up-key-123" not in json.dumps(adapter.identity())
     monkeypatch.delenv("HTTP_VENDOR_KEY")
     with pytest.raises(CredentialMissingError, match="HTTP_VENDOR_KEY"):
@@ -135,30 +70,31 @@ def test_the_key_goes_where_it_is_asked_for(serve: Serve, monkeypatch: pytest.Mo
     "picture",
     [base64.b64encode(PICTURE).decode(), "data:image/png;base64," + base64.b64encode(PICTURE).decode(), "link"],
 )
-def test_a_picture_inside_json_is_taken_out(serve: Serve, picture: str) -> None:
-    recorder = serve(
-        lambda path: (
-            (200, {"Content-Type": "image/png"}, PICTURE)
-            if path == "/result.png"
-            else (200, {"Content-Type": "application/json"}, json.dumps({"data": [{"picture": found}]}).encode())
-        )
-    )
-    found = f"{recorder.url}/result.png" if picture == "link" else picture
-    adapter = PlainHttp(url=recorder.url, picture_field="data.0.picture")
-    exchange = drive_over_http(adapter, adapter.draw(upload(), a_draw()))
+def test_a_picture_inside_json_is_taken_out(picture: str) -> None:
+    def answer(head: Head) -> Response:
+        value = f"{server.url}/result.png" if picture == "link" else picture
+        return SHOWN if head.path == "/result.png" else document({"data": [{"picture": value}]})
+
+    with RecordingServer(answer) as server:
+        adapter = PlainHttp(url=server.url, picture_field="data.0.picture")
+        exchange = drive_over_http(adapter, adapter.draw(upload(), a_draw()))
     assert exchange.picture == PICTURE
     assert [send.purpose for send in exchange.sends] == (["submit", "download"] if picture == "link" else ["submit"])
     assert all(send.public for send in exchange.sends[1:])
 
 
-def test_json_where_a_picture_was_expected_says_what_to_set(serve: Serve) -> None:
-    recorder = serve(lambda path: (200, {"Content-Type": "application/json"}, b'{"image": "QUJD"}'))
-    adapter = PlainHttp(url=recorder.url)
-    with pytest.raises(PayloadError, match=r"got JSON .*picture_field"):
-        drive_over_http(adapter, adapter.draw(upload(), a_draw()))
-    wrong = PlainHttp(url=recorder.url, picture_field="result")
-    with pytest.raises(PayloadError, match="at result"):
-        drive_over_http(wrong, wrong.draw(upload(), a_draw()))
+def document(value: object) -> Response:
+    return Response(200, {"Content-Type": "application/json"}, json.dumps(value).encode())
+
+
+def test_json_where_a_picture_was_expected_says_what_to_set() -> None:
+    with RecordingServer(lambda head: document({"image": "QUJD"})) as server:
+        adapter = PlainHttp(url=server.url)
+        with pytest.raises(PayloadError, match=r"got JSON .*picture_field"):
+            drive_over_http(adapter, adapter.draw(upload(), a_draw()))
+        wrong = PlainHttp(url=server.url, picture_field="result")
+        with pytest.raises(PayloadError, match="at result"):
+            drive_over_http(wrong, wrong.draw(upload(), a_draw()))
 
 
 @pytest.mark.parametrize(
@@ -171,12 +107,13 @@ def test_json_where_a_picture_was_expected_says_what_to_set(serve: Serve) -> Non
         (429, TryLaterError),
     ],
 )
-def test_failures_carry_the_servers_words(serve: Serve, status: int, kind: type[Exception]) -> None:
+def test_failures_carry_the_servers_words(status: int, kind: type[Exception]) -> None:
     body = b'{"error": {"code": "E7", "message": "too dark\\u001b[31m"}}'
-    recorder = serve(lambda path: (status, {"X-Request-Id": "r9", "Retry-After": "3"}, body))
-    adapter = PlainHttp(url=recorder.url)
-    with pytest.raises(kind, match="too dark") as failed:
-        drive_over_http(adapter, adapter.draw(upload(), a_draw()))
+    answer = Response(status, {"X-Request-Id": "r9", "Retry-After": "3"}, body)
+    with RecordingServer(lambda head: answer) as server:
+        adapter = PlainHttp(url=server.url)
+        with pytest.raises(kind, match="too dark") as failed:
+            drive_over_http(adapter, adapter.draw(upload(), a_draw()))
     assert "\x1b" not in str(failed.value)
     assert (failed.value.request_id, failed.value.code) == ("r9", "E7")  # type: ignore[attr-defined]
 

@@ -8,16 +8,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
+from support.recording_server import RecordingServer
 from support.synthetic import write_photographs
 
 from blackbox_conformal.adapter import Adapter, Capabilities, Draw, Flow, Send, Upload
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.raw_http import Response
 
 VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 KEY = "canary-7d01c9"
@@ -55,38 +55,18 @@ picture = true
 """
 
 
-class Vendor:
-    """A server that notes the headers of what it is sent, and refuses its key."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, str]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers.get("content-length", 0)))
-                outer.seen.append({name.lower(): value for name, value in self.headers.items()})
-                self.send_response(403)
-                self.send_header("x-request-id", base64.b64encode(f"id:{KEY}".encode()).decode())
-                body = json.dumps({"error": f"no {ENCODED}"}).encode()
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        Thread(target=self.server.serve_forever, daemon=True).start()
+REFUSED = Response(
+    403,
+    {"X-Request-Id": base64.b64encode(f"id:{KEY}".encode()).decode()},
+    json.dumps({"error": f"no {ENCODED}"}).encode(),
+)
 
 
 @pytest.fixture
-def vendor() -> Iterator[Vendor]:
-    vendor = Vendor()
-    yield vendor
-    vendor.server.shutdown()
-    vendor.server.server_close()
+def vendor() -> Iterator[RecordingServer]:
+    """A server that notes what it is sent, and refuses its key."""
+    with RecordingServer(lambda head: REFUSED) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -117,22 +97,22 @@ def error(capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("agreed", [(), ("--yes",), ("--max-cost", "9")])
 def test_a_recipes_own_address_is_asked_and_never_taken_for_granted(
-    vendor: Vendor, agreed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    vendor: RecordingServer, agreed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*by_recipe(vendor.url), *agreed]) == 2
     said = error(capsys)
     assert f"ACME_API_KEY goes to {vendor.url} (adapter recipe) for the first time" in said
     assert f"add -p url={vendor.url} --yes" in said
-    assert vendor.seen == []
+    assert vendor.asked == []
     assert run([*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes"]) == 5
-    assert {one["x-key"] for one in vendor.seen} == {KEY}
+    assert {request.head.headers["x-key"] for request in vendor.asked} == {KEY}
     # Agreed to once, by this user: no question any more.
     assert run([*by_recipe(vendor.url), "--run", "other", "--yes"]) == 5
     assert run([*by_recipe(vendor.url), "-p", "url=http://127.0.0.1:9", "--run", "third"]) == 2
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 4), (b"y\n", None)])
-def test_at_a_terminal_the_address_is_shown_and_asked(vendor: Vendor, answer: bytes, code: int | None) -> None:
+def test_at_a_terminal_the_address_is_shown_and_asked(vendor: RecordingServer, answer: bytes, code: int | None) -> None:
     terminal, other_end = pty.openpty()
     try:
         command = [sys.executable, "-m", "blackbox_conformal", *by_recipe(vendor.url), "--yes"]
@@ -145,11 +125,15 @@ def test_at_a_terminal_the_address_is_shown_and_asked(vendor: Vendor, answer: by
     assert f"ACME_API_KEY goes to {vendor.url} (adapter recipe), for the first time" in found.stderr
     assert "Send it there?" in found.stderr
     assert KEY not in found.stderr
-    assert (found.returncode == code) if code is not None else {one["x-key"] for one in vendor.seen} == {KEY}
-    assert bool(vendor.seen) == (code is None)
+    assert (
+        (found.returncode == code)
+        if code is not None
+        else {request.head.headers["x-key"] for request in vendor.asked} == {KEY}
+    )
+    assert bool(vendor.asked) == (code is None)
 
 
-def test_what_was_agreed_is_kept_for_the_user_alone_and_holds_no_key(vendor: Vendor) -> None:
+def test_what_was_agreed_is_kept_for_the_user_alone_and_holds_no_key(vendor: RecordingServer) -> None:
     run([*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes"])
     folder = Path(os.environ["XDG_STATE_HOME"]) / "blackbox-conformal"
     assert (folder / "keys").read_text() == f"ACME_API_KEY recipe {vendor.url}\n"
@@ -210,7 +194,9 @@ def test_a_price_is_asked_only_where_the_key_may_go(capsys: pytest.CaptureFixtur
         assert run([*plan, "--yes"]) == 0
 
 
-def test_every_vendor_of_a_comparison_is_asked_about(vendor: Vendor, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_vendor_of_a_comparison_is_asked_about(
+    vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("acme.toml").write_text(RECIPE.format(url=vendor.url))
     write_photographs(Path("photographs"), range(2, 6))
     with FaultServer() as server:
@@ -218,16 +204,16 @@ def test_every_vendor_of_a_comparison_is_asked_about(vendor: Vendor, capsys: pyt
         compare = ["compare", "photographs", "-q", "--vendor", ours, "--vendor", "recipe:recipe=acme.toml"]
         assert run([*compare, "--draws", "2", "--yes"]) == 2
         assert "ACME_API_KEY goes to" in error(capsys)
-        assert (server.account.recorded, vendor.seen) == ([], [])
+        assert (server.account.recorded, vendor.asked) == ([], [])
 
 
-def test_a_second_vendor_is_asked_about(vendor: Vendor, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_vendor_is_asked_about(vendor: RecordingServer, capsys: pytest.CaptureFixture[str]) -> None:
     Path("acme.toml").write_text(RECIPE.format(url=vendor.url))
     with FaultServer() as server:
         ours = calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "--score", "second-opinion", "--yes")
         assert run([*ours, "--second-adapter", "recipe", "--second", "recipe=acme.toml"]) == 2
         assert "ACME_API_KEY goes to" in error(capsys)
-        assert (server.account.recorded, vendor.seen) == ([], [])
+        assert (server.account.recorded, vendor.asked) == ([], [])
 
 
 def test_a_calibrations_vendor_is_asked_about_as_well(capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,7 +271,7 @@ def test_only_code_fixes_an_address(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 def test_a_key_that_comes_back_in_another_form_is_kept_and_shown_nowhere(
-    vendor: Vendor, capsys: pytest.CaptureFixture[str]
+    vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes", "-vv"]
     assert run([word for word in command if word != "-q"]) == 5

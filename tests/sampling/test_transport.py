@@ -4,20 +4,20 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from support.recording_server import RecordingServer
 
 from blackbox_conformal.adapter import Part, Send
 from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError, UsageError
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.secrets import Secret
-from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.raw_http import Head, Response
 
 LIMITS = Limits(attempt_timeout_s=1.0, connect_timeout_s=0.5, max_answer_bytes=10_000)
@@ -55,26 +55,6 @@ def raw(serve: Callable[[socket.socket], None]) -> Iterator[str]:
         accepting.join()
         for thread in threads:
             thread.join()
-
-
-class Recorder:
-    """A vendor that gives one answer to everything, and keeps the bodies that it got."""
-
-    def __init__(self, answer: Callable[[Head], Response] = lambda head: Response(200)) -> None:
-        self.answer = answer
-        self.bodies: list[bytes] = []
-
-    def purpose(self, head: Head) -> str:
-        return "other"
-
-    def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, object]) -> Response:
-        self.bodies.append(body)
-        return self.answer(head)
-
-
-def serving(answer: Callable[[Head], Response] = lambda head: Response(200)) -> FaultServer:
-    """A server of a `Recorder`."""
-    return FaultServer(vendor=Recorder(answer))
 
 
 @contextmanager
@@ -144,22 +124,24 @@ def test_a_handshake_that_fails_is_not_sent() -> None:
 
 
 def test_answers_of_any_status_come_back_whole() -> None:
-    with serving(lambda head: Response(418, {"X-Some": "Thing"}, b"tea")) as vendor, transport(vendor.url) as opened:
+    with (
+        RecordingServer(lambda head: Response(418, {"X-Some": "Thing"}, b"tea")) as vendor,
+        transport(vendor.url) as opened,
+    ):
         answer = opened.send(post(f"{vendor.url}/a?x=1", query={"y": "2 3"}))
         assert (answer.status, answer.headers["x-some"], answer.body) == (418, "Thing", b"tea")
-        (seen,) = vendor.account.recorded
-        assert seen.target == "/a?x=1&y=2+3"
-        assert seen.headers["accept-encoding"] == "identity"
+        (request,) = vendor.asked
+        assert request.head.target == "/a?x=1&y=2+3"
+        assert request.head.headers["accept-encoding"] == "identity"
         assert answer.seconds >= 0.0
 
 
 def test_bodies_of_every_kind() -> None:
-    recorder = Recorder()
-    with FaultServer(vendor=recorder) as vendor, transport(vendor.url) as opened:
+    with RecordingServer() as vendor, transport(vendor.url) as opened:
         opened.send(Send("POST", vendor.url + "/", "submit", json={"a": 1}))
         opened.send(Send("POST", vendor.url + "/", "submit", form={"b": "2"}))
         opened.send(Send("POST", vendor.url + "/", "submit", form={"c": "3"}, files=(Part("f", "x.png", b"pix"),)))
-    bodies = recorder.bodies
+    bodies = [request.body for request in vendor.asked]
     assert bodies[0] == b'{"a":1}'
     assert bodies[1] == b"b=2"
     assert b'name="c"' in bodies[2]
@@ -169,17 +151,17 @@ def test_bodies_of_every_kind() -> None:
 
 def test_the_key_goes_to_the_own_origin_only() -> None:
     key = Secret("sesame-key")
-    with serving() as vendor, serving() as other, transport(vendor.url) as opened:
+    with RecordingServer() as vendor, RecordingServer() as other, transport(vendor.url) as opened:
         opened.send(Send("GET", vendor.url + "/own", "poll", headers={"x-api-key": key}, query={"k": key}))
         opened.send(Send("GET", vendor.url + "/public", "download", headers={"x-api-key": key}, public=True))
         opened.send(
             Send("GET", other.url + "/else", "poll", headers={"x-api-key": key, "x-plain": "v"}, query={"k": key})
         )
-    own, public = vendor.account.recorded
+    own, public = (request.head for request in vendor.asked)
     assert own.headers["x-api-key"] == "sesame-key"
     assert own.target == "/own?k=sesame-key"
     assert "x-api-key" not in public.headers
-    (elsewhere,) = other.account.recorded
+    (elsewhere,) = (request.head for request in other.asked)
     assert "sesame-key" not in f"{elsewhere.target} {elsewhere.headers}"
     assert elsewhere.headers["x-plain"] == "v"
 
@@ -191,10 +173,10 @@ def test_redirects_are_followed_for_downloads_three_times_and_without_the_key() 
         left = int(head.path[1:])
         return Response(302, {"Location": f"/{left - 1}"}) if left else Response(200)
 
-    with serving(answer) as vendor, transport(vendor.url) as opened:
+    with RecordingServer(answer) as vendor, transport(vendor.url) as opened:
         step = Send("GET", vendor.url + "/3", "download", headers={"x-api-key": key})
         assert opened.send(step).status == 200
-        assert ["x-api-key" in seen.headers for seen in vendor.account.recorded] == [True, False, False, False]
+        assert ["x-api-key" in request.head.headers for request in vendor.asked] == [True, False, False, False]
         with pytest.raises(PayloadError, match="more than 3"):
             opened.send(Send("GET", vendor.url + "/4", "download"))
         assert opened.send(post(vendor.url + "/2")).status == 302
@@ -224,11 +206,11 @@ def test_what_is_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatch
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers.pop(0), port))]
         return real(host, port, *rest, **more)  # type: ignore[arg-type]
 
-    with serving() as vendor, transport("http://127.0.0.1:1") as opened:
+    with RecordingServer() as vendor, transport("http://127.0.0.1:1") as opened:
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         link = vendor.url.replace("127.0.0.1", "localhost") + "/x"
         assert opened.send(Send("GET", link, "download", public=True)).status == 200
-        assert vendor.account.recorded[0].headers["host"].startswith("localhost")
+        assert vendor.asked[0].head.headers["host"].startswith("localhost")
     assert answers == ["10.9.9.9"]
 
 
@@ -244,7 +226,7 @@ def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch: pytest.MonkeyPatc
 
 
 def test_too_large_answers_and_data_links() -> None:
-    with serving(lambda head: Response(200, {}, b"x" * 10_001)) as vendor, transport(vendor.url) as opened:
+    with RecordingServer(lambda head: Response(200, {}, b"x" * 10_001)) as vendor, transport(vendor.url) as opened:
         with pytest.raises(PayloadError, match="at most 10000"):
             opened.send(post(vendor.url))
         assert opened.send(Send("GET", "data:,hello", "download")).body == b"hello"
@@ -257,14 +239,14 @@ def test_a_base_url_that_is_none_is_a_usage_error(wrong: str) -> None:
 
 
 def test_a_request_that_cannot_be_built_is_permanent_and_hides_the_key() -> None:
-    with serving() as vendor, transport(vendor.url) as opened, pytest.raises(NotSentError) as caught:
+    with RecordingServer() as vendor, transport(vendor.url) as opened, pytest.raises(NotSentError) as caught:
         opened.send(post(vendor.url, headers={"x-api-key": Secret("two\nlines-of-key")}))
     assert caught.value.permanent
     assert "lines-of-key" not in str(caught.value)
 
 
 def test_two_starved_requests_rebuild_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving() as vendor, transport(vendor.url) as opened:
+    with RecordingServer() as vendor, transport(vendor.url) as opened:
         assert opened.send(post(vendor.url)).status == 200
         before = dict(opened._pools)
 
@@ -282,13 +264,13 @@ def test_two_starved_requests_rebuild_the_pool(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_library_logs_no_address(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with serving() as vendor, transport(vendor.url) as opened:
+    with RecordingServer() as vendor, transport(vendor.url) as opened:
         opened.send(Send("GET", vendor.url + "/x?token=abcdefgh", "download"))
     assert "abcdefgh" not in caplog.text
 
 
 def test_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving() as vendor, serving() as proxy:
+    with RecordingServer() as vendor, RecordingServer() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
@@ -297,8 +279,8 @@ def test_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypatch: pyte
         with transport("http://vendor.invalid") as opened:
             opened.send(post("http://vendor.invalid/by-proxy"))
             monkeypatch.setenv("no_proxy", "vendor.invalid")
-        assert [seen.target for seen in vendor.account.recorded] == ["/direct"]
-        assert [seen.target for seen in proxy.account.recorded] == ["http://vendor.invalid/by-proxy"]
+        assert [request.head.target for request in vendor.asked] == ["/direct"]
+        assert [request.head.target for request in proxy.asked] == ["http://vendor.invalid/by-proxy"]
 
 
 @pytest.mark.parametrize("words", [b"", b"HTTP/1.1 502 Bad Gateway\r\n\r\n"])

@@ -1,6 +1,13 @@
 """The same annotation in every form that is imported."""
 
 import numpy as np
+
+from blackbox_annotations.coco import Coco
+from blackbox_annotations.cvat import Cvat
+from blackbox_annotations.label_studio import LabelStudio
+from blackbox_annotations.labelme import Labelme
+from blackbox_conformal.annotations.formats.format import Request
+from blackbox_conformal.annotations.formats.png import Png
 from support.annotation_files import (
     HEIGHT,
     WIDTH,
@@ -15,13 +22,6 @@ from support.annotation_files import (
     region,
     shape,
 )
-
-from blackbox_annotations.coco import Coco
-from blackbox_annotations.cvat import Cvat
-from blackbox_annotations.label_studio import LabelStudio
-from blackbox_annotations.labelme import Labelme
-from blackbox_conformal.annotations.formats.format import Request
-from blackbox_conformal.annotations.formats.png import Png
 
 BOX = (3, 5, 10, 12)
 BLOCK = np.ones((7, 7), bool)

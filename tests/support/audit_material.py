@@ -4,7 +4,6 @@ import dataclasses
 import math
 
 import numpy as np
-from support.synthetic import sketch_of
 
 from blackbox_conformal.audits.findings import AuditedPicture
 from blackbox_conformal.audits.quality import NO_PIXELS, Quality
@@ -15,6 +14,7 @@ from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
+from support.synthetic import sketch_of
 
 BOUND = 1.0
 

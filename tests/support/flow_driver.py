@@ -1,44 +1,24 @@
-"""Drives an adapter's steps against answers given in order, without a network, and keeps what was asked.
+"""Drives an adapter's steps against given answers or over loopback, and checks the contract's rules on the way.
 
-The rules of the contract that need no engine are checked on the way: secrets are `Secret`, one kind of body, a job
-is accepted before anything is asked about it.
+Checked are the rules that need no engine: a secret is a `Secret`, a request has one kind of body. Waits are not waited
+for.
 """
 
+import http.client
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
-from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Upload, Wait
+from blackbox_conformal.adapter import Adapter, Answer, Draw, Flow, Send, Upload
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.example import Example, example_of
 from blackbox_conformal.plugins import adapter_class, adapter_names
 from blackbox_conformal.secrets import Secret
+from blackbox_conformal.testing.rehearsal import Rehearsal, UnexplainedError, rehearse
 
 ADDRESS = "http://127.0.0.1:9"
 PICTURE = b"\x89PNG\r\n\x1a\nthe finished picture"
-EMPTY = Answer(0, {}, b"")
-
-
-@dataclass
-class Exchange:
-    """What one flow asked, waited for and said."""
-
-    sends: list[Send] = field(default_factory=list)
-    waits: list[float] = field(default_factory=list)
-    jobs: list[str] = field(default_factory=list)
-    observed: list[Observed] = field(default_factory=list)
-    picture: bytes = b""
-
-    @property
-    def submit(self) -> Send:
-        """The one request that is billed."""
-        (submit,) = (send for send in self.sends if send.purpose == "submit")
-        return submit
-
-
-class StatusError(AssertionError):
-    """An answer that neither the flow nor `explain` made anything of."""
 
 
 class OutOfAnswersError(AssertionError):
@@ -63,40 +43,49 @@ def a_draw(index: int = 0, *, seed: int | None = None) -> Draw:
     return Draw(index, 1000 + index if seed is None else seed, f"key-of-draw-{index}")
 
 
-def drive(adapter: Adapter, flow: Flow, answers: Iterable[Answer]) -> Exchange:
+def drive(adapter: Adapter, flow: Flow, answers: Iterable[Answer]) -> Rehearsal:
     """Run `flow` to its end; every answer must be used, in order."""
-    exchange = Exchange()
-    remaining: Iterator[Answer] = iter(answers)
-    reply = EMPTY
+    remaining = iter(answers)
+    rehearsal = _checked(adapter, flow, lambda send: next(remaining, None))
+    unused = list(remaining)
+    if unused:
+        raise UnusedAnswersError(len(unused), rehearsal.picture or b"")
+    return rehearsal
+
+
+def drive_over_http(adapter: Adapter, flow: Flow) -> Rehearsal:
+    """Run `flow` to its end against whatever serves its addresses on loopback."""
+    return _checked(adapter, flow, ask)
+
+
+def _checked(adapter: Adapter, flow: Flow, answer: Callable[[Send], Answer | None]) -> Rehearsal:
+    def checked(send: Send) -> Answer | None:
+        check(send)
+        return answer(send)
+
+    rehearsal = rehearse(adapter, flow, checked)
+    if rehearsal.picture is None:
+        raise OutOfAnswersError(f"no answer left for {rehearsal.sends[-1].method} {rehearsal.sends[-1].url}")
+    return rehearsal
+
+
+def ask(send: Send) -> Answer:
+    """Send one request with a body of bytes by the standard library."""
+    parts = urlsplit(send.url)
+    assert parts.hostname == "127.0.0.1", "tests speak to loopback only"
+
+    def plain(values: Any) -> dict[str, str]:
+        return {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
+
+    query = urlencode(plain(send.query))
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
     try:
-        step = next(flow)
-        while True:
-            if isinstance(step, Send):
-                check(step)
-                exchange.sends.append(step)
-                arrived = next(remaining, None)
-                if arrived is None:
-                    raise OutOfAnswersError(f"no answer left for {step.method} {step.url}")
-                reply = arrived
-                accepted = 200 <= reply.status < 300 if step.accept is None else reply.status in step.accept
-                if not accepted:
-                    error = adapter.explain(reply, step.purpose)
-                    raise error or StatusError(f"HTTP {reply.status} for {step.purpose}")
-            else:
-                reply = EMPTY
-                if isinstance(step, Wait):
-                    exchange.waits.append(step.seconds)
-                elif isinstance(step, Accepted):
-                    exchange.jobs.append(step.job)
-                else:
-                    exchange.observed.append(step)
-            step = flow.send(reply)
-    except StopIteration as end:
-        exchange.picture = end.value
-    left = list(remaining)
-    if left:
-        raise UnusedAnswersError(len(left), exchange.picture)
-    return exchange
+        target = (parts.path or "/") + (f"?{query}" if query else "")
+        connection.request(send.method, target, send.body, plain(send.headers))
+        response = connection.getresponse()
+        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+    finally:
+        connection.close()
 
 
 def check(send: Send) -> None:
@@ -117,6 +106,8 @@ def failure(adapter: Adapter, flow: Flow, *answers: Answer) -> VendorError:
     """The vendor error that `flow` ends with."""
     try:
         drive(adapter, flow, answers)
+    except UnexplainedError:
+        raise AssertionError("expected the flow or explain to say what the failed answer means") from None
     except VendorError as error:
         return error
     raise AssertionError("expected a vendor error; the flow ended with a picture")
@@ -152,7 +143,7 @@ def answers_of(module: str) -> tuple[Answer, ...]:
     return example(module)[1].filled(PICTURE, ADDRESS)
 
 
-def replay(module: str, index: int = 0, **parameters: Any) -> Exchange:
+def replay(module: str, index: int = 0, **parameters: Any) -> Rehearsal:
     """Draw `index` against the answers of the example."""
     adapter = built(module, **parameters)
     return drive(adapter, adapter.draw(upload(), seeded(adapter, index)), answers_of(module))
@@ -168,7 +159,7 @@ def refused_by(adapter: Adapter, *answers: Answer) -> VendorError:
     return failure(adapter, adapter.draw(upload(), seeded(adapter)), *answers)
 
 
-def resumed(module: str, job: str, *answers: Answer, **parameters: Any) -> Exchange:
+def resumed(module: str, job: str, *answers: Answer, **parameters: Any) -> Rehearsal:
     """`resume` of `job` against `answers`."""
     adapter = built(module, **parameters)
     return drive(adapter, adapter.resume(upload(), seeded(adapter), job), answers)

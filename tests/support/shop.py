@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from PIL import Image as PillowImage
-from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.testing.fault_server import FaultServer
+from support.synthetic import photograph, write_photographs
 
 VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from testing.rawclient import Raw, png, talk
+from support.raw_client import Raw, png, talk
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.testing.__main__ import main

@@ -1,7 +1,4 @@
-"""A client that reads whatever comes, for looking at the fault server from outside.
-
-It judges nothing; the tests do.
-"""
+"""A client that reads whatever comes, for looking at the fault server from outside."""
 
 import contextlib
 import io
