@@ -1,7 +1,4 @@
-"""Variance over the draws and a square of pixels taken together, in whole numbers until the last division.
-
-The running sums over draws are `moments`'; windows of other shapes are `windows`'.
-"""
+"""Variance over the draws and a square of pixels taken together, in whole numbers until the last division."""
 
 from typing import Any
 
@@ -50,18 +47,30 @@ def pooled_variance(moments: Moments, size: int) -> Map:
         )
     height, width = moments.shape
     out = np.empty((height, width), np.float32)
-    _pooled(moments.sums.reshape(height, 3 * width), moments.squares, moments.draws, size // 2, out)
+    # One pixel more in front: it leaves the first window, which begins as the one before it.
+    padded, numerators = np.zeros((width + 2 * (size // 2) + 1, 4), np.int64), np.empty(width, np.int64)
+    sums = moments.sums.reshape(height, 3 * width)
+    _pooled(sums, moments.squares, moments.draws, size // 2, padded, numerators, out)
     return out
 
 
 @kernel
-def _pooled(sums: NDArray[Any], squares: NDArray[np.uint32], draws: int, radius: int, out: NDArray[np.float32]) -> None:
-    """Running sums down the columns, then along each row of them; red, green, blue and squares side by side."""
+def _pooled(
+    sums: NDArray[Any],
+    squares: NDArray[np.uint32],
+    draws: int,
+    radius: int,
+    padded: NDArray[np.int64],
+    numerators: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    """Running sums down the columns, then along each row of them; red, green, blue and squares side by side.
+
+    `padded` holds the sums of the columns, with `radius` reflected ones on either side and one more in front.
+    """
     height, width = out.shape
     values = draws * (2 * radius + 1) * (2 * radius + 1)
     divisor = (255.0 * np.float64(values)) * (255.0 * np.float64(values))
-    # One pixel more in front: it leaves the first window, which begins as the one before it.
-    padded = np.zeros((width + 2 * radius + 1, 4), np.int64)
     columns = padded[radius + 1 : radius + 1 + width]
     for offset in range(-radius, radius + 1):
         place = reflected(offset, height)
@@ -69,7 +78,6 @@ def _pooled(sums: NDArray[Any], squares: NDArray[np.uint32], draws: int, radius:
             for c in range(3):
                 columns[x, c] += np.int64(sums[place, 3 * x + c])
             columns[x, 3] += np.int64(squares[place, x])
-    numerators = np.empty(width, np.int64)
     for y in range(height):
         if y > 0:
             _move_down(
@@ -80,9 +88,11 @@ def _pooled(sums: NDArray[Any], squares: NDArray[np.uint32], draws: int, radius:
                 columns,
             )
         for x in range(1, radius + 2):
-            padded[radius + 1 - x] = columns[reflected(-x, width)]
+            for c in range(4):
+                padded[radius + 1 - x, c] = columns[reflected(-x, width), c]
         for x in range(radius):
-            padded[radius + 1 + width + x] = columns[reflected(width + x, width)]
+            for c in range(4):
+                padded[radius + 1 + width + x, c] = columns[reflected(width + x, width), c]
         _move_along(padded, values, 2 * radius + 1, numerators)
         target = out[y]
         for x in range(width):

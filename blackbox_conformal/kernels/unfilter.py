@@ -1,10 +1,12 @@
 """The five row filters of PNG undone, for 8-bit RGB: the slow half of decoding, after decompression.
 
-Files, chunks and decompression are not here; they are `images.plain_png`'s.
-
-Undoing Paeth's filter waits for the pixel to the left, then for the one above, so that a row by itself cannot be
+Undoing Paeth's filter waits for the pixel to the left, then for the one above, so a row by itself cannot be
 vectorised. Sixteen rows can, when each is a few pixels behind the one above it: their pixels at one step depend on
 earlier steps only.
+
+The rows are therefore worked on by step. At step s the pixel of row j is number s - LAG j. `_fetch` collects the
+filtered pixels of `STEPS` steps, one row after another, into `source`; `_step_through` undoes them step by step into
+`done`; `_deliver` puts them back into the rows. A pixel takes four bytes there, of which the fourth is ignored.
 """
 
 import numpy as np
@@ -51,7 +53,11 @@ def unfilter(filtered: NDArray[np.uint8], rows: NDArray[np.uint8], first: int) -
     if filtered.size <= rows.shape[1] + 1:
         # Not one whole row: views without elements look contiguous, and the kernel would be compiled for them too.
         return True
-    return bool(_unfilter(filtered, _words(filtered), rows, _words(rows.reshape(-1)), first))
+    # Made here, as in `windows`: the compiler would take several times as long over it.
+    masks = np.zeros(16 * ROWS, np.int16)
+    source, done = np.zeros(STEPS * ROWS, np.uint32), np.zeros(4 * STEPS * ROWS, np.uint32)
+    views = (source, source.view(np.uint8), done, done.view(np.uint8))
+    return bool(_unfilter(filtered, _words(filtered), rows, _words(rows.reshape(-1)), masks, *views, first))
 
 
 def _words(data: NDArray[np.uint8]) -> NDArray[np.uint32]:
@@ -63,8 +69,9 @@ def _words(data: NDArray[np.uint8]) -> NDArray[np.uint32]:
 def _paeth(left: np.int16, above: np.int16, corner: np.int16) -> np.int16:
     """Whichever of the three is nearest to left + above - corner; left before above before corner.
 
-    Left is nearest when 3 corner lies beyond the larger of left and above plus their sum, and so on: two comparisons,
-    which become selections instead of branches that nobody can predict.
+    With turn = 3 corner - left - above, the larger of left and above is nearest where turn is at most the smaller,
+    the smaller where turn is at least the larger, and else the corner: two comparisons, which become selections
+    instead of branches that cannot be predicted.
     """
     turn = np.int16(np.int16(3) * corner - (left + above))
     high = left if left > above else above
@@ -75,7 +82,12 @@ def _paeth(left: np.int16, above: np.int16, corner: np.int16) -> np.int16:
 
 @kernel
 def _step_through(source: NDArray[np.uint8], done: NDArray[np.uint8], masks: NDArray[np.int16], steps: int) -> None:
-    """`steps` steps of all rows: `source` holds filtered pixels by step, `done` takes the pixels."""
+    """`steps` steps of all rows: `source` holds filtered pixels by step, `done` takes the pixels.
+
+    A lane is one byte of one row's pixel. In `done` the second half of a step has the pixels of all rows, and the four
+    bytes before it the pixel of the row above them all. So the pixel above lies four bytes before and `LAG` steps
+    back, for the first row too; the pixel to the left lies one step back, and the corner left of the one above.
+    """
     for step in range(steps):
         start = np.uint64(step) * LANES
         here = (np.uint64(step) + BEFORE) * STRIDE + LANES
@@ -93,10 +105,13 @@ def _step_through(source: NDArray[np.uint8], done: NDArray[np.uint8], masks: NDA
 
 
 @kernel
-def _mask(kinds: NDArray[np.uint8], masks: NDArray[np.int16]) -> None:
-    """What counts for each lane: the average; left, above and corner. Paeth of one pixel and zeros is that pixel."""
-    for k in range(4 * ROWS):
-        kind = kinds[k // 4]
+def _mask(kind: int, row: int, masks: NDArray[np.int16]) -> None:
+    """Which terms count in the four lanes of a row: the average; left, above and corner for Paeth.
+
+    Every lane computes both. Sub and Up are Paeth with the other pixels 0, since Paeth of one pixel and two zeros is
+    that pixel; None has no term at all.
+    """
+    for k in range(4 * row, 4 * row + 4):
         masks[k] = -1 if kind == 3 else 0
         masks[k + 4 * ROWS] = -1 if kind == 1 or kind == 4 else 0
         masks[k + 8 * ROWS] = -1 if kind == 2 or kind == 4 else 0
@@ -105,67 +120,82 @@ def _mask(kinds: NDArray[np.uint8], masks: NDArray[np.int16]) -> None:
 
 @kernel
 def _fetch(
-    source: NDArray[np.uint32], start: int, step: int, out: NDArray[np.uint32], first: int, stride: int, count: int
+    source: NDArray[np.uint32], start: int, out: NDArray[np.uint32], first: int, stride: int, count: int
 ) -> None:
-    """`count` numbers from every `step`-th place of `source` to every `stride`-th of `out`, whose size is 2^n."""
-    # Places are unsigned, since a signed one might count from the end. The mask changes none of them; without it the
-    # compiler makes gathers and scatters of the loop, which are slower.
+    """`count` numbers from every third place of `source` to every `stride`-th of `out`, whose size is 2^n."""
+    # Places are unsigned: the compiler would check a signed one for counting from the end. The mask changes none of
+    # them; without it the compiler makes gathers and scatters of the loop, which are slower.
     mask = np.uint64(out.size - 1)
     for i in range(np.uint64(max(0, count))):
-        out[(np.uint64(first) + i * np.uint64(stride)) & mask] = source[np.uint64(start) + i * np.uint64(step)]
+        out[(np.uint64(first) + i * np.uint64(stride)) & mask] = source[np.uint64(start) + i * np.uint64(3)]
 
 
 @kernel
 def _deliver(
-    source: NDArray[np.uint32], start: int, step: int, out: NDArray[np.uint32], first: int, stride: int, count: int
+    source: NDArray[np.uint32], start: int, step: int, out: NDArray[np.uint32], first: int, count: int
 ) -> None:
     """The same, where the size of `source` is 2^n."""
     mask = np.uint64(source.size - 1)
     for i in range(np.uint64(max(0, count))):
-        out[np.uint64(first) + i * np.uint64(stride)] = source[(np.uint64(start) + i * np.uint64(step)) & mask]
+        out[np.uint64(first) + i * np.uint64(3)] = source[(np.uint64(start) + i * np.uint64(step)) & mask]
 
 
 @kernel
 def _undo_together(
     filtered: NDArray[np.uint32],
-    kinds: NDArray[np.uint8],
+    masks: NDArray[np.int16],
     rows: NDArray[np.uint8],
     words: NDArray[np.uint32],
+    source: NDArray[np.uint32],
+    source_bytes: NDArray[np.uint8],
+    done: NDArray[np.uint32],
+    done_bytes: NDArray[np.uint8],
+    place: int,
     top: int,
     count: int,
 ) -> None:
     """Undo `count` rows, whose bytes `filtered` shows four at a time, into `rows[top:]`."""
     pixels, line = rows.shape[1] // 3, rows.shape[1]
     lag, before = int(LAG), int(BEFORE)
-    masks = np.empty(16 * ROWS, np.int16)
-    _mask(kinds, masks)
-    source = np.zeros(STEPS * ROWS, np.uint32)
-    done = np.zeros(4 * STEPS * ROWS, np.uint32)
-    source_bytes, done_bytes = source.view(np.uint8), done.view(np.uint8)
+    for i in range(done.size):
+        done[i] = 0
+    for i in range(source.size):
+        source[i] = 0
     steps = pixels + lag * (count - 1)
     for start in range(0, steps, STEPS):
         taken = min(STEPS, steps - start)
         if top > 0:
             above = (top - 1) * line + 3 * start
-            _fetch(words, above, 3, done, 3 * ROWS - 1, 2 * ROWS, min(taken, pixels - start))
+            _fetch(words, above, done, 3 * ROWS - 1, 2 * ROWS, min(taken, pixels - start))
         for j in range(count):
             behind = start - lag * j
             skip = max(0, -behind)
-            place = j * (line + 1) + 1 + 3 * (behind + skip)
-            _fetch(filtered, place, 3, source, skip * ROWS + j, ROWS, min(taken, pixels - behind) - skip)
+            first = place + j * (line + 1) + 1 + 3 * (behind + skip)
+            _fetch(filtered, first, source, skip * ROWS + j, ROWS, min(taken, pixels - behind) - skip)
         _step_through(source_bytes, done_bytes, masks, taken)
         for j in range(count):
             behind = start - lag * j
             skip = max(0, -behind)
-            place = (skip + before) * 2 * ROWS + ROWS + j
+            first = (skip + before) * 2 * ROWS + ROWS + j
             # A pixel is written as four bytes, the next one over the fourth; the last of a row byte by byte.
             target = (top + j) * line + 3 * (behind + skip)
-            _deliver(done, place, 2 * ROWS, words, target, 3, min(taken, pixels - 1 - behind) - skip)
+            _deliver(done, first, 2 * ROWS, words, target, min(taken, pixels - 1 - behind) - skip)
             last = pixels - 1 - behind
             if 0 <= last < taken:
                 at = 4 * ((last + before) * 2 * ROWS + ROWS + j)
-                rows[top + j, line - 3 :] = done_bytes[at : at + 3]
-        done[: before * 2 * ROWS] = done[taken * 2 * ROWS : (taken + before) * 2 * ROWS].copy()
+                for c in range(3):
+                    rows[top + j, line - 3 + c] = done_bytes[at + c]
+        # Forwards, so that a place is read before it is written.
+        for i in range(before * 2 * ROWS):
+            done[i] = done[taken * 2 * ROWS + i]
+
+
+@kernel
+def _undo_alone(filtered: NDArray[np.uint8], place: int, rows: NDArray[np.uint8], row: int, adds: bool) -> None:
+    """Undo one row that does not depend on its own pixels: the filter None, and Up where `adds`."""
+    for i in range(rows.shape[1]):
+        above = np.int32(rows[row - 1, i]) if adds else np.int32(0)
+        rows[row, i] = np.uint8((np.int32(filtered[place + i]) + above) & np.int32(255))
 
 
 @kernel
@@ -174,31 +204,42 @@ def _unfilter(
     filtered_words: NDArray[np.uint32],
     rows: NDArray[np.uint8],
     words: NDArray[np.uint32],
+    masks: NDArray[np.int16],
+    source: NDArray[np.uint32],
+    source_bytes: NDArray[np.uint8],
+    done: NDArray[np.uint32],
+    done_bytes: NDArray[np.uint8],
     first: int,
 ) -> bool:
-    width = rows.shape[1]
-    kinds = np.zeros(ROWS, np.uint8)
-    total = filtered.size // (width + 1)
+    line = rows.shape[1] + 1
+    total = filtered.size // line
     for start in range(0, total, ROWS):
         count = min(ROWS, total - start)
         waits = False
         for j in range(count):
-            kinds[j] = filtered[(start + j) * (width + 1)]
-            if kinds[j] > 4:
+            kind = filtered[(start + j) * line]
+            if kind > 4:
                 return False
-            waits = waits or kinds[j] == 1 or kinds[j] >= 3
+            waits = waits or kind == 1 or kind >= 3
+            _mask(kind, j, masks)
         if waits:
-            _undo_together(filtered_words[start * (width + 1) :], kinds, rows, words, first + start, count)
-            continue
-        for j in range(count):
-            source = filtered[(start + j) * (width + 1) + 1 : (start + j + 1) * (width + 1)]
-            out = rows[first + start + j]
-            if kinds[j] == 2 and first + start + j > 0:
-                above = rows[first + start + j - 1]
-                for i in range(width):
-                    out[i] = np.uint8((np.int32(source[i]) + np.int32(above[i])) & np.int32(255))
-            else:
-                out[:] = source
+            _undo_together(
+                filtered_words,
+                masks,
+                rows,
+                words,
+                source,
+                source_bytes,
+                done,
+                done_bytes,
+                start * line,
+                first + start,
+                count,
+            )
+        else:
+            for j in range(count):
+                row, place = first + start + j, (start + j) * line
+                _undo_alone(filtered, place + 1, rows, row, filtered[place] == 2 and row > 0)
     return True
 
 

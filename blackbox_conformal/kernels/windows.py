@@ -1,7 +1,7 @@
 """Weighted means around each pixel, box and Gaussian, with reflected borders (d c b a | a b c d | d c b a).
 
-The kernels' weights are >= 0 and sum to 1, so a mean lies between the smallest and the largest value. Wide
-Gaussians are computed on a coarser grid by `_multirate`; what is averaged, and why, is not here.
+The weights are >= 0 and sum to 1, so a mean lies between the smallest and the largest value. Wide Gaussians are
+computed on a coarser grid by `_multirate`.
 """
 
 import math
@@ -69,8 +69,10 @@ def gaussian(values: Values, sigma: float, *, overwrite: bool = False) -> Values
     if sigma >= WIDE_SIGMA:
         wide_gaussian(values, gaussian_taps(sigma), sigma, low, high, out)
     else:
-        taps = gaussian_taps(sigma).astype(values.dtype)
-        _separable(values, taps, values.dtype.type(low), values.dtype.type(high), out)
+        taps = _in_fours(gaussian_taps(sigma)).astype(values.dtype)
+        reach, width, dtype = taps.size - 1, values.shape[1], values.dtype
+        padded, held = np.empty((2, width + 2 * reach), dtype), np.empty((reach + 2, width), dtype)
+        _separable(values, taps, dtype.type(low), dtype.type(high), padded, held, out)
     return out
 
 
@@ -121,7 +123,10 @@ def box(values: Values, size: int, *, overwrite: bool = False) -> Values:
         return out
     # Adding and subtracting 1.5 * 2^52 steps rounds to a multiple of the step.
     step = 2.0 ** (math.frexp(max(abs(low), abs(high)))[1] + math.ceil(2 * math.log2(size)) - 51)
-    _box(values, int(size) // 2, 1.5 * 2.0**52 * step, values.dtype.type(low), values.dtype.type(high), out)
+    radius, width, dtype = int(size) // 2, values.shape[1], values.dtype
+    columns, padded = np.zeros(width, np.float64), np.empty(width + 2 * radius + 1, np.float64)
+    held = np.empty((radius + 2, width), dtype)
+    _box(values, radius, 1.5 * 2.0**52 * step, dtype.type(low), dtype.type(high), columns, padded, held, out)
     return out
 
 
@@ -132,6 +137,11 @@ def average(values: Values, window: str, sigma: float | None, size: int | None, 
     if window == "box" and size is not None:
         return box(values, size, overwrite=overwrite)
     raise UsageError(f"expected a gaussian window with sigma or a box with size; got {window!r}, {sigma=}, {size=}")
+
+
+def _in_fours(taps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`taps` with zeros behind, so that all but the centre come in fours."""
+    return np.append(taps, np.zeros((1 - taps.size) % 4))
 
 
 def _checked(values: Any) -> Any:
@@ -155,44 +165,51 @@ def _range(values: NDArray[Any]) -> tuple[float, float]:
     return low, high
 
 
-@kernel
-def _separable(values: NDArray[Any], taps: NDArray[Any], low: Any, high: Any, out: NDArray[Any]) -> None:
-    """Down the columns into two rows, then along each of them; every loop runs along rows.
+# The kernels get their working memory from outside and copy by plain loops: array expressions in them would take the
+# compiler several times as long, which the first picture would wait for.
 
-    `out` may be `values`: rows are held back until no further row needs what they replace.
+
+@kernel
+def _separable(
+    values: NDArray[Any],
+    taps: NDArray[Any],
+    low: Any,
+    high: Any,
+    padded: NDArray[Any],
+    held: NDArray[Any],
+    out: NDArray[Any],
+) -> None:
+    """Two rows at a time: down the columns into `padded`, then along each row into `held`, then into `out`.
+
+    `out` may be `values`. A finished row y therefore waits in `held`, a ring of reach + 2 rows, until no row still to
+    come needs row y of `values`: rows up to y + reach do.
     """
     height, width = values.shape
-    radius = taps.size - 1
-    held = np.empty((radius + 2, width), values.dtype)
-    padded = np.empty((2, width + 2 * radius), values.dtype)
-    for y in range(0, height + radius, 2):
+    reach = taps.size - 1
+    for y in range(0, height + reach, 2):
         if y < height:
-            _weigh_columns(values, taps, y, padded[0, radius : radius + width], padded[1, radius : radius + width])
+            _weigh_columns(values, taps, y, padded[0, reach : reach + width], padded[1, reach : reach + width])
         for row in range(y, min(y + 2, height)):
-            weighed = padded[row - y]
-            inner = weighed[radius : radius + width]
-            for x in range(1, radius + 1):
-                weighed[radius - x] = inner[reflected(-x, width)]
-                weighed[radius + width - 1 + x] = inner[reflected(width - 1 + x, width)]
-            _weigh_row(weighed, taps, low, high, held[row % (radius + 2)])
-        for row in range(max(y - radius, 0), min(y + 2 - radius, height)):
-            out[row] = held[row % (radius + 2)]
+            _extend(padded[row - y], reach, width)
+            _weigh_row(padded[row - y], taps, low, high, held[row % (reach + 2)])
+        for row in range(max(y - reach, 0), min(y + 2 - reach, height)):
+            _copy(held[row % (reach + 2)], out[row])
 
 
 @kernel
 def _weigh_columns(values: NDArray[Any], taps: NDArray[Any], y: int, out: NDArray[Any], below: NDArray[Any]) -> None:
     """The means down the columns around row `y` and the row below it, four taps a pass on either side.
 
-    Two rows at a time, since they need nearly the same rows, which do not fit the first-level cache.
+    Two rows at a time, since they need nearly the same rows, which do not fit the first-level cache. For taps k to
+    k + 3 of row y, `a0` to `a3` are the rows above it and `b0` to `b3` those below, nearest first; `a` and `b` are
+    the two between, one nearer to y, which the row below y needs: for it everything is one row further down.
     """
     height, width = values.shape
-    radius = taps.size - 1
     row, next_row = values[y], values[reflected(y + 1, height)]
     for x in range(width):
         out[x] = taps[0] * row[x]
         below[x] = taps[0] * next_row[x]
-    k = 1
-    while k + 3 <= radius:
+    for k in range(1, taps.size, 4):
         t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
         a, b = values[reflected(y - k + 1, height)], values[reflected(y + k, height)]
         a0, b0 = values[reflected(y - k, height)], values[reflected(y + k + 1, height)]
@@ -202,83 +219,93 @@ def _weigh_columns(values: NDArray[Any], taps: NDArray[Any], y: int, out: NDArra
         for x in range(width):
             out[x] += (t0 * (a0[x] + b[x]) + t1 * (a1[x] + b0[x])) + (t2 * (a2[x] + b1[x]) + t3 * (a3[x] + b2[x]))
             below[x] += (t0 * (a[x] + b0[x]) + t1 * (a0[x] + b1[x])) + (t2 * (a1[x] + b2[x]) + t3 * (a2[x] + b3[x]))
-        k += 4
-    while k <= radius:
-        t0 = taps[k]
-        a, b = values[reflected(y - k + 1, height)], values[reflected(y + k, height)]
-        a0, b0 = values[reflected(y - k, height)], values[reflected(y + k + 1, height)]
-        for x in range(width):
-            out[x] += t0 * (a0[x] + b[x])
-            below[x] += t0 * (a[x] + b0[x])
-        k += 1
 
 
 @kernel
 def _weigh_row(padded: NDArray[Any], taps: NDArray[Any], low: Any, high: Any, out: NDArray[Any]) -> None:
-    """The mean along a row that has `taps.size - 1` pixels more on either side, held to [low, high]."""
-    radius = taps.size - 1
-    width = out.size
-    inner = padded[radius : radius + width]
+    """The mean along a row that has `taps.size - 1` pixels more on either side, held to [low, high].
+
+    Rounding may carry a mean past the smallest or largest value by a unit in the last place.
+    """
+    reach, width = taps.size - 1, out.size
     for x in range(width):
-        out[x] = taps[0] * inner[x]
-    k = 1
-    while k + 3 <= radius:
+        out[x] = taps[0] * padded[reach + x]
+    for k in range(1, taps.size, 4):
         t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
-        a0, b0 = padded[radius - k : radius - k + width], padded[radius + k : radius + k + width]
-        a1, b1 = padded[radius - k - 1 : radius - k - 1 + width], padded[radius + k + 1 : radius + k + 1 + width]
-        a2, b2 = padded[radius - k - 2 : radius - k - 2 + width], padded[radius + k + 2 : radius + k + 2 + width]
-        a3, b3 = padded[radius - k - 3 : radius - k - 3 + width], padded[radius + k + 3 : radius + k + 3 + width]
+        # The pixels k + 3 to the left of the first one, and k to the right.
+        left, right = padded[reach - k - 3 :], padded[reach + k :]
         for x in range(width):
-            out[x] += (t0 * (a0[x] + b0[x]) + t1 * (a1[x] + b1[x])) + (t2 * (a2[x] + b2[x]) + t3 * (a3[x] + b3[x]))
-        k += 4
-    while k <= radius:
-        t0 = taps[k]
-        a0, b0 = padded[radius - k : radius - k + width], padded[radius + k : radius + k + width]
-        for x in range(width):
-            out[x] += t0 * (a0[x] + b0[x])
-        k += 1
+            out[x] += (t0 * (left[x + 3] + right[x]) + t1 * (left[x + 2] + right[x + 1])) + (
+                t2 * (left[x + 1] + right[x + 2]) + t3 * (left[x] + right[x + 3])
+            )
     for x in range(width):
         out[x] = min(max(out[x], low), high)
 
 
 @kernel
-def _box(values: NDArray[Any], radius: int, magic: float, low: Any, high: Any, out: NDArray[Any]) -> None:
-    """Running sums down the columns, then along each row of them; `out` may be `values`, as in `_separable`."""
+def _extend(row: NDArray[Any], reach: int, width: int) -> None:
+    """Fill `reach` pixels on either side of the `width` pixels of a row with its own, reflected."""
+    for x in range(1, reach + 1):
+        row[reach - x] = row[reach + reflected(-x, width)]
+        row[reach + width - 1 + x] = row[reach + reflected(width - 1 + x, width)]
+
+
+@kernel
+def _copy(source: NDArray[Any], target: NDArray[Any]) -> None:
+    for x in range(target.size):
+        target[x] = source[x]
+
+
+@kernel
+def _add_rounded(row: NDArray[Any], sign: float, magic: float, columns: NDArray[np.float64]) -> None:
+    """Add `sign` times the row to `columns`, each value rounded to a multiple of the step that `magic` stands for.
+
+    `magic` is 1.5 * 2^52 steps. At that size neighbouring floats are one step apart, so that adding it rounds, and
+    subtracting it leaves the rounded value: sums of such values are exact in any order.
+    """
+    for x in range(columns.size):
+        columns[x] += sign * ((np.float64(row[x]) + magic) - magic)
+
+
+@kernel
+def _box(
+    values: NDArray[Any],
+    radius: int,
+    magic: float,
+    low: Any,
+    high: Any,
+    columns: NDArray[np.float64],
+    padded: NDArray[np.float64],
+    held: NDArray[Any],
+    out: NDArray[Any],
+) -> None:
+    """Running sums down the columns, then along each row of them.
+
+    `out` may be `values`: as in `_separable` a finished row waits in a ring, here of radius + 2 rows, as the row that
+    leaves the window lies one further back than the window reaches.
+    """
     height, width = values.shape
-    columns = np.zeros(width, np.float64)
     area = np.float64((2 * radius + 1) * (2 * radius + 1))
     for offset in range(-radius, radius + 1):
-        row = values[reflected(offset, height)]
-        for x in range(width):
-            columns[x] += (np.float64(row[x]) + magic) - magic
-    padded = np.empty(width + 2 * radius + 1, np.float64)
-    sums = np.empty(width, np.float64)
-    # The row that leaves lies one further back than the window reaches.
-    delay = radius + 1
-    held = np.empty((delay + 1, width), values.dtype)
-    for y in range(height + delay):
+        _add_rounded(values[reflected(offset, height)], 1.0, magic, columns)
+    for y in range(height + radius + 1):
         if 0 < y < height:
-            enters, leaves = values[reflected(y + radius, height)], values[reflected(y - radius - 1, height)]
-            for x in range(width):
-                columns[x] += ((np.float64(enters[x]) + magic) - magic) - ((np.float64(leaves[x]) + magic) - magic)
+            _add_rounded(values[reflected(y + radius, height)], 1.0, magic, columns)
+            _add_rounded(values[reflected(y - radius - 1, height)], -1.0, magic, columns)
         if y < height:
             for x in range(width):
                 padded[radius + x] = columns[x]
-            for x in range(1, radius + 1):
-                padded[radius - x] = columns[reflected(-x, width)]
-                padded[radius + width - 1 + x] = columns[reflected(width - 1 + x, width)]
+            _extend(padded, radius, width)
             total = 0.0
-            for x in range(2 * radius + 1):
+            for x in range(2 * radius):
                 total += padded[x]
-            sums[0] = total
-            for x in range(1, width):
-                total += padded[x + 2 * radius] - padded[x - 1]
-                sums[x] = total
-            target = held[y % (delay + 1)]
+            target = held[y % (radius + 2)]
             for x in range(width):
-                target[x] = min(max(values.dtype.type(sums[x] / area), low), high)
-        if y >= delay:
-            out[y - delay] = held[(y - delay) % (delay + 1)]
+                total += padded[x + 2 * radius]
+                target[x] = min(max(total / area, low), high)
+                total -= padded[x]
+        if y > radius:
+            _copy(held[(y - radius - 1) % (radius + 2)], out[y - radius - 1])
 
 
 def warm_up() -> None:
