@@ -183,8 +183,8 @@ class Capabilities:
     ----------
     scale_factors
         Magnifications that the vendor offers.
-    seedable, seed_range
-        Whether a seed can be sent, and the inclusive range it must lie in.
+    seed_range
+        The inclusive range of the seeds that the vendor takes; None = it takes none.
     default_seed_hazard
         True when the vendor answers from a fixed seed unless one is sent, so that M draws would be equal.
     min_side, max_side, max_input_pixels, max_output_pixels, max_upload_bytes
@@ -207,7 +207,6 @@ class Capabilities:
     """
 
     scale_factors: tuple[int, ...]
-    seedable: bool = False
     seed_range: tuple[int, int] | None = None
     default_seed_hazard: bool = False
     min_side: int | None = None
@@ -222,6 +221,11 @@ class Capabilities:
     local: bool = False
     deterministic: bool = False
     result_hosts: tuple[str, ...] = ()
+
+    @property
+    def seedable(self) -> bool:
+        """Whether the vendor takes a seed."""
+        return self.seed_range is not None
 
 
 Evidence = Literal["openapi", "real-server", "own-software", "documents"]
@@ -299,10 +303,10 @@ class Adapter(BaseModel, ABC):
         """Release what `open` started."""
 
     def credential(self) -> Secret:
-        """The key from the environment variable `auth_variable`, or from the file that `<variable>_FILE` names."""
+        """The key from the environment variable `key_variable`, or from the file that `<variable>_FILE` names."""
         from blackbox_conformal.secrets import read_credential
 
-        return read_credential(self.auth_variable or "", self.name)
+        return read_credential(self.key_variable or "", self.name)
 
     @property
     def named(self) -> bool:

@@ -118,6 +118,7 @@ def describe(name: str) -> dict[str, Any]:
         adapter = adapter_class(name)
     except AdapterError as error:
         return {**described, "error": str(error)}
+    capabilities = _capabilities(adapter)
     return {
         **described,
         "version": adapter.version,
@@ -128,7 +129,7 @@ def describe(name: str) -> dict[str, Any]:
         "auth_variable": adapter.auth_variable,
         "uncertain": list(getattr(adapter, "uncertain", ())),
         "parameters": list(_adapter_parameters(adapter)),
-        "capabilities": _plain(asdict(_capabilities(adapter))),
+        "capabilities": _plain({"seedable": capabilities.seedable, **asdict(capabilities)}),
     }
 
 

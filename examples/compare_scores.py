@@ -1,12 +1,12 @@
-"""Which score trusts most? Every score of the family on the same draws of real photographs, over many random splits.
+"""Compare every score on the same draws of real photographs, over many random splits: which one trusts most?
 
     python examples/draw_with_ncnn.py PHOTOGRAPHS... --out draws
     python examples/compare_scores.py draws/photographs -p path=draws/outputs -p label=ClearReality4x --out scores.md
 
-The draws of each photograph are decoded once and shown to all scores; only their risk curves are kept. Everything else
-is arithmetic on curves: n photographs, chosen at random, set the threshold, and the others show what it trusts and
-risks. All scores see the same splits. Any adapter will do; with one that draws (``--adapter embedded --side 384``)
-photographs are reduced first. ``--second path=OTHER/outputs --second label=...`` adds a second vendor's pictures.
+The draws of each photograph are decoded once for all scores, and only the risk curves are kept. In each split n random
+photographs set the threshold, and the others measure what it trusts and risks. All scores see the same splits. Any
+adapter works; one that calls a vendor (``--adapter embedded --side 384``) gets reduced photographs.
+``--second path=OTHER/outputs --second label=...`` adds a second vendor's pictures.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ONE_DRAW = ("bicubic-gap", "texture", "consistency")
 REFERENCE = "smoothed-variance:sigma=4"
 """What the other scores are compared with, with all draws."""
 
-UNREACHABLE = "the error itself (out of reach)"
+UNREACHABLE = "the error itself (not available in practice)"
 Splits = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 
 
@@ -163,7 +163,7 @@ class Worth:
 
 @dataclass(frozen=True)
 class Rule:
-    """A guarantee at a level, and what it is told by.
+    """A guarantee at a level, with its name in the tables.
 
     Attributes
     ----------

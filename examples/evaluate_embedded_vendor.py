@@ -1,7 +1,4 @@
-"""Measure the embedded vendor on photographs it has not seen: four figures and, on request, pictures to look at.
-
-Not here: the training and the generator itself.
-"""
+"""Measure the embedded vendor on photographs outside its training set: four figures and, on request, pictures."""
 
 from __future__ import annotations
 

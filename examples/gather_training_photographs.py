@@ -1,8 +1,8 @@
-"""Gather the photographs the embedded vendor was trained on, out of unpacked Debian packages.
+"""Gather the photographs that the embedded vendor was trained on, out of unpacked Debian packages.
 
-Not here: the training (``train_embedded_vendor.py``). Packages are fetched and unpacked without touching the
-system, for example ``apt-get download gcompris-qt-data && dpkg-deb -x gcompris-qt-data*.deb unpacked``; give the
-folder ``unpacked`` below. The held-out photographs come from other packages, named in docs/embedded-vendor.md.
+``apt-get download gcompris-qt-data && dpkg-deb -x gcompris-qt-data*.deb unpacked`` fetches and unpacks a package
+without installing it; give the folder ``unpacked`` below. The held-out photographs come from other packages, named in
+docs/embedded-vendor.md.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Redraw figures 2 and 4 and the table of Adame, Csillag and Goedert (2025) on a folder of photographs, with baselines.
 
-Not here: the method; every step is the package's own. Needs matplotlib. An hour is enough for 300 photographs on two
-cores at the default size; draws are kept, so that the same command again only draws figures.
+Needs matplotlib. 300 photographs of the default size take at most an hour on two cores. Draws are kept, so the same
+command again only makes the figures.
 
     python examples/reproduce_paper.py photographs/ --out reproduction
     python examples/reproduce_paper.py photographs/ --adapter gradio -p … --perturb dihedral   # a deterministic model
 
-What differs from the paper: its photographs (2000 of LIU4K, 2048-pixel crops) and its model (SinSR) are not used;
-kernels are scaled down with the crop. Its second, semantic metric needs a person's annotations and is left out. The
-bound of the metric is exact (1.95757) instead of 3, which trusts more at few photographs, and pixels are trusted when
+Differences from the paper: its photographs (2000 of LIU4K, 2048-pixel crops) and its model (SinSR) are not used.
+Kernels are scaled down with the crop. Its semantic metric needs a person's annotations and is left out. The
+bound of the metric is exact (1.95757) instead of 3, which trusts more at few photographs. Pixels are trusted when
 their score is strictly below the threshold, which keeps the guarantee with tied scores. "±" is the standard deviation
 over random splits.
 """

@@ -1,7 +1,7 @@
 """Train the embedded vendor's stochastic x4 generator with the energy score and write its weights.
 
-Not here: the gathering of photographs (``gather_training_photographs.py``) and inference, which needs numpy only
-(``blackbox_conformal/embedded/generator.py``). This file is the one place of the project that uses PyTorch.
+``gather_training_photographs.py`` gathers the photographs. Only this file needs PyTorch; inference
+(``blackbox_conformal/embedded/generator.py``) needs numpy.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Distance:
 
 
 class Texture:
-    """Local size of frequency bands as powers 1, 2 and 4 see it, over patches of 1, 3 and 15 blocks.
+    """Local size of frequency bands, as means of powers 1, 2 and 4, over patches of 1, 3 and 15 blocks.
 
     The energy score of pixels hardly punishes rare outbursts (its price is their probability squared); over a patch the
     fourth power makes them certain, and their price is paid.

@@ -1,11 +1,11 @@
-"""Is the guarantee kept on real photographs? Many random splits of one pool, risk against level.
+"""Test that the guarantee holds on real photographs: many random splits of one pool, risk against level.
 
     python examples/validate_on_photographs.py PHOTOGRAPHS... [--adapter NAME] [-p KEY=VALUE] [--splits 100]
 
-Every photograph is drawn once through the ordinary calibration; then, for each of many random splits, thresholds come
-from one part of the stored curves and the realised risk from the other. Random splits of one pool are exchangeable
-by construction, so the mean realised risk over splits must stay below every level, up to the Monte-Carlo error of
-drawing that many splits: exit 3 if it does not.
+Every photograph is drawn once through the ordinary calibration. In each split, one part of the stored curves gives the
+thresholds and the other the realised risk. Random splits of one pool are exchangeable by construction, so the mean
+realised risk over splits must stay below every level, up to the Monte-Carlo error of that many splits. The program ends
+with exit code 3 if it does not.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python examples/verdict_rates.py --audits 400
 
-All photographs share 24 scores, so that thresholds lie on ties; the loss bound is 1 and alpha 0.1. Each audit draws a
-calibration and audit photographs anew. The mean risk over calibrations is computed from 100 000 photographs, so that
-what is promised is known to be kept or broken.
+All photographs share 24 scores, so thresholds lie on ties. The loss bound is 1 and alpha is 0.1. Each audit draws new
+calibration and audit photographs. The mean risk over calibrations is computed from 100 000 photographs, so it is known
+whether the guarantee holds.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def varied(rng: np.random.Generator, count: int, hard: float) -> Losses:
 
 
 def binary(rng: np.random.Generator, count: int, hard: float) -> Losses:
-    """All or nothing: a photograph is lost from one of the scores on, many never are."""
+    """Losses of 0 or 1: a photograph has loss 1 from one of the scores on; many never do."""
     lost = np.where(rng.random(count) < hard, rng.integers(0, LEVELS, count), rng.integers(6, 4 * LEVELS, count))
     return (np.arange(LEVELS) >= lost[:, None]).astype(np.float32)
 
@@ -127,7 +127,7 @@ def rates(
 
 
 def main() -> None:
-    """Print the table of docs/guarantees.md."""
+    """Print the table of docs/audits.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audits", type=int, default=400, help="Simulated audits a row.  [default: 400]")
     audits = parser.parse_args().audits

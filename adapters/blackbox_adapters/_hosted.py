@@ -1,16 +1,16 @@
-"""What every paid or self-hosted web vendor has in common: an address, and a price that the user may know better.
-
-No vendor's wire format lives here.
-"""
+"""What web vendors have in common: an address, a key, a price that the user may know better, and words for failures."""
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue
 
-from blackbox_conformal.adapter import Adapter, Price
+from blackbox_adapters._failures import Failures
+from blackbox_conformal.adapter import Adapter, Answer, Price, Purpose, Send
+from blackbox_conformal.errors import VendorError
 from blackbox_conformal.secrets import Secret
 
 READ_ON = date(2026, 11, 24)
@@ -42,16 +42,22 @@ FromText = BeforeValidator(_number_from_text)
 
 
 class Hosted(Adapter):
-    """A vendor behind a web address."""
+    """A vendor behind a web address.
+
+    Subclasses set `auth_header` and `auth_prefix` where the key does not travel as ``Authorization: Bearer <key>``,
+    and `failures`, which says where a failed answer has the vendor's words.
+    """
 
     transient: ClassVar[frozenset[str]] = frozenset({"url", "price_usd", "poll_seconds", "result_hosts"})
     uncertain: ClassVar[tuple[str, ...]] = ()
+    auth_header: ClassVar[str] = "authorization"
+    auth_prefix: ClassVar[str] = "Bearer "
+    failures: ClassVar[Failures] = Failures()
 
     url: str = Field(default="", description="Address of the interface; change it for a proxy or a test server.")
     price_usd: Decimal | None = Field(
         default=None, ge=0, description="Price of one draw in US dollars, where you know it better than this adapter."
     )
-
     result_hosts: str = Field(
         default="",
         pattern=r"^[\w.,-]*$",
@@ -75,6 +81,50 @@ class Hosted(Adapter):
         """Hosts of results: the vendor's as far as known, and the user's."""
         return known + tuple(filter(None, self.result_hosts.split(",")))
 
-    def bearer(self) -> dict[str, str | Secret]:
-        """The header ``Authorization: Bearer <key>``."""
-        return {"authorization": self.credential().prefixed("Bearer ")}
+    def key(self) -> dict[str, str | Secret]:
+        """The header that carries the key; none where requests with these parameters carry no key."""
+        if self.key_variable is None:
+            return {}
+        return {self.auth_header: self.credential().prefixed(self.auth_prefix)}
+
+    def send(
+        self, method: str, path: str, purpose: Purpose, headers: Mapping[str, str | Secret] | None = None, **body: Any
+    ) -> Send:
+        """A request with the key to `path`, which begins with a slash, below the address."""
+        return Send(method, f"{self.base_url}{path}", purpose, headers={**self.key(), **(headers or {})}, **body)
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """By `failures` and the status."""
+        return self.failures.error(answer, purpose)
+
+
+class OptionalKey(Hosted):
+    """A server that may ask for a key."""
+
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"authenticate"}
+
+    authenticate: bool = Field(default=False, description="Send the key.")
+
+    @property
+    def key_variable(self) -> str | None:
+        """Only with `authenticate`."""
+        return self.auth_variable if self.authenticate else None
+
+
+class OwnServer(Hosted):
+    """A server of the user's own: its address alone does not say which model answers."""
+
+    label: str = Field(
+        default="", description="Server, model and version behind the address; empty: the address tells vendors apart."
+    )
+    resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
+
+    @property
+    def named(self) -> bool:
+        """With a label."""
+        return bool(self.label)
+
+    @property
+    def output_size(self) -> Literal["exact", "resample"]:
+        """What `resample` says, in the words of `Capabilities`."""
+        return "resample" if self.resample else "exact"

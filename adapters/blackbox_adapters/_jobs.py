@@ -1,7 +1,4 @@
-"""A job that is looked at until it is over: its words for done and failed, and patience for a late picture.
-
-Which request looks, and how often, is the adapter's business.
-"""
+"""A job that is looked at until it is over: its words for done and failed, and patience for a late picture."""
 
 from collections.abc import Callable, Collection, Generator
 from typing import Any, TypeVar
@@ -10,20 +7,20 @@ from blackbox_adapters._reading import peek, words
 from blackbox_conformal.adapter import Answer, Send, Step, Wait
 from blackbox_conformal.errors import JobError, PayloadError, RefusedError
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def polled(
-    look: Send, seconds: float, read: Callable[[Answer], Found | None], answer: Answer | None = None
-) -> Generator[Step, Answer, Found]:
-    """Send `look` every `seconds` until `read` finds something in its answer, and return what it found.
+    look: Send, seconds: float, read: Callable[[Answer], Result | None], answer: Answer | None = None
+) -> Generator[Step, Answer, Result]:
+    """Send `look` every `seconds` until `read` returns something of its answer, and return that.
 
     An `answer` that is there already is read first.
     """
     while True:
-        found = read(answer or (yield look))
-        if found:
-            return found
+        result = read(answer or (yield look))
+        if result:
+            return result
         answer = None
         yield Wait(seconds)
 
@@ -33,10 +30,10 @@ class Job:
 
     Parameters
     ----------
-    name
-        What to call it in messages, such as ``task 046b6c7f``.
+    kind
+        What the vendor calls such a job, such as ``task``.
     id
-        The vendor's own name for it.
+        The vendor's name for this one.
     status
         Paths at which an answer tells the job's state.
     done, failed, cancelled
@@ -50,7 +47,7 @@ class Job:
 
     def __init__(
         self,
-        name: str,
+        kind: str,
         id: str,  # noqa: A002 - the vendors' word
         *,
         status: Collection[str] = ("status",),
@@ -61,7 +58,7 @@ class Job:
         reason: Collection[str] = ("error", "message"),
         code: Collection[str] = (),
     ) -> None:
-        self._name = name
+        self._name = f"{kind} {id}"
         self._id = id
         self._status = status
         self._done = done
@@ -92,9 +89,9 @@ class Job:
             raise self.failure(words(answer, *self._reason), words(answer, *self._code) or state, state)
         if self._done and state not in self._done:
             return None
-        found = peek(answer, self._picture)
-        if found:
-            return found
+        picture = peek(answer, self._picture)
+        if picture:
+            return picture
         self.late()
         return None
 

@@ -1,16 +1,15 @@
-"""How upscaling models name their inputs: picture, magnification, seed, file format; the part that platforms share.
-
-No transport lives here; Replicate, Cog containers, fal and RunPod each carry these inputs in their own way.
-"""
+"""How upscaling models name their inputs: what Replicate, Cog containers, fal and RunPod have in common."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from blackbox_adapters._hosted import Hosted, JsonObject
-from blackbox_conformal.adapter import Capabilities, Draw, Price
+from blackbox_adapters._pictures import fetched
+from blackbox_adapters._reading import peek
+from blackbox_conformal.adapter import Capabilities, Draw, Flow, Price
 
 SEEDS = (0, 2**31 - 1)
 """Seeds that every model takes: most read a signed 32-bit integer, and none of those listed says more."""
@@ -34,8 +33,6 @@ class Names:
         The model answers from a fixed seed unless one is sent.
     deterministic
         The model answers equal requests equally.
-    lossless
-        It can return its picture without lossy compression.
     output
         Where the picture is in the output, as a dotted path.
     official
@@ -54,7 +51,6 @@ class Names:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     hazard: bool = False
     deterministic: bool = False
-    lossless: bool = True
     output: str = ""
     official: bool = False
     price: tuple[str, str] | None = None
@@ -96,19 +92,12 @@ class NamedInputs(Hosted):
     def names(self) -> Names:
         """The chosen model's inputs, with the user's corrections."""
         known = self.table()
-        return Names(
+        return replace(
+            known,
             image=self.image_input or known.image,
             scale=known.scale if self.scale_input is None else self.scale_input or None,
             seed=known.seed if self.seed_input is None else self.seed_input or None,
-            scales=known.scales,
-            scale_form=known.scale_form,
-            fixed=known.fixed,
-            hazard=known.hazard,
-            deterministic=known.deterministic,
-            lossless=known.lossless,
             output=known.output if self.output_path is None else self.output_path,
-            official=known.official,
-            price=known.price,
             exact=known.exact if self.resample is None else not self.resample,
         )
 
@@ -120,12 +109,10 @@ class NamedInputs(Hosted):
         seeded = names.seed is not None
         return Capabilities(
             scale_factors=(self.scale,),
-            seedable=seeded,
             seed_range=SEEDS if seeded else None,
             default_seed_hazard=names.hazard and seeded,
             max_upload_bytes=max_upload_bytes,
             price=price,
-            lossless_output=names.lossless,
             output_size="exact" if names.exact else "resample",
             deterministic=names.deterministic,
             result_hosts=result_hosts,
@@ -143,3 +130,9 @@ class NamedInputs(Hosted):
         if names.seed is not None and draw.seed is not None:
             inputs[names.seed] = draw.seed
         return inputs
+
+    def output_picture(self, output: Any, base: str = "") -> Flow:
+        """The picture behind the link that the model's output is, or holds at the model's path."""
+        path = self.names().output
+        link = output if isinstance(output, str) else peek(output, path or "0")
+        return (yield from fetched(link, f"output.{path}".rstrip("."), base=base))

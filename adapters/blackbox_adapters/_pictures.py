@@ -1,7 +1,4 @@
-"""Pictures on the wire: data links and base64 both ways, and the one request that fetches a link.
-
-Nothing here decodes a picture; that is done once, by the engine.
-"""
+"""Encoded pictures in requests and answers: base64, data links, and links that are fetched."""
 
 import base64
 import binascii
@@ -36,6 +33,13 @@ def decoded(text: object, where: str) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         raise PayloadError(f"expected a picture in base64 at {where}; got text that is not base64") from None
+
+
+def received(value: object, where: str) -> Flow:
+    """The picture in a value of an answer: behind a web link, or in base64 with or without ``data:``."""
+    if isinstance(value, str) and value.startswith(("http://", "https://")):
+        return (yield from fetched(value, where))
+    return decoded(value, where)
 
 
 def fetched(link: object, where: str, *, base: str = "") -> Flow:

@@ -1,12 +1,11 @@
-"""The TOML form of a recipe: its tables and keys.
-
-How a file is read, and what is wrong with it, lives in `_recipe_reading`; how a recipe is carried out, in `recipe`.
-"""
+"""The TOML form of a recipe: its tables and keys."""
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from blackbox_adapters._failures import Failures
 
 
 class _Table(BaseModel):
@@ -106,19 +105,6 @@ class Refusal(_Table):
     message: str
 
 
-class Errors(_Table):
-    """Where the vendor's own words are, and statuses that mean something else than usual."""
-
-    message: list[str] = []
-    code: list[str] = []
-    request_id: list[str] = []
-    request_id_header: str = ""
-    account: list[int] = []
-    later: list[int] = []
-    refused: list[int] = []
-    wait: float | None = None
-
-
 class Seen(_Table):
     """Where an answer names the cost (in units of `usd_per_unit`), the model and the seed."""
 
@@ -144,7 +130,7 @@ class ExampleExchange(_Table):
 
 
 class Recipe(_Table):
-    """A vendor, told without code."""
+    """A vendor, described without code."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="small letters, digits and dashes, such as acme-2")
     title: str = Field(min_length=1)
@@ -166,6 +152,6 @@ class Recipe(_Table):
     poll: Poll | None = None
     picture: Picture
     refusals: list[Refusal] = []
-    errors: Errors = Errors()
+    errors: Failures = Failures()
     seen: Seen = Seen()
     example: ExampleExchange

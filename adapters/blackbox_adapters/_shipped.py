@@ -1,7 +1,4 @@
-"""Shipped recipes as adapters under their own names: each is an attribute of this module, such as ``bria``.
-
-What a recipe says is carried out by `recipe`.
-"""
+"""Shipped recipes as adapters under their own names: each is an attribute of this module, such as ``bria``."""
 
 import json
 from functools import cache
@@ -19,15 +16,15 @@ def __getattr__(name: str) -> type[Recipe]:
     """The adapter class of the shipped recipe called `name`."""
     if name not in shipped_names():
         raise AttributeError(f"there is no shipped recipe {name!r}")
-    told = read_recipe(name)
-    described = Field(default=name, description="The recipe that tells this vendor.")
-    own = json.dumps(told.options)
+    spec = read_recipe(name)
+    described = Field(default=name, description="The recipe of this vendor.")
+    own = json.dumps(spec.options)
     options: Any = Field(
         default_factory=dict, description=f"Changes to the recipe's options, as JSON; those are {own}."
     )
     factors = Field(
         default=None,
-        description=f"Magnification, one of {', '.join(map(str, told.scale.factors))}; None = {told.scale.default}.",
+        description=f"Magnification, one of {', '.join(map(str, spec.scale.factors))}; None = {spec.scale.default}.",
     )
     kind = create_model(
         name,
@@ -37,12 +34,12 @@ def __getattr__(name: str) -> type[Recipe]:
         scale=(int | None, factors),
         options=(JsonObject, options),
     )
-    seeds = "none." if told.seed is None else "a fresh one each draw."
-    kind.__doc__ = f"{told.about or told.title}\n\nTold by the recipe {told.name}.toml.\n\nSeeds: {seeds}"
-    kind.name = told.name
-    kind.documentation = told.documentation
-    kind.evidence = told.evidence
-    kind.auth_variable = None if told.auth is None else told.auth.variable
-    kind.uncertain = tuple(told.uncertain)
+    seeds = "none." if spec.seed is None else "a fresh one each draw."
+    kind.__doc__ = f"{spec.about or spec.title}\n\nDescribed by the recipe {spec.name}.toml.\n\nSeeds: {seeds}"
+    kind.name = spec.name
+    kind.documentation = spec.documentation
+    kind.evidence = spec.evidence
+    kind.auth_variable = None if spec.auth is None else spec.auth.variable
+    kind.uncertain = tuple(spec.uncertain)
     kind.example = kind(recipe=name).example_exchange()
     return kind

@@ -1,7 +1,4 @@
-"""Stability AI's three upscalers, wherever they are bought: what they can do and which dials they take.
-
-How they are reached lives in `stability` and `bedrock`.
-"""
+"""Stability AI's three upscalers, from Stability or from Amazon: what they can do and which dials they take."""
 
 from typing import Any, Literal, Self
 
@@ -40,7 +37,6 @@ class StabilityModes(Hosted):
         fast = self.mode == "fast"
         return Capabilities(
             scale_factors=(self.scale,),
-            seedable=not fast,
             seed_range=None if fast else SEEDS,
             min_side=32 if fast else 64,
             max_side=1536 if fast else None,

@@ -3,20 +3,20 @@
 Source: the server's own `modules/api`. It works on one request at a time, so draws queue up.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._failures import Failures
+from blackbox_adapters._hosted import JsonObject, OptionalKey, OwnServer
 from blackbox_adapters._pictures import base64_text, decoded
-from blackbox_adapters._reading import classed, document, peek, words
-from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_adapters._reading import document, peek, words
+from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.example import Example, says
-from blackbox_conformal.secrets import Secret
 
 
-class Automatic1111(Hosted):
+class Automatic1111(OptionalKey, OwnServer):
     """A Stable Diffusion web interface started with ``--api``, by default on this machine's port 7860.
 
     ``img2img`` paints the enlarged picture anew and varies with the seed; ``extras`` runs an upscaler such as
@@ -30,17 +30,15 @@ class Automatic1111(Hosted):
     auth_variable = "AUTOMATIC1111_API_AUTH"
     documentation = "https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/API"
     evidence = "real-server"
-    transient: ClassVar[frozenset[str]] = Hosted.transient | {"authenticate"}
-    uncertain: ClassVar[tuple[str, ...]] = (
+    auth_prefix = "Basic "
+    failures = Failures(message=["error"], code=["error"])
+    uncertain = (
         "pictures come in the server's samples_format: leave it at png",
         "img2img may round sides that are not multiples of 8 (from memory): then set resample=true",
         "extras was seen on SD.Next of July 2026; img2img, and the other two servers, are from their source only",
     )
 
     url: str = Field(default="http://127.0.0.1:7860", description="Address of the server.")
-    label: str = Field(
-        default="", description="Server and version behind the address; empty: the address tells vendors apart."
-    )
     mode: Literal["img2img", "extras"] = Field(default="img2img", description="Which route enlarges the picture.")
     scale: int = Field(default=4, ge=1, le=8, description="Magnification.")
     upscaler: str = Field(
@@ -55,18 +53,7 @@ class Automatic1111(Hosted):
     checkpoint: str | None = Field(
         default=None, description="Checkpoint to load for each request (override_settings); None = the loaded one."
     )
-    resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
     authenticate: bool = Field(default=False, description="Send the user and password of --api-auth.")
-
-    @property
-    def named(self) -> bool:
-        """With a label."""
-        return bool(self.label)
-
-    @property
-    def key_variable(self) -> str | None:
-        """Only with `authenticate`."""
-        return self.auth_variable if self.authenticate else None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -74,10 +61,9 @@ class Automatic1111(Hosted):
         paints = self.mode == "img2img"
         return Capabilities(
             scale_factors=(self.scale,),
-            seedable=paints,
             seed_range=(0, 2**32 - 1) if paints else None,
             price=self.priced(None) or FREE,
-            output_size="resample" if self.resample else "exact",
+            output_size=self.output_size,
             deterministic=not paints,
         )
 
@@ -105,20 +91,15 @@ class Automatic1111(Hosted):
             if self.checkpoint is not None:
                 body["override_settings"] = {"sd_model_checkpoint": self.checkpoint}
             route, where = "img2img", "images.0"
-        answer = yield Send(
-            "POST", f"{self.base_url}/sdapi/v1/{route}", purpose="submit", headers=self._key(), json=body
-        )
+        answer = yield self.send("POST", f"/sdapi/v1/{route}", "submit", json=body)
         yield Observed(model=self.checkpoint or (self.upscaler if self.mode == "extras" else None))
         return decoded(peek(answer.json(), where), where)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """The server's ``{error, detail, errors}``."""
-        problem = document(answer)
-        message = ": ".join(filter(None, (words(problem, "error"), words(problem, "detail", "errors"))))
-        return classed(answer, purpose, message, code=words(problem, "error") or None)
-
-    def _key(self) -> dict[str, str | Secret]:
-        return {"authorization": self.credential().prefixed("Basic ")} if self.authenticate else {}
+        failure = self.failures.read(answer)
+        message = ": ".join(filter(None, (failure.message, words(document(answer), "detail", "errors"))))
+        return self.failures.error(answer, purpose, failure._replace(message=message))
 
 
 ADAPTER = Automatic1111

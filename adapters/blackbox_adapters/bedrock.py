@@ -4,13 +4,14 @@ Unlike Stability's own interface every one of them answers at once, and a filter
 """
 
 import json
-from typing import ClassVar, Literal
+from typing import Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
+from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._pictures import base64_text, decoded
-from blackbox_adapters._reading import classed, document, not_found, peek, whole, words
+from blackbox_adapters._reading import document, peek, whole, words
 from blackbox_adapters._sigv4 import signed_headers
 from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
@@ -33,11 +34,12 @@ class Bedrock(StabilityModes):
     name = "bedrock"
     auth_variable = "AWS_SECRET_ACCESS_KEY"
     documentation = "https://docs.aws.amazon.com/bedrock/latest/userguide/stable-image-services.html"
-    uncertain: ClassVar[tuple[str, ...]] = (
+    uncertain = (
         "prices are a third party's copy of the AWS list of 2026",
         "limits of size are those of Stability's own interface",
     )
-    transient: ClassVar[frozenset[str]] = StabilityModes.transient | {"auth", "region"}
+    failures = Failures(message=["message", "Message"], request_id_header="x-amzn-requestid")
+    transient = StabilityModes.transient | {"auth", "region"}
 
     url: str = Field(default="", description="Address of the interface; empty = bedrock-runtime in `region`.")
     region: str = Field(default="us-west-2", pattern=r"^[a-z0-9-]+$", description="AWS region.")
@@ -85,28 +87,23 @@ class Bedrock(StabilityModes):
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """AWS exceptions: the name in ``x-amzn-ErrorType``, the text in ``message``; an unknown model is a 400."""
+        failure = self.failures.read(answer)
         problem = document(answer)
         kind = answer.headers.get("x-amzn-errortype", "").split(":")[0] or words(problem, "__type").split("#")[-1]
-        message = ": ".join(filter(None, (kind, words(problem, "message", "Message"))))
-        request = answer.headers.get("x-amzn-requestid")
+        message = ": ".join(filter(None, (kind, failure.message)))
+        failure = failure._replace(message=message, code=kind or failure.code)
         if kind in ("ThrottlingException", "ModelNotReadyException", "ServiceUnavailableException"):
-            return TryLaterError(f"HTTP {answer.status}: {message}", request_id=request, code=kind)
+            return TryLaterError(f"HTTP {answer.status}: {message}", request_id=failure.request_id, code=kind)
         if kind == "ModelTimeoutException":
             return None
         if kind == "ValidationException" and "model identifier" in message:
-            return not_found(message, request_id=request, code=kind)
-        return classed(answer, purpose, message, request_id=request, code=kind or None)
-
-    def credential(self) -> Secret:
-        """The secret that the chosen kind of authentication needs."""
-        return read_credential(
-            "AWS_BEARER_TOKEN_BEDROCK" if self.auth == "bearer" else "AWS_SECRET_ACCESS_KEY", self.name
-        )
+            return not_found(failure)
+        return self.failures.error(answer, purpose, failure)
 
     def _headers(self, link: str, content: bytes) -> dict[str, str | Secret]:
         plain = {"content-type": "application/json", "accept": "application/json"}
         if self.auth == "bearer":
-            return {**plain, **self.bearer()}
+            return {**plain, **self.key()}
         return signed_headers(
             "POST",
             link,

@@ -4,15 +4,15 @@ Cog 0.9 (FastAPI) and 0.23 (coglet) differ in how they refuse; a prediction cann
 synchronous form is the only one and there are no jobs to resume.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
 from blackbox_adapters._cog_models import MODELS
 from blackbox_adapters._named_inputs import NamedInputs, Names
-from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import classed, document, peek, shorten, words
-from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_adapters._pictures import data_link
+from blackbox_adapters._reading import document, peek, shorten, words
+from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says
 
@@ -30,7 +30,6 @@ class Cog(NamedInputs):
     name = "cog"
     documentation = "https://github.com/replicate/cog/blob/main/docs/http.md"
     evidence = "real-server"
-    transient: ClassVar[frozenset[str]] = NamedInputs.transient
 
     url: str = Field(default="http://127.0.0.1:5000", description="Address of the container.")
     model: str | None = Field(
@@ -56,12 +55,8 @@ class Cog(NamedInputs):
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One synchronous prediction; its output is a data link, or a web link where the server uploads."""
-        answer = yield Send(
-            "POST",
-            f"{self.base_url}/predictions",
-            purpose="submit",
-            json={"input": self.model_inputs(data_link(upload.png), draw)},
-        )
+        inputs = self.model_inputs(data_link(upload.png), draw)
+        answer = yield self.send("POST", "/predictions", "submit", json={"input": inputs})
         prediction = answer.json()
         job = words(prediction, "id") or None
         status = peek(prediction, "status")
@@ -72,9 +67,7 @@ class Cog(NamedInputs):
         if not output:
             raise PayloadError(f"expected an output of the model; got none and the status {status!r}", request_id=job)
         yield Observed(model=self.digest, request_id=job)
-        path = self.names().output
-        picture = output if isinstance(output, str) else peek(output, path or "0")
-        return (yield from fetched(picture, f"output.{path}".rstrip("."), base=self.base_url))
+        return (yield from self.output_picture(output, self.base_url))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """Both dialects: ``detail`` as text or as a list of problems, or ``error``; 409 = every slot is busy."""
@@ -86,20 +79,20 @@ class Cog(NamedInputs):
             return TryLaterError(f"the container is busy: {message}", retry_after=0.5, code="409")
         if answer.status == 503:
             return TryLaterError(f"the container is not ready: {message}", retry_after=2.0, code="503")
-        return classed(answer, purpose, message)
+        return self.failures.error(answer, purpose, self.failures.read(answer)._replace(message=message))
 
 
 def _invalid(problem: Any) -> str:
     """``input.scale: …`` for each input that the model's schema does not let through; "" for other refusals."""
-    found = peek(problem, "detail")
-    if not isinstance(found, list):
+    details = peek(problem, "detail")
+    if not isinstance(details, list):
         return ""
-    said = []
-    for one in found:
-        place = peek(one, "loc")
+    complaints = []
+    for detail in details:
+        place = peek(detail, "loc")
         steps = [str(step) for step in place if step != "body"] if isinstance(place, list) else []
-        said.append(": ".join(filter(None, [".".join(steps), words(one, "msg")])))
-    return shorten("; ".join(filter(None, said)))
+        complaints.append(": ".join(filter(None, [".".join(steps), words(detail, "msg")])))
+    return shorten("; ".join(filter(None, complaints)))
 
 
 ADAPTER = Cog

@@ -4,19 +4,18 @@ Source: the vendor's OpenAPI document of 2026, which calls itself experimental.
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import Field
 
+from blackbox_adapters._failures import Failures
 from blackbox_adapters._jobs import Job, polled
-from blackbox_adapters._reading import document, words
 from blackbox_adapters.comfyui import EXAMPLE as AT_HOME
 from blackbox_adapters.comfyui import ComfyUI
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Purpose, Send, Upload
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Purpose, Upload
 from blackbox_conformal.errors import AccountRefusedError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret
 
 
 class ComfyCloud(ComfyUI):
@@ -33,7 +32,10 @@ class ComfyCloud(ComfyUI):
     auth_variable = "COMFY_CLOUD_API_KEY"
     documentation = "https://docs.comfy.org/development/cloud/api-reference"
     evidence = "openapi"
-    uncertain: ClassVar[tuple[str, ...]] = (
+    auth_header = "x-api-key"
+    auth_prefix = ""
+    failures = Failures(message=["message", "error.message", "error"], code=["error.type", "code"])
+    uncertain = (
         "the interface is experimental, says its document",
         "credits are billed by running time: give price_usd",
         "what a 429 says of an account without a plan is not documented; any word of payment in it is taken for that",
@@ -62,7 +64,7 @@ class ComfyCloud(ComfyUI):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the job until it is completed, fetch what it saved."""
         work = Job(
-            f"job {job}",
+            "job",
             job,
             done=("completed",),
             failed=("failed",),
@@ -80,23 +82,15 @@ class ComfyCloud(ComfyUI):
                 work.late()
             return picture
 
-        link = f"{self.base_url}/jobs/{quote(job, safe='')}"
-        look = Send("GET", link, purpose="poll", headers=self.key())
+        look = self.send("GET", f"/jobs/{quote(job, safe='')}", "poll")
         return (yield from self.view(job, (yield from polled(look, self.poll_seconds, saved))))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """As a server's own, and ``{code, message}``; a 429 that speaks of payment is no wish to wait."""
-        problem = document(answer)
-        message = words(problem, "message", "error.message", "error")
+        message, code, _ = self.failures.read(answer)
         if answer.status == 429 and any(word in message.lower() for word in ("paid", "payment", "subscri", "credit")):
-            return AccountRefusedError(
-                f"the vendor refused this account with HTTP 429: {message}", code=words(problem, "code") or "429"
-            )
+            return AccountRefusedError(f"the vendor refused this account with HTTP 429: {message}", code=code)
         return super().explain(answer, purpose)
-
-    def key(self) -> dict[str, str | Secret]:
-        """The header that every request carries."""
-        return {"x-api-key": self.credential()}
 
 
 ADAPTER = ComfyCloud

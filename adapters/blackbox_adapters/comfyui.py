@@ -10,9 +10,10 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field, model_validator
 
-from blackbox_adapters._hosted import Hosted
+from blackbox_adapters._failures import Failures
+from blackbox_adapters._hosted import OwnServer
 from blackbox_adapters._jobs import Job, polled
-from blackbox_adapters._reading import classed, document, peek, require, words
+from blackbox_adapters._reading import document, peek, require, words
 from blackbox_conformal.adapter import (
     FREE,
     Accepted,
@@ -24,16 +25,14 @@ from blackbox_conformal.adapter import (
     Observed,
     Part,
     Purpose,
-    Send,
     Upload,
 )
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import RunRefusedError, UsageError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret
 
 
-class ComfyUI(Hosted):
+class ComfyUI(OwnServer):
     """A workflow on a ComfyUI server, by default on this machine's port 8188.
 
     Export the workflow with "Export (API)" and name its changing inputs as ``NODE.input``, where NODE is a node's
@@ -46,22 +45,19 @@ class ComfyUI(Hosted):
 
     name = "comfyui"
     documentation = "https://docs.comfy.org/development/comfyui-server/comms_routes"
-    transient: ClassVar[frozenset[str]] = Hosted.transient | {"workflow"}
+    failures = Failures(message=["error.message", "error", "message"], code=["error.type"])
+    transient = OwnServer.transient | {"workflow"}
     evidence: ClassVar[Evidence] = "real-server"
     uncertain: ClassVar[tuple[str, ...]] = (
         "the classic routes have no published description; seen on ComfyUI 0.8.0, with workflows of its own nodes",
     )
 
     url: str = Field(default="http://127.0.0.1:8188", description="Address of the server.")
-    label: str = Field(
-        default="", description="Server and version behind the address; empty: the address tells vendors apart."
-    )
     workflow: Path = Field(description="Workflow file in API format; its content, not its name, is what counts.")
     image: str = Field(description="Input that takes the picture's file name, as NODE.input.")
     seed: str = Field(default="", description="Inputs that take the seed, as NODE.input,NODE.input; empty = none.")
     output: str = Field(default="", description="Node whose picture is the result; empty = the first that has one.")
     scale: int = Field(default=4, ge=1, le=16, description="Magnification of the workflow.")
-    resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
     poll_seconds: float = Field(default=1.0, ge=0.1, description="Seconds between two looks at the history.")
 
     @model_validator(mode="after")
@@ -76,21 +72,15 @@ class ComfyUI(Hosted):
         return self
 
     @property
-    def named(self) -> bool:
-        """With a label: files of one name may differ between servers, so a workflow alone does not say."""
-        return bool(self.label)
-
-    @property
     def capabilities(self) -> Capabilities:
         """By workflow; nothing is billed, unless a price is given."""
         seeded = bool(self.seed)
         return Capabilities(
             scale_factors=(self.scale,),
-            seedable=seeded,
             seed_range=(0, 2**32 - 1) if seeded else None,
             default_seed_hazard=seeded,
             price=self.priced(None) or FREE,
-            output_size="resample" if self.resample else "exact",
+            output_size=self.output_size,
             deterministic=not seeded,
         )
 
@@ -102,11 +92,10 @@ class ComfyUI(Hosted):
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Upload the picture, queue the graph, look at the history, fetch what was saved."""
-        stored = yield Send(
+        stored = yield self.send(
             "POST",
-            f"{self.base_url}/upload/image",
-            purpose="lookup",
-            headers=self.key(),
+            "/upload/image",
+            "lookup",
             form={"type": "input", "overwrite": "true"},
             files=(Part("image", f"{upload.digest.rpartition(':')[2][:32]}.png", upload.png),),
         )
@@ -120,16 +109,14 @@ class ComfyUI(Hosted):
         for node in graph.values():
             if "filename_prefix" in node["inputs"]:
                 node["inputs"]["filename_prefix"] = f"blackbox-{draw.idempotency_key}"
-        answer = yield Send(
-            "POST", f"{self.base_url}/prompt", purpose="submit", headers=self.key(), json={"prompt": graph}
-        )
+        answer = yield self.send("POST", "/prompt", "submit", json={"prompt": graph})
         job = require(answer.json(), "prompt_id", "a prompt id")
         yield Accepted(job)
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the history, which is empty until the graph has run, then fetch what it saved."""
-        prompt = Job(f"prompt {job}", job, cancelled=("interrupted",))
+        prompt = Job("prompt", job, cancelled=("interrupted",))
 
         def saved(answer: Answer) -> dict[str, Any] | None:
             entry = peek(answer.json(), job)
@@ -140,12 +127,8 @@ class ComfyUI(Hosted):
                 prompt.late()
             return picture
 
-        look = Send("GET", f"{self.base_url}/history/{quote(job, safe='')}", purpose="poll")
+        look = self.send("GET", f"/history/{quote(job, safe='')}", "poll")
         return (yield from self.view(job, (yield from polled(look, self.poll_seconds, saved))))
-
-    def key(self) -> dict[str, str | Secret]:
-        """Headers of every request; a server on this machine asks for none."""
-        return {}
 
     def saved(self, entry: Any) -> dict[str, Any] | None:
         """The first picture among the ``outputs`` of a graph that has run."""
@@ -163,20 +146,19 @@ class ComfyUI(Hosted):
         """Fetch what was saved."""
         yield Observed(request_id=job)
         place = {key: str(picture.get(key, "")) for key in ("filename", "subfolder", "type")}
-        result = yield Send("GET", f"{self.base_url}/view?{urlencode(place)}", purpose="download", headers=self.key())
+        result = yield self.send("GET", f"/view?{urlencode(place)}", "download")
         return result.body
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """ComfyUI's ``{error: {type, message, details}, node_errors}``: a graph that it will not run."""
-        problem = document(answer)
-        message = words(problem, "error.message", "error", "message")
+        failure, problem = self.failures.read(answer), document(answer)
         nodes = words(problem, "node_errors")
-        said = f"{message.removesuffix('.')}; {nodes}" if nodes else message
-        kind = words(problem, "error.type") or None
-        if purpose == "submit" and answer.status == 400 and kind is not None:
+        if nodes:
+            failure = failure._replace(message=f"{failure.message.removesuffix('.')}; {nodes}")
+        if purpose == "submit" and answer.status == 400 and words(problem, "error.type"):
             # One workflow serves every picture: what is wrong with it is wrong for all of them.
-            return RunRefusedError(f"the server does not run this workflow: {said}", code=kind)
-        return classed(answer, purpose, said, code=kind)
+            return RunRefusedError(f"the server does not run this workflow: {failure.message}", code=failure.code)
+        return self.failures.error(answer, purpose, failure)
 
     def _seeds(self) -> list[str]:
         return [target.strip() for target in self.seed.split(",") if target.strip()]
@@ -214,7 +196,7 @@ def _locate(graph: dict[str, Any], target: str) -> tuple[str, str]:
     """Number of the node and name of the input that ``NODE.input`` means, where NODE is a number or a title."""
     node, _, name = target.rpartition(".")
     if node not in graph:
-        titled = [key for key, found in graph.items() if peek(found, "_meta.title") == node]
+        titled = [key for key, entry in graph.items() if peek(entry, "_meta.title") == node]
         if len(titled) != 1:
             raise UsageError(
                 f"expected one node {node!r} of the workflow for {target!r}; its nodes are {_nodes(graph)}"
@@ -227,7 +209,7 @@ def _locate(graph: dict[str, Any], target: str) -> tuple[str, str]:
 
 
 def _nodes(graph: dict[str, Any]) -> str:
-    return ", ".join(f"{key} ({peek(found, '_meta.title')})" for key, found in graph.items())
+    return ", ".join(f"{key} ({peek(entry, '_meta.title')})" for key, entry in graph.items())
 
 
 def _reason(entry: Any) -> tuple[str, str, str]:

@@ -3,11 +3,11 @@
 For trying the method without a key; nothing is billed and nothing leaves the machine.
 """
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, PrivateAttr
 
-from blackbox_adapters._reading import classed, document, words
+from blackbox_adapters._failures import Failures
 from blackbox_adapters.http import observed
 from blackbox_conformal.adapter import FREE, Adapter, Answer, Capabilities, Draw, Flow, Purpose, Send, Upload
 from blackbox_conformal.errors import AdapterError, VendorError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.embedded.process import VendorProcess
 
 SCALE = 4
+FAILURES = Failures(message=["error.message"], code=["error.code"], request_id_header="x-request-id")
 
 
 class Embedded(Adapter):
@@ -28,7 +29,7 @@ class Embedded(Adapter):
     name = "embedded"
     documentation = "https://www.rfc-editor.org/rfc/rfc9110.html"
     evidence = "own-software"
-    transient: ClassVar[frozenset[str]] = frozenset({"url"})
+    transient = frozenset({"url"})
 
     url: str = Field(default="", description="Address of an embedded vendor that runs already; empty: one is started.")
 
@@ -39,7 +40,6 @@ class Embedded(Adapter):
         """The same for every parameter."""
         return Capabilities(
             scale_factors=(SCALE,),
-            seedable=True,
             seed_range=(0, 2**32 - 1),
             max_input_pixels=4_000_000,
             max_upload_bytes=32 * 2**20,
@@ -88,14 +88,7 @@ class Embedded(Adapter):
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """By status, in the server's words."""
-        said = document(answer)
-        return classed(
-            answer,
-            purpose,
-            words(said, "error.message"),
-            request_id=answer.headers.get("x-request-id"),
-            code=words(said, "error.code") or None,
-        )
+        return FAILURES.error(answer, purpose)
 
 
 ADAPTER = Embedded

@@ -5,19 +5,19 @@ Which input takes the picture, the magnification and the seed is a matter of the
 
 import json
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 
+from blackbox_adapters._failures import Failures
 from blackbox_adapters._fal_models import MODELS, UNKNOWN
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import classed, document, peek, require, whole, words
+from blackbox_adapters._reading import document, peek, require, whole, words
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import JobError, RefusedError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret
 
 
 class Fal(NamedInputs):
@@ -34,8 +34,9 @@ class Fal(NamedInputs):
     name = "fal"
     auth_variable = "FAL_KEY"
     documentation = "https://docs.fal.ai/model-apis/model-endpoints/queue"
-    transient: ClassVar[frozenset[str]] = NamedInputs.transient
-    uncertain: ClassVar[tuple[str, ...]] = (
+    auth_prefix = "Key "
+    failures = Failures(message=["detail.0.msg", "detail", "error", "message"], request_id_header="x-fal-request-id")
+    uncertain = (
         "prices are known for Topaz only (by output size); give price_usd for the others",
         "sizes of recraft, ideogram and bria results are not documented; they are resampled",
     )
@@ -61,13 +62,8 @@ class Fal(NamedInputs):
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Submit to the queue, look at the status, read the result, fetch the picture."""
-        answer = yield Send(
-            "POST",
-            f"{self.base_url}/{self.model}",
-            purpose="submit",
-            headers=self._key(),
-            json=self.model_inputs(data_link(upload.png), draw),
-        )
+        inputs = self.model_inputs(data_link(upload.png), draw)
+        answer = yield self.send("POST", f"/{self.model}", "submit", json=inputs)
         queued = answer.json()
         request = require(queued, "request_id", "a request id")
         owner, application = self.model.split("/")[:2]
@@ -86,12 +82,12 @@ class Fal(NamedInputs):
         """Look at the status until it is ``COMPLETED``, read the result, fetch the picture."""
         links = _links(job)
         name, path = links["request_id"], self.names().output
-        request = Job(f"request {name}", name, done=("COMPLETED",))
-        look = Send("GET", links["status_url"], purpose="poll", headers=self._key())
+        request = Job("request", name, done=("COMPLETED",))
+        look = Send("GET", links["status_url"], purpose="poll", headers=self.key())
         status = yield from polled(look, self.poll_seconds, lambda answer: request.shown(answer.json()))
         if words(status, "error"):
             raise request.failure(words(status, "error"), words(status, "error_type") or "error")
-        response = Job(f"request {name}", name, picture=path)
+        response = Job("request", name, picture=path)
 
         def made(answer: Answer) -> Any:
             result = answer.json()
@@ -108,16 +104,14 @@ class Fal(NamedInputs):
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """fal's ``detail``: a text, or a list of problems with a type; a result's 4xx ends its request."""
-        problem = document(answer)
-        message = words(problem, "detail.0.msg", "detail", "error", "message")
-        kind = words(problem, "detail.0.type") or answer.headers.get("x-fal-error-type") or str(answer.status)
-        request = answer.headers.get("x-fal-request-id")
+        failure = self.failures.read(answer)
+        failure = failure._replace(
+            code=words(document(answer), "detail.0.type") or answer.headers.get("x-fal-error-type") or failure.code
+        )
         if purpose == "poll" and answer.status in (400, 413, 422):
-            return RefusedError(f"the request failed with {kind}: {message}", request_id=request, code=kind)
-        return classed(answer, purpose, message, request_id=request, code=kind)
-
-    def _key(self) -> dict[str, str | Secret]:
-        return {"authorization": self.credential().prefixed("Key ")}
+            message = f"the request failed with {failure.code}: {failure.message}"
+            return RefusedError(message, request_id=failure.request_id, code=failure.code)
+        return self.failures.error(answer, purpose, failure)
 
 
 def _links(job: str) -> dict[str, str]:

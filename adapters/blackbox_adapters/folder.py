@@ -7,7 +7,6 @@ import os
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
 
 from pydantic import Field, field_validator
 
@@ -28,7 +27,7 @@ class Folder(Adapter):
     name = "folder"
     documentation = "https://docs.python.org/3/library/pathlib.html"
     evidence = "own-software"
-    transient: ClassVar[frozenset[str]] = frozenset({"path"})
+    transient = frozenset({"path"})
 
     path: str = Field(description="Folder that holds one folder of draws for each picture.")
     label: str = Field(min_length=1, description="Vendor, model and settings that the draws came from, in your words.")

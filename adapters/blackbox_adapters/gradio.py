@@ -4,14 +4,15 @@ Written against gradio 5 and 6 run on loopback.
 """
 
 import json
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import Field
 
-from blackbox_adapters._hosted import Hosted, JsonList
+from blackbox_adapters._failures import Failures
+from blackbox_adapters._hosted import JsonList, OptionalKey, OwnServer
 from blackbox_adapters._named_inputs import SEEDS
-from blackbox_adapters._reading import classed, document, peek, require, shorten, words
+from blackbox_adapters._reading import peek, require, shorten, words
 from blackbox_conformal.adapter import (
     FREE,
     Accepted,
@@ -22,15 +23,13 @@ from blackbox_conformal.adapter import (
     Observed,
     Part,
     Purpose,
-    Send,
     Upload,
 )
 from blackbox_conformal.errors import JobError, PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret
 
 
-class Gradio(Hosted):
+class Gradio(OptionalKey, OwnServer):
     """An application with one call that enlarges a picture.
 
     `inputs` is the list of the call's arguments, as ``/gradio_api/info`` of the application tells them, with
@@ -45,8 +44,8 @@ class Gradio(Hosted):
     auth_variable = "HF_TOKEN"
     documentation = "https://www.gradio.app/guides/querying-gradio-apps-with-curl"
     evidence = "real-server"
-    transient: ClassVar[frozenset[str]] = Hosted.transient | {"authenticate"}
-    uncertain: ClassVar[tuple[str, ...]] = ("whether the proxy before a Space adds answers of its own",)
+    failures = Failures(message=["detail.0.msg", "detail", "error"])
+    uncertain = ("whether the proxy before a Space adds answers of its own",)
 
     url: str = Field(description="Address of the application, such as https://owner-space.hf.space.")
     call: str = Field(
@@ -58,22 +57,8 @@ class Gradio(Hosted):
         default=["{image}", "{scale}", "{seed}"], description="Arguments of the call as a JSON list with placeholders."
     )
     output: int = Field(default=0, ge=0, description="Which of the call's results is the picture.")
-    application: str = Field(
-        default="", description="Name and revision of the application: what the calibration holds for."
-    )
     scale: int = Field(default=4, ge=1, le=16, description="Magnification of the application.")
-    resample: bool = Field(default=False, description="Resample a result that is not exactly scale times the input.")
     authenticate: bool = Field(default=False, description="Send HF_TOKEN, as a private Space asks.")
-
-    @property
-    def named(self) -> bool:
-        """With the application's name."""
-        return bool(self.application)
-
-    @property
-    def key_variable(self) -> str | None:
-        """Only with `authenticate`."""
-        return self.auth_variable if self.authenticate else None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -81,21 +66,15 @@ class Gradio(Hosted):
         seeded = "{seed}" in self.inputs
         return Capabilities(
             scale_factors=(self.scale,),
-            seedable=seeded,
             seed_range=SEEDS if seeded else None,
             price=self.priced(None) or FREE,
-            output_size="resample" if self.resample else "exact",
+            output_size=self.output_size,
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Upload the picture, start the call."""
-        stored = yield Send(
-            "POST",
-            f"{self.base_url}/gradio_api/upload",
-            purpose="lookup",
-            headers=self._key(),
-            files=(Part("files", "input.png", upload.png),),
-        )
+        picture = Part("files", "input.png", upload.png)
+        stored = yield self.send("POST", "/gradio_api/upload", "lookup", files=(picture,))
         path = require(stored.json(), "0", "the uploaded file's path")
         values: dict[str, Any] = {
             "{image}": {"path": path, "meta": {"_type": "gradio.FileData"}},
@@ -103,14 +82,14 @@ class Gradio(Hosted):
             "{seed}": draw.seed,
         }
         arguments = [values.get(item, item) if isinstance(item, str) else item for item in self.inputs]
-        answer = yield Send("POST", self._address(), purpose="submit", headers=self._key(), json={"data": arguments})
+        answer = yield self.send("POST", f"/gradio_api/call/{self.call}", "submit", json={"data": arguments})
         event = require(answer.json(), "event_id", "an event id")
         yield Accepted(event)
         return (yield from self.resume(upload, draw, event))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Read the event stream, which stays open until the call is over, then fetch the file."""
-        answer = yield Send("GET", f"{self._address()}/{quote(job, safe='')}", purpose="poll", headers=self._key())
+        answer = yield self.send("GET", f"/gradio_api/call/{self.call}/{quote(job, safe='')}", "poll")
         kind, data = _last_event(answer.body)
         if kind == "error" and isinstance(data, str):
             # The queue's own words, such as "404: Not Found" for an event told before; a failed call has an object.
@@ -124,26 +103,19 @@ class Gradio(Hosted):
         path = result if isinstance(result, str) else peek(result, "path")
         if not isinstance(path, str) or not path:
             raise PayloadError(f"expected a file at result {self.output} of call {job}; got {words(data, '')}")
-        yield Observed(model=self.application or None, request_id=job)
-        link = f"{self.base_url}/gradio_api/file={quote(path, safe='/')}"
-        picture = yield Send("GET", link, purpose="download", headers=self._key())
+        yield Observed(model=self.label or None, request_id=job)
+        picture = yield self.send("GET", f"/gradio_api/file={quote(path, safe='/')}", "download")
         return picture.body
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """FastAPI's ``{detail}`` or the application's ``{error}``."""
-        problem = document(answer)
-        message = words(problem, "detail.0.msg", "detail", "error")
+        failure = self.failures.read(answer)
+        message = failure.message
         if answer.status == 503 and message:
             return TryLaterError(f"the application's queue takes nothing: {message}", code="503")
         if answer.status == 404 and purpose != "download":
             message += f"; is there a Gradio application of version 5 or later at {self.base_url}?"
-        return classed(answer, purpose, message.removeprefix("; "))
-
-    def _address(self) -> str:
-        return f"{self.base_url}/gradio_api/call/{self.call}"
-
-    def _key(self) -> dict[str, str | Secret]:
-        return self.bearer() if self.authenticate else {}
+        return self.failures.error(answer, purpose, failure._replace(message=message.removeprefix("; ")))
 
 
 def _last_event(stream: bytes) -> tuple[str, Any]:

@@ -3,43 +3,32 @@
 For servers of your own and vendors that speak this simply; a vendor with jobs needs an adapter of its own.
 """
 
-from contextlib import suppress
-from decimal import Decimal, InvalidOperation
-from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import Field, field_validator
 
-from blackbox_adapters._hosted import Hosted
-from blackbox_adapters._pictures import decoded, fetched
-from blackbox_adapters._reading import classed, document, peek, shorten, words
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
-from blackbox_conformal.errors import PayloadError, VendorError
+from blackbox_adapters._failures import Failures
+from blackbox_adapters._hosted import OwnServer
+from blackbox_adapters._pictures import received
+from blackbox_adapters._reading import document, money, peek, shorten, whole
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Send, Upload
+from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.example import Example, shows
 from blackbox_conformal.secrets import Secret
-
-LARGEST_COST = 1_000_000
-"""A draw that is said to cost more, in US dollars, is a broken header."""
 
 
 def observed(answer: Answer) -> Observed:
     """What ``X-Cost-Usd``, ``X-Model``, ``X-Request-Id`` and ``X-Seed`` say; nonsense in them is as good as nothing."""
     headers = answer.headers
-    cost: Decimal | None = None
-    with suppress(KeyError, InvalidOperation):
-        cost = Decimal(headers["x-cost-usd"])
-    if cost is not None and not (cost.is_finite() and 0 <= cost <= LARGEST_COST):
-        cost = None
-    seed = headers.get("x-seed", "")
     return Observed(
-        cost_usd=cost,
-        model=shorten(headers["x-model"]) if headers.get("x-model") else None,
-        request_id=shorten(headers["x-request-id"]) if headers.get("x-request-id") else None,
-        seed=int(seed) if seed.isascii() and seed.isdigit() and len(seed) < 20 else None,
+        cost_usd=money(headers.get("x-cost-usd")),
+        model=shorten(headers.get("x-model", "")) or None,
+        request_id=shorten(headers.get("x-request-id", "")) or None,
+        seed=whole(headers.get("x-seed")),
     )
 
 
-class PlainHttp(Hosted):
+class PlainHttp(OwnServer):
     """One POST a draw: the body is the input as PNG, magnification and seed are in the query.
 
     Name vendor and model in `label`, which is part of the procedure: a server that moves then stays the same vendor.
@@ -53,12 +42,14 @@ class PlainHttp(Hosted):
     auth_variable = "HTTP_VENDOR_KEY"
     documentation = "https://www.rfc-editor.org/rfc/rfc9110.html"
     evidence = "own-software"
-    transient: ClassVar[frozenset[str]] = Hosted.transient | {"key_header", "key_prefix", "idempotent"}
+    failures = Failures(
+        message=["error.message", "message", "detail", "error"],
+        code=["error.code", "code"],
+        request_id_header="x-request-id",
+    )
+    transient = OwnServer.transient | {"key_header", "key_prefix", "idempotent"}
 
     url: str = Field(description="Address that takes the POST, such as http://localhost:8000/v1/upscale.")
-    label: str = Field(
-        default="", description="Vendor and model behind the address; empty: the address tells vendors apart."
-    )
     scale: int = Field(default=4, ge=1, le=16, description="Magnification.")
     scale_parameter: str = Field(default="scale", description="Query parameter of the magnification; empty: none.")
     seed_parameter: str = Field(default="seed", description="Query parameter of the seed; empty: none is taken.")
@@ -73,7 +64,6 @@ class PlainHttp(Hosted):
     idempotent: bool = Field(
         default=False, description="The server answers a repeated Idempotency-Key from store, so repeating is free."
     )
-    resample: bool = Field(default=False, description="Resample a picture that is not exactly scale times the input.")
 
     @field_validator("url")
     @classmethod
@@ -86,11 +76,6 @@ class PlainHttp(Hosted):
         return value
 
     @property
-    def named(self) -> bool:
-        """With a label."""
-        return bool(self.label)
-
-    @property
     def key_variable(self) -> str | None:
         """Only with a header for it."""
         return self.auth_variable if self.key_header else None
@@ -100,13 +85,16 @@ class PlainHttp(Hosted):
         """By parameters."""
         return Capabilities(
             scale_factors=(self.scale,),
-            seedable=bool(self.seed_parameter),
             seed_range=(0, self.seed_maximum) if self.seed_parameter else None,
             price=self.priced(None),
-            output_size="resample" if self.resample else "exact",
+            output_size=self.output_size,
             idempotency_header="Idempotency-Key" if self.idempotent else None,
             result_hosts=self.hosts(),
         )
+
+    def key(self) -> dict[str, str | Secret]:
+        """The key in the header that was named."""
+        return {self.key_header.lower(): self.credential().prefixed(self.key_prefix)} if self.key_header else {}
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Post the picture; take the picture out of the answer."""
@@ -116,33 +104,18 @@ class PlainHttp(Hosted):
             query[self.scale_parameter] = str(self.scale)
         if self.seed_parameter and draw.seed is not None:
             query[self.seed_parameter] = str(draw.seed)
-        headers: dict[str, str | Secret] = {"content-type": "image/png", "idempotency-key": draw.idempotency_key}
-        if self.key_header:
-            headers[self.key_header.lower()] = self.credential().prefixed(self.key_prefix)
+        headers = {"content-type": "image/png", "idempotency-key": draw.idempotency_key, **self.key()}
         address = urlunsplit(parts._replace(path=parts.path or "/", query="", fragment=""))
         answer = yield Send("POST", address, purpose="submit", headers=headers, query=query, body=upload.png)
         yield observed(answer)
         if self.picture_field:
-            return (yield from self._inside(answer.json()))
+            return (yield from received(peek(answer.json(), self.picture_field), self.picture_field))
         if "json" in answer.headers.get("content-type", ""):
             raise PayloadError(
                 f"expected a picture as the answer's body; got JSON {shorten(document(answer))[:120]}. "
                 "Say where the picture is in it with picture_field"
             )
         return answer.body
-
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """By status, in the server's words where it says any."""
-        said = document(answer)
-        message = words(said, "error.message", "message", "detail", "error")
-        request_id = answer.headers.get("x-request-id")
-        return classed(answer, purpose, message, request_id=request_id, code=words(said, "error.code", "code") or None)
-
-    def _inside(self, answered: Any) -> Flow:
-        found = peek(answered, self.picture_field)
-        if isinstance(found, str) and found.startswith(("http://", "https://")):
-            return (yield from fetched(found, self.picture_field))
-        return decoded(found, self.picture_field)
 
 
 ADAPTER = PlainHttp

@@ -3,15 +3,16 @@
 Source: huggingface_hub. Models that the router hands to fal or Replicate are reached by their own adapters.
 """
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._pictures import base64_text
-from blackbox_adapters._reading import classed, document, not_found, peek, seconds, words
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_adapters._reading import document, peek, seconds, words
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, shows
 
@@ -26,9 +27,10 @@ class HuggingFace(Hosted):
     """
 
     name = "hugging-face"
+    failures = Failures(message=["error", "message", "detail"], request_id_header="x-request-id")
     auth_variable = "HF_TOKEN"
     documentation = "https://huggingface.co/docs/inference-providers/tasks/image-to-image"
-    uncertain: ClassVar[tuple[str, ...]] = (
+    uncertain = (
         "few upscalers are deployed; whether a model takes a seed or a scale depends on its handler",
         "the answer's file format is the handler's choice",
     )
@@ -64,7 +66,6 @@ class HuggingFace(Hosted):
         seeded = bool(self.seed_field)
         return Capabilities(
             scale_factors=(self.scale,),
-            seedable=seeded,
             seed_range=SEEDS if seeded else None,
             price=self.priced(None),
             output_size="resample" if self.resample else "exact",
@@ -80,9 +81,8 @@ class HuggingFace(Hosted):
         body: dict[str, Any] = {"inputs": base64_text(upload.png)}
         if parameters:
             body["parameters"] = parameters
-        link = self.base_url if self.endpoint else f"{self.base_url}/models/{self.model}"
-        headers = self.bearer() | {"accept": "image/png"}
-        answer = yield Send("POST", link, purpose="submit", headers=headers, json=body)
+        path = "" if self.endpoint else f"/models/{self.model}"
+        answer = yield self.send("POST", path, "submit", {"accept": "image/png"}, json=body)
         problem = document(answer)
         if problem is not None:
             message = words(problem, "error", "message") or words(problem, "")
@@ -94,15 +94,15 @@ class HuggingFace(Hosted):
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """``{error, estimated_time}``; 503 = the model is loading; a model that is not served is a 400."""
-        problem = document(answer)
-        message = words(problem, "error", "message", "detail")
-        request = answer.headers.get("x-request-id")
+        failure = self.failures.read(answer)
         if answer.status == 503:
-            wait = seconds(peek(problem, "estimated_time"))
-            return TryLaterError(f"HTTP 503: {message}", retry_after=wait, request_id=request, code="503")
-        if answer.status == 400 and "not supported by provider" in message:
-            return not_found(message, request_id=request, code="400")
-        return classed(answer, purpose, message, request_id=request)
+            wait = seconds(peek(document(answer), "estimated_time"))
+            return TryLaterError(
+                f"HTTP 503: {failure.message}", retry_after=wait, request_id=failure.request_id, code="503"
+            )
+        if answer.status == 400 and "not supported by provider" in failure.message:
+            return not_found(failure)
+        return super().explain(answer, purpose)
 
 
 ADAPTER = HuggingFace

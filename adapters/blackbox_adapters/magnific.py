@@ -3,19 +3,20 @@
 Sources: the vendor's documentation pages and the OpenAPI fragments in them; clients of 2026 for the new name.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
+from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import FromText, Hosted, JsonObject
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import base64_text, fetched
-from blackbox_adapters._reading import classed, document, peek, require, words
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_adapters._reading import document, peek, require, words
+from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret, read_credential
+from blackbox_conformal.secrets import Secret
 
 PATHS = {
     "creative": "image-upscaler",
@@ -38,8 +39,9 @@ class Magnific(Hosted):
     name = "magnific"
     auth_variable = "FREEPIK_API_KEY"
     documentation = "https://docs.freepik.com/api-reference/image-upscaler-creative/image-upscaler"
-    transient: ClassVar[frozenset[str]] = Hosted.transient | {"brand"}
-    uncertain: ClassVar[tuple[str, ...]] = (
+    failures = Failures(message=["message", "error.message", "error", "problems"])
+    transient = Hosted.transient | {"brand"}
+    uncertain = (
         "api.magnific.com and its header are known from third-party clients of 2026",
         "prices are a third party's, in euros taken as dollars: one 2x step of up to 1.3 megapixels each",
         "whether precision varies between calls is not documented",
@@ -64,6 +66,11 @@ class Magnific(Hosted):
         return self.url.rstrip("/") or f"https://api.{self.brand}.com/v1/ai"
 
     @property
+    def key_variable(self) -> str | None:
+        """The one of the brand."""
+        return VARIABLES[self.brand]
+
+    @property
     def capabilities(self) -> Capabilities:
         """A lower price bound: later 2x steps work on larger pictures and cost more."""
         steps = {2: 1, 4: 2, 8: 3, 16: 4}[self.scale]
@@ -85,16 +92,15 @@ class Magnific(Hosted):
             body["scale_factor"] = f"{self.scale}x"
         if self.mode == "precision-v2":
             body["scale_factor"] = self.scale
-        answer = yield Send("POST", self._address(), purpose="submit", headers=self._key(), json=body)
+        answer = yield self.send("POST", f"/{PATHS[self.mode]}", "submit", json=body)
         task = require(_task(answer.json()), "task_id", "a task id")
         yield Accepted(task)
         return (yield from self.resume(upload, draw, task))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the task until it is COMPLETED, fetch what it generated."""
-        link = f"{self._address()}/{quote(job, safe='')}"
         task = Job(
-            f"task {job}",
+            "task",
             job,
             status=("status", "task_status"),
             done=("COMPLETED",),
@@ -103,12 +109,12 @@ class Magnific(Hosted):
         )
 
         def generated(answer: Answer) -> Any:
-            said = _task(answer.json())
-            if peek(said, "has_nsfw.0") is True and not peek(said, "generated"):
+            state = _task(answer.json())
+            if peek(state, "has_nsfw.0") is True and not peek(state, "generated"):
                 raise task.failure("flagged as not safe for work", "has_nsfw")
-            return task.shown(said)
+            return task.shown(state)
 
-        look = Send("GET", link, purpose="poll", headers=self._key())
+        look = self.send("GET", f"/{PATHS[self.mode]}/{quote(job, safe='')}", "poll")
         picture = yield from polled(look, self.poll_seconds, generated)
         yield Observed(request_id=job)
         if isinstance(picture, dict):
@@ -117,20 +123,13 @@ class Magnific(Hosted):
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """``{message}`` or ``{error}``, sometimes with the list of invalid fields."""
-        problem = document(answer)
-        message = words(problem, "message", "error.message", "error", "problems")
-        invalid = words(problem, "invalid_params")
-        return classed(answer, purpose, f"{message} {invalid}".strip())
+        failure = self.failures.read(answer)
+        message = f"{failure.message} {words(document(answer), 'invalid_params')}".strip()
+        return self.failures.error(answer, purpose, failure._replace(message=message))
 
-    def credential(self) -> Secret:
-        """The key of the brand."""
-        return read_credential(VARIABLES[self.brand], self.name)
-
-    def _key(self) -> dict[str, str | Secret]:
+    def key(self) -> dict[str, str | Secret]:
+        """The header of the brand."""
         return {f"x-{self.brand}-api-key": self.credential()}
-
-    def _address(self) -> str:
-        return f"{self.base_url}/{PATHS[self.mode]}"
 
 
 def _task(answer: Any) -> Any:

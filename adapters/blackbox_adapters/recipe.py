@@ -1,7 +1,7 @@
-"""A vendor told by a TOML recipe instead of code: the adapter that carries any recipe out.
+"""A vendor described by a TOML recipe instead of code: the adapter that carries any recipe out.
 
-The form of a recipe is in `_recipe_format`, its reading in `_recipe_reading`, its placeholders in `_recipe_fill`, the
-shipped ones in `recipes/`.
+`_recipe_format` has the form of a recipe, `_recipe_reading` reads one, `_recipe_fill` fills its placeholders, and
+`recipes/` holds the shipped ones.
 """
 
 import json
@@ -16,7 +16,7 @@ from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import decoded
-from blackbox_adapters._reading import classed, document, money, peek, require, whole, words
+from blackbox_adapters._reading import document, money, peek, require, whole, words
 from blackbox_adapters._recipe_fill import built_in, fill, fill_link
 from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_conformal.adapter import (
@@ -37,22 +37,21 @@ from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,
     RefusedError,
-    TryLaterError,
     UsageError,
     VendorError,
 )
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret, read_credential
+from blackbox_conformal.secrets import Secret
 
-TELLING = {"name", "title", "about", "documentation", "evidence", "uncertain", "price", "example", "limits"}
-"""What a recipe says that changes no picture."""
+DESCRIPTIVE = {"name", "title", "about", "documentation", "evidence", "uncertain", "price", "example", "limits"}
+"""Tables and keys of a recipe that change no picture."""
 
 
 class Recipe(Hosted):
     """Any vendor for which there is a recipe: a shipped one by its name, one's own by its path.
 
-    Seeds, sizes, prices and the reading of failures are those that the recipe tells; `options` and `inputs` change
-    what it leaves open.
+    Seeds, sizes, prices and the reading of failures are those of the recipe; `options` and `inputs` change what it
+    leaves open.
     """
 
     name = "recipe"
@@ -80,7 +79,7 @@ class Recipe(Hosted):
         description="What the recipe said when it was calibrated; filled in by calibrations, and compared.",
     )
 
-    _told: form.Recipe = PrivateAttr()
+    _spec: form.Recipe = PrivateAttr()
 
     @field_validator("recipe")
     @classmethod
@@ -109,7 +108,7 @@ class Recipe(Hosted):
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep what the recipe says beside the parameters."""
-        self._told = read_recipe(self.recipe)
+        self._spec = read_recipe(self.recipe)
         if self.recipe_digest and self.recipe_digest != self._digest:
             raise UsageError(
                 f"the recipe {self.recipe} says something else than when this was calibrated; give the same recipe with"
@@ -118,16 +117,16 @@ class Recipe(Hosted):
 
     @property
     def _digest(self) -> str:
-        return digest_json(self._told.model_dump(mode="json", exclude=TELLING))
+        return digest_json(self._spec.model_dump(mode="json", exclude=DESCRIPTIVE))
 
     @property
     def _factor(self) -> int:
-        return self.scale or self._told.scale.default
+        return self.scale or self._spec.scale.default
 
     @property
     def base_url(self) -> str:
         """The recipe's address, unless another was given."""
-        return (self.url or self._told.url).rstrip("/")
+        return (self.url or self._spec.url).rstrip("/")
 
     @property
     def named(self) -> bool:
@@ -137,30 +136,29 @@ class Recipe(Hosted):
     @property
     def key_variable(self) -> str | None:
         """The one that the recipe names."""
-        return None if self._told.auth is None else self._told.auth.variable
+        return None if self._spec.auth is None else self._spec.auth.variable
 
     @property
     def fixed_url(self) -> str:
         """The address in a shipped recipe; a file's address is its author's word."""
-        return self._told.url if self.recipe in shipped_names() else ""
+        return self._spec.url if self.recipe in shipped_names() else ""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the recipe tells."""
-        told, price = self._told, self._told.price
-        seed = told.seed or (form.Seed() if self.seed_field else None)
-        known = None if price is None else Price(price.low, price.high, price.source)
+        """What the recipe says."""
+        spec, price = self._spec, self._spec.price
+        seed = spec.seed or (form.Seed() if self.seed_field else None)
+        listed = None if price is None else Price(price.low, price.high, price.source)
         return Capabilities(
             scale_factors=(self._factor,),
-            seedable=seed is not None,
             seed_range=None if seed is None else (seed.lowest, seed.highest),
             default_seed_hazard=seed is not None and seed.hazard,
-            price=known if self.price_usd is None else self.priced(None),
-            lossless_output=told.lossless,
-            output_size=told.scale.output,
-            deterministic=told.deterministic and not self.seed_field,
-            result_hosts=self.hosts(*told.picture.hosts),
-            **told.limits.model_dump(),
+            price=listed if self.price_usd is None else self.priced(None),
+            lossless_output=spec.lossless,
+            output_size=spec.scale.output,
+            deterministic=spec.deterministic and not self.seed_field,
+            result_hosts=self.hosts(*spec.picture.hosts),
+            **spec.limits.model_dump(),
         )
 
     def identity(self) -> dict[str, Any]:
@@ -168,38 +166,38 @@ class Recipe(Hosted):
         identity = super().identity()
         identity["parameters"] |= {
             "scale": self._factor,
-            "options": {**self._told.options, **self.options},
-            "recipe": self._told.name,
+            "options": {**self._spec.options, **self.options},
+            "recipe": self._spec.name,
             "recipe_digest": self._digest,
         }
         return identity
 
     def example_exchange(self) -> Example:
         """The recipe's own example exchange."""
-        told = self._told
+        spec = self._spec
         answers = tuple(
             shows(answer.status) if answer.picture else says(answer.json_text, answer.status)
-            for answer in told.example.answers
+            for answer in spec.example.answers
         )
-        environment = {} if told.auth is None else {told.auth.variable: f"made-up-key-for-{told.name}"}
+        environment = {} if spec.auth is None else {spec.auth.variable: f"made-up-key-for-{spec.name}"}
         parameters = {"recipe": self.recipe, "poll_seconds": 0.1}
-        return Example(parameters, answers, environment, polls=told.example.polls)
+        return Example(parameters, answers, environment, polls=spec.example.polls)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """The requests before, the submission, and the picture in its answer or behind its job."""
         values = self._values(upload, draw)
-        for request in self._told.before:
+        for request in self._spec.before:
             answer = yield self._send(request, values, upload, "lookup")
             values |= self._kept(request, answer)
         more = {**self.inputs, **({self.seed_field: draw.seed} if self.seed_field else {})}
-        answer = yield self._send(self._told.submit, values, upload, "submit", more)
+        answer = yield self._send(self._spec.submit, values, upload, "submit", more)
         self._refuse(answer)
-        if self._told.poll is None:
-            link = peek(document(answer), self._told.picture.link) if self._told.picture.link else None
+        if self._spec.poll is None:
+            link = peek(document(answer), self._spec.picture.link) if self._spec.picture.link else None
             if isinstance(link, str) and link and not link.startswith("data:"):
                 yield Accepted(link)
             return (yield from self._picture(answer, None))
-        job = self._kept(self._told.submit, answer)["job"]
+        job = self._kept(self._spec.submit, answer)["job"]
         yield Accepted(job)
         cost = self._cost(answer)
         if cost is not None:
@@ -208,22 +206,21 @@ class Recipe(Hosted):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the job until it is done, then fetch its picture; the job of a vendor without any is the link."""
-        poll = self._told.poll
-        if poll is None and self._told.picture.link:
+        spec, poll = self._spec, self._spec.poll
+        if poll is None and spec.picture.link:
             return (yield from self._fetched(job))
         if poll is None:
             return (yield from super().resume(upload, draw, job))
         values = {**self._values(upload, draw), "job": job}
-        told = self._told
         work = Job(
-            f"job {job}",
+            "job",
             job,
             status=(poll.status,),
             done=poll.done,
             failed=poll.failed,
-            picture=told.picture.base64 or told.picture.link,
-            reason=told.errors.message,
-            code=told.errors.code,
+            picture=spec.picture.base64 or spec.picture.link,
+            reason=spec.errors.message,
+            code=spec.errors.code,
         )
 
         def finished(answer: Answer) -> Answer | None:
@@ -237,34 +234,17 @@ class Recipe(Hosted):
         return (yield from self._picture(answer, job))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """By the recipe's [errors] table, then by status."""
-        errors = self._told.errors
-        problem = document(answer)
-        message = words(problem, *errors.message)
-        request = answer.headers.get(errors.request_id_header.lower()) or words(problem, *errors.request_id) or None
-        code = words(problem, *errors.code) or str(answer.status)
-        if purpose in ("submit", "lookup", "quote"):
-            said = f"HTTP {answer.status}: {message}"
-            if answer.status in errors.account:
-                return AccountRefusedError(said, request_id=request, code=code)
-            if answer.status in errors.refused:
-                return RefusedError(said, request_id=request, code=code)
-            if answer.status in errors.later:
-                return TryLaterError(said, retry_after=errors.wait, request_id=request, code=code)
-        return classed(answer, purpose, message, request_id=request, code=code, wait=errors.wait)
+        """By the recipe's [errors] table and the status."""
+        return self._spec.errors.error(answer, purpose)
 
-    def credential(self) -> Secret:
-        """The key from the variable that the recipe names."""
-        auth = self._told.auth
-        return read_credential("" if auth is None else auth.variable, self._told.name)
+    def key(self) -> dict[str, str | Secret]:
+        """The key in the header that the recipe names."""
+        auth = self._spec.auth
+        return {} if auth is None else {auth.header.lower(): self.credential().prefixed(auth.prefix)}
 
     def _values(self, upload: Upload, draw: Draw) -> dict[str, Any]:
-        options = {**self._told.options, **self.options}
+        options = {**self._spec.options, **self.options}
         return built_in(upload, draw, self._factor) | {f"option.{name}": value for name, value in options.items()}
-
-    def _key(self) -> dict[str, str | Secret]:
-        auth = self._told.auth
-        return {} if auth is None else {auth.header.lower(): self.credential().prefixed(auth.prefix)}
 
     def _send(
         self,
@@ -290,7 +270,7 @@ class Recipe(Hosted):
             request.method,
             link,
             purpose=purpose,
-            headers={**headers, **(self._key() if request.key else {})},
+            headers={**headers, **(self.key() if request.key else {})},
             json=body,
             form={name: _text(value) for name, value in fields.items()} or None,
             files=() if request.file is None else (Part(request.file, "input.png", upload.png),),
@@ -300,55 +280,53 @@ class Recipe(Hosted):
     def _kept(self, request: form.Request, answer: Answer) -> dict[str, str]:
         if not request.keep:
             return {}
-        said = answer.json()
-        return {name: require(said, path, f"the {name}") for name, path in request.keep.items()}
+        kept = answer.json()
+        return {name: require(kept, path, f"the {name}") for name, path in request.keep.items()}
 
     def _refuse(self, answer: Answer) -> None:
         """Raise what an answer with HTTP 200 refuses."""
-        said = document(answer)
-        for refusal in self._told.refusals:
-            if said is not None and peek(said, refusal.path) == refusal.equals:
-                message = words(said, *self._told.errors.message)
+        content = document(answer)
+        for refusal in self._spec.refusals:
+            if content is not None and peek(content, refusal.path) == refusal.equals:
+                message, _, request = self._spec.errors.read(answer)
                 raise RefusedError(
-                    f"{refusal.message}{f': {message}' if message else ''}",
-                    request_id=words(said, *self._told.errors.request_id) or None,
-                    code=refusal.path,
+                    f"{refusal.message}{f': {message}' if message else ''}", request_id=request, code=refusal.path
                 )
 
     def _cost(self, answer: Answer) -> Decimal | None:
-        seen = self._told.seen
+        seen = self._spec.seen
         return money(peek(document(answer), seen.cost), seen.usd_per_unit) if seen.cost else None
 
     def _picture(self, answer: Answer, job: str | None) -> Flow:
-        place, seen = self._told.picture, self._told.seen
-        said = document(answer)
+        place, seen, errors = self._spec.picture, self._spec.seen, self._spec.errors
+        content = document(answer)
         yield Observed(
             cost_usd=self._cost(answer),
-            model=words(said, seen.model) or None if seen.model else None,
-            request_id=answer.headers.get(self._told.errors.request_id_header.lower()) or job,
-            seed=whole(peek(said, seen.seed)) if seen.seed else None,
+            model=words(content, seen.model) or None if seen.model else None,
+            request_id=answer.headers.get(errors.request_id_header.lower()) or job,
+            seed=whole(peek(content, seen.seed)) if seen.seed else None,
         )
         if place.body:
-            if said is not None:
-                message = words(said, *self._told.errors.message) or words(said, "")
+            if content is not None:
+                message = words(content, *errors.message) or words(content, "")
                 raise PayloadError(f"expected the picture itself; got JSON: {message}", request_id=job)
             return answer.body
         if place.base64:
-            return decoded(peek(said, place.base64), place.base64)
-        link = peek(said, place.link)
+            return decoded(peek(content, place.base64), place.base64)
+        link = peek(content, place.link)
         if not isinstance(link, str) or not link:
-            message = words(said, *self._told.errors.message)
+            message = words(content, *errors.message)
             raise PayloadError(f"expected a link to the picture at {place.link}; got none {message}".strip())
         return (yield from self._fetched(link))
 
     def _fetched(self, link: str) -> Flow:
         """The picture behind a link, which may be relative to the vendor's address."""
         link = urljoin(f"{self.base_url}/", link)
-        if self._told.picture.key:
-            picture = yield Send("GET", link, purpose="download", headers=self._key())
+        if self._spec.picture.key:
+            picture = yield Send("GET", link, purpose="download", headers=self.key())
             return picture.body
         if link.startswith("data:"):
-            return decoded(link, self._told.picture.link)
+            return decoded(link, self._spec.picture.link)
         if not link.startswith(("http://", "https://")):
             raise PayloadError("expected an http(s) or data link to the picture; got another scheme")
         picture = yield Send("GET", link, purpose="download", public=True, accept=_FETCHED)

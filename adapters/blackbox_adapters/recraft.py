@@ -4,15 +4,15 @@ Both answer at once; the picture is asked for inside the answer, so that no link
 """
 
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import Hosted
 from blackbox_adapters._pictures import data_link, decoded
-from blackbox_adapters._reading import classed, document, money, peek, words
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
-from blackbox_conformal.errors import VendorError
+from blackbox_adapters._reading import money, peek, words
+from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Upload
 from blackbox_conformal.example import Example, says
 
 USD_PER_UNIT = Decimal("0.001")
@@ -31,7 +31,8 @@ class Recraft(Hosted):
     auth_variable = "RECRAFT_API_KEY"
     documentation = "https://www.recraft.ai/docs/api-reference/tools/upscale"
     evidence = "openapi"
-    uncertain: ClassVar[tuple[str, ...]] = ("whether crisp answers equal requests equally is not documented",)
+    failures = Failures(message=["message", "error.message", "error"], code=["code"], request_id_header="x-request-id")
+    uncertain = ("whether crisp answers equal requests equally is not documented",)
 
     url: str = Field(default="https://external.api.recraft.ai/v1", description="Address of the interface.")
     mode: Literal["crisp", "creative"] = Field(
@@ -66,24 +67,11 @@ class Recraft(Hosted):
         }
         if self.target is not None:
             body["upscale"] = self.target
-        answer = yield Send(
-            "POST", f"{self.base_url}/images/{self.mode}Upscale", purpose="submit", headers=self.bearer(), json=body
-        )
+        answer = yield self.send("POST", f"/images/{self.mode}Upscale", "submit", json=body)
         result = answer.json()
         cost = money(peek(result, "credits"), USD_PER_UNIT)
         yield Observed(cost_usd=cost, request_id=words(result, "image.image_id") or None)
         return decoded(peek(result, "image.b64_json"), "image.b64_json")
-
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """Recraft's ``{code, message}``."""
-        problem = document(answer)
-        return classed(
-            answer,
-            purpose,
-            words(problem, "message", "error.message", "error"),
-            request_id=answer.headers.get("x-request-id"),
-            code=words(problem, "code") or None,
-        )
 
 
 ADAPTER = Recraft

@@ -4,29 +4,18 @@ Which input takes the picture, the magnification and the seed is a matter of the
 """
 
 from collections.abc import Generator
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
 from blackbox_adapters._cog_models import MODELS
+from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
-from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import classed, document, not_found, peek, require, words
-from blackbox_conformal.adapter import (
-    Accepted,
-    Answer,
-    Capabilities,
-    Draw,
-    Flow,
-    Observed,
-    Part,
-    Purpose,
-    Send,
-    Step,
-    Upload,
-)
+from blackbox_adapters._pictures import data_link
+from blackbox_adapters._reading import document, peek, require, words
+from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Step, Upload
 from blackbox_conformal.errors import PayloadError, VendorError
 from blackbox_conformal.example import Example, says, shows
 
@@ -48,8 +37,9 @@ class Replicate(NamedInputs):
     auth_variable = "REPLICATE_API_TOKEN"
     documentation = "https://replicate.com/docs/reference/http"
     evidence = "openapi"
-    transient: ClassVar[frozenset[str]] = NamedInputs.transient | {"cancel_after"}
-    uncertain: ClassVar[tuple[str, ...]] = (
+    failures = Failures(message=["detail", "title"], request_id_header="cf-ray")
+    transient = NamedInputs.transient | {"cancel_after"}
+    uncertain = (
         "schemas of topazlabs/image-upscale, recraft-ai/recraft-crisp-upscale and google/upscaler come from third "
         "parties; correct them with scale_input, image_input and inputs",
         "prices are third-party readings of 2026; the vendor bills seconds of a GPU",
@@ -87,23 +77,11 @@ class Replicate(NamedInputs):
         """Upload if need be, create the prediction, look at it until it is over, fetch its output."""
         link = data_link(upload.png)
         if len(upload.png) > DATA_LINK_LIMIT:
-            stored = yield Send(
-                "POST",
-                f"{self.base_url}/files",
-                purpose="lookup",
-                headers=self.bearer(),
-                files=(Part("content", "input.png", upload.png),),
-            )
+            stored = yield self.send("POST", "/files", "lookup", files=(Part("content", "input.png", upload.png),))
             link = require(stored.json(), "urls.get", "a file's link")
         path, version = yield from self._address()
         body = {"input": self.model_inputs(link, draw)} | ({"version": version} if version else {})
-        created = yield Send(
-            "POST",
-            f"{self.base_url}/{path}",
-            purpose="submit",
-            headers=self.bearer() | {"cancel-after": self.cancel_after},
-            json=body,
-        )
+        created = yield self.send("POST", path, "submit", {"cancel-after": self.cancel_after}, json=body)
         job = require(created.json(), "id", "a prediction's id")
         yield Accepted(job)
         return (yield from self._finish(job, created))
@@ -114,12 +92,9 @@ class Replicate(NamedInputs):
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """Replicate's problem documents: title, detail, status; a version that is not there is a 422."""
-        problem = document(answer)
-        message = words(problem, "detail", "title")
-        request = answer.headers.get("cf-ray")
-        if words(problem, "title").lower().startswith("invalid version"):
-            return not_found(message, request_id=request, code=str(answer.status))
-        return classed(answer, purpose, message, request_id=request)
+        if words(document(answer), "title").lower().startswith("invalid version"):
+            return not_found(self.failures.read(answer))
+        return super().explain(answer, purpose)
 
     def _address(self) -> Generator[Step, Answer, tuple[str, str]]:
         """Path that creates predictions, and the version to name; an unpinned model is looked up first."""
@@ -128,17 +103,14 @@ class Replicate(NamedInputs):
         if route == "auto":
             route = "official" if self.names().official and not version else "version"
         if route != "version":
-            return f"{'models' if route == 'official' else 'deployments'}/{name}/predictions", ""
+            return f"/{'models' if route == 'official' else 'deployments'}/{name}/predictions", ""
         if not version:
-            found = yield Send("GET", f"{self.base_url}/models/{name}", purpose="lookup", headers=self.bearer())
-            version = require(found.json(), "latest_version.id", "the model's latest version")
-        return "predictions", version
+            answer = yield self.send("GET", f"/models/{name}", "lookup")
+            version = require(answer.json(), "latest_version.id", "the model's latest version")
+        return "/predictions", version
 
     def _finish(self, job: str, answer: Answer | None) -> Flow:
-        link = f"{self.base_url}/predictions/{quote(job, safe='')}"
-        watched = Job(
-            f"prediction {job}", job, done=("succeeded",), cancelled=("canceled", "aborted"), picture="output"
-        )
+        work = Job("prediction", job, done=("succeeded",), cancelled=("canceled", "aborted"), picture="output")
 
         def made(answer: Answer) -> Any:
             prediction = answer.json()
@@ -146,23 +118,19 @@ class Replicate(NamedInputs):
             if status in ("failed", "canceled", "aborted"):
                 reason = words(prediction, "error", "logs")
                 flagged = any(word in reason.lower() for word in ("flagged", "sensitive", "nsfw"))
-                raise watched.failure(reason, "moderation" if flagged else status, status)
+                raise work.failure(reason, "moderation" if flagged else status, status)
             if peek(prediction, "data_removed") is True and not output:
                 raise PayloadError(
                     f"prediction {job} succeeded but Replicate has deleted its output (it keeps one for an hour)",
                     request_id=job,
                 )
             # The output may be there while the status still says processing.
-            return prediction if output or watched.shown(prediction) else None
+            return prediction if output or work.shown(prediction) else None
 
-        look = Send("GET", link, purpose="poll", headers=self.bearer())
+        look = self.send("GET", f"/predictions/{quote(job, safe='')}", "poll")
         prediction = yield from polled(look, self.poll_seconds, made, answer)
-        output = peek(prediction, "output")
         yield Observed(model=words(prediction, "version") or None, request_id=job)
-        path = self.names().output
-        where = f"output.{path}".rstrip(".")
-        picture = output if isinstance(output, str) else peek(output, path or "0")
-        return (yield from fetched(picture, where))
+        return (yield from self.output_picture(peek(prediction, "output")))
 
 
 ADAPTER = Replicate

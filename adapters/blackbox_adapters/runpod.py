@@ -5,22 +5,23 @@ The worker decides what its input and output look like; names are parameters.
 
 import json
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
+from blackbox_adapters._failures import Failures
+from blackbox_adapters._hosted import OptionalKey
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
-from blackbox_adapters._pictures import base64_text, data_link, decoded, fetched
-from blackbox_adapters._reading import classed, document, peek, require, words
-from blackbox_conformal.adapter import FREE, Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
-from blackbox_conformal.errors import JobError, VendorError
+from blackbox_adapters._pictures import base64_text, data_link, received
+from blackbox_adapters._reading import peek, require, words
+from blackbox_conformal.adapter import FREE, Accepted, Answer, Capabilities, Draw, Flow, Observed, Upload
+from blackbox_conformal.errors import JobError
 from blackbox_conformal.example import Example, says
-from blackbox_conformal.secrets import Secret
 
 
-class RunPod(NamedInputs):
+class RunPod(OptionalKey, NamedInputs):
     """A serverless worker on RunPod, or its development server on this machine.
 
     The picture is sent in base64 under `image_input` and expected at `output_path` as base64, a data link or a web
@@ -34,8 +35,8 @@ class RunPod(NamedInputs):
     auth_variable = "RUNPOD_API_KEY"
     documentation = "https://docs.runpod.io/serverless/endpoints/operations"
     evidence = "real-server"
-    transient: ClassVar[frozenset[str]] = NamedInputs.transient | {"authenticate"}
-    uncertain: ClassVar[tuple[str, ...]] = (
+    failures = Failures(message=["error.message", "error", "detail", "title"], request_id=["id"])
+    uncertain = (
         "the cloud's routes are those of the development server with the endpoint before them",
         "GPU seconds are billed by the worker's hardware: give price_usd",
         "a worker that answers with links puts them anywhere: name the host in result_hosts",
@@ -54,11 +55,6 @@ class RunPod(NamedInputs):
         return bool(self.endpoint or self.worker)
 
     @property
-    def key_variable(self) -> str | None:
-        """Only with `authenticate`."""
-        return self.auth_variable if self.authenticate else None
-
-    @property
     def capabilities(self) -> Capabilities:
         """By worker."""
         return self.able(price=self.priced(None) or (None if self.authenticate else FREE), result_hosts=self.hosts())
@@ -71,7 +67,7 @@ class RunPod(NamedInputs):
         """Queue the job."""
         picture = base64_text(upload.png) if self.image_form == "base64" else data_link(upload.png)
         body = {"input": self.model_inputs(picture, draw)}
-        answer = yield Send("POST", f"{self._address()}/run", purpose="submit", headers=self._key(), json=body)
+        answer = yield self.send("POST", f"{self._path()}/run", "submit", json=body)
         job = require(answer.json(), "id", "a job id")
         yield Accepted(job)
         return (yield from self.resume(upload, draw, job))
@@ -79,8 +75,7 @@ class RunPod(NamedInputs):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the job until it is over; the output travels inside the status."""
         where = f"output.{self.names().output}".rstrip(".")
-        work = Job(f"job {job}", job, done=("COMPLETED",), cancelled=("CANCELLED",), picture=where)
-        link = f"{self._address()}/status/{quote(job, safe='')}"
+        work = Job("job", job, done=("COMPLETED",), cancelled=("CANCELLED",), picture=where)
         # The cloud takes GET, the development server POST; neither takes the other's.
         method, other = ("GET", "POST") if self.endpoint else ("POST", "GET")
 
@@ -93,27 +88,16 @@ class RunPod(NamedInputs):
                 raise work.failure(reason, status, status)
             return work.shown(state)
 
-        look = Send(method, link, purpose="poll", headers=self._key())
+        look = self.send(method, f"{self._path()}/status/{quote(job, safe='')}", "poll")
         first: Answer | None = yield replace(look, accept=_LOOKED)
         if first is not None and first.status == 405:
             look, first = replace(look, method=other), None
         picture = yield from polled(look, self.poll_seconds, made, first)
         yield Observed(model=self.worker or None, request_id=job)
-        if isinstance(picture, str) and picture.startswith(("http://", "https://")):
-            return (yield from fetched(picture, where))
-        return decoded(picture, where)
+        return (yield from received(picture, where))
 
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """``{error}`` or ``{detail}``."""
-        problem = document(answer)
-        message = words(problem, "error.message", "error", "detail", "title")
-        return classed(answer, purpose, message, request_id=words(problem, "id") or None)
-
-    def _address(self) -> str:
-        return f"{self.base_url}/{self.endpoint}".rstrip("/")
-
-    def _key(self) -> dict[str, str | Secret]:
-        return self.bearer() if self.authenticate else {}
+    def _path(self) -> str:
+        return f"/{self.endpoint}" if self.endpoint else ""
 
 
 _LOOKED = frozenset({200, 202, 405})
@@ -124,9 +108,9 @@ _UNKNOWN_JOB = "Job ID not found"
 
 def _reason(state: Any) -> str:
     """Why a job failed. A worker's exception comes as a JSON text whose traceback would hide its message."""
-    told = peek(state, "error")
+    error = peek(state, "error")
     try:
-        exception = json.loads(told) if isinstance(told, str) else told
+        exception = json.loads(error) if isinstance(error, str) else error
     except ValueError:
         exception = None
     return words(exception, "error_message") or words(state, "error", "output.error")

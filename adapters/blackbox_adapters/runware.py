@@ -5,14 +5,15 @@ Sources: the vendor's model pages with their schemas, and its Python SDK of June
 
 import hashlib
 import uuid
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._pictures import data_link, decoded
-from blackbox_adapters._reading import classed, document, money, peek, words
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_adapters._reading import money, peek, words
+from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Upload
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says
 
@@ -34,8 +35,13 @@ class Runware(Hosted):
 
     name = "runware"
     auth_variable = "RUNWARE_API_KEY"
+    failures = Failures(
+        message=["errors.0.message", "error.message", "message", "error"],
+        code=["errors.0.code"],
+        request_id=["errors.0.taskUUID"],
+    )
     documentation = "https://runware.ai/docs/models/clarity"
-    uncertain: ClassVar[tuple[str, ...]] = (
+    uncertain = (
         "the vendor's pages call the task upscale and put the picture into inputs; dialect=2025 serves the older form",
         "the range of seeds is not documented; 1 to 2147483647 is used",
         "prices are third-party readings of June 2026; the cost of each answer is exact",
@@ -57,7 +63,6 @@ class Runware(Hosted):
         seeded = self._seeded()
         return Capabilities(
             scale_factors=(self.scale,),
-            seedable=seeded,
             seed_range=SEEDS if seeded else None,
             price=self.priced("0.0013", "0.0038", "third-party readings, June 2026"),
             deterministic=self.model in DETERMINISTIC,
@@ -86,7 +91,7 @@ class Runware(Hosted):
             task["settings"] = settings
         if self.prompt:
             task["positivePrompt"] = self.prompt
-        answer = yield Send("POST", f"{self.base_url}/v1", purpose="submit", headers=self.bearer(), json=[task])
+        answer = yield self.send("POST", "/v1", "submit", json=[task])
         result = answer.json()
         failed = _failure(result, identifier)
         if failed is not None:
@@ -99,17 +104,6 @@ class Runware(Hosted):
             raise PayloadError(f"expected the task's result in data; got {words(result, '') or 'nothing'}")
         yield Observed(cost_usd=money(peek(item, "cost")), model=self.model, request_id=identifier)
         return decoded(peek(item, "imageBase64Data"), "data.imageBase64Data")
-
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """Runware's ``{errors: [{code, message, parameter}]}``."""
-        problem = document(answer)
-        return classed(
-            answer,
-            purpose,
-            words(problem, "errors.0.message", "error.message", "message", "error"),
-            request_id=words(problem, "errors.0.taskUUID") or None,
-            code=words(problem, "errors.0.code") or None,
-        )
 
     def _seeded(self) -> bool:
         return self.model in SEEDED if self.seeded is None else self.seeded

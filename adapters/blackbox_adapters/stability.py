@@ -3,18 +3,17 @@
 The same three over Amazon Bedrock are in `bedrock`.
 """
 
-from typing import Any, ClassVar
 from urllib.parse import quote
 
 from pydantic import Field
 
+from blackbox_adapters._failures import Failures
 from blackbox_adapters._jobs import polled
-from blackbox_adapters._reading import classed, document, require, whole, words
+from blackbox_adapters._reading import require, whole
 from blackbox_adapters._stability_modes import StabilityModes
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Send, Upload
+from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Upload
 from blackbox_conformal.errors import RefusedError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret
 
 CREDITS = {"fast": 2, "conservative": 40, "creative": 60}
 LOCKED_OUT_S = 60.0
@@ -32,13 +31,20 @@ class Stability(StabilityModes):
     """
 
     name = "stability"
+    failures = Failures(
+        message=["errors", "message", "name"],
+        code=["name"],
+        request_id=["id"],
+        request_id_header="x-request-id",
+        wait=LOCKED_OUT_S,
+    )
     auth_variable = "STABILITY_API_KEY"
     documentation = "https://platform.stability.ai/docs/api-reference"
-    uncertain: ClassVar[tuple[str, ...]] = (
+    uncertain = (
         "whether fast answers equal requests equally is not documented",
         "creative results are read from /v2beta/results/{id}; results_path=… serves the older address",
     )
-    transient: ClassVar[frozenset[str]] = StabilityModes.transient | {"results_path"}
+    transient = StabilityModes.transient | {"results_path"}
 
     url: str = Field(default="https://api.stability.ai", description="Address of the interface.")
     results_path: str = Field(
@@ -59,11 +65,11 @@ class Stability(StabilityModes):
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One multipart request; creative returns a job instead of the picture."""
-        answer = yield Send(
+        answer = yield self.send(
             "POST",
-            f"{self.base_url}/v2beta/stable-image/upscale/{self.mode}",
-            purpose="submit",
-            headers=self._headers("application/json" if self.mode == "creative" else "image/*"),
+            f"/v2beta/stable-image/upscale/{self.mode}",
+            "submit",
+            {"accept": "application/json" if self.mode == "creative" else "image/*"},
             form={name: str(value) for name, value in self.dials(draw).items()},
             files=(Part("image", "input.png", upload.png),),
         )
@@ -76,24 +82,18 @@ class Stability(StabilityModes):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Ask for the result: 202 = not yet."""
-        link = f"{self.base_url}/{self.results_path.replace('{id}', quote(job, safe=''))}"
-        look = Send("GET", link, purpose="poll", headers=self._headers("image/*"))
+        path = self.results_path.replace("{id}", quote(job, safe=""))
+        look = self.send("GET", f"/{path}", "poll", {"accept": "image/*"})
         answer = yield from polled(look, self.poll_seconds, lambda answer: None if answer.status == 202 else answer)
         yield _observed(answer, job)
         return _picture(answer)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """Stability's ``{id, name, errors}``; a 403 with content_moderation is about the picture, not the key."""
-        problem = document(answer)
-        request = words(problem, "id") or answer.headers.get("x-request-id")
-        name = words(problem, "name")
-        message = words(problem, "errors", "message", "name")
-        if name == "content_moderation":
-            return RefusedError(f"moderation: {message}", request_id=request, code=name)
-        return classed(answer, purpose, message, request_id=request, code=name or None, wait=LOCKED_OUT_S)
-
-    def _headers(self, accept: str) -> dict[str, str | Secret]:
-        return self.bearer() | {"accept": accept}
+        failure = self.failures.read(answer)
+        if failure.code == "content_moderation":
+            return RefusedError(f"moderation: {failure.message}", request_id=failure.request_id, code=failure.code)
+        return super().explain(answer, purpose)
 
 
 def _observed(answer: Answer, job: str | None = None) -> Observed:
@@ -103,9 +103,10 @@ def _observed(answer: Answer, job: str | None = None) -> Observed:
 def _picture(answer: Answer) -> bytes:
     reason = answer.headers.get("finish-reason", "SUCCESS").upper()
     if reason != "SUCCESS":
-        said: Any = answer.headers.get("x-request-id")
         raise RefusedError(
-            f"finish-reason {reason}: the vendor filtered or failed this picture", request_id=said, code=reason
+            f"finish-reason {reason}: the vendor filtered or failed this picture",
+            request_id=answer.headers.get("x-request-id"),
+            code=reason,
         )
     return answer.body
 

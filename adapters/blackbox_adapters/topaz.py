@@ -5,15 +5,15 @@ Source: the vendor's OpenAPI document of December 2025.
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import ClassVar
 from urllib.parse import quote
 
 from pydantic import Field
 
+from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import fetched
-from blackbox_adapters._reading import classed, document, money, peek, require, words
+from blackbox_adapters._reading import document, money, peek, require, words
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -24,13 +24,12 @@ from blackbox_conformal.adapter import (
     Part,
     Purpose,
     Quote,
-    Send,
     Upload,
 )
 from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret
 
+JSON = {"accept": "application/json"}
 GENERATIVE = ("redefine", "recovery", "wonder", "standard max", "bloom", "reimagine")
 BLOOM_SEEDS = (1, 2000)
 
@@ -53,8 +52,11 @@ class Topaz(Hosted):
     auth_variable = "TOPAZ_API_KEY"
     documentation = "https://developer.topazlabs.com/image-api"
     evidence = "openapi"
-    transient: ClassVar[frozenset[str]] = Hosted.transient | {"usd_per_credit"}
-    uncertain: ClassVar[tuple[str, ...]] = (
+    auth_header = "x-api-key"
+    auth_prefix = ""
+    failures = Failures(message=["message", "error", "detail"], code=["code"], request_id_header="x-process-id")
+    transient = Hosted.transient | {"usd_per_credit"}
+    uncertain = (
         "the seed is absent from the OpenAPI document; Bloom 2's is described by a third party's node",
         "the host of download links is not documented; name it in result_hosts if it is refused",
         "a credit is resold at 0.08 to 0.10 US dollars, by third-party readings of 2026: put what yours cost into "
@@ -84,7 +86,6 @@ class Topaz(Hosted):
         seeded = self._seed_field() is not None
         return Capabilities(
             scale_factors=(self.scale,),
-            seedable=seeded,
             seed_range=BLOOM_SEEDS if seeded else None,
             default_seed_hazard=seeded,
             max_side=32000 // self.scale,
@@ -101,14 +102,8 @@ class Topaz(Hosted):
         seed_field = self._seed_field()
         if seed_field is not None and draw.seed is not None:
             form[seed_field] = str(draw.seed)
-        answer = yield Send(
-            "POST",
-            f"{self.base_url}/enhance{self._kind()}/async",
-            purpose="submit",
-            headers=self._key(),
-            form=form,
-            files=(Part("image", "input.png", upload.png),),
-        )
+        picture = Part("image", "input.png", upload.png)
+        answer = yield self.send("POST", f"/enhance{self._kind()}/async", "submit", JSON, form=form, files=(picture,))
         process = require(answer.json(), "process_id", "a process id")
         yield Accepted(process)
         return (yield from self.resume(upload, draw, process))
@@ -116,18 +111,22 @@ class Topaz(Hosted):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Look at the status until Completed, ask for the signed link, fetch it without the key."""
         process = quote(job, safe="")
-        name = f"process {job}"
         work = Job(
-            name, job, done=("Completed",), failed=("Failed",), cancelled=("Cancelled",), reason=("message", "error")
+            "process",
+            job,
+            done=("Completed",),
+            failed=("Failed",),
+            cancelled=("Cancelled",),
+            reason=("message", "error"),
         )
-        look = Send("GET", f"{self.base_url}/status/{process}", purpose="poll", headers=self._key())
+        look = self.send("GET", f"/status/{process}", "poll", JSON)
         status = yield from polled(look, self.poll_seconds, lambda answer: work.shown(answer.json()))
         yield Observed(
             cost_usd=money(peek(status, "credits"), self.usd_per_credit),
             model=words(status, "model") or None,
             request_id=job,
         )
-        output = Job(name, job, picture="download_url")
+        output = Job("process", job, picture="download_url")
         look = replace(look, url=f"{self.base_url}/download/{process}", accept=frozenset({200, 409}))
         link = yield from polled(
             look, self.poll_seconds, lambda answer: output.shown(document(answer) if answer.status == 200 else None)
@@ -136,14 +135,8 @@ class Topaz(Hosted):
 
     def quote(self, upload: Upload) -> Quote:
         """The vendor's estimate, in credits."""
-        size = {"input_width": upload.width, "input_height": upload.height}
-        answer = yield Send(
-            "POST",
-            f"{self.base_url}/estimate{self._kind()}",
-            purpose="quote",
-            headers=self._key(),
-            json=self._wanted(upload) | size,
-        )
+        wanted = self._wanted(upload) | {"input_width": upload.width, "input_height": upload.height}
+        answer = yield self.send("POST", f"/estimate{self._kind()}", "quote", JSON, json=wanted)
         cost = money(peek(answer.json(), "credits"), self.usd_per_credit)
         if cost is None:
             raise PayloadError(f"expected the credits of a picture; got {words(answer.json(), '') or 'nothing'}")
@@ -151,15 +144,10 @@ class Topaz(Hosted):
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """Topaz's ``{code, message}``; 425 = credits are being topped up."""
-        problem = document(answer)
-        message = words(problem, "message", "error", "detail")
-        request = answer.headers.get("x-process-id")
         if answer.status == 425:
+            message, _, request = self.failures.read(answer)
             return TryLaterError(f"HTTP 425: {message}", retry_after=5.0, request_id=request, code="425")
-        return classed(answer, purpose, message, request_id=request, code=words(problem, "code") or None)
-
-    def _key(self) -> dict[str, str | Secret]:
-        return {"x-api-key": self.credential(), "accept": "application/json"}
+        return super().explain(answer, purpose)
 
     def _wanted(self, upload: Upload) -> dict[str, str | int]:
         """Model, size and dials, as submission and estimate take them."""

@@ -3,15 +3,16 @@
 Sources: the vendor's Python SDK and documentation of 2026.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import FromText, Hosted
 from blackbox_adapters._pictures import base64_text, decoded
-from blackbox_adapters._reading import classed, document, peek, words
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
-from blackbox_conformal.errors import PayloadError, RefusedError, VendorError
+from blackbox_adapters._reading import peek, words
+from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Upload
+from blackbox_conformal.errors import PayloadError, RefusedError
 from blackbox_conformal.example import Example, says
 
 
@@ -27,8 +28,13 @@ class VertexImagen(Hosted):
     name = "vertex-imagen"
     auth_variable = "GOOGLE_OAUTH_ACCESS_TOKEN"
     documentation = "https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/imagen-upscale-api"
-    transient: ClassVar[frozenset[str]] = Hosted.transient | {"project", "location"}
-    uncertain: ClassVar[tuple[str, ...]] = (
+    failures = Failures(
+        message=["error.message", "0.error.message", "error"],
+        code=["error.status"],
+        request_id_header="x-goog-request-id",
+    )
+    transient = Hosted.transient | {"project", "location"}
+    uncertain = (
         "whether the preview model outlived the shutdown of other Imagen models in June 2026; model=… names another",
         "whether repeated calls differ",
         "the price is from memory of 2025; give price_usd",
@@ -76,8 +82,8 @@ class VertexImagen(Hosted):
                 "includeRaiReason": True,
             },
         }
-        path = f"v1/projects/{self.project}/locations/{self.location}/publishers/google/models/{self.model}:predict"
-        answer = yield Send("POST", f"{self.base_url}/{path}", purpose="submit", headers=self.bearer(), json=body)
+        path = f"/v1/projects/{self.project}/locations/{self.location}/publishers/google/models/{self.model}:predict"
+        answer = yield self.send("POST", path, "submit", json=body)
         result = answer.json()
         picture = peek(result, "predictions.0.bytesBase64Encoded")
         if not picture:
@@ -87,17 +93,6 @@ class VertexImagen(Hosted):
             raise PayloadError(f"expected predictions.0.bytesBase64Encoded; got {words(result, '') or 'nothing'}")
         yield Observed(model=words(result, "deployedModelId", "modelVersionId") or self.model)
         return decoded(picture, "predictions.0.bytesBase64Encoded")
-
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """Google's ``{error: {code, message, status}}``."""
-        problem = document(answer)
-        return classed(
-            answer,
-            purpose,
-            words(problem, "error.message", "0.error.message", "error"),
-            request_id=answer.headers.get("x-goog-request-id"),
-            code=words(problem, "error.status") or None,
-        )
 
 
 ADAPTER = VertexImagen

@@ -293,7 +293,7 @@ def _standing(standing: "Standing") -> list[str]:
         str(standing.cached),
         str(standing.failed),
         str(standing.refused),
-        f"${standing.usd_per_photograph:.4g}",
+        "unknown" if standing.usd_per_photograph is None else f"${standing.usd_per_photograph:.4g}",
         "–" if latency is None else f"{latency.median:.2f}, {latency.ninety:.2f} s",
     ]
 

@@ -1,10 +1,10 @@
-"""What every guarantee around another one hands on to it: needs, claim, level; groups and tiles differ in the rest."""
+"""A guarantee made around another one, to which it hands on needs, claim and level."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from blackbox_conformal import catalog
 from blackbox_conformal.guarantees.claims import Claim
@@ -23,11 +23,17 @@ class Around(Guarantee):
     of: str = "expected"
     parameters: dict[str, Any] = Field(default_factory=dict)
 
+    @field_serializer("parameters")
+    def _parameters_in_words(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        inner = self.inner.specification()
+        # The package of a guarantee of another package is stated whether or not it was given.
+        return {name: inner[name] for name in inner if name in parameters or name == "package"}
+
     @property
     def inner(self) -> Guarantee:
         """The guarantee within, for all photographs."""
-        found: Guarantee = catalog.load("guarantees", self.of, **self.parameters)
-        return found
+        inner: Guarantee = catalog.load("guarantees", self.of, **self.parameters)
+        return inner
 
     @property
     def innermost(self) -> Guarantee:

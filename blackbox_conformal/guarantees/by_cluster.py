@@ -18,7 +18,6 @@ from blackbox_conformal.guarantees.guarantee import Choice, Guarantee, require_l
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.pool import pool
 
-_WITHIN = ("expected", "false-trust", "high-probability")
 _ONE_TILE = "a bound of one tile does not bound the mean over its photograph's tiles"
 _WEIGHTS = "weights belong to photographs, of which there are fewer than curves"
 
@@ -29,7 +28,7 @@ class ByCluster(Around):
     Attributes
     ----------
     of, parameters
-        Name and parameters of the guarantee: ``expected``, ``false-trust`` or ``high-probability``.
+        Name and parameters of the guarantee, which must bound a mean, such as ``expected``.
     clusters
         The photograph that each curve was made from.
     """
@@ -40,18 +39,18 @@ class ByCluster(Around):
 
     @model_validator(mode="after")
     def _build(self) -> Self:
-        if self.of not in _WITHIN:
+        if not catalog.member("guarantees", self.of).bounds_tile_means:
             raise ValueError(
-                f"{self.of!r} cannot be had for photographs in tiles: the mean over tiles says nothing of the worst "
-                f"one. Use {', '.join(_WITHIN)}"
+                f"expected a guarantee that bounds a mean; got {self.of!r}, but the mean over a photograph's tiles "
+                "says nothing of its worst tile. Use expected, false-trust or high-probability"
             )
         inner = self.inner
-        for name, given, reason in (
+        for name, is_set, reason in (
             ("bound_new", inner.own_bound is not None, _ONE_TILE),
             ("bound_from", inner.bound_source != "metric", _ONE_TILE),
             ("weights", "weights" in inner.by_photograph, _WEIGHTS),
         ):
-            if given:
+            if is_set:
                 raise ValueError(f"{name} cannot be combined with photographs in tiles: {reason}")
         return self
 

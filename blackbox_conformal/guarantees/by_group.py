@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import field_serializer, model_validator
+from pydantic import model_validator
 
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees._around import Around
@@ -42,12 +42,6 @@ class ByGroup(Around):
             raise ValueError("groups within groups: name the finest groups instead")
         self.inner  # noqa: B018  refuses parameters that do not fit
         return self
-
-    @field_serializer("parameters")
-    def _parameters_in_words(self, given: dict[str, Any]) -> dict[str, Any]:
-        inner = self.inner.specification()
-        # The package of a guarantee that is not ours is stated whether or not it was given.
-        return {name: inner[name] for name in inner if name in given or name == "package"}
 
     @property
     def bound_source(self) -> BoundSource:

@@ -52,6 +52,7 @@ class Expected(Guarantee):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1"
+    bounds_tile_means: ClassVar[bool] = True
 
     weights: tuple[float, ...] | None = None
     weight_new: float | None = Field(default=None, gt=0, allow_inf_nan=False)

@@ -77,6 +77,8 @@ class Guarantee(Plugin):
         The source of its proof.
     zero_allowed
         Whether a level of 0 means something.
+    bounds_tile_means
+        Whether it still holds where each loss is the mean over a photograph's tiles, so that `by-cluster` can use it.
     refused
         Parameters that other guarantees have and this one must not, with the reason.
     """
@@ -85,6 +87,7 @@ class Guarantee(Plugin):
     curve_kind: ClassVar[Kind] = "supremum"
     theorem: ClassVar[str] = ""
     zero_allowed: ClassVar[bool] = False
+    bounds_tile_means: ClassVar[bool] = False
     refused: ClassVar[dict[str, str]] = {}
 
     @model_validator(mode="before")

@@ -43,6 +43,7 @@ class HighProbability(Guarantee):
 
     sampling: ClassVar[Literal["exchangeable", "iid"]] = "iid"
     theorem: ClassVar[str] = "Bates, Angelopoulos, Lei, Malik and Jordan (2021), Theorem 1"
+    bounds_tile_means: ClassVar[bool] = True
     refused: ClassVar[dict[str, str]] = {
         "weights": _IID_ONLY + "weighted photographs are not. Use expected",
         "weight_new": _IID_ONLY + "weighted photographs are not. Use expected",

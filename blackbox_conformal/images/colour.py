@@ -1,6 +1,6 @@
 """From whatever a decoder hands over to 8-bit sRGB: transparency, palettes, grey, CMYK, ICC profiles.
 
-Files are not known here; every rule that is applied is appended to `conversions`, every other kind is refused.
+Every rule that is applied is appended to `conversions`; every other kind is refused.
 """
 
 import io
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.image_errors import too_deep
+from blackbox_conformal.images.picture import too_deep
 from blackbox_conformal.text import printable
 
 _ALPHA_BASE = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
@@ -94,12 +94,12 @@ def _replicated(image: Image.Image, conversions: list[str]) -> Image.Image:
     return Image.merge("RGB", (image, image, image))
 
 
-def _profiled(image: Image.Image, content: bytes, conversions: list[str]) -> Image.Image:
-    """`image` converted from the profile `content` to sRGB."""
+def _profiled(image: Image.Image, embedded: bytes, conversions: list[str]) -> Image.Image:
+    """`image` converted from the `embedded` profile to sRGB."""
     try:
-        if len(content) > LARGEST_PROFILE:
-            raise ImageError(f"it has {len(content)} bytes")
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
+        if len(embedded) > LARGEST_PROFILE:
+            raise ImageError(f"it has {len(embedded)} bytes")
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
         space = profile.profile.xcolor_space.strip()
         name = printable(ImageCms.getProfileDescription(profile).strip() or "unnamed", 60)
         mode = _PROFILE_MODES.get(space)
@@ -119,9 +119,9 @@ def _profiled(image: Image.Image, content: bytes, conversions: list[str]) -> Ima
             return image
         converted = ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        said = str(error) if isinstance(error, ImageError) else "it cannot be read"
+        reason = str(error) if isinstance(error, ImageError) else "it cannot be read"
         raise ImageError(
-            f"expected a valid ICC profile for this picture; {said}. Convert the picture to sRGB, or remove the "
+            f"expected a valid ICC profile for this picture; {reason}. Convert the picture to sRGB, or remove the "
             "profile if you know that it is sRGB"
         ) from None
     if converted is None:

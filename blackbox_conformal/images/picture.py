@@ -1,7 +1,4 @@
-"""What a decoded picture is: its pixels, its identity and everything that was done to get there.
-
-No decoding happens here.
-"""
+"""What a decoded picture is: its pixels, its identity and everything that was done to get there."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -9,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.types import Image
 
@@ -24,21 +22,28 @@ class Picture:
     ----------
     pixels
         (H, W, 3) uint8 sRGB, C-contiguous.
-    file_digest
-        ``sha256:…`` of the file's bytes.
+    content
+        The file's bytes.
     conversions
         Every rule that was applied between the file and `pixels`, in words, in order.
     format
         ``PNG``, ``JPEG``, ``WEBP``, ``TIFF`` or ``BMP``.
-    size
-        (height, width) of `pixels`.
     """
 
     pixels: Image = field(repr=False)
-    file_digest: str
+    content: bytes = field(repr=False)
     conversions: tuple[str, ...]
     format: str
-    size: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of `pixels`."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @cached_property
+    def file_digest(self) -> str:
+        """``sha256:…`` of the file's bytes."""
+        return digest_bytes(self.content)
 
     @cached_property
     def digest(self) -> str:
@@ -81,3 +86,16 @@ def pixels_digest(pixels: Image) -> str:
     digest = hashlib.sha256(f"blackbox-conformal picture 1\nsRGB 8-bit RGB {width}x{height}\n".encode())
     digest.update(pixels.data)
     return "sha256:" + digest.hexdigest()
+
+
+def too_deep(bits: object) -> ImageError:
+    """The refusal of more than 8 bits a channel."""
+    return ImageError(
+        f"expected 8 bits a channel; got {bits}. Cutting them silently would change every loss: convert the picture to "
+        "8-bit PNG yourself (for example `magick in.png -depth 8 out.png`) and use that file throughout"
+    )
+
+
+def truncated(kind: str, missing: str) -> ImageError:
+    """The refusal of a file that ends early, or whose middle is missing."""
+    return ImageError(f"expected a whole {kind} file; {missing}. The file is truncated or damaged: get it again")

@@ -1,15 +1,13 @@
-"""Pixels of plain PNGs, decompressed and unfiltered in one pass: what nearly every vendor answers.
+"""Pixels of plain PNGs, decompressed and unfiltered in one pass: what nearly every vendor answers."""
 
-Anything unusual is left to `read`, which has Pillow decode it and says what is wrong with it.
-"""
-
+import contextlib
+import mmap
 from collections.abc import Iterator
 
 import numpy as np
 from isal import igzip_lib, isal_zlib
 from numpy.typing import NDArray
 
-from blackbox_conformal.images.buffers import picture_room
 from blackbox_conformal.images.headers import Container
 from blackbox_conformal.kernels import unfilter
 from blackbox_conformal.kernels._jit import interpreted
@@ -36,21 +34,26 @@ def plain_pixels(container: Container) -> Image | None:
 
     The checksum of the decompressed data is verified; to be called within limits.
     """
-    if not container.plain or container.pixel_bytes < SMALLEST or interpreted():
+    if not container.plain or container.filtered_bytes < SMALLEST or interpreted():
         return None
     # RFC 1950 ends at windows of 32 KiB (7); zlib refuses larger ones and isal does not look.
-    if next((body[0] >> 4 for body in container.pixel_data if body), 15) > 7:
+    if next((part[0] >> 4 for part in container.compressed if part), 15) > 7:
         return None
     pixels = picture_room(container.height, container.width)
     try:
-        complete = _fill(pixels.reshape(container.height, -1), container.pixel_data)
+        complete = _fill(pixels.reshape(container.height, -1), container.compressed)
     except igzip_lib.IsalError:
         return None
     return pixels if complete else None
 
 
-def _fill(rows: NDArray[np.uint8], data: tuple[memoryview, ...]) -> bool:
+def _fill(rows: NDArray[np.uint8], compressed: tuple[memoryview, ...]) -> bool:
     """Decompress and unfilter every row; False when the data are not those of so many rows.
+
+    Parameters
+    ----------
+    rows
+        (H, 3 W) uint8, filled with pixels.
 
     Raises
     ------
@@ -58,33 +61,35 @@ def _fill(rows: NDArray[np.uint8], data: tuple[memoryview, ...]) -> bool:
         The data are damaged.
     """
     line = rows.shape[1] + 1
-    # One byte more than the rows, since the last pixel is read as four bytes.
-    block = np.empty(ROWS * line + _OUTPUT + 1, np.uint8)
+    # Filtered rows, as many as there are so far, each with its filter byte in front. One byte more than the rows, since
+    # the last pixel is read as four bytes.
+    filtered = np.empty(ROWS * line + _OUTPUT + 1, np.uint8)
     waiting = done = 0
     decompressor = isal_zlib.decompressobj()
-    for piece in _pieces(decompressor, data):
-        block[waiting : waiting + len(piece)] = np.frombuffer(piece, np.uint8)
+    for piece in _decompressed(decompressor, compressed):
+        filtered[waiting : waiting + len(piece)] = np.frombuffer(piece, np.uint8)
         waiting += len(piece)
         count = waiting // line
         if done + count > rows.shape[0]:
             return False
+        # The kernel works on ROWS rows at a time; only the last rows of the picture may be fewer.
         if done + count < rows.shape[0]:
             count -= count % ROWS
         taken = count * line
-        if not unfilter.unfilter(block[: taken + 1], rows, done):
+        if not unfilter.unfilter(filtered[: taken + 1], rows, done):
             return False
         done += count
-        block[: waiting - taken] = block[taken:waiting]
+        filtered[: waiting - taken] = filtered[taken:waiting]
         waiting -= taken
     # The end of the stream is behind its checksum, which the decompressor has compared.
     return decompressor.eof and done == rows.shape[0] and waiting == 0
 
 
-def _pieces(decompressor: "isal_zlib.Decompress", data: tuple[memoryview, ...]) -> Iterator[bytes]:
-    """What `data` decompress to, at most `_OUTPUT` bytes at a time."""
-    for body in data:
-        for start in range(0, len(body), _INPUT):
-            rest: bytes | memoryview = body[start : start + _INPUT]
+def _decompressed(decompressor: "isal_zlib.Decompress", compressed: tuple[memoryview, ...]) -> Iterator[bytes]:
+    """What `compressed` holds, at most `_OUTPUT` bytes at a time."""
+    for part in compressed:
+        for start in range(0, len(part), _INPUT):
+            rest: bytes | memoryview = part[start : start + _INPUT]
             while not decompressor.eof:
                 piece = decompressor.decompress(rest, _OUTPUT)
                 rest = decompressor.unconsumed_tail
@@ -92,6 +97,23 @@ def _pieces(decompressor: "isal_zlib.Decompress", data: tuple[memoryview, ...]) 
                     yield piece
                 elif not rest:
                     break
+
+
+def picture_room(height: int, width: int) -> Image:
+    """Memory for (H, W, 3) uint8 to be filled; what it holds until then is undefined.
+
+    The C library keeps freed pieces of up to 32 MiB, so whole pictures, and finds no use for many of them. In pages of
+    their own they go back to the system as soon as nobody needs them, and a large page is touched more quickly than
+    hundreds of small ones.
+    """
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        # Not Linux.
+        return np.empty((height, width, 3), np.uint8)
+    pages = mmap.mmap(-1, 3 * height * width, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):
+        # A kernel without large pages has small ones.
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.uint8).reshape(height, width, 3)
 
 
 def warm_up() -> None:

@@ -5,8 +5,10 @@ brightness, contrast or colours, and a sky that brightens upwards has hardly any
 pass for itself. Figures on photographs are in docs/drawing.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,60 +67,86 @@ class Resemblance:
     fault: str | None
 
 
-def resemblance(answer: Image, sent: Image) -> Resemblance:
-    """Compare `answer`, (k h, k w, 3) uint8 with a whole k, with `sent`, (h, w, 3) uint8."""
-    height, width = sent.shape[:2]
-    small = np.asarray(PillowImage.fromarray(answer).reduce((answer.shape[1] // width, answer.shape[0] // height)))
-    difference = float(np.abs(small.astype(np.int16) - sent).mean())
-    own, other = _sizes(sent @ _LUMINANCE), _sizes(small @ _LUMINANCE)
-    if min(height, width) < LEAST_SIDE or not _has_edges(own):
-        return Resemblance(None, difference, None)
-    correlations = _correlations(own, other)
-    mean = float(np.mean(correlations))
-    return Resemblance(mean, difference, _fault(own, other, correlations))
+class Sent:
+    """A picture that was sent, (h, w, 3) uint8, whose edges are worked out once for all answers to it."""
+
+    def __init__(self, pixels: Image) -> None:
+        self.pixels = pixels
+
+    def resemblance(self, answer: Image) -> Resemblance:
+        """Compare `answer`, (k h, k w, 3) uint8 with a whole k, with what was sent."""
+        height, width = self.pixels.shape[:2]
+        small = PillowImage.fromarray(answer).reduce((answer.shape[1] // width, answer.shape[0] // height))
+        difference = float(np.abs(np.asarray(small).astype(np.int16) - self.pixels).mean())
+        if not self._can_be_judged:
+            return Resemblance(None, difference, None)
+        answered = [_edges(plane) for plane in _sizes(np.asarray(small) @ _LUMINANCE)]
+        correlations = _correlations(self._edges, answered)
+        return Resemblance(float(np.mean(correlations)), difference, self._fault(answered, correlations))
+
+    @cached_property
+    def _planes(self) -> list[Plane]:
+        return _sizes(self.pixels @ _LUMINANCE)
+
+    @cached_property
+    def _edges(self) -> list["_Edges"]:
+        return [_edges(plane) for plane in self._planes]
+
+    @cached_property
+    def _can_be_judged(self) -> bool:
+        if min(self.pixels.shape[:2]) < LEAST_SIDE:
+            return False
+        first, last = (float(np.sqrt(np.mean(np.square(self._edges[k].values)))) for k in (0, -1))
+        return last > LEAST_EDGE and last > LEAST_GROWTH * first
+
+    def _fault(self, answered: list["_Edges"], correlations: list[float]) -> str | None:
+        mean = float(np.mean(correlations))
+        # Nothing fits better than by 1, and turning is left out where it cannot matter.
+        if mean < 1 - MARGIN:
+            fits = [
+                (float(np.mean(_correlations(map(_edges, turned), answered))), name)
+                for name, turned in _turns(self._planes)
+            ]
+            best, name = max(fits)
+            if best > mean + MARGIN and best > LEAST_MEAN:
+                return f"the picture that was sent, {name}"
+        if mean < LEAST_MEAN and max(correlations) < LEAST_LARGEST:
+            return "another picture"
+        return None
 
 
-def _fault(own: list[Plane], other: list[Plane], correlations: list[float]) -> str | None:
-    mean = float(np.mean(correlations))
-    # Nothing fits better than by 1, and turning is left out where it cannot matter.
-    if mean < 1 - MARGIN:
-        fits = [(float(np.mean(_correlations(turned, other))), name) for name, turned in _turns(own)]
-        best, name = max(fits)
-        if best > mean + MARGIN and best > LEAST_MEAN:
-            return f"the picture that was sent, {name}"
-    if mean < LEAST_MEAN and max(correlations) < LEAST_LARGEST:
-        return "another picture"
-    return None
+class _Edges(NamedTuple):
+    """Edges of a picture, all in one row, and the square root of the sum of their squares."""
+
+    values: Plane
+    length: np.float32
 
 
 def _sizes(plane: Plane) -> list[Plane]:
     """The plane, and averages over 2 x 2 and 4 x 4 pixels."""
-    found = [plane]
+    sizes = [plane]
     for _ in range(2):
-        last = found[-1]
+        last = sizes[-1]
         even = last[: last.shape[0] // 2 * 2, : last.shape[1] // 2 * 2]
         rows = even[::2] + even[1::2]
-        found.append(np.asarray((rows[:, ::2] + rows[:, 1::2]) / 4, np.float32))
-    return found
+        sizes.append(np.asarray((rows[:, ::2] + rows[:, 1::2]) / 4, np.float32))
+    return sizes
 
 
-def _edges(plane: Plane) -> Plane:
+def _edges(plane: Plane) -> _Edges:
     """Differences to the right and down, one after the other."""
     corner = plane[:-1, :-1]
-    return np.concatenate([(plane[:-1, 1:] - corner).ravel(), (plane[1:, :-1] - corner).ravel()])
+    values = np.concatenate([(plane[:-1, 1:] - corner).ravel(), (plane[1:, :-1] - corner).ravel()])
+    return _Edges(values, np.sqrt(values @ values))
 
 
-def _has_edges(sizes: list[Plane]) -> bool:
-    first, last = (float(np.sqrt(np.mean(np.square(_edges(sizes[k]))))) for k in (0, -1))
-    return last > LEAST_EDGE and last > LEAST_GROWTH * first
-
-
-def _correlations(own: list[Plane], other: list[Plane]) -> list[float]:
-    found = []
-    for one, two in zip(map(_edges, own), map(_edges, other), strict=True):
-        length = float(np.sqrt(one @ one) * np.sqrt(two @ two))
-        found.append(float(one @ two) / length if length else 0.0)
-    return found
+def _correlations(sent: Iterable[_Edges], answered: list[_Edges]) -> list[float]:
+    """Correlation of the edges at each size."""
+    correlations = []
+    for ours, theirs in zip(sent, answered, strict=True):
+        length = float(ours.length * theirs.length)
+        correlations.append(float(ours.values @ theirs.values) / length if length else 0.0)
+    return correlations
 
 
 def _turns(sizes: list[Plane]) -> Iterator[tuple[str, list[Plane]]]:

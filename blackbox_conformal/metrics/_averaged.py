@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import model_validator
 
+from blackbox_conformal.averaging import Sigma, Size, Window, complete
 from blackbox_conformal.kernels.distance import Planes
 from blackbox_conformal.kernels.windows import average
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.exact import largest_loss
-from blackbox_conformal.scores._window import Sigma, Size, Window, complete
 from blackbox_conformal.types import Image, Map
 
 Order = Literal["pointwise", "blur-of-difference", "difference-of-blurs"]
@@ -51,17 +51,17 @@ class AveragedMetric(Metric):
     def _complete(cls, parameters: Any) -> Any:
         if not isinstance(parameters, dict):
             return parameters
-        given = {key: value for key, value in parameters.items() if value is not None}
-        windowed = {"kernel", "sigma", "size"} & given.keys()
-        order = given.setdefault("order", "blur-of-difference" if windowed else "pointwise")
+        completed = {key: value for key, value in parameters.items() if value is not None}
+        windowed = {"kernel", "sigma", "size"} & completed.keys()
+        order = completed.setdefault("order", "blur-of-difference" if windowed else "pointwise")
         if order == "pointwise":
             if windowed:
                 raise ValueError(
                     f"expected no window in order pointwise; got {', '.join(sorted(windowed))}. "
                     "Leave it out, or choose order blur-of-difference or difference-of-blurs"
                 )
-            return given
-        return complete(given)
+            return completed
+        return complete(completed)
 
     @property
     def bound(self) -> float:

@@ -15,8 +15,8 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels._checks import image_pair
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.exact import largest_loss
-from blackbox_conformal.scores._defined import Defined
 from blackbox_conformal.types import Image, Map
+from blackbox_conformal.user_functions import UserFunctions
 
 Function = Callable[[Image, Image], ArrayLike]
 """From two (H, W, 3) uint8 pictures, truth first, to (H, W) values in [0, bound]."""
@@ -24,7 +24,7 @@ Function = Callable[[Image, Image], ArrayLike]
 _bounds: dict[tuple[str, str], float] = {}
 """What this program has declared, by name and version."""
 
-_defined = Defined("metric", "blackbox_conformal.metrics.custom_metric.from_function")
+_functions = UserFunctions("metric", "blackbox_conformal.metrics.custom_metric.from_function")
 
 
 class Custom(Metric):
@@ -75,7 +75,7 @@ class Custom(Metric):
         UsageError
             It has not.
         """
-        _defined.function((self.metric, self.version))
+        _functions.function((self.metric, self.version))
 
     def map(self, truth: Image, delivered: Image) -> Map:
         """What the function answers, as (H, W) float32 in [0, bound].
@@ -89,10 +89,10 @@ class Custom(Metric):
         MapError
             The answer has another shape, or a value that is not finite, below 0 or above the bound; names the pixel.
         """
-        function = _defined.function((self.metric, self.version))
+        function = _functions.function((self.metric, self.version))
         truth, delivered = image_pair(truth, delivered)
         answer = function(truth.copy(), delivered.copy())
-        values = _defined.checked(answer, truth.shape[:2], self.metric, self.largest)
+        values = _functions.checked(answer, truth.shape[:2], self.metric, self.largest)
         capped: Map = np.minimum(values.astype(np.float32), largest_loss(self.largest))
         return capped
 
@@ -122,7 +122,7 @@ def from_function(name: str, function: Function, bound: float, version: str = "1
             f"expected one bound of metric {name} version {version}; this program has declared {_bounds[key]:g} and "
             f"now {metric.largest:g}. Give another name or raise the version"
         )
-    _defined.define(key, function)
+    _functions.define(key, function)
     _bounds[key] = metric.largest
     return metric
 

@@ -27,7 +27,7 @@ class DeltaE2000(LocalMetric):
 
     space: ClassVar[str] = "CIEDE2000"
 
-    cap: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False)] = 20.0
+    cap: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False, examples=[97.3])] = 20.0
 
     @property
     def bound(self) -> float:

@@ -25,7 +25,7 @@ class Flip(LocalMetric):
 
     space: ClassVar[str] = "FLIP"
 
-    pixels_per_degree: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = 67.0
+    pixels_per_degree: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False, examples=[10.0])] = 67.0
 
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The map before averaging.

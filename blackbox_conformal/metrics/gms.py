@@ -3,7 +3,9 @@
 The gradients are in `kernels.similarity`; averaging is in `_local`.
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from blackbox_conformal.kernels.similarity import gradient_dissimilarity
 from blackbox_conformal.metrics._local import LocalMetric
@@ -24,7 +26,7 @@ class Gms(LocalMetric):
 
     space: ClassVar[str] = "sRGB luminance"
 
-    downsample: bool = False
+    downsample: Annotated[bool, Field(examples=[True])] = False
 
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The map before averaging."""

@@ -77,8 +77,8 @@ class Metric(Plugin):
             No such bound is known for the metric; its general bound holds.
         """
         raise UsageError(
-            "expected lab-l1, rgb-l1 or rgb-linf for a bound from delivered colours; got another metric. "
-            "Leave bound_new out: the metric's own bound holds"
+            f"expected a metric that delivered colours bound, such as rgb-l1; got {self.plugin_name()}. "
+            "Leave bound_from out: the metric's own bound holds"
         )
 
     def bound_from_input(self, low_resolution: Image, delivered: Image, scale: int) -> Map:
@@ -99,6 +99,6 @@ class Metric(Plugin):
             The metric is not linear before its norm, or sizes do not fit.
         """
         raise UsageError(
-            "expected rgb-l1 or rgb-linf in the order difference-of-blurs for a bound from the input; got another "
-            "metric. The input bounds only a metric that is linear before its norm: calibrate the others"
+            "expected a metric that the input bounds, such as rgb-l1 in the order difference-of-blurs; got "
+            f"{self.plugin_name()} that is not linear before its norm. Leave bound_from out: the metric's bound holds"
         )

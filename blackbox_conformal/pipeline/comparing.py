@@ -149,15 +149,23 @@ def compare_jobs(
                 cached=len(keys) if contestant.setup.adapter.capabilities.local else before.stored,
                 refused=refused,
                 failed=after.failed,
-                spent_usd=after.spent_usd - before.spent_usd,
-                usd_per_photograph=after.spent_usd / photographs,
+                spent_usd=None if after.unpriced > before.unpriced else after.spent_usd - before.spent_usd,
+                usd_per_photograph=None if after.unpriced else after.spent_usd / photographs,
                 latency=after.latency,
             )
         )
     rows = [
         row
         for index, contestant in enumerate(contestants)
-        for row in rows_of(contestant.label, found[index], found[0], alphas, photographs - held_out, seed)
+        for row in rows_of(
+            contestant.label,
+            found[index],
+            found[0],
+            alphas,
+            photographs - held_out,
+            seed,
+            priced=standings[index].usd_per_photograph is not None,
+        )
     ]
     return Comparison(photographs - held_out, held_out, tuple(rows), tuple(standings))
 

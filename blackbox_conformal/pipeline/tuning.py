@@ -83,35 +83,29 @@ class Tuning:
 
 
 def default_candidates(draws: int, *, second: bool = False) -> list[str]:
-    """Every score that fits, at `draws` draws and at half of them where it uses more than one.
+    """The settings that each score offers (`Score.candidates`), at `draws` draws, or at one where one is enough.
 
-    Scores of other installed packages are among them, at `draws` draws or one. `second` says whether there is a second
-    vendor to compare with.
+    The first setting of a score that takes several draws is also tried with half of them. `second` says whether there
+    is a second vendor to compare with. A score of another package that does not load is left out.
     """
-    found = []
-    for name in ("bicubic-gap", "texture", "consistency"):
-        found.append(f"{name}:sigma=4@1")
-    for name in ("smoothed-variance", "patch-variance", "variance-of-means"):
-        found.extend(f"{name}:sigma=4@{count}" for count in sorted({draws, max(2, draws // 2)}) if count <= draws)
-    found.append("bicubic-gap:sigma=8@1")
-    found.extend(f"smoothed-variance:sigma={sigma}@{draws}" for sigma in (2, 8))
-    found.extend(f"weighted:weight={weight}@{draws}" for weight in (0.25, 0.5, 0.75))
-    if draws >= 4:
-        found.append(f"weighted:weight=0.5@{draws // 2}")
-    if second:
-        found.append("second-opinion:sigma=4@1")
-    return [*found, *_of_other_packages(draws, second)]
-
-
-def _of_other_packages(draws: int, second: bool) -> list[str]:
-    """The scores of other installed packages, as far as they load, with their usual parameters."""
-    found = []
-    for name in catalog.foreign_names("scores"):
+    labels = []
+    for name in catalog.names("scores"):
         with suppress(PluginError, UsageError):
-            candidate = parse_candidate(name, draws)
-            if second or not candidate.score.needs_second:
-                found.append(candidate.label)
-    return found
+            labels += _candidates_of(name, draws, second)
+    return labels
+
+
+def _candidates_of(name: str, draws: int, second: bool) -> list[str]:
+    labels = []
+    for index, setting in enumerate(catalog.member("scores", name).candidates):
+        text = f"{name}:{setting}"
+        score: Score = member("scores", text)
+        if score.needs_second and not second:
+            continue
+        fewest = score.minimum_draws
+        counts = {1} if fewest == 1 else {draws} if index else {draws, max(fewest, draws // 2)}
+        labels += [parse_candidate(f"{text}@{count}", draws).label for count in sorted(counts) if count <= draws]
+    return labels
 
 
 def parse_candidate(text: str, draws: int) -> Candidate:

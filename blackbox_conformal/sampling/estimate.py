@@ -1,7 +1,4 @@
-"""What a set of draws would cost, from the ledger and the adapter's price list; a pure reading.
-
-Nothing is created, sent or reserved.
-"""
+"""What a set of draws would cost, from the ledger and the adapter's price list; files are only read."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +13,7 @@ from blackbox_conformal.sampling.ledger.ledger_file import reading
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_usd
-from blackbox_conformal.sampling.next_step import Done, Submit, decide
+from blackbox_conformal.sampling.next_step import Done, Submit, next_step
 from blackbox_conformal.sampling.task import Task, task_key
 
 _BYTES_PER_PIXEL = 2.0
@@ -117,10 +114,10 @@ def estimate(
     if capabilities.local:
         return Estimate(0, len(tasks), (Decimal(0), Decimal(0)), 0.0, 0)
     identity = adapter.identity()
-    found, mean_size = _read(run, [task_key(identity, task) for task in tasks])
+    attempts_by_task, mean_size = _read(run, [task_key(identity, task) for task in tasks])
     now, on_disk = time.time(), frozenset(digest for digest, _ in Store(run).files())
-    decisions = [
-        decide(
+    steps = [
+        next_step(
             attempts,
             on_disk=on_disk,
             max_resample=limits.max_resample,
@@ -128,10 +125,10 @@ def estimate(
             replayable=capabilities.idempotency_header is not None,
             now=now,
         )
-        for attempts in found
+        for attempts in attempts_by_task
     ]
-    missing = [task for task, decision in zip(tasks, decisions, strict=True) if isinstance(decision, Submit)]
-    unsure = sum(not isinstance(decision, Done) for decision in decisions)
+    missing = [task for task, step in zip(tasks, steps, strict=True) if isinstance(step, Submit)]
+    unsure = sum(not isinstance(step, Done) for step in steps)
     calls, price = len(missing), known_price(adapter, run)
     cost = None if price is None else (price.low_usd * calls, price.high_usd * calls)
     if quoted is not None:

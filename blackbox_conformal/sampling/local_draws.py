@@ -3,23 +3,74 @@
 Their bytes stay where they are: reading an outcome runs the adapter again.
 """
 
-from collections.abc import Callable
+from collections.abc import Collection
 from decimal import Decimal
 
 from blackbox_conformal.adapter import Adapter, Answer, Draw, Observed, Send, Wait
 from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.errors import (
-    AdapterError,
-    BlackboxConformalError,
-    NotSentError,
-    PayloadError,
-    RefusedError,
-    RunRefusedError,
-)
+from blackbox_conformal.errors import AdapterError, NotSentError, PayloadError, RefusedError, RunRefusedError
+from blackbox_conformal.sampling.acceptance import Check, ExpectedModels, picture_error
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_key
-from blackbox_conformal.text import clean
+from blackbox_conformal.text import clean, cleaned
 
 _EMPTY = Answer(0, {}, b"")
+
+
+class LocalDraws:
+    """A local vendor that is open; its outcomes are free, and cached by nature.
+
+    Parameters
+    ----------
+    check, models
+        See `Sampler`.
+    """
+
+    def __init__(self, adapter: Adapter, check: Check | None, models: Collection[str]) -> None:
+        self._adapter = adapter.open()
+        self._check = check
+        self._models = ExpectedModels(models) if models else None
+
+    def close(self) -> None:
+        """Close the adapter."""
+        self._adapter.close()
+
+    def draw(self, task: Task) -> Outcome:
+        """The outcome of a task.
+
+        Raises
+        ------
+        RunRefusedError
+            The adapter refuses every picture.
+        ModelChangedError
+            The draw comes from a model that was not calibrated.
+        """
+        try:
+            data, model = _run(self._adapter, task)
+        except RunRefusedError:
+            raise
+        except (RefusedError, NotSentError) as failure:
+            state: OutcomeState = "refused" if isinstance(failure, RefusedError) else "missing"
+            return Outcome(task, state, True, None, Decimal(0), None, cleaned(failure))
+        error = picture_error(data, task, self._check)
+        changed = None if self._models is None else self._models.error(model)
+        if changed is not None:
+            raise changed
+        state = "stored" if error is None else "invalid"
+        return Outcome(task, state, True, digest_bytes(data), Decimal(0), model, error)
+
+    def read(self, outcome: Outcome) -> bytes:
+        """The bytes of an outcome, read again.
+
+        Raises
+        ------
+        PayloadError
+            They have changed since.
+        """
+        data, _ = _run(self._adapter, outcome.task)
+        if digest_bytes(data) != outcome.digest:
+            name = clean(outcome.task.upload.name)
+            raise PayloadError(f"draw {outcome.task.index} of {name} changed while it was used")
+        return data
 
 
 def _run(adapter: Adapter, task: Task) -> tuple[bytes, str | None]:
@@ -44,38 +95,3 @@ def _run(adapter: Adapter, task: Task) -> tuple[bytes, str | None]:
     if not isinstance(data, bytes):
         raise AdapterError(f"expected adapter {adapter.name} to return bytes; got {type(data).__name__}")
     return data, model
-
-
-def draw_here(adapter: Adapter, task: Task, check: Callable[[bytes, Task], None] | None) -> Outcome:
-    """The outcome of a local draw: free, and cached by nature."""
-    try:
-        data, model = _run(adapter, task)
-    except RunRefusedError:
-        raise
-    except RefusedError as refusal:
-        return Outcome(task, "refused", True, None, Decimal(0), None, RefusedError(clean(str(refusal))))
-    except NotSentError as missing:
-        return Outcome(task, "missing", True, None, Decimal(0), None, NotSentError(clean(str(missing))))
-    digest = digest_bytes(data)
-    failure: PayloadError | None = None
-    if check is not None:
-        try:
-            check(data, task)
-        except BlackboxConformalError as error:
-            failure = PayloadError(clean(str(error)))
-    state: OutcomeState = "stored" if failure is None else "invalid"
-    return Outcome(task, state, True, digest, Decimal(0), model, failure)
-
-
-def read_here(adapter: Adapter, outcome: Outcome) -> bytes:
-    """The bytes of a local outcome, read again.
-
-    Raises
-    ------
-    PayloadError
-        They have changed since.
-    """
-    data, _ = _run(adapter, outcome.task)
-    if digest_bytes(data) != outcome.digest:
-        raise PayloadError(f"draw {outcome.task.index} of {clean(outcome.task.upload.name)} changed while it was used")
-    return data

@@ -1,7 +1,4 @@
-"""What is left to do for a draw, from what the ledger holds of it; pure.
-
-Doing it is `drawing`'s part.
-"""
+"""What is left to do for a draw, from what the ledger holds of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,15 +33,15 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Buy the draw, as its so-manieth generation (0: for the first time)."""
+    """Buy the draw, as this generation of it (0: for the first time)."""
 
     generation: int
 
 
-Decision = Done | Fetch | Replay | Submit
+NextStep = Done | Fetch | Replay | Submit
 
 
-def decide(
+def next_step(
     attempts: Sequence[Attempt],
     *,
     on_disk: frozenset[str] | None,
@@ -52,7 +49,7 @@ def decide(
     retry_ambiguous: bool,
     replayable: bool,
     now: float,
-) -> Decision:
+) -> NextStep:
     """The next thing to do.
 
     Parameters

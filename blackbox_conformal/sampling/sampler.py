@@ -1,7 +1,4 @@
-"""Draws any number of tasks from one vendor into one run folder: threads, order, stopping, cleaning up.
-
-What happens to a single draw lives in `drawing`; money in `ledger`; speed in `pace` and `limiter`.
-"""
+"""Draws any number of tasks from one vendor into one run folder: threads, order, stopping, cleaning up."""
 
 import queue
 import threading
@@ -12,26 +9,19 @@ from pathlib import Path
 from types import TracebackType
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
-from blackbox_conformal.files import make_private
+from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, PayloadError, UsageError
+from blackbox_conformal.sampling.acceptance import Check
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.estimate import Estimate as Estimate
-from blackbox_conformal.sampling.estimate import estimate as estimate
-from blackbox_conformal.sampling.estimate import known_price, price_missing
+from blackbox_conformal.sampling.estimate import Estimate, estimate, known_price, price_missing
 from blackbox_conformal.sampling.events import Counters, Event, EventBoard
-from blackbox_conformal.sampling.expected_models import ExpectedModels
-from blackbox_conformal.sampling.http.transport import Transport
-from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
-from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.local_draws import draw_here, read_here
-from blackbox_conformal.sampling.pending_work import jobs_for
-from blackbox_conformal.sampling.run_context import RunContext
+from blackbox_conformal.sampling.local_draws import LocalDraws
+from blackbox_conformal.sampling.next_step import Done, Fetch
+from blackbox_conformal.sampling.open_run import OpenRun
+from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency
 from blackbox_conformal.sampling.run_control import RunControl, StoppedError
-from blackbox_conformal.sampling.task import Outcome, Task, task_key
-from blackbox_conformal.sampling.work_item import refetch
-from blackbox_conformal.sampling.workers import work
+from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.sampling.work_item import Processor, WorkItem
 
 
 class Sampler:
@@ -70,26 +60,21 @@ class Sampler:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         *,
         models: Collection[str] = (),
-        check: Callable[[bytes, Task], None] | None = None,
+        check: Check | None = None,
         counted: Callable[[Task, str], None] | None = None,
         listener: Callable[[Event], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        capabilities = adapter.capabilities
-        if limits.max_cost_usd is not None and not capabilities.local and known_price(adapter, Path(run)) is None:
+        self._local = adapter.capabilities.local
+        if limits.max_cost_usd is not None and not self._local and known_price(adapter, Path(run)) is None:
             raise UsageError(price_missing(adapter))
-        self._adapter = adapter
-        self._local = capabilities.local
-        self._run = Path(run)
-        self._limits = limits
-        self._models = ExpectedModels(models)
-        self._check = check
-        self._counted = counted
+        self._adapter, self._run, self._limits = adapter, Path(run), limits
+        self._models, self._check, self._counted = models, check, counted
         self._clock = clock or Clock()
         self._board = EventBoard(self._clock, listener, limits.max_cost_usd)
         self._control = RunControl()
-        self._engine: RunContext | None = None
-        self._opened: Adapter | None = None
+        self._opened: OpenRun | LocalDraws | None = None
+        self._processor: Processor | None = None
         self._threads: list[threading.Thread] = []
         self._drawing = self._abandoned = self._asked_to_stop = self._closed = False
 
@@ -102,7 +87,7 @@ class Sampler:
     ) -> None:
         self.close()
 
-    def open(self) -> None:
+    def open(self) -> "OpenRun | LocalDraws":
         """Own the run folder, settle what an earlier session left, and start what the adapter needs.
 
         Raises
@@ -110,66 +95,34 @@ class Sampler:
         LedgerError
             The ledger is in use, damaged, newer, foreign, or on a network disk.
         UsageError
-            The sampler was closed.
+            The sampler was closed, or the run folder cannot be written.
         """
         if self._closed:
             raise UsageError("the sampler is closed; open another one")
-        if self._opened is not None:
-            return
-        if self._local:
-            self._opened = self._adapter.open()
-            return
-        try:
-            make_private(self._run)
-        except OSError as error:
-            raise UsageError(f"expected a run folder that can be written; {self._run}: {error.strerror}") from None
-        ledger = Ledger(self._run)
-        transport: Transport | None = None
-        try:
-            store = Store(self._run)
-            store.prepare()
-            _recover(ledger, store)
-            self._opened = self._adapter.open()
-            transport = Transport(self._opened.base_url, self._opened.capabilities.result_hosts, self._limits)
-            self._engine = RunContext(
-                adapter=self._opened,
-                identity=digest_json(self._adapter.identity()),
-                limits=self._limits,
-                ledger=ledger,
-                store=store,
-                transport=transport,
-                board=self._board,
-                clock=self._clock,
+        if self._opened is None and self._local:
+            self._opened = LocalDraws(self._adapter, self._check, self._models)
+        elif self._opened is None:
+            self._opened = OpenRun(
+                self._adapter,
+                self._run,
+                self._limits,
+                models=self._models,
                 check=self._check,
-                control=self._control,
-                calibrated=self._models.calibrated,
                 counted=self._counted,
+                clock=self._clock,
+                board=self._board,
             )
-        except BaseException:
-            if transport is not None:
-                transport.close()
-            ledger.close()
-            opened, self._opened = self._opened, None
-            if opened is not None:
-                opened.close()
-            raise
+        return self._opened
 
     def close(self) -> None:
         """Wait for nothing, keep everything: jobs under way are resumed by the next session."""
         self._closed = True
         self._control.leave()
+        opened, self._opened = self._opened, None
         if not self._abandoned:
             self._join()
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            try:
-                engine.rate_limiter.close()
-            finally:
-                engine.ledger.close()
-                if not self._abandoned:
-                    engine.transport.close()
-                engine.store.flush()
-        opened, self._opened = self._opened, None
+        elif isinstance(opened, OpenRun):
+            opened.abandon()
         if opened is not None:
             opened.close()
 
@@ -213,13 +166,10 @@ class Sampler:
         UsageError
             One draw is asked for twice, or another call of `draw` is not finished.
         """
-        if self._local:
-            yield from self._draw_here(list(tasks))
+        opened = self.open()
+        if isinstance(opened, LocalDraws):
+            yield from self._draw_here(opened, tasks)
             return
-        self.open()
-        engine = self._engine
-        if engine is None:
-            raise UsageError("the sampler is closed; open another one")
         if self._drawing:
             raise UsageError("another draw() of this sampler is not finished; finish or close it first")
         if self._asked_to_stop:
@@ -229,26 +179,35 @@ class Sampler:
             # What an interrupted draw left under way has to end and be recorded first: it may be paid for.
             self._join()
             self._abandoned = False
-            engine.ledger.flush()
-            yield from self._draw(engine, list(tasks))
+            opened.flush()
+            yield from self._draw(opened, list(tasks))
         finally:
             self._drawing = False
 
-    def _draw(self, engine: RunContext, tasks: list[Task]) -> Iterator[Outcome]:
-        control = self._control = RunControl()
-        if self._asked_to_stop:
-            control.stop()
-        engine.renew(control)
-        jobs = deque(jobs_for(engine, self._adapter.identity(), tasks))
-        self._board.start(len(tasks), *engine.spent_usd())
+    def _draw_here(self, opened: LocalDraws, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        self._board.start(len(tasks), Decimal(0), Decimal(0))
+        for done, task in enumerate(tasks):
+            if self._asked_to_stop:
+                raise IncompleteError(f"stopped with {len(tasks) - done} of {len(tasks)} draws left")
+            if self._control.error is not None:
+                raise self._control.error
+            outcome = opened.draw(task)
+            self._tell(outcome)
+            yield outcome
+
+    def _draw(self, opened: OpenRun, tasks: list[Task]) -> Iterator[Outcome]:
+        control, processor, concurrency = self._begin(opened)
+        items = deque(processor.work_items(tasks))
+        self._board.start(len(tasks), *opened.spent_usd())
         self._board.tell("started", f"{len(tasks)} draws wanted")
         arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
-        workers = min(self._limits.most_workers, len(jobs))
         self._threads = [
-            threading.Thread(target=work, args=(engine, control, jobs, arrived), name=f"draw-{number}", daemon=True)
-            for number in range(workers)
+            threading.Thread(
+                target=_work, args=(processor, control, concurrency, items, arrived), name=f"draw-{number}", daemon=True
+            )
+            for number in range(min(self._limits.most_workers, len(items)))
         ]
-        done, living = 0, workers
+        done, living = 0, len(self._threads)
         try:
             for thread in self._threads:
                 thread.start()
@@ -260,20 +219,16 @@ class Sampler:
                 done += 1
                 self._tell(outcome)
                 yield outcome
-        except (KeyboardInterrupt, SystemExit):
+        except BaseException as error:
             control.leave()
-            self._abandoned = True
-            raise
-        except BaseException:
-            control.leave()
+            self._abandoned = isinstance(error, (KeyboardInterrupt, SystemExit))
             raise
         finally:
             if not self._abandoned:
                 self._join()
         if isinstance(control.error, LedgerError):
             raise control.error
-        engine.ledger.flush()
-        engine.store.flush()
+        opened.flush()
         self._board.tell("finished", f"{done} of {len(tasks)} draws are done")
         if control.error is not None:
             raise control.error
@@ -281,6 +236,15 @@ class Sampler:
             raise IncompleteError(
                 f"stopped with {len(tasks) - done} of {len(tasks)} draws left; the same command resumes"
             )
+
+    def _begin(self, opened: OpenRun) -> tuple[RunControl, Processor, AdaptiveConcurrency]:
+        """Begin a new set of tasks."""
+        control = self._control = RunControl()
+        if self._asked_to_stop:
+            control.stop()
+        concurrency = AdaptiveConcurrency(self._limits.first_workers, self._limits.most_workers, self._clock.monotonic)
+        self._processor = opened.begin(control, concurrency)
+        return control, self._processor, concurrency
 
     def _join(self) -> None:
         for thread in self._threads:
@@ -306,57 +270,58 @@ class Sampler:
         """
         if outcome.digest is None:
             raise PayloadError(f"a draw that is {outcome.state} has no bytes")
-        if self._local:
-            return read_here(self._ready(), outcome)
-        self.open()
-        engine = self._engine
-        if engine is None:
-            raise UsageError("the sampler is closed; open another one")
-        trouble: PayloadError | None = None
+        opened = self.open()
+        if isinstance(opened, LocalDraws):
+            return opened.read(outcome)
         try:
-            return engine.store.read(outcome.digest)
+            return opened.read(outcome.digest)
         except PayloadError as error:
-            trouble = error
-        engine.ledger.flush()
-        key = task_key(self._adapter.identity(), outcome.task)
-        own = [row for row in engine.ledger.rows([key]).get(key, ()) if row.digest == outcome.digest]
-        if not own:
-            raise LedgerError(f"{trouble}; the ledger holds no draw with these bytes")
-        self._board.tell("damaged", str(trouble), outcome.task.upload.name, outcome.task.index)
+            problem = str(error)
+        attempt = opened.attempt_of(outcome)
+        if attempt is None:
+            raise LedgerError(f"{problem}; the ledger holds no draw with these bytes")
+        self._board.tell("damaged", problem, outcome.task.upload.name, outcome.task.index)
+        processor = self._processor or self._begin(opened)[1]
         try:
-            return refetch(engine, outcome.task, own[-1])
+            processor.restore(outcome.task, attempt)
         except StoppedError:
-            raise PayloadError(f"{trouble}; it could not be fetched again: the run was stopped") from None
-
-    def _ready(self) -> Adapter:
-        self.open()
-        if self._opened is None:
-            raise UsageError("the sampler is closed; open another one")
-        return self._opened
-
-    def _draw_here(self, tasks: list[Task]) -> Iterator[Outcome]:
-        adapter = self._ready()
-        self._board.start(len(tasks), Decimal(0), Decimal(0))
-        for done, task in enumerate(tasks):
-            if self._asked_to_stop:
-                raise IncompleteError(f"stopped with {len(tasks) - done} of {len(tasks)} draws left")
-            if self._control.error is not None:
-                raise self._control.error
-            outcome = draw_here(adapter, task, self._check)
-            trouble = self._models.trouble(outcome.model) if self._models.calibrated else None
-            if trouble is not None:
-                raise trouble
-            self._tell(outcome)
-            yield outcome
+            raise PayloadError(f"{problem}; it could not be fetched again: the run was stopped") from None
+        return opened.read(outcome.digest)
 
 
-def _recover(ledger: Ledger, store: Store) -> None:
-    """Take over what a session that died left: jobs and answers in the inbox first, then everything half done."""
-    for attempt, job, seen in store.jobs():
-        ledger.adopt_job(attempt, job, seen)
-        store.forget_job(attempt)
-    for arrival in store.arrivals():
-        ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.seen)
-        store.settle(arrival)
-    store.flush()
-    ledger.recover()
+def _work(
+    processor: Processor,
+    control: RunControl,
+    concurrency: AdaptiveConcurrency,
+    items: deque[WorkItem],
+    arrived: "queue.SimpleQueue[Outcome | None]",
+) -> None:
+    """One worker: takes items in order until there are none, or the run is stopped."""
+    try:
+        while True:
+            try:
+                item = items.popleft()
+            except IndexError:
+                return
+            paid = isinstance(item.step, (Done, Fetch))
+
+            def given_up(paid: bool = paid) -> bool:
+                # What is paid already is still fetched when only the money has run out.
+                stopped = control.stopping.is_set() and not (paid and isinstance(control.error, BudgetError))
+                return stopped or control.leaving.is_set()
+
+            busy = not isinstance(item.step, Done)
+            if given_up() or (busy and not concurrency.acquire(given_up)):
+                continue
+            try:
+                arrived.put(processor.process(item))
+            except StoppedError:
+                continue
+            finally:
+                if busy:
+                    concurrency.release()
+    except BaseException as error:  # noqa: BLE001 - raised by draw() in the caller's thread
+        control.fail(error)
+        control.leave()
+    finally:
+        arrived.put(None)

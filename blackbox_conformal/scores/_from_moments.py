@@ -1,27 +1,31 @@
-"""What scores from the moments of the draws share: the sums, kept once however many scores are made of them.
+"""Scores that need nothing of the draws but their first and second moments."""
 
-The sums are in `kernels.moments`; what a score makes of them is its own.
-"""
-
+from collections.abc import Callable
 from typing import Self
 
 from blackbox_conformal.kernels.moments import Moments
-from blackbox_conformal.scores._clip_and_smooth import ClippedAndSmoothed
+from blackbox_conformal.scores._windowed import ClippedAndSmoothed
 from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Image, Map
 
 
 class MomentsScore(ClippedAndSmoothed):
-    """A score that needs nothing of the draws but their first and second moments."""
+    """A score made of the moments of the draws; a file defines `of_moments`."""
 
     @property
     def needs_input(self) -> bool:
-        """No: the draws say it all."""
+        """No: the draws are enough."""
         return False
 
     def start(self, shape: tuple[int, int]) -> "MomentsAccumulator":
         """An empty accumulator for draws of `shape` = (H, W)."""
-        return MomentsAccumulator(self, shape)
+        return MomentsAccumulator(shape, lambda moments, context: self.finished(moments))
+
+    def finished(self, moments: Moments) -> Map:
+        """The map, (H, W) float32, clipped and smoothed; `moments` may be overwritten and are empty then."""
+        values = self.of_moments(moments)
+        moments.clear()  # Makes room for polishing, and for what comes after.
+        return self.polish(values)
 
     def of_moments(self, moments: Moments) -> Map:
         """The map before clipping and smoothing, (H, W) float32, which may be overwritten; so may `moments`."""
@@ -29,22 +33,20 @@ class MomentsScore(ClippedAndSmoothed):
 
 
 class MomentsAccumulator:
-    """Integer sums of the draws seen."""
+    """Integer sums of the draws, whose map `finish_map` makes of the sums and the context."""
 
-    def __init__(self, score: MomentsScore, shape: tuple[int, int]) -> None:
-        self.score = score
+    def __init__(self, shape: tuple[int, int], finish_map: Callable[[Moments, Context], Map]) -> None:
         self.moments = Moments(shape)
+        self.finish_map = finish_map
 
     def update(self, *draws: Image) -> None:
         """Take draws: each (H, W, 3) uint8."""
         self.moments.add(*draws)
 
     def merge(self, other: Self) -> None:
-        """Take over what `other` has seen."""
+        """Take over the draws of `other`."""
         self.moments.merge(other.moments)
 
     def finish(self, context: Context) -> Map:
-        """The score map, (H, W) float32; the sums are gone then."""
-        values = self.score.of_moments(self.moments)
-        self.moments.clear()  # Room for polishing, and for what comes after.
-        return self.score.polish(values)
+        """The score map, (H, W) float32."""
+        return self.finish_map(self.moments, context)

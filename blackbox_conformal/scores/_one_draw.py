@@ -1,12 +1,9 @@
-"""What scores from the delivered picture alone share: nothing is accumulated; a window; the input where needed.
+"""Scores of the delivered picture alone: one call pays for them, and no draw is accumulated."""
 
-Each score's own formula is in its file.
-"""
-
+from collections.abc import Callable
 from typing import Self
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.kernels.distance import rgb_l1
 from blackbox_conformal.kernels.windows import average
 from blackbox_conformal.scores._windowed import Windowed
 from blackbox_conformal.scores.score import Context
@@ -14,7 +11,7 @@ from blackbox_conformal.types import Image, Map
 
 
 class OneDrawScore(Windowed):
-    """A score that one call pays for; it measures the picture, not how undecided the vendor is.
+    """A score that measures the picture, not how much draws differ; a file defines `raw`.
 
     Attributes
     ----------
@@ -31,31 +28,33 @@ class OneDrawScore(Windowed):
         """One: the vendor is not asked twice."""
         return 1
 
-    def start(self, shape: tuple[int, int]) -> "OneDrawAccumulator":
-        """Nothing to accumulate."""
-        return OneDrawAccumulator(self)
+    def start(self, shape: tuple[int, int]) -> "DeliveredAccumulator":
+        """An accumulator that keeps nothing."""
+        return DeliveredAccumulator(self._averaged)
+
+    def _averaged(self, context: Context) -> Map:
+        return self.polish(average(self.raw(context), self.kernel, self.sigma, self.size, overwrite=True))
 
     def raw(self, context: Context) -> Map:
         """The map before averaging, (H, W) float32, finite, >= 0; it is overwritten."""
         raise NotImplementedError(f"{type(self).__name__} must define raw(context)")
 
 
-class OneDrawAccumulator:
-    """Looks at no draw: the delivered picture comes with the context."""
+class DeliveredAccumulator:
+    """Keeps no draw: `finish_map` makes the map of the context, which holds the delivered picture."""
 
-    def __init__(self, score: OneDrawScore) -> None:
-        self.score = score
+    def __init__(self, finish_map: Callable[[Context], Map]) -> None:
+        self.finish_map = finish_map
 
     def update(self, *draws: Image) -> None:
-        """Nothing is kept."""
+        """Keep nothing."""
 
     def merge(self, other: Self) -> None:
-        """Nothing was kept."""
+        """Keep nothing."""
 
     def finish(self, context: Context) -> Map:
         """The score map, (H, W) float32."""
-        score = self.score
-        return score.polish(average(score.raw(context), score.kernel, score.sigma, score.size, overwrite=True))
+        return self.finish_map(context)
 
 
 def input_of(context: Context, score: str) -> Image:
@@ -69,8 +68,3 @@ def input_of(context: Context, score: str) -> Image:
     if context.low_resolution is None:
         raise UsageError(f"{score} compares with what the vendor was sent; give low_resolution")
     return context.low_resolution
-
-
-def distance(one: Image, other: Image) -> Map:
-    """Sum over channels of absolute differences, white = 1 a channel: (H, W) float32 in [0, 3]."""
-    return rgb_l1(one, other)

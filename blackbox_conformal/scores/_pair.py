@@ -1,46 +1,53 @@
-"""Scores made of two others that see the same draws: loading both, feeding both, combining what they find.
-
-How the two are combined is each score's own.
-"""
+"""Scores made of two others that see the same draws."""
 
 from copy import copy
-from typing import Annotated, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from blackbox_conformal import catalog
-from blackbox_conformal.scores._from_moments import MomentsAccumulator
+from blackbox_conformal.kernels.moments import Moments
+from blackbox_conformal.scores._from_moments import MomentsAccumulator, MomentsScore
 from blackbox_conformal.scores.score import Accumulator, Context, Score
 from blackbox_conformal.types import Image, Map
 
 
 class PairedScore(Score):
-    """Two scores of this family.
+    """Two scores whose maps a file puts together in `combine`.
 
     Attributes
     ----------
     first, second
         Their names.
+    first_package, second_package
+        The packages that brought them, with versions; None: this one. Filled in, and checked where given.
     sigma
         Standard deviation in pixels of the Gaussian window of the first, and of the second unless it has its own.
     """
 
+    candidates: ClassVar[tuple[str, ...]] = ()
+
     first: str
     second: str
+    first_package: str | None = None
+    second_package: str | None = None
     sigma: Annotated[float, Field(gt=0, le=4096)] = 4.0
 
-    @model_validator(mode="after")
-    def _plain(self) -> Self:
-        for name in (self.first, self.second):
-            part = catalog.member("scores", name)
-            if issubclass(part, PairedScore):
+    @model_validator(mode="before")
+    @classmethod
+    def _state_packages(cls, parameters: Any) -> Any:
+        """Write down the version of a score of another package: another version may compute something else."""
+        if not isinstance(parameters, dict):
+            return parameters
+        packages = {}
+        for field in ("first", "second"):
+            name = str(parameters.get(field, cls.model_fields[field].default))
+            if issubclass(catalog.member("scores", name), PairedScore):
                 raise ValueError(f"expected two plain scores; {name} is made of two others itself")
-            if not catalog.is_own(part):
-                raise ValueError(
-                    f"expected two scores of this package; {name} comes from another one, and a pair does not state "
-                    "its version. Give it alone, or make the pair a score of that package"
-                )
-        return self
+            stated = parameters.get(f"{field}_package")
+            score = catalog.load("scores", name, **({} if stated is None else {"package": stated}))
+            packages[f"{field}_package"] = score.specification().get("package")
+        return {**parameters, **packages}
 
     @property
     def minimum_draws(self) -> int:
@@ -59,11 +66,25 @@ class PairedScore(Score):
 
     def parts(self) -> tuple[Score, Score]:
         """The two scores."""
-        return windowed(self.first, self.sigma), windowed(self.second, self.sigma)
+        return self.windowed(self.first, self.sigma), self.windowed(self.second, self.sigma)
 
-    def start(self, shape: tuple[int, int]) -> "PairedAccumulator":
-        """Both accumulators."""
+    def windowed(self, name: str, sigma: float) -> Score:
+        """The score called `name`, with a Gaussian window where it has one."""
+        has_window = "sigma" in catalog.member("scores", name).model_fields
+        score: Score = catalog.load("scores", name, **({"kernel": "gaussian", "sigma": sigma} if has_window else {}))
+        return score
+
+    def start(self, shape: tuple[int, int]) -> Accumulator:
+        """Both accumulators; one alone where both scores are made of the same moments."""
         first, second = self.parts()
+        if isinstance(first, MomentsScore) and isinstance(second, MomentsScore):
+
+            def finish_map(moments: Moments, context: Context) -> Map:
+                # A copy under a second name, as either score empties its own.
+                second_map = second.finished(copy(moments))
+                return self.combine(first.finished(moments), second_map)
+
+            return MomentsAccumulator(shape, finish_map)
         return PairedAccumulator(self, first.start(shape), second.start(shape))
 
     def combine(self, first: Map, second: Map) -> Map:
@@ -72,38 +93,25 @@ class PairedScore(Score):
 
 
 class PairedAccumulator:
-    """Two accumulators that see the same draws; the moments of which are added up once."""
+    """Two accumulators that see the same draws."""
 
     def __init__(self, score: PairedScore, first: Accumulator, second: Accumulator) -> None:
         self.score = score
         self.first = first
         self.second = second
-        self._apart = not (isinstance(first, MomentsAccumulator) and isinstance(second, MomentsAccumulator))
 
     def update(self, *draws: Image) -> None:
         """Take draws: each (H, W, 3) uint8."""
         self.first.update(*draws)
-        if self._apart:
-            self.second.update(*draws)
+        self.second.update(*draws)
 
     def merge(self, other: Self) -> None:
-        """Take over what `other` has seen."""
+        """Take over the draws of `other`."""
         self.first.merge(other.first)
-        if self._apart:
-            self.second.merge(other.second)
+        self.second.merge(other.second)
 
     def finish(self, context: Context) -> Map:
         """The score map, (H, W) float32, >= 0."""
-        if isinstance(self.first, MomentsAccumulator) and isinstance(self.second, MomentsAccumulator):
-            # The same sums under two names: either score may clear its own.
-            self.second.moments = copy(self.first.moments)
-        # A variance comes second where the other score needs no sums: that makes room.
+        # The second is often a variance, whose sums are then gone before the first needs memory.
         second = self.second.finish(context)
         return self.score.combine(self.first.finish(context), second)
-
-
-def windowed(name: str, sigma: float) -> Score:
-    """The score called `name`, with a Gaussian window where it has one."""
-    window = {"kernel": "gaussian", "sigma": sigma} if "sigma" in catalog.member("scores", name).model_fields else {}
-    found: Score = catalog.load("scores", name, **window)
-    return found

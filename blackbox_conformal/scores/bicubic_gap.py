@@ -3,8 +3,11 @@
 Where they agree the vendor has added nothing; where they differ it has invented. One draw is enough.
 """
 
+from typing import ClassVar
+
 from blackbox_conformal.images.degrade import bicubic_up
-from blackbox_conformal.scores._one_draw import OneDrawScore, distance, input_of
+from blackbox_conformal.kernels.distance import rgb_l1
+from blackbox_conformal.scores._one_draw import OneDrawScore, input_of
 from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Map
 
@@ -12,9 +15,11 @@ from blackbox_conformal.types import Map
 class BicubicGap(OneDrawScore):
     """`K * |Ŷ - bicubic(X)|`, summed over channels, white = 1: in [0, 3]."""
 
+    candidates: ClassVar[tuple[str, ...]] = ("", "sigma=8")
+
     def raw(self, context: Context) -> Map:
         """The gap at each pixel."""
-        return distance(context.delivered, bicubic_up(input_of(context, "bicubic-gap"), context.scale))
+        return rgb_l1(context.delivered, bicubic_up(input_of(context, "bicubic-gap"), context.scale))
 
 
 PLUGIN = BicubicGap

@@ -7,7 +7,8 @@ scale of the input's pixels. One draw is enough.
 import numpy as np
 
 from blackbox_conformal.images.degrade import degrade
-from blackbox_conformal.scores._one_draw import OneDrawScore, distance, input_of
+from blackbox_conformal.kernels.distance import rgb_l1
+from blackbox_conformal.scores._one_draw import OneDrawScore, input_of
 from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Map
 
@@ -18,7 +19,7 @@ class Consistency(OneDrawScore):
     def raw(self, context: Context) -> Map:
         """The residual of each input pixel, spread over the pixels that it covers."""
         low = input_of(context, "consistency")
-        residual = distance(degrade(context.delivered, context.scale), low)
+        residual = rgb_l1(degrade(context.delivered, context.scale), low)
         return np.ascontiguousarray(residual.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
 
 

@@ -1,22 +1,21 @@
-"""A user's own score, from one function of the delivered picture or of the moments of the draws.
+"""A user's own score, from one function of the delivered picture or of the moments of the draws."""
 
-Scores that ship with the package are one a file beside this one.
-"""
-
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field
 
 from blackbox_conformal.catalog import build
-from blackbox_conformal.kernels.moments import Moments
-from blackbox_conformal.scores._defined import Defined, Function
+from blackbox_conformal.scores._from_moments import MomentsAccumulator
+from blackbox_conformal.scores._one_draw import DeliveredAccumulator
 from blackbox_conformal.scores.score import Accumulator, Context, Score
-from blackbox_conformal.types import Image, Map
+from blackbox_conformal.types import Map
+from blackbox_conformal.user_functions import Function, UserFunctions
 
 Kind = Literal["delivered", "moments"]
 
-_defined = Defined("score", "blackbox_conformal.scores.custom_score.from_function")
+_functions = UserFunctions("score", "blackbox_conformal.scores.custom_score.from_function")
 
 
 class Custom(Score):
@@ -35,6 +34,8 @@ class Custom(Score):
     kind
         What the function is given: see `from_function`.
     """
+
+    candidates: ClassVar[tuple[str, ...]] = ()
 
     score: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,31}$")]
@@ -58,42 +59,21 @@ class Custom(Score):
         UsageError
             This program has not defined the function.
         """
-        function = _defined.function((self.score, self.version, self.kind))
-        return CustomAccumulator(self, function, shape)
+        function = _functions.function((self.score, self.version, self.kind))
+        if self.kind == "moments":
+            return MomentsAccumulator(
+                shape, lambda moments, context: self._checked(function(moments.mean(), moments.variance()), context)
+            )
+        return DeliveredAccumulator(
+            lambda context: self._checked(
+                function(context.delivered.copy(), context.low_resolution, context.scale), context
+            )
+        )
 
-
-class CustomAccumulator:
-    """Integer sums of the draws seen, where the function wants moments."""
-
-    def __init__(self, score: Custom, function: Function, shape: tuple[int, int]) -> None:
-        self.score = score
-        self.function = function
-        self.moments = Moments(shape) if score.kind == "moments" else None
-
-    def update(self, *draws: Image) -> None:
-        """Take draws: each (H, W, 3) uint8."""
-        if self.moments is not None:
-            self.moments.add(*draws)
-
-    def merge(self, other: Self) -> None:
-        """Take over what `other` has seen."""
-        if self.moments is not None and other.moments is not None:
-            self.moments.merge(other.moments)
-
-    def finish(self, context: Context) -> Map:
-        """What the function answers, as (H, W) float32.
-
-        Raises
-        ------
-        MapError
-            The answer has another shape, or a value that is not finite or below 0; names the pixel.
-        """
-        if self.moments is None:
-            answer = self.function(context.delivered.copy(), context.low_resolution, context.scale)
-        else:
-            answer = self.function(self.moments.mean(), self.moments.variance())
+    def _checked(self, answer: ArrayLike, context: Context) -> Map:
+        """`answer` as (H, W) float32; MapError names the first pixel that is not finite or below 0."""
         largest = float(np.finfo(np.float32).max)
-        values = _defined.checked(answer, context.delivered.shape[:2], self.score.score, largest)
+        values = _functions.checked(answer, context.delivered.shape[:2], self.score, largest)
         return np.ascontiguousarray(values, np.float32)
 
 
@@ -118,7 +98,7 @@ def from_function(name: str, function: Function, kind: Kind = "delivered", versi
         Another function is defined under that name and version, or name, version or kind cannot be used.
     """
     score = build(Custom, f"score {name!r}", {"score": name, "version": version, "kind": kind})
-    _defined.define((score.score, score.version, score.kind), function)
+    _functions.define((score.score, score.version, score.kind), function)
     return score
 
 

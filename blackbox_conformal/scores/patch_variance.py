@@ -1,7 +1,4 @@
-"""Patch variance: the variance over draws and neighbourhood taken together (Adame, Csillag, Goedert 2025).
-
-The sums it is made from are in `kernels.moments`, the averaging in `kernels.windows`.
-"""
+"""Patch variance: the variance over draws and neighbourhood taken together (Adame, Csillag, Goedert 2025)."""
 
 import numpy as np
 
@@ -33,7 +30,7 @@ class PatchVariance(Windowed, MomentsScore):
 
         Second moment less squared mean loses to cancellation whatever the averages are off by. They start from exact
         sums and are taken in float64, so about 1e-13 of white squared is lost, against 1.5e-5 for a variance of one
-        grey level: nothing that float32 shows. In half or single precision the result would be noise in flat regions.
+        grey level: float32 does not show it. In half or single precision the result would be noise in flat regions.
         """
         draws = moments.draws
         if self.size is not None and fits(draws, self.size):

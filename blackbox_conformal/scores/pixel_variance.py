@@ -1,7 +1,6 @@
-"""Pixel variance: how much the draws differ at each pixel.
+"""Pixel variance: how much the draws differ at each pixel."""
 
-The sums it is made from are in `kernels.moments`.
-"""
+from typing import ClassVar
 
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.scores._from_moments import MomentsScore
@@ -13,6 +12,8 @@ class PixelVariance(MomentsScore):
 
     Exact up to one division; 0 if and only if all draws agree.
     """
+
+    candidates: ClassVar[tuple[str, ...]] = ()
 
     def of_moments(self, moments: Moments) -> Map:
         """The variance at each pixel."""

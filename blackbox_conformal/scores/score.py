@@ -1,12 +1,9 @@
-"""What a score is: something that looks at the draws of one picture and says where the vendor is undecided.
-
-No score lives here.
-"""
+"""What a score is: it looks at the draws of one picture and says where the vendor is undecided."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from blackbox_conformal.catalog import Plugin
 from blackbox_conformal.types import Image, Map
@@ -14,7 +11,7 @@ from blackbox_conformal.types import Image, Map
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is known of one picture besides its draws.
+    """One picture besides its draws.
 
     Attributes
     ----------
@@ -41,14 +38,23 @@ class Accumulator(Protocol):
         """Take draws: each (H, W, 3) uint8."""
 
     def merge(self, other: Self) -> None:
-        """Take over what another accumulator of the same kind has seen."""
+        """Take over the draws of another accumulator of the same kind."""
 
     def finish(self, context: Context) -> Map:
         """The score map: (H, W) float32, finite, >= 0, larger = less sure. Independent of draw order to the bit."""
 
 
 class Score(Plugin):
-    """A score with its parameters; a file `scores/NAME.py` defines one subclass and calls it PLUGIN."""
+    """A score with its parameters; a file `scores/NAME.py` defines one subclass and calls it PLUGIN.
+
+    Attributes
+    ----------
+    candidates
+        The settings that `tune` compares unless told otherwise, as typed after the colon, the usual one first; empty:
+        none. One that takes several draws is also tried with half of them, in its first setting.
+    """
+
+    candidates: ClassVar[tuple[str, ...]] = ("",)
 
     def start(self, shape: tuple[int, int]) -> Accumulator:
         """An empty accumulator for draws of `shape` = (H, W)."""
@@ -69,6 +75,10 @@ class Score(Plugin):
         """Whether it compares with a second vendor's picture."""
         return False
 
+    def parts(self) -> tuple["Score", ...]:
+        """The scores that it is made of, where there are any."""
+        return ()
+
     def facts(self) -> dict[str, str]:
         """Draws and other pictures that it takes."""
         pictures = {"the input": self.needs_input, "a second vendor's picture": self.needs_second}
@@ -80,11 +90,11 @@ class Score(Plugin):
 
 def score_map(plugin: Score, draws: Iterable[Image], context: Context) -> Map:
     """Run `plugin` over `draws`, consumed once: a sequence, whose draws are in memory, all together."""
-    groups: Iterator[Sequence[Image]] = iter([draws]) if isinstance(draws, Sequence) else ([one] for one in draws)
+    groups: Iterator[Sequence[Image]] = iter([draws]) if isinstance(draws, Sequence) else ([draw] for draw in draws)
     first = next(groups, ())
     if not first:
         raise ValueError("expected at least one draw; got none")
     accumulator = plugin.start(first[0].shape[:2])
-    for some in chain([first], groups):
-        accumulator.update(*some)
+    for group in chain([first], groups):
+        accumulator.update(*group)
     return accumulator.finish(context)

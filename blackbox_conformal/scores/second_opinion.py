@@ -4,7 +4,8 @@ Two vendors that invent independently seldom invent the same; one draw of each i
 """
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.scores._one_draw import OneDrawScore, distance
+from blackbox_conformal.kernels.distance import rgb_l1
+from blackbox_conformal.scores._one_draw import OneDrawScore
 from blackbox_conformal.scores.score import Context
 from blackbox_conformal.types import Map
 
@@ -26,7 +27,7 @@ class SecondOpinion(OneDrawScore):
         """The difference at each pixel."""
         if context.second is None:
             raise UsageError("second-opinion compares with another vendor's picture; give a second vendor")
-        return distance(context.delivered, context.second)
+        return rgb_l1(context.delivered, context.second)
 
 
 PLUGIN = SecondOpinion

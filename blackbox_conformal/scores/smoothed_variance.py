@@ -1,7 +1,6 @@
-"""Smoothed variance: the pixel variance averaged over each neighbourhood.
+"""Smoothed variance: the pixel variance averaged over each neighbourhood."""
 
-The sums it is made from are in `kernels.moments`, the averaging in `kernels.windows`.
-"""
+from typing import ClassVar
 
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.kernels.windows import average
@@ -22,6 +21,8 @@ class SmoothedVariance(Windowed, MomentsScore):
     size
         Side of the box in pixels, odd, 31 unless given.
     """
+
+    candidates: ClassVar[tuple[str, ...]] = ("", "sigma=2", "sigma=8")
 
     def of_moments(self, moments: Moments) -> Map:
         """The averaged variance."""

@@ -1,4 +1,4 @@
-"""Tie-broken: one score decides, a second one orders the pixels that the first holds for equal.
+"""Tie-broken: one score decides, and a second one orders the pixels at which the first is equal.
 
 Scores of 8-bit draws tie over whole regions, and tied pixels are trusted together or not at all. The second score sees
 the input and the draws only, never the metric, so the guarantee is untouched.
@@ -9,11 +9,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from blackbox_conformal.scores._pair import PairedScore, windowed
+from blackbox_conformal.scores._pair import PairedScore
 from blackbox_conformal.scores.score import Score
 from blackbox_conformal.types import Map
 
-_UPPER = np.uint32(0xFFFF0000)
+_UPPER_HALF = np.uint32(0xFFFF0000)
 
 
 class TieBroken(PairedScore):
@@ -37,11 +37,11 @@ class TieBroken(PairedScore):
 
     def parts(self) -> tuple[Score, Score]:
         """The two scores."""
-        return windowed(self.first, self.sigma), windowed(self.second, self.second_sigma)
+        return self.windowed(self.first, self.sigma), self.windowed(self.second, self.second_sigma)
 
     def combine(self, first: Map, second: Map) -> Map:
-        """Finite, because the exponent is the first score's."""
-        packed = (first.view(np.uint32) & _UPPER) | (second.view(np.uint32) >> np.uint32(16))
+        """The packed map. It is finite, because the exponent is the first score's."""
+        packed = (first.view(np.uint32) & _UPPER_HALF) | (second.view(np.uint32) >> np.uint32(16))
         return packed.view(np.float32)
 
 

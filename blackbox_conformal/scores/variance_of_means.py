@@ -1,7 +1,4 @@
-"""Variance of means: how much the draws differ once each is averaged over the neighbourhood.
-
-The sums it is made from are in `kernels.moments`, the averaging in `kernels.windows`.
-"""
+"""Variance of means: how much the draws differ once each is averaged over the neighbourhood."""
 
 from typing import Self
 
@@ -32,7 +29,7 @@ class VarianceOfMeans(Windowed):
 
     @property
     def needs_input(self) -> bool:
-        """No: the draws say it all."""
+        """No: the draws are enough."""
         return False
 
     def start(self, shape: tuple[int, int]) -> "VarianceOfMeansAccumulator":
@@ -58,7 +55,7 @@ class VarianceOfMeansAccumulator:
             self.moments.add(planes)
 
     def merge(self, other: Self) -> None:
-        """Take over what `other` has seen."""
+        """Take over the draws of `other`."""
         self.moments.merge(other.moments)
 
     def finish(self, context: Context) -> Map:

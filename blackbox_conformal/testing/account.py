@@ -1,7 +1,4 @@
-"""The fault server's books: what was asked, what would have been billed, and how often the same draw was.
-
-No vendor rule lives here; the vendor says what to book.
-"""
+"""The fault server's books: what was asked, what would have been billed, and how often the same draw was."""
 
 import threading
 import time

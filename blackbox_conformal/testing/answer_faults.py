@@ -1,12 +1,13 @@
 """Faults of the answer itself: statuses, texts, redirects, links that expire, jobs that misbehave, models that change.
 
-The connection and the framing are always right here.
+The connection and the framing are always right.
 """
 
 import json
 from typing import Any
 
-from blackbox_conformal.testing.exchange import Exchange, fault, yes
+from blackbox_conformal.testing.exchange import Exchange, fault
+from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.raw_http import Response
 
 CAPTIVE_PORTAL = (
@@ -30,10 +31,7 @@ def status(
     **headers: Any,
 ) -> None:
     """Any status with a JSON (or other) message and more headers; `billed`: the work was done all the same."""
-    if yes(billed):
-        exchange.work()
-    else:
-        exchange.body()
+    exchange.read(billed=billed)
     text = json.dumps({"error": {"message": str(message)}}) if kind == "application/json" else str(message)
     response = Response(int(code), {"Content-Type": str(kind), "X-Request-Id": "fault-1"}, text.encode())
     exchange.send(response.with_headers(**{name: str(value) for name, value in headers.items()}))
@@ -61,10 +59,7 @@ def captive_portal(exchange: Exchange) -> None:
 @fault
 def redirect(exchange: Exchange, location: Any, code: Any = 302, billed: Any = False) -> None:
     """A redirect to `location`; ``{port}`` in it is this server's port."""
-    if yes(billed):
-        exchange.work()
-    else:
-        exchange.body()
+    exchange.read(billed=billed)
     exchange.send(Response(int(code), {"Location": str(location).replace("{port}", str(exchange.port))}))
 
 
@@ -84,20 +79,18 @@ def mark(exchange: Exchange, **marks: Any) -> None:
 @fault
 def model(exchange: Exchange, name: Any = "fault-vendor-2") -> None:
     """A regular answer from another model; every later answer comes from it too."""
-    change = getattr(exchange.vendor, "change_model", None)
-    if callable(change):
-        change(str(name))
+    if isinstance(exchange.vendor, FaultVendor):
+        exchange.vendor.model = str(name)
     exchange.send(exchange.work())
 
 
 @fault
 def replayed_error(exchange: Exchange, code: Any = 500) -> None:
     """An error that the vendor stores under the idempotency key and replays for every later attempt."""
-    remember = getattr(exchange.vendor, "remember", None)
     body = json.dumps({"error": {"message": "the first attempt failed"}}).encode()
     response = Response(int(code), {"Content-Type": "application/json"}, body)
-    if callable(remember):
-        remember(exchange.head, response)
+    if isinstance(exchange.vendor, FaultVendor):
+        exchange.vendor.remember(exchange.head, response)
     exchange.body()
     exchange.send(response)
 
@@ -105,8 +98,7 @@ def replayed_error(exchange: Exchange, code: Any = 500) -> None:
 @fault
 def expired_link(exchange: Exchange, code: Any = 403) -> None:
     """The link is dead from now on; reading the job again gives a new one."""
-    expire = getattr(exchange.vendor, "expire", None)
-    if callable(expire):
-        expire(exchange.head)
+    if isinstance(exchange.vendor, FaultVendor):
+        exchange.vendor.expire(exchange.head)
     exchange.body()
     exchange.send(Response(int(code), {"Content-Type": "application/xml"}, b"<Error>Request has expired</Error>"))

@@ -1,6 +1,6 @@
 """Faults of an answer's body and framing: lengths that lie, bodies cut or without end, encodings that explode.
 
-The head is always well-formed here; wrong statuses and texts are in `answer_faults`.
+The head is always well-formed.
 """
 
 import zlib

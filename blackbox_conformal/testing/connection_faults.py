@@ -1,18 +1,8 @@
-"""Faults of the connection: resets, half-closes, silence, and answers that come too slowly or not as HTTP.
-
-Wrong bodies under a right connection are in `body_faults`, wrong answers in `answer_faults`.
-"""
+"""Faults of the connection: resets, half-closes, silence, and answers that come too slowly or not as HTTP."""
 
 from typing import Any
 
-from blackbox_conformal.testing.exchange import Exchange, fault, yes
-
-
-def _read(exchange: Exchange, billed: Any) -> None:
-    if yes(billed):
-        exchange.work()
-    else:
-        exchange.body()
+from blackbox_conformal.testing.exchange import Exchange, fault
 
 
 @fault
@@ -37,21 +27,21 @@ def reset_while_body(exchange: Exchange, after: Any = 16) -> None:
 @fault
 def reset_after_body(exchange: Exchange, billed: Any = True) -> None:
     """RST once everything was read (and the work done)."""
-    _read(exchange, billed)
+    exchange.read(billed=billed)
     exchange.reset()
 
 
 @fault
 def close_without_answer(exchange: Exchange, billed: Any = True) -> None:
     """FIN once everything was read (and the work done)."""
-    _read(exchange, billed)
+    exchange.read(billed=billed)
     exchange.close()
 
 
 @fault
 def half_close(exchange: Exchange, billed: Any = True, seconds: Any = 60.0) -> None:
     """Stop writing after the request was read, and go on reading: the connection stays half open."""
-    _read(exchange, billed)
+    exchange.read(billed=billed)
     exchange.keep_alive = False
     exchange.connection.shut_writing()
     exchange.pause(float(seconds))
@@ -83,7 +73,7 @@ def slow_start(exchange: Exchange, seconds: Any = 1.0) -> None:
 @fault
 def never_answers(exchange: Exchange, billed: Any = True, seconds: Any = 3600.0) -> None:
     """Read everything, do the work, say nothing."""
-    _read(exchange, billed)
+    exchange.read(billed=billed)
     exchange.keep_alive = False
     exchange.pause(float(seconds))
     exchange.close()
@@ -113,7 +103,7 @@ def drip_body(exchange: Exchange, interval: Any = 0.1, size: Any = 1) -> None:
 @fault
 def half_head(exchange: Exchange, billed: Any = True) -> None:
     """Half a status line, then FIN."""
-    _read(exchange, billed)
+    exchange.read(billed=billed)
     exchange.connection.send(b"HTTP/1.1 20")
     exchange.close()
 
@@ -121,7 +111,7 @@ def half_head(exchange: Exchange, billed: Any = True) -> None:
 @fault
 def not_http(exchange: Exchange, billed: Any = True) -> None:
     """Bytes of another protocol."""
-    _read(exchange, billed)
+    exchange.read(billed=billed)
     exchange.connection.send(b"220 mail.example ESMTP ready\r\n")
     exchange.close()
 
@@ -129,7 +119,7 @@ def not_http(exchange: Exchange, billed: Any = True) -> None:
 @fault
 def endless_interim(exchange: Exchange, billed: Any = True) -> None:
     """``102 Processing`` for ever."""
-    _read(exchange, billed)
+    exchange.read(billed=billed)
     exchange.keep_alive = False
     while True:
         exchange.connection.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 64)
@@ -139,7 +129,7 @@ def endless_interim(exchange: Exchange, billed: Any = True) -> None:
 @fault
 def endless_headers(exchange: Exchange, billed: Any = True, limit: Any = 64 * 1024 * 1024) -> None:
     """A head that does not end."""
-    _read(exchange, billed)
+    exchange.read(billed=billed)
     exchange.keep_alive = False
     exchange.connection.send(b"HTTP/1.1 200 OK\r\n")
     line = b"X-Padding: " + b"x" * 4000 + b"\r\n"

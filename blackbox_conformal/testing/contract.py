@@ -1,6 +1,6 @@
 """`check_adapter`: everything that the contract asks of an adapter, in one list of results.
 
-The checks themselves are in `static_contract` (no socket) and `fault_contract` (the engine and a misbehaving vendor).
+They are in `static_contract` (no socket) and `fault_contract` (the engine and a misbehaving vendor).
 """
 
 from blackbox_conformal.adapter import Adapter

@@ -1,6 +1,6 @@
 """One request at the fault server while it is being answered, and the register of faults that may answer it.
 
-No fault is defined here; each is a function of an `Exchange` in a `*_faults` module.
+Each fault is a function of an `Exchange` in a `*_faults` module.
 """
 
 import contextlib
@@ -75,6 +75,13 @@ class Exchange:
         if self._body is None:
             self._body = self.connection.body(self.head)
         return self._body
+
+    def read(self, *, billed: Any) -> None:
+        """Read the whole request and, if it is to be billed, do the work."""
+        if yes(billed):
+            self.work()
+        else:
+            self.body()
 
     def work(self, **marks: Any) -> Response:
         """The vendor's regular answer, made (and billed) once."""

@@ -1,6 +1,6 @@
 """An adapter drawn by the real engine from a vendor that misbehaves: is it paid once, classed right, resumable?
 
-The vendor replays the adapter's own example (`replay`); what needs no socket is in `static_contract`.
+The vendor replays the adapter's own example (`replay`).
 """
 
 import io
@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
-from blackbox_conformal.adapter import Adapter, Upload
+from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import (
     AccountRefusedError,
     BlackboxConformalError,
@@ -109,6 +110,11 @@ class Scene:
         """Requests that tried to submit."""
         return self.account.requests("submit")
 
+    @property
+    def billed_and_sent(self) -> tuple[int, int]:
+        """Number of billed submissions, and of requests that tried to submit."""
+        return self.account.paid, self.submissions
+
     def story(self) -> str:
         """What happened, for a message."""
         ends = [
@@ -145,121 +151,119 @@ def whole_picture(expected: bytes) -> Callable[[bytes, Task], None]:
     return check
 
 
-def _draws_once(scene: Scene) -> bool:
-    scene.play({}, {})
-    return scene.states == ["stored", "stored"] and scene.submissions == 1
+class Scenario(NamedTuple):
+    """One way in which a vendor misbehaves, and what must come of it.
+
+    Attributes
+    ----------
+    name
+        The promise.
+    purpose
+        The purpose of request that the adapter must make for the scenario to apply.
+    rounds
+        The plan of each round; of ``quote`` there is one.
+    kept
+        Whether the promise was kept.
+    """
+
+    name: str
+    purpose: str
+    rounds: tuple[Plan, ...]
+    kept: Callable[[Scene], bool]
 
 
-def _lost_answer(scene: Scene) -> bool:
-    scene.play({"submit": ["close-without-answer"]})
+def _paid_once(scene: Scene) -> bool:
     return scene.account.paid == 1 and scene.states[0] in ("stored", "ambiguous")
 
 
-def _late_answer(scene: Scene) -> bool:
-    scene.play({"submit": ["never-answers"]})
-    return scene.account.paid == 1 and scene.states[0] in ("stored", "ambiguous")
+def _fetched(scene: Scene) -> bool:
+    return scene.states == ["stored"] and scene.account.paid == 1
 
 
-def _limited(scene: Scene) -> bool:
-    scene.play({"submit": ["status:code=429,retry-after=0"]})
-    return scene.states == ["stored"] and (scene.account.paid, scene.submissions) == (1, 2)
+def _fetched_later(scene: Scene) -> bool:
+    unfinished = isinstance(scene.errors[0], IncompleteError) or scene.states[0] != "stored"
+    return unfinished and scene.states[1] == "stored" and scene.billed_and_sent == (1, 1)
 
 
-def _refused_key(scene: Scene) -> bool:
-    scene.play({"submit": "status:code=401"})
-    return isinstance(scene.errors[0], AccountRefusedError) and (scene.account.paid, scene.submissions) == (0, 1)
+def _run_stopped(scene: Scene) -> bool:
+    return isinstance(scene.errors[0], AccountRefusedError) and scene.billed_and_sent == (0, 1)
 
 
-def _no_credit(scene: Scene) -> bool:
-    scene.play({"submit": "status:code=402"})
-    return isinstance(scene.errors[0], AccountRefusedError) and (scene.account.paid, scene.submissions) == (0, 1)
+def _refused(scene: Scene) -> bool:
+    return scene.states == ["refused"] and scene.billed_and_sent == (0, 1)
 
 
-def _refused_picture(scene: Scene) -> bool:
-    scene.play({"submit": "status:code=422"})
-    return scene.states == ["refused"] and (scene.account.paid, scene.submissions) == (0, 1)
+def _not_found(scene: Scene) -> bool:
+    # Some vendors answer so to a picture; their adapters say so, and the run goes on to the next one.
+    stopped = isinstance(scene.errors[0], NotFoundError) and scene.billed_and_sent == (0, 1)
+    return stopped or _refused(scene)
 
 
-def _wrong_address(scene: Scene) -> bool:
-    scene.play({"submit": "status:code=404"})
-    # Some vendors say this of a picture; their adapters say so, and the run goes on to the next one.
-    told = isinstance(scene.errors[0], NotFoundError) or scene.states == ["refused"]
-    return told and (scene.account.paid, scene.submissions) == (0, 1)
-
-
-def _redirected(scene: Scene) -> bool:
-    scene.play({"submit": "redirect:location=/elsewhere,code=307"})
-    return scene.states != ["stored"] and scene.submissions == 1 and scene.account.requests("other") == 0
-
-
-def _portal(scene: Scene) -> bool:
-    scene.play({"submit": "captive-portal"})
+def _sent_once_in_vain(scene: Scene) -> bool:
     return scene.states != ["stored"] and scene.submissions == 1
 
 
-def _rough_polls(scene: Scene) -> bool:
-    scene.play({"poll": ["status:code=500", "reset-after-body"]})
-    return scene.states == ["stored"] and scene.account.paid == 1
-
-
-def _rough_download(scene: Scene) -> bool:
-    scene.play({"download": ["cut-length", "captive-portal"]})
-    return scene.states == ["stored"] and scene.account.paid == 1
-
-
-def _resumed(scene: Scene) -> bool:
-    broken = "status:code=503"
-    scene.play({"poll": broken, "download": broken}, {})
-    unfinished = isinstance(scene.errors[0], IncompleteError) or scene.states[0] != "stored"
-    return unfinished and scene.states[1] == "stored" and (scene.account.paid, scene.submissions) == (1, 1)
-
-
-def _asked(scene: Scene) -> bool:
-    scene.ask({"quote": ["status:code=429,retry-after=0", "close-without-answer"]})
-    return scene.states != [""] and (scene.account.paid, scene.submissions) == (0, 0)
-
-
-def _not_asked(scene: Scene) -> bool:
-    scene.ask({"quote": "status:code=401"})
-    return isinstance(scene.errors[0], AccountRefusedError) and scene.account.requests("quote") == 1
-
-
-SCENES: tuple[tuple[str, str, Callable[[Scene], bool]], ...] = (
-    ("draws once", "submit", _draws_once),
-    ("a lost answer is not paid twice", "submit", _lost_answer),
-    ("a late answer is not paid twice", "submit", _late_answer),
-    ("a rate limit is waited for", "submit", _limited),
-    ("a refused key stops the run", "submit", _refused_key),
-    ("an empty account stops the run", "submit", _no_credit),
-    ("a refused picture is not sent again", "submit", _refused_picture),
-    ("a wrong address stops the run", "submit", _wrong_address),
-    ("a redirected submission is not followed", "submit", _redirected),
-    ("a login page is not taken for a picture", "submit", _portal),
-    ("failing polls lose no job", "poll", _rough_polls),
-    ("a broken download is repeated", "download", _rough_download),
-    ("a job is resumed without paying again", "poll", _resumed),
-    ("a price is asked for until it is told, and costs nothing", "quote", _asked),
-    ("a refused key is not told a price", "quote", _not_asked),
+SCENES = (
+    Scenario("draws once", "submit", ({}, {}), lambda scene: scene.states == ["stored"] * 2 and scene.submissions == 1),
+    Scenario("a lost answer is not paid twice", "submit", ({"submit": ["close-without-answer"]},), _paid_once),
+    Scenario("a late answer is not paid twice", "submit", ({"submit": ["never-answers"]},), _paid_once),
+    Scenario(
+        "a rate limit is waited for",
+        "submit",
+        ({"submit": ["status:code=429,retry-after=0"]},),
+        lambda scene: _fetched(scene) and scene.submissions == 2,
+    ),
+    Scenario("a refused key stops the run", "submit", ({"submit": "status:code=401"},), _run_stopped),
+    Scenario("an empty account stops the run", "submit", ({"submit": "status:code=402"},), _run_stopped),
+    Scenario("a refused picture is not sent again", "submit", ({"submit": "status:code=422"},), _refused),
+    Scenario("a wrong address stops the run", "submit", ({"submit": "status:code=404"},), _not_found),
+    Scenario(
+        "a redirected submission is not followed",
+        "submit",
+        ({"submit": "redirect:location=/elsewhere,code=307"},),
+        lambda scene: _sent_once_in_vain(scene) and scene.account.requests("other") == 0,
+    ),
+    Scenario("a login page is not taken for a picture", "submit", ({"submit": "captive-portal"},), _sent_once_in_vain),
+    Scenario("failing polls lose no job", "poll", ({"poll": ["status:code=500", "reset-after-body"]},), _fetched),
+    Scenario("a broken download is repeated", "download", ({"download": ["cut-length", "captive-portal"]},), _fetched),
+    Scenario(
+        "a job is resumed without paying again",
+        "poll",
+        ({"poll": "status:code=503", "download": "status:code=503"}, {}),
+        _fetched_later,
+    ),
+    Scenario(
+        "a price is asked for until it is told, and costs nothing",
+        "quote",
+        ({"quote": ["status:code=429,retry-after=0", "close-without-answer"]},),
+        lambda scene: scene.states != [""] and scene.billed_and_sent == (0, 0),
+    ),
+    Scenario(
+        "a refused key is not told a price",
+        "quote",
+        ({"quote": "status:code=401"},),
+        lambda scene: isinstance(scene.errors[0], AccountRefusedError) and scene.account.requests("quote") == 1,
+    ),
 )
-"""Name, the purpose of request that the adapter must make for the scene to apply, and the judge."""
 
 
 def fault_checks(kind: type[Adapter], example: Example) -> list[CheckResult]:
     """Every scene that applies to the adapter."""
     adapter = built(kind, example, "http://127.0.0.1:9")
-    upload: Upload = an_upload(adapter)
+    upload = an_upload(adapter)
     answers = example.filled(a_picture(adapter, upload), "http://127.0.0.1:9")
     asked = {send.purpose for send in rehearse(adapter, adapter.draw(upload, a_draw(adapter)), answers).sends}
     if adapter.quote(upload) is not None:
         asked.add("quote")
     results = []
-    for name, purpose, judge in SCENES:
-        if purpose in asked:
+    for scenario in SCENES:
+        if scenario.purpose in asked:
             scene = Scene(kind, example)
             try:
-                passed = judge(scene)
+                play = scene.ask if scenario.purpose == "quote" else scene.play
+                passed = scenario.kept(play(*scenario.rounds))
                 message = "" if passed else scene.story()
             except BudgetError as error:
                 passed, message = False, str(error)
-            results.append(CheckResult(name, passed, message))
+            results.append(CheckResult(scenario.name, passed, message))
     return results

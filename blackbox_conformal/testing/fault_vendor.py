@@ -2,8 +2,7 @@
 
 Synchronous: ``POST /v1/upscale?scale=4&seed=7`` with a PNG, answered by a PNG. Jobs: ``POST /v1/jobs`` as a form,
 ``GET /v1/jobs/ID``, ``GET /v1/jobs?reference=KEY``, ``POST /v1/jobs/ID/cancel``, ``GET /results/TOKEN``. Price of a
-draw: ``GET /v1/price``. Books: ``GET /account``. No socket and no fault lives here, but a job may carry marks that
-spoil it.
+draw: ``GET /v1/price``. Books: ``GET /account``. A job may carry marks that spoil it.
 """
 
 import hashlib
@@ -14,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from blackbox_conformal.images.headers import PNG_SIGNATURE
 from blackbox_conformal.testing.account import Account
-from blackbox_conformal.testing.pictures import PNG_SIGNATURE, WRONG_PICTURES, upscale
+from blackbox_conformal.testing.pictures import WRONG_PICTURES, upscale
 from blackbox_conformal.testing.raw_http import Head, Response, multipart
 
 ALWAYS = 1_000_000
@@ -64,7 +64,7 @@ class FaultVendor:
     ignores_seed
         Whether every draw of a picture is the same.
     ranges
-        Whether results have an ETag and can be had in parts.
+        Whether results have an ETag and can be fetched in parts.
     reported_price
         The price that answers name: ``billed``, another one as text, or None where they name none.
     """
@@ -123,17 +123,13 @@ class FaultVendor:
         if purpose == "submit":
             return self._submit(head, body, marks)
         if purpose == "lookup":
-            found = [job.id for job in list(self._jobs) if job.reference == head.query.get("reference")]
-            return _json(200, {"jobs": [{"id": name} for name in found]})
+            jobs = [{"id": job.id} for job in list(self._jobs) if job.reference == head.query.get("reference")]
+            return _json(200, {"jobs": jobs})
         if purpose == "quote":
             return _json(200, {"cost_usd": str(self.account.price_usd)})
         if purpose in {"poll", "cancel"}:
             return self._job(head, port, purpose)
         return _json(404, {"error": {"message": "no such address"}})
-
-    def change_model(self, name: str) -> None:
-        """Answer from another model from now on."""
-        self.model = name
 
     def remember(self, head: Head, response: Response) -> None:
         """Store an answer under the request's idempotency key."""

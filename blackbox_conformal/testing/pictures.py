@@ -1,7 +1,4 @@
-"""The pictures that the fault server sells: plausible upscalings, and every kind of wrong one.
-
-No socket and no account lives here.
-"""
+"""The pictures that the fault server sells: plausible upscalings, and every kind of wrong one."""
 
 import io
 import struct
@@ -13,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from blackbox_conformal.images.headers import PNG_SIGNATURE
 
 
 def upscale(png: bytes, scale: int, seed: int, *, amplitude: int = 12) -> bytes:
@@ -26,12 +23,13 @@ def upscale(png: bytes, scale: int, seed: int, *, amplitude: int = 12) -> bytes:
     return encode(np.clip(pixels + pattern, 0, 255).astype(np.uint8))
 
 
-def encode(pixels: NDArray[Any], kind: str = "PNG", **options: Any) -> bytes:
-    """`pixels` as a file of `kind`; PNG is written fast rather than small."""
+def encode(picture: NDArray[Any] | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """`picture` as a file of `kind`; PNG is written fast rather than small."""
     out = io.BytesIO()
     if kind == "PNG":
         options = {"compress_level": 1, **options}
-    Image.fromarray(pixels).save(out, kind, **options)
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(out, kind, **options)
     return out.getvalue()
 
 
@@ -86,24 +84,13 @@ def _alpha(good: bytes) -> bytes:
 
 
 def _oriented(good: bytes) -> bytes:
-    image = Image.fromarray(_decoded(good))
     exif = Image.Exif()
     exif[0x0112] = 6
-    out = io.BytesIO()
-    image.save(out, "PNG", exif=exif, compress_level=1)
-    return out.getvalue()
-
-
-def _cmyk(good: bytes) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(_decoded(good)).convert("CMYK").save(out, "JPEG", quality=95)
-    return out.getvalue()
+    return encode(_decoded(good), exif=exif)
 
 
 def _palette(good: bytes) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(_decoded(good)).convert("P").save(out, "PNG")
-    return out.getvalue()
+    return encode(Image.fromarray(_decoded(good)).convert("P"))
 
 
 def _palette_missing(good: bytes) -> bytes:
@@ -129,9 +116,7 @@ def _jpeg_bomb(good: bytes) -> bytes:
 
 def _frames(good: bytes) -> bytes:
     first = Image.fromarray(_decoded(good))
-    out = io.BytesIO()
-    first.save(out, "PNG", save_all=True, append_images=[first.rotate(90), first.rotate(180)])
-    return out.getvalue()
+    return encode(first, save_all=True, append_images=[first.rotate(90), first.rotate(180)])
 
 
 def _stuffed(good: bytes) -> bytes:
@@ -186,7 +171,7 @@ WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "alpha": _alpha,
     "palette": _palette,
     "palette-missing": _palette_missing,
-    "cmyk": _cmyk,
+    "cmyk": lambda good: encode(Image.fromarray(_decoded(good)).convert("CMYK"), "JPEG", quality=95),
     "exif-orientation": _oriented,
     "bomb": lambda good: bomb(),
     "many-frames": _frames,

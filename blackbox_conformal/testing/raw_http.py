@@ -1,7 +1,4 @@
-"""HTTP/1.1 on a bare socket: reading requests, and writing answers that may be wrong on purpose.
-
-Nothing here knows a vendor, a fault or an account; behaviour is decided by the callers.
-"""
+"""HTTP/1.1 on a bare socket: reading requests, and writing answers that may be wrong on purpose."""
 
 import contextlib
 import select

@@ -48,7 +48,6 @@ class _Reference(Adapter):
         price = self.price_usd
         return Capabilities(
             scale_factors=(2, 4),
-            seedable=self.seedable,
             seed_range=(0, 2**31 - 1) if self.seedable else None,
             price=None if price is None else Price(price, price, "the fault server's price list"),
             idempotency_header="Idempotency-Key" if self.idempotent else None,
@@ -67,7 +66,7 @@ class _Reference(Adapter):
         """The price that the vendor tells of a picture of this size."""
         size = {"width": str(upload.width), "height": str(upload.height), "scale": str(self.scale)}
         answer = yield Send("GET", f"{self.url}/v1/price", purpose="quote", headers=self._headers(), query=size)
-        price = told(answer, "cost_usd")
+        price = text_field(answer, "cost_usd")
         try:
             return Decimal(price)
         except ArithmeticError:
@@ -150,18 +149,18 @@ class JobVendor(_Reference):
                 form=self._fields(draw),
                 files=(Part("image", "image.png", upload.png),),
             )
-            job = told(answer, "id")
+            job = text_field(answer, "id")
         except MaybeSentError:
             if not self.lookup:
                 raise
-            found = yield Send(
+            listed = yield Send(
                 "GET",
                 f"{self.url}/v1/jobs",
                 purpose="lookup",
                 headers=self._headers(),
                 query={"reference": draw.idempotency_key},
             )
-            jobs = document(found).get("jobs")
+            jobs = document(listed).get("jobs")
             if not jobs:
                 raise
             job = str(jobs[0]["id"])
@@ -174,7 +173,7 @@ class JobVendor(_Reference):
         while True:
             answer = yield Send("GET", f"{self.url}/v1/jobs/{job}", purpose="poll", headers=self._headers())
             state = document(answer)
-            status, output = told(answer, "status"), state.get("output")
+            status, output = text_field(answer, "status"), state.get("output")
             if status == "failed":
                 raise RefusedError(f"the vendor's job failed: {state.get('error')}")
             if status == "succeeded" and isinstance(output, str):
@@ -184,8 +183,8 @@ class JobVendor(_Reference):
                 raise PayloadError(f"expected a link to the result of job {job}; got {output!r} three times")
             yield Wait(self.poll_seconds)
         yield Observed(
-            cost_usd=Decimal(told(answer, "cost_usd")) if "cost_usd" in state else None,
-            model=told(answer, "model"),
+            cost_usd=Decimal(text_field(answer, "cost_usd")) if "cost_usd" in state else None,
+            model=text_field(answer, "model"),
             request_id=answer.headers.get("x-request-id"),
         )
         picture = yield Send("GET", output, purpose="download", public=True)
@@ -200,7 +199,7 @@ def document(answer: Answer) -> dict[str, Any]:
     return value
 
 
-def told(answer: Answer, field: str) -> str:
+def text_field(answer: Answer, field: str) -> str:
     """A text in the answer's JSON object."""
     value = document(answer).get(field)
     if not isinstance(value, str):

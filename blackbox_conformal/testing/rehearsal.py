@@ -173,10 +173,7 @@ def an_upload(adapter: Adapter, number: int = 0) -> Upload:
 def a_draw(adapter: Adapter, index: int = 0) -> Draw:
     """Draw `index`, with a seed within the adapter's range and a key of its own."""
     span = adapter.capabilities.seed_range
-    seed = None
-    if adapter.capabilities.seedable:
-        low, high = span or (0, 2**31 - 1)
-        seed = min(high, low + 7 + index)
+    seed = None if span is None else min(span[1], span[0] + 7 + index)
     return Draw(index, seed, f"example-key-{index}-5f3a")
 
 

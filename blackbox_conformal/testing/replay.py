@@ -1,7 +1,4 @@
-"""A vendor that knows no vendor: it replays an adapter's example exchange to whoever asks the same questions.
-
-Faults come from the fault server around it; nothing here misbehaves.
-"""
+"""A vendor that knows no vendor: it replays an adapter's example exchange to whoever asks the same questions."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

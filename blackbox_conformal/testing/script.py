@@ -1,7 +1,4 @@
-"""Which fault meets which request: in order, for ever, by chance, or as a function decides.
-
-No fault lives here.
-"""
+"""Which fault meets which request: in order, for ever, by chance, or as a function decides."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence

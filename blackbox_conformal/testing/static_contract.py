@@ -1,7 +1,4 @@
-"""What an adapter promises, checked without a socket: by its declarations and by its example exchange.
-
-What needs the engine and a misbehaving vendor is in `fault_contract`.
-"""
+"""What an adapter promises, checked without a socket: by its declarations and by its example exchange."""
 
 import base64
 import json
@@ -82,16 +79,16 @@ def is_capable(subject: Subject) -> str:
     able = subject.adapter.capabilities
     if not able.scale_factors or any(factor < 1 for factor in able.scale_factors):
         return f"expected scale_factors of at least 1; got {able.scale_factors}"
-    if able.seed_range is not None and not (able.seedable and able.seed_range[0] < able.seed_range[1]):
-        return f"expected a seed_range only with seedable, lowest first; got {able.seed_range}, {able.seedable=}"
+    if able.seed_range is not None and not able.seed_range[0] < able.seed_range[1]:
+        return f"expected the lowest seed before the highest in seed_range; got {able.seed_range}"
     if able.default_seed_hazard and not able.seedable:
-        return "default_seed_hazard without seedable: all draws would be the same and nothing could be done about it"
+        return "default_seed_hazard without a seed_range: all draws would be the same, and no seed could change that"
     if able.price is not None and not 0 <= able.price.low_usd <= able.price.high_usd:
         return f"expected 0 <= low <= high as price; got {able.price}"
     if "price_usd" in subject.kind.model_fields:
-        told = subject.adapter.model_copy(update={"price_usd": A_PRICE}).capabilities.price
-        if told is None or (told.low_usd, told.high_usd) != (A_PRICE, A_PRICE):
-            return f"expected the price of price_usd, {A_PRICE}; got {told}, so that no limit on money would hold"
+        stated = subject.adapter.model_copy(update={"price_usd": A_PRICE}).capabilities.price
+        if stated is None or (stated.low_usd, stated.high_usd) != (A_PRICE, A_PRICE):
+            return f"expected the price of price_usd, {A_PRICE}; got {stated}, so that no limit on money would hold"
     bounds = (able.max_side, able.max_input_pixels, able.max_output_pixels, able.max_upload_bytes, able.min_side)
     return f"expected limits above 0; got {bounds}" if any(bound is not None and bound <= 0 for bound in bounds) else ""
 
@@ -141,7 +138,7 @@ def sends_picture(subject: Subject) -> str:
     for send in subject.rehearse().sends:
         carried = [part.content for part in send.files] + [send.body or b"", json.dumps(send.json).encode()]
         carried += [value.encode() for value in (send.form or {}).values()]
-        if any(png in one or text in one for one in carried):
+        if any(png in content or text in content for content in carried):
             return ""
     return "expected a request that carries the picture; none has its bytes, as they are or in base64"
 

@@ -1,4 +1,4 @@
-"""What must be measured in a process of its own: the first use of the kernels, and peak memory."""
+"""Measurements that need a process of their own: the first use of the kernels, and peak memory."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Lines about curves and thresholds: the search from maps, and what thousands of stored curves cost."""
+"""Time curves and thresholds: the search from maps, and thousands of stored curves."""
 
 import time
 from functools import partial
@@ -19,7 +19,7 @@ BOUND = 1.9576
 
 
 def thresholds(bench: Bench) -> None:
-    """Forty thresholds from maps, curves included, against the published ways."""
+    """Forty thresholds from maps, curves included, against the published algorithms."""
     maps = made_up_maps(3 if bench.quick else 12, 256 if bench.quick else 1024)
     ours = np.float32(search(maps))
     for name, published in (("bisection for each level", baseline.bisect), ("one sort and sweep", baseline.sweep)):

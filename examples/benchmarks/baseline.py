@@ -1,7 +1,4 @@
-"""The same results by readable NumPy, SciPy, scikit-image and Pillow: what `run.py` and `kernels.py` measure against.
-
-Written as one would without compiled code; the tests in `tests/` have their own, slower, oracles.
-"""
+"""The baseline of `run.py` and `kernels.py`: the same results by readable NumPy, SciPy, scikit-image and Pillow."""
 
 import io
 from collections.abc import Callable, Sequence

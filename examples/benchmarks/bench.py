@@ -1,4 +1,4 @@
-"""What everything is measured on: photographs with their draws, and the ways to use them."""
+"""The photographs and draws of the benchmarks, and the calls that are timed on them."""
 
 import io
 import tempfile
@@ -25,7 +25,7 @@ PAPER = "patch-variance:kernel=box,size=31,clip_quantile=0.95,smooth=64", "lab-l
 
 @dataclass(frozen=True)
 class Bench:
-    """What everything is measured on, and how often."""
+    """The photographs with their draws, and the number of repetitions."""
 
     root: Path
     paths: list[Path]
@@ -45,7 +45,7 @@ class Bench:
 
 
 def decode_all(files: list[Path], threads: int) -> None:
-    """What Pillow alone needs: every file read and decoded, pixels thrown away."""
+    """Decode every file with Pillow and discard the pixels."""
 
     def one(path: Path) -> None:
         Image.open(io.BytesIO(path.read_bytes())).load()

@@ -3,10 +3,11 @@
     python examples/benchmarks/drawing.py
     python examples/benchmarks/drawing.py --draws 2000 --workers 8 --size 200000
 
-Prints one table. The vendor is a process of its own on a loopback socket, so its work is not counted here. The engine
-makes all draws in one call, between two halves of the bare loop, so that a busy machine slows both. The bare loop has
-as many threads, a `httpx.Client` each, and forgets every answer; the engine writes each attempt to disk before it is
-sent and each answer before it counts. Rates depend on the machine; the ratio and the time of the processor do less.
+Prints one table. The vendor is a process of its own on a loopback socket, so its work does not count. The engine
+makes all draws in one call, between two halves of the bare loop, so a busy machine slows both. The bare loop has
+as many threads, each with a `httpx.Client`, and discards every answer. The engine writes each attempt to disk before it
+is sent and each answer before it counts. Rates depend on the machine; the ratio and the processor time
+depend on it less.
 """
 
 import argparse
@@ -44,7 +45,7 @@ class Vendor(asyncio.Protocol):
     size = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Keep the transport for the answer."""
         self.transport = transport
         self.data = b""
 
@@ -114,7 +115,7 @@ def wanted(draws: int) -> list[Task]:
 
 
 def bare(url: str, tasks: list[Task], workers: int) -> Measured:
-    """The same requests, by as many threads, with nothing around them."""
+    """The same requests by as many threads, without an engine."""
     left = deque(tasks)
 
     def work(client: httpx.Client) -> None:
@@ -143,7 +144,7 @@ def bare(url: str, tasks: list[Task], workers: int) -> Measured:
 
 
 def check(data: bytes, task: Task) -> None:
-    """As cheap as a look at a picture can be."""
+    """The cheapest possible check of a picture."""
     if not data.startswith(SIGNATURE):
         raise ImageError("expected a PNG")
 

@@ -3,8 +3,8 @@
     python examples/benchmarks/kernels.py            # 3840 x 2160
     python examples/benchmarks/kernels.py 960 540    # width, height
 
-Prints one table. Ratios carry over between machines, milliseconds do not. Each pair is timed alternately, median of
-five, after one call that compiles; results are compared too, so that no line compares different things.
+Prints one table. Milliseconds depend on the machine, ratios hardly do. Each pair is timed alternately, median of five,
+after one call that compiles. The results are compared too.
 """
 
 # ruff: noqa: E402 - the thread counts must be set before NumPy is imported

@@ -1,13 +1,13 @@
-"""Time whole calibrations, masks and threshold searches against what one would write without this package.
+"""Time whole calibrations, masks and threshold searches against straightforward code without this package.
 
     python examples/benchmarks/run.py                  # four photographs of 3840 x 2160, ten draws each
     python examples/benchmarks/run.py --photographs FOLDER
     python examples/benchmarks/run.py --quick          # small photographs: does everything run?
 
-Prints one table, in about ten minutes. Each pair is timed alternately and the median ratio of the pairs is shown, so
-that a busy machine slows both alike; seconds are the smallest seen. "1 thread" means processor seconds of one thread.
-Photographs are cut and scaled to size; without a folder they are made up. Draws are the photograph brought back from a
-quarter of its size with a part of its detail that differs by draw.
+Prints one table, in about ten minutes. Each pair is timed alternately, so a busy machine slows both alike. The table
+shows the median ratio of the pairs and the smallest seconds. "1 thread" means processor seconds of one thread.
+Photographs are cut and scaled to size; without a folder they are made up. A draw is the photograph reduced to a quarter
+and enlarged again, with a part of its detail that differs by draw.
 """
 
 # ruff: noqa: E402 - thread counts must be set before NumPy is imported
@@ -145,7 +145,7 @@ def memory(bench: Bench) -> None:
 
 
 def growth(name: str, many: Peak, few: Peak) -> None:
-    """A line that says by how much memory grows, which is to be nothing up to what is measured."""
+    """A line that says by how much memory grows; the goal is no growth."""
     grown = many.megabytes / few.megabytes
     met = grown <= 1.05 and not (many.error or few.error)
     row(name, f"{many.megabytes:.0f}", f"{few.megabytes:.0f}", f"{grown:.2f}", "≤ 1.05", met)
@@ -188,7 +188,7 @@ def main() -> None:
 
 
 def processor_name() -> str:
-    """What the machine calls its processor."""
+    """The name of the machine's processor."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text().splitlines():

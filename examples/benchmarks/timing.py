@@ -1,4 +1,4 @@
-"""Two calls timed in one run, and the table that says what came out."""
+"""Time two calls in one run, and print the table of results."""
 
 import statistics
 import time
@@ -54,7 +54,7 @@ def row(name: str, ours: str, other: str, ratio: str, goal: str, met: bool | Non
 
 
 def at_most(name: str, found: Compared, most: float | None) -> None:
-    """A line of seconds and of ours / theirs, which is to be at most so much."""
+    """A line of seconds and of ours / theirs, and the goal for the ratio, a maximum."""
     share = 1 / found.ratio
     goal = "" if most is None else f"≤ {most:g}"
     row(
@@ -68,7 +68,7 @@ def at_most(name: str, found: Compared, most: float | None) -> None:
 
 
 def at_least(name: str, found: Compared, least: float | None) -> None:
-    """A line of seconds and of theirs / ours, which is to be at least so much."""
+    """A line of seconds and of theirs / ours, and the goal for the ratio, a minimum."""
     goal = "" if least is None else f"≥ {least:g}"
     met = None if least is None else found.ratio >= least
     row(name, f"{found.ours:.3f} s", f"{found.theirs:.2f} s", f"{found.ratio:.1f}", goal, met)

@@ -3,7 +3,7 @@
     python examples/benchmarks/where.py --photographs FOLDER
     python examples/benchmarks/where.py --score weighted
 
-Prints one table. The time of a step is its own: what other steps of the table take inside it is not counted twice.
+Prints one table. The time of a step excludes the time that other steps of the table take inside it.
 """
 
 # ruff: noqa: E402 - thread counts must be set before NumPy is imported

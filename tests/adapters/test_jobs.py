@@ -9,9 +9,7 @@ from blackbox_conformal.errors import JobError, PayloadError, RefusedError
 
 
 def job(**told: Any) -> Job:
-    return Job(
-        "task 7f", "7f", **{"done": ("finished",), "failed": ("error", "expired"), "picture": "output.url", **told}
-    )
+    return Job("task", "7f", **{"done": ("finished",), "failed": ("error", "expired"), "picture": "output.url", **told})
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,13 @@ from email.utils import format_datetime
 
 import pytest
 
+from blackbox_adapters._failures import Failures, retry_after
 from blackbox_adapters._pictures import data_link, decoded, fetched
 from blackbox_adapters._reading import (
     LONGEST_MESSAGE,
-    classed,
     money,
     peek,
     require,
-    retry_after,
     shorten,
     whole,
     words,
@@ -74,14 +73,14 @@ def test_money_is_finite_and_sane() -> None:
 
 
 def test_an_unavailable_vendor_may_have_taken_a_submission() -> None:
-    bare, dated = Answer(503, {}, b""), Answer(503, {"retry-after": "9"}, b"")
-    assert classed(bare, "submit", "") is None
-    asked = classed(dated, "submit", "busy")
+    failures = Failures(message=["error"], wait=60.0)
+    bare, dated = Answer(503, {}, b""), Answer(503, {"retry-after": "9"}, b'{"error": "busy"}')
+    assert failures.error(bare, "submit") is None
+    asked = failures.error(dated, "submit")
     assert isinstance(asked, TryLaterError)
     assert (asked.retry_after, "busy" in str(asked)) == (9.0, True)
-    assert isinstance(classed(bare, "poll", "", wait=60.0), TryLaterError)
     for status, expected in ((429, 60.0), (503, None)):
-        later = classed(Answer(status, {}, b""), "poll", "", wait=60.0)
+        later = failures.error(Answer(status, {}, b""), "poll")
         assert isinstance(later, TryLaterError)
         assert later.retry_after == expected
 

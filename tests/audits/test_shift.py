@@ -1,6 +1,6 @@
 """When a difference between calibration and audit is a broken promise and when it is not: simulated, with ties.
 
-The populations are those of examples/verdict_rates.py, which prints the table of docs/guarantees.md.
+The populations are those of examples/verdict_rates.py, which prints the table of docs/audits.md.
 """
 
 import math

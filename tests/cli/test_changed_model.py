@@ -55,7 +55,7 @@ def use(
 
 def change_model(server: FaultServer, name: str) -> None:
     assert isinstance(server.vendor, FaultVendor)
-    server.vendor.change_model(name)
+    server.vendor.model = name
 
 
 @pytest.mark.parametrize("command", ["mask", "audit"])

@@ -80,6 +80,23 @@ def test_masks_audits_and_reports_use_them(site, scene):
     assert "at most half of" in next((scene / "run").glob("*.html")).read_text()
 
 
+def test_a_pair_and_tiles_with_their_ideas_state_their_version(site, scene, tmp_path):
+    ideas = ["--score", "weighted:first=spread,second=texture", *IDEAS]
+    tiles = tmp_path / "tiles.csv"
+    tiles.write_text("".join(f"p{index}.png,scene {index // 2}\n" for index in range(14)))
+    given = ["--clusters", tiles, *FOLDER, "-p", f"path={scene / 'outputs'}"]
+    ran = command(site, "calibrate", scene / "known", *ideas, *given, "--run", tmp_path / "run")
+    assert ran.returncode == 0, ran.stderr
+    calibration = tmp_path / "run" / "calibration.json"
+    written = json.loads(calibration.read_text())
+    score = written["procedure"]["score"]
+    assert (score["first"], score["first_package"], score["second_package"]) == ("spread", "tiny-ideas 1.0", None)
+    assert written["guarantee"] == {"name": "careful", "package": "tiny-ideas 1.0"}
+    other = command(install(tmp_path / "newer", "1.1"), "audit", "--calibration", calibration, "--splits", "5")
+    assert other.returncode == 2
+    assert "of tiny-ideas 1.0, with which the calibration was made; installed is tiny-ideas 1.1" in other.stderr
+
+
 def test_tune_compares_them_with_ours_unless_others_are_named(site, scene):
     ideas = [
         "--metric",
@@ -163,7 +180,7 @@ def test_our_own_names_cannot_be_taken_over_and_broken_ones_hurt_no_other(site):
     [
         ("broken", "score broken from tiny-ideas 1.0 cannot be used: ModuleNotFoundError"),
         ("wrong", "expected a subclass of Score at tiny_ideas.ideas:Green"),
-        ("weighted:first=spread", "expected two scores of this package; spread comes from another one"),
+        ("weighted:first=spread,first-package=tiny-ideas 0.9", "expected score spread of tiny-ideas 0.9"),
         ("spread:powr=2", "score spread: there is no parameter 'powr' (did you mean power?)"),
     ],
 )

@@ -240,10 +240,10 @@ def test_p12_a_model_that_was_not_calibrated_stops_at_its_first_answer(tmp_path:
         with Sampler(adapter, tmp_path / "run", limits(concurrency=concurrency), models=known) as sampler:
             assert len(list(sampler.draw(tasks(4)))) == 4
             assert isinstance(server.vendor, FaultVendor)
-            server.vendor.change_model("fault-vendor-0")
+            server.vendor.model = "fault-vendor-0"
             assert len(list(sampler.draw(tasks(6)))) == 6
             paid = server.account.paid
-            server.vendor.change_model("acme-v2")
+            server.vendor.model = "acme-v2"
             with pytest.raises(ModelChangedError, match=r"replaced model .* by 'acme-v2'.*calibrate again$"):
                 list(sampler.draw(tasks(8, 16)))
         assert server.account.paid - paid <= concurrency

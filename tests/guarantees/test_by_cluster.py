@@ -72,8 +72,8 @@ def test_groups_of_photographs_in_tiles():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"of": "per-image"}, "worst one"),
-        ({"of": "by-group"}, "cannot be had"),
+        ({"of": "per-image"}, "worst tile"),
+        ({"of": "by-group"}, "expected a guarantee that bounds a mean"),
         ({"parameters": {"bound_new": 0.5}}, "bound_new cannot be combined with photographs in tiles"),
         ({"parameters": {"weights": [1.0], "weight_new": 1.0}}, "weights cannot be combined with photographs in tiles"),
         ({"parameters": {"delta": 0.5}}, "Its parameters are"),

@@ -5,7 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 from support.audit_material import calibration_of, curves
+from support.family_cases import built_without_parameters
 
+from blackbox_conformal import catalog
 from blackbox_conformal.audits.hypothesis import claim, quantity
 from blackbox_conformal.certificate import threshold_json
 from blackbox_conformal.errors import UsageError
@@ -27,7 +29,7 @@ CHOICES = {
     "delta": [None, 0.2],
     "confidence": [None, 0.9],
 }
-PLAIN = ("expected", "false-trust", "per-image", "high-probability")
+PLAIN = built_without_parameters("guarantees")
 AROUND = ("", "group", "cluster", "group of clusters")
 
 
@@ -105,7 +107,12 @@ def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration
     assert {one for one in seen if one[2] != "metric"} == {
         ("Expected", around, source) for around in ("", "group") for source in ("delivered", "input")
     }
-    assert len(seen) == 14 + 4
+    plain = [catalog.member("guarantees", name) for name in PLAIN]
+    assert {one for one in seen if one[2] == "metric"} == {
+        (kind.__name__, around, "metric")
+        for kind, around in product(plain, AROUND)
+        if kind.bounds_tile_means or "cluster" not in around
+    }
 
 
 def test_within_a_group_the_bound_of_the_picture_is_used(calibration, picture):

@@ -1,36 +1,55 @@
 """One picture's own bound: no truth exceeds it, it says what it says, and metrics without one refuse."""
 
 import math
+from contextlib import suppress
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.family_cases import cases, metrics_of_pictures_alone
 
+from blackbox_conformal import catalog
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.choose import guarantee, threshold
 from blackbox_conformal.guarantees.instance_bound import bound_curve, input_statement, rule_for_picture
 from blackbox_conformal.metrics.lab_l1 import LabL1
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.metrics.rgb_l1 import RgbL1
-from blackbox_conformal.metrics.rgb_linf import RgbLinf
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.trust import trusted
 
-ORDERS = [
-    {},
-    {"kernel": "gaussian", "sigma": 2.0},
-    {"order": "difference-of-blurs", "kernel": "gaussian", "sigma": 2.0},
-    {"order": "difference-of-blurs", "kernel": "box", "size": 5},
+NAMES = [name for name in metrics_of_pictures_alone() if "order" in catalog.member("metrics", name).model_fields]
+CASES = [(name, parameters) for name, parameters in cases("metrics", NAMES) if "kernel" not in parameters]
+
+
+def bounds_its_map(method: str, *pictures: object):
+    """The metrics and settings that one picture bounds by that method."""
+    for name, parameters in CASES:
+        with suppress(UsageError):
+            getattr(catalog.load("metrics", name, **parameters), method)(*pictures)
+            yield name, parameters
+
+
+FLAT = np.zeros((8, 8, 3), np.uint8)
+FROM_DELIVERED = list(bounds_its_map("bound_from_delivered", FLAT))
+FROM_INPUT = [
+    (name, {**parameters, **({"sigma": sigma} if "sigma" in parameters else {})})
+    for name, parameters in bounds_its_map("bound_from_input", FLAT[:2, :2], FLAT, 4)
+    for sigma in (4.0, 16.0)
 ]
 
 WINDOW = {"order": "difference-of-blurs", "kernel": "gaussian"}
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("kind", [LabL1, RgbL1, RgbLinf])
-def test_no_truth_exceeds_the_bound(kind, order):
+def test_these_metrics_have_bounds_of_their_own():
+    assert {name for name, _ in FROM_DELIVERED} >= {"lab-l1", "rgb-l1", "rgb-linf"}
+    assert {name for name, _ in FROM_INPUT} >= {"rgb-l1", "rgb-linf"}
+
+
+@pytest.mark.parametrize(("name", "parameters"), FROM_DELIVERED, ids=str)
+def test_no_truth_exceeds_the_bound(name, parameters):
     rng = np.random.default_rng(55)
-    metric = kind(**order)
+    metric = catalog.load("metrics", name, **parameters)
     delivered = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
     most = metric.bound_from_delivered(delivered)
     corners = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], np.uint8)
@@ -41,7 +60,7 @@ def test_no_truth_exceeds_the_bound(kind, order):
             assert (found <= most).all()
             closest = max(closest, float((found / most).max()))
     flat = [np.broadcast_to(corner, (24, 24, 3)).copy() for corner in corners]
-    farthest_corner = np.argmax([kind().map(truth, delivered) for truth in flat], axis=0)
+    farthest_corner = np.argmax([catalog.load("metrics", name).map(truth, delivered) for truth in flat], axis=0)
     for truth in (*flat, corners[farthest_corner]):
         found = metric.map(truth, delivered)
         assert (found <= most).all()
@@ -74,11 +93,10 @@ def reduced(truth, scale):
     return np.array(Image.fromarray(truth).resize((width // scale, height // scale), Image.Resampling.BICUBIC))
 
 
-@pytest.mark.parametrize("metric", [RgbL1, RgbLinf])
-@pytest.mark.parametrize("sigma", [4.0, 16.0])
-def test_no_truth_with_that_input_exceeds_the_bound(metric, sigma):
+@pytest.mark.parametrize(("name", "parameters"), FROM_INPUT, ids=str)
+def test_no_truth_with_that_input_exceeds_the_bound(name, parameters):
     rng = np.random.default_rng(56)
-    metric = metric(**WINDOW, sigma=sigma)
+    metric = catalog.load("metrics", name, **parameters)
     for contrast in (20, 255):
         truth = (128 + contrast * (rng.random((64, 64, 3)) - 0.5)).astype(np.uint8)
         low = reduced(truth, 4)

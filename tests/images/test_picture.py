@@ -45,4 +45,4 @@ def test_something_else_is_refused() -> None:
 def test_blank_is_one_colour(spread: int, blank: bool) -> None:
     pixels = np.full((4, 4, 3), (9, 100, 200), np.uint8)
     pixels[2, 2, 1] += spread
-    assert Picture(pixels, "", (), "PNG", (4, 4)).blank is blank
+    assert Picture(pixels, b"", (), "PNG").blank is blank

@@ -10,11 +10,11 @@ from PIL import Image
 from support.picture_files import exif, png, with_chunk
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.headers import inspect
+from blackbox_conformal.images.headers import PNG_SIGNATURE, inspect
 from blackbox_conformal.images.plain_png import SMALLEST, plain_pixels
-from blackbox_conformal.images.read import output_pixels, read_image, read_output
+from blackbox_conformal.images.read import read_image, read_output
 from blackbox_conformal.kernels.unfilter import _unfilter
-from blackbox_conformal.testing.pictures import PNG_SIGNATURE, chunk
+from blackbox_conformal.testing.pictures import chunk
 
 HEIGHT, WIDTH = 500, 720
 
@@ -56,7 +56,7 @@ def test_pixels_are_those_of_pillow(filtered, cut, level):
 def test_flat_pictures_that_compress_a_thousandfold():
     data = png(np.full((1200, 900, 3), 7, np.uint8))
     np.testing.assert_array_equal(plain_pixels(inspect(data)), pillow(data))
-    assert "blank" in output_pixels(data, (1200, 900))[1][0]
+    assert "blank" in read_output(data, (1200, 900)).conversions[0]
 
 
 def test_text_and_physical_size_are_harmless(filtered):
@@ -97,7 +97,7 @@ def test_other_kinds_of_pixels_go_the_long_way(filtered):
 def test_small_pictures_load_no_compiler():
     data = png()
     assert inspect(data).plain
-    assert inspect(data).pixel_bytes < SMALLEST
+    assert inspect(data).filtered_bytes < SMALLEST
     assert plain_pixels(inspect(data)) is None
 
 

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from blackbox_conformal.images import plain_png
-from blackbox_conformal.images.headers import inspect
-from blackbox_conformal.testing.pictures import PNG_SIGNATURE, chunk
+from blackbox_conformal.images.headers import PNG_SIGNATURE, inspect
+from blackbox_conformal.testing.pictures import chunk
 
 HEIGHT, WIDTH = 23, 41
 LINE = 1 + 3 * WIDTH

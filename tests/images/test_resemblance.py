@@ -9,11 +9,17 @@ from skimage import data
 from support.picture_files import saved
 
 from blackbox_conformal.embedded.generator import Generator
+from blackbox_conformal.images import resemblance as module
 from blackbox_conformal.images.degrade import bicubic_up, degrade
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.images.resemblance import resemblance
+from blackbox_conformal.images.resemblance import Resemblance, Sent
 
 Pixels = np.ndarray
+
+
+def resemblance(answer: Pixels, sent: Pixels) -> Resemblance:
+    return Sent(sent).resemblance(answer)
+
 
 PHOTOGRAPHS = {
     "astronaut": np.ascontiguousarray(data.astronaut()[:320, 100:420]),
@@ -111,3 +117,17 @@ def test_brightness_and_contrast_are_told_by_the_difference() -> None:
     assert changed.difference > 3 * same.difference
     assert same.edges is not None
     assert changed.edges == pytest.approx(same.edges, abs=0.02)
+
+
+def test_what_was_sent_is_worked_out_once_for_all_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    worked_out = []
+    edges = module._edges
+    monkeypatch.setattr(module, "_edges", lambda plane: worked_out.append(plane.shape) or edges(plane))
+    upload = degrade(PHOTOGRAPHS["coffee"], 4)
+    sent = Sent(upload)
+    first = sent.resemblance(ANSWERS["coffee"])
+    assert len(worked_out) == 6, "three sizes of what was sent and of the answer"
+    assert sent.resemblance(ANSWERS["coffee"]) == first
+    assert len(worked_out) == 9
+    changed = np.ascontiguousarray(ANSWERS["coffee"][::-1])
+    assert sent.resemblance(changed) == resemblance(changed, upload)

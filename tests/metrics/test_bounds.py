@@ -7,6 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
+from support.family_cases import cases, metrics_of_pictures_alone
 
 from blackbox_conformal import catalog
 from blackbox_conformal.kernels.delta_e import delta_e_2000
@@ -15,28 +16,8 @@ from blackbox_conformal.metrics.custom_metric import from_function
 CORNERS = [np.array(corner, np.uint8) for corner in itertools.product((0, 255), repeat=3)]
 SIZE = 14
 
-METRICS = {
-    "lab-l1": {},
-    "lab-l1 averaged": {"sigma": 1.5},
-    "lab-l1 of averages": {"sigma": 1.5, "order": "difference-of-blurs"},
-    "rgb-l1": {},
-    "rgb-l1 averaged": {"size": 3},
-    "rgb-l1 of averages": {"size": 3, "order": "difference-of-blurs"},
-    "rgb-linf": {},
-    "rgb-linf averaged": {"sigma": 13},
-    "rgb-linf of averages": {"sigma": 13, "order": "difference-of-blurs"},
-    "delta-e-2000": {},
-    "delta-e-2000 averaged": {"sigma": 2},
-    "delta-e-2000 cap": {"cap": 97.3},
-    "ssim": {},
-    "ssim averaged": {"sigma": 1},
-    "gms": {},
-    "gms averaged": {"sigma": 0.7},
-    "gms downsampled": {"downsample": True},
-    "flip": {},
-    "flip averaged": {"size": 3},
-    "flip near": {"pixels_per_degree": 10},
-}
+# A window that is wider than the pictures has no pattern inside it; flat colours are tried in `test_every_metric`.
+CASES = [case for case in cases("metrics", metrics_of_pictures_alone()) if "kernel" not in case[1]]
 
 
 def _patterns():
@@ -88,11 +69,11 @@ def pairs():
     return list(_pairs())
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_nothing_lies_above_the_bound_and_something_near_it(name, pairs):
-    metric = catalog.load("metrics", name.split()[0], **METRICS[name])
-    # FLIP costs a thousand times a kernel.
-    tried = pairs if not name.startswith("flip") else pairs[:64] + pairs[64::3]
+@pytest.mark.parametrize(("name", "parameters"), CASES, ids=str)
+def test_nothing_lies_above_the_bound_and_something_near_it(name, parameters, pairs):
+    metric = catalog.load("metrics", name, **parameters)
+    # Every pair in the usual setting, each pair of flat colours and some others in the rest.
+    tried = pairs[:64] + pairs[64::5] if parameters else pairs
     largest, best = np.float32(0), tried[0]
     for pair in tried:
         values = metric.map(*pair)

@@ -37,9 +37,9 @@ def planes(image, colour):
 
 
 def distance(truth, delivered, colour, norm):
-    """(H, W) norms (`sum` or `max`) of the absolute differences of coordinates."""
+    """(H, W) norms, such as `sum` or `max`, of the absolute differences of coordinates."""
     out = np.empty(truth.shape[:2])
     for y, x in np.ndindex(*out.shape):
         pairs = zip(colour(truth[y, x]), colour(delivered[y, x]), strict=True)
-        out[y, x] = norm(abs(one - two) for one, two in pairs)
+        out[y, x] = norm([abs(value - other) for value, other in pairs])
     return out

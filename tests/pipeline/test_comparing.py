@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blackbox_conformal.cli.compare import show_comparison
+from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import BudgetError, CalibrationError, IncompleteError, PicturesError, UsageError
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
@@ -31,6 +33,7 @@ from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.reports.comparison_page import write_comparison
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -271,6 +274,30 @@ def test_the_limit_stays_when_the_place_becomes_a_run_folder(photographs, tmp_pa
         with pytest.raises(BudgetError):
             bought(both.values(), photographs[:4], tmp_path, max_calls=16)
         assert server.account.paid == 16
+
+
+def test_draws_at_an_unknown_price_do_not_look_free(photographs, tmp_path, capsys):
+    with FaultServer(reported_price=None) as server:
+        vendor = SynchronousVendor(url=server.url, price_usd=None)
+        unpriced = Contestant("vendor", set_up(vendor, draws=2, score="smoothed-variance"))
+        found = compare(
+            [contestant("embedded", 2), unpriced],
+            photographs[:6],
+            [1.5],
+            root=tmp_path,
+            held_out=3,
+            limits=Limits(max_calls=100),
+            with_baselines=False,
+        )
+    embedded, vendor = found.standings
+    assert (embedded.spent_usd, embedded.usd_per_photograph) == (0, 0)
+    assert (vendor.calls, vendor.spent_usd, vendor.usd_per_photograph) == (12, None, None)
+    assert [row.usd_per_trusted_megapixel for row in found.rows] == [0, None]
+    assert [one["usd_per_photograph"] for one in comparison_json(found)["vendors"]] == [0, None]
+    page = write_comparison(found, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<td>unknown</td>" in page
+    show_comparison(Screen(as_json=False, quiet=False, verbose=0), found)
+    assert "unknown" in capsys.readouterr().out
 
 
 def test_paired_bootstrap_covers_the_mean_difference():

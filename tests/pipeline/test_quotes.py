@@ -28,7 +28,7 @@ from blackbox_conformal.sampling.estimate import estimate
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, told
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, text_field
 from blackbox_conformal.testing.rehearsal import an_upload
 
 QUICK = Limits(max_attempts=3, attempt_timeout_s=2.0)
@@ -145,7 +145,7 @@ class Dumb(SynchronousVendor):
 class Paid(SynchronousVendor):
     def quote(self, upload: Upload) -> Quote:
         answer = yield Send("POST", f"{self.url}/v1/upscale", purpose="submit", body=upload.png)
-        return Decimal(told(answer, "cost_usd"))
+        return Decimal(text_field(answer, "cost_usd"))
 
 
 class Vague(SynchronousVendor):

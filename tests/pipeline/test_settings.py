@@ -15,7 +15,7 @@ class Constant(SynchronousVendor):
 
     @property
     def capabilities(self) -> Any:
-        return replace(super().capabilities, seedable=False, seed_range=None, deterministic=True)
+        return replace(super().capabilities, seed_range=None, deterministic=True)
 
 
 VENDOR = Constant(url="http://127.0.0.1:9", seedable=False)

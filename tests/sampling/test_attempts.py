@@ -1,20 +1,25 @@
 """What becomes of one attempt: lost, replayed, invalid, fetched again, refused, or broken by its own adapter."""
 
+import inspect
 from decimal import Decimal
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from support.draws import check, draw, limits, tasks
 
-from blackbox_conformal.adapter import Accepted, Draw, Flow, Part, Send, Upload
+from blackbox_conformal.adapter import Accepted, Answer, Draw, Flow, Part, Send, Upload
 from blackbox_conformal.errors import (
     AdapterError,
     IncompleteError,
     MaybeSentError,
     ModelChangedError,
     PayloadError,
+    RefusedError,
     TryLaterError,
 )
+from blackbox_conformal.sampling.http.resumption import Resumption
+from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
@@ -189,9 +194,13 @@ def test_a_bug_in_an_adapter_ends_the_run_and_keeps_what_was_paid(tmp_path: Path
 
 
 class Stubborn(SynchronousVendor):
-    """Submits again by itself after a lost answer."""
+    """Submits again by itself, after a lost answer or (`greedy`) after a picture."""
+
+    greedy: bool = False
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
+        if self.greedy:
+            yield Send("POST", f"{self.url}/v1/upscale", "submit", body=upload.png)
         try:
             answer = yield Send("POST", f"{self.url}/v1/upscale", "submit", body=upload.png)
         except MaybeSentError:
@@ -199,12 +208,63 @@ class Stubborn(SynchronousVendor):
         return answer.body
 
 
-def test_an_adapter_cannot_pay_twice_by_itself(tmp_path: Path) -> None:
-    with FaultServer({"submit": ["close-without-answer"]}) as server:
-        drawn = draw(Stubborn(url=server.url), tmp_path, tasks())
+@pytest.mark.parametrize(("greedy", "counted"), [(False, "ambiguous"), (True, "paid")])
+def test_an_adapter_cannot_pay_twice_by_itself(tmp_path: Path, greedy: bool, counted: str) -> None:
+    with FaultServer({} if greedy else {"submit": ["close-without-answer"]}) as server:
+        drawn = draw(Stubborn(url=server.url, greedy=greedy), tmp_path, tasks())
         assert server.account.requests("submit") == 1
     assert isinstance(drawn.error, AdapterError)
-    assert ledger_sum(tmp_path)["ambiguous"] == 1
+    assert ledger_sum(tmp_path)[counted] == 1
+
+
+class Prepared(SynchronousVendor):
+    """Looks first whether the picture may be submitted."""
+
+    transient: ClassVar[frozenset[str]] = frozenset({"url", "refuses"})
+    refuses: bool = False
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        if self.refuses:
+            raise RefusedError("the vendor takes no such pictures any more")
+        return (yield from super().draw(upload, draw))
+
+
+def test_a_repetition_that_is_refused_before_it_is_submitted_leaves_the_attempt_booked(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["close-without-answer"]}) as server:
+        adapter = Prepared(url=server.url, idempotent=True)
+        assert draw(adapter, tmp_path, tasks(), max_attempts=1).states == ["ambiguous"]
+        drawn = draw(adapter.model_copy(update={"refuses": True}), tmp_path, tasks())
+        assert (drawn.states, drawn.error) == (["ambiguous"], None)
+        assert "any more" in drawn.text
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
+
+
+def test_a_repetition_is_counted_as_spent_once(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["close-without-answer"]}) as server:
+        adapter = SynchronousVendor(url=server.url, idempotent=True)
+        draw(adapter, tmp_path, tasks(), max_attempts=1)
+        with Sampler(adapter, tmp_path, limits()) as sampler:
+            assert [outcome.state for outcome in sampler.draw(tasks())] == ["stored"]
+            assert (sampler.counters.spent, sampler.counters.reserved) == (Decimal("0.01"), Decimal(0))
+
+
+def test_a_paid_request_crosses_five_frames_from_the_worker_to_the_transport(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crossed: list[str] = []
+    send = Transport.send
+
+    def counted(self: Transport, step: Send, resumption: Resumption | None = None) -> Answer:
+        for frame in inspect.stack():
+            module = frame.frame.f_globals.get("__name__", "")
+            if module.startswith("blackbox_conformal.sampling."):
+                crossed.append(f"{module.rpartition('.')[2]}.{frame.function}")
+        return send(self, step, resumption)
+
+    monkeypatch.setattr(Transport, "send", counted)
+    with FaultServer() as server:
+        assert draw(SynchronousVendor(url=server.url), tmp_path, tasks()).states == ["stored"]
+    assert crossed == ["attempt._send_once", "retry.submit", "attempt.run", "work_item.process", "sampler._work"]
 
 
 def test_a_bug_in_the_check_ends_the_run_with_the_bytes_stored(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from blackbox_conformal.sampling.ledger.attempts import Attempt
-from blackbox_conformal.sampling.next_step import IDEMPOTENCY_WINDOW_S, Decision, Done, Fetch, Replay, Submit, decide
+from blackbox_conformal.sampling.next_step import IDEMPOTENCY_WINDOW_S, Done, Fetch, NextStep, Replay, Submit, next_step
 
 
 def attempt(state: str, number: int = 1, **values: Any) -> Attempt:
@@ -14,7 +14,7 @@ def attempt(state: str, number: int = 1, **values: Any) -> Attempt:
     return Attempt(**{**row, **values})
 
 
-def choose(*attempts: Attempt, **changes: Any) -> Decision:
+def choose(*attempts: Attempt, **changes: Any) -> NextStep:
     settings: dict[str, Any] = {
         "on_disk": None,
         "max_resample": 0,
@@ -22,7 +22,7 @@ def choose(*attempts: Attempt, **changes: Any) -> Decision:
         "replayable": False,
         "now": 2000.0,
     }
-    return decide(attempts, **{**settings, **changes})
+    return next_step(attempts, **{**settings, **changes})
 
 
 @pytest.mark.parametrize("state", ["planned", "claimed", "intent", "cancelled"])

@@ -10,12 +10,12 @@ import pytest
 from support.draws import limits, tasks
 
 from blackbox_conformal.errors import LedgerError, PayloadError, UsageError
+from blackbox_conformal.images.headers import PNG_SIGNATURE
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.queries import csv_cell, ledger_export, ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.ledger.stored_samples import cache_export, cache_ls, cache_prune, cache_verify
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.pictures import PNG_SIGNATURE
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 

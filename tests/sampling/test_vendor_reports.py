@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from support.draws import limits, tasks
 
+from blackbox_conformal.images.headers import PNG_SIGNATURE
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.queries import ledger_ls
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.vendor_reports import from_a_name, from_job_file, in_a_name, job_file
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.pictures import PNG_SIGNATURE
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 DRIVER = Path(__file__).with_name("crash_driver.py")

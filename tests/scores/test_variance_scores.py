@@ -1,14 +1,13 @@
-"""The four variance scores: against their formulas, in any order, where draws agree, with their options."""
+"""The four variance scores: extreme draws, draws that agree, one-pixel windows, clipping and smoothing."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from naive import variance_scores, windows
+from naive import scores, windows
 
 from blackbox_conformal import catalog
-from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.kernels.windows import gaussian
 from blackbox_conformal.scores.score import Context, score_map
 
@@ -28,35 +27,14 @@ def _score(name, draws, **parameters):
 
 @settings(deadline=None, max_examples=25)
 @given(stacks)
-def test_scores_equal_their_formulas(draws):
-    np.testing.assert_allclose(_score("pixel-variance", draws), variance_scores.pixel_variance(draws), atol=1e-7)
+def test_scores_equal_their_formulas_on_extreme_draws(draws):
+    np.testing.assert_allclose(_score("pixel-variance", draws), scores.pixel_variance(draws), atol=1e-7)
     for parameters, weights in WINDOWS:
         for name, tolerance in (("smoothed-variance", 1e-6), ("variance-of-means", 2e-6), ("patch-variance", 1e-6)):
-            formula = getattr(variance_scores, name.replace("-", "_"))
-            found = _score(name, draws, **parameters)
-            assert found.dtype == np.float32
-            assert found.min() >= 0
-            np.testing.assert_allclose(found, formula(draws, weights), atol=tolerance)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("parameters", [{}, {"smooth": 2.0, "clip_quantile": 0.8}])
-def test_order_of_draws_and_merging_do_not_change_a_bit(name, parameters):
-    rng = np.random.default_rng(0)
-    draws = list(rng.integers(0, 256, (7, 9, 11, 3), dtype=np.uint8))
-    expected = _score(name, draws, **parameters).tobytes()
-    plugin = catalog.load("scores", name, **parameters)
-    context = Context(draws[0], None, 4)
-    for _ in range(5):
-        order = rng.permutation(7)
-        cut = rng.integers(0, 8)
-        one, two = plugin.start((9, 11)), plugin.start((9, 11))
-        for index in order[:cut]:
-            one.update(draws[index])
-        for index in order[cut:]:
-            two.update(draws[index])
-        one.merge(two)
-        assert expected == one.finish(context).tobytes()
+            formula = getattr(scores, name.replace("-", "_"))
+            values = _score(name, draws, **parameters)
+            assert values.min() >= 0
+            np.testing.assert_allclose(values, formula(draws, None, None, weights), atol=tolerance)
 
 
 @pytest.mark.parametrize("name", ["pixel-variance", "smoothed-variance", "variance-of-means"])
@@ -114,55 +92,6 @@ def test_smoothing_comes_last():
     np.testing.assert_array_equal(
         gaussian(clipped, 1.5), _score("pixel-variance", draws, clip_quantile=0.5, smooth=1.5)
     )
-
-
-@pytest.mark.parametrize("name", WINDOWED)
-def test_equal_windows_have_one_specification(name):
-    def specification(**parameters):
-        return catalog.load("scores", name, **parameters).specification()
-
-    assert specification() == specification(sigma=4) == specification(kernel="gaussian", sigma="4.0")
-    assert specification(size=31) == specification(kernel="box") == specification(kernel="box", size="31")
-    wide = specification(size=5, smooth=2)
-    assert (wide["kernel"], wide["sigma"], wide["size"]) == ("box", None, 5)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_options_that_mean_nothing_are_refused(name):
-    for parameters, message in (
-        ({"clip_quantile": 0}, "clip_quantile.*more than 0"),
-        ({"clip_quantile": 1.01}, "clip_quantile.*at most 1"),
-        ({"smooth": 0}, "smooth.*more than 0"),
-        ({"smooth": "nan"}, "smooth"),
-        ({"kernels": "box"}, "no parameter 'kernels'"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            catalog.load("scores", name, **parameters)
-
-
-@pytest.mark.parametrize("name", WINDOWED)
-def test_windows_that_mean_nothing_are_refused(name):
-    for parameters, message in (
-        ({"size": 4}, "expected an odd number of pixels"),
-        ({"kernel": "box", "sigma": 2}, "expected size with a box kernel; got sigma"),
-        ({"kernel": "gaussian", "size": 5}, "expected sigma with a gaussian kernel; got size"),
-        ({"sigma": 0}, "sigma.*more than 0"),
-        ({"kernel": "triangle"}, "kernel.*one of gaussian, box"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            catalog.load("scores", name, **parameters)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_draws_of_two_sizes_and_no_draws_are_refused(name):
-    accumulator = catalog.load("scores", name).start((4, 5))
-    context = Context(np.zeros((4, 5, 3), np.uint8), None, 4)
-    with pytest.raises(UsageError, match="at least one draw"):
-        accumulator.finish(context)
-    with pytest.raises(ImageError, match=r"5x4 pixels.*got 4x4"):
-        accumulator.update(np.zeros((4, 4, 3), np.uint8))
-    with pytest.raises(ImageError, match=r"the draw.*uint8.*got float32"):
-        accumulator.update(np.zeros((4, 5, 3), np.float32))
 
 
 @pytest.mark.parametrize("name", NAMES)

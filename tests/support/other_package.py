@@ -67,6 +67,7 @@ class Careful(Guarantee):
     """Half the level of expected."""
 
     theorem: ClassVar[str] = "the theorem of expected at half the level"
+    bounds_tile_means: ClassVar[bool] = True
 
     def _threshold(self, curves, alpha):
         return Expected()._threshold(curves, alpha / 2)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from blackbox_conformal.testing.pictures import PNG_SIGNATURE, chunk
+from blackbox_conformal.images.headers import PNG_SIGNATURE
+from blackbox_conformal.testing.pictures import chunk
 
 
 def scene(height: int = 24, width: int = 32) -> np.ndarray:

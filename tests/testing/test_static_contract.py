@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from blackbox_conformal.adapter import FREE, Accepted, Adapter, Answer, Draw, Flow, Quote, Send, Upload, Wait
 from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.example import Example, example_of, says
-from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, told
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, text_field
 from blackbox_conformal.testing.rehearsal import a_draw, an_upload, environment, rehearse
 from blackbox_conformal.testing.static_contract import CHECKS, Subject, static_checks
 
@@ -41,7 +41,7 @@ class Hazardous(SynchronousVendor):
     def capabilities(self) -> Any:
         from dataclasses import replace
 
-        return replace(super().capabilities, seedable=False, seed_range=None, default_seed_hazard=True)
+        return replace(super().capabilities, seed_range=None, default_seed_hazard=True)
 
     def _fields(self, draw: Draw) -> dict[str, str]:
         return {"scale": str(self.scale)}
@@ -215,7 +215,7 @@ class Shown(SynchronousVendor):
     def quote(self, upload: Upload) -> Quote:
         key = {"authorization": self.credential().reveal()}
         answer = yield Send("GET", f"{self.url}/v1/price", purpose="quote", headers=key)
-        return Decimal(told(answer, "cost_usd"))
+        return Decimal(text_field(answer, "cost_usd"))
 
 
 @pytest.mark.parametrize(
@@ -310,4 +310,4 @@ def test_flows_that_are_no_flows_are_adapter_errors(kind: type[SynchronousVendor
 def test_a_text_is_read_only_from_an_object() -> None:
     for body in (b"[]", b'{"id": 3}'):
         with pytest.raises(VendorError, match="expected"):
-            told(Answer(200, {}, body), "id")
+            text_field(Answer(200, {}, body), "id")

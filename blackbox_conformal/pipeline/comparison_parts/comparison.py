@@ -33,7 +33,7 @@ class Row:
         Means over photographs: share of pixels trusted (of a soft mask its mean), largest error among fully trusted
         pixels, PSNR (dB) inside the mask over the photographs whose mask is not empty, and of the whole picture.
     usd_per_trusted_megapixel
-        None where nothing is trusted.
+        None where nothing is trusted, or where a price is unknown.
     share_gain, psnr_gain
         Difference to the first contestant's trust mask at this level with its `CONFIDENCE` interval: (mean, low, high).
     """
@@ -62,7 +62,7 @@ class Standing:
     wanted
         Draws of all photographs together.
     calls, spent_usd
-        Calls that this comparison made for them, and what those cost.
+        Calls that this comparison made for them, and what those cost; None where a price is unknown.
     cached
         Draws that were stored before.
     refused
@@ -70,7 +70,7 @@ class Standing:
     failed
         Calls for these draws that ended without a picture, earlier ones included.
     usd_per_photograph
-        What a photograph's draws cost, whenever they were paid.
+        What a photograph's draws cost, whenever they were paid; None where calls were made at an unknown price.
     latency
         Of these draws, whenever they were made; None when they came from this machine's disk.
     """
@@ -82,8 +82,8 @@ class Standing:
     cached: int
     refused: int
     failed: int
-    spent_usd: Decimal
-    usd_per_photograph: Decimal
+    spent_usd: Decimal | None
+    usd_per_photograph: Decimal | None
     latency: Latency | None
 
 
@@ -114,8 +114,13 @@ def rows_of(
     alphas: Sequence[float],
     n: int,
     seed: int,
+    *,
+    priced: bool = True,
 ) -> list[Row]:
-    """The rows of one contestant, whose photographs stand in the order of those of the `first`."""
+    """The rows of one contestant, whose photographs stand in the order of those of the `first`.
+
+    `priced`: the price of every draw is known.
+    """
     rows = []
     for method in (OURS, INTERVALS, SOFT):
         for alpha in alphas:
@@ -137,7 +142,7 @@ def rows_of(
                     risk=float(losses.mean()),
                     psnr_trusted=mean_of_known(psnrs),
                     psnr_all=mean_of_known(np.array([one.psnr_all for one in measured])),
-                    usd_per_trusted_megapixel=price / trusted_megapixels if trusted_megapixels else None,
+                    usd_per_trusted_megapixel=price / trusted_megapixels if priced and trusted_megapixels else None,
                     share_gain=paired_bootstrap(shares - reference[0], seed),
                     psnr_gain=paired_bootstrap(psnrs - reference[2], seed),
                 )
@@ -187,8 +192,8 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
                 "cached": one.cached,
                 "refused": one.refused,
                 "failed": one.failed,
-                "cost_usd": float(one.spent_usd),
-                "usd_per_photograph": float(one.usd_per_photograph),
+                "cost_usd": None if one.spent_usd is None else float(one.spent_usd),
+                "usd_per_photograph": None if one.usd_per_photograph is None else float(one.usd_per_photograph),
                 "latency_s": None if one.latency is None else {"median": one.latency.median, "p90": one.latency.ninety},
             }
             for one in found.standings

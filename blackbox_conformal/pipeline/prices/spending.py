@@ -124,11 +124,14 @@ class DrawsSpending:
         Draws among them whose picture is in the store.
     failed
         Submissions that ended without a picture.
+    unpriced
+        Calls at an unknown price, which `spent_usd` does not hold.
     spent_usd, reserved_usd
         What these draws are booked at, and what is held back for those whose price is not known yet.
     """
 
     calls: int
+    unpriced: int
     stored: int
     failed: int
     spent_usd: Decimal
@@ -147,14 +150,16 @@ def spending_on(run: Path, keys: Collection[str]) -> DrawsSpending:
     wanted = frozenset(keys)
     with reading(run) as connection:
         if connection is None:
-            return DrawsSpending(0, 0, 0, Decimal(0), Decimal(0), None)
+            return DrawsSpending(0, 0, 0, 0, Decimal(0), Decimal(0), None)
         found = connection.execute(
-            "SELECT task, state, cost_nanousd, reserved_nanousd, sent_at, stored_at FROM attempt"
+            f"SELECT task, state, {UNPRICED} AS unpriced, cost_nanousd, reserved_nanousd, sent_at, stored_at"
+            " FROM attempt"
         ).fetchall()
     rows = [row for row in found if row["task"] in wanted]
     states = Counter(row["state"] for row in rows)
     return DrawsSpending(
         calls=sum(states[state] for state in COUNTED),
+        unpriced=sum(row["unpriced"] for row in rows),
         stored=len({row["task"] for row in rows if row["state"] in _WHOLE}),
         failed=sum(states[state] for state in _FAILED),
         spent_usd=to_usd(sum(row["cost_nanousd"] for row in rows)),

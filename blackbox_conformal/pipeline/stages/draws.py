@@ -12,8 +12,8 @@ from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import AdapterError, IncompleteError, PayloadError, RefusedError, VendorError
 from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.images.picture import is_blank
-from blackbox_conformal.images.read import BLANK_NOTE, output_pixels, read_image
-from blackbox_conformal.images.resemblance import Resemblance, resemblance
+from blackbox_conformal.images.read import BLANK_NOTE, read_image, read_output
+from blackbox_conformal.images.resemblance import Resemblance, Sent
 from blackbox_conformal.pipeline.stages.grouped_errors import names
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes, refuse_beyond
 from blackbox_conformal.pipeline.stages.prepare import Prepared
@@ -56,18 +56,18 @@ def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
         if setup.adapter.capabilities.local:
             inspect(content)
         else:
-            drawn_picture(content, task, setup, sent_pixels(task.upload))
+            drawn_picture(content, task, setup, Sent(sent_pixels(task.upload)))
 
     return check
 
 
-def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Image) -> DrawnPicture:
+def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> DrawnPicture:
     """What an answer shows.
 
     Parameters
     ----------
     sent
-        The pixels of the task's upload: (h, w, 3) uint8.
+        The task's upload.
 
     Raises
     ------
@@ -77,20 +77,20 @@ def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Image) -> Draw
         opinion.
     """
     resample = setup.adapter.capabilities.output_size == "resample"
-    pixels, notes = output_pixels(content, output_size(task, setup), resample=resample)
-    if BLANK_NOTE in notes and not is_blank(sent):
+    picture = read_output(content, output_size(task, setup), resample=resample)
+    if BLANK_NOTE in picture.conversions and not is_blank(sent.pixels):
         raise PayloadError(
             "expected a picture; the vendor answered one colour everywhere for an input that is not blank, as vendors "
             "do when they refuse. Look at the picture, and at the vendor's rules"
         )
-    seen = resemblance(pixels, sent)
+    seen = sent.resemblance(picture.pixels)
     if seen.fault is not None:
         raise PayloadError(
             f"expected the picture that was sent, made larger; the vendor answered {seen.fault}: its edges correlate "
             f"with the upload's at {seen.edges:.2f}, those of a faithful one at 0.9 or more. Look at the picture; tell "
             "the vendor if it mixes answers up"
         )
-    return DrawnPicture(pixels, notes, seen)
+    return DrawnPicture(picture.pixels, picture.conversions, seen)
 
 
 def output_size(task: Task, setup: Setup) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from blackbox_conformal.audits.drift import drift
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.images.degrade import degrade
-from blackbox_conformal.images.resemblance import Resemblance
+from blackbox_conformal.images.resemblance import Resemblance, Sent
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.pipeline.stages.draws import (
     Drawn,
@@ -80,9 +80,10 @@ def evaluate(
     all_equal = True
     notes: dict[str, None] = {}
     seen: list[Resemblance] = []
+    sent = Sent(low_resolution)
     give_back()
     for index in range(procedure.draws):
-        pixels = _decode(drawn, setup, read, index, low_resolution, notes, seen)
+        pixels = _decode(drawn, setup, read, index, sent, notes, seen)
         if first is None:
             first = pixels
         all_equal = all_equal and (index == 0 or _equal(pixels, first))
@@ -124,8 +125,9 @@ def calibration_curves(
 
 def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Iterator[Image]:
     """The draws of one picture in order, each (H, W, 3) uint8 on the delivered grid."""
+    sent = Sent(low_resolution)
     for index in range(setup.procedure.draws):
-        yield _decode(drawn, setup, read, index, low_resolution, {}, [])
+        yield _decode(drawn, setup, read, index, sent, {}, [])
 
 
 def _decode(
@@ -133,14 +135,16 @@ def _decode(
     setup: Setup,
     read: Callable[[int], bytes],
     index: int,
-    low_resolution: Image,
+    upright: Sent,
     notes: dict[str, None],
     seen: list[Resemblance],
 ) -> Image:
     """Draw `index` on the delivered grid; what there is to say of it goes to `notes`, how it fits to `seen`."""
 
     def picture_of(k: int) -> DrawnPicture:
-        sent = low_resolution if setup.perturbation is None else setup.perturbation.apply(low_resolution, k)
+        sent = upright
+        if setup.perturbation is not None:
+            sent = Sent(setup.perturbation.apply(upright.pixels, k))
         return drawn_picture(read(k), drawn.prepared.tasks[k], setup, sent)
 
     try:
@@ -174,8 +178,7 @@ def _closest(mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], byte
     """The draw nearest to the rounded mean: up to that rounding the medoid under squared distance. Ties: the first."""
     best: Image | None = None
     least = -1
-    for index in range(setup.procedure.draws):
-        pixels = _decode(drawn, setup, read, index, low_resolution, {}, [])
+    for pixels in decoded_draws(drawn, setup, read, low_resolution):
         distance = int(np.square(pixels.astype(np.int32) - mean).sum(dtype=np.int64))
         if best is None or distance < least:
             best, least = pixels, distance

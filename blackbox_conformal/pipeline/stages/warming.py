@@ -83,5 +83,7 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
 
 def _is_own(part: Score | Metric) -> bool:
     """Whether `part` is one of this package's: what a user wrote must see real pictures only."""
+    if isinstance(part, Score) and not all(map(_is_own, part.parts())):
+        return False
     module = type(part).__module__
     return module.startswith("blackbox_conformal.") and not module.endswith((".custom_score", ".custom_metric"))

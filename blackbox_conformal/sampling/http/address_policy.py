@@ -47,9 +47,9 @@ def make_origin(scheme: str, host: str, port: int | None) -> Origin:
     return Origin(scheme, host.lower().rstrip("."), port or _PORTS.get(scheme, 0))
 
 
-def is_allowed_address(address: str, reach: AddressPolicy) -> bool:
-    """Whether a resolved address is within `reach`; addresses wrapped in IPv6 are judged by what they wrap."""
-    if reach == "own":
+def is_allowed_address(address: str, policy: AddressPolicy) -> bool:
+    """Whether a resolved address is allowed by `policy`; addresses wrapped in IPv6 are judged by what they wrap."""
+    if policy == "own":
         return True
     try:
         value = ipaddress.ip_address(address.partition("%")[0])
@@ -61,7 +61,7 @@ def is_allowed_address(address: str, reach: AddressPolicy) -> bool:
             inner = ipaddress.IPv4Address(int(value) & 0xFFFFFFFF)
         if inner is not None:
             value = inner
-    if reach == "loopback":
+    if policy == "loopback":
         return value.is_loopback
     return value.is_global and not value.is_multicast and not value.is_reserved
 

@@ -1,13 +1,13 @@
-"""Sockets that keep promises the HTTP library does not make: a wall-clock end, and checked addresses.
-
-Wraps the library's own network back-end, which it gets handed; the library itself is only known to `transport`.
-"""
+"""Sockets with a wall-clock deadline and checked addresses, as a network back-end for `httpcore`."""
 
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
+
+import httpcore
 
 from blackbox_conformal.sampling.http.address_policy import AddressPolicy, is_allowed_address
 
@@ -15,7 +15,7 @@ _MOST_HELD = 16 * 1024
 
 
 class AddressRefusedError(Exception):
-    """A host name that resolved to an address outside its reach; nothing was connected."""
+    """A host name that resolved to an address that it may not have; nothing was connected."""
 
 
 class NameUnknownError(Exception):
@@ -39,13 +39,13 @@ class Exchange(threading.local):
         return left if timeout is None else min(timeout, left)
 
 
-class TimedStream:
+class TimedStream(httpcore.NetworkStream):
     """A connection whose every read and write ends with the exchange it serves.
 
     `to_vendor` is False while what is written on it is for a proxy: asking one for a tunnel sends the vendor nothing.
     """
 
-    def __init__(self, inner: Any, exchange: Exchange, to_vendor: bool = True) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, exchange: Exchange, to_vendor: bool = True) -> None:
         self._inner = inner
         self._exchange = exchange
         self._to_vendor = to_vendor
@@ -55,8 +55,7 @@ class TimedStream:
         """Read, at most until the exchange's deadline."""
         if self._held:
             self._flush(timeout)
-        data: bytes = self._inner.read(max_bytes, self._exchange.left(timeout))
-        return data
+        return self._inner.read(max_bytes, self._exchange.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write, at most until the deadline; the first write that works marks the exchange as begun to leave.
@@ -97,16 +96,16 @@ class TimedStream:
         return self._inner.get_extra_info(info)
 
 
-class CheckedBackend:
-    """Connects through `inner`, only to addresses within `reach`: what was checked is what is connected to.
+class CheckedBackend(httpcore.NetworkBackend):
+    """Connects only to addresses that `policy` allows: the address that was checked is the one that is connected to.
 
     `encrypted` says that the vendor is sent nothing before `TimedStream.start_tls`.
     """
 
-    def __init__(self, inner: Any, exchange: Exchange, reach: AddressPolicy, encrypted: bool) -> None:
-        self._inner = inner
+    def __init__(self, exchange: Exchange, policy: AddressPolicy, encrypted: bool) -> None:
+        self._inner = httpcore.SyncBackend()
         self._exchange = exchange
-        self._reach = reach
+        self._policy: AddressPolicy = policy
         self._encrypted = encrypted
 
     def connect_tcp(
@@ -115,10 +114,10 @@ class CheckedBackend:
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
-        socket_options: Any = None,
+        socket_options: Iterable[Any] | None = None,
     ) -> TimedStream:
         """Resolve once, check every address, connect to one of those."""
-        addresses = [host] if self._reach == "own" else self._resolve(host, port)
+        addresses = [host] if self._policy == "own" else self._resolve(host, port)
         for number, address in enumerate(addresses):
             try:
                 inner = self._inner.connect_tcp(
@@ -131,23 +130,15 @@ class CheckedBackend:
                 return TimedStream(inner, self._exchange, to_vendor=not self._encrypted)
         raise AddressRefusedError(f"{host} resolves to no address")
 
-    def connect_unix_socket(self, path: str, timeout: float | None = None, socket_options: Any = None) -> Any:
-        """Never used: no vendor is reached by a local socket."""
-        raise AddressRefusedError(f"expected a network address; got a local socket {path}")
-
-    def sleep(self, seconds: float) -> None:
-        """Wait between the library's own connection attempts (there are none)."""
-        self._inner.sleep(seconds)
-
     def _resolve(self, host: str, port: int) -> list[str]:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise NameUnknownError(f"{host} does not resolve ({error})") from None
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        refused = [address for address in addresses if not is_allowed_address(address, self._reach)]
+        refused = [address for address in addresses if not is_allowed_address(address, self._policy)]
         if refused:
             raise AddressRefusedError(
-                f"{host} resolves to {refused[0]}, which is not a {self._reach} address; nothing was sent"
+                f"{host} resolves to {refused[0]}, which is not a {self._policy} address; nothing was sent"
             )
         return addresses

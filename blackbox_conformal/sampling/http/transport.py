@@ -1,18 +1,20 @@
 """The only place that speaks HTTP: one step of an adapter in, one answer or one error class out.
 
-Keys are revealed here and nowhere else. Nothing is retried, counted or recorded here; see `retry`, `limiter`, `ledger`.
+Keys are revealed here and nowhere else. `httpx` builds the request and `httpcore`, which `httpx` itself sends with,
+sends it: the latter has public settings for the network back-end, by which deadlines and addresses are enforced.
 """
 
+import importlib.util
 import logging
 import ssl
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
+import httpcore
 import httpx
 
 from blackbox_conformal.adapter import Answer, Send
@@ -26,9 +28,20 @@ from blackbox_conformal.secrets import Secret, redact
 
 _MOST_REDIRECTS = 3
 _MOVED = (301, 302, 303, 307, 308)
-_MOST_FREE = 64
+_MOST_IDLE = 64
+_KEEP_ALIVE_S = 15.0
 _USER_AGENT = "blackbox-conformal"
-_Place = tuple[Origin, AddressPolicy, int]
+_FAILURES = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    ssl.SSLError,
+    OSError,
+    ValueError,
+)
+"""Everything that an exchange raises when it fails, besides the errors of this package."""
 
 
 class _Redact(logging.Filter):
@@ -41,7 +54,7 @@ class _Redact(logging.Filter):
 
 def _silence_library() -> None:
     """The HTTP library logs whole addresses, and signed links are secrets: only its warnings pass, redacted."""
-    for name in ("httpx", "httpcore", "httpx2", "httpcore2"):
+    for name in ("httpx", "httpcore"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.WARNING)
         if not any(isinstance(each, _Redact) for each in logger.filters):
@@ -69,19 +82,8 @@ def _parse(text: str, relative: bool = False) -> httpx.URL:
     return url
 
 
-# Adapters submit to one address again and again, and parsing it costs a good part of sending.
-_parse_once = lru_cache(maxsize=64)(_parse)
-
-
 def _carries_key(step: Send) -> bool:
     return any(isinstance(value, Secret) for value in (*step.headers.values(), *step.query.values()))
-
-
-def _chunks(response: httpx.Response) -> Iterator[bytes]:
-    stream = response.stream
-    if not isinstance(stream, httpx.SyncByteStream):
-        raise TypeError("expected a blocking stream from the HTTP library")
-    return iter(stream)
 
 
 class Transport:
@@ -107,20 +109,15 @@ class Transport:
         self._limits = limits
         self._exchange = Exchange()
         self._lock = threading.Lock()
-        self._pools: dict[_Place, httpx.HTTPTransport] = {}
-        self._free: dict[tuple[Origin, AddressPolicy], list[_Place]] = {}
-        self._made = 0
+        self._idle: dict[tuple[Origin, AddressPolicy], list[httpcore.ConnectionPool]] = {}
         self._tls: ssl.SSLContext | None = None
-        self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._starved = 0
+        self._closed = False
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every idle connection; one that is in use is closed after its exchange."""
         with self._lock:
-            pools = list(self._pools.values())
-            self._pools, self._free = {}, {}
-        for pool in pools:
-            pool.close()
+            self._closed = True
+            self._close_idle(list(self._idle))
 
     def send(self, step: Send, resumption: Resumption | None = None) -> Answer:
         """Make one exchange, within `attempt_timeout_s` of wall-clock time; the answer may have any status.
@@ -143,7 +140,7 @@ class Transport:
             media, body = read_data_link(step.url, self._limits.max_answer_bytes)
             return Answer(200, {"content-type": media}, body)
         self._exchange.begin(self._limits.attempt_timeout_s)
-        url = _parse_once(step.url)
+        url = _parse(step.url)
         for hop in range(_MOST_REDIRECTS + 1):
             answer = self._exchange_once(step, url, step.public or hop > 0, resumption)
             location = answer.headers.get("location")
@@ -155,7 +152,7 @@ class Transport:
 
     def _exchange_once(self, step: Send, url: httpx.URL, public: bool, resumption: Resumption | None) -> Answer:
         origin = make_origin(url.scheme, url.raw_host.decode("ascii"), url.port)
-        with_key, reach = self._rules.admit(origin, bool(url.userinfo), public)
+        with_key, policy = self._rules.admit(origin, bool(url.userinfo), public)
         if with_key and not (origin.is_private_way or self._limits.insecure_http) and _carries_key(step):
             raise NotSentError(
                 f"the key would go to {origin.text} unencrypted, where anyone on the way can read it, so nothing was"
@@ -163,57 +160,62 @@ class Transport:
                 permanent=True,
             )
         request = self._request(step, url, with_key, {} if resumption is None else resumption.headers())
-        place, pool = self._take(origin, reach)
+        pool = self._take(origin, policy)
         started = self._exchange.left(None)
-        response: httpx.Response | None = None
+        response: httpcore.Response | None = None
         pieces: list[bytes] = []
-        earlier = b""
+        usable = True
         try:
             response = pool.handle_request(request)
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            announced = headers.get("content-length", "")
-            length = int(announced) if announced.isascii() and announced.isdigit() else None
-            status = response.status_code
-            bodiless = request.method == "HEAD" or status in (204, 304)
-            if resumption is not None and resumption.begin(status, headers):
-                earlier, status = b"".join(resumption.pieces), 200
-            body = read_body(
-                _chunks(response),
-                headers.get("content-encoding", ""),
-                None if bodiless else length,
-                self._limits.max_answer_bytes - len(earlier),
-                pieces,
-            )
-            if earlier and resumption is not None and resumption.total != len(earlier) + len(body):
-                resumption.clear()
-                raise ValueError("the rest of a cut download is not as long as announced; begun from zero")
+            status, headers, body = self._read(step.method, response, resumption, pieces)
         except PayloadError as error:
-            code = None if response is None else str(response.status_code)
+            code = None if response is None else str(response.status)
             raise PayloadError(str(error), code=code) from None
         except AddressRefusedError as error:
             raise PayloadError(f"the vendor's link was not followed: {error}") from None
         except NameUnknownError as error:
             raise NotSentError(str(error)) from None
-        except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError, OSError, ValueError) as error:
+        except _FAILURES as error:
+            usable = not isinstance(error, httpcore.PoolTimeout)
             if resumption is not None:
                 resumption.keep(pieces)
-            raise self._classify(error, origin, place) from None
+            raise self._classify(error, origin) from None
         finally:
             if response is not None:
                 response.close()
-            self._give_back(place)
-        self._starved = 0
-        return Answer(status, headers, earlier + body if earlier else body, started - self._exchange.left(None))
+            self._give_back(pool, (origin, policy), usable)
+        return Answer(status, headers, body, started - self._exchange.left(None))
 
-    def _classify(self, error: Exception, origin: Origin, place: _Place) -> NotSentError | MaybeSentError:
+    def _read(
+        self, method: str, response: httpcore.Response, resumption: Resumption | None, pieces: list[bytes]
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of an answer; a body is filled into `pieces` as it comes."""
+        headers = dict(httpx.Headers(response.headers))
+        announced = headers.get("content-length", "")
+        length = int(announced) if announced.isascii() and announced.isdigit() else None
+        status = response.status
+        earlier = b""
+        bodiless = method == "HEAD" or status in (204, 304)
+        if resumption is not None and resumption.begin(status, headers):
+            earlier, status = b"".join(resumption.pieces), 200
+        body = read_body(
+            cast(Iterable[bytes], response.stream),
+            headers.get("content-encoding", ""),
+            None if bodiless else length,
+            self._limits.max_answer_bytes - len(earlier),
+            pieces,
+        )
+        if earlier and resumption is not None and resumption.total != len(earlier) + len(body):
+            resumption.clear()
+            raise ValueError("the rest of a cut download is not as long as announced; begun from zero")
+        return status, headers, earlier + body if earlier else body
+
+    def _classify(self, error: Exception, origin: Origin) -> NotSentError | MaybeSentError:
         """The error class of a failed exchange: by what has left this machine, not by what went wrong."""
         what = f"{type(error).__name__} with {origin.host}" + (f": {redact(str(error))[:200]}" if str(error) else "")
-        if isinstance(error, httpx.PoolTimeout):
-            self._starved += 1
-            if self._starved >= 2:
-                self._retire(place)
+        if isinstance(error, httpcore.PoolTimeout):
             return NotSentError(f"no connection came free ({what})")
-        if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)):
+        if isinstance(error, (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError)):
             # The library's text is left out: it quotes the header or address that it objects to, which may be a key.
             return NotSentError(
                 f"the request cannot be sent as the adapter made it ({type(error).__name__} with {origin.host}); check"
@@ -226,18 +228,18 @@ class Transport:
                 " its authority with SSL_CERT_FILE; a wrong system clock also causes this",
                 permanent=True,
             )
-        if isinstance(error, httpx.ProxyError):
+        if isinstance(error, httpcore.ProxyError):
             return NotSentError(f"the proxy refused to connect ({what}); check HTTPS_PROXY and NO_PROXY")
         if not self._exchange.flushed:
             return NotSentError(f"nothing was sent ({what})")
-        if isinstance(error, httpx.TimeoutException):
+        if isinstance(error, httpcore.TimeoutException):
             return MaybeSentError(
                 f"no whole answer within {self._limits.attempt_timeout_s:g} s ({what}); the vendor may still finish"
                 " and bill it"
             )
         return MaybeSentError(f"the connection broke after sending ({what})")
 
-    def _request(self, step: Send, url: httpx.URL, with_key: bool, further: dict[str, str]) -> httpx.Request:
+    def _request(self, step: Send, url: httpx.URL, with_key: bool, further: dict[str, str]) -> httpcore.Request:
         def reveal(values: Any) -> dict[str, str]:
             return {
                 name: value.reveal() if isinstance(value, Secret) else str(value)
@@ -263,103 +265,98 @@ class Transport:
         left = self._exchange.left(None)
         timeout = {"connect": min(self._limits.connect_timeout_s, left), "read": left, "write": left, "pool": None}
         try:
-            extensions: dict[str, Any] = {"timeout": timeout}
+            target = url.raw_path
             if step.query:
-                # The finished target is handed over as it is: parsing the whole address again costs more than sending.
-                joint = b"&" if url.query else b"?"
-                extensions["target"] = url.raw_path + joint + urlencode(reveal(step.query)).encode("ascii")
-            return httpx.Request(step.method, url, headers=headers, extensions=extensions, **body)
+                target += (b"&" if url.query else b"?") + urlencode(reveal(step.query)).encode("ascii")
+            built = httpx.Request(step.method, url, headers=headers, **body)
+            return httpcore.Request(
+                built.method,
+                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target),
+                headers=built.headers.raw,
+                content=cast(Iterable[bytes], built.stream),
+                extensions={"timeout": timeout},
+            )
         except (TypeError, ValueError, httpx.InvalidURL) as error:
             # The library's text is left out: it quotes the value, which may be a key.
             reason = f"the request cannot be built as the adapter made it ({type(error).__name__})"
         raise NotSentError(reason, permanent=True)
 
-    def _take(self, origin: Origin, reach: AddressPolicy) -> tuple[_Place, httpx.HTTPTransport]:
-        """Connections for one exchange alone: a pool that threads share is searched from end to end at each request."""
+    def _take(self, origin: Origin, policy: AddressPolicy) -> httpcore.ConnectionPool:
+        """A pool for one exchange alone: one that threads share is searched from end to end at each request."""
         with self._lock:
-            free = self._free.get((origin, reach))
-            if free:
-                place = free.pop()
-                return place, self._pools[place]
-            if sum(len(places) for places in self._free.values()) >= _MOST_FREE:
-                self._retire_free()
-            self._made += 1
-            place = (origin, reach, self._made)
-            pool = self._pools[place] = self._new_pool(origin, reach)
-            return place, pool
+            idle = self._idle.get((origin, policy))
+            if idle:
+                return idle.pop()
+            if sum(map(len, self._idle.values())) >= _MOST_IDLE:
+                # A vendor may keep each result at another host.
+                self._close_idle([place for place in self._idle if place[0] != self._rules.own])
+            return self._new_pool(origin, policy)
 
-    def _give_back(self, place: _Place) -> None:
+    def _give_back(self, pool: httpcore.ConnectionPool, place: tuple[Origin, AddressPolicy], usable: bool) -> None:
         with self._lock:
-            if place in self._pools:
-                self._free.setdefault(place[:2], []).append(place)
+            if usable and not self._closed:
+                self._idle.setdefault(place, []).append(pool)
+                return
+        pool.close()
 
-    def _new_pool(self, origin: Origin, reach: AddressPolicy) -> httpx.HTTPTransport:
+    def _close_idle(self, places: list[tuple[Origin, AddressPolicy]]) -> None:
+        for place in places:
+            for pool in self._idle.pop(place):
+                pool.close()
+
+    def _new_pool(self, origin: Origin, policy: AddressPolicy) -> httpcore.ConnectionPool:
+        """Room for one connection, through the proxy that the environment names for this origin."""
+        encrypted = origin.scheme == "https"
+        proxy = _proxy_for(origin)
+        return httpcore.ConnectionPool(
+            ssl_context=self._trusted() if encrypted else None,
+            proxy=proxy,
+            max_connections=1,
+            max_keepalive_connections=1,
+            keepalive_expiry=_KEEP_ALIVE_S,
+            network_backend=CheckedBackend(self._exchange, "own" if proxy else policy, encrypted),
+        )
+
+    def _trusted(self) -> ssl.SSLContext:
         try:
-            context = self._trusted() if origin.scheme == "https" else self._no_tls
+            self._tls = self._tls or httpx.create_ssl_context()
         except OSError as error:
             raise NotSentError(
                 f"the certificates to trust cannot be read ({redact(str(error))}); check SSL_CERT_FILE and"
                 " SSL_CERT_DIR",
                 permanent=True,
             ) from None
-        proxy = _proxy_for(origin)
-        try:
-            pool = httpx.HTTPTransport(
-                verify=context,
-                trust_env=False,
-                proxy=proxy,
-                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=15.0),
-            )
-        except (ValueError, ImportError) as error:
-            raise NotSentError(f"the proxy setting cannot be used: {redact(str(error))}", permanent=True) from None
-        except httpx.InvalidURL:
-            # The library's text is left out: it quotes a part of the address, which may be one of the password.
-            raise NotSentError(
-                "the proxy setting is no address; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and percent-encode a"
-                " password in it",
-                permanent=True,
-            ) from None
-        inner: Any = getattr(pool, "_pool", None)
-        backend = getattr(inner, "_network_backend", None)
-        if backend is None:
-            pool.close()
-            raise NotSentError(
-                "this version of the HTTP library has no network back-end that can be watched, so deadlines and"
-                " addresses could not be guaranteed; install httpx 0.28",
-                permanent=True,
-            )
-        inner._network_backend = CheckedBackend(
-            backend, self._exchange, "own" if proxy else reach, encrypted=origin.scheme == "https"
-        )
-        return pool
-
-    def _trusted(self) -> ssl.SSLContext:
-        self._tls = self._tls or httpx.create_ssl_context()
         return self._tls
 
-    def _retire(self, place: _Place) -> None:
-        """Use no pool of this kind any more but those that others are on."""
-        with self._lock:
-            doomed = [place, *self._free.pop(place[:2], [])]
-            pools = [pool for each in doomed if (pool := self._pools.pop(each, None)) is not None]
-            self._starved = 0
-        for pool in pools:
-            pool.close()
 
-    def _retire_free(self) -> None:
-        """Close what is free for other hosts than the vendor's own: a vendor may keep each result at another one."""
-        for (origin, reach), places in list(self._free.items()):
-            if origin != self._rules.own:
-                for place in places:
-                    self._pools.pop(place).close()
-                del self._free[origin, reach]
+def _proxy_for(origin: Origin) -> httpcore.Proxy | None:
+    """The proxy that the environment names for an origin; never one for this machine itself.
 
-
-def _proxy_for(origin: Origin) -> str | None:
-    """The proxy that the environment names for an origin; never one for this machine itself."""
-    if origin.on_loopback:
+    Raises
+    ------
+    NotSentError
+        It is no address of a proxy, or one that needs a package which is not installed.
+    """
+    if origin.on_loopback or urllib.request.proxy_bypass(origin.host):
         return None
     proxies = urllib.request.getproxies()
-    if urllib.request.proxy_bypass(origin.host):
+    address = proxies.get(origin.scheme) or proxies.get("all")
+    if not address:
         return None
-    return proxies.get(origin.scheme) or proxies.get("all")
+    try:
+        proxy = httpx.Proxy(address)
+    except ValueError as error:
+        raise NotSentError(f"the proxy setting cannot be used: {redact(str(error))}", permanent=True) from None
+    except httpx.InvalidURL:
+        # The library's text is left out: it quotes a part of the address, which may be one of the password.
+        raise NotSentError(
+            "the proxy setting is no address; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and percent-encode a"
+            " password in it",
+            permanent=True,
+        ) from None
+    if proxy.url.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise NotSentError("a SOCKS proxy needs a package: pip install socksio", permanent=True)
+    url = httpcore.URL(
+        scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=proxy.url.raw_path
+    )
+    return httpcore.Proxy(url, auth=proxy.raw_auth)

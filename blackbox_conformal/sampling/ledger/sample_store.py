@@ -99,6 +99,8 @@ class Store:
         self._recorded: deque[Arrival] = deque()
         self._lock = threading.Lock()
         self._inbox_removed = False
+        self.largest_answer = 0
+        """Bytes of the largest answer that was received."""
 
     def prepare(self) -> None:
         """Make the folders; reading needs none."""
@@ -118,6 +120,7 @@ class Store:
         value = hashlib.sha256(data).hexdigest()
         path = f"{self._inbox}/{attempt}-{value}-{in_a_name(seen)}{sniff_extension(data)}"
         self._put(path, data)
+        self.largest_answer = max(self.largest_answer, len(data))
         return Arrival(attempt, f"sha256:{value}", len(data), path, seen)
 
     def _put(self, path: str, data: bytes) -> None:

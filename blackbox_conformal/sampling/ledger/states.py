@@ -10,7 +10,9 @@
 leaves. A synchronous vendor's attempt goes from ``sent`` to ``stored``. Who moves attempts is `ledger`.
 """
 
-STATES = (
+from typing import Literal, get_args
+
+AttemptState = Literal[
     "planned",
     "claimed",
     "intent",
@@ -24,7 +26,8 @@ STATES = (
     "expired",
     "invalid",
     "cancelled",
-)
+]
+STATES: tuple[AttemptState, ...] = get_args(AttemptState)
 
 UNSENT = ("planned", "claimed", "intent")
 """Nothing has left this machine."""

@@ -109,7 +109,7 @@ class Retrier:
                 return self._pause_everyone(error)
             return isinstance(error, NotSentError) and self._not_sent(error, tries)
 
-        return self._run(once, failed, self._control.stopping, None)
+        return self._retrying(failed, self._control.stopping, None)(once)
 
     def fetch(self, once: Callable[[], Answer], deadline: float | None) -> Answer:
         """Run a free request, until `deadline` (monotonic) or, without one, up to ``max_attempts`` times."""
@@ -128,20 +128,23 @@ class Retrier:
                 return self._end_run(f"{error}, {tries} times in a row")
             return self._withdraw(error, self._budget.cost_free)
 
-        return self._run(once, failed, self._control.stopping if deadline is None else self._control.leaving, deadline)
+        wake = self._control.stopping if deadline is None else self._control.leaving
+        return self._retrying(failed, wake, deadline)(once)
 
-    def _run(
+    def _retrying(
         self,
-        once: Callable[[], Answer],
         failed: Callable[[BaseException, int], bool],
         wake: threading.Event,
         deadline: float | None,
-    ) -> Answer:
-        """Run `once` until it works, `failed` (told the error and the number of tries) says no, or time is over."""
+    ) -> tenacity.Retrying:
+        """Tries until it works, `failed` (told the error and the number of tries) says no, or time is over."""
 
         def retry(state: tenacity.RetryCallState) -> bool:
             error = _error(state)
-            return error is not None and failed(error, state.attempt_number)
+            if error is not None:
+                return failed(error, state.attempt_number)
+            self._budget.deposit(self._budget.cost_free)
+            return False
 
         def wait(state: tenacity.RetryCallState) -> float:
             # After "later" everyone waits at the circuit breaker; a second wait on top would add nothing.
@@ -158,12 +161,9 @@ class Retrier:
             if seconds > 0 and self._clock.sleep(seconds, wake):
                 raise StoppedError
 
-        retrying = tenacity.Retrying(
+        return tenacity.Retrying(
             retry=retry, wait=wait, stop=stop, before_sleep=before_sleep, sleep=sleep, reraise=True
         )
-        answer = retrying(once)
-        self._budget.deposit(self._budget.cost_free)
-        return answer
 
     def deferred(self, error: NotSentError | TryLaterError, tries: int) -> bool:
         """Record that an adapter read "not taken" in an answer, `tries` times by now; False when that ends the run."""
@@ -177,6 +177,7 @@ class Retrier:
 
     def record_success(self) -> None:
         """Count a draw that worked."""
+        self._concurrency.record_success()
         self._budget.deposit(RetryBudget.DRAW)
 
     def _not_sent(self, error: NotSentError, tries: int) -> bool:

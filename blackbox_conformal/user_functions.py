@@ -14,7 +14,7 @@ from blackbox_conformal.errors import MapError, UsageError
 Function = Callable[..., ArrayLike]
 
 
-class Defined:
+class UserFunctions:
     """Functions by name and version.
 
     Parameters
@@ -40,8 +40,8 @@ class Defined:
         """
         if not callable(function):
             raise UsageError(f"expected a function for {self._what} {key[0]}; got {type(function).__name__}")
-        known = self._functions.get(key)
-        if known is not None and not _same(known, function):
+        defined = self._functions.get(key)
+        if defined is not None and not _same(defined, function):
             raise UsageError(
                 f"expected one function for {self._what} {key[0]} version {key[1]}; this program has defined another. "
                 "Give another name or raise the version"
@@ -49,20 +49,20 @@ class Defined:
         self._functions[key] = function
 
     def function(self, key: tuple[str, ...]) -> Function:
-        """What is defined.
+        """The function of that name and version.
 
         Raises
         ------
         UsageError
-            Nothing is.
+            This program has not defined it.
         """
-        found = self._functions.get(key)
-        if found is None:
+        defined = self._functions.get(key)
+        if defined is None:
             raise UsageError(
                 f"expected a function for {self._what} {key[0]} version {key[1]}; this program has defined none. "
                 f"Call {self._where} with that name and version first"
             )
-        return found
+        return defined
 
     def checked(self, answer: ArrayLike, shape: tuple[int, ...], name: str, largest: float) -> NDArray[Any]:
         """`answer` as an array of `shape` with values in [0, largest].
@@ -70,7 +70,7 @@ class Defined:
         Raises
         ------
         MapError
-            It is none; the message names the first wrong pixel.
+            It has another shape or a value out of range; the message names the first wrong pixel.
         """
         values = np.asarray(answer)
         if values.shape != shape or values.dtype.kind not in "fiub":
@@ -89,9 +89,9 @@ class Defined:
         return values
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether they are one function, or equal code with nothing bound to it, such as a notebook cell that ran twice."""
-    if one is other:
+def _same(first: Any, second: Any) -> bool:
+    """Whether both are one function, or equal code without bound values, such as a notebook cell that ran twice."""
+    if first is second:
         return True
-    bound = [getattr(one, part, one) for part in ("__defaults__", "__kwdefaults__", "__closure__")]
-    return bound == [None] * 3 and getattr(one, "__code__", one) == getattr(other, "__code__", other)
+    bound = [getattr(first, part, first) for part in ("__defaults__", "__kwdefaults__", "__closure__")]
+    return bound == [None] * 3 and getattr(first, "__code__", first) == getattr(second, "__code__", second)

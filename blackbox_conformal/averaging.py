@@ -1,7 +1,4 @@
-"""Parameters of a window, shared by every score and metric that averages: Gaussian with sigma, or box with size.
-
-The averaging itself is in `kernels.windows`.
-"""
+"""Parameters of an averaging window, shared by scores and metrics: a Gaussian with sigma, or a box with size."""
 
 from typing import Annotated, Any, Literal
 
@@ -40,14 +37,14 @@ def complete(parameters: Any) -> Any:
     """
     if not isinstance(parameters, dict):
         return parameters
-    given = {key: value for key, value in parameters.items() if value is not None}
-    window = given.setdefault("kernel", "box" if "size" in given and "sigma" not in given else "gaussian")
+    completed = {key: value for key, value in parameters.items() if value is not None}
+    window = completed.setdefault("kernel", "box" if "size" in completed and "sigma" not in completed else "gaussian")
     if window == "gaussian":
-        if "size" in given:
+        if "size" in completed:
             raise ValueError("expected sigma with a gaussian kernel; got size. Give sigma, or kernel=box")
-        given.setdefault("sigma", DEFAULT_SIGMA)
+        completed.setdefault("sigma", DEFAULT_SIGMA)
     elif window == "box":
-        if "sigma" in given:
+        if "sigma" in completed:
             raise ValueError("expected size with a box kernel; got sigma. Give size, or kernel=gaussian")
-        given.setdefault("size", DEFAULT_SIZE)
-    return given
+        completed.setdefault("size", DEFAULT_SIZE)
+    return completed

@@ -1,0 +1,120 @@
+"""What a failed answer says, and the error that it becomes."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from blackbox_adapters._reading import document, seconds, words
+from blackbox_conformal.adapter import Answer, Purpose
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    JobError,
+    NotFoundError,
+    RefusedError,
+    TryLaterError,
+    VendorError,
+)
+
+
+class Failure(NamedTuple):
+    """The vendor's message, its code (else the HTTP status), and its name for the request."""
+
+    message: str
+    code: str
+    request_id: str | None
+
+
+class Failures(BaseModel):
+    """Where the vendor's own words are in a failed answer, and statuses that mean something else than usual.
+
+    Attributes
+    ----------
+    message, code, request_id
+        Paths in the JSON of the answer; the first that holds anything counts.
+    request_id_header
+        Header that names the request; it goes before `request_id`.
+    account, later, refused
+        Statuses of a submission or of another request before the job that mean: no to this key or account; wait; no
+        to this picture.
+    wait
+        Seconds to wait after a 429, or a status in `later`, that does not say how long.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    message: list[str] = []
+    code: list[str] = []
+    request_id: list[str] = []
+    request_id_header: str = ""
+    account: list[int] = []
+    later: list[int] = []
+    refused: list[int] = []
+    wait: float | None = None
+
+    def read(self, answer: Answer) -> Failure:
+        """What the answer says."""
+        problem = document(answer)
+        request = answer.headers.get(self.request_id_header.lower()) or words(problem, *self.request_id)
+        return Failure(words(problem, *self.message), words(problem, *self.code) or str(answer.status), request or None)
+
+    def error(self, answer: Answer, purpose: Purpose, failure: Failure | None = None) -> VendorError | None:
+        """The error of a failed answer by its status, in the vendor's words; None leaves it to the engine.
+
+        Answers of a download and statuses of 500 and above carry no decision of the vendor, so they are left alone:
+        whether such a request was billed is for the engine to judge. A 503 that says when to come back is a decision.
+        `failure` is what the answer says, where the adapter knows better than `read`.
+        """
+        if purpose == "download":
+            return None
+        status, begins = answer.status, purpose in ("submit", "lookup", "quote")
+        message, code, request = failure or self.read(answer)
+        said = f"HTTP {status}" + (f": {message}" if message else "")
+        if status in (401, 402, 403) or (begins and status in self.account):
+            return AccountRefusedError(
+                f"the vendor refused this key or account with {said}", request_id=request, code=code
+            )
+        if begins and status in self.refused:
+            return RefusedError(f"the vendor refused this picture with {said}", request_id=request, code=code)
+        asked, special = retry_after(answer), begins and status in self.later
+        conflict = status == 409 and purpose != "poll"
+        unavailable = status == 503 and (asked is not None or purpose != "submit")
+        if special or conflict or unavailable or status in (425, 429):
+            return TryLaterError(
+                f"the vendor asked to wait with {said}",
+                retry_after=self.wait if asked is None and (special or status == 429) else asked,
+                request_id=request,
+                code=code,
+            )
+        if not 400 <= status < 500:
+            return None
+        if purpose == "poll":
+            return JobError(f"the vendor could not show the job: {said}", request_id=request, code=code)
+        if status in (404, 405, 410):
+            return not_found(Failure(said, code, request))
+        return RefusedError(f"the vendor refused this picture with {said}", request_id=request, code=code)
+
+
+def not_found(failure: Failure) -> NotFoundError:
+    """The error that stops a run whose model or address the vendor does not have."""
+    return NotFoundError(
+        f"the vendor has no such model or address: {failure.message}; correct the adapter's parameters",
+        request_id=failure.request_id,
+        code=failure.code,
+    )
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Seconds that the ``Retry-After`` header asks for; None when it is absent or unreadable."""
+    text = answer.headers.get("retry-after", "").strip()
+    number = seconds(text)
+    if number is not None:
+        return number
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

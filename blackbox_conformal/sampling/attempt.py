@@ -1,0 +1,397 @@
+"""One attempt at a draw, from its first step, or from its job, to its outcome.
+
+`attempt_record` holds its state and the table of its endings; `work_item` decides whether there is another attempt.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from functools import partial
+
+from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Step, Wait
+from blackbox_conformal.errors import (
+    AdapterError,
+    BlackboxConformalError,
+    IncompleteError,
+    JobError,
+    LedgerError,
+    MaybeSentError,
+    NotSentError,
+    PayloadError,
+    TryLaterError,
+    UsageError,
+    VendorError,
+)
+from blackbox_conformal.sampling.acceptance import Acceptance
+from blackbox_conformal.sampling.attempt_record import ENDINGS, OUTCOME_ERRORS, AttemptRecord, DeadlineError
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.events import EventBoard, EventKind
+from blackbox_conformal.sampling.http.classify import GoneError, classify
+from blackbox_conformal.sampling.http.resumption import Resumption
+from blackbox_conformal.sampling.http.transport import Transport
+from blackbox_conformal.sampling.money import to_usd
+from blackbox_conformal.sampling.pacing.retry import Retrier
+from blackbox_conformal.sampling.run_control import RunControl, StoppedError
+from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task
+from blackbox_conformal.sampling.turn_taking import TurnTaking
+from blackbox_conformal.text import clean, cleaned
+
+FURTHER_LOOKS = 2
+_LOOK_AGAIN_S = 0.3
+_LONGEST_WAIT_S = 10.0
+_DISK_TRIES = 3
+_DISK_WAIT_S = 1.0
+_EMPTY = Answer(0, {}, b"")
+
+
+class AttemptRunner:
+    """Carries out an adapter's steps for one attempt, and has recorded what is paid for before and after each.
+
+    Parameters
+    ----------
+    restore
+        The attempt was stored, and its file is gone: its job is fetched again, and nothing is recorded.
+    job_deadline_s
+        Seconds that an accepted job is waited for.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        record: AttemptRecord,
+        *,
+        restore: bool = False,
+        adapter: Adapter,
+        transport: Transport,
+        turns: TurnTaking,
+        retrier: Retrier,
+        acceptance: Acceptance,
+        control: RunControl,
+        clock: Clock,
+        board: EventBoard,
+        job_deadline_s: float,
+    ) -> None:
+        self._task, self._record, self._restore = task, record, restore
+        self._adapter, self._transport, self._turns, self._retrier = adapter, transport, turns, retrier
+        self._acceptance, self._control, self._clock, self._board = acceptance, control, clock, board
+        self._idempotency_header = adapter.capabilities.idempotency_header
+        self._job_deadline_s = job_deadline_s
+        self._deadline = None if record.job is None else clock.monotonic() + job_deadline_s
+        self._submitted = False
+        self._waited_s = 0.0
+
+    def run(self) -> Outcome | NotSentError | TryLaterError:
+        """Carry out the steps to their end, and record it; an error when the same submission is to be made again.
+
+        An error of a request is raised inside the adapter's generator, which may look the job up, or cancel a job that
+        is overdue; most let it pass. After an overdue job nothing but a cancellation is carried out.
+
+        Raises
+        ------
+        StoppedError
+            The run was stopped; what can be resumed is recorded so.
+        VendorError, AdapterError
+            A stored picture could not be restored.
+        LedgerError
+            The end could not be recorded.
+        """
+        steps = self._steps()
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    if isinstance(step, Send) and step.purpose == "submit":
+                        # Called here instead of in `_carry_out`: few frames between a worker and its paid request.
+                        answer = self._retrier.submit(self._submission(step), self._idempotency_header is not None)
+                    else:
+                        answer = self._carry_out(step)
+                except DeadlineError as overdue:
+                    step = steps.throw(overdue)
+                    if isinstance(step, Send) and step.purpose == "cancel":
+                        self._cancel(step)
+                    raise overdue from None
+                except VendorError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration:
+            self._retrier.record_success()
+            return self._outcome("stored", None)
+        except StoppedError:
+            before = self._record.state == "intent"
+            text = "before sending" if before else "while the vendor's answer was missing"
+            self._record.end(self._record.ending(StoppedError), f"the run was stopped {text}")
+            raise
+        except LedgerError:
+            raise
+        except BlackboxConformalError as error:
+            if self._restore:
+                raise cleaned(error) from None
+            return self._ended(cleaned(error))
+        finally:
+            with contextlib.suppress(Exception):
+                steps.close()
+            self._record.settle()
+
+    def _steps(self) -> Generator[Step, Answer, None]:
+        """The adapter's steps until a picture is stored that may be used; a job is looked at again if its may not."""
+        looks = 0
+        while True:
+            failure: VendorError | None = None
+            try:
+                self._refuse_same_job()
+                data = yield from self._adapter_steps()
+                if self._restore:
+                    self._record.restore_picture(data)
+                else:
+                    failure = self._receive(data)
+            except VendorError as error:
+                failure = error
+            if failure is None:
+                return
+            if looks == FURTHER_LOOKS or not self._may_look_again(failure):
+                raise failure
+            looks += 1
+            self._tell("retry", f"looking again: {failure}")
+            self._sleep(_LOOK_AGAIN_S * looks, self._control.leaving)
+
+    def _may_look_again(self, failure: VendorError) -> bool:
+        record = self._record
+        if record.job is None or record.same_job is not None or self._restore or isinstance(failure, DeadlineError):
+            return False
+        return isinstance(failure, (PayloadError, JobError, TryLaterError))
+
+    def _adapter_steps(self) -> Flow:
+        """The adapter's own steps; what is wrong with it becomes an `AdapterError`."""
+        name, upload, job = self._record.spec.adapter, self._task.upload, self._record.job
+        draw = Draw(self._task.index, self._task.seed, self._record.spec.idempotency_key)
+        failure: BlackboxConformalError
+        try:
+            steps = self._adapter.draw(upload, draw) if job is None else self._adapter.resume(upload, draw, job)
+            data: object = yield from steps
+        except BlackboxConformalError as error:
+            failure = cleaned(error)
+        except Exception as error:  # noqa: BLE001 - an adapter's bug must not cost the picture that was paid for
+            text = f"{type(error).__name__}: {clean(str(error))}"
+            failure = AdapterError(f"adapter {name} failed while reading an answer: {text}")
+        else:
+            if isinstance(data, (bytes, bytearray, memoryview)):
+                return bytes(data)
+            failure = AdapterError(f"expected adapter {name} to return bytes; got {type(data).__name__}")
+        raise failure
+
+    def _submission(self, step: Send) -> Callable[[], Answer]:
+        """One try of the submission, for the retrier to repeat."""
+        if self._submitted or self._record.job is not None:
+            raise AdapterError(
+                f"adapter {self._record.spec.adapter} submits again after a submission that may be billed; expected one"
+                " submission a draw, which is repeated for it where that is safe"
+            )
+        self._submitted = True
+        header = self._idempotency_header
+        if header is not None and header.lower() not in (name.lower() for name in step.headers):
+            step = replace(step, headers={**step.headers, header: self._record.spec.idempotency_key})
+        return partial(self._send_once, step, self._control.stopping)
+
+    def _send_once(self, step: Send, wake: threading.Event, resumption: Resumption | None = None) -> Answer:
+        """One try of a request, in its turn; its answer is classed, and errors come without what is behind them."""
+        record, paid = self._record, step.purpose == "submit"
+        # An earlier try of this submission may have reached the vendor: no error of this one says that it is not taken.
+        unanswered = record.state in ("sent", "ambiguous")
+        if paid:
+            self._prepare_to_pay()
+        elif step.url[:5].lower() != "data:":
+            self._turns.wait(wake, pauses=not step.public)
+        failure: VendorError | None
+        try:
+            answer = self._transport.send(step, resumption)
+        except (NotSentError, MaybeSentError, PayloadError) as error:
+            failure = error
+        else:
+            failure = classify(self._adapter, step, answer, self._clock.wall())
+        if failure is not None or not step.public:
+            self._turns.record(failure)
+        if paid and (failure is None or not (unanswered or isinstance(failure, MaybeSentError))):
+            record.state = "answered"
+            if isinstance(failure, (NotSentError, TryLaterError)):
+                record.end(record.ending(type(failure)), str(failure))
+        if failure is not None:
+            raise cleaned(failure)
+        if paid or step.purpose == "download":
+            record.answer = answer.body
+        return answer
+
+    def _prepare_to_pay(self) -> None:
+        """Reserve the price, wait for a turn, and have the ledger say ``sent`` before the first byte leaves."""
+        record, repeated = self._record, self._record.state == "sent"
+        if record.state == "unrecorded":
+            record.reserve(self._turns.is_free)
+        if record.state != "sent" or repeated:
+            self._turns.wait(self._control.stopping)
+        if record.state != "sent":
+            record.mark_sent()
+        if not repeated:
+            self._tell("submitted", "sent")
+
+    def _carry_out(self, step: Step) -> Answer:
+        """Do one step that costs nothing; errors are those that the adapter may see."""
+        if isinstance(step, Send):
+            return self._cancel(step) if step.purpose == "cancel" else self._fetch(step)
+        if isinstance(step, Wait):
+            self._wait(step.seconds)
+        elif isinstance(step, Accepted):
+            self._accept(step.job)
+        elif isinstance(step, Observed):
+            self._observe(step)
+        else:
+            raise AdapterError(f"adapter {self._record.spec.adapter} yielded {type(step).__name__}; expected a step")
+        return _EMPTY
+
+    def _cancel(self, step: Send) -> Answer:
+        """Ask the vendor to drop the job: once, and whatever comes of it."""
+        with contextlib.suppress(NotSentError, MaybeSentError, PayloadError):
+            self._transport.send(step)
+        return _EMPTY
+
+    def _fetch(self, step: Send) -> Answer:
+        download = step.purpose == "download"
+        if download:
+            self._record.mark_ready()
+        resumption = Resumption() if download and step.method == "GET" else None
+        failure: JobError
+        try:
+            return self._retrier.fetch(partial(self._send_once, step, self._patience, resumption), self._deadline)
+        except GoneError:
+            raise
+        except (NotSentError, MaybeSentError, JobError, TryLaterError) as error:
+            if self._is_overdue():
+                failure = self._overdue(str(error))
+            elif self._control.stopping.is_set() and (self._deadline is None or self._control.error):
+                raise StoppedError from None
+            else:
+                failure = JobError(str(error), code=error.code)
+        raise cleaned(failure)
+
+    @property
+    def _patience(self) -> threading.Event:
+        """What ends a wait: with a job, only that the user wants to leave."""
+        return self._control.stopping if self._deadline is None else self._control.leaving
+
+    def _sleep(self, seconds: float, wake: threading.Event) -> None:
+        if seconds > 0 and self._clock.sleep(seconds, wake):
+            raise StoppedError
+
+    def _wait(self, seconds: float) -> None:
+        """Wait as asked; ever longer for a job that takes long, so that polls stay few."""
+        seconds = max(seconds, min(self._waited_s * 0.1, _LONGEST_WAIT_S))
+        if self._deadline is not None:
+            seconds = min(seconds, max(0.0, self._deadline - self._clock.monotonic()))
+        self._sleep(seconds, self._patience)
+        self._waited_s += seconds
+        if self._is_overdue():
+            raise self._overdue("the vendor still works on it")
+
+    def _is_overdue(self) -> bool:
+        return self._deadline is not None and self._clock.monotonic() >= self._deadline
+
+    def _overdue(self, last: str) -> DeadlineError:
+        return DeadlineError(
+            f"job {self._record.job} was not finished after {self._job_deadline_s:g} s and may still be billed"
+            f" ({last}); run again to look once more"
+        )
+
+    def _accept(self, job: str) -> None:
+        if job == self._record.job:
+            return
+        if self._record.job is not None:
+            raise AdapterError(f"adapter {self._record.spec.adapter} names a second job for one submission")
+        try:
+            self._record.accept(job)
+        except LedgerError as error:
+            self._tell("ambiguous", str(error))
+            raise
+        self._tell("accepted", f"job {job}")
+        self._deadline = self._clock.monotonic() + self._job_deadline_s
+        self._refuse_same_job()
+
+    def _refuse_same_job(self) -> None:
+        """Raise `PayloadError` if another draw has the same job."""
+        other = self._record.same_job
+        if other is not None:
+            text = (
+                f"the vendor gave the same job {self._record.job} to two submissions (draw {other.draw} of"
+                f" {other.upload_name} has it too); the draws are not independent"
+            )
+            self._tell("duplicate-job", text)
+            raise cleaned(PayloadError(text, code="duplicate-job"))
+
+    def _observe(self, observed: Observed) -> None:
+        try:
+            self._record.observe(observed)
+        except UsageError as error:
+            # A bill that makes no sense must not cost the picture: what was reserved is booked.
+            self._tell("price-differs", f"the vendor tells no price that can be booked: {error}")
+
+    def _tell(self, kind: EventKind, text: str) -> None:
+        self._board.tell(kind, text, self._record.spec.upload_name, self._record.spec.draw)
+
+    def _receive(self, data: bytes) -> PayloadError | None:
+        """Store a picture that was paid for; what is wrong with it, if anything is."""
+        if (self._record.state, bytes) not in ENDINGS:
+            raise AdapterError(
+                f"adapter {self._record.spec.adapter} returned a picture without having submitted anything"
+            )
+        digest = self._write(data)
+        failure = self._acceptance.picture_error(data, self._task)
+        if failure is None:
+            if self._acceptance.check is not None:
+                self._record.mark_valid()
+            self._acceptance.count(self._task, digest)
+        return failure
+
+    def _write(self, data: bytes) -> str:
+        """Write a picture to the disk; where no job keeps it, a disk that is full is tried again for a while."""
+        for left in reversed(range(_DISK_TRIES)):
+            try:
+                return self._record.store_picture(data)
+            except OSError as error:
+                problem = f"cannot write a paid answer to the run folder ({error.strerror or type(error).__name__})"
+            self._control.fail(IncompleteError(f"{problem}; make room and run again"))
+            if self._record.job is not None:
+                break
+            if left == 0:
+                self._record.end(self._record.ending(StoppedError), f"answered, but {problem}")
+            else:
+                self._clock.sleep(_DISK_WAIT_S, self._control.leaving)
+        raise StoppedError
+
+    def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError:
+        """Record how the attempt ended; errors that concern everybody stop the run instead."""
+        record, rule = self._record, self._record.ending(type(failure))
+        code = failure.code if isinstance(failure, VendorError) else None
+        if rule.result is None:
+            self._control.fail(failure)
+        elif rule.row == "expired":
+            price = to_usd(record.cost_nanousd())
+            failure = JobError(f"{failure}; the job {record.job} is booked at {price} USD", code=code)
+        record.end(rule, clean(str(failure)), code)
+        # Raised by a request, it has ended the run. Raised by the adapter on reading an answer, it has not.
+        deferred = rule.result == "deferred" and self._control.error is None
+        if deferred and isinstance(failure, (NotSentError, TryLaterError)):
+            return failure
+        if rule.result is None or rule.result == "deferred":
+            raise StoppedError
+        kind = OUTCOME_ERRORS[rule.result]
+        error = failure if isinstance(failure, kind) else kind(str(failure), code=code)
+        if rule.result == "invalid":
+            self._retrier.record_unusable(error)
+        return self._outcome(rule.result, error)
+
+    def _outcome(self, state: OutcomeState, error: VendorError | None) -> Outcome:
+        record = self._record
+        model = record.report.model or (None if record.earlier is None else record.earlier.model)
+        if not self._restore:
+            self._acceptance.require_model(model)
+        cost = to_usd(record.cost_nanousd(refused=state == "refused"))
+        return Outcome(self._task, state, self._restore, record.digest, cost, model, error)

@@ -1,0 +1,360 @@
+"""The states of an attempt, the table of its endings, and its record in the ledger and on the disk."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, Literal
+
+from blackbox_conformal.adapter import Observed
+from blackbox_conformal.errors import (
+    AdapterError,
+    BlackboxConformalError,
+    JobError,
+    LedgerError,
+    MaybeSentError,
+    NotSentError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+    TryLaterError,
+    VendorError,
+)
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, VendorReport
+from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.ledger.states import WITH_JOB, AttemptState
+from blackbox_conformal.sampling.money import to_nano
+from blackbox_conformal.sampling.reservations import Reservation, Reservations
+from blackbox_conformal.sampling.run_control import StoppedError
+from blackbox_conformal.sampling.task import OutcomeState
+from blackbox_conformal.text import clean
+
+State = Literal["unrecorded", "intent", "sent", "answered", "ambiguous", "accepted", "ready", "stored"]
+"""Where an attempt is while it runs; all but two are states of the ledger.
+
+``unrecorded``: no row of the ledger belongs to it. ``answered``: its row says ``sent``, and the vendor's answer to the
+submission is here. While it is ``sent``, nobody knows whether the submission reached the vendor.
+"""
+
+ROW_STATES: Final[dict[State, AttemptState | None]] = {
+    "unrecorded": None,
+    "intent": "intent",
+    "sent": "sent",
+    "answered": "sent",
+    "ambiguous": "ambiguous",
+    "accepted": "accepted",
+    "ready": "ready",
+    "stored": "stored",
+}
+"""What the ledger's row says in each state; None = there is no row."""
+
+
+class DeadlineError(JobError):
+    """A job that was accepted and did not finish in the time allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is recorded of an attempt, and what its draw comes to.
+
+    Attributes
+    ----------
+    row
+        The state that the row is taken to; ``as it is`` keeps its state and notes the error; None writes nothing.
+    error_class
+        Class of the error in the row, as drawn in `errors`.
+    result
+        State of the draw's outcome. ``deferred``: the vendor took nothing, and the same submission is made again. None:
+        the run ends, and there is no outcome.
+    """
+
+    row: AttemptState | Literal["as it is"] | None
+    error_class: str | None
+    result: OutcomeState | Literal["deferred"] | None
+
+
+_JOB: tuple[State, ...] = ("accepted", "ready", "stored")
+_ANSWERED: tuple[State, ...] = ("answered", *_JOB)
+_RUN_ENDS = (RunRefusedError, BlackboxConformalError, StoppedError)
+
+_ROWS: tuple[tuple[tuple[type, ...], tuple[State, ...], Ending], ...] = (
+    # what happened, in which states: what the row comes to say, class of the error, result
+    ((bytes,), ("sent", "ambiguous", *_ANSWERED), Ending("stored", None, "stored")),
+    # The submission was not answered. Whatever fails then, it may be billed.
+    ((VendorError,), ("sent",), Ending("ambiguous", "M", "ambiguous")),
+    ((VendorError,), ("ambiguous",), Ending("as it is", "M", "ambiguous")),
+    # The vendor says no to this picture.
+    ((RefusedError,), ("unrecorded",), Ending(None, None, "refused")),
+    ((RefusedError,), _ANSWERED, Ending("refused", "A", "refused")),
+    # The vendor took nothing.
+    ((NotSentError, TryLaterError), ("unrecorded",), Ending(None, None, "deferred")),
+    ((NotSentError,), ("answered",), Ending("cancelled", "N", "deferred")),
+    ((TryLaterError,), ("answered",), Ending("cancelled", "R", "deferred")),
+    # The vendor has the job, and its picture was not fetched. The next run looks again for one that is only late.
+    ((NotSentError, TryLaterError, JobError), _JOB, Ending("expired", "J", "expired")),
+    ((DeadlineError,), _JOB, Ending("as it is", "J", "expired")),
+    # Anything else that a vendor answers is not the picture.
+    ((VendorError,), ("unrecorded",), Ending(None, None, "invalid")),
+    ((VendorError,), _ANSWERED, Ending("invalid", "P", "invalid")),
+    # The run ends: the vendor refuses every picture, the adapter breaks its contract, or the user stops. What was not
+    # answered may be billed; a job is left to the next run.
+    (_RUN_ENDS, ("unrecorded", "ambiguous", *_JOB), Ending(None, None, None)),
+    (_RUN_ENDS, ("intent",), Ending("cancelled", "N", None)),
+    (_RUN_ENDS, ("sent",), Ending("ambiguous", "M", None)),
+    ((RunRefusedError,), ("answered",), Ending("cancelled", "A", None)),
+    ((BlackboxConformalError,), ("answered",), Ending("invalid", "P", None)),
+    ((StoppedError,), ("answered",), Ending("ambiguous", "M", None)),
+)
+
+ENDINGS: Final[dict[tuple[State, type], Ending]] = {
+    (state, kind): ending for kinds, states, ending in _ROWS for kind in kinds for state in states
+}
+"""How an attempt ends, by its state and the class of what happened: a picture's bytes, or an error."""
+
+OUTCOME_ERRORS: Final[dict[OutcomeState, type[VendorError]]] = {
+    "refused": RefusedError,
+    "ambiguous": MaybeSentError,
+    "expired": JobError,
+    "invalid": PayloadError,
+}
+"""Class of the error that an outcome carries."""
+
+
+def ending(state: State, happened: type) -> Ending:
+    """The row of the table for a class, or else for the nearest of its base classes."""
+    return next(ENDINGS[state, kind] for kind in happened.__mro__ if (state, kind) in ENDINGS)
+
+
+class AttemptRecord:
+    """What the ledger and the disk hold of one attempt; each method that writes is one step of its state.
+
+    Parameters
+    ----------
+    spec
+        The submission.
+    planned
+        The ledger's row for it, if there is one already.
+    earlier
+        The attempt to go on with instead: its job is fetched, or its submission repeated.
+
+    Attributes
+    ----------
+    job
+        The vendor's name of the job, once it is accepted.
+    same_job
+        Another attempt that was given the same job.
+    report
+        What the vendor said besides the picture.
+    answer
+        Body of the last answer that should have held the picture.
+    digest
+        Digest of the bytes that came in this session: the picture's, or those kept as evidence.
+    """
+
+    def __init__(
+        self,
+        spec: AttemptSpec,
+        planned: int | None,
+        earlier: Attempt | None,
+        *,
+        ledger: Ledger,
+        store: Store,
+        reservations: Reservations,
+    ) -> None:
+        self.spec, self.earlier, self._planned = spec, earlier, planned
+        self._ledger, self._store, self._reservations = ledger, store, reservations
+        self.state: State = "unrecorded"
+        self.job: str | None = None
+        self.same_job: Attempt | None = None
+        self.report = VendorReport()
+        self.answer: bytes | None = None
+        self.digest: str | None = None
+        self._size: int | None = None
+        self._row: int | None = None
+        self._price_nanousd = 0
+        self._reservation: Reservation | None = None
+        if earlier is not None:
+            self.state = next((state for state, row in ROW_STATES.items() if row == earlier.state), "stored")
+            self.job, self._row, self._price_nanousd = earlier.job, earlier.id, earlier.cost_nanousd
+            if earlier.state in WITH_JOB:
+                self.same_job = ledger.namesake(earlier)
+
+    @property
+    def row(self) -> int:
+        """Number of the ledger's row.
+
+        Raises
+        ------
+        AdapterError
+            There is none, since the adapter has not submitted anything.
+        """
+        if self._row is None:
+            raise AdapterError(f"adapter {self.spec.adapter} goes on as if it had submitted something; it has not")
+        return self._row
+
+    def cost_nanousd(self, refused: bool = False) -> int:
+        """What the attempt is booked at: what the vendor bills, or else its price; nothing without a row."""
+        if self._row is None:
+            return 0
+        if self.report.cost_nanousd is not None:
+            return self.report.cost_nanousd
+        return 0 if refused else self._price_nanousd
+
+    def reserve(self, may_send_now: Callable[[], bool]) -> None:
+        """Reserve the price of a new submission, and mark it as sent if that may be (see `Reservations.reserve`)."""
+        planned, self._planned = self._planned, None
+        self._reservation = self._reservations.reserve(self.spec, planned, may_send_now)
+        self._row, self._price_nanousd = self._reservation.attempt, self._reservation.price_nanousd
+        self.state = "sent" if self._reservation.sent else "intent"
+
+    def mark_sent(self) -> None:
+        """Record that bytes are about to leave; returns once that is on disk."""
+        self._ledger.sent(self.row)
+        if self.earlier is not None and self.state == "ambiguous":
+            self._reservation = self._reservations.resume(self.earlier)
+        self.state = "sent"
+
+    def accept(self, job: str) -> None:
+        """Record the vendor's job.
+
+        Raises
+        ------
+        LedgerError
+            It could not be recorded; the message names the job, and says whether it is kept beside the ledger.
+        """
+        row, self.job = self.row, job
+        kept = True
+        try:
+            # Beside the ledger, which may be locked or full.
+            self._store.keep_job(row, job, self.report)
+        except OSError:
+            kept = False
+        try:
+            self.same_job = self._ledger.accepted(row, job, self.report)
+        except LedgerError as error:
+            text = f"the vendor accepted job {job}, which could not be recorded"
+            text += "; inbox/ holds it for the next run" if kept else " anywhere: only this line names what is paid for"
+            raise type(error)(f"{error}; {clean(text)}") from None
+        self._store.forget_job(row)
+        self.state = "accepted"
+
+    def observe(self, observed: Observed) -> None:
+        """Add what the vendor says to the report; what it bills is reserved from now on, if that is more.
+
+        Raises
+        ------
+        UsageError
+            The price makes no sense; the rest is added.
+        """
+        report = self.report
+        self.report = replace(
+            report,
+            model=report.model if observed.model is None else clean(observed.model),
+            request_id=report.request_id if observed.request_id is None else clean(observed.request_id),
+            vendor_seed=report.vendor_seed if observed.seed is None else observed.seed,
+        )
+        if observed.cost_usd is not None:
+            cost = to_nano(observed.cost_usd)
+            self.report = replace(self.report, cost_nanousd=cost)
+            self._reservations.expect(cost)
+
+    def mark_ready(self) -> None:
+        """Note that the vendor has the picture of the job."""
+        if self.state == "accepted":
+            self._ledger.ready(self.row)
+            self.state = "ready"
+
+    def store_picture(self, data: bytes) -> str:
+        """Make a paid picture durable, then say so in the ledger; returns its digest.
+
+        Raises
+        ------
+        OSError
+            The disk is full or broken; nothing is recorded.
+        """
+        arrival = self._store.receive(self.row, data, self.report)
+        self.digest, self._size = arrival.digest, arrival.size
+        # Not waited for: should the process die before the commit, the inbox tells the next one whose bytes these are.
+        self._ledger.stored(
+            self.row,
+            self.report,
+            arrival.digest,
+            arrival.size,
+            before=self._store.sync_names,
+            after=partial(self._store.settle_later, arrival),
+        )
+        if self.cost_nanousd() > self._price_nanousd:
+            # More than was reserved: it counts before anybody submits again.
+            self._ledger.flush()
+        self.state = "stored"
+        self.settle()
+        return arrival.digest
+
+    def mark_valid(self) -> None:
+        """Note that the picture passed the run's check."""
+        self._ledger.validated(self.row)
+
+    def restore_picture(self, data: bytes) -> None:
+        """Put the file of a picture that was stored back.
+
+        Raises
+        ------
+        PayloadError
+            These are other bytes.
+        """
+        arrival = self._store.receive(self.row, data)
+        if self.earlier is not None and arrival.digest != self.earlier.digest:
+            raise PayloadError(
+                f"job {self.job} was fetched again and gives other bytes than {self.earlier.digest}, which were"
+                " stored first"
+            )
+        self._store.settle(arrival)
+        self.digest = arrival.digest
+
+    def ending(self, happened: type) -> Ending:
+        """What the table says of this class of error now."""
+        return ending(self.state, happened)
+
+    def end(self, rule: Ending, text: str, code: str | None = None) -> None:
+        """Record how the attempt ends; `text` and `code` are the error's."""
+        if rule.row is None:
+            return
+        if rule.row == "as it is":
+            self._ledger.note(self.row, rule.error_class or "", text)
+        else:
+            if rule.row == "invalid" and self.digest is None:
+                self._keep_evidence()
+            self._ledger.end(
+                self.row,
+                rule.row,
+                VendorReport() if rule.row == "cancelled" else self.report,
+                digest=self.digest,
+                size=self._size,
+                error_class=rule.error_class,
+                error=text,
+                code=code,
+            )
+        if rule.row == "cancelled":
+            self._settle(0)
+            self.state, self._row, self._reservation = "unrecorded", None, None
+        else:
+            self._settle(self.cost_nanousd(refused=rule.row == "refused"))
+            self.state = "ambiguous" if rule.row == "ambiguous" else self.state
+
+    def _keep_evidence(self) -> None:
+        """Keep an answer that should have held the picture."""
+        if self.answer:
+            with contextlib.suppress(OSError):
+                arrival = self._store.receive(self.row, self.answer, self.report)
+                self._store.settle(arrival)
+                self.digest, self._size = arrival.digest, arrival.size
+
+    def settle(self) -> None:
+        """Book the price that is still held, if one is: nobody may go on waiting for what it might give back."""
+        self._settle(self.cost_nanousd())
+
+    def _settle(self, cost_nanousd: int) -> None:
+        if self._reservation is not None:
+            stored, billed = self.state == "stored", self.report.cost_nanousd is not None
+            self._reservations.settle(self._reservation, cost_nanousd, answered=stored, billed=billed)

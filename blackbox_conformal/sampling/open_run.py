@@ -1,0 +1,178 @@
+"""A run folder and a vendor that are open: what they need is opened here, joined together, and closed."""
+
+import contextlib
+from collections.abc import Callable, Collection
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.files import make_private
+from blackbox_conformal.sampling.acceptance import Acceptance, Check
+from blackbox_conformal.sampling.attempt import AttemptRunner
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.disk_space import DiskSpace
+from blackbox_conformal.sampling.events import EventBoard
+from blackbox_conformal.sampling.http.transport import Transport
+from blackbox_conformal.sampling.ledger.allowance import Allowance, Sums
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.attempts import Attempt
+from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.money import to_nano, to_usd
+from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
+from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter, pace_file
+from blackbox_conformal.sampling.pacing.retry import Retrier, RetryBudget
+from blackbox_conformal.sampling.prices import Prices
+from blackbox_conformal.sampling.reservations import Reservations
+from blackbox_conformal.sampling.run_control import RunControl
+from blackbox_conformal.sampling.task import Outcome, Task, task_key
+from blackbox_conformal.sampling.turn_taking import TurnTaking
+from blackbox_conformal.sampling.work_item import Processor
+
+
+class OpenRun:
+    """Owns the run folder, and settles on opening what an earlier session left.
+
+    Parameters
+    ----------
+    models, check, counted
+        See `Sampler`.
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be written.
+    LedgerError
+        The ledger is in use, damaged, newer, foreign, or on a network disk.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        run: Path,
+        limits: Limits,
+        *,
+        models: Collection[str],
+        check: Check | None,
+        counted: Callable[[Task, str], None] | None,
+        clock: Clock,
+        board: EventBoard,
+    ) -> None:
+        self._identity, self._limits, self._models, self._check = adapter.identity(), limits, models, check
+        self._counted, self._clock, self._board = counted, clock, board
+        self._abandoned = False
+        try:
+            make_private(run)
+        except OSError as error:
+            raise UsageError(f"expected a run folder that can be written; {run}: {error.strerror}") from None
+        with contextlib.ExitStack() as stack:
+            self._store = Store(run)
+            # Closed in the opposite order: the ledger hands its last answers to the store.
+            stack.callback(self._store.flush)
+            self._ledger = Ledger(run)
+            stack.callback(self._ledger.close)
+            self._store.prepare()
+            _recover(self._ledger, self._store)
+            self._adapter = adapter.open()
+            stack.callback(self._adapter.close)
+            capabilities = self._adapter.capabilities
+            self._transport = Transport(self._adapter.base_url, capabilities.result_hosts, limits)
+            stack.callback(self._close_transport)
+            self._rate_limiter = SharedRateLimiter(
+                self._adapter, limits.requests_per_second, clock, pace_file(), partial(board.tell, "pace")
+            )
+            stack.callback(self._rate_limiter.close)
+            self._breaker = CircuitBreaker(
+                clock.monotonic,
+                probe_timeout_s=limits.attempt_timeout_s + 30.0,
+                announce=self._rate_limiter.announce_pause,
+            )
+            most = limits.max_cost_usd
+            self._allowance = Allowance(
+                None if most is None else to_nano(most),
+                limits.max_calls,
+                Sums() if limits.counted is None else self._ledger.sums_of_others(limits.counted),
+            )
+            # A vendor that billed more than its table says is expected to do so again.
+            billed = self._ledger.billed(digest_json(self._identity))
+            self._prices = Prices(capabilities.price, *billed, limited=most is not None, board=board)
+            self._stack = stack.pop_all()
+
+    def begin(self, control: RunControl, concurrency: AdaptiveConcurrency) -> Processor:
+        """What draws one set of tasks, which `control` stops and `concurrency` limits."""
+        limits, clock, board = self._limits, self._clock, self._board
+        acceptance = Acceptance(self._check, self._counted, self._models, control, board)
+        disk = DiskSpace(self._store, limits.most_workers, clock, control)
+        retrier = Retrier(limits, clock, control, self._breaker, concurrency, RetryBudget(limits.most_workers), board)
+        new_runner = partial(
+            AttemptRunner,
+            adapter=self._adapter,
+            transport=self._transport,
+            turns=TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board),
+            retrier=retrier,
+            acceptance=acceptance,
+            control=control,
+            clock=clock,
+            board=board,
+            job_deadline_s=limits.job_deadline_s,
+        )
+        return Processor(
+            self._adapter,
+            self._identity,
+            limits,
+            ledger=self._ledger,
+            store=self._store,
+            reservations=Reservations(self._ledger, self._allowance, self._prices, disk, control, board),
+            acceptance=acceptance,
+            retrier=retrier,
+            control=control,
+            clock=clock,
+            new_runner=new_runner,
+        )
+
+    def flush(self) -> None:
+        """Return once everything recorded so far is durable."""
+        self._ledger.flush()
+        self._store.flush()
+
+    def spent_usd(self) -> tuple[Decimal, Decimal]:
+        """Dollars spent and reserved, as the limit on money counts them: those of other jobs are left out."""
+        spent, reserved, _ = self._ledger.totals()
+        return spent - to_usd(self._allowance.others.nanousd), reserved
+
+    def read(self, digest: str) -> bytes:
+        """The bytes of a sample (see `Store.read`)."""
+        return self._store.read(digest)
+
+    def attempt_of(self, outcome: Outcome) -> Attempt | None:
+        """The newest attempt that gave the bytes of an outcome."""
+        self._ledger.flush()
+        rows = self._ledger.rows([key := task_key(self._identity, outcome.task)]).get(key, ())
+        return next((row for row in reversed(rows) if row.digest == outcome.digest), None)
+
+    def abandon(self) -> None:
+        """Leave the connections open when closing: threads that nobody waits for may still use them."""
+        self._abandoned = True
+
+    def close(self) -> None:
+        """Record what is done, and give the folder up."""
+        self._stack.close()
+
+    def _close_transport(self) -> None:
+        if not self._abandoned:
+            self._transport.close()
+
+
+def _recover(ledger: Ledger, store: Store) -> None:
+    """Take over what a session that died left: jobs and answers in the inbox first, then everything half done."""
+    for attempt, job, report in store.jobs():
+        ledger.adopt_job(attempt, job, report)
+        store.forget_job(attempt)
+    for arrival in store.arrivals():
+        ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.seen)
+        store.settle(arrival)
+    store.flush()
+    ledger.recover()

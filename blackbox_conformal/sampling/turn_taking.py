@@ -1,0 +1,84 @@
+"""When a request may go: after every pause that the vendor asked for, and at the request rate."""
+
+import threading
+
+from blackbox_conformal.errors import TryLaterError, VendorError
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.events import EventBoard
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
+from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter
+from blackbox_conformal.sampling.run_control import StoppedError
+
+
+class TurnTaking:
+    """The pauses and the request rate, as one worker after another meets them."""
+
+    def __init__(
+        self,
+        breaker: CircuitBreaker,
+        rate_limiter: SharedRateLimiter,
+        concurrency: AdaptiveConcurrency,
+        limits: Limits,
+        clock: Clock,
+        board: EventBoard,
+    ) -> None:
+        self._breaker = breaker
+        self._rate_limiter = rate_limiter
+        self._concurrency = concurrency
+        self._limits = limits
+        self._clock = clock
+        self._board = board
+
+    def is_free(self) -> bool:
+        """Whether a request may go now without `wait`: there is no pause and no request rate."""
+        self._join_pauses_of_others()
+        return self._limits.requests_per_second is None and self._breaker.is_closed()
+
+    def wait(self, wake: threading.Event, pauses: bool = True) -> None:
+        """Wait for the end of a pause (unless not `pauses`: a host of its own) and for a turn at the request rate.
+
+        Raises
+        ------
+        StoppedError
+            `wake` was set first.
+        """
+        if wake.is_set():
+            raise StoppedError
+        if pauses:
+            self._wait_for_pause(wake)
+        seconds = self._rate_limiter.reserve()
+        if seconds > 0:
+            if self._clock.sleep(seconds, wake):
+                self._rate_limiter.cancel()
+                self._breaker.abandon_probe()
+                raise StoppedError
+            if pauses:
+                # The vendor may have asked for a pause meanwhile.
+                self._wait_for_pause(wake)
+
+    def _wait_for_pause(self, wake: threading.Event) -> None:
+        worker = threading.get_ident()
+        self._join_pauses_of_others()
+        while (seconds := self._breaker.delay(worker)) > 0:
+            if self._clock.sleep(seconds, wake):
+                raise StoppedError
+            self._join_pauses_of_others()
+
+    def _join_pauses_of_others(self) -> None:
+        """Join a pause that the vendor asked of another process with the same key."""
+        seconds = self._rate_limiter.new_pause()
+        if 0.0 < seconds <= self._limits.max_retry_after_s:
+            self._concurrency.record_throttle()
+            if self._breaker.open(seconds):
+                self._board.tell(
+                    "throttled", f"the vendor put off another process of yours; everyone pauses for {seconds:.1f} s"
+                )
+
+    def record(self, failure: VendorError | None) -> None:
+        """Tell the circuit breaker what came of a request; None: the vendor answered as it should."""
+        if failure is None:
+            if self._breaker.record_success():
+                self._board.tell("recovered", "the vendor answers again")
+        elif not isinstance(failure, TryLaterError):
+            self._breaker.abandon_probe()

@@ -1,0 +1,99 @@
+"""What holds of every guarantee: thresholds, levels and numbers of photographs agree, and it says what it promises."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.audit_material import curves
+from support.family_cases import built_without_parameters, settings
+
+import blackbox_conformal
+from blackbox_conformal import catalog
+from blackbox_conformal.guarantees.choose import guarantee
+from blackbox_conformal.guarantees.guarantee import Guarantee
+
+N = 24
+PLAIN = built_without_parameters("guarantees")
+PAGE = (Path(blackbox_conformal.__file__).parent / "docs" / "guarantees.md").read_text(encoding="utf-8")
+AROUND = {
+    "by-group": {"groups": ("day", "night") * (N // 2), "group_new": "day"},
+    "by-cluster": {"clusters": tuple(f"scene {index // 2}" for index in range(N))},
+}
+
+
+def rules() -> list[Guarantee]:
+    """Each guarantee in each of its settings, then in groups and in tiles where that is allowed."""
+    plain = [guarantee(name, **parameters) for name in PLAIN for parameters in settings("guarantees", name)]
+    around = [
+        guarantee(outer, of=rule.plugin_name(), **parameters)
+        for outer, parameters in AROUND.items()
+        for rule in map(guarantee, PLAIN)
+        if outer != "by-cluster" or rule.bounds_tile_means
+    ]
+    return plain + around
+
+
+RULES = rules()
+
+
+def name_of(rule: Guarantee) -> str:
+    """For the test's name."""
+    return " ".join(filter(None, [rule.plugin_name(), getattr(rule, "of", None)]))
+
+
+@pytest.fixture(params=RULES, ids=name_of)
+def rule(request):
+    return request.param
+
+
+@pytest.fixture
+def material(rule):
+    """Curves of the guarantee's kind."""
+    return curves(0, N, tolerance=None if rule.needs.curve_kind == "supremum" else 0.4)
+
+
+def test_every_guarantee_has_a_row_in_the_documentation():
+    rows = set(re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| [^|]+ \| [^|]+ \|$", PAGE, re.M))
+    assert rows == set(catalog.names("guarantees")) == {*PLAIN, *AROUND}
+
+
+def test_a_level_and_its_threshold_belong_together(rule, material):
+    last = -np.inf
+    for alpha in np.linspace(0.02, 0.9, 45) * material.bound:
+        threshold = rule.threshold(material, float(alpha))
+        assert threshold >= last
+        assert rule.risk(material, threshold) <= alpha * (1 + 1e-9)
+        last = threshold
+    assert rule.risk(material, -np.inf) == 0
+    levels = rule.levels(material)
+    assert (np.diff(levels) >= 0).all()
+    for level in levels[levels < material.bound][:20]:
+        assert rule.threshold(material, float(level)) > -np.inf
+
+
+def test_the_least_number_of_photographs_reaches_the_level_and_one_less_does_not(rule):
+    for alpha in (0.05, 0.2):
+        fewest = rule.minimum_images(alpha, 1.0)
+        assert rule.reachable_alpha(fewest, 1.0) <= alpha
+        assert fewest == 0 or rule.reachable_alpha(fewest - 1, 1.0) > alpha
+
+
+def test_it_says_what_it_promises_assumes_and_rests_on(rule, material):
+    said = rule.statement(0.2, rule.counted(N), "lab-l1 error")
+    assert "0.2" in said
+    assert "lab-l1 error" in said
+    assert said.endswith(".")
+    assert all(sentence.endswith(".") for sentence in rule.assumptions)
+    assert re.search(r"\d{4}", rule.theorem), "the year of its source"
+    assert rule.quantity("photographs")
+    losses = material.losses_at(rule.threshold(material, 0.2))
+    claim = rule.claim(losses, 0.2, material.bound)
+    assert 0 < claim.level <= claim.bound
+    assert ((claim.losses >= 0) & (claim.losses <= claim.bound)).all()
+
+
+def test_a_specification_gives_the_same_guarantee(rule):
+    specification = rule.specification()
+    again = guarantee(specification.pop("name"), **specification)
+    assert again.specification() == rule.specification()

@@ -1,0 +1,40 @@
+"""Metrics from their definitions, each under its own name: a test finds the twin of `rgb-l1` as `rgb_l1`.
+
+A norm of colour differences is given as the colour space and the norm over channels, any other metric as a function of
+two pictures. FLIP is the evaluator of its authors. Nothing here is fast and nothing here imports the package.
+"""
+
+import flip_evaluator
+import numpy as np
+from naive import delta_e, distance, similarity
+
+lab_l1 = (distance.lab, np.sum)
+rgb_l1 = (distance.rgb, np.sum)
+rgb_linf = (distance.rgb, np.max)
+
+
+def delta_e_2000(truth, delivered, cap=20):
+    """CIEDE2000, clipped."""
+    return np.minimum(delta_e.difference(truth, delivered), cap)
+
+
+def ssim(truth, delivered):
+    """Structural dissimilarity."""
+    return (1 - similarity.ssim(truth, delivered)) / 2
+
+
+def gms(truth, delivered, downsample=False):
+    """Gradient magnitude dissimilarity."""
+    return 1 - similarity.gms(truth, delivered, downsample)
+
+
+def flip(truth, delivered, pixels_per_degree=67.0):
+    """LDR-FLIP."""
+    values, _, _ = flip_evaluator.evaluate(
+        truth.astype(np.float32) / 255,
+        delivered.astype(np.float32) / 255,
+        "LDR",
+        applyMagma=False,
+        parameters={"ppd": pixels_per_degree},
+    )
+    return values[:, :, 0]
