@@ -6,7 +6,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 
 from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Step, Wait
@@ -45,10 +45,11 @@ _DISK_WAIT_S = 1.0
 _EMPTY = Answer(0, {}, b"")
 
 
+@dataclass(eq=False)
 class AttemptRunner:
     """Carries out an adapter's steps for one attempt, and has recorded what is paid for before and after each.
 
-    Parameters
+    Attributes
     ----------
     restore
         The attempt was stored, and its file is gone: its job is fetched again, and nothing is recorded.
@@ -56,30 +57,26 @@ class AttemptRunner:
         Seconds that an accepted job is waited for.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        record: AttemptRecord,
-        *,
-        restore: bool = False,
-        adapter: Adapter,
-        transport: Transport,
-        turns: TurnTaking,
-        retrier: Retrier,
-        acceptance: Acceptance,
-        control: RunControl,
-        clock: Clock,
-        board: EventBoard,
-        job_deadline_s: float,
-    ) -> None:
-        self._task, self._record, self._restore = task, record, restore
-        self._adapter, self._transport, self._turns, self._retrier = adapter, transport, turns, retrier
-        self._acceptance, self._control, self._clock, self._board = acceptance, control, clock, board
-        self._idempotency_header = adapter.capabilities.idempotency_header
-        self._job_deadline_s = job_deadline_s
-        self._deadline = None if record.job is None else clock.monotonic() + job_deadline_s
-        self._submitted = False
-        self._waited_s = 0.0
+    task: Task
+    record: AttemptRecord
+    restore: bool = False
+    _: KW_ONLY
+    adapter: Adapter
+    transport: Transport
+    turns: TurnTaking
+    retrier: Retrier
+    acceptance: Acceptance
+    control: RunControl
+    clock: Clock
+    board: EventBoard
+    job_deadline_s: float
+    _deadline: float | None = field(default=None, init=False)
+    _submitted: bool = field(default=False, init=False)
+    _waited_s: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.record.job is not None:
+            self._deadline = self.clock.monotonic() + self.job_deadline_s
 
     def run(self) -> Outcome | NotSentError | TryLaterError:
         """Carry out the steps to their end, and record it; an error when the same submission is to be made again.
@@ -103,7 +100,7 @@ class AttemptRunner:
                 try:
                     if isinstance(step, Send) and step.purpose == "submit":
                         # Called here instead of in `_carry_out`: few frames between a worker and its paid request.
-                        answer = self._retrier.submit(self._submission(step), self._idempotency_header is not None)
+                        answer = self.retrier.submit(self._submission(step), self._idempotency_header is not None)
                     else:
                         answer = self._carry_out(step)
                 except DeadlineError as overdue:
@@ -116,23 +113,23 @@ class AttemptRunner:
                 else:
                     step = steps.send(answer)
         except StopIteration:
-            self._retrier.record_success()
+            self.retrier.record_success()
             return self._outcome("stored", None)
         except StoppedError:
-            before = self._record.state == "intent"
+            before = self.record.state == "intent"
             text = "before sending" if before else "while the vendor's answer was missing"
-            self._record.end(self._record.ending(StoppedError), f"the run was stopped {text}")
+            self.record.end(self.record.ending(StoppedError), f"the run was stopped {text}")
             raise
         except LedgerError:
             raise
         except BlackboxConformalError as error:
-            if self._restore:
+            if self.restore:
                 raise cleaned(error) from None
             return self._ended(cleaned(error))
         finally:
             with contextlib.suppress(Exception):
                 steps.close()
-            self._record.settle()
+            self.record.settle()
 
     def _steps(self) -> Generator[Step, Answer, None]:
         """The adapter's steps until a picture is stored that may be used; a job is looked at again if its may not."""
@@ -142,8 +139,8 @@ class AttemptRunner:
             try:
                 self._refuse_same_job()
                 data = yield from self._adapter_steps()
-                if self._restore:
-                    self._record.restore_picture(data)
+                if self.restore:
+                    self.record.restore_picture(data)
                 else:
                     failure = self._receive(data)
             except VendorError as error:
@@ -154,21 +151,21 @@ class AttemptRunner:
                 raise failure
             looks += 1
             self._tell("retry", f"looking again: {failure}")
-            self._sleep(_LOOK_AGAIN_S * looks, self._control.leaving)
+            self._sleep(_LOOK_AGAIN_S * looks, self.control.leaving)
 
     def _may_look_again(self, failure: VendorError) -> bool:
-        record = self._record
-        if record.job is None or record.same_job is not None or self._restore or isinstance(failure, DeadlineError):
+        record = self.record
+        if record.job is None or record.same_job is not None or self.restore or isinstance(failure, DeadlineError):
             return False
         return isinstance(failure, (PayloadError, JobError, TryLaterError))
 
     def _adapter_steps(self) -> Flow:
         """The adapter's own steps; what is wrong with it becomes an `AdapterError`."""
-        name, upload, job = self._record.spec.adapter, self._task.upload, self._record.job
-        draw = Draw(self._task.index, self._task.seed, self._record.spec.idempotency_key)
+        name, upload, job = self.record.spec.adapter, self.task.upload, self.record.job
+        draw = Draw(self.task.index, self.task.seed, self.record.spec.idempotency_key)
         failure: BlackboxConformalError
         try:
-            steps = self._adapter.draw(upload, draw) if job is None else self._adapter.resume(upload, draw, job)
+            steps = self.adapter.draw(upload, draw) if job is None else self.adapter.resume(upload, draw, job)
             data: object = yield from steps
         except BlackboxConformalError as error:
             failure = cleaned(error)
@@ -181,37 +178,41 @@ class AttemptRunner:
             failure = AdapterError(f"expected adapter {name} to return bytes; got {type(data).__name__}")
         raise failure
 
+    @property
+    def _idempotency_header(self) -> str | None:
+        return self.adapter.capabilities.idempotency_header
+
     def _submission(self, step: Send) -> Callable[[], Answer]:
         """One try of the submission, for the retrier to repeat."""
-        if self._submitted or self._record.job is not None:
+        if self._submitted or self.record.job is not None:
             raise AdapterError(
-                f"adapter {self._record.spec.adapter} submits again after a submission that may be billed; expected one"
+                f"adapter {self.record.spec.adapter} submits again after a submission that may be billed; expected one"
                 " submission a draw, which is repeated for it where that is safe"
             )
         self._submitted = True
         header = self._idempotency_header
         if header is not None and header.lower() not in (name.lower() for name in step.headers):
-            step = replace(step, headers={**step.headers, header: self._record.spec.idempotency_key})
-        return partial(self._send_once, step, self._control.stopping)
+            step = replace(step, headers={**step.headers, header: self.record.spec.idempotency_key})
+        return partial(self._send_once, step, self.control.stopping)
 
     def _send_once(self, step: Send, wake: threading.Event, resumption: Resumption | None = None) -> Answer:
         """One try of a request, in its turn; its answer is classed, and errors come without what is behind them."""
-        record, paid = self._record, step.purpose == "submit"
+        record, paid = self.record, step.purpose == "submit"
         # An earlier try of this submission may have reached the vendor: no error of this one says that it is not taken.
         unanswered = record.state in ("sent", "ambiguous")
         if paid:
             self._prepare_to_pay()
         elif step.url[:5].lower() != "data:":
-            self._turns.wait(wake, pauses=not step.public)
+            self.turns.wait(wake, pauses=not step.public)
         failure: VendorError | None
         try:
-            answer = self._transport.send(step, resumption)
+            answer = self.transport.send(step, resumption)
         except (NotSentError, MaybeSentError, PayloadError) as error:
             failure = error
         else:
-            failure = classify(self._adapter, step, answer, self._clock.wall())
+            failure = classify(self.adapter, step, answer, self.clock.wall())
         if failure is not None or not step.public:
-            self._turns.record(failure)
+            self.turns.record(failure)
         if paid and (failure is None or not (unanswered or isinstance(failure, MaybeSentError))):
             record.state = "answered"
             if isinstance(failure, (NotSentError, TryLaterError)):
@@ -224,11 +225,11 @@ class AttemptRunner:
 
     def _prepare_to_pay(self) -> None:
         """Reserve the price, wait for a turn, and have the ledger say ``sent`` before the first byte leaves."""
-        record, repeated = self._record, self._record.state == "sent"
+        record, repeated = self.record, self.record.state == "sent"
         if record.state == "unrecorded":
-            record.reserve(self._turns.is_free)
+            record.reserve(self.turns.is_free)
         if record.state != "sent" or repeated:
-            self._turns.wait(self._control.stopping)
+            self.turns.wait(self.control.stopping)
         if record.state != "sent":
             record.mark_sent()
         if not repeated:
@@ -245,29 +246,29 @@ class AttemptRunner:
         elif isinstance(step, Observed):
             self._observe(step)
         else:
-            raise AdapterError(f"adapter {self._record.spec.adapter} yielded {type(step).__name__}; expected a step")
+            raise AdapterError(f"adapter {self.record.spec.adapter} yielded {type(step).__name__}; expected a step")
         return _EMPTY
 
     def _cancel(self, step: Send) -> Answer:
         """Ask the vendor to drop the job: once, and whatever comes of it."""
         with contextlib.suppress(NotSentError, MaybeSentError, PayloadError):
-            self._transport.send(step)
+            self.transport.send(step)
         return _EMPTY
 
     def _fetch(self, step: Send) -> Answer:
         download = step.purpose == "download"
         if download:
-            self._record.mark_ready()
+            self.record.mark_ready()
         resumption = Resumption() if download and step.method == "GET" else None
         failure: JobError
         try:
-            return self._retrier.fetch(partial(self._send_once, step, self._patience, resumption), self._deadline)
+            return self.retrier.fetch(partial(self._send_once, step, self._patience, resumption), self._deadline)
         except GoneError:
             raise
         except (NotSentError, MaybeSentError, JobError, TryLaterError) as error:
             if self._is_overdue():
                 failure = self._overdue(str(error))
-            elif self._control.stopping.is_set() and (self._deadline is None or self._control.error):
+            elif self.control.stopping.is_set() and (self._deadline is None or self.control.error):
                 raise StoppedError from None
             else:
                 failure = JobError(str(error), code=error.code)
@@ -276,51 +277,51 @@ class AttemptRunner:
     @property
     def _patience(self) -> threading.Event:
         """What ends a wait: with a job, only that the user wants to leave."""
-        return self._control.stopping if self._deadline is None else self._control.leaving
+        return self.control.stopping if self._deadline is None else self.control.leaving
 
     def _sleep(self, seconds: float, wake: threading.Event) -> None:
-        if seconds > 0 and self._clock.sleep(seconds, wake):
+        if seconds > 0 and self.clock.sleep(seconds, wake):
             raise StoppedError
 
     def _wait(self, seconds: float) -> None:
         """Wait as asked; ever longer for a job that takes long, so that polls stay few."""
         seconds = max(seconds, min(self._waited_s * 0.1, _LONGEST_WAIT_S))
         if self._deadline is not None:
-            seconds = min(seconds, max(0.0, self._deadline - self._clock.monotonic()))
+            seconds = min(seconds, max(0.0, self._deadline - self.clock.monotonic()))
         self._sleep(seconds, self._patience)
         self._waited_s += seconds
         if self._is_overdue():
             raise self._overdue("the vendor still works on it")
 
     def _is_overdue(self) -> bool:
-        return self._deadline is not None and self._clock.monotonic() >= self._deadline
+        return self._deadline is not None and self.clock.monotonic() >= self._deadline
 
     def _overdue(self, last: str) -> DeadlineError:
         return DeadlineError(
-            f"job {self._record.job} was not finished after {self._job_deadline_s:g} s and may still be billed"
+            f"job {self.record.job} was not finished after {self.job_deadline_s:g} s and may still be billed"
             f" ({last}); run again to look once more"
         )
 
     def _accept(self, job: str) -> None:
-        if job == self._record.job:
+        if job == self.record.job:
             return
-        if self._record.job is not None:
-            raise AdapterError(f"adapter {self._record.spec.adapter} names a second job for one submission")
+        if self.record.job is not None:
+            raise AdapterError(f"adapter {self.record.spec.adapter} names a second job for one submission")
         try:
-            self._record.accept(job)
+            self.record.accept(job)
         except LedgerError as error:
             self._tell("ambiguous", str(error))
             raise
         self._tell("accepted", f"job {job}")
-        self._deadline = self._clock.monotonic() + self._job_deadline_s
+        self._deadline = self.clock.monotonic() + self.job_deadline_s
         self._refuse_same_job()
 
     def _refuse_same_job(self) -> None:
         """Raise `PayloadError` if another draw has the same job."""
-        other = self._record.same_job
+        other = self.record.same_job
         if other is not None:
             text = (
-                f"the vendor gave the same job {self._record.job} to two submissions (draw {other.draw} of"
+                f"the vendor gave the same job {self.record.job} to two submissions (draw {other.draw} of"
                 f" {other.upload_name} has it too); the draws are not independent"
             )
             self._tell("duplicate-job", text)
@@ -328,56 +329,56 @@ class AttemptRunner:
 
     def _observe(self, observed: Observed) -> None:
         try:
-            self._record.observe(observed)
+            self.record.observe(observed)
         except UsageError as error:
             # A bill that makes no sense must not cost the picture: what was reserved is booked.
             self._tell("price-differs", f"the vendor tells no price that can be booked: {error}")
 
     def _tell(self, kind: EventKind, text: str) -> None:
-        self._board.tell(kind, text, self._record.spec.upload_name, self._record.spec.draw)
+        self.board.tell(kind, text, self.record.spec.upload_name, self.record.spec.draw)
 
     def _receive(self, data: bytes) -> PayloadError | None:
         """Store a picture that was paid for; what is wrong with it, if anything is."""
-        if (self._record.state, bytes) not in ENDINGS:
+        if (self.record.state, bytes) not in ENDINGS:
             raise AdapterError(
-                f"adapter {self._record.spec.adapter} returned a picture without having submitted anything"
+                f"adapter {self.record.spec.adapter} returned a picture without having submitted anything"
             )
         digest = self._write(data)
-        failure = self._acceptance.picture_error(data, self._task)
+        failure = self.acceptance.picture_error(data, self.task)
         if failure is None:
-            if self._acceptance.check is not None:
-                self._record.mark_valid()
-            self._acceptance.count(self._task, digest)
+            if self.acceptance.check is not None:
+                self.record.mark_valid()
+            self.acceptance.count(self.task, digest)
         return failure
 
     def _write(self, data: bytes) -> str:
         """Write a picture to the disk; where no job keeps it, a disk that is full is tried again for a while."""
         for left in reversed(range(_DISK_TRIES)):
             try:
-                return self._record.store_picture(data)
+                return self.record.store_picture(data)
             except OSError as error:
                 problem = f"cannot write a paid answer to the run folder ({error.strerror or type(error).__name__})"
-            self._control.fail(IncompleteError(f"{problem}; make room and run again"))
-            if self._record.job is not None:
+            self.control.fail(IncompleteError(f"{problem}; make room and run again"))
+            if self.record.job is not None:
                 break
             if left == 0:
-                self._record.end(self._record.ending(StoppedError), f"answered, but {problem}")
+                self.record.end(self.record.ending(StoppedError), f"answered, but {problem}")
             else:
-                self._clock.sleep(_DISK_WAIT_S, self._control.leaving)
+                self.clock.sleep(_DISK_WAIT_S, self.control.leaving)
         raise StoppedError
 
     def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError:
         """Record how the attempt ended; errors that concern everybody stop the run instead."""
-        record, rule = self._record, self._record.ending(type(failure))
+        record, rule = self.record, self.record.ending(type(failure))
         code = failure.code if isinstance(failure, VendorError) else None
         if rule.result is None:
-            self._control.fail(failure)
+            self.control.fail(failure)
         elif rule.row == "expired":
             price = to_usd(record.cost_nanousd())
             failure = JobError(f"{failure}; the job {record.job} is booked at {price} USD", code=code)
         record.end(rule, clean(str(failure)), code)
         # Raised by a request, it has ended the run. Raised by the adapter on reading an answer, it has not.
-        deferred = rule.result == "deferred" and self._control.error is None
+        deferred = rule.result == "deferred" and self.control.error is None
         if deferred and isinstance(failure, (NotSentError, TryLaterError)):
             return failure
         if rule.result is None or rule.result == "deferred":
@@ -385,13 +386,17 @@ class AttemptRunner:
         kind = OUTCOME_ERRORS[rule.result]
         error = failure if isinstance(failure, kind) else kind(str(failure), code=code)
         if rule.result == "invalid":
-            self._retrier.record_unusable(error)
+            self.retrier.record_unusable(error)
         return self._outcome(rule.result, error)
 
     def _outcome(self, state: OutcomeState, error: VendorError | None) -> Outcome:
-        record = self._record
+        record = self.record
         model = record.report.model or (None if record.earlier is None else record.earlier.model)
-        if not self._restore:
-            self._acceptance.require_model(model)
+        changed = None if self.restore else self.acceptance.model_error(model)
+        if changed is not None:
+            # The draw does not count.
+            self.board.tell("model-changed", str(changed))
+            self.control.fail(changed)
+            raise StoppedError
         cost = to_usd(record.cost_nanousd(refused=state == "refused"))
-        return Outcome(self._task, state, self._restore, record.digest, cost, model, error)
+        return Outcome(self.task, state, self.restore, record.digest, cost, model, error)

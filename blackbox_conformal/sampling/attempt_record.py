@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from typing import Final, Literal
 
@@ -126,20 +126,16 @@ def ending(state: State, happened: type) -> Ending:
     return next(ENDINGS[state, kind] for kind in happened.__mro__ if (state, kind) in ENDINGS)
 
 
+@dataclass(eq=False)
 class AttemptRecord:
     """What the ledger and the disk hold of one attempt; each method that writes is one step of its state.
 
-    Parameters
-    ----------
-    spec
-        The submission.
-    planned
-        The ledger's row for it, if there is one already.
-    earlier
-        The attempt to go on with instead: its job is fetched, or its submission repeated.
-
     Attributes
     ----------
+    planned
+        The ledger's row for the submission, if there is one already.
+    earlier
+        The attempt to go on with instead: its job is fetched, or its submission repeated.
     job
         The vendor's name of the job, once it is accepted.
     same_job
@@ -152,33 +148,31 @@ class AttemptRecord:
         Digest of the bytes that came in this session: the picture's, or those kept as evidence.
     """
 
-    def __init__(
-        self,
-        spec: AttemptSpec,
-        planned: int | None,
-        earlier: Attempt | None,
-        *,
-        ledger: Ledger,
-        store: Store,
-        reservations: Reservations,
-    ) -> None:
-        self.spec, self.earlier, self._planned = spec, earlier, planned
-        self._ledger, self._store, self._reservations = ledger, store, reservations
-        self.state: State = "unrecorded"
-        self.job: str | None = None
-        self.same_job: Attempt | None = None
-        self.report = VendorReport()
-        self.answer: bytes | None = None
-        self.digest: str | None = None
-        self._size: int | None = None
-        self._row: int | None = None
-        self._price_nanousd = 0
-        self._reservation: Reservation | None = None
+    spec: AttemptSpec
+    planned: int | None
+    earlier: Attempt | None
+    _: KW_ONLY
+    ledger: Ledger
+    store: Store
+    reservations: Reservations
+    state: State = field(default="unrecorded", init=False)
+    job: str | None = field(default=None, init=False)
+    same_job: Attempt | None = field(default=None, init=False)
+    report: VendorReport = field(default=VendorReport(), init=False)
+    answer: bytes | None = field(default=None, init=False)
+    digest: str | None = field(default=None, init=False)
+    _size: int | None = field(default=None, init=False)
+    _row: int | None = field(default=None, init=False)
+    _price_nanousd: int = field(default=0, init=False)
+    _reservation: Reservation | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        earlier = self.earlier
         if earlier is not None:
             self.state = next((state for state, row in ROW_STATES.items() if row == earlier.state), "stored")
             self.job, self._row, self._price_nanousd = earlier.job, earlier.id, earlier.cost_nanousd
             if earlier.state in WITH_JOB:
-                self.same_job = ledger.namesake(earlier)
+                self.same_job = self.ledger.namesake(earlier)
 
     @property
     def row(self) -> int:
@@ -203,16 +197,16 @@ class AttemptRecord:
 
     def reserve(self, may_send_now: Callable[[], bool]) -> None:
         """Reserve the price of a new submission, and mark it as sent if that may be (see `Reservations.reserve`)."""
-        planned, self._planned = self._planned, None
-        self._reservation = self._reservations.reserve(self.spec, planned, may_send_now)
+        planned, self.planned = self.planned, None
+        self._reservation = self.reservations.reserve(self.spec, planned, may_send_now)
         self._row, self._price_nanousd = self._reservation.attempt, self._reservation.price_nanousd
         self.state = "sent" if self._reservation.sent else "intent"
 
     def mark_sent(self) -> None:
         """Record that bytes are about to leave; returns once that is on disk."""
-        self._ledger.sent(self.row)
+        self.ledger.sent(self.row)
         if self.earlier is not None and self.state == "ambiguous":
-            self._reservation = self._reservations.resume(self.earlier)
+            self._reservation = self.reservations.resume(self.earlier)
         self.state = "sent"
 
     def accept(self, job: str) -> None:
@@ -227,16 +221,16 @@ class AttemptRecord:
         kept = True
         try:
             # Beside the ledger, which may be locked or full.
-            self._store.keep_job(row, job, self.report)
+            self.store.keep_job(row, job, self.report)
         except OSError:
             kept = False
         try:
-            self.same_job = self._ledger.accepted(row, job, self.report)
+            self.same_job = self.ledger.accepted(row, job, self.report)
         except LedgerError as error:
             text = f"the vendor accepted job {job}, which could not be recorded"
             text += "; inbox/ holds it for the next run" if kept else " anywhere: only this line names what is paid for"
             raise type(error)(f"{error}; {clean(text)}") from None
-        self._store.forget_job(row)
+        self.store.forget_job(row)
         self.state = "accepted"
 
     def observe(self, observed: Observed) -> None:
@@ -257,12 +251,12 @@ class AttemptRecord:
         if observed.cost_usd is not None:
             cost = to_nano(observed.cost_usd)
             self.report = replace(self.report, cost_nanousd=cost)
-            self._reservations.expect(cost)
+            self.reservations.prices.billed(cost)
 
     def mark_ready(self) -> None:
         """Note that the vendor has the picture of the job."""
         if self.state == "accepted":
-            self._ledger.ready(self.row)
+            self.ledger.ready(self.row)
             self.state = "ready"
 
     def store_picture(self, data: bytes) -> str:
@@ -273,27 +267,27 @@ class AttemptRecord:
         OSError
             The disk is full or broken; nothing is recorded.
         """
-        arrival = self._store.receive(self.row, data, self.report)
+        arrival = self.store.receive(self.row, data, self.report)
         self.digest, self._size = arrival.digest, arrival.size
         # Not waited for: should the process die before the commit, the inbox tells the next one whose bytes these are.
-        self._ledger.stored(
+        self.ledger.stored(
             self.row,
             self.report,
             arrival.digest,
             arrival.size,
-            before=self._store.sync_names,
-            after=partial(self._store.settle_later, arrival),
+            before=self.store.sync_names,
+            after=partial(self.store.settle_later, arrival),
         )
         if self.cost_nanousd() > self._price_nanousd:
             # More than was reserved: it counts before anybody submits again.
-            self._ledger.flush()
+            self.ledger.flush()
         self.state = "stored"
         self.settle()
         return arrival.digest
 
     def mark_valid(self) -> None:
         """Note that the picture passed the run's check."""
-        self._ledger.validated(self.row)
+        self.ledger.validated(self.row)
 
     def restore_picture(self, data: bytes) -> None:
         """Put the file of a picture that was stored back.
@@ -303,13 +297,13 @@ class AttemptRecord:
         PayloadError
             These are other bytes.
         """
-        arrival = self._store.receive(self.row, data)
+        arrival = self.store.receive(self.row, data)
         if self.earlier is not None and arrival.digest != self.earlier.digest:
             raise PayloadError(
                 f"job {self.job} was fetched again and gives other bytes than {self.earlier.digest}, which were"
                 " stored first"
             )
-        self._store.settle(arrival)
+        self.store.settle(arrival)
         self.digest = arrival.digest
 
     def ending(self, happened: type) -> Ending:
@@ -321,11 +315,11 @@ class AttemptRecord:
         if rule.row is None:
             return
         if rule.row == "as it is":
-            self._ledger.note(self.row, rule.error_class or "", text)
+            self.ledger.note(self.row, rule.error_class or "", text)
         else:
             if rule.row == "invalid" and self.digest is None:
                 self._keep_evidence()
-            self._ledger.end(
+            self.ledger.end(
                 self.row,
                 rule.row,
                 VendorReport() if rule.row == "cancelled" else self.report,
@@ -346,8 +340,8 @@ class AttemptRecord:
         """Keep an answer that should have held the picture."""
         if self.answer:
             with contextlib.suppress(OSError):
-                arrival = self._store.receive(self.row, self.answer, self.report)
-                self._store.settle(arrival)
+                arrival = self.store.receive(self.row, self.answer, self.report)
+                self.store.settle(arrival)
                 self.digest, self._size = arrival.digest, arrival.size
 
     def settle(self) -> None:
@@ -357,4 +351,4 @@ class AttemptRecord:
     def _settle(self, cost_nanousd: int) -> None:
         if self._reservation is not None:
             stored, billed = self.state == "stored", self.report.cost_nanousd is not None
-            self._reservations.settle(self._reservation, cost_nanousd, answered=stored, billed=billed)
+            self.reservations.settle(self._reservation, cost_nanousd, answered=stored, billed=billed)

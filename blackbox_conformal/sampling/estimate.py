@@ -116,16 +116,9 @@ def estimate(
     identity = adapter.identity()
     attempts_by_task, mean_size = _read(run, [task_key(identity, task) for task in tasks])
     now, on_disk = time.time(), frozenset(digest for digest, _ in Store(run).files())
+    replayable = capabilities.idempotency_header is not None
     steps = [
-        next_step(
-            attempts,
-            on_disk=on_disk,
-            max_resample=limits.max_resample,
-            retry_ambiguous=limits.retry_ambiguous,
-            replayable=capabilities.idempotency_header is not None,
-            now=now,
-        )
-        for attempts in attempts_by_task
+        next_step(attempts, limits, on_disk=on_disk, replayable=replayable, now=now) for attempts in attempts_by_task
     ]
     missing = [task for task, step in zip(tasks, steps, strict=True) if isinstance(step, Submit)]
     unsure = sum(not isinstance(step, Done) for step in steps)

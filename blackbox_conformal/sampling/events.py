@@ -5,10 +5,11 @@ Who shows them is the command line's business; nothing is decided here.
 
 import dataclasses
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.money import to_nano, to_usd
@@ -80,6 +81,17 @@ class Event:
         }
 
 
+class Amounts(TypedDict, total=False):
+    """What may be added to the counters; in nano-dollars, it is money."""
+
+    done: int
+    cached: int
+    in_flight: int
+    spent_nanousd: int
+    reserved_nanousd: int
+    too_many: int
+
+
 class EventBoard:
     """Keeps the counters and hands events to one listener, one at a time."""
 
@@ -88,53 +100,39 @@ class EventBoard:
         self._listener = listener
         self._lock = threading.RLock()
         self._budget = budget
-        self._total = self._done = self._cached = self._in_flight = self._too_many = 0
-        self._spent = self._reserved = 0
+        self._total = 0
+        self._counts: Counter[str] = Counter()
         self._started = clock.monotonic()
-        self.listener_error: Exception | None = None
 
     def start(self, total: int, spent: Decimal, reserved: Decimal) -> None:
         """Begin to count a new set of tasks."""
         with self._lock:
             self._started = self._clock.monotonic()
-            self._total, self._spent, self._reserved = total, to_nano(spent), to_nano(reserved)
-            self._done = self._cached = self._in_flight = self._too_many = 0
+            self._total = total
+            self._counts = Counter(spent_nanousd=to_nano(spent), reserved_nanousd=to_nano(reserved))
 
-    def count(
-        self,
-        *,
-        done: int = 0,
-        cached: int = 0,
-        in_flight: int = 0,
-        spent_nanousd: int = 0,
-        reserved_nanousd: int = 0,
-        too_many: int = 0,
-    ) -> None:
+    def count(self, **amounts: Unpack[Amounts]) -> None:
         """Add to the counters."""
         with self._lock:
-            self._done += done
-            self._cached += cached
-            self._in_flight += in_flight
-            self._spent += spent_nanousd
-            self._reserved += reserved_nanousd
-            self._too_many += too_many
+            self._counts.update(amounts)
 
     @property
     def counters(self) -> Counters:
         """The counters now, with the time left at the pace so far."""
         with self._lock:
-            bought = self._done - self._cached
-            left = self._total - self._done
+            counts = self._counts
+            bought = counts["done"] - counts["cached"]
+            left = self._total - counts["done"]
             elapsed = self._clock.monotonic() - self._started
             return Counters(
                 total=self._total,
-                done=self._done,
-                cached=self._cached,
-                in_flight=self._in_flight,
-                spent=to_usd(self._spent),
-                reserved=to_usd(self._reserved),
+                done=counts["done"],
+                cached=counts["cached"],
+                in_flight=counts["in_flight"],
+                spent=to_usd(counts["spent_nanousd"]),
+                reserved=to_usd(counts["reserved_nanousd"]),
                 budget=self._budget,
-                too_many=self._too_many,
+                too_many=counts["too_many"],
                 eta_s=elapsed / bought * left if bought else (0.0 if not left else None),
             )
 
@@ -149,6 +147,5 @@ class EventBoard:
             event = Event(kind, self._clock.wall(), clean(text), upload, draw, self.counters)
             try:
                 listener(event)
-            except Exception as error:  # noqa: BLE001 - foreign code; kept and shown when the run is over
+            except Exception:  # noqa: BLE001 - foreign code, whose errors must not cost a draw
                 self._listener = None
-                self.listener_error = error

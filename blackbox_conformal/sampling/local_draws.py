@@ -3,13 +3,12 @@
 Their bytes stay where they are: reading an outcome runs the adapter again.
 """
 
-from collections.abc import Collection
 from decimal import Decimal
 
 from blackbox_conformal.adapter import Adapter, Answer, Draw, Observed, Send, Wait
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import AdapterError, NotSentError, PayloadError, RefusedError, RunRefusedError
-from blackbox_conformal.sampling.acceptance import Check, ExpectedModels, picture_error
+from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_key
 from blackbox_conformal.text import clean, cleaned
 
@@ -17,18 +16,11 @@ _EMPTY = Answer(0, {}, b"")
 
 
 class LocalDraws:
-    """A local vendor that is open; its outcomes are free, and cached by nature.
+    """A local vendor that is open; its outcomes are free, and cached by nature."""
 
-    Parameters
-    ----------
-    check, models
-        See `Sampler`.
-    """
-
-    def __init__(self, adapter: Adapter, check: Check | None, models: Collection[str]) -> None:
+    def __init__(self, adapter: Adapter, acceptance: Acceptance) -> None:
         self._adapter = adapter.open()
-        self._check = check
-        self._models = ExpectedModels(models) if models else None
+        self._acceptance = acceptance
 
     def close(self) -> None:
         """Close the adapter."""
@@ -51,10 +43,10 @@ class LocalDraws:
         except (RefusedError, NotSentError) as failure:
             state: OutcomeState = "refused" if isinstance(failure, RefusedError) else "missing"
             return Outcome(task, state, True, None, Decimal(0), None, cleaned(failure))
-        error = picture_error(data, task, self._check)
-        changed = None if self._models is None else self._models.error(model)
+        changed = self._acceptance.model_error(model) if self._acceptance.calibrated else None
         if changed is not None:
             raise changed
+        error = self._acceptance.picture_error(data, task)
         state = "stored" if error is None else "invalid"
         return Outcome(task, state, True, digest_bytes(data), Decimal(0), model, error)
 

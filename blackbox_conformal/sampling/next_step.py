@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blackbox_conformal.sampling.ledger.attempts import Attempt
-from blackbox_conformal.sampling.ledger.states import UNSENT, WITH_JOB
+from blackbox_conformal.sampling.ledger.states import UNSENT, WHOLE, WITH_JOB
+from blackbox_conformal.sampling.limits import Limits
 
 IDEMPOTENCY_WINDOW_S = 20.0 * 3600
 """Vendors forget idempotency keys after a day; a key older than this is not trusted to find its first submission."""
@@ -42,13 +43,7 @@ NextStep = Done | Fetch | Replay | Submit
 
 
 def next_step(
-    attempts: Sequence[Attempt],
-    *,
-    on_disk: frozenset[str] | None,
-    max_resample: int,
-    retry_ambiguous: bool,
-    replayable: bool,
-    now: float,
+    attempts: Sequence[Attempt], limits: Limits, *, on_disk: frozenset[str], replayable: bool, now: float
 ) -> NextStep:
     """The next thing to do.
 
@@ -57,7 +52,7 @@ def next_step(
     attempts
         Every attempt at this draw, oldest first.
     on_disk
-        Digests of the samples there are; None to trust the ledger.
+        Digests of the samples there are.
     replayable
         Whether the vendor takes idempotency keys.
     now
@@ -67,9 +62,9 @@ def next_step(
     if not real:
         return Submit(0)
     following = Submit(max(attempt.generation for attempt in real) + 1)
-    whole = [attempt for attempt in real if attempt.state in ("stored", "validated")]
+    whole = [attempt for attempt in real if attempt.state in WHOLE]
     for attempt in whole:
-        if on_disk is None or attempt.digest in on_disk:
+        if attempt.digest in on_disk:
             return Done(attempt)
     for attempt in real:
         if attempt.state in WITH_JOB:
@@ -79,15 +74,15 @@ def next_step(
         last = whole[-1]
         if last.job is not None:
             return Fetch(last)
-        return following if resampled < max_resample else Done(last)
+        return following if resampled < limits.max_resample else Done(last)
     last = real[-1]
     if last.state in ("ambiguous", "sent"):
         age = now - (last.sent_at or 0.0)
         if replayable and 0.0 <= age <= IDEMPOTENCY_WINDOW_S:
             return Replay(last)
-        return following if retry_ambiguous else Done(last)
+        return following if limits.retry_ambiguous else Done(last)
     if last.state == "expired":
-        return following if retry_ambiguous else Done(last)
-    if last.state == "invalid" and resampled <= max_resample:
+        return following if limits.retry_ambiguous else Done(last)
+    if last.state == "invalid" and resampled <= limits.max_resample:
         return following
     return Done(last)

@@ -1,7 +1,6 @@
 """A run folder and a vendor that are open: what they need is opened here, joined together, and closed."""
 
 import contextlib
-from collections.abc import Callable, Collection
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -10,15 +9,14 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import make_private
-from blackbox_conformal.sampling.acceptance import Acceptance, Check
+from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.attempt import AttemptRunner
+from blackbox_conformal.sampling.attempt_record import AttemptRecord
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.disk_space import DiskSpace
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.ledger.allowance import Allowance, Sums
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
-from blackbox_conformal.sampling.ledger.attempts import Attempt
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_nano, to_usd
@@ -28,18 +26,12 @@ from blackbox_conformal.sampling.pacing.retry import Retrier, RetryBudget
 from blackbox_conformal.sampling.prices import Prices
 from blackbox_conformal.sampling.reservations import Reservations
 from blackbox_conformal.sampling.run_control import RunControl
-from blackbox_conformal.sampling.task import Outcome, Task, task_key
 from blackbox_conformal.sampling.turn_taking import TurnTaking
 from blackbox_conformal.sampling.work_item import Processor
 
 
 class OpenRun:
     """Owns the run folder, and settles on opening what an earlier session left.
-
-    Parameters
-    ----------
-    models, check, counted
-        See `Sampler`.
 
     Raises
     ------
@@ -49,20 +41,8 @@ class OpenRun:
         The ledger is in use, damaged, newer, foreign, or on a network disk.
     """
 
-    def __init__(
-        self,
-        adapter: Adapter,
-        run: Path,
-        limits: Limits,
-        *,
-        models: Collection[str],
-        check: Check | None,
-        counted: Callable[[Task, str], None] | None,
-        clock: Clock,
-        board: EventBoard,
-    ) -> None:
-        self._identity, self._limits, self._models, self._check = adapter.identity(), limits, models, check
-        self._counted, self._clock, self._board = counted, clock, board
+    def __init__(self, adapter: Adapter, run: Path, limits: Limits, clock: Clock, board: EventBoard) -> None:
+        self._identity, self._limits, self._clock, self._board = adapter.identity(), limits, clock, board
         self._abandoned = False
         try:
             make_private(run)
@@ -101,36 +81,44 @@ class OpenRun:
             self._prices = Prices(capabilities.price, *billed, limited=most is not None, board=board)
             self._stack = stack.pop_all()
 
-    def begin(self, control: RunControl, concurrency: AdaptiveConcurrency) -> Processor:
-        """What draws one set of tasks, which `control` stops and `concurrency` limits."""
+    def begin(self, control: RunControl, acceptance: Acceptance, concurrency: AdaptiveConcurrency) -> Processor:
+        """What draws one set of tasks."""
         limits, clock, board = self._limits, self._clock, self._board
-        acceptance = Acceptance(self._check, self._counted, self._models, control, board)
-        disk = DiskSpace(self._store, limits.most_workers, clock, control)
         retrier = Retrier(limits, clock, control, self._breaker, concurrency, RetryBudget(limits.most_workers), board)
-        new_runner = partial(
-            AttemptRunner,
-            adapter=self._adapter,
-            transport=self._transport,
-            turns=TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board),
-            retrier=retrier,
-            acceptance=acceptance,
+        reservations = Reservations(
+            ledger=self._ledger,
+            allowance=self._allowance,
+            prices=self._prices,
+            store=self._store,
+            most_workers=limits.most_workers,
             control=control,
             clock=clock,
             board=board,
-            job_deadline_s=limits.job_deadline_s,
         )
         return Processor(
-            self._adapter,
-            self._identity,
-            limits,
+            adapter=self._adapter,
+            identity=self._identity,
+            limits=limits,
             ledger=self._ledger,
             store=self._store,
-            reservations=Reservations(self._ledger, self._allowance, self._prices, disk, control, board),
             acceptance=acceptance,
             retrier=retrier,
             control=control,
             clock=clock,
-            new_runner=new_runner,
+            board=board,
+            new_record=partial(AttemptRecord, ledger=self._ledger, store=self._store, reservations=reservations),
+            new_runner=partial(
+                AttemptRunner,
+                adapter=self._adapter,
+                transport=self._transport,
+                turns=TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board),
+                retrier=retrier,
+                acceptance=acceptance,
+                control=control,
+                clock=clock,
+                board=board,
+                job_deadline_s=limits.job_deadline_s,
+            ),
         )
 
     def flush(self) -> None:
@@ -142,16 +130,6 @@ class OpenRun:
         """Dollars spent and reserved, as the limit on money counts them: those of other jobs are left out."""
         spent, reserved, _ = self._ledger.totals()
         return spent - to_usd(self._allowance.others.nanousd), reserved
-
-    def read(self, digest: str) -> bytes:
-        """The bytes of a sample (see `Store.read`)."""
-        return self._store.read(digest)
-
-    def attempt_of(self, outcome: Outcome) -> Attempt | None:
-        """The newest attempt that gave the bytes of an outcome."""
-        self._ledger.flush()
-        rows = self._ledger.rows([key := task_key(self._identity, outcome.task)]).get(key, ())
-        return next((row for row in reversed(rows) if row.digest == outcome.digest), None)
 
     def abandon(self) -> None:
         """Leave the connections open when closing: threads that nobody waits for may still use them."""

@@ -6,17 +6,19 @@ waits here as long as a draw under way may turn out cheaper than its price, and 
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.sampling.disk_space import DiskSpace
+from blackbox_conformal.errors import BudgetError, IncompleteError
+from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.ledger.allowance import Allowance
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
+from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.prices import Prices
 from blackbox_conformal.sampling.run_control import RunControl, StoppedError
 
+LEAST_FREE_BYTES = 64 * 1024 * 1024
 _LOOK_AGAIN_S = 0.2
 
 
@@ -28,8 +30,6 @@ class Reservation:
     ----------
     attempt
         The ledger's row that holds it.
-    price_nanousd
-        The price, in nano-dollars.
     sent
         Whether the row says already that the submission is sent.
     alone
@@ -44,28 +44,27 @@ class Reservation:
     settled: bool = False
 
 
+@dataclass(kw_only=True, eq=False)
 class Reservations:
-    """Reserves the price of each submission of one set of tasks."""
+    """Reserves the price of each submission of one set of tasks.
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        allowance: Allowance,
-        prices: Prices,
-        disk: DiskSpace,
-        control: RunControl,
-        board: EventBoard,
-    ) -> None:
-        self._ledger = ledger
-        self._allowance = allowance
-        self._prices = prices
-        self._disk = disk
-        self._control = control
-        self._board = board
-        # One condition guards three counters, and is notified whenever one of them changes:
-        # workers that ask the ledger for a price at this moment, prices that are held, and prices that were settled.
-        self._changed = threading.Condition()
-        self._asking = self._holding = self._settlements = 0
+    One condition guards three counters, and is notified whenever one of them changes: workers that ask the ledger for a
+    price at this moment (`_asking`), prices that are held, and prices that were settled.
+    """
+
+    ledger: Ledger
+    allowance: Allowance
+    prices: Prices
+    store: Store
+    most_workers: int
+    control: RunControl
+    clock: Clock
+    board: EventBoard
+    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
+    _asking: int = field(default=0, init=False)
+    _holding: int = field(default=0, init=False)
+    _settlements: int = field(default=0, init=False)
+    _space_until: float = field(default=-1.0, init=False)
 
     def reserve(self, spec: AttemptSpec, planned: int | None, may_send_now: Callable[[], bool]) -> Reservation:
         """Reserve the price of a submission; waits while draws under way may still give some of theirs back.
@@ -84,37 +83,51 @@ class Reservations:
             The limit is reached and nothing under way can change that, or the disk is full, which stops the run; or
             the run was stopped before.
         """
-        self._disk.require()
-        alone = self._prices.enter(spec.pixels, self._control.stopping)
+        self._require_disk_space()
+        alone = self.prices.enter(spec.pixels, self.control.stopping)
         try:
             return self._reserved(spec, planned, may_send_now, alone)
         except BaseException:
             if alone:
-                self._prices.leave(spec.pixels, answered=False, billed=False)
+                self.prices.leave(spec.pixels, answered=False, billed=False)
             raise
+
+    def _require_disk_space(self) -> None:
+        """Stop before a submission whose answer might not fit on the disk; looks once a second."""
+        now = self.clock.monotonic()
+        if now < self._space_until:
+            return
+        self.store.require_folders()
+        needed = LEAST_FREE_BYTES + 2 * self.store.largest_answer * self.most_workers
+        free = self.store.free_bytes()
+        if free < needed:
+            self.control.fail(
+                IncompleteError(
+                    f"the disk of the run folder has {free >> 20} MiB left, and {needed >> 20} MiB are kept free for"
+                    " paid answers; make room and run again"
+                )
+            )
+            raise StoppedError
+        self._space_until = now + 1.0
 
     def _reserved(
         self, spec: AttemptSpec, planned: int | None, may_send_now: Callable[[], bool], alone: bool
     ) -> Reservation:
-        ledger, allowance, price = self._ledger, self._allowance, self._prices.nanousd
-        if self._control.stopping.is_set():
+        ledger, allowance, price = self.ledger, self.allowance, self.prices.nanousd
+        if self.control.stopping.is_set():
             raise StoppedError
         if planned is not None:
             if may_send_now() and self._ask(lambda: ledger.depart(spec, planned, price, allowance)) is None:
                 return self._held(Reservation(planned, price, sent=True, alone=alone, pixels=spec.pixels))
             ledger.claim(planned)
         reserved: list[int] = []
-        while not self._control.stopping.is_set():
+        while not self.control.stopping.is_set():
             settlements = self._settlements
             error = self._ask(lambda: reserved.append(ledger.reserve(spec, planned, price, allowance)))
             if error is None:
                 return self._held(Reservation(reserved[0], price, alone=alone, pixels=spec.pixels))
             self._wait_for_settlement(settlements, error)
         raise StoppedError
-
-    def expect(self, billed_nanousd: int) -> None:
-        """Reserve from now on what the vendor billed for a draw, if that is more."""
-        self._prices.billed(billed_nanousd)
 
     def _ask(self, ask: Callable[[], None]) -> BudgetError | None:
         """Ask the ledger for a price; its error when the budget has no room."""
@@ -139,12 +152,12 @@ class Reservations:
             # Only a settlement can make room. Another worker's failure is no reason to ask again: workers that wake
             # each other so would never find the moment at which nobody asks.
             while self._settlements == settlements and (self._holding or self._asking):
-                if self._control.stopping.is_set():
+                if self.control.stopping.is_set():
                     raise StoppedError
                 self._changed.wait(_LOOK_AGAIN_S)
             if self._settlements == settlements:
-                why = self._prices.explanation()
-                self._control.fail(BudgetError(f"{error}; {why}") if why else error)
+                why = self.prices.explanation()
+                self.control.fail(BudgetError(f"{error}; {why}") if why else error)
                 self._changed.notify_all()
                 raise StoppedError
 
@@ -152,11 +165,11 @@ class Reservations:
         """Hold the price of an earlier attempt again, whose submission is repeated under its idempotency key."""
         with self._changed:
             self._holding += 1
-        self._board.count(spent_nanousd=-attempt.cost_nanousd)
+        self.board.count(spent_nanousd=-attempt.cost_nanousd)
         return self._held(Reservation(attempt.id, attempt.cost_nanousd))
 
     def _held(self, reservation: Reservation) -> Reservation:
-        self._board.count(reserved_nanousd=reservation.price_nanousd, in_flight=1)
+        self.board.count(reserved_nanousd=reservation.price_nanousd, in_flight=1)
         return reservation
 
     def settle(self, reservation: Reservation, cost_nanousd: int, *, answered: bool, billed: bool) -> None:
@@ -171,6 +184,6 @@ class Reservations:
             self._holding -= 1
             self._settlements += 1
             self._changed.notify_all()
-        self._board.count(reserved_nanousd=-reservation.price_nanousd, spent_nanousd=cost_nanousd, in_flight=-1)
+        self.board.count(reserved_nanousd=-reservation.price_nanousd, spent_nanousd=cost_nanousd, in_flight=-1)
         if reservation.alone:
-            self._prices.leave(reservation.pixels, answered=answered, billed=billed)
+            self.prices.leave(reservation.pixels, answered=answered, billed=billed)

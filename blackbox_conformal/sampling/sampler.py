@@ -5,12 +5,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, PayloadError, UsageError
-from blackbox_conformal.sampling.acceptance import Check
+from blackbox_conformal.sampling.acceptance import Acceptance, Check
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.estimate import Estimate, estimate, known_price, price_missing
 from blackbox_conformal.sampling.events import Counters, Event, EventBoard
@@ -69,7 +70,7 @@ class Sampler:
         if limits.max_cost_usd is not None and not self._local and known_price(adapter, Path(run)) is None:
             raise UsageError(price_missing(adapter))
         self._adapter, self._run, self._limits = adapter, Path(run), limits
-        self._models, self._check, self._counted = models, check, counted
+        self._new_acceptance = partial(Acceptance, check, counted, models)
         self._clock = clock or Clock()
         self._board = EventBoard(self._clock, listener, limits.max_cost_usd)
         self._control = RunControl()
@@ -100,18 +101,9 @@ class Sampler:
         if self._closed:
             raise UsageError("the sampler is closed; open another one")
         if self._opened is None and self._local:
-            self._opened = LocalDraws(self._adapter, self._check, self._models)
+            self._opened = LocalDraws(self._adapter, self._new_acceptance(self._control))
         elif self._opened is None:
-            self._opened = OpenRun(
-                self._adapter,
-                self._run,
-                self._limits,
-                models=self._models,
-                check=self._check,
-                counted=self._counted,
-                clock=self._clock,
-                board=self._board,
-            )
+            self._opened = OpenRun(self._adapter, self._run, self._limits, self._clock, self._board)
         return self._opened
 
     def close(self) -> None:
@@ -243,7 +235,7 @@ class Sampler:
         if self._asked_to_stop:
             control.stop()
         concurrency = AdaptiveConcurrency(self._limits.first_workers, self._limits.most_workers, self._clock.monotonic)
-        self._processor = opened.begin(control, concurrency)
+        self._processor = opened.begin(control, self._new_acceptance(control), concurrency)
         return control, self._processor, concurrency
 
     def _join(self) -> None:
@@ -273,20 +265,7 @@ class Sampler:
         opened = self.open()
         if isinstance(opened, LocalDraws):
             return opened.read(outcome)
-        try:
-            return opened.read(outcome.digest)
-        except PayloadError as error:
-            problem = str(error)
-        attempt = opened.attempt_of(outcome)
-        if attempt is None:
-            raise LedgerError(f"{problem}; the ledger holds no draw with these bytes")
-        self._board.tell("damaged", problem, outcome.task.upload.name, outcome.task.index)
-        processor = self._processor or self._begin(opened)[1]
-        try:
-            processor.restore(outcome.task, attempt)
-        except StoppedError:
-            raise PayloadError(f"{problem}; it could not be fetched again: the run was stopped") from None
-        return opened.read(outcome.digest)
+        return (self._processor or self._begin(opened)[1]).read(outcome)
 
 
 def _work(

@@ -1,6 +1,7 @@
 """When a request may go: after every pause that the vendor asked for, and at the request rate."""
 
 import threading
+from dataclasses import dataclass
 
 from blackbox_conformal.errors import TryLaterError, VendorError
 from blackbox_conformal.sampling.clock import Clock
@@ -11,29 +12,21 @@ from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter
 from blackbox_conformal.sampling.run_control import StoppedError
 
 
+@dataclass(eq=False)
 class TurnTaking:
     """The pauses and the request rate, as one worker after another meets them."""
 
-    def __init__(
-        self,
-        breaker: CircuitBreaker,
-        rate_limiter: SharedRateLimiter,
-        concurrency: AdaptiveConcurrency,
-        limits: Limits,
-        clock: Clock,
-        board: EventBoard,
-    ) -> None:
-        self._breaker = breaker
-        self._rate_limiter = rate_limiter
-        self._concurrency = concurrency
-        self._limits = limits
-        self._clock = clock
-        self._board = board
+    breaker: CircuitBreaker
+    rate_limiter: SharedRateLimiter
+    concurrency: AdaptiveConcurrency
+    limits: Limits
+    clock: Clock
+    board: EventBoard
 
     def is_free(self) -> bool:
         """Whether a request may go now without `wait`: there is no pause and no request rate."""
         self._join_pauses_of_others()
-        return self._limits.requests_per_second is None and self._breaker.is_closed()
+        return self.limits.requests_per_second is None and self.breaker.is_closed()
 
     def wait(self, wake: threading.Event, pauses: bool = True) -> None:
         """Wait for the end of a pause (unless not `pauses`: a host of its own) and for a turn at the request rate.
@@ -47,11 +40,11 @@ class TurnTaking:
             raise StoppedError
         if pauses:
             self._wait_for_pause(wake)
-        seconds = self._rate_limiter.reserve()
+        seconds = self.rate_limiter.reserve()
         if seconds > 0:
-            if self._clock.sleep(seconds, wake):
-                self._rate_limiter.cancel()
-                self._breaker.abandon_probe()
+            if self.clock.sleep(seconds, wake):
+                self.rate_limiter.cancel()
+                self.breaker.abandon_probe()
                 raise StoppedError
             if pauses:
                 # The vendor may have asked for a pause meanwhile.
@@ -60,25 +53,25 @@ class TurnTaking:
     def _wait_for_pause(self, wake: threading.Event) -> None:
         worker = threading.get_ident()
         self._join_pauses_of_others()
-        while (seconds := self._breaker.delay(worker)) > 0:
-            if self._clock.sleep(seconds, wake):
+        while (seconds := self.breaker.delay(worker)) > 0:
+            if self.clock.sleep(seconds, wake):
                 raise StoppedError
             self._join_pauses_of_others()
 
     def _join_pauses_of_others(self) -> None:
         """Join a pause that the vendor asked of another process with the same key."""
-        seconds = self._rate_limiter.new_pause()
-        if 0.0 < seconds <= self._limits.max_retry_after_s:
-            self._concurrency.record_throttle()
-            if self._breaker.open(seconds):
-                self._board.tell(
+        seconds = self.rate_limiter.new_pause()
+        if 0.0 < seconds <= self.limits.max_retry_after_s:
+            self.concurrency.record_throttle()
+            if self.breaker.open(seconds):
+                self.board.tell(
                     "throttled", f"the vendor put off another process of yours; everyone pauses for {seconds:.1f} s"
                 )
 
     def record(self, failure: VendorError | None) -> None:
         """Tell the circuit breaker what came of a request; None: the vendor answered as it should."""
         if failure is None:
-            if self._breaker.record_success():
-                self._board.tell("recovered", "the vendor answers again")
+            if self.breaker.record_success():
+                self.board.tell("recovered", "the vendor answers again")
         elif not isinstance(failure, TryLaterError):
-            self._breaker.abandon_probe()
+            self.breaker.abandon_probe()

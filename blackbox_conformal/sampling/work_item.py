@@ -1,13 +1,14 @@
 """One draw that is wanted, from what the ledger holds of it to its outcome."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import (
+    LedgerError,
     NotSentError,
     PayloadError,
     RunRefusedError,
@@ -19,6 +20,7 @@ from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.attempt import AttemptRunner
 from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord
 from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.classify import GoneError
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
@@ -27,7 +29,6 @@ from blackbox_conformal.sampling.ledger.states import WHOLE, WITH_JOB
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.next_step import Done, Fetch, NextStep, Submit, next_step
 from blackbox_conformal.sampling.pacing.retry import Retrier
-from blackbox_conformal.sampling.reservations import Reservations
 from blackbox_conformal.sampling.run_control import RunControl, StoppedError
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_keys
 from blackbox_conformal.text import clean
@@ -41,51 +42,50 @@ class WorkItem:
     ----------
     key
         The task's (see `task_key`).
+    name
+        The picture's name, made fit to be shown.
     resampled
         How often the draw was bought again because its answer proved unusable.
-    spec, planned
-        The first submission and its row in the ledger; None where nothing is to be bought at first.
     """
 
     task: Task
     key: str
+    name: str
     step: NextStep
     resampled: int
-    spec: AttemptSpec | None
-    planned: int | None
 
 
+@dataclass(kw_only=True, eq=False)
 class Processor:
     """Makes work items of tasks, and outcomes of work items; all workers share it.
 
-    Parameters
+    Attributes
     ----------
     identity
         The vendor procedure (see `Adapter.identity`).
-    new_runner
-        `AttemptRunner` with everything that is the same for all attempts.
+    new_record, new_runner
+        `AttemptRecord` and `AttemptRunner` with everything that is the same for all attempts.
+    planned
+        The ledger's rows for submissions that were not begun, by task and generation.
     """
 
-    def __init__(
-        self,
-        adapter: Adapter,
-        identity: dict[str, Any],
-        limits: Limits,
-        *,
-        ledger: Ledger,
-        store: Store,
-        reservations: Reservations,
-        acceptance: Acceptance,
-        retrier: Retrier,
-        control: RunControl,
-        clock: Clock,
-        new_runner: Callable[..., AttemptRunner],
-    ) -> None:
-        self._adapter, self._identity, self._limits = adapter, identity, limits
-        self._ledger, self._store, self._acceptance, self._retrier = ledger, store, acceptance, retrier
-        self._control, self._clock, self._new_runner = control, clock, new_runner
-        self._new_record = partial(AttemptRecord, ledger=ledger, store=store, reservations=reservations)
-        self._identity_digest = digest_json(identity)
+    adapter: Adapter
+    identity: dict[str, Any]
+    limits: Limits
+    ledger: Ledger
+    store: Store
+    acceptance: Acceptance
+    retrier: Retrier
+    control: RunControl
+    clock: Clock
+    board: EventBoard
+    new_record: Callable[..., AttemptRecord]
+    new_runner: Callable[..., AttemptRunner]
+    planned: dict[tuple[str, int], int] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def _procedure(self) -> str:
+        return digest_json(self.identity)
 
     def work_items(self, tasks: Sequence[Task]) -> list[WorkItem]:
         """A work item for each task, in order; what is to be bought has a row in the ledger.
@@ -97,65 +97,52 @@ class Processor:
         ModelChangedError
             Stored draws came from a model that the run must not be mixed with, so that there is nothing to do.
         """
-        keys = task_keys(self._identity, tasks)
+        keys = task_keys(self.identity, tasks)
         if len(set(keys)) != len(keys):
             raise UsageError("one draw is asked for twice; give each picture once, and each draw its own index")
-        rows = self._ledger.rows(keys)
-        on_disk = frozenset(digest for digest, _ in self._store.files())
-        steps = [
-            next_step(
-                rows.get(key, ()),
-                on_disk=on_disk,
-                max_resample=self._limits.max_resample,
-                retry_ambiguous=self._limits.retry_ambiguous,
-                replayable=self._adapter.capabilities.idempotency_header is not None,
-                now=self._clock.wall(),
-            )
-            for key in keys
-        ]
-        for task, step in zip(tasks, steps, strict=True):
+        rows = self.ledger.rows(keys)
+        on_disk = frozenset(digest for digest, _ in self.store.files())
+        replayable, now = self.adapter.capabilities.idempotency_header is not None, self.clock.wall()
+        names = {name: clean(name) for name in {task.upload.name for task in tasks}}
+        items = []
+        for task, key in zip(tasks, keys, strict=True):
+            attempts = rows.get(key, ())
+            step = next_step(attempts, self.limits, on_disk=on_disk, replayable=replayable, now=now)
             if isinstance(step, (Done, Fetch)) and step.attempt.state in (*WHOLE, *WITH_JOB):
                 self._count_stored(task, step.attempt)
-        # One after another: a name is made fit to be shown once for all draws of a picture.
-        names = {name: clean(name) for name in {task.upload.name for task in tasks}}
-        specs = [
-            self._spec(task, key, step.generation, names[task.upload.name]) if isinstance(step, Submit) else None
-            for task, key, step in zip(tasks, keys, steps, strict=True)
-        ]
-        planned = self._ledger.plan([spec for spec in specs if spec is not None])
-        return [
-            WorkItem(
-                task,
-                key,
-                step,
-                sum(attempt.state == "invalid" for attempt in rows.get(key, ())),
-                spec,
-                None if spec is None else planned[key, spec.generation],
-            )
-            for task, key, step, spec in zip(tasks, keys, steps, specs, strict=True)
-        ]
+            resampled = sum(attempt.state == "invalid" for attempt in attempts)
+            items.append(WorkItem(task, key, names[task.upload.name], step, resampled))
+        self.planned = self.ledger.plan(
+            [
+                self._spec(item.task, item.key, item.name, item.step.generation)
+                for item in items
+                if isinstance(item.step, Submit)
+            ]
+        )
+        return items
 
     def _count_stored(self, task: Task, attempt: Attempt) -> None:
         """A draw of an earlier session counts as one of this run does, before anything is bought."""
-        self._acceptance.require_stored_model(attempt.model)
+        error = self.acceptance.model_error(attempt.model, stored=True)
+        if error is not None:
+            raise error
         if attempt.state in WHOLE and attempt.digest is not None:
-            self._acceptance.count(task, attempt.digest)
+            self.acceptance.count(task, attempt.digest)
 
-    def _spec(self, task: Task, key: str, generation: int, name: str | None = None) -> AttemptSpec:
-        """What the ledger records of a submission; `name` is the picture's name made fit to be shown, if known."""
-        upload = task.upload
+    def _spec(self, task: Task, key: str, name: str, generation: int) -> AttemptSpec:
+        """What the ledger records of a submission."""
         return AttemptSpec(
             task=key,
             generation=generation,
-            identity=self._identity_digest,
-            adapter=self._adapter.name,
-            upload=upload.digest,
-            upload_name=clean(upload.name) if name is None else name,
+            identity=self._procedure,
+            adapter=self.adapter.name,
+            upload=task.upload.digest,
+            upload_name=name,
             draw=task.index,
             seed=task.seed,
             idempotency_key=idempotency_key(key, generation),
-            pixels=upload.width * upload.height,
-            priced=self._adapter.capabilities.price is not None,
+            pixels=task.upload.width * task.upload.height,
+            priced=self.adapter.capabilities.price is not None,
         )
 
     def process(self, item: WorkItem) -> Outcome:
@@ -166,8 +153,8 @@ class Processor:
         StoppedError
             The run was stopped before this task came to an end; the same command takes it up again.
         """
-        limits, stopping = self._limits, self._control.stopping
-        step, planned, resampled = item.step, item.planned, item.resampled
+        limits, stopping = self.limits, self.control.stopping
+        step, resampled = item.step, item.resampled
         repeats = deferrals = 0
         while True:
             if isinstance(step, Done):
@@ -181,17 +168,15 @@ class Processor:
                 if not lost or resampled >= limits.max_resample or stopping.is_set():
                     return outcome
                 resampled += 1
-                step = Submit(max(row.generation for row in self._ledger.rows([item.key])[item.key]) + 1)
+                step = Submit(max(row.generation for row in self.ledger.rows([item.key])[item.key]) + 1)
             earlier = None if isinstance(step, Submit) else step.attempt
             generation = step.generation if isinstance(step, Submit) else step.attempt.generation
-            spec = item.spec
-            if spec is None or spec.generation != generation:
-                spec = self._spec(item.task, item.key, generation)
-            result = self._new_runner(item.task, self._new_record(spec, planned, earlier)).run()
-            planned = None
+            spec = self._spec(item.task, item.key, item.name, generation)
+            planned = self.planned.pop((item.key, generation), None)
+            result = self.new_runner(item.task, self.new_record(spec, planned, earlier)).run()
             if isinstance(result, (NotSentError, TryLaterError)):
                 deferrals += 1
-                if not self._retrier.deferred(result, deferrals):
+                if not self.retrier.deferred(result, deferrals):
                     raise StoppedError
                 continue
             if result.state == "invalid" and resampled < limits.max_resample:
@@ -209,54 +194,64 @@ class Processor:
         if attempt.state not in WHOLE:
             return _failed_earlier(task, attempt)
         failure: PayloadError | None = None
-        if attempt.state == "stored" and self._acceptance.check is not None:
+        if attempt.state == "stored" and self.acceptance.check is not None:
             try:
-                failure = self._acceptance.picture_error(self._store.read(attempt.digest or ""), task)
+                failure = self.acceptance.picture_error(self.store.read(attempt.digest or ""), task)
             except PayloadError as error:
                 failure = error
             if failure is None:
-                self._ledger.validated(attempt.id)
+                self.ledger.validated(attempt.id)
             elif attempt.job is not None:
                 return None
             else:
-                self._ledger.end(attempt.id, "invalid", attempt.seen, error_class="P", error=str(failure))
-        elif self._store.locate(attempt.digest or "") is None:
+                self.ledger.end(attempt.id, "invalid", attempt.seen, error_class="P", error=str(failure))
+        elif self.store.locate(attempt.digest or "") is None:
             failure = PayloadError(
                 f"the sample {attempt.digest} was paid for and its file is gone; restore it, or allow it to be bought"
                 " again with --max-resample 1"
             )
         return _earlier_outcome(task, "stored" if failure is None else "invalid", attempt, failure)
 
+    def read(self, outcome: Outcome) -> bytes:
+        """The bytes of an outcome (see `Sampler.read`)."""
+        task, digest = outcome.task, outcome.digest or ""
+        try:
+            return self.store.read(digest)
+        except PayloadError as error:
+            problem = str(error)
+        self.ledger.flush()
+        (key,) = task_keys(self.identity, [task])
+        attempts = [attempt for attempt in self.ledger.rows([key]).get(key, ()) if attempt.digest == digest]
+        if not attempts:
+            raise LedgerError(f"{problem}; the ledger holds no draw with these bytes")
+        self.board.tell("damaged", problem, task.upload.name, task.index)
+        try:
+            self._restore(task, attempts[-1])
+        except StoppedError:
+            raise PayloadError(f"{problem}; it could not be fetched again: the run was stopped") from None
+        return self.store.read(digest)
+
     def _restored(self, task: Task, attempt: Attempt) -> Outcome:
         """The outcome of a stored draw whose file is gone, fetched again by its job."""
+        error: VendorError | None = None
         try:
-            self.restore(task, attempt)
-        except RunRefusedError as error:
-            self._control.fail(error)
+            self._restore(task, attempt)
+        except RunRefusedError as refusal:
+            self.control.fail(refusal)
             raise StoppedError from None
-        except VendorError as error:
-            return _earlier_outcome(task, "invalid", attempt, error)
-        return _earlier_outcome(task, "stored", attempt, None)
+        except VendorError as failure:
+            error = failure
+        return _earlier_outcome(task, "stored" if error is None else "invalid", attempt, error)
 
-    def restore(self, task: Task, attempt: Attempt) -> None:
-        """Fetch the bytes of a stored draw again by its job, and put their file back.
-
-        Raises
-        ------
-        PayloadError
-            The vendor answers at once, so there is no job; or the job's result is not what was stored.
-        VendorError
-            The job cannot be fetched any more.
-        StoppedError
-            The run was stopped before it was fetched.
-        """
+    def _restore(self, task: Task, attempt: Attempt) -> None:
+        """Fetch the bytes of a stored draw again by its job, and put their file back; errors as the vendor's."""
         if attempt.job is None:
             raise PayloadError(
                 f"the sample {attempt.digest} of draw {attempt.draw} is damaged or gone, and the vendor keeps no job to"
                 " fetch it from; restore it, or allow it to be bought again with --max-resample 1"
             )
-        spec = self._spec(task, attempt.task, attempt.generation)
-        self._new_runner(task, self._new_record(spec, None, attempt), restore=True).run()
+        spec = self._spec(task, attempt.task, attempt.upload_name, attempt.generation)
+        self.new_runner(task, self.new_record(spec, None, attempt), restore=True).run()
 
 
 def _failed_earlier(task: Task, attempt: Attempt) -> Outcome:

@@ -14,6 +14,7 @@ from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.queries import ledger_export, ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.next_step import NextStep, next_step
 
 ROWS = 600
@@ -63,7 +64,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def choice(attempts: list[Attempt]) -> NextStep:
-    return next_step(attempts, on_disk=None, max_resample=0, retry_ambiguous=False, replayable=False, now=time.time())
+    on_disk = frozenset(attempt.digest for attempt in attempts if attempt.digest is not None)
+    return next_step(attempts, Limits(), on_disk=on_disk, replayable=False, now=time.time())
 
 
 def what_it_says(run: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from blackbox_conformal.sampling.ledger.attempts import Attempt
+from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.next_step import IDEMPOTENCY_WINDOW_S, Done, Fetch, NextStep, Replay, Submit, next_step
 
 
@@ -15,14 +16,9 @@ def attempt(state: str, number: int = 1, **values: Any) -> Attempt:
 
 
 def choose(*attempts: Attempt, **changes: Any) -> NextStep:
-    settings: dict[str, Any] = {
-        "on_disk": None,
-        "max_resample": 0,
-        "retry_ambiguous": False,
-        "replayable": False,
-        "now": 2000.0,
-    }
-    return next_step(attempts, **{**settings, **changes})
+    facts: dict[str, Any] = {"on_disk": frozenset({None}), "replayable": False, "now": 2000.0}
+    facts |= {name: changes.pop(name) for name in list(changes) if name in facts}
+    return next_step(attempts, Limits(**changes), **facts)
 
 
 @pytest.mark.parametrize("state", ["planned", "claimed", "intent", "cancelled"])
@@ -42,7 +38,7 @@ def test_jobs_are_fetched(state: str) -> None:
 
 def test_a_stored_draw_goes_before_everything() -> None:
     stored = attempt("validated", 2, generation=1, digest="sha256:a")
-    assert choose(attempt("accepted", job="j"), stored) == Done(stored)
+    assert choose(attempt("accepted", job="j"), stored, on_disk=frozenset({"sha256:a"})) == Done(stored)
 
 
 def test_ambiguous_is_replayed_within_the_window_or_bought_again_on_request() -> None:
