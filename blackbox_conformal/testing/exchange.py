@@ -43,6 +43,8 @@ class Exchange:
 
     Attributes
     ----------
+    vendor
+        The vendor that is being played.
     keep_alive
         Whether the connection serves another request afterwards.
     """
@@ -55,20 +57,10 @@ class Exchange:
         self.purpose = purpose
         self.port = port
         self.keep_alive = head.headers.get("connection", "").lower() != "close"
-        self._vendor = vendor
+        self.vendor = vendor
         self._stopping = stopping
         self._body: bytes | None = None
         self._response: Response | None = None
-
-    @property
-    def vendor(self) -> Vendor:
-        """The vendor that is being played."""
-        return self._vendor
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the server is being shut down."""
-        return self._stopping.is_set()
 
     def body(self) -> bytes:
         """The request's whole body."""
@@ -86,7 +78,7 @@ class Exchange:
     def work(self, **marks: Any) -> Response:
         """The vendor's regular answer, made (and billed) once."""
         if self._response is None:
-            self._response = self._vendor.respond(self.head, self.body(), self.port, marks)
+            self._response = self.vendor.respond(self.head, self.body(), self.port, marks)
         return self._response
 
     def send(self, response: Response) -> None:
