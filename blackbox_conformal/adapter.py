@@ -80,7 +80,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send one request and be handed its answer.
+    """Send one request; the flow receives its answer.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait so many seconds before the next step; the engine may wait longer, never shorter."""
+    """Wait at least this many seconds before the next step."""
 
     seconds: float
 
@@ -292,11 +292,11 @@ class Adapter(BaseModel, ABC):
         return None
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """The vendor's own reading of a failed answer; None leaves it to the HTTP status."""
+        """The error that a failed answer means to this vendor; None: judge it by the HTTP status."""
         return None
 
     def open(self) -> "Adapter":
-        """The adapter to draw with, once whatever must run first is running; closed by `close`."""
+        """Start what must run before drawing; returns the adapter to draw with. `close` ends it."""
         return self
 
     def close(self) -> None:
@@ -310,7 +310,7 @@ class Adapter(BaseModel, ABC):
 
     @property
     def named(self) -> bool:
-        """Whether the fields that identify say what vendor is behind the address; True where it is always the same."""
+        """Whether the identifying fields say which vendor is behind the address; True where there is only one."""
         return True
 
     def identity(self) -> dict[str, Any]:

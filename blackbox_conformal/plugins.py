@@ -63,7 +63,7 @@ def installed_adapter_class(name: Any, where: str) -> type[Adapter]:
 
 
 def refuse_import(name: Any, where: str, option: str = "adapter") -> None:
-    """Refuse what stands in a file as a vendor's name and is none: above all a class to import.
+    """Refuse a text in a file that is not an adapter's name, above all a class to import.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def describe_member(family: str, listing: Listing) -> dict[str, Any]:
 
 
 def _documented(member: type[catalog.Plugin]) -> tuple[str, dict[str, str]]:
-    """The docstring before its sections, and what it and those of its bases say of each attribute."""
+    """The docstring up to its sections, and what it and those of the base classes say of each attribute."""
     attributes: dict[str, str] = {}
     for kind in reversed(member.__mro__):
         _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes\n----------\n")
@@ -170,7 +170,7 @@ def _documented(member: type[catalog.Plugin]) -> tuple[str, dict[str, str]]:
 
 
 def _facts(member: type[catalog.Plugin]) -> dict[str, str]:
-    """Of the default parameters, or as far as defaults alone tell where one is required."""
+    """Facts of the default parameters; where one is required, those that follow from the others."""
     for build in (member, member.model_construct):
         try:
             return build().facts()
@@ -214,7 +214,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def _capabilities(adapter: type[Adapter]) -> Capabilities:
-    """With default parameters, else with those of the adapter's example, else as far as defaults alone tell."""
+    """Capabilities with default parameters, else with those of the example, else as far as known without them."""
     example = example_of(adapter)
     shown: dict[str, Any] = {}
     if example is not None:
@@ -231,7 +231,7 @@ def _capabilities(adapter: type[Adapter]) -> Capabilities:
 
 
 def _plain(value: Any) -> Any:
-    """`value` with nothing in it that JSON does not know."""
+    """`value` in types that JSON has."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -39,7 +39,7 @@ def complaint(problem: ErrorDetails, field: FieldInfo | None = None) -> str:
 
 
 def shown(value: Any) -> str:
-    """`value` as it was given, shortened."""
+    """`value` as Python writes it, at most `LONGEST_VALUE` characters."""
     text = repr(value)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 

@@ -1,1 +1,1 @@
-"""Importers of annotation tools' files that ship with blackbox-conformal: one tool a file, found by its name."""
+"""Importers of annotations that ship with blackbox-conformal: one tool a file, found by the file's name."""

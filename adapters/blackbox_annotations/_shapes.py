@@ -1,4 +1,4 @@
-"""From shapes to levels of pixels; pixel (row, column) is the square from the point (column, row) to 1 further."""
+"""Shapes drawn as levels of pixels. Pixel (row, column) is the square from (column, row) to (column + 1, row + 1)."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ CORNER_WORK = 100_000
 
 
 class Drawing:
-    """Levels that only grow: where shapes overlap the largest counts.
+    """Levels of a picture's pixels; where shapes overlap, the largest level counts.
 
     A pixel is marked when its centre lies inside a shape (even-odd rule) or the outline passes through it, so that
     thin, tiny and degenerate shapes are never lost.

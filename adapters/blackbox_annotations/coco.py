@@ -46,8 +46,9 @@ class Coco(Format):
 def compressed_runs(text: str) -> list[int]:
     """Lengths of runs from COCO's compressed text.
 
-    Each character holds six bits above 48: five of the number, lowest first, and whether more follow; the last five
-    bits are signed. From the fourth number on it is the difference to the number two before.
+    Each character, less 48, is six bits: five bits of a number, lowest first, and one that says whether more follow.
+    The last five bits of a number carry its sign. From the fourth on, a number is the difference to the length two
+    before.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class Cvat(Format):
 
 
 class _Reader:
-    """Keeps the shapes of the pictures that are meant and only the names of others."""
+    """Reads the file once: keeps the shapes of pictures that may be meant, and of others the names alone."""
 
     def __init__(self, path: Path, request: Request) -> None:
         self.pictures: list[tuple[str, tuple[dict[str, str], list[Element]]]] = []

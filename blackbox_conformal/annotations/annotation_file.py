@@ -29,7 +29,7 @@ _STEM = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
 
 
 class Sidecar(BaseModel):
-    """What is known of one annotation.
+    """What is stored about one annotation.
 
     Attributes
     ----------

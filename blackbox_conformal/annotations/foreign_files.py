@@ -1,4 +1,4 @@
-"""Reading files of other tools with suspicion: sizes, nesting, kinds of values, numbers."""
+"""Files of other tools, read with checks of size, nesting, kinds of values and numbers."""
 
 import json
 import math
@@ -48,12 +48,12 @@ def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
 
 
 def number(value: Any, what: str) -> float:
-    """`value` as a finite number; text of a number will do.
+    """`value`, a number or text that holds one, as a finite number.
 
     Raises
     ------
     FileFormatError
-        It is none.
+        It is not one.
     """
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -72,7 +72,7 @@ def whole(value: Any, what: str) -> int:
     Raises
     ------
     FileFormatError
-        It is none.
+        It is not one.
     """
     converted = number(value, what)
     if converted != int(converted) or not 0 <= converted <= 2**31:
@@ -86,7 +86,7 @@ def entries(value: Any, what: str) -> list[Any]:
     Raises
     ------
     FileFormatError
-        It is none.
+        It is not one.
     """
     if not isinstance(value, list):
         raise FileFormatError(f"expected a list of {what}; got {type(value).__name__}. Export it again")
@@ -99,7 +99,7 @@ def fields(value: Any, what: str) -> dict[str, Any]:
     Raises
     ------
     FileFormatError
-        It is none.
+        It is not one.
     """
     if not isinstance(value, dict):
         raise FileFormatError(f"expected an object as {what}; got {type(value).__name__}. Export it again")
@@ -112,7 +112,7 @@ def objects(value: Any, what: str, each: str) -> list[dict[str, Any]]:
     Raises
     ------
     FileFormatError
-        It is none, or an entry is no object.
+        It is not one, or an entry is no object.
     """
     return [fields(entry, each) for entry in entries(value, what)]
 

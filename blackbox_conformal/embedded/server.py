@@ -55,7 +55,7 @@ class VendorServer(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that hang up; report everything else on standard error."""
+        """Ignore clients that hang up; report everything else on standard error."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -87,7 +87,7 @@ class VendorHandler(BaseHTTPRequestHandler):
         self._answer("POST")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Stay quiet: the answers say all there is to say."""
+        """Write no log."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer what the base class refuses (a malformed request line, an unknown method) as JSON, too."""
@@ -128,7 +128,7 @@ class VendorHandler(BaseHTTPRequestHandler):
         self._send(200, "image/png", answer.png, described)
 
     def _body(self) -> bytes:
-        """Read the body; what cannot be read to its end closes the connection, for the rest is not a request."""
+        """Read the body; if it cannot be read to its end, close the connection, since what follows is no request."""
         if "Transfer-Encoding" in self.headers:
             self.close_connection = True
             raise RefusalError(411, "length_required", "Expected Content-Length, not Transfer-Encoding.")
@@ -146,7 +146,7 @@ class VendorHandler(BaseHTTPRequestHandler):
         return body
 
     def _check_host(self) -> None:
-        """Refuse what was sent to another name: a page elsewhere may have had its name lead to this machine."""
+        """Refuse requests to another host name, which a web page may have pointed at this machine (DNS rebinding)."""
         hosts = self.headers.get_all("Host") or []
         try:
             asked = urlsplit(f"//{hosts[0]}")

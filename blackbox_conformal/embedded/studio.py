@@ -1,4 +1,4 @@
-"""The embedded vendor's desk: draws pictures for orders, a few at a time, and keeps answers under idempotency keys."""
+"""Draws pictures for the embedded vendor's orders, a few at a time, and keeps answers under idempotency keys."""
 
 import io
 import os

@@ -1,1 +1,1 @@
-"""The picture border: files to 8-bit sRGB arrays and back, degradation, overlays."""
+"""Pictures: files to 8-bit sRGB arrays and back, degradation, duplicates, overlays."""

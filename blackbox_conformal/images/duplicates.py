@@ -114,7 +114,7 @@ def sketch(pixels: Image, digest: str | None = None) -> Sketch:
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """A known picture that shows the same as another one, how that was seen, in words, and whether its pixels equal."""
+    """A known picture that shows the same as another one, their relation in words, and whether the pixels are equal."""
 
     name: str
     relation: str

@@ -1,4 +1,4 @@
-"""Pictures, masks and score maps as PNG bytes, and pictures of any form as what can be read."""
+"""Pictures, masks and score maps as PNG bytes, and what a program holds as a file that can be read."""
 
 import io
 import os

@@ -35,7 +35,7 @@ _PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2,
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What the outside of a file tells.
+    """What a file says before it is decoded.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def inspect(content: bytes) -> Container:
 
 
 def _described(content: bytes) -> str:
-    """What a file holds that is no picture, for people."""
+    """What a file that is no picture holds, in words."""
     if not content:
         return "it is empty"
     try:

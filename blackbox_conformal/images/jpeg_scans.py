@@ -1,6 +1,6 @@
-"""The segments and scans of a JPEG: its size, where its coded pixels lie, and whether all of them can be there.
+"""The segments and scans of a JPEG: its size, where its coded pixels lie, and whether they can be complete.
 
-Decoders fill what is missing with grey and say nothing, so what is missing has to be found out here.
+Decoders fill missing pixels with grey and say nothing, so they have to be found in the file itself.
 """
 
 import re
@@ -28,7 +28,7 @@ _TAIL = np.random.default_rng(0).integers(0, 255, 64, dtype=np.uint8).tobytes()
 
 @dataclass
 class Jpeg:
-    """What the segments tell.
+    """What the segments say.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ def with_tails(content: bytes, scans: tuple[tuple[int, int], ...]) -> bytes:
     """`content` with further bytes after the coded data of each scan and restart interval.
 
     A decoder that has all it needs skips them; one that runs short takes them for coded pixels. So a whole JPEG has the
-    same pixels with them and without, and one whose middle is missing has not.
+    same pixels with them and without them, and a JPEG whose middle is missing has other ones.
     """
     parts, last = [], 0
     for start, end in scans:
@@ -128,7 +128,7 @@ def _before(content: bytes, position: int) -> int:
 
 
 def _end_scan(jpeg: Jpeg, content: bytes, position: int) -> None:
-    """Note where a scan ends, and whether all parts are there that it is divided into by restart markers."""
+    """Note where a scan ends; refuse one with fewer parts, between restart markers, than its size needs."""
     start, end = jpeg.scans[-1][0], _before(content, position)
     if jpeg.interval and len(_RESTART.findall(content, start, end)) < -(-jpeg.units // jpeg.interval) - 1:
         raise truncated("JPEG", "parts of its coded pixels are missing")

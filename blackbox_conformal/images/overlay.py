@@ -1,4 +1,4 @@
-"""A picture that shows people which parts of another one not to trust.
+"""A copy of a picture that shows which of its parts not to trust.
 
 Trusted pixels are never touched. Every mark differs in lightness, not only in colour, so that it can be seen with any
 kind of colour vision and in print.

@@ -1,4 +1,4 @@
-"""Which photographs there are: in the files and folders that a user names, and in packages that carry some.
+"""Photographs in the files and folders that a user names, and in packages that carry some.
 
 Files are listed, not opened.
 """

@@ -11,7 +11,7 @@ from blackbox_conformal.errors import ImageError
 from blackbox_conformal.types import Image
 
 BLANK_RANGE = 3
-"""A picture is blank when in each channel the largest value is at most this many 8-bit steps above the smallest."""
+"""8-bit steps: a picture is blank, of one colour, when in each channel largest and smallest value differ by no more."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,6 @@ class Picture:
     def digest(self) -> str:
         """``sha256:…`` of size and pixels: equal for equal content, whatever file it came from."""
         return pixels_digest(self.pixels)
-
-    @cached_property
-    def blank(self) -> bool:
-        """Whether the picture shows nothing: all black, or one colour up to `BLANK_RANGE` steps a channel."""
-        return is_blank(self.pixels)
 
 
 def is_blank(pixels: Image) -> bool:

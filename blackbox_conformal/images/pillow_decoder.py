@@ -1,4 +1,4 @@
-"""The decoder of every picture that is no plain PNG: Pillow, with what it passes over in silence found out."""
+"""The decoder of every picture that is no plain PNG: Pillow, and checks for damage that Pillow does not report."""
 
 import io
 import struct

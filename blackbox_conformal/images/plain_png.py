@@ -25,14 +25,14 @@ _OUTPUT = 1 << 19
 
 
 def is_large(height: int, width: int) -> bool:
-    """Whether a picture of that size is worth the kernels."""
+    """Whether a picture of that size is decoded by the kernels."""
     return 3 * height * width >= SMALLEST
 
 
 def plain_pixels(container: Container) -> Image | None:
-    """(H, W, 3) uint8 of a plain PNG; None when it is no such, small, damaged, or has too few or too many pixel data.
+    """(H, W, 3) uint8 of a large plain PNG; None for another picture, or one whose pixel data are not right.
 
-    The checksum of the decompressed data is verified; to be called within limits.
+    The checksum of the decompressed data is verified. Check the limits before calling.
     """
     if not container.plain or container.filtered_bytes < SMALLEST or interpreted():
         return None

@@ -1,4 +1,4 @@
-"""An adapter drawn by the real engine from a vendor that misbehaves: is it paid once, classed right, resumable?
+"""The real engine draws with an adapter from a misbehaving vendor: is each draw paid once, each error classed right?
 
 The vendor replays the adapter's own example (`replay`).
 """
@@ -135,7 +135,7 @@ def _shifted(plan: Plan, account: Account) -> Plan:
 
 
 def whole_picture(expected: bytes) -> Callable[[bytes, Task], None]:
-    """A check that accepts a whole picture of the expected one's size."""
+    """A check that accepts a whole picture of the same size as `expected`."""
     with Image.open(io.BytesIO(expected)) as opened:
         size = opened.size
 
@@ -248,7 +248,7 @@ SCENES = (
 
 
 def fault_checks(kind: type[Adapter], example: Example) -> list[CheckResult]:
-    """Every scene that applies to the adapter."""
+    """Every scenario that applies to the adapter."""
     adapter = built(kind, example, "http://127.0.0.1:9")
     upload = an_upload(adapter)
     answers = example.filled(a_picture(adapter, upload), "http://127.0.0.1:9")

@@ -1,4 +1,4 @@
-"""A vendor on a loopback socket that misbehaves on request: accepts connections, lets a script choose, performs.
+"""A vendor on a loopback socket that misbehaves on request: a script chooses the fault of each request.
 
 The faults are in the `*_faults` modules, the vendor in `fault_vendor`. ::
 

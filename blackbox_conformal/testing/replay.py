@@ -1,4 +1,4 @@
-"""A vendor that knows no vendor: it replays an adapter's example exchange to whoever asks the same questions."""
+"""A vendor that replays an adapter's example exchange to whoever sends the same requests."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ FRAMING = frozenset({"content-length", "transfer-encoding", "content-encoding", 
 
 
 class ReplayVendor:
-    """Answers each recorded request (told by method and path) with its recorded answers, the last one for ever.
+    """Answers each recorded request (told by method and path) with its recorded answers, the last one again and again.
 
     Parameters
     ----------

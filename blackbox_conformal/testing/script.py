@@ -1,4 +1,4 @@
-"""Which fault meets which request: in order, for ever, by chance, or as a function decides."""
+"""Which fault meets which request: in order, always, by chance, or as a function decides."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ def as_fault(named: Named) -> Fault:
 
 
 def planned(plan: Plan) -> Script:
-    """By purpose: one fault for ever, or a list whose entries meet the first requests in order (None: no fault)."""
+    """By purpose: one fault for all requests, or a list for the first requests in order (None: no fault)."""
 
     def choose(situation: Situation) -> Named:
         entry = plan.get(situation.purpose)
@@ -58,7 +58,7 @@ def chances(seed: int, shares: Mapping[str, Mapping[str, float]]) -> Script:
 
 
 def as_script(script: Script | Plan | None) -> Script:
-    """A function from whatever was given."""
+    """A script in any form as a function."""
     if script is None:
         return lambda situation: None
     return script if callable(script) else planned(script)

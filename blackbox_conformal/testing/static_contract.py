@@ -310,7 +310,7 @@ CHECKS: tuple[Callable[[Subject], str], ...] = (
 
 
 def static_checks(subject: Subject) -> list[CheckResult]:
-    """Every check that needs no socket, in order; a check that stumbles over the adapter has failed."""
+    """Every check that needs no socket, in order; a check that raises an error has failed."""
     results = []
     first: dict[str, str] = {}
     for check in CHECKS:

@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, ImageOps
 from support.picture_files import exif, jpeg, png, raw_png, saved, scene, with_chunk
 
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
-from blackbox_conformal.images.picture import pixels_digest
+from blackbox_conformal.images.picture import is_blank, pixels_digest
 from blackbox_conformal.images.read import ImageLimits, read_image, read_output
 from blackbox_conformal.testing.pictures import WRONG_PICTURES, bomb, chunk, encode
 
@@ -339,9 +339,9 @@ def test_lossy_answers_are_noted() -> None:
 @pytest.mark.parametrize("colour", [(0, 0, 0), (7, 200, 7)])
 def test_blank_answers_are_flagged(colour: tuple[int, int, int]) -> None:
     picture = read_output(png(np.full((*SIZE, 3), colour, np.uint8)), SIZE)
-    assert picture.blank
+    assert is_blank(picture.pixels)
     assert "the vendor's picture is blank: one colour everywhere" in picture.conversions
-    assert not read_output(png(), SIZE).blank
+    assert not is_blank(read_output(png(), SIZE).pixels)
 
 
 REFUSED = {

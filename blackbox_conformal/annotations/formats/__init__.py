@@ -1,1 +1,1 @@
-"""The files that annotations are imported from, one kind a module."""
+"""Formats that annotations are imported from, one a module."""

@@ -1,1 +1,1 @@
-"""Known changes of the input that are undone on the output, one a file: draws of a vendor that never varies."""
+"""Changes of the input that are undone on the output, one a file; they vary the draws of a deterministic vendor."""

@@ -1,6 +1,6 @@
 """Whole-pixel shifts of the input with reflected borders, undone exactly on the output.
 
-Shifts are whole input pixels, so that the undoing is a shift by whole output pixels and no interpolation enters.
+A shift by whole input pixels is undone by a shift of whole output pixels, without interpolation.
 """
 
 import numpy as np
