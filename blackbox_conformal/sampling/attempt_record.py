@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
-from functools import partial
 from typing import Final, Literal
 
 from blackbox_conformal.adapter import Observed
@@ -172,7 +171,7 @@ class AttemptRecord:
             self.state = next((state for state, row in ROW_STATES.items() if row == earlier.state), "stored")
             self.job, self._row, self._price_nanousd = earlier.job, earlier.id, earlier.cost_nanousd
             if earlier.state in WITH_JOB:
-                self.same_job = self.ledger.namesake(earlier)
+                self.same_job = self.ledger.earlier_with_same_job(earlier)
 
     @property
     def row(self) -> int:
@@ -269,18 +268,9 @@ class AttemptRecord:
         """
         arrival = self.store.receive(self.row, data, self.report)
         self.digest, self._size = arrival.digest, arrival.size
-        # Not waited for: should the process die before the commit, the inbox tells the next one whose bytes these are.
-        self.ledger.stored(
-            self.row,
-            self.report,
-            arrival.digest,
-            arrival.size,
-            before=self.store.sync_names,
-            after=partial(self.store.settle_later, arrival),
-        )
-        if self.cost_nanousd() > self._price_nanousd:
-            # More than was reserved: it counts before anybody submits again.
-            self.ledger.flush()
+        self.ledger.stored(self.row, self.report, arrival.digest, arrival.size)
+        with contextlib.suppress(OSError):  # It stays in the inbox, where it is read and the next session finds it.
+            self.store.settle(arrival)
         self.state = "stored"
         self.settle()
         return arrival.digest

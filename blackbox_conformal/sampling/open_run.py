@@ -50,7 +50,6 @@ class OpenRun:
             raise UsageError(f"expected a run folder that can be written; {run}: {error.strerror}") from None
         with contextlib.ExitStack() as stack:
             self._store = Store(run)
-            # Closed in the opposite order: the ledger hands its last answers to the store.
             stack.callback(self._store.flush)
             self._ledger = Ledger(run)
             stack.callback(self._ledger.close)
@@ -122,8 +121,7 @@ class OpenRun:
         )
 
     def flush(self) -> None:
-        """Return once everything recorded so far is durable."""
-        self._ledger.flush()
+        """Return once the names of all samples are durable."""
         self._store.flush()
 
     def spent_usd(self) -> tuple[Decimal, Decimal]:

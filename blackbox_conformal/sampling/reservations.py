@@ -117,7 +117,10 @@ class Reservations:
         if self.control.stopping.is_set():
             raise StoppedError
         if planned is not None:
-            if may_send_now() and self._ask(lambda: ledger.depart(spec, planned, price, allowance)) is None:
+            if (
+                may_send_now()
+                and self._ask(lambda: ledger.reserve_and_mark_sent(spec, planned, price, allowance)) is None
+            ):
                 return self._held(Reservation(planned, price, sent=True, alone=alone, pixels=spec.pixels))
             ledger.claim(planned)
         reserved: list[int] = []

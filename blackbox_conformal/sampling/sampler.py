@@ -171,7 +171,6 @@ class Sampler:
             # What an interrupted draw left under way has to end and be recorded first: it may be paid for.
             self._join()
             self._abandoned = False
-            opened.flush()
             yield from self._draw(opened, list(tasks))
         finally:
             self._drawing = False

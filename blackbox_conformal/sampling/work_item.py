@@ -219,7 +219,6 @@ class Processor:
             return self.store.read(digest)
         except PayloadError as error:
             problem = str(error)
-        self.ledger.flush()
         (key,) = task_keys(self.identity, [task])
         attempts = [attempt for attempt in self.ledger.rows([key]).get(key, ()) if attempt.digest == digest]
         if not attempts:

@@ -16,13 +16,12 @@ from support.draws import limits, tasks
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.sample_store import Store
-from blackbox_conformal.sampling.ledger.writer import Writer
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 POINTS: dict[str, tuple[Any, str]] = {
     "planned": (Ledger, "plan"),
-    "departed": (Ledger, "depart"),
+    "departed": (Ledger, "reserve_and_mark_sent"),
     "intent": (Ledger, "reserve"),
     "sent": (Ledger, "sent"),
     "answered": (Transport, "send"),
@@ -44,16 +43,9 @@ def main(url: str, run: str, kind: str, point: str, number: str) -> None:
         result = real(self, *given, **named)
         left -= 1
         if left == 0:
-            if point == "stored":
-                result.result()
-            if point in ("ready", "validated"):
-                self.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    if point == "settled":
-        # Every answer is recorded with the next submission, so that the number of submissions is known at the kill.
-        Writer.call = lambda self, operation, ahead=False: self.submit(operation).result()  # type: ignore[method-assign]
     if point == "stored":
         Store.settle = lambda self, arrival: None  # type: ignore[method-assign]
     setattr(owner, name, deadly)

@@ -1,8 +1,8 @@
 """Money and states: what is written before a request leaves, and what may follow what."""
 
+import json
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.sampling.ledger.allowance import Allowance
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
+from blackbox_conformal.sampling.ledger.ledger_file import LedgerPlace
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
-from blackbox_conformal.sampling.ledger.states import STATES, STEPS
+from blackbox_conformal.sampling.ledger.states import STATES, STEPS, AttemptState
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 
 PRICE = 250_000_000
@@ -53,18 +54,18 @@ def test_price_is_reserved_before_and_booked_after(ledger: Ledger, tmp_path: Pat
     ledger.accepted(number, "job-1", VendorReport(model="m1"))
     assert [str(value) for value in ledger.totals()] == ["0.25", "0", "1"]
     ledger.ready(number)
-    ledger.stored(number, VendorReport(cost_nanousd=300_000_000), "sha256:a", 3).result()
+    ledger.stored(number, VendorReport(cost_nanousd=300_000_000), "sha256:a", 3)
     ledger.validated(number)
-    ledger.flush()
     assert states(tmp_path) == ["validated"]
     assert [str(value) for value in ledger.totals()] == ["0.3", "0", "1"]
     assert ledger.billed("identity") == (300_000_000, 120)
 
 
 @pytest.mark.parametrize(
-    ("state", "spent", "calls"), [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)]
+    ("state", "spent", "calls"),
+    [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)],
 )
-def test_side_exits_book_what_they_should(ledger: Ledger, state: str, spent: str, calls: int) -> None:
+def test_side_exits_book_what_they_should(ledger: Ledger, state: AttemptState, spent: str, calls: int) -> None:
     number = ledger.reserve(want(), None, PRICE)
     ledger.sent(number)
     ledger.end(number, state, VendorReport(), error_class="M", error="why")
@@ -182,11 +183,13 @@ def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger
 def test_nothing_is_recorded_by_a_ledger_that_was_taken_over_or_closed(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     number = ledger.reserve(want(), None, PRICE)
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
-        other.execute("UPDATE lease SET generation = generation + 1, pid = 4711, host = 'elsewhere'")
-    other.close()
-    with pytest.raises(LedgerError, match="taken over by process 4711 on elsewhere"):
+    (tmp_path / "ledger.lock").unlink()
+    other = Ledger(tmp_path)
+    note = json.loads((tmp_path / "ledger.owner.json").read_text())
+    (tmp_path / "ledger.owner.json").write_text(json.dumps(note | {"pid": 4711, "host": "elsewhere"}))
+    with pytest.raises(LedgerError, match=r"may have taken over .* \(process 4711 on elsewhere, since"):
         ledger.sent(number)
+    other.close()
     ledger.close()
     with pytest.raises(LedgerError, match="closed"):
         ledger.sent(number)
@@ -199,7 +202,7 @@ def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatc
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(LedgerTransaction, "close", full)
+    monkeypatch.setattr(LedgerTransaction, "count_commit", full)
     with pytest.raises(LedgerError, match="disk is full"):
         ledger.sent(number)
     monkeypatch.undo()
@@ -208,20 +211,33 @@ def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatc
 
 
 @pytest.mark.timeout(30)
-def test_nobody_waits_for_a_writer_that_ran_out_of_memory(ledger: Ledger, tmp_path: Path) -> None:
-    number = ledger.reserve(want(), None, 10, Allowance())
+def test_nobody_waits_for_a_writer_that_ran_out_of_memory(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [ledger.reserve(want(f"t{index}"), None, 10, Allowance()) for index in range(3)]
 
-    def short() -> None:
+    def short(self: LedgerPlace) -> None:
         raise MemoryError
 
-    waiting = [ledger.stored(number, VendorReport(), "sha256:a", 3, before=short) for _ in range(3)]
-    for ticket in waiting:
-        with pytest.raises(MemoryError):
-            ticket.result()
+    monkeypatch.setattr(LedgerPlace, "guard", short)
+    raised: list[type[BaseException]] = []
+
+    def send(number: int) -> None:
+        try:
+            ledger.sent(number)
+        except MemoryError as error:
+            raised.append(type(error))
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert raised == [MemoryError] * 3
     with pytest.raises(MemoryError):
-        ledger.reserve(want("t1"), None, 10, Allowance())
+        ledger.reserve(want("t3"), None, 10, Allowance())
     ledger.close()
-    assert states(tmp_path) == ["intent"]
+    assert states(tmp_path) == ["intent"] * 3
 
 
 def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(ledger: Ledger) -> None:
@@ -229,12 +245,12 @@ def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(le
     numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(2)]
     for number in numbers:
         ledger.sent(number)
-    ledger.stored(numbers[0], most, "sha256:a", 3).result()
+    ledger.stored(numbers[0], most, "sha256:a", 3)
     answers: list[object] = []
 
     def record() -> None:
         try:
-            ledger.stored(numbers[1], most, "sha256:b", 3).result()
+            ledger.stored(numbers[1], most, "sha256:b", 3)
         except LedgerError as error:
             answers.append(error)
 
@@ -244,91 +260,17 @@ def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(le
     assert len(answers) == 1
 
 
-def test_names_are_made_durable_once_a_commit_and_before_it(ledger: Ledger, tmp_path: Path) -> None:
-    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(3)]
-    for number in numbers:
-        ledger.sent(number)
-    seen: list[list[str]] = []
-    recorded = [0]
-
-    def sync_names() -> None:
-        seen.append(states(tmp_path))
-
-    def moved() -> None:
-        recorded[0] += 1
-
-    for number in numbers:
-        ledger.stored(number, VendorReport(), f"sha256:{number}", 3, before=sync_names, after=moved)
-    ledger.flush()
-    assert recorded == [3]
-    assert 1 <= len(seen) <= 3
-    assert seen[0] == ["sent"] * 3
-    assert states(tmp_path) == ["stored"] * 3
-    for earlier in seen:
-        assert "sent" in earlier, "each commit was preceded by a look of its own"
-
-
-def test_names_that_cannot_be_made_durable_are_not_recorded(ledger: Ledger, tmp_path: Path) -> None:
-    number = ledger.reserve(want(), None, PRICE)
-    ledger.sent(number)
-
-    def broken() -> None:
-        raise OSError(5, "Input/output error")
-
-    with pytest.raises(LedgerError, match="Input/output error"):
-        ledger.stored(number, VendorReport(), "sha256:a", 3, before=broken).result()
-    assert states(tmp_path) == ["sent"]
-    with pytest.raises(LedgerError, match="Input/output error"):
-        ledger.sent(number)
-
-
-def test_a_job_is_recorded_beside_names_that_cannot_be_made_durable(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("blackbox_conformal.sampling.ledger.writer._LATEST_S", 30.0)
-    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(3)]
-    for number in numbers:
-        ledger.sent(number)
-
-    def broken() -> None:
-        raise OSError(5, "Input/output error")
-
-    lost = ledger.stored(numbers[0], VendorReport(), "sha256:a", 3, before=broken)
-    ledger.accepted(numbers[1], "job-7", VendorReport())
-    with pytest.raises(LedgerError, match="Input/output error"):
-        lost.result()
-    with pytest.raises(LedgerError, match="Input/output error"):
-        ledger.accepted(numbers[2], "job-8", VendorReport())
-    assert states(tmp_path) == ["sent", "accepted", "sent"]
-
-
-def test_a_departure_goes_ahead_of_what_waits_and_everything_else_comes_after_it(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("blackbox_conformal.sampling.ledger.writer._LATEST_S", 30.0)
-    first = ledger.reserve(want("t0"), None, PRICE)
-    ledger.sent(first)
-    planned = ledger.plan([want("t1"), want("t2")])
-    ticket = ledger.stored(first, VendorReport(cost_nanousd=1), "sha256:a", 3)
-    ledger.depart(want("t1"), planned["t1", 0], PRICE)
-    assert states(tmp_path) == ["sent", "sent", "planned"]
+def test_sending_is_one_commit_with_the_reservation_or_none(ledger: Ledger, tmp_path: Path) -> None:
+    planned = ledger.plan([want("t0"), want("t1")])
+    ledger.reserve_and_mark_sent(want("t0"), planned["t0", 0], PRICE)
+    assert states(tmp_path) == ["sent", "planned"]
     with pytest.raises(BudgetError):
-        ledger.depart(want("t2"), planned["t2", 0], PRICE, Allowance(2 * PRICE + 1))
-    # In order: what the first one gives back is counted.
-    ledger.reserve(want("t2"), planned["t2", 0], PRICE, Allowance(2 * PRICE + 1))
-    assert states(tmp_path) == ["stored", "sent", "intent"]
-    ticket.result()
-
-
-def test_what_waits_is_recorded_within_moments_by_itself_and_between_departures(ledger: Ledger, tmp_path: Path) -> None:
-    numbers = list(ledger.plan([want(f"t{k}") for k in range(200)]).values())
-    ledger.depart(want("t0"), numbers[0], PRICE)
-    ledger.stored(numbers[0], VendorReport(), "sha256:a", 3)
-    for number in numbers[1:]:
-        ledger.depart(want(), number, PRICE)
-        time.sleep(0.001)
-    assert states(tmp_path)[0] == "stored"
-    ledger.stored(numbers[1], VendorReport(), "sha256:b", 3).result()
+        ledger.reserve_and_mark_sent(want("t1"), planned["t1", 0], PRICE, Allowance(2 * PRICE - 1))
+    assert states(tmp_path) == ["sent", "planned"]
+    # What the first one gives back is counted.
+    ledger.stored(planned["t0", 0], VendorReport(cost_nanousd=1), "sha256:a", 3)
+    ledger.reserve_and_mark_sent(want("t1"), planned["t1", 0], PRICE, Allowance(2 * PRICE - 1))
+    assert states(tmp_path) == ["stored", "sent"]
 
 
 def test_a_limit_leaves_out_what_other_jobs_spent(ledger: Ledger) -> None:

@@ -23,7 +23,7 @@ KILLS = [
     ("once", "departed", 3, 2, 1),
     ("once", "answered", 3, 3, 1),
     ("once", "received", 3, 3, 0),
-    ("once", "settled", 2, 3, 1),
+    ("once", "settled", 2, 2, 0),
     ("once", "stored", 3, 3, 0),
     ("once", "validated", 3, 3, 0),
     ("jobs", "intent", 3, 2, 0),
@@ -34,7 +34,7 @@ KILLS = [
     ("jobs", "answered", 8, 3, 0),
     ("jobs", "ready", 3, 3, 0),
     ("jobs", "received", 3, 3, 0),
-    ("jobs", "settled", 2, 3, 0),
+    ("jobs", "settled", 2, 2, 0),
     ("jobs", "stored", 3, 3, 0),
     ("jobs", "validated", 3, 3, 0),
 ]

@@ -32,7 +32,7 @@ def want(number: int) -> AttemptSpec:
 def draw(ledger: Ledger, number: int, planned: int) -> None:
     """One attempt, in one of the ways in which attempts end."""
     seen = VendorReport(20_000_000, "acme-v1", f"req-{number}", number)
-    ledger.depart(want(number), planned, 20_000_000)
+    ledger.reserve_and_mark_sent(want(number), planned, 20_000_000)
     way = number % 6
     if way == 0:
         ledger.end(planned, "ambiguous", VendorReport(), error_class="M", error="the connection was lost")
@@ -41,7 +41,7 @@ def draw(ledger: Ledger, number: int, planned: int) -> None:
     elif way == 2:
         ledger.end(planned, "refused", VendorReport(), error_class="A", error="not this picture", code="400")
     else:
-        ledger.stored(planned, seen, key(number + 1_000_000), 40_000).result()
+        ledger.stored(planned, seen, key(number + 1_000_000), 40_000)
         ledger.validated(planned)
 
 
@@ -54,7 +54,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     planned = ledger.plan([want(number) for number in range(ROWS)])
     for number in range(ROWS - 20):
         draw(ledger, number, planned[key(number), 0])
-    ledger.flush()
     killed = shutil.copytree(run, run.with_name("killed"))
     (killed / "ledger.sqlite-shm").unlink()
     ledger.close()

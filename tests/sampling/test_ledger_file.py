@@ -1,8 +1,7 @@
 """Ledgers that money is not entrusted to are refused with the reason and left as they are."""
 
-import os
+import json
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +16,6 @@ from blackbox_conformal.errors import DiskFullError, LedgerError
 from blackbox_conformal.sampling import filesystem
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec
-from blackbox_conformal.sampling.ledger.lease import acquire
 from blackbox_conformal.sampling.ledger.ledger_file import ledger_path, open_for_reading
 from blackbox_conformal.sampling.ledger.schema import APPLICATION_ID, VERSION
 
@@ -94,7 +91,7 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
 def test_a_ledger_that_a_full_disk_kept_from_being_begun_is_begun_later(tmp_path: Path) -> None:
     with full_disk(), pytest.raises(DiskFullError, match="make room and run the same command again"):
         Ledger(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert not ledger_path(tmp_path).exists()
     assert open_for_reading(tmp_path) is None
     Ledger(tmp_path).close()
 
@@ -167,20 +164,22 @@ def test_a_dead_owner_on_this_machine_is_replaced_at_once(tmp_path: Path) -> Non
         "Ledger(Path(sys.argv[1])); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False).returncode == 9
-    with closing(sqlite3.connect(ledger_path(tmp_path))) as connection:
-        assert connection.execute("SELECT pid FROM lease").fetchone()[0] is not None
+    assert json.loads((tmp_path / "ledger.owner.json").read_text())["pid"] > 0
     Ledger(tmp_path).close()
 
 
-def test_a_reused_pid_or_another_boot_is_not_the_owner(run: Path) -> None:
-    hold = f"UPDATE lease SET pid = {os.getpid()}, host = '{socket.gethostname()}', expires = {time.time() + 80}"
-    touch(run, hold + ", process_start = '1'")
-    Ledger(run).close()
-    touch(run, hold + ", boot = 'an earlier one'")
-    Ledger(run).close()
+@pytest.mark.parametrize("note", ["", "[]", '{"pid": 5}', '{"pid": "\\u001b[31m", "host": 7, "since": null}'])
+def test_a_note_of_the_owner_that_says_nothing_frees_nobody(tmp_path: Path, note: str) -> None:
+    ledger = Ledger(tmp_path)
+    (tmp_path / "ledger.owner.json").write_text(note)
+    with pytest.raises(LedgerError, match="in use by") as caught:
+        Ledger(tmp_path)
+    assert "\x1b" not in str(caught.value)
+    ledger.close()
+    Ledger(tmp_path).close()
 
 
-def test_an_owner_in_another_container_is_waited_for_until_its_term_is_over(tmp_path: Path) -> None:
+def test_an_owner_in_another_container_keeps_others_away_until_it_ends(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger;"
         "ledger = Ledger(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
@@ -196,27 +195,14 @@ def test_an_owner_in_another_container_is_waited_for_until_its_term_is_over(tmp_
         with pytest.raises(LedgerError, match="process 1 on"):
             Ledger(tmp_path)
         owner.communicate()
-    touch(tmp_path, "UPDATE lease SET expires = 0")
     Ledger(tmp_path).close()
 
 
-def test_a_hold_that_a_full_disk_kept_from_being_given_up_is_nobodys(tmp_path: Path) -> None:
+def test_a_folder_is_given_up_on_a_full_disk(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     with full_disk():
         ledger.close()
-    with closing(sqlite3.connect(ledger_path(tmp_path))) as connection:
-        assert connection.execute("SELECT pid FROM lease").fetchone()[0] == os.getpid()
     Ledger(tmp_path).close()
-
-
-def test_an_owner_elsewhere_is_waited_for_until_its_term_is_over(run: Path) -> None:
-    touch(run, f"UPDATE lease SET pid = 5, host = 'elsewhere', expires = {time.time() + 60}")
-    with pytest.raises(LedgerError, match="process 5 on elsewhere"):
-        Ledger(run)
-    touch(run, f"UPDATE lease SET pid = 5, host = 'elsewhere', expires = {time.time() - 1}")
-    Ledger(run).close()
-    touch(run, f"UPDATE lease SET pid = 5, host = 'elsewhere', expires = {time.time() + 1e9}")
-    Ledger(run).close()
 
 
 def test_a_ledger_on_a_read_only_disk_is_read(tmp_path: Path) -> None:
@@ -272,15 +258,14 @@ def test_a_full_disk_is_told_as_such_wherever_it_shows(run: Path, room: int) -> 
     Ledger(run).close()
 
 
-def test_an_interrupt_while_the_ledger_is_taken_comes_through(run: Path) -> None:
-    class Interrupted(sqlite3.Connection):
-        def execute(self, statement: str, *given: Any) -> sqlite3.Cursor:
-            cursor = super().execute(statement, *given)
-            if statement == "COMMIT":
-                raise KeyboardInterrupt
-            return cursor
+def test_an_interrupt_while_the_ledger_is_opened_comes_through_and_gives_the_folder_up(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(connection: sqlite3.Connection) -> list[str]:
+        raise KeyboardInterrupt
 
-    with closing(sqlite3.connect(ledger_path(run), isolation_level=None, factory=Interrupted)) as connection:
-        connection.row_factory = sqlite3.Row
-        with pytest.raises(KeyboardInterrupt):
-            acquire(connection, run)
+    monkeypatch.setattr("blackbox_conformal.sampling.ledger.ledger_file.damage", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Ledger(run)
+    monkeypatch.undo()
+    Ledger(run).close()

@@ -176,12 +176,27 @@ def test_an_answer_that_cannot_be_moved_stays_readable_and_keeps_no_other_from_b
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    first = store.receive(1, PNG)
-    store.settle_later(first)
     monkeypatch.setattr(os, "mkdir", full)
-    second = store.receive(2, PNG + b"2")
-    store.settle_later(second)
+    first, second = store.receive(1, PNG), store.receive(2, PNG + b"2")
+    for arrival in (first, second):
+        with pytest.raises(OSError, match="No space"):
+            store.settle(arrival)
     store.flush()
     monkeypatch.undo()
     assert [store.read(one.digest) for one in (first, second)] == [PNG, PNG + b"2"]
     assert [found.attempt for found in Store(tmp_path).arrivals()] == [1, 2]
+
+
+def test_an_answer_and_its_name_are_durable_when_it_is_received(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    arrival = store.receive(7, PNG)
+    assert synced == [os.stat(arrival.path).st_ino, os.stat(tmp_path / "inbox").st_ino]

@@ -1,12 +1,12 @@
 """What the draws of one job may cost together, and whether one more fits.
 
-What a ledger holds is counted in `book`; a person's limits are in `sampling.limits`.
+A person's limits are in `sampling.limits`.
 """
 
 from typing import NamedTuple
 
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
+from blackbox_conformal.sampling.ledger.transaction import Totals
 from blackbox_conformal.sampling.money import to_usd
 
 
@@ -24,20 +24,20 @@ class Allowance(NamedTuple):
     max_calls: int | None = None
     others: Sums = Sums()
 
-    def check(self, book: LedgerTransaction, price_nanousd: int) -> None:
-        """Refuse a submission of this price that the limits have no room for.
+    def check(self, totals: Totals, price_nanousd: int) -> None:
+        """Refuse a submission of this price that the limits have no room for, with these totals in the ledger.
 
         Raises
         ------
         BudgetError
             Spent and reserved money, or calls, would exceed a limit.
         """
-        spent, calls = book.spent - self.others.nanousd, book.calls - self.others.calls
+        spent, calls = totals.spent - self.others.nanousd, totals.calls - self.others.calls
         most = self.max_cost_nanousd
-        if most is not None and spent + book.reserved + price_nanousd > most:
+        if most is not None and spent + totals.reserved + price_nanousd > most:
             raise BudgetError(
                 f"the next draw costs up to {to_usd(price_nanousd)} USD, with {to_usd(spent)} spent and"
-                f" {to_usd(book.reserved)} reserved of {to_usd(most)} allowed; raise --max-cost"
+                f" {to_usd(totals.reserved)} reserved of {to_usd(most)} allowed; raise --max-cost"
                 " (max_cost in Python) to go on"
             )
         if self.max_calls is not None and calls + 1 > self.max_calls:

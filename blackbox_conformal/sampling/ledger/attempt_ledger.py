@@ -1,13 +1,14 @@
 """Every attempt that may cost money, recorded before it is made; the budget is checked in the same transaction.
 
-The file is opened by `ledgerfile`, written by `writer`, read by `queries`; the rules of the states are in `states`.
+Every change is on disk when the method that makes it returns.
 """
 
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,106 +16,79 @@ from typing import Any
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.ledger.allowance import UNLIMITED, Allowance, Sums
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
-from blackbox_conformal.sampling.ledger.lease import Lease, acquire
 from blackbox_conformal.sampling.ledger.ledger_file import (
-    Place,
+    LedgerPlace,
+    as_ledger_error,
     ledger_path,
     open_for_reading,
     open_for_writing,
-    told_of,
 )
-from blackbox_conformal.sampling.ledger.states import COUNTED, UNSENT, WITH_JOB
-from blackbox_conformal.sampling.ledger.transaction import PLANNED, LedgerTransaction
-from blackbox_conformal.sampling.ledger.writer import Ticket, Writer
+from blackbox_conformal.sampling.ledger.run_lock import RunLock
+from blackbox_conformal.sampling.ledger.states import COUNTED, UNSENT, WHOLE, WITH_JOB, AttemptState
+from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
+from blackbox_conformal.sampling.ledger.writer import Writer
 from blackbox_conformal.sampling.money import to_usd
 
 
-def _observed(seen: VendorReport) -> dict[str, Any]:
-    values: dict[str, Any] = {"model": seen.model, "request_id": seen.request_id}
-    if seen.vendor_seed is not None:
-        values["vendor_seed"] = str(seen.vendor_seed)
-    if seen.cost_nanousd is not None:
-        values["priced"] = 1
-    return {column: value for column, value in values.items() if value is not None}
-
-
 class Ledger:
-    """The ledger of one run folder, owned by this process until `close`."""
+    """The ledger of one run folder, which this process holds until `close`.
+
+    Raises
+    ------
+    LedgerError
+        The folder is in use or on a network disk; or the ledger is lost, damaged, foreign or of another version.
+    DiskFullError
+        There is no room to begin the ledger or to work on it.
+    """
 
     def __init__(self, run: Path) -> None:
-        connection = open_for_writing(run)
+        self._path = ledger_path(run)
+        with as_ledger_error(self._path):
+            self._lock = RunLock(run)
         try:
-            with told_of(ledger_path(run)):
-                place = Place(run)
-                self._lease: Lease = acquire(connection, run)
+            connection = open_for_writing(run)
+            reader = open_for_reading(run, whole=False)
+            if reader is None:
+                raise LedgerError(f"the ledger in {run} vanished while it was opened")
         except BaseException:
-            connection.close()
+            self._lock.release()
             raise
-        self._writer = Writer(connection, self._lease, place)
-        reader = open_for_reading(run, whole=False)
-        if reader is None:
-            raise LedgerError(f"the ledger in {run} vanished while it was opened")
         self._reader = reader
         self._reading = threading.Lock()
-        self._path = ledger_path(run)
+        self._writer = Writer(connection, self._lock, LedgerPlace(run))
 
     def close(self) -> None:
-        """Finish queued writes and give the ledger up."""
-        with self._lookup() as reader:
-            reader.close()
-        try:
-            self._writer.call(lambda book: self._lease.release(book.connection))
-        except (LedgerError, MemoryError):
-            pass  # Whoever waited for a write was told.
-        finally:
-            self._writer.close()
-            self._lease.drop()
+        """Finish queued writes and let others use the folder."""
+        with self._reading:
+            # Before the writer: the last connection folds the WAL file into the ledger, which a reader cannot do.
+            self._reader.close()
+        self._writer.close()
+        self._lock.release()
 
     @contextmanager
     def _lookup(self) -> Iterator[sqlite3.Connection]:
-        with self._reading, told_of(self._path):
+        with self._reading, as_ledger_error(self._path):
             yield self._reader
 
-    def plan(self, wanted: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
+    def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
         """Record submissions that are to be made; returns the attempt of each (task, generation)."""
 
-        def operation(book: LedgerTransaction) -> dict[tuple[str, int], int]:
-            known = {
-                (row[0], row[1]): row[2]
-                for row in book.connection.execute("SELECT task, generation, id FROM attempt WHERE state = 'planned'")
-            }
-            return {
-                (want.task, want.generation): known.get((want.task, want.generation))
-                or self._insert(book, want, "planned")
-                for want in wanted
-            }
+        def operation(transaction: LedgerTransaction) -> dict[tuple[str, int], int]:
+            query = "SELECT task, generation, id FROM attempt WHERE state = ?"
+            planned = {(row[0], row[1]): row[2] for row in transaction.connection.execute(query, ("planned",))}
+            for spec in specs:
+                if (spec.task, spec.generation) not in planned:
+                    planned[spec.task, spec.generation] = _insert(transaction, spec)
+            return {(spec.task, spec.generation): planned[spec.task, spec.generation] for spec in specs}
 
-        return self._writer.call(operation) if wanted else {}
-
-    def _insert(self, book: LedgerTransaction, want: AttemptSpec, state: str) -> int:
-        return book.insert(
-            task=want.task,
-            generation=want.generation,
-            identity=want.identity,
-            adapter=want.adapter,
-            upload=want.upload,
-            upload_name=want.upload_name,
-            draw=want.draw,
-            seed=None if want.seed is None else str(want.seed),
-            idempotency_key=want.idempotency_key,
-            pixels=want.pixels,
-            priced=int(want.priced),
-            state=state,
-            owner=self._lease.generation,
-            planned_at=time.time(),
-        )
+        return self._writer.call(operation) if specs else {}
 
     def claim(self, attempt: int) -> None:
-        """Note that a worker has taken up what `plan` gave, and waits; not waited for, as nothing depends on it."""
-        self._writer.later(lambda book: book.move(attempt, "claimed", origin=PLANNED, owner=self._lease.generation))
+        """Record that a worker has taken up what `plan` gave, and waits."""
+        self._move(attempt, "claimed")
 
     def reserve(
-        self, want: AttemptSpec, attempt: int | None, price_nanousd: int, allowance: Allowance = UNLIMITED
+        self, spec: AttemptSpec, attempt: int | None, price_nanousd: int, allowance: Allowance = UNLIMITED
     ) -> int:
         """Reserve the price of one submission, in one transaction with the budget check; returns the attempt.
 
@@ -123,47 +97,36 @@ class Ledger:
         BudgetError
             Spent and reserved money, or calls, would exceed the limit. Nothing was written.
         """
-        return self._writer.call(self._reservation(want, attempt, price_nanousd, allowance))
+        return self._writer.call(lambda transaction: _reserve(transaction, spec, attempt, price_nanousd, allowance))
 
-    def depart(self, want: AttemptSpec, attempt: int, price_nanousd: int, allowance: Allowance = UNLIMITED) -> None:
-        """Take up what `plan` gave, reserve its price and record that bytes are about to leave, in one commit.
+    def reserve_and_mark_sent(
+        self, spec: AttemptSpec, attempt: int, price_nanousd: int, allowance: Allowance = UNLIMITED
+    ) -> None:
+        """Reserve the price of what `plan` gave and record that bytes are about to leave, in one commit.
 
         Raises
         ------
         BudgetError
             As `reserve`. Nothing was written.
         """
-        reserve = self._reservation(want, attempt, price_nanousd, allowance)
 
-        def operation(book: LedgerTransaction) -> None:
-            book.move(attempt, "claimed", origin=PLANNED)
-            reserve(book)
-            book.move(attempt, "sent")
+        def operation(transaction: LedgerTransaction) -> None:
+            transaction.move(attempt, "claimed")
+            _reserve(transaction, spec, attempt, price_nanousd, allowance)
+            transaction.move(attempt, "sent")
 
-        # Nothing that waits to be recorded concerns this attempt; and what it costs at most is reserved until then.
-        self._writer.call(operation, ahead=True)
-
-    def _reservation(
-        self, want: AttemptSpec, attempt: int | None, price_nanousd: int, allowance: Allowance
-    ) -> Callable[[LedgerTransaction], int]:
-        def operation(book: LedgerTransaction) -> int:
-            allowance.check(book, price_nanousd)
-            number = self._insert(book, want, "planned") if attempt is None else attempt
-            book.move(number, "intent", reserve=price_nanousd, owner=self._lease.generation)
-            return number
-
-        return operation
+        self._writer.call(operation)
 
     def sent(self, attempt: int) -> None:
-        """Record that bytes are about to leave; returns once that is on disk."""
-        self._writer.call(lambda book: book.move(attempt, "sent", owner=self._lease.generation))
+        """Record that bytes are about to leave."""
+        self._move(attempt, "sent")
 
-    def accepted(self, attempt: int, job: str, seen: VendorReport) -> Attempt | None:
+    def accepted(self, attempt: int, job: str, report: VendorReport) -> Attempt | None:
         """Record the vendor's job id; returns another attempt that was given the same id, if there is one."""
 
-        def operation(book: LedgerTransaction) -> Attempt | None:
-            book.move(attempt, "accepted", seen.cost_nanousd, job=job, **_observed(seen))
-            row = book.connection.execute(
+        def operation(transaction: LedgerTransaction) -> Attempt | None:
+            transaction.move(attempt, "accepted", report.cost_nanousd, job=job, **_columns(report))
+            row = transaction.connection.execute(
                 f"SELECT {COLUMNS} FROM attempt WHERE job = ? AND id != ?"
                 " AND adapter = (SELECT adapter FROM attempt WHERE id = ?) LIMIT 1",
                 (job, attempt, attempt),
@@ -173,14 +136,22 @@ class Ledger:
         return self._writer.call(operation)
 
     def ready(self, attempt: int) -> None:
-        """Note that the vendor has the picture; not waited for, as the job id says everything that matters."""
-        self._writer.later(lambda book: book.move(attempt, "ready"))
+        """Record that the vendor has the picture."""
+        self._move(attempt, "ready")
+
+    def stored(self, attempt: int, report: VendorReport, digest: str, size: int) -> None:
+        """Record an answer that is durable in the inbox."""
+        self._move(attempt, "stored", report, digest=digest, size=size, error_class=None, error=None, code=None)
+
+    def validated(self, attempt: int) -> None:
+        """Record that stored bytes passed the check."""
+        self._move(attempt, "validated")
 
     def end(
         self,
         attempt: int,
-        state: str,
-        seen: VendorReport,
+        state: AttemptState,
+        report: VendorReport,
         *,
         digest: str | None = None,
         size: int | None = None,
@@ -188,45 +159,22 @@ class Ledger:
         error: str | None = None,
         code: str | None = None,
     ) -> None:
-        """Take an attempt to a state that it may stay in, with what is known by then; durable on return."""
-        values: dict[str, Any] = {"error_class": error_class, "error": error, "code": code, **_observed(seen)}
+        """Take an attempt to a state that it may stay in, with what is known by then."""
+        values: dict[str, Any] = {"error_class": error_class, "error": error, "code": code}
         if digest is not None:
             values |= {"digest": digest, "size": size, "stored_at": time.time()}
-        self._writer.call(lambda book: book.move(attempt, state, seen.cost_nanousd, **values))
-
-    def stored(
-        self,
-        attempt: int,
-        seen: VendorReport,
-        digest: str,
-        size: int,
-        before: Callable[[], None] | None = None,
-        after: Callable[[], None] | None = None,
-    ) -> Ticket[None]:
-        """Record an answer in the inbox, where `before` makes it durable and where it stays until `after` is called."""
-        values: dict[str, Any] = {"error_class": None, "error": None, "code": None, **_observed(seen)}
-        values |= {"digest": digest, "size": size}
-        return self._writer.later(lambda book: book.move(attempt, "stored", seen.cost_nanousd, **values), before, after)
-
-    def flush(self) -> None:
-        """Return once everything recorded so far is durable.
-
-        Raises
-        ------
-        LedgerError
-            It cannot be written.
-        """
-        self._writer.call(lambda book: None)
-
-    def validated(self, attempt: int) -> None:
-        """Note that stored bytes passed the check; not waited for, as the check can be made again."""
-        self._writer.later(lambda book: book.move(attempt, "validated"))
+        self._move(attempt, state, report, **values)
 
     def note(self, attempt: int, error_class: str, error: str) -> None:
-        """Write the last trouble beside an attempt that keeps its state."""
-        self._writer.call(lambda book: book.note(attempt, error_class=error_class, error=error))
+        """Write the last error beside an attempt that keeps its state."""
+        self._writer.call(lambda transaction: transaction.note(attempt, error_class=error_class, error=error))
 
-    def adopt(self, attempt: int, digest: str, size: int, seen: VendorReport) -> bool:
+    def _move(self, attempt: int, state: AttemptState, report: VendorReport | None = None, **values: Any) -> None:
+        cost = None if report is None else report.cost_nanousd
+        values |= {} if report is None else _columns(report)
+        self._writer.call(lambda transaction: transaction.move(attempt, state, cost, **values))
+
+    def adopt(self, attempt: int, digest: str, size: int, report: VendorReport) -> bool:
         """Record an answer that an owner which died had made durable; False if no attempt waits for it.
 
         Raises
@@ -234,19 +182,21 @@ class Ledger:
         LedgerError
             The ledger does not know that this attempt was ever sent.
         """
-        values = {"digest": digest, "size": size, "error_class": None, "error": None, **_observed(seen)}
-        return self._adopt(attempt, "stored", ("sent", *WITH_JOB, "ambiguous"), seen, values)
+        waiting = ("sent", *WITH_JOB, "ambiguous")
+        return self._adopt(attempt, "stored", waiting, report, digest=digest, size=size)
 
-    def adopt_job(self, attempt: int, job: str, seen: VendorReport) -> bool:
+    def adopt_job(self, attempt: int, job: str, report: VendorReport) -> bool:
         """Record a job that an earlier owner could not record; as `adopt`."""
-        values = {"job": job, "error_class": None, "error": None, **_observed(seen)}
-        return self._adopt(attempt, "accepted", ("sent", "ambiguous"), seen, values)
+        return self._adopt(attempt, "accepted", ("sent", "ambiguous"), report, job=job)
 
     def _adopt(
-        self, attempt: int, state: str, waiting: tuple[str, ...], seen: VendorReport, values: dict[str, Any]
+        self, attempt: int, state: AttemptState, waiting: tuple[AttemptState, ...], report: VendorReport, **values: Any
     ) -> bool:
-        def operation(book: LedgerTransaction) -> bool:
-            row = book.connection.execute("SELECT state FROM attempt WHERE id = ?", (attempt,)).fetchone()
+        values |= {"error_class": None, "error": None, **_columns(report)}
+
+        def operation(transaction: LedgerTransaction) -> bool:
+            query = "SELECT state FROM attempt WHERE id = ?"
+            row = transaction.connection.execute(query, (attempt,)).fetchone()
             if row is None or row[0] in (*UNSENT, "cancelled"):
                 raise LedgerError(
                     f"inbox/ holds an answer to attempt {attempt}, of which the ledger does not know that it was sent:"
@@ -255,7 +205,7 @@ class Ledger:
                 )
             if row[0] not in waiting:
                 return False
-            book.move(attempt, state, seen.cost_nanousd, **values)
+            transaction.move(attempt, state, report.cost_nanousd, **values)
             return True
 
         return self._writer.call(operation)
@@ -267,39 +217,36 @@ class Ledger:
         booked at full price. Call it after the store's inbox has been adopted.
         """
 
-        def operation(book: LedgerTransaction) -> int:
-            lost = 0
-            for row in book.connection.execute(
-                f"SELECT id, state FROM attempt WHERE state IN ('sent', {', '.join('?' * len(UNSENT))})", UNSENT
-            ).fetchall():
-                if row[1] == "sent":
-                    lost += 1
-                    book.move(
-                        row[0],
-                        "ambiguous",
-                        error_class="M",
-                        error="the process ended between sending this request and its answer",
-                    )
-                elif row[1] == "claimed":
-                    book.move(row[0], "planned")
-                elif row[1] == "intent":
-                    book.move(row[0], "cancelled", error_class="N", error="the process ended before sending")
-            return lost
+        def operation(transaction: LedgerTransaction) -> int:
+            def in_state(state: AttemptState) -> list[int]:
+                query = "SELECT id FROM attempt WHERE state = ?"
+                return [row[0] for row in transaction.connection.execute(query, (state,)).fetchall()]
+
+            for attempt in in_state("claimed"):
+                transaction.move(attempt, "planned")
+            for attempt in in_state("intent"):
+                error = "the process ended before sending"
+                transaction.move(attempt, "cancelled", error_class="N", error=error)
+            sent = in_state("sent")
+            for attempt in sent:
+                error = "the process ended between sending this request and its answer"
+                transaction.move(attempt, "ambiguous", error_class="M", error=error)
+            return len(sent)
 
         return self._writer.call(operation)
 
     def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
         """All attempts of each task, oldest first."""
-        found: dict[str, list[Attempt]] = {}
-        wanted = list(dict.fromkeys(keys))
+        attempts: dict[str, list[Attempt]] = {}
+        tasks = list(dict.fromkeys(keys))
         with self._lookup() as reader:
-            for start in range(0, len(wanted), 500):
-                part = wanted[start : start + 500]
+            for start in range(0, len(tasks), 500):
+                part = tasks[start : start + 500]
                 marks = ", ".join("?" * len(part))
                 query = f"SELECT {COLUMNS} FROM attempt WHERE task IN ({marks}) ORDER BY id"
                 for row in reader.execute(query, part):
-                    found.setdefault(row["task"], []).append(attempt_from(row))
-        return found
+                    attempts.setdefault(row["task"], []).append(attempt_from(row))
+        return attempts
 
     def attempt(self, number: int) -> Attempt | None:
         """One attempt by its id."""
@@ -307,13 +254,12 @@ class Ledger:
             row = reader.execute(f"SELECT {COLUMNS} FROM attempt WHERE id = ?", (number,)).fetchone()
         return None if row is None else attempt_from(row)
 
-    def namesake(self, attempt: Attempt) -> Attempt | None:
+    def earlier_with_same_job(self, attempt: Attempt) -> Attempt | None:
         """An earlier attempt whose picture is that of the same job, if there is one."""
         with self._lookup() as reader:
             row = reader.execute(
-                f"SELECT {COLUMNS} FROM attempt WHERE adapter = ? AND job = ? AND id < ? AND state != 'invalid'"
-                " LIMIT 1",
-                (attempt.adapter, attempt.job, attempt.id),
+                f"SELECT {COLUMNS} FROM attempt WHERE adapter = ? AND job = ? AND id < ? AND state != ? LIMIT 1",
+                (attempt.adapter, attempt.job, attempt.id, "invalid"),
             ).fetchone()
         return None if row is None else attempt_from(row)
 
@@ -321,15 +267,13 @@ class Ledger:
         """The highest booked price of this procedure, in nano-dollars, and its largest answered upload, in pixels."""
         with self._lookup() as reader:
             row = reader.execute(
-                "SELECT MAX(cost_nanousd), MAX(pixels) FILTER (WHERE state IN ('stored', 'validated'))"
-                " FROM attempt WHERE identity = ?",
-                (identity,),
+                "SELECT MAX(cost_nanousd), MAX(pixels) FILTER (WHERE state IN (?, ?)) FROM attempt WHERE identity = ?",
+                (*WHOLE, identity),
             ).fetchone()
         return row[0] or 0, row[1] or 0
 
     def sums_of_others(self, counted: Collection[str]) -> Sums:
         """What the ledger holds of draws whose keys are not `counted`."""
-        self.flush()
         with self._lookup() as reader:
             rows = reader.execute("SELECT task, state, cost_nanousd FROM attempt").fetchall()
         others = [row for row in rows if row["task"] not in counted]
@@ -342,3 +286,29 @@ class Ledger:
                 "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
             ).fetchone()
         return to_usd(spent), to_usd(reserved), calls
+
+
+def _insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
+    values = asdict(spec)
+    values["seed"] = None if spec.seed is None else str(spec.seed)
+    return transaction.insert(**values)
+
+
+def _reserve(
+    transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int, allowance: Allowance
+) -> int:
+    allowance.check(transaction.totals(), price_nanousd)
+    number = _insert(transaction, spec) if attempt is None else attempt
+    transaction.move(number, "intent", reserve=price_nanousd)
+    return number
+
+
+def _columns(report: VendorReport) -> dict[str, Any]:
+    """What a report says, as columns of the attempt; nothing where it says nothing."""
+    values = {
+        "model": report.model,
+        "request_id": report.request_id,
+        "vendor_seed": None if report.vendor_seed is None else str(report.vendor_seed),
+        "priced": None if report.cost_nanousd is None else 1,
+    }
+    return {column: value for column, value in values.items() if value is not None}

@@ -1,13 +1,10 @@
-"""One row of the ledger as a frozen value, and what is known of an attempt when it ends.
-
-Reading and writing rows live in `ledger` and `queries`.
-"""
+"""One row of the ledger as a frozen value, what is known before it is written, and what the vendor says of it."""
 
 import sqlite3
 from dataclasses import dataclass
 from decimal import Decimal
 
-from blackbox_conformal.sampling.ledger.states import PAID
+from blackbox_conformal.sampling.ledger.states import PAID, AttemptState
 from blackbox_conformal.sampling.money import to_usd
 
 
@@ -54,7 +51,7 @@ class Attempt:
     upload_name: str
     draw: int
     seed: int | None
-    state: str
+    state: AttemptState
     reserved_nanousd: int
     cost_nanousd: int
     job: str | None

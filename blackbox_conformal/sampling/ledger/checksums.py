@@ -1,13 +1,10 @@
 """Damage to a ledger: a checksum in each row, and everything else in the file that must agree.
 
-A bit that flips on disk must not make a draw look unpaid, nor change what a row says. Who refuses such a ledger is
-`ledgerfile`.
+A bit that flips on disk must not make a draw look unpaid, nor change what a row says.
 """
 
 import hashlib
-import json
 import sqlite3
-from collections.abc import Collection
 from functools import cache
 
 from blackbox_conformal.sampling.ledger.schema import ATTEMPT_COLUMNS, schema_of_an_empty_ledger
@@ -16,10 +13,12 @@ from blackbox_conformal.sampling.ledger.states import COUNTED
 # Times are sealed as whole numbers of the steps that a double of this century has: how SQLite writes a fraction out
 # differs between its versions.
 _STEPS = 2**22
-_TOLD = ", ".join(f"CAST({name} * {_STEPS} AS INTEGER)" if name.endswith("_at") else name for name in ATTEMPT_COLUMNS)
-_SEAL = f"seal(CAST(printf('{chr(31).join(['%s'] * len(ATTEMPT_COLUMNS))}', {_TOLD}) AS BLOB))"
+_COLUMNS = ", ".join(
+    f"CAST({name} * {_STEPS} AS INTEGER)" if name.endswith("_at") else name for name in ATTEMPT_COLUMNS
+)
+_SEAL = f"seal(CAST(printf('{chr(31).join(['%s'] * len(ATTEMPT_COLUMNS))}', {_COLUMNS}) AS BLOB))"
 _COUNTED = ", ".join(f"'{state}'" for state in COUNTED)
-_MOST_TOLD = 5
+_MOST_NAMED = 5
 
 
 def _seal(row: bytes) -> int:
@@ -31,11 +30,9 @@ def know_seals(connection: sqlite3.Connection) -> None:
     connection.create_function("seal", 1, _seal, deterministic=True)
 
 
-def seal(connection: sqlite3.Connection, attempts: Collection[int]) -> None:
-    """Write the checksums of these rows; the last thing that is done to them in a transaction."""
-    if attempts:
-        statement = f"UPDATE attempt SET seal = {_SEAL} WHERE id IN (SELECT value FROM json_each(?))"
-        connection.execute(statement, (json.dumps(list(attempts)),))
+def seal(connection: sqlite3.Connection, attempt: int) -> None:
+    """Write the checksum of a row, after every change to it."""
+    connection.execute(f"UPDATE attempt SET seal = {_SEAL} WHERE id = ?", (attempt,))
 
 
 @cache
@@ -53,27 +50,27 @@ def damage(connection: sqlite3.Connection) -> list[str]:
     """
     connection.execute("BEGIN")
     try:
-        report = connection.execute(f"PRAGMA integrity_check({_MOST_TOLD})").fetchall()
-        found = [f"SQLite: {row[0]}" for row in report if row[0] != "ok"]
+        report = connection.execute(f"PRAGMA integrity_check({_MOST_NAMED})").fetchall()
+        problems = [f"SQLite: {row[0]}" for row in report if row[0] != "ok"]
         schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
         if [tuple(row) for row in schema] != _schema():
-            return [*found, "its tables are not those of a ledger"]
-        altered = connection.execute(f"SELECT id FROM attempt WHERE seal IS NOT {_SEAL} LIMIT {_MOST_TOLD}").fetchall()
-        found += [f"attempt {row[0]} is not as it was written" for row in altered]
+            return [*problems, "its tables are not those of a ledger"]
+        altered = connection.execute(f"SELECT id FROM attempt WHERE seal IS NOT {_SEAL} LIMIT {_MOST_NAMED}").fetchall()
+        problems += [f"attempt {row[0]} is not as it was written" for row in altered]
         total = connection.execute("SELECT attempts, spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
         if total is None:
-            return [*found, "it has no totals"]
+            return [*problems, "it has no totals"]
         sums = connection.execute(
             "SELECT COUNT(*), IFNULL(SUM(cost_nanousd), 0), IFNULL(SUM(reserved_nanousd), 0),"
             f" COUNT(*) FILTER (WHERE state IN ({_COUNTED})) FROM attempt"
         ).fetchone()
         names = ("attempts", "spent", "reserved", "calls")
-        found += [
+        problems += [
             f"the total of {name} is {kept} and the attempts add up to {added}"
             for name, kept, added in zip(names, total, sums, strict=True)
             if kept != added
         ]
-        return found
+        return problems
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -1,10 +1,9 @@
 """Opening the ledger's SQLite file, and refusing every file that money must not be entrusted to.
 
-A ledger appears whole or not at all, and is never recreated over an old one. Its tables are in `schema`; what is
-written into them lives in `ledger`.
+A ledger appears whole or not at all, and is never recreated over an old one.
 
-Nothing here opens the file but SQLite: to close a file gives up all locks that this process holds on it, and with them
-the hold of a connection that is in use. Another process would then take the WAL file for nobody's and delete it.
+Only SQLite may open the file: closing any handle of it gives up all locks that this process holds on it, and with them
+those of a connection that is in use. Another process would then take the WAL file for abandoned and delete it.
 """
 
 import contextlib
@@ -17,9 +16,9 @@ from pathlib import Path
 
 from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, LedgerError
 from blackbox_conformal.files import write_once
-from blackbox_conformal.sampling.filesystem import file_system, is_network
 from blackbox_conformal.sampling.ledger.checksums import damage, know_seals
 from blackbox_conformal.sampling.ledger.commit_mark import Mark, mark_path, marked, refuse_older
+from blackbox_conformal.sampling.ledger.run_lock import file_identity
 from blackbox_conformal.sampling.ledger.sample_store import sync
 from blackbox_conformal.sampling.ledger.schema import APPLICATION_ID, VERSION, empty_ledger
 
@@ -44,8 +43,8 @@ def is_full(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", None) in _FULL or getattr(error, "errno", None) in _FULL_ERRNO
 
 
-def unusable(path: Path, error: Exception) -> LedgerError:
-    """What is told of a ledger file that SQLite, or the operating system, cannot work on."""
+def _unusable(path: Path, error: Exception) -> LedgerError:
+    """The error for a ledger file that SQLite, or the operating system, cannot work on."""
     if is_full(error):
         return DiskFullError(f"{path} cannot be written ({error}); make room and run the same command again")
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
@@ -58,23 +57,14 @@ def unusable(path: Path, error: Exception) -> LedgerError:
 
 
 @contextmanager
-def told_of(path: Path) -> Iterator[None]:
-    """Whatever is wrong with a ledger is told as a `LedgerError`: SQLite's errors, and values that are none of ours."""
+def as_ledger_error(path: Path) -> Iterator[None]:
+    """Raise as a `LedgerError` whatever SQLite, the disk or a value that does not fit raises about a ledger."""
     try:
         yield
     except BlackboxConformalError:
         raise
     except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError) as error:
-        raise unusable(path, error) from None
-
-
-def _refuse_unsafe_place(path: Path) -> None:
-    kind = file_system(path.parent)
-    if is_network(kind):
-        raise LedgerError(
-            f"expected the run folder on a local disk; {path.parent} is on {kind}, where SQLite's locks cannot be"
-            " trusted with money. Choose a local folder with --run and copy the results afterwards"
-        )
+        raise _unusable(path, error) from None
 
 
 def _refuse_lost(run: Path) -> None:
@@ -106,7 +96,7 @@ def is_begun(path: Path) -> bool:
         return True
     if path.stat().st_size == 0:
         return False
-    with told_of(path), closing(_connect(path, writing=False)) as connection:
+    with as_ledger_error(path), closing(_connect(path, writing=False)) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] not in (0, APPLICATION_ID):
             return True
         if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
@@ -118,22 +108,21 @@ def is_begun(path: Path) -> bool:
 
 
 def _begin(path: Path) -> None:
-    """Put a ledger without attempts in its place, durable and whole, unless another process was faster."""
+    """Put a ledger without attempts in its place, durable and whole."""
     if path.exists():
         # Never begun. What SQLite left beside it would be taken for a part of the new one.
-        for one in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
-            one.unlink(missing_ok=True)
+        for leftover in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
+            leftover.unlink(missing_ok=True)
     mark_path(path.parent).unlink(missing_ok=True)
-    with contextlib.suppress(FileNotFoundError):  # swept away by whoever was faster
-        write_once(path, empty_ledger())
+    write_once(path, empty_ledger())
     sync(path.parent)
 
 
 def _sweep(path: Path) -> None:
-    """Remove what processes that died while they began this ledger left; one that still lives finds the ledger."""
-    for left in path.parent.glob(f".{path.name}.*"):
+    """Remove what processes left that died while they began this ledger."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
         with contextlib.suppress(OSError):
-            left.unlink()
+            leftover.unlink()
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -174,7 +163,7 @@ def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
     elif os.access(run, os.W_OK) or path.with_name("ledger.sqlite-wal").exists():
         mode = "mode=ro"
     else:
-        # Beside a ledger that is nobody's, SQLite makes files even to read; on a read-only disk it cannot.
+        # SQLite makes files beside a ledger even to read it; on a read-only disk it cannot.
         mode = "mode=ro&immutable=1"
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?{mode}",
@@ -190,30 +179,23 @@ def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
     return connection
 
 
-class Place:
+class LedgerPlace:
     """The file of a ledger that was opened for writing: whether it is still there, and the mark beside it."""
 
     def __init__(self, run: Path) -> None:
         self._path = ledger_path(run)
-        self._file = self._now()
+        self._file = file_identity(self._path)
         self._mark = Mark(run)
 
-    def _now(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
     def guard(self) -> None:
-        """Refuse to go on with a ledger whose file is gone: what is written into it would be found by nobody.
+        """Refuse to go on with a ledger whose file is gone: nobody would find what is written into it.
 
         Raises
         ------
         LedgerError
             The file was deleted, moved or replaced.
         """
-        if self._now() != self._file:
+        if file_identity(self._path) != self._file:
             raise LedgerError(
                 f"{self._path} was deleted, moved or replaced while a run was using it, so nothing more is sent. What"
                 " was paid for lies in samples/ and inbox/ beside it; put the ledger back and run again"
@@ -229,24 +211,25 @@ class Place:
 
 
 def open_for_writing(run: Path) -> sqlite3.Connection:
-    """The ledger of `run`, begun if the folder has none, in WAL mode (or DELETE where WAL does not take).
+    """The ledger of `run`, begun if the folder has none, in WAL mode (or DELETE where WAL does not work).
+
+    The caller holds the folder's `RunLock`.
 
     Raises
     ------
     LedgerError
-        The ledger is lost, corrupt, foreign, of another version, locked, or on a network file system.
+        The ledger is lost, corrupt, foreign, of another version, or locked by a program that is not this one.
     DiskFullError
         There is no room to begin it or to work on it.
     """
     path = ledger_path(run)
-    _refuse_unsafe_place(path)
     if not is_begun(path):
         _refuse_lost(run)
-        with told_of(path):
+        with as_ledger_error(path):
             _begin(path)
     _refuse_foreign(path)
     _sweep(path)
-    with told_of(path):
+    with as_ledger_error(path):
         connection = _connect(path, writing=True)
         try:
             _check(connection, path, whole=True)
@@ -273,7 +256,7 @@ def open_for_reading(run: Path, *, whole: bool = True) -> sqlite3.Connection | N
     if not is_begun(path):
         return None
     _refuse_foreign(path)
-    with told_of(path):
+    with as_ledger_error(path):
         connection = _connect(path, writing=False)
         try:
             _check(connection, path, whole=whole)
@@ -290,5 +273,5 @@ def reading(run: Path, *, whole: bool = True) -> Iterator[sqlite3.Connection | N
     if connection is None:
         yield None
         return
-    with told_of(ledger_path(run)), closing(connection):
+    with as_ledger_error(ledger_path(run)), closing(connection):
         yield connection

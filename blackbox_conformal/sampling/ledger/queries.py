@@ -1,6 +1,6 @@
-"""Questions to a run folder's ledger: what was bought, what it cost, and whether it all adds up; read only.
+"""Questions to a run folder's ledger: what was bought, what it cost, and whether it all adds up.
 
-Nothing here writes, and a run may go on meanwhile.
+Nothing is written, and a run may go on meanwhile.
 """
 
 import sqlite3
@@ -17,17 +17,15 @@ from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, attemp
 from blackbox_conformal.sampling.ledger.checksums import damage
 from blackbox_conformal.sampling.ledger.ledger_file import ledger_path, reading
 from blackbox_conformal.sampling.ledger.sample_store import Store
-from blackbox_conformal.sampling.ledger.states import COUNTED, PAID, RESERVING, WITH_JOB
+from blackbox_conformal.sampling.ledger.states import COUNTED, PAID, RESERVING, WHOLE, WITH_JOB, AttemptState
 from blackbox_conformal.sampling.money import to_usd
 
-_WHOLE = ("stored", "validated")
+
+def _literals(states: tuple[AttemptState, ...]) -> str:
+    return ", ".join(f"'{state}'" for state in states)
 
 
-def _marks(values: tuple[str, ...]) -> str:
-    return ", ".join(f"'{value}'" for value in values)
-
-
-UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_marks((*PAID, 'ambiguous'))})"
+UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'ambiguous'))})"
 """SQL: the attempt may have cost something that nobody knows, and is booked at nothing."""
 
 
@@ -68,9 +66,9 @@ def ledger_sum(run: Path) -> dict[str, int | Decimal]:
                 "reserved_usd": Decimal(0),
             }
         attempts, paid, ambiguous, stored, unpriced = connection.execute(
-            f"SELECT COUNT(*) FILTER (WHERE sent_at IS NOT NULL), COUNT(*) FILTER (WHERE state IN ({_marks(PAID)})),"
+            f"SELECT COUNT(*) FILTER (WHERE sent_at IS NOT NULL), COUNT(*) FILTER (WHERE state IN ({_literals(PAID)})),"
             " COUNT(*) FILTER (WHERE state = 'ambiguous'),"
-            f" COUNT(*) FILTER (WHERE state IN ({_marks(_WHOLE)})), COUNT(*) FILTER (WHERE {UNPRICED}) FROM attempt"
+            f" COUNT(*) FILTER (WHERE state IN ({_literals(WHOLE)})), COUNT(*) FILTER (WHERE {UNPRICED}) FROM attempt"
         ).fetchone()
         spent, reserved = connection.execute("SELECT spent_nanousd, reserved_nanousd FROM total").fetchone()
     return {
@@ -144,7 +142,7 @@ def ledger_verify(run: Path) -> Verification:
         ]
     for attempt in attempts:
         problems += _problems_of(attempt)
-        if attempt.state in _WHOLE and attempt.digest is not None:
+        if attempt.state in WHOLE and attempt.digest is not None:
             samples += 1
             trouble = _damage(store, attempt.digest)
             if trouble is not None:
@@ -181,7 +179,7 @@ def _problems_of(attempt: Attempt) -> list[str]:
         found.append("is booked at a price")
     if attempt.state in WITH_JOB and attempt.job is None:
         found.append("names no job")
-    if attempt.state in _WHOLE and (attempt.digest is None or attempt.size is None):
+    if attempt.state in WHOLE and (attempt.digest is None or attempt.size is None):
         found.append("names no bytes")
     if attempt.state in COUNTED and attempt.state != "intent" and attempt.sent_at is None:
         found.append("was never sent")
@@ -192,7 +190,7 @@ def _bought_twice(attempts: list[Attempt]) -> list[str]:
     seen: dict[str, int] = {}
     problems = []
     for attempt in attempts:
-        if attempt.state in _WHOLE:
+        if attempt.state in WHOLE:
             if attempt.task in seen:
                 problems.append(f"attempts {seen[attempt.task]} and {attempt.id} bought the same draw")
             seen[attempt.task] = attempt.id

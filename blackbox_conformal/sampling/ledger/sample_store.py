@@ -1,8 +1,7 @@
 """The vendor's bytes as received, one file a content: ``samples/ab/abcdef….png``.
 
 An answer is on disk before the ledger says so: it arrives in ``inbox/`` under its attempt's number and its own
-digest, and is moved to ``samples/`` once the ledger's row is committed; it is read from either. Which attempt owns
-which bytes is `ledger`'s.
+digest, and is moved to ``samples/`` once the ledger's row is committed; it is read from either.
 """
 
 import contextlib
@@ -11,7 +10,6 @@ import os
 import re
 import shutil
 import threading
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +94,6 @@ class Store:
         self._inbox = run / "inbox"
         self._quarantine = run / "quarantine"
         self._moved: set[str] = set()
-        self._recorded: deque[Arrival] = deque()
         self._lock = threading.Lock()
         self._inbox_removed = False
         self.largest_answer = 0
@@ -109,14 +106,13 @@ class Store:
         sync(self._samples.parent)
 
     def receive(self, attempt: int, data: bytes, seen: VendorReport = VendorReport()) -> Arrival:  # noqa: B008 - frozen
-        """Put an answer into the inbox, with what was `seen` in its name; its name is durable after `sync_names`.
+        """Put an answer into the inbox, durable on return, with what was `seen` in its name.
 
         Raises
         ------
         OSError
             The disk is full or broken.
         """
-        self._settle_recorded()
         value = hashlib.sha256(data).hexdigest()
         path = f"{self._inbox}/{attempt}-{value}-{in_a_name(seen)}{sniff_extension(data)}"
         self._put(path, data)
@@ -131,6 +127,7 @@ class Store:
             self._inbox_removed = True
             os.makedirs(self._inbox, exist_ok=True)
             _write_durably(path, data)
+        sync(self._inbox)
 
     def keep_job(self, attempt: int, job: str, seen: VendorReport) -> None:
         """Write down a job that the vendor accepted, until the ledger holds it and `forget_job` is called.
@@ -168,30 +165,6 @@ class Store:
             raise _removed(self._inbox)
         if not self._samples.is_dir():
             raise _removed(self._samples)
-
-    def sync_names(self) -> None:
-        """Make the names in the inbox durable: before the ledger says that anything is there.
-
-        Raises
-        ------
-        LedgerError
-            The inbox was removed.
-        """
-        _sync_folder(self._inbox)
-
-    def settle_later(self, arrival: Arrival) -> None:
-        """As `settle`, done by whoever receives the next answer, or by `flush`."""
-        self._recorded.append(arrival)
-
-    def _settle_recorded(self) -> None:
-        while self._recorded:
-            try:
-                arrival = self._recorded.popleft()
-            except IndexError:
-                return
-            # One that cannot be moved stays in the inbox, where it is read, and where the next session takes it over.
-            with contextlib.suppress(OSError, LedgerError):
-                self.settle(arrival)
 
     def settle(self, arrival: Arrival) -> None:
         """Move an arrival to its place among the samples, once the ledger holds its digest.
@@ -235,7 +208,6 @@ class Store:
         LedgerError
             A folder was removed.
         """
-        self._settle_recorded()
         with self._lock:
             moved, self._moved = self._moved, set()
         for folder in moved:
@@ -248,7 +220,7 @@ class Store:
 
         They are made durable before they are handed out: that process may not have come to it.
         """
-        self.sync_names()
+        _sync_folder(self._inbox)
         for path, named in self._waiting():
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() == named[2]:

@@ -1,7 +1,4 @@
-"""The ledger's tables, and the marks by which a file is known to be one.
-
-Opening the file and refusing foreign ones lives in `ledgerfile`.
-"""
+"""The ledger's tables, and the marks by which a file is known to be a ledger."""
 
 import sqlite3
 from contextlib import closing
@@ -9,7 +6,7 @@ from contextlib import closing
 from blackbox_conformal.sampling.ledger.states import STATES
 
 APPLICATION_ID = 0x42424366
-VERSION = 8
+VERSION = 9
 """Written into the file as ``user_version``; it changes whenever the tables do."""
 
 _STATE_LIST = ", ".join(f"'{state}'" for state in STATES)
@@ -31,7 +28,6 @@ _TABLES = (
         pixels INTEGER NOT NULL,
         priced INTEGER NOT NULL,
         state TEXT NOT NULL CHECK (state IN ({_STATE_LIST})),
-        owner INTEGER NOT NULL,
         reserved_nanousd INTEGER NOT NULL DEFAULT 0 CHECK (reserved_nanousd >= 0),
         cost_nanousd INTEGER NOT NULL DEFAULT 0 CHECK (cost_nanousd >= 0),
         job TEXT,
@@ -67,17 +63,6 @@ _TABLES = (
     ) STRICT
     """,
     "INSERT INTO total VALUES (1, 0, 0, 0, 0, 0)",
-    """
-    CREATE TABLE lease (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        pid INTEGER,
-        host TEXT NOT NULL,
-        boot TEXT NOT NULL,
-        process_start TEXT NOT NULL,
-        expires REAL NOT NULL,
-        generation INTEGER NOT NULL
-    ) STRICT
-    """,
 )
 
 

@@ -7,7 +7,7 @@
                           └→ cancelled (nothing was billed)
 
 ``intent`` holds a reserved price and is on disk before anything is sent; ``sent`` is on disk before the first byte
-leaves. A synchronous vendor's attempt goes from ``sent`` to ``stored``. Who moves attempts is `ledger`.
+leaves. A synchronous vendor's attempt goes from ``sent`` to ``stored``. `attempt_ledger` moves attempts.
 """
 
 from typing import Literal, get_args
@@ -29,43 +29,41 @@ AttemptState = Literal[
 ]
 STATES: tuple[AttemptState, ...] = get_args(AttemptState)
 
-UNSENT = ("planned", "claimed", "intent")
+UNSENT: tuple[AttemptState, ...] = ("planned", "claimed", "intent")
 """Nothing has left this machine."""
 
-WITH_JOB = ("accepted", "ready")
+WITH_JOB: tuple[AttemptState, ...] = ("accepted", "ready")
 """The vendor has named a job; it can be fetched by that name."""
 
-WHOLE = ("stored", "validated")
+WHOLE: tuple[AttemptState, ...] = ("stored", "validated")
 """The picture's bytes are in the store."""
 
-PAID = ("accepted", "ready", "stored", "validated", "expired", "invalid")
+PAID: tuple[AttemptState, ...] = (*WITH_JOB, *WHOLE, "expired", "invalid")
 """The vendor took the submission; ``ambiguous`` is counted apart."""
 
-RESERVING = ("intent", "sent")
+RESERVING: tuple[AttemptState, ...] = ("intent", "sent")
 """States that hold a reserved price instead of a booked one."""
+
+UNBILLED: tuple[AttemptState, ...] = ("planned", "claimed", "refused", "cancelled")
+"""States that are booked at nothing, unless the vendor tells a cost."""
 
 COUNTED = tuple(state for state in STATES if state not in ("planned", "claimed", "cancelled"))
 """States that count against ``max_calls``."""
 
-_ENDS = ("stored", "validated", "refused", "expired", "invalid")
+_ENDS: tuple[AttemptState, ...] = (*WHOLE, "refused", "expired", "invalid")
 
-STEPS: dict[str, frozenset[str]] = {
+STEPS: dict[AttemptState, frozenset[AttemptState]] = {
     "planned": frozenset(("claimed", "intent", "cancelled")),
     "claimed": frozenset(("planned", "intent", "cancelled")),
     "intent": frozenset(("sent", "cancelled")),
-    "sent": frozenset(("accepted", "ready", "ambiguous", "cancelled", *_ENDS)),
+    "sent": frozenset((*WITH_JOB, "ambiguous", "cancelled", *_ENDS)),
     "accepted": frozenset(("ready", *_ENDS)),
     "ready": frozenset(_ENDS),
-    "stored": frozenset(("stored", "validated", "invalid", "expired", "refused")),
+    "stored": frozenset((*WHOLE, "invalid", "expired", "refused")),
     "validated": frozenset(("invalid",)),
-    "ambiguous": frozenset(("sent", "accepted", "stored", "validated")),
+    "ambiguous": frozenset(("sent", "accepted", *WHOLE)),
     "refused": frozenset(),
     "expired": frozenset(),
     "invalid": frozenset(),
     "cancelled": frozenset(),
 }
-
-
-def origins(state: str) -> tuple[str, ...]:
-    """States from which `state` may be entered."""
-    return tuple(before for before, after in STEPS.items() if state in after)

@@ -14,6 +14,7 @@ from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
 from blackbox_conformal.sampling.ledger.queries import ledger_ls
 from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.ledger.states import WHOLE
 from blackbox_conformal.text import file_stem
 
 
@@ -87,7 +88,7 @@ def cache_export(run: Path, folder: Path) -> list[Path]:
     if any(folder.iterdir()):
         raise UsageError(f"expected an empty folder to export into; {folder} holds files. Name another")
     copies = []
-    for attempt in ledger_ls(run, ("stored", "validated")):
+    for attempt in ledger_ls(run, WHOLE):
         if attempt.digest is None:
             continue
         source = store.examine(attempt.digest)
