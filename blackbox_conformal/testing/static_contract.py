@@ -162,14 +162,10 @@ def varies(subject: Subject) -> str:
     return "" if got == wanted else f"expected header {header} to carry each draw's own key; got {got}"
 
 
-def keeps_secrets(subject: Subject) -> str:
+def keeps_secrets(subject: Subject, sends: Sequence[Send] | None = None) -> str:
     """Keys travel as `Secret`, to the vendor's own host, and never with a public link."""
-    return _keeps_secrets(subject, subject.rehearse().sends)
-
-
-def _keeps_secrets(subject: Subject, sends: Sequence[Send]) -> str:
     host = urlsplit(subject.adapter.base_url).netloc
-    for send in sends:
+    for send in subject.rehearse().sends if sends is None else sends:
         text = visible(send)
         if any(len(value) >= 8 and value in text for value in subject.example.environment.values()):
             return f"the {send.purpose} request shows a key as text; wrap it in Secret"
@@ -183,14 +179,10 @@ def _keeps_secrets(subject: Subject, sends: Sequence[Send]) -> str:
     return ""
 
 
-def sends_well(subject: Subject) -> str:
+def sends_well(subject: Subject, sends: Sequence[Send] | None = None) -> str:
     """One kind of body, JSON that is JSON, addresses under the vendor's own for what is billed."""
-    return _sends_well(subject, subject.rehearse().sends)
-
-
-def _sends_well(subject: Subject, sends: Sequence[Send]) -> str:
     base = subject.adapter.base_url
-    for send in sends:
+    for send in subject.rehearse().sends if sends is None else sends:
         kinds = (send.json is not None, bool(send.files) or send.form is not None, send.body is not None)
         if sum(kinds) > 1:
             return f"the {send.purpose} request has {sum(kinds)} kinds of body; one is allowed"
@@ -278,7 +270,7 @@ def quotes(subject: Subject) -> str:
     wrong += [send for send in rehearsal.sends if send.purpose != "quote"]
     if wrong:
         return f"expected quote() to yield Wait, or Send with purpose quote; got {wrong[0]!r}"
-    problem = _keeps_secrets(subject, rehearsal.sends) or _sends_well(subject, rehearsal.sends)
+    problem = keeps_secrets(subject, rehearsal.sends) or sends_well(subject, rehearsal.sends)
     if problem:
         return problem
     for body in NONSENSE:
