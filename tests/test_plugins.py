@@ -267,10 +267,3 @@ def test_what_is_loaded_is_an_adapter() -> None:
     adapter = load_adapter("embedded")
     assert isinstance(adapter, Adapter)
     assert type(adapter) is importlib.import_module("blackbox_adapters.embedded").ADAPTER
-
-
-def test_the_changelog_counts_the_adapters_as_they_are() -> None:
-    """Beside the embedded vendor, folders, plain HTTP and recipes."""
-    said = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
-    others = set(adapter_names()) - {"embedded", "folder", "http", "recipe"}
-    assert f"adapters of {len(others)} further services and servers" in " ".join(said.split())

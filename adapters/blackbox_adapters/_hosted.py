@@ -45,7 +45,8 @@ class Hosted(Adapter):
     """A vendor behind a web address.
 
     Subclasses set `auth_header` and `auth_prefix` where the key does not travel as ``Authorization: Bearer <key>``,
-    and `failures`, which says where a failed answer has the vendor's words.
+    and `failures`, which says where a failed answer has the vendor's words. `seeds_by_model` says that a parameter
+    decides whether a seed can be sent.
     """
 
     transient: ClassVar[frozenset[str]] = frozenset({"url", "price_usd", "poll_seconds", "result_hosts"})
@@ -53,6 +54,7 @@ class Hosted(Adapter):
     auth_header: ClassVar[str] = "authorization"
     auth_prefix: ClassVar[str] = "Bearer "
     failures: ClassVar[Failures] = Failures()
+    seeds_by_model: ClassVar[bool] = False
 
     url: str = Field(default="", description="Address of the interface; change it for a proxy or a test server.")
     price_usd: Decimal | None = Field(

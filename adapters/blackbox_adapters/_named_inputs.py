@@ -60,6 +60,8 @@ class Names:
 class NamedInputs(Hosted):
     """Parameters of a vendor whose model is chosen by name; what is not in its table is given by the user."""
 
+    seeds_by_model = True
+
     scale: int = Field(default=4, ge=1, le=16, description="Magnification asked of the model.")
     inputs: JsonObject = Field(
         default_factory=dict, description='Further inputs of the model as a JSON object, such as {"creativity": 0.3}.'

@@ -1,7 +1,6 @@
-"""One page of documentation for each adapter, and a table of all, written from the code.
+"""One page of documentation for each adapter, and a table of all, written from the adapters' classes.
 
-``python -m blackbox_adapters._pages FOLDER`` writes them; a test asks that they are current. No adapter is described
-here: every word comes from its class.
+``python -m blackbox_adapters._pages FOLDER`` writes them; a test asks that they are current.
 """
 
 import json
@@ -26,24 +25,23 @@ EVIDENCE = {
     "own-software": "run against software of this package; there is no vendor to it",
     "documents": "written from documentation, SDKs and clients, and checked against nothing else",
 }
-BY_MODEL = {"cog", "fal", "gradio", "hugging-face", "replicate", "runpod", "recipe", "segmind"}
 
 
 def pages() -> dict[str, str]:
     """File name → text of every page, ``index.md`` included."""
-    found = {}
+    described = {}
     for listing in catalog.listings("adapters"):
         if listing.target.startswith("blackbox_adapters."):
             example = example_of(adapter_class(listing.name))
             jobs = None if example is None else example.polls is not None
-            found[listing.name] = describe(listing.name) | {"jobs": jobs}
-    written = {f"{name}.md": _page(about) for name, about in found.items()}
-    return {**written, "index.md": _index(found)}
+            described[listing.name] = describe(listing.name) | {"jobs": jobs}
+    written = {f"{name}.md": _page(about) for name, about in described.items()}
+    return {**written, "index.md": _index(described)}
 
 
 def seed_class(about: dict[str, Any]) -> str:
     """A, B, C or D as in the table of classes, for the adapter's defaults or its example."""
-    if about["name"] in BY_MODEL:
+    if getattr(adapter_class(about["name"]), "seeds_by_model", False):
         return "depends"
     capabilities = about["capabilities"]
     if capabilities["seedable"]:
@@ -61,7 +59,7 @@ def _price(capabilities: dict[str, Any]) -> str:
     return f"{low} USD" if low == high else f"{low}–{high} USD"
 
 
-def _index(found: dict[str, dict[str, Any]]) -> str:
+def _index(described: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# Adapters",
         "",
@@ -75,7 +73,7 @@ def _index(found: dict[str, dict[str, Any]]) -> str:
         "| adapter | key | seeds | jobs | size of results | price of a draw | evidence | open |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, about in found.items():
+    for name, about in described.items():
         capabilities = about["capabilities"]
         jobs = {True: "resumable", False: "answers at once", None: "–"}[about["jobs"]]
         key = f"`{about['auth_variable']}`" if about["auth_variable"] else "none"

@@ -144,6 +144,7 @@ class Recipe(_Table):
     seed: Seed | None = None
     limits: Limits = Limits()
     price: PriceRange | None = None
+    seeds_by_model: bool = False
     deterministic: bool = False
     lossless: bool = True
     options: dict[str, Any] = {}

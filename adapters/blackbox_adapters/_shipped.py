@@ -37,6 +37,7 @@ def __getattr__(name: str) -> type[Recipe]:
     seeds = "none." if spec.seed is None else "a fresh one each draw."
     kind.__doc__ = f"{spec.about or spec.title}\n\nDescribed by the recipe {spec.name}.toml.\n\nSeeds: {seeds}"
     kind.name = spec.name
+    kind.seeds_by_model = spec.seeds_by_model
     kind.documentation = spec.documentation
     kind.evidence = spec.evidence
     kind.auth_variable = None if spec.auth is None else spec.auth.variable

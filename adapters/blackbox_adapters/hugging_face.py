@@ -27,6 +27,7 @@ class HuggingFace(Hosted):
     """
 
     name = "hugging-face"
+    seeds_by_model = True
     failures = Failures(message=["error", "message", "detail"], request_id_header="x-request-id")
     auth_variable = "HF_TOKEN"
     documentation = "https://huggingface.co/docs/inference-providers/tasks/image-to-image"

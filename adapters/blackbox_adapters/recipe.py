@@ -43,7 +43,18 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.secrets import Secret
 
-DESCRIPTIVE = {"name", "title", "about", "documentation", "evidence", "uncertain", "price", "example", "limits"}
+DESCRIPTIVE = {
+    "name",
+    "seeds_by_model",
+    "title",
+    "about",
+    "documentation",
+    "evidence",
+    "uncertain",
+    "price",
+    "example",
+    "limits",
+}
 """Tables and keys of a recipe that change no picture."""
 
 
@@ -56,6 +67,7 @@ class Recipe(Hosted):
 
     name = "recipe"
     documentation = "https://github.com/toml-lang/toml"
+    seeds_by_model = True
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"recipe"}
     example: ClassVar[Example]
 
