@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-COUNTS = {"N": 26, "P": 17, "I": 12, "D": 17, "S": 18, "X": 7}
+LETTERS = "NPIDSX"
 
 
 def table() -> dict[str, str]:
@@ -24,8 +24,11 @@ def here() -> set[str]:
 
 
 def test_every_fault_has_a_row() -> None:
-    wanted = [f"{letter}{number}" for letter, most in COUNTS.items() for number in range(1, most + 1)]
-    assert list(table()) == wanted
+    """Numbers of one letter follow each other; a test whose fault has no row is found below."""
+    rows = list(table())
+    counts = {letter: sum(row.startswith(letter) for row in rows) for letter in LETTERS}
+    assert min(counts.values()) > 0
+    assert rows == [f"{letter}{number}" for letter, count in counts.items() for number in range(1, count + 1)]
 
 
 def test_every_row_names_a_test_or_says_why_it_needs_none() -> None:
