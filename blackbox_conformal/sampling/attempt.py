@@ -47,7 +47,7 @@ _EMPTY = Answer(0, {}, b"")
 
 @dataclass(eq=False)
 class AttemptRunner:
-    """Carries out an adapter's steps for one attempt, and has recorded what is paid for before and after each.
+    """Carries out an adapter's steps for one attempt; what is paid for is recorded before and after.
 
     Attributes
     ----------
@@ -116,9 +116,8 @@ class AttemptRunner:
             self.retrier.record_success()
             return self._outcome("stored", None)
         except StoppedError:
-            before = self.record.state == "intent"
-            text = "before sending" if before else "while the vendor's answer was missing"
-            self.record.end(self.record.ending(StoppedError), f"the run was stopped {text}")
+            when = "before sending" if self.record.state == "intent" else "while the vendor's answer was missing"
+            self.record.end(self.record.ending(StoppedError), f"the run was stopped {when}")
             raise
         except LedgerError:
             raise
@@ -132,7 +131,7 @@ class AttemptRunner:
             self.record.settle()
 
     def _steps(self) -> Generator[Step, Answer, None]:
-        """The adapter's steps until a picture is stored that may be used; a job is looked at again if its may not."""
+        """The adapter's steps until a usable picture is stored; a job whose picture is not usable is fetched again."""
         looks = 0
         while True:
             failure: VendorError | None = None
@@ -196,9 +195,9 @@ class AttemptRunner:
         return partial(self._send_once, step, self.control.stopping)
 
     def _send_once(self, step: Send, wake: threading.Event, resumption: Resumption | None = None) -> Answer:
-        """One try of a request, in its turn; its answer is classed, and errors come without what is behind them."""
+        """One try of a request, in its turn. Errors are classed, and show neither addresses nor keys."""
         record, paid = self.record, step.purpose == "submit"
-        # An earlier try of this submission may have reached the vendor: no error of this one says that it is not taken.
+        # If an earlier try of this submission may have reached the vendor, no error of this try says that it did not.
         unanswered = record.state in ("sent", "ambiguous")
         if paid:
             self._prepare_to_pay()
@@ -227,7 +226,7 @@ class AttemptRunner:
         """Reserve the price, wait for a turn, and have the ledger say ``sent`` before the first byte leaves."""
         record, repeated = self.record, self.record.state == "sent"
         if record.state == "unrecorded":
-            record.reserve(self.turns.is_free)
+            record.reserve()
         if record.state != "sent" or repeated:
             self.turns.wait(self.control.stopping)
         if record.state != "sent":
@@ -339,10 +338,9 @@ class AttemptRunner:
 
     def _receive(self, data: bytes) -> PayloadError | None:
         """Store a picture that was paid for; what is wrong with it, if anything is."""
+        name = self.record.spec.adapter
         if (self.record.state, bytes) not in ENDINGS:
-            raise AdapterError(
-                f"adapter {self.record.spec.adapter} returned a picture without having submitted anything"
-            )
+            raise AdapterError(f"adapter {name} returned a picture without having submitted anything")
         digest = self._write(data)
         failure = self.acceptance.picture_error(data, self.task)
         if failure is None:
@@ -370,21 +368,21 @@ class AttemptRunner:
     def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError:
         """Record how the attempt ended; errors that concern everybody stop the run instead."""
         record, rule = self.record, self.record.ending(type(failure))
-        code = failure.code if isinstance(failure, VendorError) else None
+        request_id, code = (failure.request_id, failure.code) if isinstance(failure, VendorError) else (None, None)
         if rule.result is None:
             self.control.fail(failure)
         elif rule.row == "expired":
             price = to_usd(record.cost_nanousd())
             failure = JobError(f"{failure}; the job {record.job} is booked at {price} USD", code=code)
         record.end(rule, clean(str(failure)), code)
-        # Raised by a request, it has ended the run. Raised by the adapter on reading an answer, it has not.
+        # Raised by a request, the error has ended the run. Raised by the adapter on reading an answer, it has not.
         deferred = rule.result == "deferred" and self.control.error is None
         if deferred and isinstance(failure, (NotSentError, TryLaterError)):
             return failure
         if rule.result is None or rule.result == "deferred":
             raise StoppedError
         kind = OUTCOME_ERRORS[rule.result]
-        error = failure if isinstance(failure, kind) else kind(str(failure), code=code)
+        error = failure if isinstance(failure, kind) else kind(str(failure), request_id=request_id, code=code)
         if rule.result == "invalid":
             self.retrier.record_unusable(error)
         return self._outcome(rule.result, error)

@@ -1,7 +1,6 @@
 """The states of an attempt, the table of its endings, and its record in the ledger and on the disk."""
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final, Literal
 
@@ -131,10 +130,8 @@ class AttemptRecord:
 
     Attributes
     ----------
-    planned
-        The ledger's row for the submission, if there is one already.
     earlier
-        The attempt to go on with instead: its job is fetched, or its submission repeated.
+        The attempt to go on with, instead of a new submission: its job is fetched, or its submission repeated.
     job
         The vendor's name of the job, once it is accepted.
     same_job
@@ -148,7 +145,6 @@ class AttemptRecord:
     """
 
     spec: AttemptSpec
-    planned: int | None
     earlier: Attempt | None
     _: KW_ONLY
     ledger: Ledger
@@ -194,10 +190,9 @@ class AttemptRecord:
             return self.report.cost_nanousd
         return 0 if refused else self._price_nanousd
 
-    def reserve(self, may_send_now: Callable[[], bool]) -> None:
-        """Reserve the price of a new submission, and mark it as sent if that may be (see `Reservations.reserve`)."""
-        planned, self.planned = self.planned, None
-        self._reservation = self.reservations.reserve(self.spec, planned, may_send_now)
+    def reserve(self) -> None:
+        """Reserve the price of a new submission, which may mark it as sent (see `Reservations.reserve`)."""
+        self._reservation = self.reservations.reserve(self.spec)
         self._row, self._price_nanousd = self._reservation.attempt, self._reservation.price_nanousd
         self.state = "sent" if self._reservation.sent else "intent"
 
@@ -321,7 +316,7 @@ class AttemptRecord:
             )
         if rule.row == "cancelled":
             self._settle(0)
-            self.state, self._row, self._reservation = "unrecorded", None, None
+            self.state, self._row = "unrecorded", None
         else:
             self._settle(self.cost_nanousd(refused=rule.row == "refused"))
             self.state = "ambiguous" if rule.row == "ambiguous" else self.state
@@ -339,6 +334,7 @@ class AttemptRecord:
         self._settle(self.cost_nanousd())
 
     def _settle(self, cost_nanousd: int) -> None:
-        if self._reservation is not None:
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None:
             stored, billed = self.state == "stored", self.report.cost_nanousd is not None
-            self.reservations.settle(self._reservation, cost_nanousd, answered=stored, billed=billed)
+            self.reservations.settle(reservation, cost_nanousd, answered=stored, billed=billed)

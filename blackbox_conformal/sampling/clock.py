@@ -1,6 +1,6 @@
-"""Time as one object, so that waiting can be interrupted by a stop and replaced in tests.
+"""Time as one object: a stop can interrupt a wait, and a test can replace it.
 
-The monotonic reading measures durations; the wall reading only labels records and compares with other processes.
+The monotonic clock measures durations. The wall clock labels records and is compared with other processes.
 """
 
 import threading

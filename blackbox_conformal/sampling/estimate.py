@@ -14,7 +14,7 @@ from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.next_step import Done, Submit, next_step
-from blackbox_conformal.sampling.task import Task, task_key
+from blackbox_conformal.sampling.task import Task, task_keys
 
 _BYTES_PER_PIXEL = 2.0
 
@@ -114,7 +114,7 @@ def estimate(
     if capabilities.local:
         return Estimate(0, len(tasks), (Decimal(0), Decimal(0)), 0.0, 0)
     identity = adapter.identity()
-    attempts_by_task, mean_size = _read(run, [task_key(identity, task) for task in tasks])
+    attempts_by_task, mean_size = _read(run, task_keys(identity, tasks))
     now, on_disk = time.time(), frozenset(digest for digest, _ in Store(run).files())
     replayable = capabilities.idempotency_header is not None
     steps = [

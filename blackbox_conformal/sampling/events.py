@@ -1,7 +1,4 @@
-"""What a run tells while it goes: one event kind a line, each with a snapshot of the counters.
-
-Who shows them is the command line's business; nothing is decided here.
-"""
+"""What a run tells while it goes: events, each with the counters at that moment."""
 
 import dataclasses
 import threading
@@ -137,7 +134,7 @@ class EventBoard:
             )
 
     def tell(self, kind: EventKind, text: str, upload: str | None = None, draw: int | None = None) -> None:
-        """Hand an event to the listener; one that raises is not called again, as its trouble must not cost a draw."""
+        """Hand an event to the listener; one that raises is not called again, since its error must not cost a draw."""
         listener = self._listener
         if listener is None:
             return

@@ -1,7 +1,4 @@
-"""Which file system a folder lies on, and whether SQLite's locks can be trusted there.
-
-No ledger is opened here.
-"""
+"""Which file system a folder lies on, and whether SQLite's locks can be trusted there."""
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
-"""What a run may spend, how fast it may go and how long it waits; checked on construction.
-
-Enforced in `ledger` (money), `pace` and `limiter` (speed), `transport` (time and bytes) and `retry` (attempts).
-"""
+"""What a run may spend, how fast it may go and how long it waits; checked on construction."""
 
 import math
 from dataclasses import dataclass
@@ -35,7 +32,7 @@ class Limits:
     job_deadline_s
         Wall-clock time that one accepted job is waited for.
     max_attempts
-        Tries of a request that did not reach the vendor, or that the vendor put off without anyone succeeding.
+        Tries of a request that did not reach the vendor, or that the vendor deferred while no other one succeeded.
     max_retry_after_s
         A vendor that asks for a longer pause ends the run, to be resumed later.
     insecure_http
@@ -45,7 +42,7 @@ class Limits:
     max_resample
         How often one draw may be bought again after its answer proved unusable.
     retry_ambiguous
-        Buy a draw again whose submission may have been billed and got no answer, or whose job's result was never had.
+        Buy a draw again whose submission may have been billed and got no answer, or whose job gave no result.
     """
 
     max_cost_usd: Decimal | None = None

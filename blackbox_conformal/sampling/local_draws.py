@@ -1,6 +1,6 @@
-"""Draws from this machine's disk: adapters that make no call, cost nothing and leave no trace in a ledger.
+"""Draws from this machine's disk: adapters that make no call and cost nothing; no ledger records them.
 
-Their bytes stay where they are: reading an outcome runs the adapter again.
+Their bytes are not stored: reading an outcome runs the adapter again.
 """
 
 from decimal import Decimal
@@ -16,7 +16,7 @@ _EMPTY = Answer(0, {}, b"")
 
 
 class LocalDraws:
-    """A local vendor that is open; its outcomes are free, and cached by nature."""
+    """A local adapter that is open; its outcomes are free, and count as cached."""
 
     def __init__(self, adapter: Adapter, acceptance: Acceptance) -> None:
         self._adapter = adapter.open()

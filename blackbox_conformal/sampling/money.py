@@ -1,7 +1,4 @@
-"""US dollars as whole nano-dollars: what SQLite can add up without rounding.
-
-No budget lives here; see `ledger`.
-"""
+"""US dollars as whole nano-dollars, which SQLite adds up without rounding."""
 
 from decimal import ROUND_CEILING, Decimal
 

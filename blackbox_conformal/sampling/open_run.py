@@ -10,8 +10,6 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import make_private
 from blackbox_conformal.sampling.acceptance import Acceptance
-from blackbox_conformal.sampling.attempt import AttemptRunner
-from blackbox_conformal.sampling.attempt_record import AttemptRecord
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.transport import Transport
@@ -80,14 +78,17 @@ class OpenRun:
             self._prices = Prices(capabilities.price, *billed, limited=most is not None, board=board)
             self._stack = stack.pop_all()
 
-    def begin(self, control: RunControl, acceptance: Acceptance, concurrency: AdaptiveConcurrency) -> Processor:
+    def begin(self, control: RunControl, acceptance: Acceptance) -> Processor:
         """What draws one set of tasks."""
         limits, clock, board = self._limits, self._clock, self._board
-        retrier = Retrier(limits, clock, control, self._breaker, concurrency, RetryBudget(limits.most_workers), board)
+        concurrency = AdaptiveConcurrency(limits.first_workers, limits.most_workers, clock.monotonic)
+        turns = TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board)
+        budget = RetryBudget(limits.most_workers)
         reservations = Reservations(
             ledger=self._ledger,
             allowance=self._allowance,
             prices=self._prices,
+            turns=turns,
             store=self._store,
             most_workers=limits.most_workers,
             control=control,
@@ -100,24 +101,15 @@ class OpenRun:
             limits=limits,
             ledger=self._ledger,
             store=self._store,
+            transport=self._transport,
+            reservations=reservations,
+            turns=turns,
+            concurrency=concurrency,
+            retrier=Retrier(limits, clock, control, self._breaker, concurrency, budget, board),
             acceptance=acceptance,
-            retrier=retrier,
             control=control,
             clock=clock,
             board=board,
-            new_record=partial(AttemptRecord, ledger=self._ledger, store=self._store, reservations=reservations),
-            new_runner=partial(
-                AttemptRunner,
-                adapter=self._adapter,
-                transport=self._transport,
-                turns=TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board),
-                retrier=retrier,
-                acceptance=acceptance,
-                control=control,
-                clock=clock,
-                board=board,
-                job_deadline_s=limits.job_deadline_s,
-            ),
         )
 
     def flush(self) -> None:

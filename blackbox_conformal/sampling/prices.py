@@ -1,4 +1,4 @@
-"""What one draw costs: the price table until the vendor bills, then what it billed; nothing is booked here.
+"""What one draw costs: the price table until the vendor bills, then what it billed.
 
 While only a table says what a draw costs and money is limited, one draw goes alone. A vendor that bills more than its
 table then exceeds the limit by that draw at most.

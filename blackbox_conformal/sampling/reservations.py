@@ -5,8 +5,9 @@ waits here as long as a draw under way may turn out cheaper than its price, and 
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from blackbox_conformal.errors import BudgetError, IncompleteError
 from blackbox_conformal.sampling.clock import Clock
@@ -17,6 +18,7 @@ from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.prices import Prices
 from blackbox_conformal.sampling.run_control import RunControl, StoppedError
+from blackbox_conformal.sampling.turn_taking import TurnTaking
 
 LEAST_FREE_BYTES = 64 * 1024 * 1024
 _LOOK_AGAIN_S = 0.2
@@ -41,7 +43,6 @@ class Reservation:
     sent: bool = False
     alone: bool = False
     pixels: int = 0
-    settled: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -50,32 +51,38 @@ class Reservations:
 
     One condition guards three counters, and is notified whenever one of them changes: workers that ask the ledger for a
     price at this moment (`_asking`), prices that are held, and prices that were settled.
+
+    Attributes
+    ----------
+    planned
+        The ledger's rows for submissions that were not begun, by task and generation.
     """
 
     ledger: Ledger
     allowance: Allowance
     prices: Prices
+    turns: TurnTaking
     store: Store
     most_workers: int
     control: RunControl
     clock: Clock
     board: EventBoard
+    planned: dict[tuple[str, int], int] = field(default_factory=dict, init=False)
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
     _asking: int = field(default=0, init=False)
     _holding: int = field(default=0, init=False)
     _settlements: int = field(default=0, init=False)
     _space_until: float = field(default=-1.0, init=False)
 
-    def reserve(self, spec: AttemptSpec, planned: int | None, may_send_now: Callable[[], bool]) -> Reservation:
+    def plan(self, specs: Sequence[AttemptSpec]) -> None:
+        """Record submissions that are to be made."""
+        self.planned = self.ledger.plan(specs)
+
+    def reserve(self, spec: AttemptSpec) -> Reservation:
         """Reserve the price of a submission; waits while draws under way may still give some of theirs back.
 
-        Parameters
-        ----------
-        planned
-            The ledger's row for it, if there is one already.
-        may_send_now
-            Asked once the price is known. When it says yes, the row is taken to ``sent`` in the same commit, if the
-            budget has room at once.
+        A planned one for which the budget has room at once, and which has no turn to wait for, is marked as sent in the
+        same commit.
 
         Raises
         ------
@@ -86,7 +93,7 @@ class Reservations:
         self._require_disk_space()
         alone = self.prices.enter(spec.pixels, self.control.stopping)
         try:
-            return self._reserved(spec, planned, may_send_now, alone)
+            return self._reserved(spec, alone)
         except BaseException:
             if alone:
                 self.prices.leave(spec.pixels, answered=False, billed=False)
@@ -110,17 +117,14 @@ class Reservations:
             raise StoppedError
         self._space_until = now + 1.0
 
-    def _reserved(
-        self, spec: AttemptSpec, planned: int | None, may_send_now: Callable[[], bool], alone: bool
-    ) -> Reservation:
+    def _reserved(self, spec: AttemptSpec, alone: bool) -> Reservation:
         ledger, allowance, price = self.ledger, self.allowance, self.prices.nanousd
         if self.control.stopping.is_set():
             raise StoppedError
+        planned = self.planned.pop((spec.task, spec.generation), None)
         if planned is not None:
-            if (
-                may_send_now()
-                and self._ask(lambda: ledger.reserve_and_mark_sent(spec, planned, price, allowance)) is None
-            ):
+            send = partial(ledger.reserve_and_mark_sent, spec, planned, price, allowance)
+            if self.turns.is_free() and self._ask(send) is None:
                 return self._held(Reservation(planned, price, sent=True, alone=alone, pixels=spec.pixels))
             ledger.claim(planned)
         reserved: list[int] = []
@@ -176,13 +180,10 @@ class Reservations:
         return reservation
 
     def settle(self, reservation: Reservation, cost_nanousd: int, *, answered: bool, billed: bool) -> None:
-        """Book a held price at this cost; 0 when it is given back. Settling twice does no harm.
+        """Book a held price at this cost; 0 when it is given back.
 
         `answered`: the vendor gave a picture; `billed`: it said what that costs.
         """
-        if reservation.settled:
-            return
-        reservation.settled = True
         with self._changed:
             self._holding -= 1
             self._settlements += 1

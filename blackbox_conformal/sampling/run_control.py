@@ -1,7 +1,4 @@
-"""How a run is stopped: by the user, by the first error that concerns everybody, or at once.
-
-No thread is started or ended here; whoever works asks.
-"""
+"""How a run is stopped: by the user, or by the first error that concerns all its draws. Workers ask whether it is."""
 
 import threading
 
@@ -9,7 +6,7 @@ from blackbox_conformal.errors import BlackboxConformalError, RunRefusedError
 
 
 class StoppedError(Exception):
-    """Unwinds a draw that will not be made in this session; never leaves the engine."""
+    """The run was stopped: this draw is not made in this session. `Sampler` turns it into an error for its caller."""
 
 
 class RunControl:

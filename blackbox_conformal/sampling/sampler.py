@@ -10,19 +10,17 @@ from pathlib import Path
 from types import TracebackType
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, PayloadError, UsageError
+from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
 from blackbox_conformal.sampling.acceptance import Acceptance, Check
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.estimate import Estimate, estimate, known_price, price_missing
 from blackbox_conformal.sampling.events import Counters, Event, EventBoard
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.local_draws import LocalDraws
-from blackbox_conformal.sampling.next_step import Done, Fetch
 from blackbox_conformal.sampling.open_run import OpenRun
-from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency
-from blackbox_conformal.sampling.run_control import RunControl, StoppedError
+from blackbox_conformal.sampling.run_control import RunControl
 from blackbox_conformal.sampling.task import Outcome, Task
-from blackbox_conformal.sampling.work_item import Processor, WorkItem
+from blackbox_conformal.sampling.work_item import Processor
 
 
 class Sampler:
@@ -187,15 +185,13 @@ class Sampler:
             yield outcome
 
     def _draw(self, opened: OpenRun, tasks: list[Task]) -> Iterator[Outcome]:
-        control, processor, concurrency = self._begin(opened)
-        items = deque(processor.work_items(tasks))
+        processor = self._begin(opened)
+        control, items = processor.control, deque(processor.work_items(tasks))
         self._board.start(len(tasks), *opened.spent_usd())
         self._board.tell("started", f"{len(tasks)} draws wanted")
         arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self._threads = [
-            threading.Thread(
-                target=_work, args=(processor, control, concurrency, items, arrived), name=f"draw-{number}", daemon=True
-            )
+            threading.Thread(target=processor.work, args=(items, arrived), name=f"draw-{number}", daemon=True)
             for number in range(min(self._limits.most_workers, len(items)))
         ]
         done, living = 0, len(self._threads)
@@ -228,14 +224,13 @@ class Sampler:
                 f"stopped with {len(tasks) - done} of {len(tasks)} draws left; the same command resumes"
             )
 
-    def _begin(self, opened: OpenRun) -> tuple[RunControl, Processor, AdaptiveConcurrency]:
+    def _begin(self, opened: OpenRun) -> Processor:
         """Begin a new set of tasks."""
-        control = self._control = RunControl()
+        self._control = RunControl()
         if self._asked_to_stop:
-            control.stop()
-        concurrency = AdaptiveConcurrency(self._limits.first_workers, self._limits.most_workers, self._clock.monotonic)
-        self._processor = opened.begin(control, self._new_acceptance(control), concurrency)
-        return control, self._processor, concurrency
+            self._control.stop()
+        self._processor = opened.begin(self._control, self._new_acceptance(self._control))
+        return self._processor
 
     def _join(self) -> None:
         for thread in self._threads:
@@ -264,42 +259,4 @@ class Sampler:
         opened = self.open()
         if isinstance(opened, LocalDraws):
             return opened.read(outcome)
-        return (self._processor or self._begin(opened)[1]).read(outcome)
-
-
-def _work(
-    processor: Processor,
-    control: RunControl,
-    concurrency: AdaptiveConcurrency,
-    items: deque[WorkItem],
-    arrived: "queue.SimpleQueue[Outcome | None]",
-) -> None:
-    """One worker: takes items in order until there are none, or the run is stopped."""
-    try:
-        while True:
-            try:
-                item = items.popleft()
-            except IndexError:
-                return
-            paid = isinstance(item.step, (Done, Fetch))
-
-            def given_up(paid: bool = paid) -> bool:
-                # What is paid already is still fetched when only the money has run out.
-                stopped = control.stopping.is_set() and not (paid and isinstance(control.error, BudgetError))
-                return stopped or control.leaving.is_set()
-
-            busy = not isinstance(item.step, Done)
-            if given_up() or (busy and not concurrency.acquire(given_up)):
-                continue
-            try:
-                arrived.put(processor.process(item))
-            except StoppedError:
-                continue
-            finally:
-                if busy:
-                    concurrency.release()
-    except BaseException as error:  # noqa: BLE001 - raised by draw() in the caller's thread
-        control.fail(error)
-        control.leave()
-    finally:
-        arrived.put(None)
+        return (self._processor or self._begin(opened)).read(outcome)

@@ -1,7 +1,4 @@
-"""One draw that is wanted, its identity, and what became of it.
-
-How a draw is bought lives in `drawing`, how it is recorded in `ledger`.
-"""
+"""One draw that is wanted, its identity, and its outcome."""
 
 import hashlib
 import uuid
@@ -28,7 +25,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one task.
+    """How one task ended.
 
     Attributes
     ----------

@@ -1,13 +1,16 @@
 """One draw that is wanted, from what the ledger holds of it to its outcome."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from queue import SimpleQueue
 from typing import Any
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import (
+    BudgetError,
     LedgerError,
     NotSentError,
     PayloadError,
@@ -22,15 +25,19 @@ from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRe
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.classify import GoneError
+from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import WHOLE, WITH_JOB
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.next_step import Done, Fetch, NextStep, Submit, next_step
+from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency
 from blackbox_conformal.sampling.pacing.retry import Retrier
+from blackbox_conformal.sampling.reservations import Reservations
 from blackbox_conformal.sampling.run_control import RunControl, StoppedError
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_keys
+from blackbox_conformal.sampling.turn_taking import TurnTaking
 from blackbox_conformal.text import clean
 
 
@@ -63,10 +70,6 @@ class Processor:
     ----------
     identity
         The vendor procedure (see `Adapter.identity`).
-    new_record, new_runner
-        `AttemptRecord` and `AttemptRunner` with everything that is the same for all attempts.
-    planned
-        The ledger's rows for submissions that were not begun, by task and generation.
     """
 
     adapter: Adapter
@@ -74,14 +77,15 @@ class Processor:
     limits: Limits
     ledger: Ledger
     store: Store
-    acceptance: Acceptance
+    transport: Transport
+    reservations: Reservations
+    turns: TurnTaking
+    concurrency: AdaptiveConcurrency
     retrier: Retrier
+    acceptance: Acceptance
     control: RunControl
     clock: Clock
     board: EventBoard
-    new_record: Callable[..., AttemptRecord]
-    new_runner: Callable[..., AttemptRunner]
-    planned: dict[tuple[str, int], int] = field(default_factory=dict, init=False)
 
     @cached_property
     def _procedure(self) -> str:
@@ -112,7 +116,7 @@ class Processor:
                 self._count_stored(task, step.attempt)
             resampled = sum(attempt.state == "invalid" for attempt in attempts)
             items.append(WorkItem(task, key, names[task.upload.name], step, resampled))
-        self.planned = self.ledger.plan(
+        self.reservations.plan(
             [
                 self._spec(item.task, item.key, item.name, item.step.generation)
                 for item in items
@@ -145,6 +149,36 @@ class Processor:
             priced=self.adapter.capabilities.price is not None,
         )
 
+    def work(self, items: deque[WorkItem], arrived: "SimpleQueue[Outcome | None]") -> None:
+        """One worker: takes items in order until there are none, or the run is stopped; its last outcome is None."""
+        try:
+            while True:
+                try:
+                    item = items.popleft()
+                except IndexError:
+                    return
+                given_up = partial(self._is_given_up, isinstance(item.step, (Done, Fetch)))
+                asks_vendor = not isinstance(item.step, Done)
+                if given_up() or (asks_vendor and not self.concurrency.acquire(given_up)):
+                    continue
+                try:
+                    arrived.put(self.process(item))
+                except StoppedError:
+                    continue
+                finally:
+                    if asks_vendor:
+                        self.concurrency.release()
+        except BaseException as error:  # noqa: BLE001 - raised by `Sampler.draw` in the caller's thread
+            self.control.fail(error)
+            self.control.leave()
+        finally:
+            arrived.put(None)
+
+    def _is_given_up(self, paid: bool) -> bool:
+        """Whether nothing is begun any more. When only the money has run out, what is paid already is still fetched."""
+        stopped = self.control.stopping.is_set() and not (paid and isinstance(self.control.error, BudgetError))
+        return stopped or self.control.leaving.is_set()
+
     def process(self, item: WorkItem) -> Outcome:
         """Do what is to be done for one task.
 
@@ -172,8 +206,7 @@ class Processor:
             earlier = None if isinstance(step, Submit) else step.attempt
             generation = step.generation if isinstance(step, Submit) else step.attempt.generation
             spec = self._spec(item.task, item.key, item.name, generation)
-            planned = self.planned.pop((item.key, generation), None)
-            result = self.new_runner(item.task, self.new_record(spec, planned, earlier)).run()
+            result = self._runner(item.task, spec, earlier).run()
             if isinstance(result, (NotSentError, TryLaterError)):
                 deferrals += 1
                 if not self.retrier.deferred(result, deferrals):
@@ -188,6 +221,22 @@ class Processor:
             if stopping.is_set():
                 return result
             step = Submit(generation + 1)
+
+    def _runner(self, task: Task, spec: AttemptSpec, earlier: Attempt | None, restore: bool = False) -> AttemptRunner:
+        return AttemptRunner(
+            task,
+            AttemptRecord(spec, earlier, ledger=self.ledger, store=self.store, reservations=self.reservations),
+            restore,
+            adapter=self.adapter,
+            transport=self.transport,
+            turns=self.turns,
+            retrier=self.retrier,
+            acceptance=self.acceptance,
+            control=self.control,
+            clock=self.clock,
+            board=self.board,
+            job_deadline_s=self.limits.job_deadline_s,
+        )
 
     def _recorded(self, task: Task, attempt: Attempt) -> Outcome | None:
         """The outcome of an attempt that ended in an earlier session; None when it had better be fetched again."""
@@ -250,7 +299,7 @@ class Processor:
                 " fetch it from; restore it, or allow it to be bought again with --max-resample 1"
             )
         spec = self._spec(task, attempt.task, attempt.upload_name, attempt.generation)
-        self.new_runner(task, self.new_record(spec, None, attempt), restore=True).run()
+        self._runner(task, spec, attempt, restore=True).run()
 
 
 def _failed_earlier(task: Task, attempt: Attempt) -> Outcome:

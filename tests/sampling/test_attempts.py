@@ -264,7 +264,7 @@ def test_a_paid_request_crosses_five_frames_from_the_worker_to_the_transport(
     monkeypatch.setattr(Transport, "send", counted)
     with FaultServer() as server:
         assert draw(SynchronousVendor(url=server.url), tmp_path, tasks()).states == ["stored"]
-    assert crossed == ["attempt._send_once", "retry.submit", "attempt.run", "work_item.process", "sampler._work"]
+    assert crossed == ["attempt._send_once", "retry.submit", "attempt.run", "work_item.process", "work_item.work"]
 
 
 def test_a_bug_in_the_check_ends_the_run_with_the_bytes_stored(tmp_path: Path) -> None:

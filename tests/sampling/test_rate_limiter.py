@@ -109,7 +109,7 @@ def test_without_a_rate_nobody_waits(join):
     assert bound.reserve() == 0.0
 
 
-@pytest.mark.parametrize("other", [{"key": "another"}, {"url": "http://127.0.0.2:9"}, {"key": ""}])
+@pytest.mark.parametrize("other", [{"key": "key-of-the-other-account"}, {"url": "http://127.0.0.2:9"}, {"key": ""}])
 def test_another_key_or_vendor_has_a_pace_of_its_own(join, clock, other):
     one, two = join(1.0), join(1.0, **other)
     assert [one.reserve(), one.reserve(), two.reserve()] == [0.0, 1.0, 0.0]
