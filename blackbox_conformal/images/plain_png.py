@@ -2,7 +2,7 @@
 
 import contextlib
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from isal import igzip_lib, isal_zlib
@@ -17,6 +17,9 @@ from blackbox_conformal.types import Image
 SMALLEST = 1 << 20
 """Bytes of pixel data below which there is nothing to gain, and no compiler is loaded."""
 
+PAYS_FROM = 1 << 26
+"""Bytes of pixel data of one process from which on the kernel pays: it takes about a second to compile, once."""
+
 _INPUT = 1 << 17
 """Compressed bytes given to the decompressor at once: what it does not take at once, it copies."""
 
@@ -24,9 +27,25 @@ _OUTPUT = 1 << 19
 """Decompressed bytes handled at once: they stay in the second-level cache."""
 
 
-def is_large(height: int, width: int) -> bool:
-    """Whether a picture of that size is decoded by the kernels."""
-    return 3 * height * width >= SMALLEST
+_ready = False
+"""Whether the kernel is there, or worth waiting for."""
+
+_read = 0
+"""Bytes of pixel data that this process has read so far."""
+
+
+def pays_off(sizes: Iterable[tuple[int, int]], times: int) -> bool:
+    """Whether so many pictures of each (height, width) are worth compiling the kernel for."""
+    pixel_bytes = [3 * height * width for height, width in sizes]
+    return times * sum(size for size in pixel_bytes if size >= SMALLEST) >= PAYS_FROM
+
+
+def is_used_for(pixel_bytes: int) -> bool:
+    """Whether the next picture goes through the kernel; Pillow reads the first ones, unless `warm_up` was called."""
+    global _read, _ready
+    _read += pixel_bytes if pixel_bytes >= SMALLEST else 0
+    _ready = _ready or _read >= PAYS_FROM
+    return _ready
 
 
 def plain_pixels(container: Container) -> Image | None:
@@ -117,5 +136,7 @@ def picture_room(height: int, width: int) -> Image:
 
 
 def warm_up() -> None:
-    """Compile, or load, the kernel that decodes a large PNG."""
+    """Compile, or load, the kernel that decodes a large PNG, and use it from now on."""
+    global _ready
     unfilter.warm_up()
+    _ready = True

@@ -35,7 +35,7 @@ from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.images.picture import Picture, is_blank
 from blackbox_conformal.images.pillow_decoder import decoded
-from blackbox_conformal.images.plain_png import plain_pixels
+from blackbox_conformal.images.plain_png import is_used_for, plain_pixels
 from blackbox_conformal.text import printable
 
 LARGEST_RESAMPLE = 1.25
@@ -144,7 +144,7 @@ def _decode(content: bytes, limits: ImageLimits, check_fit: Callable[[int, int],
         conversions.append(f"{container.trailing} bytes after the end of the picture ignored")
     if container.lossy and strict:
         conversions.append(f"lossy {container.format}: compression noise is part of every loss")
-    pixels = plain_pixels(container)
+    pixels = plain_pixels(container) if is_used_for(container.filtered_bytes) else None
     if pixels is None:
         try:
             pixels = decoded(content, container, check_size, conversions, may_be_turned=not strict)

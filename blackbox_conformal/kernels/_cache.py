@@ -1,7 +1,4 @@
-"""The private folder in which machine code is kept between processes, and the checks that make it safe to load.
-
-Nothing is compiled here and numba is not imported; `_jit` does both.
-"""
+"""The private folder in which machine code is kept between processes."""
 
 import hashlib
 import os
@@ -29,7 +26,7 @@ def sources_digest() -> str | None:
 
 
 def cache_directory(compiler_version: str) -> Path | None:
-    """The folder for code made by this compiler from these sources; None when no private, writable one can be had.
+    """The folder for code made by this compiler from these sources; None where no folder is private and writable.
 
     Cached code is executed when loaded, so a folder that someone else owns or can write to is refused.
     """
@@ -48,33 +45,3 @@ def discard(folder: Path) -> None:
     """Delete what the folder holds; the folder itself stays, as private as it was made."""
     for entry in folder.iterdir():
         shutil.rmtree(entry, ignore_errors=True)
-
-
-def seal(folder: Path) -> None:
-    """Write beside each cache file that has changed its SHA-256, which `remove_damaged` will ask for."""
-    for file in _files(folder):
-        digest = file.with_name(file.name + ".sha256")
-        if digest.exists() and digest.stat().st_mtime_ns >= file.stat().st_mtime_ns:
-            continue
-        draft = file.with_name(f"{file.name}.{os.getpid()}.draft")
-        draft.write_text(hashlib.sha256(file.read_bytes()).hexdigest())
-        draft.replace(digest)
-
-
-def remove_damaged(folder: Path) -> None:
-    """Delete every cache file whose SHA-256 is missing or differs: half-written, truncated or decayed on disk.
-
-    A file that another process has written but not sealed yet goes too; that costs one compilation.
-    """
-    for file in _files(folder):
-        try:
-            expected = file.with_name(file.name + ".sha256").read_text()
-            damaged = expected != hashlib.sha256(file.read_bytes()).hexdigest()
-        except (OSError, ValueError):
-            damaged = True
-        if damaged:
-            file.unlink(missing_ok=True)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*.nb[ic]") if file.is_file())

@@ -1,7 +1,4 @@
-"""The only place that knows numba: the decorator that every kernel uses.
-
-No kernel lives here; the folder that keeps machine code between processes is `_cache`.
-"""
+"""The only place that knows numba: the decorator that every kernel uses."""
 
 import contextlib
 import functools
@@ -45,7 +42,8 @@ class Kernel(Generic[P, R]):
     def _prepared(self, types: tuple[Any, ...]) -> Callable[P, R]:
         """The function to call with arguments of these types; the first caller compiles or loads it, others wait.
 
-        It is done before the call, so that a failure of the cache is never one in the middle of a calculation.
+        It is done before the call, so that a failure of the cache is never one in the middle of a calculation. The
+        compiler replaces its files whole, so a damaged one comes from a disk; it does not load, and is made again.
         """
         with _building:
             while types not in self._ready:
@@ -59,9 +57,6 @@ class Kernel(Generic[P, R]):
                     _give_up_cache(self._folder)
                 else:
                     self._ready[types] = dispatcher
-                    if self._folder is not None:
-                        with contextlib.suppress(OSError):
-                            _cache.seal(self._folder)
             return self._ready[types]
 
     def build(self) -> Any:
@@ -142,19 +137,12 @@ _failures = 0
 
 def _folder() -> Path | None:
     """The cache folder of this process; None where there is none to use."""
-    return None if _failures > 1 else _cleaned_folder()
+    return None if _failures > 1 else _private_folder()
 
 
 @functools.cache
-def _cleaned_folder() -> Path | None:
-    """The cache folder of this process, freed of damaged files once."""
-    folder = _cache.cache_directory(_compiler().__version__)
-    if folder is not None:
-        try:
-            _cache.remove_damaged(folder)
-        except OSError:
-            return None
-    return folder
+def _private_folder() -> Path | None:
+    return _cache.cache_directory(_compiler().__version__)
 
 
 def _give_up_cache(folder: Path) -> None:

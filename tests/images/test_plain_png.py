@@ -10,6 +10,7 @@ from PIL import Image
 from support.picture_files import exif, png, with_chunk
 
 from blackbox_conformal.errors import ImageError
+from blackbox_conformal.images import plain_png
 from blackbox_conformal.images.headers import PNG_SIGNATURE, inspect
 from blackbox_conformal.images.plain_png import SMALLEST, plain_pixels
 from blackbox_conformal.images.read import read_image, read_output
@@ -21,7 +22,8 @@ HEIGHT, WIDTH = 500, 720
 
 @pytest.fixture(autouse=True)
 def compiled(monkeypatch):
-    monkeypatch.setattr("blackbox_conformal.images.plain_png.interpreted", lambda: False)
+    monkeypatch.setattr(plain_png, "interpreted", lambda: False)
+    monkeypatch.setattr(plain_png, "_ready", True)
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +175,14 @@ def test_one_kind_of_arrays_is_compiled_for_however_wide_a_picture_is():
         data = PNG_SIGNATURE + header + stream + chunk(b"IEND", b"")
         assert plain_pixels(inspect(data)) is not None
     assert len(_unfilter.build().signatures) == 1
+
+
+def test_the_first_pictures_of_a_process_do_not_wait_for_the_compiler(monkeypatch):
+    for name, value in (("_ready", False), ("_read", 0), ("PAYS_FROM", 3 * plain_png.SMALLEST)):
+        monkeypatch.setattr(plain_png, name, value)
+    used = [plain_png.is_used_for(plain_png.SMALLEST + size) for size in (-1, 0, 0, 0, -1)]
+    assert used == [False, False, False, True, True]
+    monkeypatch.setattr(plain_png, "_ready", False)
+    monkeypatch.setattr(plain_png, "_read", 0)
+    plain_png.warm_up()
+    assert plain_png.is_used_for(8)

@@ -27,10 +27,10 @@ def warming(setup: Setup, *, truths: bool = True, sizes: Iterable[tuple[int, int
     truths
         Whether delivered pictures will be compared with true ones.
     sizes
-        (height, width) of the delivered pictures; None: of any size. Small ones are decoded without kernels.
+        (height, width) of the delivered pictures; None: of any size. Small ones and few are decoded without kernels.
     """
     over = threading.Event()
-    large = sizes is None or any(plain_png.is_large(*size) for size in sizes)
+    large = sizes is None or plain_png.pays_off(sizes, setup.procedure.draws)
     thread = threading.Thread(target=rehearse, args=(setup, truths, large, over.is_set), name="warm-up", daemon=True)
     thread.start()
     try:
