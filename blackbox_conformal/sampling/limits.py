@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.sampling.budget import Budget
 
 AUTO_START = 4
 AUTO_MOST = 32
@@ -83,9 +84,14 @@ class Limits:
             raise UsageError(f"expected max_retry_after_s to be finite and at least 0; got {self.max_retry_after_s}")
 
     @property
+    def budget(self) -> Budget:
+        """The limits on money and submissions."""
+        return Budget(self.max_cost_usd, self.max_calls, self.counted)
+
+    @property
     def spending(self) -> bool:
         """Whether money or submissions are limited."""
-        return self.max_cost_usd is not None or self.max_calls is not None
+        return self.budget.is_limited
 
     @property
     def most_workers(self) -> int:

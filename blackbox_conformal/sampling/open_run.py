@@ -13,11 +13,9 @@ from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.transport import Transport
-from blackbox_conformal.sampling.ledger.allowance import Allowance, Sums
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.money import to_nano, to_usd
 from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
 from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter, pace_file
 from blackbox_conformal.sampling.pacing.retry import Retrier, RetryBudget
@@ -67,15 +65,10 @@ class OpenRun:
                 probe_timeout_s=limits.attempt_timeout_s + 30.0,
                 announce=self._rate_limiter.announce_pause,
             )
-            most = limits.max_cost_usd
-            self._allowance = Allowance(
-                None if most is None else to_nano(most),
-                limits.max_calls,
-                Sums() if limits.counted is None else self._ledger.sums_of_others(limits.counted),
-            )
+            self._ledger.limit(limits.budget)
             # A vendor that billed more than its table says is expected to do so again.
             billed = self._ledger.billed(digest_json(self._identity))
-            self._prices = Prices(capabilities.price, *billed, limited=most is not None, board=board)
+            self._prices = Prices(capabilities.price, *billed, limited=limits.max_cost_usd is not None, board=board)
             self._stack = stack.pop_all()
 
     def begin(self, control: RunControl, acceptance: Acceptance) -> Processor:
@@ -86,7 +79,6 @@ class OpenRun:
         budget = RetryBudget(limits.most_workers)
         reservations = Reservations(
             ledger=self._ledger,
-            allowance=self._allowance,
             prices=self._prices,
             turns=turns,
             store=self._store,
@@ -119,7 +111,7 @@ class OpenRun:
     def spent_usd(self) -> tuple[Decimal, Decimal]:
         """Dollars spent and reserved, as the limit on money counts them: those of other jobs are left out."""
         spent, reserved, _ = self._ledger.totals()
-        return spent - to_usd(self._allowance.others.nanousd), reserved
+        return spent, reserved
 
     def abandon(self) -> None:
         """Leave the connections open when closing: threads that nobody waits for may still use them."""

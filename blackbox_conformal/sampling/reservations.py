@@ -12,7 +12,6 @@ from functools import partial
 from blackbox_conformal.errors import BudgetError, IncompleteError
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
-from blackbox_conformal.sampling.ledger.allowance import Allowance
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.sampling.ledger.sample_store import Store
@@ -59,7 +58,6 @@ class Reservations:
     """
 
     ledger: Ledger
-    allowance: Allowance
     prices: Prices
     turns: TurnTaking
     store: Store
@@ -118,19 +116,19 @@ class Reservations:
         self._space_until = now + 1.0
 
     def _reserved(self, spec: AttemptSpec, alone: bool) -> Reservation:
-        ledger, allowance, price = self.ledger, self.allowance, self.prices.nanousd
+        ledger, price = self.ledger, self.prices.nanousd
         if self.control.stopping.is_set():
             raise StoppedError
         planned = self.planned.pop((spec.task, spec.generation), None)
         if planned is not None:
-            send = partial(ledger.reserve_and_mark_sent, spec, planned, price, allowance)
+            send = partial(ledger.reserve_and_mark_sent, spec, planned, price)
             if self.turns.is_free() and self._ask(send) is None:
                 return self._held(Reservation(planned, price, sent=True, alone=alone, pixels=spec.pixels))
             ledger.claim(planned)
         reserved: list[int] = []
         while not self.control.stopping.is_set():
             settlements = self._settlements
-            error = self._ask(lambda: reserved.append(ledger.reserve(spec, planned, price, allowance)))
+            error = self._ask(lambda: reserved.append(ledger.reserve(spec, planned, price)))
             if error is None:
                 return self._held(Reservation(reserved[0], price, alone=alone, pixels=spec.pixels))
             self._wait_for_settlement(settlements, error)

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from blackbox_conformal.errors import BudgetError, LedgerError
-from blackbox_conformal.sampling.ledger.allowance import Allowance
+from blackbox_conformal.sampling.budget import Budget
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.ledger_file import LedgerPlace
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.ledger.states import STATES, STEPS, AttemptState
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
+from blackbox_conformal.sampling.money import to_usd
 
 PRICE = 250_000_000
 
@@ -110,9 +111,11 @@ def test_budget_is_never_exceeded_by_many_threads(ledger: Ledger) -> None:
     made: list[int] = []
     refused: list[str] = []
 
+    ledger.limit(Budget(to_usd(10 * PRICE + 1)))
+
     def buy(index: int) -> None:
         try:
-            made.append(ledger.reserve(want(f"t{index}"), None, PRICE, Allowance(10 * PRICE + 1)))
+            made.append(ledger.reserve(want(f"t{index}"), None, PRICE))
         except BudgetError as error:
             refused.append(str(error))
 
@@ -124,8 +127,9 @@ def test_budget_is_never_exceeded_by_many_threads(ledger: Ledger) -> None:
     assert (len(made), len(refused)) == (10, 22)
     assert "0.25" in refused[0]
     assert "2.5" in refused[0]
+    ledger.limit(Budget(max_calls=10))
     with pytest.raises(BudgetError, match="10 calls of 10"):
-        ledger.reserve(want("more"), None, 0, Allowance(max_calls=10))
+        ledger.reserve(want("more"), None, 0)
 
 
 def test_planned_rows_are_used_once_and_found_again(ledger: Ledger, tmp_path: Path) -> None:
@@ -214,7 +218,7 @@ def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatc
 def test_nobody_waits_for_a_writer_that_ran_out_of_memory(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    numbers = [ledger.reserve(want(f"t{index}"), None, 10, Allowance()) for index in range(3)]
+    numbers = [ledger.reserve(want(f"t{index}"), None, 10) for index in range(3)]
 
     def short(self: LedgerPlace) -> None:
         raise MemoryError
@@ -235,7 +239,7 @@ def test_nobody_waits_for_a_writer_that_ran_out_of_memory(
         thread.join()
     assert raised == [MemoryError] * 3
     with pytest.raises(MemoryError):
-        ledger.reserve(want("t3"), None, 10, Allowance())
+        ledger.reserve(want("t3"), None, 10)
     ledger.close()
     assert states(tmp_path) == ["intent"] * 3
 
@@ -264,12 +268,13 @@ def test_sending_is_one_commit_with_the_reservation_or_none(ledger: Ledger, tmp_
     planned = ledger.plan([want("t0"), want("t1")])
     ledger.reserve_and_mark_sent(want("t0"), planned["t0", 0], PRICE)
     assert states(tmp_path) == ["sent", "planned"]
+    ledger.limit(Budget(to_usd(2 * PRICE - 1)))
     with pytest.raises(BudgetError):
-        ledger.reserve_and_mark_sent(want("t1"), planned["t1", 0], PRICE, Allowance(2 * PRICE - 1))
+        ledger.reserve_and_mark_sent(want("t1"), planned["t1", 0], PRICE)
     assert states(tmp_path) == ["sent", "planned"]
     # What the first one gives back is counted.
     ledger.stored(planned["t0", 0], VendorReport(cost_nanousd=1), "sha256:a", 3)
-    ledger.reserve_and_mark_sent(want("t1"), planned["t1", 0], PRICE, Allowance(2 * PRICE - 1))
+    ledger.reserve_and_mark_sent(want("t1"), planned["t1", 0], PRICE)
     assert states(tmp_path) == ["stored", "sent"]
 
 
@@ -278,12 +283,15 @@ def test_a_limit_leaves_out_what_other_jobs_spent(ledger: Ledger) -> None:
         number = ledger.reserve(want(f"t{index}"), None, PRICE)
         ledger.sent(number)
         ledger.accepted(number, f"job-{index}", VendorReport(cost_nanousd=PRICE))
-    counted = {"t3", "t4", "t5"}
-    others = ledger.sums_of_others(counted)
-    assert others == (3 * PRICE, 3)
-    ledger.reserve(want("t4"), None, PRICE, Allowance(2 * PRICE, 2, others))
+    scope = frozenset({"t3", "t4", "t5"})
+    ledger.limit(Budget(to_usd(2 * PRICE), 2, scope))
+    assert ledger.totals() == (to_usd(PRICE), 0, 1)
+    ledger.reserve(want("t4"), None, PRICE)
+    ledger.limit(Budget(to_usd(2 * PRICE), 3, scope))
     with pytest.raises(BudgetError, match=r"reserved of .* allowed; raise --max-cost"):
-        ledger.reserve(want("t5"), None, PRICE, Allowance(2 * PRICE, 3, others))
+        ledger.reserve(want("t5"), None, PRICE)
+    ledger.limit(Budget(to_usd(3 * PRICE), 2, scope))
     with pytest.raises(BudgetError, match=r"2 calls of 2 allowed"):
-        ledger.reserve(want("t5"), None, PRICE, Allowance(3 * PRICE, 2, others))
-    assert ledger.sums_of_others(set()) == (4 * PRICE, 5)
+        ledger.reserve(want("t5"), None, PRICE)
+    ledger.limit(Budget(scope=frozenset()))
+    assert ledger.totals() == (0, to_usd(PRICE), 0)

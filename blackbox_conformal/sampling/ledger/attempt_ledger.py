@@ -6,7 +6,7 @@ Every change is on disk when the method that makes it returns.
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from decimal import Decimal
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.sampling.ledger.allowance import UNLIMITED, Allowance, Sums
+from blackbox_conformal.sampling.budget import Budget, Totals
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
 from blackbox_conformal.sampling.ledger.ledger_file import (
     LedgerPlace,
@@ -53,6 +53,7 @@ class Ledger:
         except BaseException:
             self._lock.release()
             raise
+        self._budget, self._elsewhere = Budget(), Totals()
         self._reader = reader
         self._reading = threading.Lock()
         self._writer = Writer(connection, self._lock, LedgerPlace(run))
@@ -64,6 +65,17 @@ class Ledger:
             self._reader.close()
         self._writer.close()
         self._lock.release()
+
+    def limit(self, budget: Budget) -> None:
+        """Check every reservation from now on against this budget; what draws beyond its scope cost is left out."""
+        elsewhere = Totals()
+        if budget.scope is not None:
+            with self._lookup() as reader:
+                rows = reader.execute("SELECT task, state, cost_nanousd FROM attempt").fetchall()
+            others = [row for row in rows if row["task"] not in budget.scope]
+            calls = sum(row["state"] in COUNTED for row in others)
+            elsewhere = Totals(spent=sum(row["cost_nanousd"] for row in others), calls=calls)
+        self._budget, self._elsewhere = budget, elsewhere
 
     @contextmanager
     def _lookup(self) -> Iterator[sqlite3.Connection]:
@@ -87,9 +99,7 @@ class Ledger:
         """Record that a worker has taken up what `plan` gave, and waits."""
         self._move(attempt, "claimed")
 
-    def reserve(
-        self, spec: AttemptSpec, attempt: int | None, price_nanousd: int, allowance: Allowance = UNLIMITED
-    ) -> int:
+    def reserve(self, spec: AttemptSpec, attempt: int | None, price_nanousd: int) -> int:
         """Reserve the price of one submission, in one transaction with the budget check; returns the attempt.
 
         Raises
@@ -97,11 +107,9 @@ class Ledger:
         BudgetError
             Spent and reserved money, or calls, would exceed the limit. Nothing was written.
         """
-        return self._writer.call(lambda transaction: _reserve(transaction, spec, attempt, price_nanousd, allowance))
+        return self._writer.call(lambda transaction: self._reserve(transaction, spec, attempt, price_nanousd))
 
-    def reserve_and_mark_sent(
-        self, spec: AttemptSpec, attempt: int, price_nanousd: int, allowance: Allowance = UNLIMITED
-    ) -> None:
+    def reserve_and_mark_sent(self, spec: AttemptSpec, attempt: int, price_nanousd: int) -> None:
         """Reserve the price of what `plan` gave and record that bytes are about to leave, in one commit.
 
         Raises
@@ -112,10 +120,23 @@ class Ledger:
 
         def operation(transaction: LedgerTransaction) -> None:
             transaction.move(attempt, "claimed")
-            _reserve(transaction, spec, attempt, price_nanousd, allowance)
+            self._reserve(transaction, spec, attempt, price_nanousd)
             transaction.move(attempt, "sent")
 
         self._writer.call(operation)
+
+    def _reserve(
+        self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int
+    ) -> int:
+        self._budget.check(self._in_scope(transaction.totals()), price_nanousd)
+        number = _insert(transaction, spec) if attempt is None else attempt
+        transaction.move(number, "intent", reserve=price_nanousd)
+        return number
+
+    def _in_scope(self, totals: Totals) -> Totals:
+        """The totals of the draws that the budget is for: the ledger's, less what was held elsewhere at the start."""
+        spent, _, calls = self._elsewhere
+        return Totals(totals.spent - spent, totals.reserved, totals.calls - calls)
 
     def sent(self, attempt: int) -> None:
         """Record that bytes are about to leave."""
@@ -272,19 +293,11 @@ class Ledger:
             ).fetchone()
         return row[0] or 0, row[1] or 0
 
-    def sums_of_others(self, counted: Collection[str]) -> Sums:
-        """What the ledger holds of draws whose keys are not `counted`."""
-        with self._lookup() as reader:
-            rows = reader.execute("SELECT task, state, cost_nanousd FROM attempt").fetchall()
-        others = [row for row in rows if row["task"] not in counted]
-        return Sums(sum(row["cost_nanousd"] for row in others), sum(row["state"] in COUNTED for row in others))
-
     def totals(self) -> tuple[Decimal, Decimal, int]:
-        """Dollars spent, dollars reserved, and calls."""
+        """Dollars spent, dollars reserved, and calls, for the draws that the budget is for."""
         with self._lookup() as reader:
-            spent, reserved, calls = reader.execute(
-                "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
-            ).fetchone()
+            row = reader.execute("SELECT spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
+        spent, reserved, calls = self._in_scope(Totals(*row))
         return to_usd(spent), to_usd(reserved), calls
 
 
@@ -292,15 +305,6 @@ def _insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
     values = asdict(spec)
     values["seed"] = None if spec.seed is None else str(spec.seed)
     return transaction.insert(**values)
-
-
-def _reserve(
-    transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int, allowance: Allowance
-) -> int:
-    allowance.check(transaction.totals(), price_nanousd)
-    number = _insert(transaction, spec) if attempt is None else attempt
-    transaction.move(number, "intent", reserve=price_nanousd)
-    return number
 
 
 def _columns(report: VendorReport) -> dict[str, Any]:

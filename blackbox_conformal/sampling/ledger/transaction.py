@@ -5,22 +5,15 @@
 
 import sqlite3
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.sampling.budget import Totals
 from blackbox_conformal.sampling.ledger.checksums import seal
 from blackbox_conformal.sampling.ledger.states import COUNTED, RESERVING, STEPS, UNBILLED, AttemptState
 
 _TIMES = {state: f"{state}_at" for state in ("planned", "claimed", "intent", "sent", "accepted", "ready", "stored")}
 """The column that says when an attempt came to a state; ``ended_at`` for all others."""
-
-
-class Totals(NamedTuple):
-    """Nano-dollars booked and held, and attempts that count against ``max_calls``."""
-
-    spent: int
-    reserved: int
-    calls: int
 
 
 class LedgerTransaction:
