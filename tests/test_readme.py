@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
+from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal import errors
-from blackbox_conformal.cli.main import COMMANDS, Commands
+from blackbox_conformal.cli.main import COMMANDS, Commands, run
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,6 +36,24 @@ def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
 def test_every_command_line_parses(line: str) -> None:
     command, rest = command_of(shlex.split(line))
     command.make_parser(click.Context(command)).parse_args(rest)
+
+
+@pytest.mark.parametrize("line", [line for line in CALLS if line.startswith("calibrate ")])
+def test_every_calibration_is_accepted_by_its_vendor(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Up to the budget, which the last option makes too small, so that nothing is sent."""
+    words = shlex.split(line)
+    names = write_photographs(tmp_path / words[1], range(4))
+    for path in names:
+        Image.open(path).resize((320, 256)).save(path)
+    for table in ("groups.csv", "scenes.csv"):
+        (tmp_path / table).write_text("".join(f"{path.name},{path.stem[-1]}\n" for path in names))
+    monkeypatch.chdir(tmp_path)
+    for variable in ("REPLICATE_API_TOKEN", "TOPAZ_API_KEY", "STABILITY_API_KEY"):
+        monkeypatch.setenv(variable, "made-up-key")
+    code = run([*words, "--max-calls", "0"])
+    assert code == errors.BudgetError.exit_code, capsys.readouterr().err
 
 
 def test_the_lines_were_found() -> None:
