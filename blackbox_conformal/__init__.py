@@ -6,7 +6,8 @@
     calibration = bc.calibrate(vendor, "photographs/", draws=8)
     result = bc.apply(vendor, "input.png", calibration, alpha=0.3)
 
-Names are loaded when first used, so that importing this package costs nothing.
+`audit`, `compare`, `tune`, `plan` and `report` do what the commands of these names do. Names are loaded when first
+used, so that importing this package costs nothing.
 """
 
 from importlib import import_module
@@ -20,17 +21,22 @@ _HOMES = {
     "Calibration": "blackbox_conformal.calibration",
     "Certificate": "blackbox_conformal.certificate",
     "Limits": "blackbox_conformal.sampling.limits",
-    "Result": "blackbox_conformal.pipeline.masking",
+    "Result": "blackbox_conformal.pipeline.products",
     "RiskCurve": "blackbox_conformal.risk.curve",
-    "apply": "blackbox_conformal.pipeline.masking",
-    "audit_calibration": "blackbox_conformal.pipeline.auditing",
-    "calibrate": "blackbox_conformal.pipeline.calibrating",
+    "apply": "blackbox_conformal.pipeline.commands",
+    "apply_all": "blackbox_conformal.pipeline.commands",
+    "audit": "blackbox_conformal.pipeline.commands",
+    "calibrate": "blackbox_conformal.pipeline.commands",
+    "compare": "blackbox_conformal.pipeline.choosing",
     "metric_bound": "blackbox_conformal.pipeline.array_maps",
     "error_map": "blackbox_conformal.pipeline.array_maps",
     "indecision_map": "blackbox_conformal.pipeline.array_maps",
     "load_adapter": "blackbox_conformal.plugins",
+    "plan": "blackbox_conformal.pipeline.choosing",
+    "report": "blackbox_conformal.reports.run_report",
     "threshold": "blackbox_conformal.guarantees.choose",
     "trusted": "blackbox_conformal.risk.trust",
+    "tune": "blackbox_conformal.pipeline.choosing",
 }
 
 if TYPE_CHECKING:
@@ -42,11 +48,16 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.array_maps import error_map as error_map
     from blackbox_conformal.pipeline.array_maps import indecision_map as indecision_map
     from blackbox_conformal.pipeline.array_maps import metric_bound as metric_bound
-    from blackbox_conformal.pipeline.auditing import audit_calibration as audit_calibration
-    from blackbox_conformal.pipeline.calibrating import calibrate as calibrate
-    from blackbox_conformal.pipeline.masking import Result as Result
-    from blackbox_conformal.pipeline.masking import apply as apply
+    from blackbox_conformal.pipeline.choosing import compare as compare
+    from blackbox_conformal.pipeline.choosing import plan as plan
+    from blackbox_conformal.pipeline.choosing import tune as tune
+    from blackbox_conformal.pipeline.commands import apply as apply
+    from blackbox_conformal.pipeline.commands import apply_all as apply_all
+    from blackbox_conformal.pipeline.commands import audit as audit
+    from blackbox_conformal.pipeline.commands import calibrate as calibrate
+    from blackbox_conformal.pipeline.products import Result as Result
     from blackbox_conformal.plugins import load_adapter as load_adapter
+    from blackbox_conformal.reports.run_report import report as report
     from blackbox_conformal.risk.curve import RiskCurve as RiskCurve
     from blackbox_conformal.risk.trust import trusted as trusted
     from blackbox_conformal.sampling.limits import Limits as Limits

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from blackbox_conformal import __version__
+from blackbox_conformal import __version__, catalog
 from blackbox_conformal.agreement import check_agreement
 from blackbox_conformal.calibration_file import FORMAT, VERSION, read_content
 from blackbox_conformal.canonical import digest_json
@@ -198,15 +198,25 @@ class Calibration:
         calibrating = ((f"calibration photograph {printable(one.name)}", one.seen) for one in self.images)
         return Distinct([*calibrating, *(("a tuning photograph", one.seen) for one in self.tuning)])
 
-    def rule(self, guarantee: str | None = None, **parameters: Any) -> Guarantee:
-        """The guarantee asked for, or the one this calibration was made for; by cluster where tiles were calibrated."""
-        if guarantee is None:
-            chosen = dict(self.guarantee)
-            found = choose_guarantee(chosen.pop("name"), **{**chosen, **parameters})
+    def rule(self, guarantee: str | Guarantee | None = None, **parameters: Any) -> Guarantee:
+        """The guarantee asked for, or the one this calibration was made for; by cluster where tiles were calibrated.
+
+        Parameters
+        ----------
+        guarantee
+            An instance, or ``name`` or ``name:key=value``; further parameters may be keywords.
+        """
+        if isinstance(guarantee, Guarantee):
+            rule = guarantee
         else:
-            found = choose_guarantee(guarantee, **parameters)
+            if guarantee is None:
+                typed = dict(self.guarantee)
+                name = typed.pop("name")
+            else:
+                name, typed = catalog.parse(guarantee)
+            rule = choose_guarantee(name, **{**typed, **parameters})
         clusters = [image.cluster for image in self.images if image.cluster is not None]
-        return in_tiles(found, clusters) if clusters and found.tiles is None else found
+        return in_tiles(rule, clusters) if clusters and rule.tiles is None else rule
 
     def curves_for(self, rule: Guarantee) -> CurveSet:
         """The curves that `rule` is about; no picture is read.

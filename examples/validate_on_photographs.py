@@ -19,8 +19,9 @@ import numpy as np
 
 import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.pipeline.calibrating import run_calibration
+from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
+from blackbox_conformal.pipeline.job import Job, Terms, Watch
 from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, DEFAULT_SCORE, set_up
 from blackbox_conformal.risk.curve_set import CurveSet
 
@@ -53,7 +54,9 @@ def main() -> int:
         )
         adapter = bc.load_adapter(options.adapter, **dict(pair.split("=", 1) for pair in options.parameters))
         setup = set_up(adapter, draws=options.draws, score=options.score, metric=options.metric)
-        result = run_calibration(setup, [one.path for one in photographs], run=run, progress=progress)
+        result = calibrate_job(
+            Job.of_photographs(setup, [one.path for one in photographs], Terms(run, watch=Watch(progress=progress)))
+        )
     curves = list(result.calibration.curves)
     calibrating = round(options.calibrate_on * len(curves))
     generator = np.random.default_rng(0)

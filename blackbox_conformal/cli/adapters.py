@@ -157,10 +157,8 @@ def check(screen: Screen, options: CheckOptions) -> None:
 
 def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
     """The vendor's draws compared with what its adapter says, after a person agreed to their price."""
-    from blackbox_conformal.pipeline.job import job_keys
+    from blackbox_conformal.pipeline.job import Job, Terms
     from blackbox_conformal.pipeline.live_check import check_live, prepare_check
-    from blackbox_conformal.pipeline.prices.budget import agreed_limits
-    from blackbox_conformal.sampling.estimate import estimate
     from blackbox_conformal.text import file_stem
 
     vendor = shared.VendorOptions(adapter=options.name, parameters=options.parameters, scale=options.scale)
@@ -168,17 +166,14 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
     picture = None if options.image is None else Path(options.image)
     setup, prepared = prepare_check(adapter, picture=picture, scale=options.scale, seed=options.seed or 0)
     run = Path(options.run or Path("runs") / f"check-{file_stem(adapter.name)}")
-    limits = session.build_limits(options)
-    expected = estimate(adapter, run, limits, prepared.tasks)
     # Whoever checks an adapter wants fresh draws, so that those of other run folders are no reason to refuse.
     consent = Consent(screen, replace(options, run=str(run)), options.parameters)
-    consent.look(setup, prepared.tasks, run, expected.calls)
-    consent.confirm(expected)
-    if expected.calls == 0:
-        screen.note(f"nothing is bought: these draws are paid for already, in {run}; another --run buys new ones")
     with watching(screen) as watch:
-        budget = agreed_limits(limits, expected, [run], job_keys(setup, [prepared]))
-        return check_live(setup, prepared, run, budget, listener=watch.listener, on_sampler=watch.on_sampler)
+        job = Job(setup, [prepared], Terms(run, session.build_limits(options), ask=consent, watch=watch))
+        job.confirm()
+        if job.estimate().calls == 0:
+            screen.note(f"nothing is bought: these draws are paid for already, in {run}; another --run buys new ones")
+        return check_live(job)
 
 
 def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":

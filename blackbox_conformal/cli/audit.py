@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,12 +18,9 @@ from blackbox_conformal.cli.named_files import photograph_paths, read_groups
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.audits.findings import Audit
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.guarantees.guarantee import Guarantee
-    from blackbox_conformal.pipeline.audit_parts.measure import WorstCrops
-    from blackbox_conformal.reports.report_store import ReportStore
+    from blackbox_conformal.pipeline.auditing import AuditRequest
 
 _OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds")
 
@@ -43,15 +40,6 @@ class AuditOptions(shared.JobOptions):
     worst: int
     out: str | None
     force: bool
-
-
-class _Audited(TypedDict):
-    """Which guarantee is audited, as the pipeline takes it."""
-
-    guarantee: str | None
-    parameters: dict[str, str]
-    group: str | None
-    clusters: dict[str, str] | None
 
 
 @click.command("audit")
@@ -111,23 +99,29 @@ def command(screen: Screen, options: AuditOptions) -> None:
 
 
 def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", file: str) -> None:
-    from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
+    from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json
+    from blackbox_conformal.pipeline.audit_parts.audited_rule import is_own
     from blackbox_conformal.pipeline.audit_parts.measure import WorstCrops
-    from blackbox_conformal.pipeline.auditing import audit_json
+    from blackbox_conformal.pipeline.auditing import audit_photographs
+    from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.reports.report_store import ReportStore
 
     priced = options.max_cost is not None
     adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
     paths = photograph_paths(options.images)
     run = session.calibrated_folder(screen, options, calibration.procedure, file)
-    audited = _audited(options)
-    rule = audited_rule(calibration, **audited)
-    levels = _levels(options, calibration, rule)
-    store = ReportStore(run, calibration, levels) if is_own(calibration, rule) else None
+    request = _request(options, calibration)
+    store = ReportStore(run, calibration, request.levels) if is_own(calibration, request.rule) else None
     crops = WorstCrops(options.worst if options.out else 0)
     if not adapter.capabilities.local:
-        _look_ahead(screen, calibration, rule, levels, len(paths), tiles=audited["clusters"] is not None)
-    audit = _drawn(screen, options, calibration, adapter, paths, levels, audited, run, store, crops)
+        _look_ahead(screen, request, len(paths))
+    setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
+    with watching(screen) as watch:
+        terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
+        on_picture = store.audited if store is not None else lambda *_: None
+        audit = audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops)
+    if store is not None:
+        store.keep_audit(audit)
     files = crops.write(Path(options.out), force=options.force) if options.out else {}
     audit_screen.show_audit(screen, audit, options.worst, files)
     if audit.drift is not None:
@@ -140,60 +134,26 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     audit_screen.show_verdict(screen, audit)
 
 
-def _drawn(
-    screen: Screen,
-    options: AuditOptions,
-    calibration: "Calibration",
-    adapter: "Adapter",
-    paths: list[Path],
-    levels: tuple[float, ...],
-    audited: _Audited,
-    run: Path,
-    store: "ReportStore | None",
-    crops: "WorstCrops",
-) -> "Audit":
-    """The audit, whose photographs and figures are kept in `store` for the report."""
-    from blackbox_conformal.pipeline.auditing import audit_calibration
+def _request(options: AuditOptions, calibration: "Calibration") -> "AuditRequest":
+    from blackbox_conformal.pipeline.auditing import AuditRequest
 
-    with watching(screen) as watch:
-        audit = audit_calibration(
-            adapter,
-            paths,
-            calibration,
-            levels,
-            on_picture=store.audited if store is not None else lambda *_: None,
-            crops=crops,
-            second=session.open_second_vendor(options, calibration),
-            run=run,
-            limits=session.build_limits(options),
-            memory_bytes=options.memory,
-            listener=watch.listener,
-            progress=watch.progress,
-            on_sampler=watch.on_sampler,
-            ask=Consent(screen, options, options.typed_parameters),
-            **audited,
-        )
-    if store is not None:
-        store.keep_audit(audit)
-    return audit
+    return AuditRequest.of(
+        calibration,
+        options.alphas,
+        guarantee=options.guarantee,
+        group=options.group,
+        clusters=read_groups(options.clusters),
+    )
 
 
-def _look_ahead(
-    screen: Screen,
-    calibration: "Calibration",
-    rule: "Guarantee",
-    levels: tuple[float, ...],
-    photographs: int,
-    *,
-    tiles: bool,
-) -> None:
+def _look_ahead(screen: Screen, request: "AuditRequest", photographs: int) -> None:
     """Before anything is paid for: refuse what cannot be tested, and say what so many photographs can show."""
     from blackbox_conformal.pipeline.audit_parts.audited_rule import outlook, refuse_hopeless
 
-    refuse_hopeless(calibration, rule, levels)
-    if not tiles:
+    refuse_hopeless(request.calibration, request.rule, request.levels)
+    if request.clusters is None:
         # How many photographs tiles are of is known to the audit alone.
-        audit_screen.show_outlook(screen, outlook(calibration, rule, levels), photographs)
+        audit_screen.show_outlook(screen, outlook(request.calibration, request.rule, request.levels), photographs)
 
 
 def _audit_pool(screen: Screen, options: AuditOptions) -> None:
@@ -224,11 +184,12 @@ def _splits(
     from blackbox_conformal.pipeline.audit_parts.audit_document import splits_json
     from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
     from blackbox_conformal.pipeline.auditing import audit_splits
+    from blackbox_conformal.pipeline.planning import audited_levels
     from blackbox_conformal.reports.report_store import ReportStore
 
-    audited = _audited(options)
-    rule = audited_rule(calibration, **audited)
-    levels = _levels(options, calibration, rule)
+    guarantee, group, clusters = options.guarantee, options.group, read_groups(options.clusters)
+    rule = audited_rule(calibration, guarantee, group, clusters)
+    levels = tuple(options.alphas or audited_levels(calibration.bound_for(rule)))
     study = audit_splits(
         calibration,
         levels,
@@ -236,27 +197,15 @@ def _splits(
         splits=splits,
         share=options.calibrate_on,
         seed=calibration.procedure.root_seed if options.seed is None else options.seed,
-        **audited,
+        guarantee=guarantee,
+        group=group,
+        clusters=clusters,
     )
     run = session.folder_of(options, calibration.procedure, options.calibration)
     if run.is_dir() and is_own(calibration, rule):
         ReportStore(run, calibration, levels).keep_splits(study)
     audit_screen.show_splits(screen, study)
     return splits_json(study)
-
-
-def _levels(options: AuditOptions, calibration: "Calibration", rule: "Guarantee") -> tuple[float, ...]:
-    from blackbox_conformal.pipeline.planning import audited_levels
-
-    return tuple(options.alphas or audited_levels(calibration.bound_for(rule)))
-
-
-def _audited(options: AuditOptions) -> _Audited:
-    from blackbox_conformal.catalog import parse
-
-    name, parameters = parse(options.guarantee) if options.guarantee else (None, {})
-    clusters = read_groups(options.clusters)
-    return {"guarantee": name, "parameters": parameters, "group": options.group, "clusters": clusters}
 
 
 def _refuse_procedure(context: click.Context) -> None:

@@ -65,7 +65,8 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
 
     The same command again resumes and pays nothing twice.
     """
-    from blackbox_conformal.pipeline.calibrating import calibrate_job, rule_for
+    from blackbox_conformal.pipeline.calibrated_rule import rule_for
+    from blackbox_conformal.pipeline.calibrating import calibrate_job
     from blackbox_conformal.pipeline.run_folder import keep_calibration, tuning_photographs
 
     setup = session.build_setup(options)
@@ -101,7 +102,7 @@ def _check(
     clusters: dict[str, str] | None,
 ) -> None:
     """Refuse tables of other photographs and, unless only a price is asked for, a level that is out of reach."""
-    from blackbox_conformal.pipeline.calibrating import check_enough, check_groups, rule_for
+    from blackbox_conformal.pipeline.calibrated_rule import check_enough, check_groups, rule_for
     from blackbox_conformal.text import name_of
 
     names = [name_of(path) for path in paths]

@@ -18,8 +18,6 @@ from blackbox_conformal.errors import UsageError
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison, Standing
     from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
-    from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.sampling.limits import Limits
 
 SETTINGS = ("draws", "score", "delivery", "perturb", "seeds", "scale")
 
@@ -103,68 +101,34 @@ def _compared(
 ) -> "Comparison":
     """The comparison, after a person agreed to what it costs."""
     from blackbox_conformal.guarantees.expected import Expected
-    from blackbox_conformal.pipeline.comparing import compare_jobs
-    from blackbox_conformal.pipeline.comparison_parts.contestants import contest_jobs
+    from blackbox_conformal.pipeline.calibrated_rule import check_enough
+    from blackbox_conformal.pipeline.comparing import compare_contestants
+    from blackbox_conformal.pipeline.comparison_parts.contestants import Contest
     from blackbox_conformal.pipeline.planning import audited_levels
 
+    bound = min(contestant.setup.metric.bound for contestant in contestants)
     levels = options.alphas or audited_levels(contestants[0].setup.metric.bound)
     for level in levels:
-        Expected().check_level(level, min(contestant.setup.metric.bound for contestant in contestants))
-    root, with_baselines = Path(options.run or "runs"), not options.no_baselines
+        Expected().check_level(level, bound)
+    consent = Consent(screen, options, (*options.typed_parameters, *options.vendors))
     with watching(screen) as watch:
-        jobs = contest_jobs(
+        contest = Contest.of_photographs(
             contestants,
             paths,
-            root=root,
-            memory_bytes=options.memory,
-            with_baselines=with_baselines,
-            watch=watch,
-        )
-        limits = _agreed_limits(screen, options, jobs, root, max(levels), len(paths), held_out)
-        return compare_jobs(
-            contestants,
-            jobs,
-            levels,
-            root=root,
+            session.job_terms(options, Path(options.run or "runs"), watch, consent),
             held_out=held_out,
-            limits=limits,
             seed=options.seed or 0,
-            with_baselines=with_baselines,
+            baselines=not options.no_baselines,
         )
-
-
-def _agreed_limits(
-    screen: Screen,
-    options: CompareOptions,
-    jobs: "Sequence[Job]",
-    root: Path,
-    highest: float,
-    photographs: int,
-    held_out: int,
-) -> "Limits":
-    """The budget for all contestants together, after a person agreed; `highest` is the highest level."""
-    from blackbox_conformal.guarantees.expected import Expected
-    from blackbox_conformal.pipeline.calibrating import check_enough
-    from blackbox_conformal.pipeline.comparison_parts.contestants import (
-        folders_of,
-        plan_comparison,
-        wanted_draws,
-        wanted_keys,
-    )
-    from blackbox_conformal.pipeline.prices.budget import agreed_limits
-
-    consent = Consent(screen, options, (*options.typed_parameters, *options.vendors))
-    wanted, limits = wanted_draws(jobs), session.build_limits(options)
-    expected = plan_comparison(wanted, photographs, limits)
-    for vendor in wanted:
-        calls = plan_comparison([vendor], photographs, limits).calls
-        consent.look(vendor.setup, vendor.tasks, vendor.folder, calls)
-    if spends(expected):
-        # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
-        check_enough(Expected(), photographs - held_out, highest, jobs[0].setup.metric.bound)
-    consent.confirm(expected)
-    folders = folders_of(root, [vendor.setup for vendor in wanted])
-    return agreed_limits(limits, expected, folders, wanted_keys(wanted))
+        wanted = contest.wanted()
+        expected = contest.plan(wanted)
+        for vendor in wanted:
+            consent.look(vendor.job.setup, vendor.tasks, vendor.job.folder, contest.plan([vendor]).calls)
+        if spends(expected):
+            # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
+            check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.bound)
+        consent.confirm(expected)
+        return compare_contestants(contest.agreed(expected), levels)
 
 
 @dataclass(frozen=True, slots=True)

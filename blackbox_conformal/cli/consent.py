@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli.console import Screen, limit_above, money
+from blackbox_conformal.cli.console import Screen, limit_above, mebibytes, money
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.options import SpendingOptions
 from blackbox_conformal.errors import BudgetError
@@ -16,7 +16,6 @@ from blackbox_conformal.errors import BudgetError
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.planning import Plan
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.sampling.estimate import Estimate
     from blackbox_conformal.sampling.task import Task
@@ -36,7 +35,7 @@ class Consent:
     options: SpendingOptions
     typed: tuple[str, ...]
 
-    def __call__(self, job: "Job", expected: "Plan | Estimate") -> None:
+    def __call__(self, job: "Job", expected: "Estimate") -> None:
         """Look before drawing, show what it would cost, and ask; errors as `look` and `confirm`."""
         self.look(job.setup, job.tasks, job.folder, expected.calls)
         self.confirm(expected)
@@ -70,7 +69,7 @@ class Consent:
         if calls or not are_stored(setup.adapter, tasks, run):
             confirm_keys(self.screen, vendors, self.options, self.typed)
 
-    def confirm(self, expected: "Plan | Estimate") -> None:
+    def confirm(self, expected: "Estimate") -> None:
         """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit.
 
         Raises
@@ -95,7 +94,7 @@ class Consent:
             )
 
 
-def spends(expected: "Plan | Estimate") -> bool:
+def spends(expected: "Estimate") -> bool:
     """Whether calls are to be made that cost something, or might."""
     from blackbox_conformal.sampling.estimate import costs
 
@@ -115,7 +114,7 @@ def stored_elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]"
     )
 
 
-def _say_estimate(screen: Screen, expected: "Plan | Estimate") -> None:
+def _say_estimate(screen: Screen, expected: "Estimate") -> None:
     """What is to be bought, what may have to be bought again, its price, and what a plan says besides."""
     from blackbox_conformal.pipeline.planning import Plan
 
@@ -123,12 +122,12 @@ def _say_estimate(screen: Screen, expected: "Plan | Estimate") -> None:
     price = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
     text = f"{expected.calls} calls to make{again}, {expected.cached} draws stored; price {price}"
     if isinstance(expected, Plan):
-        text += f"; disk {expected.disk_bytes / 2**20:.0f} MiB, memory {expected.memory_bytes / 2**20:.0f} MiB"
+        text += f"; disk {mebibytes(expected.disk_bytes)}, memory {mebibytes(expected.memory_bytes)}"
         text += "" if expected.seconds is None else f"; about {expected.seconds:.0f} s at the allowed rate"
     screen.note(text)
 
 
-def _how_to_agree(expected: "Plan | Estimate") -> str:
+def _how_to_agree(expected: "Estimate") -> str:
     if expected.cost_usd is None:
         return f"The price is unknown: add --yes --max-calls {expected.calls}, or -p price-usd=… and --max-cost"
     if expected.cached:

@@ -239,6 +239,11 @@ def spent(known: Decimal | None) -> str:
     return "spent: unknown, as the vendor's price is" if known is None else f"${known} spent"
 
 
+def mebibytes(count: int | None) -> str:
+    """A number of bytes for people."""
+    return "unknown" if count is None else f"{count / 2**20:.0f} MiB"
+
+
 def limit_above(amount: Decimal) -> str:
     """A limit for people that `amount` fits into: whole dollars, or cents below one."""
     return str(amount.quantize(Decimal(1) if amount > 1 else Decimal("0.01"), ROUND_CEILING))

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.images.photographs import Photograph
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.job import Watch
-    from blackbox_conformal.pipeline.masking import Result
-    from blackbox_conformal.pipeline.products import Products
+    from blackbox_conformal.pipeline.products import Products, Result
     from blackbox_conformal.pipeline.stages.settings import Setup
 
 SIDE = 512
@@ -87,12 +86,14 @@ def _demonstrate(
 ) -> _Demonstration:
     """Calibrate on most of the photographs, audit on the others, mask one of those, and write the report."""
     from blackbox_conformal.images.read import read_image
-    from blackbox_conformal.pipeline.auditing import audit_calibration
-    from blackbox_conformal.pipeline.calibrating import run_calibration
+    from blackbox_conformal.pipeline.auditing import AuditRequest, audit_photographs
+    from blackbox_conformal.pipeline.calibrating import calibrate_job
     from blackbox_conformal.pipeline.demonstration import held_out_count, level_for, reduced_photographs, write_input
     from blackbox_conformal.pipeline.held_out import split
-    from blackbox_conformal.pipeline.masking import apply_calibration
+    from blackbox_conformal.pipeline.job import Job, Terms
+    from blackbox_conformal.pipeline.masking import MaskRequest, mask_pictures
     from blackbox_conformal.pipeline.products import write_products
+    from blackbox_conformal.pipeline.stages.prepare import prepare_input
     from blackbox_conformal.reports.html import write_report
     from blackbox_conformal.reports.report_store import ReportStore
     from blackbox_conformal.text import name_of
@@ -101,35 +102,21 @@ def _demonstrate(
     calibrating, unseen = split(photographs, held_out_count(len(photographs)))
     level = level_for(len(calibrating), setup.metric.bound, SLACK) if alpha is None else alpha
     run = folder / "run"
-    listener, progress = watch.listener, watch.progress
-    result = run_calibration(
-        setup,
-        [photograph.path for photograph in calibrating],
-        run=run,
-        alpha=level,
-        listener=listener,
-        progress=progress,
-        on_sampler=watch.on_sampler,
-    )
+    terms = Terms(run, watch=watch)
+    job = Job.of_photographs(setup, [photograph.path for photograph in calibrating], terms)
+    result = calibrate_job(job, alpha=level)
     calibration = result.calibration
     path = calibration.save(run / "calibration.json", force=force)
     store = ReportStore(run, calibration, (level,))
-    audited = audit_calibration(
-        setup.adapter,
-        [photograph.path for photograph in unseen],
-        calibration,
-        [level],
-        on_picture=store.audited,
-        run=run,
-        listener=listener,
-        progress=progress,
-    )
+    request = AuditRequest.of(calibration, [level])
+    paths = [photograph.path for photograph in unseen]
+    audited = audit_photographs(request, setup, paths, terms, on_picture=store.audited)
     store.keep_audit(audited)
     picture = write_input(unseen[0], folder / "input", setup.procedure.scale, force=force)
-    inputs = [(name_of(unseen[0].path), picture)]
-    (masked,) = apply_calibration(
-        setup.adapter, inputs, calibration, level, run=run, listener=listener, progress=progress
-    )
+    name = name_of(unseen[0].path)
+    prepared = {0: prepare_input(picture, name, setup)}
+    wanted = MaskRequest.of(calibration, level)
+    (masked,) = mask_pictures(terms, setup, [(name, picture)], prepared, wanted)
     products = write_products(masked, folder / "masked", force=force)
     store.masked(masked, read_image(picture).pixels)
     report = write_report(run, calibration, audited, [], folder / "report.html", alpha=level, force=force)

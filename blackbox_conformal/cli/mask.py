@@ -19,10 +19,9 @@ from blackbox_conformal.cli.named_files import photograph_paths
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.errors import BlackboxConformalError
-    from blackbox_conformal.guarantees.guarantee import Guarantee
     from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.masking import Result
-    from blackbox_conformal.pipeline.planning import Plan
+    from blackbox_conformal.pipeline.masking import MaskRequest
+    from blackbox_conformal.pipeline.products import Result
     from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.reports.report_store import ReportStore
@@ -83,6 +82,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
+    from blackbox_conformal.pipeline.masking import MaskRequest
     from blackbox_conformal.reports.report_store import ReportStore
 
     piped = "-" in options.inputs
@@ -90,13 +90,15 @@ def command(screen: Screen, options: MaskOptions) -> None:
         _refuse_terminal(screen, options)
         screen.free_stdout()
     calibration = Calibration.load(options.calibration)
-    rule = _rule(calibration, options)
+    request = MaskRequest.of(
+        calibration, options.alpha, options.guarantee, options.group, empty_masks=options.empty_masks
+    )
     batch = _read_batch(calibration, options)
-    hopeless = reason_of_nothing(rule, calibration.curves_for(rule), options.alpha)
+    hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     store = ReportStore(run, calibration, (options.alpha,))
     delivery = _Delivery(screen, options, batch, store, hopeless)
-    results = _masked(delivery, calibration, rule, run)
+    results = _masked(delivery, request, run)
     if piped and results:
         _write_product(results[0], options.product)
         return
@@ -204,15 +206,6 @@ def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:
         raise UsageError("expected stdout to be a file or a pipe, since it would carry a PNG; redirect it")
 
 
-def _rule(calibration: "Calibration", options: MaskOptions) -> "Guarantee":
-    """The guarantee that was asked for, or that of the calibration; within the group that was named."""
-    from blackbox_conformal.catalog import parse
-
-    name, parameters = parse(options.guarantee) if options.guarantee else (None, {})
-    rule = calibration.rule(name, **parameters)
-    return rule if options.group is None else calibration.rule_of_group(options.group, rule)
-
-
 def _read_batch(calibration: "Calibration", options: MaskOptions) -> _Batch:
     """Every input, read and prepared.
 
@@ -243,34 +236,26 @@ def _read_batch(calibration: "Calibration", options: MaskOptions) -> _Batch:
     return _Batch(setup, paths, sources, pictures, failed)
 
 
-def _masked(delivery: _Delivery, calibration: "Calibration", rule: "Guarantee", run: Path) -> "list[Result]":
+def _masked(delivery: _Delivery, request: "MaskRequest", run: Path) -> "list[Result]":
     """Draw and mask the batch; results are given to `delivery` as they come, that of stdin is returned."""
-    from blackbox_conformal.pipeline.masking import apply_job, mask_job
+    from blackbox_conformal.pipeline.masking import Receiver, mask_pictures
 
     screen, options, batch = delivery.screen, delivery.options, delivery.batch
     consent = Consent(screen, options, options.typed_parameters)
 
-    def ask(job: "Job", expected: "Plan | Estimate") -> None:
+    def ask(job: "Job", expected: "Estimate") -> None:
         if delivery.hopeless:
             screen.note(f"warning: every mask will be empty: {delivery.hopeless}")
         consent(job, expected)
 
     with watching(screen) as watch:
-        limits, memory = session.build_limits(options), options.memory
-        job = mask_job(batch.setup, batch.pictures, run, limits, calibration, memory_bytes=memory, ask=ask, watch=watch)
-        return apply_job(
-            job,
-            batch.sources,
-            batch.pictures,
-            calibration,
-            rule,
-            options.alpha,
-            group=options.group,
-            empty_masks=options.empty_masks,
+        terms = session.job_terms(options, run, watch, ask)
+        receiver = Receiver(
             on_result=None if "-" in options.inputs else delivery.keep,
             on_failure=batch.failed.__setitem__ if options.keep_going else None,
             on_drift=delivery.add_drift,
         )
+        return mask_pictures(terms, batch.setup, batch.sources, batch.pictures, request, receiver)
 
 
 def _write_product(result: "Result", product: str) -> None:

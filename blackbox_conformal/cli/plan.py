@@ -11,7 +11,7 @@ import click
 from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import stored_elsewhere
-from blackbox_conformal.cli.console import Screen, money
+from blackbox_conformal.cli.console import Screen, mebibytes, money
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.named_files import photograph_paths
@@ -73,13 +73,11 @@ def present(
 ) -> None:
     """Show what calibrating would take, at the prices that the vendor quoted or else by its price list."""
     from blackbox_conformal.guarantees.guarantee import number_in_words
-    from blackbox_conformal.pipeline.planning import plan
+    from blackbox_conformal.pipeline.planning import plan_job
     from blackbox_conformal.pipeline.prices.budget import missing_key
 
     adapter, run = job.setup.adapter, job.folder
-    planned = job.with_second(
-        plan(job.setup, job.pictures, rule, run=run, limits=job.limits, alpha=alpha, quoted=quoted)
-    )
+    planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
     show_plan(screen, planned, _pace(planned, run, job.limits.first_workers))
     if alpha is not None:
         short = planned.needed_n[f"{alpha:g}"] - planned.n
@@ -120,7 +118,7 @@ def show_plan(screen: Screen, planned: "Plan", pace: tuple[float, str] | None) -
             "calls": f"{planned.calls} to make, {planned.cached} draws stored",
             "price": _price(planned),
             "time": "unknown" if pace is None else f"about {pace[0]:.0f} s, {pace[1]}",
-            "disk, memory": f"{planned.disk_bytes / 2**20:.0f} MiB, {planned.memory_bytes / 2**20:.0f} MiB",
+            "disk, memory": f"{mebibytes(planned.disk_bytes)}, {mebibytes(planned.memory_bytes)}",
             "reachable alpha": f"{planned.reachable_alpha:.4g} with these {planned.n} photographs",
         }
     )

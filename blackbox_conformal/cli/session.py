@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.options import JobOptions, ProcedureOptions, SpendingOptions, VendorOptions
-from blackbox_conformal.cli.run_folders import LEDGER
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.pipeline.job import Job, Watch
+    from blackbox_conformal.pipeline.job import Ask, Job, Terms, Watch
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.procedure import Procedure
     from blackbox_conformal.sampling.limits import Limits
@@ -100,41 +99,28 @@ def photograph_job(
     paths: Sequence[Path],
     run: Path,
     watch: "Watch",
-    pixel_bytes: int | None = None,
 ) -> "Job":
-    """The job on photographs that `options` describe; it asks before anything is spent.
-
-    `pixel_bytes` is what the calculation takes for each pixel, where that is not the usual.
-    """
+    """The job on photographs that `options` describe; it asks before anything is spent."""
     from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 
-    return Job.of_photographs(
-        setup,
-        paths,
-        run,
-        build_limits(options),
-        memory_bytes=options.memory,
-        pixel_bytes=pixel_bytes or PIXEL_BYTES,
-        ask=Consent(screen, options, options.typed_parameters),
-        watch=watch,
-    )
+    ask = Consent(screen, options, options.typed_parameters)
+    return Job.of_photographs(setup, paths, job_terms(options, run, watch, ask))
+
+
+def job_terms(options: SpendingOptions, run: Path, watch: "Watch", ask: "Ask") -> "Terms":
+    """The terms of a job that `options` describe, with draws in `run`."""
+    from blackbox_conformal.pipeline.job import Terms
+
+    return Terms(run, build_limits(options), options.memory, ask, watch)
 
 
 def folder_of(options: SpendingOptions, procedure: "Procedure", calibration: str | None = None) -> Path:
     """The run folder that was named, else that of the calibration file, else the procedure's own."""
-    from blackbox_conformal.pipeline.calibrating import run_folder
-    from blackbox_conformal.pipeline.run_folder import is_of, run_of
+    from blackbox_conformal.pipeline.run_folder import usual_folder
 
     if options.run:
         return Path(options.run)
-    runs = Path("runs")
-    if calibration is None:
-        return run_folder(runs, procedure)
-    beside = Path(calibration).parent
-    if (beside / LEDGER).is_file() or is_of(beside, procedure.fingerprint):
-        return beside
-    return run_of(Path(calibration), runs) or run_folder(runs, procedure)
+    return usual_folder(procedure, None if calibration is None else Path(calibration))
 
 
 def calibrated_folder(screen: Screen, options: SpendingOptions, procedure: "Procedure", calibration: str) -> Path:

@@ -1,7 +1,5 @@
 """`tune`: choose a score on some photographs, calibrate it on the others."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,18 +9,16 @@ import click
 
 from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, bill, share, spent
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
-from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
-    from blackbox_conformal.pipeline.job import Job, Watch
-    from blackbox_conformal.pipeline.planning import Plan
-    from blackbox_conformal.pipeline.stages.prepare import Prepared
+    from blackbox_conformal.pipeline.job import Terms
     from blackbox_conformal.pipeline.stages.settings import Setup
-    from blackbox_conformal.pipeline.tuning import Candidate, Tuning
+    from blackbox_conformal.pipeline.tuning import Candidate, Tuning, TuningJob
 
 NEARLY = 0.01
 """Trusted share that no reasonable number of tuning photographs tells apart."""
@@ -76,112 +72,55 @@ class TuneOptions(shared.JobOptions):
 @shared.collected(TuneOptions)
 def command(screen: Screen, options: TuneOptions) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
-    from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord
+    from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, keep_calibration
     from blackbox_conformal.pipeline.stages.settings import member
-    from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, tune_job
+    from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, score_for, specification_text
 
     second = options.second_adapter is not None
     typed = options.candidates or default_candidates(options.draws, second=second)
     candidates = parse_candidates(typed, options.draws)
-    if second and not any(candidate.score.needs_second for candidate in candidates):
-        raise UsageError(
-            "expected no --second-adapter, since no candidate compares with a second vendor; add --candidate "
-            "second-opinion, or leave --second-adapter out"
-        )
-    setup = _setup(options, candidates)
+    comparing = score_for(candidates, second=second)
+    setup = session.build_setup(options if comparing is None else replace(options, score=specification_text(comparing)))
     member("guarantees", "expected").check_level(options.alpha, setup.metric.bound)
     run = session.folder_of(options, setup.procedure)
     out = Path(options.out or run / (TUNING_FILE if options.only_choose else "calibration.json"))
     if options.only_choose and out.exists():
         TuningRecord.load(out)
     with watching(screen) as watch:
-        parts = _agreed(screen, options, setup, run, out, candidates, watch)
-        tuning = tune_job(parts.tuning_job, candidates, options.alpha, len(parts.calibrating))
-        _show_candidates(screen, tuning, parts)
+        terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
+        job = _job(options, setup, out, len(candidates), terms)
+        tuning = job.choose(candidates, options.alpha)
+        _show_candidates(screen, tuning, job)
         if options.only_choose:
             best = tuning.best.candidate
             record = TuningRecord(score=_score(best), draws=best.draws, alpha=tuning.alpha, photographs=tuning.tuning)
             record.keep(out)
             result = None
         else:
-            result = _calibrated(parts.job.only(parts.calibrating), tuning, out, options)
-    _show(screen, options, setup, parts, tuning, result, out)
+            result = job.calibrate(tuning)
+            keep_calibration(run, result.calibration, out, force=options.force)
+    _show(screen, options, setup, job, tuning, result, out)
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """A job that a person agreed to: photographs that calibrate, and those that candidates are compared on."""
+def _job(options: TuneOptions, setup: "Setup", out: Path, candidates: int, terms: "Terms") -> "TuningJob":
+    """The photographs, split; refuses to overwrite another calibration."""
+    from blackbox_conformal.pipeline.run_folder import tuning_photographs
+    from blackbox_conformal.pipeline.tuning import TuningJob
 
-    job: "Job"
-    calibrating: "Sequence[Prepared]"
-    tuning: "Sequence[Prepared]"
-
-    @property
-    def tuning_job(self) -> "Job":
-        """The job on the photographs that candidates are compared on."""
-        return self.job.only(self.tuning)
-
-
-def _agreed(
-    screen: Screen,
-    options: TuneOptions,
-    setup: "Setup",
-    run: Path,
-    out: Path,
-    candidates: "Sequence[Candidate]",
-    watch: "Watch",
-) -> _Parts:
-    """Split the photographs and ask a person; with --only-choose for the tuning photographs alone."""
-    from blackbox_conformal.pipeline.held_out import split_prepared
-    from blackbox_conformal.pipeline.planning import memory_bytes, plan
-    from blackbox_conformal.pipeline.stages.settings import member
-    from blackbox_conformal.pipeline.tuning import bytes_a_pixel
-
-    paths = photograph_paths(options.images)
-    pixel_bytes = bytes_a_pixel(len(candidates))
-    job = session.photograph_job(screen, options, setup, paths, run, watch, pixel_bytes)
-    held_out = max(1, math.floor(options.tuning_share * len(paths)))
-    calibrating, tuning = split_prepared(job.pictures, held_out, options.seed or 0)
-    if not options.only_choose:
-        calibrating = _unseen(options, run, out, calibrating, tuning)
-    job = job.only(tuning if options.only_choose else [*tuning, *calibrating])
-
-    def planned() -> "Plan":
-        estimate = plan(setup, job.pictures, member("guarantees", "expected"), run=run, limits=job.limits)
-        return replace(estimate, memory_bytes=memory_bytes(job.pictures, pixel_bytes))
-
-    job.confirm(planned)
-    return _Parts(job, calibrating, tuning)
-
-
-def _unseen(
-    options: TuneOptions, run: Path, out: Path, calibrating: "Sequence[Prepared]", tuning: "Sequence[Prepared]"
-) -> "list[Prepared]":
-    """The photographs of `calibrating` that no earlier `tune` looked at; refuses to overwrite another calibration."""
-    from blackbox_conformal.pipeline.run_folder import tuning_photographs, unseen_by_tuning
-
-    earlier = tuning_photographs(run)
-    unseen = {picture.truth_digest for picture in unseen_by_tuning([*calibrating, *tuning], earlier)}
-    fresh = [picture for picture in calibrating if picture.truth_digest in unseen]
-    if not options.force:
-        truths, tuned = ({picture.truth_digest or "" for picture in part} for part in (fresh, tuning))
-        refuse_other_calibration(out, None, truths, tuned | {photograph.truth for photograph in earlier})
-    return fresh
-
-
-def _calibrated(job: "Job", tuning: "Tuning", out: Path, options: TuneOptions) -> "CalibrationRun":
-    """The best candidate, calibrated on the photographs of `job`, which were never looked at, and kept in `out`."""
-    from blackbox_conformal.pipeline.calibrating import calibrate_job
-    from blackbox_conformal.pipeline.run_folder import keep_calibration, tuning_photographs
-
-    best = tuning.best.candidate
-    setup = _setup(replace(options, draws=best.draws, score=_score(best)), [best])
-    seen = list(
-        {photograph.truth: photograph for photograph in (*tuning.tuning, *tuning_photographs(job.folder))}.values()
+    job = TuningJob.of_photographs(
+        setup,
+        photograph_paths(options.images),
+        terms,
+        candidates=candidates,
+        share=options.tuning_share,
+        seed=options.seed or 0,
+        only_choose=options.only_choose,
     )
-    result = calibrate_job(job.chosen(setup), alpha=options.alpha, tuning=seen)
-    keep_calibration(job.folder, result.calibration, out, force=options.force)
-    return result
+    if not options.only_choose and not options.force:
+        truths, tuned = ({picture.truth_digest or "" for picture in part} for part in (job.calibrating, job.tuning))
+        earlier = {photograph.truth for photograph in tuning_photographs(terms.folder)}
+        refuse_other_calibration(out, None, truths, tuned | earlier)
+    return job
 
 
 def _score(candidate: "Candidate") -> str:
@@ -191,20 +130,12 @@ def _score(candidate: "Candidate") -> str:
     return specification_text(candidate.score)
 
 
-def _setup(options: TuneOptions, candidates: "Sequence[Candidate]") -> "Setup":
-    """What `options` describe; with the second vendor only where one of `candidates` compares with it."""
-    comparing = next((candidate for candidate in candidates if candidate.score.needs_second), None)
-    if comparing is not None:
-        return session.build_setup(replace(options, score=_score(comparing)))
-    return session.build_setup(replace(options, second_adapter=None))
-
-
-def _show_candidates(screen: Screen, tuning: "Tuning", parts: _Parts) -> None:
+def _show_candidates(screen: Screen, tuning: "Tuning", job: "TuningJob") -> None:
     """Every candidate, and a cheaper one that is nearly as good."""
-    n_tuning = len(parts.tuning)
+    n_tuning = len(job.tuning)
     screen.table(
         f"Candidates at alpha={tuning.alpha:g}, on {n_tuning} tuning photographs",
-        ["score", "trusted share", f"paid calls for {len(parts.calibrating)} photographs"],
+        ["score", "trusted share", f"paid calls for {len(job.calibrating)} photographs"],
         [[scored.candidate.label, share(scored.trusted_share), str(scored.calls)] for scored in tuning.scored],
     )
     cheaper = tuning.cheapest(NEARLY)
@@ -220,14 +151,14 @@ def _show(
     screen: Screen,
     options: TuneOptions,
     setup: "Setup",
-    parts: _Parts,
+    job: "TuningJob",
     tuning: "Tuning",
     result: "CalibrationRun | None",
     out: Path,
 ) -> None:
     """What was chosen, what it took, and what to do next; without a calibration, `out` is the tuning file."""
-    best, run = tuning.best.candidate, parts.job.folder
-    n_tuning, n_calibration = len(parts.tuning), len(parts.calibrating)
+    best, run = tuning.best.candidate, job.whole.folder
+    n_tuning, n_calibration = len(job.tuning), len(job.calibrating)
     steps: list[Tuning | CalibrationRun] = [tuning] if result is None else [tuning, result]
     calls, cached = sum(step.calls for step in steps), sum(step.cached for step in steps)
     cost = bill(sum((step.cost_usd for step in steps), Decimal(0)), calls, setup.adapter, setup.second)

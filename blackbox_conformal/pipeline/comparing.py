@@ -1,14 +1,10 @@
-"""Several vendors or settings on the same photographs: one calibrates on some, all are measured on the others.
-
-The earlier methods that stand beside them live in `baselines`; drawing is the same as at calibration.
-"""
+"""Several vendors or settings on the same photographs: one calibrates on some, all are measured on the others."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,32 +24,23 @@ from blackbox_conformal.pipeline.comparison_parts.comparison import (
     rows_of,
 )
 from blackbox_conformal.pipeline.comparison_parts.contestants import (
-    Contestant,
-    contest_jobs,
-    folders_of,
-    refuse_incomparable,
+    Contest,
     remaining,
-    vendor_folder,
 )
 from blackbox_conformal.pipeline.held_out import split_prepared
-from blackbox_conformal.pipeline.job import Job, Ready, Watch
-from blackbox_conformal.pipeline.planning import refuse_unlimited
-from blackbox_conformal.pipeline.prices.spending import spending_on
+from blackbox_conformal.pipeline.job import Job, Ready
+from blackbox_conformal.pipeline.prices.budget import refuse_unlimited
+from blackbox_conformal.pipeline.prices.spending import DrawsSpending, spending_on
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
-from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
-from blackbox_conformal.sampling.events import Event
-from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import task_keys
 from blackbox_conformal.scores.score import Accumulator, Context, Score
 from blackbox_conformal.types import Image, Map
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Calibrated:
     """What a calibration photograph leaves: its curve and the summaries of the baselines."""
 
     curve: RiskCurve
@@ -61,117 +48,63 @@ class _Seen:
     soft: NDArray[np.float64] | None
 
 
-def compare(
-    contestants: Sequence[Contestant],
-    paths: Sequence[Path],
-    alphas: Sequence[float],
-    *,
-    root: Path,
-    held_out: int,
-    limits: Limits | None = None,
-    seed: int = 0,
-    memory_bytes: int | None = None,
-    with_baselines: bool = True,
-    listener: Callable[[Event], None] | None = None,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
-    on_sampler: Callable[[Sampler], None] = lambda _: None,
-) -> Comparison:
-    """Compare `contestants` on the photographs in `paths`, `held_out` of which nobody calibrates on.
-
-    Parameters
-    ----------
-    root
-        Each vendor gets a folder of its own below it; settings of one vendor share paid draws. A run folder that exists
-        is used itself, for all of them.
-    limits
-        Hold for all contestants together, and for the draws of this comparison alone.
-    memory_bytes
-        Most memory that the calculation may take: fewer photographs are evaluated at a time. None: no limit.
+def compare_contestants(contest: Contest, alphas: Sequence[float]) -> Comparison:
+    """Calibrate each contestant on some photographs and measure all of them on the others.
 
     Raises
     ------
-    UsageError
-        Fewer than two contestants, equal ones, or ones that differ in metric or magnification; or a photograph alone
-        would take more than `memory_bytes`.
-    CalibrationError
-        Too few photographs.
+    BudgetError
+        Draws cost something and there is no limit, or the limit is reached.
     """
-    refuse_incomparable(contestants, len(paths), held_out)
-    for contestant in contestants:
-        refuse_unlimited(contestant.setup.adapter, limits, vendor_folder(root, contestant.setup))
-    jobs = contest_jobs(
-        contestants,
-        paths,
-        root=root,
-        limits=limits,
-        memory_bytes=memory_bytes,
-        with_baselines=with_baselines,
-        watch=Watch(listener, progress, on_sampler),
-    )
-    return compare_jobs(
-        contestants, jobs, alphas, root=root, held_out=held_out, limits=limits, seed=seed, with_baselines=with_baselines
-    )
-
-
-def compare_jobs(
-    contestants: Sequence[Contestant],
-    jobs: Sequence[Job],
-    alphas: Sequence[float],
-    *,
-    root: Path,
-    held_out: int,
-    limits: Limits | None = None,
-    seed: int = 0,
-    with_baselines: bool = True,
-) -> Comparison:
-    """Compare `contestants`, each of which has its job in `jobs`; else as `compare`."""
-    limits = limits or Limits()
-    photographs = len(jobs[0].pictures)
-    keys_of = [task_keys(job.setup.adapter.identity(), job.tasks) for job in jobs]
+    for job in contest.jobs:
+        refuse_unlimited(job.setup.adapter, contest.limits, job.folder)
+    limits = contest.limits
     if limits.counted is None and limits.spending:
-        limits = replace(limits, counted=frozenset().union(*keys_of))
-    found = []
+        limits = replace(limits, counted=contest.keys)
+    measured: list[list[Measured]] = []
     standings = []
-    for contestant, job, keys in zip(contestants, jobs, keys_of, strict=True):
-        job.limits = remaining(limits, folders_of(root, [other.setup for other in jobs]) - {job.folder})
-        beside = with_baselines and contestant.setup.procedure.draws > 1
-        calibrating, unseen = split_prepared(job.pictures, held_out, seed)
-        before = spending_on(job.folder, keys)
-        measured, refused = _run(contestant.label, job, calibrating, unseen, alphas, beside)
-        found.append(measured)
-        after = spending_on(job.folder, keys)
-        standings.append(
-            Standing(
-                contestant=contestant.label,
-                draws=contestant.setup.procedure.draws,
-                wanted=len(keys),
-                calls=after.calls - before.calls,
-                cached=len(keys) if contestant.setup.adapter.capabilities.local else before.stored,
-                refused=refused,
-                failed=after.failed,
-                spent_usd=None if after.unpriced > before.unpriced else after.spent_usd - before.spent_usd,
-                usd_per_photograph=None if after.unpriced else after.spent_usd / photographs,
-                latency=after.latency,
-            )
-        )
+    for contestant, job in zip(contest.contestants, contest.jobs, strict=True):
+        job.limits = remaining(limits, contest.folders - {job.folder})
+        before = spending_on(job.folder, job.keys)
+        photographs, refused = _draw_and_measure(contestant.label, job, contest, alphas)
+        measured.append(photographs)
+        standings.append(_standing(contestant.label, job, before, refused))
+    n_calibration = contest.photographs - contest.held_out
     rows = [
         row
-        for index, contestant in enumerate(contestants)
+        for standing, photographs in zip(standings, measured, strict=True)
         for row in rows_of(
-            contestant.label,
-            found[index],
-            found[0],
+            standing.contestant,
+            photographs,
+            measured[0],
             alphas,
-            photographs - held_out,
-            seed,
-            priced=standings[index].usd_per_photograph is not None,
+            n_calibration,
+            contest.seed,
+            priced=standing.usd_per_photograph is not None,
         )
     ]
-    return Comparison(photographs - held_out, held_out, tuple(rows), tuple(standings))
+    return Comparison(n_calibration, contest.held_out, tuple(rows), tuple(standings))
+
+
+def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Standing:
+    """What a contestant's drawing took, which had taken `before` when it began."""
+    after, wanted = spending_on(job.folder, job.keys), len(job.keys)
+    return Standing(
+        contestant=label,
+        draws=job.setup.procedure.draws,
+        wanted=wanted,
+        calls=after.calls - before.calls,
+        cached=wanted if job.setup.adapter.capabilities.local else before.stored,
+        refused=refused,
+        failed=after.failed,
+        spent_usd=None if after.unpriced > before.unpriced else after.spent_usd - before.spent_usd,
+        usd_per_photograph=None if after.unpriced else after.spent_usd / len(job.pictures),
+        latency=after.latency,
+    )
 
 
 class Recorder:
-    """A score that also keeps the draws it was shown."""
+    """A score that also keeps the draws it was shown, which the earlier methods need all at once."""
 
     def __init__(self, inner: Score) -> None:
         self.minimum_draws = inner.minimum_draws
@@ -193,80 +126,75 @@ class Recorder:
         return self._accumulator.finish(context)
 
 
-def _run(
-    label: str,
-    job: Job,
-    calibrating: Sequence[Prepared],
-    unseen: Sequence[Prepared],
-    alphas: Sequence[float],
-    beside: bool,
-) -> tuple[list[Measured], int]:
+def _draw_and_measure(label: str, job: Job, contest: Contest, alphas: Sequence[float]) -> tuple[list[Measured], int]:
     """Each unseen photograph as measured, by its content, and how many photographs the vendor refused."""
+    calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
+    baselines_too = contest.baselines and job.setup.procedure.draws > 1
     refused = 0
     with job.drawing() as drawing:
-        seen = []
-        for drawn, one in drawing.each(partial(_see, job, beside), calibrating):
-            seen.append(one)
+        calibrated = []
+        for drawn, photograph in drawing.each(partial(_calibrate, job, baselines_too), calibrating):
+            calibrated.append(photograph)
             refused += drawn.refusal is not None
-            job.watch.progress(f"calibrating {label}", len(seen), len(calibrating))
-        scales = _scales(seen, alphas)
+            job.watch.progress(f"calibrating {label}", len(calibrated), len(calibrating))
+        scales = _scales(calibrated, alphas)
         measured = []
-        for drawn, shown in drawing.each(partial(_measure, job, beside, scales), unseen):
+        for drawn, shown in drawing.each(partial(_measure, job, baselines_too, scales), unseen):
             measured.append((drawn.prepared.truth_digest or "", shown))
             refused += drawn.refusal is not None
             job.watch.progress(f"measuring {label}", len(measured), len(unseen))
     return [shown for _, shown in sorted(measured, key=lambda pair: pair[0])], refused
 
 
-def _look(job: Job, beside: bool, ready: Ready) -> tuple[Image, Evaluation, Map, list[Image]]:
+def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Evaluation, Map, list[Image]]:
     """Truth, evaluation, error map, and the draws where earlier methods need them."""
     setup = job.setup
     truth = job.truth(ready.drawn.prepared, "compared")
     recorder = Recorder(setup.score)
-    watched: Any = recorder if beside else setup.score
-    low = degrade(truth, setup.procedure.scale)
-    found = evaluate(ready.drawn, replace(setup, score=watched), ready.read, low)
-    return truth, found, setup.metric.map(truth, found.delivered), recorder.draws
+    score: Any = recorder if baselines_too else setup.score
+    low_resolution = degrade(truth, setup.procedure.scale)
+    evaluation = evaluate(ready.drawn, replace(setup, score=score), ready.read, low_resolution)
+    return truth, evaluation, setup.metric.map(truth, evaluation.delivered), recorder.draws
 
 
-def _see(job: Job, beside: bool, ready: Ready) -> _Seen:
+def _calibrate(job: Job, baselines_too: bool, ready: Ready) -> _Calibrated:
     bound = job.setup.metric.bound
     if ready.drawn.refusal is not None:
-        return _Seen(RiskCurve.worst(bound), None, None)
-    truth, found, errors, draws = _look(job, beside, ready)
-    curve = RiskCurve.from_maps(found.indecision, errors, bound=bound)
-    if not beside:
-        return _Seen(curve, None, None)
-    ratios = baselines.intervals(draws, found.delivered, truth).ratios
-    return _Seen(curve, ratios, baselines.soft_errors(found.indecision, errors))
+        return _Calibrated(RiskCurve.worst(bound), None, None)
+    truth, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
+    curve = RiskCurve.from_maps(evaluation.indecision, errors, bound=bound)
+    if not baselines_too:
+        return _Calibrated(curve, None, None)
+    ratios = baselines.intervals(draws, evaluation.delivered, truth).ratios
+    return _Calibrated(curve, ratios, baselines.soft_errors(evaluation.indecision, errors))
 
 
-def _measure(job: Job, beside: bool, scales: dict[tuple[str, float], float], ready: Ready) -> Measured:
+def _measure(job: Job, baselines_too: bool, scales: dict[tuple[str, float], float], ready: Ready) -> Measured:
     height, width = ready.drawn.prepared.size
     cost = sum((outcome.cost_usd for outcome in ready.drawn.outcomes), Decimal(0))
     if ready.drawn.refusal is not None:
         return Measured(_of_refused(scales, job.setup.metric.bound), math.nan, height * width / 1e6, cost)
-    truth, found, errors, draws = _look(job, beside, ready)
-    width_map = baselines.intervals(draws, found.delivered, truth).width if beside else None
+    truth, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
+    width_map = baselines.intervals(draws, evaluation.delivered, truth).width if baselines_too else None
     figures = {
-        (method, alpha): _figures(method, scale, found, truth, errors, width_map)
+        (method, alpha): _figures(method, scale, evaluation, truth, errors, width_map)
         for (method, alpha), scale in scales.items()
     }
-    whole = decibels(squared_error(truth, found.delivered))
+    whole = decibels(squared_error(truth, evaluation.delivered))
     return Measured(figures, whole, height * width / 1e6, cost)
 
 
-def _scales(seen: Sequence[_Seen], alphas: Sequence[float]) -> dict[tuple[str, float], float]:
+def _scales(calibrated: Sequence[_Calibrated], alphas: Sequence[float]) -> dict[tuple[str, float], float]:
     """What each method learned: (method, level) → threshold, width below which to trust, or soft scale."""
-    curves = CurveSet.from_curves([one.curve for one in seen])
-    found = {(OURS, alpha): Expected().threshold(curves, alpha) for alpha in alphas}
-    ratios = [one.ratios for one in seen if one.ratios is not None]
-    soft = [one.soft for one in seen if one.soft is not None]
+    curves = CurveSet.from_curves([photograph.curve for photograph in calibrated])
+    scales = {(OURS, alpha): Expected().threshold(curves, alpha) for alpha in alphas}
+    ratios = [photograph.ratios for photograph in calibrated if photograph.ratios is not None]
+    soft = [photograph.soft for photograph in calibrated if photograph.soft is not None]
     if ratios:
         widened = baselines.interval_scale(ratios)
-        found |= {(INTERVALS, alpha): alpha / widened if widened > 0 else math.inf for alpha in alphas}
-        found |= {(SOFT, alpha): baselines.soft_scale(soft, alpha) for alpha in alphas}
-    return found
+        scales |= {(INTERVALS, alpha): alpha / widened if widened > 0 else math.inf for alpha in alphas}
+        scales |= {(SOFT, alpha): baselines.soft_scale(soft, alpha) for alpha in alphas}
+    return scales
 
 
 def _of_refused(
@@ -281,20 +209,20 @@ def _of_refused(
 
 
 def _figures(
-    method: str, scale: float, found: Evaluation, truth: Image, errors: Map, width: Map | None
+    method: str, scale: float, evaluation: Evaluation, truth: Image, errors: Map, width: Map | None
 ) -> tuple[float, float, float]:
     """Share, largest error among trusted pixels, PSNR inside the mask."""
     if method == SOFT:
-        soft = baselines.soft_mask(found.indecision, scale)
+        soft = baselines.soft_mask(evaluation.indecision, scale)
         full = soft >= 1
-        squares = np.square((truth.astype(np.float32) - found.delivered) / 255).mean(axis=2)
+        squares = np.square((truth.astype(np.float32) - evaluation.delivered) / 255).mean(axis=2)
         weight = float(soft.sum(dtype=np.float64))
         error = float((soft * squares).sum(dtype=np.float64)) / weight if weight else math.nan
         return float(soft.mean(dtype=np.float64)), _largest(errors, full), decibels(error)
-    scores = found.indecision if method == OURS else width
+    scores = evaluation.indecision if method == OURS else width
     assert scores is not None
     mask = trusted(scores, scale)
-    return float(mask.mean()), _largest(errors, mask), decibels(squared_error(truth, found.delivered, mask))
+    return float(mask.mean()), _largest(errors, mask), decibels(squared_error(truth, evaluation.delivered, mask))
 
 
 def _largest(errors: Map, mask: NDArray[np.bool_]) -> float:

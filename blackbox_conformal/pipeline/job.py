@@ -1,6 +1,6 @@
-"""One job: pictures that are prepared once, a run folder, one budget, and all that drawing them takes.
+"""One job: pictures that are prepared once, a run folder, one budget, and the drawing itself.
 
-What is done with a picture that is drawn is said by the caller; the words in which a person is asked live in `cli`.
+The caller says what is done with each picture once its draws are there.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from blackbox_conformal.errors import CalibrationError, IncompleteError
-from blackbox_conformal.pipeline.planning import Plan, refuse_unlimited
-from blackbox_conformal.pipeline.prices.budget import agreed_limits
+from blackbox_conformal.pipeline.prices.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
 from blackbox_conformal.pipeline.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES, narrowed, refuse_large
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
@@ -23,18 +22,20 @@ from blackbox_conformal.sampling.estimate import Estimate, estimate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Outcome, Task, task_keys
+from blackbox_conformal.sampling.task import Task, task_keys
 from blackbox_conformal.scores.score import Score
 from blackbox_conformal.types import Image
 
-Expected = TypeVar("Expected", Plan, Estimate)
 Value = TypeVar("Value")
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how many are done, and how many there are."""
 
-Ask = Callable[["Job", Plan | Estimate], None]
+Ask = Callable[["Job", Estimate], None]
 """Called with a job and what it would cost, before anything is sent; raises when a person does not agree."""
+
+
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +76,43 @@ class Ready:
     second: Image | None
 
 
-@dataclass
-class Job:
-    """Pictures that are prepared, and what it takes to draw and evaluate them.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Where the draws of a job are kept, what may be spent and used, who is asked and who is told.
 
     Attributes
     ----------
     folder
         The run folder.
     limits
-        What was given; once `confirm` was called, the one budget for the draws of these pictures.
-    models
-        Names of the vendor's models that a calibration was made with; another one ends the run.
-    memory_bytes, pixel_bytes
-        Most memory that the calculation may take (None: no limit), and what it takes for a pixel.
+        What the user allows; see `Job.confirm` for the budget that follows.
+    memory_bytes
+        Most memory that the calculation may take: fewer pictures are evaluated at a time. None: no limit.
     ask
         Asks a person before anything is spent; None: nobody is asked, so that `limits` have to be given.
     watch
         Who is told of what goes on.
+    """
+
+    folder: Path
+    limits: Limits = NO_LIMITS
+    memory_bytes: int | None = None
+    ask: Ask | None = None
+    watch: Watch = Watch()
+
+
+@dataclass
+class Job:
+    """Pictures that are prepared, and what it takes to draw and evaluate them.
+
+    Attributes
+    ----------
+    models
+        Names of the vendor's models that a calibration was made with; another one ends the run.
+    pixel_bytes
+        Memory that the calculation takes for a pixel.
+    limits
+        Those of the terms; once `confirm` was called, the one budget for the draws of these pictures.
     calls, cached, cost_usd
         Draws that were bought, draws that were stored before, and the price of those bought; of both vendors.
     vendor_models
@@ -101,60 +121,81 @@ class Job:
 
     setup: Setup
     pictures: Sequence[Prepared]
-    folder: Path
-    limits: Limits
+    terms: Terms
     models: Collection[str] = ()
-    memory_bytes: int | None = None
     pixel_bytes: int = PIXEL_BYTES
-    ask: Ask | None = None
-    watch: Watch = Watch()
+    limits: Limits = field(init=False)
     calls: int = field(default=0, init=False)
     cached: int = field(default=0, init=False)
     cost_usd: Decimal = field(default=Decimal(0), init=False)
     vendor_models: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = self.terms.limits
 
     @classmethod
     def of_photographs(
         cls,
         setup: Setup,
         paths: Sequence[Path],
-        folder: Path,
-        limits: Limits | None = None,
+        terms: Terms,
         *,
         models: Collection[str] = (),
-        memory_bytes: int | None = None,
         pixel_bytes: int = PIXEL_BYTES,
-        ask: Ask | None = None,
-        watch: Watch = Watch(),
     ) -> "Job":
         """The job on these photographs, which are read and prepared here, and nowhere else.
 
         Raises
         ------
-        BudgetError
-            Nobody is to be asked, draws cost something, and no limit is given.
         UsageError, CalibrationError, PicturesError
             See `prepare_photographs` and `refuse_large`.
         """
-        if ask is None:
-            refuse_unlimited(setup.adapter, limits, folder)
-        refuse_large(paths, memory_bytes, pixel_bytes=pixel_bytes)
-        pictures = prepare_photographs(paths, setup, watch.progress, memory_bytes=memory_bytes)
-        return cls(setup, pictures, folder, limits or Limits(), models, memory_bytes, pixel_bytes, ask, watch)
+        refuse_large(paths, terms.memory_bytes, pixel_bytes=pixel_bytes)
+        pictures = prepare_photographs(paths, setup, terms.watch.progress, memory_bytes=terms.memory_bytes)
+        return cls(setup, pictures, terms, models, pixel_bytes)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.terms.folder
+
+    @property
+    def watch(self) -> Watch:
+        """Who is told of what goes on."""
+        return self.terms.watch
 
     def only(self, pictures: Sequence[Prepared]) -> "Job":
         """The same job on some of its pictures."""
-        return replace(self, pictures=pictures)
+        return self._part(self.setup, pictures, self.pixel_bytes)
 
     def chosen(self, setup: Setup) -> "Job":
         """The same job under `setup`, which has another score and draws no more often, but sends the same."""
-        pictures = [replace(one, tasks=one.tasks[: setup.procedure.draws]) for one in self.pictures]
-        return replace(self, setup=setup, pictures=pictures, pixel_bytes=PIXEL_BYTES)
+        pictures = [replace(picture, tasks=picture.tasks[: setup.procedure.draws]) for picture in self.pictures]
+        return self._part(setup, pictures, PIXEL_BYTES)
+
+    def _part(self, setup: Setup, pictures: Sequence[Prepared], pixel_bytes: int) -> "Job":
+        """A part of this job, under the budget of the whole."""
+        part = Job(setup, pictures, self.terms, self.models, pixel_bytes)
+        part.limits = self.limits
+        return part
 
     @property
     def tasks(self) -> list[Task]:
         """Every draw of the first vendor."""
         return [task for picture in self.pictures for task in picture.tasks]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Keys of every draw, those of the second vendor among them."""
+        keys = set(task_keys(self.setup.adapter.identity(), self.tasks))
+        if self.setup.second is not None:
+            keys.update(task_keys(self.setup.second.identity(), self.second_tasks))
+        return frozenset(keys)
+
+    @property
+    def second_tasks(self) -> list[Task]:
+        """Every draw of the second vendor; none where there is no second vendor."""
+        return list(second_tasks(self.setup, self.pictures).values())
 
     @property
     def has_truths(self) -> bool:
@@ -165,46 +206,37 @@ class Job:
         """What drawing would cost, the second vendor included; reads only."""
         return self.with_second(estimate(self.setup.adapter, self.folder, self.limits, self.tasks))
 
-    def with_second(self, expected: Expected) -> Expected:
-        """A plan or estimate of the first vendor's draws together with the calls of the second, where there is one."""
+    def with_second(self, expected: AnyEstimate) -> AnyEstimate:
+        """An estimate of the first vendor's draws together with the calls of the second, where there is one."""
         if self.setup.second is None:
             return expected
-        tasks = list(second_tasks(self.setup, self.pictures).values())
-        other = estimate(self.setup.second, self.folder, self.limits, tasks)
-        first, second = expected.cost_usd, other.cost_usd
-        return replace(
-            expected,
-            calls=expected.calls + other.calls,
-            cached=expected.cached + other.cached,
-            again=expected.again + other.again,
-            cost_usd=None if first is None or second is None else (first[0] + second[0], first[1] + second[1]),
-        )
+        return total(expected, estimate(self.setup.second, self.folder, self.limits, self.second_tasks))
 
-    def confirm(self, planned: Callable[[], Plan] | None = None) -> None:
+    def confirm(self, planned: Callable[[], Estimate] | None = None) -> None:
         """Ask whoever is to be asked, and make the budget for the draws of these pictures alone.
 
-        A repeated job goes on where it was, another one in the same folder starts at 0. Limits that name draws already,
-        since these pictures are a part of a larger job, stay as they are.
+        A repeated job goes on where it was, another one in the same folder starts at 0. A part of a job that was
+        confirmed keeps the budget of the whole.
 
         Parameters
         ----------
         planned
-            Makes what is shown to the person instead of the plain estimate; the second vendor is added here.
+            Makes what is shown to the person instead of the plain estimate, the second vendor included.
 
         Raises
         ------
         BudgetError
-            The person does not agree, or a limit is known to be too small.
+            The person does not agree, nobody is asked and no limit is given, or a limit is known to be too small.
         """
-        if self.ask is None:
-            if self.limits.counted is None and self.limits.spending:
-                self.limits = replace(self.limits, counted=job_keys(self.setup, self.pictures))
+        if self.limits.counted is not None:
             return
-        expected: Plan | Estimate = self.estimate() if planned is None else self.with_second(planned())
-        self.ask(self, expected)
-        self.limits = agreed_limits(self.limits, expected, [self.folder], job_keys(self.setup, self.pictures))
+        expected = self.estimate() if planned is None else planned()
+        if self.terms.ask is None:
+            refuse_unlimited(self.setup.adapter, self.limits, self.folder)
+        else:
+            self.terms.ask(self, expected)
+        self.limits = agreed_limits(self.limits, expected, [self.folder], self.keys)
         refuse_unlimited(self.setup.adapter, self.limits, self.folder)
-        self.ask = None
 
     @contextmanager
     def run(
@@ -270,8 +302,8 @@ class Job:
             The file is not the one that was prepared.
         """
         assert picture.path is not None
-        truth, found = read_truth(picture.path, self.setup.procedure.scale)
-        if found.file_digest != picture.file_digest:
+        truth, photograph = read_truth(picture.path, self.setup.procedure.scale)
+        if photograph.file_digest != picture.file_digest:
             raise CalibrationError(f"{picture.path} was changed while it was being {doing}; run again")
         return truth
 
@@ -303,22 +335,11 @@ class Drawing:
             return work(Ready(drawn, lambda index: self.sampler.read(drawn.outcomes[index]), second))
 
         job = self.job
-        room = narrowed(job.memory_bytes, job.pixel_bytes)
+        memory_bytes = narrowed(job.terms.memory_bytes, job.pixel_bytes)
         arriving = drawn_pictures(self.sampler, pictures, on_unusable)
-        for drawn, value in map_pictures(arriving, evaluated, memory_bytes=room, on_error=self.sampler.fail):
-            fresh = [one for one in drawn.outcomes if not one.cached]
-            job.count(len(fresh), len(drawn.outcomes) - len(fresh), _price(fresh))
-            job.vendor_models.update(one.model for one in drawn.outcomes if one.model)
+        for drawn, value in map_pictures(arriving, evaluated, memory_bytes=memory_bytes, on_error=self.sampler.fail):
+            bought = [outcome for outcome in drawn.outcomes if not outcome.cached]
+            cost = sum((outcome.cost_usd for outcome in bought), Decimal(0))
+            job.count(len(bought), len(drawn.outcomes) - len(bought), cost)
+            job.vendor_models.update(outcome.model for outcome in drawn.outcomes if outcome.model)
             yield drawn, value
-
-
-def _price(outcomes: Sequence[Outcome]) -> Decimal:
-    return sum((one.cost_usd for one in outcomes), Decimal(0))
-
-
-def job_keys(setup: Setup, pictures: Sequence[Prepared]) -> frozenset[str]:
-    """Keys of every draw of these pictures, those of a second vendor among them."""
-    keys = set(task_keys(setup.adapter.identity(), [task for picture in pictures for task in picture.tasks]))
-    if setup.second is not None:
-        keys.update(task_keys(setup.second.identity(), list(second_tasks(setup, pictures).values())))
-    return frozenset(keys)

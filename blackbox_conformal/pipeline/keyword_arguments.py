@@ -1,51 +1,219 @@
-"""What is given from Python in keyword arguments: slips told by the name that the user called, and limits on money.
-
-Nothing is called here.
-"""
+"""The keywords that every command takes from Python, named as the options are, and errors for misspelled ones."""
 
 import difflib
+import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, TypedDict, TypeVar, cast
 
+from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.images.photographs import find_photographs
+from blackbox_conformal.metrics.metric import Metric
+from blackbox_conformal.pipeline.job import Ask, Progress, Terms, Watch
+from blackbox_conformal.pipeline.stages.settings import Setup, set_up
+from blackbox_conformal.procedure import Delivery, SeedPolicy
+from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.scores.score import Score
+
+Photographs = str | Path | Sequence[str | Path]
+"""Files and folders of high-resolution photographs; each photograph counts as one independent image."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def refuse_unknown(name: str, own: Callable[..., Any], given: Iterable[str], further: Callable[..., Any]) -> None:
-    """Refuse a keyword that neither `own`, which is known as `name`, nor `further` takes.
+class ProcedureSettings(TypedDict, total=False):
+    """How pictures are drawn, scored and compared with the truth.
+
+    Attributes
+    ----------
+    scale
+        Magnification; the vendor's ×4 by default.
+    draws
+        Draws of each picture; 8 by default.
+    score, metric
+        How unsure each pixel is, and the error at each pixel: ``name:key=value`` or an instance.
+    delivery
+        Which picture is delivered: ``first`` draw, ``mean`` of all, or ``medoid``, the draw nearest to the mean.
+    perturb
+        Makes different draws of a vendor that never varies: ``dihedral`` and others.
+    second_adapter
+        A second vendor, for the score ``second-opinion``.
+    seeds
+        ``per-image``: a seed of its own for each picture; ``shared``: the same seeds for all, `first_seed` onward.
+    seed
+        Root of the per-image seeds.
+    """
+
+    scale: int | None
+    draws: int
+    score: str | Score
+    metric: str | Metric
+    delivery: Delivery
+    perturb: str | None
+    second_adapter: Adapter | None
+    seeds: SeedPolicy
+    first_seed: int | None
+    seed: int
+
+
+class JobSettings(TypedDict, total=False):
+    """Where draws are kept, what may be spent on them, and who is told.
+
+    Attributes
+    ----------
+    run
+        Folder of ledger and samples; by default ``runs/<adapter>-<fingerprint>``.
+    max_cost, max_calls
+        The most that this job may cost in all, in US dollars, and the most paid calls that it may make in all. One of
+        the two is required unless draws are free. Nothing is sent where it is known to be too small.
+    concurrency
+        Calls at a time: a number or ``auto``.
+    timeout
+        Seconds for one answer.
+    max_resample
+        How often a draw may be paid again whose answer was not the picture that was asked for.
+    retry_ambiguous
+        Pay again for draws that were sent but never answered.
+    insecure_http
+        Send a key unencrypted (http) to another machine, too.
+    limits
+        `Limits` with whatever the other keywords do not say.
+    memory
+        The most memory that the calculation may take, in bytes; None: no limit.
+    progress
+        Called with what is done, how many are done, and how many there are.
+    listener
+        Gets every event of drawing, from any thread, one at a time.
+    on_sampler
+        Gets each sampler as soon as it is open, so that it can be stopped.
+    ask
+        Called with the job and what it would cost before anything is sent; raises to refuse.
+    """
+
+    run: str | Path | None
+    max_cost: float | str | Decimal | None
+    max_calls: int | None
+    concurrency: int | Literal["auto"]
+    timeout: float
+    max_resample: int
+    retry_ambiguous: bool
+    insecure_http: bool
+    limits: Limits | None
+    memory: int | None
+    progress: Progress | None
+    listener: Callable[[Event], None] | None
+    on_sampler: Callable[[Sampler], None] | None
+    ask: Ask | None
+
+
+class Settings(ProcedureSettings, JobSettings, total=False):
+    """Both."""
+
+
+def named_keywords(command: Command) -> Command:
+    """`command`, which refuses a keyword that it does not take and names what is near it, or else all that it takes.
+
+    The keywords of its ``**settings: Unpack[…]`` become part of its signature, so that editors and `help` show them. A
+    keyword that is None counts as not given.
+    """
+    signature = inspect.signature(command)
+    parameters = dict(signature.parameters)
+    unpacked = parameters.pop("settings").annotation.__args__[0]
+    for key, kind in unpacked.__annotations__.items():
+        parameters[key] = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+    @functools.wraps(command)
+    def checked(*given: Any, **keywords: Any) -> Any:
+        refuse_unknown(command.__name__, keywords, parameters)
+        return command(*given, **{key: value for key, value in keywords.items() if value is not None})
+
+    checked.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
+    return cast(Command, checked)
+
+
+def refuse_unknown(name: str, keywords: Iterable[str], taken: Collection[str]) -> None:
+    """Refuse a keyword that the command `name` does not take.
 
     Raises
     ------
     UsageError
         There is one; the message names what is near it, or else all there are.
     """
-    taken = {
-        key
-        for function in (own, further)
-        for key, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
-    for key in given:
+    for key in keywords:
         if key not in taken:
             near = difflib.get_close_matches(key, taken, n=2)
             hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {', '.join(sorted(taken))}"
             raise UsageError(f"{name} takes no parameter {key!r}; {hint}")
 
 
-def limits_of(max_cost: float | str | Decimal | None, max_calls: int | None) -> Limits:
-    """The limits that two numbers set; `max_cost` in US dollars.
+def setup_of(vendor: Adapter, settings: Mapping[str, Any]) -> Setup:
+    """The set-up that these keywords describe; errors as for `set_up`."""
+    names = {name: name for name in ProcedureSettings.__annotations__}
+    names |= {"perturb": "perturbation", "second_adapter": "second"}
+    return set_up(vendor, **{names[key]: value for key, value in settings.items() if key in names})
+
+
+def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
+    """The terms that these keywords describe, for draws in `folder` unless they name another; errors as `limits_of`."""
+    watch = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
+    return Terms(
+        Path(settings.get("run", folder)),
+        limits_of(settings),
+        settings.get("memory"),
+        settings.get("ask"),
+        Watch(**watch),
+    )
+
+
+_LIMITS = {name: name for name in ("max_calls", "concurrency", "max_resample", "retry_ambiguous", "insecure_http")}
+_LIMITS |= {"max_cost": "max_cost_usd", "timeout": "attempt_timeout_s"}
+
+
+def limits_of(settings: Mapping[str, Any]) -> Limits:
+    """The limits that these keywords describe.
 
     Raises
     ------
     UsageError
-        One of the two is no number, or below 0.
+        A limit is no number, or below 0.
     """
-    try:
-        cost = None if max_cost is None else Decimal(str(max_cost))
-    except InvalidOperation:
-        raise UsageError(f"expected max_cost to be an amount of US dollars such as 12.50; got {max_cost!r}") from None
-    if max_calls is not None and (isinstance(max_calls, bool) or not isinstance(max_calls, int)):
+    fields = {_LIMITS[key]: value for key, value in settings.items() if key in _LIMITS}
+    max_cost, max_calls = settings.get("max_cost"), settings.get("max_calls")
+    if max_cost is not None:
+        try:
+            fields["max_cost_usd"] = Decimal(str(max_cost))
+        except InvalidOperation:
+            raise UsageError(
+                f"expected max_cost to be an amount of US dollars such as 12.50; got {max_cost!r}"
+            ) from None
+    if isinstance(max_calls, bool) or not isinstance(max_calls, int | None):
         raise UsageError(f"expected max_calls to be a whole number of at least 0; got {max_calls!r}")
-    return Limits(max_cost_usd=cost, max_calls=max_calls)
+    limits: Limits = settings.get("limits", Limits())
+    return replace(limits, **fields)
+
+
+def photograph_paths(photographs: Photographs) -> list[Path]:
+    """Every photograph among files and folders.
+
+    Raises
+    ------
+    UsageError
+        None is named, or one cannot be found.
+    """
+    sources = [photographs] if isinstance(photographs, str | Path) else list(photographs)
+    if not sources:
+        raise UsageError("expected files or folders of photographs; got none")
+    return [photograph.path for photograph in find_photographs([Path(source) for source in sources])]
+
+
+def levels_of(alpha: float | Collection[float] | None) -> tuple[float, ...]:
+    """One level or several as several; none where none is given."""
+    if alpha is None:
+        return ()
+    return tuple(alpha) if isinstance(alpha, Collection) else (alpha,)

@@ -1,9 +1,6 @@
-"""Two draws of one small picture from the vendor itself, and what they tell of the adapter.
+"""Two draws of one small picture from the vendor itself, and what they tell of the adapter."""
 
-The contract that can be checked without a vendor lives in `testing`.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,12 +11,11 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.resemblance import Sent
+from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.stages.draws import drawn_picture, output_check
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_input
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
-from blackbox_conformal.sampling.events import Event
-from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome
 from blackbox_conformal.text import name_of
@@ -81,28 +77,22 @@ def check_picture(side: int) -> Image:
     return sky.clip(0, 255).astype(np.uint8)
 
 
-def check_live(
-    setup: Setup,
-    picture: Prepared,
-    run: Path,
-    limits: Limits,
-    *,
-    listener: Callable[[Event], None] | None = None,
-    on_sampler: Callable[[Sampler], None] = lambda sampler: None,
-) -> list[Finding]:
-    """Draw, and compare what came with what the adapter says of its vendor.
+def check_live(job: Job) -> list[Finding]:
+    """Draw the one picture of a job, and compare what came with what the adapter says of its vendor.
 
-    Draws that `run` holds already are looked at again and not paid again.
+    Draws that the run folder holds already are looked at again and not paid again.
 
     Raises
     ------
     VendorError, BudgetError, CredentialMissingError
-        The vendor took no request at all, for the reason that is told.
+        The vendor took no request at all, for the reason that is told; or see `Job.confirm`.
     """
-    limits = replace(limits, job_deadline_s=min(limits.job_deadline_s, PATIENCE_S))
-    with Sampler(setup.adapter, run, limits, check=output_check(setup), listener=listener) as sampler:
-        on_sampler(sampler)
-        outcomes = sorted(sampler.draw(picture.tasks), key=lambda outcome: outcome.task.index)
+    setup = job.setup
+    job.confirm()
+    limits = replace(job.limits, job_deadline_s=min(job.limits.job_deadline_s, PATIENCE_S))
+    with Sampler(setup.adapter, job.folder, limits, check=output_check(setup), listener=job.watch.listener) as sampler:
+        job.watch.on_sampler(sampler)
+        outcomes = sorted(sampler.draw(job.tasks), key=lambda outcome: outcome.task.index)
         failed = [outcome for outcome in outcomes if outcome.state != "stored"]
         if failed:
             return [Finding(SHOWN, False, _trouble(failed[0]))]
@@ -113,9 +103,9 @@ def check_live(
     pixels = [answer.pixels for answer in answers]
     fits = [answer.resemblance.edges for answer in answers if answer.resemblance.edges is not None]
     height, width = pixels[0].shape[:2]
-    known = sum(outcome.cached for outcome in outcomes)
+    cached = sum(outcome.cached for outcome in outcomes)
     shown = f"edges correlate with the input's at {min(fits):.3f}" if fits else "too flat to be compared"
-    detail = f"{len(pixels)} of {width}×{height}; {shown}" + (f"; {known} of them drawn before" if known else "")
+    detail = f"{len(pixels)} of {width}×{height}; {shown}" + (f"; {cached} of them drawn before" if cached else "")
     return [
         Finding(SHOWN, True, detail),
         _draws_differ(pixels, deterministic=setup.adapter.capabilities.deterministic),
@@ -132,7 +122,7 @@ def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> Finding:
     name = "draws of one picture differ"
     if deterministic:
         return Finding(name, True, "one draw, since this vendor never varies as it is configured; add --perturb")
-    if len({pixels_digest(one) for one in pixels}) == 1:
+    if len({pixels_digest(draw) for draw in pixels}) == 1:
         return Finding(
             name,
             False,

@@ -1,69 +1,65 @@
 """What a calibration would cost, and the levels that it could reach. Nothing is sent, and nothing is written."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from blackbox_conformal.adapter import FREE, Adapter, Price
-from blackbox_conformal.errors import BudgetError
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
-from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.job import Job
+from blackbox_conformal.pipeline.stages.memory import BASE_BYTES
 from blackbox_conformal.pipeline.stages.settings import Setup
-from blackbox_conformal.sampling.estimate import estimate, known_price, price_missing
+from blackbox_conformal.sampling.estimate import Estimate, calls_again, estimate, known_price
 from blackbox_conformal.sampling.limits import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Calls, money, time and levels of a calibration.
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Plan(Estimate):
+    """Calls, money, time and levels of a calibration: an estimate, and what the levels take.
 
     Attributes
     ----------
-    again
-        Calls that may come on top at most, for draws whose answer proves unusable, where limits allow them.
-    cost_usd
-        Lowest and highest price of what is missing; None when the vendor's price is not known.
-    seconds
-        At the rate and concurrency allowed; None when nothing is known of either.
+    n, draws
+        Photographs that count, and draws of each.
+    memory_bytes
+        Peak memory of the calculation; None when the photographs are not known.
     reachable_alpha
         The smallest level at which `n` photographs could trust anything at all.
+    needed_n
+        Level → the fewest photographs with which it can be reached.
     usd_a_photograph
         Lowest and highest price of one photograph more, all its draws; None when the price is not known.
     price_source
         Where the price comes from, and when it was read; None when the price is not known.
-    needed_n
-        Level → the fewest photographs with which it can be reached.
     """
 
     n: int
     draws: int
-    calls: int
-    cached: int
-    cost_usd: tuple[Decimal, Decimal] | None
-    seconds: float | None
-    disk_bytes: int
-    memory_bytes: int
+    memory_bytes: int | None
     reachable_alpha: float
     needed_n: dict[str, int]
     usd_a_photograph: tuple[Decimal, Decimal] | None
     price_source: str | None
-    again: int = 0
+
+    def __repr__(self) -> str:
+        price = "unknown" if self.cost_usd is None else " to ".join(f"${usd:f}" for usd in dict.fromkeys(self.cost_usd))
+        return (
+            f"<Plan for {self.n} photographs, {self.draws} draws each: {self.calls} calls to make, {self.cached} draws "
+            f"stored, price {price}, alpha from {self.reachable_alpha:.3g}>"
+        )
 
 
-def plan(
-    setup: Setup,
-    pictures: Sequence[Prepared],
+def plan_job(
+    job: Job,
     rule: Guarantee,
     *,
-    run: Path,
-    limits: Limits | None = None,
     alpha: float | None = None,
     quoted: Mapping[tuple[int, int], Decimal] | None = None,
 ) -> Plan:
-    """The plan for `pictures`, counting what the run folder already holds.
+    """The plan for the photographs of a job, counting what its run folder already holds.
 
     Parameters
     ----------
@@ -72,34 +68,77 @@ def plan(
     quoted
         What the vendor itself asks for a draw, by size of the upload (see `quotes`); None = its price list counts.
     """
-    tasks = [task for one in pictures for task in one.tasks]
-    found = estimate(setup.adapter, run, limits or Limits(), tasks, quoted=quoted)
-    price = _price(setup.adapter, quoted, run)
-    bound = rule.loss_bound(setup.metric.bound)
+    first = estimate(job.setup.adapter, job.folder, job.limits, job.tasks, quoted=quoted)
+    price = _price(job.setup.adapter, quoted, job.folder)
+    n = rule.counted(len(job.pictures))
+    return _plan(job.setup, job.with_second(first), n, rule, price, alpha, memory_bytes(job))
+
+
+def plan_number(
+    setup: Setup, n: int, rule: Guarantee, run: Path, limits: Limits, *, alpha: float | None = None
+) -> Plan:
+    """The plan for `n` photographs that nobody has yet: every draw is a call; room on disk and memory are not known.
+
+    Raises
+    ------
+    UsageError
+        `n` is below 1.
+    """
+    if n < 1:
+        raise UsageError(f"expected photographs, or how many there will be, at least 1; got {n}")
+    calls, prices = 0, [Decimal(0), Decimal(0)]
+    known = True
+    for adapter, draws in ((setup.adapter, setup.procedure.draws), (setup.second, 1)):
+        if adapter is None or adapter.capabilities.local:
+            continue
+        price = known_price(adapter, run)
+        calls += n * draws
+        known = known and price is not None
+        if price is not None:
+            prices = [prices[0] + n * draws * price.low_usd, prices[1] + n * draws * price.high_usd]
+    expected = Estimate(
+        calls=calls,
+        cached=0,
+        cost_usd=(prices[0], prices[1]) if known else None,
+        seconds=None if limits.requests_per_second is None else calls / limits.requests_per_second,
+        disk_bytes=None,
+        again=calls * calls_again(limits),
+    )
+    return _plan(setup, expected, n, rule, _price(setup.adapter, None, run), alpha, None)
+
+
+def _plan(
+    setup: Setup,
+    expected: Estimate,
+    n: int,
+    rule: Guarantee,
+    price: Price | None,
+    alpha: float | None,
+    memory: int | None,
+) -> Plan:
+    bound, draws = rule.loss_bound(setup.metric.bound), setup.procedure.draws
     levels = sorted({*usual_levels(bound), *([] if alpha is None else [alpha])})
     return Plan(
-        n=rule.counted(len(pictures)),
-        draws=setup.procedure.draws,
-        calls=found.calls,
-        cached=found.cached,
-        cost_usd=found.cost_usd,
-        seconds=found.seconds,
-        disk_bytes=found.disk_bytes,
-        memory_bytes=memory_bytes(pictures),
-        reachable_alpha=rule.reachable_alpha(rule.counted(len(pictures)), bound),
+        calls=expected.calls,
+        cached=expected.cached,
+        cost_usd=expected.cost_usd,
+        seconds=expected.seconds,
+        disk_bytes=expected.disk_bytes,
+        again=expected.again,
+        n=n,
+        draws=draws,
+        memory_bytes=memory,
+        reachable_alpha=rule.reachable_alpha(n, bound),
         needed_n={f"{level:g}": rule.minimum_images(level, bound) for level in levels},
-        usd_a_photograph=None
-        if price is None
-        else (price.low_usd * setup.procedure.draws, price.high_usd * setup.procedure.draws),
+        usd_a_photograph=None if price is None else (price.low_usd * draws, price.high_usd * draws),
         price_source=None if price is None else price.source + (f", read {price.read_on}" if price.read_on else ""),
-        again=found.again,
     )
 
 
-def memory_bytes(pictures: Sequence[Prepared], pixel_bytes: int = PIXEL_BYTES) -> int:
+def memory_bytes(job: Job) -> int:
     """Peak memory of the calculation: the two largest pictures at once, over a fixed base."""
-    largest = sorted((one.size[0] * one.size[1] for one in pictures), reverse=True)[:2]
-    return BASE_BYTES + pixel_bytes * sum(largest)
+    largest = sorted((height * width for height, width in (picture.size for picture in job.pictures)), reverse=True)
+    return BASE_BYTES + job.pixel_bytes * sum(largest[:2])
 
 
 def _price(adapter: Adapter, quoted: Mapping[tuple[int, int], Decimal] | None, run: Path) -> Price | None:
@@ -109,27 +148,6 @@ def _price(adapter: Adapter, quoted: Mapping[tuple[int, int], Decimal] | None, r
     if quoted:
         return Price(min(quoted.values()), max(quoted.values()), "quoted by the vendor")
     return known_price(adapter, run)
-
-
-def refuse_unlimited(adapter: Adapter, limits: Limits | None, run: Path) -> None:
-    """Refuse to spend money without a limit; what draws in the folder `run` were booked at counts as a price.
-
-    Raises
-    ------
-    BudgetError
-        Draws cost something, or their price is unknown, and neither a cost nor a number of calls is given; or a
-        cost is given for a vendor whose price is unknown.
-    """
-    limits = limits or Limits()
-    price = known_price(adapter, run)
-    if adapter.capabilities.local or (price is not None and price.high_usd == 0):
-        return
-    if not limits.spending:
-        raise BudgetError(
-            f"drawing from {adapter.name} costs money: give max_cost (--max-cost) or max_calls (--max-calls)"
-        )
-    if limits.max_cost_usd is not None and price is None:
-        raise BudgetError(price_missing(adapter))
 
 
 USUAL = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)

@@ -1,11 +1,13 @@
-"""The files that go with one masked picture: image, mask, overlay, score map, certificate.
+"""One masked picture and its files: image, mask, overlay, score map, certificate."""
 
-What is in the pictures is decided elsewhere.
-"""
-
+import base64
+import html
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL import Image as PillowImage
 
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
@@ -13,10 +15,64 @@ from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageEr
 from blackbox_conformal.files import write_new, write_together
 from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
 from blackbox_conformal.images.overlay import overlay
-from blackbox_conformal.text import file_stem
+from blackbox_conformal.text import file_stem, printable
+from blackbox_conformal.types import Image, Map, Mask
 
-if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.masking import Result
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """One super-resolved picture with its trust mask.
+
+    Attributes
+    ----------
+    image
+        The delivered picture: (H, W, 3) uint8.
+    mask
+        (H, W) bool, True = trusted.
+    indecision
+        The score map: (H, W) float32.
+    certificate
+        The guarantee in words and numbers.
+    """
+
+    name: str
+    image: Image
+    mask: Mask
+    indecision: Map
+    certificate: Certificate
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        level = self.certificate
+        return (
+            f"<Result {printable(self.name)}: {width}×{height} pixels, {level.trusted_share:.1%} trusted at "
+            f"alpha={level.alpha:g}, {level.guarantee['name']}>"
+        )
+
+    def save(self, folder: str | Path, *, force: bool = False) -> "Products":
+        """Write image, mask, overlay, score map and certificate into `folder`, as the command `mask` does.
+
+        Returns
+        -------
+        Products
+            Where each file lies: ``<name>-image.png`` and so on.
+
+        Raises
+        ------
+        UsageError
+            A file exists with other content and `force` is not set.
+        """
+        return write_products(self, Path(folder), force=force)
+
+    def _repr_html_(self) -> str:
+        buffer = io.BytesIO()
+        PillowImage.fromarray(overlay(self.image, self.mask)).save(buffer, "PNG")
+        source = base64.b64encode(buffer.getvalue()).decode()
+        share = f"{self.certificate.trusted_share:.1%} trusted"
+        return (
+            f'<figure><img alt="{share}" src="data:image/png;base64,{source}" style="max-width:100%">'
+            f"<figcaption>{html.escape(share)}. {html.escape(self.certificate.statement)}</figcaption></figure>"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +121,12 @@ def refuse_existing(name: str, folder: Path, alpha: float, calibration_digest: s
         )
 
 
-def encode_products(result: "Result") -> dict[str, bytes]:
+def encode_products(result: Result) -> dict[str, bytes]:
     """Every picture of a result as PNG bytes, by the name that `Products` gives it."""
     return _encode(result)[0]
 
 
-def _encode(result: "Result") -> tuple[dict[str, bytes], dict[str, Any]]:
+def _encode(result: Result) -> tuple[dict[str, bytes], dict[str, Any]]:
     """The pictures, and how the indecision map's levels were scaled."""
     scores, scaling = indecision_png(result.indecision)
     pictures = {
@@ -82,7 +138,7 @@ def _encode(result: "Result") -> tuple[dict[str, bytes], dict[str, Any]]:
     return pictures, scaling
 
 
-def write_products(result: "Result", folder: Path, *, force: bool = False) -> Products:
+def write_products(result: Result, folder: Path, *, force: bool = False) -> Products:
     """Write a result's files as ``<name>-<product>.png`` and ``<name>-certificate.json``; whole or not at all.
 
     Raises

@@ -18,11 +18,35 @@ from blackbox_conformal.files import make_private, refusal, write_new, write_onc
 from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
 from blackbox_conformal.text import printable
 
 CALIBRATION_FILE = "calibration.json"
 CALIBRATION_NOTE = "calibration-elsewhere.json"
 _LARGEST_NOTE = 2**16
+
+
+def run_folder(root: Path, procedure: Procedure) -> Path:
+    """Where the draws of a procedure are kept unless the user says otherwise: the same procedure, the same folder."""
+    return root / f"{procedure.vendor['adapter']}-{procedure.fingerprint.removeprefix('sha256:')[:12]}"
+
+
+def usual_folder(procedure: Procedure, calibration: Path | None = None) -> Path:
+    """The run folder where the user names none.
+
+    It is the folder in which the file `calibration` lies, else the one below ``runs`` that wrote the file, else the
+    procedure's own below ``runs``.
+    """
+    runs = Path("runs")
+    if calibration is not None:
+        folder = calibration.parent
+        if ledger_path(folder).is_file() or is_of(folder, procedure.fingerprint):
+            return folder
+        written = run_of(calibration, runs)
+        if written is not None:
+            return written
+    return run_folder(runs, procedure)
 
 
 def keep_calibration(run: Path, calibration: Calibration, path: Path, *, force: bool = False) -> Path:

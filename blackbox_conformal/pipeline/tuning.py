@@ -1,33 +1,37 @@
-"""Choosing a score on photographs that calibration then never sees.
+"""Choosing a score on some photographs, and calibrating the best one on the others.
 
-A choice made on calibration photographs voids the guarantee, so photographs are split first, by content; candidates are
-compared on the tuning part only, and its digests go into the calibration file, which refuses them as calibration.
+A choice made on photographs that calibrate voids the guarantee. So photographs are split first, by content; candidates
+are compared on the tuning part only, and its digests go into the calibration file, which refuses them as calibration.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from blackbox_conformal import catalog
-from blackbox_conformal.calibration import KnownPhotograph
+from blackbox_conformal.calibration import Calibration, KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
+from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.degrade import degrade
-from blackbox_conformal.pipeline.job import Job, Ready, Watch
+from blackbox_conformal.pipeline.calibrating import CalibrationRun, calibrate_job
+from blackbox_conformal.pipeline.held_out import split_prepared
+from blackbox_conformal.pipeline.job import Job, Ready, Terms
+from blackbox_conformal.pipeline.planning import plan_job
+from blackbox_conformal.pipeline.run_folder import tuning_photographs, unseen_by_tuning
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
+from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup, member
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.sampling.events import Event
-from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.scores.score import Context, Score
-from blackbox_conformal.types import Image
 
 CANDIDATE_BYTES = 18
 """What one more score takes for each pixel of a photograph, beside the first."""
@@ -60,9 +64,17 @@ class Scored:
     calls: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Tuning:
-    """Every candidate, the best first, and the photographs that were looked at; calls made for them and their price."""
+    """Every candidate, the best first, the photographs that were looked at, and what that took.
+
+    Attributes
+    ----------
+    calibration
+        Of the best candidate on the photographs that were not looked at; None where none was asked for.
+    calls, cached, cost_usd
+        Draws that were bought, draws that were stored before, and the price of those bought, calibration included.
+    """
 
     scored: tuple[Scored, ...]
     alpha: float
@@ -70,6 +82,14 @@ class Tuning:
     calls: int
     cached: int
     cost_usd: Decimal
+    calibration: Calibration | None = None
+
+    def __repr__(self) -> str:
+        best = self.best
+        return (
+            f"<Tuning at alpha={self.alpha:g}: {best.candidate.label} is the best of {len(self.scored)} candidates, "
+            f"with {best.trusted_share:.1%} trusted on {len(self.tuning)} photographs>"
+        )
 
     @property
     def best(self) -> Scored:
@@ -78,8 +98,89 @@ class Tuning:
 
     def cheapest(self, within: float) -> Scored:
         """Of the candidates that trust at most `within` less of a picture than the best, the one with fewest calls."""
-        near = [one for one in self.scored if one.trusted_share >= self.best.trusted_share - within]
-        return min(near, key=lambda one: one.calls)
+        enough = self.best.trusted_share - within
+        return min((scored for scored in self.scored if scored.trusted_share >= enough), key=lambda near: near.calls)
+
+
+@dataclass(frozen=True, slots=True)
+class TuningJob:
+    """Photographs that candidates are compared on, and others that the best one is calibrated on.
+
+    Attributes
+    ----------
+    whole
+        The job on all of them, under one budget.
+    tuning
+        Those that candidates are compared on.
+    calibrating
+        Those that calibrate.
+    only_choose
+        Whether the best candidate is not calibrated; `whole` is then the job on `tuning` alone.
+    """
+
+    whole: Job
+    tuning: tuple[Prepared, ...]
+    calibrating: tuple[Prepared, ...]
+    only_choose: bool
+
+    @classmethod
+    def of_photographs(
+        cls,
+        setup: Setup,
+        paths: Sequence[Path],
+        terms: Terms,
+        *,
+        candidates: int,
+        share: float,
+        seed: int,
+        only_choose: bool = False,
+    ) -> "TuningJob":
+        """Split the photographs, of which a `share` is tuned on, and leave out what earlier choices were made on.
+
+        Raises
+        ------
+        UsageError, CalibrationError, PicturesError
+            See `Job.of_photographs`; or tuning has looked at all of the photographs before.
+        """
+        job = Job.of_photographs(setup, paths, terms, pixel_bytes=bytes_a_pixel(candidates))
+        calibrating, tuning = split_prepared(job.pictures, max(1, math.floor(share * len(paths))), seed)
+        if not only_choose:
+            unseen = {one.truth_digest for one in unseen_by_tuning(job.pictures, tuning_photographs(job.folder))}
+            calibrating = [picture for picture in calibrating if picture.truth_digest in unseen]
+        whole = job.only(tuning if only_choose else [*tuning, *calibrating])
+        return cls(whole, tuple(tuning), tuple(calibrating), only_choose)
+
+    def choose(self, candidates: Sequence[Candidate], alpha: float) -> Tuning:
+        """Make the one budget for comparing and calibrating, and compare the candidates; errors as for `tune_job`."""
+        _losses_allowed(self.whole.setup, alpha, len(self.calibrating), len(self.tuning))
+        self.whole.confirm(lambda: plan_job(self.whole, Expected()))
+        return tune_job(self.whole.only(self.tuning), candidates, alpha, len(self.calibrating))
+
+    def calibrate(self, tuning: Tuning) -> CalibrationRun:
+        """Calibrate the best candidate on the photographs that were never looked at; errors as for `calibrate_job`."""
+        best = tuning.best.candidate
+        earlier = {photograph.truth: photograph for photograph in tuning_photographs(self.whole.folder)}
+        seen = {photograph.truth: photograph for photograph in tuning.tuning} | earlier
+        setup = self.whole.setup.with_score(best.score, best.draws)
+        job = self.whole.only(self.calibrating).chosen(setup)
+        return calibrate_job(job, alpha=tuning.alpha, tuning=list(seen.values()))
+
+
+def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
+    """The score among the candidates that compares with a second vendor; None when none does.
+
+    Raises
+    ------
+    UsageError
+        There is a second vendor, and no candidate compares with it.
+    """
+    comparing = next((candidate.score for candidate in candidates if candidate.score.needs_second), None)
+    if comparing is None and second:
+        raise UsageError(
+            "expected no --second-adapter, since no candidate compares with a second vendor; add --candidate "
+            "second-opinion, or leave --second-adapter out"
+        )
+    return comparing
 
 
 def default_candidates(draws: int, *, second: bool = False) -> list[str]:
@@ -132,95 +233,61 @@ def parse_candidate(text: str, draws: int) -> Candidate:
 
 def parse_candidates(texts: Sequence[str], draws: int) -> list[Candidate]:
     """Every different candidate once, however it was typed."""
-    found = [parse_candidate(text, draws) for text in texts]
-    return list({candidate.label: candidate for candidate in found}.values())
+    candidates = [parse_candidate(text, draws) for text in texts]
+    return list({candidate.label: candidate for candidate in candidates}.values())
 
 
-def tune(
-    setup: Setup,
-    paths: Sequence[Path],
-    candidates: Sequence[Candidate],
-    alpha: float,
-    n_calibration: int,
-    *,
-    run: Path,
-    limits: Limits | None = None,
-    memory_bytes: int | None = None,
-    listener: Callable[[Event], None] | None = None,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
-    on_sampler: Callable[[Sampler], None] = lambda _: None,
-) -> Tuning:
-    """Compare `candidates` on the tuning photographs `paths`, as if calibrated on `n_calibration` others.
-
-    Parameters
-    ----------
-    memory_bytes
-        Most memory that the calculation may take: fewer photographs are evaluated at a time. None: no limit.
+def tune_job(job: Job, candidates: Sequence[Candidate], alpha: float, n_calibration: int) -> Tuning:
+    """Compare candidates on the photographs of a job, as if they were calibrated on `n_calibration` others.
 
     Raises
     ------
     CalibrationError
         `alpha` cannot be reached with that many photographs, whatever the score.
     UsageError
-        A photograph alone would take more than `memory_bytes`.
+        The delivered picture is not the first draw, so that candidates would deliver different ones.
+    BudgetError
+        See `Job.confirm`.
     """
-    _budget(setup, alpha, n_calibration, len(paths))
-    job = Job.of_photographs(
-        setup,
-        paths,
-        run,
-        limits,
-        memory_bytes=memory_bytes,
-        pixel_bytes=bytes_a_pixel(len(candidates)),
-        watch=Watch(listener, progress, on_sampler),
-    )
-    return tune_job(job, candidates, alpha, n_calibration)
-
-
-def tune_job(job: Job, candidates: Sequence[Candidate], alpha: float, n_calibration: int) -> Tuning:
-    """Compare `candidates` on the photographs of a job; else as `tune`."""
-    setup = job.setup
-    budget = _budget(setup, alpha, n_calibration, len(job.pictures))
+    losses_allowed = _losses_allowed(job.setup, alpha, n_calibration, len(job.pictures))
     job.confirm()
     curves: list[list[RiskCurve]] = [[] for _ in candidates]
-    seen: list[KnownPhotograph] = []
-
-    def work(ready: Ready) -> list[RiskCurve]:
-        if ready.drawn.refusal is not None:
-            return [RiskCurve.worst(setup.metric.bound) for _ in candidates]
-        return _curves(ready, setup, candidates, job.truth(ready.drawn.prepared, "tuned on"))
-
-    with job.run(work, scores=[candidate.score for candidate in candidates]) as finished:
-        for drawn, found in finished:
-            for store, curve in zip(curves, found, strict=True):
-                store.append(curve)
-            seen.append(KnownPhotograph.of(drawn.prepared.sketch))
-            job.watch.progress("tuning", len(seen), len(job.pictures))
+    photographs: list[KnownPhotograph] = []
+    with job.run(partial(_curves, job, candidates), scores=[candidate.score for candidate in candidates]) as measured:
+        for drawn, curve_of_each in measured:
+            for curves_of_candidate, curve in zip(curves, curve_of_each, strict=True):
+                curves_of_candidate.append(curve)
+            photographs.append(KnownPhotograph.of(drawn.prepared.sketch))
+            job.watch.progress("tuning", len(photographs), len(job.pictures))
     scored = [
-        _scored(candidate, CurveSet.from_curves(found), budget, n_calibration)
-        for candidate, found in zip(candidates, curves, strict=True)
+        _scored(candidate, CurveSet.from_curves(curves_of_candidate), losses_allowed, n_calibration)
+        for candidate, curves_of_candidate in zip(candidates, curves, strict=True)
     ]
-    scored.sort(key=lambda one: (-round(one.trusted_share, 6), one.calls, one.candidate.label))
-    looked_at = tuple(sorted(seen, key=lambda one: one.truth))
-    return Tuning(tuple(scored), alpha, looked_at, job.calls, job.cached, job.cost_usd)
+    scored.sort(key=lambda score: (-round(score.trusted_share, 6), score.calls, score.candidate.label))
+    photographs.sort(key=lambda photograph: photograph.truth)
+    return Tuning(tuple(scored), alpha, tuple(photographs), job.calls, job.cached, job.cost_usd)
 
 
-def _budget(setup: Setup, alpha: float, n_calibration: int, n_tuning: int) -> Fraction:
+def _losses_allowed(setup: Setup, alpha: float, n_calibration: int, n_tuning: int) -> Fraction:
     """The sum of losses that the tuning photographs may have, as if calibrated on `n_calibration` others."""
     if setup.procedure.delivery != "first":
         raise UsageError("expected --delivery first: candidates with fewer draws must deliver the same picture")
+    if n_calibration < 1:
+        raise CalibrationError(
+            "expected photographs to calibrate on beside those that candidates are compared on; got none. Add some"
+        )
     bound = setup.metric.bound
-    budget = (Fraction(str(alpha)) * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * n_tuning
-    if budget < 0:
+    allowed = (Fraction(str(alpha)) * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * n_tuning
+    if allowed < 0:
         raise CalibrationError(
             f"alpha={alpha:g} cannot be reached with {n_calibration} calibration photographs for a loss bounded by "
             f"{bound:g}. Add photographs, tune on fewer, or raise alpha"
         )
-    return budget
+    return allowed
 
 
-def _scored(candidate: Candidate, curves: CurveSet, budget: Fraction, n_calibration: int) -> Scored:
-    trusted = float(np.mean(curves.trusted_shares_at(curves.merged.threshold(budget))))
+def _scored(candidate: Candidate, curves: CurveSet, losses_allowed: Fraction, n_calibration: int) -> Scored:
+    trusted = float(np.mean(curves.trusted_shares_at(curves.merged.threshold(losses_allowed))))
     return Scored(candidate, trusted, (candidate.draws + candidate.score.needs_second) * n_calibration)
 
 
@@ -229,8 +296,12 @@ def bytes_a_pixel(candidates: int) -> int:
     return PIXEL_BYTES + CANDIDATE_BYTES * max(0, candidates - 1)
 
 
-def _curves(ready: Ready, setup: Setup, candidates: Sequence[Candidate], truth: Image) -> list[RiskCurve]:
-    drawn = ready.drawn
+def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[RiskCurve]:
+    """The risk curve of a photograph under each candidate; the worst of a refused one."""
+    drawn, setup = ready.drawn, job.setup
+    if drawn.refusal is not None:
+        return [RiskCurve.worst(setup.metric.bound) for _ in candidates]
+    truth = job.truth(drawn.prepared, "tuned on")
     low_resolution = degrade(truth, setup.procedure.scale)
     accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]
     delivered = None

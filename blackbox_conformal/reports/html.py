@@ -31,7 +31,7 @@ from blackbox_conformal.reports.slider_levels import MAXIMUM_STOPS, choose_stops
 from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.masking import Result
+    from blackbox_conformal.pipeline.products import Result
 
 MANY = 60
 """With more pictures than this, masks are shown at half the scale and the slider has half the stops. A page of 200

@@ -36,7 +36,7 @@ from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.types import Image, Map
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.masking import Result
+    from blackbox_conformal.pipeline.products import Result
     from blackbox_conformal.pipeline.stages.evaluate import Evaluation
     from blackbox_conformal.pipeline.stages.prepare import Prepared
 
@@ -70,7 +70,7 @@ class ReportStore:
         curve: RiskCurve,
         levels: Sequence[tuple[float, float]],
     ) -> None:
-        """Keep an audited photograph: what `pipeline.auditing.audit_calibration` calls as `on_picture`."""
+        """Keep an audited photograph: what `bc.audit` calls as `on_picture`."""
         assert picture.truth_digest is not None
         self.keep(
             make_preview(

@@ -37,14 +37,15 @@ class Estimate:
     again
         Submissions that may come on top at most, for draws whose answer proves unusable, where limits allow them.
     disk_bytes
-        Room that the answers will need, by what earlier answers needed or else by the size of the pictures.
+        Room that the answers will need, by what earlier answers needed or else by the size of the pictures; None when
+        the pictures are not known.
     """
 
     calls: int
     cached: int
     cost_usd: tuple[Decimal, Decimal] | None
     seconds: float | None
-    disk_bytes: int
+    disk_bytes: int | None
     again: int = 0
 
 
@@ -135,8 +136,13 @@ def estimate(
         cost_usd=cost,
         seconds=None if limits.requests_per_second is None else calls / limits.requests_per_second,
         disk_bytes=round(sizes),
-        again=unsure * (limits.max_resample + (limits.max_attempts - 1 if limits.retry_ambiguous else 0)),
+        again=unsure * calls_again(limits),
     )
+
+
+def calls_again(limits: Limits) -> int:
+    """Submissions of one draw that may come on top of the first, for answers that prove unusable."""
+    return limits.max_resample + (limits.max_attempts - 1 if limits.retry_ambiguous else 0)
 
 
 def _read(run: Path, keys: Sequence[str]) -> tuple[list[list[Attempt]], float | None]:

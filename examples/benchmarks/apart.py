@@ -22,7 +22,8 @@ import json, sys
 from pathlib import Path
 import blackbox_conformal as bc
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.pipeline.calibrating import run_calibration
+from blackbox_conformal.pipeline.calibrating import calibrate_job
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.stages.settings import set_up
 root, run, score, draws, count, memory = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
 adapter = bc.load_adapter("folder", path=str(root / "draws"), label="benchmark")
@@ -30,7 +31,7 @@ setup = set_up(adapter, draws=int(draws), score=score)
 said = ""
 try:
     paths = sorted((root / "truth").iterdir())[: int(count)]
-    run_calibration(setup, paths, run=run, memory_bytes=int(memory) or None)
+    calibrate_job(Job.of_photographs(setup, paths, Terms(run, memory_bytes=int(memory) or None)))
 except BlackboxConformalError as error:
     said = str(error)
 high = next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]

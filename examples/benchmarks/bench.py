@@ -12,7 +12,8 @@ from material import SCALE
 from PIL import Image
 
 import blackbox_conformal as bc
-from blackbox_conformal.pipeline.calibrating import run_calibration
+from blackbox_conformal.pipeline.calibrating import calibrate_job
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.stages import draws as drawing
 from blackbox_conformal.pipeline.stages import prepare as preparing
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
@@ -61,7 +62,7 @@ def calibrate(setup: Setup, paths: list[Path], threads: int) -> bc.Calibration:
         mock.patch.object(drawing, "cpu_count", return_value=threads),
         mock.patch.object(preparing, "cpu_count", return_value=threads),
     ):
-        return run_calibration(setup, paths, run=Path(run)).calibration
+        return calibrate_job(Job.of_photographs(setup, paths, Terms(Path(run)))).calibration
 
 
 def curve(setup: Setup, truth: np.ndarray, stack: list[np.ndarray]) -> RiskCurve:

@@ -40,7 +40,7 @@ from timing import at_least, at_most, heading, pairs, row
 
 import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.pipeline.masking import apply_calibration
+from blackbox_conformal.pipeline.commands import apply_all
 from blackbox_conformal.pipeline.stages.settings import DEFAULT_SCORE, set_up
 
 
@@ -88,7 +88,7 @@ def masks(bench: Bench) -> None:
 
     def mask() -> None:
         with tempfile.TemporaryDirectory() as run:
-            apply_calibration(adapter, [(path.stem, source)], calibration, 1.0, run=Path(run))
+            apply_all(adapter, [(path.stem, source)], calibration, 1.0, run=Path(run))
 
     _, processor = pairs(mask, lambda: decode_all(bench.files(path), 1), bench.repeats)
     at_most("mask of one photograph / Pillow decoding its draws, 1 thread", processor, 1.3)

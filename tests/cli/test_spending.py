@@ -101,8 +101,11 @@ def test_a_budget_stops_before_it_is_exceeded_and_the_same_command_resumes(photo
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        (("--max-cost", "0.11"), "the 12 calls that are to be made cost at least $0.12, and --max-cost allows $0.11,"),
-        (("--max-calls", "11", "--yes"), "12 calls are to be made, and --max-calls allows 11,"),
+        (
+            ("--max-cost", "0.11"),
+            "the 12 calls that are to be made cost at least $0.12, and --max-cost (max_cost) allows $0.11,",
+        ),
+        (("--max-calls", "11", "--yes"), "12 calls are to be made, and --max-calls (max_calls) allows 11,"),
     ],
 )
 def test_a_limit_that_is_known_to_be_too_small_spends_nothing(
@@ -125,7 +128,10 @@ def test_a_limit_is_for_one_job_however_often_it_is_repeated(server: FaultServer
         assert found.returncode == code, found.stderr
         assert paid(server) == calls
     more = run(server, photographs, "--draws", "4", "--max-cost", "0.15", "--force")
-    assert "cost at least $0.04, and --max-cost allows $0.15 with $0.12 used for these draws before" in more.stderr
+    assert (
+        "cost at least $0.04, and --max-cost (max_cost) allows $0.15 with $0.12 used for these draws before"
+        in more.stderr
+    )
     assert (more.returncode, paid(server)) == (4, 18)
     assert run(server, photographs, "--draws", "4", "--max-cost", "0.16", "--force").returncode == 0
     assert paid(server) == 22
@@ -287,7 +293,7 @@ def test_from_python_each_call_has_its_own_limit(server: FaultServer, photograph
     calibration = bc.calibrate(vendor, photographs, max_cost=0.12, **choices)
     write_photographs(photographs.parent / "others", [20])
     (other,) = (photographs.parent / "others").iterdir()
-    with pytest.raises(BudgetError, match=r"0.02 spent and 0 reserved of 0.02 allowed; raise --max-cost \(max_cost"):
+    with pytest.raises(BudgetError, match=r"cost at least \$0.03, and --max-cost \(max_cost\) allows \$0.02"):
         bc.apply(vendor, other, calibration, alpha=0.9, max_cost=0.02, run=run_folder)
     assert bc.apply(vendor, other, calibration, alpha=0.9, max_cost=0.03, run=run_folder).mask.any()
     assert paid(server) == 15

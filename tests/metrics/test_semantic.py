@@ -11,7 +11,8 @@ from blackbox_conformal.errors import CalibrationError, ImageError, UsageError
 from blackbox_conformal.metrics.custom_metric import from_function
 from blackbox_conformal.metrics.semantic import VARIABLE
 from blackbox_conformal.pipeline.array_maps import error_map
-from blackbox_conformal.pipeline.calibrating import run_calibration
+from blackbox_conformal.pipeline.calibrating import calibrate_job
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.risk.curve import RiskCurve
@@ -80,12 +81,12 @@ def test_draw_export_annotate_calibrate(tmp_path):
 
     adapter = load_adapter("embedded")
     first = set_up(adapter, draws=2, metric=from_function("export", export, 1))
-    assert run_calibration(first, photographs, run=tmp_path / "run").calls == 4
+    assert calibrate_job(Job.of_photographs(first, photographs, Terms(tmp_path / "run"))).calls == 4
     for wrong, pair in zip((0, 9), pairs, strict=True):
         (tmp_path / "mask.png").write_bytes(png(marked((0, 0, wrong, wrong), height=48, width=64)))
         import_annotations(tmp_path / "mask.png", "png", *pair, tmp_path / "annotations")
     second = set_up(adapter, draws=2, metric=f"semantic:annotations={tmp_path / 'annotations'}")
-    ran = run_calibration(second, photographs, run=tmp_path / "run")
+    ran = calibrate_job(Job.of_photographs(second, photographs, Terms(tmp_path / "run")))
     assert (ran.calls, ran.cached) == (0, 4)
     assert ran.calibration.procedure.metric == {"name": "semantic"}
     assert ran.calibration.bound == 1

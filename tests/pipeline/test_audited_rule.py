@@ -25,21 +25,21 @@ def test_the_calibrations_own_guarantee_is_the_default(calibration):
     rule = audited_rule(calibration)
     assert rule == PerImage(delta=0.3)
     assert is_own(calibration, rule)
-    assert is_own(calibration, audited_rule(calibration, "per-image", {"delta": 0.3}))
+    assert is_own(calibration, audited_rule(calibration, "per-image:delta=0.3"))
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "expected"),
+    ("guarantee", "expected"),
     [
-        ("per-image", {"delta": 0.2}, PerImage(delta=0.2)),
-        ("expected", None, Expected()),
-        ("expected", {"bound_from": "delivered"}, Expected(bound_from="delivered")),
-        ("false-trust", {"tolerance": 0.2}, FalseTrust(tolerance=0.2)),
-        ("high-probability", {"delta": 0.1}, HighProbability(delta=0.1)),
+        ("per-image:delta=0.2", PerImage(delta=0.2)),
+        ("expected", Expected()),
+        ("expected:bound_from=delivered", Expected(bound_from="delivered")),
+        ("false-trust:tolerance=0.2", FalseTrust(tolerance=0.2)),
+        ("high-probability:delta=0.1", HighProbability(delta=0.1)),
     ],
 )
-def test_another_guarantee_is_not_the_own(calibration, name, parameters, expected):
-    rule = audited_rule(calibration, name, parameters)
+def test_another_guarantee_is_not_the_own(calibration, guarantee, expected):
+    rule = audited_rule(calibration, guarantee)
     assert rule == expected
     assert not is_own(calibration, rule)
 
@@ -53,7 +53,7 @@ def test_a_group_wraps_the_guarantee(calibration):
 
 
 def test_tiles_of_calibration_photographs_make_photographs(calibration):
-    rule = audited_rule(calibration, "expected", {"leaked": 1}, clusters={**TILES, "new": "s"})
+    rule = audited_rule(calibration, "expected:leaked=1", clusters={**TILES, "new": "s"})
     assert isinstance(rule, ByCluster)
     assert rule.inner == Expected(leaked=1)
     assert rule.clusters == tuple(TILES[image.name] for image in calibration.images)
@@ -91,7 +91,7 @@ def test_groups_and_tiles_are_named_beside_the_guarantee_within(calibration, nam
     with pytest.raises(UsageError, match=f"guarantee that holds within; got {name}.*{way}"):
         audited_rule(calibration, name)
     with pytest.raises(UsageError, match=way):
-        audited_rule(calibration, name, {"of": "expected"})
+        audited_rule(calibration, f"{name}:of=expected")
 
 
 def test_some_calibration_photographs_without_a_photograph_are_refused(calibration):

@@ -13,7 +13,7 @@ from blackbox_conformal.audits.quality import peak_signal_to_noise
 from blackbox_conformal.errors import CalibrationError, RefusedError, UsageError
 from blackbox_conformal.pipeline import job
 from blackbox_conformal.pipeline.audit_parts.measure import CROP_SIDE, WorstCrops
-from blackbox_conformal.pipeline.auditing import audit_calibration
+from blackbox_conformal.pipeline.commands import audit
 from blackbox_conformal.pipeline.stages.draws import Drawn
 
 DRAWS = 3
@@ -43,7 +43,7 @@ def test_every_figure_equals_the_one_worked_out_by_hand(scene):
     vendor, calibration, unseen, folder = scene
     crops = WorstCrops(2)
     seen = []
-    found = audit_calibration(
+    found = audit(
         vendor,
         unseen,
         calibration,
@@ -87,7 +87,7 @@ def test_every_figure_equals_the_one_worked_out_by_hand(scene):
 def test_the_worst_pixel_and_its_crop_are_those_of_the_files(scene):
     vendor, calibration, unseen, folder = scene
     crops = WorstCrops(1)
-    found = audit_calibration(vendor, unseen, calibration, [0.5], run=folder / "run", crops=crops)
+    found = audit(vendor, unseen, calibration, [0.5], run=folder / "run", crops=crops)
     one = found.worst(0, 1)[0]
     delivered, scores, errors = by_hand(int(one.name[1:]))
     place = one.worst[0]
@@ -103,8 +103,8 @@ def test_the_worst_pixel_and_its_crop_are_those_of_the_files(scene):
 
 def test_a_second_audit_draws_nothing(scene):
     vendor, calibration, unseen, folder = scene
-    audit_calibration(vendor, unseen[:4], calibration, [0.5], run=folder / "run")
-    again = audit_calibration(vendor, unseen[:4], calibration, [0.5], run=folder / "run")
+    audit(vendor, unseen[:4], calibration, [0.5], run=folder / "run")
+    again = audit(vendor, unseen[:4], calibration, [0.5], run=folder / "run")
     assert (again.calls, again.cached) == (0, 4 * DRAWS)
 
 
@@ -117,9 +117,9 @@ def test_a_photograph_that_the_vendor_refuses_counts_at_the_worst_loss(scene, tm
             refused = drawn.prepared.name == "p25"
             yield Drawn(drawn.prepared, (), RefusedError("nothing with a face")) if refused else drawn
 
-    plain = audit_calibration(vendor, unseen, calibration, LEVELS, run=tmp_path / "plain")
+    plain = audit(vendor, unseen, calibration, LEVELS, run=tmp_path / "plain")
     monkeypatch.setattr(job, "drawn_pictures", refusing)
-    found = audit_calibration(vendor, unseen, calibration, LEVELS, run=tmp_path / "run")
+    found = audit(vendor, unseen, calibration, LEVELS, run=tmp_path / "run")
     one = next(one for one in found.pictures if one.name == "p25")
     assert one.refused
     assert one.losses == (0.0, 1.0, 1.0), "the metric's bound as soon as anything is trusted"
@@ -135,15 +135,15 @@ def test_a_photograph_that_the_vendor_refuses_counts_at_the_worst_loss(scene, tm
 def test_tiles_count_once_and_need_their_photographs_named(scene):
     vendor, calibration, unseen, folder = scene
     tiles = {path.stem: f"whole {index // 3}" for index, path in enumerate(unseen)}
-    found = audit_calibration(vendor, unseen, calibration, [0.5], run=folder / "run", clusters=tiles)
+    found = audit(vendor, unseen, calibration, [0.5], run=folder / "run", clusters=tiles)
     assert (found.n, found.units) == (12, 4)
     by_name = {one.name: one.losses[0] for one in found.pictures}
     means = [np.mean([by_name[name] for name, whole in tiles.items() if whole == f"whole {k}"]) for k in range(4)]
     assert found.levels[0].judgement.risk == pytest.approx(np.mean(means))
     with pytest.raises(UsageError, match="the photograph of every audited picture; 11 of 12"):
-        audit_calibration(vendor, unseen, calibration, [0.5], run=folder / "run", clusters={unseen[0].stem: "x"})
+        audit(vendor, unseen, calibration, [0.5], run=folder / "run", clusters={unseen[0].stem: "x"})
     with pytest.raises(UsageError, match="Audit one picture of each photograph"):
-        audit_calibration(vendor, unseen, calibration, [0.5], run=folder / "run", clusters=tiles, guarantee="per-image")
+        audit(vendor, unseen, calibration, [0.5], run=folder / "run", clusters=tiles, guarantee="per-image")
 
 
 def test_the_bound_in_use_is_the_one_that_is_audited(tmp_path):
@@ -154,17 +154,16 @@ def test_the_bound_in_use_is_the_one_that_is_audited(tmp_path):
     calibration = bc.calibrate(vendor, known, run=tmp_path / "run", **choices)
     unseen = write_photographs(tmp_path / "unseen", range(24, 30))
     used = []
-    own = audit_calibration(
+    own = audit(
         vendor,
         unseen,
         calibration,
         [0.09],
-        guarantee="expected",
-        parameters={"bound_from": "delivered"},
+        guarantee="expected:bound_from=delivered",
         run=tmp_path / "run",
         on_picture=lambda picture, *rest: used.append((picture.name, rest[-1][0][1])),
     )
-    plain = audit_calibration(vendor, unseen, calibration, [0.09], run=tmp_path / "run")
+    plain = audit(vendor, unseen, calibration, [0.09], run=tmp_path / "run")
     assert len({threshold for _, threshold in used}) > 1
     assert all(threshold >= calibration.threshold(0.09) for _, threshold in used)
     assert own.levels[0].trusted_share > plain.levels[0].trusted_share
@@ -191,13 +190,12 @@ def test_a_bound_of_the_picture_that_its_loss_exceeds_is_noticed(tmp_path, monke
     monkeypatch.setattr(
         LabL1, "bound_from_delivered", lambda _, delivered: np.full(delivered.shape[:2], 1e-4, np.float32)
     )
-    found = audit_calibration(
+    found = audit(
         vendor,
         unseen,
         calibration,
         [0.09],
-        guarantee="expected",
-        parameters={"bound_from": "delivered"},
+        guarantee="expected:bound_from=delivered",
         run=tmp_path / "run",
     )
     assert found.verdict == "contradicted"
@@ -207,35 +205,30 @@ def test_a_bound_of_the_picture_that_its_loss_exceeds_is_noticed(tmp_path, monke
 def test_what_cannot_be_audited_is_refused_before_anything_is_drawn(scene, tmp_path):
     vendor, calibration, unseen, folder = scene
     with pytest.raises(CalibrationError, match="has not seen; 1 of 13 were used"):
-        audit_calibration(vendor, [*unseen, folder / "known" / "p3.png"], calibration, run=tmp_path / "new")
+        audit(vendor, [*unseen, folder / "known" / "p3.png"], calibration, run=tmp_path / "new")
     (tmp_path / "empty").mkdir()
     with pytest.raises((CalibrationError, UsageError), match="found none"):
-        audit_calibration(vendor, tmp_path / "empty", calibration, run=tmp_path / "new")
+        audit(vendor, tmp_path / "empty", calibration, run=tmp_path / "new")
     with pytest.raises(UsageError, match="Leave bound_from out"):
-        audit_calibration(
+        audit(
             vendor,
             unseen,
             calibration,
-            guarantee="false-trust",
-            parameters={"bound_from": "delivered"},
+            guarantee="false-trust:bound_from=delivered",
             run=tmp_path / "new",
         )
     with pytest.raises(CalibrationError, match="without groups"):
-        audit_calibration(vendor, unseen, calibration, group="night", run=tmp_path / "new")
+        audit(vendor, unseen, calibration, group="night", run=tmp_path / "new")
     assert not (Path(tmp_path) / "new").exists()
 
 
 def test_per_image_and_high_probability_are_audited_by_their_own_claims(scene):
     vendor, calibration, unseen, folder = scene
-    each = audit_calibration(
-        vendor, unseen, calibration, [0.4], guarantee="per-image", parameters={"delta": 0.2}, run=folder / "run"
-    )
+    each = audit(vendor, unseen, calibration, [0.4], guarantee="per-image:delta=0.2", run=folder / "run")
     threshold = calibration.threshold(0.4, "per-image", delta=0.2)
     assert each.levels[0].threshold == threshold > -math.inf
     assert each.levels[0].judgement.risk == np.mean([one.losses[0] > 0.4 for one in each.pictures])
-    high = audit_calibration(
-        vendor, unseen, calibration, [0.6], guarantee="high-probability", parameters={"delta": 0.2}, run=folder / "run"
-    )
+    high = audit(vendor, unseen, calibration, [0.6], guarantee="high-probability:delta=0.2", run=folder / "run")
     assert high.levels[0].threshold == calibration.threshold(0.6, "high-probability", delta=0.2)
     assert "0.2 of the calibration sets" in high.quantity
 
@@ -254,4 +247,4 @@ def test_a_photograph_that_changes_before_it_is_measured_is_noticed(scene, tmp_p
 
     monkeypatch.setattr(job, "prepare_photographs", prepare_and_change)
     with pytest.raises(CalibrationError, match="was changed while it was being audited; run again"):
-        audit_calibration(vendor, paths, calibration, [0.5], run=tmp_path / "run")
+        audit(vendor, paths, calibration, [0.5], run=tmp_path / "run")

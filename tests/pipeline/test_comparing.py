@@ -15,19 +15,18 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import BudgetError, CalibrationError, IncompleteError, PicturesError, UsageError
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.auditing import audit_calibration
-from blackbox_conformal.pipeline.calibrating import run_calibration
-from blackbox_conformal.pipeline.comparing import compare
+from blackbox_conformal.pipeline.calibrating import calibrate_job
+from blackbox_conformal.pipeline.commands import audit
+from blackbox_conformal.pipeline.comparing import compare_contestants
 from blackbox_conformal.pipeline.comparison_parts.comparison import comparison_json, mean_of_known, paired_bootstrap
 from blackbox_conformal.pipeline.comparison_parts.contestants import (
+    Contest,
     Contestant,
     bytes_a_pixel,
-    contest_jobs,
-    plan_comparison,
     vendor_folder,
-    wanted_draws,
 )
 from blackbox_conformal.pipeline.held_out import split_prepared
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.prices.spending import read_spending
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
@@ -62,8 +61,17 @@ def contestants():
     return [contestant("four", 4), contestant("two", 2), contestant("one", 1, "bicubic-gap")]
 
 
+def contest(contestants, photographs, root, held_out=2, baselines=True, **terms):
+    terms = Terms(root, **terms)
+    return Contest.of_photographs(contestants, photographs, terms, held_out=held_out, baselines=baselines)
+
+
+def compare(contestants, photographs, alphas, **settings):
+    return compare_contestants(contest(contestants, photographs, **settings), alphas)
+
+
 def planned_calls(contestants, photographs, root):
-    return plan_comparison(wanted_draws(contest_jobs(contestants, photographs, root=root)), len(photographs)).calls
+    return contest(contestants, photographs, root).plan().calls
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +101,15 @@ def test_the_plan_counts_what_may_be_bought_again_and_the_memory_of_all_methods(
             Contestant(f"{draws}", set_up(vendor, draws=draws, score="pixel-variance", metric="rgb-linf"))
             for draws in (3, 2)
         ]
-        wanted = wanted_draws(contest_jobs(both, photographs[:4], root=tmp_path))
-        plan = plan_comparison(wanted, 4)
+        plan = contest(both, photographs[:4], tmp_path).plan()
         assert (plan.calls, plan.cost_usd) == (12, (Decimal("0.12"),) * 2)
         assert plan.memory_bytes == BASE_BYTES + 2 * bytes_a_pixel(3, True) * 96 * 96
-        alone = wanted_draws(contest_jobs(both, photographs[:4], root=tmp_path, with_baselines=False))
-        assert plan_comparison(alone, 4).memory_bytes == BASE_BYTES + 2 * PIXEL_BYTES * 96 * 96
+        alone = contest(both, photographs[:4], tmp_path, baselines=False)
+        assert alone.plan().memory_bytes == BASE_BYTES + 2 * PIXEL_BYTES * 96 * 96
         with pytest.raises(IncompleteError):
             compare(both, photographs[:4], [0.9], root=tmp_path, held_out=2, limits=Limits(max_calls=12))
-        left = plan_comparison(wanted, 4).calls
-        assert plan_comparison(wanted, 4, Limits(max_resample=1)).calls == left + 1
+        left = contest(both, photographs[:4], tmp_path).plan().calls
+        assert contest(both, photographs[:4], tmp_path, limits=Limits(max_resample=1)).plan().calls == left + 1
 
 
 def test_trust_mask_rows_are_those_of_calibrate_and_audit(drawn, photographs, contestants):
@@ -110,10 +117,10 @@ def test_trust_mask_rows_are_those_of_calibrate_and_audit(drawn, photographs, co
     setup = contestants[0].setup
     run = vendor_folder(root, setup)
     calibrating, unseen = split_prepared(prepare_photographs(photographs, setup, lambda *_: None), 8, 0)
-    calibration = run_calibration(setup, [one.path for one in calibrating], run=run).calibration
-    audit = audit_calibration(setup.adapter, [one.path for one in unseen], calibration, ALPHAS, run=run)
+    calibration = calibrate_job(Job.of_photographs(setup, [one.path for one in calibrating], Terms(run))).calibration
+    audited = audit(setup.adapter, [one.path for one in unseen], calibration, ALPHAS, run=run)
     rows = [row for row in found.rows if (row.contestant, row.method) == ("four", "trust mask")]
-    for row, level in zip(rows, audit.levels, strict=True):
+    for row, level in zip(rows, audited.levels, strict=True):
         assert row.alpha == level.alpha
         assert row.trusted_share == pytest.approx(level.trusted_share)
         assert row.risk == pytest.approx(level.judgement.risk)
@@ -137,14 +144,14 @@ def test_a_refused_photograph_counts_as_an_audit_counts_it(photographs, tmp_path
         pictures = prepare_photographs(photographs[:22], both[0].setup)
         calibrating, unseen = split_prepared(pictures, 4, 0)
         for contestant in both:
-            calibration = run_calibration(
-                contestant.setup, [one.path for one in calibrating], run=run, limits=limits
+            calibration = calibrate_job(
+                Job.of_photographs(contestant.setup, [one.path for one in calibrating], Terms(run, limits))
             ).calibration
-            audit = audit_calibration(vendor, [one.path for one in unseen], calibration, [0.9], run=run, limits=limits)
+            audited = audit(vendor, [one.path for one in unseen], calibration, [0.9], run=run, limits=limits)
             row = next(row for row in found.rows if (row.contestant, row.method) == (contestant.label, "trust mask"))
-            assert row.risk == pytest.approx(audit.levels[0].judgement.risk)
+            assert row.risk == pytest.approx(audited.levels[0].judgement.risk)
             assert row.risk >= 0.25
-            assert row.trusted_share == pytest.approx(audit.levels[0].trusted_share)
+            assert row.trusted_share == pytest.approx(audited.levels[0].trusted_share)
 
 
 def test_every_contestant_gets_every_method_it_can(drawn):
@@ -205,9 +212,7 @@ def vendors(url, *, price="0.01"):
 
 
 def bought(contestants, paths, root, **limits):
-    return compare(
-        list(contestants), paths, ALPHAS, root=root, held_out=2, limits=Limits(**limits), with_baselines=False
-    )
+    return compare(list(contestants), paths, ALPHAS, root=root, held_out=2, limits=Limits(**limits), baselines=False)
 
 
 def test_limits_hold_for_all_together_and_for_one_comparison(photographs, tmp_path):
@@ -236,6 +241,7 @@ from decimal import Decimal
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pipeline.test_comparing import Limits, compare, vendors
+from blackbox_conformal.pipeline.job import Watch
 sent = []
 def listener(event):
     sent.extend([event] if event.kind == "submitted" else [])
@@ -243,7 +249,7 @@ def listener(event):
         os._exit(9)
 both = vendors({server.url!r})
 compare([both["other"], both["one"]], [Path(one) for one in sys.argv[2:]], (0.5,), root=Path(sys.argv[1]), held_out=2,
-        limits=Limits(max_cost_usd=Decimal("0.08"), concurrency=8), with_baselines=False, listener=listener)
+        limits=Limits(max_cost_usd=Decimal("0.08"), concurrency=8), baselines=False, watch=Watch(listener))
 """
         arguments = [sys.executable, "-c", script, str(tmp_path), *map(str, photographs[:4])]
         assert subprocess.run(arguments, check=False, timeout=120).returncode == 9

@@ -13,7 +13,8 @@ from support.synthetic import write_draws, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.pipeline import job as module
-from blackbox_conformal.pipeline.calibrating import run_calibration
+from blackbox_conformal.pipeline.calibrating import calibrate_job
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.stages.draws import drawn_pictures, map_pictures
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
@@ -33,7 +34,7 @@ def material(tmp_path):
 
 
 def calibrated(setup, paths, run):
-    return run_calibration(setup, paths, run=run).calibration
+    return calibrate_job(Job.of_photographs(setup, paths, Terms(run))).calibration
 
 
 def test_same_bytes_for_any_number_of_threads_and_any_order_of_pictures(material, tmp_path, monkeypatch):
@@ -64,11 +65,13 @@ INTERPRETED = """
 import sys
 from pathlib import Path
 import blackbox_conformal as bc
-from blackbox_conformal.pipeline.calibrating import run_calibration
+from blackbox_conformal.pipeline.calibrating import calibrate_job
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.stages.settings import set_up
 root = Path(sys.argv[1])
 setup = set_up(bc.load_adapter("folder", path=str(root / "draws"), label="made up"), draws=3)
-found = run_calibration(setup, sorted((root / "truth").iterdir())[:2], run=root / "interpreted").calibration
+job = Job.of_photographs(setup, sorted((root / "truth").iterdir())[:2], Terms(root / "interpreted"))
+found = calibrate_job(job).calibration
 found.save(root / "interpreted.json")
 """
 

@@ -65,7 +65,7 @@ def test_an_audit_refuses_calibration_photographs_in_disguise(
 ) -> None:
     copy = saved(DISGUISES[disguise](photograph(2)), tmp_path / "new.png")
     with pytest.raises(CalibrationError, match="new, which is a copy of calibration photograph p2"):
-        bc.audit_calibration(vendor, [copy], calibration, [0.5], run=tmp_path / "run")
+        bc.audit(vendor, [copy], calibration, [0.5], run=tmp_path / "run")
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)

@@ -13,11 +13,11 @@ from blackbox_conformal.sampling.limits import Limits
 
 def test_slips_name_what_was_called_and_what_is_near(tmp_path):
     vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
-    with pytest.raises(UsageError, match="calibrate takes no parameter 'max_prise'; it takes adapter"):
+    with pytest.raises(UsageError, match="calibrate takes no parameter 'max_prise'; it takes alpha, ask"):
         bc.calibrate(vendor, tmp_path, max_prise=3)
     with pytest.raises(UsageError, match="did you mean max_cost"):
         bc.calibrate(vendor, tmp_path, max_costs=3)
-    with pytest.raises(UsageError, match="apply takes no parameter 'qqqqqq'; it takes adapter, alpha"):
+    with pytest.raises(UsageError, match="apply takes no parameter 'qqqqqq'; it takes alpha, ask, calibration"):
         bc.apply(vendor, "small.png", "calibration.json", alpha=0.1, qqqqqq=1)
     with pytest.raises(UsageError, match="did you mean guarantee"):
         bc.apply(vendor, "small.png", "calibration.json", alpha=0.1, garantee="expected")
@@ -42,6 +42,6 @@ def test_limits_that_are_none_are_refused_by_name(tmp_path, given, said):
 
 
 def test_limits_are_exact():
-    found = limits_of(0.1, 3)
+    found = limits_of({"max_cost": 0.1, "max_calls": 3})
     assert (found.max_cost_usd, found.max_calls) == (Decimal("0.1"), 3)
-    assert limits_of(None, None) == Limits()
+    assert limits_of({}) == Limits()

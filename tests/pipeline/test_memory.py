@@ -14,7 +14,8 @@ import json, resource, sys
 from pathlib import Path
 import blackbox_conformal as bc
 from blackbox_conformal.pipeline.stages import draws as drawing, prepare
-from blackbox_conformal.pipeline.calibrating import run_calibration
+from blackbox_conformal.pipeline.calibrating import calibrate_job
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.stages.warming import rehearse
 root, draws, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
@@ -28,7 +29,8 @@ def peak():
         return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
 before = peak()
-run_calibration(setup, sorted((root / "truth").iterdir())[:count], run=root / f"run-{draws}-{count}")
+paths = sorted((root / "truth").iterdir())[:count]
+calibrate_job(Job.of_photographs(setup, paths, Terms(root / f"run-{draws}-{count}")))
 print(json.dumps([before, peak()]))
 """
 """Set in a process of its own: earlier work must not count."""

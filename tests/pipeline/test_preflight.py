@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from support.synthetic import write_photographs
 
-from blackbox_conformal.pipeline.calibrating import run_calibration
+from blackbox_conformal.pipeline.calibrating import calibrate_job
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.prices.budget import missing_key, stored_elsewhere
 from blackbox_conformal.pipeline.prices.spending import spending_on
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
@@ -26,7 +27,7 @@ def drawn(tmp_path_factory):
     paths = write_photographs(root / "photographs", range(3))
     with FaultServer() as server:
         setup = set_up(load_adapter(VENDOR, url=server.url), **CHOICES)
-        run_calibration(setup, paths, run=root / "first", limits=Limits(max_calls=6))
+        calibrate_job(Job.of_photographs(setup, paths, Terms(root / "first", Limits(max_calls=6))))
     return root, setup, paths
 
 

@@ -20,7 +20,8 @@ from blackbox_conformal.errors import (
 )
 from blackbox_conformal.images.duplicates import sketch
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.planning import plan
+from blackbox_conformal.pipeline.job import Job, Terms
+from blackbox_conformal.pipeline.planning import plan_job
 from blackbox_conformal.pipeline.prices.quotes import ask_quotes
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import member, set_up
@@ -187,10 +188,11 @@ def test_a_plan_counts_what_was_quoted_for_each_size(server: FaultServer, tmp_pa
     assert quoted == {(20, 10): Decimal("0.2"), (30, 10): Decimal("0.3")}
     total = Decimal("0.2") * 3 + Decimal("0.3") * 3
     assert estimate(adapter, tmp_path, QUICK, tasks, quoted=quoted).cost_usd == (total, total)
-    found = plan(setup, pictures, member("guarantees", "expected"), run=tmp_path, quoted=quoted)
+    job = Job(setup, pictures, Terms(tmp_path))
+    found = plan_job(job, member("guarantees", "expected"), quoted=quoted)
     assert found.cost_usd == (total, total)
     assert found.usd_a_photograph == (Decimal("0.6"), Decimal("0.9"))
     assert found.price_source == "quoted by the vendor"
-    listed = plan(setup, pictures, member("guarantees", "expected"), run=tmp_path)
+    listed = plan_job(job, member("guarantees", "expected"))
     assert listed.cost_usd == (Decimal("0.06"), Decimal("0.06"))
     assert listed.price_source == "the fault server's price list"

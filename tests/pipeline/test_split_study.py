@@ -48,7 +48,7 @@ def test_audited_photographs_join_and_as_many_calibrate_as_did(calibration):
 
 
 def test_another_guarantee_is_split_by_its_own_rule(calibration):
-    found = audit_splits(calibration, LEVELS, splits=20, guarantee="per-image", parameters={"delta": 0.3})
+    found = audit_splits(calibration, LEVELS, splits=20, guarantee="per-image:delta=0.3")
     assert found == split_audit(PerImage(delta=0.3), calibration.curves, LEVELS, splits=20)
     assert [level.claimed for level in found.levels] == [0.3, 0.3]
 

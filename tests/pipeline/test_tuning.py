@@ -8,18 +8,18 @@ from support.synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError, PicturesError, UsageError
-from blackbox_conformal.pipeline.calibrating import run_calibration
-from blackbox_conformal.pipeline.job import Job, job_keys
+from blackbox_conformal.pipeline.calibrating import calibrate_job
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.tuning import (
+    TuningJob,
     default_candidates,
     parse_candidate,
     parse_candidates,
     specification_text,
-    tune,
+    tune_job,
 )
-from blackbox_conformal.sampling.limits import Limits
 
 
 def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: 
     paths = write_photographs(tmp_path / "photographs", range(24))
     setup = set_up(vendor, draws=4, metric="rgb-linf:kernel=gaussian,sigma=2")
     candidates = [parse_candidate(text, 4) for text in default_candidates(4)]
-    found = tune(setup, paths[:10], candidates, 0.25, 14, run=tmp_path / "run")
+    found = tune_job(Job.of_photographs(setup, paths[:10], Terms(tmp_path / "run")), candidates, 0.25, 14)
     shares = [one.trusted_share for one in found.scored]
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > shares[-1]
@@ -42,20 +42,21 @@ def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: 
 
     best = found.best.candidate
     tuned = set_up(vendor, draws=best.draws, score=best.score, metric=setup.metric)
-    result = run_calibration(tuned, paths[10:], run=tmp_path / "run", tuning=found.tuning)
+    result = calibrate_job(Job.of_photographs(tuned, paths[10:], Terms(tmp_path / "run")), tuning=found.tuning)
     assert result.calibration.n == 14
     assert set(result.calibration.tuning) == set(found.tuning)
     with pytest.raises(CalibrationError, match="tuning"):
-        run_calibration(tuned, paths, run=tmp_path / "run", tuning=found.tuning)
+        calibrate_job(Job.of_photographs(tuned, paths, Terms(tmp_path / "run")), tuning=found.tuning)
     with pytest.raises(CalibrationError, match="has not seen"):
-        bc.audit_calibration(vendor, paths[:2], result.calibration, [0.25], run=tmp_path / "run")
+        bc.audit(vendor, paths[:2], result.calibration, [0.25], run=tmp_path / "run")
 
 
 def test_an_unreachable_level_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
     vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
     setup = set_up(vendor, draws=4)
+    job = Job.of_photographs(setup, write_photographs(tmp_path / "photographs", range(1)), Terms(tmp_path / "run"))
     with pytest.raises(CalibrationError, match="cannot be reached with 5"):
-        tune(setup, [tmp_path / "p.png"], [parse_candidate("texture", 4)], 0.1, 5, run=tmp_path / "run")
+        tune_job(job, [parse_candidate("texture", 4)], 0.1, 5)
 
 
 @pytest.mark.parametrize("text", ["texture@x", "pixel-variance@1", "texture@9", "nothing"])
@@ -82,7 +83,14 @@ def test_a_photograph_that_takes_too_much_memory_for_all_scores_is_refused(tmp_p
     paths = write_photographs(tmp_path / "photographs", range(2))
     candidates = [parse_candidate(text, 4) for text in default_candidates(4)]
     with pytest.raises(PicturesError, match="fits into 300 MiB"):
-        tune(set_up(vendor, draws=4), paths, candidates, 0.9, 14, run=tmp_path / "run", memory_bytes=300 * 2**20)
+        TuningJob.of_photographs(
+            set_up(vendor, draws=4),
+            paths,
+            Terms(tmp_path / "run", memory_bytes=300 * 2**20),
+            candidates=len(candidates),
+            share=0.3,
+            seed=0,
+        )
 
 
 def test_weighted_is_the_geometric_mean_of_its_parts() -> None:
@@ -102,9 +110,9 @@ def test_photographs_prepared_for_tuning_are_those_that_calibration_would_prepar
     vendor = bc.load_adapter("http", url="http://127.0.0.1:1/", scale=4)
     paths = write_photographs(tmp_path / "photographs", range(3))
     choices = {"perturbation": perturbation, "seed": 7}
-    job = Job.of_photographs(set_up(vendor, draws=4, **choices), paths, tmp_path / "run", Limits(max_calls=0))
+    job = Job.of_photographs(set_up(vendor, draws=4, **choices), paths, Terms(tmp_path / "run"))
     tuned = set_up(vendor, draws=2, score="patch-variance", **choices)
     found = job.chosen(tuned)
     alone = prepare_photographs(paths, tuned)
     assert [one.tasks for one in found.pictures] == [one.tasks for one in alone]
-    assert job_keys(tuned, found.pictures) == job_keys(tuned, alone)
+    assert found.keys == Job(tuned, alone, Terms(tmp_path / "run")).keys

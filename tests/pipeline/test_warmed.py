@@ -8,9 +8,7 @@ from PIL import Image as PillowImage
 from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.pipeline import comparing, job, masking, tuning
-from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
-from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.pipeline import job
 
 
 @pytest.fixture
@@ -45,21 +43,21 @@ def test_every_command_warms_what_it_runs(tmp_path, warmed):
     assert warmed == [("pixel-variance", "rgb-linf", True)]
     warmed.clear()
 
-    bc.audit_calibration(vendor, paths[8:], calibration, [0.9], run=tmp_path / "run")
+    bc.audit(vendor, paths[8:], calibration, [0.9], run=tmp_path / "run")
     assert warmed == [("pixel-variance", "rgb-linf", True)]
     warmed.clear()
 
     small = io.BytesIO()
     PillowImage.fromarray(photograph(11)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(small, "PNG")
-    masking.apply_calibration(vendor, [("p11", small.getvalue())], calibration, 0.9, run=tmp_path / "run")
+    bc.apply_all(vendor, [("p11", small.getvalue())], calibration, 0.9, run=tmp_path / "run")
     assert warmed == [("pixel-variance", "rgb-linf", False)]
     warmed.clear()
 
-    settings = [Contestant(score, set_up(vendor, score=score, **choices)) for score in ("patch-variance", "texture")]
-    comparing.compare(settings, paths, [0.9], root=tmp_path / "runs", held_out=4)
+    vendors = {score: (vendor, {"score": score}) for score in ("patch-variance", "texture")}
+    bc.compare(vendors, paths, 0.9, run=tmp_path / "runs", held_out=0.4, **choices)
     assert warmed == [("patch-variance", "rgb-linf", True), ("texture", "rgb-linf", True)]
     warmed.clear()
 
-    candidates = tuning.parse_candidates(["pixel-variance", "pixel-variance@2", "texture", "bicubic-gap"], 3)
-    tuning.tune(set_up(vendor, **choices), paths[:3], candidates, 0.9, 7, run=tmp_path / "run")
+    candidates = ["pixel-variance", "pixel-variance@2", "texture", "bicubic-gap"]
+    bc.tune(vendor, paths, 0.9, candidates=candidates, only_choose=True, run=tmp_path / "run", **choices)
     assert warmed == [(score, "rgb-linf", True) for score in ("pixel-variance", "texture", "bicubic-gap")]

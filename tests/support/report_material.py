@@ -16,7 +16,7 @@ from blackbox_conformal.images.duplicates import sketch
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.auditing import audit_splits
-from blackbox_conformal.pipeline.masking import Result
+from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.reports.preview import make_preview
 from blackbox_conformal.reports.report_store import ReportStore

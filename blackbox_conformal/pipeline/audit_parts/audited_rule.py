@@ -1,14 +1,11 @@
-"""Which guarantee of a calibration is audited, and which photograph each picture is a tile of.
-
-What a guarantee claims lives in `audits.hypothesis`.
-"""
+"""Which guarantee of a calibration is audited, and what the audit can find, told before it is paid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from blackbox_conformal import catalog
 from blackbox_conformal.audits.confidence import fewest, stakes
 from blackbox_conformal.audits.hypothesis import claim
 from blackbox_conformal.calibration import Calibration
@@ -26,8 +23,7 @@ _BY = {
 
 def audited_rule(
     calibration: Calibration,
-    guarantee: str | None = None,
-    parameters: Mapping[str, Any] | None = None,
+    guarantee: str | Guarantee | None = None,
     group: str | None = None,
     clusters: Mapping[str, str] | None = None,
 ) -> Guarantee:
@@ -35,6 +31,8 @@ def audited_rule(
 
     Parameters
     ----------
+    guarantee
+        An instance, or ``name:key=value``.
     group
         Audit the guarantee within this group.
     clusters
@@ -46,20 +44,21 @@ def audited_rule(
     UsageError
         Only some of the calibration pictures are named, or ``by-cluster`` or ``by-group`` without its parts.
     """
-    how = _BY.get(guarantee or "")
-    if how is not None and not {"clusters", "groups"} & set(parameters or {}):
-        raise UsageError(f"expected the guarantee that holds within; got {guarantee}. Name that one, and {how}")
-    rule = calibration.rule(guarantee, **(parameters or {}))
+    if isinstance(guarantee, str):
+        name = catalog.parse(guarantee)[0]
+        if name in _BY:
+            raise UsageError(f"expected the guarantee that holds within; got {name}. Name that one, and {_BY[name]}")
+    rule = calibration.rule(guarantee)
     names = [image.name for image in calibration.images]
-    known = clusters or {}
-    if rule.tiles is None and any(name in known for name in names):
-        missing = [name for name in names if name not in known]
+    photographs = clusters or {}
+    if rule.tiles is None and any(name in photographs for name in names):
+        missing = [name for name in names if name not in photographs]
         if missing:
             raise UsageError(
                 f"expected the photograph of every calibration picture or of none; {len(missing)} of {len(names)} have "
                 f"none, first {printable(missing[0])}. Name all of them"
             )
-        rule = in_tiles(rule, [known[name] for name in names])
+        rule = in_tiles(rule, [photographs[name] for name in names])
     return rule if group is None else calibration.rule_of_group(group, rule)
 
 
@@ -86,14 +85,14 @@ def clusters_of(rule: Guarantee, names: Sequence[str], clusters: Mapping[str, st
             f"expected the photograph of every audited picture; {len(missing)} of {len(names)} have none, first "
             f"{printable(missing[0])}. A picture that is no tile is its own photograph"
         )
-    found = tuple(clusters[name] for name in names)
-    shared = sorted(set(found) & set(rule.tiles or ()))
+    photographs = tuple(clusters[name] for name in names)
+    shared = sorted(set(photographs) & set(rule.tiles or ()))
     if shared:
         raise CalibrationError(
             f"expected photographs that calibration has not seen; tiles of {len(shared)} were used for it, first "
             f"{printable(shared[0])}. Leave their tiles out"
         )
-    return found
+    return photographs
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +135,16 @@ def outlook(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) 
         return []
     curves = calibration.curves_for(rule)
     units, bound = rule.unit_curves(curves), calibration.bound_for(rule)
-    found = []
+    outlooks = []
     for alpha in levels:
         if reason_of_nothing(rule, curves, alpha) is not None:
             # Nothing is trusted, so nothing is tested.
             continue
-        known = claim(units.rule, units.curves.losses_at(rule.threshold(curves, alpha)), alpha, bound)
-        level = known.level / known.bound
+        calibrated = claim(units.rule, units.curves.losses_at(rule.threshold(curves, alpha)), alpha, bound)
+        level = calibrated.level / calibrated.bound
         if not 0 < level < 1:
             continue
-        stake = stakes(known.losses, known.level, known.bound)
+        stake = stakes(calibrated.losses, calibrated.level, calibrated.bound)
         never_wrong = fewest(np.zeros(1), level, stake)
-        found.append(Outlook(alpha, never_wrong, fewest(known.losses / known.bound, level, stake)))
-    return found
+        outlooks.append(Outlook(alpha, never_wrong, fewest(calibrated.losses / calibrated.bound, level, stake)))
+    return outlooks

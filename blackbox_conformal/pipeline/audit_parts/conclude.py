@@ -1,12 +1,12 @@
-"""From audited pictures to the audit: claims, verdicts, quality against its bounds, planted leakage.
-
-No picture is read and nothing is drawn here.
-"""
+"""From audited pictures to the audit: claims, verdicts, quality against its bounds, planted leakage."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal import catalog
 from blackbox_conformal.audits.confidence import LEVEL
@@ -19,7 +19,7 @@ from blackbox_conformal.audits.permutation import resplit_risks
 from blackbox_conformal.audits.quality import mean_quality
 from blackbox_conformal.audits.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.guarantees.claims import Units
+from blackbox_conformal.guarantees.claims import Claim, Units
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.curve_set import CurveSet
@@ -45,84 +45,151 @@ def conclude(
         The guarantee in force, of `calibration`.
     clusters
         The photograph that each picture is a tile of; None: each is a photograph of its own.
+    calls, cached
+        Draws that were bought for the audit, and draws that were stored before.
     """
-    curves = calibration.curves_for(rule)
-    bound = calibration.bound_for(rule)
-    units = rule.unit_curves(curves)
-    unseen = CurveSet.from_curves([one.curve for one in audited])
-    words = quantity(rule, clusters)
-    thresholds = [rule.threshold(curves, alpha) for alpha in levels]
-    losses = np.array([one.losses for one in audited], dtype=np.float64)
-    claims = [claim(rule, losses[:, index], alpha, bound, clusters) for index, alpha in enumerate(levels)]
-    resplit = observed = None
-    if any(one.losses.mean() > one.level for one in claims):
-        together = pooled(units, unseen, clusters)
-        if together is not None:
-            resplit = resplit_risks(units.rule, together, len(units.curves), levels)
-            plain = [
-                claim(rule, unseen.losses_at(t), a, bound, clusters) for t, a in zip(thresholds, levels, strict=True)
-            ]
-            observed = [float(one.losses.mean()) for one in plain]
-    weights = _weights(audited, clusters)
-    named = "photographs" if clusters is None else "photographs with their tiles"
-    metric = metric_of(calibration)
-    found = []
-    for index, alpha in enumerate(levels):
-        one = claims[index]
-        judgement = judge(
-            one.losses,
-            one.level,
-            one.bound,
-            None if resplit is None else resplit[:, index],
-            None if observed is None else observed[index],
-            claim(units.rule, units.curves.losses_at(thresholds[index]), alpha, bound).losses,
-            averages=one.averages,
-        )
-        shares = np.array([picture.shares[index] for picture in audited])
-        # A refused photograph has no pixels either, but it has a loss.
-        empty = float(np.average((shares == 0) & (losses[:, index] == 0), weights=weights))
-        told = meaning(judgement, one.level, named)
-        reason = rule.choose(curves, alpha).reason
-        if reason is not None and empty == 1:
-            # A mask without pixels cannot be wrong: however many of them confirm nothing.
-            judgement = replace(judgement, verdict="inconclusive", further=None)
-            told = f"{reason}. So nothing was tested."
-        found.append(
-            AuditedLevel(
-                alpha=alpha,
-                threshold=thresholds[index],
-                claimed=one.level,
-                judgement=judgement,
-                meaning=told,
-                trusted_share=float(np.average(shares, weights=weights)),
-                empty_share=empty,
-                inside=mean_quality([picture.inside[index] for picture in audited], weights),
-                outside=mean_quality([picture.outside[index] for picture in audited], weights),
-                whole=mean_quality([picture.whole for picture in audited], weights),
-                promise=promise(rule, alpha, metric, float(np.average(shares > 0, weights=weights))),
-            )
-        )
-    verdict: Verdict = overall([one.judgement for one in found if one.tested], len(found))
-    if any(one.broken_bound for one in audited):
+    tiles = None if clusters is None else tuple(clusters)
+    measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles)
+    found = tuple(measured.level(index) for index in range(len(levels)))
+    verdict: Verdict = overall([level.judgement for level in found if level.tested], len(found))
+    if any(picture.broken_bound for picture in audited):
         verdict = "contradicted"
-    counted = unseen if clusters is None else pool(unseen, tuple(clusters))
+    units = measured.units
+    counted = measured.unseen if tiles is None else pool(measured.unseen, tiles)
+    alike = (units.clusters is None) == (tiles is None)
     return Audit(
         n=len(audited),
         units=len(counted),
-        quantity=words,
-        levels=tuple(found),
+        quantity=quantity(rule, tiles),
+        levels=found,
         verdict=verdict,
-        pictures=tuple(audited),
-        leakage=audit_leakage(units.rule, units.curves, counted, levels) if _alike(units, clusters) else None,
+        pictures=measured.audited,
+        leakage=audit_leakage(units.rule, units.curves, counted, levels) if alike else None,
         notes=(
-            *_alone(found, verdict),
-            *_notes(rule, audited, units, clusters),
+            *_notes_on_levels(found, verdict),
+            *_notes_on_pictures(measured),
+            *units.rule.audit_notes,
+            *([] if alike else [_NOT_ALIKE]),
             *filter(None, [calibration.procedure.seed_note]),
         ),
-        clusters=None if clusters is None else tuple(clusters),
+        clusters=tiles,
         calls=calls,
         cached=cached,
     )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Audited pictures, and what follows from them for every level together."""
+
+    calibration: Calibration
+    rule: Guarantee
+    levels: tuple[float, ...]
+    audited: tuple[AuditedPicture, ...]
+    clusters: tuple[str, ...] | None
+
+    def level(self, index: int) -> AuditedLevel:
+        """What the audit says at one level."""
+        alpha, threshold, claimed = self.levels[index], self.thresholds[index], self.claims[index]
+        resplit, observed = (None, None) if self.resplit is None else self.resplit[index]
+        judgement = judge(
+            claimed.losses,
+            claimed.level,
+            claimed.bound,
+            resplit,
+            observed,
+            claim(self.units.rule, self.units.curves.losses_at(threshold), alpha, self.bound).losses,
+            averages=claimed.averages,
+        )
+        shares = np.array([picture.shares[index] for picture in self.audited])
+        # A refused photograph has no pixels either, but it has a loss.
+        empty = self._mean((shares == 0) & (self.losses[:, index] == 0))
+        named = "photographs" if self.clusters is None else "photographs with their tiles"
+        in_words = meaning(judgement, claimed.level, named)
+        reason = self.rule.choose(self.curves, alpha).reason
+        if reason is not None and empty == 1:
+            # A mask without pixels cannot be wrong: however many of them confirm nothing.
+            judgement = replace(judgement, verdict="inconclusive", further=None)
+            in_words = f"{reason}. So nothing was tested."
+        return AuditedLevel(
+            alpha=alpha,
+            threshold=threshold,
+            claimed=claimed.level,
+            judgement=judgement,
+            meaning=in_words,
+            trusted_share=self._mean(shares),
+            empty_share=empty,
+            inside=mean_quality([picture.inside[index] for picture in self.audited], self.weights),
+            outside=mean_quality([picture.outside[index] for picture in self.audited], self.weights),
+            whole=mean_quality([picture.whole for picture in self.audited], self.weights),
+            promise=promise(self.rule, alpha, metric_of(self.calibration), self._mean(shares > 0)),
+        )
+
+    @cached_property
+    def curves(self) -> CurveSet:
+        """The calibration's curves that the guarantee is about."""
+        return self.calibration.curves_for(self.rule)
+
+    @cached_property
+    def bound(self) -> float:
+        """The largest loss."""
+        return self.calibration.bound_for(self.rule)
+
+    @cached_property
+    def units(self) -> Units:
+        """The calibration's curves, one for each photograph that counts once."""
+        return self.rule.unit_curves(self.curves)
+
+    @cached_property
+    def unseen(self) -> CurveSet:
+        """The curves of the audited pictures."""
+        return CurveSet.from_curves([picture.curve for picture in self.audited])
+
+    @cached_property
+    def thresholds(self) -> list[float]:
+        """The calibration's threshold at each level."""
+        return [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
+
+    @cached_property
+    def losses(self) -> NDArray[np.float64]:
+        """(pictures, levels): the loss of each mask that was made."""
+        return np.array([picture.losses for picture in self.audited], dtype=np.float64)
+
+    @cached_property
+    def claims(self) -> list[Claim]:
+        """What the guarantee claims of these losses at each level."""
+        return [
+            claim(self.rule, self.losses[:, index], alpha, self.bound, self.clusters)
+            for index, alpha in enumerate(self.levels)
+        ]
+
+    @cached_property
+    def resplit(self) -> list[tuple[NDArray[np.float64], float]] | None:
+        """At each level the risks of random splits, and the risk of this one; None where the question does not arise.
+
+        It arises where a risk is above what is claimed and calibration and audit photographs can be exchanged.
+        """
+        if all(claimed.losses.mean() <= claimed.level for claimed in self.claims):
+            return None
+        together = pooled(self.units, self.unseen, self.clusters)
+        if together is None:
+            return None
+        risks = resplit_risks(self.units.rule, together, len(self.units.curves), self.levels)
+        if risks is None:
+            return None
+        observed = [
+            claim(self.rule, self.unseen.losses_at(threshold), alpha, self.bound, self.clusters).losses.mean()
+            for threshold, alpha in zip(self.thresholds, self.levels, strict=True)
+        ]
+        return [(risks[:, index], float(risk)) for index, risk in enumerate(observed)]
+
+    @cached_property
+    def weights(self) -> list[float] | None:
+        """Each photograph counts once, whatever the number of its tiles."""
+        return None if self.clusters is None else [1.0 / self.clusters.count(name) for name in self.clusters]
+
+    def _mean(self, values: NDArray[Any]) -> float:
+        return float(np.average(values, weights=self.weights))
 
 
 def metric_of(calibration: Calibration) -> Metric:
@@ -132,16 +199,7 @@ def metric_of(calibration: Calibration) -> Metric:
     return found
 
 
-def _weights(audited: Sequence[AuditedPicture], clusters: Sequence[str] | None) -> list[float] | None:
-    """Each photograph counts once, whatever the number of its tiles."""
-    return None if clusters is None else [1.0 / clusters.count(name) for name in clusters]
-
-
-def _alike(units: Units, clusters: Sequence[str] | None) -> bool:
-    return (units.clusters is None) == (clusters is None)
-
-
-def _alone(levels: Sequence[AuditedLevel], verdict: Verdict) -> list[str]:
+def _notes_on_levels(levels: Sequence[AuditedLevel], verdict: Verdict) -> list[str]:
     """Why levels that are contradicted or shifted by themselves do not make the audit so."""
     notes = []
     for kind, p_name in (("contradicted", "p_promise"), ("shifted", "p_value")):
@@ -158,17 +216,22 @@ def _alone(levels: Sequence[AuditedLevel], verdict: Verdict) -> list[str]:
     return notes
 
 
-def _notes(
-    rule: Guarantee, audited: Sequence[AuditedPicture], units: Units, clusters: Sequence[str] | None
-) -> tuple[str, ...]:
-    notes = []
-    refused = [one.name for one in audited if one.refused]
+_NOT_ALIKE = (
+    "Audit pictures are tiles and calibration pictures are not: each photograph counts once in the interval, "
+    "and there is no permutation test, as the two are not exchangeable."
+)
+
+
+def _notes_on_pictures(measured: _Measured) -> list[str]:
+    """Refused pictures, bounds of the pictures' own, and those of them that proved wrong."""
+    notes, audited = [], measured.audited
+    refused = [picture.name for picture in audited if picture.refused]
     if refused:
         notes.append(
             f"The vendor refused {len(refused)} of {len(audited)} audit photographs, first {printable(refused[0])}: "
             "each counts at the worst loss as soon as anything is trusted, and has no pixels to trust."
         )
-    source = rule.bound_source
+    source = measured.rule.bound_source
     if source != "metric":
         kind = "delivered colours" if source == "delivered" else "input"
         notes.append(
@@ -176,16 +239,10 @@ def _notes(
             "is when it is made. Random splits, the permutation test and planted leakage use the metric's bound, since "
             "stored curves hold no other."
         )
-    broken = [one.name for one in audited if one.broken_bound]
+    broken = [picture.name for picture in audited if picture.broken_bound]
     if broken:
         notes.append(
             f"The loss of {len(broken)} pictures exceeds the bound that was computed for them, first "
             f"{printable(broken[0])}: what that bound rests on is not true, and the guarantee with it."
         )
-    notes.extend(units.rule.audit_notes)
-    if not _alike(units, clusters):
-        notes.append(
-            "Audit pictures are tiles and calibration pictures are not: each photograph counts once in the interval, "
-            "and there is no permutation test, as the two are not exchangeable."
-        )
-    return tuple(notes)
+    return notes

@@ -4,30 +4,58 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import TypeVar
 
 from blackbox_conformal.adapter import Adapter, Answer, Draw, Send
 from blackbox_conformal.errors import BudgetError, CredentialMissingError, LedgerError
 from blackbox_conformal.pipeline.prices.spending import spending_on
+from blackbox_conformal.sampling.estimate import Estimate, known_price, price_missing
 from blackbox_conformal.sampling.ledger.ledger_file import ledger_path, reading
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import Task, idempotency_key, task_keys
 
-
-class Expected(Protocol):
-    """What a plan and an estimate both say: calls, calls that may come on top, and the price, if it is known."""
-
-    @property
-    def calls(self) -> int: ...
-
-    @property
-    def again(self) -> int: ...
-
-    @property
-    def cost_usd(self) -> tuple[Decimal, Decimal] | None: ...
+AnyEstimate = TypeVar("AnyEstimate", bound=Estimate)
 
 
-def agreed_limits(limits: Limits, expected: Expected, runs: Collection[Path], counted: frozenset[str]) -> Limits:
+def refuse_unlimited(adapter: Adapter, limits: Limits, run: Path) -> None:
+    """Refuse to spend money without a limit; what draws in the folder `run` were booked at counts as a price.
+
+    Raises
+    ------
+    BudgetError
+        Draws cost something, or their price is unknown, and neither a cost nor a number of calls is given; or a
+        cost is given for a vendor whose price is unknown.
+    """
+    price = known_price(adapter, run)
+    if adapter.capabilities.local or (price is not None and price.high_usd == 0):
+        return
+    if not limits.spending:
+        raise BudgetError(
+            f"drawing from {adapter.name} costs money: give max_cost (--max-cost) or max_calls (--max-calls)"
+        )
+    if limits.max_cost_usd is not None and price is None:
+        raise BudgetError(price_missing(adapter))
+
+
+def total(first: AnyEstimate, *others: Estimate) -> AnyEstimate:
+    """`first` with the calls, prices, times and room on disk of the `others` added; unknown where one is unknown."""
+    estimates: list[Estimate] = [first, *others]
+    prices = [estimate.cost_usd for estimate in estimates if estimate.cost_usd is not None]
+    seconds = [estimate.seconds for estimate in estimates if estimate.seconds is not None]
+    sizes = [estimate.disk_bytes for estimate in estimates if estimate.disk_bytes is not None]
+    lowest, highest = (sum((price[end] for price in prices), Decimal(0)) for end in (0, 1))
+    return replace(
+        first,
+        calls=sum(estimate.calls for estimate in estimates),
+        cached=sum(estimate.cached for estimate in estimates),
+        again=sum(estimate.again for estimate in estimates),
+        cost_usd=(lowest, highest) if len(prices) == len(estimates) else None,
+        seconds=sum(seconds) if len(seconds) == len(estimates) else None,
+        disk_bytes=sum(sizes) if len(sizes) == len(estimates) else None,
+    )
+
+
+def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], counted: frozenset[str]) -> Limits:
     """A person's yes to a number of calls is a yes to them and to no more, on top of earlier calls for these draws.
 
     Calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow, are among them.
@@ -39,18 +67,18 @@ def agreed_limits(limits: Limits, expected: Expected, runs: Collection[Path], co
     BudgetError
         A limit that was given is known to be too small, so that money would be spent and nothing finished.
     """
-    known = [spending_on(run, counted) for run in runs]
-    spent, made = sum((one.spent_usd for one in known), Decimal(0)), sum(one.calls for one in known)
+    earlier = [spending_on(run, counted) for run in runs]
+    spent, made = sum((one.spent_usd for one in earlier), Decimal(0)), sum(one.calls for one in earlier)
     most, most_calls = limits.max_cost_usd, limits.max_calls
     needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
     if expected.calls and most is not None and spent + needed > most:
         raise BudgetError(
-            f"the {expected.calls} calls that are to be made cost at least ${needed}, and --max-cost allows ${most}"
-            f"{_of_which(spent)}, so nothing was sent. Raise it, or take fewer pictures or draws"
+            f"the {expected.calls} calls that are to be made cost at least ${needed}, and --max-cost (max_cost) allows "
+            f"${most}{_of_which(spent)}, so nothing was sent. Raise it, or take fewer pictures or draws"
         )
     if expected.calls and most_calls is not None and made + expected.calls > most_calls:
         raise BudgetError(
-            f"{expected.calls} calls are to be made, and --max-calls allows {most_calls}"
+            f"{expected.calls} calls are to be made, and --max-calls (max_calls) allows {most_calls}"
             f"{_of_which(made)}, so nothing was sent. Raise it, or take fewer pictures or draws"
         )
     if not limits.spending:

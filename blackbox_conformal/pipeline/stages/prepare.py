@@ -227,8 +227,12 @@ def _check_size(name: str, width: int, height: int, setup: Setup) -> None:
         )
 
 
+Input = tuple[str, Path | bytes]
+"""A picture to super-resolve: its name, and its file or the content of one."""
+
+
 def prepare_inputs(
-    inputs: Sequence[tuple[str, Path | bytes]],
+    inputs: Sequence[Input],
     setup: Setup,
     calibration: Calibration,
     failed: dict[int, BlackboxConformalError],
@@ -239,14 +243,12 @@ def prepare_inputs(
 
     Parameters
     ----------
-    inputs
-        Name and file, or name and content, of each picture.
     failed
         Gets what is wrong with each of the others, by its place; places that it holds already are left out.
     memory_bytes
         Most memory that the calculation may take; None: no limit.
     """
-    found: dict[int, Prepared] = {}
+    prepared: dict[int, Prepared] = {}
     for place, (name, source) in enumerate(inputs):
         if place in failed:
             continue
@@ -262,5 +264,5 @@ def prepare_inputs(
         except BlackboxConformalError as error:
             failed[place] = error
         else:
-            found[place] = picture
-    return found
+            prepared[place] = picture
+    return prepared

@@ -1,7 +1,4 @@
-"""From what a user typed to one procedure with its score, metric and vendor.
-
-Nothing is drawn or computed here.
-"""
+"""From what a user chose to one procedure with its score, metric and vendor, each checked against the others."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +28,29 @@ class Setup:
     metric: Metric
     perturbation: Perturbation | None
     second: Adapter | None = None
+
+    def with_score(self, score: Score, draws: int) -> "Setup":
+        """The same set-up with another score and number of draws, and with a second vendor where the score needs one.
+
+        Raises
+        ------
+        UsageError
+            See `set_up`.
+        """
+        procedure = self.procedure
+        return set_up(
+            self.adapter,
+            scale=procedure.scale,
+            draws=draws,
+            score=score,
+            metric=self.metric,
+            delivery=procedure.delivery,
+            seeds=procedure.seeds,
+            first_seed=procedure.first_seed,
+            perturbation=procedure.perturbation,
+            second=self.second if score.needs_second else None,
+            seed=procedure.root_seed,
+        )
 
 
 def member(family: str, choice: Any, **parameters: Any) -> Any:
@@ -64,37 +84,15 @@ def set_up(
     UsageError
         A part does not exist, does not fit the vendor, or the score needs more draws.
     """
-    offered = adapter.capabilities.scale_factors
-    chosen_scale = _scale(adapter, scale, offered)
-    chosen: Score = member("scores", score)
-    measure: Metric = member("metrics", metric)
-    measure.require()
-    perturb = None
-    if perturbation is not None:
-        perturb = catalog.load("images.perturbation", perturbation)
-    if draws < chosen.minimum_draws:
-        raise UsageError(
-            f"{chosen.plugin_name()} needs at least {chosen.minimum_draws} draws; got {draws}. Raise --draws"
-        )
-    if perturb is not None and perturb.maximum_draws is not None and draws > perturb.maximum_draws:
-        raise UsageError(
-            f"perturbation {perturbation} makes at most {perturb.maximum_draws} different draws; got {draws}. "
-            "Lower --draws"
-        )
-    if adapter.capabilities.deterministic and perturb is None and draws > 1:
-        raise UsageError(
-            f"adapter {adapter.name} answers equal requests equally as it is configured, so {draws} draws would be one"
-            " picture, paid so many times: name the parameter that takes a seed if it has one, add --perturb dihedral,"
-            " or choose a one-draw score with --draws 1"
-        )
+    chosen_score: Score = member("scores", score)
+    chosen_metric: Metric = member("metrics", metric)
+    chosen_metric.require()
+    perturb = None if perturbation is None else catalog.load("images.perturbation", perturbation)
+    chosen_scale = _scale(adapter, scale, adapter.capabilities.scale_factors)
+    _check_draws(adapter, draws, chosen_score, perturb)
     if seeds == "shared" and adapter.capabilities.seed_range is None:
         raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
-    if chosen.needs_second and second is None:
-        raise UsageError(f"{chosen.plugin_name()} compares with a second vendor's picture: give --second-adapter NAME")
-    if second is not None and not chosen.needs_second:
-        raise UsageError(f"{chosen.plugin_name()} compares with no second vendor: leave --second-adapter out")
-    if second is not None and chosen_scale not in second.capabilities.scale_factors:
-        raise UsageError(f"the second vendor {second.name} does not offer scale {chosen_scale}")
+    _check_second(chosen_score, second, chosen_scale)
     procedure = Procedure(
         vendor=adapter.identity(),
         scale=chosen_scale,
@@ -106,10 +104,10 @@ def set_up(
         perturbation_package=None if perturb is None else perturb.specification().get("package"),
         second_opinion=None if second is None else second.identity(),
         delivery=delivery,
-        score=chosen.specification(),
-        metric=measure.specification(),
+        score=chosen_score.specification(),
+        metric=chosen_metric.specification(),
     )
-    return Setup(adapter, procedure, chosen, measure, perturb, second)
+    return Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second)
 
 
 def set_up_as(adapter: Adapter, procedure: Procedure, second: Adapter | None = None) -> Setup:
@@ -137,6 +135,35 @@ def set_up_as(adapter: Adapter, procedure: Procedure, second: Adapter | None = N
     )
     procedure.require(setup.procedure)
     return setup
+
+
+def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Perturbation | None) -> None:
+    """Refuse a number of draws that the score, the perturbation or the vendor cannot do with."""
+    if draws < score.minimum_draws:
+        raise UsageError(
+            f"{score.plugin_name()} needs at least {score.minimum_draws} draws; got {draws}. Raise --draws"
+        )
+    if perturbation is not None and perturbation.maximum_draws is not None and draws > perturbation.maximum_draws:
+        raise UsageError(
+            f"perturbation {perturbation.plugin_name()} makes at most {perturbation.maximum_draws} different draws; "
+            f"got {draws}. Lower --draws"
+        )
+    if adapter.capabilities.deterministic and perturbation is None and draws > 1:
+        raise UsageError(
+            f"adapter {adapter.name} answers equal requests equally as it is configured, so {draws} draws would be one"
+            " picture, paid so many times: name the parameter that takes a seed if it has one, add --perturb dihedral,"
+            " or choose a one-draw score with --draws 1"
+        )
+
+
+def _check_second(score: Score, second: Adapter | None, scale: int) -> None:
+    """Refuse a second vendor that the score does not need, one that is missing, and one without the scale."""
+    if score.needs_second and second is None:
+        raise UsageError(f"{score.plugin_name()} compares with a second vendor's picture: give --second-adapter NAME")
+    if second is not None and not score.needs_second:
+        raise UsageError(f"{score.plugin_name()} compares with no second vendor: leave --second-adapter out")
+    if second is not None and scale not in second.capabilities.scale_factors:
+        raise UsageError(f"the second vendor {second.name} does not offer scale {scale}")
 
 
 def _seedable(adapter: Adapter | None) -> bool:

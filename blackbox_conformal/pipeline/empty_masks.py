@@ -2,33 +2,19 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
-from pathlib import Path
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
-from blackbox_conformal.pipeline.stages.prepare import Prepared
-from blackbox_conformal.pipeline.stages.second_vendor import second_tasks
-from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.sampling.estimate import costs, estimate
-from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.estimate import costs
 
 LEVELS = tuple(digits / parts for parts in (1000, 100, 10) for digits in range(10, 100))
 """Levels of two digits, from 0.01 to 9.9."""
 
 
-def refuse_paid_emptiness(
-    setup: Setup,
-    pictures: Sequence[Prepared],
-    rule: Guarantee,
-    curves: CurveSet,
-    alpha: float,
-    *,
-    run: Path,
-    limits: Limits,
-) -> None:
+def refuse_paid_emptiness(job: Job, rule: Guarantee, curves: CurveSet, alpha: float) -> None:
     """Refuse to pay for draws of masks in which nothing will be trusted; what is stored or free is no reason.
 
     Raises
@@ -37,7 +23,10 @@ def refuse_paid_emptiness(
         Calls would be made that cost something, or might; says at which level they would be worth it.
     """
     reason = reason_of_nothing(rule, curves, alpha)
-    if reason is None or not _spends(setup, pictures, run, limits):
+    if reason is None:
+        return
+    expected = job.estimate()
+    if not costs(expected.calls, expected.cost_usd):
         return
     level = lowest_level(rule, curves)
     better = "" if level is None else f"give --alpha {level:g}, the lowest level at which something is trusted, or "
@@ -58,11 +47,3 @@ def lowest_level(rule: Guarantee, curves: CurveSet) -> float | None:
         allowed.append(level)
     first = bisect_left(allowed, True, key=lambda level: rule.threshold(curves, level) > -math.inf)
     return allowed[first] if first < len(allowed) else None
-
-
-def _spends(setup: Setup, pictures: Sequence[Prepared], run: Path, limits: Limits) -> bool:
-    wanted = [(setup.adapter, [task for picture in pictures for task in picture.tasks])]
-    if setup.second is not None:
-        wanted.append((setup.second, list(second_tasks(setup, pictures).values())))
-    found = [estimate(adapter, run, limits, tasks) for adapter, tasks in wanted]
-    return any(costs(one.calls, one.cost_usd) for one in found)

@@ -1,0 +1,250 @@
+"""`plan`, `compare` and `tune` from Python: what helps to choose a vendor and its settings.
+
+The keywords that all of them take are described in `ProcedureSettings` and `JobSettings`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.pipeline.comparing import compare_contestants
+from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison
+from blackbox_conformal.pipeline.comparison_parts.contestants import Contest, Contestant, vendor_folder
+from blackbox_conformal.pipeline.job import Job
+from blackbox_conformal.pipeline.keyword_arguments import (
+    Photographs,
+    ProcedureSettings,
+    Settings,
+    levels_of,
+    named_keywords,
+    photograph_paths,
+    refuse_unknown,
+    setup_of,
+    terms_of,
+)
+from blackbox_conformal.pipeline.planning import Plan, audited_levels, plan_job, plan_number
+from blackbox_conformal.pipeline.prices.budget import refuse_unlimited
+from blackbox_conformal.pipeline.prices.quotes import ask_quotes
+from blackbox_conformal.pipeline.run_folder import (
+    TUNING_FILE,
+    TuningRecord,
+    run_folder,
+)
+from blackbox_conformal.pipeline.stages.settings import DEFAULT_DRAWS, member
+from blackbox_conformal.pipeline.tuning import (
+    Tuning,
+    TuningJob,
+    default_candidates,
+    parse_candidates,
+    score_for,
+    specification_text,
+)
+
+
+@named_keywords
+def plan(
+    vendor: Adapter,
+    photographs: Photographs | int,
+    *,
+    guarantee: str | Guarantee = "expected",
+    alpha: float | None = None,
+    quote: bool = False,
+    **settings: Unpack[Settings],
+) -> Plan:
+    """What calibrating on photographs would cost: calls, price, time, disk, memory and reachable levels.
+
+    Nothing is spent. Nothing is sent either, unless `quote` asks the vendor itself.
+
+    Parameters
+    ----------
+    photographs
+        Files and folders, or how many photographs there will be.
+    alpha
+        A level to plan for beside the usual ones.
+    quote
+        Ask the vendor for its price, free of charge, instead of its price list. It needs the photographs.
+    settings
+        The keywords of `ProcedureSettings` (draws, score, metric, …) and of `JobSettings` (run, max_cost, …).
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> bc.plan(vendor, "photographs", draws=8)
+    <Plan for 8 photographs, 8 draws each: …>
+    >>> bc.plan(vendor, 100, draws=8).needed_n["0.1"]
+    9
+    """
+    setup = setup_of(vendor, settings)
+    rule = member("guarantees", guarantee)
+    if alpha is not None:
+        rule.check_level(alpha, rule.loss_bound(setup.metric.bound))
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    if isinstance(photographs, int):
+        if quote:
+            raise UsageError(
+                "expected photographs beside quote=True, since a price may depend on sizes; got their number"
+            )
+        return plan_number(setup, photographs, rule, terms.folder, terms.limits, alpha=alpha)
+    job = Job.of_photographs(setup, photograph_paths(photographs), terms)
+    uploads = [task.upload for task in job.tasks]
+    quoted = ask_quotes(vendor, uploads, terms.limits, terms.watch.progress) if quote else None
+    return plan_job(job, rule, alpha=alpha, quoted=quoted)
+
+
+@named_keywords
+def compare(
+    vendors: Mapping[str, Adapter | tuple[Adapter, Mapping[str, Any]]],
+    photographs: Photographs,
+    alpha: float | Collection[float] | None = None,
+    *,
+    held_out: float = 0.5,
+    baselines: bool = True,
+    **settings: Unpack[Settings],
+) -> Comparison:
+    """Compare vendors or settings on the same photographs: some photographs calibrate, the others are measured.
+
+    Parameters
+    ----------
+    vendors
+        Name in the table → vendor, or vendor and settings of its own, such as ``(vendor, {"score": "texture"})``.
+    alpha
+        The level to compare at, or several; by default the usual ones.
+    held_out
+        Share of the photographs that are measured.
+    baselines
+        Whether interval images and soft masks are measured too.
+    settings
+        The keywords of `ProcedureSettings` (draws, score, metric, …), which hold for every vendor, and of `JobSettings`
+        (run, max_cost, …). Without `run` each vendor has a folder of its own below ``runs``; limits hold for all
+        vendors together.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> vendors = {"spread": vendor, "texture": (vendor, {"score": "texture"})}
+    >>> bc.compare(vendors, "photographs", alpha=0.9, draws=2, score="pixel-variance", max_cost=20)
+    <Comparison of spread and texture: …>
+    """
+    if not isinstance(vendors, Mapping):
+        raise UsageError(f"expected vendors by name, as in {{'one': vendor, 'other': vendor}}; got {vendors!r}")
+    contestants = [_contestant(label, vendor, settings) for label, vendor in vendors.items()]
+    paths = photograph_paths(photographs)
+    terms = terms_of(Path("runs"), settings)
+    if terms.ask is None:
+        for contestant in contestants:
+            vendor = contestant.setup.adapter
+            refuse_unlimited(vendor, terms.limits, vendor_folder(terms.folder, contestant.setup))
+    contest = Contest.of_photographs(
+        contestants,
+        paths,
+        terms,
+        held_out=round(len(paths) * held_out),
+        seed=settings.get("seed", 0),
+        baselines=baselines,
+    )
+    levels = levels_of(alpha) or audited_levels(contestants[0].setup.metric.bound)
+    for level in levels:
+        member("guarantees", "expected").check_level(level, contestants[0].setup.metric.bound)
+    expected = contest.plan()
+    if terms.ask is not None:
+        terms.ask(contest.jobs[0], expected)
+    return compare_contestants(contest.agreed(expected), levels)
+
+
+@named_keywords
+def tune(
+    vendor: Adapter,
+    photographs: Photographs,
+    alpha: float,
+    *,
+    candidates: Sequence[str] | None = None,
+    tuning_share: float = 0.3,
+    only_choose: bool = False,
+    **settings: Unpack[Settings],
+) -> Tuning:
+    """Compare scores on a part of the photographs, then calibrate the best on the rest, which was never looked at.
+
+    Parameters
+    ----------
+    alpha
+        The level at which candidates are compared.
+    candidates
+        Scores as ``NAME:key=value@DRAWS``; by default every score that fits. Without ``@`` a score gets all draws, or
+        one if it needs no more.
+    tuning_share
+        Share of the photographs that candidates are compared on.
+    only_choose
+        Do not calibrate the best candidate: keep in the run folder which photographs were looked at, so that
+        `calibrate` refuses them.
+    settings
+        The keywords of `ProcedureSettings` (draws, metric, …) and of `JobSettings` (run, max_cost, …); limits hold for
+        comparing and calibrating together.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> tuning = bc.tune(vendor, "photographs", 0.9, candidates=["pixel-variance", "texture"], draws=2, max_cost=20)
+    >>> tuning
+    <Tuning at alpha=0.9: … is the best of 2 candidates, …>
+    >>> tuning.calibration
+    <Calibration of …>
+    """
+    draws, second = settings.get("draws", DEFAULT_DRAWS), settings.get("second_adapter")
+    typed = candidates or default_candidates(draws, second=second is not None)
+    chosen = parse_candidates(typed, draws)
+    score = score_for(chosen, second=second is not None)
+    setup = setup_of(vendor, settings if score is None else {**settings, "score": score})
+    member("guarantees", "expected").check_level(alpha, setup.metric.bound)
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    if terms.ask is None:
+        refuse_unlimited(vendor, terms.limits, terms.folder)
+    job = TuningJob.of_photographs(
+        setup,
+        photograph_paths(photographs),
+        terms,
+        candidates=len(chosen),
+        share=tuning_share,
+        seed=settings.get("seed", 0),
+        only_choose=only_choose,
+    )
+    tuning = job.choose(chosen, alpha)
+    if only_choose:
+        best = tuning.best.candidate
+        record = TuningRecord(
+            score=specification_text(best.score), draws=best.draws, alpha=alpha, photographs=tuning.tuning
+        )
+        record.keep(terms.folder / TUNING_FILE)
+        return tuning
+    calibrated = job.calibrate(tuning)
+    return replace(
+        tuning,
+        calls=tuning.calls + calibrated.calls,
+        cached=tuning.cached + calibrated.cached,
+        cost_usd=tuning.cost_usd + calibrated.cost_usd,
+        calibration=calibrated.calibration,
+    )
+
+
+def _contestant(
+    label: str, vendor: Adapter | tuple[Adapter, Mapping[str, Any]], settings: Mapping[str, Any]
+) -> Contestant:
+    """A vendor with the settings of its own before those that hold for all."""
+    adapter, own = vendor if isinstance(vendor, tuple) else (vendor, {})
+    refuse_unknown("compare", own, ProcedureSettings.__annotations__)
+    return Contestant(label, setup_of(adapter, {**settings, **own}))

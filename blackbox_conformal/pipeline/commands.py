@@ -1,0 +1,288 @@
+"""`calibrate`, `apply` and `audit` from Python, under the words of the command line.
+
+The keywords that all of them take are described in `ProcedureSettings` and `JobSettings`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.audits.findings import Audit
+from blackbox_conformal.calibration import Calibration, KnownPhotograph
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.images.encode import Given, as_source
+from blackbox_conformal.pipeline.audit_parts.measure import OnPicture, WorstCrops
+from blackbox_conformal.pipeline.auditing import AuditRequest, audit_photographs
+from blackbox_conformal.pipeline.calibrated_rule import checked_rule
+from blackbox_conformal.pipeline.calibrating import calibrate_job
+from blackbox_conformal.pipeline.job import Job, Terms
+from blackbox_conformal.pipeline.keyword_arguments import (
+    JobSettings,
+    Photographs,
+    Settings,
+    levels_of,
+    named_keywords,
+    photograph_paths,
+    setup_of,
+    terms_of,
+)
+from blackbox_conformal.pipeline.masking import MaskRequest, Receiver, mask_pictures
+from blackbox_conformal.pipeline.prices.budget import refuse_unlimited
+from blackbox_conformal.pipeline.products import Result
+from blackbox_conformal.pipeline.run_folder import (
+    run_folder,
+    tuning_photographs,
+    usual_folder,
+)
+from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
+from blackbox_conformal.pipeline.stages.prepare import Input, prepare_inputs
+from blackbox_conformal.pipeline.stages.settings import set_up_as
+from blackbox_conformal.text import name_of
+
+
+@named_keywords
+def calibrate(
+    vendor: Adapter,
+    photographs: Photographs,
+    *,
+    guarantee: str | Guarantee = "expected",
+    alpha: float | None = None,
+    groups: Mapping[str, str] | None = None,
+    clusters: Mapping[str, str] | None = None,
+    tuning: Sequence[KnownPhotograph] | None = None,
+    **settings: Unpack[Settings],
+) -> Calibration:
+    """Draw the samples of photographs and calibrate `vendor` on them.
+
+    Parameters
+    ----------
+    vendor
+        From `load_adapter`.
+    guarantee
+        What is guaranteed: ``name:key=value`` or an instance.
+    alpha
+        A level that the photographs have to be enough for.
+    groups, clusters
+        The stem of a photograph's file → its group, or the photograph that it is a tile of.
+    tuning
+        Photographs that choices were made on, which cannot calibrate; by default those that ``tune`` looked at in the
+        run folder.
+    settings
+        The keywords of `ProcedureSettings` (draws, score, metric, …) and of `JobSettings` (run, max_cost, …).
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`. Running again resumes and pays nothing twice.
+
+    Examples
+    --------
+    >>> calibration = bc.calibrate(vendor, "photographs", draws=2, score="pixel-variance", max_cost=20)
+    >>> calibration
+    <Calibration of …: 8 photographs, 2 draws, expected, bound …>
+    >>> calibration.save("calibration.json")
+    """
+    setup = setup_of(vendor, settings)
+    paths = photograph_paths(photographs)
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, clusters)
+    if terms.ask is None:
+        refuse_unlimited(vendor, terms.limits, terms.folder)
+    job = Job.of_photographs(setup, paths, terms)
+    return calibrate_job(
+        job,
+        guarantee=guarantee,
+        alpha=alpha,
+        groups=groups,
+        clusters=clusters,
+        tuning=tuning_photographs(job.folder) if tuning is None else tuning,
+    ).calibration
+
+
+@named_keywords
+def apply(
+    vendor: Adapter,
+    picture: Given,
+    calibration: Calibration | str | Path,
+    alpha: float,
+    *,
+    guarantee: str | Guarantee | None = None,
+    group: str | None = None,
+    second_adapter: Adapter | None = None,
+    empty_masks: bool = False,
+    **settings: Unpack[JobSettings],
+) -> Result:
+    """Super-resolve a picture and say which parts of the answer to trust.
+
+    Parameters
+    ----------
+    picture
+        A path, the bytes of a file, an open file, (H, W, 3) uint8 sRGB pixels, or a Pillow image; all are read by the
+        same rules.
+    calibration
+        A calibration, or the path of its file.
+    alpha
+        The level: the risk that is accepted.
+    guarantee
+        Another guarantee than the calibration's own: ``name:key=value`` or an instance.
+    group
+        The group of photographs that the picture belongs to.
+    second_adapter
+        The second vendor, where the calibrated score compares with one.
+    empty_masks
+        Pay for the picture also where its mask is known to be empty at this level.
+    settings
+        The keywords of `JobSettings` (run, max_cost, …).
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> result = bc.apply(vendor, "input.png", calibration, alpha=0.9, max_cost=1)
+    >>> result
+    <Result input: …×… pixels, …% trusted at alpha=0.9, expected>
+    """
+    return apply_all(
+        vendor,
+        [picture],
+        calibration,
+        alpha,
+        guarantee=guarantee,
+        group=group,
+        second_adapter=second_adapter,
+        empty_masks=empty_masks,
+        **settings,
+    )[0]
+
+
+@named_keywords
+def apply_all(
+    vendor: Adapter,
+    pictures: Iterable[Given | tuple[str, Given]],
+    calibration: Calibration | str | Path,
+    alpha: float,
+    *,
+    guarantee: str | Guarantee | None = None,
+    group: str | None = None,
+    second_adapter: Adapter | None = None,
+    empty_masks: bool = False,
+    on_result: Callable[[int, Result], None] | None = None,
+    on_failure: Callable[[int, BlackboxConformalError], None] | None = None,
+    on_drift: Callable[[str], None] = lambda _: None,
+    **settings: Unpack[JobSettings],
+) -> list[Result]:
+    """Super-resolve several pictures, each as `apply` does.
+
+    Parameters
+    ----------
+    pictures
+        Each in any form that `apply` takes, or as a pair of name and picture.
+    on_result, on_failure, on_drift
+        Who gets each result, what is wrong with each picture that cannot be masked, and a warning: see `Receiver`.
+
+    Returns
+    -------
+    The results in the order of the pictures; an empty list where `on_result` gets them.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> bc.apply_all(vendor, ["input.png"], calibration, alpha=0.9, max_cost=1)
+    [<Result input: …>]
+    """
+    calibration, terms = _calibrated(calibration, settings)
+    setup = set_up_as(vendor, calibration.procedure, second_adapter)
+    request = MaskRequest.of(calibration, alpha, guarantee, group, empty_masks=empty_masks)
+    if terms.ask is None:
+        refuse_unlimited(vendor, terms.limits, terms.folder)
+    inputs = [_input(picture) for picture in pictures]
+    failures: dict[int, BlackboxConformalError] = {}
+    prepared = prepare_inputs(inputs, setup, calibration, failures, memory_bytes=terms.memory_bytes)
+    if on_failure is None:
+        refuse_together([(inputs[place][0], error) for place, error in failures.items()], len(inputs))
+    else:
+        for place, error in failures.items():
+            on_failure(place, error)
+    return mask_pictures(terms, setup, inputs, prepared, request, Receiver(on_result, on_failure, on_drift))
+
+
+@named_keywords
+def audit(
+    vendor: Adapter,
+    photographs: Photographs,
+    calibration: Calibration | str | Path,
+    alpha: float | Collection[float] | None = None,
+    *,
+    guarantee: str | Guarantee | None = None,
+    group: str | None = None,
+    clusters: Mapping[str, str] | None = None,
+    second_adapter: Adapter | None = None,
+    on_picture: OnPicture = lambda *_: None,
+    crops: WorstCrops | None = None,
+    **settings: Unpack[JobSettings],
+) -> Audit:
+    """Measure a calibration on photographs that it has not seen: risk, trusted share, PSNR and SSIM.
+
+    Parameters
+    ----------
+    calibration
+        A calibration, or the path of its file.
+    alpha
+        The level to audit, or several; by default the usual ones.
+    guarantee
+        Another guarantee than the calibration's own: ``name:key=value`` or an instance.
+    group
+        Audit the guarantee within this group; every photograph must be of it.
+    clusters
+        Picture's name → photograph that it is a tile of; a photograph then counts once.
+    second_adapter
+        The second vendor, where the calibrated score compares with one.
+    on_picture
+        Gets each photograph's pixels and maps, in worker threads.
+    crops
+        Keeps the surroundings of the worst pixels.
+    settings
+        The keywords of `JobSettings` (run, max_cost, …).
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> bc.audit(vendor, "unseen", "calibration.json", alpha=[0.8, 0.9], max_cost=5)
+    <Audit of 4 photographs: …>
+    """
+    calibration, terms = _calibrated(calibration, settings)
+    setup = set_up_as(vendor, calibration.procedure, second_adapter)
+    request = AuditRequest.of(calibration, levels_of(alpha), guarantee=guarantee, group=group, clusters=clusters)
+    if terms.ask is None:
+        refuse_unlimited(vendor, terms.limits, terms.folder)
+    return audit_photographs(request, setup, photograph_paths(photographs), terms, on_picture=on_picture, crops=crops)
+
+
+def _calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any]) -> tuple[Calibration, Terms]:
+    """The calibration, and the terms of a job with it: in its own run folder unless another is named."""
+    path = None if isinstance(calibration, Calibration) else Path(calibration)
+    loaded = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
+    return loaded, terms_of(usual_folder(loaded.procedure, path), settings)
+
+
+def _input(given: Any) -> Input:
+    """Name and file, or name and content, of a picture; content without a name is named after its digest."""
+    if isinstance(given, tuple):
+        name, file = given
+        return name, as_source(file)
+    source = as_source(given)
+    return (digest_bytes(source).removeprefix("sha256:")[:12] if isinstance(source, bytes) else name_of(source)), source

@@ -1,0 +1,74 @@
+"""The report of a run from Python, as the command `report` writes it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from blackbox_conformal.audits.findings import Audit
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.products import Result
+from blackbox_conformal.pipeline.run_folder import find_calibration
+from blackbox_conformal.reports.html import write_report
+from blackbox_conformal.reports.report_store import ReportStore
+from blackbox_conformal.reports.slider_levels import opening_level
+
+
+def report(
+    run: str | Path,
+    *,
+    calibration: Calibration | str | Path | None = None,
+    alpha: float | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
+    audit: Audit | None = None,
+    results: Sequence[Result] = (),
+) -> Path:
+    """Write one self-contained HTML file about a run: guarantee, cost, audit, pictures, a slider over the level.
+
+    Parameters
+    ----------
+    run
+        The run folder of `calibrate`, `audit` and `apply`. Nothing is drawn and nothing is spent.
+    calibration
+        A calibration, or the path of its file; by default that of the run folder.
+    alpha
+        The level that the report opens at; by default chosen from the audit.
+    out
+        The file; by default ``report.html`` in the run folder.
+    force
+        Overwrite another file.
+    audit
+        An audit of the calibration; by default the one that the command line kept in the run folder.
+    results
+        Masked pictures, beside those that the command line kept in the run folder.
+
+    Returns
+    -------
+    The file that was written.
+
+    Raises
+    ------
+    UsageError
+        The folder does not exist or holds no calibration, the level cannot be, or the file exists.
+
+    Examples
+    --------
+    >>> audit = bc.audit(vendor, "unseen", calibration, alpha=0.9, run="run", max_cost=5)
+    >>> bc.report("run", calibration=calibration, audit=audit, results=[result])
+    PosixPath('run/report.html')
+    """
+    run = Path(run)
+    if not run.is_dir():
+        raise UsageError(f"expected a run folder; {run} is none. `calibrate` makes one and says where")
+    if calibration is None:
+        calibration = find_calibration(run)
+    elif not isinstance(calibration, Calibration):
+        calibration = Calibration.load(calibration)
+    audit = ReportStore(run, calibration).audit() if audit is None else audit
+    if alpha is None:
+        alpha = opening_level(calibration, [] if audit is None else [level.alpha for level in audit.levels])
+    else:
+        rule = calibration.rule()
+        rule.check_level(alpha, calibration.bound_for(rule))
+    path = Path(out or run / "report.html")
+    return write_report(run, calibration, audit, list(results), path, alpha=alpha, force=force)
