@@ -97,7 +97,7 @@ class AuditedLevel:
         return self.whole.psnr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Audit:
     """An audit of one calibration.
 
@@ -132,6 +132,14 @@ class Audit:
     calls: int = 0
     cached: int = 0
     drift: str | None = None
+
+    def __repr__(self) -> str:
+        levels = "; ".join(
+            f"risk {level.judgement.risk:.3f} at alpha={level.alpha:g}, {level.trusted_share:.1%} trusted"
+            for level in self.levels[:3]
+        )
+        more = f"; and {len(self.levels) - 3} levels more" if len(self.levels) > 3 else ""
+        return f"<Audit of {self.n} photographs: {self.verdict}; {levels}{more}>"
 
     def worst(self, level: int, most: int) -> list[AuditedPicture]:
         """At most `most` pictures with the largest losses at the `level`-th level, of those that trust anything."""

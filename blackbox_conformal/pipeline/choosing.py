@@ -78,9 +78,9 @@ def plan(
     Examples
     --------
     >>> bc.plan(vendor, "photographs", draws=8)
-    <Plan for 8 photographs, 8 draws each: …>
+    <Plan for 10 photographs, 8 draws each: 80 calls to make, …>
     >>> bc.plan(vendor, 100, draws=8).needed_n["0.1"]
-    9
+    19
     """
     setup = setup_of(vendor, settings)
     rule = member("guarantees", guarantee)

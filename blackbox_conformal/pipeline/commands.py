@@ -82,8 +82,7 @@ def calibrate(
     --------
     >>> calibration = bc.calibrate(vendor, "photographs", draws=2, score="pixel-variance", max_cost=20)
     >>> calibration
-    <Calibration of …: 8 photographs, 2 draws, expected, bound …>
-    >>> calibration.save("calibration.json")
+    <Calibration of …: 10 photographs, 2 draws, expected, bound …>
     """
     setup = setup_of(vendor, settings)
     paths = photograph_paths(photographs)

@@ -1,7 +1,4 @@
-"""What a comparison says: rows of figures with paired intervals, and what each contestant's drawing took.
-
-How photographs are measured lives in `compare`.
-"""
+"""What a comparison says: rows of figures with paired intervals, and what each contestant's drawing took."""
 
 import math
 from collections.abc import Sequence
@@ -87,7 +84,7 @@ class Standing:
     latency: Latency | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """The whole comparison."""
 
@@ -95,6 +92,17 @@ class Comparison:
     n_evaluation: int
     rows: tuple[Row, ...]
     standings: tuple[Standing, ...]
+
+    def __repr__(self) -> str:
+        lowest = min(row.alpha for row in self.rows)
+        shares = ", ".join(
+            f"{row.trusted_share:.1%}" for row in self.rows if row.method == OURS and row.alpha == lowest
+        )
+        names = " and ".join(standing.contestant for standing in self.standings)
+        return (
+            f"<Comparison of {names}: {shares} trusted at alpha={lowest:g}, calibrated on {self.n_calibration} "
+            f"photographs, measured on {self.n_evaluation}>"
+        )
 
 
 @dataclass(frozen=True, slots=True)
