@@ -132,7 +132,7 @@ def _recover(ledger: Ledger, store: Store) -> None:
         ledger.adopt_job(attempt, job, report)
         store.forget_job(attempt)
     for arrival in store.arrivals():
-        ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.seen)
+        ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.report)
         store.settle(arrival)
     store.flush()
     ledger.recover()

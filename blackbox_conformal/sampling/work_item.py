@@ -253,7 +253,7 @@ class Processor:
             elif attempt.job is not None:
                 return None
             else:
-                self.ledger.end(attempt.id, "invalid", attempt.seen, error_class="P", error=str(failure))
+                self.ledger.end(attempt.id, "invalid", attempt.report, error_class="P", error=str(failure))
         elif self.store.locate(attempt.digest or "") is None:
             failure = PayloadError(
                 f"the sample {attempt.digest} was paid for and its file is gone; restore it, or allow it to be bought"

@@ -67,7 +67,7 @@ def test_a_half_written_answer_is_put_aside(store: Store, tmp_path: Path) -> Non
     arrival = store.receive(7, PNG)
     Path(arrival.path).write_bytes(PNG[:5])
     assert list(Store(tmp_path).arrivals()) == []
-    assert [path.read_bytes() for path in store.set_aside()] == [PNG[:5]]
+    assert [path.read_bytes() for path in store.quarantined()] == [PNG[:5]]
 
 
 def test_a_damaged_sample_is_moved_and_never_deleted(store: Store, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_damaged_sample_is_moved_and_never_deleted(store: Store, tmp_path: Pat
     with pytest.raises(PayloadError, match="quarantine"):
         store.read(digest)
     assert not path.exists()
-    assert [kept.read_bytes() for kept in store.set_aside()] == [b"edited"]
+    assert [kept.read_bytes() for kept in store.quarantined()] == [b"edited"]
     with pytest.raises(PayloadError, match="gone"):
         store.read(digest)
     kept(store, PNG, 2)
@@ -104,7 +104,7 @@ def test_a_damaged_file_in_place_gives_way_to_a_good_one_still_in_the_inbox(stor
     path.write_bytes(b"edited")
     store.receive(2, PNG)
     assert store.read(digest) == PNG
-    assert [kept.read_bytes() for kept in store.set_aside()] == [b"edited"]
+    assert [kept.read_bytes() for kept in store.quarantined()] == [b"edited"]
 
 
 def test_an_answer_is_read_while_it_moves_from_the_inbox_to_its_place(

@@ -12,7 +12,7 @@ from blackbox_conformal.images.headers import PNG_SIGNATURE
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.queries import ledger_ls
 from blackbox_conformal.sampling.ledger.sample_store import Store
-from blackbox_conformal.sampling.ledger.vendor_reports import from_a_name, from_job_file, in_a_name, job_file
+from blackbox_conformal.sampling.ledger.vendor_reports import from_job_file, job_file, report_from_name, report_to_name
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -30,27 +30,27 @@ DRIVER = Path(__file__).with_name("crash_driver.py")
     ],
 )
 def test_what_was_told_survives_in_a_name_and_in_a_file(seen: VendorReport, tmp_path: Path) -> None:
-    assert from_a_name(in_a_name(seen)) == seen
+    assert report_from_name(report_to_name(seen)) == seen
     assert from_job_file(job_file("job-1", seen)) == ("job-1", seen)
     Store(tmp_path).prepare()
     Store(tmp_path).receive(7, PNG_SIGNATURE, seen)
-    assert [one.seen for one in Store(tmp_path).arrivals()] == [seen]
+    assert [one.report for one in Store(tmp_path).arrivals()] == [seen]
     Store(tmp_path).keep_job(8, "job/2", seen)
     assert list(Store(tmp_path).jobs()) == [(8, "job/2", seen)]
 
 
 def test_what_is_too_long_for_a_name_leaves_the_price() -> None:
-    told = in_a_name(VendorReport(7, "m" * 300, "r" * 300))
+    told = report_to_name(VendorReport(7, "m" * 300, "r" * 300))
     assert len(told) < 100
-    assert from_a_name(told) == VendorReport(7)
-    assert from_a_name(in_a_name(VendorReport(7, "m", "r" * 300))) == VendorReport(7, "m")
+    assert report_from_name(told) == VendorReport(7)
+    assert report_from_name(report_to_name(VendorReport(7, "m", "r" * 300))) == VendorReport(7, "m")
 
 
 @pytest.mark.parametrize(
     "text", ["", "=", "AAAA", "W10", "eyJhIjoxfQ", "WzEsMl0", "WzEsMiwzLDRd" * 3, "é", "\\", "W" * 999]
 )
 def test_names_that_nobody_wrote_tell_nothing(text: str) -> None:
-    assert from_a_name(text) == VendorReport()
+    assert report_from_name(text) == VendorReport()
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"{}", b"[]", b'["", []]', b"[1, []]", b"[" * 9999, b'"job"'])
@@ -60,7 +60,7 @@ def test_job_files_that_nobody_wrote_are_put_aside(content: bytes, tmp_path: Pat
     store.prepare()
     (tmp_path / "inbox" / "3.job").write_bytes(content)
     assert list(store.jobs()) == []
-    assert [path.name for path in store.set_aside()] == ["3.job"]
+    assert [path.name for path in store.quarantined()] == ["3.job"]
 
 
 def test_a_price_of_the_wrong_kind_is_not_booked() -> None:

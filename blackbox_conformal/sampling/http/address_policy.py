@@ -1,6 +1,6 @@
 """Which addresses a request may go to, and whether it may carry the key there: decided before anything is resolved.
 
-The promise about addresses is kept at connect time by `network`; nothing is resolved or sent here.
+`network` checks the resolved addresses when it connects.
 """
 
 import ipaddress
@@ -66,8 +66,8 @@ def is_allowed_address(address: str, policy: AddressPolicy) -> bool:
     return value.is_global and not value.is_multicast and not value.is_reserved
 
 
-_OF_OWN_NETWORKS = ("localhost", "local", "internal", "localdomain", "lan", "home.arpa")
-"""Endings of names that are no public ones (RFC 6761, 6762 and 8375, and what private networks use)."""
+_PRIVATE_ENDINGS = ("localhost", "local", "internal", "localdomain", "lan", "home.arpa")
+"""Endings of names that are not public (RFC 6761, 6762 and 8375, and what private networks use)."""
 
 
 def is_public_host(host: str) -> bool:
@@ -76,7 +76,7 @@ def is_public_host(host: str) -> bool:
         # Resolvers take 2852039166 and 0x7f.1 for addresses as well.
         address = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
-        return "." in host and not any(host == name or host.endswith(f".{name}") for name in _OF_OWN_NETWORKS)
+        return "." in host and not any(host == name or host.endswith(f".{name}") for name in _PRIVATE_ENDINGS)
     return is_allowed_address(address, "public")
 
 

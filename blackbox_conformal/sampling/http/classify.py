@@ -1,7 +1,4 @@
-"""What a failed answer means: the adapter's own reading first, then the HTTP status.
-
-What is done about it lives in `retry`. The classes are those of `errors`.
-"""
+"""What a failed answer means, as one of the classes of `errors`: the adapter's own reading first, then the status."""
 
 import json
 from urllib.parse import urlsplit
@@ -39,11 +36,11 @@ def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> Vendor
     """The error in `answer`; None when it is one that the adapter wants to see."""
     if answer.status in step.accept if step.accept is not None else 200 <= answer.status < 300:
         return None
-    told = None if step.public else adapter.explain(answer, step.purpose)
+    explained = None if step.public else adapter.explain(answer, step.purpose)
     if step.purpose in ("submit", "cancel"):
-        error = told or _of_submission(answer, now)
+        error = explained or _of_submission(answer, now)
     else:
-        error = _of_free_request(step, answer, told, now)
+        error = _of_free_request(step, answer, explained, now)
     if isinstance(error, AccountRefusedError):
         return _with_clock(error, answer, now)
     return error
@@ -80,10 +77,10 @@ def _words(answer: Answer) -> str:
         document = json.loads(text)
     except (ValueError, RecursionError):
         return "" if text.lstrip().startswith(("<", "[", "{")) else clean(text.strip().removesuffix("."))
-    found = document if isinstance(document, dict) else {}
-    told = [found.get(name) for name in ("error", "message", "detail", "errors", "title")]
-    sentences = [one.get("message") if isinstance(one, dict) else one for one in told]
-    joined = ": ".join(dict.fromkeys(one.strip() for one in sentences if isinstance(one, str) and one))
+    fields = document if isinstance(document, dict) else {}
+    values = [fields.get(name) for name in ("error", "message", "detail", "errors", "title")]
+    texts = [value.get("message") if isinstance(value, dict) else value for value in values]
+    joined = ": ".join(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text))
     return clean(joined.removesuffix("."))
 
 
@@ -127,15 +124,15 @@ def _of_submission(answer: Answer, now: float) -> VendorError:
     )
 
 
-def _of_free_request(step: Send, answer: Answer, told: VendorError | None, now: float) -> VendorError:
+def _of_free_request(step: Send, answer: Answer, explained: VendorError | None, now: float) -> VendorError:
     status, code = answer.status, str(answer.status)
     download = step.purpose == "download"
     if (step.purpose in ("poll", "download") and status in (404, 410)) or (download and status == 403):
         what = "link to the result" if download else "job"
         return GoneError(f"the vendor no longer knows the {what} ({_said(answer)})", code=code)
     unknown = step.purpose == "lookup" and status == 404
-    if told is not None and (unknown or not isinstance(told, MaybeSentError)):
-        return told
+    if explained is not None and (unknown or not isinstance(explained, MaybeSentError)):
+        return explained
     if status in (401, 402, 403) and not step.public:
         return AccountRefusedError(f"the vendor refused this key or account with {_said(answer)}", code=code)
     if status in (425, 429, 503):

@@ -1,7 +1,4 @@
-"""Reading a body under a cap: the bytes on the wire, and what they decode to; and ``data:`` links.
-
-No request is made here.
-"""
+"""Reading a body, or a ``data:`` link, of limited size: the bytes that arrive, and what they decode to."""
 
 import base64
 import binascii
@@ -22,8 +19,7 @@ def read_body(
     Parameters
     ----------
     encoding
-        Content-Encoding; ``identity`` is asked for, so anything else is the vendor's idea. One layer of gzip or
-        deflate is decoded, counting what comes out.
+        Content-Encoding. ``identity`` is asked for; one layer of gzip or deflate is decoded all the same.
     length
         Content-Length, None when there is none.
     most

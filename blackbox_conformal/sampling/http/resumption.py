@@ -1,7 +1,4 @@
-"""What a cut download left behind, and whether an answer may be joined to it: only the same version, where it was cut.
-
-Requests are made in `transport`; whether there is another one is decided in `retry`.
-"""
+"""What a cut download left, and whether an answer may be joined to it: only the same version, where it was cut."""
 
 import re
 from collections.abc import Mapping
@@ -48,8 +45,8 @@ class Resumption:
             A part (206) that does not begin where the cut was, or is of another version.
         """
         if status == 206 and self.pieces:
-            found = _RANGE.fullmatch(headers.get("content-range", ""))
-            first, last, total = (int(text) for text in found.groups()) if found else (-1, -1, -1)
+            part = _RANGE.fullmatch(headers.get("content-range", ""))
+            first, last, total = (int(text) for text in part.groups()) if part else (-1, -1, -1)
             fits = first == self.size and last + 1 == total and self.total in (None, total)
             if not fits or headers.get("etag") != self._etag or "content-encoding" in headers:
                 self.clear()

@@ -1,7 +1,4 @@
-"""How long a vendor asks to wait, read from its headers without trusting them.
-
-What is done with the number lives in `retry`.
-"""
+"""How long a vendor asks to wait, read from its headers without trusting them."""
 
 import math
 import re

@@ -62,14 +62,14 @@ def _silence_library() -> None:
 
 
 def _is_certificate_trouble(error: BaseException) -> bool:
-    seen: set[int] = set()
+    causes: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        if isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(cause):
-            return True
-        seen.add(id(cause))
+    while cause is not None and cause not in causes:
+        causes.append(cause)
         cause = cause.__cause__ or cause.__context__
-    return False
+    return any(
+        isinstance(cause, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes
+    )
 
 
 def _parse(text: str, relative: bool = False) -> httpx.URL:

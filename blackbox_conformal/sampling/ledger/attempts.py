@@ -79,8 +79,8 @@ class Attempt:
         return None if unknown else self.cost_usd
 
     @property
-    def seen(self) -> VendorReport:
-        """What is recorded of the vendor's words, to be recorded again."""
+    def report(self) -> VendorReport:
+        """What is recorded of the vendor's report, to be recorded again."""
         return VendorReport(self.cost_nanousd, self.model, self.request_id)
 
 

@@ -4,8 +4,6 @@ A ledger that knows of fewer was restored from an older copy, or lost its newest
 they paid for would be paid again. The mark is never ahead of the ledger, since it is written once a commit is durable.
 """
 
-import contextlib
-from io import FileIO
 from pathlib import Path
 
 from blackbox_conformal.errors import LedgerError
@@ -38,25 +36,3 @@ def refuse_older(run: Path, commits: int, last: int) -> None:
             f" paid for would be paid again. Restore the newest ledger, or delete {mark_path(run)} to go on with this"
             " one"
         )
-
-
-class Mark:
-    """Writes the number down; what cannot be written is not compared later."""
-
-    def __init__(self, run: Path) -> None:
-        self._path = mark_path(run)
-        self._file: FileIO | None = None
-
-    def set(self, commits: int) -> None:
-        """So many commits are durable."""
-        with contextlib.suppress(OSError):
-            if self._file is None:
-                self._path.touch()
-                self._file = FileIO(self._path, "r+")
-            self._file.seek(0)
-            self._file.write(b"%020d" % commits)
-
-    def close(self) -> None:
-        """Write no more."""
-        if self._file is not None:
-            self._file.close()

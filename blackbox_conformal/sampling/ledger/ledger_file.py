@@ -12,12 +12,13 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from io import FileIO
 from pathlib import Path
 
 from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, LedgerError
 from blackbox_conformal.files import write_once
 from blackbox_conformal.sampling.ledger.checksums import damage, know_seals
-from blackbox_conformal.sampling.ledger.commit_mark import Mark, mark_path, marked, refuse_older
+from blackbox_conformal.sampling.ledger.commit_mark import mark_path, marked, refuse_older
 from blackbox_conformal.sampling.ledger.run_lock import file_identity
 from blackbox_conformal.sampling.ledger.sample_store import sync
 from blackbox_conformal.sampling.ledger.schema import APPLICATION_ID, VERSION, empty_ledger
@@ -82,8 +83,8 @@ def _refuse_lost(run: Path) -> None:
 def is_begun(path: Path) -> bool:
     """Whether there is a ledger file that may ever have held anything.
 
-    The folder for samples is made once the ledger is, before anything is sent. Without it, an empty file was never
-    used, nor was one of ours that has no tables, or another version's and no attempt.
+    The folder for samples is made once the ledger is, before anything is sent. Without that folder, three kinds of file
+    were never used: an empty one, one of ours without tables, and one of another version without attempts.
 
     Raises
     ------
@@ -132,8 +133,8 @@ def _refuse_foreign(path: Path) -> None:
         raise _foreign(path, "an empty file")
 
 
-def _foreign(path: Path, found: str) -> LedgerError:
-    return LedgerError(f"expected an SQLite ledger at {path}; found {found}. It is left as it is: restore a copy")
+def _foreign(path: Path, kind: str) -> LedgerError:
+    return LedgerError(f"expected an SQLite ledger at {path}; found {kind}. It is left as it is: restore a copy")
 
 
 def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
@@ -185,7 +186,8 @@ class LedgerPlace:
     def __init__(self, run: Path) -> None:
         self._path = ledger_path(run)
         self._file = file_identity(self._path)
-        self._mark = Mark(run)
+        self._mark_path = mark_path(run)
+        self._mark: FileIO | None = None
 
     def guard(self) -> None:
         """Refuse to go on with a ledger whose file is gone: nobody would find what is written into it.
@@ -202,12 +204,18 @@ class LedgerPlace:
             )
 
     def mark(self, commits: int) -> None:
-        """Write down that so many commits are durable."""
-        self._mark.set(commits)
+        """Write down that so many commits are durable; a number that cannot be written is not compared later."""
+        with contextlib.suppress(OSError):
+            if self._mark is None:
+                self._mark_path.touch()
+                self._mark = FileIO(self._mark_path, "r+")
+            self._mark.seek(0)
+            self._mark.write(b"%020d" % commits)
 
     def close(self) -> None:
         """Write no more."""
-        self._mark.close()
+        if self._mark is not None:
+            self._mark.close()
 
 
 def open_for_writing(run: Path) -> sqlite3.Connection:

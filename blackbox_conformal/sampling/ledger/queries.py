@@ -144,9 +144,9 @@ def ledger_verify(run: Path) -> Verification:
         problems += _problems_of(attempt)
         if attempt.state in WHOLE and attempt.digest is not None:
             samples += 1
-            trouble = _damage(store, attempt.digest)
-            if trouble is not None:
-                problems.append(f"attempt {attempt.id}: {trouble}")
+            problem = _damage(store, attempt.digest)
+            if problem is not None:
+                problems.append(f"attempt {attempt.id}: {problem}")
     problems += _bought_twice(attempts)
     return Verification(len(attempts), samples, tuple(problems))
 
@@ -172,26 +172,26 @@ def _damage(store: Store, digest: str) -> str | None:
 
 def _problems_of(attempt: Attempt) -> list[str]:
     """What contradicts the attempt's own state."""
-    found = []
+    problems = []
     if attempt.reserved_nanousd and attempt.state not in RESERVING:
-        found.append("holds a reserved price")
+        problems.append("holds a reserved price")
     if attempt.cost_nanousd and attempt.state not in (*PAID, "ambiguous", "refused"):
-        found.append("is booked at a price")
+        problems.append("is booked at a price")
     if attempt.state in WITH_JOB and attempt.job is None:
-        found.append("names no job")
+        problems.append("names no job")
     if attempt.state in WHOLE and (attempt.digest is None or attempt.size is None):
-        found.append("names no bytes")
+        problems.append("names no bytes")
     if attempt.state in COUNTED and attempt.state != "intent" and attempt.sent_at is None:
-        found.append("was never sent")
-    return [f"attempt {attempt.id} is {attempt.state} and {what}" for what in found]
+        problems.append("was never sent")
+    return [f"attempt {attempt.id} is {attempt.state} and {problem}" for problem in problems]
 
 
 def _bought_twice(attempts: list[Attempt]) -> list[str]:
-    seen: dict[str, int] = {}
+    bought: dict[str, int] = {}
     problems = []
     for attempt in attempts:
         if attempt.state in WHOLE:
-            if attempt.task in seen:
-                problems.append(f"attempts {seen[attempt.task]} and {attempt.id} bought the same draw")
-            seen[attempt.task] = attempt.id
+            if attempt.task in bought:
+                problems.append(f"attempts {bought[attempt.task]} and {attempt.id} bought the same draw")
+            bought[attempt.task] = attempt.id
     return problems

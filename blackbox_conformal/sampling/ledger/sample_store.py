@@ -16,7 +16,7 @@ from pathlib import Path
 
 from blackbox_conformal.errors import LedgerError, PayloadError
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
-from blackbox_conformal.sampling.ledger.vendor_reports import from_a_name, from_job_file, in_a_name, job_file
+from blackbox_conformal.sampling.ledger.vendor_reports import from_job_file, job_file, report_from_name, report_to_name
 
 _INBOX_NAME = re.compile(r"(\d{1,18})-([0-9a-f]{64})(?:-([\w-]*))?(\.\w+)", re.ASCII)
 _JOB_NAME = re.compile(r"(\d{1,18})\.job", re.ASCII)
@@ -77,13 +77,13 @@ def _write_durably(path: str, data: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Bytes in the inbox: whose attempt they answer, their digest, size and file, and what was told with them."""
+    """Bytes in the inbox: whose attempt they answer, their digest, size and file, and the vendor's report with them."""
 
     attempt: int
     digest: str
     size: int
     path: str
-    seen: VendorReport
+    report: VendorReport
 
 
 class Store:
@@ -105,8 +105,8 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         sync(self._samples.parent)
 
-    def receive(self, attempt: int, data: bytes, seen: VendorReport = VendorReport()) -> Arrival:  # noqa: B008 - frozen
-        """Put an answer into the inbox, durable on return, with what was `seen` in its name.
+    def receive(self, attempt: int, data: bytes, report: VendorReport = VendorReport()) -> Arrival:  # noqa: B008 - frozen
+        """Put an answer into the inbox, durable on return, with the vendor's report in its name.
 
         Raises
         ------
@@ -114,22 +114,22 @@ class Store:
             The disk is full or broken.
         """
         value = hashlib.sha256(data).hexdigest()
-        path = f"{self._inbox}/{attempt}-{value}-{in_a_name(seen)}{sniff_extension(data)}"
+        path = f"{self._inbox}/{attempt}-{value}-{report_to_name(report)}{sniff_extension(data)}"
         self._put(path, data)
         self.largest_answer = max(self.largest_answer, len(data))
-        return Arrival(attempt, f"sha256:{value}", len(data), path, seen)
+        return Arrival(attempt, f"sha256:{value}", len(data), path, report)
 
     def _put(self, path: str, data: bytes) -> None:
         try:
             _write_durably(path, data)
         except FileNotFoundError:
-            # Somebody removed the inbox under the run, which `require_folders` will tell. This answer is kept.
+            # Somebody removed the inbox during the run, which `require_folders` reports. This answer is kept.
             self._inbox_removed = True
             os.makedirs(self._inbox, exist_ok=True)
             _write_durably(path, data)
         sync(self._inbox)
 
-    def keep_job(self, attempt: int, job: str, seen: VendorReport) -> None:
+    def keep_job(self, attempt: int, job: str, report: VendorReport) -> None:
         """Write down a job that the vendor accepted, until the ledger holds it and `forget_job` is called.
 
         Raises
@@ -137,7 +137,7 @@ class Store:
         OSError
             The disk is full or broken.
         """
-        self._put(f"{self._inbox}/{attempt}.job", job_file(job, seen))
+        self._put(f"{self._inbox}/{attempt}.job", job_file(job, report))
 
     def forget_job(self, attempt: int) -> None:
         """The ledger holds the job. A file that cannot be removed does no harm."""
@@ -145,13 +145,13 @@ class Store:
             os.unlink(f"{self._inbox}/{attempt}.job")
 
     def jobs(self) -> Iterator[tuple[int, str, VendorReport]]:
-        """Attempt, job, and what was told, of the jobs that a process could not record; others are put aside."""
+        """Attempt, job and report of the jobs that a process could not record; other files are put aside."""
         for path in sorted(self._inbox.glob("*.job")):
-            named, found = _JOB_NAME.fullmatch(path.name), from_job_file(path.read_bytes())
-            if named is None or found is None:
-                self._set_aside(path)
+            named, job = _JOB_NAME.fullmatch(path.name), from_job_file(path.read_bytes())
+            if named is None or job is None:
+                self._move_to_quarantine(path)
             else:
-                yield int(named[1]), *found
+                yield int(named[1]), *job
 
     def require_folders(self) -> None:
         """Refuse to go on when the folders were removed.
@@ -225,9 +225,11 @@ class Store:
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() == named[2]:
                 sync(path)
-                yield Arrival(int(named[1]), f"sha256:{named[2]}", len(data), str(path), from_a_name(named[3] or ""))
+                yield Arrival(
+                    int(named[1]), f"sha256:{named[2]}", len(data), str(path), report_from_name(named[3] or "")
+                )
             else:
-                self._set_aside(path)
+                self._move_to_quarantine(path)
 
     def locate(self, digest: str) -> Path | None:
         """The file that should hold the bytes of `digest`; None when there is none."""
@@ -254,8 +256,8 @@ class Store:
         if path is None:
             raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if "sha256:" + found != digest:
+            value = hashlib.file_digest(file, "sha256").hexdigest()
+        if "sha256:" + value != digest:
             raise PayloadError(f"the stored sample {digest} in {path} was altered or damaged on disk")
         return path
 
@@ -267,7 +269,7 @@ class Store:
         PayloadError
             There is no such file, or it no longer holds those bytes; it is then in quarantine.
         """
-        kept: Path | None = None
+        moved: Path | None = None
         while (path := self.locate(digest)) is not None:
             try:
                 data = path.read_bytes()
@@ -275,17 +277,17 @@ class Store:
                 continue  # moved from the inbox to its place meanwhile
             if "sha256:" + hashlib.sha256(data).hexdigest() == digest:
                 return data
-            kept = self._set_aside(path)
-        if kept is None:
+            moved = self._move_to_quarantine(path)
+        if moved is None:
             raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
-        raise PayloadError(f"the stored sample {digest} was altered or damaged on disk; moved to {kept}")
+        raise PayloadError(f"the stored sample {digest} was altered or damaged on disk; moved to {moved}")
 
     def quarantine(self, digest: str) -> Path | None:
         """Move the file of `digest` out of the samples, keeping it as evidence."""
         path = self.locate(digest)
-        return None if path is None else self._set_aside(path)
+        return None if path is None else self._move_to_quarantine(path)
 
-    def _set_aside(self, path: Path) -> Path:
+    def _move_to_quarantine(self, path: Path) -> Path:
         self._quarantine.mkdir(exist_ok=True)
         target = self._quarantine / path.name
         number = 1
@@ -311,7 +313,7 @@ class Store:
             if named is not None:
                 yield path, named
 
-    def set_aside(self) -> list[Path]:
+    def quarantined(self) -> list[Path]:
         """Files in quarantine."""
         return sorted(path for path in self._quarantine.glob("*") if path.is_file())
 

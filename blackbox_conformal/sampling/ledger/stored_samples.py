@@ -1,7 +1,4 @@
-"""Questions to a run folder's samples, and putting them in order: list, verify, prune, export.
-
-A sample that the ledger names was paid for and is never removed here.
-"""
+"""The samples of a run folder: list, verify, prune and export them. A sample that the ledger names is never removed."""
 
 import os
 import shutil
@@ -19,7 +16,7 @@ from blackbox_conformal.text import file_stem
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredSample:
     """A file in the samples: its digest, where it is, its size, and the attempts that own it (none: an orphan)."""
 
     digest: str
@@ -28,7 +25,7 @@ class Kept:
     attempts: tuple[int, ...]
 
 
-def cache_ls(run: Path) -> list[Kept]:
+def cache_ls(run: Path) -> list[StoredSample]:
     """Every sample of a run folder."""
     owners: dict[str, list[int]] = defaultdict(list)
     if ledger_path(run).exists():
@@ -36,12 +33,13 @@ def cache_ls(run: Path) -> list[Kept]:
             if attempt.digest is not None:
                 owners[attempt.digest].append(attempt.id)
     return [
-        Kept(digest, path, path.stat().st_size, tuple(owners.get(digest, ()))) for digest, path in Store(run).files()
+        StoredSample(digest, path, path.stat().st_size, tuple(owners.get(digest, ())))
+        for digest, path in Store(run).files()
     ]
 
 
 def cache_verify(run: Path) -> list[str]:
-    """Hash every sample again; what is wrong with them, nothing being moved."""
+    """Hash every sample again; what is wrong with them. Nothing is moved."""
     store = Store(run)
     problems = []
     for digest, _ in store.files():
@@ -63,14 +61,14 @@ def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
     store = Store(run)
     ledger = Ledger(run)
     try:
-        doomed = [kept.path for kept in cache_ls(run) if not kept.attempts and kept.path.parent.name != "inbox"]
-        doomed += store.set_aside()
+        unpaid = [sample.path for sample in cache_ls(run) if not sample.attempts and sample.path.parent.name != "inbox"]
+        unpaid += store.quarantined()
         if not dry_run:
-            for path in doomed:
+            for path in unpaid:
                 path.unlink(missing_ok=True)
     finally:
         ledger.close()
-    return doomed
+    return unpaid
 
 
 def cache_export(run: Path, folder: Path) -> list[Path]:
