@@ -49,6 +49,8 @@ class Drawing:
         if inside.size and width > 0:
             moved = corners - low
             ends = np.roll(moved, -1, axis=0)
+            # Each edge toggles one pixel of each row that it crosses. From left to right, a pixel is then inside where
+            # the number of toggles so far is odd; the extra column takes those right of the box.
             for (x, y), (u, v) in zip(moved.tolist(), ends.tolist(), strict=True):
                 _cross(inside, x, y, u, v)
             inside = np.bitwise_xor.accumulate(inside, axis=1)[:, :-1]

@@ -161,7 +161,8 @@ class Distinct:
         rows = self._rows[:count]
         size = np.float32(rows.shape[1])
         own_energy, energies = picture.centred @ picture.centred / size, self._energy[:count]
-        # All eight turns of the newcomer against the plain known ones: each pair is compared in every relation.
+        # All eight turns of the newcomer against the plain known ones: each pair is compared in every relation. The
+        # mean square of (turned - contrast * known) is least at contrast = together / energy of the known one.
         turned = _turns(picture.centred)
         together = turned @ rows.T / size
         contrast = np.clip(together / energies, *CONTRAST)

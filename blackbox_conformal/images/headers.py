@@ -24,13 +24,22 @@ _OTHER_KINDS = (
     (re.compile(rb"\s*(<!doctype|<html)", re.S | re.I), "an HTML"),
     (re.compile(rb"\s*[{\[]", re.S), "a JSON"),
 )
+"""First bytes of files that are refused by name."""
+
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""PNG colour type → values a pixel."""
+
 _PLAIN_HEADER = bytes((8, 2, 0, 0, 0))
 """Of IHDR, after width and height: depth 8, RGB, the only compression and filter method, not interlaced."""
 
 _PLAIN_SIZES = {b"IEND": 0, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"pHYs": 9, b"tIME": 7}
+"""Chunks that change no pixel, and their lengths."""
+
 _PLAIN_TEXT = 1 << 16
+"""Most bytes of a tEXt chunk in a plain PNG."""
+
 _PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Adam7: first column and row of each pass, and its steps to the right and down (PNG specification, section 8.2)."""
 
 
 @dataclass(frozen=True, slots=True)
