@@ -24,7 +24,7 @@ from blackbox_conformal.errors import (
     VendorError,
 )
 from blackbox_conformal.sampling.acceptance import Acceptance
-from blackbox_conformal.sampling.attempt_record import ENDINGS, OUTCOME_ERRORS, AttemptRecord, DeadlineError
+from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord, DeadlineError
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard, EventKind
 from blackbox_conformal.sampling.http.classify import GoneError, classify
@@ -79,7 +79,7 @@ class AttemptRunner:
             self._deadline = self.clock.monotonic() + self.job_deadline_s
 
     def run(self) -> Outcome | NotSentError | TryLaterError:
-        """Carry out the steps to their end, and record it; an error when the same submission is to be made again.
+        """Carry out the steps to their end, and record it; returns an error when the vendor took nothing.
 
         An error of a request is raised inside the adapter's generator, which may look the job up, or cancel a job that
         is overdue; most let it pass. After an overdue job nothing but a cancellation is carried out.
@@ -93,14 +93,14 @@ class AttemptRunner:
         LedgerError
             The end could not be recorded.
         """
-        steps = self._steps()
+        steps, replayable = self._steps(), self.adapter.capabilities.idempotency_header is not None
         try:
             step = next(steps)
             while True:
                 try:
                     if isinstance(step, Send) and step.purpose == "submit":
                         # Called here instead of in `_carry_out`: few frames between a worker and its paid request.
-                        answer = self.retrier.submit(self._submission(step), self._idempotency_header is not None)
+                        answer = self.retrier.submit(self._submission(step), replayable)
                     else:
                         answer = self._carry_out(step)
                 except DeadlineError as overdue:
@@ -110,6 +110,10 @@ class AttemptRunner:
                     raise overdue from None
                 except VendorError as error:
                     step = steps.throw(error)
+                except (BlackboxConformalError, StoppedError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - see `_adapter_bug`
+                    raise self._adapter_bug(error) from None
                 else:
                     step = steps.send(answer)
         except StopIteration:
@@ -153,14 +157,13 @@ class AttemptRunner:
             self._sleep(_LOOK_AGAIN_S * looks, self.control.leaving)
 
     def _may_look_again(self, failure: VendorError) -> bool:
-        record = self.record
-        if record.job is None or record.same_job is not None or self.restore or isinstance(failure, DeadlineError):
+        if self.restore or self.record.job is None or self.record.same_job is not None:
             return False
-        return isinstance(failure, (PayloadError, JobError, TryLaterError))
+        return isinstance(failure, (PayloadError, JobError, TryLaterError)) and not isinstance(failure, DeadlineError)
 
     def _adapter_steps(self) -> Flow:
         """The adapter's own steps; what is wrong with it becomes an `AdapterError`."""
-        name, upload, job = self.record.spec.adapter, self.task.upload, self.record.job
+        upload, job = self.task.upload, self.record.job
         draw = Draw(self.task.index, self.task.seed, self.record.spec.idempotency_key)
         failure: BlackboxConformalError
         try:
@@ -168,18 +171,19 @@ class AttemptRunner:
             data: object = yield from steps
         except BlackboxConformalError as error:
             failure = cleaned(error)
-        except Exception as error:  # noqa: BLE001 - an adapter's bug must not cost the picture that was paid for
-            text = f"{type(error).__name__}: {clean(str(error))}"
-            failure = AdapterError(f"adapter {name} failed while reading an answer: {text}")
+        except Exception as error:  # noqa: BLE001 - see `_adapter_bug`
+            failure = self._adapter_bug(error)
         else:
             if isinstance(data, (bytes, bytearray, memoryview)):
                 return bytes(data)
+            name = self.record.spec.adapter
             failure = AdapterError(f"expected adapter {name} to return bytes; got {type(data).__name__}")
         raise failure
 
-    @property
-    def _idempotency_header(self) -> str | None:
-        return self.adapter.capabilities.idempotency_header
+    def _adapter_bug(self, error: Exception) -> AdapterError:
+        """An error of the adapter's code as one of this package: what was paid for is recorded first."""
+        text = f"{type(error).__name__}: {clean(str(error))}"
+        return AdapterError(f"adapter {self.record.spec.adapter} failed while reading an answer: {text}")
 
     def _submission(self, step: Send) -> Callable[[], Answer]:
         """One try of the submission, for the retrier to repeat."""
@@ -189,7 +193,7 @@ class AttemptRunner:
                 " submission a draw, which is repeated for it where that is safe"
             )
         self._submitted = True
-        header = self._idempotency_header
+        header = self.adapter.capabilities.idempotency_header
         if header is not None and header.lower() not in (name.lower() for name in step.headers):
             step = replace(step, headers={**step.headers, header: self.record.spec.idempotency_key})
         return partial(self._send_once, step, self.control.stopping)
@@ -209,12 +213,15 @@ class AttemptRunner:
         except (NotSentError, MaybeSentError, PayloadError) as error:
             failure = error
         else:
+            if paid and not unanswered:
+                record.state = "answered"
             failure = classify(self.adapter, step, answer, self.clock.wall())
         if failure is not None or not step.public:
             self.turns.record(failure)
-        if paid and (failure is None or not (unanswered or isinstance(failure, MaybeSentError))):
-            record.state = "answered"
-            if isinstance(failure, (NotSentError, TryLaterError)):
+        if paid:
+            lost = isinstance(failure, MaybeSentError) or (unanswered and failure is not None)
+            record.state = "sent" if lost else "answered"
+            if not lost and isinstance(failure, (NotSentError, TryLaterError)):
                 record.end(record.ending(type(failure)), str(failure))
         if failure is not None:
             raise cleaned(failure)
@@ -249,7 +256,7 @@ class AttemptRunner:
         return _EMPTY
 
     def _cancel(self, step: Send) -> Answer:
-        """Ask the vendor to drop the job: once, and whatever comes of it."""
+        """Ask the vendor to drop the job, once; an error changes nothing."""
         with contextlib.suppress(NotSentError, MaybeSentError, PayloadError):
             self.transport.send(step)
         return _EMPTY
@@ -259,18 +266,15 @@ class AttemptRunner:
         if download:
             self.record.mark_ready()
         resumption = Resumption() if download and step.method == "GET" else None
-        failure: JobError
         try:
             return self.retrier.fetch(partial(self._send_once, step, self._patience, resumption), self._deadline)
         except GoneError:
             raise
         except (NotSentError, MaybeSentError, JobError, TryLaterError) as error:
-            if self._is_overdue():
-                failure = self._overdue(str(error))
-            elif self.control.stopping.is_set() and (self._deadline is None or self.control.error):
+            failure = self._overdue(str(error)) or JobError(str(error), code=error.code)
+            stopped = self.control.stopping.is_set() and (self._deadline is None or self.control.error)
+            if stopped and not isinstance(failure, DeadlineError):
                 raise StoppedError from None
-            else:
-                failure = JobError(str(error), code=error.code)
         raise cleaned(failure)
 
     @property
@@ -289,13 +293,14 @@ class AttemptRunner:
             seconds = min(seconds, max(0.0, self._deadline - self.clock.monotonic()))
         self._sleep(seconds, self._patience)
         self._waited_s += seconds
-        if self._is_overdue():
-            raise self._overdue("the vendor still works on it")
+        overdue = self._overdue("the vendor still works on it")
+        if overdue is not None:
+            raise overdue
 
-    def _is_overdue(self) -> bool:
-        return self._deadline is not None and self.clock.monotonic() >= self._deadline
-
-    def _overdue(self, last: str) -> DeadlineError:
+    def _overdue(self, last: str) -> DeadlineError | None:
+        """The error of a job whose deadline is over; None while there is time."""
+        if self._deadline is None or self.clock.monotonic() < self._deadline:
+            return None
         return DeadlineError(
             f"job {self.record.job} was not finished after {self.job_deadline_s:g} s and may still be billed"
             f" ({last}); run again to look once more"
@@ -338,9 +343,6 @@ class AttemptRunner:
 
     def _receive(self, data: bytes) -> PayloadError | None:
         """Store a picture that was paid for; what is wrong with it, if anything is."""
-        name = self.record.spec.adapter
-        if (self.record.state, bytes) not in ENDINGS:
-            raise AdapterError(f"adapter {name} returned a picture without having submitted anything")
         digest = self._write(data)
         failure = self.acceptance.picture_error(data, self.task)
         if failure is None:
@@ -389,12 +391,10 @@ class AttemptRunner:
 
     def _outcome(self, state: OutcomeState, error: VendorError | None) -> Outcome:
         record = self.record
-        model = record.report.model or (None if record.earlier is None else record.earlier.model)
-        changed = None if self.restore else self.acceptance.model_error(model)
+        changed = None if self.restore else self.acceptance.model_error(record.model)
         if changed is not None:
-            # The draw does not count.
             self.board.tell("model-changed", str(changed))
             self.control.fail(changed)
             raise StoppedError
         cost = to_usd(record.cost_nanousd(refused=state == "refused"))
-        return Outcome(self.task, state, self.restore, record.digest, cost, model, error)
+        return Outcome(self.task, state, self.restore, record.digest, cost, record.model, error)

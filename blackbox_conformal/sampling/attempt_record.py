@@ -171,16 +171,15 @@ class AttemptRecord:
 
     @property
     def row(self) -> int:
-        """Number of the ledger's row.
-
-        Raises
-        ------
-        AdapterError
-            There is none, since the adapter has not submitted anything.
-        """
+        """Number of the ledger's row; raises `AdapterError` when nothing was submitted that has one."""
         if self._row is None:
-            raise AdapterError(f"adapter {self.spec.adapter} goes on as if it had submitted something; it has not")
+            raise AdapterError(f"adapter {self.spec.adapter} accepts a job before anything was submitted")
         return self._row
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, as far as the vendor says."""
+        return self.report.model or (None if self.earlier is None else self.earlier.model)
 
     def cost_nanousd(self, refused: bool = False) -> int:
         """What the attempt is booked at: what the vendor bills, or else its price; nothing without a row."""
@@ -261,6 +260,8 @@ class AttemptRecord:
         OSError
             The disk is full or broken; nothing is recorded.
         """
+        if (self.state, bytes) not in ENDINGS:
+            raise AdapterError(f"adapter {self.spec.adapter} returned a picture without having submitted anything")
         arrival = self.store.receive(self.row, data, self.report)
         self.digest, self._size = arrival.digest, arrival.size
         self.ledger.stored(self.row, self.report, arrival.digest, arrival.size)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 from support.draws import check, draw, limits, tasks
 
-from blackbox_conformal.adapter import Accepted, Answer, Draw, Flow, Part, Send, Upload
+from blackbox_conformal.adapter import Accepted, Answer, Draw, Flow, Part, Purpose, Send, Upload
 from blackbox_conformal.errors import (
     AdapterError,
     IncompleteError,
@@ -17,6 +17,7 @@ from blackbox_conformal.errors import (
     PayloadError,
     RefusedError,
     TryLaterError,
+    VendorError,
 )
 from blackbox_conformal.sampling.http.resumption import Resumption
 from blackbox_conformal.sampling.http.transport import Transport
@@ -191,6 +192,26 @@ def test_a_bug_in_an_adapter_ends_the_run_and_keeps_what_was_paid(tmp_path: Path
     assert isinstance(drawn.error, AdapterError)
     assert "KeyError" in str(drawn.error)
     assert [row.state for row in ledger_ls(tmp_path) if row.state != "planned"] == [state]
+
+
+class Puzzled(SynchronousVendor):
+    """Has a bug where it reads a failed answer."""
+
+    bug: str
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        return next(iter(())) if self.bug == "StopIteration" else answer.json()["no such field"]
+
+
+@pytest.mark.parametrize("bug", ["StopIteration", "KeyError"])
+def test_a_bug_in_the_reading_of_a_failed_answer_ends_the_run_and_makes_no_picture(tmp_path: Path, bug: str) -> None:
+    with FaultServer({"submit": ["status:code=500,billed=yes"]}) as server:
+        drawn = draw(Puzzled(url=server.url, bug=bug), tmp_path, tasks())
+    assert drawn.outcomes == []
+    assert isinstance(drawn.error, AdapterError)
+    assert bug in str(drawn.error)
+    assert [row.state for row in ledger_ls(tmp_path)] == ["invalid"]
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
 
 
 class Stubborn(SynchronousVendor):
