@@ -72,16 +72,16 @@ class Hosted(Adapter):
         return self.url.rstrip("/")
 
     def priced(self, low: str | None, high: str | None = None, source: str = "") -> Price | None:
-        """The user's price, else the vendor's as last seen, else None."""
+        """The user's price, else the vendor's as last read, else None."""
         if self.price_usd is not None:
             return Price(self.price_usd, self.price_usd, "given by the user")
         if low is None:
             return None
         return Price(Decimal(low), Decimal(high or low), source, READ_ON)
 
-    def hosts(self, *known: str) -> tuple[str, ...]:
-        """Hosts of results: the vendor's as far as known, and the user's."""
-        return known + tuple(filter(None, self.result_hosts.split(",")))
+    def hosts(self, *of_vendor: str) -> tuple[str, ...]:
+        """Hosts of results: those of the vendor, and those in `result_hosts`."""
+        return of_vendor + tuple(filter(None, self.result_hosts.split(",")))
 
     def key(self) -> dict[str, str | Secret]:
         """The header that carries the key; none where requests with these parameters carry no key."""

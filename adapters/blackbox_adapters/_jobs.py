@@ -1,4 +1,4 @@
-"""A job that is looked at until it is over: its words for done and failed, and patience for a late picture."""
+"""Polling a job until it is over: its words for done and failed, and patience for a late picture."""
 
 from collections.abc import Callable, Collection, Generator
 from typing import Any, TypeVar
@@ -11,14 +11,14 @@ Result = TypeVar("Result")
 
 
 def polled(
-    look: Send, seconds: float, read: Callable[[Answer], Result | None], answer: Answer | None = None
+    poll: Send, seconds: float, read: Callable[[Answer], Result | None], answer: Answer | None = None
 ) -> Generator[Step, Answer, Result]:
-    """Send `look` every `seconds` until `read` returns something of its answer, and return that.
+    """Send `poll` every `seconds` until `read` returns something of its answer, and return that.
 
     An `answer` that is there already is read first.
     """
     while True:
-        result = read(answer or (yield look))
+        result = read(answer or (yield poll))
         if result:
             return result
         answer = None
@@ -26,7 +26,7 @@ def polled(
 
 
 class Job:
-    """What the vendor's documentation says of a job, and what the looks at one job make of it.
+    """What the vendor's documentation says of a job, and what the polls of one job make of it.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ class Job:
     id
         The vendor's name for this one.
     status
-        Paths at which an answer tells the job's state.
+        Paths of the job's state in an answer.
     done, failed, cancelled
-        States that end it; without any `done`, every answer is that of a finished job. Other words mean: look again.
-        What was cancelled says nothing of the picture, so it is no refusal.
+        States that end it; without any `done`, every answer is that of a finished job. At any other word the
+        job is polled again. What was cancelled says nothing of the picture, so it is no refusal.
     picture
         Path of what a finished job shows; empty: the whole answer.
     reason, code
@@ -67,13 +67,13 @@ class Job:
         self._picture = picture
         self._reason = reason
         self._code = code
-        self._looks_left = 2
+        self._polls_left = 2
 
-    def shown(self, answer: Any) -> Any:
-        """The picture, or whatever is at its path, of a finished job; None: look again.
+    def result(self, answer: Any) -> Any:
+        """The picture, or whatever is at its path, of a finished job; None: poll again.
 
-        Vendors sometimes publish the state before the output, so a finished job without a picture is looked at twice
-        more; more patience than this would never end.
+        Vendors sometimes publish the state before the output, so a finished job without a picture is polled twice
+        more, and no oftener.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class Job:
         JobError
             It was cancelled.
         PayloadError
-            It has been finished for three looks and shows no picture.
+            It has been finished for three polls and has no picture.
         """
         state = words(answer, *self._status)
         if state in self._failed or state in self._cancelled:
@@ -92,16 +92,16 @@ class Job:
         picture = peek(answer, self._picture)
         if picture:
             return picture
-        self.late()
+        self.miss_picture()
         return None
 
-    def late(self) -> None:
-        """Use up one look at a finished job that shows no picture."""
-        if self._looks_left == 0:
+    def miss_picture(self) -> None:
+        """Count one poll of a finished job that has no picture; the third is an error."""
+        if self._polls_left == 0:
             raise PayloadError(
                 f"{self._name} finished without a picture; ask the vendor about it by that name", request_id=self._id
             )
-        self._looks_left -= 1
+        self._polls_left -= 1
 
     def failure(self, reason: str, code: str, state: str = "failed") -> RefusedError | JobError:
         """The error of a job that failed or was cancelled, in the vendor's words."""

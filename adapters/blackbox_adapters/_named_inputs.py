@@ -38,7 +38,7 @@ class Names:
     official
         Replicate: the model runs without naming a version.
     price
-        US dollars a draw, low and high, as last seen; None = unknown.
+        US dollars a draw, low and high, as last read; None = unknown.
     exact
         The picture comes back at exactly scale × input.
     """
@@ -93,17 +93,17 @@ class NamedInputs(Hosted):
 
     def names(self) -> Names:
         """The chosen model's inputs, with the user's corrections."""
-        known = self.table()
+        listed = self.table()
         return replace(
-            known,
-            image=self.image_input or known.image,
-            scale=known.scale if self.scale_input is None else self.scale_input or None,
-            seed=known.seed if self.seed_input is None else self.seed_input or None,
-            output=known.output if self.output_path is None else self.output_path,
-            exact=known.exact if self.resample is None else not self.resample,
+            listed,
+            image=self.image_input or listed.image,
+            scale=listed.scale if self.scale_input is None else self.scale_input or None,
+            seed=listed.seed if self.seed_input is None else self.seed_input or None,
+            output=listed.output if self.output_path is None else self.output_path,
+            exact=listed.exact if self.resample is None else not self.resample,
         )
 
-    def able(
+    def model_capabilities(
         self, *, price: Price | None, max_upload_bytes: int | None = None, result_hosts: tuple[str, ...] = ()
     ) -> Capabilities:
         """What the chosen model can do, on a platform with this price and these limits."""

@@ -171,8 +171,8 @@ def _limits(capabilities: dict[str, Any]) -> str:
         "max_output_pixels": "{} px out",
         "max_upload_bytes": "{} bytes sent",
     }
-    known = [text.format(capabilities[name]) for name, text in names.items() if capabilities[name] is not None]
-    return "; ".join(known) or "none known"
+    limits = [text.format(capabilities[name]) for name, text in names.items() if capabilities[name] is not None]
+    return "; ".join(limits) or "none known"
 
 
 def main(folder: Path) -> None:

@@ -70,7 +70,7 @@ def money(units: Any, usd_per_unit: Decimal = Decimal(1)) -> Decimal | None:
     return dollars if dollars.is_finite() and 0 <= dollars < MOST_DOLLARS else None
 
 
-def whole(value: Any) -> int | None:
+def integer(value: Any) -> int | None:
     """A vendor's seed or count as a whole number of sane length, from a number or a text; else None."""
     text = "" if isinstance(value, bool) or not isinstance(value, int | str) else str(value)[:25]
     return int(text) if text.isascii() and text.isdigit() and len(text) < 25 else None

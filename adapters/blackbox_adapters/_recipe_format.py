@@ -78,7 +78,7 @@ class Request(_Table):
 
 
 class Poll(Request):
-    """How a job is looked at; a status outside `done` and `failed` means: look again."""
+    """How a job is polled; with a status outside `done` and `failed` it is polled again."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     seconds: float = Field(default=2.0, ge=0.1)
@@ -105,7 +105,7 @@ class Refusal(_Table):
     message: str
 
 
-class Seen(_Table):
+class Reported(_Table):
     """Where an answer names the cost (in units of `usd_per_unit`), the model and the seed."""
 
     cost: str = ""
@@ -154,5 +154,5 @@ class Recipe(_Table):
     picture: Picture
     refusals: list[Refusal] = []
     errors: Failures = Failures()
-    seen: Seen = Seen()
+    reported: Reported = Reported()
     example: ExampleExchange

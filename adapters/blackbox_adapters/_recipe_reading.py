@@ -1,7 +1,4 @@
-"""Reading a recipe's TOML file, and what is wrong with one: line, key, what was expected and what stands there.
-
-The tables and keys themselves are in `_recipe_format`.
-"""
+"""Reading a recipe's TOML file; an error names the line, the key, what was expected and what is there."""
 
 import difflib
 import math
@@ -35,9 +32,9 @@ def read_recipe(name: str) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(shipped_names())
+        shipped = ", ".join(shipped_names())
         raise UsageError(
-            f"expected a recipe: give -p recipe=FILE with the path of a TOML file, or one of {known}; got {name!r}"
+            f"expected a recipe: give -p recipe=FILE with the path of a TOML file, or one of {shipped}; got {name!r}"
             f" ({type(error).__name__})"
         ) from None
     try:
@@ -78,7 +75,7 @@ def _said(problem: ErrorDetails) -> str:
         return "there is no such key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(beside)}")
     field = beside.get(name)
     if problem["loc"] == ("auth", "variable") and field is not None:
-        return f"expected {field.description}; what stands there is not shown, since it may be a key"
+        return f"expected {field.description}; what is there is not shown, since it may be a key"
     return complaint(problem, field)
 
 
@@ -88,7 +85,7 @@ def _beside(location: _Location) -> dict[str, FieldInfo]:
     for step in location[:-1]:
         field = _keys(table).get(str(step))
         inner = [] if field is None else [field.annotation, *get_args(field.annotation)]
-        table = next((one for one in inner if isinstance(one, type) and issubclass(one, BaseModel)), table)
+        table = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)), table)
     return _keys(table)
 
 
@@ -96,7 +93,7 @@ def _keys(table: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in table.model_fields.items()}
 
 
-def _not_finite(value: Any, where: tuple[str | int, ...]) -> Iterator[_Problem]:
+def _not_finite(value: Any, where: _Location) -> Iterator[_Problem]:
     """Numbers that TOML has and JSON, which requests and fingerprints are made of, has not."""
     if isinstance(value, float) and not math.isfinite(value):
         yield where, f"expected a finite number; got {value}"
@@ -108,11 +105,11 @@ def _not_finite(value: Any, where: tuple[str | int, ...]) -> Iterator[_Problem]:
 def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
     """What the types cannot say: placeholders without a value, and tables that need each other."""
     yield from _not_finite(table, ())
-    known = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
+    names = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
     for index in range(len(recipe.before)):
-        yield from _unknown(table["before"][index], ("before", index), known)
-        known |= set(recipe.before[index].keep)
-    yield from _unknown(table["submit"], ("submit",), known)
+        yield from _unknown(table["before"][index], ("before", index), names)
+        names |= set(recipe.before[index].keep)
+    yield from _unknown(table["submit"], ("submit",), names)
     if recipe.poll is not None:
         yield from _unknown(table["poll"], ("poll",), set(BUILT_IN) | {"job"})
         if "job" not in recipe.submit.keep:
@@ -121,7 +118,7 @@ def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
         if request.json_body is not None and (request.form is not None or request.file is not None):
             yield (*where.split("."), "json"), "expected one kind of body: json, or form with file"
     sent = [name for _, name in placeholders([table["submit"], table.get("before", [])])]
-    carried = recipe.submit.file or any(one.file for one in recipe.before)
+    carried = recipe.submit.file or any(request.file for request in recipe.before)
     if not carried and not {"image.base64", "image.link"} & set(sent):
         yield ("submit",), "expected the picture: file = NAME of its part, or {image.base64} or {image.link} in a value"
     ways = [bool(recipe.picture.body), bool(recipe.picture.base64), bool(recipe.picture.link)]
@@ -135,7 +132,7 @@ def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
         yield ("example",), "expected polls = index of the first answer after that of [submit]"
 
 
-def _unknown(part: dict[str, Any], where: tuple[str | int, ...], known: set[str]) -> Iterator[_Problem]:
+def _unknown(part: dict[str, Any], where: _Location, names: set[str]) -> Iterator[_Problem]:
     for location, name in placeholders({key: value for key, value in part.items() if key != "keep"}):
-        if name not in known:
-            yield (*where, *location), f"expected a placeholder among {', '.join(sorted(known))}; got {{{name}}}"
+        if name not in names:
+            yield (*where, *location), f"expected a placeholder among {', '.join(sorted(names))}; got {{{name}}}"

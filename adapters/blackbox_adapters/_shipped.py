@@ -18,9 +18,9 @@ def __getattr__(name: str) -> type[Recipe]:
         raise AttributeError(f"there is no shipped recipe {name!r}")
     spec = read_recipe(name)
     described = Field(default=name, description="The recipe of this vendor.")
-    own = json.dumps(spec.options)
+    options_text = json.dumps(spec.options)
     options: Any = Field(
-        default_factory=dict, description=f"Changes to the recipe's options, as JSON; those are {own}."
+        default_factory=dict, description=f"Changes to the recipe's options, as JSON; those are {options_text}."
     )
     factors = Field(
         default=None,

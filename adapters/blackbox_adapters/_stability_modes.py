@@ -32,7 +32,7 @@ class StabilityModes(Hosted):
             raise ValueError(f"the fast upscaler magnifies by 4; got scale={self.scale}")
         return self
 
-    def able(self, price: Price | None, *, max_upload_bytes: int | None = None) -> Capabilities:
+    def mode_capabilities(self, price: Price | None, *, max_upload_bytes: int | None = None) -> Capabilities:
         """By mode, at this price."""
         fast = self.mode == "fast"
         return Capabilities(
@@ -46,7 +46,7 @@ class StabilityModes(Hosted):
             output_size="exact" if fast else "resample",
         )
 
-    def dials(self, draw: Draw) -> dict[str, Any]:
+    def mode_fields(self, draw: Draw) -> dict[str, Any]:
         """Fields of a request besides the picture."""
         fields: dict[str, Any] = {"output_format": "png"}
         if self.mode == "fast":

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._pictures import base64_text, decoded
-from blackbox_adapters._reading import document, peek, whole, words
+from blackbox_adapters._reading import document, integer, peek, words
 from blackbox_adapters._sigv4 import signed_headers
 from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
@@ -65,11 +65,13 @@ class Bedrock(StabilityModes):
     @property
     def capabilities(self) -> Capabilities:
         """By mode."""
-        return self.able(self.priced(PRICES[self.mode], None, "third-party copy of the AWS price list, 2026"))
+        return self.mode_capabilities(
+            self.priced(PRICES[self.mode], None, "third-party copy of the AWS price list, 2026")
+        )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One InvokeModel call."""
-        body = {"image": base64_text(upload.png), **self.dials(draw)}
+        body = {"image": base64_text(upload.png), **self.mode_fields(draw)}
         model = self.model_id or f"us.stability.stable-{self.mode}-upscale-v1:0"
         link = f"{self.base_url}/model/{quote(model, safe='')}/invoke"
         content = json.dumps(body, separators=(",", ":")).encode()
@@ -82,7 +84,7 @@ class Bedrock(StabilityModes):
         picture = peek(result, "images.0")
         if picture is None:
             raise PayloadError(f"expected images in Bedrock's answer; got {words(result, '') or 'none'}")
-        yield Observed(model=model, request_id=request, seed=whole(peek(result, "seeds.0")))
+        yield Observed(model=model, request_id=request, seed=integer(peek(result, "seeds.0")))
         return decoded(picture, "images.0")
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:

@@ -47,7 +47,7 @@ class Cog(NamedInputs):
     @property
     def capabilities(self) -> Capabilities:
         """By model; nothing is billed, unless a price is given."""
-        return self.able(price=self.priced(None) or FREE)
+        return self.model_capabilities(price=self.priced(None) or FREE)
 
     def table(self) -> Names:
         """Inputs of the model, from its published schema."""

@@ -21,7 +21,7 @@ from blackbox_conformal.example import Example, says, shows
 class ComfyCloud(ComfyUI):
     """A workflow on Comfy Cloud; `workflow`, `image`, `seed` and `output` are those of the adapter `comfyui`.
 
-    The requests are a server's own, below ``/api`` and with a key; a job is looked at until it is ``completed``. A
+    The requests are a server's own, below ``/api`` and with a key; a job is polled until it is ``completed``. A
     picture is fetched through a link to Google's storage, which needs no key. An account without a paid plan is
     answered 429, which elsewhere means: wait.
 
@@ -42,7 +42,7 @@ class ComfyCloud(ComfyUI):
     )
 
     url: str = Field(default="https://cloud.comfy.org/api", description="Address of the interface.")
-    poll_seconds: float = Field(default=2.0, ge=0.1, description="Seconds between two looks at a job.")
+    poll_seconds: float = Field(default=2.0, ge=0.1, description="Seconds between two polls of a job.")
 
     @property
     def named(self) -> bool:
@@ -62,7 +62,7 @@ class ComfyCloud(ComfyUI):
         )
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Look at the job until it is completed, fetch what it saved."""
+        """Poll the job until it is completed, fetch what it saved."""
         work = Job(
             "job",
             job,
@@ -75,15 +75,15 @@ class ComfyCloud(ComfyUI):
         )
 
         def saved(answer: Answer) -> dict[str, Any] | None:
-            if not work.shown(answer.json()):
+            if not work.result(answer.json()):
                 return None
             picture = self.saved(answer.json())
             if not picture:
-                work.late()
+                work.miss_picture()
             return picture
 
-        look = self.send("GET", f"/jobs/{quote(job, safe='')}", "poll")
-        return (yield from self.view(job, (yield from polled(look, self.poll_seconds, saved))))
+        poll = self.send("GET", f"/jobs/{quote(job, safe='')}", "poll")
+        return (yield from self.view(job, (yield from polled(poll, self.poll_seconds, saved))))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """As a server's own, and ``{code, message}``; a 429 that speaks of payment is no wish to wait."""

@@ -58,7 +58,7 @@ class ComfyUI(OwnServer):
     seed: str = Field(default="", description="Inputs that take the seed, as NODE.input,NODE.input; empty = none.")
     output: str = Field(default="", description="Node whose picture is the result; empty = the first that has one.")
     scale: int = Field(default=4, ge=1, le=16, description="Magnification of the workflow.")
-    poll_seconds: float = Field(default=1.0, ge=0.1, description="Seconds between two looks at the history.")
+    poll_seconds: float = Field(default=1.0, ge=0.1, description="Seconds between two polls of the history.")
 
     @model_validator(mode="after")
     def _names_are_there(self) -> Self:
@@ -91,7 +91,7 @@ class ComfyUI(OwnServer):
         return identity
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Upload the picture, queue the graph, look at the history, fetch what was saved."""
+        """Upload the picture, queue the graph, poll the history, fetch what was saved."""
         stored = yield self.send(
             "POST",
             "/upload/image",
@@ -115,7 +115,7 @@ class ComfyUI(OwnServer):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Look at the history, which is empty until the graph has run, then fetch what it saved."""
+        """Poll the history, which is empty until the graph has run, then fetch what it saved."""
         prompt = Job("prompt", job, cancelled=("interrupted",))
 
         def saved(answer: Answer) -> dict[str, Any] | None:
@@ -124,11 +124,11 @@ class ComfyUI(OwnServer):
                 raise prompt.failure(*_reason(entry))
             picture = self.saved(entry)
             if entry and not picture:
-                prompt.late()
+                prompt.miss_picture()
             return picture
 
-        look = self.send("GET", f"/history/{quote(job, safe='')}", "poll")
-        return (yield from self.view(job, (yield from polled(look, self.poll_seconds, saved))))
+        poll = self.send("GET", f"/history/{quote(job, safe='')}", "poll")
+        return (yield from self.view(job, (yield from polled(poll, self.poll_seconds, saved))))
 
     def saved(self, entry: Any) -> dict[str, Any] | None:
         """The first picture among the ``outputs`` of a graph that has run."""

@@ -14,7 +14,7 @@ from blackbox_adapters._fal_models import MODELS, UNKNOWN
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import document, peek, require, whole, words
+from blackbox_adapters._reading import document, integer, peek, require, words
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import JobError, RefusedError, VendorError
 from blackbox_conformal.example import Example, says, shows
@@ -45,13 +45,13 @@ class Fal(NamedInputs):
     model: str = Field(
         pattern=r"^[\w.-]+/[\w.-]+(/[\w.-]+)*$", description="Endpoint, such as fal-ai/clarity-upscaler."
     )
-    poll_seconds: float = Field(default=1.0, ge=0.1, description="Seconds between two looks at a request.")
+    poll_seconds: float = Field(default=1.0, ge=0.1, description="Seconds between two polls of a request.")
 
     @property
     def capabilities(self) -> Capabilities:
         """By model."""
         low, high = self.names().price or (None, None)
-        return self.able(
+        return self.model_capabilities(
             price=self.priced(low, high, "fal model page, 2026, by output size"),
             result_hosts=self.hosts("fal.media", ".fal.media"),
         )
@@ -61,7 +61,7 @@ class Fal(NamedInputs):
         return MODELS.get(self.model, UNKNOWN)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Submit to the queue, look at the status, read the result, fetch the picture."""
+        """Submit to the queue, poll the status, read the result, fetch the picture."""
         inputs = self.model_inputs(data_link(upload.png), draw)
         answer = yield self.send("POST", f"/{self.model}", "submit", json=inputs)
         queued = answer.json()
@@ -79,12 +79,12 @@ class Fal(NamedInputs):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Look at the status until it is ``COMPLETED``, read the result, fetch the picture."""
+        """Poll the status until it is ``COMPLETED``, read the result, fetch the picture."""
         links = _links(job)
         name, path = links["request_id"], self.names().output
         request = Job("request", name, done=("COMPLETED",))
-        look = Send("GET", links["status_url"], purpose="poll", headers=self.key())
-        status = yield from polled(look, self.poll_seconds, lambda answer: request.shown(answer.json()))
+        poll = Send("GET", links["status_url"], purpose="poll", headers=self.key())
+        status = yield from polled(poll, self.poll_seconds, lambda answer: request.result(answer.json()))
         if words(status, "error"):
             raise request.failure(words(status, "error"), words(status, "error_type") or "error")
         response = Job("request", name, picture=path)
@@ -96,10 +96,10 @@ class Fal(NamedInputs):
                 raise response.failure(
                     "the safety checker flagged the picture and blackened it", "content_policy_violation"
                 )
-            return result if response.shown(result) else None
+            return result if response.result(result) else None
 
-        result = yield from polled(replace(look, url=links["response_url"]), self.poll_seconds, made)
-        yield Observed(request_id=name, seed=whole(peek(result, "seed")))
+        result = yield from polled(replace(poll, url=links["response_url"]), self.poll_seconds, made)
+        yield Observed(request_id=name, seed=integer(peek(result, "seed")))
         return (yield from fetched(peek(result, path), path))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:

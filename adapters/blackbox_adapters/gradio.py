@@ -32,9 +32,9 @@ from blackbox_conformal.example import Example, says, shows
 class Gradio(OptionalKey, OwnServer):
     """An application with one call that enlarges a picture.
 
-    `inputs` is the list of the call's arguments, as ``/gradio_api/info`` of the application tells them, with
+    `inputs` is the list of the call's arguments, as ``/gradio_api/info`` of the application lists them, with
     "{image}", "{scale}" and "{seed}" in their places. Pictures come as webp unless the application says
-    ``gr.Image(format="png")``. A private Space needs ``authenticate=true`` and HF_TOKEN. The application tells the
+    ``gr.Image(format="png")``. A private Space needs ``authenticate=true`` and HF_TOKEN. The application gives the
     result of a call once: a call that is interrupted just then is lost and has to be made again.
 
     Seeds: where "{seed}" is among the inputs.
@@ -93,7 +93,8 @@ class Gradio(OptionalKey, OwnServer):
         answer = yield self.send("GET", f"/gradio_api/call/{self.call}/{quote(job, safe='')}", "poll")
         kind, data = _last_event(answer.body)
         if kind == "error" and isinstance(data, str):
-            # The queue's own words, such as "404: Not Found" for an event told before; a failed call has an object.
+            # The queue's own words, such as "404: Not Found" for an event whose result was given before. Of a failed
+            # call it has an object.
             raise JobError(f"the application no longer has the call {job}: {shorten(data)}", request_id=job, code=kind)
         if kind == "error":
             message = words(data, "error") or "the application gives no reason (before Gradio 6 none does)"

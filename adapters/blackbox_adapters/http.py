@@ -1,6 +1,6 @@
 """Plain HTTP: a PNG is posted to one address and a picture comes back, bare or inside JSON.
 
-For servers of your own and vendors that speak this simply; a vendor with jobs needs an adapter of its own.
+For servers of your own and for vendors with such an interface. A vendor with jobs needs a recipe or an adapter.
 """
 
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import OwnServer
 from blackbox_adapters._pictures import received
-from blackbox_adapters._reading import document, money, peek, shorten, whole
+from blackbox_adapters._reading import document, integer, money, peek, shorten
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Send, Upload
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.example import Example, shows
@@ -24,7 +24,7 @@ def observed(answer: Answer) -> Observed:
         cost_usd=money(headers.get("x-cost-usd")),
         model=shorten(headers.get("x-model", "")) or None,
         request_id=shorten(headers.get("x-request-id", "")) or None,
-        seed=whole(headers.get("x-seed")),
+        seed=integer(headers.get("x-seed")),
     )
 
 

@@ -58,7 +58,7 @@ class Magnific(Hosted):
     settings: JsonObject = Field(
         default_factory=dict, description='Further fields of the request, such as {"creativity": 3, "hdr": 0}.'
     )
-    poll_seconds: float = Field(default=10.0, ge=1.0, description="Seconds between two looks at a task.")
+    poll_seconds: float = Field(default=10.0, ge=1.0, description="Seconds between two polls of a task.")
 
     @property
     def base_url(self) -> str:
@@ -98,7 +98,7 @@ class Magnific(Hosted):
         return (yield from self.resume(upload, draw, task))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Look at the task until it is COMPLETED, fetch what it generated."""
+        """Poll the task until it is COMPLETED, fetch what it generated."""
         task = Job(
             "task",
             job,
@@ -112,10 +112,10 @@ class Magnific(Hosted):
             state = _task(answer.json())
             if peek(state, "has_nsfw.0") is True and not peek(state, "generated"):
                 raise task.failure("flagged as not safe for work", "has_nsfw")
-            return task.shown(state)
+            return task.result(state)
 
-        look = self.send("GET", f"/{PATHS[self.mode]}/{quote(job, safe='')}", "poll")
-        picture = yield from polled(look, self.poll_seconds, generated)
+        poll = self.send("GET", f"/{PATHS[self.mode]}/{quote(job, safe='')}", "poll")
+        picture = yield from polled(poll, self.poll_seconds, generated)
         yield Observed(request_id=job)
         if isinstance(picture, dict):
             picture = picture.get("url")

@@ -16,7 +16,7 @@ from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import decoded
-from blackbox_adapters._reading import document, money, peek, require, whole, words
+from blackbox_adapters._reading import document, integer, money, peek, require, words
 from blackbox_adapters._recipe_fill import built_in, fill, fill_link
 from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_conformal.adapter import (
@@ -84,7 +84,7 @@ class Recipe(Hosted):
         default="", description="Field of the submission that takes a seed, where the recipe names none; empty = none."
     )
     poll_seconds: float | None = Field(
-        default=None, ge=0.1, description="Seconds between two looks at a job; None = the recipe's."
+        default=None, ge=0.1, description="Seconds between two polls of a job; None = the recipe's."
     )
     recipe_digest: str = Field(
         default="",
@@ -112,10 +112,10 @@ class Recipe(Hosted):
     @classmethod
     def _are_known(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "recipe" in info.data:
-            known = read_recipe(info.data["recipe"]).options
-            unknown = ", ".join(sorted(options.keys() - known.keys()))
+            offered = read_recipe(info.data["recipe"]).options
+            unknown = ", ".join(sorted(options.keys() - offered.keys()))
             if unknown:
-                raise ValueError(f"expected options among {', '.join(sorted(known)) or 'none'}; {unknown} is not one")
+                raise ValueError(f"expected options among {', '.join(sorted(offered)) or 'none'}; {unknown} is not one")
         return options
 
     def model_post_init(self, context: Any, /) -> None:
@@ -217,7 +217,7 @@ class Recipe(Hosted):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Look at the job until it is done, then fetch its picture; the job of a vendor without any is the link."""
+        """Poll the job until it is done, then fetch its picture; the job of a vendor without any is the link."""
         spec, poll = self._spec, self._spec.poll
         if poll is None and spec.picture.link:
             return (yield from self._fetched(job))
@@ -239,10 +239,10 @@ class Recipe(Hosted):
             state = document(answer)
             if words(state, poll.status) in poll.done:
                 self._refuse(answer)
-            return answer if work.shown(state) else None
+            return answer if work.result(state) else None
 
-        look = self._send(poll, values, upload, "poll")
-        answer = yield from polled(look, self.poll_seconds or poll.seconds, finished)
+        request = self._send(poll, values, upload, "poll")
+        answer = yield from polled(request, self.poll_seconds or poll.seconds, finished)
         return (yield from self._picture(answer, job))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -306,17 +306,17 @@ class Recipe(Hosted):
                 )
 
     def _cost(self, answer: Answer) -> Decimal | None:
-        seen = self._spec.seen
-        return money(peek(document(answer), seen.cost), seen.usd_per_unit) if seen.cost else None
+        reported = self._spec.reported
+        return money(peek(document(answer), reported.cost), reported.usd_per_unit) if reported.cost else None
 
     def _picture(self, answer: Answer, job: str | None) -> Flow:
-        place, seen, errors = self._spec.picture, self._spec.seen, self._spec.errors
+        place, reported, errors = self._spec.picture, self._spec.reported, self._spec.errors
         content = document(answer)
         yield Observed(
             cost_usd=self._cost(answer),
-            model=words(content, seen.model) or None if seen.model else None,
+            model=words(content, reported.model) or None if reported.model else None,
             request_id=answer.headers.get(errors.request_id_header.lower()) or job,
-            seed=whole(peek(content, seen.seed)) if seen.seed else None,
+            seed=integer(peek(content, reported.seed)) if reported.seed else None,
         )
         if place.body:
             if content is not None:
@@ -341,7 +341,7 @@ class Recipe(Hosted):
             return decoded(link, self._spec.picture.link)
         if not link.startswith(("http://", "https://")):
             raise PayloadError("expected an http(s) or data link to the picture; got another scheme")
-        picture = yield Send("GET", link, purpose="download", public=True, accept=_FETCHED)
+        picture = yield Send("GET", link, purpose="download", public=True, accept=_DOWNLOAD_STATUSES)
         if picture.status == 401:
             raise AccountRefusedError(
                 "the picture's link asks for a key (HTTP 401); if it leads to the vendor's own host, write key = true"
@@ -350,7 +350,7 @@ class Recipe(Hosted):
         return picture.body
 
 
-_FETCHED = frozenset({*range(200, 300), 401})
+_DOWNLOAD_STATUSES = frozenset({*range(200, 300), 401})
 
 
 def _text(value: Any) -> str:

@@ -57,13 +57,13 @@ class Replicate(NamedInputs):
     cancel_after: str = Field(
         default="30m", pattern=r"^(\d+h)?(\d+m)?(\d+s)?$", description="When the vendor stops an abandoned prediction."
     )
-    poll_seconds: float = Field(default=2.0, ge=0.5, description="Seconds between two looks at a prediction.")
+    poll_seconds: float = Field(default=2.0, ge=0.5, description="Seconds between two polls of a prediction.")
 
     @property
     def capabilities(self) -> Capabilities:
         """By model."""
         low, high = self.names().price or (None, None)
-        return self.able(
+        return self.model_capabilities(
             price=self.priced(low, high, "third-party readings, 2026"),
             max_upload_bytes=100_000_000,
             result_hosts=self.hosts("replicate.delivery", ".replicate.delivery"),
@@ -74,7 +74,7 @@ class Replicate(NamedInputs):
         return MODELS.get(self.model.partition(":")[0].lower(), Names())
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Upload if need be, create the prediction, look at it until it is over, fetch its output."""
+        """Upload if need be, create the prediction, poll it until it is over, fetch its output."""
         link = data_link(upload.png)
         if len(upload.png) > DATA_LINK_LIMIT:
             stored = yield self.send("POST", "/files", "lookup", files=(Part("content", "input.png", upload.png),))
@@ -87,7 +87,7 @@ class Replicate(NamedInputs):
         return (yield from self._finish(job, created))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Look at the prediction until it is over, fetch its output."""
+        """Poll the prediction until it is over, fetch its output."""
         return (yield from self._finish(job, None))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -125,10 +125,10 @@ class Replicate(NamedInputs):
                     request_id=job,
                 )
             # The output may be there while the status still says processing.
-            return prediction if output or work.shown(prediction) else None
+            return prediction if output or work.result(prediction) else None
 
-        look = self.send("GET", f"/predictions/{quote(job, safe='')}", "poll")
-        prediction = yield from polled(look, self.poll_seconds, made, answer)
+        poll = self.send("GET", f"/predictions/{quote(job, safe='')}", "poll")
+        prediction = yield from polled(poll, self.poll_seconds, made, answer)
         yield Observed(model=words(prediction, "version") or None, request_id=job)
         return (yield from self.output_picture(peek(prediction, "output")))
 

@@ -1,4 +1,4 @@
-"""RunPod serverless: a worker of the user's own, queued with /run and looked at with /status.
+"""RunPod serverless: a worker of the user's own, queued with /run and polled with /status.
 
 The worker decides what its input and output look like; names are parameters.
 """
@@ -47,7 +47,7 @@ class RunPod(OptionalKey, NamedInputs):
     image_form: Literal["base64", "data-link"] = Field(default="base64", description="How the picture is written.")
     authenticate: bool = Field(default=True, description="Send the key; a development server needs none.")
     worker: str = Field(default="", description="Name and version of the worker: what the calibration holds for.")
-    poll_seconds: float = Field(default=2.0, ge=0.1, description="Seconds between two looks at a job.")
+    poll_seconds: float = Field(default=2.0, ge=0.1, description="Seconds between two polls of a job.")
 
     @property
     def named(self) -> bool:
@@ -57,7 +57,9 @@ class RunPod(OptionalKey, NamedInputs):
     @property
     def capabilities(self) -> Capabilities:
         """By worker."""
-        return self.able(price=self.priced(None) or (None if self.authenticate else FREE), result_hosts=self.hosts())
+        return self.model_capabilities(
+            price=self.priced(None) or (None if self.authenticate else FREE), result_hosts=self.hosts()
+        )
 
     def table(self) -> Names:
         """Names that a worker is likely to use; the user corrects them."""
@@ -73,7 +75,7 @@ class RunPod(OptionalKey, NamedInputs):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Look at the job until it is over; the output travels inside the status."""
+        """Poll the job until it is over; the output travels inside the status."""
         where = f"output.{self.names().output}".rstrip(".")
         work = Job("job", job, done=("COMPLETED",), cancelled=("CANCELLED",), picture=where)
         # The cloud takes GET, the development server POST; neither takes the other's.
@@ -86,13 +88,13 @@ class RunPod(OptionalKey, NamedInputs):
                 raise JobError(f"the server no longer knows job {job}", request_id=job, code=status)
             if status in ("FAILED", "CANCELLED", "TIMED_OUT") or (status == "COMPLETED" and reason):
                 raise work.failure(reason, status, status)
-            return work.shown(state)
+            return work.result(state)
 
-        look = self.send(method, f"{self._path()}/status/{quote(job, safe='')}", "poll")
-        first: Answer | None = yield replace(look, accept=_LOOKED)
+        poll = self.send(method, f"{self._path()}/status/{quote(job, safe='')}", "poll")
+        first: Answer | None = yield replace(poll, accept=_POLL_STATUSES)
         if first is not None and first.status == 405:
-            look, first = replace(look, method=other), None
-        picture = yield from polled(look, self.poll_seconds, made, first)
+            poll, first = replace(poll, method=other), None
+        picture = yield from polled(poll, self.poll_seconds, made, first)
         yield Observed(model=self.worker or None, request_id=job)
         return (yield from received(picture, where))
 
@@ -100,7 +102,7 @@ class RunPod(OptionalKey, NamedInputs):
         return f"/{self.endpoint}" if self.endpoint else ""
 
 
-_LOOKED = frozenset({200, 202, 405})
+_POLL_STATUSES = frozenset({200, 202, 405})
 
 _UNKNOWN_JOB = "Job ID not found"
 """What the development server says, under HTTP 200, of a job that it has forgotten or answered once already."""

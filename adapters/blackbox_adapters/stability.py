@@ -9,7 +9,7 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._jobs import polled
-from blackbox_adapters._reading import require, whole
+from blackbox_adapters._reading import integer, require
 from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Upload
 from blackbox_conformal.errors import RefusedError, VendorError
@@ -51,14 +51,14 @@ class Stability(StabilityModes):
         default="v2beta/results/{id}", description="Where the results of creative jobs are read from."
     )
     poll_seconds: float = Field(
-        default=10.0, ge=0.1, description="Seconds between two looks at a creative job; the vendor asks for 10 or more."
+        default=10.0, ge=0.1, description="Seconds between two polls of a creative job; the vendor asks for 10 or more."
     )
 
     @property
     def capabilities(self) -> Capabilities:
         """By mode; prices are the vendor's of August 2025, one credit being a cent."""
         price = f"{CREDITS[self.mode] / 100:.2f}"
-        return self.able(
+        return self.mode_capabilities(
             self.priced(price, None, "stability.ai price update, effective 2025-08-01"),
             max_upload_bytes=10 * 1024 * 1024,
         )
@@ -70,7 +70,7 @@ class Stability(StabilityModes):
             f"/v2beta/stable-image/upscale/{self.mode}",
             "submit",
             {"accept": "application/json" if self.mode == "creative" else "image/*"},
-            form={name: str(value) for name, value in self.dials(draw).items()},
+            form={name: str(value) for name, value in self.mode_fields(draw).items()},
             files=(Part("image", "input.png", upload.png),),
         )
         if self.mode != "creative":
@@ -83,8 +83,8 @@ class Stability(StabilityModes):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Ask for the result: 202 = not yet."""
         path = self.results_path.replace("{id}", quote(job, safe=""))
-        look = self.send("GET", f"/{path}", "poll", {"accept": "image/*"})
-        answer = yield from polled(look, self.poll_seconds, lambda answer: None if answer.status == 202 else answer)
+        poll = self.send("GET", f"/{path}", "poll", {"accept": "image/*"})
+        answer = yield from polled(poll, self.poll_seconds, lambda answer: None if answer.status == 202 else answer)
         yield _observed(answer, job)
         return _picture(answer)
 
@@ -97,7 +97,7 @@ class Stability(StabilityModes):
 
 
 def _observed(answer: Answer, job: str | None = None) -> Observed:
-    return Observed(request_id=answer.headers.get("x-request-id") or job, seed=whole(answer.headers.get("seed")))
+    return Observed(request_id=answer.headers.get("x-request-id") or job, seed=integer(answer.headers.get("seed")))
 
 
 def _picture(answer: Answer) -> bytes:

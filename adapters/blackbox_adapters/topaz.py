@@ -1,4 +1,4 @@
-"""Topaz Labs' Image API: submit, look at the status, ask for the download link, fetch it.
+"""Topaz Labs' Image API: submit, poll the status, ask for the download link, fetch it.
 
 Source: the vendor's OpenAPI document of December 2025.
 """
@@ -41,8 +41,8 @@ class Topaz(Hosted):
     Wonder, Standard MAX, Bloom, Reimagine) to ``/enhance-gen/async``. Fields that a model does not know are ignored
     without a word, so check the spelling of `settings` against the documentation.
 
-    Every finished process tells its credits, and an estimate tells them beforehand (``plan --quote``); what a credit
-    costs depends on the plan that was bought and is told by `usd_per_credit`.
+    Every finished process says how many credits it took, and an estimate says it beforehand (``plan --quote``). What a
+    credit costs depends on the plan that was bought: give it in `usd_per_credit`.
 
     Seeds: only Bloom 2 documents one, 1 to 2000, and answers from seed 2 unless told; restoring models answer equal
     requests equally.
@@ -78,11 +78,11 @@ class Topaz(Hosted):
         gt=0,
         description="US dollars that one of your credits costs; by default the dearer of third-party readings of 2026.",
     )
-    poll_seconds: float = Field(default=5.0, ge=1.0, description="Seconds between two looks at a process.")
+    poll_seconds: float = Field(default=5.0, ge=1.0, description="Seconds between two polls of a process.")
 
     @property
     def capabilities(self) -> Capabilities:
-        """By model; a large picture may take more credits than the price says, which `quote` tells."""
+        """By model; a large picture may take more credits than the price says, which `quote` asks for."""
         seeded = self._seed_field() is not None
         return Capabilities(
             scale_factors=(self.scale,),
@@ -109,7 +109,7 @@ class Topaz(Hosted):
         return (yield from self.resume(upload, draw, process))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Look at the status until Completed, ask for the signed link, fetch it without the key."""
+        """Poll the status until Completed, ask for the signed link, fetch it without the key."""
         process = quote(job, safe="")
         work = Job(
             "process",
@@ -119,17 +119,17 @@ class Topaz(Hosted):
             cancelled=("Cancelled",),
             reason=("message", "error"),
         )
-        look = self.send("GET", f"/status/{process}", "poll", JSON)
-        status = yield from polled(look, self.poll_seconds, lambda answer: work.shown(answer.json()))
+        poll = self.send("GET", f"/status/{process}", "poll", JSON)
+        status = yield from polled(poll, self.poll_seconds, lambda answer: work.result(answer.json()))
         yield Observed(
             cost_usd=money(peek(status, "credits"), self.usd_per_credit),
             model=words(status, "model") or None,
             request_id=job,
         )
         output = Job("process", job, picture="download_url")
-        look = replace(look, url=f"{self.base_url}/download/{process}", accept=frozenset({200, 409}))
+        poll = replace(poll, url=f"{self.base_url}/download/{process}", accept=frozenset({200, 409}))
         link = yield from polled(
-            look, self.poll_seconds, lambda answer: output.shown(document(answer) if answer.status == 200 else None)
+            poll, self.poll_seconds, lambda answer: output.result(document(answer) if answer.status == 200 else None)
         )
         return (yield from fetched(link, "download_url"))
 

@@ -12,12 +12,12 @@ UPLOADED = says('{"name":"5f2c.png","subfolder":"","type":"input"}')
 
 def test_every_request_carries_the_key_and_each_draw_its_seed() -> None:
     first, second = replay("comfy_cloud"), replay("comfy_cloud", 1)
-    stored, submit, look, _, view = first.sends
+    stored, submit, poll, _, view = first.sends
     assert {key_of(send, "x-api-key") for send in first.sends} == {"comfyui-made-up-for-this-example"}
     assert (stored.url, submit.url) == (f"{ADDRESS}/upload/image", f"{ADDRESS}/prompt")
     assert submit.json["prompt"]["1"]["inputs"]["image"] == "5f2c.png"
     assert [one.submit.json["prompt"]["3"]["inputs"]["seed"] for one in (first, second)] == [0, 1]
-    assert look.url == f"{ADDRESS}/jobs/{JOB}"
+    assert poll.url == f"{ADDRESS}/jobs/{JOB}"
     assert (view.purpose, view.url) == ("download", f"{ADDRESS}/view?filename=9ab1.png&subfolder=&type=output")
     assert (first.picture, first.jobs) == (PICTURE, [JOB])
 

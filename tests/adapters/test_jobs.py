@@ -27,33 +27,33 @@ def job(**told: Any) -> Job:
     ],
 )
 def test_only_a_finished_job_shows_its_picture(answer: Any, shown: Any) -> None:
-    assert job().shown(answer) == shown
+    assert job().result(answer) == shown
 
 
 def test_a_word_is_found_at_the_first_path_that_holds_any() -> None:
     either = job(status=("status", "task_status"))
-    assert either.shown({"task_status": "finished", "output": {"url": "x"}}) == "x"
-    assert either.shown({"status": "running", "task_status": "finished", "output": {"url": "x"}}) is None
+    assert either.result({"task_status": "finished", "output": {"url": "x"}}) == "x"
+    assert either.result({"status": "running", "task_status": "finished", "output": {"url": "x"}}) is None
 
 
 def test_the_whole_answer_is_shown_where_no_path_is_told() -> None:
     whole = {"status": "finished", "credits": 3}
-    assert job(picture="").shown(whole) == whole
+    assert job(picture="").result(whole) == whole
 
 
 def test_without_words_for_done_every_answer_is_that_of_a_finished_job() -> None:
-    assert Job("link", "7f", picture="url").shown({"url": "x"}) == "x"
+    assert Job("link", "7f", picture="url").result({"url": "x"}) == "x"
 
 
-def test_a_finished_job_without_a_picture_is_looked_at_twice_more_and_no_oftener() -> None:
+def test_a_finished_job_without_a_picture_is_polled_twice_more_and_no_oftener() -> None:
     late, empty = job(), {"status": "finished", "output": {"url": ""}}
-    assert [late.shown(empty), late.shown({"status": "running"}), late.shown(empty)] == [None, None, None]
+    assert [late.result(empty), late.result({"status": "running"}), late.result(empty)] == [None, None, None]
     with pytest.raises(PayloadError, match="task 7f finished without a picture") as caught:
-        late.shown(empty)
+        late.result(empty)
     assert caught.value.request_id == "7f"
     patient = job()
-    assert [patient.shown(empty), patient.shown(empty)] == [None, None]
-    assert patient.shown({"status": "finished", "output": {"url": "x"}}) == "x"
+    assert [patient.result(empty), patient.result(empty)] == [None, None]
+    assert patient.result({"status": "finished", "output": {"url": "x"}}) == "x"
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_a_finished_job_without_a_picture_is_looked_at_twice_more_and_no_oftener
 )
 def test_a_failed_job_is_refused_in_the_vendors_words(answer: Any, said: str, code: str) -> None:
     with pytest.raises(RefusedError) as caught:
-        job(code=("code",)).shown(answer)
+        job(code=("code",)).result(answer)
     assert (str(caught.value), caught.value.code, caught.value.request_id) == (said, code, "7f")
 
 
 def test_a_cancelled_job_is_no_refusal_of_the_picture() -> None:
     with pytest.raises(JobError, match=r"^task 7f stopped: by hand\. It can be made again$") as caught:
-        job(cancelled=("stopped",)).shown({"status": "stopped", "message": "by hand"})
+        job(cancelled=("stopped",)).result({"status": "stopped", "message": "by hand"})
     assert (caught.value.request_id, caught.value.code) == ("7f", "stopped")

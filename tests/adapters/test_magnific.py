@@ -11,12 +11,12 @@ JOB = "046b6c7f-0b8a-43b9-b35d-6489e6daee91"
 
 def test_creative_takes_its_factor_as_text() -> None:
     exchange = replay("magnific", settings='{"creativity": 3, "image": "x"}')
-    submit, look, _, download = exchange.sends
+    submit, poll, _, download = exchange.sends
     assert submit.url == f"{ADDRESS}/image-upscaler"
     assert (submit.json["scale_factor"], submit.json["creativity"]) == ("4x", 3)
     assert submit.json["image"].startswith("iVBORw0KGgo")
     assert key_of(submit, "x-freepik-api-key") == "FPSX-made-up-for-this-example"
-    assert look.url == f"{ADDRESS}/image-upscaler/{JOB}"
+    assert poll.url == f"{ADDRESS}/image-upscaler/{JOB}"
     assert download.public
     assert exchange.jobs == [JOB]
 

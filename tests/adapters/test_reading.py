@@ -10,11 +10,11 @@ from blackbox_adapters._failures import Failures, retry_after
 from blackbox_adapters._pictures import data_link, decoded, fetched
 from blackbox_adapters._reading import (
     LONGEST_MESSAGE,
+    integer,
     money,
     peek,
     require,
     shorten,
-    whole,
     words,
 )
 from blackbox_adapters._recipe_lines import line_of
@@ -59,10 +59,10 @@ def test_waits_are_seconds_or_a_date() -> None:
 
 
 def test_whole_numbers_are_of_sane_length() -> None:
-    assert whole(7) == 7
-    assert whole("4294967294") == 4294967294
+    assert integer(7) == 7
+    assert integer("4294967294") == 4294967294
     for nonsense in (None, True, 1.5, -1, "-1", "²", "", "9" * 5000, 10**30, [7]):
-        assert whole(nonsense) is None
+        assert integer(nonsense) is None
 
 
 def test_money_is_finite_and_sane() -> None:

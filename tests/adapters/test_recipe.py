@@ -68,7 +68,7 @@ failed = ["broken"]
 link = "result.url"
 hosts = [".acme.example"]
 
-[seen]
+[reported]
 cost = "cents"
 usd_per_unit = "0.01"
 seed = "noise"
@@ -128,7 +128,7 @@ def failed(adapter: Recipe, *answers: Answer) -> VendorError:
 def test_a_recipe_is_a_whole_adapter(acme: Path) -> None:
     adapter = made(acme)
     exchange = drawn(adapter)
-    submit, look, download = exchange.sends
+    submit, poll, download = exchange.sends
     assert (submit.method, submit.url) == ("POST", f"{ADDRESS}/models/sharp/jobs")
     assert key_of(submit, "authorization") == "Token made-up-acme-key"
     assert submit.headers["x-request-key"] == "key-of-draw-0"
@@ -136,7 +136,7 @@ def test_a_recipe_is_a_whole_adapter(acme: Path) -> None:
     assert picture.startswith("data:image/png;base64,")
     assert submit.json == {"picture": picture, "factor": 2, "noise": 1, "note": "draw of 16 px"}
     assert exchange.jobs == ["j 1"]
-    assert look.url == f"{ADDRESS}/jobs/j%201"
+    assert poll.url == f"{ADDRESS}/jobs/j%201"
     assert (download.url, download.public) == (f"{ADDRESS}/out.png", True)
     seen = exchange.observed[-1]
     assert (seen.cost_usd, seen.model, seen.seed) == (Decimal("0.02"), "sharp-3", 1)
@@ -338,13 +338,13 @@ def test_shipped_recipes_are_adapters_of_their_own_name() -> None:
     assert built("upscayl_cloud", scale=8).capabilities.scale_factors == (8,)
 
 
-def test_bria_is_seeded_and_looked_up_at_the_status_service() -> None:
+def test_bria_is_seeded_and_polled_at_the_status_service() -> None:
     exchange = replay("bria", 5)
-    submit, *looks, _ = exchange.sends
+    submit, *polls, _ = exchange.sends
     assert submit.url == f"{ADDRESS}/image/edit/enhance"
     assert {key: value for key, value in submit.json.items() if key != "image"} == {"seed": 5, "preserve_alpha": False}
     assert key_of(submit, "api_token") == "made-up-key-for-bria"
-    assert [look.url for look in looks] == [f"{ADDRESS}/status/2c1f6f1a"] * 2
+    assert [poll.url for poll in polls] == [f"{ADDRESS}/status/2c1f6f1a"] * 2
     unreachable = refused("bria", says('{"error":{"code":460,"message":"m","details":"no download"}}', 460))
     assert isinstance(unreachable, RefusedError)
     lost = unresumed("bria", "x", says('{"status":"ERROR","error":{"code":5,"message":"m","details":"moderated"}}'))
@@ -424,14 +424,14 @@ def test_a_model_with_a_seed_that_the_recipe_does_not_know() -> None:
 
 
 def test_upscayl_and_picsart_speak_their_own_forms() -> None:
-    submit, look, *_ = replay("upscayl_cloud").sends
+    submit, poll, *_ = replay("upscayl_cloud").sends
     assert submit.form == {
         "model": "upscayl-standard-4x",
         "scale": "4",
         "saveImageAs": "png",
         "enhanceFace": "false",
     }
-    assert (look.method, look.json) == ("POST", {"taskId": "30a89e69-c702-4247-9905-f0a53dfa45ab"})
+    assert (poll.method, poll.json) == ("POST", {"taskId": "30a89e69-c702-4247-9905-f0a53dfa45ab"})
     assert replay("picsart").submit.form == {"upscale_factor": "4", "format": "PNG"}
     assert replay("deepai").submit.files[0].name == "image"
     wavespeed = replay("wavespeed").sends

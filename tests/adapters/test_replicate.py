@@ -146,7 +146,7 @@ def test_output_beside_an_unfinished_state_is_taken() -> None:
     assert resumed("replicate", JOB, done, shows()).picture == b"{picture}"
 
 
-def test_unknown_states_are_looked_at_again() -> None:
+def test_unknown_states_are_polled_again() -> None:
     exchange = resumed(
         "replicate", JOB, says(prediction("hibernating")), says(prediction("succeeded", f'["{ADDRESS}/o"]')), shows()
     )
@@ -168,7 +168,7 @@ def test_moderation_is_told_apart() -> None:
     assert "E005" in str(error)
 
 
-def test_success_without_output_is_looked_at_twice_more_and_then_a_payload_error() -> None:
+def test_success_without_output_is_polled_twice_more_and_then_a_payload_error() -> None:
     error = unresumed("replicate", JOB, *[says(prediction("succeeded"))] * 3)
     assert isinstance(error, PayloadError)
     assert JOB in str(error)

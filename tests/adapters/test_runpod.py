@@ -12,22 +12,22 @@ from blackbox_conformal.example import says, shows
 JOB = "c80ffee4-f315-4e25-a146-0f3d98cf024b-u1"
 
 
-def test_a_job_is_queued_and_looked_at() -> None:
+def test_a_job_is_queued_and_polled() -> None:
     exchange = replay("runpod", 8)
-    submit, *looks = exchange.sends
+    submit, *polls = exchange.sends
     assert submit.url == f"{ADDRESS}/abc123def456/run"
     assert submit.json["input"]["image"].startswith("iVBORw0KGgo")
     assert (submit.json["input"]["scale"], submit.json["input"]["seed"]) == (4, 8)
     assert key_of(submit, "authorization") == "Bearer rpa_made_up_for_this_example"
-    assert [(look.method, look.url) for look in looks] == [("GET", f"{ADDRESS}/abc123def456/status/{JOB}")] * 2
+    assert [(poll.method, poll.url) for poll in polls] == [("GET", f"{ADDRESS}/abc123def456/status/{JOB}")] * 2
     assert exchange.picture == PICTURE
 
 
 def test_the_development_server_has_no_endpoint_no_key_and_asks_by_post() -> None:
     exchange = replay("runpod", endpoint="", authenticate=False, image_form="data-link")
-    submit, look, _ = exchange.sends
+    submit, poll, _ = exchange.sends
     assert (submit.url, submit.headers) == (f"{ADDRESS}/run", {})
-    assert (look.method, look.url) == ("POST", f"{ADDRESS}/status/{JOB}")
+    assert (poll.method, poll.url) == ("POST", f"{ADDRESS}/status/{JOB}")
     assert submit.json["input"]["image"].startswith("data:image/png;base64,")
     assert built("runpod", endpoint="", authenticate=False).capabilities.price == FREE
     assert built("runpod").capabilities.price is None
@@ -36,7 +36,7 @@ def test_the_development_server_has_no_endpoint_no_key_and_asks_by_post() -> Non
 def test_a_server_that_takes_the_other_method_is_asked_by_it() -> None:
     done = says('{"status":"COMPLETED","output":{"image":"iVBORw0KGgo="}}')
     exchange = resumed("runpod", JOB, says('{"detail":"Method Not Allowed"}', 405), done)
-    assert [look.method for look in exchange.sends] == ["GET", "POST"]
+    assert [poll.method for poll in exchange.sends] == ["GET", "POST"]
     neither = [says('{"detail":"Method Not Allowed"}', 405)] * 2
     error = unresumed("runpod", JOB, *neither)
     assert isinstance(error, JobError)

@@ -33,7 +33,7 @@ def test_synchronous_modes_answer_with_the_picture(mode: str, form: dict[str, st
     assert exchange.jobs == []
 
 
-def test_creative_is_a_job_that_is_looked_at_every_ten_seconds_unless_told() -> None:
+def test_creative_is_a_job_that_is_polled_every_ten_seconds_by_default() -> None:
     exchange = replay("stability", creativity=0.3, negative_prompt="text", style_preset="anime")
     assert exchange.submit.form == {
         "output_format": "png",

@@ -26,11 +26,11 @@ def modes(module: str, mode: str, **more: object) -> StabilityModes:
     ],
 )
 def test_each_mode_is_sent_what_it_takes_and_nothing_else(module: str, mode: str, taken: set[str]) -> None:
-    dials = modes(module, mode, **DIALS).dials(a_draw(seed=7))
+    dials = modes(module, mode, **DIALS).mode_fields(a_draw(seed=7))
     assert set(dials) == taken
     assert dials["output_format"] == "png"
     assert dials.get("seed", 7) == 7
-    assert set(modes(module, mode).dials(a_draw(seed=7))) == taken & {"output_format", "prompt", "seed"}
+    assert set(modes(module, mode).mode_fields(a_draw(seed=7))) == taken & {"output_format", "prompt", "seed"}
 
 
 @pytest.mark.parametrize("module", HOMES)

@@ -19,7 +19,7 @@ COMPLETED = says(f'{{"process_id":"{JOB}","status":"Completed"}}')
 
 def test_a_generative_model_has_its_own_route_and_seed() -> None:
     exchange = replay("topaz", 4)
-    submit, *looks, ready, download = exchange.sends
+    submit, *polls, ready, download = exchange.sends
     assert submit.url == f"{ADDRESS}/enhance-gen/async"
     assert submit.form == {
         "model": "Bloom 2",
@@ -30,7 +30,7 @@ def test_a_generative_model_has_its_own_route_and_seed() -> None:
     }
     assert submit.files[0].name == "image"
     assert key_of(submit, "x-api-key") == "made-up-topaz-key"
-    assert [look.url for look in looks] == [f"{ADDRESS}/status/{JOB}"] * 2
+    assert [poll.url for poll in polls] == [f"{ADDRESS}/status/{JOB}"] * 2
     assert ready.url == f"{ADDRESS}/download/{JOB}"
     assert (download.url, download.public, download.headers) == (f"{ADDRESS}/signed/out.png", True, {})
     assert exchange.jobs == [JOB]
