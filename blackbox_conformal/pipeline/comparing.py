@@ -59,8 +59,8 @@ def compare_contestants(contest: Contest, alphas: Sequence[float]) -> Comparison
     for job in contest.jobs:
         refuse_unlimited(job.setup.adapter, contest.limits, job.folder)
     limits = contest.limits
-    if limits.counted is None and limits.spending:
-        limits = replace(limits, counted=contest.keys)
+    if limits.scope is None and limits.budget.is_limited:
+        limits = replace(limits, scope=contest.keys)
     measured: list[list[Measured]] = []
     standings = []
     for contestant, job in zip(contest.contestants, contest.jobs, strict=True):

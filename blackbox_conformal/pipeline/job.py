@@ -228,7 +228,7 @@ class Job:
         BudgetError
             The person does not agree, nobody is asked and no limit is given, or a limit is known to be too small.
         """
-        if self.limits.counted is not None:
+        if self.limits.scope is not None:
             return
         expected = self.estimate() if planned is None else planned()
         if self.terms.ask is None:

@@ -21,7 +21,7 @@ class Limits:
     max_cost_usd, max_calls
         Money and billable submissions that the run folder's ledger may ever hold, earlier sessions included. Whoever
         draws in several folders for one job takes off what the others hold.
-    counted
+    scope
         Keys of the draws (see `task.task_key`) whose money and submissions those are; None = all in the folder.
     concurrency
         Draws under way at once; ``auto`` starts at 4 and moves between 1 and 32.
@@ -48,7 +48,7 @@ class Limits:
 
     max_cost_usd: Decimal | None = None
     max_calls: int | None = None
-    counted: frozenset[str] | None = None
+    scope: frozenset[str] | None = None
     concurrency: int | Literal["auto"] = "auto"
     requests_per_second: float | None = None
     attempt_timeout_s: float = 120.0
@@ -86,12 +86,7 @@ class Limits:
     @property
     def budget(self) -> Budget:
         """The limits on money and submissions."""
-        return Budget(self.max_cost_usd, self.max_calls, self.counted)
-
-    @property
-    def spending(self) -> bool:
-        """Whether money or submissions are limited."""
-        return self.budget.is_limited
+        return Budget(self.max_cost_usd, self.max_calls, self.scope)
 
     @property
     def most_workers(self) -> int:

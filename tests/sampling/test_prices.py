@@ -117,7 +117,7 @@ def test_the_counters_count_what_the_limit_counts(tmp_path: Path) -> None:
         work = tasks(4, 4)
         keys = frozenset(task_keys(adapter.identity(), work[8:]))
         drawn = draw(
-            adapter, tmp_path / "run", work[8:], max_cost_usd=Decimal("0.08"), counted=keys, listener=seen.append
+            adapter, tmp_path / "run", work[8:], max_cost_usd=Decimal("0.08"), scope=keys, listener=seen.append
         )
     assert drawn.error is None
     # Eight draws lie in the folder that are another job's; four of this job's were stored before.

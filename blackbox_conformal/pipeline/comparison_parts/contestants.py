@@ -180,10 +180,10 @@ def _own_folder(root: Path, setup: Setup) -> Path:
 
 def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
     """`limits` less what other folders hold already of the draws that they count."""
-    if not limits.spending:
+    if not limits.budget.is_limited:
         return limits
     cost, calls = limits.max_cost_usd, limits.max_calls
-    held = [spending_on(folder, limits.counted or ()) for folder in others]
+    held = [spending_on(folder, limits.scope or ()) for folder in others]
     if cost is not None:
         cost = max(Decimal(0), cost - sum((one.spent_usd + one.reserved_usd for one in held), Decimal(0)))
     if calls is not None:

@@ -29,7 +29,7 @@ def refuse_unlimited(adapter: Adapter, limits: Limits, run: Path) -> None:
     price = known_price(adapter, run)
     if adapter.capabilities.local or (price is not None and price.high_usd == 0):
         return
-    if not limits.spending:
+    if not limits.budget.is_limited:
         raise BudgetError(
             f"drawing from {adapter.name} costs money: give max_cost (--max-cost) or max_calls (--max-calls)"
         )
@@ -55,19 +55,19 @@ def total(first: AnyEstimate, *others: Estimate) -> AnyEstimate:
     )
 
 
-def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], counted: frozenset[str]) -> Limits:
+def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], scope: frozenset[str]) -> Limits:
     """A person's yes to a number of calls is a yes to them and to no more, on top of earlier calls for these draws.
 
     Calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow, are among them.
 
-    `counted` are the keys of the job's draws, for which a limit is that was given, too; `runs` are their folders.
+    `scope` holds the keys of the job's draws, which a limit is for; `runs` are their folders.
 
     Raises
     ------
     BudgetError
         A limit that was given is known to be too small, so that money would be spent and nothing finished.
     """
-    earlier = [spending_on(run, counted) for run in runs]
+    earlier = [spending_on(run, scope) for run in runs]
     spent, made = sum((one.spent_usd for one in earlier), Decimal(0)), sum(one.calls for one in earlier)
     most, most_calls = limits.max_cost_usd, limits.max_calls
     needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
@@ -81,9 +81,9 @@ def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], co
             f"{expected.calls} calls are to be made, and --max-calls (max_calls) allows {most_calls}"
             f"{_of_which(made)}, so nothing was sent. Raise it, or take fewer pictures or draws"
         )
-    if not limits.spending:
-        limits = replace(limits, max_calls=made + expected.calls + expected.again)
-    return replace(limits, counted=counted)
+    if not limits.budget.is_limited:
+        most_calls = made + expected.calls + expected.again
+    return replace(limits, max_calls=most_calls, scope=scope)
 
 
 def _of_which(made: Decimal | int) -> str:
