@@ -16,7 +16,8 @@ from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf, binomi
 from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.guarantees.guarantee import Guarantee, Needs
 from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.risk.exact import as_typed, exact_bound, float32_down, float_up
+from blackbox_conformal.risk.exact import as_typed, exact_bound, float_up
+from blackbox_conformal.rounding import float32_down
 
 
 class PerImage(Guarantee):

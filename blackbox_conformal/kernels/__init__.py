@@ -1,4 +1,1 @@
-"""Compiled loops over arrays: arrays in, arrays out.
-
-No strings, paths, registries or policies live here.
-"""
+"""Compiled loops over arrays: arrays in, arrays out."""

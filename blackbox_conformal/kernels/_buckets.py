@@ -1,9 +1,12 @@
 """Pixels sorted into buckets of scores by the leading bits: counted, and a few picked out.
 
-What counts and losses mean is `staircase`'s business; so are checks and messages.
+Scores and losses come as the bits of their floats. A key is an unsigned number in the order of the scores: the bits of
+a positive float with the highest bit set, or those of a negative one inverted. The bits of a loss >= 0 are in its
+order already. Bucket i holds the keys from ``low + (i << shift)`` on; one bucket more takes the pixels without a score.
 
-Scores and losses come as the bits of their floats. A key is an unsigned number in the order of the scores; the bits of
-a loss >= 0 are in its order already.
+A record is a pixel that loses more than every pixel that scores no more. Two things rule most pixels out before
+anything is sorted: a few sampled pixels tell which loss is reached in a lower bucket already (`sample`), and within a
+bucket the lowest-scoring record so far rules out those that score no less and lose no more (`_pick_records`).
 """
 
 import numpy as np
@@ -50,19 +53,23 @@ def is_nan(bits: np.int32) -> bool:
 
 
 @kernel
-def survey(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> tuple[np.uint32, np.uint32, int, bool, np.uint32]:
-    """Least and largest key, number of pixels not NaN, whether a score is infinite, and the largest loss."""
+def scan(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> tuple[np.uint32, np.uint32, int, bool, np.uint32]:
+    """Least and largest key, number of pixels not NaN, whether a score is infinite, and the largest loss.
+
+    Nearly every chunk holds finite scores only. It is gone through without a branch, which vectorises, and once more
+    with branches only where it turns out to hold a NaN or an infinity.
+    """
     low, high, nans, infinite, worst = np.uint32(0xFFFFFFFF), np.uint32(0), 0, False, np.uint32(0)
     for start in range(0, bits.size, CHUNK):
-        chunk, lost = bits[start : start + CHUNK], losses[start : start + CHUNK]
-        odd = np.int32(0)
+        chunk, chunk_losses = bits[start : start + CHUNK], losses[start : start + CHUNK]
+        unusual = np.int32(0)
         lowest, highest, largest = np.uint32(0xFFFFFFFF), np.uint32(0), np.uint32(0)
         for i in range(chunk.size):
-            odd |= np.int32((chunk[i] & ALL_BUT_SIGN) >= INFINITY)
+            unusual |= np.int32((chunk[i] & ALL_BUT_SIGN) >= INFINITY)
             lowest, highest = min(lowest, key_of(chunk[i])), max(highest, key_of(chunk[i]))
-            largest = max(largest, loss_of(lost[i]))
+            largest = max(largest, loss_of(chunk_losses[i]))
         worst = max(worst, largest)
-        if not odd:
+        if not unusual:
             low, high = min(low, lowest), max(high, highest)
             continue
         for i in range(chunk.size):
@@ -80,92 +87,92 @@ def sample(
 ) -> None:
     """For each bucket, a loss that some pixel in a lower one has; `below` holds zeros and becomes it.
 
-    A few pixels are enough for that: whatever loses no more cannot be a record. The last bucket, which takes the pixels
-    without a score, has more than any loss.
+    Any pixels are right for that, as whatever loses no more than one in a lower bucket is no record; a few are enough.
+    The last bucket, which takes the pixels without a score, gets more than any loss, so that none is picked there.
     """
     buckets = np.empty(CHUNK, np.uint32)
     none = below.size - 1
     for start in range(0, bits.size, EVERY):
-        chunk, lost = bits[start : start + SAMPLE], losses[start : start + SAMPLE]
+        chunk, chunk_losses = bits[start : start + SAMPLE], losses[start : start + SAMPLE]
         _find_buckets(chunk, low, shift, none, buckets)
         for i in range(chunk.size):
-            below[buckets[i]] = max(below[buckets[i]], loss_of(lost[i]))
+            below[buckets[i]] = max(below[buckets[i]], loss_of(chunk_losses[i]))
     reached = np.uint32(0)
     for bucket in range(none):
-        own = below[bucket]
+        largest = below[bucket]
         below[bucket] = reached
-        reached = max(reached, own)
+        reached = max(reached, largest)
     below[none] = np.uint32(0xFFFFFFFF)
 
 
 @kernel
-def sift(
+def count_and_pick(
     bits: NDArray[np.int32],
     losses: NDArray[np.uint32],
     low: np.uint32,
     shift: np.uint32,
     below: NDArray[np.uint32],
     counts: NDArray[np.uint32],
-    champions: NDArray[np.uint64],
+    leaders: NDArray[np.uint64],
 ) -> NDArray[np.uint64]:
     """Count the pixels of each bucket, and return the possible records among them.
 
     Parameters
     ----------
     below
-        What `sample` found.
+        What `sample` made.
     counts
         Zeros; becomes the number of pixels in each bucket.
-    champions
-        Keys larger than any, with a loss of 0; see `_possible_records`.
+    leaders
+        Keys larger than any, with a loss of 0; becomes the lowest record picked in each bucket, see `_pick_records`.
 
     Returns
     -------
     Each possible record as one number: key, then loss.
     """
     buckets = np.empty(CHUNK, np.uint32)
-    found = np.empty(4 * CHUNK, np.uint64)
+    picked = np.empty(4 * CHUNK, np.uint64)
     members = 0
     for start in range(0, bits.size, CHUNK):
-        chunk, lost = bits[start : start + CHUNK], losses[start : start + CHUNK]
+        chunk, chunk_losses = bits[start : start + CHUNK], losses[start : start + CHUNK]
         _find_buckets(chunk, low, shift, counts.size - 1, buckets)
-        # Apart from what branches.
+        # In a loop of its own, apart from the one that branches.
         for i in range(chunk.size):
             counts[buckets[i]] += np.uint32(1)
-        if found.size < members + CHUNK:
-            larger = np.empty(2 * found.size, np.uint64)
-            larger[:members] = found[:members]
-            found = larger
-        members = _possible_records(chunk, lost, buckets, below, champions, found, members)
-    return found[:members]
+        if picked.size < members + CHUNK:
+            larger = np.empty(2 * picked.size, np.uint64)
+            larger[:members] = picked[:members]
+            picked = larger
+        members = _pick_records(chunk, chunk_losses, buckets, below, leaders, picked, members)
+    return picked[:members]
 
 
 @kernel
-def _possible_records(
+def _pick_records(
     chunk: NDArray[np.int32],
-    lost: NDArray[np.uint32],
+    chunk_losses: NDArray[np.uint32],
     buckets: NDArray[np.uint32],
     below: NDArray[np.uint32],
-    champions: NDArray[np.uint64],
-    found: NDArray[np.uint64],
+    leaders: NDArray[np.uint64],
+    picked: NDArray[np.uint64],
     members: int,
 ) -> int:
-    """Append to `found` the pixels that lose more than is known of a lower bucket, and return how many it holds then.
+    """Append to `picked` the pixels that lose more than is known of a lower bucket, and return how many it holds then.
 
-    A pixel is dropped when one seen before in its bucket, the champion, scores no more and loses no less, which thins
-    out plateaus of equal scores.
+    A pixel is dropped when the leader of its bucket, the lowest-scoring one picked so far, scores no more and loses no
+    less: it is no record then. Of a plateau of equal scores few pixels are left.
     """
     for i in range(chunk.size):
-        bucket, loss = buckets[i], loss_of(lost[i])
+        bucket, loss = buckets[i], loss_of(chunk_losses[i])
         if loss > below[bucket]:
-            key, champion = key_of(chunk[i]), champions[bucket]
-            best = np.uint32(champion >> np.uint64(32))
-            if key >= best and loss <= np.uint32(champion & np.uint64(0xFFFFFFFF)):
+            key, leader = key_of(chunk[i]), leaders[bucket]
+            leading_key = np.uint32(leader >> np.uint64(32))
+            if key >= leading_key and loss <= np.uint32(leader & np.uint64(0xFFFFFFFF)):
                 continue
-            one = (np.uint64(key) << np.uint64(32)) | np.uint64(loss)
-            if key <= best:
-                champions[bucket] = one
-            found[members] = one
+            record = (np.uint64(key) << np.uint64(32)) | np.uint64(loss)
+            if key <= leading_key:
+                leaders[bucket] = record
+            picked[members] = record
             members += 1
     return members
 
@@ -192,14 +199,14 @@ def keys_in(
 
 @kernel
 def keys_among(
-    known: NDArray[np.uint32], shift: np.uint32, places: NDArray[np.int64], keys: NDArray[np.uint32]
+    narrowed_keys: NDArray[np.uint32], shift: np.uint32, places: NDArray[np.int64], keys: NDArray[np.uint32]
 ) -> None:
     """`keys_in` of keys that were narrowed before."""
     members = 0
-    for i in range(known.size):
-        place = places[known[i] >> shift]
+    for i in range(narrowed_keys.size):
+        place = places[narrowed_keys[i] >> shift]
         if place >= 0:
-            keys[members] = narrowed(known[i], shift, place)
+            keys[members] = narrowed(narrowed_keys[i], shift, place)
             members += 1
 
 
@@ -218,8 +225,10 @@ def count_keys(keys: NDArray[np.uint32], shift: np.uint32, counts: NDArray[np.ui
 
 
 @kernel
-def thin_out(sizes: NDArray[np.int64], most: int, kept: NDArray[np.int64]) -> int:
+def join_small_groups(sizes: NDArray[np.int64], most: int, kept: NDArray[np.int64]) -> int:
     """Which of a row of groups to keep, so that from one kept to the next there are at most `most` pixels.
+
+    Goes through the groups once and closes a run before it would hold more than `most` pixels.
 
     Groups larger than that are kept, and so are those before them and the last. Their indices go into `kept`: at most
     2 `sum(sizes) / (most + 1)` + 2, since any two that follow each other hold more than `most` pixels.

@@ -1,7 +1,4 @@
-"""Checks at the border of the kernels: one dtype, one layout, sizes that agree, or an error that says what arrived.
-
-No arithmetic lives here.
-"""
+"""Checks at the border of the kernels: one dtype, one layout, sizes that agree, or an error that says what arrived."""
 
 from typing import Any
 

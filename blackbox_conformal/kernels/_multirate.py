@@ -1,7 +1,5 @@
 """Wide Gaussian means at a cost that does not grow with their width: shrink, average the small map, enlarge.
 
-Only `windows` calls this; narrow Gaussians, checks and the range that results are held to are there.
-
 Along each axis, with blocks of r pixels:
 
 1. Each block gets the mean of the pixels around it weighted by a discrete quadratic B-spline, three boxes of r pixels

@@ -1,7 +1,4 @@
-"""CIEDE2000 colour differences, pixel by pixel in float64.
-
-Clipping and averaging them is not here.
-"""
+"""CIEDE2000 colour differences, pixel by pixel in float64."""
 
 import functools
 import math
@@ -41,7 +38,7 @@ def delta_e_2000(truth: Image, delivered: Image) -> Map:
     return out
 
 
-def delta_e_2000_of_lab(one: Colours, two: Colours) -> NDArray[np.float64]:
+def delta_e_2000_of_lab(first: Colours, second: Colours) -> NDArray[np.float64]:
     """CIEDE2000 of (N, 3) CIE 1976 L*, a*, b* colours (L* in [0, 100]): (N,) float64.
 
     Raises
@@ -49,11 +46,11 @@ def delta_e_2000_of_lab(one: Colours, two: Colours) -> NDArray[np.float64]:
     MapError
         They are not two (N, 3) arrays of one length.
     """
-    one, two = np.ascontiguousarray(one, np.float64), np.ascontiguousarray(two, np.float64)
-    if one.ndim != 2 or one.shape != two.shape or one.shape[1] != 3:
-        raise MapError(f"expected two (N, 3) arrays of L*, a*, b*; got {one.shape} and {two.shape}")
-    out = np.empty(one.shape[0], np.float64)
-    _of_lab(one, two, out)
+    first, second = np.ascontiguousarray(first, np.float64), np.ascontiguousarray(second, np.float64)
+    if first.ndim != 2 or first.shape != second.shape or first.shape[1] != 3:
+        raise MapError(f"expected two (N, 3) arrays of L*, a*, b*; got {first.shape} and {second.shape}")
+    out = np.empty(first.shape[0], np.float64)
+    _of_lab(first, second, out)
     return out
 
 
@@ -149,9 +146,9 @@ def _of_pictures(
 
 
 @kernel
-def _of_lab(one: Colours, two: Colours, out: NDArray[np.float64]) -> None:
+def _of_lab(first: Colours, second: Colours, out: NDArray[np.float64]) -> None:
     for i in range(out.size):
-        out[i] = _difference(one[i, 0], one[i, 1], one[i, 2], two[i, 0], two[i, 1], two[i, 2])
+        out[i] = _difference(first[i, 0], first[i, 1], first[i, 2], second[i, 0], second[i, 1], second[i, 2])
 
 
 def warm_up() -> None:

@@ -1,7 +1,4 @@
-"""Running sums over the draws of one picture, exact in integers, and the mean and variance that follow from them.
-
-Which sums a score needs, and what it makes of them, is not here.
-"""
+"""Running sums over the draws of one picture, exact in integers, and the mean and variance that follow from them."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -64,14 +61,14 @@ class Moments:
         sums, squares = self.sums.reshape(-1), self.squares.reshape(-1)
         for first in range(0, squares.size, STRIP):
             _add_strip(
-                [one[3 * first : 3 * (first + STRIP)] for one in flat],
+                [pixels[3 * first : 3 * (first + STRIP)] for pixels in flat],
                 sums[3 * first : 3 * (first + STRIP)],
                 squares[first : first + STRIP],
             )
         self.draws += len(checked)
 
     def merge(self, other: Self) -> None:
-        """Take over what `other` has seen.
+        """Take over the draws of `other`.
 
         Raises
         ------
@@ -174,7 +171,7 @@ class FixedPointMoments:
         self.draws += 1
 
     def merge(self, other: Self) -> None:
-        """Take over what `other` has seen; errors as in `add`."""
+        """Take over the draws of `other`; errors as in `add`."""
         _require_size(other.shape, self.shape)
         self._require_room(self.draws + other.draws)
         self.sums += other.sums
@@ -214,27 +211,30 @@ def _require_draws(draws: int) -> None:
 def _add_strip(draws: Sequence[NDArray[np.uint8]], sums: NDArray[Any], squares: NDArray[np.uint32]) -> None:
     fours = len(draws) // 4 * 4
     for first in range(0, fours, 4):
-        one, two, three, four = draws[first : first + 4]
-        _add_four(one, two, three, four, sums, squares)
+        _add_four(draws[first], draws[first + 1], draws[first + 2], draws[first + 3], sums, squares)
     for pixels in draws[fours:]:
         _add(pixels, sums, squares)
 
 
 @kernel
 def _add_four(
-    one: NDArray[np.uint8],
-    two: NDArray[np.uint8],
-    three: NDArray[np.uint8],
-    four: NDArray[np.uint8],
+    first: NDArray[np.uint8],
+    second: NDArray[np.uint8],
+    third: NDArray[np.uint8],
+    fourth: NDArray[np.uint8],
     sums: NDArray[Any],
     squares: NDArray[np.uint32],
 ) -> None:
-    """Add four draws, which reads and writes the sums once instead of four times."""
+    """Add four draws, which reads and writes the sums once instead of four times.
+
+    Three loops, each of which is vectorised: the channel sums; the squares of each channel, which wait in `waiting`;
+    the squares of each pixel, from three neighbours there. Four values of 8 bits fit 16 bits.
+    """
     waiting = np.empty(3 * CHUNK, np.uint32)
-    for first in range(0, squares.size, CHUNK):
-        target = squares[first : first + CHUNK]
-        begin, end = 3 * first, 3 * (first + target.size)
-        a, b, c, d, total = one[begin:end], two[begin:end], three[begin:end], four[begin:end], sums[begin:end]
+    for start in range(0, squares.size, CHUNK):
+        target = squares[start : start + CHUNK]
+        begin, end = 3 * start, 3 * (start + target.size)
+        a, b, c, d, total = first[begin:end], second[begin:end], third[begin:end], fourth[begin:end], sums[begin:end]
         for i in range(total.size):
             total[i] += np.uint16(np.uint16(a[i]) + np.uint16(b[i]) + np.uint16(c[i]) + np.uint16(d[i]))
         for i in range(total.size):
@@ -263,6 +263,7 @@ def _add(pixels: NDArray[np.uint8], sums: NDArray[Any], squares: NDArray[np.uint
 
 @kernel
 def _variance(sums: NDArray[Any], squares: NDArray[np.uint32], draws: int, out: NDArray[np.float32]) -> None:
+    """``(M S2 - sum_c S1_c^2) / (255 M)^2``: below 2^47 for `MAX_DRAWS`, so that the numerator is exact."""
     divisor = np.float64(draws) * np.float64(draws) * 65025.0
     for i in range(out.size):
         a = np.int64(sums[3 * i])
@@ -279,6 +280,7 @@ def _add_fixed_point(
     sums: NDArray[np.uint32],
     squares: NDArray[np.uint64],
 ) -> None:
+    """Add one averaged draw: grey levels in units of 1/4096, rounded half up (they are >= 0), 20 bits each."""
     for i in range(squares.size):
         r = np.uint32(red[i] * np.float32(4096.0) + np.float32(0.5))
         g = np.uint32(green[i] * np.float32(4096.0) + np.float32(0.5))

@@ -1,7 +1,4 @@
-"""Similarity of two pictures around each pixel, on their luminance: structural similarity and gradient magnitudes.
-
-Turning similarity into a loss and averaging it is not here.
-"""
+"""Dissimilarity of two pictures around each pixel, on their luminance: structure and gradient magnitudes."""
 
 import functools
 import math
@@ -71,11 +68,11 @@ def gradient_dissimilarity(truth: Image, delivered: Image, downsample: bool = Fa
     """
     truth, delivered = image_pair(truth, delivered)
     height, width = truth.shape[:2]
-    one, two = luminance(truth), luminance(delivered)
+    planes = luminance(truth), luminance(delivered)
     if downsample:
-        one, two = _halved(one), _halved(two)
-    out = np.empty(one.shape, np.float32)
-    _gradients(one, two, out)
+        planes = _halved(planes[0]), _halved(planes[1])
+    out = np.empty(planes[0].shape, np.float32)
+    _gradients(*planes, out)
     if downsample:
         out = np.ascontiguousarray(out.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
     return out
@@ -113,9 +110,12 @@ def _luminance(pixels: NDArray[np.uint8], levels: Plane, out: NDArray[np.float64
 
 
 @kernel
-def _structure(one: Plane, two: Plane, taps: NDArray[np.float64], out: NDArray[np.float32]) -> None:
-    """Five windowed means, down the columns into rows, then along those rows: no image-sized temporary."""
-    height, width = one.shape
+def _structure(truth: Plane, delivered: Plane, taps: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """Five windowed means, down the columns into rows, then along those rows: no image-sized temporary.
+
+    The means are of both pictures, of their squares, and of their product.
+    """
+    height, width = truth.shape
     radius = taps.size // 2
     rows = np.empty((5, width + 2 * radius), np.float64)
     means = np.empty((5, width), np.float64)
@@ -124,7 +124,7 @@ def _structure(one: Plane, two: Plane, taps: NDArray[np.float64], out: NDArray[n
         for k in range(taps.size):
             tap = taps[k]
             line = reflected(y + k - radius, height)
-            first, second = one[line], two[line]
+            first, second = truth[line], delivered[line]
             for x in range(width):
                 a, b = first[x], second[x]
                 rows[0, radius + x] += tap * a
@@ -165,14 +165,14 @@ def _magnitude(plane: Plane, above: int, y: int, below: int, left: int, x: int, 
 
 
 @kernel
-def _gradients(one: Plane, two: Plane, out: NDArray[np.float32]) -> None:
-    height, width = one.shape
+def _gradients(truth: Plane, delivered: Plane, out: NDArray[np.float32]) -> None:
+    height, width = truth.shape
     for y in range(height):
         above, below = reflected(y - 1, height), reflected(y + 1, height)
         for x in range(width):
             left, right = reflected(x - 1, width), reflected(x + 1, width)
-            a = _magnitude(one, above, y, below, left, x, right)
-            b = _magnitude(two, above, y, below, left, x, right)
+            a = _magnitude(truth, above, y, below, left, x, right)
+            b = _magnitude(delivered, above, y, below, left, x, right)
             similarity = (2.0 * (a * b) + GMS_C) / ((a * a + b * b) + GMS_C)
             out[y, x] = min(max(1.0 - similarity, 0.0), 1.0)
 

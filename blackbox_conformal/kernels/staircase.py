@@ -1,8 +1,7 @@
-"""The risk curve of one picture as an exact staircase, found in linear time, and its bounded-size relatives.
+"""The risk curve of one picture as an exact staircase, in linear time, and the staircases of shares of its pixels.
 
 A staircase is a pair of arrays, scores and values, both strictly increasing; its value at threshold t belongs to
-the last score < t, and is 0 when there is none. Bounds, guarantees and the sum of many curves are not here; the loops
-over pixels are in `_buckets`.
+the last score < t, and is 0 when there is none. The loops over pixels are in `_buckets`.
 """
 
 from collections.abc import Callable
@@ -18,16 +17,17 @@ from blackbox_conformal.kernels._buckets import (
     NO_KEY,
     NOT_FINITE,
     SIGN,
+    count_and_pick,
     count_keys,
     first_bad,
+    join_small_groups,
     keys_among,
     keys_in,
     sample,
-    sift,
-    survey,
-    thin_out,
+    scan,
 )
 from blackbox_conformal.kernels._checks import float_map, map_pair, pixel
+from blackbox_conformal.rounding import float32_down
 from blackbox_conformal.types import Map
 
 Steps = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -38,42 +38,42 @@ AREA_STEPS = 256
 
 
 class Survey(NamedTuple):
-    """What one look at two maps tells.
+    """What one pass over two maps tells.
 
     Attributes
     ----------
     low, high
         Least and largest score as keys; NaNs aside.
-    known
+    scored
         How many scores are not NaN.
     infinite
         Whether one of them is infinite.
-    worst
+    largest_loss_bits
         The bits of the largest loss; at least `NOT_FINITE` when a loss is negative or not finite.
     """
 
     low: int
     high: int
-    known: int
+    scored: int
     infinite: bool
-    worst: int
+    largest_loss_bits: int
 
     @property
     def largest_loss(self) -> np.float32:
         """The largest loss, where all are finite and >= 0."""
-        return np.uint32(self.worst).view(np.float32)
+        return np.uint32(self.largest_loss_bits).view(np.float32)
 
     @property
     def in_order(self) -> bool:
         """Whether no score is infinite and every loss finite and >= 0."""
-        return not self.infinite and self.worst < int(NOT_FINITE)
+        return not self.infinite and self.largest_loss_bits < int(NOT_FINITE)
 
 
-def look(scores: Map, losses: Map) -> Survey:
+def survey_maps(scores: Map, losses: Map) -> Survey:
     """One pass over two maps; errors as in `staircase` for their shapes and dtypes only."""
     scores, losses = map_pair(scores, losses)
-    low, high, known, infinite, worst = survey(*_bits(scores, losses))
-    return Survey(int(low), int(high), int(known), bool(infinite), int(worst))
+    low, high, scored, infinite, largest_loss_bits = scan(*_bits(scores, losses))
+    return Survey(int(low), int(high), int(scored), bool(infinite), int(largest_loss_bits))
 
 
 def staircase(scores: Map, losses: Map) -> Steps:
@@ -105,7 +105,7 @@ def staircase(scores: Map, losses: Map) -> Steps:
 
 
 def staircase_and_area(
-    scores: Map, losses: Map, steps: int = AREA_STEPS, seen: Survey | None = None
+    scores: Map, losses: Map, steps: int = AREA_STEPS, survey: Survey | None = None
 ) -> tuple[Steps, Counts]:
     """What `staircase` and `area_grid` find, together, in two passes over the maps.
 
@@ -113,41 +113,42 @@ def staircase_and_area(
     ----------
     scores, losses, steps
         As for those two; no grid when `steps` is 0.
-    seen
-        What `look` said of the same two maps, when it was asked before.
+    survey
+        What `survey_maps` said of the same two maps, where it was asked before.
 
     Notes
     -----
     Linear time. The first pass finds the range of the scores, which is divided into buckets. A few pixels tell which
     loss is reached below each bucket; the second pass counts the pixels of each, and picks out those that lose more: no
-    other can be a record. Only what was picked out is sorted. Where many scores are nearly equal, these are looked at
-    again.
+    other can be a record. Only what was picked out is sorted. Buckets that hold many pixels are divided again for the
+    grid.
     """
     scores, losses = map_pair(scores, losses)
-    seen = seen or look(scores, losses)
+    survey = survey or survey_maps(scores, losses)
     bits, flat = _bits(scores, losses)
-    if not seen.in_order:
+    if not survey.in_order:
         _refuse(scores, losses, int(first_bad(bits, flat)))
     nothing = np.empty(0, np.float32)
-    if seen.known == 0:
+    if survey.scored == 0:
         return (nothing, nothing), (nothing, np.empty(0, np.int64))
     leading = min(BITS, scores.size.bit_length())
-    low, shift = np.uint32(seen.low), np.uint32(max(0, (seen.high - seen.low).bit_length() - leading))
+    low, shift = np.uint32(survey.low), np.uint32(max(0, (survey.high - survey.low).bit_length() - leading))
     below, counts = np.zeros((2, (1 << leading) + 1), np.uint32)
     sample(bits, flat, low, shift, below)
-    champions = np.full(1 << leading, ~np.uint64(0) << np.uint64(32))
-    records = _records(sift(bits, flat, low, shift, below, counts, champions))
+    leaders = np.full(1 << leading, ~np.uint64(0) << np.uint64(32))
+    records = _records(count_and_pick(bits, flat, low, shift, below, counts, leaders))
     if steps == 0:
         return records, (nothing, np.empty(0, np.int64))
-    most = seen.known // steps
+    most = survey.scored // steps
     if scores.size <= 1 << BITS:
         ends, sizes = np.unique(scores[~np.isnan(scores)] + np.float32(0), return_counts=True)
     else:
         last, sizes = _groups(counts[:-1], int(shift), most, partial(keys_in, bits, low, shift))
-        keys = np.minimum(seen.low + last, seen.high)
+        keys = np.minimum(survey.low + last, survey.high)
+        # The end of a group may be the one number that is no key; the key before it is the same score.
         ends = _scores_of(np.where(keys == NO_KEY, keys - 1, keys).astype(np.uint32))
     kept = np.empty(2 * steps + 2, np.int64)
-    kept = kept[: thin_out(sizes, most, kept)]
+    kept = kept[: join_small_groups(sizes, most, kept)]
     return records, (ends[kept], np.cumsum(sizes)[kept])
 
 
@@ -186,9 +187,10 @@ def _groups(
     finer = min(shift - 1, max(0, (divided.size << shift).bit_length() - BITS))
     parts = np.zeros(divided.size << (shift - finer), np.uint32)
     count_keys(keys, np.uint32(finer), parts)
-    own, own_sizes = _groups(parts, finer, most, partial(keys_among, keys, np.uint32(finer)))
-    own = (divided[own >> shift] << shift) + (own & ((1 << shift) - 1))
-    ends, sizes = np.append(ends, own), np.append(sizes, own_sizes)
+    finer_ends, finer_sizes = _groups(parts, finer, most, partial(keys_among, keys, np.uint32(finer)))
+    # Place p among the divided buckets stands for bucket divided[p]; the bits below it stay as they are.
+    finer_ends = (divided[finer_ends >> shift] << shift) + (finer_ends & ((1 << shift) - 1))
+    ends, sizes = np.append(ends, finer_ends), np.append(sizes, finer_sizes)
     order = np.argsort(ends)
     return ends[order], sizes[order]
 
@@ -222,10 +224,10 @@ def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 102
         raise UsageError(f"expected a finite tolerance >= 0; got {tolerance!r}. Choose a loss that is still right")
     _require_steps(steps)
     scores, losses = map_pair(scores, losses)
-    if not look(scores, losses).in_order:
+    if not survey_maps(scores, losses).in_order:
         _refuse(scores, losses, int(first_bad(*_bits(scores, losses))))
     # In float32: no loss lies between the tolerance and the largest float32 below it.
-    wrong = np.sort(scores[losses > _float32_down(tolerance)])
+    wrong = np.sort(scores[losses > float32_down(tolerance)])
     wrong = wrong[: _before_nan(wrong)] + np.float32(0)
     if wrong.size == 0:
         return wrong, np.empty(0, np.float32)
@@ -271,6 +273,7 @@ def _bits(scores: Map, losses: Map) -> tuple[NDArray[np.int32], NDArray[np.uint3
 
 def _records(candidates: NDArray[np.uint64]) -> Steps:
     """Records among candidates, each a key and the bits of a loss in one number."""
+    # By key and, among equal keys, by loss: the last of a score has its largest loss, and the running maximum is L.
     candidates.sort()
     order = (candidates >> np.uint64(32)).astype(np.uint32)
     running = np.maximum.accumulate(candidates.astype(np.uint32).view(np.float32))
@@ -280,11 +283,6 @@ def _records(candidates: NDArray[np.uint64]) -> Steps:
     order, running = order[last], running[last]
     grows = np.append(True, running[1:] > running[:-1])
     return _scores_of(order[grows]), running[grows]
-
-
-def _float32_down(value: float) -> np.float32:
-    nearest = np.float32(min(value, float(np.finfo(np.float32).max)))
-    return nearest if float(nearest) <= value else np.nextafter(nearest, np.float32(0))
 
 
 def _before_nan(ascending: NDArray[np.float32]) -> int:

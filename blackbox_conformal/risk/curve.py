@@ -1,7 +1,4 @@
-"""The risk curve of one photograph: its loss as a function of the threshold, as an exact staircase.
-
-Many curves together live in `pack`; how maps become records lives in `staircase`.
-"""
+"""The risk curve of one photograph: its loss as a function of the threshold, as an exact staircase."""
 
 import math
 from collections.abc import Sequence
@@ -12,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.kernels.staircase import Counts, look, share_staircase, staircase_and_area
+from blackbox_conformal.kernels.staircase import Counts, share_staircase, staircase_and_area, survey_maps
 from blackbox_conformal.risk.exact import largest_loss
 from blackbox_conformal.risk.map_checks import check_shapes, refuse_values
+from blackbox_conformal.rounding import all_down
 
 Kind = Literal["supremum", "share"]
 
@@ -113,16 +111,17 @@ class RiskCurve:
             if not (math.isfinite(tolerance) and tolerance >= 0):
                 raise CalibrationError(f"expected a finite tolerance >= 0; got {tolerance!r}")
         check_shapes(scores_map, error_map)
-        seen = look(scores_map, error_map)
-        if not seen.in_order or seen.known < scores_map.size or seen.largest_loss > np.float32(bound):
+        survey = survey_maps(scores_map, error_map)
+        if not survey.in_order or survey.scored < scores_map.size or survey.largest_loss > np.float32(bound):
             refuse_values(scores_map, error_map, bound)
-        if seen.largest_loss > largest_loss(bound):
+        if survey.largest_loss > largest_loss(bound):
             error_map = np.minimum(error_map, largest_loss(bound))
-            seen = look(scores_map, error_map)
-        records, counts = staircase_and_area(scores_map, error_map, seen=seen)
+            survey = survey_maps(scores_map, error_map)
+        records, counts = staircase_and_area(scores_map, error_map, survey=survey)
         area = _area(counts, scores_map.size)
         shares = [
-            cls(*share_staircase(scores_map, error_map, each), 1.0, "share", float(each), *area) for each in tolerances
+            cls(*share_staircase(scores_map, error_map, tolerance), 1.0, "share", float(tolerance), *area)
+            for tolerance in tolerances
         ]
         return [cls(*records, bound, "supremum", None, *area), *shares]
 
@@ -163,12 +162,12 @@ class RiskCurve:
     def _step(
         scores: NDArray[np.float32], values: NDArray[np.float32], threshold: float | NDArray[Any]
     ) -> float | NDArray[np.float64]:
-        asked = np.asarray(threshold, dtype=np.float64)
-        if np.isnan(asked).any():
+        thresholds = np.asarray(threshold, dtype=np.float64)
+        if np.isnan(thresholds).any():
             raise UsageError("expected thresholds, -inf for nothing or +inf for everything; got NaN")
-        before = np.searchsorted(scores.astype(np.float64), asked, side="left")
-        found = np.r_[0.0, values.astype(np.float64)][before]
-        return found if isinstance(threshold, np.ndarray) else float(found)
+        below = np.searchsorted(scores.astype(np.float64), thresholds, side="left")
+        reached = np.r_[0.0, values.astype(np.float64)][below]
+        return reached if isinstance(threshold, np.ndarray) else float(reached)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RiskCurve):
@@ -184,12 +183,10 @@ class RiskCurve:
         return (*packed, self.bound, self.kind, self.tolerance)
 
 
-def _area(grid: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _area(area: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Scores and the share of pixels that score no more, rounded down to float32."""
-    scores, counts = grid
-    exact = counts / pixels
-    shares = exact.astype(np.float32)
-    shares = np.where(shares > exact, np.nextafter(shares, np.float32(0)), shares)
+    scores, counts = area
+    shares = all_down(counts / pixels)
     # Counts of many millions may differ by less than float32 shows.
     grows = np.diff(shares, prepend=np.float32(0)) > 0
     return scores[grows], shares[grows]

@@ -1,6 +1,6 @@
 """Exact numbers: decimals as typed, bounds, and losses as whole multiples of a power of two.
 
-Sums of such losses do not depend on their order and equality with a level is decided exactly. No curve lives here.
+Sums of such losses do not depend on their order, and equality with a level is decided exactly.
 """
 
 import math
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.rounding import float32_down
 
 GRAIN_BITS = 44
 """Losses count in units of 2^-44: exact for every float32 >= 2^-20, rounded up (conservative) below."""
@@ -26,14 +27,6 @@ def as_typed(number: float, name: str = "number") -> Fraction:
     if not math.isfinite(number):
         raise UsageError(f"expected {name} to be a finite number; got {number!r}")
     return Fraction(str(float(number)))
-
-
-def float32_down(value: Fraction) -> np.float32:
-    """The largest float32 that is not above `value`."""
-    nearest = np.float32(float(value))
-    if Fraction(float(nearest)) > value:
-        nearest = np.nextafter(nearest, np.float32(-np.inf))
-    return nearest
 
 
 def exact_bound(bound: float) -> Fraction:

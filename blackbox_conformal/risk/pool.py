@@ -1,7 +1,4 @@
-"""The mean of several curves as one curve: tiles of one photograph become one unit.
-
-Which curves belong together is the caller's business.
-"""
+"""The mean of several curves as one curve: tiles of one photograph become one unit."""
 
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
@@ -13,6 +10,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import largest_loss
+from blackbox_conformal.rounding import all_up
 
 
 @lru_cache(maxsize=4)
@@ -40,10 +38,7 @@ def _mean(curves: CurveSet) -> RiskCurve:
     if len(curves) == 1:
         only = curves[0]
         return RiskCurve(only.scores, only.losses, only.bound, only.kind, only.tolerance)
-    exact = curves.merged.totals() / len(curves)
-    losses = exact.astype(np.float32)
-    losses = np.where(losses < exact, np.nextafter(losses, np.float32(np.inf)), losses)
-    losses = np.minimum(losses, largest_loss(curves.bound))
+    losses = np.minimum(all_up(curves.merged.totals() / len(curves)), largest_loss(curves.bound))
     grows = losses > np.r_[np.float32(0), losses[:-1]]
     scores = curves.merged.scores.astype(np.float32)
     return RiskCurve(scores[grows], losses[grows], curves.bound, curves.kind, curves.tolerance)

@@ -11,7 +11,7 @@ from naive import staircase as naive
 
 from blackbox_conformal.errors import MapError, UsageError
 from blackbox_conformal.kernels import staircase as kernels
-from blackbox_conformal.kernels.staircase import area_grid, look, share_staircase, staircase, staircase_and_area
+from blackbox_conformal.kernels.staircase import area_grid, share_staircase, staircase, staircase_and_area, survey_maps
 
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 6))
 tied_scores = st.sampled_from([-3.5, -1e-40, -0.0, 0.0, 1e-45, 0.1, 0.25, 1.0, 3e38, float("nan")])
@@ -113,8 +113,8 @@ def test_area_grid_counts_exactly_at_its_scores(pair, steps, bits):
 @given(maps, st.sampled_from([1, 5, 256]))
 def test_together_they_are_what_they_are_alone(pair, steps):
     scores, losses = pair
-    for seen in (None, look(scores, losses)):
-        records, area = staircase_and_area(scores, losses, steps, seen)
+    for survey in (None, survey_maps(scores, losses)):
+        records, area = staircase_and_area(scores, losses, steps, survey)
         for expected, found in zip(staircase(scores, losses) + area_grid(scores, steps), records + area, strict=True):
             assert (expected.dtype, expected.tobytes()) == (found.dtype, found.tobytes())
 
@@ -123,10 +123,10 @@ def test_together_they_are_what_they_are_alone(pair, steps):
 @given(maps)
 def test_a_look_tells_how_many_are_known_and_the_largest_loss(pair):
     scores, losses = pair
-    seen = look(scores, losses)
-    assert seen.in_order
-    assert seen.known == naive.trusted(scores, np.inf)
-    assert seen.largest_loss == losses.max()
+    survey = survey_maps(scores, losses)
+    assert survey.in_order
+    assert survey.scored == naive.trusted(scores, np.inf)
+    assert survey.largest_loss == losses.max()
 
 
 def _sorted_records(scores, losses):

@@ -24,7 +24,7 @@ def test_kernels_of_the_set_up_are_compiled(adapter):
     score = load("scores", "smoothed-variance", sigma=2)
     rehearse(set_up(adapter, draws=3, score=score, metric="lab-l1:sigma=2"))
     scored = (moments._add, moments._variance, windows._separable, distance._lab_l1)
-    sorted_out = (_buckets.survey, _buckets.sample, _buckets.sift, _buckets.keys_in, _buckets.thin_out)
+    sorted_out = (_buckets.scan, _buckets.sample, _buckets.count_and_pick, _buckets.keys_in, _buckets.join_small_groups)
     decoded = (unfilter._unfilter,)
     assert [one for one in (*scored, *sorted_out, *decoded) if one.compiled is None] == []
 
