@@ -47,8 +47,8 @@ def command(screen: Screen, options: PlanOptions) -> None:
 
     Nothing is sent either, unless --quote asks the vendor itself, which needs its key.
     """
-    from blackbox_conformal.pipeline.prices.quotes import ask_quotes
     from blackbox_conformal.pipeline.stages.settings import member
+    from blackbox_conformal.sampling.quotes import ask_quotes
 
     setup = session.build_setup(options)
     rule = member("guarantees", options.guarantee or "expected")

@@ -92,9 +92,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
         tuning = job.choose(candidates, options.alpha)
         _show_candidates(screen, tuning, job)
         if options.only_choose:
-            best = tuning.best.candidate
-            record = TuningRecord(score=_score(best), draws=best.draws, alpha=tuning.alpha, photographs=tuning.tuning)
-            record.keep(out)
+            tuning.record.keep(out)
             result = None
         else:
             result = job.calibrate(tuning)

@@ -27,22 +27,20 @@ from blackbox_conformal.pipeline.keyword_arguments import (
     terms_of,
 )
 from blackbox_conformal.pipeline.planning import Plan, audited_levels, plan_job, plan_number
-from blackbox_conformal.pipeline.prices.budget import refuse_unlimited
-from blackbox_conformal.pipeline.prices.quotes import ask_quotes
 from blackbox_conformal.pipeline.run_folder import (
     TUNING_FILE,
-    TuningRecord,
     run_folder,
 )
 from blackbox_conformal.pipeline.stages.settings import DEFAULT_DRAWS, member
 from blackbox_conformal.pipeline.tuning import (
+    Candidate,
     Tuning,
     TuningJob,
     default_candidates,
     parse_candidates,
     score_for,
-    specification_text,
 )
+from blackbox_conformal.sampling.quotes import ask_quotes
 
 
 @named_keywords
@@ -142,10 +140,9 @@ def compare(
     contestants = [_contestant(label, vendor, settings) for label, vendor in vendors.items()]
     paths = photograph_paths(photographs)
     terms = terms_of(Path("runs"), settings)
-    if terms.ask is None:
-        for contestant in contestants:
-            vendor = contestant.setup.adapter
-            refuse_unlimited(vendor, terms.limits, vendor_folder(terms.folder, contestant.setup))
+    for contestant in contestants:
+        own_folder = replace(terms, folder=vendor_folder(terms.folder, contestant.setup))
+        own_folder.refuse_unlimited(contestant.setup.adapter)
     contest = Contest.of_photographs(
         contestants,
         paths,
@@ -205,31 +202,10 @@ def tune(
     >>> tuning.calibration
     <Calibration of …>
     """
-    draws, second = settings.get("draws", DEFAULT_DRAWS), settings.get("second_adapter")
-    typed = candidates or default_candidates(draws, second=second is not None)
-    chosen = parse_candidates(typed, draws)
-    score = score_for(chosen, second=second is not None)
-    setup = setup_of(vendor, settings if score is None else {**settings, "score": score})
-    member("guarantees", "expected").check_level(alpha, setup.metric.bound)
-    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
-    if terms.ask is None:
-        refuse_unlimited(vendor, terms.limits, terms.folder)
-    job = TuningJob.of_photographs(
-        setup,
-        photograph_paths(photographs),
-        terms,
-        candidates=len(chosen),
-        share=tuning_share,
-        seed=settings.get("seed", 0),
-        only_choose=only_choose,
-    )
+    chosen, job = _tuning_job(vendor, photographs, alpha, candidates, tuning_share, only_choose, settings)
     tuning = job.choose(chosen, alpha)
     if only_choose:
-        best = tuning.best.candidate
-        record = TuningRecord(
-            score=specification_text(best.score), draws=best.draws, alpha=alpha, photographs=tuning.tuning
-        )
-        record.keep(terms.folder / TUNING_FILE)
+        tuning.record.keep(job.whole.folder / TUNING_FILE)
         return tuning
     calibrated = job.calibrate(tuning)
     return replace(
@@ -239,6 +215,36 @@ def tune(
         cost_usd=tuning.cost_usd + calibrated.cost_usd,
         calibration=calibrated.calibration,
     )
+
+
+def _tuning_job(
+    vendor: Adapter,
+    photographs: Photographs,
+    alpha: float,
+    candidates: Sequence[str] | None,
+    share: float,
+    only_choose: bool,
+    settings: Mapping[str, Any],
+) -> tuple[list[Candidate], TuningJob]:
+    """The candidates, and the photographs split into those that they are compared on and those that calibrate."""
+    draws, second = settings.get("draws", DEFAULT_DRAWS), settings.get("second_adapter")
+    typed = candidates or default_candidates(draws, second=second is not None)
+    chosen = parse_candidates(typed, draws)
+    score = score_for(chosen, second=second is not None)
+    setup = setup_of(vendor, settings if score is None else {**settings, "score": score})
+    member("guarantees", "expected").check_level(alpha, setup.metric.bound)
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    terms.refuse_unlimited(vendor)
+    job = TuningJob.of_photographs(
+        setup,
+        photograph_paths(photographs),
+        terms,
+        candidates=len(chosen),
+        share=share,
+        seed=settings.get("seed", 0),
+        only_choose=only_choose,
+    )
+    return chosen, job
 
 
 def _contestant(

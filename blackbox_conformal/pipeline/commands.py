@@ -30,7 +30,6 @@ from blackbox_conformal.pipeline.keyword_arguments import (
     terms_of,
 )
 from blackbox_conformal.pipeline.masking import MaskRequest, Receiver, mask_pictures
-from blackbox_conformal.pipeline.prices.budget import refuse_unlimited
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.run_folder import (
     run_folder,
@@ -88,8 +87,7 @@ def calibrate(
     paths = photograph_paths(photographs)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, clusters)
-    if terms.ask is None:
-        refuse_unlimited(vendor, terms.limits, terms.folder)
+    terms.refuse_unlimited(vendor)
     job = Job.of_photographs(setup, paths, terms)
     return calibrate_job(
         job,
@@ -202,8 +200,7 @@ def apply_all(
     calibration, terms = _calibrated(calibration, settings)
     setup = set_up_as(vendor, calibration.procedure, second_adapter)
     request = MaskRequest.of(calibration, alpha, guarantee, group, empty_masks=empty_masks)
-    if terms.ask is None:
-        refuse_unlimited(vendor, terms.limits, terms.folder)
+    terms.refuse_unlimited(vendor)
     inputs = [_input(picture) for picture in pictures]
     failures: dict[int, BlackboxConformalError] = {}
     prepared = prepare_inputs(inputs, setup, calibration, failures, memory_bytes=terms.memory_bytes)
@@ -266,8 +263,7 @@ def audit(
     calibration, terms = _calibrated(calibration, settings)
     setup = set_up_as(vendor, calibration.procedure, second_adapter)
     request = AuditRequest.of(calibration, levels_of(alpha), guarantee=guarantee, group=group, clusters=clusters)
-    if terms.ask is None:
-        refuse_unlimited(vendor, terms.limits, terms.folder)
+    terms.refuse_unlimited(vendor)
     return audit_photographs(request, setup, photograph_paths(photographs), terms, on_picture=on_picture, crops=crops)
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
+from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import CalibrationError, IncompleteError
 from blackbox_conformal.pipeline.prices.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
 from blackbox_conformal.pipeline.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
@@ -99,6 +100,11 @@ class Terms:
     memory_bytes: int | None = None
     ask: Ask | None = None
     watch: Watch = Watch()
+
+    def refuse_unlimited(self, adapter: Adapter) -> None:
+        """Refuse to spend money when nobody is asked and no limit is given; errors as for `budget.refuse_unlimited`."""
+        if self.ask is None:
+            refuse_unlimited(adapter, self.limits, self.folder)
 
 
 @dataclass
@@ -231,9 +237,8 @@ class Job:
         if self.limits.scope is not None:
             return
         expected = self.estimate() if planned is None else planned()
-        if self.terms.ask is None:
-            refuse_unlimited(self.setup.adapter, self.limits, self.folder)
-        else:
+        self.terms.refuse_unlimited(self.setup.adapter)
+        if self.terms.ask is not None:
             self.terms.ask(self, expected)
         self.limits = agreed_limits(self.limits, expected, [self.folder], self.keys)
         refuse_unlimited(self.setup.adapter, self.limits, self.folder)

@@ -24,7 +24,7 @@ from blackbox_conformal.pipeline.calibrating import CalibrationRun, calibrate_jo
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Ready, Terms
 from blackbox_conformal.pipeline.planning import plan_job
-from blackbox_conformal.pipeline.run_folder import tuning_photographs, unseen_by_tuning
+from blackbox_conformal.pipeline.run_folder import TuningRecord, tuning_photographs, unseen_by_tuning
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
@@ -90,6 +90,13 @@ class Tuning:
             f"<Tuning at alpha={self.alpha:g}: {best.candidate.label} is the best of {len(self.scored)} candidates, "
             f"with {best.trusted_share:.1%} trusted on {len(self.tuning)} photographs>"
         )
+
+    @property
+    def record(self) -> TuningRecord:
+        """What `calibrate` has to know of the choice: the best candidate, and the photographs that were looked at."""
+        best = self.best.candidate
+        score = specification_text(best.score)
+        return TuningRecord(score=score, draws=best.draws, alpha=self.alpha, photographs=self.tuning)
 
     @property
     def best(self) -> Scored:

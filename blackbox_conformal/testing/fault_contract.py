@@ -23,8 +23,8 @@ from blackbox_conformal.errors import (
     NotFoundError,
 )
 from blackbox_conformal.example import Example
-from blackbox_conformal.pipeline.prices.quotes import ask_quotes
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.quotes import ask_quotes
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.account import Account

@@ -293,7 +293,7 @@ def test_draws_at_an_unknown_price_do_not_look_free(photographs, tmp_path, capsy
             root=tmp_path,
             held_out=3,
             limits=Limits(max_calls=100),
-            with_baselines=False,
+            baselines=False,
         )
     embedded, vendor = found.standings
     assert (embedded.spent_usd, embedded.usd_per_photograph) == (0, 0)

@@ -1,7 +1,4 @@
-"""What the vendor itself asks for a draw, where it can be asked: a free request for each size of picture.
-
-Nothing is drawn, reserved or stored; which requests ask is the adapter's business.
-"""
+"""What the vendor itself asks for a draw, where it can be asked: a free request for each size of picture."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -68,11 +65,11 @@ def ask_quotes(
     try:
         desk = _Desk(opened, limits or Limits(), patience_s)
         try:
-            found = {}
+            prices = {}
             for number, (size, upload) in enumerate(sizes.items(), start=1):
                 progress("quotes", number, len(sizes))
-                found[size] = desk.ask(upload)
-            return found
+                prices[size] = desk.ask(upload)
+            return prices
         finally:
             desk.close()
     finally:

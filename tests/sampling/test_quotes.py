@@ -22,11 +22,11 @@ from blackbox_conformal.images.duplicates import sketch
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.planning import plan_job
-from blackbox_conformal.pipeline.prices.quotes import ask_quotes
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import member, set_up
 from blackbox_conformal.sampling.estimate import estimate
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.quotes import ask_quotes
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, text_field
