@@ -130,21 +130,25 @@ class ExampleExchange(_Table):
 
 
 class Recipe(_Table):
-    """A vendor, described without code."""
+    """A vendor, described without code. What is marked `exclude` changes no picture, so it is not in the digest."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="small letters, digits and dashes, such as acme-2")
-    title: str = Field(min_length=1)
-    about: str = ""
-    documentation: str = Field(pattern=r"^https://", description="the address of a page that begins with https://")
-    evidence: Literal["openapi", "real-server", "documents"] = "documents"
-    uncertain: list[str] = []
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9-]*$", description="small letters, digits and dashes, such as acme-2", exclude=True
+    )
+    title: str = Field(min_length=1, exclude=True)
+    about: str = Field(default="", exclude=True)
+    documentation: str = Field(
+        pattern=r"^https://", description="the address of a page that begins with https://", exclude=True
+    )
+    evidence: Literal["openapi", "real-server", "documents"] = Field(default="documents", exclude=True)
+    uncertain: list[str] = Field(default=[], exclude=True)
     url: str = Field(pattern=r"^https?://", description="the address of the interface, beginning with https://")
     auth: Auth | None = None
     scale: Scale
     seed: Seed | None = None
-    limits: Limits = Limits()
-    price: PriceRange | None = None
-    seeds_by_model: bool = False
+    limits: Limits = Field(default=Limits(), exclude=True)
+    price: PriceRange | None = Field(default=None, exclude=True)
+    seeds_by_model: bool = Field(default=False, exclude=True)
     deterministic: bool = False
     lossless: bool = True
     options: dict[str, Any] = {}
@@ -155,4 +159,4 @@ class Recipe(_Table):
     refusals: list[Refusal] = []
     errors: Failures = Failures()
     reported: Reported = Reported()
-    example: ExampleExchange
+    example: ExampleExchange = Field(exclude=True)

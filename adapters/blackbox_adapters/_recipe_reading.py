@@ -2,8 +2,10 @@
 
 import difflib
 import math
+import re
 import tomllib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,11 +15,14 @@ from pydantic_core import ErrorDetails
 
 from blackbox_adapters._recipe_fill import BUILT_IN, placeholders
 from blackbox_adapters._recipe_format import Recipe
-from blackbox_adapters._recipe_lines import line_of
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.wording import complaint
 
 SHIPPED = Path(__file__).with_name("recipes")
+
+_HEADER = re.compile(r"^\s*(\[{1,2})\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?$")
+_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 
 def read_recipe(name: str) -> Recipe:
@@ -136,3 +141,37 @@ def _unknown(part: dict[str, Any], where: _Location, names: set[str]) -> Iterato
     for location, name in placeholders({key: value for key, value in part.items() if key != "keep"}):
         if name not in names:
             yield (*where, *location), f"expected a placeholder among {', '.join(sorted(names))}; got {{{name}}}"
+
+
+def line_of(text: str, location: Sequence[str | int]) -> int:
+    """Line, counted from 1, of the key at `location`, or of the table nearest to it; 1 where nothing fits.
+
+    The parser of the standard library keeps no positions, so this searches the text for headers and keys.
+    """
+    best_length, best_line = 0, 1
+    table: list[str | int] = []
+    counts: Counter[str] = Counter()
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = _HEADER.match(line)
+        key = None if header else _KEY.match(line)
+        if header:
+            table = _parts(header.group(2))
+            if header.group(1) == "[[":
+                name = header.group(2)
+                table = [*table, counts[name]]
+                counts[name] += 1
+            elif table and counts[str(table[0])]:
+                # A table below the latest element of an array of tables belongs to that element.
+                table = [table[0], counts[str(table[0])] - 1, *table[1:]]
+            path = table
+        elif key:
+            path = [*table, *_parts(key.group(1))]
+        else:
+            continue
+        if len(path) > best_length and list(location[: len(path)]) == path:
+            best_length, best_line = len(path), number
+    return best_line
+
+
+def _parts(dotted: str) -> list[str | int]:
+    return [part.strip("\"'") for part in _PART.findall(dotted)]

@@ -1,4 +1,4 @@
-"""Stability AI's three upscalers, from Stability or from Amazon: what they can do and which dials they take."""
+"""Stability AI's three upscalers, from Stability or from Amazon: what they can do and which fields they take."""
 
 from typing import Any, Literal, Self
 

@@ -1,7 +1,4 @@
-"""Draws that were made earlier, by any means: one folder a picture, one file a draw.
-
-Nothing is sent anywhere.
-"""
+"""Draws that were made earlier, by any means: one folder a picture, one file a draw."""
 
 import os
 import unicodedata

@@ -43,20 +43,6 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.secrets import Secret
 
-DESCRIPTIVE = {
-    "name",
-    "seeds_by_model",
-    "title",
-    "about",
-    "documentation",
-    "evidence",
-    "uncertain",
-    "price",
-    "example",
-    "limits",
-}
-"""Tables and keys of a recipe that change no picture."""
-
 
 class Recipe(Hosted):
     """Any vendor for which there is a recipe: a shipped one by its name, one's own by its path.
@@ -129,7 +115,7 @@ class Recipe(Hosted):
 
     @property
     def _digest(self) -> str:
-        return digest_json(self._spec.model_dump(mode="json", exclude=DESCRIPTIVE))
+        return digest_json(self._spec.model_dump(mode="json"))
 
     @property
     def _factor(self) -> int:

@@ -68,7 +68,7 @@ class Topaz(Hosted):
     generative: bool | None = Field(default=None, description="Send to /enhance-gen; None = by the model's name.")
     scale: int = Field(default=4, ge=1, le=16, description="Magnification; the output size is asked for in pixels.")
     settings: JsonObject = Field(
-        default_factory=dict, description='Dials of the model as a JSON object, such as {"sharpen": 0.5}.'
+        default_factory=dict, description='Settings of the model as a JSON object, such as {"sharpen": 0.5}.'
     )
     seed_field: str | None = Field(
         default=None, description="Field that takes a seed; None = seed for Bloom 2, none for others."
@@ -150,7 +150,7 @@ class Topaz(Hosted):
         return super().explain(answer, purpose)
 
     def _wanted(self, upload: Upload) -> dict[str, str | int]:
-        """Model, size and dials, as submission and estimate take them."""
+        """Model, size and settings, as submission and estimate take them."""
         return {
             **{name: str(value) for name, value in self.settings.items()},
             "model": self.model,

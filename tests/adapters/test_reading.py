@@ -17,7 +17,7 @@ from blackbox_adapters._reading import (
     shorten,
     words,
 )
-from blackbox_adapters._recipe_lines import line_of
+from blackbox_adapters._recipe_reading import line_of
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import PayloadError, TryLaterError
 
