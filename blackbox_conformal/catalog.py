@@ -343,7 +343,8 @@ def _announcement(kind: type[Plugin]) -> Listing | None:
         return None
     if kind not in _announcements:
         top = kind.__module__.partition(".")[0]
-        for family in FAMILIES:
+        # Adapters are no plug-ins of this kind, and are imported only when they are asked for.
+        for family in [family for family in FAMILIES if family != "adapters"]:
             for listing in listings(family):
                 if listing.error is None and re.split(r"[.:]", listing.target)[0] == top:
                     with suppress(PluginError):

@@ -138,6 +138,20 @@ def test_one_class_is_named_after_its_entry_point(monkeypatch: pytest.MonkeyPatc
     assert adapter_class("single-one").__name__ == "Good"
 
 
+def test_naming_a_score_imports_no_adapter_of_its_package(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
+    (package / "idea.py").write_text(
+        "from blackbox_conformal.scores.score import Score\n\n\nclass Idea(Score):\n    pass\n"
+    )
+    announced = {
+        GROUP: EntryPoint("my-vendor", "vendors_of_tests.my_vendor:Good", GROUP),
+        "blackbox_conformal.scores": EntryPoint("idea", "vendors_of_tests.idea:Idea", "blackbox_conformal.scores"),
+    }
+    monkeypatch.setattr(catalog, "entry_points", lambda group: [announced[group]] if group in announced else [])
+    catalog.listings.cache_clear()
+    assert importlib.import_module("vendors_of_tests.idea").Idea.plugin_name() == "idea"
+    assert "vendors_of_tests.my_vendor" not in sys.modules
+
+
 def test_a_package_names_adapters_that_have_no_file(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
     (package / "__init__.py").write_text("def further_plugins(): return {'told': 'vendors_of_tests.my_vendor:Good'}")
     announce(monkeypatch, ("mine", "vendors_of_tests"))
