@@ -9,7 +9,8 @@ from pathlib import Path
 from blackbox_conformal.errors import IncompleteError, UsageError
 
 _OWN_FOLDER = "blackbox-conformal"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the system's errors that say that a disk, or what the user may fill of it, has no room left."""
 
 
 def write_new(path: Path, content: bytes, *, force: bool = False) -> Path:
@@ -55,7 +56,7 @@ def write_together(contents: Mapping[Path, bytes], *, force: bool = False) -> No
 
 def refusal(path: Path, error: OSError) -> UsageError | IncompleteError:
     """What to say, and how to end, when `path` cannot be written."""
-    if error.errno in _FULL:
+    if error.errno in FULL_DISK:
         return IncompleteError(
             f"{path} cannot be written: {error.strerror}. What was paid for is kept; make room and run the same command"
             " again"

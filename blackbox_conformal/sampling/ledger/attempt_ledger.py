@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -45,18 +45,17 @@ class Ledger:
         self._path = ledger_path(run)
         with as_ledger_error(self._path):
             self._lock = RunLock(run)
-        try:
-            connection = open_for_writing(run)
+        self._budget, self._elsewhere = Budget(), Totals()
+        self._reading = threading.Lock()
+        with ExitStack() as opened:
+            opened.callback(self._lock.release)
+            connection = opened.enter_context(closing(open_for_writing(run)))
             reader = open_for_reading(run, whole=False)
             if reader is None:
                 raise LedgerError(f"the ledger in {run} vanished while it was opened")
-        except BaseException:
-            self._lock.release()
-            raise
-        self._budget, self._elsewhere = Budget(), Totals()
-        self._reader = reader
-        self._reading = threading.Lock()
-        self._writer = Writer(connection, self._lock, LedgerPlace(run))
+            self._reader = opened.enter_context(closing(reader))
+            self._writer = Writer(connection, self._lock, LedgerPlace(run))
+            opened.pop_all()
 
     def close(self) -> None:
         """Finish queued writes and let others use the folder."""

@@ -7,7 +7,6 @@ those of a connection that is in use. Another process would then take the WAL fi
 """
 
 import contextlib
-import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 
 from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, LedgerError
-from blackbox_conformal.files import write_once
+from blackbox_conformal.files import FULL_DISK, write_once
 from blackbox_conformal.sampling.ledger.checksums import damage, know_seals
 from blackbox_conformal.sampling.ledger.commit_mark import mark_path, marked, refuse_older
 from blackbox_conformal.sampling.ledger.run_lock import file_identity
@@ -30,7 +29,6 @@ _FULL = (
     sqlite3.SQLITE_IOERR_SHMSIZE,
     sqlite3.SQLITE_IOERR_SHMOPEN,
 )
-_FULL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BUSY_TIMEOUT_S = 15.0
 
 
@@ -41,7 +39,7 @@ def ledger_path(run: Path) -> Path:
 
 def is_full(error: Exception) -> bool:
     """Whether the disk, or what the user may fill of it, has no room left."""
-    return getattr(error, "sqlite_errorcode", None) in _FULL or getattr(error, "errno", None) in _FULL_ERRNO
+    return getattr(error, "sqlite_errorcode", None) in _FULL or getattr(error, "errno", None) in FULL_DISK
 
 
 def _unusable(path: Path, error: Exception) -> LedgerError:

@@ -54,32 +54,20 @@ def ledger_sum(run: Path) -> dict[str, int | Decimal]:
         and ambiguous ones whose price nobody knows, which are booked at nothing. ``cost_usd``: booked.
         ``reserved_usd``: held for submissions under way. All zero when there is no ledger.
     """
+    conditions = {
+        "attempts": "sent_at IS NOT NULL",
+        "paid": f"state IN ({_literals(PAID)})",
+        "ambiguous": "state = 'ambiguous'",
+        "stored": f"state IN ({_literals(WHOLE)})",
+        "unpriced": UNPRICED,
+    }
     with reading(run) as connection:
         if connection is None:
-            return {
-                "attempts": 0,
-                "paid": 0,
-                "ambiguous": 0,
-                "stored": 0,
-                "unpriced": 0,
-                "cost_usd": Decimal(0),
-                "reserved_usd": Decimal(0),
-            }
-        attempts, paid, ambiguous, stored, unpriced = connection.execute(
-            f"SELECT COUNT(*) FILTER (WHERE sent_at IS NOT NULL), COUNT(*) FILTER (WHERE state IN ({_literals(PAID)})),"
-            " COUNT(*) FILTER (WHERE state = 'ambiguous'),"
-            f" COUNT(*) FILTER (WHERE state IN ({_literals(WHOLE)})), COUNT(*) FILTER (WHERE {UNPRICED}) FROM attempt"
-        ).fetchone()
+            return dict.fromkeys(conditions, 0) | {"cost_usd": Decimal(0), "reserved_usd": Decimal(0)}
+        columns = ", ".join(f"COUNT(*) FILTER (WHERE {condition})" for condition in conditions.values())
+        counts = connection.execute(f"SELECT {columns} FROM attempt").fetchone()
         spent, reserved = connection.execute("SELECT spent_nanousd, reserved_nanousd FROM total").fetchone()
-    return {
-        "attempts": attempts,
-        "paid": paid,
-        "ambiguous": ambiguous,
-        "stored": stored,
-        "unpriced": unpriced,
-        "cost_usd": to_usd(spent),
-        "reserved_usd": to_usd(reserved),
-    }
+    return dict(zip(conditions, counts, strict=True)) | {"cost_usd": to_usd(spent), "reserved_usd": to_usd(reserved)}
 
 
 def ledger_export(run: Path) -> Iterator[dict[str, Any]]:

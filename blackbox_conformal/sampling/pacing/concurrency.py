@@ -47,8 +47,7 @@ class CircuitBreaker:
         self._open_until: float | None = None
         self._probe_since: float | None = None
         self._prober: int | None = None
-        self._turn = 0.0
-        self._staggered = 0
+        self._next_turn = 0.0
         self._waiting: set[int] = set()
         self.throttles_in_a_row = 0
 
@@ -60,18 +59,17 @@ class CircuitBreaker:
         """Seconds before `worker` should ask again; 0 when it may send now."""
         with self._lock:
             now = self._now()
-            if self._open_until is None:
-                if self._staggered and worker in self._waiting and now < self._turn:
-                    return self._turn - now
+            if self._open_until is None:  # closed: those who waited follow one by one
                 if worker in self._waiting:
+                    if now < self._next_turn:
+                        return self._next_turn - now
                     self._waiting.discard(worker)
-                    self._staggered = max(0, self._staggered - 1)
-                    self._turn = now + self._spacing
+                    self._next_turn = now + self._spacing
                 return 0.0
-            if now < self._open_until:
+            if now < self._open_until:  # open
                 self._waiting.add(worker)
                 return self._open_until - now
-            # The probe itself asks again when it had to wait for something else before it was sent.
+            # Half-open. The probe itself asks again when it had to wait for something else before it was sent.
             lost = self._probe_since is None or now - self._probe_since > self._probe_timeout
             if lost or self._prober == worker:
                 self._probe_since, self._prober = now, worker
@@ -119,8 +117,7 @@ class CircuitBreaker:
             self._probe_since = None
             self.throttles_in_a_row = 0
             if closed:
-                self._turn = now + self._spacing
-                self._staggered = len(self._waiting)
+                self._next_turn = now + self._spacing
             return closed
 
     def abandon_probe(self) -> None:
