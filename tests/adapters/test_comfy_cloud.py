@@ -16,7 +16,7 @@ def test_every_request_carries_the_key_and_each_draw_its_seed() -> None:
     assert {key_of(send, "x-api-key") for send in first.sends} == {"comfyui-made-up-for-this-example"}
     assert (stored.url, submit.url) == (f"{ADDRESS}/upload/image", f"{ADDRESS}/prompt")
     assert submit.json["prompt"]["1"]["inputs"]["image"] == "5f2c.png"
-    assert [one.submit.json["prompt"]["3"]["inputs"]["seed"] for one in (first, second)] == [0, 1]
+    assert [exchange.submit.json["prompt"]["3"]["inputs"]["seed"] for exchange in (first, second)] == [0, 1]
     assert poll.url == f"{ADDRESS}/jobs/{JOB}"
     assert (view.purpose, view.url) == ("download", f"{ADDRESS}/view?filename=9ab1.png&subfolder=&type=output")
     assert (first.picture, first.jobs) == (PICTURE, [JOB])
@@ -30,8 +30,8 @@ def test_it_is_another_vendor_than_a_server_of_ones_own() -> None:
 
 
 def test_a_failed_job_says_why() -> None:
-    told = '{"node_id":"3","exception_type":"RuntimeError","exception_message":"out of memory"}'
-    error = unresumed("comfy_cloud", JOB, says(f'{{"status":"failed","execution_error":{told}}}'))
+    reason = '{"node_id":"3","exception_type":"RuntimeError","exception_message":"out of memory"}'
+    error = unresumed("comfy_cloud", JOB, says(f'{{"status":"failed","execution_error":{reason}}}'))
     assert isinstance(error, RefusedError)
     assert ("out of memory" in str(error), error.code) == (True, "RuntimeError")
     assert isinstance(unresumed("comfy_cloud", JOB, says('{"status":"cancelled"}')), JobError)

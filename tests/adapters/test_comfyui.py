@@ -24,7 +24,7 @@ def test_the_graph_carries_picture_and_seed_and_a_file_name_of_its_own() -> None
     assert graph["1"]["inputs"]["image"] == "input.png"
     assert graph["3"]["inputs"]["seed"] == 0
     assert second.submit.json["prompt"]["3"]["inputs"]["seed"] == 1
-    prefixes = [one.submit.json["prompt"]["9"]["inputs"]["filename_prefix"] for one in (first, second)]
+    prefixes = [exchange.submit.json["prompt"]["9"]["inputs"]["filename_prefix"] for exchange in (first, second)]
     assert prefixes == ["blackbox-key-of-draw-0", "blackbox-key-of-draw-1"]
     assert view.url == f"{ADDRESS}/view?filename=out_00001_.png&subfolder=&type=output"
     assert first.picture == PICTURE

@@ -50,11 +50,11 @@ def test_draws_differ_by_seed_and_repeat_by_seed(vendor: Embedded, low: np.ndarr
 
 
 def test_what_it_says_about_a_draw_is_read(vendor: Embedded, low: np.ndarray) -> None:
-    (found,) = drive_over_http(vendor, vendor.draw(upload_from(low, "scene"), a_draw(2))).observed
-    assert found.cost_usd == Decimal(0)
-    assert found.model
-    assert found.request_id
-    assert found.seed == a_draw(2).seed
+    (reported,) = drive_over_http(vendor, vendor.draw(upload_from(low, "scene"), a_draw(2))).observed
+    assert reported.cost_usd == Decimal(0)
+    assert reported.model
+    assert reported.request_id
+    assert reported.seed == a_draw(2).seed
 
 
 def test_a_refusal_carries_its_words(vendor: Embedded) -> None:

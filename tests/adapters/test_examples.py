@@ -181,6 +181,6 @@ def as_typed(value: object) -> str:
 @pytest.mark.parametrize("module", modules())
 def test_every_parameter_can_be_typed(module: str) -> None:
     adapter = built(module)
-    told = {name: value for name, value in adapter.model_dump(mode="json").items() if value is not None}
-    typed = type(adapter)(**{name: as_typed(value) for name, value in told.items()})
+    parameters = {name: value for name, value in adapter.model_dump(mode="json").items() if value is not None}
+    typed = type(adapter)(**{name: as_typed(value) for name, value in parameters.items()})
     assert typed == adapter

@@ -102,7 +102,7 @@ def test_it_is_local_free_and_unseeded(tmp_path: Path) -> None:
 def test_what_it_observes_is_the_label_and_it_has_no_jobs(tmp_path: Path) -> None:
     adapter = filled(tmp_path, "1.png")
     exchange = drive(adapter, adapter.draw(upload(), a_draw()), ())
-    assert [one.model for one in exchange.observed] == ["vendor 1"]
+    assert [said.model for said in exchange.observed] == ["vendor 1"]
     assert exchange.sends == []
     with pytest.raises(VendorError, match="no jobs"):
         drive(adapter, adapter.resume(upload(), a_draw(), "x"), ())

@@ -121,16 +121,16 @@ def test_failures_carry_the_servers_words(status: int, kind: type[Exception]) ->
 @pytest.mark.parametrize("cost", ["", "free", "NaN", "-1", "Infinity", "1e999999999"])
 def test_nonsense_in_headers_is_as_good_as_nothing(cost: str) -> None:
     headers = {"x-cost-usd": cost, "x-model": "", "x-seed": "٣"}
-    found = observed(Answer(200, headers, b""))
-    assert (found.cost_usd, found.model, found.seed, found.request_id) == (None, None, None, None)
+    reported = observed(Answer(200, headers, b""))
+    assert (reported.cost_usd, reported.model, reported.seed, reported.request_id) == (None, None, None, None)
 
 
 def test_text_in_headers_is_cut_and_cleaned() -> None:
-    found = observed(Answer(200, {"x-model": "m\x1b[2J" + "x" * 5000, "x-cost-usd": "0.25"}, b""))
-    assert found.model is not None
-    assert len(found.model) <= 500
-    assert "\x1b" not in found.model
-    assert found.cost_usd == Decimal("0.25")
+    reported = observed(Answer(200, {"x-model": "m\x1b[2J" + "x" * 5000, "x-cost-usd": "0.25"}, b""))
+    assert reported.model is not None
+    assert len(reported.model) <= 500
+    assert "\x1b" not in reported.model
+    assert reported.cost_usd == Decimal("0.25")
 
 
 def test_capabilities_follow_the_parameters() -> None:
@@ -138,7 +138,7 @@ def test_capabilities_follow_the_parameters() -> None:
     assert plain.price is None
     assert plain.idempotency_header is None
     assert plain.seed_range == (0, 2**32 - 1)
-    told = PlainHttp(
+    capabilities = PlainHttp(
         url="http://127.0.0.1:9",
         price_usd=Decimal("0.1"),
         idempotent=True,
@@ -146,12 +146,12 @@ def test_capabilities_follow_the_parameters() -> None:
         seed_maximum=99,
         result_hosts="cdn.example,.store.example",
     ).capabilities
-    assert told.price is not None
-    assert told.price.high_usd == Decimal("0.1")
-    assert told.idempotency_header == "Idempotency-Key"
-    assert told.output_size == "resample"
-    assert told.seed_range == (0, 99)
-    assert told.result_hosts == ("cdn.example", ".store.example")
+    assert capabilities.price is not None
+    assert capabilities.price.high_usd == Decimal("0.1")
+    assert capabilities.idempotency_header == "Idempotency-Key"
+    assert capabilities.output_size == "resample"
+    assert capabilities.seed_range == (0, 99)
+    assert capabilities.result_hosts == ("cdn.example", ".store.example")
 
 
 def test_the_label_identifies_and_the_address_does_not() -> None:

@@ -18,7 +18,7 @@ HONEST = [path.read_text() for path in sorted(SHIPPED.glob("*.toml"))]
 def try_damage(count: int, seed: int, path: Path) -> dict[str, int]:
     """How many damaged recipes were refused and used; fails on any exception that is not ours."""
     rng = random.Random(seed)
-    found = {"refused": 0, "used": 0}
+    counts = {"refused": 0, "used": 0}
     for number in range(count):
         text = rng.choice(HONEST)
         for _ in range(rng.choice([1, 1, 2])):
@@ -29,20 +29,20 @@ def try_damage(count: int, seed: int, path: Path) -> dict[str, int]:
             adapter.identity()
             next(adapter.draw(upload(), seeded(adapter)))
         except BlackboxConformalError:
-            found["refused"] += 1
+            counts["refused"] += 1
         except Exception as error:
             raise AssertionError(f"recipe {number}: {error!r} of\n{text[:6000]}") from error
         else:
-            found["used"] += 1
-    return found
+            counts["used"] += 1
+    return counts
 
 
 def test_no_damage_ends_in_a_bare_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in re.findall(r'variable = "(\w+)"', "".join(HONEST)):
         monkeypatch.setenv(variable, "made-up-key")
-    found = try_damage(300, 8, tmp_path / "damaged.toml")
-    assert found["refused"] > 0
-    assert found["used"] > 0
+    counts = try_damage(300, 8, tmp_path / "damaged.toml")
+    assert counts["refused"] > 0
+    assert counts["used"] > 0
 
 
 @pytest.mark.parametrize("factor", ["1000000", "99999999999999999999", "-1", "0"])

@@ -18,9 +18,9 @@ README = Path(__file__).parents[2] / "adapters" / "README.md"
 
 def block(language: str) -> str:
     """The first code block in `language`."""
-    found = re.search(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
-    assert found is not None
-    return found.group(1)
+    match = re.search(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+    assert match is not None
+    return match.group(1)
 
 
 @pytest.fixture

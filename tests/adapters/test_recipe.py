@@ -150,9 +150,9 @@ def test_capabilities_are_the_recipes(acme: Path) -> None:
     assert capabilities.price is not None
     assert (capabilities.price.low_usd, capabilities.price.source) == (Decimal("0.01"), "the price list of 2026")
     assert capabilities.result_hosts == (".acme.example", "cdn.example")
-    own = made(acme, price_usd="0.5").capabilities.price
-    assert own is not None
-    assert own.low_usd == Decimal("0.5")
+    priced = made(acme, price_usd="0.5").capabilities.price
+    assert priced is not None
+    assert priced.low_usd == Decimal("0.5")
 
 
 def test_options_and_inputs_change_what_the_recipe_leaves_open(acme: Path) -> None:
@@ -281,12 +281,12 @@ def test_a_recipe_that_is_nested_too_deeply_is_refused(acme: Path) -> None:
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_only_a_shipped_recipe_fixes_its_address(name: str, acme: Path) -> None:
-    told = Recipe(recipe=name, url=ADDRESS)
-    assert told.base_url == ADDRESS
-    assert told.fixed_url == read_recipe(name).url
-    assert told.key_variable == told.example_exchange().environment.popitem()[0]
-    own = Recipe(recipe=str(acme))
-    assert (own.fixed_url, own.key_variable) == ("", "ACME_API_KEY")
+    adapter = Recipe(recipe=name, url=ADDRESS)
+    assert adapter.base_url == ADDRESS
+    assert adapter.fixed_url == read_recipe(name).url
+    assert adapter.key_variable == adapter.example_exchange().environment.popitem()[0]
+    from_file = Recipe(recipe=str(acme))
+    assert (from_file.fixed_url, from_file.key_variable) == ("", "ACME_API_KEY")
 
 
 def test_a_recipe_that_sends_no_picture_is_none(acme: Path) -> None:
@@ -322,8 +322,8 @@ def test_placeholders_are_names_and_nothing_is_evaluated(acme: Path) -> None:
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_shipped_recipes_run_by_name_of_the_recipe(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = read_recipe(name)
-    assert told.name == name
+    recipe = read_recipe(name)
+    assert recipe.name == name
     adapter = Recipe(recipe=name, url=ADDRESS, poll_seconds=0.1)
     for variable, value in adapter.example_exchange().environment.items():
         monkeypatch.setenv(variable, value)

@@ -183,13 +183,13 @@ def test_a_deleted_output_says_so() -> None:
 
 
 def test_refusals_of_the_interface_are_in_its_own_words() -> None:
-    found = answers_of("replicate")[0]
+    model = answers_of("replicate")[0]
     poor = says('{"title":"Insufficient credit","detail":"You have insufficient credit.","status":402}', 402)
-    error = refused("replicate", found, poor)
+    error = refused("replicate", model, poor)
     assert isinstance(error, AccountRefusedError)
     assert "insufficient credit" in str(error)
     throttled = says('{"detail":"Request was throttled. Your rate limit resets in ~30s."}', 429, retry_after="30")
-    later = refused("replicate", found, throttled)
+    later = refused("replicate", model, throttled)
     assert isinstance(later, TryLaterError)
     assert later.retry_after == 30.0
     unknown = refused("replicate", says('{"detail":"The requested resource could not be found.","status":404}', 404))
@@ -198,10 +198,10 @@ def test_refusals_of_the_interface_are_in_its_own_words() -> None:
     version = (
         '{"title":"Invalid version or not permitted","detail":"The specified version does not exist","status":422}'
     )
-    pinned = refused("replicate", found, says(version, 422))
+    pinned = refused("replicate", model, says(version, 422))
     assert isinstance(pinned, NotFoundError)
     assert "version does not exist" in str(pinned)
-    assert type(refused("replicate", found, says('{"title":"Input validation failed"}', 422))) is RefusedError
+    assert type(refused("replicate", model, says('{"title":"Input validation failed"}', 422))) is RefusedError
     gone = unresumed("replicate", JOB, says('{"detail":"not found"}', 404))
     assert isinstance(gone, JobError)
 

@@ -110,5 +110,5 @@ def alike(ours, theirs):
     if isinstance(ours, tuple) and isinstance(theirs, tuple):
         return len(ours) == len(theirs) and all(map(alike, ours, theirs))
     if dataclasses.is_dataclass(ours) and not isinstance(ours, RiskCurve) and type(ours) is type(theirs):
-        return all(alike(getattr(ours, one.name), getattr(theirs, one.name)) for one in dataclasses.fields(ours))
+        return all(alike(getattr(ours, field.name), getattr(theirs, field.name)) for field in dataclasses.fields(ours))
     return type(ours) is type(theirs) and ours == theirs

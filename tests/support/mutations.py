@@ -49,13 +49,13 @@ def nested(depth: int) -> Any:
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place in a JSON value."""
-    found = [path] if path else []
+    paths = [path] if path else []
     if len(path) > 12:
-        return found
+        return paths
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
-        found += places(child, (*path, key))
-    return found
+        paths += places(child, (*path, key))
+    return paths
 
 
 def mutate(content: Any, rng: random.Random, times: int = 1) -> tuple[Any, list[tuple[Any, ...]]]:

@@ -21,8 +21,8 @@ class Shop:
         self.common = ["--adapter", VENDOR, "-p", f"url={server.url}", "--run", str(folder / "run"), "--yes"]
         write_photographs(folder / "photographs", range(8))
         choices = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
-        found = self.run("calibrate", str(folder / "photographs"), *choices)
-        assert found.returncode == 0, found.stderr
+        completed = self.run("calibrate", str(folder / "photographs"), *choices)
+        assert completed.returncode == 0, completed.stderr
         self.calibration = str(folder / "run" / "calibration.json")
         truth = PillowImage.fromarray(photograph(20))
         truth.resize((20, 16), PillowImage.Resampling.BICUBIC).save(folder / "small.png")
