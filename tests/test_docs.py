@@ -2,11 +2,14 @@
 
 import importlib
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
+from support.report_material import make_ledger
 
 import blackbox_conformal
+from blackbox_conformal.sampling.ledger.states import STATES
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(blackbox_conformal.__file__).parent
@@ -76,3 +79,26 @@ def test_links_lead_somewhere(page: Path) -> None:
         if target is None or (anchor and anchor not in anchors(target)):
             dead.append(link)
     assert dead == []
+
+
+def test_the_ledgers_tables_and_queries_are_as_the_page_says(tmp_path: Path) -> None:
+    page = text_of(PACKAGE / "docs" / "drawing.md")
+    make_ledger(tmp_path)
+    connection = sqlite3.connect(tmp_path / "ledger.sqlite")
+    for table, described in re.findall(r"^\| `(attempt|total|lease)` \| [^|]+ \| (.+) \|$", page, re.MULTILINE):
+        columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        assert set(re.findall(r"`(\w+)`", described)) <= columns, table
+    queries = re.findall(r"^    (SELECT .+;)$", page, re.MULTILINE)
+    assert len(queries) == 5
+    results = [connection.execute(query).fetchall() for query in queries]
+    assert results[-1] == [(1,)]
+    connection.close()
+
+
+def test_states_of_an_attempt_are_those_of_the_page() -> None:
+    page = text_of(PACKAGE / "docs" / "drawing.md")
+    table = page.split("| state | meaning | money |")[1].split("\n\n")[0]
+    named = {
+        name for cell in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+    }
+    assert named == set(STATES)
