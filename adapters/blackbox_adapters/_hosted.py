@@ -41,6 +41,11 @@ FromText = BeforeValidator(_number_from_text)
 """Beside a `Literal` of numbers: such a number is also accepted as text."""
 
 
+def present(**fields: Any) -> dict[str, Any]:
+    """The fields of a request that have a value; None and what is empty are left out."""
+    return {name: value for name, value in fields.items() if value not in (None, "", {})}
+
+
 class Hosted(Adapter):
     """A vendor behind a web address.
 

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from blackbox_adapters._hosted import Hosted
+from blackbox_adapters._hosted import Hosted, present
 from blackbox_conformal.adapter import Capabilities, Draw, Price
 
 SEEDS = (1, 4294967294)
@@ -48,16 +48,13 @@ class StabilityModes(Hosted):
 
     def mode_fields(self, draw: Draw) -> dict[str, Any]:
         """Fields of a request besides the picture."""
-        fields: dict[str, Any] = {"output_format": "png"}
         if self.mode == "fast":
-            return fields
-        fields["prompt"] = self.prompt
-        if self.negative_prompt:
-            fields["negative_prompt"] = self.negative_prompt
-        if self.creativity is not None:
-            fields["creativity"] = self.creativity
-        if draw.seed is not None:
-            fields["seed"] = draw.seed
-        if self.mode == "creative" and self.style_preset:
-            fields["style_preset"] = self.style_preset
-        return fields
+            return {"output_format": "png"}
+        return present(
+            output_format="png",
+            prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
+            creativity=self.creativity,
+            seed=draw.seed,
+            style_preset=self.style_preset if self.mode == "creative" else None,
+        )

@@ -34,11 +34,11 @@ class Bedrock(StabilityModes):
     name = "bedrock"
     auth_variable = "AWS_SECRET_ACCESS_KEY"
     documentation = "https://docs.aws.amazon.com/bedrock/latest/userguide/stable-image-services.html"
+    failures = Failures(message=["message", "Message"], request_id_header="x-amzn-requestid")
     uncertain = (
         "prices are a third party's copy of the AWS list of 2026",
         "limits of size are those of Stability's own interface",
     )
-    failures = Failures(message=["message", "Message"], request_id_header="x-amzn-requestid")
     transient = StabilityModes.transient | {"auth", "region"}
 
     url: str = Field(default="", description="Address of the interface; empty = bedrock-runtime in `region`.")

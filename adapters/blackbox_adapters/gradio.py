@@ -44,8 +44,8 @@ class Gradio(OptionalKey, OwnServer):
     auth_variable = "HF_TOKEN"
     documentation = "https://www.gradio.app/guides/querying-gradio-apps-with-curl"
     evidence = "real-server"
-    seeds_by_model = True
     failures = Failures(message=["detail.0.msg", "detail", "error"])
+    seeds_by_model = True
     uncertain = ("whether the proxy before a Space adds answers of its own",)
 
     url: str = Field(description="Address of the application, such as https://owner-space.hf.space.")

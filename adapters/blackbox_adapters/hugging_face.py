@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from blackbox_adapters._failures import Failures, not_found
-from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._hosted import Hosted, JsonObject, present
 from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._pictures import base64_text
 from blackbox_adapters._reading import document, peek, seconds, words
@@ -27,8 +27,8 @@ class HuggingFace(Hosted):
     """
 
     name = "hugging-face"
-    seeds_by_model = True
     failures = Failures(message=["error", "message", "detail"], request_id_header="x-request-id")
+    seeds_by_model = True
     auth_variable = "HF_TOKEN"
     documentation = "https://huggingface.co/docs/inference-providers/tasks/image-to-image"
     uncertain = (
@@ -79,9 +79,7 @@ class HuggingFace(Hosted):
             parameters["target_size"] = {"width": upload.width * self.scale, "height": upload.height * self.scale}
         if self.seed_field and draw.seed is not None:
             parameters[self.seed_field] = draw.seed
-        body: dict[str, Any] = {"inputs": base64_text(upload.png)}
-        if parameters:
-            body["parameters"] = parameters
+        body = present(inputs=base64_text(upload.png), parameters=parameters)
         path = "" if self.endpoint else f"/models/{self.model}"
         answer = yield self.send("POST", path, "submit", {"accept": "image/png"}, json=body)
         problem = document(answer)

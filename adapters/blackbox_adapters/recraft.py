@@ -4,12 +4,12 @@ Both answer at once; the picture is asked for inside the answer, so that no link
 """
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._hosted import Hosted
+from blackbox_adapters._hosted import Hosted, present
 from blackbox_adapters._pictures import data_link, decoded
 from blackbox_adapters._reading import money, peek, words
 from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Upload
@@ -60,13 +60,9 @@ class Recraft(Hosted):
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One request with the picture as a data link; the answer holds the result in base64."""
-        body: dict[str, Any] = {
-            "image_url": data_link(upload.png),
-            "response_format": "b64_json",
-            "image_format": "png",
-        }
-        if self.target is not None:
-            body["upscale"] = self.target
+        body = present(
+            image_url=data_link(upload.png), response_format="b64_json", image_format="png", upscale=self.target
+        )
         answer = yield self.send("POST", f"/images/{self.mode}Upscale", "submit", json=body)
         result = answer.json()
         cost = money(peek(result, "credits"), USD_PER_UNIT)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._hosted import Hosted, JsonObject, present
 from blackbox_adapters._pictures import data_link, decoded
 from blackbox_adapters._reading import money, peek, words
 from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Upload
@@ -35,12 +35,12 @@ class Runware(Hosted):
 
     name = "runware"
     auth_variable = "RUNWARE_API_KEY"
+    documentation = "https://runware.ai/docs/models/clarity"
     failures = Failures(
         message=["errors.0.message", "error.message", "message", "error"],
         code=["errors.0.code"],
         request_id=["errors.0.taskUUID"],
     )
-    documentation = "https://runware.ai/docs/models/clarity"
     uncertain = (
         "the vendor's pages call the task upscale and put the picture into inputs; dialect=2025 serves the older form",
         "the range of seeds is not documented; 1 to 2147483647 is used",
@@ -74,23 +74,21 @@ class Runware(Hosted):
         if self._seeded() and draw.seed is not None:
             settings["seed"] = draw.seed
         identifier = _identifier(draw.idempotency_key)
-        task: dict[str, Any] = {
-            "taskUUID": identifier,
-            "model": self.model,
-            "upscaleFactor": self.scale,
-            "outputType": "base64Data",
-            "outputFormat": "PNG",
-            "includeCost": True,
-            "deliveryMethod": "sync",
-        }
+        task = present(
+            taskUUID=identifier,
+            model=self.model,
+            upscaleFactor=self.scale,
+            outputType="base64Data",
+            outputFormat="PNG",
+            includeCost=True,
+            deliveryMethod="sync",
+            settings=settings,
+            positivePrompt=self.prompt,
+        )
         if self.dialect == "2026":
             task |= {"taskType": "upscale", "inputs": {"image": data_link(upload.png)}}
         else:
             task |= {"taskType": "imageUpscale", "inputImage": data_link(upload.png)}
-        if settings:
-            task["settings"] = settings
-        if self.prompt:
-            task["positivePrompt"] = self.prompt
         answer = yield self.send("POST", "/v1", "submit", json=[task])
         result = answer.json()
         failed = _failure(result, identifier)

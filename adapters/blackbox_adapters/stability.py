@@ -31,6 +31,8 @@ class Stability(StabilityModes):
     """
 
     name = "stability"
+    auth_variable = "STABILITY_API_KEY"
+    documentation = "https://platform.stability.ai/docs/api-reference"
     failures = Failures(
         message=["errors", "message", "name"],
         code=["name"],
@@ -38,8 +40,6 @@ class Stability(StabilityModes):
         request_id_header="x-request-id",
         wait=LOCKED_OUT_S,
     )
-    auth_variable = "STABILITY_API_KEY"
-    documentation = "https://platform.stability.ai/docs/api-reference"
     uncertain = (
         "whether fast answers equal requests equally is not documented",
         "creative results are read from /v2beta/results/{id}; results_path=… serves the older address",

@@ -3,12 +3,12 @@
 Sources: the vendor's Python SDK and documentation of 2026.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._hosted import FromText, Hosted
+from blackbox_adapters._hosted import FromText, Hosted, present
 from blackbox_adapters._pictures import base64_text, decoded
 from blackbox_adapters._reading import peek, words
 from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Upload
@@ -67,11 +67,11 @@ class VertexImagen(Hosted):
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One predict call."""
-        upscale: dict[str, Any] = {"upscaleFactor": f"x{self.scale}"}
-        if self.enhance_input is not None:
-            upscale["enhanceInputImage"] = self.enhance_input
-        if self.preservation is not None:
-            upscale["imagePreservationFactor"] = self.preservation
+        upscale = present(
+            upscaleFactor=f"x{self.scale}",
+            enhanceInputImage=self.enhance_input,
+            imagePreservationFactor=self.preservation,
+        )
         body = {
             "instances": [{"prompt": "", "image": {"bytesBase64Encoded": base64_text(upload.png)}}],
             "parameters": {
