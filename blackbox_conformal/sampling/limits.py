@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.sampling.budget import Budget
+from blackbox_conformal.sampling.job_budget import Budget
 
 AUTO_START = 4
 AUTO_MOST = 32

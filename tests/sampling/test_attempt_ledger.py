@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blackbox_conformal.errors import BudgetError, LedgerError
-from blackbox_conformal.sampling.budget import Budget
+from blackbox_conformal.sampling.job_budget import Budget
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.ledger_file import LedgerPlace

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.sampling.budget import Budget, Totals
+from blackbox_conformal.sampling.job_budget import Budget, Totals
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
 from blackbox_conformal.sampling.ledger.ledger_file import (
     LedgerPlace,

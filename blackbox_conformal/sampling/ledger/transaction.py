@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.sampling.budget import Totals
+from blackbox_conformal.sampling.job_budget import Totals
 from blackbox_conformal.sampling.ledger.checksums import seal
 from blackbox_conformal.sampling.ledger.states import COUNTED, RESERVING, STEPS, UNBILLED, AttemptState
 
