@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.family_cases import built_without_parameters
 
@@ -30,3 +31,13 @@ def test_every_form_of_annotation_is_there():
     assert set(re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| [^|]+ \|$", PAGE, re.M)) >= set(
         catalog.names("annotations.formats")
     )
+
+
+def test_the_colours_differ_by_what_the_page_says():
+    rows = re.findall(r"^\| (\d+) (\d+) (\d+) \| (\d+) (\d+) (\d+) \| ([\d.]+) \|", PAGE, re.M)
+    assert len(rows) == 7
+    for *colours, error in rows:
+        true, delivered = (np.full((1, 1, 3), part, np.uint8) for part in (colours[:3], colours[3:]))
+        assert blackbox_conformal.error_map(true, delivered, metric="lab-l1")[0, 0] == pytest.approx(
+            float(error), abs=0.005
+        )
