@@ -92,6 +92,15 @@ def test_verify_finds_what_was_altered(run: Path, statement: str, problem: str) 
     assert any(problem in found for found in ledger_verify(run).problems)
 
 
+def test_verify_finds_a_text_that_damage_made_bytes(run: Path) -> None:
+    """One bit of a record's header makes the text of a digest, 71 characters, a blob; a table's types are not asked."""
+    file = run / "ledger.sqlite"
+    content = file.read_bytes()
+    assert b"\x81\x1b" in content
+    file.write_bytes(content.replace(b"\x81\x1b", b"\x81\x1a"))
+    assert any("names no bytes" in problem for problem in ledger_verify(run).problems)
+
+
 def test_verify_hashes_every_sample_and_moves_none(run: Path) -> None:
     path = cache_ls(run)[0].path
     path.write_bytes(b"rot")
