@@ -12,7 +12,7 @@ from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.sampling.job_budget import Budget
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
-from blackbox_conformal.sampling.ledger.ledger_file import LedgerPlace
+from blackbox_conformal.sampling.ledger.ledger_file import LedgerFile
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.ledger.states import STATES, STEPS, AttemptState
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
@@ -220,10 +220,10 @@ def test_nobody_waits_for_a_writer_that_ran_out_of_memory(
 ) -> None:
     numbers = [ledger.reserve(want(f"t{index}"), None, 10) for index in range(3)]
 
-    def short(self: LedgerPlace) -> None:
+    def short(self: LedgerFile) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(LedgerPlace, "guard", short)
+    monkeypatch.setattr(LedgerFile, "guard", short)
     raised: list[type[BaseException]] = []
 
     def send(number: int) -> None:

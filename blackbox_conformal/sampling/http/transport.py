@@ -53,9 +53,9 @@ class _Redact(logging.Filter):
 
 
 def _silence_library() -> None:
-    """The HTTP library logs whole addresses, and signed links are secrets: only its warnings pass, redacted."""
-    for name in ("httpx", "httpcore"):
-        logger = logging.getLogger(name)
+    """The HTTP libraries log whole addresses, and signed links are secrets: only their warnings pass, redacted."""
+    for library in (httpx, httpcore):
+        logger = logging.getLogger(library.__name__)
         logger.setLevel(logging.WARNING)
         if not any(isinstance(each, _Redact) for each in logger.filters):
             logger.addFilter(_Redact())

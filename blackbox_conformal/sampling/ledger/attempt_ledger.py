@@ -17,7 +17,7 @@ from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.job_budget import Budget, Totals
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
 from blackbox_conformal.sampling.ledger.ledger_file import (
-    LedgerPlace,
+    LedgerFile,
     as_ledger_error,
     ledger_path,
     open_for_reading,
@@ -54,7 +54,7 @@ class Ledger:
             if reader is None:
                 raise LedgerError(f"the ledger in {run} vanished while it was opened")
             self._reader = opened.enter_context(closing(reader))
-            self._writer = Writer(connection, self._lock, LedgerPlace(run))
+            self._writer = Writer(connection, self._lock, LedgerFile(run))
             opened.pop_all()
 
     def close(self) -> None:

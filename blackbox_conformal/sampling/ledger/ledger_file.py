@@ -17,7 +17,6 @@ from pathlib import Path
 from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, LedgerError
 from blackbox_conformal.files import FULL_DISK, write_once
 from blackbox_conformal.sampling.ledger.checksums import damage, know_seals
-from blackbox_conformal.sampling.ledger.commit_mark import mark_path, marked, refuse_older
 from blackbox_conformal.sampling.ledger.run_lock import file_identity
 from blackbox_conformal.sampling.ledger.sample_store import sync
 from blackbox_conformal.sampling.ledger.schema import APPLICATION_ID, VERSION, empty_ledger
@@ -35,6 +34,14 @@ BUSY_TIMEOUT_S = 15.0
 def ledger_path(run: Path) -> Path:
     """Where a run folder keeps its ledger."""
     return run / "ledger.sqlite"
+
+
+def mark_path(run: Path) -> Path:
+    """Where a run folder keeps the number of commits that its ledger has seen, written after each of them.
+
+    A ledger that knows of fewer was restored from an older copy, or lost its newest entries with a damaged WAL file.
+    """
+    return run / "ledger.commits"
 
 
 def is_full(error: Exception) -> bool:
@@ -135,8 +142,26 @@ def _foreign(path: Path, kind: str) -> LedgerError:
     return LedgerError(f"expected an SQLite ledger at {path}; found {kind}. It is left as it is: restore a copy")
 
 
+def _marked_commits(run: Path) -> int:
+    """The number of commits that is written down; 0 when none can be read, for then nothing is compared."""
+    try:
+        return int(mark_path(run).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _refuse_older(run: Path, commits: int, last: int) -> None:
+    if commits < last:
+        raise LedgerError(
+            f"the ledger in {run} is older than its folder: it knows {commits} commits of {last}, and what the others"
+            f" paid for would be paid again. Restore the newest ledger, or delete {mark_path(run)} to go on with this"
+            " one"
+        )
+
+
 def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
-    last = marked(path.parent)
+    # Read first: a run that goes on meanwhile may add commits, and the mark is never ahead of the ledger.
+    last = _marked_commits(path.parent)
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
         raise LedgerError(f"{path} is an SQLite file of another program; use another run folder")
@@ -151,7 +176,7 @@ def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
     if problems:
         raise LedgerError(f"{path} is damaged ({problems[0]}); it is left as it is: restore a copy")
     if whole:
-        refuse_older(path.parent, connection.execute("SELECT commits FROM total").fetchone()[0], last)
+        _refuse_older(path.parent, connection.execute("SELECT commits FROM total").fetchone()[0], last)
 
 
 def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
@@ -178,7 +203,7 @@ def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
     return connection
 
 
-class LedgerPlace:
+class LedgerFile:
     """The file of a ledger that was opened for writing: whether it is still there, and the mark beside it."""
 
     def __init__(self, run: Path) -> None:

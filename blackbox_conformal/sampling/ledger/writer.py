@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from blackbox_conformal.errors import DiskFullError, LedgerError
-from blackbox_conformal.sampling.ledger.ledger_file import LedgerPlace, is_full
+from blackbox_conformal.sampling.ledger.ledger_file import LedgerFile, is_full
 from blackbox_conformal.sampling.ledger.run_lock import RunLock
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 
@@ -27,14 +27,14 @@ class Writer:
         The ledger, opened for writing; closed by `close`.
     lock
         This process's hold on the run folder; checked before every transaction.
-    place
+    file
         The ledger's file; checked before every transaction, closed by `close`.
     """
 
-    def __init__(self, connection: sqlite3.Connection, lock: RunLock, place: LedgerPlace) -> None:
+    def __init__(self, connection: sqlite3.Connection, lock: RunLock, file: LedgerFile) -> None:
         self._connection = connection
         self._lock = lock
-        self._place = place
+        self._file = file
         self._queue: queue.SimpleQueue[_Change | None] = queue.SimpleQueue()
         self._broken: LedgerError | None = None
         self._gave_up: Exception | None = None
@@ -74,7 +74,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - a thread that ended here would leave everybody waiting
             self._give_up(batch, error)
         self._connection.close()
-        self._place.close()
+        self._file.close()
 
     def _next_batch(self) -> list[_Change]:
         """Everything that waits by now, at least one change; nothing once the writer is closed."""
@@ -123,7 +123,7 @@ class Writer:
 
     def _write(self, batch: list[_Change]) -> list[tuple[Any, Exception | None]]:
         """Run a batch in one transaction, in which an operation that fails undoes only itself."""
-        self._place.guard()
+        self._file.guard()
         self._lock.guard()
         self._connection.execute("BEGIN IMMEDIATE")
         transaction = LedgerTransaction(self._connection)
@@ -140,7 +140,7 @@ class Writer:
             self._connection.execute("RELEASE operation")
         commits = transaction.count_commit()
         self._connection.execute("COMMIT")
-        self._place.mark(commits)
+        self._file.mark(commits)
         return results
 
 
