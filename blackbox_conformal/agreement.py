@@ -1,7 +1,6 @@
 """Whether the parts of a calibration file agree with each other and with what this program knows by itself.
 
-A file is data from whoever could write it: what follows from the metric is not believed, and
-no name of code is taken.
+A file may come from anyone: what follows from the metric is computed again, and no name in it is run as code.
 """
 
 from collections import Counter
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration, CalibrationImage
 
 
-def check_agreement(found: "Calibration") -> None:
+def check_agreement(calibration: "Calibration") -> None:
     """Refuse a calibration that no run of this program could have written.
 
     Raises
@@ -32,14 +31,14 @@ def check_agreement(found: "Calibration") -> None:
     UsageError
         Score, metric, guarantee or perturbation do not exist, or have no such parameters.
     """
-    _check_vendor(found.procedure.vendor, "vendor")
-    if found.procedure.second_opinion is not None:
-        _check_vendor(found.procedure.second_opinion, "second opinion")
-    _check_bound(found, _metric(found.procedure))
-    _check_images(found)
-    for curves in (found.curves, *found.shares):
-        _check_refused(found.images, curves)
-    _check_guarantee(found)
+    _check_vendor(calibration.procedure.vendor, "vendor")
+    if calibration.procedure.second_opinion is not None:
+        _check_vendor(calibration.procedure.second_opinion, "second opinion")
+    _check_bound(calibration, _metric(calibration.procedure))
+    _check_images(calibration)
+    for curves in (calibration.curves, *calibration.shares):
+        _check_refused(calibration.images, curves)
+    _check_guarantee(calibration)
 
 
 def _metric(procedure: Procedure) -> Metric:
@@ -69,32 +68,33 @@ def _check_vendor(identity: dict[str, Any], what: str) -> None:
         )
 
 
-def _check_bound(found: "Calibration", metric: Metric) -> None:
-    if not found.bound == found.curves.bound == metric.bound or found.curves.kind != "supremum":
+def _check_bound(calibration: "Calibration", metric: Metric) -> None:
+    if not calibration.bound == calibration.curves.bound == metric.bound or calibration.curves.kind != "supremum":
         raise FileFormatError(
-            f"expected the bound of the metric {metric.plugin_name()}, {metric.bound:g}; the file says {found.bound:g} "
-            f"and its curves {found.curves.bound:g}. It is damaged or was edited; calibrate again"
+            f"expected the bound of the metric {metric.plugin_name()}, {metric.bound:g}; the file says "
+            f"{calibration.bound:g}, and its curves {calibration.curves.bound:g}. It is damaged or was edited. "
+            "Calibrate again"
         )
-    tolerances = [curves.tolerance for curves in found.shares]
-    if any(curves.kind != "share" or curves.bound != 1.0 for curves in found.shares) or _twice(tolerances):
+    tolerances = [curves.tolerance for curves in calibration.shares]
+    if any(curves.kind != "share" or curves.bound != 1.0 for curves in calibration.shares) or _twice(tolerances):
         raise FileFormatError("expected one set of shares of wrong pixels for each tolerance; got others")
 
 
-def _check_images(found: "Calibration") -> None:
-    truths = [image.truth for image in found.images]
+def _check_images(calibration: "Calibration") -> None:
+    truths = [image.truth for image in calibration.images]
     if truths != sorted(truths):
         raise FileFormatError("expected photographs in the order of their digests; the file was edited")
-    if _twice([image.input for image in found.images]):
+    if _twice([image.input for image in calibration.images]):
         raise FileFormatError("two photographs have the same input; each must count once. The file was edited")
-    scale = found.procedure.scale
-    if any(image.height % scale or image.width % scale for image in found.images):
+    scale = calibration.procedure.scale
+    if any(image.height % scale or image.width % scale for image in calibration.images):
         raise FileFormatError(f"expected photographs of whole multiples of {scale} pixels; the file was edited")
-    everything = [*found.images, *found.tuning]
-    sketches = [one.sketch for one in everything]
+    everything = [*calibration.images, *calibration.tuning]
+    sketches = [photograph.sketch for photograph in everything]
     if len(set(sketches)) < len(sketches):
         # Blank pictures may look the same; others that do are one picture.
         counts = Counter(sketches)
-        if any(counts[one.sketch] > 1 and not one.seen.flat for one in everything):
+        if any(counts[photograph.sketch] > 1 and not photograph.as_sketch.flat for photograph in everything):
             raise FileFormatError("two photographs have the same sketch; each must count once. The file was edited")
 
 
@@ -112,8 +112,8 @@ def _check_refused(images: "Sequence[CalibrationImage]", curves: CurveSet) -> No
         raise FileFormatError("expected the worst loss of every refused photograph, and of no other; got others")
 
 
-def _check_guarantee(found: "Calibration") -> None:
-    parameters = dict(found.guarantee)
+def _check_guarantee(calibration: "Calibration") -> None:
+    parameters = dict(calibration.guarantee)
     name = parameters.pop("name", None)
     if not isinstance(name, str):
         raise FileFormatError(f"expected the name of a guarantee; got {name!r}")
@@ -121,8 +121,8 @@ def _check_guarantee(found: "Calibration") -> None:
     if rule.own_bound is not None:
         raise FileFormatError("expected no bound of a new photograph in a calibration file; got one")
     for field, values in rule.by_photograph.items():
-        if len(values) != len(found.images):
-            raise FileFormatError(f"expected {field} of {len(found.images)} photographs; got {len(values)}")
+        if len(values) != len(calibration.images):
+            raise FileFormatError(f"expected {field} of {len(calibration.images)} photographs; got {len(values)}")
 
 
 def _twice(values: Iterable[Hashable]) -> bool:

@@ -1,7 +1,4 @@
-"""The calibration: curves of n photographs under one procedure, and the file that carries them.
-
-Thresholds come from `guarantees`; no picture is read here, whatever level, guarantee or group is asked for.
-"""
+"""The calibration: curves of n photographs under one procedure, and the file that carries them."""
 
 import base64
 import json
@@ -43,12 +40,12 @@ class KnownPhotograph(BaseModel):
     sketch: str = Field(pattern=f"^[A-Za-z0-9+/]{{{SKETCH_LETTERS}}}$", repr=False)
 
     @classmethod
-    def of(cls, seen: Sketch) -> "KnownPhotograph":
+    def of(cls, sketch: Sketch) -> "KnownPhotograph":
         """The photograph that `seen` is the sketch of."""
-        return KnownPhotograph(truth=seen.digest, sketch=seen.text)
+        return KnownPhotograph(truth=sketch.digest, sketch=sketch.text)
 
     @property
-    def seen(self) -> Sketch:
+    def as_sketch(self) -> Sketch:
         """The sketch, ready to be compared.
 
         Raises
@@ -116,7 +113,7 @@ class Calibration:
         truths = [image.truth for image in self.images]
         if len(set(truths)) != len(truths):
             raise CalibrationError("a photograph stands twice in the calibration; each counts once")
-        shared = {one.truth for one in self.tuning} & set(truths)
+        shared = {photograph.truth for photograph in self.tuning} & set(truths)
         if shared:
             raise CalibrationError(
                 f"{len(shared)} photographs are both tuning and calibration photographs; a choice made on a photograph "
@@ -172,9 +169,8 @@ class Calibration:
         """The groups that photographs are of, sorted; none where they were calibrated without."""
         return tuple(sorted({image.group for image in self.images if image.group}))
 
-    def known(self, seen: Sketch, pixels: str) -> str | None:
+    def known(self, sketch: Sketch, pixels: str) -> str | None:
         """Which photograph of this calibration or of its tuning a picture shows, in words; None: none of them.
-
         Parameters
         ----------
         seen
@@ -184,7 +180,7 @@ class Calibration:
         """
         if pixels in self._inputs:
             return f"the input of calibration photograph {printable(self._inputs[pixels])}"
-        twin = self._looked_at.twin(seen)
+        twin = self._distinct.twin(sketch)
         if twin is None:
             return None
         return twin.name if twin.exact else f"a copy of {twin.name}: the two {twin.relation}"
@@ -194,9 +190,11 @@ class Calibration:
         return {image.input: image.name for image in self.images}
 
     @cached_property
-    def _looked_at(self) -> Distinct:
-        calibrating = ((f"calibration photograph {printable(one.name)}", one.seen) for one in self.images)
-        return Distinct([*calibrating, *(("a tuning photograph", one.seen) for one in self.tuning)])
+    def _distinct(self) -> Distinct:
+        calibrating = (
+            (f"calibration photograph {printable(photograph.name)}", photograph.as_sketch) for photograph in self.images
+        )
+        return Distinct([*calibrating, *(("a tuning photograph", photograph.as_sketch) for photograph in self.tuning)])
 
     def rule(self, guarantee: str | Guarantee | None = None, **parameters: Any) -> Guarantee:
         """The guarantee asked for, or the one this calibration was made for; by cluster where tiles were calibrated.
@@ -291,7 +289,6 @@ class Calibration:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a calibration file.
-
         Raises
         ------
         FileFormatError
@@ -303,15 +300,15 @@ class Calibration:
         try:
             if digest_json(content) != digest:
                 raise FileFormatError("was changed after it was written: its digest does not match. Calibrate again")
-            found = cls._of(content)
-            check_agreement(found)
+            calibration = cls._of(content)
+            check_agreement(calibration)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
             raise FileFormatError(f"{path}: expected a calibration of this version; {where}: {first['msg']}") from None
         except (BlackboxConformalError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise FileFormatError(f"{path}: {error}") from None
-        return found
+        return calibration
 
     @classmethod
     def _of(cls, content: dict[str, Any]) -> Self:
@@ -325,7 +322,7 @@ class Calibration:
             tuple(CalibrationImage(**image) for image in content["images"]),
             _unpacked(content["curves"]),
             content["guarantee"],
-            tuple(KnownPhotograph(**one) for one in content["tuning"]),
+            tuple(KnownPhotograph(**photograph) for photograph in content["tuning"]),
             tuple(content["vendor_models"]),
             tuple(map(_unpacked, content["shares"])),
             Answers.from_bytes(base64.b64decode(content["answers"], validate=True)),
@@ -344,7 +341,10 @@ class Calibration:
             "shares": [_packed(curves) for curves in self.shares],
             "answers": base64.b64encode(self.answers.to_bytes()).decode(),
             "made_with": f"blackbox-conformal {__version__}",
-            "tuning": [one.model_dump(mode="json") for one in sorted(self.tuning, key=lambda one: one.truth)],
+            "tuning": [
+                photograph.model_dump(mode="json")
+                for photograph in sorted(self.tuning, key=lambda photograph: photograph.truth)
+            ],
             "vendor_models": sorted(self.vendor_models),
         }
 

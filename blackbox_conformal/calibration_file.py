@@ -1,7 +1,4 @@
-"""The outer form of a calibration file: JSON of a known format and version, with the keys that belong there.
-
-What the values mean lives in `calibration`, whether they agree in `agreement`.
-"""
+"""The outer form of a calibration file: JSON of a known format and version, with the keys that belong there."""
 
 import json
 from pathlib import Path
@@ -74,10 +71,10 @@ def read_content(path: Path) -> dict[str, Any]:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    keys = dict(pairs)
+    if len(keys) != len(pairs):
         raise FileFormatError("a key stands twice in an object of the calibration file; it is damaged or hostile")
-    return found
+    return keys
 
 
 def _no_constant(name: str) -> float:

@@ -1,7 +1,4 @@
-"""The paper that goes with a mask: what is guaranteed, under which assumptions, for which files.
-
-Nothing is computed here; `verify` only re-hashes.
-"""
+"""The paper that goes with a mask: what is guaranteed, under which assumptions, for which files."""
 
 import json
 import math
@@ -110,7 +107,6 @@ class Certificate(BaseModel):
 
     def verify(self, folder: Path) -> None:
         """Check that the files it speaks of lie in `folder` unchanged.
-
         Raises
         ------
         CheckFailedError
@@ -124,14 +120,14 @@ class Certificate(BaseModel):
                 raise CheckFailedError(f"expected file and digest of the {kind} in the certificate; got {entry!r}")
             path = folder / Path(entry["file"]).name
             try:
-                found = digest_bytes(path.read_bytes())
+                digest = digest_bytes(path.read_bytes())
             except (OSError, ValueError):
                 raise CheckFailedError(
                     f"expected the {kind} {path.name} beside its certificate; it is missing or cannot be read"
                 ) from None
-            if found != entry.get("digest"):
+            if digest != entry.get("digest"):
                 raise CheckFailedError(
-                    f"the {kind} {path.name} was changed: expected {entry.get('digest')}, got {found}"
+                    f"the {kind} {path.name} was changed: expected {entry.get('digest')}, got {digest}"
                 )
 
 

@@ -1,7 +1,6 @@
 """What a calibration is a calibration *of*: every choice between a low-resolution picture and its trust mask.
 
-Two procedures with equal fingerprints are the same procedure; a calibration is refused for any other. How the
-steps are carried out lives in `pipeline`.
+Two procedures with equal fingerprints are the same procedure; a calibration is refused for any other.
 """
 
 import hashlib
@@ -83,18 +82,18 @@ class Procedure(BaseModel):
 
     def require(self, actual: Self) -> None:
         """Refuse `actual` unless it is this procedure.
-
         Raises
         ------
         ProcedureMismatchError
             It is another; the message names each difference.
         """
-        found = self.differences(actual)
-        if found:
-            moved = _MOVED if any(one.startswith("vendor.address") for one in found) else ""
+        differences = self.differences(actual)
+        if differences:
+            moved = _MOVED if any(difference.startswith("vendor.address") for difference in differences) else ""
             raise ProcedureMismatchError(
                 "this calibration was made for another procedure, so its guarantee does not hold here. "
-                f"Calibrated → asked for: {'; '.join(found)}.{moved} Use the calibrated settings or calibrate again"
+                f"Calibrated → asked for: {'; '.join(differences)}.{moved} Use the calibrated settings or calibrate "
+                "again"
             )
 
     @property

@@ -1,4 +1,1 @@
-"""Where drawing and calculating meet: photographs in, calibrations, masks and audits out.
-
-No formula and no network code lives here.
-"""
+"""Where drawing and calculating meet: photographs in, calibrations, masks and audits out."""

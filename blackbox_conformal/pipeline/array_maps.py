@@ -1,7 +1,4 @@
-"""Scores and metrics by name, for people who have arrays.
-
-The maps themselves live in `scores` and `metrics`.
-"""
+"""Score maps, error maps and metric bounds by name, for people who have arrays."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -49,8 +46,8 @@ def indecision_map(
 def error_map(truth: Image, delivered: Image, metric: str | Metric, **parameters: Any) -> Map:
     """The error map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures."""
     plugin = member("metrics", metric, **parameters)
-    found: Map = plugin.map(truth, delivered)
-    return found
+    errors: Map = plugin.map(truth, delivered)
+    return errors
 
 
 def metric_bound(metric: str | Metric, **parameters: Any) -> float:

@@ -139,8 +139,8 @@ def audit_photographs(
 
 def _refuse_known(pictures: Sequence[Prepared], calibration: Calibration) -> None:
     """Refuse photographs that calibration or tuning has seen, and copies of them."""
-    known = [(picture, calibration.known(picture.sketch, picture.input_digest)) for picture in pictures]
-    used = [(picture, source) for picture, source in known if source is not None]
+    sources = [(picture, calibration.known(picture.sketch, picture.input_digest)) for picture in pictures]
+    used = [(picture, source) for picture, source in sources if source is not None]
     if used:
         raise CalibrationError(
             f"expected photographs that calibration has not seen; {len(used)} of {len(pictures)} were used for it, "

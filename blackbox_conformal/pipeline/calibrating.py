@@ -120,7 +120,7 @@ def _refuse_all_refused(images: Sequence[CalibrationImage], run: Path) -> int:
 
 
 def _refuse_tuning(pictures: Sequence[Prepared], tuning: Sequence[KnownPhotograph]) -> None:
-    tuned_on = Distinct(("a tuning photograph", one.seen) for one in tuning)
+    tuned_on = Distinct(("a tuning photograph", photograph.as_sketch) for photograph in tuning)
     leaked = [picture.name for picture in pictures if tuned_on.twin(picture.sketch) is not None]
     if leaked:
         raise CalibrationError(

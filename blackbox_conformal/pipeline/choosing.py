@@ -251,6 +251,6 @@ def _contestant(
     label: str, vendor: Adapter | tuple[Adapter, Mapping[str, Any]], settings: Mapping[str, Any]
 ) -> Contestant:
     """A vendor with the settings of its own before those that hold for all."""
-    adapter, own = vendor if isinstance(vendor, tuple) else (vendor, {})
-    refuse_unknown("compare", own, ProcedureSettings.__annotations__)
-    return Contestant(label, setup_of(adapter, {**settings, **own}))
+    adapter, settings_of_vendor = vendor if isinstance(vendor, tuple) else (vendor, {})
+    refuse_unknown("compare", settings_of_vendor, ProcedureSettings.__annotations__)
+    return Contestant(label, setup_of(adapter, {**settings, **settings_of_vendor}))

@@ -274,10 +274,10 @@ def _calibrated(calibration: Calibration | str | Path, settings: Mapping[str, An
     return loaded, terms_of(usual_folder(loaded.procedure, path), settings)
 
 
-def _input(given: Any) -> Input:
+def _input(picture: Any) -> Input:
     """Name and file, or name and content, of a picture; content without a name is named after its digest."""
-    if isinstance(given, tuple):
-        name, file = given
+    if isinstance(picture, tuple):
+        name, file = picture
         return name, as_source(file)
-    source = as_source(given)
+    source = as_source(picture)
     return (digest_bytes(source).removeprefix("sha256:")[:12] if isinstance(source, bytes) else name_of(source)), source

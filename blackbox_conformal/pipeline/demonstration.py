@@ -1,7 +1,4 @@
-"""What the demonstration decides before it looks: which size, how many unseen, which level.
-
-The steps themselves are those of every other command.
-"""
+"""What the demonstration decides before it looks: which size, how many unseen photographs, which level."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -37,15 +34,15 @@ def reduced_photographs(
     force: bool = False,
 ) -> list[Reduced]:
     """Every photograph reduced by a whole factor to about `side` pixels and cut to at most that, as PNG files."""
-    found = []
+    reduced = []
     for done, photograph in enumerate(photographs):
         progress("reading photographs", done, len(photographs))
         pixels = reduce(read_image(photograph.path).pixels, side)
         path = folder / f"{file_stem(photograph.name)}.png"
         write_new(path, image_png(pixels), force=force)
-        found.append(Reduced(path, read_image(path).digest))
+        reduced.append(Reduced(path, read_image(path).digest))
     progress("reading photographs", len(photographs), len(photographs))
-    return found
+    return reduced
 
 
 def reduce(pixels: Image, side: int) -> Image:

@@ -1,6 +1,6 @@
 """Which photographs calibrate and which are kept unseen: fixed by content alone, before anything is drawn.
 
-The unit is the photograph, so no part of one ever stands on both sides.
+The unit is the photograph, so that no part of one stands on both sides.
 """
 
 import hashlib
@@ -29,7 +29,9 @@ def split(photographs: Sequence[Item], held_out: int, seed: int = 0) -> tuple[li
     """
     if not 0 <= held_out <= len(photographs):
         raise ValueError(f"expected to hold out 0 to {len(photographs)} photographs; got {held_out}")
-    ranked = sorted(photographs, key=lambda one: hashlib.sha256(f"split {seed} {one.digest}".encode()).digest())
+    ranked = sorted(
+        photographs, key=lambda photograph: hashlib.sha256(f"split {seed} {photograph.digest}".encode()).digest()
+    )
     return ranked[held_out:], ranked[:held_out]
 
 
@@ -43,4 +45,4 @@ def split_prepared(pictures: Sequence[Prepared], held_out: int, seed: int) -> tu
     """The same for prepared pictures, by their high-resolution versions, whatever a vendor is sent."""
     photographs = [_Photograph(picture, picture.truth_digest or picture.input_digest) for picture in pictures]
     calibrating, unseen = split(photographs, held_out, seed)
-    return [one.prepared for one in calibrating], [one.prepared for one in unseen]
+    return [photograph.prepared for photograph in calibrating], [photograph.prepared for photograph in unseen]

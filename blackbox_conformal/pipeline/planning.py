@@ -87,19 +87,19 @@ def plan_number(
     if n < 1:
         raise UsageError(f"expected photographs, or how many there will be, at least 1; got {n}")
     calls, prices = 0, [Decimal(0), Decimal(0)]
-    known = True
+    priced = True
     for adapter, draws in ((setup.adapter, setup.procedure.draws), (setup.second, 1)):
         if adapter is None or adapter.capabilities.local:
             continue
         price = known_price(adapter, run)
         calls += n * draws
-        known = known and price is not None
+        priced = priced and price is not None
         if price is not None:
             prices = [prices[0] + n * draws * price.low_usd, prices[1] + n * draws * price.high_usd]
     expected = Estimate(
         calls=calls,
         cached=0,
-        cost_usd=(prices[0], prices[1]) if known else None,
+        cost_usd=(prices[0], prices[1]) if priced else None,
         seconds=None if limits.requests_per_second is None else calls / limits.requests_per_second,
         disk_bytes=None,
         again=calls * calls_again(limits),

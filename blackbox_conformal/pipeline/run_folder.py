@@ -60,13 +60,13 @@ def keep_calibration(run: Path, calibration: Calibration, path: Path, *, force: 
 
 def run_of(path: Path, runs: Path) -> Path | None:
     """The one run folder below `runs` that wrote a calibration to `path`; None where there is none, or several."""
-    found = []
+    folders = []
     for note in sorted(runs.glob(f"*/{CALIBRATION_NOTE}")):
         # A damaged note of another run is no trouble of this one.
         with suppress(FileFormatError):
             if _read_note(note)[0] == path.resolve():
-                found.append(note.parent)
-    return found[0] if len(found) == 1 else None
+                folders.append(note.parent)
+    return folders[0] if len(folders) == 1 else None
 
 
 def find_calibration(run: Path) -> Calibration:
@@ -91,13 +91,13 @@ def find_calibration(run: Path) -> Calibration:
             f"expected the calibration of {run} at {printable(path)}, where it was written; it is not there. Say where "
             "it is with --calibration FILE"
         )
-    found = Calibration.load(path)
-    if found.digest != digest:
+    calibration = Calibration.load(path)
+    if calibration.digest != digest:
         raise UsageError(
             f"expected the calibration of {run} at {printable(path)}; another one has been written there since. Name "
             "the one that is meant with --calibration FILE"
         )
-    return found
+    return calibration
 
 
 def _read_note(note: Path) -> tuple[Path, str]:
@@ -142,15 +142,14 @@ class TuningRecord(BaseModel):
     def keep(self, path: Path) -> "TuningRecord":
         """Write the file. Photographs of an earlier choice in it stay: looking at others does not undo it."""
         earlier = TuningRecord.load(path).photographs if path.exists() else ()
-        every = {one.truth: one for one in (*earlier, *self.photographs)}
-        kept = self.model_copy(update={"photographs": tuple(every[truth] for truth in sorted(every))})
-        write_new(path, json.dumps(kept.model_dump(mode="json"), indent=1).encode() + b"\n", force=True)
-        return kept
+        photographs = {photograph.truth: photograph for photograph in (*earlier, *self.photographs)}
+        record = self.model_copy(update={"photographs": tuple(photographs[truth] for truth in sorted(photographs))})
+        write_new(path, json.dumps(record.model_dump(mode="json"), indent=1).encode() + b"\n", force=True)
+        return record
 
     @classmethod
     def load(cls, path: Path) -> "TuningRecord":
         """Read the file.
-
         Raises
         ------
         FileFormatError
@@ -161,9 +160,9 @@ class TuningRecord(BaseModel):
                 raise FileFormatError(
                     f"{path}: expected a tuning file below {_LARGEST_TUNING_FILE} bytes; it is larger"
                 )
-            found = cls.model_validate(json.loads(path.read_bytes()))
-            for one in found.photographs:
-                one.seen  # noqa: B018  refuses a sketch that is none
+            record = cls.model_validate(json.loads(path.read_bytes()))
+            for photograph in record.photographs:
+                photograph.as_sketch  # noqa: B018  refuses a sketch that is none
         except OSError as error:
             raise FileFormatError(f"{path}: expected a readable tuning file; {error.strerror}") from None
         except ValidationError as error:
@@ -174,7 +173,7 @@ class TuningRecord(BaseModel):
             ) from None
         except (ValueError, RecursionError) as error:
             raise FileFormatError(f"{path}: expected JSON; {type(error).__name__}: the file is damaged") from None
-        return found
+        return record
 
 
 def tuning_photographs(run: Path, path: Path | None = None) -> tuple[KnownPhotograph, ...]:
@@ -182,8 +181,8 @@ def tuning_photographs(run: Path, path: Path | None = None) -> tuple[KnownPhotog
     files = [] if path is None else [path]
     if (run / TUNING_FILE).exists() and not (path is not None and path.resolve() == (run / TUNING_FILE).resolve()):
         files.append(run / TUNING_FILE)
-    found = {one.truth: one for file in files for one in TuningRecord.load(file).photographs}
-    return tuple(found[truth] for truth in sorted(found))
+    photographs = {photograph.truth: photograph for file in files for photograph in TuningRecord.load(file).photographs}
+    return tuple(photographs[truth] for truth in sorted(photographs))
 
 
 def unseen_by_tuning(pictures: Sequence[Prepared], photographs: Sequence[KnownPhotograph]) -> list[Prepared]:
@@ -194,13 +193,13 @@ def unseen_by_tuning(pictures: Sequence[Prepared], photographs: Sequence[KnownPh
     UsageError
         There are none.
     """
-    known = Distinct(("a tuning photograph", one.seen) for one in photographs)
-    left = [picture for picture in pictures if known.twin(picture.sketch) is None]
-    if pictures and not left:
+    tuned_on = Distinct(("a tuning photograph", photograph.as_sketch) for photograph in photographs)
+    unseen = [picture for picture in pictures if tuned_on.twin(picture.sketch) is None]
+    if pictures and not unseen:
         raise UsageError(
             "expected photographs that tuning has not looked at; all of these were. Name others beside or instead"
         )
-    return left
+    return unseen
 
 
 _PACKAGES = ("blackbox-conformal", "numpy", "numba", "pillow", "httpx", "tenacity")

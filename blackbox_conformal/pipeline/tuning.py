@@ -143,7 +143,6 @@ class TuningJob:
         only_choose: bool = False,
     ) -> "TuningJob":
         """Split the photographs, of which a `share` is tuned on, and leave out what earlier choices were made on.
-
         Raises
         ------
         UsageError, CalibrationError, PicturesError
@@ -152,7 +151,9 @@ class TuningJob:
         job = Job.of_photographs(setup, paths, terms, pixel_bytes=bytes_a_pixel(candidates))
         calibrating, tuning = split_prepared(job.pictures, max(1, math.floor(share * len(paths))), seed)
         if not only_choose:
-            unseen = {one.truth_digest for one in unseen_by_tuning(job.pictures, tuning_photographs(job.folder))}
+            unseen = {
+                picture.truth_digest for picture in unseen_by_tuning(job.pictures, tuning_photographs(job.folder))
+            }
             calibrating = [picture for picture in calibrating if picture.truth_digest in unseen]
         whole = job.only(tuning if only_choose else [*tuning, *calibrating])
         return cls(whole, tuple(tuning), tuple(calibrating), only_choose)
@@ -167,10 +168,10 @@ class TuningJob:
         """Calibrate the best candidate on the photographs that were never looked at; errors as for `calibrate_job`."""
         best = tuning.best.candidate
         earlier = {photograph.truth: photograph for photograph in tuning_photographs(self.whole.folder)}
-        seen = {photograph.truth: photograph for photograph in tuning.tuning} | earlier
+        photographs = {photograph.truth: photograph for photograph in tuning.tuning} | earlier
         setup = self.whole.setup.with_score(best.score, best.draws)
         job = self.whole.only(self.calibrating).chosen(setup)
-        return calibrate_job(job, alpha=tuning.alpha, tuning=list(seen.values()))
+        return calibrate_job(job, alpha=tuning.alpha, tuning=list(photographs.values()))
 
 
 def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:

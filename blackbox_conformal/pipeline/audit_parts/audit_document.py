@@ -1,7 +1,4 @@
-"""Audits and random splits as the JSON that scripts read; NaN and infinities become null.
-
-Nothing is computed here.
-"""
+"""Audits and random splits as the JSON that scripts read; NaN and infinities become null."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +15,7 @@ WORST = 3
 
 
 def audit_json(
-    found: Audit, worst: int = WORST, files: Mapping[tuple[float, str], Mapping[str, Path]] | None = None
+    audit: Audit, worst: int = WORST, files: Mapping[tuple[float, str], Mapping[str, Path]] | None = None
 ) -> dict[str, Any]:
     """The audit as scripts read it.
 
@@ -30,51 +27,51 @@ def audit_json(
         Crops that were written, by level and digest of the photograph.
     """
     return {
-        "n": found.n,
-        "units": found.units,
-        "quantity": found.quantity,
-        "levels": [_level(level) for level in found.levels],
-        "verdict": found.verdict,
+        "n": audit.n,
+        "units": audit.units,
+        "quantity": audit.quantity,
+        "levels": [_level(level) for level in audit.levels],
+        "verdict": audit.verdict,
         "worst": [
             entry
-            for index, level in enumerate(found.levels)
-            for entry in _worst(found, index, level.alpha, worst, files)
+            for index, level in enumerate(audit.levels)
+            for entry in _worst(audit, index, level.alpha, worst, files)
         ],
-        "leakage": None if found.leakage is None else leakage_json(found.leakage),
-        "notes": list(found.notes),
-        "drift": found.drift,
+        "leakage": None if audit.leakage is None else leakage_json(audit.leakage),
+        "notes": list(audit.notes),
+        "drift": audit.drift,
     }
 
 
-def leakage_json(found: Leakage) -> dict[str, Any]:
+def leakage_json(leakage: Leakage) -> dict[str, Any]:
     """Planted leakage against its bound."""
     return {
-        "alpha": found.alpha,
-        "n": found.n,
+        "alpha": leakage.alpha,
+        "n": leakage.n,
         "points": [
             {
                 "leaked": point.leaked,
-                "share": point.leaked / found.n,
+                "share": point.leaked / leakage.n,
                 "risk": point.risk,
                 "bound": point.bound,
                 "risk_allowed": point.risk_allowed,
                 "standard_error": point.error,
                 "within": point.within,
             }
-            for point in found.points
+            for point in leakage.points
         ],
     }
 
 
-def splits_json(found: Splits) -> dict[str, Any]:
+def splits_json(splits: Splits) -> dict[str, Any]:
     """Random splits of one pool; spreads are standard deviations over splits, ranges their 5th and 95th percentile."""
     return {
-        "splits": found.splits,
-        "seed": found.seed,
-        "unit": found.unit,
-        "n_calibration": found.n_calibration,
-        "n_measured": found.n_measured,
-        "quantity": found.quantity,
+        "splits": splits.splits,
+        "seed": splits.seed,
+        "unit": splits.unit,
+        "n_calibration": splits.n_calibration,
+        "n_measured": splits.n_measured,
+        "quantity": splits.quantity,
         "levels": [
             {
                 "alpha": level.alpha,
@@ -89,11 +86,11 @@ def splits_json(found: Splits) -> dict[str, Any]:
                 "splits_above": level.above,
                 "verdict": VERDICT,
             }
-            for level in found.levels
+            for level in splits.levels
         ],
         "verdict": VERDICT,
         "caution": CAUTION,
-        "notes": list(found.notes),
+        "notes": list(splits.notes),
     }
 
 
@@ -129,19 +126,19 @@ def _level(level: AuditedLevel) -> dict[str, Any]:
 
 
 def _worst(
-    found: Audit, index: int, alpha: float, most: int, files: Mapping[tuple[float, str], Mapping[str, Path]] | None
+    audit: Audit, index: int, alpha: float, most: int, files: Mapping[tuple[float, str], Mapping[str, Path]] | None
 ) -> list[dict[str, Any]]:
     entries = []
-    for one in found.worst(index, most):
-        place = one.worst[index]
+    for picture in audit.worst(index, most):
+        place = picture.worst[index]
         assert place is not None
-        written = (files or {}).get((alpha, one.truth), {})
+        written = (files or {}).get((alpha, picture.truth), {})
         entries.append(
             {
                 "alpha": alpha,
-                "name": one.name,
-                "photograph": one.truth,
-                "loss": one.losses[index],
+                "name": picture.name,
+                "photograph": picture.truth,
+                "loss": picture.losses[index],
                 "row": place.row,
                 "column": place.column,
                 "error": place.error,

@@ -50,8 +50,8 @@ def conclude(
     """
     tiles = None if clusters is None else tuple(clusters)
     measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles)
-    found = tuple(measured.level(index) for index in range(len(levels)))
-    verdict: Verdict = overall([level.judgement for level in found if level.tested], len(found))
+    audited_levels = tuple(measured.level(index) for index in range(len(levels)))
+    verdict: Verdict = overall([level.judgement for level in audited_levels if level.tested], len(audited_levels))
     if any(picture.broken_bound for picture in audited):
         verdict = "contradicted"
     units = measured.units
@@ -61,12 +61,12 @@ def conclude(
         n=len(audited),
         units=len(counted),
         quantity=quantity(rule, tiles),
-        levels=found,
+        levels=audited_levels,
         verdict=verdict,
         pictures=measured.audited,
         leakage=audit_leakage(units.rule, units.curves, counted, levels) if alike else None,
         notes=(
-            *_notes_on_levels(found, verdict),
+            *_notes_on_levels(audited_levels, verdict),
             *_notes_on_pictures(measured),
             *units.rule.audit_notes,
             *([] if alike else [_NOT_ALIKE]),
@@ -194,9 +194,9 @@ class _Measured:
 
 def metric_of(calibration: Calibration) -> Metric:
     """The metric that was calibrated."""
-    given = dict(calibration.procedure.metric)
-    found: Metric = catalog.load("metrics", given.pop("name"), **given)
-    return found
+    parameters = dict(calibration.procedure.metric)
+    metric: Metric = catalog.load("metrics", parameters.pop("name"), **parameters)
+    return metric
 
 
 def _notes_on_levels(levels: Sequence[AuditedLevel], verdict: Verdict) -> list[str]:

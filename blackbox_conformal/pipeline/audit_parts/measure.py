@@ -1,7 +1,4 @@
-"""One audited photograph: its loss at every level, and what lies inside and outside its masks.
-
-What follows from all of them lives in `conclude`.
-"""
+"""One audited photograph: its loss at every level, what lies inside and outside its masks, and its worst places."""
 
 import heapq
 import math
@@ -72,44 +69,43 @@ class WorstCrops:
         self, alpha: float, loss: float, name: str, truth: str, place: Place, pixels: tuple[Image, Image], mask: Mask
     ) -> None:
         """Keep the surroundings of `place` if its loss is among the largest at `alpha`.
-
         Parameters
         ----------
         pixels
             Delivered picture and photograph, (H, W, 3) uint8 each.
         """
         with self._lock:
-            kept = self._kept.setdefault(alpha, [])
-            if self._most < 1 or (len(kept) >= self._most and (loss, place.error) <= kept[0][:2]):
+            worst = self._kept.setdefault(alpha, [])
+            if self._most < 1 or (len(worst) >= self._most and (loss, place.error) <= worst[0][:2]):
                 return
             rows, columns = window(place, (mask.shape[0], mask.shape[1]), CROP_SIDE)
-            delivered, photograph = (np.ascontiguousarray(one[rows, columns]) for one in pixels)
+            delivered, photograph = (np.ascontiguousarray(image[rows, columns]) for image in pixels)
             crop = Crop(name, truth, rows.start, columns.start, delivered, photograph, mask[rows, columns].copy())
             self._count += 1
             entry = (loss, place.error, truth, self._count, crop)
-            if len(kept) < self._most:
-                heapq.heappush(kept, entry)
+            if len(worst) < self._most:
+                heapq.heappush(worst, entry)
             else:
-                heapq.heapreplace(kept, entry)
+                heapq.heapreplace(worst, entry)
 
     def of(self, alpha: float) -> list[Crop]:
         """The crops at `alpha`, worst first."""
-        return [entry[-1] for entry in sorted(self._kept.get(alpha, []), key=lambda one: (-one[0], -one[1], one[2]))]
+        return [
+            entry[-1] for entry in sorted(self._kept.get(alpha, []), key=lambda entry: (-entry[0], -entry[1], entry[2]))
+        ]
 
     def write(self, folder: Path, *, force: bool = False) -> dict[tuple[float, str], dict[str, Path]]:
         """Write every crop as ``alpha-<level>-<rank>-<name>-delivered.png``, ``-truth.png``, ``-mask.png``.
-
         Returns
         -------
         The files by level and digest of the photograph.
-
         Raises
         ------
         UsageError
             A file exists with other content and `force` is not set; then nothing is written.
         """
         contents: dict[Path, bytes] = {}
-        found: dict[tuple[float, str], dict[str, Path]] = {}
+        files: dict[tuple[float, str], dict[str, Path]] = {}
         for alpha in sorted(self._kept):
             for rank, crop in enumerate(self.of(alpha), 1):
                 start = f"alpha-{alpha:g}-{rank:02d}-{file_stem(crop.name)}"
@@ -117,9 +113,9 @@ class WorstCrops:
                 contents[paths["delivered"]] = image_png(crop.delivered)
                 contents[paths["truth"]] = image_png(crop.photograph)
                 contents[paths["mask"]] = mask_png(crop.mask)
-                found[alpha, crop.truth] = paths
+                files[alpha, crop.truth] = paths
         write_together(contents, force=force)
-        return found
+        return files
 
 
 Levels = Sequence[tuple[float, float]]
@@ -163,17 +159,19 @@ class Measure:
             return _refused(picture, worst, thresholds), Answers.unknown(1)
         truth = self.job.truth(picture, "audited")
         low = degrade(truth, self.job.setup.procedure.scale)
-        found = evaluate(ready.drawn, self.job.setup, ready.read, low, ready.second)
-        errors = metric.map(truth, found.delivered)
-        curve = RiskCurve.from_maps(found.indecision, errors, bound=metric.bound, tolerance=self.tolerance)
-        own = rule_for_picture(self.rule, metric, found.delivered, found.low_resolution, found.indecision)
-        thresholds = [own.threshold(self.curves, alpha) for alpha in self.levels]
-        self.on_picture(picture, found, truth, low, errors, curve, list(zip(self.levels, thresholds, strict=True)))
-        quality = QualityMaps(truth, found.delivered, metric)
-        masks = [trusted(found.indecision, threshold) for threshold in thresholds]
+        evaluation = evaluate(ready.drawn, self.job.setup, ready.read, low, ready.second)
+        errors = metric.map(truth, evaluation.delivered)
+        curve = RiskCurve.from_maps(evaluation.indecision, errors, bound=metric.bound, tolerance=self.tolerance)
+        rule = rule_for_picture(
+            self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.indecision
+        )
+        thresholds = [rule.threshold(self.curves, alpha) for alpha in self.levels]
+        self.on_picture(picture, evaluation, truth, low, errors, curve, list(zip(self.levels, thresholds, strict=True)))
+        quality = QualityMaps(truth, evaluation.delivered, metric)
+        masks = [trusted(evaluation.indecision, threshold) for threshold in thresholds]
         places = [worst_place(errors, mask) for mask in masks]
         losses = [curve.loss(threshold) for threshold in thresholds]
-        self._offer(picture, found.delivered, truth, losses, places, masks)
+        self._offer(picture, evaluation.delivered, truth, losses, places, masks)
         assert picture.truth_digest is not None
         audited = AuditedPicture(
             name=picture.name,
@@ -185,9 +183,9 @@ class Measure:
             outside=tuple(quality.over(~mask) for mask in masks),
             worst=tuple(places),
             whole=quality.over(),
-            broken_bound=_exceeds(own, curve, thresholds),
+            broken_bound=_exceeds(rule, curve, thresholds),
         )
-        return audited, found.answers
+        return audited, evaluation.answers
 
     def _offer(
         self,
@@ -217,9 +215,9 @@ def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -
     )
 
 
-def _exceeds(own: Guarantee, curve: RiskCurve, thresholds: Sequence[float]) -> bool:
+def _exceeds(rule: Guarantee, curve: RiskCurve, thresholds: Sequence[float]) -> bool:
     """Whether the picture's loss is above the bound that `own` was computed with, which no theorem then covers."""
-    bound = own.own_bound
+    bound = rule.own_bound
     if bound is None:
         return False
     if isinstance(bound, RiskCurve):

@@ -1,6 +1,6 @@
 """Two earlier ways to mark untrusted pixels, as rows to compare with: interval images and soft masks.
 
-Each is calibrated on its own terms; neither bounds the largest error among trusted pixels. Nothing is drawn here.
+Each is calibrated on its own terms. Neither bounds the largest error among trusted pixels.
 """
 
 from collections.abc import Sequence
@@ -89,8 +89,8 @@ def soft_mask(indecision: Map, scale: float) -> Map:
     """``min(1, scale / indecision)``: (H, W) float32 in [0, 1]; 0 everywhere at scale 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         mask = np.minimum(np.float64(scale) / indecision.astype(np.float64), 1.0)
-    found: Map = np.where(np.isnan(mask), 0.0, mask).astype(np.float32)
-    return found
+    bounded: Map = np.where(np.isnan(mask), 0.0, mask).astype(np.float32)
+    return bounded
 
 
 def soft_errors(indecision: Map, errors: Map) -> NDArray[np.float64]:
@@ -102,8 +102,8 @@ def soft_errors(indecision: Map, errors: Map) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):
         part = np.cumsum((errors / np.maximum(scores, np.finfo(np.float64).tiny))[::-1])[::-1]
     full = np.searchsorted(scores, SCALES, side="right")
-    found: NDArray[np.float64] = (whole[full] + SCALES * np.r_[part, 0.0][full]) / scores.size
-    return found
+    means: NDArray[np.float64] = (whole[full] + SCALES * np.r_[part, 0.0][full]) / scores.size
+    return means
 
 
 def soft_scale(errors: Sequence[NDArray[np.float64]], alpha: float) -> float:
@@ -112,6 +112,6 @@ def soft_scale(errors: Sequence[NDArray[np.float64]], alpha: float) -> float:
     Kutiel, Cohen, Elad, Freedman and Rivlin (2023): a quantile over photographs of each one's largest scale.
     """
     rank = int(FAILURE * (len(errors) + 1))
-    borne = np.sort([np.count_nonzero(one <= alpha) for one in errors])
+    borne = np.sort([np.count_nonzero(means <= alpha) for means in errors])
     count = int(borne[rank - 1]) if rank else 0
     return float(SCALES[count - 1]) if count else 0.0

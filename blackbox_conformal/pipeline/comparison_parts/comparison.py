@@ -135,11 +135,11 @@ def rows_of(
             key = (method, alpha)
             if key not in measured[0].figures:
                 continue
-            shares, losses, psnrs = np.array([one.figures[key] for one in measured]).T
-            megapixels = np.array([one.megapixels for one in measured])
+            shares, losses, psnrs = np.array([photograph.figures[key] for photograph in measured]).T
+            megapixels = np.array([photograph.megapixels for photograph in measured])
             trusted_megapixels = float((shares * megapixels).sum())
-            price = float(sum((one.cost for one in measured), Decimal(0)))
-            reference = np.array([one.figures[OURS, alpha] for one in first]).T
+            price = float(sum((photograph.cost for photograph in measured), Decimal(0)))
+            reference = np.array([photograph.figures[OURS, alpha] for photograph in first]).T
             rows.append(
                 Row(
                     contestant=contestant,
@@ -149,7 +149,7 @@ def rows_of(
                     trusted_share=float(shares.mean()),
                     risk=float(losses.mean()),
                     psnr_trusted=mean_of_known(psnrs),
-                    psnr_all=mean_of_known(np.array([one.psnr_all for one in measured])),
+                    psnr_all=mean_of_known(np.array([photograph.psnr_all for photograph in measured])),
                     usd_per_trusted_megapixel=price / trusted_megapixels if priced and trusted_megapixels else None,
                     share_gain=paired_bootstrap(shares - reference[0], seed),
                     psnr_gain=paired_bootstrap(psnrs - reference[2], seed),
@@ -166,8 +166,8 @@ def _guarantee(method: str, alpha: float, n: int) -> str:
 
 def mean_of_known(values: NDArray[np.float64]) -> float:
     """The mean of the values that are not NaN; NaN when there is none."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan
+    finite = values[~np.isnan(values)]
+    return float(finite.mean()) if finite.size else math.nan
 
 
 def paired_bootstrap(differences: NDArray[np.float64], seed: int = 0) -> tuple[float, float, float]:
@@ -176,35 +176,39 @@ def paired_bootstrap(differences: NDArray[np.float64], seed: int = 0) -> tuple[f
     Pairs with an unknown or infinite member are left out; NaN throughout when none is left. The split, and so the
     calibration, is held fixed: the interval speaks of other photographs, not of other calibrations.
     """
-    known = differences[np.isfinite(differences)]
-    if not known.size:
+    pairs = differences[np.isfinite(differences)]
+    if not pairs.size:
         return math.nan, math.nan, math.nan
     generator = np.random.Generator(np.random.Philox(seed))
-    means = known[generator.integers(known.size, size=(RESAMPLES, known.size))].mean(axis=1)
+    means = pairs[generator.integers(pairs.size, size=(RESAMPLES, pairs.size))].mean(axis=1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(known.mean()), float(low), float(high)
+    return float(pairs.mean()), float(low), float(high)
 
 
-def comparison_json(found: Comparison) -> dict[str, Any]:
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as scripts read it; NaN and infinities become null."""
     return {
-        "n_calibration": found.n_calibration,
-        "n_evaluation": found.n_evaluation,
-        "rows": [_clean(asdict(row)) for row in found.rows],
+        "n_calibration": comparison.n_calibration,
+        "n_evaluation": comparison.n_evaluation,
+        "rows": [_clean(asdict(row)) for row in comparison.rows],
         "vendors": [
             {
-                "vendor": one.contestant,
-                "draws": one.draws,
-                "wanted": one.wanted,
-                "calls": one.calls,
-                "cached": one.cached,
-                "refused": one.refused,
-                "failed": one.failed,
-                "cost_usd": None if one.spent_usd is None else float(one.spent_usd),
-                "usd_per_photograph": None if one.usd_per_photograph is None else float(one.usd_per_photograph),
-                "latency_s": None if one.latency is None else {"median": one.latency.median, "p90": one.latency.ninety},
+                "vendor": standing.contestant,
+                "draws": standing.draws,
+                "wanted": standing.wanted,
+                "calls": standing.calls,
+                "cached": standing.cached,
+                "refused": standing.refused,
+                "failed": standing.failed,
+                "cost_usd": None if standing.spent_usd is None else float(standing.spent_usd),
+                "usd_per_photograph": None
+                if standing.usd_per_photograph is None
+                else float(standing.usd_per_photograph),
+                "latency_s": None
+                if standing.latency is None
+                else {"median": standing.latency.median, "p90": standing.latency.ninety},
             }
-            for one in found.standings
+            for standing in comparison.standings
         ],
     }
 

@@ -140,7 +140,9 @@ class Contest:
     def plan(self, wanted: Sequence[Wanted] | None = None) -> Plan:
         """What is still to be drawn of the draws wanted, by default of all; memory for two photographs at a time."""
         wanted = self.wanted() if wanted is None else wanted
-        estimates = [estimate(one.job.setup.adapter, one.job.folder, self.limits, one.tasks) for one in wanted]
+        estimates = [
+            estimate(vendor.job.setup.adapter, vendor.job.folder, self.limits, vendor.tasks) for vendor in wanted
+        ]
         whole = total(*estimates)
         return replace(
             plan_job(self.jobs[0], Expected()),
@@ -150,7 +152,7 @@ class Contest:
             cost_usd=whole.cost_usd,
             seconds=whole.seconds,
             disk_bytes=whole.disk_bytes,
-            memory_bytes=max(memory_bytes(one.job) for one in wanted),
+            memory_bytes=max(memory_bytes(vendor.job) for vendor in wanted),
         )
 
     def agreed(self, expected: Estimate) -> "Contest":
@@ -185,9 +187,11 @@ def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
     cost, calls = limits.max_cost_usd, limits.max_calls
     held = [spending_on(folder, limits.scope or ()) for folder in others]
     if cost is not None:
-        cost = max(Decimal(0), cost - sum((one.spent_usd + one.reserved_usd for one in held), Decimal(0)))
+        cost = max(
+            Decimal(0), cost - sum((spending.spent_usd + spending.reserved_usd for spending in held), Decimal(0))
+        )
     if calls is not None:
-        calls = max(0, calls - sum(one.calls for one in held))
+        calls = max(0, calls - sum(spending.calls for spending in held))
     return replace(limits, max_cost_usd=cost, max_calls=calls)
 
 

@@ -1,1 +1,1 @@
-"""What calls cost: what is at stake before them, what the vendor quotes, what was spent."""
+"""What calls cost: what a job may cost, and what a run folder has cost."""

@@ -68,7 +68,8 @@ def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], sc
         A limit that was given is known to be too small, so that money would be spent and nothing finished.
     """
     earlier = [spending_on(run, scope) for run in runs]
-    spent, made = sum((one.spent_usd for one in earlier), Decimal(0)), sum(one.calls for one in earlier)
+    spent = sum((spending.spent_usd for spending in earlier), Decimal(0))
+    made = sum(spending.calls for spending in earlier)
     most, most_calls = limits.max_cost_usd, limits.max_calls
     needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
     if expected.calls and most is not None and spent + needed > most:
@@ -145,15 +146,15 @@ def stored_elsewhere(
         return None
     wanted = set(task_keys(adapter.identity(), tasks)) - _stored(run)
     beside = sorted(path.parent for path in run.parent.glob(f"*/{ledger_path(Path()).name}"))
-    found = []
-    for one in beside:
-        if one.resolve() == run.resolve():
+    others = []
+    for folder in beside:
+        if folder.resolve() == run.resolve():
             continue
         try:
-            found.append(Elsewhere(one, len(wanted & _stored(one))))
+            others.append(Elsewhere(folder, len(wanted & _stored(folder))))
         except LedgerError as error:
-            note(f"note: the run folder {one} is left out: {error}")
-    best = max(found, key=lambda one: one.count, default=None)
+            note(f"note: the run folder {folder} is left out: {error}")
+    best = max(others, key=lambda other: other.count, default=None)
     return best if best is not None and best.count else None
 
 

@@ -151,11 +151,11 @@ def spending_on(run: Path, keys: Collection[str]) -> DrawsSpending:
     with reading(run) as connection:
         if connection is None:
             return DrawsSpending(0, 0, 0, 0, Decimal(0), Decimal(0), None)
-        found = connection.execute(
+        attempts = connection.execute(
             f"SELECT task, state, {UNPRICED} AS unpriced, cost_nanousd, reserved_nanousd, sent_at, stored_at"
             " FROM attempt"
         ).fetchall()
-    rows = [row for row in found if row["task"] in wanted]
+    rows = [row for row in attempts if row["task"] in wanted]
     states = Counter(row["state"] for row in rows)
     return DrawsSpending(
         calls=sum(states[state] for state in COUNTED),
@@ -174,5 +174,5 @@ def latency(seconds: Sequence[float]) -> Latency | None:
     """Quantiles of latencies, each an observed one; None when there is none."""
     if not seconds:
         return None
-    found = np.quantile(np.asarray(seconds, np.float64), [0.5, 0.9, 0.99, 1.0], method="inverted_cdf")
-    return Latency(len(seconds), *(float(value) for value in found))
+    quantiles = np.quantile(np.asarray(seconds, np.float64), [0.5, 0.9, 0.99, 1.0], method="inverted_cdf")
+    return Latency(len(seconds), *(float(value) for value in quantiles))

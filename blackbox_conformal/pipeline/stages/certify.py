@@ -98,15 +98,15 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         specification = _without_bound(specification)
     rule = choose_guarantee(str(specification.pop("name", None)), **specification)
     threshold = rule.threshold(calibration.curves_for(rule), certificate.alpha)
-    due = claims(calibration, metric, rule, certificate.alpha, threshold)
+    implied = claims(calibration, metric, rule, certificate.alpha, threshold)
     if of_the_picture:
         for name in ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images"):
-            del due[name]
-    said = certificate.model_dump(mode="json")
+            del implied[name]
+    stated = certificate.model_dump(mode="json")
     return [
-        f"{name} is {said[name]!r}, and {value!r} follows from the calibration"
-        for name, value in Certificate.model_construct(**due).model_dump(mode="json", include=set(due)).items()
-        if said[name] != value
+        f"{name} is {stated[name]!r}, and {value!r} follows from the calibration"
+        for name, value in Certificate.model_construct(**implied).model_dump(mode="json", include=set(implied)).items()
+        if stated[name] != value
     ]
 
 
@@ -126,10 +126,10 @@ def size_note(calibration: Calibration, size: tuple[int, int]) -> str | None:
     height, width = size
     if least <= SIZE_FACTOR * height * width and height * width <= SIZE_FACTOR * most:
         return None
-    known = f"{small[0]}×{small[1]}" + ("" if small == large else f" to {large[0]}×{large[1]}")
+    calibrated = f"{small[0]}×{small[1]}" + ("" if small == large else f" to {large[0]}×{large[1]}")
     return (
-        f"the picture has {width}×{height} pixels, the calibration photographs {known}: the guarantee is for pictures "
-        "like them, and the vendor may treat other sizes differently"
+        f"the picture has {width}×{height} pixels, the calibration photographs {calibrated}: the guarantee is for "
+        "pictures like them, and the vendor may treat other sizes differently"
     )
 
 

@@ -83,14 +83,14 @@ def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> Drawn
             "expected a picture; the vendor answered one colour everywhere for an input that is not blank, as vendors "
             "do when they refuse. Look at the picture, and at the vendor's rules"
         )
-    seen = sent.resemblance(picture.pixels)
-    if seen.fault is not None:
+    fit = sent.resemblance(picture.pixels)
+    if fit.fault is not None:
         raise PayloadError(
-            f"expected the picture that was sent, made larger; the vendor answered {seen.fault}: its edges correlate "
-            f"with the upload's at {seen.edges:.2f}, those of a faithful one at 0.9 or more. Look at the picture; tell "
+            f"expected the picture that was sent, made larger; the vendor answered {fit.fault}: its edges correlate "
+            f"with the upload's at {fit.edges:.2f}, those of a faithful one at 0.9 or more. Look at the picture; tell "
             "the vendor if it mixes answers up"
         )
-    return DrawnPicture(picture.pixels, picture.conversions, seen)
+    return DrawnPicture(picture.pixels, picture.conversions, fit)
 
 
 def output_size(task: Task, setup: Setup) -> tuple[int, int]:
@@ -103,7 +103,7 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
     first = unusable[0]
     reason = str(first.error).removesuffix(".")
     which = "1 draw is" if len(unusable) == 1 else f"{len(unusable)} draws are"
-    states = sorted({one.state for one in unusable})
+    states = sorted({outcome.state for outcome in unusable})
     again = [
         *(["--retry-ambiguous"] if {"ambiguous", "expired"} & set(states) else []),
         *(["--max-resample 1"] if "invalid" in states else []),
@@ -113,7 +113,7 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
         if local
         else f"`blackbox-conformal ledger ls` lists them; the same command with {' '.join(again)} pays for them again"
     )
-    pictures = list(dict.fromkeys(one.task.upload.name for one in unusable))
+    pictures = list(dict.fromkeys(outcome.task.upload.name for outcome in unusable))
     of_several = f" Pictures: {names(pictures)}." if len(pictures) > 1 else ""
     return IncompleteError(
         f"{which} {'/'.join(states)}, so their pictures are incomplete; the first is draw {first.task.index} of "
@@ -145,11 +145,11 @@ def drawn_pictures(
     arriving = sampler.draw([task for picture in pictures for task in picture.tasks])
     if sampler.local and on_unusable is None:
         # Nothing is paid and little is read: what is missing is told at once and together.
-        there = list(arriving)
-        lacking = [one for one in there if one.state not in ("stored", "refused")]
-        if lacking:
-            raise incomplete(lacking, local=True)
-        arriving = iter(there)
+        outcomes = list(arriving)
+        missing = [outcome for outcome in outcomes if outcome.state not in ("stored", "refused")]
+        if missing:
+            raise incomplete(missing, local=True)
+        arriving = iter(outcomes)
     for outcome in arriving:
         picture = owner[outcome.task.upload.digest, outcome.task.index]
         arrived = waiting[picture.input_digest]
@@ -157,8 +157,8 @@ def drawn_pictures(
         if len(arrived) < len(picture.tasks):
             continue
         del waiting[picture.input_digest]
-        refusals = [one.error for one in arrived if one.state == "refused"]
-        failed = [one for one in arrived if one.state not in ("stored", "refused")]
+        refusals = [outcome.error for outcome in arrived if outcome.state == "refused"]
+        failed = [outcome for outcome in arrived if outcome.state not in ("stored", "refused")]
         if failed and on_unusable is not None:
             on_unusable(picture, incomplete(failed, local=sampler.local))
             continue
@@ -166,7 +166,7 @@ def drawn_pictures(
         if refusals:
             yield Drawn(picture, (), refusals[0] or RefusedError("the vendor refused the picture"))
         elif not failed:
-            yield Drawn(picture, tuple(sorted(arrived, key=lambda one: one.task.index)), None)
+            yield Drawn(picture, tuple(sorted(arrived, key=lambda outcome: outcome.task.index)), None)
     if unusable:
         raise incomplete(unusable, local=False)
 
@@ -200,13 +200,13 @@ def map_pictures(
     with ThreadPoolExecutor(workers, thread_name_prefix="evaluate") as pool:
         pending: list[tuple[Drawn, Future[Result]]] = []
         try:
-            for one in drawn:
-                refuse_beyond(one.prepared.size, one.prepared.name, memory_bytes)
-                taken = picture_bytes(one.prepared.size)
-                while pending and sum(picture_bytes(each.prepared.size) for each, _ in pending) + taken > room:
+            for picture in drawn:
+                refuse_beyond(picture.prepared.size, picture.prepared.name, memory_bytes)
+                needed = picture_bytes(picture.prepared.size)
+                while pending and sum(picture_bytes(waiting.prepared.size) for waiting, _ in pending) + needed > room:
                     ready, future = pending.pop(0)
                     yield ready, future.result()
-                pending.append((one, pool.submit(_told, work, one, on_error)))
+                pending.append((picture, pool.submit(_told, work, picture, on_error)))
                 while len(pending) > workers:
                     ready, future = pending.pop(0)
                     yield ready, future.result()
@@ -224,9 +224,9 @@ def map_pictures(
                 future.cancel()
 
 
-def _told(work: Callable[[Drawn], Result], one: Drawn, on_error: Callable[[Exception], None] | None) -> Result:
+def _told(work: Callable[[Drawn], Result], picture: Drawn, on_error: Callable[[Exception], None] | None) -> Result:
     try:
-        return work(one)
+        return work(picture)
     except Exception as error:
         if on_error is not None:
             on_error(error)

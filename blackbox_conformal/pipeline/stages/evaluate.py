@@ -79,11 +79,11 @@ def evaluate(
     first: Image | None = None
     all_equal = True
     notes: dict[str, None] = {}
-    seen: list[Resemblance] = []
+    fits: list[Resemblance] = []
     sent = Sent(low_resolution)
     give_back()
     for index in range(procedure.draws):
-        pixels = _decode(drawn, setup, read, index, sent, notes, seen)
+        pixels = _decode(drawn, setup, read, index, sent, notes, fits)
         if first is None:
             first = pixels
         all_equal = all_equal and (index == 0 or _equal(pixels, first))
@@ -100,8 +100,8 @@ def evaluate(
         delivered = _closest(delivered, drawn, setup, read, low_resolution)
     indecision = accumulator.finish(Context(delivered, low_resolution, procedure.scale, second))
     give_back()
-    model = ", ".join(sorted({one.model for one in drawn.outcomes if one.model})) or None
-    answers = Answers.of([one.edges for one in seen], [one.difference for one in seen], indecision)
+    model = ", ".join(sorted({outcome.model for outcome in drawn.outcomes if outcome.model})) or None
+    answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], indecision)
     return Evaluation(delivered, indecision, model, tuple(notes), low_resolution, answers)
 
 
@@ -117,10 +117,10 @@ def calibration_curves(
 
     And what the answers to it were like.
     """
-    found = evaluate(drawn, setup, read, degrade(truth, setup.procedure.scale), second)
-    errors = setup.metric.map(truth, found.delivered)
-    curves = RiskCurve.family(found.indecision, errors, bound=setup.metric.bound, tolerances=tolerances)
-    return curves, found.answers
+    evaluation = evaluate(drawn, setup, read, degrade(truth, setup.procedure.scale), second)
+    errors = setup.metric.map(truth, evaluation.delivered)
+    curves = RiskCurve.family(evaluation.indecision, errors, bound=setup.metric.bound, tolerances=tolerances)
+    return curves, evaluation.answers
 
 
 def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Iterator[Image]:
@@ -137,7 +137,7 @@ def _decode(
     index: int,
     upright: Sent,
     notes: dict[str, None],
-    seen: list[Resemblance],
+    fits: list[Resemblance],
 ) -> Image:
     """Draw `index` on the delivered grid; what there is to say of it goes to `notes`, how it fits to `seen`."""
 
@@ -148,16 +148,16 @@ def _decode(
         return drawn_picture(read(k), drawn.prepared.tasks[k], setup, sent)
 
     try:
-        found = picture_of(index)
+        answer = picture_of(index)
     except PayloadError:
         if not setup.adapter.capabilities.local:
             raise
         raise incomplete(list(_invalid(drawn, picture_of, index)), local=True) from None
-    notes.update(dict.fromkeys(found.notes))
-    seen.append(found.resemblance)
+    notes.update(dict.fromkeys(answer.notes))
+    fits.append(answer.resemblance)
     if setup.perturbation is None:
-        return found.pixels
-    return setup.perturbation.undo(found.pixels, index, setup.procedure.scale)
+        return answer.pixels
+    return setup.perturbation.undo(answer.pixels, index, setup.procedure.scale)
 
 
 def _invalid(drawn: Drawn, picture_of: Callable[[int], object], first: int) -> Iterator[Outcome]:
@@ -169,9 +169,9 @@ def _invalid(drawn: Drawn, picture_of: Callable[[int], object], first: int) -> I
             yield replace(outcome, state="invalid", error=PayloadError(clean(str(error))))
 
 
-def _equal(one: Image, other: Image) -> bool:
+def _equal(picture: Image, other: Image) -> bool:
     """Whether two pictures are the same; found out in the first rows where they are not, as nearly always."""
-    return all(np.array_equal(one[top : top + 64], other[top : top + 64]) for top in range(0, one.shape[0], 64))
+    return all(np.array_equal(picture[top : top + 64], other[top : top + 64]) for top in range(0, picture.shape[0], 64))
 
 
 def _closest(mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Image:

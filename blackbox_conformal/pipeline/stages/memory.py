@@ -148,7 +148,7 @@ def _size(picture: Path | bytes) -> tuple[int, int]:
         if head.startswith(PNG_SIGNATURE) and len(head) == _PNG_HEAD:
             width, height = struct.unpack(">II", head[16:])
             return width, height
-        found = inspect(picture if isinstance(picture, bytes) else picture.read_bytes())
+        header = inspect(picture if isinstance(picture, bytes) else picture.read_bytes())
     except (OSError, ImageError):
         return 0, 0
-    return found.width, found.height
+    return header.width, header.height

@@ -103,30 +103,32 @@ def prepare_photographs(
     PicturesError
         Several cannot; all have been looked at, and the message says what is wrong with each.
     """
-    found = []
+    pictures = []
     failures: list[tuple[str, BlackboxConformalError]] = []
     distinct = Distinct()
     encoder = Encoder()
     inputs: dict[str, Path] = {}
-    for done, (path, looked) in enumerate(_ahead(paths, setup.procedure.scale, limits_within(memory_bytes))):
+    for done, (path, reading) in enumerate(_ahead(paths, setup.procedure.scale, limits_within(memory_bytes))):
         progress("reading photographs", done, len(paths))
         try:
-            seen = looked.result()
-            distinct.add(str(path), seen.sketch)
+            photograph = reading.result()
+            distinct.add(str(path), photograph.sketch)
             again = partial(_low_resolution, path, setup.procedure.scale)
-            one = _prepared(name_of(path), path, seen.sketch, seen.low, seen.conversions, setup, encoder, again)
-            twin = inputs.setdefault(one.input_digest, path)
+            picture = _prepared(
+                name_of(path), path, photograph.sketch, photograph.low, photograph.conversions, setup, encoder, again
+            )
+            twin = inputs.setdefault(picture.input_digest, path)
             if twin != path:
                 raise CalibrationError(
                     f"expected photographs with different low-resolution versions; {printable(twin)} and "
                     f"{printable(path)} have the same. Remove one of them"
                 )
-            found.append(replace(one, file_digest=seen.file_digest))
+            pictures.append(replace(picture, file_digest=photograph.file_digest))
         except BlackboxConformalError as error:
             failures.append((path.name, error))
     refuse_together(failures, len(paths), "photographs")
     progress("reading photographs", len(paths), len(paths))
-    return found
+    return pictures
 
 
 def _ahead(paths: Sequence[Path], scale: int, limits: ImageLimits) -> Iterator[tuple[Path, "Future[_Photograph]"]]:
@@ -193,8 +195,8 @@ def _prepared(
         seed = setup.procedure.seed(plain.digest, index, setup.adapter.capabilities.seed_range)
         tasks.append(Task(sent, index, seed))
     size = (height * setup.procedure.scale, width * setup.procedure.scale)
-    digest, seen = (None, sketch(low, plain.digest)) if truth is None else (truth.digest, truth)
-    return Prepared(name, path, digest, plain.digest, seen, size, tuple(tasks), conversions)
+    digest, shown = (None, sketch(low, plain.digest)) if truth is None else (truth.digest, truth)
+    return Prepared(name, path, digest, plain.digest, shown, size, tuple(tasks), conversions)
 
 
 def _changed(perturbation: Perturbation, index: int, pixels: Callable[[], Image]) -> Image:
@@ -255,11 +257,11 @@ def prepare_inputs(
         try:
             refuse_large([source], memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
             picture = prepare_input(source, name, setup, memory_bytes=memory_bytes)
-            known = calibration.known(picture.sketch, picture.input_digest)
-            if known is not None:
+            familiar = calibration.known(picture.sketch, picture.input_digest)
+            if familiar is not None:
                 raise CalibrationError(
-                    f"{printable(name)} is {known}: the guarantee is for pictures that calibration has not seen. Leave "
-                    "it out, or calibrate without it"
+                    f"{printable(name)} is {familiar}: the guarantee is for pictures that calibration has not seen. "
+                    "Leave it out, or calibrate without it"
                 )
         except BlackboxConformalError as error:
             failed[place] = error

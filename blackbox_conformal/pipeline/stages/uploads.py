@@ -1,6 +1,6 @@
-"""What is sent for each picture, encoded when it is sent and forgotten soon after.
+"""What is sent for each picture: encoded when it is sent, and forgotten soon after.
 
-With every draw stored nothing is encoded at all; with many pictures memory does not grow with their number.
+Nothing is encoded when every draw is stored. Memory does not grow with the number of pictures.
 """
 
 import threading
@@ -76,10 +76,10 @@ class Encoder:
             # One at a time: the draws of a picture ask together, and the first answers for all.
             with self._lock:
                 if digest not in self._kept:
-                    found = again()
-                    if pixels_digest(found) != digest:
+                    pixels_again = again()
+                    if pixels_digest(pixels_again) != digest:
                         raise CalibrationError(f"{printable(name)} was changed while it was being drawn; run again")
-                    self._kept[digest] = image_png(found), found
+                    self._kept[digest] = image_png(pixels_again), pixels_again
                 self._kept.move_to_end(digest)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)

@@ -1,7 +1,4 @@
-"""The kernels that a set-up needs, compiled in the background while the first draws are under way.
-
-How kernels are compiled and kept lives in `kernels._jit`.
-"""
+"""The kernels that a set-up needs, compiled in the background while the first draws are under way."""
 
 import contextlib
 import threading
