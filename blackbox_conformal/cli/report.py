@@ -7,7 +7,6 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import open_line
-from blackbox_conformal.errors import UsageError
 
 
 @click.command("report")
@@ -27,25 +26,15 @@ def command(
     The file opens anywhere and fetches nothing. Pictures and audit figures are those that `audit` and `mask` left in
     the run folder for this calibration.
     """
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.pipeline.run_folder import find_calibration
-    from blackbox_conformal.reports.html import write_report
     from blackbox_conformal.reports.report_store import ReportStore
-    from blackbox_conformal.reports.slider_levels import opening_level
+    from blackbox_conformal.reports.run_report import calibration_of, level_to_open_at, report
 
     folder = Path(run)
-    if not folder.is_dir():
-        raise UsageError(f"expected a run folder; {folder} is none. `calibrate` makes one and says where")
-    about = Calibration.load(calibration) if calibration else find_calibration(folder)
-    if alpha is not None:
-        rule = about.rule()
-        rule.check_level(alpha, about.bound_for(rule))
+    about = calibration_of(folder, calibration)
     store = ReportStore(folder, about)
     audit = store.audit()
-    level = alpha
-    if level is None:
-        level = opening_level(about, [] if audit is None else [each.alpha for each in audit.levels])
-    path = write_report(folder, about, audit, [], Path(out or folder / "report.html"), alpha=level, force=force)
+    level = level_to_open_at(about, audit, alpha)
+    path = report(folder, calibration=about, alpha=level, out=out, force=force, audit=audit)
     masked, audited = len(store.previews("result")), len(store.previews("audit"))
     screen.summary(
         {

@@ -24,11 +24,14 @@ FEWEST_POINTS = 3
 def figures(
     rule: Guarantee, audited: Audit | None, splits: Splits | None, stops: Sequence[Stop], shares: list[float] | None
 ) -> Iterator[Figure]:
-    """The figures in their order; `rule` is what the calibration guarantees."""
+    """The figures in their order; `rule` is what the calibration guarantees.
+
+    A rule with a miss rate bounds a share of photographs; alpha is then a tolerance and does not bound the risk.
+    """
     alphas = [stop.alpha for stop in stops]
     ends = (0.0, alphas[-1])
     risk = _risk(rule, audited, stops)
-    misses = speaks_of_misses(rule)
+    misses = rule.miss_rate is not None
     yield Chart(
         "Photographs with an error above alpha" if misses else "Risk against alpha",
         "alpha",
@@ -59,11 +62,6 @@ def realised(rule: Guarantee, audited: Audit, stop: Stop) -> float:
     """The risk that `rule` bounds, measured on the audited photographs at a stop: a mean loss, or a share of misses."""
     losses = np.array([picture.curve.loss(stop.threshold) for picture in audited.pictures])
     return float(claim(rule, losses, stop.alpha, audited.pictures[0].curve.bound, audited.clusters).losses.mean())
-
-
-def speaks_of_misses(rule: Guarantee) -> bool:
-    """Whether the risk is a share of photographs; then alpha is a tolerance and does not bound the risk."""
-    return rule.miss_rate is not None
 
 
 def leakage_chart(leakage: Leakage) -> Chart:

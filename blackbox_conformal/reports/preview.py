@@ -114,10 +114,6 @@ class Preview:
         factor = block_side((self.ceiling.shape[0], self.ceiling.shape[1]), side)
         return block_maximum(self.ceiling, factor), self.block * factor
 
-    def mask(self, threshold: float) -> Mask:
-        """(h, w) bool: preview pixels all of whose full-resolution pixels are trusted."""
-        return trusted(self.ceiling, threshold)
-
 
 def block_side(size: tuple[int, int], side: int = SIDE) -> int:
     """The least whole reduction after which (H, W) `size` fits into `side`."""

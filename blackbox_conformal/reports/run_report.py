@@ -58,17 +58,38 @@ def report(
     PosixPath('run/report.html')
     """
     run = Path(run)
+    calibration = calibration_of(run, calibration)
+    audit = ReportStore(run, calibration).audit() if audit is None else audit
+    alpha = level_to_open_at(calibration, audit, alpha)
+    path = Path(out or run / "report.html")
+    return write_report(run, calibration, audit, list(results), path, alpha=alpha, force=force)
+
+
+def calibration_of(run: Path, calibration: Calibration | str | Path | None) -> Calibration:
+    """The calibration that a report is about: the given one, else that of the run folder.
+
+    Raises
+    ------
+    UsageError
+        The folder does not exist or holds no calibration.
+    """
     if not run.is_dir():
         raise UsageError(f"expected a run folder; {run} is none. `calibrate` makes one and says where")
     if calibration is None:
-        calibration = find_calibration(run)
-    elif not isinstance(calibration, Calibration):
-        calibration = Calibration.load(calibration)
-    audit = ReportStore(run, calibration).audit() if audit is None else audit
+        return find_calibration(run)
+    return calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
+
+
+def level_to_open_at(calibration: Calibration, audit: Audit | None, alpha: float | None) -> float:
+    """`alpha` where it is given and possible, else a level chosen from the audit.
+
+    Raises
+    ------
+    UsageError
+        No mask can be made at `alpha`.
+    """
     if alpha is None:
-        alpha = opening_level(calibration, [] if audit is None else [level.alpha for level in audit.levels])
-    else:
-        rule = calibration.rule()
-        rule.check_level(alpha, calibration.bound_for(rule))
-    path = Path(out or run / "report.html")
-    return write_report(run, calibration, audit, list(results), path, alpha=alpha, force=force)
+        return opening_level(calibration, [] if audit is None else [level.alpha for level in audit.levels])
+    rule = calibration.rule()
+    rule.check_level(alpha, calibration.bound_for(rule))
+    return alpha
