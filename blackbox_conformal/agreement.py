@@ -72,7 +72,7 @@ def _check_bound(calibration: "Calibration", metric: Metric) -> None:
     if not calibration.bound == calibration.curves.bound == metric.bound or calibration.curves.kind != "supremum":
         raise FileFormatError(
             f"expected the bound of the metric {metric.plugin_name()}, {metric.bound:g}; the file says "
-            f"{calibration.bound:g}, and its curves {calibration.curves.bound:g}. It is damaged or was edited. "
+            f"{calibration.bound:g} and its curves {calibration.curves.bound:g}. It is damaged or was edited. "
             "Calibrate again"
         )
     tolerances = [curves.tolerance for curves in calibration.shares]
