@@ -101,7 +101,7 @@ def test_exit_codes_are_those_of_the_errors() -> None:
 
 def test_names_in_the_python_example_exist() -> None:
     (example,) = [block for kind, block in BLOCKS if kind == "python"]
-    for name in re.findall(r"\bbc\.(\w+)", example):
+    for name in re.findall(r"\bbc\.(\w+)", README):
         assert hasattr(bc, name)
     compile(example, "README", "exec")
     for name in ("threshold", "risk", "alphas", "save"):
