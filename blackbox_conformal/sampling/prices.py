@@ -66,7 +66,7 @@ class Prices:
         return False
 
     def leave(self, pixels: int, *, answered: bool, billed: bool) -> None:
-        """The draw that went alone came to an end. A vendor that answers without a bill tells no prices at all."""
+        """The draw that went alone has ended. A vendor that answers it without a bill is taken never to send one."""
         with self._changed:
             self._alone = False
             if billed:
@@ -76,7 +76,7 @@ class Prices:
             self._changed.notify_all()
 
     def billed(self, cost_nanousd: int) -> None:
-        """Reserve from now on what the vendor bills, if that is more, and tell once that it is above the table."""
+        """Reserve from now on what the vendor billed, if that is more; one event says that it is above the table."""
         with self._changed:
             self.nanousd = max(self.nanousd, cost_nanousd)
             tell = self._table is not None and cost_nanousd > self._table_nanousd and not self._told
