@@ -41,7 +41,7 @@ from blackbox_conformal.pipeline.comparing import Recorder
 from blackbox_conformal.pipeline.comparison_parts import baselines
 from blackbox_conformal.pipeline.comparison_parts.baselines import SCALES
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
-from blackbox_conformal.pipeline.planning import refuse_unlimited
+from blackbox_conformal.pipeline.prices.budget import refuse_unlimited
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import evaluate
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
@@ -286,7 +286,7 @@ def main() -> None:
     reduced = reduced_photographs(sources, out / f"photographs-{arguments.side}", arguments.side, lambda *_: None)
     pictures = prepare_photographs([one.path for one in reduced], setup, lambda *_: None)
     limits = Limits(max_cost_usd=arguments.max_cost)
-    refuse_unlimited(setup.adapter, limits)
+    refuse_unlimited(setup.adapter, limits, out / "run")
     with Sampler(setup.adapter, out / "run", limits, check=output_check(setup)) as sampler:
         photographs, kept = [], None
         for drawn, found in map_pictures(

@@ -97,7 +97,7 @@ def test_tiles_are_calibrated_and_masked_by_the_photograph_they_are_of(calibrate
     assert "3 photographs" in certificate["statement"]
     paid = server.account.paid
     assert mask(tmp_path, server, "--alpha", "0.5", "--guarantee", "per-image:delta=0.4") == 2
-    assert "worst one" in capsys.readouterr().err
+    assert "worst tile" in capsys.readouterr().err
     assert server.account.paid == paid
 
 
@@ -105,7 +105,7 @@ def test_tiles_are_calibrated_and_masked_by_the_photograph_they_are_of(calibrate
     ("entries", "more", "said"),
     [
         (4, [], "2 of 6 have none"),
-        (6, ["--guarantee", "per-image"], "says nothing of the worst one"),
+        (6, ["--guarantee", "per-image"], "says nothing of its worst tile"),
         (6, ["--alpha", "0.2"], "got 3, so 1 are missing"),
     ],
 )
