@@ -191,6 +191,8 @@ class Capabilities:
         Limits on pictures; None = none known.
     price
         Price of a draw; None = unknown, which forbids ``--max-cost``.
+    failures_billed
+        Whether the vendor bills an attempt at which it failed on its own; True where nobody knows.
     lossless_output
         Whether the vendor can return its picture without lossy compression.
     output_size
@@ -215,6 +217,7 @@ class Capabilities:
     max_output_pixels: int | None = None
     max_upload_bytes: int | None = None
     price: Price | None = None
+    failures_billed: bool = True
     lossless_output: bool = True
     output_size: Literal["exact", "resample"] = "exact"
     idempotency_header: str | None = None

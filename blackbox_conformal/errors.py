@@ -23,6 +23,7 @@ BlackboxConformalError
     │   └── RunRefusedError              class A: the vendor would say no to every picture of the run
     │       ├── AccountRefusedError      … to this key or account (401, 402, 403)
     │       └── NotFoundError            … since it has no such model or address (404, 405, 410)
+    ├── VendorFailedError                class V: the vendor failed on its own; the picture may be asked for again
     ├── TryLaterError                    class R: the vendor asked to wait
     ├── MaybeSentError                   class M: sent, no answer: perhaps billed
     ├── JobError                         class J: a known job could not be fetched (yet)
@@ -142,7 +143,17 @@ class NotSentError(VendorError):
 
 
 class RefusedError(VendorError):
-    """Class A: the vendor answered and said no to this picture (400, 413, 415, 422, moderation)."""
+    """Class A: the vendor answered and said no to this picture (400, 413, 415, 422, moderation).
+
+    `billed`: it said no to what it had generated (a content filter), and bills that; the price is booked, unless the
+    vendor tells a cost.
+    """
+
+    def __init__(
+        self, message: str, *, billed: bool = False, request_id: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, request_id=request_id, code=code)
+        self.billed = billed
 
 
 class RunRefusedError(RefusedError):
@@ -159,6 +170,14 @@ class NotFoundError(RunRefusedError):
     """Class A: the vendor has no such model or address (404, 405, 410), so that a parameter has to be corrected."""
 
     exit_code = 2
+
+
+class VendorFailedError(VendorError):
+    """Class V: the vendor took the request and failed on its own: its machine, its queue, its quota.
+
+    It says nothing of the picture, which is asked for again within limits. The attempt is booked at the cost that the
+    vendor tells; else at nothing or at its price, as `Capabilities.failures_billed` says.
+    """
 
 
 class TryLaterError(VendorError):

@@ -19,9 +19,11 @@ from blackbox_conformal.errors import (
     MaybeSentError,
     NotSentError,
     PayloadError,
+    RefusedError,
     TryLaterError,
     UsageError,
     VendorError,
+    VendorFailedError,
 )
 from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord, DeadlineError
@@ -370,13 +372,14 @@ class AttemptRunner:
     def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError:
         """Record how the attempt ended; errors that concern everybody stop the run instead."""
         record, rule = self.record, self.record.ending(type(failure))
+        unbilled = self._is_unbilled(failure)
         request_id, code = (failure.request_id, failure.code) if isinstance(failure, VendorError) else (None, None)
         if rule.result is None:
             self.control.fail(failure)
         elif rule.row == "expired":
             price = to_usd(record.cost_nanousd())
             failure = JobError(f"{failure}; the job {record.job} is booked at {price} USD", code=code)
-        record.end(rule, clean(str(failure)), code)
+        record.end(rule, clean(str(failure)), code, unbilled=unbilled)
         # Raised by a request, the error has ended the run. Raised by the adapter on reading an answer, it has not.
         deferred = rule.result == "deferred" and self.control.error is None
         if deferred and isinstance(failure, (NotSentError, TryLaterError)):
@@ -385,16 +388,22 @@ class AttemptRunner:
             raise StoppedError
         kind = OUTCOME_ERRORS[rule.result]
         error = failure if isinstance(failure, kind) else kind(str(failure), request_id=request_id, code=code)
-        if rule.result == "invalid":
+        if rule.result in ("invalid", "failed"):
             self.retrier.record_unusable(error)
-        return self._outcome(rule.result, error)
+        return self._outcome(rule.result, error, unbilled)
 
-    def _outcome(self, state: OutcomeState, error: VendorError | None) -> Outcome:
+    def _is_unbilled(self, failure: BlackboxConformalError) -> bool:
+        """Whether the vendor bills nothing for an attempt that ends so, unless it tells a cost."""
+        if isinstance(failure, RefusedError):
+            return not failure.billed
+        return isinstance(failure, VendorFailedError) and not self.adapter.capabilities.failures_billed
+
+    def _outcome(self, state: OutcomeState, error: VendorError | None, unbilled: bool = False) -> Outcome:
         record = self.record
         changed = None if self.restore else self.acceptance.model_error(record.model)
         if changed is not None:
             self.board.tell("model-changed", str(changed))
             self.control.fail(changed)
             raise StoppedError
-        cost = to_usd(record.cost_nanousd(refused=state == "refused"))
+        cost = to_usd(record.cost_nanousd(unbilled))
         return Outcome(self.task, state, self.restore, record.digest, cost, record.model, error)

@@ -17,6 +17,7 @@ from blackbox_conformal.errors import (
     RunRefusedError,
     TryLaterError,
     VendorError,
+    VendorFailedError,
 )
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, VendorReport
@@ -85,6 +86,9 @@ _ROWS: tuple[tuple[tuple[type, ...], tuple[State, ...], Ending], ...] = (
     # The vendor says no to this picture.
     ((RefusedError,), ("unrecorded",), Ending(None, None, "refused")),
     ((RefusedError,), _ANSWERED, Ending("refused", "A", "refused")),
+    # The vendor failed on its own.
+    ((VendorFailedError,), ("unrecorded",), Ending(None, None, "failed")),
+    ((VendorFailedError,), _ANSWERED, Ending("failed", "V", "failed")),
     # The vendor took nothing.
     ((NotSentError, TryLaterError), ("unrecorded",), Ending(None, None, "deferred")),
     ((NotSentError,), ("answered",), Ending("cancelled", "N", "deferred")),
@@ -112,6 +116,7 @@ ENDINGS: Final[dict[tuple[State, type], Ending]] = {
 
 OUTCOME_ERRORS: Final[dict[OutcomeState, type[VendorError]]] = {
     "refused": RefusedError,
+    "failed": VendorFailedError,
     "ambiguous": MaybeSentError,
     "expired": JobError,
     "invalid": PayloadError,
@@ -181,13 +186,16 @@ class AttemptRecord:
         """The model that answered, as far as the vendor says."""
         return self.report.model or (None if self.earlier is None else self.earlier.model)
 
-    def cost_nanousd(self, refused: bool = False) -> int:
-        """What the attempt is booked at: what the vendor bills, or else its price; nothing without a row."""
+    def cost_nanousd(self, unbilled: bool = False) -> int:
+        """What the attempt is booked at: the cost that the vendor tells, or else its price unless it is `unbilled`.
+
+        Nothing without a row.
+        """
         if self._row is None:
             return 0
         if self.report.cost_nanousd is not None:
             return self.report.cost_nanousd
-        return 0 if refused else self._price_nanousd
+        return 0 if unbilled else self._price_nanousd
 
     def reserve(self) -> None:
         """Reserve the price of a new submission, which may mark it as sent (see `Reservations.reserve`)."""
@@ -296,8 +304,8 @@ class AttemptRecord:
         """What the table says of this class of error now."""
         return ending(self.state, happened)
 
-    def end(self, rule: Ending, text: str, code: str | None = None) -> None:
-        """Record how the attempt ends; `text` and `code` are the error's."""
+    def end(self, rule: Ending, text: str, code: str | None = None, *, unbilled: bool = False) -> None:
+        """Record how the attempt ends; `text` and `code` are the error's, `unbilled` as for `cost_nanousd`."""
         if rule.row is None:
             return
         if rule.row == "as it is":
@@ -308,7 +316,7 @@ class AttemptRecord:
             self.ledger.end(
                 self.row,
                 rule.row,
-                VendorReport() if rule.row == "cancelled" else self.report,
+                VendorReport() if rule.row == "cancelled" else self._report_with_cost(unbilled),
                 digest=self.digest,
                 size=self._size,
                 error_class=rule.error_class,
@@ -319,8 +327,11 @@ class AttemptRecord:
             self._settle(0)
             self.state, self._row = "unrecorded", None
         else:
-            self._settle(self.cost_nanousd(refused=rule.row == "refused"))
+            self._settle(self.cost_nanousd(unbilled))
             self.state = "ambiguous" if rule.row == "ambiguous" else self.state
+
+    def _report_with_cost(self, unbilled: bool) -> VendorReport:
+        return replace(self.report, cost_nanousd=self.cost_nanousd(unbilled))
 
     def _keep_evidence(self) -> None:
         """Keep an answer that should have held the picture."""

@@ -19,6 +19,7 @@ EventKind = Literal[
     "accepted",
     "stored",
     "refused",
+    "failed",
     "ambiguous",
     "invalid",
     "expired",

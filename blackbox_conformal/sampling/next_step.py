@@ -69,7 +69,7 @@ def next_step(
     for attempt in real:
         if attempt.state in WITH_JOB:
             return Fetch(attempt)
-    resampled = sum(attempt.state == "invalid" for attempt in real)
+    resampled = times_resampled(real)
     if whole:
         last = whole[-1]
         if last.job is not None:
@@ -83,6 +83,15 @@ def next_step(
         return following if limits.retry_ambiguous else Done(last)
     if last.state == "expired":
         return following if limits.retry_ambiguous else Done(last)
-    if last.state == "invalid" and resampled <= limits.max_resample:
+    if last.state == "failed" and not last.cost_nanousd:
+        return following
+    if last.state in ("invalid", "failed") and resampled <= limits.max_resample:
         return following
     return Done(last)
+
+
+def times_resampled(attempts: Sequence[Attempt]) -> int:
+    """How many attempts were paid for and gave no usable picture: as often the draw was, or may be, bought again."""
+    return sum(
+        attempt.state == "invalid" or (attempt.state == "failed" and attempt.cost_nanousd > 0) for attempt in attempts
+    )

@@ -11,7 +11,7 @@ from blackbox_conformal.adapter import Upload
 from blackbox_conformal.canonical import canonical_json, digest_bytes, digest_json
 from blackbox_conformal.errors import VendorError
 
-OutcomeState = Literal["stored", "refused", "ambiguous", "invalid", "expired", "missing"]
+OutcomeState = Literal["stored", "refused", "failed", "ambiguous", "invalid", "expired", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Outcome:
     Attributes
     ----------
     state
-        ``stored``: the picture's bytes are on disk. ``refused``: the vendor said no and billed nothing.
+        ``stored``: the picture's bytes are on disk. ``refused``: the vendor said no to the picture.
+        ``failed``: the vendor failed on its own, as often as it was asked; it may be asked again.
         ``ambiguous``: sent, no answer, perhaps billed. ``invalid``: paid for, but not the picture that was asked for.
         ``expired``: the vendor took the job and its result can no longer be fetched, or not in time. ``missing``: a
         draw that should be on this machine is not there.

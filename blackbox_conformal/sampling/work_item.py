@@ -31,14 +31,17 @@ from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import WHOLE, WITH_JOB
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.next_step import Done, Fetch, NextStep, Submit, next_step
+from blackbox_conformal.sampling.next_step import Done, Fetch, NextStep, Submit, next_step, times_resampled
 from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency
-from blackbox_conformal.sampling.pacing.retry import Retrier
+from blackbox_conformal.sampling.pacing.retry import Retrier, full_jitter
 from blackbox_conformal.sampling.reservations import Reservations
 from blackbox_conformal.sampling.run_control import RunControl, StoppedError
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_keys
 from blackbox_conformal.sampling.turn_taking import TurnTaking
 from blackbox_conformal.text import clean
+
+FREE_REPEATS = 2
+"""How often a run asks again for a draw at which the vendor failed on its own, where it bills no failures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ class Processor:
             step = next_step(attempts, self.limits, on_disk=on_disk, replayable=replayable, now=now)
             if isinstance(step, (Done, Fetch)) and step.attempt.state in (*WHOLE, *WITH_JOB):
                 self._count_stored(task, step.attempt)
-            resampled = sum(attempt.state == "invalid" for attempt in attempts)
+            resampled = times_resampled(attempts)
             items.append(WorkItem(task, key, names[task.upload.name], step, resampled))
         self.reservations.plan(
             [
@@ -189,7 +192,7 @@ class Processor:
         """
         limits, stopping = self.limits, self.control.stopping
         step, resampled = item.step, item.resampled
-        repeats = deferrals = 0
+        repeats = deferrals = failures = 0
         while True:
             if isinstance(step, Done):
                 outcome = self._recorded(item.task, step.attempt)
@@ -212,7 +215,11 @@ class Processor:
                 if not self.retrier.deferred(result, deferrals):
                     raise StoppedError
                 continue
-            if result.state == "invalid" and resampled < limits.max_resample:
+            if result.state == "failed" and not self.adapter.capabilities.failures_billed and failures < FREE_REPEATS:
+                failures += 1
+                if self.clock.sleep(full_jitter(failures), stopping):
+                    return result
+            elif result.state in ("invalid", "failed") and resampled < limits.max_resample:
                 resampled += 1
             elif result.state == "ambiguous" and limits.retry_ambiguous and repeats + 1 < limits.max_attempts:
                 repeats += 1

@@ -26,7 +26,8 @@ class Job:
     """One accepted submission and what became of it.
 
     `marks` spoil it: ``stuck``, ``word`` (an unknown status, ``times`` polls long), ``backwards``, ``output``
-    (``null`` or ``empty``, ``times`` polls long), ``failed`` (a message), ``swapped``, ``same_id``, ``url`` (the link
+    (``null`` or ``empty``, ``times`` polls long), ``failed`` (a message), ``crashed`` (the vendor's own
+    failure, a message), ``swapped``, ``same_id``, ``url`` (the link
     to give), ``dead_links`` (the status of every link), ``picture`` (a wrong picture as its file).
     """
 
@@ -195,8 +196,8 @@ class FaultVendor:
         answer: dict[str, Any] = {"id": job.id, "status": status, "output": output, "model": self.model}
         if status == "succeeded" and self._price is not None:
             answer["cost_usd"] = self._price
-        if status == "failed":
-            answer["error"] = str(job.marks["failed"])
+        if status in ("failed", "crashed"):
+            answer["error"] = str(job.marks[status])
         return self._signed(_json(200, answer))
 
     def _state(self, job: Job, poll: int, port: int) -> tuple[str, str | list[str] | None]:
@@ -214,8 +215,9 @@ class FaultVendor:
             return "processing", None
         if "word" in marks and late < times:
             return str(marks["word"]), None
-        if "failed" in marks:
-            return "failed", None
+        for end in ("failed", "crashed"):
+            if end in marks:
+                return end, None
         if "output" in marks and late < times:
             return "succeeded", [] if marks["output"] == "empty" else None
         return "succeeded", str(marks["url"]) if "url" in marks else self._link(job, port)

@@ -23,7 +23,7 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import MaybeSentError, PayloadError, RefusedError
+from blackbox_conformal.errors import MaybeSentError, PayloadError, RefusedError, VendorFailedError
 from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.secrets import Secret
 
@@ -42,6 +42,7 @@ class _Reference(Adapter):
     idempotent: bool = Field(default=False, description="Send the draw's idempotency key, as one that is honoured.")
     price_usd: Decimal | None = Field(default=Decimal("0.01"), description="Price to declare; None declares none.")
     keyed: bool = Field(default=False, description="Send the key from FAULT_VENDOR_KEY.")
+    failures_billed: bool = Field(default=True, description="Whether the vendor bills its own failures.")
 
     @property
     def capabilities(self) -> Capabilities:
@@ -52,6 +53,7 @@ class _Reference(Adapter):
             price=None if price is None else Price(price, price, "the fault server's price list"),
             idempotency_header="Idempotency-Key" if self.idempotent else None,
             max_side=4096,
+            failures_billed=self.failures_billed,
         )
 
     @property
@@ -136,6 +138,7 @@ class JobVendor(_Reference):
     )
 
     lookup: bool = Field(default=False, description="After a lost answer, look the job up by its reference.")
+    refusals_billed: bool = Field(default=False, description="Whether the vendor bills what it refuses to deliver.")
     poll_seconds: float = Field(default=0.02, description="Seconds between two readings of a job.")
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -175,7 +178,9 @@ class JobVendor(_Reference):
             state = document(answer)
             status, output = text_field(answer, "status"), state.get("output")
             if status == "failed":
-                raise RefusedError(f"the vendor's job failed: {state.get('error')}")
+                raise RefusedError(f"the vendor's job failed: {state.get('error')}", billed=self.refusals_billed)
+            if status == "crashed":
+                raise VendorFailedError(f"the vendor's machine failed: {state.get('error')}")
             if status == "succeeded" and isinstance(output, str):
                 break
             empty += status == "succeeded"

@@ -1,4 +1,4 @@
-"""Faults of the vendor's protocol, polling and billing, P1 to P17, against real sockets."""
+"""Faults of the vendor's protocol, polling and billing, P1 to P19, against real sockets."""
 
 import hashlib
 import threading
@@ -22,7 +22,7 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.images.degrade import degrade, upload_from
 from blackbox_conformal.pipeline.stages.draws import output_check
 from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.sampling.ledger.queries import ledger_sum
+from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.exchange import Fault
@@ -359,3 +359,56 @@ def test_p17_failed_jobs_are_not_submitted_again_and_keep_their_message(tmp_path
     assert again.states == ["refused"]
     assert "E005" in drawn.text
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+
+
+def crashing(*numbers: int) -> Any:
+    """A script in which these submissions, counted from 0, end by the vendor's own failure."""
+    crash = Fault("mark", {"crashed": "prediction interrupted (PA)"})
+    return lambda situation: crash if situation.purpose == "submit" and situation.number in numbers else None
+
+
+def test_p18_a_vendor_that_bills_no_failures_is_asked_again(tmp_path: Path) -> None:
+    with FaultServer(crashing(0, 5, 6)) as server:
+        adapter = JobVendor(url=server.url, failures_billed=False)
+        drawn = draw(adapter, tmp_path, tasks(4, 2), max_cost_usd=Decimal("0.08"), concurrency=1)
+    assert drawn.error is None
+    assert drawn.states == ["stored"] * 8
+    assert server.account.requests("submit") == 11
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.08")
+    assert [attempt.error_class for attempt in ledger_ls(tmp_path, ("failed",))] == ["V"] * 3
+    assert ledger_verify(tmp_path).problems == ()
+
+
+def test_p18_billed_failures_are_asked_again_as_often_as_the_user_allows(tmp_path: Path) -> None:
+    with FaultServer(crashing(0, 1)) as server:
+        adapter = JobVendor(url=server.url)
+        drawn = draw(adapter, tmp_path, tasks())
+        assert drawn.states == ["failed"]
+        assert drawn.outcomes[0].cost_usd == Decimal("0.01")
+        assert draw(adapter, tmp_path, tasks()).states == ["failed"]
+        assert server.account.requests("submit") == 1, "nothing is paid again without being told"
+        again = draw(adapter, tmp_path, tasks(), max_resample=2)
+    assert again.states == ["stored"]
+    assert server.account.requests("submit") == 3
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.03")
+
+
+def test_p18_a_vendor_that_goes_on_failing_leaves_the_draw_to_the_next_run(tmp_path: Path) -> None:
+    with FaultServer(crashing(0, 1, 2)) as server:
+        adapter = JobVendor(url=server.url, failures_billed=False)
+        drawn = draw(adapter, tmp_path, tasks())
+        assert drawn.states == ["failed"]
+        assert "prediction interrupted" in drawn.text
+        assert server.account.requests("submit") == 3
+        assert draw(adapter, tmp_path, tasks()).states == ["stored"]
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
+
+
+def test_p19_a_refusal_after_generation_is_booked(tmp_path: Path) -> None:
+    with FaultServer(marked(failed="the output was filtered")) as server:
+        drawn = draw(JobVendor(url=server.url, refusals_billed=True), tmp_path / "billed", tasks())
+        free = draw(JobVendor(url=server.url), tmp_path / "free", tasks())
+    assert (drawn.states, free.states) == (["refused"], ["refused"])
+    assert (drawn.outcomes[0].cost_usd, free.outcomes[0].cost_usd) == (Decimal("0.01"), Decimal(0))
+    assert ledger_sum(tmp_path / "billed")["cost_usd"] == Decimal("0.01")
+    assert ledger_sum(tmp_path / "free")["cost_usd"] == Decimal(0)

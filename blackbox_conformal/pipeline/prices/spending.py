@@ -19,7 +19,7 @@ from blackbox_conformal.secrets import redact
 from blackbox_conformal.text import printable
 
 _WHOLE = ("stored", "validated")
-_FAILED = ("refused", "ambiguous", "expired", "invalid")
+_FAILED = ("refused", "failed", "ambiguous", "expired", "invalid")
 _MESSAGES = 20
 _LONGEST = 300
 

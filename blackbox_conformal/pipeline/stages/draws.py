@@ -106,19 +106,26 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
     states = sorted({outcome.state for outcome in unusable})
     again = [
         *(["--retry-ambiguous"] if {"ambiguous", "expired"} & set(states) else []),
-        *(["--max-resample 1"] if "invalid" in states else []),
+        *(["--max-resample 1"] if any(map(_is_paid_again, unusable)) else []),
     ]
-    advice = (
-        "Put the right pictures in their place and run the same command again"
-        if local
-        else f"`blackbox-conformal ledger ls` lists them; the same command with {' '.join(again)} pays for them again"
-    )
+    if local:
+        advice = "Put the right pictures in their place and run the same command again"
+    elif again:
+        advice = (
+            f"`blackbox-conformal ledger ls` lists them; the same command with {' '.join(again)} pays for them again"
+        )
+    else:
+        advice = "The vendor billed nothing for them; the same command asks for them again"
     pictures = list(dict.fromkeys(outcome.task.upload.name for outcome in unusable))
     of_several = f" Pictures: {names(pictures)}." if len(pictures) > 1 else ""
     return IncompleteError(
         f"{which} {'/'.join(states)}, so their pictures are incomplete; the first is draw {first.task.index} of "
         f"{printable(first.task.upload.name)}: {reason}.{of_several} {advice}"
     )
+
+
+def _is_paid_again(outcome: Outcome) -> bool:
+    return outcome.state == "invalid" or (outcome.state == "failed" and outcome.cost_usd > 0)
 
 
 def drawn_pictures(

@@ -6,7 +6,7 @@ from contextlib import closing
 from blackbox_conformal.sampling.ledger.states import STATES
 
 APPLICATION_ID = 0x42424366
-VERSION = 9
+VERSION = 10
 """Written into the file as ``user_version``; it changes whenever the tables do."""
 
 _STATE_LIST = ", ".join(f"'{state}'" for state in STATES)

@@ -1,7 +1,7 @@
 """The states of one paid attempt, and the only steps between them.
 
     planned → claimed → intent → sent → accepted → ready → stored → validated
-                          │        ├──────────────────┴──→ refused · invalid · expired
+                          │        ├──────────────────┴──→ refused · failed · invalid · expired
                           │        └→ ambiguous (→ sent: replayed under the same idempotency key; → accepted, stored:
                           │                      what an earlier session could not record)
                           └→ cancelled (nothing was billed)
@@ -22,6 +22,7 @@ AttemptState = Literal[
     "stored",
     "validated",
     "refused",
+    "failed",
     "ambiguous",
     "expired",
     "invalid",
@@ -38,7 +39,7 @@ WITH_JOB: tuple[AttemptState, ...] = ("accepted", "ready")
 WHOLE: tuple[AttemptState, ...] = ("stored", "validated")
 """The picture's bytes are in the store."""
 
-PAID: tuple[AttemptState, ...] = (*WITH_JOB, *WHOLE, "expired", "invalid")
+PAID: tuple[AttemptState, ...] = (*WITH_JOB, *WHOLE, "failed", "expired", "invalid")
 """The vendor took the submission; ``ambiguous`` is counted apart."""
 
 RESERVING: tuple[AttemptState, ...] = ("intent", "sent")
@@ -50,7 +51,7 @@ UNBILLED: tuple[AttemptState, ...] = ("planned", "claimed", "refused", "cancelle
 COUNTED = tuple(state for state in STATES if state not in ("planned", "claimed", "cancelled"))
 """States that count against ``max_calls``."""
 
-_ENDS: tuple[AttemptState, ...] = (*WHOLE, "refused", "expired", "invalid")
+_ENDS: tuple[AttemptState, ...] = (*WHOLE, "refused", "failed", "expired", "invalid")
 
 STEPS: dict[AttemptState, frozenset[AttemptState]] = {
     "planned": frozenset(("claimed", "intent", "cancelled")),
@@ -59,10 +60,11 @@ STEPS: dict[AttemptState, frozenset[AttemptState]] = {
     "sent": frozenset((*WITH_JOB, "ambiguous", "cancelled", *_ENDS)),
     "accepted": frozenset(("ready", *_ENDS)),
     "ready": frozenset(_ENDS),
-    "stored": frozenset((*WHOLE, "invalid", "expired", "refused")),
+    "stored": frozenset((*WHOLE, "invalid", "failed", "expired", "refused")),
     "validated": frozenset(("invalid",)),
     "ambiguous": frozenset(("sent", "accepted", *WHOLE)),
     "refused": frozenset(),
+    "failed": frozenset(),
     "expired": frozenset(),
     "invalid": frozenset(),
     "cancelled": frozenset(),

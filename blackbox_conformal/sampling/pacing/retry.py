@@ -172,7 +172,7 @@ class Retrier:
         return self._pause_everyone(error) if isinstance(error, TryLaterError) else self._not_sent(error, tries)
 
     def record_unusable(self, error: VendorError) -> None:
-        """Count an answer that was paid for and is not the picture."""
+        """Count an attempt that the vendor took and that gave no usable picture."""
         self._withdraw(error, RetryBudget.COST_INVALID)
 
     def record_success(self) -> None:
