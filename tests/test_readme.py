@@ -19,6 +19,13 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 SHELL = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
 CALLS = [line.split("blackbox-conformal ", 1)[1] for line in SHELL if "blackbox-conformal " in line]
 
+PAGES = [ROOT / "adapters" / "README.md", *sorted((Path(bc.__file__).parent / "docs").glob("*.md"))]
+OTHER_CALLS = [
+    line
+    for page in PAGES
+    for line in re.findall(r"^(?:\$ )?blackbox-conformal (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+]
+
 
 def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
     """The command that a line calls, and what is left of the line."""
@@ -32,9 +39,9 @@ def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
     return command, rest
 
 
-@pytest.mark.parametrize("line", CALLS)
+@pytest.mark.parametrize("line", [*CALLS, *OTHER_CALLS])
 def test_every_command_line_parses(line: str) -> None:
-    command, rest = command_of(shlex.split(line))
+    command, rest = command_of(shlex.split(line, comments=True))
     command.make_parser(click.Context(command)).parse_args(rest)
 
 
@@ -58,6 +65,15 @@ def test_every_calibration_is_accepted_by_its_vendor(
 
 def test_the_lines_were_found() -> None:
     assert {line.split()[0] for line in CALLS} >= {"demo", "adapters", "plan", "calibrate", "mask", "audit"}
+    assert {line.split()[0] for line in OTHER_CALLS} >= {
+        "plan",
+        "calibrate",
+        "mask",
+        "audit",
+        "report",
+        "verify",
+        "ledger",
+    }
 
 
 def test_options_named_in_the_text_exist() -> None:
