@@ -1,7 +1,4 @@
-"""Confidence bounds for the mean of bounded losses, by betting on it (Waudby-Smith & Ramdas 2024, constant bets).
-
-What follows from them for a guarantee lives in `verdict`.
-"""
+"""Confidence bounds for the mean of bounded losses, by betting on it (Waudby-Smith & Ramdas 2024, constant bets)."""
 
 import math
 

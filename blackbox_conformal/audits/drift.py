@@ -91,7 +91,7 @@ def _sides(known: Answers, new: Answers, thresholds: Sequence[float]) -> list[_S
         ),
     ]
     if shares:
-        own, threshold = min(shares, key=lambda one: abs(float(np.nanmean(one[0])) - 0.5))
+        own, threshold = min(shares, key=lambda share: abs(float(np.nanmean(share[0])) - 0.5))
         other = new.trusted_share(threshold)
         figures = f"(about {_middle(other):.1%}, there {_middle(own):.1%})"
         sides.append(_Side(-own, -other, f"less of them is trusted {figures}"))

@@ -143,8 +143,10 @@ class Audit:
 
     def worst(self, level: int, most: int) -> list[AuditedPicture]:
         """At most `most` pictures with the largest losses at the `level`-th level, of those that trust anything."""
-        trusting = [one for one in self.pictures if one.worst[level] is not None and one.losses[level] > 0]
-        return sorted(trusting, key=lambda one: (-one.losses[level], -_error(one.worst[level]), one.name))[:most]
+        wrong = [picture for picture in self.pictures if picture.worst[level] and picture.losses[level] > 0]
+        return sorted(wrong, key=lambda picture: (-picture.losses[level], -_error(picture.worst[level]), picture.name))[
+            :most
+        ]
 
 
 def _error(place: Place | None) -> float:

@@ -1,7 +1,4 @@
-"""What a guarantee promises of picture quality inside the mask, where it promises anything.
-
-The corollary on PSNR lives in `guarantees.corollaries`; measured figures live in `quality`.
-"""
+"""What a guarantee promises of picture quality inside the mask, where it promises anything."""
 
 import math
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """What the audit would have shown had the same photographs been split differently: the null of the permutation test.
 
-Each random split recalibrates on n of the pooled n + m photographs and measures the others. Verdicts live in `verdict`.
+Each random split recalibrates on n of the pooled n + m photographs and measures the others.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""Picture quality inside and outside a mask: the figures that make a trusted share mean something.
-
-No guarantee is computed here; what one promises of these figures lives in `promise`.
-"""
+"""Picture quality inside and outside a mask: the figures that make a trusted share mean something."""
 
 import math
 from collections.abc import Sequence
@@ -67,19 +64,19 @@ class QualityMaps:
         return Quality(decibels(squares / (3 * 255.0**2 * count)), inner, similar)
 
 
-def mean_quality(found: Sequence[Quality], weights: Sequence[float] | None = None) -> Quality:
+def mean_quality(qualities: Sequence[Quality], weights: Sequence[float] | None = None) -> Quality:
     """The (weighted) mean over those pictures that have pixels to measure; NaN where there is none."""
-    shares = np.ones(len(found)) if weights is None else np.asarray(weights, np.float64)
+    shares = np.ones(len(qualities)) if weights is None else np.asarray(weights, np.float64)
 
     def mean(values: list[float]) -> float:
         array = np.array(values, np.float64)
-        known = ~np.isnan(array)
-        return float(np.average(array[known], weights=shares[known])) if known.any() else math.nan
+        defined = ~np.isnan(array)
+        return float(np.average(array[defined], weights=shares[defined])) if defined.any() else math.nan
 
     return Quality(
-        mean([one.psnr for one in found]),
-        mean([one.psnr_in_space for one in found]),
-        mean([one.ssim for one in found]),
+        mean([quality.psnr for quality in qualities]),
+        mean([quality.psnr_in_space for quality in qualities]),
+        mean([quality.ssim for quality in qualities]),
     )
 
 

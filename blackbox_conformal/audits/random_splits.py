@@ -1,7 +1,7 @@
 """One pool of photographs split at random many times: what calibrating on a part of it does on the rest.
 
 Only stored curves are used. The splits share photographs, so their spread is no confidence interval and no verdict
-follows; verdicts on photographs kept apart live in `verdict`.
+follows.
 """
 
 import math
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.audits.hypothesis import claim, quantity
 from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.guarantees.claims import Units
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.risk.curve_set import CurveSet
 
@@ -103,60 +104,72 @@ def split_audit(
         The pool is too small to be split.
     """
     units = rule.unit_curves(curves)
-    clusters = units.clusters
-    words = quantity(rule, clusters)
     if not units.rule.treats_photographs_alike:
         raise UsageError(
             "expected a guarantee that treats its photographs alike; got weights or leaked photographs, for which the "
             "two sides of a random split are not what calibration and new photographs are. Audit on photographs "
             "kept apart"
         )
-    total = len(units.curves)
-    if total < 2:
-        raise CalibrationError(f"expected at least 2 photographs to split; got {total}. Add photographs")
     if splits < 1:
         raise UsageError(f"expected at least 1 split; got {splits}")
+    n_calibration = _calibrating(len(units.curves), n_calibration, share)
+    levels = sorted(set(alphas))
+    measured = _measured(units, levels, splits, n_calibration, seed)
+    bound = units.curves.bound
+    summaries = tuple(
+        _summary(alpha, claim(units.rule, np.zeros(1), alpha, bound).level, measured[:, column])
+        for column, alpha in enumerate(levels)
+    )
+    return Splits(
+        n_calibration,
+        len(units.curves) - n_calibration,
+        splits,
+        seed,
+        "photographs" if units.clusters is None else "photographs with all their tiles",
+        quantity(rule, units.clusters),
+        summaries,
+        (*_notes(units.rule, units.curves, n_calibration, levels), *_above(units.rule, summaries, splits)),
+    )
+
+
+def _calibrating(total: int, n_calibration: int | None, share: float) -> int:
+    """How many of `total` units calibrate."""
+    if total < 2:
+        raise CalibrationError(f"expected at least 2 photographs to split; got {total}. Add photographs")
     if n_calibration is None:
         if not 0 < share < 1:
             raise UsageError(f"expected a share between 0 and 1 to calibrate on; got {share!r}")
         n_calibration = min(max(round(share * total), 1), total - 1)
     if not 1 <= n_calibration < total:
         raise UsageError(f"expected 1 to {total - 1} of {total} photographs to calibrate on; got {n_calibration}")
-    levels = sorted(set(alphas))
-    found = np.empty((splits, len(levels), 3))
-    claimed = [claim(units.rule, np.zeros(1), alpha, units.curves.bound).level for alpha in levels]
+    return n_calibration
+
+
+def _measured(units: Units, levels: Sequence[float], splits: int, n_calibration: int, seed: int) -> NDArray[np.float64]:
+    """(splits, levels, 3) float64: risk, mean trusted share and share of empty masks on the other side."""
+    measured = np.empty((splits, len(levels), 3))
     generator = np.random.Generator(np.random.Philox(seed))
     for row in range(splits):
-        order = generator.permutation(total)
+        order = generator.permutation(len(units.curves))
         calibrating = units.curves.subset(np.sort(order[:n_calibration]))
-        measured = order[n_calibration:]
+        others = order[n_calibration:]
         for column, alpha in enumerate(levels):
             threshold = units.rule.threshold(calibrating, alpha)
-            losses = units.curves.losses_at(threshold)[measured]
-            shares = units.trusted_shares_at(threshold)[measured]
+            losses = units.curves.losses_at(threshold)[others]
+            shares = units.trusted_shares_at(threshold)[others]
             risk = claim(units.rule, losses, alpha, units.curves.bound).losses.mean()
             # Stored shares are rounded down, so that few trusted pixels show as none; a loss shows that there are some.
-            found[row, column] = risk, shares.mean(), np.mean((shares == 0) & (losses == 0))
-    summaries = tuple(_summary(alpha, claimed[column], found[:, column]) for column, alpha in enumerate(levels))
-    return Splits(
-        n_calibration,
-        total - n_calibration,
-        splits,
-        seed,
-        "photographs" if clusters is None else "photographs with all their tiles",
-        words,
-        summaries,
-        (*_notes(units.rule, units.curves, n_calibration, levels), *_above(units.rule, summaries, splits)),
-    )
+            measured[row, column] = risk, shares.mean(), np.mean((shares == 0) & (losses == 0))
+    return measured
 
 
-def _summary(alpha: float, claimed: float, found: NDArray[np.float64]) -> SplitLevel:
-    mean = found.mean(axis=0)
-    spread = found.std(axis=0, ddof=1) if len(found) > 1 else np.zeros(3)
-    low, high = np.quantile(found, [0.05, 0.95], axis=0)
+def _summary(alpha: float, claimed: float, measured: NDArray[np.float64]) -> SplitLevel:
+    mean = measured.mean(axis=0)
+    spread = measured.std(axis=0, ddof=1) if len(measured) > 1 else np.zeros(3)
+    low, high = np.quantile(measured, [0.05, 0.95], axis=0)
     (risk, trusted, empty) = ((float(mean[k]), float(spread[k])) for k in range(3))
     # A hair above the level is rounding, not risk.
-    above = float(np.mean(found[:, 0] > claimed * (1 + 1e-9)))
+    above = float(np.mean(measured[:, 0] > claimed * (1 + 1e-9)))
     return SplitLevel(
         alpha, claimed, risk, (float(low[0]), float(high[0])), trusted, (float(low[1]), float(high[1])), empty, above
     )

@@ -141,8 +141,8 @@ def _share_reaching(resplit: NDArray[np.float64], observed: float, bound: float)
     return float(np.count_nonzero(resplit >= observed - 1e-9 * bound) + 1) / (resplit.size + 1)
 
 
-def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
-    """What was found, in a sentence or two, and what would settle it where it is not; `EXPLAINED` says the rest.
+def meaning(judgement: Judgement, level: float, units: str = "photographs") -> str:
+    """What was judged, in a sentence or two, and what would settle it where it is not; `EXPLAINED` says the rest.
 
     Parameters
     ----------
@@ -151,16 +151,16 @@ def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
     units
         What is counted, plural.
     """
-    low, high = found.interval
-    if found.verdict == "confirmed":
+    low, high = judgement.interval
+    if judgement.verdict == "confirmed":
         return f"with 95 % confidence the mean risk of such {units} is at most {high:.3g}, so not above {level:g}."
-    if found.verdict == "contradicted":
+    if judgement.verdict == "contradicted":
         return (
             f"with 95 % confidence the mean risk of such {units} is at least {low:.3g}, so above {level:g}; had they "
-            f"come from the same source as the calibration's, only {100 * found.p_value:.2g} % of random splits would "
-            f"show a risk of {found.risk:.3g} or more."
+            f"come from the same source as the calibration's, only {100 * judgement.p_value:.2g} % of random splits "
+            f"would show a risk of {judgement.risk:.3g} or more."
         )
-    if found.verdict == "shifted":
+    if judgement.verdict == "shifted":
         mean = (
             f"the mean risk of all such {units} may be as low as {low:.3g}, which is not above {level:g}"
             if low <= level
@@ -168,30 +168,30 @@ def meaning(found: Judgement, level: float, units: str = "photographs") -> str:
             "explains"
         )
         return (
-            f"the risk of these {units} is {found.risk:.3g}; had they come from the same source as the calibration's, "
-            f"only {100 * found.p_value:.2g} % of random splits would show as much, so they differ. Still, {mean}. "
-            f"Calibrate on {units} like these before you rely on masks of such."
+            f"the risk of these {units} is {judgement.risk:.3g}; had they come from the same source as the "
+            f"calibration's, only {100 * judgement.p_value:.2g} % of random splits would show as much, so they differ. "
+            f"Still, {mean}. Calibrate on {units} like these before you rely on masks of such."
         )
-    if found.risk <= level:
-        told = (
-            f"the risk is {found.risk:.3g}, not above {level:g}, but that of all such {units} may be as high as "
+    if judgement.risk <= level:
+        risk_in_words = (
+            f"the risk is {judgement.risk:.3g}, not above {level:g}, but that of all such {units} may be as high as "
             f"{high:.3g}."
         )
         settle = "confirm it"
     else:
-        told = (
-            f"the risk is {found.risk:.3g}, above {level:g}, but by no more than chance explains: that of all such "
+        risk_in_words = (
+            f"the risk is {judgement.risk:.3g}, above {level:g}, but by no more than chance explains: that of all such "
             f"{units} may be as low as {low:.3g}, and the guarantee averages over calibrations."
         )
         settle = "tell whether this calibration's mean risk is above the level"
-    if found.further is None and low > level:
+    if judgement.further is None and low > level:
         return (
-            f"{told} This calibration's own mean risk is above the level, as some calibration sets' is by chance; more "
-            "photographs here do not change that. Calibrate on more photographs."
+            f"{risk_in_words} This calibration's own mean risk is above the level, as some calibration sets' is by "
+            "chance; more photographs here do not change that. Calibrate on more photographs."
         )
-    if found.further is None:
-        return f"{told} No practical number of further {units} like these would {settle}."
-    return f"{told} About {about(found.further)} further {units} like these would {settle}."
+    if judgement.further is None:
+        return f"{risk_in_words} No practical number of further {units} like these would {settle}."
+    return f"{risk_in_words} About {about(judgement.further)} further {units} like these would {settle}."
 
 
 def about(number: int) -> str:
@@ -211,8 +211,9 @@ def overall(judgements: Sequence[Judgement], levels: int | None = None) -> Verdi
         Among how many levels the error level is shared; None: those of `judgements`.
     """
     shared = LEVEL / max(levels or len(judgements), 1)
-    if any(one.p_promise <= shared for one in judgements):
+    if any(judgement.p_promise <= shared for judgement in judgements):
         return "contradicted"
-    if any(one.p_value <= shared for one in judgements):
+    if any(judgement.p_value <= shared for judgement in judgements):
         return "shifted"
-    return "confirmed" if judgements and all(one.verdict == "confirmed" for one in judgements) else "inconclusive"
+    verdicts = {judgement.verdict for judgement in judgements}
+    return "confirmed" if verdicts == {"confirmed"} else "inconclusive"

@@ -1,7 +1,4 @@
-"""Where a mask is most wrong: the trusted pixel with the largest error, and a window around it.
-
-Nothing is encoded or written here.
-"""
+"""Where a mask is most wrong: the trusted pixel with the largest error, and a window around it."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,4 @@
-"""The binomial distribution function, to about eleven digits, and the least whole number from which something holds.
-
-No guarantee lives here.
-"""
+"""The binomial distribution function, to about eleven digits, and the least whole number from which something holds."""
 
 import math
 from collections.abc import Callable
@@ -18,9 +15,9 @@ MARGIN = 1 + 1e-9
 @lru_cache(maxsize=16)
 def _log_choose(n: int) -> NDArray[np.float64]:
     factorials = np.array([math.lgamma(k + 1) for k in range(n + 1)])
-    found: NDArray[np.float64] = factorials[n] - factorials - factorials[::-1]
-    found.setflags(write=False)
-    return found
+    logarithms: NDArray[np.float64] = factorials[n] - factorials - factorials[::-1]
+    logarithms.setflags(write=False)
+    return logarithms
 
 
 def binomial_cdf(n: int, p: float) -> NDArray[np.float64]:

@@ -1,7 +1,4 @@
-"""Upper confidence bounds for the mean of independent losses in [0, 1].
-
-The bound by betting itself is in `risk.betting`; how a threshold follows from them lives in `high_probability`.
-"""
+"""Upper confidence bounds for the mean of independent losses in [0, 1]."""
 
 import math
 from fractions import Fraction

@@ -1,7 +1,4 @@
-"""Any expected-loss guarantee when one photograph gives several curves: the mean of its tiles counts once.
-
-The guarantee itself is another file's; the mean of curves lives in `risk.pool`.
-"""
+"""Any expected-loss guarantee when one photograph gives several curves: the mean of its tiles counts once."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
@@ -72,8 +69,8 @@ class ByCluster(Around):
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers; n is counted from the clusters."""
-        found = self.inner.statement(alpha, len(set(self.clusters)), error)
-        return f"For a tile drawn at random from a new photograph: {found}"
+        statement = self.inner.statement(alpha, len(set(self.clusters)), error)
+        return f"For a tile drawn at random from a new photograph: {statement}"
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -134,10 +131,10 @@ def in_tiles(rule: Guarantee, clusters: Sequence[str]) -> Guarantee:
         The guarantee says nothing of a mean over tiles.
     """
     inner = {key: value for key, value in rule.specification().items() if value is not None}
-    found: Guarantee = catalog.load(
+    tiled: Guarantee = catalog.load(
         "guarantees", "by-cluster", of=inner.pop("name"), parameters=inner, clusters=tuple(clusters)
     )
-    return found
+    return tiled
 
 
 PLUGIN = ByCluster

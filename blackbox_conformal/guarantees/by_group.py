@@ -1,7 +1,4 @@
-"""Any other guarantee within groups that were fixed beforehand, such as scene classes: Mondrian.
-
-The guarantee itself is another file's.
-"""
+"""Any other guarantee within groups that were fixed beforehand, such as scene classes: Mondrian."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
@@ -62,7 +59,7 @@ class ByGroup(Around):
     def _indices(self) -> NDArray[np.int64]:
         return np.flatnonzero(np.array(self.groups, dtype=object) == self.group_new)
 
-    def _own(self, curves: CurveSet) -> tuple[Guarantee, CurveSet | None]:
+    def _of_group(self, curves: CurveSet) -> tuple[Guarantee, CurveSet | None]:
         require_length("groups", self.groups, curves)
         indices = self._indices
         return self.inner.restrict(indices), curves.subset(indices) if indices.size else None
@@ -78,19 +75,18 @@ class ByGroup(Around):
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
         """As the guarantee within; a group without photographs trusts nothing."""
-        inner, own = self._own(curves)
+        inner, group_curves = self._of_group(curves)
         inner.check(curves, alpha)
-        if own is None:
+        if group_curves is None:
             missing = inner.minimum_images(alpha, curves.bound)
-            known = ", ".join(sorted(set(self.groups)))
-            reason = (
-                f"nothing can be trusted: no calibration photograph is of group {self.group_new!r}; there are {known}"
+            others = ", ".join(sorted(set(self.groups)))
+            nothing = (
+                f"nothing can be trusted: no calibration photograph is of group {self.group_new!r}; there are {others}"
             )
-            return Choice(-np.inf, max(missing, 1), reason)
-        found = inner.choose(own, alpha)
-        return Choice(
-            found.threshold, found.missing_images, found.reason and f"group {self.group_new!r}: {found.reason}"
-        )
+            return Choice(-np.inf, max(missing, 1), nothing)
+        choice = inner.choose(group_curves, alpha)
+        reason = choice.reason and f"group {self.group_new!r}: {choice.reason}"
+        return Choice(choice.threshold, choice.missing_images, reason)
 
     def choices(self, curves: CurveSet, alpha: float) -> dict[str, Choice]:
         """The choice of every group there is."""
@@ -101,20 +97,20 @@ class ByGroup(Around):
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
         """As the guarantee within."""
-        inner, own = self._own(curves)
-        if own is None:
+        inner, group_curves = self._of_group(curves)
+        if group_curves is None:
             return 0.0 if threshold == -np.inf else curves.bound
-        return inner.risk(own, threshold)
+        return inner.risk(group_curves, threshold)
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
         """As the guarantee within."""
-        inner, own = self._own(curves)
-        return np.array([curves.bound]) if own is None else inner.levels(own)
+        inner, group_curves = self._of_group(curves)
+        return np.array([curves.bound]) if group_curves is None else inner.levels(group_curves)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers; n is counted from the groups."""
-        own = self.inner.restrict(self._indices).statement(alpha, self._indices.size, error)
-        return f"Among photographs of group {self.group_new!r}: {own}"
+        statement = self.inner.restrict(self._indices).statement(alpha, self._indices.size, error)
+        return f"Among photographs of group {self.group_new!r}: {statement}"
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -145,14 +141,14 @@ class ByGroup(Around):
 
     def unit_curves(self, curves: CurveSet) -> Units:
         """The units of the guarantee within, of the group's photographs."""
-        inner, own = self._own(curves)
-        if own is None:
-            known = ", ".join(sorted(set(self.groups)))
+        inner, group_curves = self._of_group(curves)
+        if group_curves is None:
+            others = ", ".join(sorted(set(self.groups)))
             raise CalibrationError(
-                f"expected calibration photographs of group {self.group_new!r}; there are none, only {known}. "
+                f"expected calibration photographs of group {self.group_new!r}; there are none, only {others}. "
                 "Nothing is trusted in that group, so there is nothing to audit"
             )
-        return inner.unit_curves(own)
+        return inner.unit_curves(group_curves)
 
     def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
         """With the audit pictures in the group; so many photographs calibrate as the group had."""

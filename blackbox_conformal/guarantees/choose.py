@@ -1,7 +1,4 @@
-"""From a guarantee's name to a threshold.
-
-No guarantee lives here.
-"""
+"""From a guarantee's name to a threshold."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,8 +21,8 @@ def guarantee(name: str, /, **parameters: Any) -> Guarantee:
     """
     if name.replace("-", "_") in NOT_MEMBERS:
         raise UsageError(f"expected a guarantee; {name!r} is none. See the list in docs/guarantees.md")
-    found: Guarantee = catalog.load("guarantees", name, **parameters)
-    return found
+    rule: Guarantee = catalog.load("guarantees", name, **parameters)
+    return rule
 
 
 def threshold(
@@ -67,9 +64,9 @@ def choose(
     return rule.choose(CurveSet.of(curves), alpha)
 
 
-def _built(given: str | Guarantee, parameters: dict[str, Any]) -> Guarantee:
-    if isinstance(given, str):
-        return guarantee(given, **parameters)
+def _built(name_or_rule: str | Guarantee, parameters: dict[str, Any]) -> Guarantee:
+    if isinstance(name_or_rule, str):
+        return guarantee(name_or_rule, **parameters)
     if parameters:
-        raise UsageError("expected parameters inside the guarantee that was given; got some beside it")
-    return given
+        raise UsageError("expected parameters inside the guarantee that was built; got some beside it")
+    return name_or_rule

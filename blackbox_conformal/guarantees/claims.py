@@ -1,7 +1,4 @@
-"""What a guarantee hands to those who test it: its claim about unseen losses, and the units that split at random.
-
-No guarantee lives here. Each builds its own in `Guarantee.claim` and `Guarantee.unit_curves`.
-"""
+"""What a guarantee hands to those who test it: its claim about unseen losses, and the units that split at random."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +23,7 @@ class Claim:
         (units,) one value a photograph, or a photograph's mean over its tiles.
     averages
         Whether the mean is also over calibration sets, so that a single calibration may lie above `level`; False
-        where the claim is about the calibration at hand, at a stated confidence.
+        where the claim is about the one calibration, at a stated confidence.
     """
 
     losses: NDArray[np.float64]

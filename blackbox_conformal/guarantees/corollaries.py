@@ -1,7 +1,4 @@
-"""What follows from a threshold that was found: a PSNR inside the mask, and the level under data leakage.
-
-No threshold is chosen here.
-"""
+"""What follows from a threshold that was found: a PSNR inside the mask, and the level under data leakage."""
 
 import math
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""The expected loss of a new photograph is at most alpha: conformal risk control, with its weighted and leaked forms.
-
-How curves are summed lives in `risk.merged_curves`.
-"""
+"""The expected loss of a new photograph is at most alpha: conformal risk control, also weighted and with leakage."""
 
 import math
 from collections.abc import Callable
@@ -62,15 +59,15 @@ class Expected(Guarantee):
 
     @field_validator("weights", mode="before")
     @classmethod
-    def _from_array(cls, given: Any) -> Any:
-        return tuple(given.tolist()) if isinstance(given, np.ndarray) else given
+    def _from_array(cls, weights: Any) -> Any:
+        return tuple(weights.tolist()) if isinstance(weights, np.ndarray) else weights
 
     @field_validator("bound_new")
     @classmethod
-    def _number_in_range(cls, given: BoundOfNew | None) -> BoundOfNew | None:
-        if isinstance(given, int | float) and not (math.isfinite(given) and given >= 0):
+    def _number_in_range(cls, bound: BoundOfNew | None) -> BoundOfNew | None:
+        if isinstance(bound, int | float) and not (math.isfinite(bound) and bound >= 0):
             raise ValueError("expected a finite number >= 0")
-        return given
+        return bound
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -90,8 +87,8 @@ class Expected(Guarantee):
         return self
 
     @field_serializer("bound_new")
-    def _bound_in_words(self, given: BoundOfNew | None) -> float | str | None:
-        return given if given is None or isinstance(given, int | float) else "from the picture itself"
+    def _bound_in_words(self, bound: BoundOfNew | None) -> float | str | None:
+        return bound if bound is None or isinstance(bound, int | float) else "from the picture itself"
 
     @property
     def bound_source(self) -> BoundSource:
@@ -107,10 +104,8 @@ class Expected(Guarantee):
         """With `bound` as ``bound_new``."""
         return self.model_copy(update={"bound_new": bound})
 
-    # What the inequality's two sides are.
-
-    def _left(self, curves: CurveSet) -> tuple[Merged, Fraction, Fraction]:
-        """Staircase of the weighted sum, the weight of the new photograph, and what alpha is multiplied with."""
+    def _sides(self, curves: CurveSet) -> tuple[Merged, Fraction, Fraction]:
+        """Staircase of the weighted sum, weight of the new photograph, and the factor of alpha in the inequality."""
         n = len(curves)
         if self.leaked > n:
             raise UsageError(f"expected at most {n} leaked photographs of {n}; got {self.leaked}")
@@ -126,13 +121,13 @@ class Expected(Guarantee):
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
         """As for every guarantee; weighted photographs that are worth too few trust nothing."""
-        found = super().choose(curves, alpha)
-        if found.reason is None or as_typed(alpha) >= self._floor(curves):
-            return found
+        choice = super().choose(curves, alpha)
+        if choice.reason is None or as_typed(alpha) >= self._floor(curves):
+            return choice
         needed = self._constant(exact_bound(curves.bound)) / as_typed(alpha) - 1
         missing = math.ceil(needed - self._worth)
         return Choice(
-            found.threshold,
+            choice.threshold,
             missing,
             f"nothing can be trusted at {alpha:g}: {len(curves)} weighted {self.unit} are worth "
             f"{float(self._worth):.1f} of equal weight, and at least {number_in_words(math.ceil(needed))} are needed. "
@@ -150,7 +145,7 @@ class Expected(Guarantee):
         return self._constant(exact_bound(curves.bound)) / (self._worth + 1)
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
-        merged, weight, factor = self._left(curves)
+        merged, weight, factor = self._sides(curves)
         if alpha < self._floor(curves):
             return -math.inf
         budget, highest = alpha * factor, exact_bound(curves.bound)
@@ -165,7 +160,7 @@ class Expected(Guarantee):
 
     def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
         """Counts refused photographs, whose loss cannot be avoided."""
-        merged, weight, factor = self._left(curves)
+        merged, weight, factor = self._sides(curves)
         refused = merged.total(float(np.finfo(np.float32).min)) if curves.scores.size else Fraction(0)
         highest = self._constant(exact_bound(curves.bound))
         short = (refused + weight * highest) / alpha - factor
@@ -177,15 +172,15 @@ class Expected(Guarantee):
         self.check(curves)
         if threshold == -math.inf:
             return 0.0
-        merged, weight, factor = self._left(curves)
+        merged, weight, factor = self._sides(curves)
         highest = exact_bound(curves.bound)
         if isinstance(self.bound_new, RiskCurve):
-            own = min(Fraction(self.bound_new.loss(threshold)), highest)
+            own_bound = min(Fraction(self.bound_new.loss(threshold)), highest)
         elif callable(self.bound_new):
-            own = min(Fraction(self.bound_new(threshold)), highest)
+            own_bound = min(Fraction(self.bound_new(threshold)), highest)
         else:
-            own = self._constant(highest)
-        return float_up(max((merged.total(threshold) + weight * own) / factor, self._floor(curves)))
+            own_bound = self._constant(highest)
+        return float_up(max((merged.total(threshold) + weight * own_bound) / factor, self._floor(curves)))
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
         """Every level at which the threshold changes, each rounded up by a few units in the last place.
@@ -198,13 +193,13 @@ class Expected(Guarantee):
         self.check(curves)
         if callable(self.bound_new) or isinstance(self.bound_new, RiskCurve):
             raise UsageError("expected levels of a calibration; got a bound_new of one picture. Ask without bound_new")
-        merged, weight, factor = self._left(curves)
+        merged, weight, factor = self._sides(curves)
         fixed = float(weight * self._constant(exact_bound(curves.bound)))
         totals = np.r_[0.0, merged.totals()]
         if merged.scores.size and merged.scores[0] == -np.inf:
             totals = totals[1:]
-        found = (totals + fixed) / float(factor) * (1 + 2**-50)
-        return np.unique(np.maximum(found, float_up(self._floor(curves))))
+        levels = (totals + fixed) / float(factor) * (1 + 2**-50)
+        return np.unique(np.maximum(levels, float_up(self._floor(curves))))
 
     def minimum_images(self, alpha: float, bound: float) -> int:
         """``ceil(B / alpha) - 1``, plus the leaked ones."""
@@ -248,18 +243,18 @@ class Expected(Guarantee):
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What must be true for it, one sentence each."""
-        found = list(super().assumptions)
+        sentences = list(super().assumptions)
         if self.weights is not None:
-            found[0] = "The weights are the true likelihood ratios of new against calibration photographs."
+            sentences[0] = "The weights are the true likelihood ratios of new against calibration photographs."
         if self.leaked:
-            found[0] = (
+            sentences[0] = (
                 "The photographs that did not leak and the new one are exchangeable, given the vendor's trained model."
             )
         if self.bound_new is not None or self.bound_from != "metric":
-            found.append(
+            sentences.append(
                 "The bound of the new picture's own loss holds; it was computed from its input and draws alone."
             )
-        return tuple(found)
+        return tuple(sentences)
 
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """Cut the weights to the photographs at `indices`."""
@@ -318,28 +313,34 @@ class Expected(Guarantee):
         )
 
 
-def _below_staircase(merged: Merged, budget: Fraction, weight: Fraction, own: RiskCurve, highest: Fraction) -> float:
-    """sup { t : merged(t) + weight * own(t) <= budget }, exact: on each step of `own` the sum alone decides."""
-    ends = [*map(float, own.scores), math.inf]
-    found = -math.inf
-    for end, loss in zip(ends, [0.0, *map(float, own.losses)], strict=True):
+def _below_staircase(
+    merged: Merged, budget: Fraction, weight: Fraction, own_bound: RiskCurve, highest: Fraction
+) -> float:
+    """sup { t : merged(t) + weight * own_bound(t) <= budget }, exact: on each step of `own_bound` the sum decides.
+
+    Steps are gone through from the left. Where the sum stays within the budget up to a step's end, the next step may
+    go on; both sides only grow, so the first step that ends earlier is the last.
+    """
+    ends = [*map(float, own_bound.scores), math.inf]
+    last_end = -math.inf
+    for end, loss in zip(ends, [0.0, *map(float, own_bound.losses)], strict=True):
         on_step = merged.threshold(budget - weight * min(Fraction(loss), highest))
         if on_step <= end:
-            return max(found, on_step)
-        found = end
-    return found
+            return max(last_end, on_step)
+        last_end = end
+    return last_end
 
 
 def _below_function(
-    merged: Merged, budget: Fraction, weight: Fraction, own: Callable[[float], float], highest: Fraction
+    merged: Merged, budget: Fraction, weight: Fraction, own_bound: Callable[[float], float], highest: Fraction
 ) -> float:
-    """The largest score (or +inf) at which merged(t) + weight * own(t) <= budget, for nondecreasing `own`."""
+    """The largest score (or +inf) at which merged(t) + weight * own_bound(t) <= budget, for a nondecreasing bound."""
     candidates = np.r_[merged.scores[merged.scores > -np.inf], np.inf]
     low, high = -1, candidates.size - 1
     while low < high:
         middle = (low + high + 1) // 2
         threshold = float(candidates[middle])
-        value = float(own(threshold))
+        value = float(own_bound(threshold))
         if not (math.isfinite(value) and value >= 0):
             raise UsageError(f"expected bound_new to return finite numbers >= 0; got {value!r} at {threshold!r}")
         if merged.total(threshold) + weight * min(Fraction(value), highest) <= budget:

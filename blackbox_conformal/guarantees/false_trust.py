@@ -28,13 +28,13 @@ class FalseTrust(Expected):
 
     @field_validator("bound_from")
     @classmethod
-    def _no_bound_from_the_picture(cls, given: BoundSource) -> BoundSource:
-        if given != "metric":
+    def _no_bound_from_the_picture(cls, source: BoundSource) -> BoundSource:
+        if source != "metric":
             raise ValueError(
                 "a bound from the picture bounds an error, and not the share of the picture that is wrong, so nothing "
                 "would be guaranteed. Leave bound_from out"
             )
-        return given
+        return source
 
     tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 

@@ -1,7 +1,4 @@
-"""What a guarantee is: a rule from risk curves and a level to a threshold, with its needs and its wording.
-
-No guarantee lives here.
-"""
+"""What a guarantee is: a rule from risk curves and a level to a threshold, with its needs and its wording."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -56,14 +53,10 @@ class Needs:
         What calibration and new photographs must be: ``exchangeable``, or ``iid``, which is more.
     curve_kind
         The kind of curve it is for.
-    monotone, bounded
-        Whether losses must grow with the threshold and stay below a known bound; `RiskCurve` ensures both.
     """
 
     sampling: Literal["exchangeable", "iid"]
     curve_kind: Kind
-    monotone: bool = True
-    bounded: bool = True
 
 
 class Guarantee(Plugin):
@@ -92,12 +85,12 @@ class Guarantee(Plugin):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse(cls, given: Any) -> Any:
-        if isinstance(given, dict):
+    def _refuse(cls, parameters: Any) -> Any:
+        if isinstance(parameters, dict):
             for name, reason in cls.refused.items():
-                if name in given:
+                if name in parameters:
                     raise ValueError(f"{name} cannot be combined with this guarantee: {reason}")
-        return given
+        return parameters
 
     def threshold(self, curves: CurveSet, alpha: float) -> float:
         """The largest threshold that keeps the guarantee at `alpha`: -inf nothing, +inf everything; trust score < t.
@@ -142,7 +135,7 @@ class Guarantee(Plugin):
             if bound is not None and as_typed(alpha) >= exact_bound(bound):
                 raise UsageError(_vacuous(alpha, bound))
             return
-        more = "; 0 means something for per-image alone" if alpha == 0 else ""
+        more = f"; 0 means nothing for {self.plugin_name()}" if alpha == 0 else ""
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}{more}")
 
     @property
@@ -163,7 +156,7 @@ class Guarantee(Plugin):
         raise NotImplementedError(f"{type(self).__name__} must define _threshold(curves, alpha)")
 
     def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
-        """Least number of photographs with which `alpha` can be reached, those at hand included."""
+        """Least number of photographs with which `alpha` can be reached, those there are included."""
         return self.minimum_images(float(alpha), curves.bound)
 
     def risk(self, curves: CurveSet, threshold: float) -> float:

@@ -1,7 +1,4 @@
-"""With confidence 1 - delta over the calibration set, the mean loss is at most alpha: risk-controlling prediction sets.
-
-The confidence bounds themselves live in `_bounds` and `risk.betting`.
-"""
+"""With confidence 1 - delta over calibration sets, the mean loss is at most alpha: risk-controlling prediction sets."""
 
 import math
 from collections.abc import Callable
@@ -128,7 +125,7 @@ class HighProbability(Guarantee):
         )
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        """The mean loss is at most alpha with the calibration at hand."""
+        """The mean loss is at most alpha with this one calibration."""
         return Claim(losses, alpha, bound, averages=False)
 
     def quantity(self, unit: str) -> str:

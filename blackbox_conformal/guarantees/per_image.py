@@ -71,10 +71,10 @@ class PerImage(Guarantee):
         if self.confidence is None:
             return math.ceil(rank / as_typed(self.delta)) - 1
         risk = float(1 - as_typed(self.confidence))
-        one = least_without(risk / MARGIN, self.delta)
+        fewest = least_without(risk / MARGIN, self.delta)
         if rank == 1:
-            return max(one, 1)
-        return least(lambda n: MARGIN * binomial_tail(rank - 1, n, self.delta) <= risk, max(one, rank))
+            return max(fewest, 1)
+        return least(lambda n: MARGIN * binomial_tail(rank - 1, n, self.delta) <= risk, max(fewest, rank))
 
     def reachable_alpha(self, n: int, bound: float) -> float:
         """0 once k >= 1, as any tolerance can then be met; the bound before."""
@@ -93,14 +93,14 @@ class PerImage(Guarantee):
         self.check(curves)
         if not self.rank(len(curves)):
             return np.array([curves.bound])
-        found: list[float] = []
+        levels: list[float] = []
         threshold = -math.inf
         while threshold < math.inf:
             # The least tolerance at which the threshold passes this one: what the k-th worst curve shows just above it.
             level = self.risk(curves, math.nextafter(threshold, math.inf))
             threshold = self._threshold(curves, as_typed(level))
-            found.append(level)
-        return np.array(found)
+            levels.append(level)
+        return np.array(levels)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers."""
@@ -146,10 +146,10 @@ def limits(curves: CurveSet, tolerance: Fraction) -> NDArray[np.float64]:
     """``s_i = sup { t : L_i(t) <= tolerance }`` of each curve: (n,) float64, +inf where it is never exceeded."""
     within = np.r_[0, np.cumsum(curves.losses <= float32_down(tolerance))]
     counts = within[curves.offsets[1:]] - within[curves.offsets[:-1]]
-    found = np.full(len(curves), np.inf)
+    thresholds = np.full(len(curves), np.inf)
     exceeded = counts < np.diff(curves.offsets)
-    found[exceeded] = curves.scores[(curves.offsets[:-1] + counts)[exceeded]]
-    return found
+    thresholds[exceeded] = curves.scores[(curves.offsets[:-1] + counts)[exceeded]]
+    return thresholds
 
 
 PLUGIN = PerImage

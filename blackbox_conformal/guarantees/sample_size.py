@@ -1,7 +1,4 @@
-"""How many photographs a level needs, what a number of photographs can reach, and what a tighter level would cost.
-
-Prices come from the caller; nothing is drawn and nothing is spent.
-"""
+"""How many photographs a level needs, what a number of photographs can reach, and what a tighter level would cost."""
 
 import math
 from collections.abc import Iterable
@@ -50,7 +47,7 @@ def need(guarantee: Guarantee, alpha: float, bound: float, n: int = 0, usd_per_i
     bound
         The metric's bound B (1 for ``false-trust``).
     n
-        Photographs at hand.
+        Photographs that there are.
     usd_per_image
         Price of all draws of one photograph.
     """
@@ -69,14 +66,14 @@ def needs(
 def reachable(guarantee: Guarantee, n: int, bound: float, usd_per_image: float, budget_usd: float) -> tuple[int, float]:
     """How many photographs there are once `budget_usd` is spent, and the least level they can reach.
 
-    A price of 0 buys nothing beyond the n at hand: the budget then sets no limit that could be computed.
+    A price of 0 buys nothing beyond the n that there are: the budget then sets no limit that could be computed.
     """
     total = n + (math.floor(budget_usd / usd_per_image) if usd_per_image > 0 else 0)
     return total, guarantee.reachable_alpha(total, bound)
 
 
 def projection(guarantee: Guarantee, curves: CurveSet, alpha: float, n: int) -> tuple[float, float]:
-    """Threshold and mean trusted share to expect of n photographs like those at hand: an estimate, no guarantee.
+    """Threshold and mean trusted share to expect of n photographs like these: an estimate, no guarantee.
 
     The mean curve is taken to stay as it is while the slack falls from ``B / (n_now + 1)`` to ``B / (n + 1)``.
 

@@ -1,7 +1,4 @@
-"""Metrics that compare colours at each pixel, alone or averaged over a neighbourhood in one of two orders.
-
-The distances themselves are in `kernels.distance`, the averaging in `kernels.windows`.
-"""
+"""Metrics that compare colours at each pixel, alone or averaged over a neighbourhood in one of two orders."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal

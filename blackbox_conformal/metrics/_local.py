@@ -1,7 +1,4 @@
-"""Metrics that measure around each pixel and are not a norm of a difference: as they are, or averaged afterwards.
-
-The measures are in `kernels.delta_e` and `kernels.similarity`.
-"""
+"""Metrics that are not a norm of a colour difference: as they are, or averaged afterwards."""
 
 from typing import Any, ClassVar, Literal
 

@@ -1,7 +1,4 @@
-"""Norms of the colour difference in sRGB, and the bounds that one picture gives of them.
-
-The arithmetic of the bounds is in `risk.truth_bounds`.
-"""
+"""Norms of the colour difference in sRGB, and the bounds that one picture gives of them."""
 
 import numpy as np
 

@@ -1,7 +1,4 @@
-"""A user's own metric, from one function of the true and the delivered picture and a declared bound.
-
-Metrics that ship with the package are one a file beside this one.
-"""
+"""A user's own metric, from one function of the true and the delivered picture and a declared bound."""
 
 from collections.abc import Callable
 from typing import Annotated, ClassVar

@@ -1,7 +1,4 @@
-"""CIEDE2000, the CIE's colour difference, clipped at a cap.
-
-The formula is in `kernels.delta_e`; orders and windows are in `_local`.
-"""
+"""CIEDE2000, the CIE's colour difference, clipped at a cap."""
 
 from typing import Annotated, ClassVar
 

@@ -1,6 +1,6 @@
 """FLIP, the difference that is seen when two pictures are flipped between; needs the extra `flip`.
 
-The measure is in the package `flip-evaluator`; averaging is in `_local`.
+The package `flip-evaluator` of its authors computes it.
 """
 
 from typing import Annotated, Any, ClassVar
@@ -39,7 +39,7 @@ class Flip(LocalMetric):
         """
         evaluate = _evaluator()
         truth, delivered = image_pair(truth, delivered)
-        found, _, _ = evaluate(
+        values, _, _ = evaluate(
             truth / np.float32(255),
             delivered / np.float32(255),
             "LDR",
@@ -47,12 +47,17 @@ class Flip(LocalMetric):
             computeMeanError=False,
             parameters={"ppd": self.pixels_per_degree},
         )
-        if found.shape != (*truth.shape[:2], 1) or not np.isfinite(found).all() or found.min() < 0 or found.max() > 1:
+        if (
+            values.shape != (*truth.shape[:2], 1)
+            or not np.isfinite(values).all()
+            or values.min() < 0
+            or values.max() > 1
+        ):
             raise MapError(
                 f"expected a FLIP map of {truth.shape[1]}x{truth.shape[0]} values in [0, 1]; flip-evaluator answered "
-                f"shape {found.shape}, {found.min()} to {found.max()}. Install flip-evaluator 1.7"
+                f"shape {values.shape}, {values.min()} to {values.max()}. Install flip-evaluator 1.7"
             )
-        return np.ascontiguousarray(found[:, :, 0], np.float32)
+        return np.ascontiguousarray(values[:, :, 0], np.float32)
 
 
 def _evaluator() -> Any:

@@ -1,7 +1,4 @@
-"""Gradient magnitude dissimilarity: edges that appear, vanish, sharpen or blur.
-
-The gradients are in `kernels.similarity`; averaging is in `_local`.
-"""
+"""Gradient magnitude dissimilarity: edges that appear, vanish, sharpen or blur."""
 
 from typing import Annotated, ClassVar
 

@@ -1,7 +1,4 @@
-"""L1 distance in normalised Lab, the metric of Adame, Csillag and Goedert (2025).
-
-The colour arithmetic is in `kernels.distance`; orders and windows are in `_averaged`.
-"""
+"""L1 distance in normalised Lab, the metric of Adame, Csillag and Goedert (2025)."""
 
 from typing import ClassVar
 

@@ -1,7 +1,4 @@
-"""What a metric is: a map of how far the delivered picture is from the truth, with the largest value it can take.
-
-No metric lives here.
-"""
+"""What a metric is: a map of how far the delivered picture is from the truth, with the largest value it can take."""
 
 from typing import ClassVar
 
@@ -35,7 +32,7 @@ class Metric(Plugin):
         raise NotImplementedError(f"{type(self).__name__} must define bound")
 
     def require(self) -> None:
-        """Refuse a metric that this program cannot compute; those that ship with the package always can be."""
+        """Refuse a metric that this program cannot compute: one of a user that it has not defined."""
 
     def map(self, truth: Image, delivered: Image) -> Map:
         """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size."""
@@ -60,7 +57,7 @@ class Metric(Plugin):
         return "box"
 
     def channel_differences(self, truth: Image, delivered: Image) -> Planes | None:
-        """Signed differences, (3, H, W) float32, whose root mean square the map bounds at each pixel; None if none."""
+        """Signed differences, (3, H, W) float32, whose root mean square the map bounds at each pixel; else None."""
         return None
 
     def bound_from_delivered(self, delivered: Image) -> Map:

@@ -1,7 +1,4 @@
-"""L1 distance in sRGB.
-
-The arithmetic is in `kernels.distance`; orders and windows are in `_averaged`, bounds in `_rgb`.
-"""
+"""L1 distance in sRGB."""
 
 from typing import ClassVar
 

@@ -1,7 +1,4 @@
-"""Largest channel difference in sRGB.
-
-The arithmetic is in `kernels.distance`; orders and windows are in `_averaged`, bounds in `_rgb`.
-"""
+"""Largest channel difference in sRGB."""
 
 from typing import ClassVar
 

@@ -1,7 +1,4 @@
-"""A person's judgement of where the delivered picture means something else than the truth.
-
-Annotations are stored and found by `annotations.annotation_file`.
-"""
+"""A person's judgement of where the delivered picture means something else than the truth."""
 
 import os
 from pathlib import Path
@@ -63,13 +60,13 @@ class Semantic(Metric):
         return grades
 
     def _folder(self) -> Path:
-        given = self.annotations or os.environ.get(VARIABLE)
-        if not given:
+        folder = self.annotations or os.environ.get(VARIABLE)
+        if not folder:
             raise UsageError(
                 "expected a folder of annotations for metric semantic; got none. Give semantic:annotations=FOLDER "
                 f"or set {VARIABLE}"
             )
-        return Path(given)
+        return Path(folder)
 
 
 PLUGIN = Semantic

@@ -1,7 +1,4 @@
-"""Structural dissimilarity around each pixel.
-
-The window arithmetic is in `kernels.similarity`; averaging is in `_local`.
-"""
+"""Structural dissimilarity around each pixel."""
 
 from typing import ClassVar
 

@@ -1,7 +1,4 @@
-"""What the answers to pictures were like, beside their errors: what can be told of a new picture as well.
-
-How an answer is compared with what was sent lives in `images`, and what follows from a whole batch in `audits.drift`.
-"""
+"""What the answers to pictures were like, beside their errors: what can be told of a new picture as well."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +12,7 @@ from blackbox_conformal.types import Map
 LEVELS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Shares of a picture's pixels at whose scores its map of scores is remembered."""
 
-_LOOKED_AT = 1 << 16
+_SAMPLED_PIXELS = 1 << 16
 _WIDTH = 2 + len(LEVELS)
 
 
@@ -38,11 +35,11 @@ class Answers:
     @classmethod
     def of(cls, resemblances: Sequence[float | None], differences: Sequence[float], scores: Map) -> Self:
         """One picture, from what was measured of each answer and the map of scores: (H, W) float32."""
-        told = [one for one in resemblances if one is not None]
-        # A regular part of the pixels tells as much, and takes no time.
-        step = max(1, round((scores.size / _LOOKED_AT) ** 0.5))
+        measured = [resemblance for resemblance in resemblances if resemblance is not None]
+        # A regular sample of the pixels says as much, and takes no time.
+        step = max(1, round((scores.size / _SAMPLED_PIXELS) ** 0.5))
         quantiles = np.quantile(scores[::step, ::step], LEVELS, method="inverted_cdf")
-        least = min(told) if told else np.nan
+        least = min(measured) if measured else np.nan
         return cls(np.array([[least, np.mean(differences), *quantiles]], np.float32))
 
     @classmethod
@@ -66,12 +63,12 @@ class Answers:
         """
         values = np.frombuffer(content, "<f4").reshape(-1, _WIDTH).astype(np.float32)
         resemblance, difference, scores = values[:, 0], values[:, 1], values[:, 2:]
-        known = ~np.isnan(difference)
+        recorded = ~np.isnan(difference)
         right = (
             not np.any(np.abs(resemblance) > 1)
-            and np.all((difference[known] >= 0) & (difference[known] <= 255))
-            and np.all(scores[known, :-1] <= scores[known, 1:])
-            and np.isnan(values[~known]).all()
+            and np.all((difference[recorded] >= 0) & (difference[recorded] <= 255))
+            and np.all(scores[recorded, :-1] <= scores[recorded, 1:])
+            and np.isnan(values[~recorded]).all()
         )
         if not right:
             raise ValueError("expected what answers can be like; a value is out of its range")
@@ -100,7 +97,7 @@ class Answers:
     def trusted_share(self, threshold: float) -> NDArray[np.float64]:
         """(n,): about the share of each picture whose score is below `threshold`, 0 to 1; NaN where unknown."""
         scores = self.values[:, 2:].astype(np.float64)
-        known = ~np.isnan(scores[:, 0])
+        recorded = ~np.isnan(scores[:, 0])
         shares = np.full(len(self), np.nan)
-        shares[known] = [np.interp(threshold, row, LEVELS, left=0.0, right=1.0) for row in scores[known]]
+        shares[recorded] = [np.interp(threshold, row, LEVELS, left=0.0, right=1.0) for row in scores[recorded]]
         return shares

@@ -2,8 +2,7 @@
 
 For each bet ``rho_j = j / (bets + 1)`` the product of ``1 - rho_j (L_i - m) / (1 - m)`` over independent losses has a
 mean of at most 1 when the true mean is at least m; so has the average over bets, weighted by a stake that was fixed
-beforehand. The bound is the least m whose average reaches 1 / delta. What follows from it lives in
-`guarantees.high_probability` and in `audit`.
+beforehand. The bound is the least m whose average reaches 1 / delta.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 Layout, little-endian: a 56-byte header, then one zlib stream of six blocks: record counts, area counts (uint32 a
 curve), scores, losses, area scores, area shares (float32 as order-preserving uint32). Each block holds differences
-of neighbours, its bytes regrouped by significance. What the curves mean lives in `pack`.
+of neighbours, its bytes regrouped by significance.
 """
 
 import math

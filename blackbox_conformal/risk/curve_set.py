@@ -1,7 +1,4 @@
-"""Many risk curves as flat arrays, for arithmetic over thousands of photographs at once.
-
-The byte form lives in `wire`, the sum of curves in `merged`; no guarantee lives here.
-"""
+"""Many risk curves as flat arrays, for arithmetic over thousands of photographs at once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +11,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.risk import codec
 from blackbox_conformal.risk.curve import Kind, RiskCurve
-from blackbox_conformal.risk.exact import grain_bits, grains, largest_loss
+from blackbox_conformal.risk.exact import grain_bits, grains
 from blackbox_conformal.risk.merged_curves import Merged, merge
 
 
@@ -86,7 +83,7 @@ class CurveSet:
         return curves if isinstance(curves, CurveSet) else cls.from_curves(curves)
 
     def to_bytes(self) -> bytes:
-        """Lossless packed form; see `wire`."""
+        """Lossless packed form; see `codec`."""
         return codec.pack(
             codec.Content(
                 np.diff(self.offsets),
@@ -130,12 +127,12 @@ class CurveSet:
         if not -len(self) <= index < len(self):
             raise IndexError(f"expected an index below {len(self)}; got {index}")
         index %= len(self)
-        own = slice(self.offsets[index], self.offsets[index + 1])
+        records = slice(self.offsets[index], self.offsets[index + 1])
         area = slice(self.area_offsets[index], self.area_offsets[index + 1])
         has_area = area.stop > area.start
         return RiskCurve(
-            self.scores[own],
-            self.losses[own],
+            self.scores[records],
+            self.losses[records],
             self.bound,
             self.kind,
             self.tolerance,
@@ -146,26 +143,22 @@ class CurveSet:
     def __iter__(self) -> Iterator[RiskCurve]:
         return (self[index] for index in range(len(self)))
 
-    def bounded_by(self, bound: float) -> bool:
-        """Whether no loss exceeds `bound`."""
-        return self.losses.size == 0 or bool(self.losses.max() <= largest_loss(bound))
-
     def subset(self, indices: NDArray[np.int64]) -> "CurveSet":
         """The curves at `indices`, in that order."""
         key = ("subset", indices.tobytes())
         if key not in self._derived:
             self._derived[key] = self._subset(indices)
-        found: CurveSet = self._derived[key]
-        return found
+        curves: CurveSet = self._derived[key]
+        return curves
 
     def _subset(self, indices: NDArray[np.int64]) -> "CurveSet":
         if indices.size == len(self) and (indices == np.arange(len(self))).all():
             return self
-        own, area = _ranges(self.offsets, indices), _ranges(self.area_offsets, indices)
+        records, area = _ranges(self.offsets, indices), _ranges(self.area_offsets, indices)
         return CurveSet(
             _offsets(np.diff(self.offsets)[indices]),
-            self.scores[own],
-            self.losses[own],
+            self.scores[records],
+            self.losses[records],
             _offsets(np.diff(self.area_offsets)[indices]),
             self.area_scores[area],
             self.area_shares[area],
@@ -188,10 +181,10 @@ class CurveSet:
     ) -> NDArray[np.float64]:
         below = np.r_[0, np.cumsum(scores < np.float64(threshold))]
         counts = below[offsets[1:]] - below[offsets[:-1]]
-        found = np.zeros(counts.size, np.float64)
-        some = counts > 0
-        found[some] = values[(offsets[:-1] + counts - 1)[some]]
-        return found
+        reached = np.zeros(counts.size, np.float64)
+        rises = counts > 0
+        reached[rises] = values[(offsets[:-1] + counts - 1)[rises]]
+        return reached
 
     @cached_property
     def bits(self) -> int:
@@ -210,7 +203,8 @@ class CurveSet:
     @cached_property
     def order(self) -> NDArray[np.int64]:
         """The permutation that sorts all records by score; equal scores stay in their order."""
-        # Whole numbers of score and position together sort several times faster than floats with an index.
+        # Whole numbers of score and position together sort several times faster than floats with an index. The bits of
+        # a float are in its order once those of a negative one are inverted and those of others get the highest bit.
         bits = (self.scores + np.float32(0)).view(np.uint32)
         keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
         keys = (keys << np.uint64(32)) | np.arange(bits.size, dtype=np.uint64)
@@ -232,8 +226,8 @@ class CurveSet:
         key = ("weighted", weights.tobytes())
         if key not in self._derived:
             self._derived[key] = merge(self.scores, self.order, self.jumps, self.bits, weights[self.owner])
-        found: Merged = self._derived[key]
-        return found
+        merged: Merged = self._derived[key]
+        return merged
 
     @cached_property
     def _derived(self) -> "Recent":

@@ -47,11 +47,6 @@ def float_up(value: Fraction) -> float:
     return number
 
 
-def float_down(value: Fraction) -> float:
-    """A float that, read as the decimal it prints as, is not above `value`; the largest one or its neighbour."""
-    return -float_up(-value)
-
-
 def grain_bits(bound: float, count: int) -> int:
     """Bits after the point with which `count` losses of at most `bound` sum below 2^60: 44 while count * bound < 2^16.
 

@@ -1,7 +1,4 @@
-"""The checks that a score map and an error map must pass before a risk curve is made of them.
-
-The staircase itself is found by `kernels.staircase`.
-"""
+"""The checks that a score map and an error map must pass before a risk curve is made of them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +24,7 @@ def check_shapes(indecision: NDArray[np.float32], errors: NDArray[np.float32]) -
 
 
 def refuse_values(indecision: NDArray[np.float32], errors: NDArray[np.float32], bound: float) -> None:
-    """Say which value it is that no staircase may be made of; nothing is said where there is none.
+    """Say which value no staircase may be made of; pass where there is none.
 
     Raises
     ------

@@ -1,7 +1,4 @@
-"""The sum of many risk curves as one staircase, in whole numbers, sorted once for every level.
-
-What the sum is compared with is a guarantee's business.
-"""
+"""The sum of many risk curves as one staircase, in whole numbers, sorted once for every level."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -80,6 +77,7 @@ def merge(
     weights
         A whole number of at most 2^24 a record; None: 1.
     """
+    # Two limbs, since a sum of weighted jumps does not fit 64 bits; that of each limb does. The carry is added last.
     high, low = jumps >> LIMB_BITS, jumps & (2**LIMB_BITS - 1)
     if weights is not None:
         low = low * weights

@@ -126,7 +126,8 @@ def _clipped(weights: Matrix, reduce: Matrix) -> Matrix:
             best = np.concatenate([kept, kept], axis=1)
             at += 1
         stop = min(at + width, reduce.shape[0])
+        # What the sample adds to each of the values it touches, where they are clipped.
         pulls = weights[:, at:stop] * reduce[at:stop, sample]
         best += np.maximum(-(pulls @ members[:, : stop - at].T), 0)
-    found: Matrix = best.max(axis=1)
-    return found
+    largest: Matrix = best.max(axis=1)
+    return largest

@@ -1,7 +1,4 @@
-"""The one function that decides which pixels are trusted at a threshold.
-
-How a threshold is found lives in `guarantees`; nothing else in the project compares scores with thresholds.
-"""
+"""Which pixels are trusted at a threshold: the only place in the project that compares scores with thresholds."""
 
 import math
 

@@ -71,12 +71,6 @@ def test_trusted_shares_are_those_of_each_curve():
         assert packed.trusted_shares_at(t).tolist() == [curve.trusted_share(t) for curve in curves] + [0.0]
 
 
-def test_the_bound_of_a_file_can_be_checked():
-    packed = CurveSet.from_curves([RiskCurve(np.array([0.0]), np.array([0.5]), 1.0)])
-    assert packed.bounded_by(0.5)
-    assert not packed.bounded_by(0.49)
-
-
 def test_curves_that_do_not_belong_together_are_refused():
     one = RiskCurve(np.array([0.0]), np.array([0.5]), 1.0)
     with pytest.raises(CalibrationError, match="in curve 1"):
