@@ -17,12 +17,16 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Adapter": "blackbox_conformal.adapter",
+    "Audit": "blackbox_conformal.audits.findings",
     "BlackboxConformalError": "blackbox_conformal.errors",
     "Calibration": "blackbox_conformal.calibration",
     "Certificate": "blackbox_conformal.certificate",
+    "Comparison": "blackbox_conformal.pipeline.comparison_parts.comparison",
     "Limits": "blackbox_conformal.sampling.limits",
+    "Plan": "blackbox_conformal.pipeline.planning",
     "Result": "blackbox_conformal.pipeline.products",
     "RiskCurve": "blackbox_conformal.risk.curve",
+    "Tuning": "blackbox_conformal.pipeline.tuning",
     "apply": "blackbox_conformal.pipeline.commands",
     "apply_all": "blackbox_conformal.pipeline.commands",
     "audit": "blackbox_conformal.pipeline.commands",
@@ -41,6 +45,7 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter as Adapter
+    from blackbox_conformal.audits.findings import Audit as Audit
     from blackbox_conformal.calibration import Calibration as Calibration
     from blackbox_conformal.certificate import Certificate as Certificate
     from blackbox_conformal.errors import BlackboxConformalError as BlackboxConformalError
@@ -55,7 +60,10 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.commands import apply_all as apply_all
     from blackbox_conformal.pipeline.commands import audit as audit
     from blackbox_conformal.pipeline.commands import calibrate as calibrate
+    from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison as Comparison
+    from blackbox_conformal.pipeline.planning import Plan as Plan
     from blackbox_conformal.pipeline.products import Result as Result
+    from blackbox_conformal.pipeline.tuning import Tuning as Tuning
     from blackbox_conformal.plugins import load_adapter as load_adapter
     from blackbox_conformal.reports.run_report import report as report
     from blackbox_conformal.risk.curve import RiskCurve as RiskCurve

@@ -23,6 +23,13 @@ image: NDArray[np.uint8] = result.image
 mask: NDArray[np.bool_] = result.mask
 indecision: NDArray[np.float32] = result.indecision
 share: float = result.certificate.trusted_share
+results: list[bc.Result] = bc.apply_all(vendor, ["input.png", ("named", image)], calibration, alpha=0.1, max_calls=16)
+
+plan: bc.Plan = bc.plan(vendor, 100, draws=8, alpha=0.05)
+audit: bc.Audit = bc.audit(vendor, ["other/"], calibration, alpha=[0.1, 0.2], group=None, max_cost="12.50")
+comparison: bc.Comparison = bc.compare({"one": vendor, "other": (vendor, {"draws": 4})}, "photographs/", memory=2**31)
+tuning: bc.Tuning = bc.tune(vendor, "photographs/", 0.1, candidates=["texture"], tuning_share=0.4, run="runs/mine")
+report: Path = bc.report("runs/mine", calibration=calibration, audit=audit, results=results, out="report.html")
 
 samples = [np.zeros((4, 4, 3), np.uint8)] * 2
 scores: NDArray[np.float32] = bc.indecision_map(samples, "patch-variance", kernel="gaussian", sigma=4)
