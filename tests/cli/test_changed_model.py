@@ -1,11 +1,11 @@
 """A vendor that replaces its model: nobody pays for masks that nothing vouches for, and exit code 3 says why."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.command_line import VENDOR, called
 from support.synthetic import write_photographs
 
 from blackbox_conformal.calibration import Calibration
@@ -13,7 +13,6 @@ from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 SENTENCE = "the vendor replaced model 'fault-vendor-1', which was calibrated, by 'acme-v2'"
 
 
@@ -32,17 +31,10 @@ def folder(tmp_path: Path, server: FaultServer) -> Path:
     return tmp_path
 
 
-def called(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "blackbox_conformal", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, cwd=folder, check=False
-    )
-
-
 def calibrate(folder: Path, server: FaultServer, run: str, *more: str) -> subprocess.CompletedProcess[str]:
     choices = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
     vendor = ["--adapter", VENDOR, "-p", f"url={server.url}"]
-    return called(folder, "calibrate", "photographs", *vendor, *choices, "--run", run, "--yes", *more)
+    return called("calibrate", "photographs", *vendor, *choices, "--run", run, "--yes", *more, folder=folder)
 
 
 def use(
@@ -50,7 +42,7 @@ def use(
 ) -> subprocess.CompletedProcess[str]:
     where = ["--calibration", f"{calibration}/calibration.json", "--run", run, "--adapter", VENDOR]
     spend = ["-p", f"url={server.url}", "--yes", "--concurrency", "8", "--force"]
-    return called(folder, command, "others", *where, "--alpha", "0.5", *spend)
+    return called(command, "others", *where, "--alpha", "0.5", *spend, folder=folder)
 
 
 def change_model(server: FaultServer, name: str) -> None:

@@ -3,19 +3,17 @@
 import random
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.command_line import VENDOR, called
 from support.synthetic import write_photographs
 
-from blackbox_conformal.cli.main import run as called
+from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 
@@ -38,9 +36,7 @@ def words(folder: Path, server: FaultServer, name: str) -> list[str]:
 def bought(tmp_path_factory: pytest.TempPathFactory, server: FaultServer) -> Path:
     folder = tmp_path_factory.mktemp("bought")
     write_photographs(folder / "photographs", range(3))
-    command = [sys.executable, "-m", "blackbox_conformal", *words(folder, server, "calibrate")]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    called(*words(folder, server, "calibrate"), code=0)
     shutil.copytree(folder / "run", folder / "whole")
     return folder
 
@@ -79,7 +75,7 @@ def test_commands_on_a_damaged_ledger_end_in_a_clear_error_and_buy_nothing(
         damage(altered, chooser)  # type: ignore[operator]
         (bought / "run" / "ledger.sqlite").write_bytes(altered)
         for name in ("sum", "ls", "verify", "plan", "calibrate"):
-            code = called(words(bought, server, name))
+            code = run(words(bought, server, name))
             said = capsys.readouterr().err
             assert code in (0, 2, 3), said
             assert "bug:" not in said
@@ -96,7 +92,7 @@ def test_verify_lists_what_is_wrong_with_the_only_ledger_there_is(
         connection.execute("UPDATE attempt SET model = 'another' WHERE id = 2")
         connection.commit()
     monkeypatch.chdir(tmp_path)
-    assert called(["ledger", "verify"]) == 3
+    assert run(["ledger", "verify"]) == 3
     assert "attempt 2 is not as it was written" in capsys.readouterr().out
-    assert called(["ledger", "sum"]) == 2
+    assert run(["ledger", "sum"]) == 2
     assert "runs/a" in capsys.readouterr().err

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.command_line import VENDOR
 from support.synthetic import write_photographs
 
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 

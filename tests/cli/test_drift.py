@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.command_line import VENDOR
 from support.synthetic import photograph, write_draws, write_photographs
 
 from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
 CHANGED = {"submit": "picture:kind=flatter-and-brighter"}
 

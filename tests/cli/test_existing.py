@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.command_line import VENDOR
 from support.synthetic import write_photographs
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
-
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 
 
 class Shop:

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import VENDOR
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 CHOICES = ["--adapter", VENDOR, "--draws", "2", "--score", "pixel-variance", "--yes"]
 
 

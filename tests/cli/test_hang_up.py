@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.command_line import VENDOR
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.console import Screen
@@ -21,7 +22,6 @@ from blackbox_conformal.cli.interrupts import interruptible
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 SLOW = {"submit": "slow-start:seconds=0.4"}
 
 

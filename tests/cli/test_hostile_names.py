@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.command_line import VENDOR
 from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.certificate import Certificate
@@ -17,7 +18,6 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.cli.terminal_text import json_line, shown
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 HOSTILE = "pic\x1b]0;owned\x07\x1b[2J\u202egnp\nerror: forged\x9b31m"
 NO_TEXT = os.fsdecode(b"caf\xe9-\xff")
 RAW = (b"\x1b]0;", b"\x07", "\u202e".encode(), b"\x9b31m", b"\nerror: forged")

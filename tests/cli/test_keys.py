@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.command_line import VENDOR
 from support.recording_server import RecordingServer
 from support.synthetic import write_photographs
 
@@ -19,7 +20,6 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.raw_http import Response
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 KEY = "canary-7d01c9"
 ENCODED = [
     base64.b64encode(KEY.encode()).decode(),

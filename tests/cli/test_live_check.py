@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import VENDOR
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.pipeline.live_check import check_picture
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 SHOWN, VARIETY, PRICE, MODEL = (
     "the picture that was sent comes back, at the promised size",
     "draws of one picture differ",

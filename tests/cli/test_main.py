@@ -2,12 +2,12 @@
 
 import errno
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.command_line import called
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli import config, main
@@ -15,15 +15,7 @@ from blackbox_conformal.testing.fault_server import FaultServer
 
 
 def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "blackbox_conformal", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=cwd,
-        env={**os.environ, "XDG_CONFIG_HOME": str(cwd or "/nonexistent"), **environment},
-        check=False,
-    )
+    return called(*arguments, folder=cwd, **{"XDG_CONFIG_HOME": str(cwd or "/nonexistent"), **environment})
 
 
 def test_help_imports_neither_numba_nor_numpy() -> None:

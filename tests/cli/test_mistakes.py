@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
+from support.command_line import VENDOR
 from support.synthetic import write_draws, write_photographs
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 CHOICES = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 

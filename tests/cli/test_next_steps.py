@@ -3,13 +3,13 @@
 import json
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 from PIL import Image as PillowImage
+from support.command_line import called
 from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.cli.main import Commands, cli
@@ -30,10 +30,7 @@ class Desk:
         small.save(folder / "small.png")
 
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "blackbox_conformal", *arguments]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=self.folder, check=False)
-        assert found.returncode == code, found.stderr
-        return found
+        return called(*arguments, folder=self.folder, code=code)
 
 
 @pytest.fixture(scope="module")

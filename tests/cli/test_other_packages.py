@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.command_line import called
 from support.other_package import install, pack
 from support.synthetic import photograph, write_draws, write_photographs
 
@@ -21,13 +22,7 @@ IDEAS = ["--metric", "green", "--guarantee", "careful"]
 def command(site, *arguments):
     """One run of the command line, with `site` on its path."""
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
-    return subprocess.run(
-        [sys.executable, "-m", "blackbox_conformal", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-        check=False,
-    )
+    return called(*map(str, arguments), PYTHONPATH=path)
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,15 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.command_line import VENDOR, called
 from support.synthetic import write_photographs
 
 from blackbox_conformal.sampling.ledger.queries import ledger_ls
 from blackbox_conformal.testing.fault_server import FaultServer
-
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 
 
 @pytest.fixture
@@ -22,17 +20,10 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     return tmp_path
 
 
-def called(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "blackbox_conformal", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, cwd=folder, check=False
-    )
-
-
 def calibrate(folder: Path, server: FaultServer, *more: str) -> subprocess.CompletedProcess[str]:
     choices = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf", "--run", "run"]
     vendor = ["--adapter", VENDOR, "-p", f"url={server.url}"]
-    return called(folder, more[0], "photographs", *vendor, *choices, *more[1:])
+    return called(more[0], "photographs", *vendor, *choices, *more[1:], folder=folder)
 
 
 def test_a_limit_ends_a_dear_vendor_after_one_draw_and_says_why(folder: Path) -> None:
@@ -66,14 +57,14 @@ def test_a_price_that_calibrate_was_given_need_not_be_given_again(folder: Path) 
         vendor = ["-p", f"url={server.url}/v1/upscale"]
         choices = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
         command = ["calibrate", "photographs", "--adapter", "http", *vendor, "-p", "label=acme", *choices]
-        unknown = called(folder, *command, "--max-cost", "1")
+        unknown = called(*command, "--max-cost", "1", folder=folder)
         assert (unknown.returncode, server.account.paid) == (4, 0)
         assert "needs the price of one call, and none is known for http: add -p price-usd=0.02 with" in unknown.stderr
-        assert called(folder, *command, "-p", "price-usd=0.02", "--max-cost", "1").returncode == 0
+        assert called(*command, "-p", "price-usd=0.02", "--max-cost", "1", folder=folder).returncode == 0
         (calibration,) = (folder / "runs").glob("*/calibration.json")
         use = ["--calibration", str(calibration), "--alpha", "0.5", *vendor]
         for limit, code, paid in (("0.05", 4, 12), ("0.06", 0, 18)):
-            found = called(folder, "audit", "others", *use, "--max-cost", limit)
+            found = called("audit", "others", *use, "--max-cost", limit, folder=folder)
             assert (found.returncode, server.account.paid) == (code, paid), found.stderr
 
 

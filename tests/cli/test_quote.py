@@ -5,13 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.command_line import VENDOR
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
-
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
-
 
 Plan = Callable[..., tuple[int, str, str]]
 

@@ -2,18 +2,16 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
+from support.command_line import VENDOR, called
 from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.testing.fault_server import FaultServer
-
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 
 
 class Desk:
@@ -27,10 +25,7 @@ class Desk:
         small.save(folder / "small.png")
 
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "blackbox_conformal", *arguments, *self.vendor]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=self.folder, check=False)
-        assert found.returncode == code, found.stderr
-        return found
+        return called(*arguments, *self.vendor, folder=self.folder, code=code)
 
     def calibrate(self, out: str, *more: str) -> subprocess.CompletedProcess[str]:
         choices = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "--out", out]

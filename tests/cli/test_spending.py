@@ -1,23 +1,21 @@
 """Money on the command line: no consent, no call; budgets stop; refusals stop; the same command resumes."""
 
 import json
-import os
 import signal
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.command_line import COMMAND, VENDOR, called
 from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 CHOICES = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 
@@ -34,12 +32,12 @@ def photographs(tmp_path: Path) -> Path:
 
 
 def arguments(server: FaultServer, photographs: Path, *more: str) -> list[str]:
-    command = [sys.executable, "-m", "blackbox_conformal", "calibrate", str(photographs), "--adapter", VENDOR]
+    command = ["calibrate", str(photographs), "--adapter", VENDOR]
     return [*command, "-p", f"url={server.url}", *CHOICES, "--run", str(photographs.parent / "run"), "--json", *more]
 
 
 def run(server: FaultServer, photographs: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return called(arguments(server, photographs, *more)[3:])
+    return called(*arguments(server, photographs, *more))
 
 
 def paid(server: FaultServer) -> int:
@@ -60,7 +58,7 @@ def test_a_run_folder_is_the_users_alone_and_what_was_asked_for_follows_the_umas
     server: FaultServer, photographs: Path, umask: int
 ) -> None:
     out = photographs.parent / "out" / "calibration.json"
-    command = arguments(server, photographs, "--yes", "--out", str(out))
+    command = [*COMMAND, *arguments(server, photographs, "--yes", "--out", str(out))]
     found = subprocess.run(command, capture_output=True, text=True, timeout=120, umask=umask, check=False)
     assert found.returncode == 0, found.stderr
     assert stat.S_IMODE((photographs.parent / "run").stat().st_mode) == 0o700
@@ -124,7 +122,7 @@ def test_a_limit_is_for_one_job_however_often_it_is_repeated(server: FaultServer
     common = ["-p", f"url={server.url}", "--run", str(photographs.parent / "run"), "--calibration", calibration]
     audit = ["audit", str(photographs.parent / "others"), "--alpha", "0.9", "--adapter", VENDOR, *common]
     for limit, code, calls in (("0.05", 4, 12), ("0.06", 0, 18), ("0.06", 0, 18), ("0.05", 0, 18)):
-        found = called([*audit, "--max-cost", limit])
+        found = called(*audit, "--max-cost", limit)
         assert found.returncode == code, found.stderr
         assert paid(server) == calls
     more = run(server, photographs, "--draws", "4", "--max-cost", "0.15", "--force")
@@ -141,26 +139,18 @@ def test_a_comparison_has_one_limit_for_all_its_vendors(server: FaultServer, pho
     vendors = [f"{VENDOR}:url={server.url},seedable={one},label=seedable-{one}" for one in ("true", "false")]
     command = ["compare", str(photographs), "--vendor", vendors[0], "--vendor", vendors[1], *CHOICES, "--alpha", "0.9"]
     for limit, said in ((("--max-cost", "0.23"), "cost at least $0.24"), (("--max-calls", "23", "--yes"), "24 calls")):
-        found = called([*command, *limit], photographs.parent)
+        found = called(*command, *limit, folder=photographs.parent)
         assert (found.returncode, paid(server)) == (4, 0)
         assert said in found.stderr
-    found = called([*command, "--max-cost", "0.24"], photographs.parent)
+    found = called(*command, "--max-cost", "0.24", folder=photographs.parent)
     assert (found.returncode, paid(server)) == (0, 24), found.stderr
     # A finished one buys nothing, whatever the limit.
-    found = called([*command, "--max-calls", "1"], photographs.parent)
+    found = called(*command, "--max-calls", "1", folder=photographs.parent)
     assert (found.returncode, paid(server)) == (0, 24), found.stderr
     write_photographs(photographs.parent / "others", range(20, 24))
     command[1] = str(photographs.parent / "others")
-    found = called([*command, "--max-cost", "0.24"], photographs.parent)
+    found = called(*command, "--max-cost", "0.24", folder=photographs.parent)
     assert (found.returncode, paid(server)) == (0, 48), found.stderr
-
-
-def called(arguments: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """A command run in `folder`, with no terminal to ask at."""
-    command = [sys.executable, "-m", "blackbox_conformal", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, cwd=folder, check=False
-    )
 
 
 def test_yes_is_a_yes_to_the_plan_and_to_no_more(server: FaultServer, photographs: Path) -> None:
@@ -185,29 +175,14 @@ def test_yes_is_a_yes_to_the_plan_and_to_no_more(server: FaultServer, photograph
 
 def test_a_vendor_that_refuses_the_key_stops_the_run(photographs: Path) -> None:
     with FaultServer(api_key="right") as server:
-        found = subprocess.run(
-            arguments(server, photographs, "--yes", "-p", "keyed=true"),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "FAULT_VENDOR_KEY": "canary-wrong-key"},
-            check=False,
-        )
+        keyed = arguments(server, photographs, "--yes", "-p", "keyed=true")
+        found = called(*keyed, FAULT_VENDOR_KEY="canary-wrong-key")
         assert found.returncode == 5, found.stderr
         assert "canary-wrong-key" not in found.stderr + found.stdout
         assert "Check the key" in found.stderr
         assert "run the same command again" in found.stderr
         assert paid(server) == 0
-        again = subprocess.run(
-            arguments(server, photographs, "--yes", "-p", "keyed=true"),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "FAULT_VENDOR_KEY": "right"},
-            check=False,
-        )
+        again = called(*keyed, FAULT_VENDOR_KEY="right")
         assert again.returncode == 0, again.stderr
         assert paid(server) == 12
 
@@ -215,7 +190,7 @@ def test_a_vendor_that_refuses_the_key_stops_the_run(photographs: Path) -> None:
 def test_one_interrupt_finishes_what_is_in_flight_and_the_run_resumes(photographs: Path) -> None:
     with FaultServer({"submit": "slow-start:seconds=0.4"}) as server:
         process = subprocess.Popen(
-            arguments(server, photographs, "--yes", "--concurrency", "1"),
+            [*COMMAND, *arguments(server, photographs, "--yes", "--concurrency", "1")],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -241,11 +216,11 @@ def test_an_audit_says_beforehand_what_it_can_find(server: FaultServer, photogra
     write_photographs(photographs.parent / "others", range(20, 22))
     audit = ["audit", str(photographs.parent / "others"), "--adapter", VENDOR, "-p", f"url={server.url}"]
     audit += ["--run", str(photographs.parent / "run"), "--calibration", calibration, "--yes"]
-    hopeless = called([*audit, "--alpha", "0.1"])
+    hopeless = called(*audit, "--alpha", "0.1")
     assert hopeless.returncode == 2
     assert "every mask would be empty at every level, so there is nothing to audit" in hopeless.stderr
     assert paid(server) == 12
-    told = called([*audit, "--alpha", "0.4"])
+    told = called(*audit, "--alpha", "0.4")
     assert told.returncode == 0, told.stderr
     assert "2 photographs can reveal that alpha=0.4 does not hold, but not confirm it: " in told.stderr
     assert "at the very least can, about " in told.stderr
@@ -260,7 +235,7 @@ def test_draws_that_lie_elsewhere_are_not_bought_again_unless_the_folder_is_name
     there.mkdir()
 
     def again(*more: str) -> subprocess.CompletedProcess[str]:
-        return called([*command, *more], there)
+        return called(*command, *more, folder=there)
 
     assert again().returncode == 0
     other = again("--metric", "rgb-l1")
@@ -273,15 +248,15 @@ def test_draws_that_lie_elsewhere_are_not_bought_again_unless_the_folder_is_name
     assert paid(server) == 12
     assert again("--metric", "rgb-l1", "--run", "new").returncode == 0
     assert paid(server) == 24
-    summed = called(["ledger", "sum", "--json"], there)
+    summed = called("ledger", "sum", "--json", folder=there)
     assert json.loads(summed.stdout)["attempts"] == 12
 
 
 def test_one_sum_over_all_run_folders(tmp_path: Path, server: FaultServer, photographs: Path) -> None:
     for name in ("a", "b"):
         folder = ["--run", str(tmp_path / "runs" / name)]
-        assert called([*arguments(server, photographs, "--yes")[3:], *folder]).returncode == 0
-    summed = called(["ledger", "sum", "--json"], tmp_path)
+        assert called(*arguments(server, photographs, "--yes"), *folder).returncode == 0
+    summed = called("ledger", "sum", "--json", folder=tmp_path)
     assert json.loads(summed.stdout)["cost_usd"] == pytest.approx(0.24)
     assert "of 2 run folders: runs/a, runs/b" in summed.stderr
 

@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import VENDOR
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
-
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 
 
 def tune_with(photographs, tmp_path, server, second, *more):

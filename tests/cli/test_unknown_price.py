@@ -1,11 +1,10 @@
 """What calls at an unknown price cost is said to be unknown, not nothing."""
 
 import json
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 
+from support.command_line import called
 from support.draws import limits, tasks
 
 from blackbox_conformal.cli.console import bill, spent
@@ -23,8 +22,7 @@ def bought(run: Path, price: str | None, told: str | None) -> None:
 
 
 def ledger(folder: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "blackbox_conformal", "ledger", *words]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    return called("ledger", *words, folder=folder, code=0).stdout
 
 
 def summed(folder: Path, *words: str) -> str:

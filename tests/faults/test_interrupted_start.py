@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.command_line import VENDOR
 from support.draws import draw, tasks
 from support.synthetic import write_photographs
 
@@ -19,7 +20,6 @@ from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 BEGINNER = Path(__file__).with_name("begin_driver.py")
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from support.command_line import VENDOR
 from support.synthetic import write_photographs
 
 from blackbox_conformal.pipeline.calibrating import calibrate_job
@@ -16,7 +17,6 @@ from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import task_keys
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
 
 

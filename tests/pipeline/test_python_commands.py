@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image as PillowImage
+from support.command_line import VENDOR
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
@@ -16,7 +17,6 @@ from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord
 from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 COMMANDS = ("calibrate", "apply", "apply_all", "audit", "compare", "tune", "plan", "report")
 CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
 

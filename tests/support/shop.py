@@ -7,9 +7,8 @@ from pathlib import Path
 from PIL import Image as PillowImage
 
 from blackbox_conformal.testing.fault_server import FaultServer
+from support.command_line import VENDOR
 from support.synthetic import photograph, write_photographs
-
-VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 
 
 class Shop:
