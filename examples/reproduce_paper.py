@@ -19,10 +19,9 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -37,7 +36,6 @@ from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.photographs import demo_photographs, find_photographs
-from blackbox_conformal.pipeline.comparing import Recorder
 from blackbox_conformal.pipeline.comparison_parts import baselines
 from blackbox_conformal.pipeline.comparison_parts.baselines import SCALES
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
@@ -106,13 +104,12 @@ def measure(drawn: Drawn, setup: Setup, sampler: Sampler) -> Photograph:
     """All figures of one photograph."""
     assert drawn.prepared.path is not None
     truth, _ = read_truth(drawn.prepared.path, setup.procedure.scale)
-    recorder: Any = Recorder(setup.score)
-    reading = replace(setup, score=recorder)
+    draws: list[npt.NDArray[np.uint8]] = []
     low = degrade(truth, setup.procedure.scale)
-    found = evaluate(drawn, reading, lambda k: sampler.read(drawn.outcomes[k]), low)
+    found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, on_draw=draws.append)
     metric = setup.metric.map(truth, found.delivered)
     squares = np.square((truth.astype(np.float32) - found.delivered) / 255).mean(axis=2)
-    interval = baselines.intervals(recorder.draws, found.delivered, truth)
+    interval = baselines.intervals(draws, found.delivered, truth)
     masks = [baselines.soft_mask(found.indecision, float(scale)) for scale in SCALES]
     weights = [float(mask.sum(dtype=np.float64)) for mask in masks]
     bound = setup.metric.bound
@@ -242,12 +239,11 @@ def side_by_side(out: Path, drawn: Drawn, setup: Setup, sampler: Sampler, learne
     """One photograph: truth, delivered, trust mask, interval mask, soft mask."""
     assert drawn.prepared.path is not None
     truth, _ = read_truth(drawn.prepared.path, setup.procedure.scale)
-    recorder: Any = Recorder(setup.score)
+    draws: list[npt.NDArray[np.uint8]] = []
     low = degrade(truth, setup.procedure.scale)
-    reading = replace(setup, score=recorder)
-    found = evaluate(drawn, reading, lambda k: sampler.read(drawn.outcomes[k]), low)
+    found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, on_draw=draws.append)
     threshold, narrow, soft = learned
-    width = baselines.intervals(recorder.draws, found.delivered, truth).width
+    width = baselines.intervals(draws, found.delivered, truth).width
     dimmed = found.delivered * baselines.soft_mask(found.indecision, soft)[:, :, None]
     panels = [
         truth,

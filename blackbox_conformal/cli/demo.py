@@ -99,7 +99,9 @@ def _demonstrate(
     from blackbox_conformal.text import name_of
 
     photographs = reduced_photographs(sources, folder / "photographs", SIDE, watch.progress, force=force)
-    calibrating, unseen = split(photographs, held_out_count(len(photographs)))
+    calibrating, unseen = split(
+        photographs, held_out_count(len(photographs)), digest=lambda photograph: photograph.digest
+    )
     level = level_for(len(calibrating), setup.metric.bound, SLACK) if alpha is None else alpha
     run = folder / "run"
     terms = Terms(run, watch=watch)

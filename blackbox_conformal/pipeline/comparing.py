@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +34,6 @@ from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
-from blackbox_conformal.scores.score import Accumulator, Context, Score
 from blackbox_conformal.types import Image, Map
 
 
@@ -103,29 +101,6 @@ def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Stan
     )
 
 
-class Recorder:
-    """A score that also keeps the draws it was shown, which the earlier methods need all at once."""
-
-    def __init__(self, inner: Score) -> None:
-        self.minimum_draws = inner.minimum_draws
-        self.draws: list[Image] = []
-        self._inner = inner
-        self._accumulator: Accumulator | None = None
-
-    def start(self, shape: tuple[int, int]) -> "Recorder":
-        self._accumulator = self._inner.start(shape)
-        return self
-
-    def update(self, *draws: Image) -> None:
-        assert self._accumulator is not None
-        self.draws += draws
-        self._accumulator.update(*draws)
-
-    def finish(self, context: Context) -> Map:
-        assert self._accumulator is not None
-        return self._accumulator.finish(context)
-
-
 def _draw_and_measure(label: str, job: Job, contest: Contest, alphas: Sequence[float]) -> tuple[list[Measured], int]:
     """Each unseen photograph as measured, by its content, and how many photographs the vendor refused."""
     calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
@@ -150,11 +125,10 @@ def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Evalu
     """Truth, evaluation, error map, and the draws where earlier methods need them."""
     setup = job.setup
     truth = job.truth(ready.drawn.prepared, "compared")
-    recorder = Recorder(setup.score)
-    score: Any = recorder if baselines_too else setup.score
-    low_resolution = degrade(truth, setup.procedure.scale)
-    evaluation = evaluate(ready.drawn, replace(setup, score=score), ready.read, low_resolution)
-    return truth, evaluation, setup.metric.map(truth, evaluation.delivered), recorder.draws
+    draws: list[Image] = []
+    keep = draws.append if baselines_too else lambda _: None
+    evaluation = evaluate(ready.drawn, setup, ready.read, degrade(truth, setup.procedure.scale), on_draw=keep)
+    return truth, evaluation, setup.metric.map(truth, evaluation.delivered), draws
 
 
 def _calibrate(job: Job, baselines_too: bool, ready: Ready) -> _Calibrated:

@@ -62,9 +62,20 @@ class Evaluation:
 
 
 def evaluate(
-    drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image, second: Image | None = None
+    drawn: Drawn,
+    setup: Setup,
+    read: Callable[[int], bytes],
+    low_resolution: Image,
+    second: Image | None = None,
+    *,
+    on_draw: Callable[[Image], None] = lambda _: None,
 ) -> Evaluation:
     """Delivered image and score map of one picture, whose low-resolution version is (h, w, 3) uint8.
+
+    Parameters
+    ----------
+    on_draw
+        Gets each draw, (H, W, 3) uint8; draws that it keeps take memory.
 
     Raises
     ------
@@ -88,6 +99,7 @@ def evaluate(
             first = pixels
         all_equal = all_equal and (index == 0 or _equal(pixels, first))
         accumulator.update(pixels)
+        on_draw(pixels)
         if moments is not None:
             moments.add(pixels)
         del pixels  # Room for the next.
