@@ -68,7 +68,7 @@ def try_edits(count: int, seed: int, path: Path) -> dict[str, int]:
     rng = random.Random(seed)
     true = honest()
     content = json.loads(true.save(path, force=True).read_text())
-    options = VendorOptions(adapter=None, scale=None, parameters=(f"path={path.parent}",))
+    options = VendorOptions.of(None, (f"path={path.parent}",))
     open_calibrated_vendor(Calibration.load(path), options)
     found = {"refused": 0, "taken": 0}
     for number in range(count):
@@ -148,7 +148,7 @@ def test_an_adapter_of_the_users_own_is_typed_again(tmp_path: Path) -> None:
     procedure = content["procedure"] | {"vendor": {"adapter": "mine", "adapter_version": 1, "parameters": {}}}
     calibration = Calibration.load(edited(tmp_path / "again", procedure=procedure))
     with pytest.raises(UsageError, match=r"Add --adapter package\.module:Class"):
-        open_calibrated_vendor(calibration, VendorOptions(adapter=None, scale=None, parameters=()))
+        open_calibrated_vendor(calibration, VendorOptions.of(None, ()))
 
 
 def test_a_module_beside_a_forged_calibration_does_not_run(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The command line: one command a file; no arithmetic lives here."""
+"""The command line, with a file for each command."""

@@ -30,7 +30,7 @@ EVIDENCE = {
 
 @click.group("adapters", cls=shared.Group)
 def command() -> None:
-    """The vendors that can be drawn from."""
+    """List, show and check the adapters, one for each vendor."""
 
 
 @command.command("list")
@@ -101,24 +101,20 @@ def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
 class CheckOptions(shared.SpendingOptions):
     """What `adapters check` is given."""
 
-    name: str
-    parameters: tuple[str, ...]
-    live: bool
-    image: str | None
-    scale: int | None
-    seed: int | None
+    name: str = shared.arguments(nargs=1)
+    parameters: tuple[str, ...] = shared.declared(
+        "-p", multiple=True, metavar="KEY=VALUE", help="Vendor parameter, such as recipe=FILE."
+    )
+    live: bool = shared.flag("--live", is_flag=True, help="Draw twice from the vendor itself, which costs money.")
+    image: str | None = shared.flag("--image", type=shared.FILE, help="With --live: the picture to send.")
+    scale: int | None = shared.flag(
+        "--scale", type=click.IntRange(1, 16), help="With --live: magnification.  [default: the vendor's ×4]"
+    )
+    seed: int | None = shared.seed()
 
 
 @command.command("check")
-@click.argument("name")
-@shared.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Vendor parameter, such as recipe=FILE.")
-@click.option("--live", is_flag=True, help="Draw twice from the vendor itself, which costs money.")
-@click.option("--image", type=click.Path(exists=True, dir_okay=False), help="With --live: the picture to send.")
-@click.option("--scale", type=click.IntRange(1, 16), help="With --live: magnification; the vendor's ×4 by default.")
-@shared.seed
-@shared.spending
-@shared.output
-@shared.collected(CheckOptions)
+@shared.takes(CheckOptions)
 def check(screen: Screen, options: CheckOptions) -> None:
     """Replay the example of adapter NAME (`recipe -p recipe=FILE`: your recipe) on a server that misbehaves.
 
@@ -161,7 +157,7 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
     from blackbox_conformal.pipeline.live_check import check_live, prepare_check
     from blackbox_conformal.text import file_stem
 
-    vendor = shared.VendorOptions(adapter=options.name, parameters=options.parameters, scale=options.scale)
+    vendor = shared.VendorOptions.of(options.name, options.parameters, options.scale)
     adapter = session.open_vendor(vendor)
     picture = None if options.image is None else Path(options.image)
     setup, prepared = prepare_check(adapter, picture=picture, scale=options.scale, seed=options.seed or 0)
@@ -177,7 +173,7 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
 
 
 def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
-    """The example to replay with these parameters: an adapter's own, which may depend on them, or its module's."""
+    """The example to replay with these parameters, on which that of an adapter may depend."""
     from blackbox_conformal.example import example_of
     from blackbox_conformal.plugins import adapter_class, load_adapter
 
@@ -193,7 +189,7 @@ def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
 
 
 def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
-    """Which key goes where with these parameters, and the example's where one is required; empty without any."""
+    """Which key goes where with these parameters, completed from the example; empty without parameters."""
     from blackbox_conformal.example import example_of
     from blackbox_conformal.plugins import adapter_class, load_adapter
 

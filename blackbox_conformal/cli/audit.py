@@ -29,54 +29,39 @@ _OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds"
 class AuditOptions(shared.JobOptions):
     """What `audit` is given."""
 
-    images: tuple[str, ...]
-    calibration: str | None
-    alphas: tuple[float, ...]
-    splits: int | None
-    calibrate_on: float | None
-    guarantee: str | None
-    group: str | None
-    clusters: str | None
-    worst: int
-    out: str | None
-    force: bool
+    images: tuple[str, ...] = shared.photographs(required=False)
+    calibration: str | None = shared.declared("--calibration", type=shared.FILE, help="Calibration file.")
+    alphas: tuple[float, ...] = shared.alphas()
+    splits: int | None = shared.declared(
+        "--splits",
+        type=click.IntRange(1, 100_000),
+        metavar="N",
+        help="Split one pool N times at random: IMAGES without --calibration, else its photographs, with IMAGES if "
+        "given.",
+    )
+    calibrate_on: float | None = shared.declared(
+        "--calibrate-on",
+        type=shared.SHARE,
+        metavar="SHARE",
+        help="Share of the pool that calibrates in a split.  [default: 0.7; with a calibration and IMAGES, its own "
+        "number]",
+    )
+    guarantee: str | None = shared.guarantee()
+    group: str | None = shared.declared(
+        "--group", metavar="NAME", help="Audit the guarantee within this group, that all IMAGES belong to."
+    )
+    clusters: str | None = shared.clusters()
+    worst: int = shared.declared(
+        "--worst", type=click.IntRange(0, 1000), default=3, help="How many of the worst photographs to name."
+    )
+    out: str | None = shared.declared("--out", type=shared.FOLDER, help="Folder for crops of the worst places.")
+    force: bool = shared.force()
 
 
 @click.command("audit")
-@click.argument("images", nargs=-1, type=click.Path(exists=True))
-@shared.option("--calibration", type=click.Path(exists=True, dir_okay=False), help="Calibration file.")
-@shared.option("--alpha", "alphas", type=shared.Level(), multiple=True, help="Level to audit; repeatable.")
-@shared.option(
-    "--splits",
-    type=click.IntRange(1, 100_000),
-    metavar="N",
-    help="Split one pool N times at random: IMAGES without --calibration, else its photographs, with IMAGES if given.",
-)
-@shared.option(
-    "--calibrate-on",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    metavar="SHARE",
-    help="Share of the pool that calibrates in a split.  [default: 0.7; with a calibration and IMAGES, its own number]",
-)
-@shared.procedure
-@shared.guarantee
-@shared.option("--group", metavar="NAME", help="Audit the guarantee within this group, that all IMAGES belong to.")
-@shared.option(
-    "--clusters",
-    type=click.Path(exists=True, dir_okay=False),
-    help="CSV of tile,photograph lines: tiles of one photograph count once.",
-)
-@shared.option(
-    "--worst", type=click.IntRange(0, 1000), default=3, show_default=True, help="How many of the worst to name."
-)
-@shared.option("--out", type=click.Path(file_okay=False), help="Folder for crops of the worst places.")
-@shared.spending
-@shared.memory
-@shared.force
-@shared.output
-@shared.collected(AuditOptions)
+@shared.takes(AuditOptions)
 def command(screen: Screen, options: AuditOptions) -> None:
-    """Realised risk, trusted share, PSNR and SSIM on IMAGES (photographs that calibration has not seen).
+    """Measure risk, trusted share, PSNR and SSIM on IMAGES (photographs that calibration has not seen).
 
     With --calibration the vendor and every setting come from it. Without, --splits draws IMAGES once, as `calibrate`
     does, and splits them at random into a part that calibrates and one that is measured.
@@ -124,8 +109,6 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
         store.keep_audit(audit)
     files = crops.write(Path(options.out), force=options.force) if options.out else {}
     audit_screen.show_audit(screen, audit, options.worst, files)
-    if audit.drift is not None:
-        screen.note(f"warning: {audit.drift}")
     document = audit_json(audit, options.worst, files)
     if options.splits is not None:
         document["splits"] = _splits(screen, options, calibration, options.splits, audit)
@@ -218,6 +201,6 @@ def _refuse_procedure(context: click.Context) -> None:
     ]
     if typed:
         raise UsageError(
-            f"expected no {', '.join(sorted(typed))} beside --calibration, which fixes it; got it. Leave it out, or "
+            f"expected no {', '.join(sorted(typed))} beside --calibration, which fixes it. Leave it out, or "
             "calibrate with it"
         )

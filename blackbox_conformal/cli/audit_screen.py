@@ -53,10 +53,12 @@ def show_audit(
         _show_leakage(screen, audit.leakage)
     _show_worst(screen, audit, worst, files)
     screen.say(f"{audit.calls} draws were made, {audit.cached} were stored already.")
+    if audit.drift is not None:
+        screen.note(f"warning: {audit.drift}")
 
 
 def show_pool(screen: Screen, run: Path) -> None:
-    """What can follow random splits of a pool that was drawn for them, for people."""
+    """What to do next after random splits of a pool that was drawn for them."""
     screen.say(
         f"The draws are kept. `calibrate` on the same photographs with --run {run} makes no call and gives a "
         "calibration whose report shows these splits."

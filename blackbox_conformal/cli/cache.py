@@ -61,7 +61,7 @@ def verify(screen: Screen, run: str | None) -> None:
 
 @command.command("prune")
 @run_option
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @shared.output
 def prune(screen: Screen, run: str | None, dry_run: bool) -> None:
     """Remove files that no attempt names and what is in quarantine; what was paid for stays."""
@@ -74,7 +74,7 @@ def prune(screen: Screen, run: str | None, dry_run: bool) -> None:
 
 @command.command("export")
 @run_option
-@click.option("--out", required=True, type=click.Path(file_okay=False), help="An empty folder.")
+@click.option("--out", required=True, type=shared.FOLDER, help="Empty folder for the copies.")
 @shared.output
 def export(screen: Screen, run: str | None, out: str) -> None:
     """Copy every stored sample under a name that people can read: picture, draw, digest."""

@@ -26,92 +26,61 @@ if TYPE_CHECKING:
 class CalibrateOptions(shared.JobOptions):
     """What `calibrate` is given."""
 
-    images: tuple[str, ...]
-    guarantee: str | None
-    alpha: float | None
-    out: str | None
-    groups: str | None
-    clusters: str | None
-    tuning: str | None
-    dry_run: bool
-    force: bool
+    images: tuple[str, ...] = shared.photographs()
+    guarantee: str | None = shared.guarantee()
+    alpha: float | None = shared.alpha()
+    out: str | None = shared.declared(
+        "--out", type=shared.NEW_FILE, help="Calibration file.  [default: <run>/calibration.json]"
+    )
+    groups: str | None = shared.declared(
+        "--groups", type=shared.FILE, help="CSV file with a line photograph,group for each photograph."
+    )
+    clusters: str | None = shared.clusters()
+    tuning: str | None = shared.declared(
+        "--tuning",
+        type=shared.FILE,
+        help="File of `tune --only-choose`: its photographs do not calibrate.  [default: <run>/tuning.json, if any]",
+    )
+    dry_run: bool = shared.declared("--dry-run", is_flag=True, help="Only say what it would cost.")
+    force: bool = shared.force()
 
 
 @click.command("calibrate")
-@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
-@shared.procedure
-@shared.guarantee
-@shared.alpha
-@shared.spending
-@shared.memory
-@shared.option("--out", type=click.Path(dir_okay=False), help="Calibration file.  [default: <run>/calibration.json]")
-@shared.option("--groups", type=click.Path(exists=True, dir_okay=False), help="CSV of photograph,group lines.")
-@shared.option(
-    "--clusters",
-    type=click.Path(exists=True, dir_okay=False),
-    help="CSV of tile,photograph lines: tiles of one photograph count once.",
-)
-@shared.option(
-    "--tuning",
-    type=click.Path(exists=True, dir_okay=False),
-    help="File of `tune --only-choose`: its photographs do not calibrate.  [default: <run>/tuning.json, if any]",
-)
-@shared.option("--dry-run", is_flag=True, help="Only say what it would cost.")
-@shared.force
-@shared.output
-@shared.collected(CalibrateOptions)
+@shared.takes(CalibrateOptions)
 def command(screen: Screen, options: CalibrateOptions) -> None:
     """Draw the samples of IMAGES (files or folders of photographs) and write the calibration file.
 
     The same command again resumes and pays nothing twice.
     """
-    from blackbox_conformal.pipeline.calibrated_rule import rule_for
+    from blackbox_conformal.pipeline.calibrated_rule import check_groups, checked_rule, rule_for
     from blackbox_conformal.pipeline.calibrating import calibrate_job
     from blackbox_conformal.pipeline.run_folder import keep_calibration, tuning_photographs
+    from blackbox_conformal.text import name_of
 
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
     out = Path(options.out or run / "calibration.json")
-    guarantee = options.guarantee or "expected"
+    guarantee, alpha = options.guarantee or "expected", options.alpha
     groups, clusters = read_groups(options.groups), read_groups(options.clusters)
     paths = photograph_paths(options.images)
-    _check(screen, options, setup, paths, groups, clusters)
+    names = [name_of(path) for path in paths]
+    checked_rule(names, setup, guarantee, None if options.dry_run else alpha, groups, clusters)
+    remark = check_groups(groups, names)
+    if remark:
+        screen.note(f"note: {remark}")
     tuning = tuning_photographs(run, Path(options.tuning) if options.tuning else None)
     with watching(screen) as watch:
         job = _without_tuning(screen, session.photograph_job(screen, options, setup, paths, run, watch), tuning)
         if options.dry_run:
             rule = rule_for(guarantee, [picture.name for picture in job.pictures], clusters)
-            present(screen, job, rule, options.alpha)
+            present(screen, job, rule, alpha)
             return
         if not options.force:
             truths = {picture.truth_digest or "" for picture in job.pictures}
             refuse_other_calibration(out, setup.procedure, truths, {photograph.truth for photograph in tuning})
-        result = calibrate_job(
-            job, guarantee=guarantee, alpha=options.alpha, groups=groups, clusters=clusters, tuning=tuning
-        )
+        result = calibrate_job(job, guarantee=guarantee, alpha=alpha, groups=groups, clusters=clusters, tuning=tuning)
     keep_calibration(run, result.calibration, out, force=options.force)
     _show(screen, options, setup, result, out, run)
-
-
-def _check(
-    screen: Screen,
-    options: CalibrateOptions,
-    setup: "Setup",
-    paths: Sequence[Path],
-    groups: dict[str, str] | None,
-    clusters: dict[str, str] | None,
-) -> None:
-    """Refuse tables of other photographs and, unless only a price is asked for, a level that is out of reach."""
-    from blackbox_conformal.pipeline.calibrated_rule import check_enough, check_groups, rule_for
-    from blackbox_conformal.text import name_of
-
-    names = [name_of(path) for path in paths]
-    rule = rule_for(options.guarantee or "expected", names, clusters)
-    remark = check_groups(groups, names)
-    if remark:
-        screen.note(f"note: {remark}")
-    if not options.dry_run:
-        check_enough(rule, len(paths), options.alpha, setup.metric.bound)
 
 
 def _without_tuning(screen: Screen, job: "Job", tuning: "Sequence[KnownPhotograph]") -> "Job":
@@ -148,7 +117,13 @@ def _show(
         }
     )
     _show_thresholds(screen, calibration, levels)
-    _show_next(screen, options, setup, calibration, levels, path)
+    reachable = [level for level in levels if calibration.threshold(level) != float("-inf")]
+    if reachable:
+        level = options.alpha if options.alpha in reachable else reachable[0]
+        words = next_steps.with_calibration("mask", "small.png", path, setup.adapter, options)
+        screen.next(*words, "--alpha", f"{level:g}")
+    else:
+        screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
     if setup.procedure.seed_note:
         screen.note(f"note: {setup.procedure.seed_note}; certificates say so")
     screen.data(
@@ -199,24 +174,6 @@ def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequenc
         )
 
 
-def _show_next(
-    screen: Screen,
-    options: CalibrateOptions,
-    setup: "Setup",
-    calibration: "Calibration",
-    levels: Sequence[float],
-    path: Path,
-) -> None:
-    """`mask` at the level that was asked for, else at the lowest one at which anything can be trusted."""
-    reachable = [level for level in levels if calibration.threshold(level) != float("-inf")]
-    if not reachable:
-        screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
-        return
-    level = options.alpha if options.alpha in reachable else reachable[0]
-    words = next_steps.with_calibration("mask", "small.png", path, setup.adapter, options)
-    screen.next(*words, "--alpha", f"{level:g}")
-
-
 def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[float]) -> dict[str, Any]:
     from blackbox_conformal.certificate import threshold_json
 
@@ -225,7 +182,7 @@ def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[
 
 
 def _row(calibration: "Calibration", rule: "Guarantee", level: float, group: str | None = None) -> list[str]:
-    """Level, threshold, and the trusted share of the calibration pictures, or of those of `group`."""
+    """Level, threshold, and the trusted share of the calibration pictures of `group`, or of all."""
     from blackbox_conformal.guarantees.guarantee import number_in_words
 
     choice = rule.choose(calibration.curves_for(rule), level)

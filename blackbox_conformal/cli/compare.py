@@ -26,42 +26,31 @@ SETTINGS = ("draws", "score", "delivery", "perturb", "seeds", "scale")
 class CompareOptions(shared.JobOptions):
     """What `compare` is given."""
 
-    images: tuple[str, ...]
-    vendors: tuple[str, ...]
-    alphas: tuple[float, ...]
-    held_out: float
-    no_baselines: bool
-    out: str | None
-    force: bool
+    images: tuple[str, ...] = shared.photographs()
+    vendors: tuple[str, ...] = shared.declared(
+        "--vendor",
+        multiple=True,
+        metavar="NAME[:k=v,…]",
+        help=f"A vendor with its parameters; repeatable. {', '.join(SETTINGS)} and label, its name in the table, may "
+        "stand among them; an adapter that takes a label gets it too, unless -p label=… is for all. A score with "
+        "several parameters goes in brackets: 'NAME:score=[weighted:weight=0.5,sigma=4]'.",
+    )
+    alphas: tuple[float, ...] = shared.alphas()
+    held_out: float = shared.declared(
+        "--held-out",
+        type=shared.SHARE,
+        default=0.5,
+        help="Share of the photographs that is measured and does not calibrate.",
+    )
+    no_baselines: bool = shared.declared(
+        "--no-baselines", is_flag=True, help="Compare without interval images and soft masks."
+    )
+    out: str | None = shared.declared("--out", type=shared.NEW_FILE, help="HTML file with plots and tables.")
+    force: bool = shared.force()
 
 
 @click.command("compare")
-@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
-@shared.option(
-    "--vendor",
-    "vendors",
-    multiple=True,
-    metavar="NAME[:k=v,…]",
-    help=f"A vendor with its parameters; {', '.join(SETTINGS)} and label, its name in the table, may stand among them; "
-    "an adapter that takes a label gets it too, unless -p label=… is for all. A score with several parameters "
-    "goes in brackets: 'NAME:score=[weighted:weight=0.5,sigma=4]'. Repeat it.",
-)
-@shared.procedure
-@shared.option("--alpha", "alphas", type=shared.Level(), multiple=True, help="Level to compare at; repeatable.")
-@shared.option(
-    "--held-out",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.5,
-    show_default=True,
-    help="Share of the photographs that are measured.",
-)
-@shared.option("--no-baselines", is_flag=True, help="Leave interval images and soft masks out.")
-@shared.spending
-@shared.memory
-@shared.option("--out", type=click.Path(dir_okay=False), help="HTML file with plots and tables.")
-@shared.force
-@shared.output
-@shared.collected(CompareOptions)
+@shared.takes(CompareOptions)
 def command(screen: Screen, options: CompareOptions) -> None:
     """Compare vendors or settings on IMAGES: some photographs calibrate, the others are measured.
 
@@ -186,7 +175,7 @@ def _parsed(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _refuse_loose(score: str, unknown: list[str]) -> None:
-    """Refuse parameters that the vendor does not have, after a score with one parameter of its own: they are its."""
+    """Refuse unknown vendor parameters that follow a score without brackets: they are meant for the score."""
     name, colon, first = score.partition(":")
     if colon and not score.startswith("[") and unknown:
         meant = ",".join(f"{key}=…" for key in (first.partition("=")[0], *unknown))
@@ -273,8 +262,8 @@ def _show_next(
     best = max(ours, key=lambda row: (row.alpha, row.trusted_share)).contestant
     place = [contestant.label for contestant in contestants].index(best)
     screen.say(
-        f"{printable(best)} trusts most at the highest level. Calibrate what you choose on other photographs: its "
-        "guarantee does not hold as stated on those by which it was chosen."
+        f"No other trusts more than {printable(best)} at the highest level. Calibrate what you choose on other "
+        "photographs: its guarantee does not hold as stated on those by which it was chosen."
     )
     words = next_steps.calibrate_contestant(typed[place].words(), contestants[place].setup.adapter)
     screen.next(*words)

@@ -41,7 +41,7 @@ def files() -> list[Path]:
 
 
 def _project_file() -> Path | None:
-    """The nearest one from the working folder up to the one that holds `.git`, or the home; else the folder's own."""
+    """The nearest file up to the folder of `.git` or the home; where there is neither, only the working folder's."""
     here, home = Path.cwd(), Path(os.path.expanduser("~"))
     nearest = None
     for folder in (here, *here.parents):
@@ -135,7 +135,7 @@ class Configured(click.Option):
         return value if isinstance(value, (str, bool)) else str(value)
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """The value, checked; what is wrong with one that was not typed says where it stands."""
+        """The value, checked. An error about a value that was not typed says where it stands."""
         try:
             return super().process_value(ctx, value)
         except click.BadParameter as error:
@@ -154,7 +154,7 @@ def is_typed(name: str) -> bool:
 
 
 def _origin(option: click.Option) -> str:
-    """Under what name the context keeps where an option's value came from."""
+    """The name under which a context keeps where the value of an option came from."""
     return f"{__name__}.{option.name}"
 
 

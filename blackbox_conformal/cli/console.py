@@ -29,7 +29,7 @@ _UNBOUNDED = 100_000
 """Columns of a file or a pipe, which no window limits."""
 
 _LONGEST_WORD = 4096
-"""Letters of a word of a command, such as a path."""
+"""Letters of one word of a command that are shown."""
 
 LINE_S = 20.0
 """Seconds between two lines of progress where there is no terminal to show it on."""
@@ -234,9 +234,9 @@ def bill(cost: Decimal, calls: int, *vendors: Any) -> Decimal | None:
     return None if calls and not cost and unknown else cost
 
 
-def spent(known: Decimal | None) -> str:
+def spent(cost: Decimal | None) -> str:
     """What was spent, for people."""
-    return "spent: unknown, as the vendor's price is" if known is None else f"${known} spent"
+    return "spent: unknown, as the vendor's price is" if cost is None else f"${cost} spent"
 
 
 def mebibytes(count: int | None) -> str:
@@ -255,7 +255,7 @@ def share(value: float) -> str:
 
 
 def default_text(value: Any) -> str:
-    """What a parameter is unless it is given, for its description."""
+    """The default of a parameter, for its description."""
     if value in (None, ""):
         return "not set"
     return "default " + (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -47,17 +47,26 @@ class _Demonstration:
 
 
 @click.command("demo")
-@click.option("--images", multiple=True, type=click.Path(exists=True), help="Photographs to use instead; repeatable.")
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(exists=True),
+    help="Photographs to use instead of those that come with the package; repeatable.",
+)
 @click.option(
     "--out",
-    type=click.Path(file_okay=False),
+    type=shared.FOLDER,
     default="blackbox-conformal-demo",
     show_default=True,
     help="Folder for all that is written.",
 )
 @click.option("--draws", type=click.IntRange(2, 64), default=8, show_default=True, help="Draws of each picture.")
-@click.option("--alpha", type=shared.Level(), help="The level.  [default: fixed by the number of photographs]")
-@shared.force
+@click.option(
+    "--alpha",
+    type=shared.level,
+    help="The level: the risk that is accepted.  [default: follows from the number of photographs]",
+)
+@shared.option("--force", is_flag=True, help="Overwrite existing files.")
 @shared.output
 def command(screen: Screen, images: tuple[str, ...], out: str, draws: int, alpha: float | None, force: bool) -> None:
     """Calibrate the embedded vendor, mask a photograph it has not seen, audit on others. No key, no network."""

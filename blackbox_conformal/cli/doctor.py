@@ -23,7 +23,7 @@ _ADAPTER = "adapter "
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at."""
+    """What was looked at, and how it is."""
 
     subject: str
     state: str
@@ -31,7 +31,7 @@ class Finding:
 
 
 @click.command("doctor")
-@shared.option("--run", type=click.Path(file_okay=False), default="runs", show_default=True, help="Folder of the runs.")
+@shared.option("--run", type=shared.FOLDER, default="runs", help="Folder that holds the run folders.")
 @shared.output
 def command(screen: Screen, run: str) -> None:
     """Clock, proxy, TLS, disk, file system, kernel cache, keys (never their value), adapters, other packages."""
@@ -48,7 +48,9 @@ def command(screen: Screen, run: str) -> None:
     screen.data([{**asdict(finding), "detail": redact(finding.detail)} for finding in findings])
     unfit = [finding.subject for finding in findings if finding.state == "broken"]
     if unfit:
-        raise CheckFailedError(f"not fit to spend money: {', '.join(unfit)}")
+        raise CheckFailedError(
+            f"this machine is not ready to spend money: {', '.join(unfit)}; the table says what is wrong with each"
+        )
 
 
 def _show(screen: Screen, title: str, subject: str, findings: list[Finding]) -> None:

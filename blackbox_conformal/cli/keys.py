@@ -107,7 +107,7 @@ def _file() -> Path | None:
 
 
 def _agreed() -> frozenset[str]:
-    """Variable, adapter and address, one agreement a line."""
+    """What was agreed to: variable, adapter and address of each."""
     file = _file()
     try:
         return frozenset(file.read_text(encoding="utf-8").splitlines()) if file is not None else frozenset()

@@ -13,9 +13,7 @@ from blackbox_conformal.cli.run_folders import run_folder_of, run_folders
 from blackbox_conformal.cli.terminal_text import json_line
 from blackbox_conformal.errors import CheckFailedError, UsageError
 
-run_option = shared.option(
-    "--run", type=click.Path(file_okay=False), help="Run folder.  [default: the only one there is]"
-)
+run_option = shared.option("--run", type=shared.FOLDER, help="Run folder.  [default: the only one there is]")
 
 
 @click.group("ledger", cls=shared.Group)
@@ -86,7 +84,7 @@ def ledger_total(screen: Screen, run: str | None) -> None:
     type=click.Choice(["jsonl", "csv"]),
     default="jsonl",
     show_default=True,
-    help="Lines of JSON or a table.",
+    help="JSON lines, or a CSV table.",
 )
 @shared.output
 def export(screen: Screen, run: str | None, kind: str) -> None:

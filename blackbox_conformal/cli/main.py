@@ -37,7 +37,7 @@ COMMANDS = {
 }
 
 _CATALOGUES = ("scores", "metrics", "guarantees", "perturbations")
-"""Commands that stand in one file, since they differ in the family that they list."""
+"""Commands that stand in one file, since they differ only in the family that they list."""
 
 
 class Commands(click.Group):
@@ -183,7 +183,7 @@ _SHORT = (
 
 
 def _is_short_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, also as what a thread or process needs to start."""
+    """Whether memory ran out, perhaps when a thread was to start."""
     return (
         isinstance(error, MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)

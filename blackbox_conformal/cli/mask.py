@@ -31,54 +31,42 @@ PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskOptions(shared.VendorOptions, shared.SpendingOptions):
+class MaskOptions(shared.VendorOptions, shared.TermsOptions):
     """What `mask` is given."""
 
-    inputs: tuple[str, ...]
-    calibration: str
-    alpha: float
-    seed: int | None
-    guarantee: str | None
-    group: str | None
-    out: str
-    product: str
-    empty_masks: bool
-    keep_going: bool
-    force: bool
+    inputs: tuple[str, ...] = shared.arguments(required=True, type=click.Path(exists=True, allow_dash=True))
+    calibration: str = shared.declared("--calibration", required=True, type=shared.FILE, help="Calibration file.")
+    alpha: float = shared.alpha(required=True)
+    seed: int | None = shared.seed()
+    guarantee: str | None = shared.guarantee()
+    group: str | None = shared.declared("--group", metavar="NAME", help="The group that these pictures belong to.")
+    out: str = shared.declared("--out", type=shared.FOLDER, default="masked", help="Folder for the results.")
+    product: str = shared.declared(
+        "--product",
+        type=click.Choice(PRODUCTS),
+        default="overlay",
+        help="What is written to stdout when the input is -.",
+    )
+    empty_masks: bool = shared.declared(
+        "--empty-masks",
+        is_flag=True,
+        help="Draw and pay even where every mask is known to be empty at this level.",
+    )
+    keep_going: bool = shared.declared(
+        "--keep-going",
+        is_flag=True,
+        help="Leave out pictures that cannot be used or are refused, list them at the end, and exit with 6.",
+    )
+    force: bool = shared.force()
 
 
 @click.command("mask")
-@click.argument("inputs", nargs=-1, required=True, type=click.Path(exists=True, allow_dash=True))
-@shared.option("--calibration", required=True, type=click.Path(exists=True, dir_okay=False), help="Calibration file.")
-@shared.option("--alpha", type=shared.Level(), required=True, help="The level: the risk that is accepted.")
-@shared.vendor
-@shared.seed
-@shared.guarantee
-@shared.option("--group", metavar="NAME", help="The group that these pictures belong to.")
-@shared.spending
-@shared.memory
-@shared.option(
-    "--out", type=click.Path(file_okay=False), default="masked", show_default=True, help="Folder for the files."
-)
-@shared.option(
-    "--product", type=click.Choice(PRODUCTS), default="overlay", show_default=True, help="What - writes to stdout."
-)
-@shared.option(
-    "--empty-masks", is_flag=True, help="Pay for the pictures also where every mask is known to be empty at this level."
-)
-@shared.option(
-    "--keep-going",
-    is_flag=True,
-    help="Mask the others when some pictures cannot be used or are refused, list those at the end, and exit with 6.",
-)
-@shared.force
-@shared.output
-@shared.collected(MaskOptions)
+@shared.takes(MaskOptions)
 def command(screen: Screen, options: MaskOptions) -> None:
-    """Super-resolve INPUTS (pictures or folders of them): image, mask, overlay, indecision map, certificate for each.
+    """Super-resolve INPUTS (pictures or folders of them): image, mask, overlay, score map and certificate for each.
 
-    The vendor and every setting come from the calibration; -p only needs what identifies no procedure, such as an
-    address. INPUT - reads a picture from stdin and writes --product to stdout.
+    The vendor and every setting come from the calibration; -p is needed only for what a calibration does not keep, such
+    as an address. INPUT - reads a picture from stdin and writes --product to stdout.
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
@@ -197,13 +185,15 @@ class _Delivery:
 
 
 def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:
-    """A picture on stdout stands alone, and never on a terminal."""
+    """Refuse anything beside a picture on stdout, and a terminal there."""
     from blackbox_conformal.errors import UsageError
 
     if len(options.inputs) > 1 or screen.as_json:
-        raise UsageError("expected - alone and without --json: stdout carries the one product")
+        raise UsageError(
+            "expected - to be the only input, without --json: stdout carries one product. Mask other pictures apart"
+        )
     if sys.stdout.isatty():
-        raise UsageError("expected stdout to be a file or a pipe, since it would carry a PNG; redirect it")
+        raise UsageError("expected stdout to be a file or a pipe, since it carries a PNG; got a terminal. Add > FILE")
 
 
 def _read_batch(calibration: "Calibration", options: MaskOptions) -> _Batch:

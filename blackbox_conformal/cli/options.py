@@ -1,11 +1,15 @@
-"""Options that several commands share, and the typed values in which a command receives them."""
+"""Options: how a command declares them, and the classes of those that several commands share.
+
+A command receives its options as one value of a dataclass. Each field of that class is one parameter of the command.
+"""
 
 import functools
+import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import click
 
@@ -17,123 +21,56 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-
-@dataclass(frozen=True, kw_only=True)
-class VendorOptions:
-    """Which vendor is asked, and which second one."""
-
-    adapter: str | None
-    parameters: tuple[str, ...]
-    scale: int | None
-    second_adapter: str | None = None
-    second_parameters: tuple[str, ...] = ()
-
-    @property
-    def typed_parameters(self) -> tuple[str, ...]:
-        """All text in which the user may have named an address."""
-        return (*self.parameters, *self.second_parameters)
+FILE = click.Path(exists=True, dir_okay=False)
+NEW_FILE = click.Path(dir_okay=False)
+FOLDER = click.Path(file_okay=False)
+SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProcedureOptions(VendorOptions):
-    """How a vendor is asked, and what is computed from its draws."""
-
-    draws: int
-    score: str | None
-    metric: str | None
-    delivery: "Delivery"
-    perturbation: str | None
-    seeds: "SeedPolicy"
-    seed: int | None
+def usd(text: str) -> Decimal:
+    """An amount of US dollars, exact."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        raise click.BadParameter(f"expected an amount of US dollars such as 12.50; got {text!r}") from None
+    if not amount.is_finite() or amount < 0:
+        raise click.BadParameter(f"expected an amount of at least 0; got {text!r}")
+    return amount
 
 
-@dataclass(frozen=True, kw_only=True)
-class SpendingOptions:
-    """Where draws are kept, what they may cost, and how they are fetched.
-
-    `max_cost` is in US dollars, `timeout` in seconds, `memory` in bytes.
-    """
-
-    run: str | None
-    max_cost: Decimal | None
-    max_calls: int | None
-    concurrency: "int | Literal['auto']"
-    timeout: float
-    retry_ambiguous: bool
-    max_resample: int
-    insecure_http: bool
-    yes: bool
-    memory: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobOptions(ProcedureOptions, SpendingOptions):
-    """A procedure, and what drawing for it may cost."""
-
-
-class Money(click.ParamType[Decimal]):
-    """A decimal amount of US dollars."""
-
-    name = "usd"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        """The amount, exact."""
-        try:
-            amount = Decimal(str(value))
-        except InvalidOperation:
-            self.fail(f"expected an amount of US dollars such as 12.50; got {value!r}", param, ctx)
-        if not amount.is_finite() or amount < 0:
-            self.fail(f"expected an amount of at least 0; got {value!r}", param, ctx)
-        return amount
-
-
-class Level(click.ParamType[float]):
+def level(text: str) -> float:
     """A level of at least 0. The guarantee decides whether 0 is a level."""
-
-    name = "alpha"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The level."""
-        try:
-            level = float(value)
-        except ValueError:
-            self.fail(f"expected a level such as 0.1; got {value!r}", param, ctx)
-        if not 0 <= level < float("inf"):
-            self.fail(f"expected a level of at least 0; got {value!r}", param, ctx)
-        return level
+    try:
+        value = float(text)
+    except ValueError:
+        raise click.BadParameter(f"expected a level such as 0.1; got {text!r}") from None
+    if not 0 <= value < float("inf"):
+        raise click.BadParameter(f"expected a level of at least 0; got {text!r}")
+    return value
 
 
-class Memory(click.ParamType[int]):
-    """An amount of memory with its unit; converted to bytes."""
-
-    name = "amount"
-
-    UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number of bytes."""
-        amount = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([MG]i?B)", str(value).strip(), re.IGNORECASE)
-        if amount is None:
-            self.fail(f"expected an amount with its unit, MB, GB, MiB or GiB, such as 2GB; got {value!r}", param, ctx)
-        return int(Decimal(amount[1]) * self.UNITS[amount[2].upper()])
+_UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 
 
-class Workers(click.ParamType["int | str"]):
-    """A number of concurrent calls, or `auto`."""
+def number_of_bytes(text: str) -> int:
+    """An amount of memory with its unit, in bytes."""
+    amount = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([MG]i?B)", text.strip(), re.IGNORECASE)
+    if amount is None:
+        raise click.BadParameter(f"expected an amount with its unit, MB, GB, MiB or GiB, such as 2GB; got {text!r}")
+    return int(Decimal(amount[1]) * _UNITS[amount[2].upper()])
 
-    name = "n|auto"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """The number, or ``auto``."""
-        if str(value) == "auto":
-            return "auto"
-        try:
-            number = int(value)
-        except ValueError:
-            self.fail(f"expected a whole number or 'auto'; got {value!r}", param, ctx)
-        if not 1 <= number <= 256:
-            self.fail(f"expected 1 to 256 or 'auto'; got {value!r}", param, ctx)
-        return number
+def workers(text: str) -> "int | Literal['auto']":
+    """A number of concurrent calls, or ``auto``."""
+    if text == "auto":
+        return "auto"
+    try:
+        number = int(text)
+    except ValueError:
+        raise click.BadParameter(f"expected a whole number or 'auto'; got {text!r}") from None
+    if not 1 <= number <= 256:
+        raise click.BadParameter(f"expected 1 to 256 or 'auto'; got {text!r}")
+    return number
 
 
 class Group(click.Group):
@@ -152,25 +89,29 @@ def _first_sentence(text: str) -> str:
 
 
 def option(*names: str, **settings: Any) -> Decorator:
-    """An option that the environment and the configuration files can set too."""
-    return click.option(*names, cls=Configured, **settings)
+    """A click option that the environment and the configuration files can set too."""
+    return click.option(*names, cls=Configured, show_default="default" in settings, **settings)
 
 
-def together(*decorators: Decorator) -> Decorator:
-    """Apply several decorators so that their options appear in this order."""
-
-    def apply(function: Callable[..., Any]) -> Callable[..., Any]:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return apply
+def declared(*names: str, **settings: Any) -> Any:
+    """A field of an options class that is an option; the environment and the configuration files can set it too."""
+    return field(metadata={"declare": lambda name: option(*names, name, **settings)})
 
 
-def collected(kind: type) -> Decorator:
-    """Give a command its screen, and all other values as one `kind`, a dataclass with a field for each of them.
+def flag(*names: str, **settings: Any) -> Any:
+    """A field of an options class that is an option of the command line alone."""
+    return field(metadata={"declare": lambda name: click.option(*names, name, **settings)})
 
-    Stands below `output`.
+
+def arguments(*, nargs: int = -1, **settings: Any) -> Any:
+    """A field of an options class that takes the words on the command line that belong to no option."""
+    return field(metadata={"declare": lambda name: click.argument(name, nargs=nargs, **settings)})
+
+
+def takes(kind: type) -> Decorator:
+    """Declare the fields of `kind` as parameters of a command, which is called with its screen and one `kind`.
+
+    Parameters of `kind` itself come first, those of its bases after them in their order.
     """
 
     def apply(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -178,12 +119,25 @@ def collected(kind: type) -> Decorator:
         def called(screen: Screen, **values: Any) -> Any:
             return function(screen, kind(**values))
 
-        return called
+        command = output(called)
+        fields = {
+            name: kind.__dataclass_fields__[name].metadata["declare"](name)  # type: ignore[attr-defined]
+            for base in kind.__mro__
+            for name in inspect.get_annotations(base)
+        }
+        for declare in reversed(fields.values()):
+            command = declare(command)
+        return command
 
     return apply
 
 
-def _with_screen(function: Callable[..., Any]) -> Callable[..., Any]:
+def output(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command a `Screen`, made from the options that say what is printed."""
+
+    @option("--json", "as_json", is_flag=True, help="One JSON document on stdout; text for people on stderr.")
+    @option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+    @option("-v", "--verbose", count=True, help="-v: events as they happen; -vv: tracebacks too.")
     @functools.wraps(function)
     def called(*, as_json: bool, quiet: bool, verbose: int, **values: Any) -> Any:
         return function(screen=Screen(as_json=as_json, quiet=quiet, verbose=verbose), **values)
@@ -191,94 +145,140 @@ def _with_screen(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-output = together(
-    option("--json", "as_json", is_flag=True, help="One JSON document on stdout; text for people on stderr."),
-    option("-q", "--quiet", is_flag=True, help="No progress and no summary."),
-    option("-v", "--verbose", count=True, help="-v: events as they happen; -vv: tracebacks too."),
-    _with_screen,
+alpha = functools.partial(declared, "--alpha", type=level, help="The level: the risk that is accepted.")
+alphas = functools.partial(
+    declared, "--alpha", type=level, multiple=True, help="A level, the risk that is accepted; repeatable."
 )
-"""Gives a command a `Screen`, made from these options."""
-
-vendor = together(
-    option("--adapter", metavar="NAME", help="The vendor; see `adapters list`."),
-    option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Vendor parameter; repeatable."),
-    option("--scale", type=click.IntRange(1, 16), help="Magnification; the vendor's ×4 by default."),
-    option("--second-adapter", metavar="NAME", help="A second vendor, for the score second-opinion."),
-    option("--second", "second_parameters", multiple=True, metavar="KEY=VALUE", help="Its parameter; repeatable."),
+clusters = functools.partial(
+    declared,
+    "--clusters",
+    type=FILE,
+    help="CSV file with a line tile,photograph for each tile; the tiles of one photograph count once.",
+)
+force = functools.partial(declared, "--force", is_flag=True, help="Overwrite existing files.")
+guarantee = functools.partial(
+    declared,
+    "--guarantee",
+    metavar="NAME[:k=v,…]",
+    help="What is guaranteed; see `guarantees list`.  [default: expected]",
+)
+photographs = functools.partial(arguments, required=True, type=click.Path(exists=True))
+seed = functools.partial(
+    declared, "--seed", type=int, help="Root of the per-image seeds; a calibration keeps it.  [default: 0]"
 )
 
-seed = option("--seed", type=int, help="Root of the per-image seeds; a calibration keeps it.  [default: 0]")
 
-procedure = together(
-    vendor,
-    option("--draws", type=click.IntRange(1, 4096), default=8, show_default=True, help="Draws of each picture."),
-    option(
+@dataclass(frozen=True, kw_only=True)
+class VendorOptions:
+    """Which vendor is asked, and which second one."""
+
+    adapter: str | None = declared("--adapter", metavar="NAME", help="The vendor; see `adapters list`.")
+    parameters: tuple[str, ...] = declared(
+        "-p", multiple=True, metavar="KEY=VALUE", help="Vendor parameter; repeatable."
+    )
+    scale: int | None = declared(
+        "--scale", type=click.IntRange(1, 16), help="Magnification.  [default: the vendor's ×4]"
+    )
+    second_adapter: str | None = declared(
+        "--second-adapter", metavar="NAME", help="A second vendor, for the score second-opinion."
+    )
+    second_parameters: tuple[str, ...] = declared(
+        "--second", multiple=True, metavar="KEY=VALUE", help="Parameter of the second vendor; repeatable."
+    )
+
+    @classmethod
+    def of(cls, adapter: str | None, parameters: tuple[str, ...], scale: int | None = None) -> Self:
+        """One vendor and no second one."""
+        return cls(adapter=adapter, parameters=parameters, scale=scale, second_adapter=None, second_parameters=())
+
+    @property
+    def typed_parameters(self) -> tuple[str, ...]:
+        """The parameters of both vendors, in which the user may have named an address."""
+        return (*self.parameters, *self.second_parameters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcedureOptions:
+    """How a vendor is asked, and what is computed from its draws."""
+
+    draws: int = declared("--draws", type=click.IntRange(1, 4096), default=8, help="Draws of each picture.")
+    score: str | None = declared(
         "--score",
         metavar="NAME[:k=v,…]",
         help="How unsure each pixel is; see `scores list`.  [default: weighted, Gaussian sigma 4]",
-    ),
-    option(
+    )
+    metric: str | None = declared(
         "--metric",
         metavar="NAME[:k=v,…]",
         help="The error at each pixel; see `metrics list`.  [default: lab-l1, Gaussian sigma 4]",
-    ),
-    option(
+    )
+    delivery: "Delivery" = declared(
         "--delivery",
         type=click.Choice(["first", "mean", "medoid"]),
         default="first",
-        show_default=True,
         help="Which picture is delivered: the first draw, the mean of all, or the draw nearest to it.",
-    ),
-    option(
+    )
+    perturbation: str | None = declared(
         "--perturb",
-        "perturbation",
         metavar="NAME",
-        help="Make draws of a vendor that never varies; see `perturbations list`.",
-    ),
-    option(
+        help="Vary the input of a vendor whose answers never vary; see `perturbations list`.",
+    )
+    seeds: "SeedPolicy" = declared(
         "--seeds",
         type=click.Choice(["per-image", "shared"]),
         default="per-image",
-        show_default=True,
-        help="A seed of its own for each picture, or the same seeds for all.",
-    ),
-    seed,
-)
+        help="Whether each picture has seeds of its own, or all pictures have the same.",
+    )
+    seed: int | None = seed()
 
-guarantee = option(
-    "--guarantee", metavar="NAME[:k=v,…]", help="What is guaranteed; see `guarantees list`.  [default: expected]"
-)
 
-alpha = option("--alpha", type=Level(), help="The level: the risk that is accepted.")
+@dataclass(frozen=True, kw_only=True)
+class SpendingOptions:
+    """Where draws are kept, what they may cost, and how they are fetched."""
 
-spending = together(
-    option(
-        "--run", type=click.Path(file_okay=False), help="Folder of ledger and samples.  [default: runs/<procedure>]"
-    ),
-    option("--max-cost", type=Money(), help="The most that this job may cost in all, US dollars."),
-    option("--max-calls", type=click.IntRange(0), help="The most paid calls that this job may make in all."),
-    option("--concurrency", type=Workers(), default="auto", show_default=True, help="Calls at a time."),
-    option(
-        "--timeout", type=click.FloatRange(1, 86400), default=120.0, show_default=True, help="Seconds for one answer."
-    ),
-    option("--retry-ambiguous", is_flag=True, help="Pay again for draws that were sent but never answered."),
-    option(
+    run: str | None = declared(
+        "--run", type=FOLDER, help="Run folder, for ledger and samples.  [default: runs/<procedure>]"
+    )
+    max_cost: Decimal | None = declared(
+        "--max-cost", type=usd, help="The most that this job may cost in all, US dollars."
+    )
+    max_calls: int | None = declared(
+        "--max-calls", type=click.IntRange(0), help="The most paid calls that this job may make in all."
+    )
+    concurrency: "int | Literal['auto']" = declared(
+        "--concurrency", type=workers, metavar="N|auto", default="auto", help="The most calls at a time."
+    )
+    timeout: float = declared(
+        "--timeout", type=click.FloatRange(1, 86400), default=120.0, help="The most seconds to wait for one answer."
+    )
+    retry_ambiguous: bool = declared(
+        "--retry-ambiguous", is_flag=True, help="Pay again for draws that were sent but never answered."
+    )
+    max_resample: int = declared(
         "--max-resample",
         type=click.IntRange(0, 100),
         default=0,
-        show_default=True,
         metavar="N",
-        help="How often a draw may be paid again whose answer was not the picture that was asked for.",
-    ),
-    option("--insecure-http", is_flag=True, help="Send a key unencrypted (http) to another machine, too."),
-    option("--yes", is_flag=True, help="Do not ask before spending."),
-)
+        help="How often a draw may be paid for again when its answer is not the picture that was asked for.",
+    )
+    insecure_http: bool = declared(
+        "--insecure-http", is_flag=True, help="Allow a key to be sent unencrypted (http) to another machine."
+    )
+    yes: bool = declared("--yes", is_flag=True, help="Do not ask before spending.")
 
-memory = option(
-    "--memory",
-    type=Memory(),
-    metavar="AMOUNT",
-    help="The most memory that the calculation may take, such as 2GB: fewer pictures at a time.",
-)
 
-force = option("--force", is_flag=True, help="Overwrite existing files.")
+@dataclass(frozen=True, kw_only=True)
+class TermsOptions(SpendingOptions):
+    """The terms of a job; `memory` is in bytes."""
+
+    memory: int | None = declared(
+        "--memory",
+        type=number_of_bytes,
+        metavar="AMOUNT",
+        help="The most memory that the calculation may take, such as 2GB: fewer pictures at a time.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions(VendorOptions, ProcedureOptions, TermsOptions):
+    """All that a job on photographs takes."""

@@ -1,7 +1,7 @@
 """`plan`: what a calibration would cost before a cent is spent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,26 +26,20 @@ if TYPE_CHECKING:
 class PlanOptions(shared.JobOptions):
     """What `plan` is given."""
 
-    images: tuple[str, ...]
-    guarantee: str | None
-    alpha: float | None
-    quote: bool
+    images: tuple[str, ...] = shared.photographs()
+    guarantee: str | None = shared.guarantee()
+    alpha: float | None = shared.alpha()
+    quote: bool = shared.declared(
+        "--quote", is_flag=True, help="Ask the vendor for its price, free of charge, instead of its price list."
+    )
 
 
 @click.command("plan")
-@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
-@shared.procedure
-@shared.guarantee
-@shared.alpha
-@shared.spending
-@shared.option("--quote", is_flag=True, help="Ask the vendor for its price, free of charge, instead of its price list.")
-@shared.memory
-@shared.output
-@shared.collected(PlanOptions)
+@shared.takes(PlanOptions)
 def command(screen: Screen, options: PlanOptions) -> None:
-    """Calls, price, time, disk, memory and reachable levels of calibrating on IMAGES. Spends nothing.
+    """Say what calibrating on IMAGES takes (calls, price, time, disk, memory) and which levels it reaches.
 
-    Nothing is sent either, unless --quote asks the vendor itself, which needs its key.
+    It spends nothing. Nothing is sent either, unless --quote asks the vendor itself, which needs its key.
     """
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.sampling.quotes import ask_quotes
@@ -132,24 +126,13 @@ def show_plan(screen: Screen, planned: "Plan", pace: tuple[float, str] | None) -
             )
         ],
     )
-    screen.data(
-        {
-            "n": planned.n,
-            "draws": planned.draws,
-            "calls": planned.calls,
-            "cached": planned.cached,
-            "cost_usd": None if planned.cost_usd is None else [float(amount) for amount in planned.cost_usd],
-            "seconds": None if pace is None else round(pace[0], 1),
-            "disk_bytes": planned.disk_bytes,
-            "memory_bytes": planned.memory_bytes,
-            "reachable_alpha": planned.reachable_alpha,
-            "needed_n": planned.needed_n,
-            "price_source": planned.price_source,
-            "usd_a_photograph": None
-            if planned.usd_a_photograph is None
-            else [float(amount) for amount in planned.usd_a_photograph],
-        }
-    )
+    prices = {name: _floats(getattr(planned, name)) for name in ("cost_usd", "usd_a_photograph")}
+    seconds = None if pace is None else round(pace[0], 1)
+    screen.data({**asdict(planned), **prices, "seconds": seconds})
+
+
+def _floats(prices: tuple[Decimal, Decimal] | None) -> list[float] | None:
+    return None if prices is None else [float(price) for price in prices]
 
 
 def _price(planned: "Plan") -> str:

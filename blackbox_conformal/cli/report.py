@@ -10,13 +10,16 @@ from blackbox_conformal.cli.next_steps import open_line
 
 
 @click.command("report")
+@shared.option("--run", type=shared.FOLDER, required=True, help="Run folder of calibrate, audit and mask.")
+@shared.option("--calibration", type=shared.NEW_FILE, help="Calibration file.  [default: that of the run]")
 @shared.option(
-    "--run", type=click.Path(file_okay=False), required=True, help="Run folder of calibrate, audit and mask."
+    "--alpha",
+    type=shared.level,
+    metavar="ALPHA",
+    help="The level the report opens at.  [default: chosen from the audit]",
 )
-@shared.option("--calibration", type=click.Path(dir_okay=False), help="Calibration file.  [default: that of the run]")
-@shared.option("--alpha", type=shared.Level(), help="The level the report opens at.  [default: chosen from the audit]")
-@shared.option("--out", type=click.Path(dir_okay=False), help="The file.  [default: <run>/report.html]")
-@shared.force
+@shared.option("--out", type=shared.NEW_FILE, help="HTML file.  [default: <run>/report.html]")
+@shared.option("--force", is_flag=True, help="Overwrite existing files.")
 @shared.output
 def command(
     screen: Screen, run: str, calibration: str | None, alpha: float | None, out: str | None, force: bool

@@ -8,8 +8,8 @@ from blackbox_conformal.errors import LedgerError, UsageError
 LEDGER = "ledger.sqlite"
 
 
-def run_folder_of(given: str | None, note: Callable[[str], object], *, whole: bool = True) -> Path:
-    """The folder given, or the only run folder there is: the working folder itself, or one below ``runs``.
+def run_folder_of(named: str | None, note: Callable[[str], object], *, whole: bool = True) -> Path:
+    """The folder that was named, or the only run folder there is: the working folder itself, or one below ``runs``.
 
     `note` is told of folders whose ledger cannot be read, or, unless `whole` is unset, is damaged in any way.
 
@@ -18,24 +18,26 @@ def run_folder_of(given: str | None, note: Callable[[str], object], *, whole: bo
     UsageError
         The folder does not exist, or there are none or several to choose from.
     """
-    if given is not None:
-        folder = Path(given)
+    if named is not None:
+        folder = Path(named)
         if not folder.is_dir():
-            raise UsageError(f"expected --run to be a run folder; {folder} is none")
+            raise UsageError(f"expected --run to name a run folder; there is no folder {folder}. `calibrate` makes one")
         if not (folder / LEDGER).is_file():
-            raise UsageError(f"expected a run folder; {folder} holds no {LEDGER}: nothing was ever drawn into it")
+            raise UsageError(
+                f"expected --run to name a run folder; {folder} holds no {LEDGER}, so nothing was drawn into it"
+            )
         return folder
     folders = _here(note, whole)
     if len(folders) == 1:
         return folders[0]
     listed = ", ".join(map(str, folders)) or "none below ./runs"
-    raise UsageError(f"expected --run FOLDER, since there is not exactly one to choose: {listed}")
+    raise UsageError(f"expected --run FOLDER, since there is none or more than one to choose from: {listed}")
 
 
-def run_folders(given: str | None, note: Callable[[str], object]) -> list[Path]:
-    """The folder given, or every run folder there is; errors as `run_folder_of` when there is none."""
-    folders = [] if given is not None else _here(note, True)
-    return folders if len(folders) > 1 else [run_folder_of(given, lambda text: None)]
+def run_folders(named: str | None, note: Callable[[str], object]) -> list[Path]:
+    """The folder that was named, or every run folder there is; errors as `run_folder_of` when there is none."""
+    folders = [] if named is not None else _here(note, True)
+    return folders if len(folders) > 1 else [run_folder_of(named, lambda text: None)]
 
 
 def _here(note: Callable[[str], object], whole: bool) -> list[Path]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.options import JobOptions, ProcedureOptions, SpendingOptions, VendorOptions
+from blackbox_conformal.cli.options import JobOptions, SpendingOptions, TermsOptions, VendorOptions
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def open_second_vendor(options: VendorOptions, calibration: "Calibration | None"
     return load_adapter(name, **{**calibrated, **vendor_parameters(options.second_parameters)})
 
 
-def build_setup(options: ProcedureOptions) -> "Setup":
-    """The set-up that the procedure options describe."""
+def build_setup(options: JobOptions) -> "Setup":
+    """The set-up that the options describe."""
     from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, DEFAULT_SCORE, set_up
 
     return set_up(
@@ -107,7 +107,7 @@ def photograph_job(
     return Job.of_photographs(setup, paths, job_terms(options, run, watch, ask))
 
 
-def job_terms(options: SpendingOptions, run: Path, watch: "Watch", ask: "Ask") -> "Terms":
+def job_terms(options: TermsOptions, run: Path, watch: "Watch", ask: "Ask") -> "Terms":
     """The terms of a job that `options` describe, with draws in `run`."""
     from blackbox_conformal.pipeline.job import Terms
 
@@ -124,7 +124,7 @@ def folder_of(options: SpendingOptions, procedure: "Procedure", calibration: str
 
 
 def calibrated_folder(screen: Screen, options: SpendingOptions, procedure: "Procedure", calibration: str) -> Path:
-    """The same for a command on a calibration; says which folder it is where the user named none."""
+    """The run folder of a command on a calibration; says which it is where the user named none."""
     run = folder_of(options, procedure, calibration)
     if not options.run:
         screen.note(f"run folder: {run}")

@@ -103,7 +103,7 @@ def refuse_consent(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _entries(content: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Every setting: as it stands there, by its option's name, and its value."""
+    """Every setting: as it stands in the file, the name of its option, and its value."""
     for key, value in content.items():
         name = key.replace("_", "-")
         if isinstance(value, dict) and name not in _PARAMETERS:

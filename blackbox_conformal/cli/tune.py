@@ -28,48 +28,37 @@ NEARLY = 0.01
 class TuneOptions(shared.JobOptions):
     """What `tune` is given."""
 
-    images: tuple[str, ...]
-    alpha: float
-    candidates: tuple[str, ...]
-    tuning_share: float
-    only_choose: bool
-    out: str | None
-    force: bool
+    images: tuple[str, ...] = shared.photographs()
+    alpha: float = shared.declared(
+        "--alpha", type=shared.level, required=True, help="The level at which candidates are compared."
+    )
+    candidates: tuple[str, ...] = shared.declared(
+        "--candidate",
+        multiple=True,
+        metavar="NAME[:k=v,…][@DRAWS]",
+        help="A score to compare; repeatable.  [default: all that fit]",
+    )
+    tuning_share: float = shared.declared(
+        "--tuning-share",
+        type=click.FloatRange(0.05, 0.9),
+        default=0.3,
+        help="Share of the photographs that candidates are compared on.",
+    )
+    only_choose: bool = shared.declared(
+        "--only-choose",
+        is_flag=True,
+        help="Do not calibrate. Write a file that tells `calibrate` which photographs were looked at.",
+    )
+    out: str | None = shared.declared(
+        "--out",
+        type=shared.NEW_FILE,
+        help="Calibration file, or with --only-choose the tuning file.  [default: in <run>]",
+    )
+    force: bool = shared.force()
 
 
 @click.command("tune")
-@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True))
-@shared.procedure
-@shared.option("--alpha", type=shared.Level(), required=True, help="The level at which candidates are compared.")
-@shared.option(
-    "--candidate",
-    "candidates",
-    multiple=True,
-    metavar="NAME[:k=v,…][@DRAWS]",
-    help="A score to compare; repeatable.  [default: all that fit]",
-)
-@shared.option(
-    "--tuning-share",
-    type=click.FloatRange(0.05, 0.9),
-    default=0.3,
-    show_default=True,
-    help="Share of the photographs that candidates are compared on.",
-)
-@shared.option(
-    "--only-choose",
-    is_flag=True,
-    help="Do not calibrate the best candidate: keep which photographs were looked at, for `calibrate`.",
-)
-@shared.spending
-@shared.memory
-@shared.option(
-    "--out",
-    type=click.Path(dir_okay=False),
-    help="Calibration file, or with --only-choose the tuning file.  [default: in <run>]",
-)
-@shared.force
-@shared.output
-@shared.collected(TuneOptions)
+@shared.takes(TuneOptions)
 def command(screen: Screen, options: TuneOptions) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
     from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, keep_calibration
@@ -181,11 +170,7 @@ def _show(
             "n_tuning": n_tuning,
             "n_calibration": n_calibration,
             "candidates": [
-                {
-                    "score": scored.candidate.label,
-                    "trusted_share": scored.trusted_share,
-                    "calls": scored.calls,
-                }
+                {"score": scored.candidate.label, "trusted_share": scored.trusted_share, "calls": scored.calls}
                 for scored in tuning.scored
             ],
             "calls": calls,

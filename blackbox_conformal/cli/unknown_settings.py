@@ -1,4 +1,4 @@
-"""Settings that no command knows. A mistyped one would else be left out in silence, and a limit with it."""
+"""Refusal of settings that no command knows: a mistyped limit would be ignored in silence."""
 
 import difflib
 import os
@@ -25,15 +25,15 @@ def refuse_unknown_settings(path: Path, content: Mapping[str, Any]) -> None:
     UsageError
         It does; the message names the file, the setting, and what is near it.
     """
-    known = settings()
-    anywhere = set().union(*known.values())
+    of_command = settings()
+    anywhere = set().union(*of_command.values())
     for key, value in content.items():
         name = key.replace("_", "-")
-        if isinstance(value, dict) and key in known:
+        if isinstance(value, dict) and key in of_command:
             for inner in value:
-                _refuse(path, f"[{key}] {inner}", inner.replace("_", "-"), known[key])
+                _refuse(path, f"[{key}] {inner}", inner.replace("_", "-"), of_command[key])
         else:
-            _refuse(path, key, name, anywhere | (set(known) if isinstance(value, dict) else set()))
+            _refuse(path, key, name, anywhere | (set(of_command) if isinstance(value, dict) else set()))
 
 
 def refuse_near_variables(prefix: str) -> None:
@@ -46,24 +46,24 @@ def refuse_near_variables(prefix: str) -> None:
     UsageError
         There is one.
     """
-    given = [name for name in os.environ if name.startswith(prefix)]
-    if not given:
+    variables = [name for name in os.environ if name.startswith(prefix)]
+    if not variables:
         return
-    known = set().union(*settings().values(), OTHERS)
-    for name in given:
-        setting = name.removeprefix(prefix).lower().replace("_", "-")
-        near = difflib.get_close_matches(setting, known, n=1, cutoff=_NEAR)
-        if setting not in known and near:
+    names = set().union(*settings().values(), OTHERS)
+    for variable in variables:
+        setting = variable.removeprefix(prefix).lower().replace("_", "-")
+        near = difflib.get_close_matches(setting, names, n=1, cutoff=_NEAR)
+        if setting not in names and near:
             meant = prefix + near[0].upper().replace("-", "_")
-            raise UsageError(f"{name} in the environment: there is no such setting; did you mean {meant}?")
+            raise UsageError(f"{variable} in the environment: there is no such setting; did you mean {meant}?")
 
 
-def _refuse(path: Path, shown: str, name: str, known: Collection[str]) -> None:
-    if name in known:
+def _refuse(path: Path, place: str, name: str, names: Collection[str]) -> None:
+    if name in names:
         return
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}?" if near else "`blackbox-conformal config show` lists them"
-    raise UsageError(f"{path}: there is no setting {shown!r}; {hint}")
+    raise UsageError(f"{path}: there is no setting {place!r}; {hint}")
 
 
 @cache

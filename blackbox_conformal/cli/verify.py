@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("certificates", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@shared.option("--calibration", type=click.Path(exists=True, dir_okay=False), help="Also compute again what it gives.")
+@click.argument("certificates", nargs=-1, required=True, type=shared.FILE)
+@shared.option(
+    "--calibration", type=shared.FILE, help="Calibration file: check also that the certificates follow from it."
+)
 @shared.output
 def command(screen: Screen, certificates: tuple[str, ...], calibration: str | None) -> None:
     """Check CERTIFICATES: their own digest and that of every file beside them.
