@@ -19,14 +19,12 @@ from blackbox_conformal.errors import (
     MaybeSentError,
     NotSentError,
     PayloadError,
-    RefusedError,
     TryLaterError,
     UsageError,
     VendorError,
-    VendorFailedError,
 )
 from blackbox_conformal.sampling.acceptance import Acceptance
-from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord, DeadlineError
+from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord, DeadlineError, is_unbilled
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard, EventKind
 from blackbox_conformal.sampling.http.classify import GoneError, classify
@@ -372,7 +370,7 @@ class AttemptRunner:
     def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError:
         """Record how the attempt ended; errors that concern everybody stop the run instead."""
         record, rule = self.record, self.record.ending(type(failure))
-        unbilled = self._is_unbilled(failure)
+        unbilled = is_unbilled(rule, failure, self.adapter.capabilities.failures_billed)
         request_id, code = (failure.request_id, failure.code) if isinstance(failure, VendorError) else (None, None)
         if rule.result is None:
             self.control.fail(failure)
@@ -381,8 +379,7 @@ class AttemptRunner:
             failure = JobError(f"{failure}; the job {record.job} is booked at {price} USD", code=code)
         record.end(rule, clean(str(failure)), code, unbilled=unbilled)
         # Raised by a request, the error has ended the run. Raised by the adapter on reading an answer, it has not.
-        deferred = rule.result == "deferred" and self.control.error is None
-        if deferred and isinstance(failure, (NotSentError, TryLaterError)):
+        if rule.result == "deferred" and isinstance(failure, (NotSentError, TryLaterError)) and not self.control.error:
             return failure
         if rule.result is None or rule.result == "deferred":
             raise StoppedError
@@ -391,12 +388,6 @@ class AttemptRunner:
         if rule.result in ("invalid", "failed"):
             self.retrier.record_unusable(error)
         return self._outcome(rule.result, error, unbilled)
-
-    def _is_unbilled(self, failure: BlackboxConformalError) -> bool:
-        """Whether the vendor bills nothing for an attempt that ends so, unless it tells a cost."""
-        if isinstance(failure, RefusedError):
-            return not failure.billed
-        return isinstance(failure, VendorFailedError) and not self.adapter.capabilities.failures_billed
 
     def _outcome(self, state: OutcomeState, error: VendorError | None, unbilled: bool = False) -> Outcome:
         record = self.record

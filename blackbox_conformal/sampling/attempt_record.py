@@ -129,6 +129,16 @@ def ending(state: State, happened: type) -> Ending:
     return next(ENDINGS[state, kind] for kind in happened.__mro__ if (state, kind) in ENDINGS)
 
 
+def is_unbilled(rule: Ending, failure: BlackboxConformalError, failures_billed: bool) -> bool:
+    """Whether the vendor bills nothing for an attempt that ends so, unless it tells a cost.
+
+    An error says so only of the submission that it answers: one that was sent before and not answered may be billed.
+    """
+    if rule.row == "refused" and isinstance(failure, RefusedError):
+        return not failure.billed
+    return rule.row == "failed" and not failures_billed
+
+
 @dataclass(eq=False)
 class AttemptRecord:
     """What the ledger and the disk hold of one attempt; each method that writes is one step of its state.
@@ -331,7 +341,9 @@ class AttemptRecord:
             self.state = "ambiguous" if rule.row == "ambiguous" else self.state
 
     def _report_with_cost(self, unbilled: bool) -> VendorReport:
-        return replace(self.report, cost_nanousd=self.cost_nanousd(unbilled))
+        """The vendor's report, with what the attempt is booked at; a price that nobody knows stays unknown."""
+        cost = self.cost_nanousd(unbilled)
+        return replace(self.report, cost_nanousd=cost) if cost or unbilled else self.report
 
     def _keep_evidence(self) -> None:
         """Keep an answer that should have held the picture."""

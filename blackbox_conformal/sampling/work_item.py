@@ -215,7 +215,9 @@ class Processor:
                 if not self.retrier.deferred(result, deferrals):
                     raise StoppedError
                 continue
-            if result.state == "failed" and not self.adapter.capabilities.failures_billed and failures < FREE_REPEATS:
+            # With an unknown price, a cost of nothing says nothing.
+            free = not self.adapter.capabilities.failures_billed and not result.cost_usd
+            if result.state == "failed" and free and failures < FREE_REPEATS:
                 failures += 1
                 if self.clock.sleep(full_jitter(failures), stopping):
                     return result

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 from support.draws import check, draw, limits, tasks
 
-from blackbox_conformal.adapter import Accepted, Answer, Draw, Flow, Part, Purpose, Send, Upload
+from blackbox_conformal.adapter import Accepted, Answer, Draw, Flow, Observed, Part, Purpose, Send, Upload
 from blackbox_conformal.errors import (
     AdapterError,
     IncompleteError,
@@ -18,12 +18,14 @@ from blackbox_conformal.errors import (
     RefusedError,
     TryLaterError,
     VendorError,
+    VendorFailedError,
 )
 from blackbox_conformal.sampling.http.resumption import Resumption
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.pictures import WRONG_PICTURES
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
@@ -258,6 +260,47 @@ def test_a_repetition_that_is_refused_before_it_is_submitted_leaves_the_attempt_
         assert (drawn.states, drawn.error) == (["ambiguous"], None)
         assert "any more" in drawn.text
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
+
+
+def test_a_refusal_of_a_repetition_says_nothing_about_the_submission_before_it(tmp_path: Path) -> None:
+    """The first submission was not answered, and may be billed: it is booked at its price."""
+    with FaultServer({"submit": ["close-without-answer", "status:code=422"]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url, idempotent=True), tmp_path, tasks())
+        assert server.account.requests("submit") == 2
+    assert [(outcome.state, outcome.cost_usd) for outcome in drawn.outcomes] == [("ambiguous", Decimal("0.01"))]
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
+
+
+@pytest.mark.parametrize("fault", ["picture:kind=html", "close-without-answer"])
+def test_what_an_attempt_cost_stays_unknown_where_its_price_is(tmp_path: Path, fault: str) -> None:
+    with FaultServer({"submit": [fault]}, reported_price=None) as server:
+        draw(SynchronousVendor(url=server.url, price_usd=None), tmp_path, tasks())
+    assert ledger_sum(tmp_path)["unpriced"] == 1
+
+
+def test_a_failure_that_may_have_been_billed_at_an_unknown_price_is_not_bought_again(tmp_path: Path) -> None:
+    crash = Fault("mark", {"crashed": "out of memory"})
+    with FaultServer({"submit": [crash]}, reported_price=None) as server:
+        adapter = JobVendor(url=server.url, price_usd=None)
+        assert [draw(adapter, tmp_path, tasks()).states for _ in range(2)] == [["failed"]] * 2
+        assert server.account.requests("submit") == 1
+        assert draw(adapter, tmp_path, tasks(), max_resample=1).states == ["stored"]
+
+
+class Failing(SynchronousVendor):
+    """Fails on its own, and bills that."""
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        yield Send("POST", f"{self.url}/v1/upscale", "submit", body=upload.png)
+        yield Observed(cost_usd=Decimal("0.02"))
+        raise VendorFailedError("out of memory")
+
+
+def test_a_failure_that_the_vendor_bills_against_its_word_is_not_bought_again(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        drawn = draw(Failing(url=server.url, failures_billed=False), tmp_path, tasks())
+        assert (drawn.states, server.account.requests("submit")) == (["failed"], 1)
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.02")
 
 
 def test_a_repetition_is_counted_as_spent_once(tmp_path: Path) -> None:
