@@ -166,7 +166,7 @@ def tune(
     photographs: Photographs,
     alpha: float,
     *,
-    candidates: Sequence[str] | None = None,
+    candidates: str | Sequence[str] | None = None,
     tuning_share: float = 0.3,
     only_choose: bool = False,
     **settings: Unpack[Settings],
@@ -178,8 +178,8 @@ def tune(
     alpha
         The level at which candidates are compared.
     candidates
-        Scores as ``NAME:key=value@DRAWS``; by default every score that fits. Without ``@`` a score gets all draws, or
-        one if it needs no more.
+        A score or several as ``NAME:key=value@DRAWS``; by default every score that fits. Without ``@`` a score gets all
+        draws, or one if it needs no more.
     tuning_share
         Share of the photographs that candidates are compared on.
     only_choose
@@ -221,13 +221,14 @@ def _tuning_job(
     vendor: Adapter,
     photographs: Photographs,
     alpha: float,
-    candidates: Sequence[str] | None,
+    candidates: str | Sequence[str] | None,
     share: float,
     only_choose: bool,
     settings: Mapping[str, Any],
 ) -> tuple[list[Candidate], TuningJob]:
     """The candidates, and the photographs split into those that they are compared on and those that calibrate."""
     draws, second = settings.get("draws", DEFAULT_DRAWS), settings.get("second_adapter")
+    candidates = [candidates] if isinstance(candidates, str) else candidates
     typed = candidates or default_candidates(draws, second=second is not None)
     chosen = parse_candidates(typed, draws)
     score = score_for(chosen, second=second is not None)

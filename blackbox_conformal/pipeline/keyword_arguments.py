@@ -161,11 +161,14 @@ def setup_of(vendor: Adapter, settings: Mapping[str, Any]) -> Setup:
 
 def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
     """The terms that these keywords describe, for draws in `folder` unless they name another; errors as `limits_of`."""
+    memory = settings.get("memory")
+    if isinstance(memory, bool) or not isinstance(memory, int | None):
+        raise UsageError(f"expected memory to be a whole number of bytes such as 2 * 10**9; got {memory!r}")
     watch = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
     return Terms(
         Path(settings.get("run", folder)),
         limits_of(settings),
-        settings.get("memory"),
+        memory,
         settings.get("ask"),
         Watch(**watch),
     )

@@ -148,6 +148,8 @@ class TuningJob:
         UsageError, CalibrationError, PicturesError
             See `Job.of_photographs`; or tuning has looked at all of the photographs before.
         """
+        if not 0 < share < 1:
+            raise UsageError(f"expected tuning_share (--tuning-share) to be above 0 and below 1; got {share}")
         job = Job.of_photographs(setup, paths, terms, pixel_bytes=bytes_a_pixel(candidates))
         calibrating, tuning = split_prepared(job.pictures, max(1, math.floor(share * len(paths))), seed)
         if not only_choose:

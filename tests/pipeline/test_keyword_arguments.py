@@ -32,6 +32,7 @@ def test_slips_name_what_was_called_and_what_is_near(tmp_path):
         ({"max_calls": 2.5}, "expected max_calls to be a whole number of at least 0; got 2.5"),
         ({"max_calls": True}, "whole number"),
         ({"max_calls": -1}, "at least 0; got -1"),
+        ({"memory": "2GB"}, "expected memory to be a whole number of bytes such as 2 \\* 10\\*\\*9; got '2GB'"),
     ],
 )
 def test_limits_that_are_none_are_refused_by_name(tmp_path, given, said):

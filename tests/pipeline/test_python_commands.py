@@ -169,6 +169,19 @@ def test_tune_calibrates_on_what_it_never_looked_at(vendor: bc.Adapter, server: 
         bc.calibrate(vendor, "photographs", run="run", max_cost=1, **CHOICES)
 
 
+def test_a_share_that_is_none_and_one_candidate_alone(vendor: bc.Adapter, server: FaultServer, desk: Path) -> None:
+    with pytest.raises(UsageError, match=r"expected tuning_share \(--tuning-share\) to be above 0 and below 1; got 1"):
+        bc.tune(vendor, "photographs", 0.9, tuning_share=1.0, max_cost=1, **CHOICES)
+    tuning = bc.tune(vendor, "photographs", 0.9, candidates="pixel-variance", run="run", max_cost=1, **CHOICES)
+    assert tuning.best.candidate.label == "pixel-variance@2"
+    (desk / "one").mkdir()
+    write_photographs(desk / "one", range(1))
+    paid = server.account.paid
+    with pytest.raises(bc.errors.CalibrationError, match="expected photographs to calibrate on beside"):
+        bc.tune(vendor, "one", 0.9, candidates="pixel-variance", run="other", max_cost=1, **CHOICES)
+    assert server.account.paid == paid
+
+
 def test_a_calibration_file_says_which_run_folder_is_used(vendor: bc.Adapter, server: FaultServer, desk: Path) -> None:
     calibration = bc.calibrate(vendor, "photographs", run="run", max_cost=1, **CHOICES)
     calibration.save("run/calibration.json")
