@@ -190,7 +190,8 @@ class Capabilities:
     min_side, max_side, max_input_pixels, max_output_pixels, max_upload_bytes
         Limits on pictures; None = none known.
     price
-        Price of a draw; None = unknown, which forbids ``--max-cost``.
+        Price of a draw, over all sizes of pictures (see `Adapter.price_for`); None = unknown, which forbids
+        ``--max-cost``.
     failures_billed
         Whether the vendor bills an attempt at which it failed on its own; True where nobody knows.
     lossless_output
@@ -277,6 +278,13 @@ class Adapter(BaseModel, ABC):
             host = urlsplit(self.base_url).hostname or ""
             return "" if any(host in str(value) for value in self.model_dump().values()) else self.base_url
         return "" if field.is_required() else self.model_copy(update={"url": field.get_default()}).base_url
+
+    def price_for(self, width: int, height: int) -> Price | None:
+        """Price of one draw of an upload of this size with these parameters; None = unknown.
+
+        An adapter whose vendor bills by size overrides it; `Capabilities.price` is then the range over all sizes.
+        """
+        return self.capabilities.price
 
     @abstractmethod
     def draw(self, upload: Upload, draw: Draw) -> Flow:

@@ -262,7 +262,7 @@ class AttemptRecord:
         if observed.cost_usd is not None:
             cost = to_nano(observed.cost_usd)
             self.report = replace(self.report, cost_nanousd=cost)
-            self.reservations.prices.billed(cost)
+            self.reservations.prices.billed(self.spec, cost)
 
     def mark_ready(self) -> None:
         """Note that the vendor has the picture of the job."""

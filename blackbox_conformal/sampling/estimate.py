@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from blackbox_conformal.adapter import Adapter, Price
+from blackbox_conformal.adapter import Adapter, Price, Upload
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, attempt_from
+from blackbox_conformal.sampling.ledger.billed import AS_LISTED, Billed, billed
 from blackbox_conformal.sampling.ledger.ledger_file import reading
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.money import to_usd
+from blackbox_conformal.sampling.money import to_nano, to_usd
 from blackbox_conformal.sampling.next_step import Done, Submit, next_step
 from blackbox_conformal.sampling.task import Task, task_keys
 
+_BOOKED = "as earlier draws were booked"
 _BYTES_PER_PIXEL = 2.0
 
 
@@ -54,32 +56,44 @@ def costs(calls: int, cost_usd: tuple[Decimal, Decimal] | None) -> bool:
     return calls > 0 and cost_usd != (Decimal(0), Decimal(0))
 
 
-def known_price(adapter: Adapter, run: Path) -> Price | None:
-    """Price of a draw: the adapter's, or what draws in the folder `run` were booked at, where that is more.
-
-    None when the adapter knows no price and none was booked.
+class KnownPrices:
+    """Prices of draws: those of the adapter's list, or as draws in a run folder were booked, where that is more.
 
     Raises
     ------
     LedgerError
         The folder's ledger cannot be read.
     """
-    table = adapter.capabilities.price
-    if adapter.capabilities.local:
-        return table
-    with reading(run) as connection:
-        if connection is None:
-            return table
-        lowest, highest = connection.execute(
-            "SELECT MIN(cost_nanousd) FILTER (WHERE state IN ('stored', 'validated')), MAX(cost_nanousd)"
-            " FROM attempt WHERE identity = ?",
-            (digest_json(adapter.identity()),),
-        ).fetchone()
-    most = to_usd(highest or 0)
-    if most <= (0 if table is None else table.high_usd):
-        return table
-    least = min(most, max(to_usd(lowest or 0), Decimal(0) if table is None else table.low_usd))
-    return Price(least, most, "as earlier draws were booked")
+
+    def __init__(self, adapter: Adapter, run: Path) -> None:
+        self._adapter = adapter
+        self._billed = Billed()
+        if not adapter.capabilities.local:
+            with reading(run) as connection:
+                if connection is not None:
+                    self._billed = billed(connection, digest_json(adapter.identity()))
+
+    def of_any(self) -> Price | None:
+        """Price of a draw, over all sizes of uploads; None when none is listed and none was booked."""
+        return self._raised(self._adapter.capabilities.price)
+
+    def of(self, upload: Upload) -> Price | None:
+        """Price of a draw of this upload; None as for `of_any`."""
+        return self._raised(self._adapter.price_for(upload.width, upload.height))
+
+    def _raised(self, listed: Price | None) -> Price | None:
+        known, (least, most) = self._billed, self._billed.booked_nanousd
+        if listed is None or not listed.high_usd:
+            return Price(to_usd(least or most), to_usd(most), _BOOKED) if most else listed
+        if not known.highest.exceeds(AS_LISTED):
+            return listed
+        low, high = known.lowest.raised(to_nano(listed.low_usd)), known.highest.raised(to_nano(listed.high_usd))
+        return Price(to_usd(min(low, high)), to_usd(high), _BOOKED)
+
+
+def known_price(adapter: Adapter, run: Path) -> Price | None:
+    """`KnownPrices.of_any` for one question."""
+    return KnownPrices(adapter, run).of_any()
 
 
 def price_missing(adapter: Adapter) -> str:
@@ -123,8 +137,7 @@ def estimate(
     ]
     missing = [task for task, step in zip(tasks, steps, strict=True) if isinstance(step, Submit)]
     unsure = sum(not isinstance(step, Done) for step in steps)
-    calls, price = len(missing), known_price(adapter, run)
-    cost = None if price is None else (price.low_usd * calls, price.high_usd * calls)
+    calls, cost = len(missing), _cost(KnownPrices(adapter, run), missing)
     if quoted is not None:
         total = sum((quoted[task.upload.width, task.upload.height] for task in missing), Decimal(0))
         cost = (total, total)
@@ -138,6 +151,17 @@ def estimate(
         disk_bytes=round(sizes),
         again=unsure * calls_again(limits),
     )
+
+
+def _cost(known: KnownPrices, tasks: Sequence[Task]) -> tuple[Decimal, Decimal] | None:
+    """Lowest and highest price of these draws together; None when one is not known."""
+    if not tasks:
+        return None if known.of_any() is None else (Decimal(0), Decimal(0))
+    by_size = {(task.upload.width, task.upload.height): known.of(task.upload) for task in tasks}
+    prices = [price for task in tasks if (price := by_size[task.upload.width, task.upload.height]) is not None]
+    if len(prices) < len(tasks):
+        return None
+    return sum((price.low_usd for price in prices), Decimal(0)), sum((price.high_usd for price in prices), Decimal(0))
 
 
 def calls_again(limits: Limits) -> int:

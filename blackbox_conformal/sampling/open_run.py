@@ -68,7 +68,8 @@ class OpenRun:
             self._ledger.limit(limits.budget)
             # A vendor that billed more than its table says is expected to do so again.
             billed = self._ledger.billed(digest_json(self._identity))
-            self._prices = Prices(capabilities.price, *billed, limited=limits.max_cost_usd is not None, board=board)
+            source = "" if capabilities.price is None else capabilities.price.source
+            self._prices = Prices(billed, source, limited=limits.max_cost_usd is not None, board=board)
             self._stack = stack.pop_all()
 
     def begin(self, control: RunControl, acceptance: Acceptance) -> Processor:

@@ -7,9 +7,10 @@ table then exceeds the limit by that draw at most.
 import math
 import threading
 
-from blackbox_conformal.adapter import Price
 from blackbox_conformal.sampling.events import EventBoard
-from blackbox_conformal.sampling.money import to_nano, to_usd
+from blackbox_conformal.sampling.ledger.attempts import AttemptSpec
+from blackbox_conformal.sampling.ledger.billed import AS_LISTED, Bill, Billed
+from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.run_control import StoppedError
 
 
@@ -18,29 +19,31 @@ class Prices:
 
     Parameters
     ----------
-    table
-        The adapter's price; None = unknown.
-    billed_nanousd, billed_pixels
-        The highest price that the ledger has booked for a draw, and the largest upload that was answered; 0 = none.
+    billed
+        What the ledger says that the vendor billed so far.
+    source
+        Where the price list comes from.
     limited
         Whether money is limited.
-
-    Attributes
-    ----------
-    nanousd
-        What is reserved for the next draw: the highest of the table's and all booked prices.
     """
 
-    def __init__(
-        self, table: Price | None, billed_nanousd: int, billed_pixels: int, *, limited: bool, board: EventBoard
-    ) -> None:
-        self._table = table
-        self._table_nanousd = 0 if table is None else to_nano(table.high_usd)
-        self.nanousd = max(self._table_nanousd, billed_nanousd)
-        self._known_pixels: float = billed_pixels if limited else math.inf
+    def __init__(self, billed: Billed, source: str, *, limited: bool, board: EventBoard) -> None:
+        self._source = source
+        self._highest = billed.highest
+        self._unlisted_nanousd = billed.booked_nanousd[1]
+        self._known_pixels: float = billed.pixels if limited else math.inf
         self._alone = self._told = False
         self._board = board
         self._changed = threading.Condition()
+
+    def nanousd(self, spec: AttemptSpec) -> int:
+        """What is reserved for a draw: its listed price, raised as far as the vendor ever billed above its list.
+
+        A draw without a listed price is expected to cost as much as the dearest one so far.
+        """
+        if not spec.listed_nanousd:
+            return self._unlisted_nanousd
+        return self._highest.raised(spec.listed_nanousd)
 
     def enter(self, pixels: int, stopping: threading.Event) -> bool:
         """Wait until a draw of an upload of so many pixels may be bought; True when it goes alone.
@@ -75,20 +78,24 @@ class Prices:
                 self._known_pixels = math.inf
             self._changed.notify_all()
 
-    def billed(self, cost_nanousd: int) -> None:
-        """Reserve from now on what the vendor billed, if that is more; one event says that it is above the table."""
+    def billed(self, spec: AttemptSpec, cost_nanousd: int) -> None:
+        """Expect from now on what the vendor bills, if that is more, and tell once that it is above its list."""
+        tell = False
         with self._changed:
-            self.nanousd = max(self.nanousd, cost_nanousd)
-            tell = self._table is not None and cost_nanousd > self._table_nanousd and not self._told
-            self._told = self._told or tell
+            if not spec.listed_nanousd:
+                self._unlisted_nanousd = max(self._unlisted_nanousd, cost_nanousd)
+            elif Bill(cost_nanousd, spec.listed_nanousd).exceeds(self._highest):
+                self._highest = Bill(cost_nanousd, spec.listed_nanousd)
+                tell, self._told = not self._told, True
         if tell:
             self._board.tell("price-differs", f"{self.explanation()}; limits count what is billed")
 
     def explanation(self) -> str:
         """That the vendor bills more than its table says; "" when it does not."""
-        if self._table is None or self.nanousd <= self._table_nanousd:
+        bill = self._highest
+        if not bill.exceeds(AS_LISTED):
             return ""
         return (
-            f"the vendor billed {to_usd(self.nanousd)} USD for a draw, more than the {self._table.high_usd} USD of the "
-            f"price table ({self._table.source})"
+            f"the vendor billed {to_usd(bill.cost)} USD for a draw, more than the {to_usd(bill.listed)} USD of the "
+            f"price table ({self._source})"
         )

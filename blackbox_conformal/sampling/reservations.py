@@ -116,7 +116,7 @@ class Reservations:
         self._space_until = now + 1.0
 
     def _reserved(self, spec: AttemptSpec, alone: bool) -> Reservation:
-        ledger, price = self.ledger, self.prices.nanousd
+        ledger, price = self.ledger, self.prices.nanousd(spec)
         if self.control.stopping.is_set():
             raise StoppedError
         planned = self.planned.pop((spec.task, spec.generation), None)

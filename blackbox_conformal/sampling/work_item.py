@@ -31,6 +31,7 @@ from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import WHOLE, WITH_JOB
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.money import to_nano
 from blackbox_conformal.sampling.next_step import Done, Fetch, NextStep, Submit, next_step, times_resampled
 from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency
 from blackbox_conformal.sampling.pacing.retry import Retrier, full_jitter
@@ -138,6 +139,7 @@ class Processor:
 
     def _spec(self, task: Task, key: str, name: str, generation: int) -> AttemptSpec:
         """What the ledger records of a submission."""
+        price = self.adapter.price_for(task.upload.width, task.upload.height)
         return AttemptSpec(
             task=key,
             generation=generation,
@@ -149,7 +151,8 @@ class Processor:
             seed=task.seed,
             idempotency_key=idempotency_key(key, generation),
             pixels=task.upload.width * task.upload.height,
-            priced=self.adapter.capabilities.price is not None,
+            listed_nanousd=None if price is None else to_nano(price.high_usd),
+            priced=price is not None,
         )
 
     def work(self, items: deque[WorkItem], arrived: "SimpleQueue[Outcome | None]") -> None:

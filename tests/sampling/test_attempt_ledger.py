@@ -59,7 +59,8 @@ def test_price_is_reserved_before_and_booked_after(ledger: Ledger, tmp_path: Pat
     ledger.validated(number)
     assert states(tmp_path) == ["validated"]
     assert [str(value) for value in ledger.totals()] == ["0.3", "0", "1"]
-    assert ledger.billed("identity") == (300_000_000, 120)
+    billed = ledger.billed("identity")
+    assert (billed.booked_nanousd, billed.pixels) == ((300_000_000, 300_000_000), 120)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ import threading
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from support.draws import an_upload, check, draw, limits, tasks
 
+from blackbox_conformal.adapter import Price
 from blackbox_conformal.errors import BudgetError
+from blackbox_conformal.sampling.estimate import estimate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task, task_keys
@@ -123,3 +125,45 @@ def test_the_counters_count_what_the_limit_counts(tmp_path: Path) -> None:
     # Eight draws lie in the folder that are another job's; four of this job's were stored before.
     assert seen[0].counters.spent == Decimal("0.04")
     assert seen[-1].counters.spent == Decimal("0.08") == seen[-1].counters.budget
+
+
+class PricedBySize(SynchronousVendor):
+    """Lists what `BillsBySize` bills, or half of it."""
+
+    name: ClassVar[str] = "priced-by-size"
+    discount: int = 1
+
+    def price_for(self, width: int, height: int) -> Price:
+        usd = Decimal(width * height) / 4000 / self.discount
+        return Price(usd, usd, "a cent for every 40 pixels")
+
+
+def sized(*sides: int) -> list[Task]:
+    return [Task(an_upload(number, width=side, height=10), 0, number) for number, side in enumerate(sides)]
+
+
+def test_what_is_reserved_and_estimated_depends_on_the_size(tmp_path: Path) -> None:
+    account = Account(Decimal("0.01"))
+    work = sized(80, 4, 8, 12, 16)
+    with FaultServer(SLOW, account=account, vendor=BillsBySize(account)) as server:
+        adapter = PricedBySize(url=server.url)
+        total = Decimal("0.30")
+        assert estimate(adapter, tmp_path / "run", limits(), work).cost_usd == (total, total)
+        drawn = draw(adapter, tmp_path / "run", work, concurrency=8, max_cost_usd=total)
+        assert (drawn.error, drawn.states) == (None, ["stored"] * 5)
+        short = draw(adapter, tmp_path / "short", work, concurrency=8, max_cost_usd=Decimal("0.29"))
+    assert isinstance(short.error, BudgetError)
+    assert sum(outcome.cost_usd for outcome in short.outcomes) <= Decimal("0.29")
+
+
+def test_a_list_that_is_too_low_is_raised_in_proportion(tmp_path: Path) -> None:
+    account = Account(Decimal("0.01"))
+    with FaultServer(SLOW, account=account, vendor=BillsBySize(account)) as server:
+        adapter = PricedBySize(url=server.url, discount=2)
+        first = draw(adapter, tmp_path / "run", sized(8), max_cost_usd=Decimal("1"))
+        assert first.outcomes[0].cost_usd == Decimal("0.02")
+        larger = sized(8, 80)[1:]
+        assert estimate(adapter, tmp_path / "run", limits(), larger).cost_usd == (Decimal("0.2"), Decimal("0.2"))
+        drawn = draw(adapter, tmp_path / "run", larger, max_cost_usd=Decimal("0.21"))
+    assert isinstance(drawn.error, BudgetError)
+    assert account.paid == 1

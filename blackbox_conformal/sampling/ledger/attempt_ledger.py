@@ -16,6 +16,7 @@ from typing import Any
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.job_budget import Budget, Totals
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
+from blackbox_conformal.sampling.ledger.billed import Billed, billed
 from blackbox_conformal.sampling.ledger.ledger_file import (
     LedgerFile,
     as_ledger_error,
@@ -24,7 +25,7 @@ from blackbox_conformal.sampling.ledger.ledger_file import (
     open_for_writing,
 )
 from blackbox_conformal.sampling.ledger.run_lock import RunLock
-from blackbox_conformal.sampling.ledger.states import COUNTED, UNSENT, WHOLE, WITH_JOB, AttemptState
+from blackbox_conformal.sampling.ledger.states import COUNTED, UNSENT, WITH_JOB, AttemptState
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 from blackbox_conformal.sampling.ledger.writer import Writer
 from blackbox_conformal.sampling.money import to_usd
@@ -283,14 +284,10 @@ class Ledger:
             ).fetchone()
         return None if row is None else attempt_from(row)
 
-    def billed(self, identity: str) -> tuple[int, int]:
-        """The highest booked price of this procedure, in nano-dollars, and its largest answered upload, in pixels."""
+    def billed(self, identity: str) -> Billed:
+        """What this procedure was billed so far."""
         with self._lookup() as reader:
-            row = reader.execute(
-                "SELECT MAX(cost_nanousd), MAX(pixels) FILTER (WHERE state IN (?, ?)) FROM attempt WHERE identity = ?",
-                (*WHOLE, identity),
-            ).fetchone()
-        return row[0] or 0, row[1] or 0
+            return billed(reader, identity)
 
     def totals(self) -> tuple[Decimal, Decimal, int]:
         """Dollars spent, dollars reserved, and calls, for the draws that the budget is for."""

@@ -12,7 +12,8 @@ from blackbox_conformal.sampling.money import to_usd
 class AttemptSpec:
     """A submission to be made: everything the ledger records about it before it is sent.
 
-    `pixels` are the upload's; `priced`: its price is known.
+    `pixels` are the upload's; `listed_nanousd` is the highest price that the adapter's list names for it, None where no
+    price is known; `priced`: a price is known.
     """
 
     task: str
@@ -25,6 +26,7 @@ class AttemptSpec:
     seed: int | None
     idempotency_key: str
     pixels: int
+    listed_nanousd: int | None = 0
     priced: bool = True
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from blackbox_conformal.sampling.ledger.states import STATES
 
 APPLICATION_ID = 0x42424366
-VERSION = 10
+VERSION = 11
 """Written into the file as ``user_version``; it changes whenever the tables do."""
 
 _STATE_LIST = ", ".join(f"'{state}'" for state in STATES)
@@ -26,6 +26,7 @@ _TABLES = (
         seed TEXT,
         idempotency_key TEXT NOT NULL,
         pixels INTEGER NOT NULL,
+        listed_nanousd INTEGER,
         priced INTEGER NOT NULL,
         state TEXT NOT NULL CHECK (state IN ({_STATE_LIST})),
         reserved_nanousd INTEGER NOT NULL DEFAULT 0 CHECK (reserved_nanousd >= 0),
