@@ -2,9 +2,11 @@
 
 import random
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +148,13 @@ def test_damage_in_two_thousand_places_is_refused_or_changes_nothing(
     tally = harm(written, tmp_path, damage, 2000, 2)
     print(damage.__name__, dict(tally))
     assert tally["refused"] > 1000, tally
+
+
+@pytest.mark.parametrize("digest", ["sha256:**", "sha256:/etc/passwd", "sha256:\0", ""])
+def test_verifying_names_a_row_whose_digest_is_none(written: Path, tmp_path: Path, digest: str) -> None:
+    run = shutil.copytree(written, tmp_path / "run")
+    with closing(sqlite3.connect(run / "ledger.sqlite", isolation_level=None)) as connection:
+        connection.execute("UPDATE attempt SET digest = ? WHERE id = 4", (digest,))
+    problems = ledger_verify(run).problems
+    assert problems[0] == "attempt 4 is not as it was written"
+    assert f"attempt 4: expected the stored sample {digest} in {run / 'samples'}; the file is gone" in problems

@@ -20,6 +20,7 @@ from blackbox_conformal.sampling.ledger.vendor_reports import from_job_file, job
 
 _INBOX_NAME = re.compile(r"(\d{1,18})-([0-9a-f]{64})(?:-([\w-]*))?(\.\w+)", re.ASCII)
 _JOB_NAME = re.compile(r"(\d{1,18})\.job", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _SAMPLE_NAME = re.compile(r"([0-9a-f]{64})(\.\w+)")
 _EXTENSIONS = (".png", ".jpg", ".webp", ".bin")
 
@@ -234,6 +235,8 @@ class Store:
     def locate(self, digest: str) -> Path | None:
         """The file that should hold the bytes of `digest`; None when there is none."""
         value = digest.removeprefix("sha256:")
+        if not _DIGEST.fullmatch(value):  # damage to the ledger, or a stranger, may have written anything
+            return None
         # Looked for again at last: another thread may have moved it from the inbox after the first look.
         return self._sample(value) or next(self._inbox.glob(f"*-{value}[-.]*"), None) or self._sample(value)
 
