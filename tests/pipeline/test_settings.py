@@ -18,6 +18,14 @@ class Constant(SynchronousVendor):
         return replace(super().capabilities, seed_range=None, deterministic=True)
 
 
+class Doubling(SynchronousVendor):
+    """A vendor that only doubles."""
+
+    @property
+    def capabilities(self) -> Any:
+        return replace(super().capabilities, scale_factors=(2,))
+
+
 VENDOR = Constant(url="http://127.0.0.1:9", seedable=False)
 
 
@@ -27,3 +35,9 @@ def test_a_vendor_that_never_varies_is_not_drawn_from_twice() -> None:
     assert set_up(VENDOR, perturbation="dihedral").procedure.draws == 8
     assert set_up(VENDOR, draws=1, score="texture").procedure.draws == 1
     assert set_up(SynchronousVendor(url="http://127.0.0.1:9"), draws=8).procedure.draws == 8
+
+
+def test_a_second_vendor_without_the_scale_is_refused_with_the_scales_that_it_has() -> None:
+    vendor = SynchronousVendor(url="http://127.0.0.1:9")
+    with pytest.raises(UsageError, match="does not offer scale 4, only 2: give --scale 2, or another --second-adapter"):
+        set_up(vendor, draws=1, score="second-opinion", second=Doubling(url="http://127.0.0.1:9"), scale=4)

@@ -163,7 +163,11 @@ def _check_second(score: Score, second: Adapter | None, scale: int) -> None:
     if second is not None and not score.needs_second:
         raise UsageError(f"{score.plugin_name()} compares with no second vendor: leave --second-adapter out")
     if second is not None and scale not in second.capabilities.scale_factors:
-        raise UsageError(f"the second vendor {second.name} does not offer scale {scale}")
+        factors = ", ".join(map(str, second.capabilities.scale_factors))
+        raise UsageError(
+            f"the second vendor {second.name} does not offer scale {scale}, only {factors}: give --scale"
+            f" {second.capabilities.scale_factors[0]}, or another --second-adapter"
+        )
 
 
 def _seedable(adapter: Adapter | None) -> bool:
