@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -119,12 +119,7 @@ def _plan(
     bound, draws = rule.loss_bound(setup.metric.bound), setup.procedure.draws
     levels = sorted({*usual_levels(bound), *([] if alpha is None else [alpha])})
     return Plan(
-        calls=expected.calls,
-        cached=expected.cached,
-        cost_usd=expected.cost_usd,
-        seconds=expected.seconds,
-        disk_bytes=expected.disk_bytes,
-        again=expected.again,
+        **asdict(expected),
         n=n,
         draws=draws,
         memory_bytes=memory,

@@ -1,7 +1,7 @@
 """Who is compared with whom on which photographs, and what is still to be drawn for it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
@@ -143,17 +143,8 @@ class Contest:
         estimates = [
             estimate(vendor.job.setup.adapter, vendor.job.folder, self.limits, vendor.tasks) for vendor in wanted
         ]
-        whole = total(*estimates)
-        return replace(
-            plan_job(self.jobs[0], Expected()),
-            calls=whole.calls,
-            cached=whole.cached,
-            again=whole.again,
-            cost_usd=whole.cost_usd,
-            seconds=whole.seconds,
-            disk_bytes=whole.disk_bytes,
-            memory_bytes=max(memory_bytes(vendor.job) for vendor in wanted),
-        )
+        memory = max(memory_bytes(vendor.job) for vendor in wanted)
+        return replace(plan_job(self.jobs[0], Expected()), **asdict(total(*estimates)), memory_bytes=memory)
 
     def agreed(self, expected: Estimate) -> "Contest":
         """The contest under the budget that follows from its limits and from what it is expected to take.
