@@ -1,5 +1,6 @@
 """What a guarantee hands to those who test it: its claim about unseen losses, and the units that split at random."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.risk.pool import mean_of_clusters
+from blackbox_conformal.risk.pool import mean_of_clusters, pool
 
 if TYPE_CHECKING:
     from blackbox_conformal.guarantees.guarantee import Guarantee
@@ -57,3 +58,10 @@ class Units:
         """(units,) float64: the trusted share of each photograph, a mean over its tiles."""
         shares = self.parts.trusted_shares_at(threshold)
         return shares if self.clusters is None else mean_of_clusters(shares, self.clusters)
+
+    def pooled(self, unseen: CurveSet, clusters: Sequence[str] | None) -> CurveSet | None:
+        """These units and those of an audit in one set; None where one kind are photographs and the other tiles."""
+        if (self.clusters is None) != (clusters is None):
+            return None
+        new = unseen if clusters is None else pool(unseen, tuple(clusters))
+        return CurveSet.from_curves([*self.curves, *new])

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from blackbox_conformal import catalog
 from blackbox_conformal.audits.confidence import LEVEL
 from blackbox_conformal.audits.contamination import audit_leakage
-from blackbox_conformal.audits.exchangeable_units import pooled
 from blackbox_conformal.audits.findings import Audit, AuditedLevel, AuditedPicture
 from blackbox_conformal.audits.hypothesis import claim, quantity
 from blackbox_conformal.audits.implied_quality import promise
@@ -171,7 +170,7 @@ class _Measured:
         """
         if all(claimed.losses.mean() <= claimed.level for claimed in self.claims):
             return None
-        together = pooled(self.units, self.unseen, self.clusters)
+        together = self.units.pooled(self.unseen, self.clusters)
         if together is None:
             return None
         risks = resplit_risks(self.units.rule, together, len(self.units.curves), self.levels)

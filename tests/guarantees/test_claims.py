@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from support.audit_material import curves
 
-from blackbox_conformal.audits.exchangeable_units import pooled
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.by_group import ByGroup
@@ -61,7 +60,7 @@ def test_an_empty_group_is_named():
 def test_pools_hold_units_of_one_kind():
     given, unseen = curves(0, 6), curves(1, 4)
     plain, tiles = Expected().unit_curves(given), ByCluster(clusters=TILES).unit_curves(given)
-    assert list(pooled(plain, unseen, None)) == [*given, *unseen]
-    assert len(pooled(tiles, unseen, ("p", "q", "p", "q"))) == 3 + 2
-    assert pooled(plain, unseen, ("p", "q", "p", "q")) is None
-    assert pooled(tiles, unseen, None) is None
+    assert list(plain.pooled(unseen, None)) == [*given, *unseen]
+    assert len(tiles.pooled(unseen, ("p", "q", "p", "q"))) == 3 + 2
+    assert plain.pooled(unseen, ("p", "q", "p", "q")) is None
+    assert tiles.pooled(unseen, None) is None
