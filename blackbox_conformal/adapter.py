@@ -194,6 +194,8 @@ class Capabilities:
         ``--max-cost``.
     failures_billed
         Whether the vendor bills an attempt at which it failed on its own; True where nobody knows.
+    transient_known
+        Whether the vendor's documents name its own failures, and the adapter reads them.
     lossless_output
         Whether the vendor can return its picture without lossy compression.
     output_size
@@ -219,6 +221,7 @@ class Capabilities:
     max_upload_bytes: int | None = None
     price: Price | None = None
     failures_billed: bool = True
+    transient_known: bool = False
     lossless_output: bool = True
     output_size: Literal["exact", "resample"] = "exact"
     idempotency_header: str | None = None

@@ -1,12 +1,14 @@
 """What a failed answer says, and the error that it becomes."""
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from blackbox_adapters._reading import document, seconds, words
+from blackbox_adapters._reading import document, peek, seconds, words
+from blackbox_adapters._reasons import USUAL, Reasons
 from blackbox_conformal.adapter import Answer, Purpose
 from blackbox_conformal.errors import (
     AccountRefusedError,
@@ -38,6 +40,11 @@ class Failures(BaseModel):
     account, later, refused
         Statuses of a submission or of another request before the job that mean: no to this key or account; wait; no
         to this picture.
+    failed
+        Statuses of a submission that mean that the vendor has failed on its own, where it says so in its own words;
+        without such words they come from a server in between, and whether the submission arrived is not known.
+    reasons
+        What those words mean.
     wait
         Seconds to wait after a 429, or a status in `later`, that does not say how long.
     """
@@ -51,6 +58,8 @@ class Failures(BaseModel):
     account: list[int] = []
     later: list[int] = []
     refused: list[int] = []
+    failed: list[int] = []
+    reasons: Reasons = USUAL
     wait: float | None = None
 
     def read(self, answer: Answer) -> Failure:
@@ -62,8 +71,9 @@ class Failures(BaseModel):
     def error(self, answer: Answer, purpose: Purpose, failure: Failure | None = None) -> VendorError | None:
         """The error of a failed answer by its status, in the vendor's words; None leaves it to the engine.
 
-        Answers of a download and statuses of 500 and above carry no decision of the vendor, so they are left alone:
-        whether such a request was billed is for the engine to judge. A 503 that says when to come back is a decision.
+        Answers of a download and statuses of 500 and above that are not in `failed` carry no decision of the vendor,
+        so they are left alone: whether such a request was billed is for the engine to judge. A 503 that says when to
+        come back is a decision.
         `failure` is what the answer says, where the adapter knows better than `read`.
         """
         if purpose == "download":
@@ -87,6 +97,8 @@ class Failures(BaseModel):
                 request_id=request,
                 code=code,
             )
+        if purpose == "submit" and status in self.failed and message:
+            return self.reasons.error(f"the vendor failed with {said}", message, code=code, request_id=request)
         if not 400 <= status < 500:
             return None
         if purpose == "poll":
@@ -106,15 +118,40 @@ def not_found(failure: Failure) -> NotFoundError:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Seconds that the ``Retry-After`` header asks for; None when it is absent or unreadable."""
-    text = answer.headers.get("retry-after", "").strip()
-    number = seconds(text)
-    if number is not None:
-        return number
+    """Seconds that a vendor asks to wait; None when it does not say.
+
+    It says so in the header ``Retry-After``, in a field ``retry_after`` of its JSON, or in words such as "resets in
+    ~10s".
+    """
+    problem = document(answer)
+    for said in (answer.headers.get("retry-after"), peek(problem, "retry_after"), peek(problem, "error.retry_after")):
+        asked = seconds(said.strip() if isinstance(said, str) else said)
+        if asked is not None:
+            return asked
+    until = _until(answer.headers.get("retry-after", ""))
+    return _in_words(answer) if until is None else until
+
+
+def _until(date: str) -> float | None:
+    """Seconds until an HTTP date; None when it is none."""
     try:
-        moment = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(date)
     except (ValueError, TypeError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+_WORDS = re.compile(r"(?:resets?|retry|try again|available(?: again)?) (?:in|after) ~?([0-9.]+) ?(ms|s|m|h)", re.I)
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST_PROBLEM = 4096
+
+
+def _in_words(answer: Answer) -> float | None:
+    """Seconds that a short message names."""
+    if answer.status not in (429, 503) or len(answer.body) > _LONGEST_PROBLEM:
+        return None
+    found = _WORDS.search(answer.body.decode("utf-8", "replace"))
+    number = None if found is None else seconds(found[1])
+    return None if found is None or number is None else number * _UNITS[found[2].lower()]

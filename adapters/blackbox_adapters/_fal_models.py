@@ -8,6 +8,7 @@ from blackbox_adapters._named_inputs import Names
 _FACTOR = "upscale_factor"
 _OUT = "image.url"
 _OPEN = {"enable_safety_checker": False}
+_OPEN_CREATIVE = {"enable_safety_checks": False}
 
 MODELS: dict[str, Names] = {
     "fal-ai/clarity-upscaler": Names(image="image_url", scale=_FACTOR, seed="seed", fixed=_OPEN, output=_OUT),
@@ -29,7 +30,7 @@ MODELS: dict[str, Names] = {
         output=_OUT,
         price=("0.08", "1.36"),
     ),
-    "fal-ai/creative-upscaler": Names(image="image_url", seed="seed", fixed=_OPEN, output=_OUT),
+    "fal-ai/creative-upscaler": Names(image="image_url", seed="seed", fixed=_OPEN_CREATIVE, output=_OUT),
     "fal-ai/flux-vision-upscaler": Names(
         image="image_url", scale=_FACTOR, scales=(1, 2, 3, 4), seed="seed", fixed=_OPEN, output=_OUT
     ),

@@ -4,8 +4,9 @@ from collections.abc import Callable, Collection, Generator
 from typing import Any, TypeVar
 
 from blackbox_adapters._reading import peek, words
+from blackbox_adapters._reasons import USUAL, Reasons
 from blackbox_conformal.adapter import Answer, Send, Step, Wait
-from blackbox_conformal.errors import JobError, PayloadError, RefusedError
+from blackbox_conformal.errors import PayloadError, VendorError
 
 Result = TypeVar("Result")
 
@@ -36,13 +37,15 @@ class Job:
         The vendor's name for this one.
     status
         Paths of the job's state in an answer.
-    done, failed, cancelled
+    done, failed
         States that end it; without any `done`, every answer is that of a finished job. At any other word the
-        job is polled again. What was cancelled says nothing of the picture, so it is no refusal.
+        job is polled again. A job that somebody cancelled has failed too.
     picture
         Path of what a finished job shows; empty: the whole answer.
     reason, code
         Paths at which a failed job says why.
+    reasons
+        What the words found there mean.
     """
 
     def __init__(
@@ -53,20 +56,20 @@ class Job:
         status: Collection[str] = ("status",),
         done: Collection[str] = (),
         failed: Collection[str] = (),
-        cancelled: Collection[str] = (),
         picture: str = "",
         reason: Collection[str] = ("error", "message"),
         code: Collection[str] = (),
+        reasons: Reasons = USUAL,
     ) -> None:
         self._name = f"{kind} {id}"
         self._id = id
         self._status = status
         self._done = done
         self._failed = failed
-        self._cancelled = cancelled
         self._picture = picture
         self._reason = reason
         self._code = code
+        self._reasons = reasons
         self._polls_left = 2
 
     def result(self, answer: Any) -> Any:
@@ -77,15 +80,13 @@ class Job:
 
         Raises
         ------
-        RefusedError
-            The job failed.
-        JobError
-            It was cancelled.
+        VendorFailedError, RefusedError
+            The job failed; which of the two, `reasons` says.
         PayloadError
             It has been finished for three polls and has no picture.
         """
         state = words(answer, *self._status)
-        if state in self._failed or state in self._cancelled:
+        if state in self._failed:
             raise self.failure(words(answer, *self._reason), words(answer, *self._code) or state, state)
         if self._done and state not in self._done:
             return None
@@ -103,9 +104,7 @@ class Job:
             )
         self._polls_left -= 1
 
-    def failure(self, reason: str, code: str, state: str = "failed") -> RefusedError | JobError:
-        """The error of a job that failed or was cancelled, in the vendor's words."""
+    def failure(self, reason: str, code: str, state: str = "failed") -> VendorError:
+        """The error of a job that failed, in the vendor's words."""
         said = f"{self._name} {state}: {reason or 'no reason given'}"
-        if state in self._cancelled:
-            return JobError(f"{said}. It can be made again", request_id=self._id, code=code)
-        return RefusedError(said, request_id=self._id, code=code)
+        return self._reasons.error(said, reason, code=code, request_id=self._id)

@@ -104,7 +104,13 @@ class NamedInputs(Hosted):
         )
 
     def model_capabilities(
-        self, *, price: Price | None, max_upload_bytes: int | None = None, result_hosts: tuple[str, ...] = ()
+        self,
+        *,
+        price: Price | None,
+        max_upload_bytes: int | None = None,
+        result_hosts: tuple[str, ...] = (),
+        failures_billed: bool = True,
+        transient_known: bool = False,
     ) -> Capabilities:
         """What the chosen model can do, on a platform with this price and these limits."""
         names = self.names()
@@ -115,6 +121,8 @@ class NamedInputs(Hosted):
             default_seed_hazard=names.hazard and seeded,
             max_upload_bytes=max_upload_bytes,
             price=price,
+            failures_billed=failures_billed,
+            transient_known=transient_known,
             output_size="exact" if names.exact else "resample",
             deterministic=names.deterministic,
             result_hosts=result_hosts,

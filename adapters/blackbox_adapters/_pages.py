@@ -112,6 +112,7 @@ def _page(about: dict[str, Any]) -> str:
         f"| Key | {_key(about)} |",
         f"| Seeds | {letter}: {SEED_CLASSES[letter]}{_seed_range(capabilities)} |",
         f"| Price of a draw | {_price(capabilities)}{_price_source(capabilities)} |",
+        f"| Failures of the vendor's own | {_failures(capabilities)} |",
         f"| Size of results | {_size(capabilities)} |",
         f"| Limits | {_limits(capabilities)} |",
         "",
@@ -155,6 +156,11 @@ def _price_source(capabilities: dict[str, Any]) -> str:
         return ""
     read = f", read on {price['read_on']}" if price["read_on"] else ""
     return f" ({price['source']}{read})"
+
+
+def _failures(capabilities: dict[str, Any]) -> str:
+    billed = "booked at the price of a draw" if capabilities["failures_billed"] else "not billed, and asked for again"
+    return f"{billed}; {'named' if capabilities['transient_known'] else 'not named'} by its documents"
 
 
 def _size(capabilities: dict[str, Any]) -> str:

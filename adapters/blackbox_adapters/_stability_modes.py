@@ -32,7 +32,9 @@ class StabilityModes(Hosted):
             raise ValueError(f"the fast upscaler magnifies by 4; got scale={self.scale}")
         return self
 
-    def mode_capabilities(self, price: Price | None, *, max_upload_bytes: int | None = None) -> Capabilities:
+    def mode_capabilities(
+        self, price: Price | None, *, max_upload_bytes: int | None = None, failures_billed: bool = True
+    ) -> Capabilities:
         """By mode, at this price."""
         fast = self.mode == "fast"
         return Capabilities(
@@ -43,6 +45,8 @@ class StabilityModes(Hosted):
             max_input_pixels=9_437_184 if self.mode == "conservative" else 1_048_576,
             max_upload_bytes=max_upload_bytes,
             price=price,
+            failures_billed=failures_billed,
+            transient_known=True,
             output_size="exact" if fast else "resample",
         )
 

@@ -23,15 +23,19 @@ class Automatic1111(OptionalKey, OwnServer):
     R-ESRGAN and does not. With ``--api-auth user:password`` set ``authenticate=true`` and put the header value
     ``base64(user:password)`` into AUTOMATIC1111_API_AUTH.
 
+    An exception of the server, such as memory that has run out, is asked for again; a picture that it cannot decode
+    is not.
+
     Seeds: img2img takes one (-1 would mean random); extras takes none.
     """
 
     name = "automatic1111"
+    version = 2
     auth_variable = "AUTOMATIC1111_API_AUTH"
     documentation = "https://github.com/AUTOMATIC1111/stable-diffusion-webui/wiki/API"
     evidence = "real-server"
     auth_prefix = "Basic "
-    failures = Failures(message=["error"], code=["error"])
+    failures = Failures(message=["error"], code=["error"], failed=[500])
     uncertain = (
         "pictures come in the server's samples_format: leave it at png",
         "img2img may round sides that are not multiples of 8 (from memory): then set resample=true",
@@ -65,6 +69,7 @@ class Automatic1111(OptionalKey, OwnServer):
             price=self.priced(None) or FREE,
             output_size=self.output_size,
             deterministic=not paints,
+            transient_known=True,
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

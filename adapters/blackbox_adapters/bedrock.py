@@ -12,10 +12,17 @@ from pydantic import Field
 from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._pictures import base64_text, decoded
 from blackbox_adapters._reading import document, integer, peek, words
+from blackbox_adapters._reasons import Reasons
 from blackbox_adapters._sigv4 import signed_headers
 from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
-from blackbox_conformal.errors import CredentialMissingError, PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.errors import (
+    CredentialMissingError,
+    PayloadError,
+    TryLaterError,
+    VendorError,
+    VendorFailedError,
+)
 from blackbox_conformal.example import Example, says
 from blackbox_conformal.secrets import Secret, read_credential
 
@@ -32,6 +39,7 @@ class Bedrock(StabilityModes):
     """
 
     name = "bedrock"
+    version = 2
     auth_variable = "AWS_SECRET_ACCESS_KEY"
     documentation = "https://docs.aws.amazon.com/bedrock/latest/userguide/stable-image-services.html"
     failures = Failures(message=["message", "Message"], request_id_header="x-amzn-requestid")
@@ -80,7 +88,9 @@ class Bedrock(StabilityModes):
         request = answer.headers.get("x-amzn-requestid")
         reason = words(result, "finish_reasons.0")
         if reason:
-            raise RefusedError(f"the model finished with {reason!r}", request_id=request, code="finish_reason")
+            raise _REASONS.error(
+                f"the model finished with {reason!r}", reason, code="finish_reason", request_id=request
+            )
         picture = peek(result, "images.0")
         if picture is None:
             raise PayloadError(f"expected images in Bedrock's answer; got {words(result, '') or 'none'}")
@@ -94,10 +104,10 @@ class Bedrock(StabilityModes):
         kind = answer.headers.get("x-amzn-errortype", "").split(":")[0] or words(problem, "__type").split("#")[-1]
         message = ": ".join(filter(None, (kind, failure.message)))
         failure = failure._replace(message=message, code=kind or failure.code)
-        if kind in ("ThrottlingException", "ModelNotReadyException", "ServiceUnavailableException"):
+        if kind in _LATER:
             return TryLaterError(f"HTTP {answer.status}: {message}", request_id=failure.request_id, code=kind)
-        if kind == "ModelTimeoutException":
-            return None
+        if kind in _FAILED:
+            return VendorFailedError(f"HTTP {answer.status}: {message}", request_id=failure.request_id, code=kind)
         if kind == "ValidationException" and "model identifier" in message:
             return not_found(failure)
         return self.failures.error(answer, purpose, failure)
@@ -117,6 +127,18 @@ class Bedrock(StabilityModes):
             session_token=_session_token(),
             headers=plain,
         )
+
+
+_REASONS = Reasons(filtered=("filter reason",))
+"""A filter is booked at the price of a draw: whether AWS bills it is not documented."""
+
+_LATER = (
+    "ThrottlingException",
+    "ModelNotReadyException",
+    "ServiceUnavailableException",
+    "ServiceQuotaExceededException",
+)
+_FAILED = ("ModelErrorException", "ModelTimeoutException", "InternalServerException")
 
 
 def _session_token() -> Secret | None:

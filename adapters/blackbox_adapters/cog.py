@@ -13,7 +13,7 @@ from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link
 from blackbox_adapters._reading import document, peek, shorten, words
 from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
-from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says
 
 
@@ -22,12 +22,13 @@ class Cog(NamedInputs):
 
     The container answers when it is done, however long that takes. A container that is busy answers 409, also for
     a moment after it has finished: that is a wait, not a failure. A model that raises an exception answers HTTP 200
-    with the status ``failed``.
+    with the status ``failed``; that is asked for again, unless it speaks of a picture that can never be read.
 
     Seeds: as the model names them; give `seed_input` for a model that is not in the table.
     """
 
     name = "cog"
+    version = 2
     documentation = "https://github.com/replicate/cog/blob/main/docs/http.md"
     evidence = "real-server"
 
@@ -47,7 +48,7 @@ class Cog(NamedInputs):
     @property
     def capabilities(self) -> Capabilities:
         """By model; nothing is billed, unless a price is given."""
-        return self.model_capabilities(price=self.priced(None) or FREE)
+        return self.model_capabilities(price=self.priced(None) or FREE, transient_known=True)
 
     def table(self) -> Names:
         """Inputs of the model, from its published schema."""
@@ -61,8 +62,11 @@ class Cog(NamedInputs):
         job = words(prediction, "id") or None
         status = peek(prediction, "status")
         if status in ("failed", "canceled"):
-            message = words(prediction, "error", "logs") or "no reason given"
-            raise RefusedError(f"the model {status}: {message}", request_id=job, code=str(status))
+            reason = words(prediction, "error")
+            message = reason or words(prediction, "logs") or "no reason given"
+            raise self.failures.reasons.error(
+                f"the model {status}: {message}", reason, code=str(status), request_id=job
+            )
         output = peek(prediction, "output")
         if not output:
             raise PayloadError(f"expected an output of the model; got none and the status {status!r}", request_id=job)

@@ -29,6 +29,7 @@ class ComfyCloud(ComfyUI):
     """
 
     name = "comfy-cloud"
+    version = 2
     auth_variable = "COMFY_CLOUD_API_KEY"
     documentation = "https://docs.comfy.org/development/cloud/api-reference"
     evidence = "openapi"
@@ -67,8 +68,7 @@ class ComfyCloud(ComfyUI):
             "job",
             job,
             done=("completed",),
-            failed=("failed",),
-            cancelled=("cancelled",),
+            failed=("failed", "cancelled"),
             picture="outputs",
             reason=("execution_error.exception_message", "execution_status"),
             code=("execution_error.exception_type",),

@@ -39,11 +39,15 @@ class ComfyUI(OwnServer):
     number or title: ``image=10.image``, ``seed=KSampler.seed``. ComfyUI skips every node whose inputs it has seen
     before and then shows no picture, so each draw also gets its own file name in the saving nodes.
 
+    A workflow that ends with an error of the server, such as memory that has run out, or that somebody stops, says
+    nothing of the picture and is asked for again.
+
     Seeds: where `seed` names an input (several, parted by commas, for several samplers). Without one every draw is
     the same picture.
     """
 
     name = "comfyui"
+    version = 2
     documentation = "https://docs.comfy.org/development/comfyui-server/comms_routes"
     failures = Failures(message=["error.message", "error", "message"], code=["error.type"])
     transient = OwnServer.transient | {"workflow"}
@@ -82,6 +86,7 @@ class ComfyUI(OwnServer):
             price=self.priced(None) or FREE,
             output_size=self.output_size,
             deterministic=not seeded,
+            transient_known=True,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -116,7 +121,7 @@ class ComfyUI(OwnServer):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the history, which is empty until the graph has run, then fetch what it saved."""
-        prompt = Job("prompt", job, cancelled=("interrupted",))
+        prompt = Job("prompt", job)
 
         def saved(answer: Answer) -> dict[str, Any] | None:
             entry = peek(answer.json(), job)

@@ -16,7 +16,7 @@ from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
 from blackbox_adapters._reading import document, integer, peek, require, words
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
-from blackbox_conformal.errors import JobError, RefusedError, VendorError
+from blackbox_conformal.errors import JobError, RefusedError, VendorError, VendorFailedError
 from blackbox_conformal.example import Example, says, shows
 
 
@@ -25,13 +25,16 @@ class Fal(NamedInputs):
 
     The links of a request are those that the vendor returned: they name owner and application only, without the
     model's sub-path. There is no state for a failed request: it is ``COMPLETED``, says ``error``, or its result
-    answers with the error.
+    answers with the error. An error of the vendor's machines has a type such as ``runner_disconnected`` or
+    ``request_timeout`` and a status of 500 or above, which the vendor does not bill (docs.fal.ai, reliability, 2026);
+    it is asked for again. A result that answers 4xx is a refusal; it is booked at its price, since it may be billed.
 
     Seeds: a fresh one each draw where the model has one (Bria's creative upscaler answers from 5555 unless told);
     AuraSR draws its own noise and takes none.
     """
 
     name = "fal"
+    version = 2
     auth_variable = "FAL_KEY"
     documentation = "https://docs.fal.ai/model-apis/model-endpoints/queue"
     auth_prefix = "Key "
@@ -54,6 +57,8 @@ class Fal(NamedInputs):
         return self.model_capabilities(
             price=self.priced(low, high, "fal model page, 2026, by output size"),
             result_hosts=self.hosts("fal.media", ".fal.media"),
+            failures_billed=False,
+            transient_known=True,
         )
 
     def table(self) -> Names:
@@ -85,11 +90,14 @@ class Fal(NamedInputs):
         request = Job("request", name, done=("COMPLETED",))
         poll = Send("GET", links["status_url"], purpose="poll", headers=self.key())
         status = yield from polled(poll, self.poll_seconds, lambda answer: request.result(answer.json()))
-        if words(status, "error"):
-            raise request.failure(words(status, "error"), words(status, "error_type") or "error")
+        reason, kind = words(status, "error"), words(status, "error_type")
+        if kind:
+            raise request.failure(reason, kind)
         response = Job("request", name, picture=path)
 
         def made(answer: Answer) -> Any:
+            if answer.status >= 500:
+                raise request.failure(reason, str(answer.status))
             result = answer.json()
             flags = peek(result, "has_nsfw_concepts")
             if flags is True or (isinstance(flags, list) and True in flags):
@@ -98,20 +106,31 @@ class Fal(NamedInputs):
                 )
             return result if response.result(result) else None
 
-        result = yield from polled(replace(poll, url=links["response_url"]), self.poll_seconds, made)
+        # Of a request that failed, the result says whether that is a refusal.
+        fetch = replace(poll, url=links["response_url"], accept=_ENDED if reason else None)
+        result = yield from polled(fetch, self.poll_seconds, made)
         yield Observed(request_id=name, seed=integer(peek(result, "seed")))
         return (yield from fetched(peek(result, path), path))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """fal's ``detail``: a text, or a list of problems with a type; a result's 4xx ends its request."""
+        """fal's ``detail``: a text, or a list of problems with a type; an error with a type ends its request."""
         failure = self.failures.read(answer)
-        failure = failure._replace(
-            code=words(document(answer), "detail.0.type") or answer.headers.get("x-fal-error-type") or failure.code
-        )
-        if purpose == "poll" and answer.status in (400, 413, 422):
-            message = f"the request failed with {failure.code}: {failure.message}"
-            return RefusedError(message, request_id=failure.request_id, code=failure.code)
+        kind = words(document(answer), "detail.0.type", "error_type") or answer.headers.get("x-fal-error-type", "")
+        failure = failure._replace(code=kind or failure.code)
+        if purpose != "poll":
+            return self.failures.error(answer, purpose, failure)
+        message = f"the request failed with {failure.code}: {failure.message}"
+        retryable = answer.headers.get("x-fal-retryable", "").lower() == "true" or kind in _AGAIN
+        if kind and (answer.status >= 499 or retryable):
+            return VendorFailedError(message, request_id=failure.request_id, code=kind)
+        if answer.status in (400, 413, 422):
+            return RefusedError(message, billed=True, request_id=failure.request_id, code=failure.code)
         return self.failures.error(answer, purpose, failure)
+
+
+_ENDED = frozenset({*range(200, 300), 500, 502, 503, 504})
+_AGAIN = ("internal_server_error", "generation_timeout", "downstream_service_error", "downstream_service_unavailable")
+"""Types of a model's errors that the vendor calls worth repeating, whatever their status."""
 
 
 def _links(job: str) -> dict[str, str]:

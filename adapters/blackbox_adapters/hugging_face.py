@@ -12,8 +12,9 @@ from blackbox_adapters._hosted import Hosted, JsonObject, present
 from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._pictures import base64_text
 from blackbox_adapters._reading import document, peek, seconds, words
+from blackbox_adapters._reasons import UNFIT, Reasons
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
-from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, shows
 
 
@@ -21,13 +22,20 @@ class HuggingFace(Hosted):
     """A model behind Hugging Face's inference interface.
 
     With ``model=owner/name`` the request goes to the router; with ``endpoint=true`` it goes to `url` itself, a
-    dedicated endpoint. A model that is still loading answers 503 and says how long it needs.
+    dedicated endpoint. A model that is still loading answers 503 and says how long it needs. An error of
+    its handler is asked for again, unless it speaks of the parameters or of a picture that it cannot read.
 
     Seeds: only where `seed_field` names a parameter of the model, as in ``seed_field=seed``.
     """
 
     name = "hugging-face"
-    failures = Failures(message=["error", "message", "detail"], request_id_header="x-request-id")
+    version = 2
+    failures = Failures(
+        message=["error", "message", "detail"],
+        request_id_header="x-request-id",
+        failed=[500],
+        reasons=Reasons(every=("unknown parameter", "unexpected keyword"), refused=(*UNFIT, "must be an image")),
+    )
     seeds_by_model = True
     auth_variable = "HF_TOKEN"
     documentation = "https://huggingface.co/docs/inference-providers/tasks/image-to-image"
@@ -86,7 +94,7 @@ class HuggingFace(Hosted):
         if problem is not None:
             message = words(problem, "error", "message") or words(problem, "")
             if words(problem, "error"):
-                raise RefusedError(f"the model answered with an error: {message}", code="error")
+                raise self.failures.reasons.error(f"the model answered with an error: {message}", message, code="error")
             raise PayloadError(f"expected a picture; got JSON: {message}")
         yield Observed(model=self.revision, request_id=answer.headers.get("x-request-id"))
         return answer.body

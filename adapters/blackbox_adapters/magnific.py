@@ -33,10 +33,13 @@ class Magnific(Hosted):
     MAGNIFIC_API_KEY; host and header always change together. Links may lead to JPEG files: the format cannot be
     chosen.
 
+    A picture that the vendor flags is booked at its price, since it was made; any other failed task is asked for again.
+
     Seeds: none; the creative upscaler differs from call to call.
     """
 
     name = "magnific"
+    version = 2
     auth_variable = "FREEPIK_API_KEY"
     documentation = "https://docs.freepik.com/api-reference/image-upscaler-creative/image-upscaler"
     failures = Failures(message=["message", "error.message", "error", "problems"])

@@ -4,6 +4,7 @@ Which input takes the picture, the magnification and the seed is a matter of the
 """
 
 from collections.abc import Generator
+from decimal import Decimal
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -31,9 +32,14 @@ class Replicate(NamedInputs):
 
     Seeds: models whose schema has one take a fresh seed each draw; Clarity answers from seed 1337 unless told. A
     model that is not in the table has no seed until `seed_input` names it.
+
+    A prediction that fails, is cancelled or is interrupted (code PA) says nothing of the picture, unless it speaks of
+    moderation, or of a size that never fits. The vendor bills the time in which a model works: a prediction that was
+    never started costs nothing, and any other failure may cost as much as a draw.
     """
 
     name = "replicate"
+    version = 2
     auth_variable = "REPLICATE_API_TOKEN"
     documentation = "https://replicate.com/docs/reference/http"
     evidence = "openapi"
@@ -67,6 +73,7 @@ class Replicate(NamedInputs):
             price=self.priced(low, high, "third-party readings, 2026"),
             max_upload_bytes=100_000_000,
             result_hosts=self.hosts("replicate.delivery", ".replicate.delivery"),
+            transient_known=True,
         )
 
     def table(self) -> Names:
@@ -110,15 +117,13 @@ class Replicate(NamedInputs):
         return "/predictions", version
 
     def _finish(self, job: str, answer: Answer | None) -> Flow:
-        work = Job("prediction", job, done=("succeeded",), cancelled=("canceled", "aborted"), picture="output")
+        work = Job("prediction", job, done=("succeeded",), picture="output")
 
-        def made(answer: Answer) -> Any:
+        def over(answer: Answer) -> Any:
             prediction = answer.json()
-            status, output = words(prediction, "status"), peek(prediction, "output")
-            if status in ("failed", "canceled", "aborted"):
-                reason = words(prediction, "error", "logs")
-                flagged = any(word in reason.lower() for word in ("flagged", "sensitive", "nsfw"))
-                raise work.failure(reason, "moderation" if flagged else status, status)
+            output = peek(prediction, "output")
+            if words(prediction, "status") in _FAILED:
+                return prediction
             if peek(prediction, "data_removed") is True and not output:
                 raise PayloadError(
                     f"prediction {job} succeeded but Replicate has deleted its output (it keeps one for an hour)",
@@ -128,9 +133,23 @@ class Replicate(NamedInputs):
             return prediction if output or work.result(prediction) else None
 
         poll = self.send("GET", f"/predictions/{quote(job, safe='')}", "poll")
-        prediction = yield from polled(poll, self.poll_seconds, made, answer)
+        prediction = yield from polled(poll, self.poll_seconds, over, answer)
+        status = words(prediction, "status")
+        if status in _FAILED:
+            if _never_started(prediction):
+                yield Observed(cost_usd=Decimal(0), request_id=job)
+            raise work.failure(words(prediction, "error"), status, status)
         yield Observed(model=words(prediction, "version") or None, request_id=job)
         return (yield from self.output_picture(peek(prediction, "output")))
+
+
+_FAILED = ("failed", "canceled", "aborted")
+
+
+def _never_started(prediction: Any) -> bool:
+    """Whether the vendor says that the model has not worked on this prediction."""
+    worked = peek(prediction, "started_at") or peek(prediction, "metrics.predict_time")
+    return not worked and ("started_at" in prediction or "metrics" in prediction)
 
 
 ADAPTER = Replicate

@@ -28,10 +28,14 @@ class RunPod(OptionalKey, NamedInputs):
     link; empty means that the output itself is the picture. For the development server (``python worker.py
     --rp_serve_api``) give its `url` and ``authenticate=false``; nothing is billed then.
 
+    A job that fails, runs out of time or is cancelled says nothing of the picture, unless its worker speaks of
+    moderation or of a picture that it cannot read. The vendor bills the time of its workers, also when a job fails.
+
     Seeds: a fresh one each draw under `seed_input`, unless that is set to the empty text.
     """
 
     name = "runpod"
+    version = 2
     auth_variable = "RUNPOD_API_KEY"
     documentation = "https://docs.runpod.io/serverless/endpoints/operations"
     evidence = "real-server"
@@ -58,7 +62,9 @@ class RunPod(OptionalKey, NamedInputs):
     def capabilities(self) -> Capabilities:
         """By worker."""
         return self.model_capabilities(
-            price=self.priced(None) or (None if self.authenticate else FREE), result_hosts=self.hosts()
+            price=self.priced(None) or (None if self.authenticate else FREE),
+            result_hosts=self.hosts(),
+            transient_known=True,
         )
 
     def table(self) -> Names:
@@ -77,7 +83,7 @@ class RunPod(OptionalKey, NamedInputs):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the job until it is over; the output travels inside the status."""
         where = f"output.{self.names().output}".rstrip(".")
-        work = Job("job", job, done=("COMPLETED",), cancelled=("CANCELLED",), picture=where)
+        work = Job("job", job, done=("COMPLETED",), picture=where)
         # The cloud takes GET, the development server POST; neither takes the other's.
         method, other = ("GET", "POST") if self.endpoint else ("POST", "GET")
 

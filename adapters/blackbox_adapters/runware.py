@@ -11,10 +11,12 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import Hosted, JsonObject, present
+from blackbox_adapters._jobs import polled
 from blackbox_adapters._pictures import data_link, decoded
-from blackbox_adapters._reading import money, peek, words
-from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Upload
-from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_adapters._reading import document, money, peek, words
+from blackbox_adapters._reasons import MODERATION, UNFIT, Reasons
+from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
+from blackbox_conformal.errors import AccountRefusedError, PayloadError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says
 
 SEEDED = ("runware:500@1", "runware:501@1", "runware:502@1")
@@ -28,12 +30,14 @@ class Runware(Hosted):
     Clarity is ``runware:500@1``, CCSR ``501@1``, latent ``502@1``, SwinIR ``503@1``, Real-ESRGAN ``504@1``.
 
     The picture comes back inside the answer, in PNG because it is asked for. An answer with HTTP 200 may hold
-    ``errors`` instead of ``data``. Every task has an identifier of its own, derived from the draw's key.
+    ``errors`` instead of ``data``. Every task has an identifier of its own, derived from the draw's key: where the
+    vendor's machine took too long, or knows the task already, its result is asked for under that identifier.
 
     Seeds: the diffusion models (500 to 502) take one in their settings; the others answer equal requests equally.
     """
 
     name = "runware"
+    version = 2
     auth_variable = "RUNWARE_API_KEY"
     documentation = "https://runware.ai/docs/models/clarity"
     failures = Failures(
@@ -55,6 +59,9 @@ class Runware(Hosted):
     )
     prompt: str = Field(default="", description="Text that guides a diffusion model; empty = none.")
     seeded: bool | None = Field(default=None, description="Whether the model takes a seed; None = by identifier.")
+    poll_seconds: float = Field(
+        default=2.0, ge=0.1, description="Seconds between two questions after a task that is late."
+    )
     dialect: Literal["2026", "2025"] = Field(default="2026", description="Form of the task; see uncertain.")
 
     @property
@@ -66,11 +73,12 @@ class Runware(Hosted):
             seed_range=SEEDS if seeded else None,
             price=self.priced("0.0013", "0.0038", "third-party readings, June 2026"),
             deterministic=self.model in DETERMINISTIC,
+            transient_known=True,
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One task in a list."""
-        settings = dict(self.settings)
+        settings = {"positivePrompt": self.prompt, **self.settings} if self.prompt else dict(self.settings)
         if self._seeded() and draw.seed is not None:
             settings["seed"] = draw.seed
         identifier = _identifier(draw.idempotency_key)
@@ -83,23 +91,49 @@ class Runware(Hosted):
             includeCost=True,
             deliveryMethod="sync",
             settings=settings,
-            positivePrompt=self.prompt,
         )
         if self.dialect == "2026":
             task |= {"taskType": "upscale", "inputs": {"image": data_link(upload.png)}}
         else:
             task |= {"taskType": "imageUpscale", "inputImage": data_link(upload.png)}
-        answer = yield self.send("POST", "/v1", "submit", json=[task])
+        answer = yield self.send("POST", "/v1", "submit", json=[task], accept=_OWN_STATUSES)
+        if words(answer.json(), *self.failures.code) in _UNDER_WAY:
+            yield Accepted(identifier)
+            return (yield from self.resume(upload, draw, identifier))
+        return (yield from self._shown(self._item(answer, identifier), identifier))
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Ask for the task's result until it is there."""
+        task = {"taskType": "getResponse", "taskUUID": job}
+        poll = self.send("POST", "/v1", "poll", json=[task], accept=_OWN_STATUSES)
+
+        def made(answer: Answer) -> Any:
+            item = self._item(answer, job)
+            return None if words(item, "status") == "processing" else item
+
+        return (yield from self._shown((yield from polled(poll, self.poll_seconds, made)), job))
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """By the vendor's code where it has one, else by the status."""
+        failure = self.failures.read(answer)
+        error = None if purpose == "download" else _failure(failure.code, failure.message, failure.request_id)
+        return error if failure.code in _codes(document(answer)) else self.failures.error(answer, purpose, failure)
+
+    def _item(self, answer: Answer, identifier: str) -> Any:
+        """What an answer holds of the task; raises what it says instead."""
         result = answer.json()
-        failed = _failure(result, identifier)
-        if failed is not None:
-            raise failed
+        if _codes(result):
+            message, code, _ = self.failures.read(answer)
+            raise _failure(code, message, identifier)
         items = peek(result, "data")
         mine = [item for item in items if peek(item, "taskUUID") == identifier] if isinstance(items, list) else []
         # An answer of one item can only be that of the one task sent, whatever it calls it.
         item = mine[0] if mine else peek(result, "data.0")
         if item is None:
             raise PayloadError(f"expected the task's result in data; got {words(result, '') or 'nothing'}")
+        return item
+
+    def _shown(self, item: Any, identifier: str) -> Flow:
         yield Observed(cost_usd=money(peek(item, "cost")), model=self.model, request_id=identifier)
         return decoded(peek(item, "imageBase64Data"), "data.imageBase64Data")
 
@@ -111,19 +145,39 @@ def _identifier(key: str) -> str:
     return str(uuid.UUID(bytes=hashlib.sha256(key.encode()).digest()[:16], version=4))
 
 
-def _failure(result: Any, identifier: str) -> VendorError | None:
-    """The error of an answer with HTTP 200, classed by the vendor's code."""
-    error = peek(result, "errors.0") or peek(result, "error.0")
-    if error is None:
-        return None
-    code = words(error, "code") or "error"
-    message = f"{code}: {words(error, 'message')}"
-    lowered = code.lower()
-    if any(word in lowered for word in ("credit", "balance", "apikey", "unauthorized", "forbidden", "payment")):
-        return AccountRefusedError(message, request_id=identifier, code=code)
-    if any(word in lowered for word in ("ratelimit", "concurren", "throttl", "unavailable", "timeout")):
-        return TryLaterError(message, request_id=identifier, code=code)
-    return RefusedError(message, request_id=identifier, code=code)
+_OWN_STATUSES = frozenset({200, 400})
+"""A code says what is wrong; the status of an error is 400 whether it concerns the picture, the task or the vendor."""
+
+_UNDER_WAY = ("timeoutProvider", "conflictTaskUUID")
+"""Codes of a task that the vendor has, or may have: its result can be asked for."""
+
+_REASONS = Reasons(
+    every=("unsupported", "unknown parameter", "unknown model", "incompatible", "missing", "model not found"),
+    refused=(*UNFIT, "invalid", "value too", "array too", "media not found"),
+    filtered=(*MODERATION, "blocked", "unsafe"),
+)
+
+
+def _codes(result: Any) -> list[str]:
+    """The vendor's codes for what went wrong; empty when nothing did."""
+    errors = peek(result, "errors") or peek(result, "error")
+    listed = errors if isinstance(errors, list) else [errors] if isinstance(errors, dict) else []
+    return [words(error, "code") or "error" for error in listed]
+
+
+def _failure(code: str, message: str, identifier: str | None) -> VendorError:
+    """The error of a code of the vendor."""
+    said, lowered = f"{code}: {message}", code.lower()
+    if not any(owner in lowered for owner in ("provider", "thirdparty")):
+        if any(word in lowered for word in _ACCOUNT):
+            return AccountRefusedError(said, request_id=identifier, code=code)
+        if any(word in lowered for word in _LATER):
+            return TryLaterError(said, request_id=identifier, code=code)
+    return _REASONS.error(said, message, code=code, request_id=identifier)
+
+
+_ACCOUNT = ("credit", "balance", "apikey", "unauthorized", "forbidden", "payment", "quota", "suspended", "permission")
+_LATER = ("ratelimit", "concurren", "throttl", "unavailable", "noavailable")
 
 
 ADAPTER = Runware

@@ -12,7 +12,7 @@ from blackbox_adapters._jobs import polled
 from blackbox_adapters._reading import integer, require
 from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Upload
-from blackbox_conformal.errors import RefusedError, VendorError
+from blackbox_conformal.errors import RefusedError, VendorError, VendorFailedError
 from blackbox_conformal.example import Example, says, shows
 
 CREDITS = {"fast": 2, "conservative": 40, "creative": 60}
@@ -25,12 +25,14 @@ class Stability(StabilityModes):
     Fast answers at once with exactly four times the picture. Conservative answers at once and creative as a job,
     both with about four megapixels whatever came in: their pictures are resampled to the nominal grid. More than
     150 requests in 10 s lock an account out for 60 s. A filtered picture arrives blurred with HTTP 200 and the
-    header ``finish-reason: CONTENT_FILTERED``.
+    header ``finish-reason: CONTENT_FILTERED``; that is a generation, so its price is booked. Failed generations are not
+    charged (the vendor's OpenAPI document), so they are asked for again.
 
     Seeds: conservative and creative take 1 to 4294967294 (0 would mean random); fast takes none.
     """
 
     name = "stability"
+    version = 2
     auth_variable = "STABILITY_API_KEY"
     documentation = "https://platform.stability.ai/docs/api-reference"
     failures = Failures(
@@ -39,6 +41,7 @@ class Stability(StabilityModes):
         request_id=["id"],
         request_id_header="x-request-id",
         wait=LOCKED_OUT_S,
+        failed=[500],
     )
     uncertain = (
         "whether fast answers equal requests equally is not documented",
@@ -61,6 +64,7 @@ class Stability(StabilityModes):
         return self.mode_capabilities(
             self.priced(price, None, "stability.ai price update, effective 2025-08-01"),
             max_upload_bytes=10 * 1024 * 1024,
+            failures_billed=False,
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -101,13 +105,16 @@ def _observed(answer: Answer, job: str | None = None) -> Observed:
 
 
 def _picture(answer: Answer) -> bytes:
-    reason = answer.headers.get("finish-reason", "SUCCESS").upper()
-    if reason != "SUCCESS":
+    reason, request = answer.headers.get("finish-reason", "SUCCESS").upper(), answer.headers.get("x-request-id")
+    if reason == "CONTENT_FILTERED":
         raise RefusedError(
-            f"finish-reason {reason}: the vendor filtered or failed this picture",
-            request_id=answer.headers.get("x-request-id"),
+            f"finish-reason {reason}: the vendor blurred what it generated",
+            billed=True,
+            request_id=request,
             code=reason,
         )
+    if reason != "SUCCESS":
+        raise VendorFailedError(f"finish-reason {reason}: the generation failed", request_id=request, code=reason)
     return answer.body
 
 

@@ -44,11 +44,15 @@ class Topaz(Hosted):
     Every finished process says how many credits it took, and an estimate says it beforehand (``plan --quote``). What a
     credit costs depends on the plan that was bought: give it in `usd_per_credit`.
 
+    The vendor refunds what fails on its side (developer.topazlabs.com, error handling, 2026), so a failed process is
+    asked for again.
+
     Seeds: only Bloom 2 documents one, 1 to 2000, and answers from seed 2 unless told; restoring models answer equal
     requests equally.
     """
 
     name = "topaz"
+    version = 2
     auth_variable = "TOPAZ_API_KEY"
     documentation = "https://developer.topazlabs.com/image-api"
     evidence = "openapi"
@@ -93,6 +97,8 @@ class Topaz(Hosted):
             max_upload_bytes=500_000_000,
             price=self.priced(str(self.usd_per_credit), str(5 * self.usd_per_credit), "one to five credits a picture"),
             deterministic=not self._is_generative(),
+            failures_billed=False,
+            transient_known=True,
             result_hosts=self.hosts(".topazlabs.com", ".amazonaws.com"),
         )
 
@@ -115,8 +121,7 @@ class Topaz(Hosted):
             "process",
             job,
             done=("Completed",),
-            failed=("Failed",),
-            cancelled=("Cancelled",),
+            failed=("Failed", "Cancelled"),
             reason=("message", "error"),
         )
         poll = self.send("GET", f"/status/{process}", "poll", JSON)

@@ -20,18 +20,20 @@ class VertexImagen(Hosted):
     """Imagen's upscaler on Vertex AI.
 
     The key is an OAuth access token, good for about an hour: ``gcloud auth print-access-token`` prints one. A
-    filtered picture is an HTTP 200 with a reason in the place of the picture.
+    filtered picture is an HTTP 200 with a reason in the place of the picture; it is booked at its price.
 
     Seeds: none.
     """
 
     name = "vertex-imagen"
+    version = 2
     auth_variable = "GOOGLE_OAUTH_ACCESS_TOKEN"
     documentation = "https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/imagen-upscale-api"
     failures = Failures(
         message=["error.message", "0.error.message", "error"],
         code=["error.status"],
         request_id_header="x-goog-request-id",
+        failed=[499, 500, 503, 504],
     )
     transient = Hosted.transient | {"project", "location"}
     uncertain = (
@@ -63,6 +65,7 @@ class VertexImagen(Hosted):
             max_output_pixels=17_000_000,
             max_upload_bytes=10_000_000,
             price=self.priced(None),
+            transient_known=True,
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -89,7 +92,7 @@ class VertexImagen(Hosted):
         if not picture:
             reason = words(result, "predictions.0.raiFilteredReason", "raiFilteredReason")
             if reason or peek(result, "predictions") == []:
-                raise RefusedError(f"filtered: {reason or 'no reason given'}", code="raiFilteredReason")
+                raise RefusedError(f"filtered: {reason or 'no reason given'}", billed=True, code="raiFilteredReason")
             raise PayloadError(f"expected predictions.0.bytesBase64Encoded; got {words(result, '') or 'nothing'}")
         yield Observed(model=words(result, "deployedModelId", "modelVersionId") or self.model)
         return decoded(picture, "predictions.0.bytesBase64Encoded")

@@ -83,7 +83,7 @@ def next_step(
         return following if limits.retry_ambiguous else Done(last)
     if last.state == "expired":
         return following if limits.retry_ambiguous else Done(last)
-    if _failed_for_free(last):
+    if failed_for_free(last):
         return following
     if last.state in ("invalid", "failed") and resampled <= limits.max_resample:
         return following
@@ -92,9 +92,9 @@ def next_step(
 
 def times_resampled(attempts: Sequence[Attempt]) -> int:
     """How many attempts were paid for and gave no usable picture: as often the draw was, or may be, bought again."""
-    return sum(attempt.state in ("invalid", "failed") and not _failed_for_free(attempt) for attempt in attempts)
+    return sum(attempt.state in ("invalid", "failed") and not failed_for_free(attempt) for attempt in attempts)
 
 
-def _failed_for_free(attempt: Attempt) -> bool:
+def failed_for_free(attempt: Attempt) -> bool:
     """Whether the vendor failed on its own and billed nothing; with an unknown price, it may have."""
     return attempt.state == "failed" and attempt.priced and not attempt.cost_nanousd

@@ -32,7 +32,15 @@ from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import WHOLE, WITH_JOB
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_nano
-from blackbox_conformal.sampling.next_step import Done, Fetch, NextStep, Submit, next_step, times_resampled
+from blackbox_conformal.sampling.next_step import (
+    Done,
+    Fetch,
+    NextStep,
+    Submit,
+    failed_for_free,
+    next_step,
+    times_resampled,
+)
 from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency
 from blackbox_conformal.sampling.pacing.retry import Retrier, full_jitter
 from blackbox_conformal.sampling.reservations import Reservations
@@ -42,7 +50,7 @@ from blackbox_conformal.sampling.turn_taking import TurnTaking
 from blackbox_conformal.text import clean
 
 FREE_REPEATS = 2
-"""How often a run asks again for a draw at which the vendor failed on its own, where it bills no failures."""
+"""How often a run asks again for a draw at which the vendor failed on its own, where that attempt cost nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +226,7 @@ class Processor:
                 if not self.retrier.deferred(result, deferrals):
                     raise StoppedError
                 continue
-            # With an unknown price, a cost of nothing says nothing.
-            free = not self.adapter.capabilities.failures_billed and not result.cost_usd
-            if result.state == "failed" and free and failures < FREE_REPEATS:
+            if result.state == "failed" and failures < FREE_REPEATS and self._failed_for_free(item):
                 failures += 1
                 if self.clock.sleep(full_jitter(failures), stopping):
                     return result
@@ -233,6 +239,9 @@ class Processor:
             if stopping.is_set():
                 return result
             step = Submit(generation + 1)
+
+    def _failed_for_free(self, item: WorkItem) -> bool:
+        return failed_for_free(self.ledger.rows([item.key])[item.key][-1])
 
     def _runner(self, task: Task, spec: AttemptSpec, earlier: Attempt | None, restore: bool = False) -> AttemptRunner:
         return AttemptRunner(

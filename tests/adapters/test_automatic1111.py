@@ -3,7 +3,7 @@
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, upload
 
-from blackbox_conformal.errors import AccountRefusedError, NotFoundError, PayloadError
+from blackbox_conformal.errors import AccountRefusedError, NotFoundError, PayloadError, RefusedError, VendorFailedError
 from blackbox_conformal.example import says
 
 
@@ -52,3 +52,7 @@ def test_failures() -> None:
     assert "Sampler not found" in str(missing)
     assert isinstance(refused("automatic1111", says('{"detail":"Incorrect username"}', 401)), AccountRefusedError)
     assert isinstance(refused("automatic1111", says('{"images":[]}')), PayloadError)
+    memory = '{"error":"OutOfMemoryError","detail":"","body":"","errors":"CUDA out of memory."}'
+    assert isinstance(refused("automatic1111", says(memory, 500)), VendorFailedError)
+    unreadable = '{"error":"HTTPException","detail":"Invalid encoded image","body":"","errors":""}'
+    assert isinstance(refused("automatic1111", says(unreadable, 500)), RefusedError)

@@ -12,6 +12,7 @@ from blackbox_conformal.errors import (
     PayloadError,
     RefusedError,
     TryLaterError,
+    VendorFailedError,
 )
 from blackbox_conformal.example import says
 from blackbox_conformal.secrets import Secret
@@ -65,10 +66,14 @@ def test_fast_takes_neither_prompt_nor_seed() -> None:
 
 
 @pytest.mark.parametrize("reason", ["Filter reason: prompt", "Filter reason: output image", "Inference error"])
-def test_a_finish_reason_is_a_refusal(reason: str) -> None:
+def test_a_finish_reason_is_a_billed_refusal_or_the_vendors_failure(reason: str) -> None:
     error = refused("bedrock", says(json.dumps({"images": [""], "seeds": [1], "finish_reasons": [reason]})))
-    assert isinstance(error, RefusedError)
     assert reason in str(error)
+    if reason == "Inference error":
+        assert isinstance(error, VendorFailedError)
+    else:
+        assert isinstance(error, RefusedError)
+        assert error.billed
 
 
 def test_an_answer_without_images_is_a_payload_error() -> None:
@@ -88,4 +93,15 @@ def test_exceptions_are_classed_by_name() -> None:
     unknown = refused("bedrock", model)
     assert isinstance(unknown, NotFoundError)
     assert "model identifier is invalid" in str(unknown)
-    assert built("bedrock").explain(says("{}", 408, x_amzn_errortype="ModelTimeoutException"), "submit") is None
+    quota = says(
+        '{"message":"You can resubmit your request later"}', 400, x_amzn_errortype="ServiceQuotaExceededException"
+    )
+    assert isinstance(refused("bedrock", quota), TryLaterError)
+    for status, name in (
+        (424, "ModelErrorException"),
+        (408, "ModelTimeoutException"),
+        (500, "InternalServerException"),
+    ):
+        assert isinstance(
+            refused("bedrock", says('{"message":"no"}', status, x_amzn_errortype=name)), VendorFailedError
+        )

@@ -4,7 +4,7 @@ import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, drive, refused, replay, seeded, upload
 
 from blackbox_conformal.adapter import Answer
-from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorFailedError
 from blackbox_conformal.example import says, shows
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -76,7 +76,7 @@ def test_invalid_requests_are_refused_in_the_servers_words(answer: Answer, said:
 
 def test_an_exception_of_the_model_is_an_http_200() -> None:
     error = refused("cog", says('{"id":"pred_9","status":"failed","error":"CUDA error: out of memory"}'))
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, VendorFailedError)
     assert "out of memory" in str(error)
     assert error.request_id == "pred_9"
 

@@ -3,7 +3,7 @@
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed
 
-from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.errors import AccountRefusedError, PayloadError, TryLaterError, VendorFailedError
 from blackbox_conformal.example import says
 
 JOB = "f7b1c2d3-0000-4000-8000-000000000001"
@@ -32,9 +32,9 @@ def test_it_is_another_vendor_than_a_server_of_ones_own() -> None:
 def test_a_failed_job_says_why() -> None:
     reason = '{"node_id":"3","exception_type":"RuntimeError","exception_message":"out of memory"}'
     error = unresumed("comfy_cloud", JOB, says(f'{{"status":"failed","execution_error":{reason}}}'))
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, VendorFailedError)
     assert ("out of memory" in str(error), error.code) == (True, "RuntimeError")
-    assert isinstance(unresumed("comfy_cloud", JOB, says('{"status":"cancelled"}')), JobError)
+    assert isinstance(unresumed("comfy_cloud", JOB, says('{"status":"cancelled"}')), VendorFailedError)
 
 
 def test_a_job_that_saved_nothing_is_a_payload_error() -> None:

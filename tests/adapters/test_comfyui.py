@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, example, refused, replay, unresumed
 
-from blackbox_conformal.errors import JobError, PayloadError, RefusedError, RunRefusedError, UsageError
+from blackbox_conformal.errors import PayloadError, RunRefusedError, UsageError, VendorFailedError
 from blackbox_conformal.example import says
 from blackbox_conformal.plugins import load_adapter
 
@@ -105,7 +105,7 @@ def test_a_node_that_fails_says_why() -> None:
     messages = '[["execution_start",{}],["execution_error",{"exception_message":"out of memory"}]]'
     body = f'{{"{JOB}":{{"outputs":{{}},"status":{{"status_str":"error","messages":{messages}}}}}}}'
     error = unresumed("comfyui", JOB, says(body))
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, VendorFailedError)
     assert "out of memory" in str(error)
 
 
@@ -113,9 +113,9 @@ def test_a_graph_that_somebody_stopped_is_no_refusal_of_the_picture() -> None:
     messages = '[["execution_start",{}],["execution_interrupted",{"node_id":"7","node_type":"ImageBlur"}]]'
     status = f'"status":{{"status_str":"error","completed":false,"messages":{messages}}}'
     error = unresumed("comfyui", JOB, says(f'{{"{JOB}":{{"outputs":{{}},{status}}}}}'))
-    assert isinstance(error, JobError)
+    assert isinstance(error, VendorFailedError)
     assert (str(error), error.code) == (
-        f"prompt {JOB} interrupted: somebody stopped the server at node 7. It can be made again",
+        f"prompt {JOB} interrupted: somebody stopped the server at node 7",
         "interrupted",
     )
 

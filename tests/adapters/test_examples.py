@@ -19,7 +19,7 @@ from support.flow_driver import (
     upload,
 )
 
-from blackbox_conformal.adapter import Answer, Send
+from blackbox_conformal.adapter import Adapter, Answer, Send
 from blackbox_conformal.errors import AccountRefusedError, NotFoundError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.pipeline.prices.budget import missing_key
 from blackbox_conformal.sampling.task import Task
@@ -107,7 +107,10 @@ def test_an_accepted_job_is_resumed_without_a_second_submission(module: str) -> 
     assert [send for send in exchange.sends if send.purpose == "submit"] == []
 
 
-@pytest.mark.parametrize("module", [name for name in modules() if example(name)[1].polls is None])
+@pytest.mark.parametrize(
+    "module",
+    [name for name in modules() if example(name)[1].polls is None and example(name)[0].resume is Adapter.resume],
+)
 def test_an_adapter_without_jobs_says_so(module: str) -> None:
     adapter = built(module)
     with pytest.raises(VendorError, match="no jobs"):

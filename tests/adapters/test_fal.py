@@ -5,7 +5,14 @@ import json
 import pytest
 from support.flow_driver import ADDRESS, built, drive, key_of, refused, replay, resumed, seeded, unresumed, upload
 
-from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    JobError,
+    PayloadError,
+    RefusedError,
+    TryLaterError,
+    VendorFailedError,
+)
 from blackbox_conformal.example import says, shows
 
 REQUEST = "764cabcf-b745-4b3e-ae38-1200304cf45b"
@@ -48,15 +55,55 @@ def test_models_know_their_seeds_and_sizes() -> None:
 
 def test_a_failed_request_is_completed_with_an_error() -> None:
     error = unresumed("fal", JOB, says('{"status":"COMPLETED","error":"Runner died","error_type":"runner_error"}'))
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, VendorFailedError)
     assert "Runner died" in str(error)
     assert (error.code, error.request_id) == ("runner_error", REQUEST)
+    untyped = says('{"status":"COMPLETED","error":"Unprocessable"}')
+    refusal = says('{"detail":[{"msg":"too small","type":"image_too_small"}]}', 422)
+    assert isinstance(unresumed("fal", JOB, untyped, refusal), RefusedError)
+    assert isinstance(unresumed("fal", JOB, untyped, says("<html>", 500)), VendorFailedError)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (503, "runner_scheduling_failure"),
+        (503, "runner_disconnected"),
+        (504, "request_timeout"),
+        (500, "internal_error"),
+        (499, "client_cancelled"),
+    ],
+)
+def test_a_result_that_answers_with_an_error_of_the_vendors_machines_ends_the_request(status: int, kind: str) -> None:
+    body = f'{{"detail":"no","error_type":"{kind}"}}'
+    for told in (says(body, status), says('{"detail":"no"}', status, x_fal_error_type=kind)):
+        error = unresumed("fal", JOB, DONE, told)
+        assert isinstance(error, VendorFailedError)
+        assert error.code == kind
+    assert not built("fal").capabilities.failures_billed
+
+
+def test_an_error_of_a_model_that_is_worth_repeating_is_no_refusal() -> None:
+    body = '{"detail":[{"loc":["body"],"msg":"upstream failed","type":"downstream_service_error"}]}'
+    assert isinstance(unresumed("fal", JOB, DONE, says(body, 400)), VendorFailedError)
+    other = body.replace("downstream_service_error", "new_of_next_year")
+    assert isinstance(unresumed("fal", JOB, DONE, says(other, 422, x_fal_retryable="true")), VendorFailedError)
+    assert isinstance(unresumed("fal", JOB, DONE, says(other, 422)), RefusedError)
+
+
+def test_the_creative_upscaler_names_its_safety_checks_otherwise() -> None:
+    adapter = built("fal", model="fal-ai/creative-upscaler")
+    answers = [says('{"request_id":"r1"}'), DONE, says(f'{{"image":{{"url":"{ADDRESS}/o.png"}}}}'), shows()]
+    sent = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers).submit.json
+    assert sent["enable_safety_checks"] is False
+    assert "enable_safety_checker" not in sent
 
 
 def test_a_refusal_in_the_result_ends_the_request() -> None:
     body = '{"detail":[{"loc":["body"],"msg":"The content was flagged","type":"content_policy_violation"}]}'
     error = unresumed("fal", JOB, DONE, says(body, 422, x_fal_request_id=REQUEST))
     assert isinstance(error, RefusedError)
+    assert error.billed
     assert error.code == "content_policy_violation"
     assert "flagged" in str(error)
 
@@ -64,6 +111,7 @@ def test_a_refusal_in_the_result_ends_the_request() -> None:
 def test_a_blackened_picture_is_a_refusal() -> None:
     error = unresumed("fal", JOB, DONE, says(f'{{"image":{{"url":"{ADDRESS}/o"}},"has_nsfw_concepts":[true]}}'))
     assert isinstance(error, RefusedError)
+    assert error.billed
     assert "blackened" in str(error)
 
 

@@ -6,7 +6,14 @@ import pytest
 from pydantic import ValidationError
 from support.flow_driver import ADDRESS, built, key_of, refused, replay
 
-from blackbox_conformal.errors import NotFoundError, PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.errors import (
+    NotFoundError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+    TryLaterError,
+    VendorFailedError,
+)
 from blackbox_conformal.example import says
 
 
@@ -51,5 +58,7 @@ def test_a_model_that_is_not_served_stops_the_run() -> None:
 
 
 def test_json_in_the_place_of_the_picture() -> None:
-    assert isinstance(refused("hugging_face", says('{"error":"unknown parameter seed"}')), RefusedError)
+    assert isinstance(refused("hugging_face", says('{"error":"unknown parameter seed"}')), RunRefusedError)
+    assert isinstance(refused("hugging_face", says('{"error":"CUDA out of memory"}')), VendorFailedError)
+    assert isinstance(refused("hugging_face", says('{"error":"CUDA out of memory"}', 500)), VendorFailedError)
     assert isinstance(refused("hugging_face", says('[{"label":"cat"}]')), PayloadError)

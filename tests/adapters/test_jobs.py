@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from blackbox_adapters._jobs import Job
-from blackbox_conformal.errors import JobError, PayloadError, RefusedError
+from blackbox_adapters._reasons import Reasons
+from blackbox_conformal.errors import PayloadError, RefusedError, RunRefusedError, VendorError, VendorFailedError
 
 
 def job(**told: Any) -> Job:
@@ -66,13 +67,33 @@ def test_a_finished_job_without_a_picture_is_polled_twice_more_and_no_oftener() 
         ({"status": "error", "error": "a\x1b[31m\nb", "output": {"url": "x"}}, "task 7f error: a [31m b", "error"),
     ],
 )
-def test_a_failed_job_is_refused_in_the_vendors_words(answer: Any, said: str, code: str) -> None:
-    with pytest.raises(RefusedError) as caught:
+def test_a_job_fails_in_the_vendors_words(answer: Any, said: str, code: str) -> None:
+    with pytest.raises(VendorFailedError) as caught:
         job(code=("code",)).result(answer)
     assert (str(caught.value), caught.value.code, caught.value.request_id) == (said, code, "7f")
 
 
-def test_a_cancelled_job_is_no_refusal_of_the_picture() -> None:
-    with pytest.raises(JobError, match=r"^task 7f stopped: by hand\. It can be made again$") as caught:
-        job(cancelled=("stopped",)).result({"status": "stopped", "message": "by hand"})
-    assert (caught.value.request_id, caught.value.code) == ("7f", "stopped")
+@pytest.mark.parametrize(
+    ("reason", "kind", "billed"),
+    [
+        ("the output was flagged as sensitive", RefusedError, True),
+        ("contentPolicyViolation", RefusedError, True),
+        ("CONTENT_POLICY_VIOLATION", RefusedError, True),
+        ("cannot identify image file", RefusedError, False),
+        ("image_too_large", RefusedError, False),
+        ("no such input: seed", RunRefusedError, False),
+        ("no host is free", VendorFailedError, None),
+        ("", VendorFailedError, None),
+    ],
+)
+def test_the_reason_says_whether_the_picture_is_refused(
+    reason: str, kind: type[VendorError], billed: bool | None
+) -> None:
+    failed = job(reasons=Reasons(every=("no such input",)))
+    for answer in ({"status": "error", "error": reason}, {"status": "error", "code": reason}):
+        with pytest.raises(kind) as caught:
+            (job(code=("code",), reasons=Reasons(every=("no such input",))) if "code" in answer else failed).result(
+                answer
+            )
+        assert type(caught.value) is kind
+        assert getattr(caught.value, "billed", None) == billed

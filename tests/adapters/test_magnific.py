@@ -3,7 +3,7 @@
 import pytest
 from support.flow_driver import ADDRESS, built, drive, key_of, refused, replay, resumed, seeded, unresumed, upload
 
-from blackbox_conformal.errors import PayloadError, RefusedError
+from blackbox_conformal.errors import PayloadError, RefusedError, VendorFailedError
 from blackbox_conformal.example import says, shows
 
 JOB = "046b6c7f-0b8a-43b9-b35d-6489e6daee91"
@@ -44,10 +44,11 @@ def test_a_task_without_a_wrapper_and_with_another_status_key_is_read_too() -> N
 
 def test_failures() -> None:
     failed = unresumed("magnific", JOB, says('{"data":{"status":"FAILED","error":"engine crashed","generated":[]}}'))
-    assert isinstance(failed, RefusedError)
+    assert isinstance(failed, VendorFailedError)
     assert "engine crashed" in str(failed)
     flagged = unresumed("magnific", JOB, says('{"data":{"status":"COMPLETED","generated":[],"has_nsfw":[true]}}'))
     assert isinstance(flagged, RefusedError)
+    assert flagged.billed
     assert flagged.code == "has_nsfw"
     empty = says('{"data":{"status":"COMPLETED","generated":[]}}')
     assert isinstance(unresumed("magnific", JOB, empty, empty, empty), PayloadError)

@@ -58,6 +58,25 @@ def test_waits_are_seconds_or_a_date() -> None:
         assert asked(nonsense) is None
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (429, b'{"retry_after": 10}', 10.0),
+        (429, b'{"error": {"retry_after": "2.5"}}', 2.5),
+        (429, b'{"detail": "Your rate limit resets in ~10s."}', 10.0),
+        (429, b'{"message": "Try again in 1.5 minutes"}', 90.0),
+        (503, b"overloaded, retry after 250 ms", 0.25),
+        (503, b"available again in 1h", 3600.0),
+        (429, b'{"retry_after": "soon"}', None),
+        (429, b"slow down", None),
+        (200, b'{"text": "resets in 10s"}', None),
+        (429, b"resets in 10s" + b" " * 5000, None),
+    ],
+)
+def test_waits_are_found_in_the_body_too(status: int, body: bytes, expected: float | None) -> None:
+    assert retry_after(Answer(status, {}, body)) == expected
+
+
 def test_whole_numbers_are_of_sane_length() -> None:
     assert integer(7) == 7
     assert integer("4294967294") == 4294967294

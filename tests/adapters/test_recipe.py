@@ -19,6 +19,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     UsageError,
     VendorError,
+    VendorFailedError,
 )
 from blackbox_conformal.example import says, shows
 from blackbox_conformal.plugins import adapter_class, describe, load_adapter
@@ -200,7 +201,7 @@ def test_states_and_refusals(acme: Path) -> None:
     adapter = made(acme)
     accepted = says('{"job":{"id":"j"}}')
     broken = failed(adapter, accepted, says('{"state":"broken","problem":{"text":"too dark","code":"E7"}}'))
-    assert isinstance(broken, RefusedError)
+    assert isinstance(broken, VendorFailedError)
     assert ("too dark" in str(broken), broken.code, broken.request_id) == (True, "E7", "j")
     withheld = failed(adapter, accepted, says('{"state":"ready","result":{"safe":false,"url":null}}'))
     assert isinstance(withheld, RefusedError)

@@ -18,7 +18,7 @@ from support.flow_driver import (
 )
 
 from blackbox_adapters.replicate import Replicate
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.adapter import Observed, Upload
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
@@ -26,7 +26,7 @@ from blackbox_conformal.errors import (
     PayloadError,
     RefusedError,
     TryLaterError,
-    VendorError,
+    VendorFailedError,
 )
 from blackbox_conformal.example import says, shows
 
@@ -153,18 +153,55 @@ def test_unknown_states_are_polled_again() -> None:
     assert exchange.waits == [0.5]
 
 
-@pytest.mark.parametrize(("status", "kind"), [("failed", RefusedError), ("canceled", JobError), ("aborted", JobError)])
-def test_terminal_states_end_the_draw_in_the_vendors_words(status: str, kind: type[VendorError]) -> None:
-    error = unresumed("replicate", JOB, says(prediction(status, error='"CUDA out of memory"')))
-    assert isinstance(error, kind)
-    assert "CUDA out of memory" in str(error)
+@pytest.mark.parametrize("status", ["failed", "canceled", "aborted"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Prediction interrupted; please retry (code: PA)",
+        "Director: unexpected error handling prediction (E9828)",
+        "E1000 - Unknown Error",
+        "CUDA out of memory",
+    ],
+)
+def test_what_fails_at_the_vendor_says_nothing_of_the_picture(status: str, reason: str) -> None:
+    error = unresumed("replicate", JOB, says(prediction(status, error=f'"{reason}"')))
+    assert isinstance(error, VendorFailedError)
+    assert reason in str(error)
     assert (error.request_id, error.code) == (JOB, status)
+
+
+def test_a_size_that_never_fits_is_a_refusal_of_the_picture() -> None:
+    text = (
+        "Input image of dimensions (1536, 1536, 4) has a total number of pixels 2359296 greater than the max size that "
+        "fits in GPU memory on this hardware, 2096704. Resize input image and try again."
+    )
+    assert isinstance(unresumed("replicate", JOB, says(prediction("failed", error=f'"{text}"'))), RefusedError)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ('"started_at":null,"metrics":{"total_time":9.1}', ["0"]),
+        ('"started_at":"2026-01-01T00:00:00Z","metrics":{"predict_time":3.5}', []),
+        ('"logs":""', []),
+    ],
+)
+def test_a_prediction_that_was_never_started_costs_nothing(fields: str, told: list[str]) -> None:
+    adapter = built("replicate")
+    flow = adapter.resume(upload(), seeded(adapter), JOB)
+    steps = [next(flow), flow.send(says(f'{{"id":"{JOB}","status":"failed","error":"PA",{fields}}}'))] if told else []
+    assert [str(step.cost_usd) for step in steps[1:] if isinstance(step, Observed)] == told
+    if not told:
+        next(flow)
+        with pytest.raises(VendorFailedError):
+            flow.send(says(f'{{"id":"{JOB}","status":"failed","error":"PA",{fields}}}'))
 
 
 def test_moderation_is_told_apart() -> None:
     text = '"The input or output was flagged as sensitive. Please try again with different inputs. (E005)"'
     error = unresumed("replicate", JOB, says(prediction("failed", error=text)))
-    assert error.code == "moderation"
+    assert isinstance(error, RefusedError)
+    assert error.billed
     assert "E005" in str(error)
 
 
@@ -192,6 +229,13 @@ def test_refusals_of_the_interface_are_in_its_own_words() -> None:
     later = refused("replicate", model, throttled)
     assert isinstance(later, TryLaterError)
     assert later.retry_after == 30.0
+    for body in (
+        '{"detail":"Request was throttled. Your rate limit for creating predictions resets in ~10s."}',
+        '{"detail":"Request was throttled.","retry_after":10}',
+    ):
+        told = refused("replicate", model, says(body, 429))
+        assert isinstance(told, TryLaterError)
+        assert told.retry_after == 10.0
     unknown = refused("replicate", says('{"detail":"The requested resource could not be found.","status":404}', 404))
     assert isinstance(unknown, NotFoundError)
     assert "could not be found" in str(unknown)

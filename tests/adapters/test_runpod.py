@@ -6,7 +6,14 @@ import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, resumed, unresumed
 
 from blackbox_conformal.adapter import FREE
-from blackbox_conformal.errors import AccountRefusedError, JobError, PayloadError, RefusedError, VendorError
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    JobError,
+    PayloadError,
+    RefusedError,
+    VendorError,
+    VendorFailedError,
+)
 from blackbox_conformal.example import says, shows
 
 JOB = "c80ffee4-f315-4e25-a146-0f3d98cf024b-u1"
@@ -64,18 +71,24 @@ def test_the_worker_decides_where_the_picture_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [("FAILED", RefusedError), ("CANCELLED", JobError), ("TIMED_OUT", RefusedError)]
+    ("status", "reason", "kind"),
+    [
+        ("FAILED", "handler raised", VendorFailedError),
+        ("FAILED", "NSFW content", RefusedError),
+        ("CANCELLED", "by hand", VendorFailedError),
+        ("TIMED_OUT", "job timed out after 1 retries", VendorFailedError),
+    ],
 )
-def test_terminal_states_end_the_draw(status: str, kind: type[VendorError]) -> None:
-    error = unresumed("runpod", JOB, says(f'{{"status":"{status}","error":"handler raised"}}'))
+def test_terminal_states_end_the_draw(status: str, reason: str, kind: type[VendorError]) -> None:
+    error = unresumed("runpod", JOB, says(f'{{"status":"{status}","error":"{reason}"}}'))
     assert isinstance(error, kind)
-    assert "handler raised" in str(error)
+    assert reason in str(error)
 
 
 def test_an_error_inside_the_output_is_a_refusal() -> None:
-    error = unresumed("runpod", JOB, says('{"status":"COMPLETED","output":{"error":"bad image"}}'))
+    error = unresumed("runpod", JOB, says('{"status":"COMPLETED","output":{"error":"cannot identify image file"}}'))
     assert isinstance(error, RefusedError)
-    assert "bad image" in str(error)
+    assert "cannot identify image" in str(error)
     assert isinstance(unresumed("runpod", JOB, *[says('{"status":"COMPLETED"}')] * 3), PayloadError)
 
 

@@ -4,9 +4,28 @@ import uuid
 from decimal import Decimal
 
 import pytest
-from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
+from support.flow_driver import (
+    ADDRESS,
+    PICTURE,
+    answers_of,
+    built,
+    drive,
+    key_of,
+    refused,
+    replay,
+    seeded,
+    upload,
+)
 
-from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+    TryLaterError,
+    VendorError,
+    VendorFailedError,
+)
 from blackbox_conformal.example import says
 
 
@@ -53,14 +72,48 @@ def test_the_older_dialect_and_models_without_a_seed() -> None:
         ("insufficientCredits", AccountRefusedError),
         ("invalidApiKey", AccountRefusedError),
         ("rateLimitExceeded", TryLaterError),
+        ("quotaExceeded", AccountRefusedError),
+        ("noAvailableServer", TryLaterError),
         ("invalidInputImage", RefusedError),
+        ("nsfwContentDetected", RefusedError),
+        ("unsupportedParameter", RunRefusedError),
+        ("providerUnavailable", VendorFailedError),
+        ("providerInsufficientCredits", VendorFailedError),
+        ("inferenceError", VendorFailedError),
+        ("internalServerError", VendorFailedError),
     ],
 )
 def test_errors_inside_an_http_200(code: str, expected: type[VendorError]) -> None:
-    error = refused("runware", says(f'{{"errors":[{{"code":"{code}","message":"the reason"}}]}}'))
-    assert type(error) is expected
-    assert "the reason" in str(error)
-    assert error.code == code
+    body = f'{{"errors":[{{"code":"{code}","message":"the reason"}}]}}'
+    for status in (200, 400, 500):
+        error = refused("runware", says(body, status))
+        assert type(error) is expected
+        assert "the reason" in str(error)
+        assert error.code == code
+
+
+def test_a_prompt_is_a_setting_of_the_model() -> None:
+    (task,) = replay("runware", prompt="a cat", settings='{"steps": 20}').submit.json
+    assert task["settings"] == {"positivePrompt": "a cat", "steps": 20, "seed": 1}
+    assert "positivePrompt" not in task
+
+
+@pytest.mark.parametrize(("code", "status"), [("timeoutProvider", 200), ("conflictTaskUUID", 400)])
+def test_a_task_that_the_vendor_has_already_is_asked_for_and_not_bought_again(code: str, status: int) -> None:
+    adapter = built("runware")
+    known = says(f'{{"errors":[{{"code":"{code}","message":"m"}}]}}', status)
+    running = says('{"data":[{"taskType":"upscale","status":"processing"}]}')
+    (done,) = answers_of("runware")
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [known, running, done])
+    submit, *polls = exchange.sends
+    identifier = submit.json[0]["taskUUID"]
+    assert [(poll.purpose, poll.json) for poll in polls] == [
+        ("poll", [{"taskType": "getResponse", "taskUUID": identifier}])
+    ] * 2
+    assert exchange.jobs == [identifier]
+    assert exchange.picture == PICTURE
+    lost = says('{"errors":[{"code":"taskFailedOrNotFound","message":"m"}]}', 400)
+    assert isinstance(refused("runware", known, lost), VendorFailedError)
 
 
 def test_an_answer_without_data_is_a_payload_error() -> None:

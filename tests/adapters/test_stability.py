@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
 from blackbox_conformal.adapter import Answer
-from blackbox_conformal.errors import AccountRefusedError, JobError, RefusedError, TryLaterError
+from blackbox_conformal.errors import AccountRefusedError, JobError, RefusedError, TryLaterError, VendorFailedError
 from blackbox_conformal.example import says, shows
 
 JOB = "f26e2f9ee0ca2e64bf3b5b48f1b3ab6f"
@@ -57,11 +57,19 @@ def test_seeds_never_are_zero_which_means_random() -> None:
     assert not built("stability", mode="fast").capabilities.seedable
 
 
-@pytest.mark.parametrize("reason", ["CONTENT_FILTERED", "ERROR"])
-def test_a_filtered_picture_comes_with_http_200(reason: str) -> None:
-    error = refused("stability", Answer(200, {"finish-reason": reason}, PICTURE), mode="conservative")
+def test_a_filtered_picture_comes_with_http_200_and_is_billed() -> None:
+    error = refused("stability", Answer(200, {"finish-reason": "CONTENT_FILTERED"}, PICTURE), mode="conservative")
     assert isinstance(error, RefusedError)
-    assert reason in str(error)
+    assert error.billed
+    assert "CONTENT_FILTERED" in str(error)
+
+
+def test_a_failed_generation_is_the_vendors_and_not_billed() -> None:
+    failed = refused("stability", Answer(200, {"finish-reason": "ERROR"}, PICTURE), mode="conservative")
+    internal = '{"id":"req-1","name":"internal_error","errors":["An unexpected server error has occurred."]}'
+    for error in (failed, refused("stability", says(internal, 500), mode="conservative")):
+        assert isinstance(error, VendorFailedError)
+    assert not built("stability").capabilities.failures_billed
 
 
 def test_moderation_is_about_the_picture_and_not_the_key() -> None:

@@ -3,14 +3,7 @@
 import pytest
 from support.flow_driver import ADDRESS, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    JobError,
-    PayloadError,
-    RefusedError,
-    TryLaterError,
-    VendorError,
-)
+from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorFailedError
 from blackbox_conformal.example import says, shows
 
 JOB = "9f2e5c1a-0c1d-4f57-9a7e-7a2b6e0e0001"
@@ -47,11 +40,12 @@ def test_a_restoring_model_takes_dials_and_no_seed() -> None:
     assert built("topaz", model="Redefine", seed_field="seed").capabilities.seed_range == (1, 2000)
 
 
-@pytest.mark.parametrize(("status", "kind"), [("Failed", RefusedError), ("Cancelled", JobError)])
-def test_terminal_states_end_the_draw(status: str, kind: type[VendorError]) -> None:
+@pytest.mark.parametrize("status", ["Failed", "Cancelled"])
+def test_terminal_states_end_the_draw_and_are_refunded(status: str) -> None:
     error = unresumed("topaz", JOB, says(f'{{"status":"{status}","message":"decoding failed"}}'))
-    assert isinstance(error, kind)
+    assert isinstance(error, VendorFailedError)
     assert "decoding failed" in str(error)
+    assert not built("topaz").capabilities.failures_billed
 
 
 def test_a_link_that_is_not_ready_is_asked_for_twice_more() -> None:

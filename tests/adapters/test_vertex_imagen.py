@@ -2,7 +2,7 @@
 
 from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
 
-from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError
+from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorFailedError
 from blackbox_conformal.example import says
 
 
@@ -36,6 +36,7 @@ def test_a_filtered_picture_is_a_refusal() -> None:
     reason = "Unable to show generated images: 39322892"
     error = refused("vertex_imagen", says(f'{{"predictions":[{{"raiFilteredReason":"{reason}"}}]}}'))
     assert isinstance(error, RefusedError)
+    assert error.billed
     assert reason in str(error)
     assert isinstance(refused("vertex_imagen", says('{"predictions":[]}')), RefusedError)
     assert isinstance(refused("vertex_imagen", says("{}")), PayloadError)
@@ -48,3 +49,5 @@ def test_googles_errors() -> None:
     assert isinstance(error(403, "PERMISSION_DENIED"), AccountRefusedError)
     assert isinstance(error(429, "RESOURCE_EXHAUSTED"), TryLaterError)
     assert isinstance(error(400, "INVALID_ARGUMENT"), RefusedError)
+    for status, word in ((500, "INTERNAL"), (504, "DEADLINE_EXCEEDED"), (503, "UNAVAILABLE"), (499, "CANCELLED")):
+        assert isinstance(error(status, word), VendorFailedError)

@@ -1,0 +1,76 @@
+"""What the words mean with which a vendor says that there will be no picture."""
+
+import re
+
+from pydantic import BaseModel, ConfigDict
+
+from blackbox_conformal.errors import RefusedError, RunRefusedError, VendorError, VendorFailedError
+
+MODERATION = (
+    "nsfw",
+    "flagged",
+    "moderation",
+    "moderated",
+    "content policy",
+    "sensitive content",
+    "inappropriate",
+    "safety",
+)
+"""Words of content filters."""
+
+UNFIT = (
+    "image too large",
+    "image is too large",
+    "image too small",
+    "image is too small",
+    "greater than the max",
+    "unsupported image",
+    "invalid image",
+    "invalid encoded image",
+    "cannot identify image",
+)
+"""Words that say of a picture that it can never be worked on."""
+
+
+class Reasons(BaseModel):
+    """Words by which a vendor's reasons are told apart; each is looked for in the code and in the reason.
+
+    Words are written in small letters with single spaces; a code such as ``contentPolicy`` or ``CONTENT_POLICY`` holds
+    "content policy". Where none is found, the vendor has failed on its own. That is the careful reading of an unknown
+    reason: a picture that is refused by mistake costs the guarantee, and one that is asked for again costs a draw.
+
+    Attributes
+    ----------
+    every
+        No to what all pictures of a run have in common.
+    refused
+        No to this picture, before anything was generated.
+    filtered
+        No to this picture, by a filter that looks at what was generated; that is billed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    every: tuple[str, ...] = ()
+    refused: tuple[str, ...] = UNFIT
+    filtered: tuple[str, ...] = MODERATION
+
+    def error(self, said: str, reason: str, *, code: str, request_id: str | None = None) -> VendorError:
+        """The error that `reason` and `code` mean; `said` is its message."""
+        text = _plain(f"{code} {reason}")
+        if any(word in text for word in self.every):
+            return RunRefusedError(said, request_id=request_id, code=code)
+        if any(word in text for word in self.filtered):
+            return RefusedError(said, billed=True, request_id=request_id, code=code)
+        if any(word in text for word in self.refused):
+            return RefusedError(said, request_id=request_id, code=code)
+        return VendorFailedError(said, request_id=request_id, code=code)
+
+
+USUAL = Reasons()
+"""What the words mean where a vendor has none of its own."""
+
+
+def _plain(text: str) -> str:
+    """`text` in small letters, its words parted by single spaces."""
+    return " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])|[_-]+", " ", text).lower().split())
