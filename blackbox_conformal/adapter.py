@@ -187,8 +187,12 @@ class Capabilities:
         The inclusive range of the seeds that the vendor takes; None = it takes none.
     default_seed_hazard
         True when the vendor answers from a fixed seed unless one is sent, so that M draws would be equal.
-    min_side, max_side, max_input_pixels, max_output_pixels, max_upload_bytes
-        Limits on pictures; None = none known.
+    min_side, max_side, max_input_pixels, max_upload_bytes
+        Limits on what is sent; None = none known. `max_upload_bytes` counts the PNG before it is written as base64.
+    min_output_side, max_output_side, max_output_pixels
+        Limits on what comes back, at scale times what is sent.
+    max_aspect
+        How many times longer than the other a side may be.
     price
         Price of a draw, over all sizes of pictures (see `Adapter.price_for`); None = unknown, which forbids
         ``--max-cost``.
@@ -218,6 +222,9 @@ class Capabilities:
     max_side: int | None = None
     max_input_pixels: int | None = None
     max_output_pixels: int | None = None
+    min_output_side: int | None = None
+    max_output_side: int | None = None
+    max_aspect: float | None = None
     max_upload_bytes: int | None = None
     price: Price | None = None
     failures_billed: bool = True

@@ -11,7 +11,7 @@ MODELS: dict[str, Names] = {
     "philz1337x/clarity-upscaler": Names(
         scale="scale_factor", seed="seed", fixed=_PNG, hazard=True, output="0", price=("0.01", "0.02")
     ),
-    "nightmareai/real-esrgan": Names(deterministic=True, price=("0.002", "0.005")),
+    "nightmareai/real-esrgan": Names(deterministic=True, price=("0.002", "0.005"), max_input_pixels=2_096_704),
     "daanelson/real-esrgan-a100": Names(deterministic=True, price=("0.002", "0.005")),
     "xinntao/realesrgan": Names(image="img", deterministic=True),
     "alexgenovese/upscaler": Names(deterministic=True),
@@ -34,4 +34,7 @@ MODELS: dict[str, Names] = {
     ),
     "google/upscaler": Names(scale="upscale_factor", scales=(2, 4), scale_form="x2", official=True),
 }
-"""``owner/name`` → inputs. SUPIR rounds sizes up to its own grid, so its pictures are resampled."""
+"""``owner/name`` → inputs. SUPIR rounds sizes up to its own grid, so its pictures are resampled.
+
+The limit of Real-ESRGAN is the one that the model states when it refuses a larger picture.
+"""

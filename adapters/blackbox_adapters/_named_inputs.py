@@ -41,6 +41,8 @@ class Names:
         US dollars a draw, low and high, as last read; None = unknown.
     exact
         The picture comes back at exactly scale × input.
+    max_input_pixels
+        Pixels of the largest picture that fits into the model's memory; None = unknown.
     """
 
     image: str = "image"
@@ -55,6 +57,7 @@ class Names:
     official: bool = False
     price: tuple[str, str] | None = None
     exact: bool = True
+    max_input_pixels: int | None = None
 
 
 class NamedInputs(Hosted):
@@ -119,6 +122,7 @@ class NamedInputs(Hosted):
             scale_factors=(self.scale,),
             seed_range=SEEDS if seeded else None,
             default_seed_hazard=names.hazard and seeded,
+            max_input_pixels=names.max_input_pixels,
             max_upload_bytes=max_upload_bytes,
             price=price,
             failures_billed=failures_billed,

@@ -175,6 +175,9 @@ def _limits(capabilities: dict[str, Any]) -> str:
         "max_side": "longest side {} px",
         "max_input_pixels": "{} px in",
         "max_output_pixels": "{} px out",
+        "min_output_side": "shortest side {} px out",
+        "max_output_side": "longest side {} px out",
+        "max_aspect": "one side at most {:g} times the other",
         "max_upload_bytes": "{} bytes sent",
     }
     limits = [text.format(capabilities[name]) for name, text in names.items() if capabilities[name] is not None]

@@ -13,6 +13,11 @@ def base64_text(png: bytes) -> str:
     return base64.b64encode(png).decode("ascii")
 
 
+def fits_as_base64(body_bytes: int, fields_bytes: int) -> int:
+    """Bytes of the largest PNG that a JSON body of `body_bytes` holds in base64, besides `fields_bytes` of fields."""
+    return (body_bytes - fields_bytes) // 4 * 3
+
+
 def data_link(png: bytes) -> str:
     """`png` as a ``data:image/png;base64,…`` link."""
     return "data:image/png;base64," + base64_text(png)

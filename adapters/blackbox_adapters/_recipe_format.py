@@ -47,6 +47,9 @@ class Limits(_Table):
     max_side: int | None = None
     max_input_pixels: int | None = None
     max_output_pixels: int | None = None
+    min_output_side: int | None = None
+    max_output_side: int | None = None
+    max_aspect: float | None = None
     max_upload_bytes: int | None = None
 
 

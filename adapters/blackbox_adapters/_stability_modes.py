@@ -8,6 +8,7 @@ from blackbox_adapters._hosted import Hosted, present
 from blackbox_conformal.adapter import Capabilities, Draw, Price
 
 SEEDS = (1, 4294967294)
+LEAST_CONSERVATIVE = 0.2
 
 
 class StabilityModes(Hosted):
@@ -22,7 +23,10 @@ class StabilityModes(Hosted):
     )
     negative_prompt: str = Field(default="", max_length=10000, description="What the picture must not show.")
     creativity: float | None = Field(
-        default=None, ge=0.1, le=0.5, description="How much may be invented; None = the vendor's default."
+        default=None,
+        ge=0.1,
+        le=0.5,
+        description="How much may be invented; conservative from 0.2 up; None = the vendor's default.",
     )
     style_preset: str | None = Field(default=None, description="Style of the creative upscaler; None = no style.")
 
@@ -30,6 +34,14 @@ class StabilityModes(Hosted):
     def _fast_is_fourfold(self) -> Self:
         if self.mode == "fast" and self.scale != 4:
             raise ValueError(f"the fast upscaler magnifies by 4; got scale={self.scale}")
+        return self
+
+    @model_validator(mode="after")
+    def _conservative_invents_some(self) -> Self:
+        if self.mode == "conservative" and self.creativity is not None and self.creativity < LEAST_CONSERVATIVE:
+            raise ValueError(
+                f"the conservative upscaler takes a creativity of at least {LEAST_CONSERVATIVE}; got {self.creativity}"
+            )
         return self
 
     def mode_capabilities(
@@ -43,6 +55,7 @@ class StabilityModes(Hosted):
             min_side=32 if fast else 64,
             max_side=1536 if fast else None,
             max_input_pixels=9_437_184 if self.mode == "conservative" else 1_048_576,
+            max_aspect=2.5 if self.mode == "conservative" else None,
             max_upload_bytes=max_upload_bytes,
             price=price,
             failures_billed=failures_billed,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures, not_found
-from blackbox_adapters._pictures import base64_text, decoded
+from blackbox_adapters._pictures import base64_text, decoded, fits_as_base64
 from blackbox_adapters._reading import document, integer, peek, words
 from blackbox_adapters._reasons import Reasons
 from blackbox_adapters._sigv4 import signed_headers
@@ -27,6 +27,12 @@ from blackbox_conformal.example import Example, says
 from blackbox_conformal.secrets import Secret, read_credential
 
 PRICES = {"fast": "0.03", "conservative": "0.40", "creative": "0.60"}
+
+BODY_BYTES = 25_000_000
+"""What InvokeModel takes as a body."""
+
+FIELDS_BYTES = 150_000
+"""Of it, what the longest prompts may take."""
 
 
 class Bedrock(StabilityModes):
@@ -74,7 +80,8 @@ class Bedrock(StabilityModes):
     def capabilities(self) -> Capabilities:
         """By mode."""
         return self.mode_capabilities(
-            self.priced(PRICES[self.mode], None, "third-party copy of the AWS price list, 2026")
+            self.priced(PRICES[self.mode], None, "third-party copy of the AWS price list, 2026"),
+            max_upload_bytes=fits_as_base64(BODY_BYTES, FIELDS_BYTES),
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

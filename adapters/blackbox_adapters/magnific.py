@@ -79,7 +79,9 @@ class Magnific(Hosted):
         steps = {2: 1, 4: 2, 8: 3, 16: 4}[self.scale]
         return Capabilities(
             scale_factors=(self.scale,),
-            min_side=160 if self.mode == "precision-v2" else None,
+            min_side=None if self.mode == "precision" else 160,
+            max_aspect=None if self.mode == "precision" else 3.0,
+            max_output_side=10060 if self.mode == "precision-v2" else None,
             max_output_pixels=25_300_000 if self.mode == "creative" else None,
             price=self.priced(f"{0.143 * steps:.3f}", f"{1.716 * steps:.3f}", "third-party table, 2026, per 2x step"),
             lossless_output=False,

@@ -14,11 +14,17 @@ from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import OptionalKey
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
-from blackbox_adapters._pictures import base64_text, data_link, received
+from blackbox_adapters._pictures import base64_text, data_link, fits_as_base64, received
 from blackbox_adapters._reading import peek, require, words
 from blackbox_conformal.adapter import FREE, Accepted, Answer, Capabilities, Draw, Flow, Observed, Upload
 from blackbox_conformal.errors import JobError
 from blackbox_conformal.example import Example, says
+
+RUN_BYTES = 10 * 2**20
+"""What the cloud's /run takes as a body."""
+
+FIELDS_BYTES = 16_384
+"""Of it, what is kept for everything besides the picture."""
 
 
 class RunPod(OptionalKey, NamedInputs):
@@ -65,6 +71,7 @@ class RunPod(OptionalKey, NamedInputs):
             price=self.priced(None) or (None if self.authenticate else FREE),
             result_hosts=self.hosts(),
             transient_known=True,
+            max_upload_bytes=fits_as_base64(RUN_BYTES, FIELDS_BYTES) if self.endpoint else None,
         )
 
     def table(self) -> Names:

@@ -71,6 +71,7 @@ class Runware(Hosted):
         return Capabilities(
             scale_factors=(self.scale,),
             seed_range=SEEDS if seeded else None,
+            max_output_side=4096,
             price=self.priced("0.0013", "0.0038", "third-party readings, June 2026"),
             deterministic=self.model in DETERMINISTIC,
             transient_known=True,

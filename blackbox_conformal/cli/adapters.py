@@ -232,6 +232,9 @@ def _limits(capabilities: dict[str, Any]) -> str:
         "max_side": "sides of at most {:,} px",
         "max_input_pixels": "input of at most {:,} px",
         "max_output_pixels": "output of at most {:,} px",
+        "min_output_side": "sides of at least {:,} px back",
+        "max_output_side": "sides of at most {:,} px back",
+        "max_aspect": "one side at most {:g} times the other",
         "max_upload_bytes": "upload of at most {:,} bytes",
     }
     return "; ".join(text.format(capabilities[key]) for key, text in named.items() if capabilities.get(key)) or "none"

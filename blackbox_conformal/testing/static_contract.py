@@ -89,7 +89,10 @@ def is_capable(subject: Subject) -> str:
         stated = subject.adapter.model_copy(update={"price_usd": A_PRICE}).capabilities.price
         if stated is None or (stated.low_usd, stated.high_usd) != (A_PRICE, A_PRICE):
             return f"expected the price of price_usd, {A_PRICE}; got {stated}, so that no limit on money would hold"
-    bounds = (able.max_side, able.max_input_pixels, able.max_output_pixels, able.max_upload_bytes, able.min_side)
+    bounds = (
+        *(able.min_side, able.max_side, able.max_input_pixels, able.max_output_pixels, able.max_upload_bytes),
+        *(able.min_output_side, able.max_output_side, able.max_aspect),
+    )
     return f"expected limits above 0; got {bounds}" if any(bound is not None and bound <= 0 for bound in bounds) else ""
 
 

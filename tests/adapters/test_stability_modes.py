@@ -40,13 +40,17 @@ def test_limits_are_those_of_the_mode(module: str) -> None:
     assert (fast.min_side, fast.max_side, fast.max_input_pixels) == (32, 1536, 1_048_576)
     assert (conservative.min_side, conservative.max_side, conservative.max_input_pixels) == (64, None, 9_437_184)
     assert (creative.min_side, creative.max_side, creative.max_input_pixels) == (64, None, 1_048_576)
+    assert (fast.max_aspect, conservative.max_aspect, creative.max_aspect) == (None, 2.5, None)
     for able in (conservative, creative):
         assert (able.seedable, able.seed_range, able.output_size) == (True, SEEDS, "resample")
     assert 0 not in range(SEEDS[0], SEEDS[1] + 1)  # it would mean: random
 
 
 @pytest.mark.parametrize("module", HOMES)
-@pytest.mark.parametrize("wrong", [{"mode": "fast", "scale": 2}, {"creativity": 0.6}, {"prompt": ""}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"mode": "fast", "scale": 2}, {"creativity": 0.6}, {"mode": "conservative", "creativity": 0.1}, {"prompt": ""}],
+)
 def test_what_no_mode_takes_is_refused(module: str, wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         built(module, **wrong)

@@ -20,6 +20,7 @@ from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, limits_within, refuse_large
+from blackbox_conformal.pipeline.stages.picture_limits import misfit, too_many_bytes
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.uploads import Encoder
 from blackbox_conformal.sampling.task import Task
@@ -192,6 +193,10 @@ def _prepared(
         if setup.perturbation is not None:
             change = partial(_changed, setup.perturbation, index)
             sent = encoder.upload(change(lambda: low), name, partial(change, again))
+        if sent is not plain or index == 0:
+            heavy = too_many_bytes(sent, setup.adapter.capabilities)
+            if heavy is not None:
+                raise UsageError(f"{printable(name)}: {heavy}")
         seed = setup.procedure.seed(plain.digest, index, setup.adapter.capabilities.seed_range)
         tasks.append(Task(sent, index, seed))
     size = (height * setup.procedure.scale, width * setup.procedure.scale)
@@ -204,29 +209,11 @@ def _changed(perturbation: Perturbation, index: int, pixels: Callable[[], Image]
 
 
 def _check_size(name: str, width: int, height: int, setup: Setup) -> None:
-    limits = setup.adapter.capabilities
-    shown = printable(name)
     if min(width, height) < 1:
-        raise ImageError(f"{shown}: expected a picture of at least one pixel a side")
-    for side in (width, height):
-        if limits.min_side is not None and side < limits.min_side:
-            raise UsageError(
-                f"{shown}: the vendor takes sides of at least {limits.min_side} pixels; the input is {width}×{height}"
-            )
-        if limits.max_side is not None and side > limits.max_side:
-            raise UsageError(
-                f"{shown}: the vendor takes sides of at most {limits.max_side} pixels; the input is {width}×{height}"
-            )
-    output = width * height * setup.procedure.scale**2
-    if limits.max_input_pixels is not None and width * height > limits.max_input_pixels:
-        raise UsageError(
-            f"{shown}: the vendor takes at most {limits.max_input_pixels} input pixels; the input has {width * height}"
-        )
-    if limits.max_output_pixels is not None and output > limits.max_output_pixels:
-        raise UsageError(
-            f"{shown}: the vendor returns at most {limits.max_output_pixels} pixels; ×{setup.procedure.scale} "
-            f"would make {output}"
-        )
+        raise ImageError(f"{printable(name)}: expected a picture of at least one pixel a side")
+    broken = misfit(width, height, setup.adapter.capabilities, setup.procedure.scale)
+    if broken is not None:
+        raise UsageError(f"{printable(name)}: {broken}")
 
 
 Input = tuple[str, Path | bytes]
