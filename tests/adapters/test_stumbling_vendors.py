@@ -1,0 +1,61 @@
+"""Vendors that stumble as they document it, with a real sampler: what is asked again, stored and booked."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.draws import draw, tasks
+from support.flow_driver import example
+from support.scripted_vendor import ScriptedBedrock, ScriptedFal, ScriptedRunware, ScriptedStability, ScriptedVendor
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.sampling.ledger.queries import ledger_sum
+
+
+def at(server: ScriptedVendor, module: str, **parameters: Any) -> Adapter:
+    kind, shown = example(module)
+    return kind(**{**shown.parameters, "url": server.url, **parameters})
+
+
+def test_a_picture_that_is_filtered_after_generation_uses_up_the_budget(tmp_path: Path) -> None:
+    with ScriptedStability() as server:
+        adapter = at(server, "stability", mode="conservative")
+        drawn = draw(adapter, tmp_path, tasks(3, width=64, height=64), max_cost_usd=Decimal("0.45"), concurrency=1)
+    assert drawn.states == ["refused"]
+    assert server.submissions == 1
+    assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.40")
+
+
+@pytest.mark.parametrize(
+    ("exception", "more"),
+    [((400, "ServiceQuotaExceededException"), {}), ((424, "ModelErrorException"), {"max_resample": 1})],
+)
+def test_a_quota_of_bedrock_is_waited_for_and_a_failed_model_is_asked_again(
+    tmp_path: Path, exception: tuple[int, str], more: dict[str, int]
+) -> None:
+    with ScriptedBedrock(exception) as server:
+        adapter = at(server, "bedrock", mode="fast", price_usd="0.03")
+        drawn = draw(adapter, tmp_path, tasks(6, width=32, height=32), concurrency=1, **more)
+    assert drawn.states == ["stored"] * 6
+    assert server.submissions == 7
+    # Whether a failed model is billed is not documented, so it is booked.
+    assert ledger_sum(tmp_path)["cost_usd"] == server.billed + (Decimal("0.03") if more else 0)
+
+
+@pytest.mark.parametrize("kind", ["runner_scheduling_failure", "request_timeout", "internal_error"])
+def test_a_result_of_fal_that_its_machines_failed_is_asked_for_again_and_not_booked(tmp_path: Path, kind: str) -> None:
+    status = {"runner_scheduling_failure": 503, "request_timeout": 504}.get(kind, 500)
+    with ScriptedFal((status, kind)) as server:
+        drawn = draw(at(server, "fal", scale=4, price_usd="0.05"), tmp_path, tasks(4), concurrency=1)
+    assert drawn.states == ["stored"] * 4
+    assert server.submissions == 5
+    assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.20")
+
+
+def test_a_task_of_runware_that_took_too_long_is_paid_once(tmp_path: Path) -> None:
+    with ScriptedRunware() as server:
+        drawn = draw(at(server, "runware", poll_seconds=0.1), tmp_path, tasks(3), concurrency=1)
+    assert drawn.states == ["stored"] * 3
+    assert server.submissions == 3
+    assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.009")

@@ -1,0 +1,160 @@
+"""Vendors that a test plays by their own words on a loopback socket, with the bill that each would send."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.pictures import upscale
+from blackbox_conformal.testing.raw_http import Head, Response
+
+PICTURE = {"content-type": "image/png"}
+
+
+def answer(body: Any, status: int = 200, **headers: str) -> Response:
+    """JSON as a vendor sends it."""
+    fields = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return Response(status, fields, json.dumps(body).encode())
+
+
+def unwrapped(link: str) -> bytes:
+    """The bytes of a data link, or of plain base64."""
+    return base64.b64decode(link.rpartition(",")[2])
+
+
+class ScriptedVendor(FaultServer):
+    """Answers by `play`; `billed` is what its bill says and `submissions` how often it was asked to draw."""
+
+    def __init__(self) -> None:
+        super().__init__(vendor=self)
+        self.billed = Decimal(0)
+        self.submissions = 0
+
+    def purpose(self, head: Head) -> str:
+        return "other"
+
+    def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
+        return self.play(head, body)
+
+    def play(self, head: Head, body: bytes) -> Response:
+        raise NotImplementedError
+
+
+class ScriptedReplicate(ScriptedVendor):
+    """Predictions of a model that magnifies by `scale_factor`; `fails` gives the last state of the numbered ones.
+
+    A prediction that says it was started is billed, whatever came of it.
+    """
+
+    def __init__(self, price_usd: str, fails: Callable[[int], Mapping[str, Any] | None]) -> None:
+        super().__init__()
+        self.price = Decimal(price_usd)
+        self.fails = fails
+        self._numbers = count()
+        self._inputs: dict[str, Any] = {}
+
+    def play(self, head: Head, body: bytes) -> Response:
+        name = head.path.rpartition("/")[2]
+        if head.path.startswith("/models/"):
+            return answer({"latest_version": {"id": "ab" * 32}})
+        if head.path.startswith("/out/"):
+            given = self._inputs[name.removesuffix(".png")]
+            return Response(200, PICTURE, upscale(unwrapped(given["image"]), given["scale_factor"], given["seed"]))
+        if head.method == "POST":
+            return self._created(json.loads(body)["input"])
+        failed = self.fails(int(name[1:]))
+        return answer({"id": name, "output": None, "error": None, **(failed or self._done(name))})
+
+    def _created(self, given: Mapping[str, Any]) -> Response:
+        number = next(self._numbers)
+        self.submissions += 1
+        self._inputs[f"p{number}"] = given
+        failed = self.fails(number)
+        if failed is None or failed.get("started_at"):
+            self.billed += self.price
+        return answer({"id": f"p{number}", "status": "starting", "output": None, "error": None}, 201)
+
+    def _done(self, name: str) -> dict[str, Any]:
+        link = f"{self.url}/out/{name}.png"
+        return {"status": "succeeded", "output": [link], "started_at": "2026-01-01T00:00:00Z", "version": "ab" * 32}
+
+
+class ScriptedStability(ScriptedVendor):
+    """Blurs every generation, and bills it."""
+
+    def play(self, head: Head, body: bytes) -> Response:
+        self.submissions += 1
+        self.billed += Decimal("0.40")
+        return Response(200, {**PICTURE, "finish-reason": "CONTENT_FILTERED"}, b"blurred")
+
+
+class ScriptedBedrock(ScriptedVendor):
+    """Answers the first submissions with `exceptions`, each a status and a name; bills pictures."""
+
+    def __init__(self, *exceptions: tuple[int, str]) -> None:
+        super().__init__()
+        self.exceptions = list(exceptions)
+
+    def play(self, head: Head, body: bytes) -> Response:
+        self.submissions += 1
+        if self.exceptions:
+            status, name = self.exceptions.pop(0)
+            return answer({"message": "You can resubmit your request later"}, status, x_amzn_errortype=name)
+        self.billed += Decimal("0.03")
+        picture = upscale(unwrapped(json.loads(body)["image"]), 4, self.submissions)
+        return answer({"images": [base64.b64encode(picture).decode()], "seeds": [1], "finish_reasons": [None]})
+
+
+class ScriptedFal(ScriptedVendor):
+    """A queue whose first results are errors of its machines: a status and a type; those are not billed."""
+
+    def __init__(self, *failures: tuple[int, str]) -> None:
+        super().__init__()
+        self.failing = dict(enumerate(failures))
+        self._inputs: dict[str, Any] = {}
+
+    def play(self, head: Head, body: bytes) -> Response:
+        name = head.path.removesuffix("/status").removesuffix(".png").rpartition("/")[2]
+        if head.method == "POST":
+            self.submissions += 1
+            self._inputs[f"r{self.submissions - 1}"] = json.loads(body)
+            link = f"{self.url}/requests/r{self.submissions - 1}"
+            self.billed += Decimal(0) if self.submissions - 1 in self.failing else Decimal("0.05")
+            return answer({"request_id": link[-2:], "status_url": f"{link}/status", "response_url": link})
+        if head.path.endswith("/status"):
+            return answer({"status": "COMPLETED"})
+        if int(name[1:]) in self.failing:
+            status, kind = self.failing[int(name[1:])]
+            return answer({"detail": "no", "error_type": kind}, status, x_fal_error_type=kind)
+        if head.path.endswith(".png"):
+            given = self._inputs[name]
+            return Response(
+                200, PICTURE, upscale(unwrapped(given["image_url"]), given["upscale_factor"], given["seed"])
+            )
+        return answer({"image": {"url": f"{self.url}/out/{name}.png"}, "seed": 1})
+
+
+class ScriptedRunware(ScriptedVendor):
+    """Takes too long over every task, and has its result when that is asked for; refuses a task that it knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tasks: dict[str, Any] = {}
+
+    def play(self, head: Head, body: bytes) -> Response:
+        (task,) = json.loads(body)
+        name = task["taskUUID"]
+        if task["taskType"] == "getResponse":
+            task = self._tasks[name]
+            picture = upscale(unwrapped(task["inputs"]["image"]), task["upscaleFactor"], task["settings"]["seed"])
+            content = base64.b64encode(picture).decode()
+            return answer({"data": [{"taskUUID": name, "imageBase64Data": content, "cost": 0.003}]})
+        self.submissions += 1
+        if name in self._tasks:
+            return answer({"errors": [{"code": "conflictTaskUUID", "message": "known", "taskUUID": name}]}, 400)
+        self._tasks[name] = task
+        self.billed += Decimal("0.003")
+        return answer({"errors": [{"code": "timeoutProvider", "message": "too slow", "taskUUID": name}]})
