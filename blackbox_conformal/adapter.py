@@ -164,12 +164,37 @@ Quote = Generator[Step, Answer, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Price of one draw in US dollars, as a range, with where and when it was read."""
+    """Price of one draw, as a range, with where and when it was read.
 
-    low_usd: Decimal
-    high_usd: Decimal
+    Attributes
+    ----------
+    low, high
+        The range, in `currency`.
+    source, read_on
+        Where the price, and the rate of its currency, were read, and when.
+    currency, usd_per_unit
+        ISO 4217 code of the currency of `low` and `high`, and what one unit of it is in US dollars.
+    rule
+        What the price depends on, in words, such as ``by output megapixels: 0.03 USD each``; empty = on nothing.
+    """
+
+    low: Decimal
+    high: Decimal
     source: str
     read_on: date | None = None
+    currency: str = "USD"
+    usd_per_unit: Decimal = Decimal(1)
+    rule: str = ""
+
+    @property
+    def low_usd(self) -> Decimal:
+        """`low` in US dollars."""
+        return self.low * self.usd_per_unit
+
+    @property
+    def high_usd(self) -> Decimal:
+        """`high` in US dollars."""
+        return self.high * self.usd_per_unit
 
 
 FREE = Price(Decimal(0), Decimal(0), "nothing is billed")
@@ -292,7 +317,8 @@ class Adapter(BaseModel, ABC):
     def price_for(self, width: int, height: int) -> Price | None:
         """Price of one draw of an upload of this size with these parameters; None = unknown.
 
-        An adapter whose vendor bills by size overrides it; `Capabilities.price` is then the range over all sizes.
+        An adapter whose vendor bills by size overrides it; `Capabilities.price` is then the range over all sizes, and
+        its `rule` says in words how the price depends on the size.
         """
         return self.capabilities.price
 

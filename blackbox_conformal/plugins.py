@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from blackbox_conformal import catalog
-from blackbox_conformal.adapter import Adapter, Capabilities
+from blackbox_conformal.adapter import Adapter, Capabilities, Price
 from blackbox_conformal.catalog import Listing
 from blackbox_conformal.errors import AdapterError, PluginError, UsageError
 from blackbox_conformal.example import example_of
@@ -129,7 +129,9 @@ def describe(name: str) -> dict[str, Any]:
         "auth_variable": adapter.auth_variable,
         "uncertain": list(getattr(adapter, "uncertain", ())),
         "parameters": list(_adapter_parameters(adapter)),
-        "capabilities": _plain({"seedable": capabilities.seedable, **asdict(capabilities)}),
+        "capabilities": _plain(
+            {"seedable": capabilities.seedable, **asdict(capabilities), "price": _price(capabilities.price)}
+        ),
     }
 
 
@@ -228,6 +230,13 @@ def _capabilities(adapter: type[Adapter]) -> Capabilities:
         return adapter.model_construct().capabilities
     except (AttributeError, ValueError, TypeError):
         return Capabilities(scale_factors=())
+
+
+def _price(price: Price | None) -> dict[str, Any] | None:
+    """A price with its range in US dollars."""
+    if price is None:
+        return None
+    return {**asdict(price), "low_usd": price.low_usd, "high_usd": price.high_usd}
 
 
 def _plain(value: Any) -> Any:

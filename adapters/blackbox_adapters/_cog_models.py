@@ -3,16 +3,18 @@
 A model that is not here works too: its input names are then parameters of the adapter.
 """
 
+from datetime import date
+
 from blackbox_adapters._named_inputs import Names
+from blackbox_adapters._price_list import flat
 
 _PNG = {"output_format": "png"}
+_CRISP = flat("0.006", "the model's page at Replicate, as a third party read it", date(2026, 11, 26))
 
 MODELS: dict[str, Names] = {
-    "philz1337x/clarity-upscaler": Names(
-        scale="scale_factor", seed="seed", fixed=_PNG, hazard=True, output="0", price=("0.01", "0.02")
-    ),
-    "nightmareai/real-esrgan": Names(deterministic=True, price=("0.002", "0.005"), max_input_pixels=2_096_704),
-    "daanelson/real-esrgan-a100": Names(deterministic=True, price=("0.002", "0.005")),
+    "philz1337x/clarity-upscaler": Names(scale="scale_factor", seed="seed", fixed=_PNG, hazard=True, output="0"),
+    "nightmareai/real-esrgan": Names(deterministic=True, max_input_pixels=2_096_704),
+    "daanelson/real-esrgan-a100": Names(deterministic=True),
     "xinntao/realesrgan": Names(image="img", deterministic=True),
     "alexgenovese/upscaler": Names(deterministic=True),
     "jingyunliang/swinir": Names(scale=None, scales=(4,), deterministic=True),
@@ -27,14 +29,13 @@ MODELS: dict[str, Names] = {
     "csslc/ccsr": Names(scale="sr_scale", seed="seed"),
     "zsxkib/aura-sr-v2": Names(scale=None, scales=(4,), fixed=_PNG),
     "topazlabs/image-upscale": Names(
-        scale="upscale_factor", scales=(2, 4, 6), scale_form="2x", fixed=_PNG, official=True, price=("0.05", "0.10")
+        scale="upscale_factor", scales=(2, 4, 6), scale_form="2x", fixed=_PNG, official=True
     ),
-    "recraft-ai/recraft-crisp-upscale": Names(
-        scale=None, official=True, deterministic=True, exact=False, price=("0.004", "0.006")
-    ),
+    "recraft-ai/recraft-crisp-upscale": Names(scale=None, official=True, deterministic=True, exact=False, price=_CRISP),
     "google/upscaler": Names(scale="upscale_factor", scales=(2, 4), scale_form="x2", official=True),
 }
 """``owner/name`` → inputs. SUPIR rounds sizes up to its own grid, so its pictures are resampled.
 
-The limit of Real-ESRGAN is the one that the model states when it refuses a larger picture.
+The limit of Real-ESRGAN is the one that the model states when it refuses a larger picture. Prices are there where
+Replicate bills by the picture; most models are billed by the second of a GPU.
 """

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
@@ -9,12 +10,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, JsonValue
 
 from blackbox_adapters._failures import Failures
-from blackbox_conformal.adapter import Adapter, Answer, Price, Purpose, Send
+from blackbox_adapters._price_list import PriceList
+from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Price, Purpose, Send
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.secrets import Secret
 
 READ_ON = date(2026, 11, 24)
-"""The day on which the prices in this package were last compared with the vendors' public pages."""
+"""The day on which prices without a list of their own were last compared with the vendors' public pages."""
 
 
 def _from_text(value: Any) -> Any:
@@ -83,6 +85,23 @@ class Hosted(Adapter):
         if low is None:
             return None
         return Price(Decimal(low), Decimal(high or low), source, READ_ON)
+
+    @property
+    def price_list(self) -> PriceList | None:
+        """What the vendor asks with these parameters, by size; None = `Capabilities.price` says all that is known."""
+        return None
+
+    def listed(self, able: Capabilities) -> Capabilities:
+        """`able` with the user's price, else with the range of `price_list` over the sizes that it lets through."""
+        prices = self.price_list
+        return replace(able, price=self.priced(None) or (None if prices is None else prices.over(able)))
+
+    def price_for(self, width: int, height: int) -> Price | None:
+        """The user's price, else that of `price_list` for the enlarged picture."""
+        prices, able = self.price_list, self.capabilities
+        if prices is None or self.price_usd is not None:
+            return able.price
+        return prices.of(width * height * able.scale_factors[0] ** 2)
 
     def hosts(self, *of_vendor: str) -> tuple[str, ...]:
         """Hosts of results: those of the vendor, and those in `result_hosts`."""

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._pictures import fetched
+from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import peek
 from blackbox_conformal.adapter import Capabilities, Draw, Flow, Price
 
@@ -38,7 +39,7 @@ class Names:
     official
         Replicate: the model runs without naming a version.
     price
-        US dollars a draw, low and high, as last read; None = unknown.
+        What a draw costs, as last read; None = unknown.
     exact
         The picture comes back at exactly scale × input.
     max_input_pixels
@@ -55,7 +56,7 @@ class Names:
     deterministic: bool = False
     output: str = ""
     official: bool = False
-    price: tuple[str, str] | None = None
+    price: PriceList | None = None
     exact: bool = True
     max_input_pixels: int | None = None
 

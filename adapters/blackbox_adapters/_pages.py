@@ -155,7 +155,8 @@ def _price_source(capabilities: dict[str, Any]) -> str:
     if price is None or float(price["high_usd"]) == 0:
         return ""
     read = f", read on {price['read_on']}" if price["read_on"] else ""
-    return f" ({price['source']}{read})"
+    rule = f"; {price['rule']}" if price["rule"] else ""
+    return f"{rule} ({price['source']}{read})"
 
 
 def _failures(capabilities: dict[str, Any]) -> str:

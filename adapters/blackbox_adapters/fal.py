@@ -5,6 +5,7 @@ Which input takes the picture, the magnification and the seed is a matter of the
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from pydantic import Field
@@ -14,7 +15,8 @@ from blackbox_adapters._fal_models import MODELS, UNKNOWN
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import document, integer, peek, require, words
+from blackbox_adapters._price_list import PriceList
+from blackbox_adapters._reading import document, integer, money, peek, require, words
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import JobError, RefusedError, VendorError, VendorFailedError
 from blackbox_conformal.example import Example, says, shows
@@ -38,9 +40,11 @@ class Fal(NamedInputs):
     auth_variable = "FAL_KEY"
     documentation = "https://docs.fal.ai/model-apis/model-endpoints/queue"
     auth_prefix = "Key "
+    transient = NamedInputs.transient | {"usd_per_unit"}
     failures = Failures(message=["detail.0.msg", "detail", "error", "message"], request_id_header="x-fal-request-id")
     uncertain = (
-        "prices are known for Topaz only (by output size); give price_usd for the others",
+        "prices of ESRGAN, AuraSR, CCSR, the creative upscaler and Bria's are not published for a draw: give price_usd",
+        "the price of the units in which Topaz is billed is not documented: with usd_per_unit its bill is read",
         "sizes of recraft, ideogram and bria results are not documented; they are resampled",
     )
 
@@ -48,18 +52,29 @@ class Fal(NamedInputs):
     model: str = Field(
         pattern=r"^[\w.-]+/[\w.-]+(/[\w.-]+)*$", description="Endpoint, such as fal-ai/clarity-upscaler."
     )
+    usd_per_unit: Decimal | None = Field(
+        default=None,
+        gt=0,
+        description="US dollars of one billable unit, which results count; None = by model: a megapixel or a picture.",
+    )
     poll_seconds: float = Field(default=1.0, ge=0.1, description="Seconds between two polls of a request.")
 
     @property
     def capabilities(self) -> Capabilities:
         """By model."""
-        low, high = self.names().price or (None, None)
-        return self.model_capabilities(
-            price=self.priced(low, high, "fal model page, 2026, by output size"),
-            result_hosts=self.hosts("fal.media", ".fal.media"),
-            failures_billed=False,
-            transient_known=True,
+        return self.listed(
+            self.model_capabilities(
+                price=None,
+                result_hosts=self.hosts("fal.media", ".fal.media"),
+                failures_billed=False,
+                transient_known=True,
+            )
         )
+
+    @property
+    def price_list(self) -> PriceList | None:
+        """By model, as its page says."""
+        return self.names().price
 
     def table(self) -> Names:
         """Inputs of the endpoint, from the official client's types."""
@@ -95,7 +110,7 @@ class Fal(NamedInputs):
             raise request.failure(reason, kind)
         response = Job("request", name, picture=path)
 
-        def made(answer: Answer) -> Any:
+        def made(answer: Answer) -> Answer | None:
             if answer.status >= 500:
                 raise request.failure(reason, str(answer.status))
             result = answer.json()
@@ -104,13 +119,19 @@ class Fal(NamedInputs):
                 raise response.failure(
                     "the safety checker flagged the picture and blackened it", "content_policy_violation"
                 )
-            return result if response.result(result) else None
+            return answer if response.result(result) else None
 
         # Of a request that failed, the result says whether that is a refusal.
         fetch = replace(poll, url=links["response_url"], accept=_ENDED if reason else None)
-        result = yield from polled(fetch, self.poll_seconds, made)
-        yield Observed(request_id=name, seed=integer(peek(result, "seed")))
+        answer = yield from polled(fetch, self.poll_seconds, made)
+        result = answer.json()
+        yield Observed(cost_usd=self._billed(answer), request_id=name, seed=integer(peek(result, "seed")))
         return (yield from fetched(peek(result, path), path))
+
+    def _billed(self, answer: Answer) -> Decimal | None:
+        """The units that a result's header counts, in US dollars; None where the price of one is not known."""
+        unit = self.usd_per_unit or (None if self.price_list is None else self.price_list.unit)
+        return None if unit is None else money(answer.headers.get("x-fal-billable-units"), unit)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """fal's ``detail``: a text, or a list of problems with a type; an error with a type ends its request."""

@@ -15,7 +15,8 @@ from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link
-from blackbox_adapters._reading import document, peek, require, words
+from blackbox_adapters._price_list import PriceList
+from blackbox_adapters._reading import document, money, peek, require, words
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Step, Upload
 from blackbox_conformal.errors import PayloadError, VendorError
 from blackbox_conformal.example import Example, says, shows
@@ -44,11 +45,12 @@ class Replicate(NamedInputs):
     documentation = "https://replicate.com/docs/reference/http"
     evidence = "openapi"
     failures = Failures(message=["detail", "title"], request_id_header="cf-ray")
-    transient = NamedInputs.transient | {"cancel_after"}
+    transient = NamedInputs.transient | {"cancel_after", "usd_per_second"}
     uncertain = (
         "schemas of topazlabs/image-upscale, recraft-ai/recraft-crisp-upscale and google/upscaler come from third "
         "parties; correct them with scale_input, image_input and inputs",
-        "prices are third-party readings of 2026; the vendor bills seconds of a GPU",
+        "most models are billed by the second of a GPU, so that the price of a draw is not known beforehand: give "
+        "price_usd as its highest, and usd_per_second for the exact bill; how Topaz is billed could not be read",
         "links on replicate.delivery are fetched without the token",
     )
 
@@ -63,18 +65,29 @@ class Replicate(NamedInputs):
     cancel_after: str = Field(
         default="30m", pattern=r"^(\d+h)?(\d+m)?(\d+s)?$", description="When the vendor stops an abandoned prediction."
     )
+    usd_per_second: Decimal | None = Field(
+        default=None,
+        gt=0,
+        description="US dollars that a second of the model's hardware costs; predictions tell their seconds.",
+    )
     poll_seconds: float = Field(default=2.0, ge=0.5, description="Seconds between two polls of a prediction.")
 
     @property
     def capabilities(self) -> Capabilities:
         """By model."""
-        low, high = self.names().price or (None, None)
-        return self.model_capabilities(
-            price=self.priced(low, high, "third-party readings, 2026"),
-            max_upload_bytes=100_000_000,
-            result_hosts=self.hosts("replicate.delivery", ".replicate.delivery"),
-            transient_known=True,
+        return self.listed(
+            self.model_capabilities(
+                price=None,
+                max_upload_bytes=100_000_000,
+                result_hosts=self.hosts("replicate.delivery", ".replicate.delivery"),
+                transient_known=True,
+            )
         )
+
+    @property
+    def price_list(self) -> PriceList | None:
+        """By model, where the vendor bills by the picture."""
+        return self.names().price
 
     def table(self) -> Names:
         """Inputs of the model, from its published schema."""
@@ -134,12 +147,14 @@ class Replicate(NamedInputs):
 
         poll = self.send("GET", f"/predictions/{quote(job, safe='')}", "poll")
         prediction = yield from polled(poll, self.poll_seconds, over, answer)
-        status = words(prediction, "status")
+        status, rate = words(prediction, "status"), self.usd_per_second
+        cost = None if rate is None else money(peek(prediction, "metrics.predict_time"), rate)
         if status in _FAILED:
-            if _never_started(prediction):
-                yield Observed(cost_usd=Decimal(0), request_id=job)
+            cost = Decimal(0) if _never_started(prediction) else cost
+            if cost is not None:
+                yield Observed(cost_usd=cost, request_id=job)
             raise work.failure(words(prediction, "error"), status, status)
-        yield Observed(model=words(prediction, "version") or None, request_id=job)
+        yield Observed(cost_usd=cost, model=words(prediction, "version") or None, request_id=job)
         return (yield from self.output_picture(peek(prediction, "output")))
 
 

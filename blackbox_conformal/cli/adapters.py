@@ -77,7 +77,7 @@ def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
         {
             "adapter": f"{adapter['name']} (from {adapter['origin']})",
             "key": _way_of_key(name, parameters) or variable,
-            "price": _price(adapter) + (": give price-usd, or --yes" if capabilities["price"] is None else ""),
+            "price": _price(adapter) + _price_rule(adapter),
             "seed": _seed(capabilities),
             "scale": ", ".join(f"×{scale}" for scale in capabilities["scale_factors"]),
             "limits": _limits(capabilities),
@@ -244,4 +244,15 @@ def _price(described: dict[str, Any]) -> str:
     price = described["capabilities"]["price"]
     if price is None:
         return "unknown"
-    return "free" if float(price["high_usd"]) == 0 else money(price["low_usd"], price["high_usd"])
+    if float(price["high_usd"]) == 0:
+        return "free"
+    return money(price["low_usd"], price["high_usd"])
+
+
+def _price_rule(described: dict[str, Any]) -> str:
+    """What the price depends on, where it was read, and what to do where there is none."""
+    price = described["capabilities"]["price"]
+    if price is None:
+        return ": give price-usd, or --yes"
+    read = f"{price['source']}{', read on ' + price['read_on'] if price['read_on'] else ''}"
+    return f", {price['rule']} ({read})" if price["rule"] else ""

@@ -1,0 +1,94 @@
+"""Prices by size, from the price list to the ledger, against servers that bill as vendors do."""
+
+import base64
+import itertools
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.draws import Drawn, an_upload, draw
+from support.recording_server import RecordingServer
+
+from blackbox_conformal.adapter import Adapter, Upload
+from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.testing.raw_http import Head, Response
+
+PICTURES = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _made_up_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FAL_KEY", "TOPAZ_API_KEY", "FREEPIK_API_KEY", "REPLICATE_API_TOKEN"):
+        monkeypatch.setenv(name, "made-up-key")
+
+
+def a_picture() -> str:
+    """A data link to bytes that no other answer has; nobody decodes them here."""
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG %d" % next(PICTURES)).decode()
+
+
+def says(value: Any, **headers: str) -> Response:
+    return Response(200, {"Content-Type": "application/json"}, json.dumps(value).encode()).with_headers(**headers)
+
+
+def bought(adapter: Adapter, run: Path, draws: int, size: tuple[int, int], **limits: Any) -> Drawn:
+    """`draws` draws of one upload that is said to be of this size."""
+    given = an_upload()
+    upload = Upload(given.name, given.digest, given.png, *size)
+    work = [Task(upload, index, index + 1) for index in range(draws)]
+    return draw(adapter, run, work, look=lambda content, task: None, **limits)
+
+
+def fal(**headers: str) -> Callable[[Head], Response]:
+    """Its queue, with requests that are completed at once."""
+
+    def answer(head: Head) -> Response:
+        if head.method == "POST":
+            return says({"request_id": f"r{next(PICTURES)}"})
+        if head.path.endswith("/status"):
+            return says({"status": "COMPLETED"})
+        return says({"image": {"url": a_picture()}}, **headers)
+
+    return answer
+
+
+def test_a_small_picture_of_fal_topaz_costs_its_lowest_price(tmp_path: Path) -> None:
+    with RecordingServer(fal()) as server:
+        adapter = load_adapter("fal", url=server.url, model="fal-ai/topaz/upscale/image", scale=4)
+        drawn = bought(adapter, tmp_path / "run", 8, (64, 48), max_cost_usd=Decimal(2))
+    assert (drawn.error, drawn.states) == (None, ["stored"] * 8)
+    assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal("0.08")] * 8
+
+
+def test_the_units_that_fal_counts_are_its_bill(tmp_path: Path) -> None:
+    with RecordingServer(fal(**{"X-Fal-Billable-Units": "2.5"})) as server:
+        parameters = {"url": server.url, "model": "fal-ai/clarity-upscaler", "scale": 4}
+        drawn = bought(load_adapter("fal", **parameters), tmp_path / "run", 1, (640, 480))
+        given = bought(load_adapter("fal", **parameters, usd_per_unit="0.02"), tmp_path / "given", 1, (640, 480))
+        topaz = load_adapter("fal", **parameters | {"model": "fal-ai/topaz/upscale/image"})
+        listed = bought(topaz, tmp_path / "listed", 1, (640, 480))
+    assert [each.outcomes[0].cost_usd for each in (drawn, given, listed)] == [
+        Decimal("0.075"),
+        Decimal("0.05"),
+        Decimal("0.08"),
+    ]
+
+
+def test_the_seconds_that_replicate_tells_are_its_bill(tmp_path: Path) -> None:
+    def answer(head: Head) -> Response:
+        if head.method == "POST":
+            return says({"id": "p1", "status": "starting"})
+        if "/models/" in head.path:
+            return says({"latest_version": {"id": "ab" * 32}})
+        return says({"id": "p1", "status": "succeeded", "output": a_picture(), "metrics": {"predict_time": 11.2}})
+
+    with RecordingServer(answer) as server:
+        parameters = {"url": server.url, "model": "csslc/ccsr", "price_usd": "0.05"}
+        drawn = bought(load_adapter("replicate", **parameters), tmp_path / "run", 1, (640, 480))
+        exact = load_adapter("replicate", **parameters, usd_per_second="0.001400")
+        told = bought(exact, tmp_path / "told", 1, (640, 480), max_cost_usd=Decimal(1))
+    assert [each.outcomes[0].cost_usd for each in (drawn, told)] == [Decimal("0.05"), Decimal("0.01568")]
