@@ -1,0 +1,182 @@
+"""OpenAI's image models as editors, through /v1/images/edits.
+
+Sources: the vendor's Python SDK (openai 3.57.0, whose request was captured and whose types say what each model takes)
+and its model pages of 2026.
+"""
+
+import math
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from blackbox_adapters._editors import MILLION, REPAINTS, Editor, tokens
+from blackbox_adapters._failures import Failures, not_found
+from blackbox_adapters._hosted import present
+from blackbox_adapters._pictures import decoded
+from blackbox_adapters._reading import document, peek, words
+from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Upload
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+    VendorError,
+)
+from blackbox_conformal.example import Example, says
+
+
+class Rates(NamedTuple):
+    """US dollars per million tokens of text sent, pictures sent, and what is made."""
+
+    text: Decimal
+    picture: Decimal
+    made: Decimal
+
+
+SECOND = Rates(Decimal(5), Decimal(8), Decimal(30))
+RATES = {
+    "gpt-image-1-mini": Rates(Decimal(2), Decimal("2.50"), Decimal(8)),
+    "gpt-image-2": SECOND,
+    "gpt-image-2.5-sunburst": SECOND,
+    "gpt-image-2.5-flare": SECOND,
+    "gpt-image-2.6-sunburst": SECOND,
+}
+
+FIXED = ((1024, 1024), (1536, 1024), (1024, 1536))
+"""Sizes of the models before gpt-image-2."""
+STEP, LONGEST = 16, 3840
+LEAST, MOST = 655_360, 3840 * 2160
+"""Pixels that gpt-image-2 and its successors make."""
+
+PARAMETERS = ("model", "prompt", "size", "quality", "input_fidelity", "output_format")
+EMPTY = ("insufficient_quota", "billing_hard_limit_reached")
+
+
+class OpenAI(Editor):
+    """OpenAI's image models, told to restore.
+
+    This is an editor, not an upscaler: it paints the picture anew and may move or change what it shows. Models from
+    gpt-image-2 on are asked for the size that is wanted, as near as their steps of 16 px allow, and older ones for the
+    nearest of their three shapes; either is resampled. gpt-image-1 was shut down on 2026-10-23.
+
+    Seeds: none; draws differ.
+    """
+
+    name = "openai"
+    auth_variable = "OPENAI_API_KEY"
+    documentation = "https://developers.openai.com/api/reference/resources/images/methods/edit"
+    failures = Failures(
+        message=["error.message"],
+        code=["error.code", "error.type"],
+        request_id_header="x-request-id",
+        later=[503],
+        failed=[500],
+    )
+    uncertain = (
+        REPAINTS,
+        "the cost of a draw is its tokens at the list prices of the models that are priced here; what a picture takes "
+        "in tokens is not published by size, so no price is known beforehand: give price_usd to limit the cost",
+        "whether a picture that moderation blocks is billed is not documented; it is booked unless the answer says "
+        "that the input was blocked",
+        "the fewest pixels that a model makes are from third-party pages",
+    )
+
+    url: str = Field(default="https://api.openai.com", description="Address of the interface.")
+    model: str = Field(default="gpt-image-2.5-sunburst", pattern=r"^[a-z0-9][a-z0-9.-]*$", description="Model.")
+    quality: Literal["low", "medium", "high", "xhigh", "max", "auto"] = Field(
+        default="high", description="Effort of rendering; xhigh and max with gpt-image-2.5 only."
+    )
+    input_fidelity: Literal["", "low", "high"] = Field(
+        default="", description="How closely gpt-image-1.5 keeps to the input: high is best; empty = not sent."
+    )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """No seed, PNG, a size near the wanted one."""
+        return Capabilities(
+            scale_factors=(self.scale,),
+            max_upload_bytes=50_000_000,
+            max_aspect=None if self._is_older() else 3.0,
+            price=self.priced(None),
+            transient_known=True,
+            output_size="resample",
+        )
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """One multipart request."""
+        width, height = self.size(upload.width * self.scale, upload.height * self.scale)
+        answer = yield self.send(
+            "POST",
+            "/v1/images/edits",
+            "submit",
+            form=present(
+                model=self.model,
+                prompt=self.prompt,
+                size=f"{width}x{height}",
+                quality=self.quality,
+                input_fidelity=self.input_fidelity,
+                output_format="png",
+            ),
+            files=(Part("image", "input.png", upload.png),),
+        )
+        result = answer.json()
+        yield Observed(cost_usd=self._cost(result), request_id=answer.headers.get("x-request-id"))
+        made = peek(result, "data.0.b64_json")
+        if not made:
+            raise PayloadError(f"expected data.0.b64_json; got {words(result, '') or 'nothing'}")
+        return decoded(made, "data.0.b64_json")
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """The size that is asked for when `width` × `height` px are wanted."""
+        if self._is_older():
+            return min(FIXED, key=lambda shape: abs(math.log(shape[0] / shape[1] * height / width)))
+        pixels = width * height
+        factor = math.sqrt(min(max(pixels, LEAST), MOST) / pixels)
+        factor = min(factor, LONGEST / max(width, height))
+        rounded = math.ceil if pixels * factor**2 <= LEAST * 1.01 else math.floor
+        return max(STEP, rounded(width * factor / STEP) * STEP), max(STEP, rounded(height * factor / STEP) * STEP)
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """OpenAI's ``{error: {message, type, param, code}}``."""
+        message, code, request = failure = self.failures.read(answer)
+        said = f"HTTP {answer.status}: {message}"
+        problem = peek(document(answer), "error")
+        if code in EMPTY:
+            return AccountRefusedError(f"the account has no money left: {said}", request_id=request, code=code)
+        if code == "moderation_blocked":
+            stage = words(problem, "moderation_details.moderation_stage", "moderation_stage")
+            return RefusedError(f"moderation: {said}", billed=stage != "input", request_id=request, code=code)
+        if answer.status == 400 and code == "model_not_found":
+            return not_found(failure)
+        if answer.status == 400 and words(problem, "param") in PARAMETERS:
+            return RunRefusedError(f"the vendor refused the parameters with {said}", request_id=request, code=code)
+        return super().explain(answer, purpose)
+
+    def _is_older(self) -> bool:
+        return self.model.startswith(("gpt-image-1", "chatgpt-image"))
+
+    def _cost(self, result: Any) -> Decimal | None:
+        rates, usage = RATES.get(self.model), peek(result, "usage")
+        if rates is None or usage is None:
+            return None
+        pictures = tokens(usage, "input_tokens_details.image_tokens")
+        text = max(0, tokens(usage, "input_tokens") - pictures)
+        made = tokens(usage, "output_tokens")
+        return (text * rates.text + pictures * rates.picture + made * rates.made) / MILLION
+
+
+ADAPTER = OpenAI
+
+EXAMPLE = Example(
+    parameters={},
+    environment={"OPENAI_API_KEY": "sk-made-up-for-this-example"},
+    answers=(
+        says(
+            '{"created":1764150000,"data":[{"b64_json":"{picture-base64}"}],"output_format":"png","quality":"high",'
+            '"size":"1024x640","usage":{"input_tokens":1300,"input_tokens_details":{"image_tokens":1200,'
+            '"text_tokens":100},"output_tokens":4000,"total_tokens":5300}}',
+            x_request_id="req_made_up",
+        ),
+    ),
+)

@@ -1,0 +1,105 @@
+"""OpenAI: the request of the vendor's own client, sizes that its models take, tokens as money, moderation."""
+
+from decimal import Decimal
+
+import pytest
+from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
+
+from blackbox_adapters._editors import RESTORE
+from blackbox_adapters.openai import OpenAI
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    NotFoundError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+    TryLaterError,
+    VendorFailedError,
+)
+from blackbox_conformal.example import says
+
+
+def test_one_form_as_the_vendors_client_sends_it() -> None:
+    exchange = replay("openai", model="gpt-image-1.5", input_fidelity="high")
+    (submit,) = exchange.sends
+    assert submit.url == f"{ADDRESS}/v1/images/edits"
+    assert key_of(submit, "authorization") == "Bearer sk-made-up-for-this-example"
+    assert submit.form == {
+        "model": "gpt-image-1.5",
+        "prompt": RESTORE,
+        "size": "1536x1024",
+        "quality": "high",
+        "input_fidelity": "high",
+        "output_format": "png",
+    }
+    (picture,) = submit.files
+    assert (picture.name, picture.filename, picture.content_type) == ("image", "input.png", "image/png")
+    assert exchange.picture == PICTURE
+    assert "input_fidelity" not in (replay("openai").submit.form or {})
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [
+        (1024, 1024, (1024, 1024)),
+        (1500, 1000, (1488, 992)),
+        (8000, 6000, (3312, 2480)),
+        (320, 240, (944, 704)),
+        (3000, 4000, (2480, 3312)),
+        (9000, 3000, (3840, 1280)),
+    ],
+)
+def test_newer_models_are_asked_for_the_wanted_shape(width: int, height: int, expected: tuple[int, int]) -> None:
+    adapter = built("openai")
+    assert isinstance(adapter, OpenAI)
+    asked = adapter.size(width, height)
+    assert asked == expected
+    assert all(side % 16 == 0 and side <= 3840 for side in asked)
+    assert 655_360 <= asked[0] * asked[1] <= 3840 * 2160
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [(900, 1000, (1024, 1024)), (1600, 1200, (1536, 1024)), (700, 1000, (1024, 1536))],
+)
+def test_older_models_are_asked_for_the_nearest_of_three_shapes(
+    width: int, height: int, expected: tuple[int, int]
+) -> None:
+    adapter = built("openai", model="gpt-image-1.5")
+    assert isinstance(adapter, OpenAI)
+    assert adapter.size(width, height) == expected
+
+
+def test_tokens_are_booked_at_list_prices() -> None:
+    (observed,) = replay("openai").observed
+    assert observed.cost_usd == Decimal("0.1301")  # 100 x $5 + 1200 x $8 + 4000 x $30, a million each
+    assert observed.request_id == "req_made_up"
+    assert replay("openai", model="gpt-image-1.5").observed[0].cost_usd is None
+    assert built("openai").price_for(100, 100) is None
+    assert built("openai").capabilities.max_aspect == 3
+    assert built("openai", model="gpt-image-1.5").capabilities.max_aspect is None
+
+
+def test_openais_errors() -> None:
+    def error(status: int, code: str, *, param: str = "", more: str = "") -> object:
+        body = f'{{"error":{{"message":"m","type":"invalid_request_error","param":"{param}","code":"{code}"{more}}}}}'
+        return refused("openai", says(body, status))
+
+    blocked = error(400, "moderation_blocked")
+    assert isinstance(blocked, RefusedError)
+    assert blocked.billed
+    at_input = error(400, "moderation_blocked", more=',"moderation_details":{"moderation_stage":"input"}')
+    assert isinstance(at_input, RefusedError)
+    assert not at_input.billed
+    assert isinstance(error(401, "invalid_api_key"), AccountRefusedError)
+    assert isinstance(error(429, "insufficient_quota"), AccountRefusedError)
+    assert isinstance(error(400, "billing_hard_limit_reached"), AccountRefusedError)
+    assert isinstance(error(429, "rate_limit_exceeded"), TryLaterError)
+    assert isinstance(error(400, "model_not_found"), NotFoundError)
+    assert isinstance(error(400, "invalid_value", param="size"), RunRefusedError)
+    unfit = error(400, "invalid_image_file", param="image")
+    assert isinstance(unfit, RefusedError)
+    assert not isinstance(unfit, RunRefusedError)
+    assert isinstance(error(500, "server_error"), VendorFailedError)
+    assert isinstance(error(503, "slow_down"), TryLaterError)
+    assert isinstance(refused("openai", says('{"data":[]}')), PayloadError)
