@@ -49,7 +49,7 @@ class Reasons(BaseModel):
         No to this picture, by a filter that looks at what was generated; that is billed.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     every: tuple[str, ...] = ()
     refused: tuple[str, ...] = UNFIT

@@ -41,7 +41,7 @@ class Seed(_Table):
 
 
 class Limits(_Table):
-    """Limits on pictures."""
+    """Limits on pictures, and whether the vendor bills what failed on its side."""
 
     min_side: int | None = None
     max_side: int | None = None
@@ -51,6 +51,7 @@ class Limits(_Table):
     max_output_side: int | None = None
     max_aspect: float | None = None
     max_upload_bytes: int | None = None
+    failures_billed: bool = True
 
 
 class PriceRange(_Table):
@@ -81,13 +82,17 @@ class Request(_Table):
 
 
 class Poll(Request):
-    """How a job is polled; with a status outside `done` and `failed` it is polled again."""
+    """How a job is polled; with a status in none of the three lists it is polled again.
+
+    `failed` ends the job, as its reason says; `vendor_failed`: the vendor failed on its own, whatever it says.
+    """
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     seconds: float = Field(default=2.0, ge=0.1)
     status: str
     done: list[str] = Field(min_length=1)
     failed: list[str] = []
+    vendor_failed: list[str] = []
 
 
 class Picture(_Table):
@@ -101,15 +106,24 @@ class Picture(_Table):
 
 
 class Refusal(_Table):
-    """A value in an HTTP 200 answer that means no."""
+    """A value in an HTTP 200 answer that means no: one it equals, one it does not equal (if there is any), its words.
+
+    `means`: the picture is refused (`billed`, if only after it was made), the vendor failed on its own, it asks to
+    wait, or it says no to the key or account.
+    """
 
     path: str
-    equals: Any
+    equals: Any = None
+    one_of: list[Any] = []
+    not_equals: Any = None
+    contains: list[str] = []
     message: str
+    means: Literal["refused", "failed", "later", "account"] = "refused"
+    billed: bool = False
 
 
 class Reported(_Table):
-    """Where an answer names the cost (in units of `usd_per_unit`), the model and the seed."""
+    """Where an answer names the cost (in units of `usd_per_unit`), the model and the seed: paths, or `header:NAME`."""
 
     cost: str = ""
     usd_per_unit: Decimal = Decimal(1)
@@ -163,3 +177,9 @@ class Recipe(_Table):
     errors: Failures = Failures()
     reported: Reported = Reported()
     example: ExampleExchange = Field(exclude=True)
+
+    @property
+    def transient_known(self) -> bool:
+        """Whether the recipe tells what the vendor's own failures look like."""
+        named = self.poll is not None and bool(self.poll.vendor_failed)
+        return named or any(rule.means == "failed" for rule in self.refusals) or bool(self.errors.failed)

@@ -126,6 +126,11 @@ def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
     carried = recipe.submit.file or any(request.file for request in recipe.before)
     if not carried and not {"image.base64", "image.link"} & set(sent):
         yield ("submit",), "expected the picture: file = NAME of its part, or {image.base64} or {image.link} in a value"
+    for index, refusal in enumerate(recipe.refusals):
+        if len({"equals", "one_of", "not_equals", "contains"} & refusal.model_fields_set) != 1:
+            yield ("refusals", index), "expected exactly one of equals, one_of, not_equals, contains"
+        if refusal.billed and refusal.means != "refused":
+            yield ("refusals", index, "billed"), 'expected means = "refused" beside it'
     ways = [bool(recipe.picture.body), bool(recipe.picture.base64), bool(recipe.picture.link)]
     if sum(ways) != 1:
         yield ("picture",), "expected exactly one of body = true, base64 = PATH, link = PATH"

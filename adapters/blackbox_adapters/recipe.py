@@ -5,8 +5,7 @@
 """
 
 import json
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 from urllib.parse import urljoin
 
@@ -14,9 +13,10 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._hosted import Hosted, JsonObject
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import polled
 from blackbox_adapters._pictures import decoded
-from blackbox_adapters._reading import document, integer, money, peek, require, words
+from blackbox_adapters._reading import document, words
+from blackbox_adapters._recipe_answers import cost, ended, found, kept, observed, refusal
 from blackbox_adapters._recipe_fill import built_in, fill, fill_link
 from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_conformal.adapter import (
@@ -30,13 +30,13 @@ from blackbox_conformal.adapter import (
     Price,
     Purpose,
     Send,
+    Step,
     Upload,
 )
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,
-    RefusedError,
     UsageError,
     VendorError,
 )
@@ -52,6 +52,7 @@ class Recipe(Hosted):
     """
 
     name = "recipe"
+    version = 2
     documentation = "https://github.com/toml-lang/toml"
     seeds_by_model = True
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"recipe"}
@@ -156,6 +157,7 @@ class Recipe(Hosted):
             output_size=spec.scale.output,
             deterministic=spec.deterministic and not self.seed_field,
             result_hosts=self.hosts(*spec.picture.hosts),
+            transient_known=spec.transient_known,
             **spec.limits.model_dump(),
         )
 
@@ -185,21 +187,20 @@ class Recipe(Hosted):
         """The requests before, the submission, and the picture in its answer or behind its job."""
         values = self._values(upload, draw)
         for request in self._spec.before:
-            answer = yield self._send(request, values, upload, "lookup")
-            values |= self._kept(request, answer)
+            answer = yield from self._asked(request, values, upload, "lookup")
+            values |= kept(answer, request.keep)
         more = {**self.inputs, **({self.seed_field: draw.seed} if self.seed_field else {})}
-        answer = yield self._send(self._spec.submit, values, upload, "submit", more)
-        self._refuse(answer)
+        answer = yield from self._asked(self._spec.submit, values, upload, "submit", more)
         if self._spec.poll is None:
-            link = peek(document(answer), self._spec.picture.link) if self._spec.picture.link else None
+            link = found(answer, self._spec.picture.link) if self._spec.picture.link else None
             if isinstance(link, str) and link and not link.startswith("data:"):
                 yield Accepted(link)
             return (yield from self._picture(answer, None))
-        job = self._kept(self._spec.submit, answer)["job"]
+        job = kept(answer, self._spec.submit.keep)["job"]
         yield Accepted(job)
-        cost = self._cost(answer)
-        if cost is not None:
-            yield Observed(cost_usd=cost, request_id=job)
+        told = cost(self._spec, answer)
+        if told is not None:
+            yield Observed(cost_usd=told, request_id=job)
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
@@ -210,25 +211,11 @@ class Recipe(Hosted):
         if poll is None:
             return (yield from super().resume(upload, draw, job))
         values = {**self._values(upload, draw), "job": job}
-        work = Job(
-            "job",
-            job,
-            status=(poll.status,),
-            done=poll.done,
-            failed=poll.failed,
-            picture=spec.picture.base64 or spec.picture.link,
-            reason=spec.errors.message,
-            code=spec.errors.code,
-        )
-
-        def finished(answer: Answer) -> Answer | None:
-            state = document(answer)
-            if words(state, poll.status) in poll.done:
-                self._refuse(answer)
-            return answer if work.result(state) else None
-
         request = self._send(poll, values, upload, "poll")
-        answer = yield from polled(request, self.poll_seconds or poll.seconds, finished)
+        answer, error = yield from polled(request, self.poll_seconds or poll.seconds, ended(spec, poll, job))
+        if error is not None:
+            yield observed(spec, answer, job)
+            raise error
         return (yield from self._picture(answer, job))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -275,43 +262,34 @@ class Recipe(Hosted):
             public=not request.key,
         )
 
-    def _kept(self, request: form.Request, answer: Answer) -> dict[str, str]:
-        if not request.keep:
-            return {}
-        kept = answer.json()
-        return {name: require(kept, path, f"the {name}") for name, path in request.keep.items()}
-
-    def _refuse(self, answer: Answer) -> None:
-        """Raise what an answer with HTTP 200 refuses."""
-        content = document(answer)
-        for refusal in self._spec.refusals:
-            if content is not None and peek(content, refusal.path) == refusal.equals:
-                message, _, request = self._spec.errors.read(answer)
-                raise RefusedError(
-                    f"{refusal.message}{f': {message}' if message else ''}", request_id=request, code=refusal.path
-                )
-
-    def _cost(self, answer: Answer) -> Decimal | None:
-        reported = self._spec.reported
-        return money(peek(document(answer), reported.cost), reported.usd_per_unit) if reported.cost else None
+    def _asked(
+        self,
+        request: form.Request,
+        values: Mapping[str, Any],
+        upload: Upload,
+        purpose: Purpose,
+        more: Mapping[str, Any] | None = None,
+    ) -> Generator[Step, Answer, Answer]:
+        """The answer to a request; one with HTTP 200 that says no is raised, after the cost that it tells."""
+        answer = yield self._send(request, values, upload, purpose, more)
+        error = refusal(self._spec, answer)
+        if error is not None:
+            yield observed(self._spec, answer, None)
+            raise error
+        return answer
 
     def _picture(self, answer: Answer, job: str | None) -> Flow:
-        place, reported, errors = self._spec.picture, self._spec.reported, self._spec.errors
+        place, errors = self._spec.picture, self._spec.errors
         content = document(answer)
-        yield Observed(
-            cost_usd=self._cost(answer),
-            model=words(content, reported.model) or None if reported.model else None,
-            request_id=answer.headers.get(errors.request_id_header.lower()) or job,
-            seed=integer(peek(content, reported.seed)) if reported.seed else None,
-        )
+        yield observed(self._spec, answer, job)
         if place.body:
             if content is not None:
                 message = words(content, *errors.message) or words(content, "")
                 raise PayloadError(f"expected the picture itself; got JSON: {message}", request_id=job)
             return answer.body
         if place.base64:
-            return decoded(peek(content, place.base64), place.base64)
-        link = peek(content, place.link)
+            return decoded(found(answer, place.base64), place.base64)
+        link = found(answer, place.link)
         if not isinstance(link, str) or not link:
             message = words(content, *errors.message)
             raise PayloadError(f"expected a link to the picture at {place.link}; got none {message}".strip())

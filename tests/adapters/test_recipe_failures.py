@@ -1,0 +1,268 @@
+"""What a recipe makes of a vendor that stumbles: its own failures, refusals inside HTTP 200, costs that it tells."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from support.draws import draw, tasks
+from support.flow_driver import ADDRESS, drive, failure, seeded, upload
+from support.recording_server import RecordingServer
+
+from blackbox_adapters.recipe import Recipe
+from blackbox_conformal.adapter import Answer
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    RefusedError,
+    TryLaterError,
+    VendorFailedError,
+)
+from blackbox_conformal.example import says, shows
+from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.testing.pictures import upscale
+from blackbox_conformal.testing.raw_http import Head, Response
+
+STUMBLES = """
+name = "stumbles"
+title = "A vendor that stumbles"
+documentation = "https://stumbles.example/docs"
+url = "https://api.stumbles.example"
+lossless = true
+
+[scale]
+factors = [4]
+default = 4
+
+[price]
+low = "0.05"
+high = "0.05"
+source = "made up"
+
+[submit]
+path = "/jobs"
+file = "image"
+keep = { job = "id" }
+
+[poll]
+path = "/jobs/{job}"
+seconds = 0.1
+status = "state"
+done = ["DONE"]
+failed = ["ERROR"]
+vendor_failed = ["UNKNOWN"]
+
+[picture]
+link = "link"
+
+[reported]
+cost = "header:X-Credits-Consumed"
+usd_per_unit = "0.01"
+model = "header:X-Model"
+seed = "header:X-Seed"
+
+[[refusals]]
+path = "code"
+not_equals = 200
+message = "the envelope says no"
+means = "MEANS"
+
+[[refusals]]
+path = "reason"
+contains = ["interrupted"]
+message = "the worker was taken away"
+means = "failed"
+
+[[refusals]]
+path = "safe"
+equals = false
+message = "withheld"
+billed = true
+
+[errors]
+message = ["reason"]
+
+[example]
+polls = 1
+
+[[example.answers]]
+json = '{"code":200,"id":"j-1"}'
+
+[[example.answers]]
+json = '{"code":200,"state":"DONE","link":"{address}/out.png"}'
+
+[[example.answers]]
+picture = true
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[..., Recipe]:
+    def make(url: str = ADDRESS, means: str = "refused", *changes: tuple[str, str], **parameters: Any) -> Recipe:
+        text = STUMBLES.replace("MEANS", means)
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "stumbles.toml"
+        path.write_text(text, encoding="utf-8")
+        return Recipe(recipe=str(path), url=url, **parameters)
+
+    return make
+
+
+def failed(adapter: Recipe, *answers: Answer) -> Exception:
+    return failure(adapter, adapter.draw(upload(), seeded(adapter)), *answers)
+
+
+ACCEPTED = says('{"code":200,"id":"j-1"}')
+
+
+def test_a_state_of_the_vendors_own_failure_is_no_refusal(made: Callable[..., Recipe]) -> None:
+    error = failed(made(), ACCEPTED, says('{"state":"UNKNOWN","reason":"internal error"}'))
+    assert type(error) is VendorFailedError
+    assert (error.request_id, error.code) == ("j-1", "UNKNOWN")
+    assert "internal error" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("means", "expected"),
+    [
+        ("refused", RefusedError),
+        ("failed", VendorFailedError),
+        ("later", TryLaterError),
+        ("account", AccountRefusedError),
+    ],
+)
+def test_an_envelope_that_is_not_200_means_what_the_recipe_says(
+    made: Callable[..., Recipe], means: str, expected: type
+) -> None:
+    error: Any = failed(made(means=means), says('{"code":1402,"reason":"no money","id":"j-1"}'))
+    assert type(error) is expected
+    assert error.code == "1402"
+    assert "the envelope says no: no money" in str(error)
+
+
+def test_an_answer_without_the_value_is_no_refusal_and_later_in_a_poll_is_polled_again(
+    made: Callable[..., Recipe],
+) -> None:
+    adapter = made(means="later")
+    answers = [says('{"id":"j-1"}'), says('{"code":1429}'), says(f'{{"state":"DONE","link":"{ADDRESS}/o"}}'), shows()]
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
+    assert exchange.waits == [0.1]
+
+
+def test_words_of_a_reason_tell_a_vendors_failure_from_a_refusal(made: Callable[..., Recipe]) -> None:
+    error = failed(made(), ACCEPTED, says('{"state":"ERROR","reason":"Prediction Interrupted; please retry"}'))
+    assert type(error) is VendorFailedError
+
+
+def test_a_picture_withheld_after_it_was_made_is_billed(made: Callable[..., Recipe]) -> None:
+    error = failed(made(), ACCEPTED, says('{"state":"DONE","safe":false}'))
+    assert isinstance(error, RefusedError)
+    assert error.billed
+
+
+def test_cost_model_and_seed_are_read_from_headers(made: Callable[..., Recipe]) -> None:
+    adapter = made()
+    done = says(f'{{"state":"DONE","link":"{ADDRESS}/o"}}', x_credits_consumed="4", x_model="m-2", x_seed="77")
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [ACCEPTED, done, shows()])
+    seen = exchange.observed[-1]
+    assert (seen.cost_usd, seen.model, seen.seed) == (Decimal("0.04"), "m-2", 77)
+
+
+def test_the_job_may_stand_in_a_header(made: Callable[..., Recipe]) -> None:
+    adapter = made(ADDRESS, "refused", ('job = "id"', 'job = "header:Location-Id"'))
+    error = failed(adapter, says("{}", location_id="j-9"), says('{"state":"UNKNOWN"}'))
+    assert error.request_id == "j-9"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("not_equals = 200\n", ""), "refusals.0: expected exactly one of equals, one_of, not_equals, contains"),
+        (("equals = false", "equals = false\nnot_equals = 1"), "refusals.2: expected exactly one of equals"),
+        (("billed = true", 'billed = true\nmeans = "failed"'), 'refusals.2.billed: expected means = "refused"'),
+        (('means = "failed"', 'means = "fail"'), "refusals.1.means"),
+    ],
+)
+def test_a_wrong_refusal_is_named(made: Callable[..., Recipe], change: tuple[str, str], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        made(ADDRESS, "refused", change)
+    assert said in str(caught.value)
+
+
+class Stumbling:
+    """Answers jobs; the first `count` end in `states`, one after another, and the others in a picture."""
+
+    def __init__(self, *states: dict[str, Any], **headers: str) -> None:
+        self.states = list(states)
+        self.headers = headers
+        self.pictures: dict[str, bytes] = {}
+        self.server = RecordingServer(self.answer)
+
+    def answer(self, head: Head) -> Response:
+        body = self.server.asked[-1].body
+        if head.method == "POST":
+            number = str(len(self.pictures))
+            start = body.index(b"\x89PNG")
+            self.pictures[number] = upscale(body[start:], 4, len(self.pictures))
+            return self.said({"id": number})
+        if head.path.startswith("/out"):
+            return Response(200, {"Content-Type": "image/png"}, self.pictures[head.path.removeprefix("/out/")])
+        number = int(head.path.removeprefix("/jobs/"))
+        if number < len(self.states):
+            return self.said(self.states[number], **self.headers)
+        return self.said({"state": "DONE", "link": f"{self.server.url}/out/{number}"})
+
+    @staticmethod
+    def said(document: Mapping[str, Any], **headers: str) -> Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return Response(200, {"Content-Type": "application/json", **named}, json.dumps(document).encode())
+
+
+UNKNOWN = {"state": "UNKNOWN", "reason": "internal error"}
+
+
+@pytest.mark.parametrize(("billed", "cost"), [(False, "0.05"), (True, "0.10")])
+def test_the_sampler_asks_again_after_a_vendors_failure_and_books_it_as_billed(
+    made: Callable[..., Recipe], tmp_path: Path, billed: bool, cost: str
+) -> None:
+    vendor = Stumbling(UNKNOWN)
+    with vendor.server as server:
+        change = ("[picture]\n", f"[limits]\nfailures_billed = {str(billed).lower()}\n\n[picture]\n")
+        adapter = made(server.url, "refused", change)
+        drawn = draw(adapter, tmp_path / "run", tasks(), max_resample=1, concurrency=1)
+        assert drawn.states == ["stored"], drawn.text
+        assert sum(request.head.method == "POST" for request in server.asked) == 2
+    with closing(Ledger(tmp_path / "run")) as ledger:
+        assert ledger.totals()[0] == Decimal(cost)
+
+
+def test_the_sampler_books_the_price_of_a_withheld_picture_or_what_the_vendor_tells(
+    made: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    withheld = {"state": "DONE", "safe": False}
+    for headers, cost in (({}, "0.05"), ({"X_Credits_Consumed": "2"}, "0.02")):
+        vendor = Stumbling(withheld, **headers)
+        with vendor.server as server:
+            drawn = draw(made(server.url), tmp_path / cost, tasks(), concurrency=1)
+        assert drawn.states == ["refused"]
+        assert drawn.outcomes[0].cost_usd == Decimal(cost)
+
+
+def test_the_sampler_waits_and_stops_as_an_envelope_says(made: Callable[..., Recipe], tmp_path: Path) -> None:
+    class Enveloped(Stumbling):
+        def answer(self, head: Head) -> Response:
+            first = sum(request.head.method == "POST" for request in self.server.asked) == 1
+            return self.said({"code": 1402}) if head.method == "POST" and first else super().answer(head)
+
+    for means, states in (("later", ["stored"]), ("failed", ["failed"]), ("refused", ["refused"])):
+        with Enveloped().server as server:
+            drawn = draw(made(server.url, means), tmp_path / means, tasks(), concurrency=1)
+        assert drawn.states == states, drawn.text
+    with Enveloped().server as server:
+        drawn = draw(made(server.url, "account"), tmp_path / "account", tasks(), concurrency=1)
+    assert isinstance(drawn.error, AccountRefusedError)
