@@ -51,11 +51,13 @@ class PriceList:
             able.max_output_pixels,
             None if able.max_input_pixels is None else able.max_input_pixels * scale**2,
             None if able.max_side is None else (able.max_side * scale) ** 2,
+            None if able.max_output_side is None else able.max_output_side**2,
         )
         fewest = Decimal(((able.min_side or 1) * scale) ** 2) / 1_000_000
         most = Decimal(min([LARGEST, *(limit for limit in limits if limit is not None)])) / 1_000_000
-        low = self.amounts(fewest)[0].quantize(Decimal("0.0001"), ROUND_FLOOR).normalize()
-        return self._price(low, self.amounts(most)[1])
+        low = self.amounts(fewest)[0]
+        rounded = low.quantize(Decimal("0.0001"), ROUND_FLOOR)
+        return self._price(low if low == rounded else rounded.normalize(), self.amounts(most)[1])
 
     def _price(self, low: Decimal, high: Decimal) -> Price:
         return Price(low, high, self.source, self.read_on, self.currency, self.usd_per_unit, self.rule)

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from blackbox_adapters._hosted import Hosted, present
-from blackbox_conformal.adapter import Capabilities, Draw, Price
+from blackbox_conformal.adapter import Capabilities, Draw
 
 SEEDS = (1, 4294967294)
 LEAST_CONSERVATIVE = 0.2
@@ -44,23 +44,22 @@ class StabilityModes(Hosted):
             )
         return self
 
-    def mode_capabilities(
-        self, price: Price | None, *, max_upload_bytes: int | None = None, failures_billed: bool = True
-    ) -> Capabilities:
-        """By mode, at this price."""
+    def mode_capabilities(self, *, max_upload_bytes: int | None = None, failures_billed: bool = True) -> Capabilities:
+        """By mode."""
         fast = self.mode == "fast"
-        return Capabilities(
-            scale_factors=(self.scale,),
-            seed_range=None if fast else SEEDS,
-            min_side=32 if fast else 64,
-            max_side=1536 if fast else None,
-            max_input_pixels=9_437_184 if self.mode == "conservative" else 1_048_576,
-            max_aspect=2.5 if self.mode == "conservative" else None,
-            max_upload_bytes=max_upload_bytes,
-            price=price,
-            failures_billed=failures_billed,
-            transient_known=True,
-            output_size="exact" if fast else "resample",
+        return self.listed(
+            Capabilities(
+                scale_factors=(self.scale,),
+                seed_range=None if fast else SEEDS,
+                min_side=32 if fast else 64,
+                max_side=1536 if fast else None,
+                max_input_pixels=9_437_184 if self.mode == "conservative" else 1_048_576,
+                max_aspect=2.5 if self.mode == "conservative" else None,
+                max_upload_bytes=max_upload_bytes,
+                failures_billed=failures_billed,
+                transient_known=True,
+                output_size="exact" if fast else "resample",
+            )
         )
 
     def mode_fields(self, draw: Draw) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from urllib.parse import quote
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures, not_found
+from blackbox_adapters._hosted import READ_ON
 from blackbox_adapters._pictures import base64_text, decoded, fits_as_base64
+from blackbox_adapters._price_list import PriceList, flat
 from blackbox_adapters._reading import document, integer, peek, words
 from blackbox_adapters._reasons import Reasons
 from blackbox_adapters._sigv4 import signed_headers
@@ -79,10 +81,12 @@ class Bedrock(StabilityModes):
     @property
     def capabilities(self) -> Capabilities:
         """By mode."""
-        return self.mode_capabilities(
-            self.priced(PRICES[self.mode], None, "third-party copy of the AWS price list, 2026"),
-            max_upload_bytes=fits_as_base64(BODY_BYTES, FIELDS_BYTES),
-        )
+        return self.mode_capabilities(max_upload_bytes=fits_as_base64(BODY_BYTES, FIELDS_BYTES))
+
+    @property
+    def price_list(self) -> PriceList:
+        """By mode."""
+        return flat(PRICES[self.mode], "third-party copy of the AWS price list, 2026", READ_ON)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One InvokeModel call."""

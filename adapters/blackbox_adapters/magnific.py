@@ -3,6 +3,8 @@
 Sources: the vendor's documentation pages and the OpenAPI fragments in them; clients of 2026 for the new name.
 """
 
+from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -12,6 +14,7 @@ from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import FromText, Hosted, JsonObject
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import base64_text, fetched
+from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, peek, require, words
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.errors import VendorError
@@ -23,6 +26,14 @@ PATHS = {
     "precision": "image-upscaler-precision",
     "precision-v2": "image-upscaler-precision-v2",
 }
+STEPS = (
+    (Decimal("1.3"), Decimal("0.143")),
+    (Decimal(3), Decimal("0.286")),
+    (Decimal("6.4"), Decimal("0.429")),
+    (Decimal("Infinity"), Decimal("1.716")),
+)
+"""Megapixels that go into a 2x step, at most → what the step costs in euros."""
+
 VARIABLES = {"freepik": "FREEPIK_API_KEY", "magnific": "MAGNIFIC_API_KEY"}
 
 
@@ -43,10 +54,10 @@ class Magnific(Hosted):
     auth_variable = "FREEPIK_API_KEY"
     documentation = "https://docs.freepik.com/api-reference/image-upscaler-creative/image-upscaler"
     failures = Failures(message=["message", "error.message", "error", "problems"])
-    transient = Hosted.transient | {"brand"}
+    transient = Hosted.transient | {"brand", "usd_per_eur"}
     uncertain = (
         "api.magnific.com and its header are known from third-party clients of 2026",
-        "prices are a third party's, in euros taken as dollars: one 2x step of up to 1.3 megapixels each",
+        "prices are a third party's reading, in euros; answers do not tell what was billed",
         "whether precision varies between calls is not documented",
         "the hosts of results are not documented; name others in result_hosts if one is refused",
         "precision of the first version has no documented scale_factor; its results are resampled",
@@ -60,6 +71,9 @@ class Magnific(Hosted):
     scale: Annotated[Literal[2, 4, 8, 16], FromText] = Field(default=4, description="Magnification.")
     settings: JsonObject = Field(
         default_factory=dict, description='Further fields of the request, such as {"creativity": 3, "hdr": 0}.'
+    )
+    usd_per_eur: Decimal = Field(
+        default=Decimal("1.19"), gt=0, description="US dollars of a euro, in which the vendor's prices are."
     )
     poll_seconds: float = Field(default=10.0, ge=1.0, description="Seconds between two polls of a task.")
 
@@ -75,18 +89,39 @@ class Magnific(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """A lower price bound: later 2x steps work on larger pictures and cost more."""
-        steps = {2: 1, 4: 2, 8: 3, 16: 4}[self.scale]
-        return Capabilities(
-            scale_factors=(self.scale,),
-            min_side=None if self.mode == "precision" else 160,
-            max_aspect=None if self.mode == "precision" else 3.0,
-            max_output_side=10060 if self.mode == "precision-v2" else None,
-            max_output_pixels=25_300_000 if self.mode == "creative" else None,
-            price=self.priced(f"{0.143 * steps:.3f}", f"{1.716 * steps:.3f}", "third-party table, 2026, per 2x step"),
-            lossless_output=False,
-            output_size="resample",
-            result_hosts=self.hosts(".freepik.com", ".magnific.com"),
+        """By mode."""
+        return self.listed(
+            Capabilities(
+                scale_factors=(self.scale,),
+                min_side=None if self.mode == "precision" else 160,
+                max_aspect=None if self.mode == "precision" else 3.0,
+                max_output_side=10060 if self.mode == "precision-v2" else None,
+                max_output_pixels=25_300_000 if self.mode == "creative" else None,
+                lossless_output=False,
+                output_size="resample",
+                result_hosts=self.hosts(".freepik.com", ".magnific.com"),
+            )
+        )
+
+    @property
+    def price_list(self) -> PriceList:
+        """A price in euros for each 2x step, by what goes into it: a later step works on four times the pixels."""
+
+        def amounts(size: Decimal) -> tuple[Decimal, Decimal]:
+            inputs = [size / 4 ** (step + 1) for step in range(self.scale.bit_length() - 1)]
+            total = sum((next(price for most, price in STEPS if given <= most) for given in inputs), Decimal(0))
+            return total, total
+
+        *steps, (_, dearest) = STEPS
+        words = ", ".join(f"{price} EUR up to {most}" for most, price in steps)
+        return PriceList(
+            amounts,
+            f"for each 2x step, by the megapixels that it enlarges: {words}, {dearest} EUR beyond; "
+            f"a euro is {self.usd_per_eur} USD",
+            "ComfyUI's nodes for Magnific, and their rate of the euro",
+            date(2026, 11, 26),
+            currency="EUR",
+            usd_per_unit=self.usd_per_eur,
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

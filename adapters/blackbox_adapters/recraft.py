@@ -3,6 +3,7 @@
 Both answer at once; the picture is asked for inside the answer, so that no link can expire.
 """
 
+from datetime import date
 from decimal import Decimal
 from typing import Literal
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import Hosted, present
 from blackbox_adapters._pictures import data_link, decoded
+from blackbox_adapters._price_list import PriceList, flat
 from blackbox_adapters._reading import money, peek, words
 from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Upload
 from blackbox_conformal.example import Example, says
@@ -45,18 +47,24 @@ class Recraft(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By mode; prices are the vendor's of 2026."""
+        """By mode."""
         crisp = self.mode == "crisp"
-        return Capabilities(
-            scale_factors=(self.scale,),
-            min_side=32 if crisp else 256,
-            max_side=4096,
-            max_input_pixels=16_000_000,
-            max_upload_bytes=10_000_000,
-            price=self.priced("0.004" if crisp else "0.25", None, "recraft.ai API documentation, 2026"),
-            output_size="resample",
-            deterministic=crisp,
+        return self.listed(
+            Capabilities(
+                scale_factors=(self.scale,),
+                min_side=32 if crisp else 256,
+                max_side=4096,
+                max_input_pixels=16_000_000,
+                max_upload_bytes=10_000_000,
+                output_size="resample",
+                deterministic=crisp,
+            )
         )
+
+    @property
+    def price_list(self) -> PriceList:
+        """By mode."""
+        return flat("0.004" if self.mode == "crisp" else "0.25", "recraft.ai API documentation", date(2026, 11, 26))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One request with the picture as a data link; the answer holds the result in base64."""

@@ -5,6 +5,8 @@ Sources: the vendor's model pages with their schemas, and its Python SDK of June
 
 import hashlib
 import uuid
+from datetime import date
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import Field
@@ -13,6 +15,7 @@ from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import Hosted, JsonObject, present
 from blackbox_adapters._jobs import polled
 from blackbox_adapters._pictures import data_link, decoded
+from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, money, peek, words
 from blackbox_adapters._reasons import MODERATION, UNFIT, Reasons
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
@@ -48,7 +51,7 @@ class Runware(Hosted):
     uncertain = (
         "the vendor's pages call the task upscale and put the picture into inputs; dialect=2025 serves the older form",
         "the range of seeds is not documented; 1 to 2147483647 is used",
-        "prices are third-party readings of June 2026; the cost of each answer is exact",
+        "prices are those of examples, and known for the models 500 to 504 only; the cost of each answer is exact",
     )
 
     url: str = Field(default="https://api.runware.ai", description="Address of the interface.")
@@ -68,13 +71,26 @@ class Runware(Hosted):
     def capabilities(self) -> Capabilities:
         """By model."""
         seeded = self._seeded()
-        return Capabilities(
-            scale_factors=(self.scale,),
-            seed_range=SEEDS if seeded else None,
-            max_output_side=4096,
-            price=self.priced("0.0013", "0.0038", "third-party readings, June 2026"),
-            deterministic=self.model in DETERMINISTIC,
-            transient_known=True,
+        return self.listed(
+            Capabilities(
+                scale_factors=(self.scale,),
+                seed_range=SEEDS if seeded else None,
+                max_output_side=4096,
+                deterministic=self.model in DETERMINISTIC,
+                transient_known=True,
+            )
+        )
+
+    @property
+    def price_list(self) -> PriceList | None:
+        """Known for the vendor's own models, which it bills by the time that they compute."""
+        if self.model not in SEEDED + DETERMINISTIC:
+            return None
+        return PriceList(
+            lambda _: (Decimal("0.0013"), Decimal("0.0038")),
+            "by computing time, of which only examples are published; answers tell the exact cost",
+            "examples in Runware's documentation",
+            date(2026, 11, 26),
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

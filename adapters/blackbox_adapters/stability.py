@@ -8,7 +8,9 @@ from urllib.parse import quote
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures
+from blackbox_adapters._hosted import READ_ON
 from blackbox_adapters._jobs import polled
+from blackbox_adapters._price_list import PriceList, flat
 from blackbox_adapters._reading import integer, require
 from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Upload
@@ -59,13 +61,14 @@ class Stability(StabilityModes):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By mode; prices are the vendor's of August 2025, one credit being a cent."""
+        """By mode."""
+        return self.mode_capabilities(max_upload_bytes=10 * 1024 * 1024, failures_billed=False)
+
+    @property
+    def price_list(self) -> PriceList:
+        """By mode; a credit is a cent."""
         price = f"{CREDITS[self.mode] / 100:.2f}"
-        return self.mode_capabilities(
-            self.priced(price, None, "stability.ai price update, effective 2025-08-01"),
-            max_upload_bytes=10 * 1024 * 1024,
-            failures_billed=False,
-        )
+        return flat(price, "stability.ai price update, effective 2025-08-01", READ_ON)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One multipart request; creative returns a job instead of the picture."""

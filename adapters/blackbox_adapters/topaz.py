@@ -4,6 +4,7 @@ Source: the vendor's OpenAPI document of December 2025.
 """
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import fetched
+from blackbox_adapters._price_list import PriceList, blocks
 from blackbox_adapters._reading import document, money, peek, require, words
 from blackbox_conformal.adapter import (
     Accepted,
@@ -30,8 +32,22 @@ from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says, shows
 
 JSON = {"accept": "application/json"}
-GENERATIVE = ("redefine", "recovery", "wonder", "standard max", "bloom", "reimagine")
+GENERATIVE = ("redefine", "recover", "wonder", "standard max", "bloom", "reimagine")
 BLOOM_SEEDS = (1, 2000)
+BLOCKS = {
+    "recover": (4, 4),
+    "bloom": (2, 2),
+    "wonder 4": (8, 8),
+    "wonder": (8, 4),
+    "standard max": (8, 4),
+    "redefine": (8, 4),
+}
+"""First words of a model's name → most and fewest output megapixels of a credit.
+
+Restoring models take a credit for 24 megapixels and Recover one for 4, by the vendor's model pages; Bloom for 2 and
+Wonder 4 for 8, by the price lists of fal and Runware. Others of the generative models take one for 4 to 8, by a
+reseller; of one that is not here only the range of all is known.
+"""
 
 
 class Topaz(Hosted):
@@ -63,6 +79,7 @@ class Topaz(Hosted):
     uncertain = (
         "the seed is absent from the OpenAPI document; Bloom 2's is described by a third party's node",
         "the host of download links is not documented; name it in result_hosts if it is refused",
+        "what a credit buys of Standard MAX, Redefine, Reimagine and models before Wonder 4 is known as a range",
         "a credit is resold at 0.08 to 0.10 US dollars, by third-party readings of 2026: put what yours cost into "
         "usd_per_credit; the credits of each request are the vendor's own",
     )
@@ -86,20 +103,34 @@ class Topaz(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By model; a large picture may take more credits than the price says, which `quote` asks for."""
+        """By model."""
         seeded = self._seed_field() is not None
-        return Capabilities(
-            scale_factors=(self.scale,),
-            seed_range=BLOOM_SEEDS if seeded else None,
-            default_seed_hazard=seeded,
-            max_side=32000 // self.scale,
-            max_output_pixels=512_000_000,
-            max_upload_bytes=500_000_000,
-            price=self.priced(str(self.usd_per_credit), str(5 * self.usd_per_credit), "one to five credits a picture"),
-            deterministic=not self._is_generative(),
-            failures_billed=False,
-            transient_known=True,
-            result_hosts=self.hosts(".topazlabs.com", ".amazonaws.com"),
+        return self.listed(
+            Capabilities(
+                scale_factors=(self.scale,),
+                seed_range=BLOOM_SEEDS if seeded else None,
+                default_seed_hazard=seeded,
+                max_side=32000 // self.scale,
+                max_output_pixels=512_000_000,
+                max_upload_bytes=500_000_000,
+                deterministic=not self._is_generative(),
+                failures_billed=False,
+                transient_known=True,
+                result_hosts=self.hosts(".topazlabs.com", ".amazonaws.com"),
+            )
+        )
+
+    @property
+    def price_list(self) -> PriceList:
+        """Started blocks of output megapixels, each of which takes a credit."""
+        others = (24, 2) if self._is_generative() else (24, 24)
+        large, small = next((sizes for kind, sizes in BLOCKS.items() if self.model.lower().startswith(kind)), others)
+        several = f"{large}" if large == small else f"{small} to {large}"
+        return PriceList(
+            lambda size: (blocks(size, large) * self.usd_per_credit, blocks(size, small) * self.usd_per_credit),
+            f"by output megapixels: a credit of {self.usd_per_credit} USD for every {several} that are begun",
+            "Topaz's model pages and its resellers' price lists",
+            date(2026, 11, 26),
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

@@ -13,6 +13,7 @@ from support.draws import Drawn, an_upload, draw
 from support.recording_server import RecordingServer
 
 from blackbox_conformal.adapter import Adapter, Upload
+from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.raw_http import Head, Response
@@ -92,3 +93,43 @@ def test_the_seconds_that_replicate_tells_are_its_bill(tmp_path: Path) -> None:
         exact = load_adapter("replicate", **parameters, usd_per_second="0.001400")
         told = bought(exact, tmp_path / "told", 1, (640, 480), max_cost_usd=Decimal(1))
     assert [each.outcomes[0].cost_usd for each in (drawn, told)] == [Decimal("0.05"), Decimal("0.01568")]
+
+
+def topaz(credits_each: int) -> Callable[[Head], Response]:
+    """Topaz's jobs, which are completed at once and tell their credits."""
+
+    def answer(head: Head) -> Response:
+        if head.method == "POST":
+            return says({"process_id": f"p{next(PICTURES)}"})
+        if "/download/" in head.path:
+            return says({"download_url": a_picture()})
+        return says({"status": "Completed", "credits": credits_each})
+
+    return answer
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 10, "auto"])
+def test_topaz_bloom_never_exceeds_the_limit_at_any_concurrency(tmp_path: Path, concurrency: Any) -> None:
+    with RecordingServer(topaz(9)) as server:
+        adapter = load_adapter("topaz", url=server.url, model="Bloom 2", scale=4, usd_per_credit="0.10")
+        most = Decimal(5)
+        drawn = bought(adapter, tmp_path / "run", 10, (1024, 1024), max_cost_usd=most, concurrency=concurrency)
+    assert isinstance(drawn.error, BudgetError)
+    assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal("0.90")] * 5
+
+
+def test_magnific_books_a_small_picture_at_its_two_steps(tmp_path: Path) -> None:
+    def answer(head: Head) -> Response:
+        if head.method == "POST":
+            return says({"data": {"task_id": f"t{next(PICTURES)}", "status": "CREATED"}})
+        return says({"data": {"task_id": "t", "status": "COMPLETED", "generated": [a_picture()]}})
+
+    with RecordingServer(answer) as server:
+        adapter = load_adapter("magnific", url=server.url, mode="precision", scale=4)
+        limit = {"max_cost_usd": Decimal(20)}
+        drawn = bought(adapter, tmp_path / "run", 8, (64, 48), **limit)
+        cheaper = adapter.model_copy(update={"usd_per_eur": Decimal("1.17")})
+        other = bought(cheaper, tmp_path / "other", 1, (64, 48), **limit)
+    assert (drawn.error, drawn.states) == (None, ["stored"] * 8)
+    assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal("0.34034")] * 8
+    assert other.outcomes[0].cost_usd == Decimal("0.33462")
