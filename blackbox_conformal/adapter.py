@@ -87,8 +87,8 @@ class Send:
     purpose
         ``submit`` is what the vendor bills and is never repeated blindly; ``poll``, ``download``, ``lookup`` and
         ``quote`` are free and may be; ``cancel`` is best effort.
-    headers
-        Header values that are secrets are `Secret`, never text.
+    headers, query, form
+        Values that are secrets are `Secret`, never text.
     json, form and files, body
         At most one kind of body.
     accept
@@ -103,7 +103,7 @@ class Send:
     headers: Mapping[str, "str | Secret"] = field(default_factory=dict)
     query: Mapping[str, "str | Secret"] = field(default_factory=dict)
     json: Any = None
-    form: Mapping[str, str] | None = None
+    form: Mapping[str, "str | Secret"] | None = None
     files: tuple[Part, ...] = ()
     body: bytes | None = field(default=None, repr=False)
     accept: frozenset[int] | None = None

@@ -1,18 +1,21 @@
 """A Gradio application or a Hugging Face Space: upload, call, read the event stream, fetch the file.
 
-Written against gradio 5 and 6 run on loopback.
+Written against gradio 4, 5 and 6 run on loopback.
 """
 
 import json
-from typing import Any
+import re
+from collections.abc import Generator, Mapping
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import JsonList, OptionalKey, OwnServer
 from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._reading import peek, require, shorten, words
+from blackbox_adapters._reasons import USUAL
 from blackbox_conformal.adapter import (
     FREE,
     Accepted,
@@ -23,10 +26,18 @@ from blackbox_conformal.adapter import (
     Observed,
     Part,
     Purpose,
+    Step,
     Upload,
 )
-from blackbox_conformal.errors import JobError, PayloadError, RefusedError, TryLaterError, VendorError
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    NotFoundError,
+    TryLaterError,
+    VendorError,
+    VendorFailedError,
+)
 from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.secrets import Secret, read_credential
 
 
 class Gradio(OptionalKey, OwnServer):
@@ -34,19 +45,23 @@ class Gradio(OptionalKey, OwnServer):
 
     `inputs` is the list of the call's arguments, as ``/gradio_api/info`` of the application lists them, with
     "{image}", "{scale}" and "{seed}" in their places. Pictures come as webp unless the application says
-    ``gr.Image(format="png")``. A private Space needs ``authenticate=true`` and HF_TOKEN. The application gives the
-    result of a call once: a call that is interrupted just then is lost and has to be made again.
+    ``gr.Image(format="png")``. A private Space needs ``authenticate=true`` and HF_TOKEN; an application with a login
+    of its own needs `login` and GRADIO_PASSWORD. The application gives the result of a call once: a call that is
+    interrupted just then is lost, and is made again. So is a call that ends with an error, such as a used-up quota of
+    GPU time, unless the error speaks of moderation or of a picture that cannot be read.
 
     Seeds: where "{seed}" is among the inputs.
     """
 
     name = "gradio"
+    version = 2
     auth_variable = "HF_TOKEN"
     documentation = "https://www.gradio.app/guides/querying-gradio-apps-with-curl"
     evidence = "real-server"
     failures = Failures(message=["detail.0.msg", "detail", "error"])
     seeds_by_model = True
     uncertain = ("whether the proxy before a Space adds answers of its own",)
+    transient = OptionalKey.transient | OwnServer.transient | {"login"}
 
     url: str = Field(description="Address of the application, such as https://owner-space.hf.space.")
     call: str = Field(
@@ -57,9 +72,14 @@ class Gradio(OptionalKey, OwnServer):
     inputs: JsonList = Field(
         default=["{image}", "{scale}", "{seed}"], description="Arguments of the call as a JSON list with placeholders."
     )
-    output: int = Field(default=0, ge=0, description="Which of the call's results is the picture.")
+    output: Annotated[str, BeforeValidator(str)] = Field(
+        default="0",
+        pattern=r"^\d+(\.\w+)*$",
+        description="Which of the call's results is the picture; 0.1 is the second part of the first one.",
+    )
     scale: int = Field(default=4, ge=1, le=16, description="Magnification of the application.")
     authenticate: bool = Field(default=False, description="Send HF_TOKEN, as a private Space asks.")
+    login: str = Field(default="", description="User name of the application's own login; empty = it has none.")
 
     @property
     def capabilities(self) -> Capabilities:
@@ -70,12 +90,26 @@ class Gradio(OptionalKey, OwnServer):
             seed_range=SEEDS if seeded else None,
             price=self.priced(None) or FREE,
             output_size=self.output_size,
+            transient_known=True,
         )
+
+    @property
+    def key_variable(self) -> str | None:
+        """HF_TOKEN with `authenticate`, the password with `login`."""
+        return super().key_variable or ("GRADIO_PASSWORD" if self.login else None)
+
+    def key(self) -> dict[str, str | Secret]:
+        """The token; a password is sent by `_entered` and nowhere else."""
+        return super().key() if self.authenticate else {}
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Upload the picture, start the call."""
+        entry = yield from self._entered()
+        configuration = yield self.send("GET", "/config", "lookup", entry)
+        # Gradio 4 has no prefix, and says none.
+        prefix = words(configuration.json(), "api_prefix").rstrip("/")
         picture = Part("files", "input.png", upload.png)
-        stored = yield self.send("POST", "/gradio_api/upload", "lookup", files=(picture,))
+        stored = yield self.send("POST", f"{prefix}/upload", "lookup", entry, files=(picture,))
         path = require(stored.json(), "0", "the uploaded file's path")
         values: dict[str, Any] = {
             "{image}": {"path": path, "meta": {"_type": "gradio.FileData"}},
@@ -83,31 +117,71 @@ class Gradio(OptionalKey, OwnServer):
             "{seed}": draw.seed,
         }
         arguments = [values.get(item, item) if isinstance(item, str) else item for item in self.inputs]
-        answer = yield self.send("POST", f"/gradio_api/call/{self.call}", "submit", json={"data": arguments})
+        answer = yield self.send("POST", f"{prefix}/call/{self.call}", "submit", entry, json={"data": arguments})
         event = require(answer.json(), "event_id", "an event id")
-        yield Accepted(event)
-        return (yield from self.resume(upload, draw, event))
+        job = f"{prefix}/call/{self.call}/{quote(event, safe='')}"
+        yield Accepted(job)
+        return (yield from self._finish(job, entry))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Read the event stream, which stays open until the call is over, then fetch the file."""
-        answer = yield self.send("GET", f"/gradio_api/call/{self.call}/{quote(job, safe='')}", "poll")
+        """Read the event stream, then fetch the file."""
+        return (yield from self._finish(job, (yield from self._entered())))
+
+    def _entered(self) -> Generator[Step, Answer, dict[str, str | Secret]]:
+        """The header that shows a login; none where the application asks for none."""
+        if not self.login:
+            return {}
+        form = {"username": self.login, "password": read_credential("GRADIO_PASSWORD", self.name)}
+        welcomed = yield self.send("POST", "/login", "lookup", form=form)
+        cookie = _COOKIE.search(welcomed.headers.get("set-cookie", ""))
+        if cookie is None:
+            raise AccountRefusedError(f"the application at {self.base_url} gave no cookie for the login")
+        return {"cookie": Secret(cookie[0], lasting=False)}
+
+    def _finish(self, job: str, entry: Mapping[str, str | Secret]) -> Flow:
+        """Read the event stream, which stays open until the call is over and can be read once; then fetch the file."""
+        answer = yield self.send("GET", job, "poll", entry)
         kind, data = _last_event(answer.body)
+        prefix, job = job.partition("/call/")[0], job.rpartition("/")[2]
         if kind == "error" and isinstance(data, str):
             # The queue's own words, such as "404: Not Found" for an event whose result was given before. Of a failed
             # call it has an object.
-            raise JobError(f"the application no longer has the call {job}: {shorten(data)}", request_id=job, code=kind)
+            raise VendorFailedError(
+                f"the application no longer has the call {job}: {shorten(data)}", request_id=job, code=kind
+            )
         if kind == "error":
-            message = words(data, "error") or "the application gives no reason (before Gradio 6 none does)"
-            raise RefusedError(f"call {job} failed: {message}", request_id=job, code="error")
+            reason = words(data, "error")
+            message = reason or "the application gives no reason (before Gradio 6 none does)"
+            raise USUAL.error(f"call {job} failed: {message}", reason, code="error", request_id=job)
         if kind != "complete":
-            raise JobError(f"expected the call {job} to complete; its stream ended with {kind or 'nothing'}")
-        result = peek(data, str(self.output))
-        path = result if isinstance(result, str) else peek(result, "path")
-        if not isinstance(path, str) or not path:
-            raise PayloadError(f"expected a file at result {self.output} of call {job}; got {words(data, '')}")
+            raise VendorFailedError(
+                f"expected the call {job} to complete; its stream ended with {kind or 'nothing'}", request_id=job
+            )
+        path = self._file(data, job)
         yield Observed(model=self.label or None, request_id=job)
-        picture = yield self.send("GET", f"/gradio_api/file={quote(path, safe='/')}", "download")
+        picture = yield self.send("GET", f"{prefix}/file={quote(path, safe='/')}", "download", entry)
         return picture.body
+
+    def _file(self, data: Any, job: str) -> str:
+        """Path of the picture on the server. What `output` names wrongly is wrong for every picture of the run."""
+        result = peek(data, self.output)
+        while isinstance(result, list) and len(result) == 1:
+            result = result[0]
+        file = peek(result, "image") or result
+        path = file if isinstance(file, str) else peek(file, "path")
+        if isinstance(path, str) and path:
+            return path
+        if result is None and peek(data, self.output.partition(".")[0]) is None and isinstance(data, list):
+            number = int(self.output.partition(".")[0])
+            if number < len(data):
+                raise VendorFailedError(f"call {job} gave nothing at result {number}", request_id=job)
+        parts = [f"{self.output}.{part}" for part in range(len(result))] if isinstance(result, list) else []
+        offered = ", ".join(parts or [str(number) for number in range(len(data) if isinstance(data, list) else 0)])
+        raise NotFoundError(
+            f"expected a file at result {self.output} of call {job}; got {words(data, self.output) or 'nothing'}. Say "
+            f"which result is the picture, such as -p output={(parts or ['0'])[-1]} (there are {offered or 'none'})",
+            request_id=job,
+        )
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """FastAPI's ``{detail}`` or the application's ``{error}``."""
@@ -115,9 +189,18 @@ class Gradio(OptionalKey, OwnServer):
         message = failure.message
         if answer.status == 503 and message:
             return TryLaterError(f"the application's queue takes nothing: {message}", code="503")
+        if answer.status == 401 or message.startswith("Incorrect credentials"):
+            return AccountRefusedError(
+                f"the application at {self.base_url} asks for a login (HTTP {answer.status}: {message}); give its user "
+                "with -p login=NAME and its password in GRADIO_PASSWORD",
+                code=str(answer.status),
+            )
         if answer.status == 404 and purpose != "download":
-            message += f"; is there a Gradio application of version 5 or later at {self.base_url}?"
+            message += f"; is there a Gradio application of version 4 or later at {self.base_url}?"
         return self.failures.error(answer, purpose, failure._replace(message=message.removeprefix("; ")))
+
+
+_COOKIE = re.compile(r"access-token-unsecure-[^=;, ]+=[^;, ]+")
 
 
 def _last_event(stream: bytes) -> tuple[str, Any]:
@@ -140,8 +223,9 @@ ADAPTER = Gradio
 
 EXAMPLE = Example(
     parameters={"call": "upscale", "scale": 4},
-    polls=2,
+    polls=3,
     answers=(
+        says('{"version":"6.31.0","api_prefix":"/gradio_api"}'),
         says('["/tmp/gradio/ab12/input.png"]'),
         says('{"event_id":"1dbd1a1fe3a34d8c8c0e9d2d1b7a0001"}'),
         says(

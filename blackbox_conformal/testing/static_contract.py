@@ -58,7 +58,8 @@ def visible(send: Send, *, headers: bool = True) -> str:
     body = (send.body or b"").decode("latin-1")
     fields = {name: str(value) for name, value in send.headers.items()} if headers else {}
     query = {name: str(value) for name, value in send.query.items()}
-    return json.dumps([send.method, send.url, fields, query, send.json, dict(send.form or {}), files, body])
+    form = {name: str(value) for name, value in (send.form or {}).items()}
+    return json.dumps([send.method, send.url, fields, query, send.json, form, files, body])
 
 
 def declares(subject: Subject) -> str:
@@ -140,7 +141,7 @@ def sends_picture(subject: Subject) -> str:
     png, text = subject.upload.png, base64.b64encode(subject.upload.png)
     for send in subject.rehearse().sends:
         carried = [part.content for part in send.files] + [send.body or b"", json.dumps(send.json).encode()]
-        carried += [value.encode() for value in (send.form or {}).values()]
+        carried += [str(value).encode() for value in (send.form or {}).values()]
         if any(png in content or text in content for content in carried):
             return ""
     return "expected a request that carries the picture; none has its bytes, as they are or in base64"
@@ -216,14 +217,19 @@ def keeps_no_state(subject: Subject) -> str:
 
 
 def resumes(subject: Subject) -> str:
-    """An accepted job is fetched without another submission; adapters without jobs say so."""
+    """An accepted job is fetched without another submission; adapters without jobs say so.
+
+    An adapter whose example shows no job may know jobs all the same, of draws that do not go by its example.
+    """
     adapter, example = subject.adapter, subject.example
     draw = a_draw(adapter)
     jobs = subject.rehearse().jobs
     if not jobs:
         try:
-            rehearse(adapter, adapter.resume(subject.upload, draw, "job"), ())
+            resumed = rehearse(adapter, adapter.resume(subject.upload, draw, "job"), ())
         except VendorError:
+            return ""
+        if resumed.sends and all(send.purpose != "submit" for send in resumed.sends):
             return ""
         return "expected resume() of an adapter without jobs to raise VendorError"
     if example.polls is None:

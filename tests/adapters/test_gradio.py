@@ -1,13 +1,35 @@
 """Gradio: upload, call, event stream, file."""
 
 import pytest
-from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed
+from support.flow_driver import (
+    ADDRESS,
+    PICTURE,
+    answers_of,
+    built,
+    drive,
+    key_of,
+    refused,
+    replay,
+    resumed,
+    seeded,
+    unresumed,
+    upload,
+)
 
 from blackbox_conformal.adapter import Answer
-from blackbox_conformal.errors import JobError, PayloadError, RefusedError, TryLaterError
-from blackbox_conformal.example import says
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    NotFoundError,
+    RefusedError,
+    TryLaterError,
+    VendorFailedError,
+)
+from blackbox_conformal.example import says, shows
+from blackbox_conformal.secrets import Secret
 
 EVENT = "1dbd1a1fe3a34d8c8c0e9d2d1b7a0001"
+JOB = f"/gradio_api/call/upscale/{EVENT}"
+CONFIG = says('{"version":"6.31.0","api_prefix":"/gradio_api"}')
 
 
 def stream(text: str) -> Answer:
@@ -16,14 +38,15 @@ def stream(text: str) -> Answer:
 
 def test_four_steps_to_a_picture() -> None:
     exchange = replay("gradio", 2, inputs='["{image}", {"keep": 1}, "{seed}", "{scale}", "text"]')
-    stored, call, events, picture = exchange.sends
+    config, stored, call, events, picture = exchange.sends
+    assert (config.method, config.url) == ("GET", f"{ADDRESS}/config")
     assert (stored.url, stored.files[0].name) == (f"{ADDRESS}/gradio_api/upload", "files")
     assert call.url == f"{ADDRESS}/gradio_api/call/upscale"
     file = {"path": "/tmp/gradio/ab12/input.png", "meta": {"_type": "gradio.FileData"}}
     assert call.json == {"data": [file, {"keep": 1}, 2, 4, "text"]}
     assert events.url == f"{ADDRESS}/gradio_api/call/upscale/{EVENT}"
     assert picture.url == f"{ADDRESS}/gradio_api/file=/tmp/gradio/cd34/image.png"
-    assert exchange.jobs == [EVENT]
+    assert exchange.jobs == [JOB]
     assert exchange.picture == PICTURE
 
 
@@ -40,27 +63,86 @@ def test_a_private_space_needs_the_token() -> None:
 @pytest.mark.parametrize(
     ("text", "expected", "said"),
     [
-        ('event: error\ndata: {"error": null}\n\n', RefusedError, "no reason"),
-        ('event: error\ndata: {"error": "GPU quota exceeded"}\n\n', RefusedError, "GPU quota exceeded"),
-        ('event: error\ndata: "404: Not Found"\n\n', JobError, "404: Not Found"),
-        ('event: error\ndata: "Server stopped unexpectedly."\n\n', JobError, "stopped"),
-        ("event: heartbeat\ndata: null\n\n", JobError, "nothing"),
-        ("event: complete\ndata: [null]\n\n", PayloadError, "result 0"),
+        ('event: error\ndata: {"error": null}\n\n', VendorFailedError, "no reason"),
+        ("event: error\ndata: null\n\n", VendorFailedError, "no reason"),
+        ('event: error\ndata: {"error": "GPU quota exceeded"}\n\n', VendorFailedError, "GPU quota exceeded"),
+        ('event: error\ndata: {"error": "NSFW content"}\n\n', RefusedError, "NSFW content"),
+        ('event: error\ndata: "404: Not Found"\n\n', VendorFailedError, "404: Not Found"),
+        ('event: error\ndata: "Server stopped unexpectedly."\n\n', VendorFailedError, "stopped"),
+        ("event: heartbeat\ndata: null\n\n", VendorFailedError, "nothing"),
+        ("event: complete\ndata: [null]\n\n", VendorFailedError, "result 0"),
+        ("event: complete\ndata: [7]\n\n", NotFoundError, "got 7. Say which result is the picture"),
+        ('event: complete\ndata: [[{"path": "/a"}, {"path": "/b"}]]\n\n', NotFoundError, "-p output=0.1"),
+        ("event: complete\ndata: 7\n\n", NotFoundError, "result 0"),
     ],
 )
 def test_streams_that_end_without_a_picture(text: str, expected: type[Exception], said: str) -> None:
-    error = unresumed("gradio", EVENT, stream(text))
+    error = unresumed("gradio", JOB, stream(text))
     assert isinstance(error, expected)
     assert said in str(error)
 
 
+@pytest.mark.parametrize(
+    ("output", "results"),
+    [
+        ("0", '[{"path": "/tmp/b.png"}]'),
+        ("1", '["words", {"path": "/tmp/b.png"}]'),
+        ("0.1", '[[{"path": "/tmp/a.png"}, {"path": "/tmp/b.png"}]]'),
+        ("0", '[[{"image": {"path": "/tmp/b.png"}, "caption": null}]]'),
+        ("0.1", '[[{"image": {"path": "/tmp/a.png"}}, {"image": {"path": "/tmp/b.png"}}]]'),
+        ("0", '["/tmp/b.png"]'),
+    ],
+)
+def test_results_that_are_sliders_and_galleries_are_selected(output: str, results: str) -> None:
+    exchange = resumed("gradio", JOB, stream(f"event: complete\ndata: {results}\n\n"), shows(), output=output)
+    assert exchange.sends[-1].url == f"{ADDRESS}/gradio_api/file=/tmp/b.png"
+
+
+def test_version_4_has_no_prefix() -> None:
+    adapter = built("gradio")
+    answers = [says('{"version":"4.44.1"}'), *answers_of("gradio")[1:]]
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
+    assert [send.url.removeprefix(ADDRESS) for send in exchange.sends] == [
+        "/config",
+        "/upload",
+        "/call/upscale",
+        f"/call/upscale/{EVENT}",
+        "/file=/tmp/gradio/cd34/image.png",
+    ]
+
+
+def test_a_login_is_made_with_the_password_and_shown_by_its_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_PASSWORD", "made-up-password")
+    adapter = built("gradio", login="ada")
+    assert adapter.key_variable == "GRADIO_PASSWORD"
+    cookies = (
+        "access-token-x1=t0ken; HttpOnly; Path=/; SameSite=none; Secure, "
+        "access-token-unsecure-x1=t0ken; HttpOnly; Path=/; SameSite=lax"
+    )
+    welcome = says('{"success":true}', set_cookie=cookies)
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [welcome, *answers_of("gradio")])
+    entrance, *others = exchange.sends
+    assert (entrance.url, entrance.form) == (
+        f"{ADDRESS}/login",
+        {"username": "ada", "password": Secret("made-up-password")},
+    )
+    assert {key_of(send, "cookie") for send in others} == {"access-token-unsecure-x1=t0ken"}
+    later = drive(adapter, adapter.resume(upload(), seeded(adapter), JOB), [welcome, *answers_of("gradio")[3:]])
+    assert [send.url.removeprefix(ADDRESS) for send in later.sends][:2] == ["/login", JOB]
+    wrong = says('{"detail":"Incorrect credentials."}', 400)
+    assert isinstance(refused("gradio", wrong, login="ada"), AccountRefusedError)
+    missing = refused("gradio", says('{"detail":"Not authenticated"}', 401))
+    assert isinstance(missing, AccountRefusedError)
+    assert "-p login=NAME" in str(missing)
+
+
 def test_an_unknown_call_is_refused() -> None:
-    error = refused("gradio", says('["/tmp/x"]'), says('{"detail":"Not Found"}', 404))
+    error = refused("gradio", CONFIG, says('["/tmp/x"]'), says('{"detail":"Not Found"}', 404))
     assert isinstance(error, RefusedError)
     assert "Not Found; is there a Gradio application" in str(error)
 
 
 def test_a_full_queue_is_a_wait() -> None:
-    error = refused("gradio", says('["/tmp/x"]'), says('{"detail":"Queue is full"}', 503))
+    error = refused("gradio", CONFIG, says('["/tmp/x"]'), says('{"detail":"Queue is full"}', 503))
     assert isinstance(error, TryLaterError)
     assert "Queue is full" in str(error)

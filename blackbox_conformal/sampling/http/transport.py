@@ -83,7 +83,10 @@ def _parse(text: str, relative: bool = False) -> httpx.URL:
 
 
 def _carries_key(step: Send) -> bool:
-    return any(isinstance(value, Secret) for value in (*step.headers.values(), *step.query.values()))
+    return any(
+        isinstance(value, Secret)
+        for value in (*step.headers.values(), *step.query.values(), *(step.form or {}).values())
+    )
 
 
 class Transport:
@@ -257,9 +260,9 @@ class Transport:
             body["json"] = step.json
         elif step.files:
             body["files"] = [(part.name, (part.filename, part.content, part.content_type)) for part in step.files]
-            body["data"] = dict(step.form or {})
+            body["data"] = reveal(step.form or {})
         elif step.form is not None:
-            body["data"] = dict(step.form)
+            body["data"] = reveal(step.form)
         elif step.body is not None:
             body["content"] = step.body
         left = self._exchange.left(None)
