@@ -31,9 +31,9 @@ from pydantic import BaseModel, ConfigDict
 
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import PayloadError, VendorError
+from blackbox_conformal.rates import Purpose as Purpose
+from blackbox_conformal.rates import Rate as Rate
 from blackbox_conformal.secrets import Secret
-
-Purpose = Literal["submit", "poll", "download", "lookup", "quote", "cancel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +225,12 @@ class Capabilities:
         Whether the vendor bills an attempt at which it failed on its own; True where nobody knows.
     transient_known
         Whether the vendor's documents name its own failures, and the adapter reads them.
+    rates
+        Requests that the vendor takes in a time, as its documents say it; ``--rate`` overrides them.
+    max_concurrency
+        Draws that the vendor works on at once; ``--concurrency`` overrides it. None = no such limit is known.
+    answer_timeout_s
+        Seconds that one answer may take, where that is longer than usual; ``--timeout`` overrides it.
     lossless_output
         Whether the vendor can return its picture without lossy compression.
     output_size
@@ -253,6 +259,9 @@ class Capabilities:
     max_upload_bytes: int | None = None
     price: Price | None = None
     failures_billed: bool = True
+    rates: tuple[Rate, ...] = ()
+    max_concurrency: int | None = None
+    answer_timeout_s: float | None = None
     transient_known: bool = False
     lossless_output: bool = True
     output_size: Literal["exact", "resample"] = "exact"

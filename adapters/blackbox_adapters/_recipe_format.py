@@ -3,9 +3,10 @@
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from blackbox_adapters._failures import Failures
+from blackbox_conformal.adapter import Rate
 
 
 class _Table(BaseModel):
@@ -41,7 +42,7 @@ class Seed(_Table):
 
 
 class Limits(_Table):
-    """Limits on pictures, and whether the vendor bills what failed on its side."""
+    """Limits on pictures, on requests (`rates`, such as ``50/hour submit``) and on draws at once; what is billed."""
 
     min_side: int | None = None
     max_side: int | None = None
@@ -52,6 +53,8 @@ class Limits(_Table):
     max_aspect: float | None = None
     max_upload_bytes: int | None = None
     failures_billed: bool = True
+    rates: list[Annotated[Rate, BeforeValidator(Rate.of_text)]] = []
+    concurrency: int | None = Field(default=None, ge=1)
 
 
 class PriceRange(_Table):

@@ -158,7 +158,9 @@ class Recipe(Hosted):
             deterministic=spec.deterministic and not self.seed_field,
             result_hosts=self.hosts(*spec.picture.hosts),
             transient_known=spec.transient_known,
-            **spec.limits.model_dump(),
+            rates=tuple(spec.limits.rates),
+            max_concurrency=spec.limits.concurrency,
+            **spec.limits.model_dump(exclude={"rates", "concurrency"}),
         )
 
     def identity(self) -> dict[str, Any]:

@@ -81,6 +81,8 @@ def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
             "seed": _seed(capabilities),
             "scale": ", ".join(f"×{scale}" for scale in capabilities["scale_factors"]),
             "limits": _limits(capabilities),
+            "rates": ", ".join(_rate(rate) for rate in capabilities["rates"]) or "none documented",
+            "at once": _at_once(capabilities),
             "checked": EVIDENCE.get(adapter["evidence"], adapter["evidence"]),
             "not known": "; ".join(adapter["uncertain"]) or "nothing that was looked for",
             "documentation": adapter["documentation"] or "none",
@@ -238,6 +240,17 @@ def _limits(capabilities: dict[str, Any]) -> str:
         "max_upload_bytes": "upload of at most {:,} bytes",
     }
     return "; ".join(text.format(capabilities[key]) for key, text in named.items() if capabilities.get(key)) or "none"
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    from blackbox_conformal.rates import Rate
+
+    return str(Rate(**rate))
+
+
+def _at_once(capabilities: dict[str, Any]) -> str:
+    most = capabilities["max_concurrency"]
+    return "no limit documented" if most is None else f"{most} draw{'s' * (most > 1)}"
 
 
 def _price(described: dict[str, Any]) -> str:

@@ -15,9 +15,11 @@ import click
 
 from blackbox_conformal.cli.config_file import Configured
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.procedure import Delivery, SeedPolicy
+    from blackbox_conformal.rates import Rate
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -71,6 +73,16 @@ def workers(text: str) -> "int | Literal['auto']":
     if not 1 <= number <= 256:
         raise click.BadParameter(f"expected 1 to 256 or 'auto'; got {text!r}")
     return number
+
+
+def request_rate(text: str) -> "Rate":
+    """A request rate such as ``50/hour``."""
+    from blackbox_conformal.rates import Rate
+
+    try:
+        return Rate.of_text(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 class Group(click.Group):
@@ -248,8 +260,23 @@ class SpendingOptions:
     concurrency: "int | Literal['auto']" = declared(
         "--concurrency", type=workers, metavar="N|auto", default="auto", help="The most calls at a time."
     )
-    timeout: float = declared(
-        "--timeout", type=click.FloatRange(1, 86400), default=120.0, help="The most seconds to wait for one answer."
+    rate: tuple["Rate", ...] = declared(
+        "--rate",
+        type=request_rate,
+        multiple=True,
+        metavar="N/UNIT",
+        help="The most requests in a time, such as 50/hour or '100/minute poll'; repeatable.  [default: the vendor's]",
+    )
+    timeout: float | None = declared(
+        "--timeout",
+        type=click.FloatRange(1, 86400),
+        help="The most seconds to wait for one answer.  [default: the vendor's, or 120]",
+    )
+    job_timeout: float = declared(
+        "--job-timeout",
+        type=click.FloatRange(1, 604800),
+        default=1800.0,
+        help="The most seconds to wait for a job that the vendor accepted; then it is cancelled where that can be.",
     )
     retry_ambiguous: bool = declared(
         "--retry-ambiguous", is_flag=True, help="Pay again for draws that were sent but never answered."

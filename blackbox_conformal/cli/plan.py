@@ -72,7 +72,7 @@ def present(
 
     adapter, run = job.setup.adapter, job.folder
     planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
-    show_plan(screen, planned, _pace(planned, run, job.limits.first_workers))
+    show_plan(screen, planned, _pace(planned, run, job.limits.for_vendor(adapter.capabilities).first_workers))
     if alpha is not None:
         short = planned.needed_n[f"{alpha:g}"] - planned.n
         if short > 0:
@@ -91,15 +91,14 @@ def _pace(planned: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
     """Seconds that the calls will take and where that is from; None when nothing is known."""
     from blackbox_conformal.pipeline.prices.spending import read_spending
 
-    if planned.seconds is not None:
-        return planned.seconds, "at the allowed rate"
-    earlier = read_spending(run)
     if planned.calls == 0:
         return 0.0, "nothing is to be drawn"
-    if earlier is None or earlier.latency is None:
-        return None
-    seconds = planned.calls * earlier.latency.median / workers
-    return seconds, f"as {earlier.latency.count} earlier draws took, {workers} at a time"
+    earlier = read_spending(run)
+    latency = None if earlier is None else earlier.latency
+    seconds = 0.0 if latency is None else planned.calls * latency.median / workers
+    if planned.seconds and planned.seconds >= seconds:
+        return planned.seconds, "at least, at the request rate"
+    return None if latency is None else (seconds, f"as {latency.count} earlier draws took, {workers} at a time")
 
 
 def show_plan(screen: Screen, planned: "Plan", pace: tuple[float, str] | None) -> None:

@@ -16,6 +16,7 @@ from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.job import Ask, Progress, Terms, Watch
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.procedure import Delivery, SeedPolicy
+from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
@@ -74,8 +75,12 @@ class JobSettings(TypedDict, total=False):
         the two is required unless draws are free. Nothing is sent where it is known to be too small.
     concurrency
         Calls at a time: a number or ``auto``.
+    rate
+        The most requests in a time, such as ``50/hour``, or several such; None: as many as the vendor documents.
     timeout
         Seconds for one answer.
+    job_timeout
+        Seconds for a job that the vendor accepted; then it is cancelled, where that can be.
     max_resample
         How often a draw may be paid again whose answer was not the picture that was asked for.
     retry_ambiguous
@@ -100,7 +105,9 @@ class JobSettings(TypedDict, total=False):
     max_cost: float | str | Decimal | None
     max_calls: int | None
     concurrency: int | Literal["auto"]
+    rate: str | Sequence[str] | None
     timeout: float
+    job_timeout: float
     max_resample: int
     retry_ambiguous: bool
     insecure_http: bool
@@ -175,7 +182,7 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
 
 
 _LIMITS = {name: name for name in ("max_calls", "concurrency", "max_resample", "retry_ambiguous", "insecure_http")}
-_LIMITS |= {"max_cost": "max_cost_usd", "timeout": "attempt_timeout_s"}
+_LIMITS |= {"max_cost": "max_cost_usd", "timeout": "attempt_timeout_s", "job_timeout": "job_deadline_s"}
 
 
 def limits_of(settings: Mapping[str, Any]) -> Limits:
@@ -195,6 +202,8 @@ def limits_of(settings: Mapping[str, Any]) -> Limits:
             raise UsageError(
                 f"expected max_cost to be an amount of US dollars such as 12.50; got {max_cost!r}"
             ) from None
+    if (rate := settings.get("rate")) is not None:
+        fields["rates"] = tuple(Rate.of_text(text) for text in ([rate] if isinstance(rate, str) else rate))
     if isinstance(max_calls, bool) or not isinstance(max_calls, int | None):
         raise UsageError(f"expected max_calls to be a whole number of at least 0; got {max_calls!r}")
     limits: Limits = settings.get("limits", Limits())

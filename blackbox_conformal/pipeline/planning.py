@@ -12,7 +12,8 @@ from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES
 from blackbox_conformal.pipeline.stages.settings import Setup
-from blackbox_conformal.sampling.estimate import Estimate, calls_again, estimate, known_price
+from blackbox_conformal.rates import least_seconds
+from blackbox_conformal.sampling.estimate import Estimate, calls_again, estimate, has_jobs, known_price
 from blackbox_conformal.sampling.limits import Limits
 
 
@@ -100,11 +101,17 @@ def plan_number(
         calls=calls,
         cached=0,
         cost_usd=(prices[0], prices[1]) if priced else None,
-        seconds=None if limits.requests_per_second is None else calls / limits.requests_per_second,
+        seconds=_seconds(setup.adapter, limits, calls),
         disk_bytes=None,
         again=calls * calls_again(limits),
     )
     return _plan(setup, expected, n, rule, _price(setup.adapter, None, run), alpha, None)
+
+
+def _seconds(adapter: Adapter, limits: Limits, calls: int) -> float | None:
+    """Time that so many calls take at best at the vendor's strictest request rate; None without one."""
+    rates = limits.for_vendor(adapter.capabilities).rates or ()
+    return least_seconds(rates, calls, calls if has_jobs(adapter) else 0)
 
 
 def _plan(

@@ -205,8 +205,11 @@ class AttemptRunner:
         unanswered = record.state in ("sent", "ambiguous")
         if paid:
             self._prepare_to_pay()
-        elif step.url[:5].lower() != "data:":
-            self.turns.wait(wake, pauses=not step.public)
+        elif not step.public and step.url[:5].lower() != "data:":
+            waited = self.turns.wait(wake, step.purpose)
+            if self._deadline is not None:
+                # The job does not get less time because its polls have to wait for their turn.
+                self._deadline += waited
         failure: VendorError | None
         try:
             answer = self.transport.send(step, resumption)
@@ -235,7 +238,7 @@ class AttemptRunner:
         if record.state == "unrecorded":
             record.reserve()
         if record.state != "sent" or repeated:
-            self.turns.wait(self.control.stopping)
+            self.turns.wait(self.control.stopping, "submit")
         if record.state != "sent":
             record.mark_sent()
         if not repeated:
@@ -267,7 +270,9 @@ class AttemptRunner:
             self.record.mark_ready()
         resumption = Resumption() if download and step.method == "GET" else None
         try:
-            return self.retrier.fetch(partial(self._send_once, step, self._patience, resumption), self._deadline)
+            return self.retrier.fetch(
+                partial(self._send_once, step, self._patience, resumption), lambda: self._deadline
+            )
         except GoneError:
             raise
         except (NotSentError, MaybeSentError, JobError, TryLaterError) as error:

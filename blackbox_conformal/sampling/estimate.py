@@ -8,6 +8,7 @@ from pathlib import Path
 
 from blackbox_conformal.adapter import Adapter, Price, Upload
 from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.rates import least_seconds
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, attempt_from
 from blackbox_conformal.sampling.ledger.billed import AS_LISTED, Billed, billed
 from blackbox_conformal.sampling.ledger.ledger_file import reading
@@ -35,7 +36,7 @@ class Estimate:
         Lowest and highest price of the calls, by what the vendor quoted or else by `known_price`; None when neither is
         known.
     seconds
-        Time that the calls take at the rate limit; None without one.
+        Time that the calls take at best at the strictest request rate, with one poll a job; None without a rate.
     again
         Submissions that may come on top at most, for draws whose answer proves unusable, where limits allow them.
     disk_bytes
@@ -49,6 +50,11 @@ class Estimate:
     seconds: float | None
     disk_bytes: int | None
     again: int = 0
+
+
+def has_jobs(adapter: Adapter) -> bool:
+    """Whether the vendor answers a submission with a job, which is polled."""
+    return type(adapter).resume is not Adapter.resume
 
 
 def costs(calls: int, cost_usd: tuple[Decimal, Decimal] | None) -> bool:
@@ -147,7 +153,7 @@ def estimate(
         calls=calls,
         cached=len(tasks) - calls,
         cost_usd=cost,
-        seconds=None if limits.requests_per_second is None else calls / limits.requests_per_second,
+        seconds=least_seconds(limits.for_vendor(capabilities).rates or (), calls, calls if has_jobs(adapter) else 0),
         disk_bytes=round(sizes),
         again=unsure * calls_again(limits),
     )

@@ -1,15 +1,18 @@
 """What a run may spend, how fast it may go and how long it waits; checked on construction."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
+from blackbox_conformal.adapter import Capabilities
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.job_budget import Budget
 
 AUTO_START = 4
 AUTO_MOST = 32
+ANSWER_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,15 @@ class Limits:
     scope
         Keys of the draws (see `task.task_key`) whose money and submissions those are; None = all in the folder.
     concurrency
-        Draws under way at once; ``auto`` starts at 4 and moves between 1 and 32.
-    requests_per_second
-        Requests of every kind, polls included, by all processes of this user that have a rate for the same vendor and
-        key.
+        Draws under way at once; ``auto`` starts at 4 at most and moves between 1 and `auto_most`.
+    auto_most
+        The most draws under way at once for ``auto``: 32, or those that the vendor works on at once.
+    rates
+        Requests in a time that may go to the vendor itself, from all processes of this user that have rates for the
+        same vendor and key; None = those that the adapter names.
     attempt_timeout_s
-        Wall-clock time of one HTTP exchange, from connecting to the last byte of the answer.
+        Wall-clock time of one HTTP exchange, from connecting to the last byte of the answer; None = the vendor's own,
+        or 120.
     job_deadline_s
         Wall-clock time that one accepted job is waited for.
     max_attempts
@@ -50,8 +56,9 @@ class Limits:
     max_calls: int | None = None
     scope: frozenset[str] | None = None
     concurrency: int | Literal["auto"] = "auto"
-    requests_per_second: float | None = None
-    attempt_timeout_s: float = 120.0
+    auto_most: int = AUTO_MOST
+    rates: tuple[Rate, ...] | None = None
+    attempt_timeout_s: float | None = None
     job_deadline_s: float = 1800.0
     connect_timeout_s: float = 10.0
     max_attempts: int = 6
@@ -73,10 +80,10 @@ class Limits:
             count = getattr(self, name)
             if count is not None and count < 0:
                 raise UsageError(f"expected {name} to be at least 0; got {count}")
-        for name in ("max_attempts", "max_answer_bytes"):
+        for name in ("max_attempts", "max_answer_bytes", "auto_most"):
             if getattr(self, name) < 1:
                 raise UsageError(f"expected {name} to be at least 1; got {getattr(self, name)}")
-        for name in ("attempt_timeout_s", "job_deadline_s", "connect_timeout_s", "requests_per_second"):
+        for name in ("attempt_timeout_s", "job_deadline_s", "connect_timeout_s"):
             seconds = getattr(self, name)
             if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
                 raise UsageError(f"expected {name} to be finite and above 0; got {seconds}")
@@ -89,11 +96,25 @@ class Limits:
         return Budget(self.max_cost_usd, self.max_calls, self.scope)
 
     @property
+    def answer_timeout_s(self) -> float:
+        """`attempt_timeout_s`, or what is usual."""
+        return self.attempt_timeout_s or ANSWER_TIMEOUT_S
+
+    @property
     def most_workers(self) -> int:
         """The largest number of draws that may ever be under way at once."""
-        return AUTO_MOST if self.concurrency == "auto" else self.concurrency
+        return self.auto_most if self.concurrency == "auto" else self.concurrency
 
     @property
     def first_workers(self) -> int:
         """The number of draws under way at the start."""
-        return AUTO_START if self.concurrency == "auto" else self.concurrency
+        return min(AUTO_START, self.auto_most) if self.concurrency == "auto" else self.concurrency
+
+    def for_vendor(self, capabilities: Capabilities) -> "Limits":
+        """These limits, with what they leave open as the adapter of a vendor says."""
+        return replace(
+            self,
+            rates=capabilities.rates if self.rates is None else self.rates,
+            attempt_timeout_s=self.attempt_timeout_s or capabilities.answer_timeout_s,
+            auto_most=capabilities.max_concurrency or self.auto_most,
+        )

@@ -57,12 +57,12 @@ class OpenRun:
             self._transport = Transport(self._adapter.base_url, capabilities.result_hosts, limits)
             stack.callback(self._close_transport)
             self._rate_limiter = SharedRateLimiter(
-                self._adapter, limits.requests_per_second, clock, pace_file(), partial(board.tell, "pace")
+                self._adapter, limits.rates or (), clock, pace_file(), partial(board.tell, "pace")
             )
             stack.callback(self._rate_limiter.close)
             self._breaker = CircuitBreaker(
                 clock.monotonic,
-                probe_timeout_s=limits.attempt_timeout_s + 30.0,
+                probe_timeout_s=limits.answer_timeout_s + 30.0,
                 announce=self._rate_limiter.announce_pause,
             )
             self._ledger.limit(limits.budget)

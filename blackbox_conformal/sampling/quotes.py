@@ -80,7 +80,7 @@ class _Desk:
     """Where one vendor is asked: its connections, and the rules by which free requests are repeated."""
 
     def __init__(self, adapter: Adapter, limits: Limits, patience_s: float) -> None:
-        limits = replace(limits, attempt_timeout_s=min(limits.attempt_timeout_s, patience_s))
+        limits = replace(limits, attempt_timeout_s=min(limits.answer_timeout_s, patience_s))
         self._adapter = adapter
         self._patience = patience_s
         self._until = 0.0
@@ -144,7 +144,7 @@ class _Desk:
             return answer
 
         try:
-            return self._retrier.fetch(once, None)
+            return self._retrier.fetch(once, lambda: None)
         except VendorError as error:
             failure = error
         raise cleaned(failure)

@@ -67,7 +67,7 @@ class Sampler:
         self._local = adapter.capabilities.local
         if limits.max_cost_usd is not None and not self._local and known_price(adapter, Path(run)) is None:
             raise UsageError(price_missing(adapter))
-        self._adapter, self._run, self._limits = adapter, Path(run), limits
+        self._adapter, self._run, self._limits = adapter, Path(run), limits.for_vendor(adapter.capabilities)
         self._new_acceptance = partial(Acceptance, check, counted, models)
         self._clock = clock or Clock()
         self._board = EventBoard(self._clock, listener, limits.max_cost_usd)

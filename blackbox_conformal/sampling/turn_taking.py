@@ -1,15 +1,18 @@
 """When a request may go: after every pause that the vendor asked for, and at the request rate."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from blackbox_conformal.errors import TryLaterError, VendorError
+from blackbox_conformal.rates import Purpose
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
 from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter
 from blackbox_conformal.sampling.run_control import StoppedError
+
+_TELL_S = 60.0
 
 
 @dataclass(eq=False)
@@ -22,14 +25,15 @@ class TurnTaking:
     limits: Limits
     clock: Clock
     board: EventBoard
+    _tell_at: float = field(default=0.0, init=False)
 
     def is_free(self) -> bool:
-        """Whether a request may go now without `wait`: there is no pause and no request rate."""
+        """Whether a submission may go now without `wait`: there is no pause and no request rate."""
         self._join_pauses_of_others()
-        return self.limits.requests_per_second is None and self.breaker.is_closed()
+        return not self.rate_limiter.rates and self.breaker.is_closed()
 
-    def wait(self, wake: threading.Event, pauses: bool = True) -> None:
-        """Wait for the end of a pause (unless not `pauses`: a host of its own) and for a turn at the request rate.
+    def wait(self, wake: threading.Event, purpose: Purpose) -> float:
+        """Wait for the end of a pause, and for a turn at the request rates; seconds that the turn took to come.
 
         Raises
         ------
@@ -38,17 +42,25 @@ class TurnTaking:
         """
         if wake.is_set():
             raise StoppedError
-        if pauses:
-            self._wait_for_pause(wake)
-        seconds = self.rate_limiter.reserve()
-        if seconds > 0:
+        self._wait_for_pause(wake)
+        waited = 0.0
+        while (seconds := self.rate_limiter.take(purpose)) > 0:
+            self._tell_wait(seconds)
             if self.clock.sleep(seconds, wake):
-                self.rate_limiter.cancel()
                 self.breaker.abandon_probe()
                 raise StoppedError
-            if pauses:
-                # The vendor may have asked for a pause meanwhile.
-                self._wait_for_pause(wake)
+            waited += seconds
+            # The vendor may have asked for a pause meanwhile.
+            self._wait_for_pause(wake)
+        return waited
+
+    def _tell_wait(self, seconds: float) -> None:
+        """Say at most once a minute that the request rate holds the run up, where that takes longer than a minute."""
+        now = self.clock.monotonic()
+        if seconds >= _TELL_S and now >= self._tell_at:
+            self._tell_at = now + _TELL_S
+            rates = ", ".join(map(str, self.rate_limiter.rates))
+            self.board.tell("pace", f"waiting {seconds:.0f} s for a turn at the rate of this vendor ({rates})")
 
     def _wait_for_pause(self, wake: threading.Event) -> None:
         worker = threading.get_ident()

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support.draws import check, limits, tasks
 
 from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
@@ -36,7 +37,9 @@ def main(
     """Draw; the exit code is the error's."""
     kind = {"jobs": JobVendor, "synchronous": SynchronousVendor}[dialect]
     adapter = kind(url=url, **json.loads(fields))
-    extra = json.loads(extras)
+    extra, changed = json.loads(extras), json.loads(changes)
+    if "rates" in changed:
+        changed["rates"] = tuple(map(Rate.of_text, changed["rates"]))
     work = tasks(int(pictures), int(draws), **extra.get("size", {}))
     if "file_limit" in extra:
         resource.setrlimit(resource.RLIMIT_FSIZE, (extra["file_limit"], extra["file_limit"]))
@@ -47,7 +50,7 @@ def main(
 
     states: list[str] = []
     code, message, signals = 0, "", 0
-    with Sampler(adapter, Path(run), limits(**json.loads(changes)), check=look) as sampler:
+    with Sampler(adapter, Path(run), limits(**changed), check=look) as sampler:
 
         def stop(number: int, frame: FrameType | None) -> None:
             nonlocal signals

@@ -155,7 +155,7 @@ def test_d02_kill_at_each_state_of_the_ledger(
     run = tmp_path / "run"
     with FaultServer(plan) as server:
         # An intent is written by itself only when the submission has to wait for its turn.
-        pace = {"requests_per_second": 4.0} if state == "intent" else {}
+        pace = {"rates": ["4/second"]} if state == "intent" else {}
         with driver(server.url, run, dialect, 6, 4, pace, {}, extras) as process:
             assert until(lambda: rows(run, (state,)), process), f"the ledger never showed {state}"
             process.send_signal(signal.SIGKILL)

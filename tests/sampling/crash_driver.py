@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support.draws import limits, tasks
 
+from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.sample_store import Store
@@ -51,10 +52,8 @@ def main(url: str, run: str, kind: str, point: str, number: str) -> None:
     setattr(owner, name, deadly)
     adapter = {"once": SynchronousVendor, "jobs": JobVendor}[kind](url=url)
     # With a rate to keep, the reservation of a price and the sending are commits of their own.
-    rate = 1000.0 if point in ("intent", "sent") else None
-    with Sampler(
-        adapter, Path(run), limits(concurrency=1, requests_per_second=rate), check=lambda data, task: None
-    ) as sampler:
+    rates = (Rate(1000, 1.0),) if point in ("intent", "sent") else ()
+    with Sampler(adapter, Path(run), limits(concurrency=1, rates=rates), check=lambda data, task: None) as sampler:
         for _ in sampler.draw(tasks(1, 4)):
             pass
 

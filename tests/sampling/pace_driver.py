@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support.draws import limits, tasks
 
+from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -19,7 +20,7 @@ from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 def main(url: str, run: str, first: str, count: str, rate: str) -> None:
     told: list[Event] = []
     adapter = SynchronousVendor(url=url, keyed=True)
-    alone = limits(concurrency=1, requests_per_second=float(rate) if float(rate) else None, max_attempts=6)
+    alone = limits(concurrency=1, rates=(Rate(int(float(rate)), 1.0),) if float(rate) else None, max_attempts=6)
     with Sampler(adapter, Path(run), alone, listener=told.append) as sampler:
         print("ready", flush=True)
         sys.stdin.readline()

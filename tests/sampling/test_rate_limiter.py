@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 from support.draws import draw, limits, tasks
 
+from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.pacing.rate_limiter import LOOK_S, SharedRateLimiter, pace_file
 from blackbox_conformal.sampling.sampler import Sampler
@@ -23,6 +25,7 @@ from blackbox_conformal.testing.script import Situation
 DRIVER = Path(__file__).with_name("pace_driver.py")
 KEY = "canary-sk-4d1f7c90"
 HOST = "http://127.0.0.1:9"
+SLOW = Rate(1, 1.0)
 
 
 class Keyed(SynchronousVendor):
@@ -63,8 +66,8 @@ def join(clock, told, tmp_path):
     """Another process's view of the pace."""
     joined = []
 
-    def one(rate=None, key=KEY, url=HOST, file=tmp_path / "pace.sqlite"):
-        joined.append(SharedRateLimiter(Keyed(url=url, key=key), rate, clock, file, told.append))
+    def one(*rates, key=KEY, url=HOST, file=tmp_path / "pace.sqlite"):
+        joined.append(SharedRateLimiter(Keyed(url=url, key=key), rates, clock, file, told.append))
         return joined[-1]
 
     yield one
@@ -72,62 +75,107 @@ def join(clock, told, tmp_path):
         pace.close()
 
 
-def due(clock, paces, count):
-    """When each of `count` turns comes, taken in rotation."""
-    return [clock.now + pace.reserve() for pace, _ in zip(itertools.cycle(paces), range(count), strict=False)]
+def due(clock, paces, count, purpose="submit"):
+    """When each of `count` turns is taken, in rotation; the clock goes on from one to the next."""
+    times = []
+    for pace, _ in zip(itertools.cycle(paces), range(count), strict=False):
+        while (seconds := pace.take(purpose)) > 0:
+            clock.now += seconds
+        times.append(clock.now)
+    return times
+
+
+def fullest(times, seconds):
+    """The most of these that any window of so many seconds holds: from one moment to just before its end."""
+    return max(sum(first <= moment < first + seconds for moment in times) for first in times)
 
 
 @pytest.mark.parametrize("processes", [1, 3])
-@pytest.mark.parametrize("rate", [5.0, 0.25])
-def test_the_rate_is_kept_over_any_second_by_all_processes_together(join, clock, processes, rate):
-    burst = int(max(1.0, rate))
-    times = due(clock, [join(rate) for _ in range(processes)], 50)
-    assert times[:burst] == [clock.now] * burst
-    assert [later - earlier for earlier, later in itertools.pairwise(times[burst - 1 :])] == pytest.approx(
-        [1 / rate] * (50 - burst)
-    )
+@pytest.mark.parametrize("rate", [Rate(5, 1.0), Rate(1, 4.0), Rate(50, 3600.0)])
+def test_no_window_holds_more_than_the_rate_and_none_that_is_wanted_holds_less(join, clock, processes, rate):
+    times = due(clock, [join(rate) for _ in range(processes)], 4 * rate.count)
+    assert fullest(times, rate.seconds) == rate.count
+    assert times[-1] - times[0] == pytest.approx(rate.least_seconds(4 * rate.count)) == pytest.approx(3 * rate.seconds)
 
 
-def test_what_is_not_used_is_saved_up_to_a_second_and_no_further(join, clock):
-    pace = join(4.0)
+def test_no_window_holds_more_when_requests_come_as_they_please(join, clock):
+    rate, random = Rate(7, 10.0), Random(0)
+    paces, times = [join(rate) for _ in range(3)], []
+    for _ in range(400):
+        clock.now += random.choice([0.0, 0.0, 0.01, 0.3, 4.0])
+        if random.choice(paces).take("submit") <= 0:
+            times.append(clock.now)
+    assert fullest(times, rate.seconds) == rate.count
+
+
+def test_the_strictest_of_several_rates_counts(join, clock):
+    pace = join(Rate(2, 1.0), Rate(5, 60.0))
+    times = due(clock, [pace], 11)
+    assert fullest(times, 1.0) == 2
+    assert fullest(times, 60.0) == 5
+
+
+def test_a_rate_of_one_purpose_holds_for_those_requests_only(join, clock):
+    pace = join(Rate(1, 3600.0, "submit"))
+    assert [pace.take("submit"), pace.take("lookup"), pace.take("submit")] == pytest.approx([0.0, 0.0, 3600.0])
+
+
+def test_polls_that_have_used_a_quarter_of_a_window_come_evenly_and_lose_none(join, clock):
+    times = due(clock, [join(Rate(100, 3600.0, "poll"))], 400, "poll")
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert gaps[:25] == [0.0] * 25
+    assert gaps[25:99] == pytest.approx([36.0] * 74)
+    assert gaps[100:] == pytest.approx([36.0] * 299)
+    assert fullest(times, 3600.0) == 100
+    assert times[-1] - times[0] <= 4 * 3600.0
+
+
+def test_what_is_not_used_is_not_saved_up(join, clock):
+    pace = join(Rate(4, 1.0))
     due(clock, [pace], 20)
     clock.now += 1000.0
-    assert [pace.reserve() for _ in range(5)] == pytest.approx([0, 0, 0, 0, 0.25])
+    assert [pace.take("submit") for _ in range(5)] == pytest.approx([0, 0, 0, 0, 1.0])
 
 
 def test_processes_of_different_rates_keep_each_its_own(join, clock):
-    slow, fast = join(1.0), join(10.0)
-    for _ in range(10):
-        fast.reserve()
-    assert slow.reserve() == pytest.approx(1.0)
-    assert fast.reserve() == pytest.approx(1.1)
+    slow, fast = join(Rate(1, 1.0)), join(Rate(10, 1.0))
+    due(clock, [fast], 10)
+    assert slow.take("submit") == pytest.approx(1.0)
+    assert fast.take("submit") == pytest.approx(1.0)
+
+
+def test_turns_are_kept_for_the_longest_window_of_any_process(join, clock):
+    slow, fast = join(Rate(3, 3600.0)), join(Rate(3, 1.0))
+    due(clock, [fast], 6)
+    clock.now += 5.0
+    assert fast.take("submit") == 0.0
+    assert slow.take("submit") > 3000.0
 
 
 def test_without_a_rate_nobody_waits(join):
-    free, bound = join(None), join(1.0)
-    assert [free.reserve() for _ in range(100)] == [0.0] * 100
-    assert bound.reserve() == 0.0
+    free, bound = join(), join(Rate(1, 1.0))
+    assert [free.take("submit") for _ in range(100)] == [0.0] * 100
+    assert bound.take("submit") == 0.0
 
 
 @pytest.mark.parametrize("other", [{"key": "key-of-the-other-account"}, {"url": "http://127.0.0.2:9"}, {"key": ""}])
 def test_another_key_or_vendor_has_a_pace_of_its_own(join, clock, other):
-    one, two = join(1.0), join(1.0, **other)
-    assert [one.reserve(), one.reserve(), two.reserve()] == [0.0, 1.0, 0.0]
+    one, two = join(SLOW), join(SLOW, **other)
+    assert [one.take("submit"), one.take("submit"), two.take("submit")] == pytest.approx([0.0, 1.0, 0.0])
     one.announce_pause(30.0)
     clock.now += LOOK_S
     assert two.new_pause() == 0.0
 
 
 def test_the_next_process_goes_on_where_the_last_one_stopped(join, clock):
-    first = join(1.0)
-    for _ in range(5):
-        first.reserve()
+    first = join(Rate(2, 10.0))
+    due(clock, [first], 2)
     first.announce_pause(3.0)
     first.close()
     clock.now += 1.0
-    second = join(1.0)
+    second = join(Rate(2, 10.0))
     assert second.new_pause() == pytest.approx(2.0)
-    assert second.reserve() == pytest.approx(4.0)
+    assert second.take("submit") == pytest.approx(9.0)
 
 
 def test_a_pause_is_news_to_others_once_and_for_its_length(join, clock):
@@ -152,18 +200,17 @@ def test_a_pause_is_news_to_others_once_and_for_its_length(join, clock):
 
 @pytest.mark.parametrize("jump", [-86400.0, -3.0, 86400.0])
 def test_a_clock_that_is_set_makes_nobody_wait_longer(join, clock, jump):
-    one, two = join(1.0), join(1.0)
-    for _ in range(4):
-        one.reserve()
+    one, two = join(Rate(4, 4.0)), join(Rate(4, 4.0))
+    due(clock, [one], 4)
     one.announce_pause(2.0)
     clock.jump = jump
-    assert two.reserve() <= 4.0
+    assert two.take("submit") <= 4.0
     clock.now += LOOK_S
     assert two.new_pause() <= 2.0
     one.announce_pause(1.0)
     clock.now += LOOK_S
     assert two.new_pause() <= 1.0
-    assert one.reserve() <= 5.0
+    assert one.take("submit") <= 4.0
 
 
 def test_accounts_are_forgotten_after_a_day(join, clock, tmp_path):
@@ -185,12 +232,12 @@ def test_accounts_are_forgotten_after_a_day(join, clock, tmp_path):
 def test_a_damaged_file_is_told_and_left_alone(join, clock, told, tmp_path, content):
     file = tmp_path / "pace.sqlite"
     file.write_bytes(content)
-    pace = join(1.0)
+    pace = join(SLOW)
     assert len(told) == 1
     assert str(file) in told[0]
     assert "delete it" in told[0]
     assert file.read_bytes() == content
-    assert [pace.reserve(), pace.reserve()] == [0.0, 1.0]
+    assert [pace.take("submit"), pace.take("submit")] == pytest.approx([0.0, 1.0])
     pace.announce_pause(5.0)
     assert pace.new_pause() == 0.0
 
@@ -200,75 +247,70 @@ def test_a_damaged_file_is_told_and_left_alone(join, clock, told, tmp_path, cont
     [
         "CREATE TABLE salt (id INTEGER PRIMARY KEY, value); INSERT INTO salt VALUES (1, 'text')",
         "CREATE TABLE salt (id INTEGER PRIMARY KEY, value); INSERT INTO salt VALUES (1, NULL)",
-        "CREATE TABLE pace (account PRIMARY KEY, arrival TEXT, paused_until TEXT, updated TEXT)",
-        "CREATE TABLE pace (account PRIMARY KEY, arrival, paused_until, updated, more)",
+        "CREATE TABLE pace (account PRIMARY KEY, longest TEXT, paused_until TEXT, updated TEXT)",
+        "CREATE TABLE pace (account PRIMARY KEY, longest, paused_until, updated, more)",
+        "CREATE TABLE turn (account, taken_at)",
+        "CREATE TABLE turn (account, taken_at, purpose, more)",
     ],
 )
 def test_a_file_of_another_version_is_told_and_stops_nothing(join, told, tmp_path, newer):
     database = sqlite3.connect(tmp_path / "pace.sqlite")
     database.executescript(newer)
     database.close()
-    pace = join(1.0)
+    pace = join(SLOW)
     assert pace.new_pause() == 0.0
-    assert [pace.reserve(), pace.reserve()] == [0.0, 1.0]
+    assert [pace.take("submit"), pace.take("submit")] == pytest.approx([0.0, 1.0])
     assert len(told) == 1
 
 
 @pytest.mark.parametrize("value", ["9e999", "-9e999", "1e15"])
-@pytest.mark.parametrize("column", ["arrival", "updated"])
+@pytest.mark.parametrize("column", ["turn.taken_at", "pace.updated", "pace.longest"])
 def test_values_out_of_reach_make_nobody_wait_for_ever(join, tmp_path, column, value):
-    pace = join(10.0)
+    pace = join(Rate(2, 5.0))
+    pace.take("submit")
+    pace.take("submit")
+    table, _, name = column.partition(".")
     database = sqlite3.connect(tmp_path / "pace.sqlite")
-    database.execute(f"UPDATE pace SET {column} = {value}")
+    database.execute(f"UPDATE {table} SET {name} = {value}")
     database.commit()
     database.close()
-    assert pace.reserve() <= 26.0
+    assert pace.take("submit") <= 5.0
 
 
-def test_turns_of_a_much_slower_process_count_for_some_of_ones_own_at_most(join):
-    slow = join(0.001)
-    for _ in range(8):
-        slow.reserve()
-    fast = join(10.0)
-    assert 24.0 <= fast.reserve() <= 26.0
+def test_a_process_that_dies_while_it_waits_holds_up_nobody(join, clock):
+    dead, alive = join(Rate(1, 10.0)), join(Rate(1, 10.0))
+    assert [dead.take("submit"), dead.take("submit")] == pytest.approx([0.0, 10.0])
+    dead.close()
+    clock.now += 10.0
+    assert alive.take("submit") == 0.0
 
 
-def test_a_turn_that_is_given_back_is_the_next_ones(join):
-    one, two = join(0.1), join(0.1)
-    assert [one.reserve(), one.reserve(), one.reserve()] == pytest.approx([0.0, 10.0, 20.0])
-    one.cancel()
-    one.cancel()
-    assert two.reserve() == pytest.approx(10.0)
-    join(None).cancel()
-    assert two.reserve() == pytest.approx(20.0)
-
-
-def test_a_run_that_is_stopped_gives_back_the_turns_that_its_workers_wait_for(tmp_path):
+def test_a_run_that_is_stopped_leaves_the_turns_that_its_workers_wait_for(tmp_path):
+    rates = (Rate(1, 30.0),)
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
-        with Sampler(adapter, tmp_path, limits(concurrency=8, requests_per_second=0.2)) as sampler:
+        with Sampler(adapter, tmp_path, limits(concurrency=8, rates=rates)) as sampler:
             drawing = sampler.draw(tasks(20))
             next(drawing)
-            time.sleep(0.3)
             drawing.close()
         assert server.account.requests("submit") == 1
-        pace = SharedRateLimiter(adapter, 0.2, Clock(), pace_file(), lambda why: None)
-        assert pace.reserve() <= 5.0
+        pace = SharedRateLimiter(adapter, rates, Clock(), pace_file(), lambda why: None)
+        assert 0.0 < pace.take("submit") <= 30.0
         pace.close()
 
 
 def test_a_file_that_is_lost_under_way_is_told(join, told, tmp_path):
-    pace = join(1.0)
-    assert pace.reserve() == 0.0
+    pace = join(SLOW)
+    assert pace.take("submit") == 0.0
     for file in tmp_path.iterdir():
         file.write_bytes(b"")
-    assert [pace.reserve() >= 0.0 for _ in range(3)] == [True] * 3
+    assert [pace.take("submit") >= 0.0 for _ in range(3)] == [True] * 3
     assert len(told) == 1
 
 
 def test_without_a_private_folder_each_process_keeps_its_own_pace(join, told):
-    one, two = join(1.0, file=None), join(1.0, file=None)
-    assert [one.reserve(), one.reserve(), two.reserve()] == [0.0, 1.0, 0.0]
+    one, two = join(SLOW, file=None), join(SLOW, file=None)
+    assert [one.take("submit"), one.take("submit"), two.take("submit")] == pytest.approx([0.0, 1.0, 0.0])
     assert "XDG_STATE_HOME" in told[0]
 
 
@@ -283,7 +325,7 @@ def test_no_private_folder(monkeypatch, tmp_path):
 
 
 def test_the_key_is_not_in_the_file(join, tmp_path):
-    join(1.0).reserve()
+    join(SLOW).take("submit")
     files = list(tmp_path.iterdir())
     assert files
     for file in files:
@@ -296,7 +338,7 @@ def test_the_key_is_not_in_the_file(join, tmp_path):
 def test_a_run_that_cannot_share_its_pace_says_so_and_goes_on(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/self/nothing")
     with FaultServer() as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(1, 3), requests_per_second=100.0)
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(1, 3), rates=(Rate(100, 1.0),))
     assert (drawn.states, drawn.error) == (["stored"] * 3, None)
 
 
@@ -336,18 +378,17 @@ class Processes:
 @pytest.mark.parametrize("shared", [True, False])
 def test_three_processes_keep_one_rate(tmp_path, shared):
     """With keys of their own, they do not: the control that shows what is measured."""
-    rate, count = 10.0, 15
+    most, seconds = 10, 1.0
     with FaultServer() as server:
         processes = Processes(server.url, tmp_path)
         for number in range(3):
-            processes.add("one" if shared else f"key{number}", 0, count, rate)
+            processes.add("one" if shared else f"key{number}", 0, 12, most / seconds)
         processes.begin(*processes.all)
         processes.end()
     times = sorted(seen.at for seen in server.account.recorded)
-    assert len(times) == 3 * count
-    # A burst of one second's requests, then the rate; two for requests that were late and came together.
-    most = max(j - i + 1 - rate * (times[j] - times[i]) for i in range(len(times)) for j in range(i, len(times)))
-    assert (most <= rate + 2.0) == shared
+    assert len(times) == 36
+    # A request that is late on its way comes nearer to those behind it.
+    assert (fullest(times, 0.8 * seconds) <= most) == shared
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -121,10 +121,15 @@ def test_a_pause_that_is_too_long_ends_the_run_and_says_when_to_resume() -> None
     assert "for 3600 s; resume after 20" in str(run.control.error)
 
 
+def in_40_seconds(run: Run) -> Callable[[], float]:
+    deadline = run.clock.now + 40.0
+    return lambda: deadline
+
+
 def test_a_job_is_asked_for_until_its_deadline_and_never_beyond_it() -> None:
     run = Run()
     with pytest.raises(JobError, match="busy"):
-        run.retrier.fetch(run.failing(*[JobError("busy")] * 999), run.clock.now + 40.0)
+        run.retrier.fetch(run.failing(*[JobError("busy")] * 999), in_40_seconds(run))
     assert run.clock.now == pytest.approx(140.0)
     assert run.control.error is None
 
@@ -133,7 +138,7 @@ def test_a_job_is_asked_for_until_its_deadline_and_never_beyond_it() -> None:
 def test_a_link_that_is_gone_is_asked_for_once_more_unless_it_has_expired(code: str, tries: int) -> None:
     run = Run()
     with pytest.raises(GoneError):
-        run.retrier.fetch(run.failing(*[GoneError("gone", code=code)] * 9), run.clock.now + 40.0)
+        run.retrier.fetch(run.failing(*[GoneError("gone", code=code)] * 9), in_40_seconds(run))
     assert run.tries == tries
 
 

@@ -20,6 +20,7 @@ from blackbox_conformal.errors import (
     LedgerError,
     UsageError,
 )
+from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
@@ -187,9 +188,9 @@ def test_estimate_reads_only_and_counts_what_is_there(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
-        paced = limits(requests_per_second=10.0)
+        paced = limits(rates=(Rate(2, 1.0),))
         before = Sampler(adapter, run, paced).estimate(tasks(2, 3))
-        assert (before.calls, before.cached, before.seconds) == (6, 0, 0.6)
+        assert (before.calls, before.cached, before.seconds) == (6, 0, 2.0)
         assert before.cost_usd == (Decimal("0.06"), Decimal("0.06"))
         assert before.disk_bytes == 6 * (12 * 4) * (10 * 4) * 2
         assert not run.exists()
@@ -420,7 +421,7 @@ def test_a_probe_that_was_stopped_holds_nobody_up_in_the_next_draw(tmp_path: Pat
     """It had passed the gate after a pause, and waited for its turn at the request rate."""
     with FaultServer({"submit": [None, "status:code=429,retry-after=0.1"]}) as server:
         adapter = SynchronousVendor(url=server.url)
-        with Sampler(adapter, tmp_path, limits(concurrency=2, requests_per_second=1.0)) as sampler:
+        with Sampler(adapter, tmp_path, limits(concurrency=2, rates=(Rate(1, 1.0),))) as sampler:
             drawing = sampler.draw(tasks(2))
             next(drawing)
             while submissions(server) < 2:
@@ -438,7 +439,7 @@ def test_a_pause_under_a_request_rate_ends(tmp_path: Path) -> None:
     """The probe after a pause waits for its turn at the rate, and passes the gate a second time."""
     with FaultServer({"submit": [None, "status:code=429,retry-after=0.1"]}) as server:
         adapter = SynchronousVendor(url=server.url)
-        with Sampler(adapter, tmp_path, limits(concurrency=2, requests_per_second=1.0)) as sampler:
+        with Sampler(adapter, tmp_path, limits(concurrency=2, rates=(Rate(1, 1.0),))) as sampler:
             hung = threading.Timer(30.0, sampler.stop)
             hung.start()
             assert [outcome.state for outcome in sampler.draw(tasks(3))] == ["stored"] * 3

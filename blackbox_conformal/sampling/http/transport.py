@@ -142,7 +142,7 @@ class Transport:
         if step.url[:5].lower() == "data:":
             media, body = read_data_link(step.url, self._limits.max_answer_bytes)
             return Answer(200, {"content-type": media}, body)
-        self._exchange.begin(self._limits.attempt_timeout_s)
+        self._exchange.begin(self._limits.answer_timeout_s)
         url = _parse(step.url)
         for hop in range(_MOST_REDIRECTS + 1):
             answer = self._exchange_once(step, url, step.public or hop > 0, resumption)
@@ -237,7 +237,7 @@ class Transport:
             return NotSentError(f"nothing was sent ({what})")
         if isinstance(error, httpcore.TimeoutException):
             return MaybeSentError(
-                f"no whole answer within {self._limits.attempt_timeout_s:g} s ({what}); the vendor may still finish"
+                f"no whole answer within {self._limits.answer_timeout_s:g} s ({what}); the vendor may still finish"
                 " and bill it"
             )
         return MaybeSentError(f"the connection broke after sending ({what})")

@@ -1,40 +1,48 @@
 """How fast one account is asked, by all processes of a user together.
 
-A vendor counts requests by account, whatever run folder they are for, so the rate is kept in a file of the user's own
-instead of a ledger. Nothing in it is worth money: where it cannot be used, each process keeps a rate of its own. Turns
-are given by the generic cell rate algorithm, GCRA (ATM Forum, Traffic Management 4.0, 1996). It is a token bucket that
-needs one number an account: the theoretical arrival time of the next request, if all came evenly.
+A vendor counts requests by account, whatever run folder they are for, so their times are kept in a file of the user's
+own instead of a ledger. Nothing in it is worth money: where it cannot be used, each process keeps times of its own.
+Turns are given by a sliding window log: a request goes when fewer than `Rate.count` others of its kind went in the last
+`Rate.seconds`, so that no window of that length ever holds more. Turns are taken when they are used and not before:
+whoever dies while it waits holds up nobody.
 """
 
+import contextlib
 import hashlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import CredentialMissingError
 from blackbox_conformal.files import private_folder
+from blackbox_conformal.rates import Purpose, Rate
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.filesystem import file_system, is_network
+
+Result = TypeVar("Result")
 
 LOOK_S = 0.2
 """Seconds between two looks for a pause that another process was told to make."""
 
 _FORGET_S = 86400.0
 _BUSY_S = 5.0
-_MOST_AHEAD = 256
-"""Turns, at one's own rate, that are waited for at most: those of a slower or dead process beyond it do not count."""
 
 _UNUSABLE = (sqlite3.Error, OSError, TypeError)
 """What a file raises that is damaged, locked, full, or of a version that keeps other values in it."""
 
 _SALT = "CREATE TABLE IF NOT EXISTS salt (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL) STRICT"
 _PACE = (
-    "CREATE TABLE IF NOT EXISTS pace (account BLOB PRIMARY KEY, arrival REAL NOT NULL, paused_until REAL NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS pace (account BLOB PRIMARY KEY, longest REAL NOT NULL, paused_until REAL NOT NULL,"
     " updated REAL NOT NULL) STRICT"
+)
+_TURN = (
+    "CREATE TABLE IF NOT EXISTS turn (account BLOB NOT NULL, purpose TEXT NOT NULL, taken_at REAL NOT NULL) STRICT",
+    "CREATE INDEX IF NOT EXISTS turn_by_time ON turn (account, taken_at)",
 )
 
 
@@ -53,9 +61,9 @@ class SharedRateLimiter:
     ----------
     adapter
         The vendor; its address and key name the account. The file holds a salted digest of them.
-    rate
-        Requests a second of every kind, on average, of this process and of all that have a rate for the same account;
-        at most as many at once, at least one. None: no request waits for a turn, only for pauses.
+    rates
+        How many requests may go in a time, from this process and all that have rates for the same account. None: no
+        request waits for a turn, only for pauses.
     file
         Where the rate is shared (see `pace_file`); None: this process keeps a rate of its own.
     tell
@@ -63,20 +71,26 @@ class SharedRateLimiter:
     """
 
     def __init__(
-        self, adapter: Adapter, rate: float | None, clock: Clock, file: Path | None, tell: Callable[[str], None]
+        self,
+        adapter: Adapter,
+        rates: Sequence[Rate],
+        clock: Clock,
+        file: Path | None,
+        tell: Callable[[str], None],
     ) -> None:
-        self._rate = rate
+        self.rates = tuple(rates)
+        self._longest = max((rate.seconds for rate in rates), default=0.0)
         self._clock = clock
         self._tell = tell
         self._lock = threading.Lock()
         self._look_at = clock.monotonic()
         self._known_until = 0.0
-        self._database, self._account = _joined(None, adapter, clock)
+        self._database, self._account = _joined(None, adapter, self._longest, clock)
         if file is None:
             self._tell_alone("there is no private folder of yours on a local disk (XDG_STATE_HOME can name one)")
             return
         try:
-            shared, self._account = _joined(file, adapter, clock)
+            shared, self._account = _joined(file, adapter, self._longest, clock)
         except _UNUSABLE as error:
             self._tell_alone(f"{file}: {error}; delete it if that stays so")
             return
@@ -88,32 +102,65 @@ class SharedRateLimiter:
         with self._lock:
             self._database.close()
 
-    def reserve(self) -> float:
-        """Take the next turn; seconds to wait until it has come."""
-        if self._rate is None:
-            return 0.0
-        interval = 1.0 / self._rate
-        burst = max(1.0, self._rate) * interval - interval
-        latest = _MOST_AHEAD * interval
-        with self._lock:
-            arrival, _, now = self._update(
-                lambda arrival, paused, now: (min(max(arrival, now), now + latest) + interval, paused)
-            )
-            return max(0.0, arrival - interval - burst - now)
+    def take(self, purpose: Purpose) -> float:
+        """Take a turn for a request that goes now: 0; or else the seconds after which to ask again.
 
-    def cancel(self) -> None:
-        """Give back a turn that was reserved and is not used, so that nobody waits for it."""
-        if self._rate is not None:
-            interval = 1.0 / self._rate
-            with self._lock:
-                self._update(lambda arrival, paused, now: (arrival - interval, paused))
+        When a quarter of a window is used, polls come evenly, so that not all of them are spent on jobs that have just
+        begun.
+        """
+        if not self.rates:
+            return 0.0
+        with self._lock:
+            return self._safely(lambda: self._take(purpose))
+
+    def _take(self, purpose: Purpose) -> float:
+        with self._transaction() as database:
+            now = self._clock.wall()
+            # Nobody takes a turn ahead of time, so what is in the future is of before the clock was set back.
+            database.execute(
+                "UPDATE turn SET taken_at = ? WHERE account = ? AND taken_at > ?", (now, self._account, now)
+            )
+            (longest,) = database.execute("SELECT longest FROM pace WHERE account = ?", (self._account,)).fetchone()
+            database.execute(
+                "DELETE FROM turn WHERE account = ? AND taken_at <= ?", (self._account, now - min(longest, _FORGET_S))
+            )
+            seconds = max(self._free_at(rate, purpose) - now for rate in self.rates)
+            if seconds <= 0:
+                database.execute("INSERT INTO turn VALUES (?, ?, ?)", (self._account, purpose, now))
+                return 0.0
+            return seconds
+
+    def _free_at(self, rate: Rate, purpose: Purpose) -> float:
+        """From when on this rate has room for a request."""
+        if not rate.counts(purpose):
+            return 0.0
+        free_at = self._nth_latest(rate, rate.count) + rate.seconds
+        if purpose == "poll" and self._nth_latest(rate, rate.count // 4 + 1) > self._clock.wall() - rate.seconds:
+            free_at = max(free_at, self._nth_latest(rate, 1) + rate.seconds / rate.count)
+        return free_at
+
+    def _nth_latest(self, rate: Rate, n: int) -> float:
+        """When the last but `n` - 1 of the requests went that this rate counts; long ago, where there are fewer."""
+        row = self._database.execute(
+            "SELECT taken_at FROM turn WHERE account = ?1 AND (?2 IS NULL OR purpose = ?2)"
+            " ORDER BY taken_at DESC LIMIT 1 OFFSET ?3",
+            (self._account, rate.purpose, n - 1),
+        ).fetchone()
+        return float("-inf") if row is None else float(row[0])
 
     def announce_pause(self, seconds: float) -> None:
         """Tell the other processes that the vendor asked for a pause."""
         with self._lock:
-            now = self._clock.wall()
-            self._known_until = max(self._known_until, now + seconds)
-            self._update(lambda arrival, paused, now: (arrival, max(paused, now + seconds)))
+            self._known_until = max(self._known_until, self._clock.wall() + seconds)
+            self._safely(lambda: self._announce(seconds))
+
+    def _announce(self, seconds: float) -> None:
+        with self._transaction() as database:
+            paused, now = self._pause()
+            database.execute(
+                "UPDATE pace SET paused_until = ?, updated = ? WHERE account = ?",
+                (max(paused, now + seconds), now, self._account),
+            )
 
     def new_pause(self) -> float:
         """Seconds left of a pause that another process announced; 0 when none is new. Looks every `LOOK_S` seconds."""
@@ -122,7 +169,7 @@ class SharedRateLimiter:
         with self._lock:
             self._look_at = self._clock.monotonic() + LOOK_S
             try:
-                _, until, now = self._row()
+                until, now = self._pause()
             except _UNUSABLE as error:
                 self._go_alone(str(error))
                 return 0.0
@@ -130,52 +177,47 @@ class SharedRateLimiter:
             self._known_until = max(self._known_until, until)
             return until - now if fresh else 0.0
 
-    def _update(self, change: Callable[[float, float, float], tuple[float, float]]) -> tuple[float, float, float]:
-        """The row after `change` of the arrival time and the end of the pause; all times in seconds since 1970."""
+    def _safely(self, act: Callable[[], Result]) -> Result:
+        """Do something with the shared file, or with a rate of this process only where the file has become unusable."""
         try:
-            return self._update_row(change)
+            return act()
         except _UNUSABLE as error:
             self._go_alone(str(error))
-            return self._update_row(change)
+            return act()
 
-    def _update_row(self, change: Callable[[float, float, float], tuple[float, float]]) -> tuple[float, float, float]:
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            arrival, paused, now = self._row()
-            arrival, paused = change(arrival, paused, now)
-            self._database.execute(
-                "UPDATE pace SET arrival = ?, paused_until = ?, updated = ? WHERE account = ?",
-                (arrival, paused, now, self._account),
-            )
+            yield self._database
             self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
             raise
-        return arrival, paused, now
 
-    def _row(self) -> tuple[float, float, float]:
-        """The arrival time, until when to pause, and now; moved along with a clock that was set back."""
+    def _pause(self) -> tuple[float, float]:
+        """Until when to pause, and now; moved along with a clock that was set back."""
         row = self._database.execute(
-            "SELECT arrival, paused_until, updated FROM pace WHERE account = ?", (self._account,)
+            "SELECT paused_until, updated FROM pace WHERE account = ?", (self._account,)
         ).fetchone()
         if row is None:
             raise sqlite3.DatabaseError("the account's row is gone")
         now = self._clock.wall()
-        set_back = max(0.0, row[2] - now)
-        return row[0] - set_back, row[1] - set_back, now
+        return row[0] - max(0.0, row[1] - now), now
 
     def _go_alone(self, why: str) -> None:
         """Go on with a rate of this process only."""
         self._database.close()
         self._database = _opened(None)
-        _add_account(self._database, self._account, self._clock.wall())
+        _add_account(self._database, self._account, self._longest, self._clock.wall())
         self._tell_alone(why)
 
     def _tell_alone(self, why: str) -> None:
         self._tell(f"other processes do not know this one's pace: {why}")
 
 
-def _joined(file: Path | None, adapter: Adapter, clock: Clock) -> tuple[sqlite3.Connection, bytes]:
+def _joined(file: Path | None, adapter: Adapter, longest: float, clock: Clock) -> tuple[sqlite3.Connection, bytes]:
     """The open file (None: memory), and the account's name in it."""
     database = _opened(file)
     try:
@@ -183,7 +225,7 @@ def _joined(file: Path | None, adapter: Adapter, clock: Clock) -> tuple[sqlite3.
         database.execute(_SALT)
         database.execute("INSERT OR IGNORE INTO salt VALUES (1, ?)", (os.urandom(32),))
         account = _account(adapter, database.execute("SELECT value FROM salt").fetchone()[0])
-        _add_account(database, account, clock.wall())
+        _add_account(database, account, longest, clock.wall())
         database.execute("COMMIT")
     except BaseException:
         database.close()
@@ -191,11 +233,23 @@ def _joined(file: Path | None, adapter: Adapter, clock: Clock) -> tuple[sqlite3.
     return database, account
 
 
-def _add_account(database: sqlite3.Connection, account: bytes, now: float) -> None:
-    """Make sure that the account has a row; remove those that were not used for a day."""
+def _add_account(database: sqlite3.Connection, account: bytes, longest: float, now: float) -> None:
+    """Make sure that the account has a row, and that turns are kept for the longest window of any process.
+
+    What was not used for a day is removed.
+    """
     database.execute(_PACE)
-    database.execute("DELETE FROM pace WHERE max(arrival, paused_until, updated) < ?", (now - _FORGET_S,))
-    database.execute("INSERT OR IGNORE INTO pace VALUES (?, 0, 0, ?)", (account, now))
+    for statement in _TURN:
+        database.execute(statement)
+    database.execute("DELETE FROM turn WHERE taken_at < ?", (now - _FORGET_S,))
+    database.execute(
+        "DELETE FROM pace WHERE max(paused_until, updated) < ? AND account NOT IN (SELECT account FROM turn)",
+        (now - _FORGET_S,),
+    )
+    database.execute(
+        "INSERT INTO pace VALUES (?1, ?2, 0, ?3) ON CONFLICT (account) DO UPDATE SET longest = max(longest, ?2)",
+        (account, longest, now),
+    )
 
 
 def _opened(file: Path | None) -> sqlite3.Connection:

@@ -109,33 +109,37 @@ class Retrier:
                 return self._pause_everyone(error)
             return isinstance(error, NotSentError) and self._not_sent(error, tries)
 
-        return self._retrying(failed, self._control.stopping, None)(once)
+        return self._retrying(failed, self._control.stopping, lambda: None)(once)
 
-    def fetch(self, once: Callable[[], Answer], deadline: float | None) -> Answer:
-        """Run a free request, until `deadline` (monotonic) or, without one, up to ``max_attempts`` times."""
+    def fetch(self, once: Callable[[], Answer], deadline: Callable[[], float | None]) -> Answer:
+        """Run a free request, until `deadline` (monotonic) or, where that is None, up to ``max_attempts`` times.
+
+        The deadline of a job moves while its request waits for a turn; whether there is one does not change.
+        """
+        jobless = deadline() is None
 
         def failed(error: BaseException, tries: int) -> bool:
-            if isinstance(error, NotSentError) and (error.permanent or deadline is None):
+            if isinstance(error, NotSentError) and (error.permanent or jobless):
                 return self._not_sent(error, tries)
             if isinstance(error, TryLaterError):
                 return self._pause_everyone(error)
             if isinstance(error, GoneError):
-                return deadline is not None and error.code != "403" and tries < 2
+                return not jobless and error.code != "403" and tries < 2
             if not isinstance(error, (NotSentError, MaybeSentError, JobError)):
                 return False
             self._concurrency.record_failure()
-            if deadline is None and tries >= self._limits.max_attempts:
+            if jobless and tries >= self._limits.max_attempts:
                 return self._end_run(f"{error}, {tries} times in a row")
             return self._withdraw(error, self._budget.cost_free)
 
-        wake = self._control.stopping if deadline is None else self._control.leaving
+        wake = self._control.stopping if jobless else self._control.leaving
         return self._retrying(failed, wake, deadline)(once)
 
     def _retrying(
         self,
         failed: Callable[[BaseException, int], bool],
         wake: threading.Event,
-        deadline: float | None,
+        deadline: Callable[[], float | None],
     ) -> tenacity.Retrying:
         """Tries until it works, `failed` (told the error and the number of tries) says no, or time is over."""
 
@@ -149,10 +153,12 @@ class Retrier:
         def wait(state: tenacity.RetryCallState) -> float:
             # After "later" everyone waits at the circuit breaker; a second wait on top would add nothing.
             seconds = 0.0 if isinstance(_error(state), TryLaterError) else full_jitter(state.attempt_number)
-            return seconds if deadline is None else max(0.0, min(seconds, deadline - self._clock.monotonic()))
+            until = deadline()
+            return seconds if until is None else max(0.0, min(seconds, until - self._clock.monotonic()))
 
         def stop(state: tenacity.RetryCallState) -> bool:
-            return deadline is not None and self._clock.monotonic() >= deadline
+            until = deadline()
+            return until is not None and self._clock.monotonic() >= until
 
         def before_sleep(state: tenacity.RetryCallState) -> None:
             self._board.tell("retry", f"trying again: {_error(state)}")
