@@ -200,7 +200,12 @@ class MaybeSentError(VendorError):
 
 
 class JobError(VendorError):
-    """Class J: polling or fetching a job that the vendor has accepted failed; the job is not lost."""
+    """Class J: polling or fetching a job that the vendor has accepted failed; the job is not lost.
+
+    `overdue`: the job is given up, since it was not finished in the time allowed; an adapter may cancel it.
+    """
+
+    overdue = False
 
 
 class PayloadError(VendorError):

@@ -114,9 +114,9 @@ def ended(spec: form.Recipe, poll: form.Poll, job: str) -> Callable[[Answer], En
 
 
 def _picture(spec: form.Recipe, answer: Answer) -> Any:
-    """What a finished job shows; a picture that is the body is judged when it is read."""
+    """What a finished job shows; a picture that is the body, or that is asked for then, is judged when it is read."""
     place = spec.picture
-    return True if place.body else found(answer, place.base64 or place.link)
+    return True if place.body or spec.result else found(answer, place.base64 or place.link)
 
 
 def cost(spec: form.Recipe, answer: Answer) -> Any:

@@ -69,8 +69,9 @@ class Request(_Table):
     """One request: a path below the address or a whole link, and at most one kind of body.
 
     `json` is sent as JSON; `form` with or without `file` (the name of the part that takes the picture) as a form,
-    whose tables are written as JSON; `form_from` names a kept value that is itself a JSON object of form fields.
-    `keep` stores values of the answer under names for later placeholders.
+    whose tables are written as JSON; `form_from` names a kept value that is itself a JSON object of form fields;
+    with `body` the picture's file is the whole body. `keep` stores values of the answer under names for later
+    placeholders.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "POST"
@@ -80,8 +81,17 @@ class Request(_Table):
     form: dict[str, Any] | None = None
     form_from: str | None = None
     file: str | None = None
+    body: bool = False
     keep: dict[str, str] = {}
     key: bool = True
+
+
+class Submit(Request):
+    """The request that is billed; `idempotency_header` carries the draw's key, so that the vendor bills it once."""
+
+    idempotency_header: str | None = Field(
+        default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="the name of a header, such as Idempotency-Key"
+    )
 
 
 class Poll(Request):
@@ -96,6 +106,12 @@ class Poll(Request):
     done: list[str] = Field(min_length=1)
     failed: list[str] = []
     vendor_failed: list[str] = []
+
+
+class Result(Request):
+    """The request for the result of a job that is done; it may use what the last poll's `keep` stored."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
 
 
 class Picture(_Table):
@@ -138,6 +154,7 @@ class ExampleAnswer(_Table):
     """One answer of the example: a JSON text, or the picture itself."""
 
     status: int = 200
+    headers: dict[str, str] = {}
     json_text: str = Field(default="", alias="json")
     picture: bool = False
 
@@ -173,8 +190,10 @@ class Recipe(_Table):
     lossless: bool = True
     options: dict[str, Any] = {}
     before: list[Request] = []
-    submit: Request
+    submit: Submit
     poll: Poll | None = None
+    result: Result | None = None
+    cancel: Request | None = Field(default=None, exclude=True)
     picture: Picture
     refusals: list[Refusal] = []
     errors: Failures = Failures()

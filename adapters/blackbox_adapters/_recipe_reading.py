@@ -115,17 +115,20 @@ def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
         yield from _unknown(table["before"][index], ("before", index), names)
         names |= set(recipe.before[index].keep)
     yield from _unknown(table["submit"], ("submit",), names)
-    if recipe.poll is not None:
-        yield from _unknown(table["poll"], ("poll",), set(BUILT_IN) | {"job"})
-        if "job" not in recipe.submit.keep:
-            yield ("submit", "keep"), 'expected job = "path of the job\'s id", since there is a [poll] table'
+    if recipe.poll is not None and "job" not in recipe.submit.keep:
+        yield ("submit", "keep"), 'expected job = "path of the job\'s id", since there is a [poll] table'
+    yield from _of_jobs(recipe, table)
     for where, request in [("submit", recipe.submit), *((f"before.{i}", r) for i, r in enumerate(recipe.before))]:
-        if request.json_body is not None and (request.form is not None or request.file is not None):
-            yield (*where.split("."), "json"), "expected one kind of body: json, or form with file"
+        kinds = (request.json_body is not None, request.form is not None or request.file is not None, request.body)
+        if sum(kinds) > 1:
+            yield tuple(where.split(".")), "expected one kind of body: json, form with file, or body = true"
     sent = [name for _, name in placeholders([table["submit"], table.get("before", [])])]
-    carried = recipe.submit.file or any(request.file for request in recipe.before)
+    carried = any(request.file or request.body for request in (recipe.submit, *recipe.before))
     if not carried and not {"image.base64", "image.link"} & set(sent):
-        yield ("submit",), "expected the picture: file = NAME of its part, or {image.base64} or {image.link} in a value"
+        yield (
+            ("submit",),
+            ("expected the picture: file = NAME of its part, body = true, {image.base64} or {image.link}"),
+        )
     for index, refusal in enumerate(recipe.refusals):
         if len({"equals", "one_of", "not_equals", "contains"} & refusal.model_fields_set) != 1:
             yield ("refusals", index), "expected exactly one of equals, one_of, not_equals, contains"
@@ -140,6 +143,18 @@ def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
         yield ("submit",), "expected a [seed] table, since {seed} is used"
     if (recipe.poll is not None or recipe.picture.link) and recipe.example.polls is None:
         yield ("example",), "expected polls = index of the first answer after that of [submit]"
+
+
+def _of_jobs(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
+    """What is wrong with polls and the requests that follow them."""
+    names = set(BUILT_IN) | {f"option.{name}" for name in recipe.options} | {"job"}
+    for name in ("poll", "result", "cancel"):
+        if name not in table:
+            continue
+        if recipe.poll is None:
+            yield (name,), "expected a [poll] table, since this request follows one"
+            continue
+        yield from _unknown(table[name], (name,), names | (set(recipe.poll.keep) if name == "result" else set()))
 
 
 def _unknown(part: dict[str, Any], where: _Location, names: set[str]) -> Iterator[_Problem]:

@@ -36,6 +36,7 @@ from blackbox_conformal.adapter import (
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import (
     AccountRefusedError,
+    JobError,
     PayloadError,
     UsageError,
     VendorError,
@@ -156,6 +157,7 @@ class Recipe(Hosted):
             lossless_output=spec.lossless,
             output_size=spec.scale.output,
             deterministic=spec.deterministic and not self.seed_field,
+            idempotency_header=spec.submit.idempotency_header,
             result_hosts=self.hosts(*spec.picture.hosts),
             transient_known=spec.transient_known,
             rates=tuple(spec.limits.rates),
@@ -177,10 +179,7 @@ class Recipe(Hosted):
     def example_exchange(self) -> Example:
         """The recipe's own example exchange."""
         spec = self._spec
-        answers = tuple(
-            shows(answer.status) if answer.picture else says(answer.json_text, answer.status)
-            for answer in spec.example.answers
-        )
+        answers = tuple(map(_shown, spec.example.answers))
         environment = {} if spec.auth is None else {spec.auth.variable: f"made-up-key-for-{spec.name}"}
         parameters = {"recipe": self.recipe, "poll_seconds": 0.1}
         return Example(parameters, answers, environment, polls=spec.example.polls)
@@ -214,10 +213,18 @@ class Recipe(Hosted):
             return (yield from super().resume(upload, draw, job))
         values = {**self._values(upload, draw), "job": job}
         request = self._send(poll, values, upload, "poll")
-        answer, error = yield from polled(request, self.poll_seconds or poll.seconds, ended(spec, poll, job))
+        try:
+            answer, error = yield from polled(request, self.poll_seconds or poll.seconds, ended(spec, poll, job))
+        except JobError as given_up:
+            if spec.cancel is not None and given_up.overdue:
+                yield self._send(spec.cancel, values, upload, "cancel")
+            raise
         if error is not None:
             yield observed(spec, answer, job)
             raise error
+        if spec.result is not None:
+            values |= kept(answer, poll.keep)
+            answer = yield from self._asked(spec.result, values, upload, "download" if spec.picture.body else "poll")
         return (yield from self._picture(answer, job))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -246,6 +253,8 @@ class Recipe(Hosted):
         headers: dict[str, str | Secret] = {
             name.lower(): str(fill(value, values)) for name, value in request.headers.items()
         }
+        if isinstance(request, form.Submit) and request.idempotency_header:
+            headers.setdefault(request.idempotency_header.lower(), str(values["key"]))
         fields: dict[str, Any] = {
             **(fill(request.form, values) or {}),
             **(more or {} if request.form or request.file else {}),
@@ -253,11 +262,14 @@ class Recipe(Hosted):
         if request.form_from is not None:
             fields |= _fields(values[request.form_from])
         body = None if request.json_body is None else {**fill(request.json_body, values), **(more or {})}
+        if request.body:
+            headers = {"content-type": "image/png", **headers}
         return Send(
             request.method,
             link,
             purpose=purpose,
             headers={**headers, **(self.key() if request.key else {})},
+            body=upload.png if request.body else None,
             json=body,
             form={name: _text(value) for name, value in fields.items()} or None,
             files=() if request.file is None else (Part(request.file, "input.png", upload.png),),
@@ -317,6 +329,13 @@ class Recipe(Hosted):
 
 
 _DOWNLOAD_STATUSES = frozenset({*range(200, 300), 401})
+
+
+def _shown(answer: form.ExampleAnswer) -> Answer:
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    if answer.picture:
+        return shows(answer.status, **headers)
+    return says(answer.json_text, answer.status, **headers)
 
 
 def _text(value: Any) -> str:

@@ -52,6 +52,8 @@ ROW_STATES: Final[dict[State, AttemptState | None]] = {
 class DeadlineError(JobError):
     """A job that was accepted and did not finish in the time allowed."""
 
+    overdue = True
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:

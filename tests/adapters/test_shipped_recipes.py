@@ -42,6 +42,8 @@ def test_ideogram_bills_a_picture_that_its_filter_withholds() -> None:
 def test_claid_names_the_request_to_its_support() -> None:
     error = refused_by(
         Recipe(recipe="claid", url="http://127.0.0.1:9"),
-        says('{"error_type":"validation_error","error_message":"too small","request_id":"r-1"}', 422),
+        says(
+            '{"error_type":"validation_error","error_code":"9000","error_message":"too small"}', 422, x_request_id="r-1"
+        ),
     )
-    assert error.request_id == "r-1"
+    assert (error.request_id, error.code) == ("r-1", "9000")
