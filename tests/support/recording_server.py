@@ -15,10 +15,10 @@ class Request(NamedTuple):
 
 
 class RecordingServer(FaultServer):
-    """Answers each request by `answer`; by default with an empty 200."""
+    """Answers each request by `answer`; by default with an empty 200. `options` are those of the fault server."""
 
-    def __init__(self, answer: Callable[[Head], Response] = lambda head: Response(200)) -> None:
-        super().__init__(vendor=self)
+    def __init__(self, answer: Callable[[Head], Response] = lambda head: Response(200), **options: Any) -> None:
+        super().__init__(vendor=self, **options)
         self.answer = answer
         self.asked: list[Request] = []
 
