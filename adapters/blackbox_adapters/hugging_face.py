@@ -1,6 +1,6 @@
 """Hugging Face: image-to-image models on its own inference provider, or on a dedicated endpoint of one's own.
 
-Source: huggingface_hub. Models that the router hands to fal or Replicate are reached by their own adapters.
+Source: huggingface_hub. Models that the router hands to a partner are those of `hugging_face_providers`.
 """
 
 from typing import Any, Self
