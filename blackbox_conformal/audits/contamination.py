@@ -35,9 +35,10 @@ class LeakagePoint:
     risk
         Their mean loss at the threshold that takes no notice of the leak.
     bound
-        ``alpha (n + 1) / (n - leaked + 1)``, at most B; for the mean of `risk` over calibration sets and photographs.
+        ``level (n + 1) / (n - leaked + 1)``, at most B, with the level that the guarantee claims; for the mean of
+        `risk` over calibration sets and photographs.
     risk_allowed
-        Their mean loss when the threshold allows for the leak; at most alpha in expectation.
+        Their mean loss when the threshold allows for the leak; at most the claimed level in expectation.
     error
         Standard error of `risk`: how far chance in the unseen photographs and in those of the calibration that did not
         leak, which set the threshold, takes it from that mean.
@@ -108,6 +109,7 @@ def leakage_curve(
     perfect = RiskCurve(nothing, nothing, calibration.bound, calibration.kind, calibration.tolerance)
     pool = [perfect] if leaked is None else list(leaked)
     own = list(calibration)
+    level = plain.claimed_level(alpha, calibration.bound)
     generator = np.random.Generator(np.random.Philox(seed))
     found = []
     for count in counts:
@@ -121,8 +123,8 @@ def leakage_curve(
             ignored.append(losses.mean())
             variances.append(losses.var(ddof=1) if len(unseen) > 1 else calibration.bound**2 / 4)
             allowed.append(unseen.losses_at(allowing.threshold(curves, alpha)).mean())
-        bound = min(alpha * (n + 1) / (n - count + 1), calibration.bound)
-        # The threshold makes the mean loss of the calibration photographs alpha, so it errs as that mean does.
+        bound = min(level * (n + 1) / (n - count + 1), calibration.bound)
+        # The threshold makes the mean loss of the calibration photographs that level, so it errs as that mean does.
         error = math.sqrt(float(np.mean(variances)) * (1 / len(unseen) + 1 / max(n - count, 1)))
         found.append(LeakagePoint(count, float(np.mean(ignored)), bound, float(np.mean(allowed)), error))
     return found

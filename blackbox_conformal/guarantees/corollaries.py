@@ -66,7 +66,7 @@ def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
 
 
 def leaked_level(alpha: float, n: int, leaked: int) -> float:
-    """What ``expected`` at `alpha` still guarantees if `leaked` of the n photographs were in the vendor's training set.
+    """What a bound `alpha` on the mean loss becomes if `leaked` of n photographs were in the vendor's training set.
 
     ``alpha (n + 1) / (n - leaked + 1)`` (Adame, Csillag and Goedert 2025, Proposition 3.2).
     """

@@ -235,6 +235,10 @@ class Guarantee(Plugin):
         """
         raise self._unclaimed()
 
+    def claimed_level(self, alpha: float, bound: float) -> float:
+        """The level that `claim` speaks of at `alpha`, for losses in [0, `bound`]; errors as `claim`."""
+        return self.claim(np.zeros(1), alpha, bound).level
+
     def quantity(self, unit: str) -> str:
         """What an audit measures, in words: the mean that `claim` speaks of, over `unit`, such as ``photographs``.
 

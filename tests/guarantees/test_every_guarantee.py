@@ -10,8 +10,11 @@ from support.family_cases import built_without_parameters, settings
 
 import blackbox_conformal
 from blackbox_conformal import catalog
+from blackbox_conformal.audits.contamination import leakage_curve
+from blackbox_conformal.audits.hypothesis import claim
 from blackbox_conformal.guarantees.choose import guarantee
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.risk.exact import as_typed, exact_bound
 
 N = 24
 PLAIN = built_without_parameters("guarantees")
@@ -97,3 +100,19 @@ def test_a_specification_gives_the_same_guarantee(rule):
     specification = rule.specification()
     again = guarantee(specification.pop("name"), **specification)
     assert again.specification() == rule.specification()
+
+
+def test_thresholds_that_random_splits_compute_at_once_are_the_guarantees_own(rule, material):
+    if not rule.bounds_plain_sum:
+        return
+    for alpha in (0.1, 0.25, 0.5):
+        budget = as_typed(alpha) * (len(material) + 1) - exact_bound(material.bound)
+        assert material.merged.threshold(budget) == rule.threshold(material, alpha)
+
+
+def test_what_holds_with_leaked_photographs_is_told_of_the_level_that_is_claimed(rule, material):
+    if rule.allowing_leaked(2) is None:
+        return
+    (point,) = leakage_curve(material, material, 0.25, [2], rule=rule)
+    level = claim(rule, material.losses_at(0.0), 0.25, material.bound).level
+    assert point.bound == pytest.approx(min(level * (N + 1) / (N - 1), material.bound))

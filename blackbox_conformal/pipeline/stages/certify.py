@@ -76,7 +76,7 @@ def claims(calibration: Calibration, metric: Metric, rule: Guarantee, alpha: flo
         "fingerprint": calibration.procedure.fingerprint,
         "procedure": calibration.procedure.model_dump(mode="json"),
         "psnr": _psnr(rule, alpha, metric),
-        "leakage": _leakage(rule, alpha, calibration.n),
+        "leakage": _leakage(rule, alpha, calibration.n, calibration.bound_for(rule)),
     }
 
 
@@ -140,11 +140,12 @@ def _psnr(rule: Guarantee, alpha: float, metric: Metric) -> str | None:
         return None
 
 
-def _leakage(rule: Guarantee, alpha: float, n: int) -> str | None:
+def _leakage(rule: Guarantee, alpha: float, n: int, bound: float) -> str | None:
     leaked = math.ceil(n / 10)
     if rule.allowing_leaked(leaked) is None:
         return None
+    level = rule.claimed_level(alpha, bound)
     return (
         f"If {leaked} of the {n} calibration photographs were in the vendor's training set, the level is at most "
-        f"{leaked_level(alpha, n, leaked):.4g} instead of {alpha:g}."
+        f"{leaked_level(level, n, leaked):.4g} instead of {level:g}."
     )
