@@ -1,5 +1,6 @@
 """Price lists: what a vendor asks for a draw, by the size of the picture that it makes."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -89,4 +90,4 @@ def tiers(steps: tuple[tuple[int, str], ...], source: str, read_on: date) -> Pri
 
 def blocks(size: Decimal, block: int) -> int:
     """Started blocks of so many megapixels, at least one."""
-    return max(1, -int(-size // block))
+    return max(1, math.ceil(size / block))

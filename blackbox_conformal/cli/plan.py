@@ -110,6 +110,7 @@ def show_plan(screen: Screen, planned: "Plan", pace: tuple[float, str] | None) -
             "photographs": f"{planned.n}, {planned.draws} draws each",
             "calls": f"{planned.calls} to make, {planned.cached} draws stored",
             "price": _price(planned),
+            **({"a photograph": f"{_more(planned, 1)}, {planned.price_rule}"} if planned.price_rule else {}),
             "time": "unknown" if pace is None else f"about {pace[0]:.0f} s, {pace[1]}",
             "disk, memory": f"{mebibytes(planned.disk_bytes)}, {mebibytes(planned.memory_bytes)}",
             "reachable alpha": f"{planned.reachable_alpha:.4g} with these {planned.n} photographs",

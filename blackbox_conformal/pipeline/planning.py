@@ -13,7 +13,14 @@ from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.rates import least_seconds
-from blackbox_conformal.sampling.estimate import Estimate, calls_again, estimate, has_jobs, known_price
+from blackbox_conformal.sampling.estimate import (
+    Estimate,
+    KnownPrices,
+    calls_again,
+    estimate,
+    has_jobs,
+    known_price,
+)
 from blackbox_conformal.sampling.limits import Limits
 
 
@@ -32,9 +39,12 @@ class Plan(Estimate):
     needed_n
         Level → the fewest photographs with which it can be reached.
     usd_a_photograph
-        Lowest and highest price of one photograph more, all its draws; None when the price is not known.
+        Lowest and highest price of one photograph more, all its draws, by the sizes of those that there are or else
+        over all sizes; None when the price is not known.
     price_source
         Where the price comes from, and when it was read; None when the price is not known.
+    price_rule
+        What the price depends on, in words; empty = on nothing, or it is not known.
     """
 
     n: int
@@ -44,6 +54,7 @@ class Plan(Estimate):
     needed_n: dict[str, int]
     usd_a_photograph: tuple[Decimal, Decimal] | None
     price_source: str | None
+    price_rule: str = ""
 
     def __repr__(self) -> str:
         price = "unknown" if self.cost_usd is None else " to ".join(f"${usd:f}" for usd in dict.fromkeys(self.cost_usd))
@@ -70,7 +81,7 @@ def plan_job(
         What the vendor itself asks for a draw, by size of the upload (see `quotes`); None = its price list counts.
     """
     first = estimate(job.setup.adapter, job.folder, job.limits, job.tasks, quoted=quoted)
-    price = _price(job.setup.adapter, quoted, job.folder)
+    price = _price(job, quoted)
     n = rule.counted(len(job.pictures))
     return _plan(job.setup, job.with_second(first), n, rule, price, alpha, memory_bytes(job))
 
@@ -105,7 +116,8 @@ def plan_number(
         disk_bytes=None,
         again=calls * calls_again(limits),
     )
-    return _plan(setup, expected, n, rule, _price(setup.adapter, None, run), alpha, None)
+    local = setup.adapter.capabilities.local
+    return _plan(setup, expected, n, rule, FREE if local else known_price(setup.adapter, run), alpha, None)
 
 
 def _seconds(adapter: Adapter, limits: Limits, calls: int) -> float | None:
@@ -134,6 +146,7 @@ def _plan(
         needed_n={f"{level:g}": rule.minimum_images(level, bound) for level in levels},
         usd_a_photograph=None if price is None else (price.low_usd * draws, price.high_usd * draws),
         price_source=None if price is None else price.source + (f", read {price.read_on}" if price.read_on else ""),
+        price_rule="" if price is None else price.rule,
     )
 
 
@@ -143,13 +156,14 @@ def memory_bytes(job: Job) -> int:
     return BASE_BYTES + job.pixel_bytes * sum(largest[:2])
 
 
-def _price(adapter: Adapter, quoted: Mapping[tuple[int, int], Decimal] | None, run: Path) -> Price | None:
-    """Price of a draw, cheapest and dearest size."""
+def _price(job: Job, quoted: Mapping[tuple[int, int], Decimal] | None) -> Price | None:
+    """Price of a draw, of the cheapest and of the dearest of the job's photographs."""
+    adapter = job.setup.adapter
     if adapter.capabilities.local:
         return FREE
     if quoted:
         return Price(min(quoted.values()), max(quoted.values()), "quoted by the vendor")
-    return known_price(adapter, run)
+    return KnownPrices(adapter, job.folder).of_these([task.upload for task in job.tasks])
 
 
 USUAL = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)

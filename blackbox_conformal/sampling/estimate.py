@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -86,6 +86,16 @@ class KnownPrices:
     def of(self, upload: Upload) -> Price | None:
         """Price of a draw of this upload; None as for `of_any`."""
         return self._raised(self._adapter.price_for(upload.width, upload.height))
+
+    def of_these(self, uploads: Sequence[Upload]) -> Price | None:
+        """Price of a draw of the cheapest and of the dearest of these uploads; `of_any` where there are none."""
+        by_size = {(upload.width, upload.height): upload for upload in uploads}
+        prices = [price for upload in by_size.values() if (price := self.of(upload)) is not None]
+        if not uploads or len(prices) < len(by_size):
+            return None if uploads else self.of_any()
+        cheapest = min(prices, key=lambda price: price.low_usd)
+        dearest = max(prices, key=lambda price: price.high_usd)
+        return replace(dearest, low=cheapest.low)
 
     def _raised(self, listed: Price | None) -> Price | None:
         known, (least, most) = self._billed, self._billed.booked_nanousd

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from support.command_line import VENDOR, called
 from support.synthetic import write_photographs
 
@@ -91,3 +92,25 @@ def test_yes_counts_what_may_have_to_be_bought_again(folder: Path, fault: str, o
         found = calibrate(folder, server, "calibrate", "--yes", *option)
         assert (found.returncode, server.account.paid) == (0, 13), found.stderr
     assert "more for unusable answers" in found.stderr
+
+
+def test_a_plan_tells_the_price_of_its_cheapest_and_of_its_dearest_photograph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOPAZ_API_KEY", "made-up-key")
+    write_photographs(tmp_path / "photographs", range(2))
+    Image.new("RGB", (1600, 1400)).save(tmp_path / "photographs" / "large.png")
+    command = ["plan", "photographs", "--adapter", "topaz", "-p", "model=Bloom 2", "-p", "url=http://127.0.0.1:9"]
+    shown = called(*command, "--draws", "3", folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "$0.30 to $0.60, by output megapixels: a credit of 0.10 USD for every 2 that are begun" in shown.stdout
+    plan = json.loads(called(*command, "--draws", "3", "--json", folder=tmp_path).stdout)
+    assert plan["usd_a_photograph"] == [0.3, 0.6]
+    assert plan["cost_usd"] == [1.2, 1.2]
+
+
+def test_an_adapter_is_shown_with_the_rule_of_its_price(tmp_path: Path) -> None:
+    shown = called("adapters", "show", "topaz", folder=tmp_path)
+    assert "$0.10 to $2.20, by output megapixels: a credit of 0.10 USD for every 24 that are begun" in " ".join(
+        shown.stdout.split()
+    )
