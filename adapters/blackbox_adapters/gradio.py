@@ -58,7 +58,7 @@ class Gradio(OptionalKey, OwnServer):
     auth_variable = "HF_TOKEN"
     documentation = "https://www.gradio.app/guides/querying-gradio-apps-with-curl"
     evidence = "real-server"
-    failures = Failures(message=["detail.0.msg", "detail", "error"])
+    failures = Failures(message=["detail.0.msg", "detail.error", "detail", "error"])
     seeds_by_model = True
     uncertain = ("whether the proxy before a Space adds answers of its own",)
     transient = OptionalKey.transient | OwnServer.transient | {"login"}
@@ -177,9 +177,10 @@ class Gradio(OptionalKey, OwnServer):
                 raise VendorFailedError(f"call {job} gave nothing at result {number}", request_id=job)
         parts = [f"{self.output}.{part}" for part in range(len(result))] if isinstance(result, list) else []
         offered = ", ".join(parts or [str(number) for number in range(len(data) if isinstance(data, list) else 0)])
+        found = words(data, self.output)[:120] or "nothing"
         raise NotFoundError(
-            f"expected a file at result {self.output} of call {job}; got {words(data, self.output) or 'nothing'}. Say "
-            f"which result is the picture, such as -p output={(parts or ['0'])[-1]} (there are {offered or 'none'})",
+            f"expected a file at result {self.output} of call {job}; got {found}. Say which result is the picture, "
+            f"such as -p output={(parts or ['0'])[-1]} (there are {offered or 'none'})",
             request_id=job,
         )
 
