@@ -161,6 +161,9 @@ Flow = Generator[Step, Answer, bytes]
 Quote = Generator[Step, Answer, Decimal]
 """Yields steps whose every `Send` has the purpose ``quote``; returns US dollars."""
 
+Inspection = Generator[Step, Answer, str | None]
+"""Yields steps whose every `Send` has the purpose ``lookup``; returns what was taken from the answers, in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -344,6 +347,15 @@ class Adapter(BaseModel, ABC):
         """Steps that ask the vendor, free of charge, what one draw of `upload` costs; None where it cannot be asked.
 
         What is asked may depend on the parameters and on the picture's size, and on nothing else of the picture.
+        """
+        return None
+
+    def inspect(self) -> Inspection | None:
+        """Steps that read, free of charge, what the vendor publishes of itself; None where it publishes nothing.
+
+        They are run once before the first paid draw of a run. What does not fit these parameters is raised as a
+        `NotFoundError` that names the parameter to give. An answer that failed is raised inside the generator, which
+        may go on without it. What is read may be kept in a private attribute, for the draws that follow.
         """
         return None
 

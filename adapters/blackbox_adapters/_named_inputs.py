@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._pictures import fetched
@@ -14,6 +14,8 @@ from blackbox_conformal.adapter import Capabilities, Draw, Flow, Price
 
 SEEDS = (0, 2**31 - 1)
 """Seeds that every model takes: most read a signed 32-bit integer, and none of those listed says more."""
+
+ScaleForm = Literal["number", "text", "2x", "x2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Names:
     scales
         Magnifications that it takes; empty = unknown.
     scale_form
-        ``number``, or ``2x`` and ``x2`` for texts such as "4x" and "x4".
+        ``number``, or ``text``, ``2x`` and ``x2`` for texts such as "4", "4x" and "x4".
     fixed
         Inputs that are always sent, such as the lossless format.
     hazard
@@ -50,7 +52,7 @@ class Names:
     scale: str | None = "scale"
     seed: str | None = None
     scales: tuple[int, ...] = ()
-    scale_form: Literal["number", "2x", "x2"] = "number"
+    scale_form: ScaleForm = "number"
     fixed: Mapping[str, Any] = field(default_factory=dict)
     hazard: bool = False
     deterministic: bool = False
@@ -60,11 +62,20 @@ class Names:
     exact: bool = True
     max_input_pixels: int | None = None
 
+    def with_inputs(
+        self, image: str, scale: str | None, seed: str | None, fixed: Mapping[str, Any], form: ScaleForm
+    ) -> "Names":
+        """The same model with other names of its inputs."""
+        return replace(self, image=image, scale=scale, seed=seed, fixed=fixed, scale_form=form)
+
 
 class NamedInputs(Hosted):
     """Parameters of a vendor whose model is chosen by name; what is not in its table is given by the user."""
 
     seeds_by_model = True
+
+    _fitted: Names | None = PrivateAttr(default=None)
+    """The inputs as the model's published schema has them, once that was read."""
 
     scale: int = Field(default=4, ge=1, le=16, description="Magnification asked of the model.")
     inputs: JsonObject = Field(
@@ -95,8 +106,21 @@ class NamedInputs(Hosted):
         """What is known of the chosen model before the user's corrections."""
         return Names()
 
+    @property
+    def model_name(self) -> str:
+        """The model, for messages."""
+        return f"the model {getattr(self, 'model', None) or f'at {self.base_url}'}"
+
     def names(self) -> Names:
-        """The chosen model's inputs, with the user's corrections."""
+        """The chosen model's inputs: as its published schema has them once that was read, else as `stated`."""
+        return self._fitted or self.stated()
+
+    def use(self, names: Names) -> None:
+        """Send these inputs from now on."""
+        self._fitted = names
+
+    def stated(self) -> Names:
+        """The inputs in the table, with the user's corrections."""
         listed = self.table()
         return replace(
             listed,
@@ -138,13 +162,17 @@ class NamedInputs(Hosted):
         names = self.names()
         inputs: dict[str, Any] = dict(names.fixed)
         if names.scale is not None:
-            texts = {"2x": f"{self.scale}x", "x2": f"x{self.scale}"}
-            inputs[names.scale] = texts.get(names.scale_form, self.scale)
+            inputs[names.scale] = self.scale_value(names)
         inputs.update(self.inputs)
         inputs[names.image] = link
         if names.seed is not None and draw.seed is not None:
             inputs[names.seed] = draw.seed
         return inputs
+
+    def scale_value(self, names: Names) -> int | str:
+        """The magnification as this model takes it."""
+        texts = {"2x": f"{self.scale}x", "x2": f"x{self.scale}", "text": str(self.scale)}
+        return texts.get(names.scale_form, self.scale)
 
     def output_picture(self, output: Any, base: str = "") -> Flow:
         """The picture behind the link that the model's output is, or holds at the model's path."""

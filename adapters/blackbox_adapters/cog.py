@@ -9,10 +9,22 @@ from typing import Any
 from pydantic import Field
 
 from blackbox_adapters._cog_models import MODELS
+from blackbox_adapters._model_schema import ModelSchema, fit
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link
 from blackbox_adapters._reading import document, peek, shorten, words
-from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
+from blackbox_conformal.adapter import (
+    FREE,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Inspection,
+    Observed,
+    Purpose,
+    Upload,
+    Wait,
+)
 from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says
 
@@ -28,7 +40,7 @@ class Cog(NamedInputs):
     """
 
     name = "cog"
-    version = 2
+    version = 3
     documentation = "https://github.com/replicate/cog/blob/main/docs/http.md"
     evidence = "real-server"
 
@@ -53,6 +65,17 @@ class Cog(NamedInputs):
     def table(self) -> Names:
         """Inputs of the model, from its published schema."""
         return MODELS.get((self.model or "").lower(), Names())
+
+    def inspect(self) -> Inspection:
+        """Read the model's inputs once the container is ready; containers that publish none answer 503 for good."""
+        while True:
+            published = yield self.send("GET", "/openapi.json", "lookup", accept=frozenset({200, 404, 503}))
+            if published.status == 200:
+                return fit(self, ModelSchema.read(published.json()))
+            health = yield self.send("GET", "/health-check", "lookup", accept=frozenset({200, 404, 503}))
+            if words(document(health), "status") != "STARTING":
+                return None
+            yield Wait(2.0)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One synchronous prediction; its output is a data link, or a web link where the server uploads."""

@@ -13,13 +13,28 @@ from pydantic import Field
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._fal_models import MODELS, UNKNOWN
 from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._model_schema import ModelSchema, fit, result_schema
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, integer, money, peek, require, words
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
-from blackbox_conformal.errors import JobError, RefusedError, VendorError, VendorFailedError
+from blackbox_conformal.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Inspection,
+    Observed,
+    Purpose,
+    Send,
+    Upload,
+)
+from blackbox_conformal.errors import JobError, NotFoundError, RefusedError, VendorError, VendorFailedError
 from blackbox_conformal.example import Example, says, shows
+
+OWN_QUEUE = "https://queue.fal.run"
+SCHEMAS = "https://fal.ai/api/openapi/queue/openapi.json"
 
 
 class Fal(NamedInputs):
@@ -36,11 +51,11 @@ class Fal(NamedInputs):
     """
 
     name = "fal"
-    version = 2
+    version = 3
     auth_variable = "FAL_KEY"
     documentation = "https://docs.fal.ai/model-apis/model-endpoints/queue"
     auth_prefix = "Key "
-    transient = NamedInputs.transient | {"usd_per_unit"}
+    transient = NamedInputs.transient | {"usd_per_unit", "schema_url"}
     failures = Failures(message=["detail.0.msg", "detail", "error", "message"], request_id_header="x-fal-request-id")
     uncertain = (
         "prices of ESRGAN, AuraSR, CCSR, the creative upscaler and Bria's are not published for a draw: give price_usd",
@@ -48,7 +63,10 @@ class Fal(NamedInputs):
         "sizes of recraft, ideogram and bria results are not documented; they are resampled",
     )
 
-    url: str = Field(default="https://queue.fal.run", description="Address of the queue.")
+    url: str = Field(default=OWN_QUEUE, description="Address of the queue.")
+    schema_url: str = Field(
+        default="", description="Where schemas of endpoints are published; empty = at fal, for its own queue only."
+    )
     model: str = Field(
         pattern=r"^[\w.-]+/[\w.-]+(/[\w.-]+)*$", description="Endpoint, such as fal-ai/clarity-upscaler."
     )
@@ -65,7 +83,7 @@ class Fal(NamedInputs):
         return self.listed(
             self.model_capabilities(
                 price=None,
-                result_hosts=self.hosts("fal.media", ".fal.media"),
+                result_hosts=self.hosts("fal.media", ".fal.media", "fal.ai"),
                 failures_billed=False,
                 transient_known=True,
             )
@@ -79,6 +97,24 @@ class Fal(NamedInputs):
     def table(self) -> Names:
         """Inputs of the endpoint, from the official client's types."""
         return MODELS.get(self.model, UNKNOWN)
+
+    def inspect(self) -> Inspection | None:
+        """Read the endpoint's inputs and output, which fal publishes beside its queue; only there unless told where."""
+        address = self.schema_url or (SCHEMAS if self.base_url == OWN_QUEUE else "")
+        return self._inspect(address) if address else None
+
+    def _inspect(self, address: str) -> Inspection:
+        query = {"endpoint_id": self.model}
+        try:
+            published = yield Send("GET", address, purpose="lookup", query=query, public=True)
+            document = published.json()
+        except VendorError:
+            # It is another server than the queue's, and what is in the table can do without it.
+            if self.model in MODELS:
+                return None
+            raise
+        _check_output(self, document)
+        return fit(self, ModelSchema.of_request(document, f"/{self.model}"))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Submit to the queue, poll the status, read the result, fetch the picture."""
@@ -152,6 +188,25 @@ class Fal(NamedInputs):
 _ENDED = frozenset({*range(200, 300), 500, 502, 503, 504})
 _AGAIN = ("internal_server_error", "generation_timeout", "downstream_service_error", "downstream_service_unavailable")
 """Types of a model's errors that the vendor calls worth repeating, whatever their status."""
+
+
+def _check_output(adapter: Fal, document: Any) -> None:
+    """Refuse a place of the picture that the endpoint's answers do not have.
+
+    Raises
+    ------
+    NotFoundError
+        The message has the place where the picture may be.
+    """
+    output = result_schema(document, f"/{adapter.model}/requests/{{request_id}}")
+    first = adapter.names().output.partition(".")[0]
+    if output is not None and first not in output.inputs:
+        near = {"images": "images.0.url", "image": "image.url"}
+        path = next((path for name, path in near.items() if name in output.inputs), "…")
+        raise NotFoundError(
+            f"{adapter.model_name} answers with {', '.join(output.inputs)}, and not with {first}; add -p "
+            f"output-path={path}"
+        )
 
 
 def _links(job: str) -> dict[str, str]:

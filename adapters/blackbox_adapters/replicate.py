@@ -13,11 +13,24 @@ from pydantic import Field
 from blackbox_adapters._cog_models import MODELS
 from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._model_schema import ModelSchema, fit
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, money, peek, require, words
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Step, Upload
+from blackbox_conformal.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Inspection,
+    Observed,
+    Part,
+    Purpose,
+    Step,
+    Upload,
+)
 from blackbox_conformal.errors import PayloadError, VendorError
 from blackbox_conformal.example import Example, says, shows
 
@@ -32,7 +45,8 @@ class Replicate(NamedInputs):
     result's link needs no token and dies after about an hour; it is fetched as soon as it appears.
 
     Seeds: models whose schema has one take a fresh seed each draw; Clarity answers from seed 1337 unless told. A
-    model that is not in the table has no seed until `seed_input` names it.
+    model that is not in the table has no seed until `seed_input` names it. Before the first paid draw its published
+    schema is read: it names the inputs of models that are not in the table, and what does not fit is refused.
 
     A prediction that fails, is cancelled or is interrupted (code PA) says nothing of the picture, unless it speaks of
     moderation, or of a size that never fits. The vendor bills the time in which a model works: a prediction that was
@@ -40,7 +54,7 @@ class Replicate(NamedInputs):
     """
 
     name = "replicate"
-    version = 2
+    version = 3
     auth_variable = "REPLICATE_API_TOKEN"
     documentation = "https://replicate.com/docs/reference/http"
     evidence = "openapi"
@@ -92,6 +106,17 @@ class Replicate(NamedInputs):
     def table(self) -> Names:
         """Inputs of the model, from its published schema."""
         return MODELS.get(self.model.partition(":")[0].lower(), Names())
+
+    def inspect(self) -> Inspection:
+        """Read the inputs of the version that answers: the pinned one, the deployment's, or the model's latest."""
+        name, _, version = self.model.partition(":")
+        if self.route == "deployment":
+            release = peek((yield self.send("GET", f"/deployments/{name}", "lookup")).json(), "current_release")
+            name, version = words(release, "model") or name, words(release, "version")
+        path = f"/models/{name}/versions/{version}" if version else f"/models/{name}"
+        published = (yield self.send("GET", path, "lookup")).json()
+        document = peek(published, "openapi_schema" if version else "latest_version.openapi_schema")
+        return fit(self, ModelSchema.read(document))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Upload if need be, create the prediction, poll it until it is over, fetch its output."""

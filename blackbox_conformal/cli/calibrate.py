@@ -12,7 +12,7 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, bill, share, spent
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
-from blackbox_conformal.cli.plan import present
+from blackbox_conformal.cli.plan import inspect, present
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration, KnownPhotograph
@@ -73,6 +73,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
         job = _without_tuning(screen, session.photograph_job(screen, options, setup, paths, run, watch), tuning)
         if options.dry_run:
             rule = rule_for(guarantee, [picture.name for picture in job.pictures], clusters)
+            inspect(screen, job, options)
             present(screen, job, rule, alpha)
             return
         if not options.force:

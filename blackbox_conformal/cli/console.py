@@ -162,6 +162,8 @@ class Screen:
         counters = event.counters
         if event.kind in TROUBLES:
             self._trouble = event.text
+        if event.kind == "inspected":
+            self.note(f"note: {event.text}")
         if counters is not None:
             self.step("drawing", counters.done, counters.total, _draw_note(counters))
         if self.verbose:

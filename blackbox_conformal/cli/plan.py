@@ -39,7 +39,8 @@ class PlanOptions(shared.JobOptions):
 def command(screen: Screen, options: PlanOptions) -> None:
     """Say what calibrating on IMAGES takes (calls, price, time, disk, memory) and which levels it reaches.
 
-    It spends nothing. Nothing is sent either, unless --quote asks the vendor itself, which needs its key.
+    It spends nothing. Sent is nothing but free questions, which need the vendor's key: what it publishes of the model,
+    where it does, and with --quote its price.
     """
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.sampling.quotes import ask_quotes
@@ -55,7 +56,36 @@ def command(screen: Screen, options: PlanOptions) -> None:
         if options.quote:
             confirm_keys(screen, [setup.adapter], options, options.typed_parameters)
             quoted = ask_quotes(setup.adapter, [task.upload for task in job.tasks], job.limits, screen.step)
+        inspect(screen, job, options)
     present(screen, job, rule, options.alpha, quoted)
+
+
+def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
+    """Read what the vendor publishes of the model that draws are to be bought from, where it publishes anything.
+
+    A key that is missing, or that the user has not sent there before, is not asked for: the run does that.
+
+    Raises
+    ------
+    RunRefusedError
+        It does not fit the parameters.
+    """
+    from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
+    from blackbox_conformal.pipeline.prices.budget import missing_key
+    from blackbox_conformal.sampling.inspecting import inspect_vendor
+
+    for adapter, tasks in ((job.setup.adapter, job.tasks), (job.setup.second, job.second_tasks)):
+        if adapter is None or adapter.inspect() is None or not job.estimate().calls or missing_key(adapter, tasks[0]):
+            continue
+        try:
+            confirm_keys(screen, [adapter], options, options.typed_parameters)
+            told = inspect_vendor(adapter, job.limits)
+        except RunRefusedError:
+            raise
+        except (IncompleteError, UsageError, VendorError) as error:
+            told = f"what {adapter.name} publishes of its model could not be read: {error}"
+        if told is not None:
+            screen.note(f"note: {told}")
 
 
 def present(

@@ -14,6 +14,7 @@ from blackbox_conformal.text import clean
 
 EventKind = Literal[
     "started",
+    "inspected",
     "cached",
     "submitted",
     "accepted",

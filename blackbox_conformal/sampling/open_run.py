@@ -13,6 +13,7 @@ from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.transport import Transport
+from blackbox_conformal.sampling.inspecting import inspect_vendor
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
@@ -39,7 +40,7 @@ class OpenRun:
 
     def __init__(self, adapter: Adapter, run: Path, limits: Limits, clock: Clock, board: EventBoard) -> None:
         self._identity, self._limits, self._clock, self._board = adapter.identity(), limits, clock, board
-        self._abandoned = False
+        self._abandoned = self._inspected = False
         try:
             make_private(run)
         except OSError as error:
@@ -104,6 +105,14 @@ class OpenRun:
             clock=clock,
             board=board,
         )
+
+    def inspect(self) -> None:
+        """Read what the vendor publishes of itself, once; errors as `inspect_vendor`."""
+        if not self._inspected:
+            told = inspect_vendor(self._adapter, self._limits)
+            self._inspected = True
+            if told is not None:
+                self._board.tell("inspected", told)
 
     def flush(self) -> None:
         """Return once the names of all samples are durable."""

@@ -17,6 +17,7 @@ from blackbox_conformal.sampling.estimate import Estimate, estimate, known_price
 from blackbox_conformal.sampling.events import Counters, Event, EventBoard
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.local_draws import LocalDraws
+from blackbox_conformal.sampling.next_step import Submit
 from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.run_control import RunControl
 from blackbox_conformal.sampling.task import Outcome, Task
@@ -187,6 +188,8 @@ class Sampler:
     def _draw(self, opened: OpenRun, tasks: list[Task]) -> Iterator[Outcome]:
         processor = self._begin(opened)
         control, items = processor.control, deque(processor.work_items(tasks))
+        if any(isinstance(item.step, Submit) for item in items):
+            opened.inspect()
         self._board.start(len(tasks), *opened.spent_usd())
         self._board.tell("started", f"{len(tasks)} draws wanted")
         arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ VERSION = "ab" * 32
 
 def schema(required: tuple[str, ...] = ("image",), **inputs: Mapping[str, Any]) -> dict[str, Any]:
     """A version's ``openapi_schema`` with these inputs, as Cog writes it."""
-    return {"components": {"schemas": {"Input": {"type": "object", "required": required, "properties": inputs}}}}
+    return {"components": {"schemas": {"Input": {"type": "object", "required": list(required), "properties": inputs}}}}
 
 
 def link() -> dict[str, Any]:
@@ -39,18 +40,19 @@ class ReplicateServer(RecordingServer):
         super().__init__()
         self.openapi, self.image, self.factor, self.most_pixels = openapi, image, factor, most_pixels
         self.made: list[dict[str, Any]] = []
+        self._counting = threading.Lock()
 
     def _input(self, name: str, given: Mapping[str, Any]) -> Any:
         described = self.openapi["components"]["schemas"]["Input"]["properties"].get(name, {})
         return given[name] if name in given else described.get("default")
 
-    def _output(self, inputs: Mapping[str, Any]) -> Any:
+    def _output(self, inputs: Mapping[str, Any], noise: int) -> Any:
         source = PillowImage.open(io.BytesIO(base64.b64decode(str(inputs[self.image]).partition(",")[2])))
         if source.width * source.height > self.most_pixels:
             return None
         scale = int(self._input(self.factor, inputs) or 2)
         made = source.resize((source.width * scale, source.height * scale), PillowImage.Resampling.BICUBIC)
-        made.putpixel((0, 0), (int(self._input("seed", inputs) or len(self.made)) % 251, 7, 9))
+        made.putpixel((0, 0), (int(self._input("seed", inputs) or noise) % 251, 7, 9))
         out = io.BytesIO()
         made.save(out, "PNG")
         return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
@@ -63,11 +65,14 @@ class ReplicateServer(RecordingServer):
         if head.method == "GET" and "/models/" in head.target:
             return _json({"latest_version": version})
         if head.method == "POST":
-            self.made.append(json.loads(body)["input"])
-            output = self._output(self.made[-1])
+            inputs = json.loads(body)["input"]
+            with self._counting:
+                self.made.append(inputs)
+                job = f"job{len(self.made)}"
+            output = self._output(inputs, len(self.made))
             status, error = ("succeeded", None) if output else ("failed", "Input image is greater than the max size")
             return _json(
-                {"id": f"job{len(self.made)}", "status": status, "output": output, "error": error, "version": VERSION},
+                {"id": job, "status": status, "output": output, "error": error, "version": VERSION},
                 201,
             )
         return Response(404)

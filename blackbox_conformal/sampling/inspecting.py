@@ -1,0 +1,26 @@
+"""What a vendor publishes of itself, read once before the first paid draw of a run."""
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.sampling.desk import PATIENCE_S, Desk
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.text import clean
+
+_LATE = "nothing of itself", "the same command asks again later"
+
+
+def inspect_vendor(adapter: Adapter, limits: Limits, *, patience_s: float = PATIENCE_S) -> str | None:
+    """What an open adapter took from what its vendor publishes, in words; None where there is nothing to say.
+
+    Raises
+    ------
+    RunRefusedError
+        What the vendor publishes does not fit the adapter's parameters.
+    IncompleteError, VendorError
+        The vendor could not be asked; the same command asks again.
+    """
+    steps = adapter.inspect()
+    if steps is None:
+        return None
+    with Desk(adapter, limits, patience_s) as desk:
+        told = desk.ask(steps, "lookup", _LATE)
+    return None if told is None else clean(told)

@@ -1,0 +1,172 @@
+"""What a vendor publishes of its model is read before the first paid draw, and what does not fit costs nothing."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.flow_driver import built
+from support.replicate_server import VERSION, ReplicateServer, link, schema
+from support.synthetic import write_photographs
+
+from blackbox_adapters._model_schema import ModelSchema, fitted
+from blackbox_adapters._named_inputs import NamedInputs
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.errors import NotFoundError
+
+CRYSTAL = schema(
+    image=link(),
+    scale_factor={"type": "number", "default": 2, "minimum": 1, "maximum": 10},
+    output_format={"allOf": [{"$ref": "#/components/schemas/output_format"}], "default": "jpg"},
+)
+CRYSTAL["components"]["schemas"]["output_format"] = {"type": "string", "enum": ["jpg", "png"]}
+DEFAULT_SEED = schema(image=link(), scale={"type": "number", "default": 4}, seed={"type": "integer", "default": 1337})
+SCORE = ["--score", "pixel-variance", "--metric", "rgb-linf", "--draws", "4", "--run", "run", "--yes"]
+
+Calibrate = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Calibrate:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_made_up")
+    write_photographs(tmp_path / "photographs", range(12))
+
+    def calibrated(server: ReplicateServer, *more: str, command: str = "calibrate") -> tuple[int, str]:
+        vendor = ["--adapter", "replicate", "-p", "model=owner/name", "-p", "price-usd=0.05", "-p", f"url={server.url}"]
+        code = run([command, "photographs", *vendor, "--max-cost", "20", *SCORE, *more])
+        return code, capsys.readouterr().err
+
+    return calibrated
+
+
+def test_the_inputs_of_an_unknown_model_are_taken_from_its_schema_and_told(calibrate: Calibrate) -> None:
+    with ReplicateServer(CRYSTAL, factor="scale_factor") as server:
+        code, said = calibrate(server)
+    assert code == 0, said
+    assert len(server.made) == 48
+    assert {tuple(sorted(inputs.items() - {("image", inputs["image"])})) for inputs in server.made} == {
+        (("output_format", "png"), ("scale_factor", 4))
+    }
+    assert "taken from the schema that the model owner/name publishes: magnification scale_factor, lossless" in said
+
+
+def test_a_default_seed_that_would_make_all_draws_equal_is_refused_unpaid(calibrate: Calibrate) -> None:
+    with ReplicateServer(DEFAULT_SEED) as server:
+        code, said = calibrate(server)
+        assert (code, len(server.made)) == (2, 0)
+        assert "answers from the seed 1337 unless its input seed is sent" in said
+        assert "add -p seed-input=seed" in said
+        assert calibrate(server, "-p", "seed-input=seed")[0] == 0
+        assert len(server.made) == len({inputs["seed"] for inputs in server.made}) == 48
+        lookups = sum("/models/" in request.head.target for request in server.asked)
+        assert calibrate(server, "-p", "seed-input=seed")[0] == 0
+        # With every draw stored nobody is asked anything.
+        assert sum("/models/" in request.head.target for request in server.asked) == lookups
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["-p", "scale=16"], "at most 10; got 16; give -p scale=10"),
+        (["-p", 'inputs={"scale_facto": 3}'], """give -p inputs='{"scale_factor": 3}'"""),
+        (["-p", 'inputs={"output_format": "webp"}'], "one of jpg, png; got webp"),
+        (
+            ["-p", "image-input=picture"],
+            "no input 'picture', only image, scale_factor, output_format; give -p image-inp",
+        ),
+        (["-p", "seed-input=seed"], "no input 'seed'"),
+    ],
+)
+def test_what_the_model_does_not_take_is_refused_unpaid(calibrate: Calibrate, given: list[str], said: str) -> None:
+    with ReplicateServer(CRYSTAL, factor="scale_factor") as server:
+        code, told = calibrate(server, *given)
+    assert (code, len(server.made)) == (2, 0)
+    assert said in told
+
+
+def test_a_pinned_version_is_asked_for_its_own_schema(calibrate: Calibrate) -> None:
+    with ReplicateServer(DEFAULT_SEED) as server:
+        code, _ = calibrate(server, "-p", f"model=owner/name:{VERSION}")
+    assert code == 2
+    with ReplicateServer(CRYSTAL, factor="scale_factor") as server:
+        vendor = ["--adapter", "replicate", "-p", f"model=owner/name:{VERSION}", "-p", f"url={server.url}"]
+        assert run(["calibrate", "photographs", *vendor, "-p", "price-usd=0.05", "--max-cost", "20", *SCORE]) == 0
+    assert server.asked[0].head.path == f"/models/owner/name/versions/{VERSION}"
+    assert len(server.made) == 48
+
+
+@pytest.mark.parametrize("more", [("plan",), ("calibrate", "--dry-run")])
+def test_a_plan_reads_the_schema_too_and_pays_nothing(calibrate: Calibrate, more: tuple[str, ...]) -> None:
+    command, *options = more
+    options = ["--draws", "4", *options]
+    with ReplicateServer(DEFAULT_SEED) as server:
+        code, said = calibrate(server, *options, command=command)
+        assert (code, len(server.made)) == (2, 0)
+        assert "add -p seed-input=seed" in said
+    with ReplicateServer(CRYSTAL, factor="scale_factor") as server:
+        code, said = calibrate(server, *options, command=command)
+        assert (code, len(server.made)) == (0, 0), said
+    assert "magnification scale_factor" in said
+
+
+def test_a_plan_goes_on_where_nothing_can_be_read(calibrate: Calibrate) -> None:
+    with ReplicateServer(CRYSTAL) as server:
+        pass
+    code, said = calibrate(server, command="plan")
+    assert code == 0, said
+    assert "what replicate publishes of its model could not be read" in said
+
+
+def fits(openapi: dict[str, Any], **parameters: Any) -> tuple[dict[str, Any], str | None]:
+    adapter = built("replicate", **{"model": "owner/name", **parameters})
+    assert isinstance(adapter, NamedInputs)
+    read = ModelSchema.read(openapi)
+    assert read is not None
+    names, told = fitted(adapter, read)
+    return {"image": names.image, "scale": names.scale, "seed": names.seed, **names.fixed}, told
+
+
+@pytest.mark.parametrize(
+    ("inputs", "taken"),
+    [
+        (  # GFPGAN
+            {"img": link(), "version": {"enum": ["v1.3", "v1.4"], "default": "v1.4"}, "scale": {"type": "number"}},
+            {"image": "img", "scale": "scale"},
+        ),
+        (  # CodeFormer
+            {"image": link(), "upscale": {"type": "integer", "default": 2}, "codeformer_fidelity": {"type": "number"}},
+            {"image": "image", "scale": "upscale"},
+        ),
+        (  # a picture among several links is the one that is needed
+            {"picture": link(), "mask": {**link()}, "scale": {"enum": ["2x", "4x"], "type": "string"}},
+            {"image": "picture", "scale": "scale"},
+        ),
+    ],
+)
+def test_known_models_need_no_table(inputs: dict[str, Any], taken: dict[str, str]) -> None:
+    names, _ = fits(schema((next(iter(inputs)),), **inputs))
+    assert {name: names[name] for name in taken} == taken
+
+
+def test_a_model_without_a_magnification_is_drawn_from_only_when_told_so() -> None:
+    openapi = schema(
+        ("media",),
+        media=link(),
+        cfg_scale={"type": "number", "default": 1},
+        output_format={"type": "string", "enum": ["png", "webp"], "default": "webp"},
+    )
+    with pytest.raises(NotFoundError, match="-p scale-input= where it magnifies by 4 on its own"):
+        fits(openapi)
+    names, told = fits(openapi, scale_input="")
+    assert names == {"image": "media", "scale": None, "seed": None, "output_format": "png"}
+    assert told is not None
+    assert "image media" in told
+
+
+def test_an_input_that_has_to_be_given_is_asked_for() -> None:
+    openapi = schema(("image", "prompt"), image=link(), scale={"type": "number"}, prompt={"type": "string"})
+    with pytest.raises(NotFoundError, match=re.escape("""needs its input prompt; add -p inputs='{"prompt": "…"}'""")):
+        fits(openapi)
+    assert fits(openapi, inputs={"prompt": "sharp"})[1] is None
