@@ -1,0 +1,122 @@
+"""Comfy Router: the queue, the error types, keys that make submissions repeatable."""
+
+from decimal import Decimal
+
+import pytest
+from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
+
+from blackbox_conformal.adapter import Accepted, Answer, Send
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    JobError,
+    NotFoundError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+    TryLaterError,
+    VendorError,
+    VendorFailedError,
+)
+from blackbox_conformal.example import says, shows
+
+JOB = "6f1a1a6e-6a53-4a5f-9d3a-2b3b0a1f9c21"
+PLACE = f"{ADDRESS}/v2/models/fal/crystal-upscaler/requests"
+DONE = says('{"status":"COMPLETED"}')
+
+
+def test_a_run_is_queued_polled_and_collected() -> None:
+    exchange = replay("comfy_router", scale=2)
+    submit, poll, _, collect, download = exchange.sends
+    assert (submit.method, submit.url) == ("POST", PLACE)
+    assert key_of(submit, "x-api-key") == "comfyui-made-up-for-this-example"
+    picture = submit.json["image_url"]
+    assert picture.startswith("data:image/png;base64,")
+    assert submit.json == {"image_url": picture, "scale_factor": 2, "output_format": "png"}
+    assert poll.url == f"{PLACE}/{JOB}/status"
+    assert collect.url == f"{PLACE}/{JOB}"
+    assert download.public
+    assert exchange.picture == PICTURE
+    assert exchange.jobs == [JOB]
+    assert exchange.observed[-1].cost_usd == pytest.approx(Decimal("0.1"))
+    assert submit.headers["idempotency-key"] == "key-of-draw-0"
+    assert built("comfy_router").capabilities.idempotency_header == "Idempotency-Key"
+
+
+def test_models_differ_in_names_form_and_output() -> None:
+    adapter = built("comfy_router", model="bria/image-edit-increase-resolution")
+    output = says(f'{{"result":{{"image_url":"{ADDRESS}/o.png"}}}}')
+    queued = says(f'{{"request_id":"{JOB}"}}', 201)
+    submit = drive(adapter, adapter.draw(upload(), seeded(adapter)), [queued, DONE, output, shows()]).submit
+    assert submit.json["desired_increase"] == 4
+    assert submit.json["image"].startswith("iVBORw0KGgo")
+    other = built("comfy_router", model="x/y", image_input="photo", seed_input="seed", image_form="base64")
+    submit = drive(other, other.draw(upload(), seeded(other)), [queued, DONE, shows()]).submit
+    assert set(submit.json) == {"photo", "seed"}
+
+
+def test_a_result_that_is_not_ready_is_asked_for_again_and_a_missing_one_named() -> None:
+    early = says('{"status":"IN_PROGRESS"}', 202)
+    assert isinstance(unresumed("comfy_router", JOB, DONE, early, says('{"other":1}')), PayloadError)
+
+
+def test_an_overdue_request_is_cancelled() -> None:
+    adapter = built("comfy_router")
+    flow = adapter.draw(upload(), seeded(adapter))
+    next(flow)
+    accepted = flow.send(says(f'{{"request_id":"{JOB}"}}', 201))
+    assert accepted == Accepted(JOB)
+    next(flow)
+    cancel = flow.throw(JobError("overdue"))
+    assert isinstance(cancel, Send)
+    assert (cancel.method, cancel.url, cancel.purpose) == ("PUT", f"{PLACE}/{JOB}/cancel", "cancel")
+    with pytest.raises(JobError):
+        flow.send(says("{}", 202))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "expected"),
+    [
+        (401, "unauthorized", AccountRefusedError),
+        (402, "insufficient_credits", AccountRefusedError),
+        (403, "not_enabled", AccountRefusedError),
+        (404, "model_not_found", NotFoundError),
+        (409, "concurrency_limit_exceeded", TryLaterError),
+        (409, "invalid_input", VendorFailedError),
+        (400, "invalid_input", RefusedError),
+        (429, "queue_backlog_full", TryLaterError),
+        (429, "rate_limited", TryLaterError),
+        (503, "service_unavailable", TryLaterError),
+    ],
+)
+def test_types_of_a_refused_submission(status: int, kind: str, expected: type[VendorError]) -> None:
+    assert isinstance(refused("comfy_router", _typed(status, kind)), expected)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "expected"),
+    [
+        (502, "provider_error", VendorFailedError),
+        (504, "provider_timeout", VendorFailedError),
+        (504, "queue_timeout", VendorFailedError),
+        (409, "cancelled", VendorFailedError),
+        (400, "content_policy_violation", RefusedError),
+    ],
+)
+def test_types_of_a_failed_run(status: int, kind: str, expected: type[VendorError]) -> None:
+    error = unresumed("comfy_router", JOB, DONE, _typed(status, kind))
+    assert isinstance(error, expected)
+    if isinstance(error, RefusedError):
+        assert error.billed
+
+
+def test_an_input_that_all_pictures_share_stops_the_run() -> None:
+    def invalid(field: str) -> VendorError:
+        body = f'{{"detail":[{{"loc":["body","{field}"],"msg":"m","type":"t"}}]}}'
+        return refused("comfy_router", says(body, 422, x_comfy_error_type="invalid_input"))
+
+    assert isinstance(invalid("scale_factor"), RunRefusedError)
+    assert not isinstance(invalid("image_url"), RunRefusedError)
+
+
+def _typed(status: int, kind: str) -> Answer:
+    return says(f'{{"detail":"m","error_type":"{kind}"}}', status, x_comfy_error_type=kind)
