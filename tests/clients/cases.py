@@ -9,6 +9,7 @@ from clients import (
     of_openai,
     of_replicate,
     of_runpod,
+    of_runware,
     of_vertex_imagen,
 )
 from clients.case import Case
@@ -24,6 +25,7 @@ CASES: tuple[Case, ...] = tuple(
         of_openai,
         of_replicate,
         of_runpod,
+        of_runware,
         of_vertex_imagen,
     )
     for case in module.CASES

@@ -79,7 +79,17 @@ def ended(kind: str, data: Any) -> Response:
     return Response(200, {"content-type": "text/event-stream"}, text.encode())
 
 
-FAILED = {"error": "image of 520 x 520 is larger than 512 a side"}
+def failed(message: str) -> Script:
+    said = {"error": message}
+    completed = {"msg": "process_completed", "output": said, "success": False}
+    return {
+        "GET /gradio_api/queue/data": (messages(completed, {"msg": "close_stream"}),),
+        f"GET /gradio_api/call/upscale/{EVENT}": (ended("error", said),),
+    }
+
+
+QUOTA = "You have exceeded your GPU quota"
+UNREADABLE = "cannot identify image file"
 SCRIPT: Script = {
     "GET /config": (answer(CONFIG),),
     "GET /gradio_api/info": (answer(INFO),),
@@ -105,7 +115,7 @@ def call(address: str, upload: Upload, seed: int | None) -> bytes:
         return Path(made).read_bytes()
 
 
-LOOKUP = "the client reads the application's description; the adapter is told the call and its arguments"
+LOOKUP = "the client reads the calls' descriptions; the adapter is told the call and its arguments"
 QUEUE = "of the client's queue, which is not documented for others; a call has a name instead"
 
 CASES = (
@@ -117,7 +127,6 @@ CASES = (
         {"url": "{address}", "call": "upscale", "scale": 4},
         SCRIPT,
         {
-            "GET /config": LOOKUP,
             "GET /gradio_api/info": LOOKUP,
             **{f"{CALL} body.{name}": QUEUE for name in ("fn_index", "session_hash")},
             f"{CALL} body.data.0.orig_name": "the name of the user's file, which stays with the user",
@@ -128,19 +137,8 @@ CASES = (
         },
         alias={JOIN: CALL, "GET /gradio_api/queue/data": f"GET /gradio_api/call/upscale/{EVENT}"},
         readings=(
-            Reading(
-                "the application raises an error",
-                {
-                    "GET /gradio_api/queue/data": (
-                        messages(
-                            {"msg": "process_completed", "output": FAILED, "success": False}, {"msg": "close_stream"}
-                        ),
-                    ),
-                    f"GET /gradio_api/call/upscale/{EVENT}": (ended("error", FAILED),),
-                },
-                "AppError",
-                "RefusedError",
-            ),
+            Reading("the application raises an error", failed(QUOTA), "AppError", "VendorFailedError"),
+            Reading("the picture cannot be read", failed(UNREADABLE), "AppError", "RefusedError"),
             Reading(
                 "the queue is full (503)",
                 {

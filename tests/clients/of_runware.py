@@ -1,4 +1,4 @@
-"""Runware, against its Python client, which speaks over a web socket: the tasks are the same, not what carries them."""
+"""Runware, against its Python client, which speaks over a web socket: a bridge passes each of its tasks on by HTTP."""
 
 import asyncio
 import base64
@@ -6,56 +6,55 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-from clients.case import RESULT
+import httpx
+from clients.case import RESULT, Case, Reading
+from clients.exchange import Script, answer
 
 from blackbox_conformal.adapter import Upload
 
-SESSION = "11111111-0000-4000-8000-000000000001"
+PROMPT = "a photograph"
 
 
 @contextmanager
-def socket_vendor(ending: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A vendor on a web socket: takes the key, ends the upscaling task with `ending`."""
+def bridge(address: str) -> Iterator[str]:
+    """A web socket that takes the key, sends each task to `address` with it, and gives the answer to the task."""
     from websockets.sync.server import ServerConnection, serve
 
-    tasks: list[dict[str, Any]] = []
+    def answered(task: dict[str, Any], key: str) -> dict[str, Any]:
+        said = {"taskType": task["taskType"], "taskUUID": task.get("taskUUID")}
+        if task["taskType"] == "authentication":
+            return {"data": [{**said, "connectionSessionUUID": "11111111-0000-4000-8000-000000000001"}]}
+        reply = httpx.post(f"{address}/v1", json=[task], headers={"authorization": f"Bearer {key}"}).json()
+        return {kind: [{**item, **said} for item in items] for kind, items in reply.items()}
 
     def respond(connection: ServerConnection) -> None:
+        key = ""
         for message in connection:
             for task in json.loads(message):
-                tasks.append(task)
-                said = {"taskType": task["taskType"], "taskUUID": task.get("taskUUID")}
-                if task["taskType"] == "authentication":
-                    connection.send(json.dumps({"data": [{**said, "connectionSessionUUID": SESSION}]}))
-                elif "ping" not in task:
-                    key = "errors" if "code" in ending else "data"
-                    connection.send(json.dumps({key: [{**said, **ending}]}))
+                key = task.get("apiKey", key)
+                if "ping" not in task:
+                    connection.send(json.dumps(answered(task, key)))
 
     with serve(respond, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}", tasks
+            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         finally:
             server.shutdown()
             thread.join()
 
 
-DONE = {"imageUUID": "33333333-0000-4000-8000-000000000003", "cost": 0.0038}
-
-
-def upscale(address: str, upload: Upload, seed: int, prompt: str) -> None:
-    """One picture, with the settings that the adapter sends."""
+def upscale(address: str, upload: Upload, seed: int | None) -> bytes:
     from runware import IImageUpscale, Runware
 
-    async def run() -> None:
-        client = Runware(api_key="made-up-runware-key", url=address)
+    async def run(link: str) -> bytes:
+        client = Runware(api_key="made-up-runware-key", url=link)
         await client.connect()
         try:
-            await client.imageUpscale(
+            made = await client.imageUpscale(
                 IImageUpscale(
                     inputs={"image": "data:image/png;base64," + base64.b64encode(upload.png).decode()},
                     model="runware:500@1",
@@ -63,35 +62,54 @@ def upscale(address: str, upload: Upload, seed: int, prompt: str) -> None:
                     outputType="base64Data",
                     outputFormat="PNG",
                     includeCost=True,
-                    settings={"seed": seed, "positivePrompt": prompt},
+                    settings={"seed": seed, "positivePrompt": PROMPT},
                 )
             )
         finally:
             await client.disconnect()
+        return base64.b64decode(made[0].imageBase64Data)
 
-    asyncio.run(run())
+    with bridge(address) as link:
+        return asyncio.run(run(link))
 
 
-ANSWERED = {**DONE, "imageBase64Data": base64.b64encode(RESULT).decode()}
-
-DELIBERATE = {
-    "taskType": "upscale, as the vendor's page of the task has it; the client sends the name of 2025",
-    "taskUUID": "each task has a name of its own",
+MADE = {
+    "imageUUID": "33333333-0000-4000-8000-000000000003",
+    "imageBase64Data": base64.b64encode(RESULT).decode(),
+    "cost": 0.0038,
 }
 
 
-@dataclass(frozen=True)
-class Said:
-    """An error that the vendor ends a task with, and what the client and the adapter raise."""
-
-    said: str
-    code: str
-    theirs: str
-    ours: str
+def error(code: str, message: str) -> Script:
+    return {"POST /v1": (answer({"errors": [{"code": code, "message": message}]}),)}
 
 
-READINGS = (
-    Said("the picture is too small", "invalidImageSize", "RunwareAPIError", "RefusedError"),
-    Said("too many requests", "rateLimitExceeded", "RunwareAPIError", "TryLaterError"),
-    Said("no credit is left", "insufficientCredits", "RunwareAPIError", "AccountRefusedError"),
+CASES = (
+    Case(
+        "runware",
+        "runware",
+        "one task, Clarity with a prompt",
+        upscale,
+        {"url": "{address}", "model": "runware:500@1", "scale": 4, "prompt": PROMPT},
+        {"POST /v1": (answer({"data": [MADE]}),)},
+        {
+            "POST /v1 body.0.taskType": "upscale, as the vendor's pages call the task; the client says imageUpscale",
+            "POST /v1 body.0.taskUUID": "each task has a name of its own",
+        },
+        readings=(
+            Reading(
+                "the picture is too small",
+                error("invalidImageSize", "the picture is too small"),
+                "RunwareAPIError",
+                "RefusedError",
+            ),
+            Reading("too many requests", error("rateLimitExceeded", "slow down"), "RunwareAPIError", "TryLaterError"),
+            Reading(
+                "no credit is left",
+                error("insufficientCredits", "no credit"),
+                "RunwareAPIError",
+                "AccountRefusedError",
+            ),
+        ),
+    ),
 )

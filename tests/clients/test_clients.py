@@ -1,15 +1,14 @@
 """The adapters ask what the vendors' own clients ask, and read the same answers as they do."""
 
-import json
 import os
 import re
 from typing import Any
 
 import pytest
-from clients import of_bedrock, of_runware
+from clients import of_bedrock
 from clients.case import RESULT, Case, Reading, png
 from clients.cases import CASES
-from clients.exchange import CERTIFICATE, answer, asked, differences, draw_ours, leaves, vendor
+from clients.exchange import CERTIFICATE, asked, differences, draw_ours, vendor
 
 from blackbox_conformal.adapter import Adapter, Draw, Upload
 from blackbox_conformal.errors import VendorError
@@ -95,40 +94,3 @@ def test_the_clients_signer_makes_the_adapters_signature(monkeypatch: pytest.Mon
         signed = {name: headers[name] for name in names if name in headers and name != "host"}
         theirs = of_bedrock.signature("POST", server.url + request.head.target, signed, request.body, time)
     assert ours == theirs
-
-
-PHOTO = Upload("cat", "sha256:" + "0" * 64, png(64), 64, 64)
-
-
-def runware(address: str, monkeypatch: pytest.MonkeyPatch) -> Adapter:
-    monkeypatch.setenv("RUNWARE_API_KEY", "made-up-runware-key")
-    return adapter_class("runware")(url=address, scale=4, prompt="a photograph")
-
-
-def leaves_of(task: Any) -> dict[str, Any]:
-    return dict(leaves(task, ""))
-
-
-def test_a_runware_task_is_the_clients_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    with of_runware.socket_vendor(of_runware.DONE) as (address, tasks):
-        of_runware.upscale(address, PHOTO, SEED, "a photograph")
-    theirs = next(task for task in tasks if task["taskType"] == "imageUpscale")
-    with vendor({"POST /v1": (answer({"data": [of_runware.ANSWERED]}),)}) as server:
-        adapter = runware(server.url, monkeypatch)
-        assert draw_ours(adapter, PHOTO, seeded(adapter)).picture == RESULT
-        (ours,) = json.loads(server.asked[0].body)
-    assert set(differences({"": leaves_of(ours)}, {"": leaves_of(theirs)})) == {
-        f" .{name}" for name in of_runware.DELIBERATE
-    }
-
-
-@pytest.mark.parametrize("reading", of_runware.READINGS, ids=lambda reading: reading.said)
-def test_a_runware_error_is_read_alike(reading: of_runware.Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    error = {"code": reading.code, "message": reading.said}
-    with of_runware.socket_vendor(error) as (address, _), pytest.raises(Exception) as theirs:
-        of_runware.upscale(address, PHOTO, SEED, "")
-    with vendor({"POST /v1": (answer({"errors": [error]}),)}) as server:
-        adapter = runware(server.url, monkeypatch)
-        with pytest.raises(VendorError) as ours:
-            draw_ours(adapter, PHOTO, seeded(adapter))
-    assert (theirs.type.__name__, ours.type.__name__) == (reading.theirs, reading.ours)
