@@ -36,7 +36,7 @@ class PriceList:
     amounts: Amounts
     rule: str
     source: str
-    read_on: date
+    read_on: date | None
     unit: Decimal | None = None
     currency: str = "USD"
     usd_per_unit: Decimal = Decimal(1)
@@ -88,6 +88,6 @@ def tiers(steps: tuple[tuple[int, str], ...], source: str, read_on: date) -> Pri
     return PriceList(amounts, f"by output megapixels: {words}", source, read_on)
 
 
-def blocks(size: Decimal, block: int) -> int:
+def blocks(size: Decimal, block: Decimal | int) -> int:
     """Started blocks of so many megapixels, at least one."""
     return max(1, math.ceil(size / block))

@@ -1,6 +1,7 @@
 """What a recipe finds in an answer: values by path, what the vendor says no to, and whether a job is over."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from blackbox_adapters import _recipe_format as form
@@ -119,18 +120,20 @@ def _picture(spec: form.Recipe, answer: Answer) -> Any:
     return True if place.body or spec.result else found(answer, place.base64 or place.link)
 
 
-def cost(spec: form.Recipe, answer: Answer) -> Any:
-    """The draw's cost in US dollars, where the answer tells it."""
-    reported = spec.reported
-    return money(found(answer, reported.cost), reported.usd_per_unit) if reported.cost else None
+def cost(spec: form.Recipe, answer: Answer, usd_per_unit: Decimal | None) -> Decimal | None:
+    """The draw's cost in US dollars, where the answer tells it and the worth of its units is known."""
+    reported, price = spec.reported, spec.price
+    listed = Decimal(1) if price is None or price.currency == "USD" else price.usd_per_unit
+    unit = usd_per_unit or reported.usd_per_unit or listed
+    return money(found(answer, reported.cost), unit) if reported.cost and unit is not None else None
 
 
-def observed(spec: form.Recipe, answer: Answer, job: str | None) -> Observed:
-    """What the answer with the picture says besides."""
+def observed(spec: form.Recipe, answer: Answer, job: str | None, usd_per_unit: Decimal | None) -> Observed:
+    """What an answer says besides the picture."""
     reported, errors = spec.reported, spec.errors
     model = found(answer, reported.model) if reported.model else None
     return Observed(
-        cost_usd=cost(spec, answer),
+        cost_usd=cost(spec, answer, usd_per_unit),
         model=None if model in (None, "", [], {}) else shorten(model),
         request_id=answer.headers.get(errors.request_id_header.lower()) or job,
         seed=integer(found(answer, reported.seed)) if reported.seed else None,

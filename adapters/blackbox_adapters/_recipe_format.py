@@ -1,5 +1,6 @@
 """The TOML form of a recipe: its tables and keys."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -7,6 +8,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from blackbox_adapters._failures import Failures
 from blackbox_conformal.adapter import Rate
+
+_MOST = 1_000_000
+"""Amounts and megapixels above this are misprints."""
+
+
+def _rate(value: Any) -> Rate:
+    return value if isinstance(value, Rate) else Rate.of_text(str(value))
 
 
 class _Table(BaseModel):
@@ -53,16 +61,60 @@ class Limits(_Table):
     max_aspect: float | None = None
     max_upload_bytes: int | None = None
     failures_billed: bool = True
-    rates: list[Annotated[Rate, BeforeValidator(Rate.of_text)]] = []
+    rates: list[Annotated[Rate, BeforeValidator(_rate)]] = []
     concurrency: int | None = Field(default=None, ge=1)
 
 
-class PriceRange(_Table):
-    """Price of a draw in US dollars, as texts, with where it was read."""
+class PriceRow(_Table):
+    """A price, and what it is the price of: the first row about a draw counts.
 
-    low: Decimal = Field(ge=0)
-    high: Decimal = Field(ge=0)
+    Attributes
+    ----------
+    scale, options
+        The magnification and the values of options that it is about; without them, it is about all.
+    up_to_megapixels
+        The largest picture that it is about; what is larger than all rows costs as the last of them.
+    low, high
+        The price as a range; without `high`, it is `low`.
+    per_megapixels
+        The price is for each so many megapixels; without it, for the picture.
+    started
+        Whether a part of those is billed as a whole; without it nobody knows, and both are in the range.
+    """
+
+    scale: int | None = None
+    options: dict[str, Any] = {}
+    up_to_megapixels: Decimal | None = Field(default=None, gt=0, le=_MOST)
+    low: Decimal = Field(ge=0, le=_MOST)
+    high: Decimal | None = Field(default=None, ge=0, le=_MOST)
+    per_megapixels: Decimal | None = Field(default=None, ge=Decimal("0.001"), le=_MOST)
+    started: bool | None = None
+
+
+class Prices(_Table):
+    """What a draw costs: one range, or `rows`; in which currency, and where it was read.
+
+    `megapixels`: whether rows count those of the picture that is made or of the one that is sent. `credits` are a
+    currency too: the price is known where `usd_per_unit` is.
+    """
+
+    low: Decimal | None = Field(default=None, ge=0, le=_MOST)
+    high: Decimal | None = Field(default=None, ge=0, le=_MOST)
+    rows: list[PriceRow] = []
+    megapixels: Literal["output", "input"] = "output"
+    currency: str = Field(
+        default="USD",
+        pattern=r"^([A-Z]{3}|credits)$",
+        description="the three capitals of a currency, such as EUR, or credits",
+    )
+    usd_per_unit: Decimal | None = Field(default=None, gt=0, le=_MOST)
     source: str = Field(min_length=1)
+    read_on: date | None = None
+
+    @property
+    def all_rows(self) -> list[PriceRow]:
+        """The rows, or the one range as a row."""
+        return self.rows if self.low is None else [PriceRow(low=self.low, high=self.high)]
 
 
 class Request(_Table):
@@ -142,10 +194,13 @@ class Refusal(_Table):
 
 
 class Reported(_Table):
-    """Where an answer names the cost (in units of `usd_per_unit`), the model and the seed: paths, or `header:NAME`."""
+    """Where an answer names the cost, the model and the seed: paths, or `header:NAME`.
+
+    The cost is in units of `usd_per_unit`; without it, in the currency of `price`, and without that in US dollars.
+    """
 
     cost: str = ""
-    usd_per_unit: Decimal = Decimal(1)
+    usd_per_unit: Decimal | None = Field(default=None, gt=0, le=_MOST)
     model: str = ""
     seed: str = ""
 
@@ -184,7 +239,7 @@ class Recipe(_Table):
     scale: Scale
     seed: Seed | None = None
     limits: Limits = Field(default=Limits(), exclude=True)
-    price: PriceRange | None = Field(default=None, exclude=True)
+    price: Prices | None = Field(default=None, exclude=True)
     seeds_by_model: bool = Field(default=False, exclude=True)
     deterministic: bool = False
     lossless: bool = True

@@ -129,6 +129,8 @@ def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
             ("submit",),
             ("expected the picture: file = NAME of its part, body = true, {image.base64} or {image.link}"),
         )
+    if recipe.price is not None and (recipe.price.low is None) == (not recipe.price.rows):
+        yield ("price",), "expected either low and high, or rows"
     for index, refusal in enumerate(recipe.refusals):
         if len({"equals", "one_of", "not_equals", "contains"} & refusal.model_fields_set) != 1:
             yield ("refusals", index), "expected exactly one of equals, one_of, not_equals, contains"

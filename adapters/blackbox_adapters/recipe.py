@@ -6,6 +6,7 @@
 
 import json
 from collections.abc import Generator, Mapping
+from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import urljoin
 
@@ -15,9 +16,11 @@ from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._jobs import polled
 from blackbox_adapters._pictures import decoded
+from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, words
 from blackbox_adapters._recipe_answers import cost, ended, found, kept, observed, refusal
 from blackbox_adapters._recipe_fill import built_in, fill, fill_link
+from blackbox_adapters._recipe_prices import price_list
 from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_conformal.adapter import (
     Accepted,
@@ -27,7 +30,6 @@ from blackbox_conformal.adapter import (
     Flow,
     Observed,
     Part,
-    Price,
     Purpose,
     Send,
     Step,
@@ -56,7 +58,7 @@ class Recipe(Hosted):
     version = 2
     documentation = "https://github.com/toml-lang/toml"
     seeds_by_model = True
-    transient: ClassVar[frozenset[str]] = Hosted.transient | {"recipe"}
+    transient: ClassVar[frozenset[str]] = Hosted.transient | {"recipe", "usd_per_unit"}
     example: ClassVar[Example]
 
     recipe: str = Field(description="Path of a TOML file, or the name of a shipped recipe.")
@@ -67,6 +69,9 @@ class Recipe(Hosted):
     options: JsonObject = Field(default_factory=dict, description="Values for the recipe's [options], as JSON.")
     inputs: JsonObject = Field(
         default_factory=dict, description="Further fields of the submission's JSON or form, as JSON."
+    )
+    usd_per_unit: Decimal | None = Field(
+        default=None, gt=0, description="US dollars of one unit that the vendor bills in, such as a credit."
     )
     seed_field: str = Field(
         default="", description="Field of the submission that takes a seed, where the recipe names none; empty = none."
@@ -146,14 +151,12 @@ class Recipe(Hosted):
     @property
     def capabilities(self) -> Capabilities:
         """What the recipe says."""
-        spec, price = self._spec, self._spec.price
+        spec = self._spec
         seed = spec.seed or (form.Seed() if self.seed_field else None)
-        listed = None if price is None else Price(price.low, price.high, price.source)
-        return Capabilities(
+        able = Capabilities(
             scale_factors=(self._factor,),
             seed_range=None if seed is None else (seed.lowest, seed.highest),
             default_seed_hazard=seed is not None and seed.hazard,
-            price=listed if self.price_usd is None else self.priced(None),
             lossless_output=spec.lossless,
             output_size=spec.scale.output,
             deterministic=spec.deterministic and not self.seed_field,
@@ -164,6 +167,13 @@ class Recipe(Hosted):
             max_concurrency=spec.limits.concurrency,
             **spec.limits.model_dump(exclude={"rates", "concurrency"}),
         )
+        return self.listed(able)
+
+    @property
+    def price_list(self) -> PriceList | None:
+        """What the recipe's price says of draws with these options."""
+        prices, options = self._spec.price, {**self._spec.options, **self.options}
+        return None if prices is None else price_list(prices, self._factor, options, self.usd_per_unit)
 
     def identity(self) -> dict[str, Any]:
         """The recipe counts by what it says, not by where it lies."""
@@ -199,7 +209,7 @@ class Recipe(Hosted):
             return (yield from self._picture(answer, None))
         job = kept(answer, self._spec.submit.keep)["job"]
         yield Accepted(job)
-        told = cost(self._spec, answer)
+        told = cost(self._spec, answer, self.usd_per_unit)
         if told is not None:
             yield Observed(cost_usd=told, request_id=job)
         return (yield from self.resume(upload, draw, job))
@@ -220,7 +230,7 @@ class Recipe(Hosted):
                 yield self._send(spec.cancel, values, upload, "cancel")
             raise
         if error is not None:
-            yield observed(spec, answer, job)
+            yield observed(spec, answer, job, self.usd_per_unit)
             raise error
         if spec.result is not None:
             values |= kept(answer, poll.keep)
@@ -288,14 +298,14 @@ class Recipe(Hosted):
         answer = yield self._send(request, values, upload, purpose, more)
         error = refusal(self._spec, answer)
         if error is not None:
-            yield observed(self._spec, answer, None)
+            yield observed(self._spec, answer, None, self.usd_per_unit)
             raise error
         return answer
 
     def _picture(self, answer: Answer, job: str | None) -> Flow:
         place, errors = self._spec.picture, self._spec.errors
         content = document(answer)
-        yield observed(self._spec, answer, job)
+        yield observed(self._spec, answer, job, self.usd_per_unit)
         if place.body:
             if content is not None:
                 message = words(content, *errors.message) or words(content, "")

@@ -261,7 +261,7 @@ def test_statuses_with_a_meaning_of_their_own(acme: Path) -> None:
             for other in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "HF_TOKEN", "SSH_AUTH_SOCK", "API_KEY", "HOME")
         ),
         (("[auth]", "[auth"), "at line 7"),
-        (('low = "0.01"', 'low = "-1"'), "price.low: expected a number of at least 0; got '-1'"),
+        (('low = "0.01"', 'low = "-1"'), "price.low: expected a number of at least 0 and at most 1000000; got '-1'"),
         (('url = "https://', 'url = "'), "url: expected the address of the interface, beginning with https://; got"),
     ],
 )
