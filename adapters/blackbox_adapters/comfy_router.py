@@ -116,8 +116,9 @@ class ComfyRouter(NamedInputs):
         poll = self.send("GET", f"{place}/status", "poll")
         try:
             yield from polled(poll, self.poll_seconds, lambda answer: request.result(answer.json()))
-        except JobError:
-            yield self.send("PUT", f"{place}/cancel", "cancel")
+        except JobError as given_up:
+            if given_up.overdue:
+                yield self.send("PUT", f"{place}/cancel", "cancel")
             raise
         # Of a run that failed, collecting says why.
         collect = self.send("GET", place, "poll")

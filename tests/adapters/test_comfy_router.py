@@ -66,11 +66,17 @@ def test_an_overdue_request_is_cancelled() -> None:
     accepted = flow.send(says(f'{{"request_id":"{JOB}"}}', 201))
     assert accepted == Accepted(JOB)
     next(flow)
-    cancel = flow.throw(JobError("overdue"))
+    overdue = JobError("overdue")
+    overdue.overdue = True
+    cancel = flow.throw(overdue)
     assert isinstance(cancel, Send)
     assert (cancel.method, cancel.url, cancel.purpose) == ("PUT", f"{PLACE}/{JOB}/cancel", "cancel")
     with pytest.raises(JobError):
         flow.send(says("{}", 202))
+    again = adapter.resume(upload(), seeded(adapter), JOB)
+    next(again)
+    with pytest.raises(JobError):
+        again.throw(JobError("cannot be fetched yet"))
 
 
 @pytest.mark.parametrize(
