@@ -33,6 +33,7 @@ MODELS: dict[str, Names] = {
         fixed={"upscale_mode": "factor", "output_format": "png"},
         output=_OUT,
         price=per_megapixel("0.001", *_REPORTED),
+        exact=False,
     ),
     "fal-ai/aura-sr": Names(image="image_url", scale=_FACTOR, scales=(4,), output=_OUT),
     "fal-ai/esrgan": Names(image="image_url", fixed={"output_format": "png"}, deterministic=True, output=_OUT),
@@ -91,6 +92,8 @@ MODELS: dict[str, Names] = {
     ),
     "bria/upscale/creative": Names(image="image_url", scale=None, seed="seed", hazard=True, output=_OUT, exact=False),
 }
-"""Endpoint → inputs. The safety checker is turned off where it may be: it replaces pictures by black ones."""
+"""Endpoint → inputs. The safety checker is turned off where it may be: it replaces pictures by black ones.
+
+SeedVR was seen to round sides to multiples of 16, so its pictures are resampled."""
 
 UNKNOWN = Names(image="image_url", scale=_FACTOR, output=_OUT)

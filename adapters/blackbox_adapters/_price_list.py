@@ -67,7 +67,7 @@ class PriceList:
 def flat(amount: str, source: str, read_on: date) -> PriceList:
     """The same price for every size."""
     usd = Decimal(amount)
-    return PriceList(lambda _: (usd, usd), f"the same for every size: {amount} USD", source, read_on, usd)
+    return PriceList(lambda _: (usd, usd), "the same for every size", source, read_on, usd)
 
 
 def per_megapixel(amount: str, source: str, read_on: date) -> PriceList:

@@ -60,7 +60,7 @@ class Fal(NamedInputs):
     uncertain = (
         "prices of ESRGAN, AuraSR, CCSR, the creative upscaler and Bria's are not published for a draw: give price_usd",
         "the price of the units in which Topaz is billed is not documented: with usd_per_unit its bill is read",
-        "sizes of recraft, ideogram and bria results are not documented; they are resampled",
+        "sizes of recraft, ideogram and bria results are not documented, and SeedVR rounds its own; they are resampled",
     )
 
     url: str = Field(default=OWN_QUEUE, description="Address of the queue.")

@@ -134,7 +134,8 @@ def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> Finding:
 
 
 def _price(adapter: Adapter, outcomes: Sequence[Outcome]) -> Finding:
-    name, price = "it costs what is declared", adapter.capabilities.price
+    upload = outcomes[0].task.upload
+    name, price = "it costs what is declared", adapter.price_for(upload.width, upload.height)
     booked = [outcome.cost_usd for outcome in outcomes]
     said = " and ".join(f"${cost.normalize():f}" for cost in dict.fromkeys(booked))
     if price is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from blackbox_conformal.adapter import Adapter, Answer, Send, Wait
+from blackbox_conformal.adapter import Adapter, Answer, Price, Send, Wait
 from blackbox_conformal.errors import BlackboxConformalError, VendorError
 from blackbox_conformal.example import Example
 from blackbox_conformal.secrets import Secret
@@ -90,11 +90,23 @@ def is_capable(subject: Subject) -> str:
         stated = subject.adapter.model_copy(update={"price_usd": A_PRICE}).capabilities.price
         if stated is None or (stated.low_usd, stated.high_usd) != (A_PRICE, A_PRICE):
             return f"expected the price of price_usd, {A_PRICE}; got {stated}, so that no limit on money would hold"
+    upload = subject.upload
+    price = subject.adapter.price_for(upload.width, upload.height)
+    if not _contains(able.price, price):
+        return (
+            f"expected price_for({upload.width}, {upload.height}) within capabilities.price, {able.price}; got {price}"
+        )
     bounds = (
         *(able.min_side, able.max_side, able.max_input_pixels, able.max_output_pixels, able.max_upload_bytes),
         *(able.min_output_side, able.max_output_side, able.max_aspect),
     )
     return f"expected limits above 0; got {bounds}" if any(bound is not None and bound <= 0 for bound in bounds) else ""
+
+
+def _contains(over_all: Price | None, of_one: Price | None) -> bool:
+    if over_all is None or of_one is None:
+        return over_all is of_one
+    return over_all.low_usd <= of_one.low_usd <= of_one.high_usd <= over_all.high_usd
 
 
 def identifies(subject: Subject) -> str:

@@ -49,6 +49,7 @@ def test_models_know_their_seeds_and_sizes() -> None:
     assert (aura.seedable, aura.deterministic) == (False, False)
     bria = built("fal", model="bria/upscale/creative").capabilities
     assert (bria.default_seed_hazard, bria.output_size) == (True, "resample")
+    assert built("fal", model="fal-ai/seedvr/upscale/image").capabilities.output_size == "resample"
     with pytest.raises(ValueError, match="magnifies by 4; got scale=2"):
         built("fal", model="fal-ai/aura-sr", scale=2)
 

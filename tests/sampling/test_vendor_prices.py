@@ -114,8 +114,11 @@ def test_topaz_bloom_never_exceeds_the_limit_at_any_concurrency(tmp_path: Path, 
         adapter = load_adapter("topaz", url=server.url, model="Bloom 2", scale=4, usd_per_credit="0.10")
         most = Decimal(5)
         drawn = bought(adapter, tmp_path / "run", 10, (1024, 1024), max_cost_usd=most, concurrency=concurrency)
+        # Nine credits are known beforehand: no draw is bought to learn of them.
+        nothing = bought(adapter, tmp_path / "nothing", 1, (1024, 1024), max_cost_usd=Decimal("0.89"))
     assert isinstance(drawn.error, BudgetError)
     assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal("0.90")] * 5
+    assert (nothing.outcomes, type(nothing.error)) == ([], BudgetError)
 
 
 def test_magnific_books_a_small_picture_at_its_two_steps(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from blackbox_conformal.adapter import FREE, Accepted, Adapter, Answer, Draw, Flow, Quote, Send, Upload, Wait
+from blackbox_conformal.adapter import FREE, Accepted, Adapter, Answer, Draw, Flow, Price, Quote, Send, Upload, Wait
 from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.example import Example, example_of, says
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, text_field
@@ -51,6 +51,11 @@ class Deaf(SynchronousVendor):
     @property
     def capabilities(self) -> Any:
         return replace(super().capabilities, price=FREE)
+
+
+class Dearer(SynchronousVendor):
+    def price_for(self, width: int, height: int) -> Price:
+        return Price(Decimal(1), Decimal(2), "by size")
 
 
 class Located(SynchronousVendor):
@@ -225,6 +230,7 @@ class Shown(SynchronousVendor):
         (Shouting, "declares", "lower case"),
         (Hazardous, "is capable", "default_seed_hazard"),
         (Deaf, "is capable", "price_usd"),
+        (Dearer, "is capable", "within capabilities.price"),
         (Located, "identifies", "transient"),
         (Leaky, "identifies", "environment"),
         (Twice, "draws", "exactly one"),
