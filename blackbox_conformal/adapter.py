@@ -279,8 +279,8 @@ class Capabilities:
         return self.seed_range is not None
 
 
-Evidence = Literal["openapi", "real-server", "own-software", "documents"]
-"""What an adapter was checked against: the vendor's OpenAPI document, its server software, our own, or words only."""
+Evidence = Literal["openapi", "real-server", "client", "own-software", "documents"]
+"""What an adapter was checked against: the vendor's OpenAPI document, server software or client, our own, or words."""
 
 
 class Adapter(BaseModel, ABC):

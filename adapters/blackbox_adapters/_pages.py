@@ -22,6 +22,7 @@ SEED_CLASSES = {
 EVIDENCE = {
     "openapi": "written from the vendor's own OpenAPI document, and every request checked by a mock server of it",
     "real-server": "run against the vendor's own server software on loopback, which drew pictures for a calibration",
+    "client": "compared with the vendor's own client, which asks a server on loopback for the same and reads alike",
     "own-software": "run against software of this package; there is no vendor to it",
     "documents": "written from documentation, SDKs and clients, and checked against nothing else",
 }

@@ -50,6 +50,7 @@ class Bedrock(StabilityModes):
     version = 2
     auth_variable = "AWS_SECRET_ACCESS_KEY"
     documentation = "https://docs.aws.amazon.com/bedrock/latest/userguide/stable-image-services.html"
+    evidence = "client"
     failures = Failures(message=["message", "Message"], request_id_header="x-amzn-requestid")
     uncertain = (
         "prices are a third party's copy of the AWS list of 2026",

@@ -54,6 +54,7 @@ class Fal(NamedInputs):
     version = 3
     auth_variable = "FAL_KEY"
     documentation = "https://docs.fal.ai/model-apis/model-endpoints/queue"
+    evidence = "client"
     auth_prefix = "Key "
     transient = NamedInputs.transient | {"usd_per_unit", "schema_url"}
     failures = Failures(message=["detail.0.msg", "detail", "error", "message"], request_id_header="x-fal-request-id")

@@ -68,6 +68,7 @@ class Gemini(Editor):
     auth_header = "x-goog-api-key"
     auth_prefix = ""
     documentation = "https://ai.google.dev/gemini-api/docs/image-generation"
+    evidence = "client"
     failures = Failures(message=["error.message"], code=["error.status"], later=[503], failed=[500, 504])
     uncertain = (
         REPAINTS,

@@ -39,6 +39,7 @@ class HuggingFace(Hosted):
     seeds_by_model = True
     auth_variable = "HF_TOKEN"
     documentation = "https://huggingface.co/docs/inference-providers/tasks/image-to-image"
+    evidence = "client"
     uncertain = (
         "few upscalers are deployed; whether a model takes a seed or a scale depends on its handler",
         "the answer's file format is the handler's choice",

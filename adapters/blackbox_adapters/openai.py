@@ -66,6 +66,7 @@ class OpenAI(Editor):
     name = "openai"
     auth_variable = "OPENAI_API_KEY"
     documentation = "https://developers.openai.com/api/reference/resources/images/methods/edit"
+    evidence = "client"
     failures = Failures(
         message=["error.message"],
         code=["error.code", "error.type"],

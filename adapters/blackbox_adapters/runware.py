@@ -43,6 +43,7 @@ class Runware(Hosted):
     version = 2
     auth_variable = "RUNWARE_API_KEY"
     documentation = "https://runware.ai/docs/models/clarity"
+    evidence = "client"
     failures = Failures(
         message=["errors.0.message", "error.message", "message", "error"],
         code=["errors.0.code"],

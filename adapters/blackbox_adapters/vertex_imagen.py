@@ -29,6 +29,7 @@ class VertexImagen(Hosted):
     version = 2
     auth_variable = "GOOGLE_OAUTH_ACCESS_TOKEN"
     documentation = "https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/imagen-upscale-api"
+    evidence = "client"
     failures = Failures(
         message=["error.message", "0.error.message", "error"],
         code=["error.status"],

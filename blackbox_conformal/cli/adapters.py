@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 EVIDENCE = {
     "openapi": "against the vendor's own OpenAPI document",
     "real-server": "against the vendor's own server software",
+    "client": "against the vendor's own client",
     "own-software": "against software of this package; there is no vendor to it",
     "documents": "against documents and examples only, never against a server",
 }

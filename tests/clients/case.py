@@ -42,7 +42,7 @@ class Case:
     Attributes
     ----------
     adapter, client
-        Name of the adapter; name of the distribution of the client.
+        Name of the adapter; name of the distribution of its vendor's client.
     what
         Which route or form is compared.
     call

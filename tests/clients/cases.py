@@ -1,5 +1,7 @@
 """Every comparison with a vendor's client."""
 
+from datetime import date
+
 from clients import (
     of_bedrock,
     of_fal,
@@ -14,19 +16,34 @@ from clients import (
 )
 from clients.case import Case
 
-CASES: tuple[Case, ...] = tuple(
-    case
-    for module in (
-        of_bedrock,
-        of_fal,
-        of_gemini,
-        of_gradio,
-        of_hugging_face,
-        of_openai,
-        of_replicate,
-        of_runpod,
-        of_runware,
-        of_vertex_imagen,
-    )
-    for case in module.CASES
+COMPARED_ON = date(2026, 11, 26)
+"""When the clients in `requirements.txt` were the newest and the differences were last judged."""
+
+CASES: tuple[Case, ...] = (
+    *of_bedrock.CASES,
+    *of_fal.CASES,
+    *of_gemini.CASES,
+    *of_gradio.CASES,
+    *of_hugging_face.CASES,
+    *of_openai.CASES,
+    *of_replicate.CASES,
+    *of_runpod.CASES,
+    *of_runware.CASES,
+    *of_vertex_imagen.CASES,
 )
+
+NOT_COMPARED = {
+    "bedrock": "the fast and creative modes, whose fields the client does not know; where keys come from",
+    "fal": "inputs of the single models, which the client passes on unread; the fetch of the picture, which it leaves"
+    " to its user; uploads to fal's storage, which the adapter does not use; webhooks",
+    "gemini": "chats and files, which the adapter does not use",
+    "gradio": "logins; a server before version 6 (see real servers)",
+    "hugging-face": "answers in another form than a picture",
+    "openai": "sizes of the other models; streamed answers",
+    "replicate": "inputs of the single models, which the client passes on unread; cancelling; `Prefer: wait`, which"
+    " the adapter does not send, so that no paid prediction is lost with its connection",
+    "runpod": "`/runsync` and streams, which the adapter does not use; a development server (see real servers)",
+    "runware": "the client's web socket, which a bridge turns into the adapter's HTTP; the other models",
+    "vertex-imagen": "how a token is come by",
+}
+"""Adapter → what its client does, or what of the adapter its client could show, that no case covers."""
