@@ -27,6 +27,8 @@ BlackboxConformalError
     ├── TryLaterError                    class R: the vendor asked to wait
     ├── MaybeSentError                   class M: sent, no answer: perhaps billed
     ├── JobError                         class J: a known job could not be fetched (yet)
+    │   └── DeadlineError                … since it took longer than was allowed
+    │       └── JobCancelledError        … and it is cancelled
     └── PayloadError                     class P: an answer that is not the picture that was paid for
 """
 
@@ -200,12 +202,15 @@ class MaybeSentError(VendorError):
 
 
 class JobError(VendorError):
-    """Class J: polling or fetching a job that the vendor has accepted failed; the job is not lost.
+    """Class J: polling or fetching a job that the vendor has accepted failed; the job is not lost."""
 
-    `overdue`: the job is given up, since it was not finished in the time allowed; an adapter may cancel it.
-    """
 
-    overdue = False
+class DeadlineError(JobError):
+    """A job that was accepted did not finish in the time allowed; its adapter may answer by cancelling it."""
+
+
+class JobCancelledError(DeadlineError):
+    """A job that was overdue is cancelled, as the vendor says; no later run looks for it."""
 
 
 class PayloadError(VendorError):

@@ -3,27 +3,48 @@
 from collections.abc import Callable, Collection, Generator
 from typing import Any, TypeVar
 
-from blackbox_adapters._reading import peek, words
+from blackbox_adapters._reading import document, peek, words
 from blackbox_adapters._reasons import USUAL, Reasons
 from blackbox_conformal.adapter import Answer, Send, Step, Wait
-from blackbox_conformal.errors import PayloadError, VendorError
+from blackbox_conformal.errors import DeadlineError, JobCancelledError, PayloadError, VendorError
 
 Result = TypeVar("Result")
 
 
 def polled(
-    poll: Send, seconds: float, read: Callable[[Answer], Result | None], answer: Answer | None = None
+    poll: Send,
+    seconds: float,
+    read: Callable[[Answer], Result | None],
+    answer: Answer | None = None,
+    cancel: Send | None = None,
 ) -> Generator[Step, Answer, Result]:
     """Send `poll` every `seconds` until `read` returns something of its answer, and return that.
 
-    An `answer` that is there already is read first.
+    An `answer` that is there already is read first. `cancel` is sent when the vendor still works on the job and its
+    time is over. A job whose polls fail is not cancelled: it may be finished.
+
+    Raises
+    ------
+    JobCancelledError
+        The vendor says that the job is cancelled, so that nobody looks for it again.
     """
     while True:
         result = read(answer or (yield poll))
         if result:
             return result
         answer = None
-        yield Wait(seconds)
+        try:
+            yield Wait(seconds)
+        except DeadlineError:
+            if cancel is not None and _is_cancelled((yield cancel)):
+                raise JobCancelledError("the vendor has cancelled it") from None
+            raise
+
+
+def _is_cancelled(answer: Answer) -> bool:
+    """Whether a cancellation worked; some vendors answer what was finished meanwhile with its state."""
+    finished = ("succeeded", "completed", "complete", "done")
+    return answer.status // 100 == 2 and words(document(answer), "status").lower() not in finished
 
 
 class Job:

@@ -18,7 +18,6 @@ from blackbox_adapters._reading import document, money, peek, require, words
 from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.errors import (
     AccountRefusedError,
-    JobError,
     PayloadError,
     RefusedError,
     RunRefusedError,
@@ -114,12 +113,8 @@ class ComfyRouter(NamedInputs):
         place = f"/v2/models/{self.model}/requests/{quote(job, safe='')}"
         request = Job("request", job, done=("COMPLETED",))
         poll = self.send("GET", f"{place}/status", "poll")
-        try:
-            yield from polled(poll, self.poll_seconds, lambda answer: request.result(answer.json()))
-        except JobError as given_up:
-            if given_up.overdue:
-                yield self.send("PUT", f"{place}/cancel", "cancel")
-            raise
+        cancel = self.send("PUT", f"{place}/cancel", "cancel")
+        yield from polled(poll, self.poll_seconds, lambda answer: request.result(answer.json()), cancel=cancel)
         # Of a run that failed, collecting says why.
         collect = self.send("GET", place, "poll")
         answer = yield from polled(collect, self.poll_seconds, lambda got: None if got.status == 202 else got)

@@ -141,7 +141,8 @@ class Fal(NamedInputs):
         name, path = links["request_id"], self.names().output
         request = Job("request", name, done=("COMPLETED",))
         poll = Send("GET", links["status_url"], purpose="poll", headers=self.key())
-        status = yield from polled(poll, self.poll_seconds, lambda answer: request.result(answer.json()))
+        cancel = replace(poll, method="PUT", url=f"{links['response_url']}/cancel", purpose="cancel")
+        status = yield from polled(poll, self.poll_seconds, lambda answer: request.result(answer.json()), cancel=cancel)
         reason, kind = words(status, "error"), words(status, "error_type")
         if kind:
             raise request.failure(reason, kind)

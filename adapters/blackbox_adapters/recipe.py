@@ -38,7 +38,6 @@ from blackbox_conformal.adapter import (
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import (
     AccountRefusedError,
-    JobError,
     PayloadError,
     UsageError,
     VendorError,
@@ -223,12 +222,9 @@ class Recipe(Hosted):
             return (yield from super().resume(upload, draw, job))
         values = {**self._values(upload, draw), "job": job}
         request = self._send(poll, values, upload, "poll")
-        try:
-            answer, error = yield from polled(request, self.poll_seconds or poll.seconds, ended(spec, poll, job))
-        except JobError as given_up:
-            if spec.cancel is not None and given_up.overdue:
-                yield self._send(spec.cancel, values, upload, "cancel")
-            raise
+        cancel = None if spec.cancel is None else self._send(spec.cancel, values, upload, "cancel")
+        seconds = self.poll_seconds or poll.seconds
+        answer, error = yield from polled(request, seconds, ended(spec, poll, job), cancel=cancel)
         if error is not None:
             yield observed(spec, answer, job, self.usd_per_unit)
             raise error

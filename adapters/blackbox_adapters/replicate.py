@@ -170,8 +170,9 @@ class Replicate(NamedInputs):
             # The output may be there while the status still says processing.
             return prediction if output or work.result(prediction) else None
 
-        poll = self.send("GET", f"/predictions/{quote(job, safe='')}", "poll")
-        prediction = yield from polled(poll, self.poll_seconds, over, answer)
+        path = f"/predictions/{quote(job, safe='')}"
+        poll, cancel = self.send("GET", path, "poll"), self.send("POST", f"{path}/cancel", "cancel")
+        prediction = yield from polled(poll, self.poll_seconds, over, answer, cancel)
         status, rate = words(prediction, "status"), self.usd_per_second
         cost = None if rate is None else money(peek(prediction, "metrics.predict_time"), rate)
         if status in _FAILED:

@@ -103,11 +103,13 @@ class RunPod(OptionalKey, NamedInputs):
                 raise work.failure(reason, status, status)
             return work.result(state)
 
-        poll = self.send(method, f"{self._path()}/status/{quote(job, safe='')}", "poll")
+        name = quote(job, safe="")
+        poll = self.send(method, f"{self._path()}/status/{name}", "poll")
+        cancel = self.send("POST", f"{self._path()}/cancel/{name}", "cancel")
         first: Answer | None = yield replace(poll, accept=_POLL_STATUSES)
         if first is not None and first.status == 405:
             poll, first = replace(poll, method=other), None
-        picture = yield from polled(poll, self.poll_seconds, made, first)
+        picture = yield from polled(poll, self.poll_seconds, made, first, cancel)
         yield Observed(model=self.worker or None, request_id=job)
         return (yield from received(picture, where))
 

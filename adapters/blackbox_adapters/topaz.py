@@ -156,7 +156,8 @@ class Topaz(Hosted):
             reason=("message", "error"),
         )
         poll = self.send("GET", f"/status/{process}", "poll", JSON)
-        status = yield from polled(poll, self.poll_seconds, lambda answer: work.result(answer.json()))
+        cancel = self.send("DELETE", f"/cancel/{process}", "cancel")
+        status = yield from polled(poll, self.poll_seconds, lambda answer: work.result(answer.json()), cancel=cancel)
         yield Observed(
             cost_usd=money(peek(status, "credits"), self.usd_per_credit),
             model=words(status, "model") or None,

@@ -13,7 +13,9 @@ from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Ob
 from blackbox_conformal.errors import (
     AdapterError,
     BlackboxConformalError,
+    DeadlineError,
     IncompleteError,
+    JobCancelledError,
     JobError,
     LedgerError,
     MaybeSentError,
@@ -24,7 +26,7 @@ from blackbox_conformal.errors import (
     VendorError,
 )
 from blackbox_conformal.sampling.acceptance import Acceptance
-from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord, DeadlineError, is_unbilled
+from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord, is_unbilled
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard, EventKind
 from blackbox_conformal.sampling.http.classify import GoneError, classify
@@ -104,10 +106,7 @@ class AttemptRunner:
                     else:
                         answer = self._carry_out(step)
                 except DeadlineError as overdue:
-                    step = steps.throw(overdue)
-                    if isinstance(step, Send) and step.purpose == "cancel":
-                        self._cancel(step)
-                    raise overdue from None
+                    raise self._given_up(steps, overdue) from None
                 except VendorError as error:
                     step = steps.throw(error)
                 except (BlackboxConformalError, StoppedError):
@@ -258,10 +257,24 @@ class AttemptRunner:
             raise AdapterError(f"adapter {self.record.spec.adapter} yielded {type(step).__name__}; expected a step")
         return _EMPTY
 
+    def _given_up(self, steps: Generator[Step, Answer, None], overdue: DeadlineError) -> DeadlineError:
+        """Let the adapter cancel an overdue job, once; the error with which the attempt ends."""
+        step = steps.throw(overdue)
+        # The job of a picture that is only fetched again was finished once: there is nothing to cancel.
+        if isinstance(step, Send) and step.purpose == "cancel" and not self.restore:
+            try:
+                steps.send(self._cancel(step))
+            except JobCancelledError:
+                return JobCancelledError(
+                    f"job {self.record.job} was not finished after {self.job_deadline_s:g} s and is cancelled;"
+                    " --retry-ambiguous buys the draw again, and --job-timeout allows it more time"
+                )
+        return overdue
+
     def _cancel(self, step: Send) -> Answer:
-        """Ask the vendor to drop the job, once; an error changes nothing."""
+        """Ask the vendor to drop the job, once; an empty answer when there is none, which changes nothing."""
         with contextlib.suppress(NotSentError, MaybeSentError, PayloadError):
-            self.transport.send(step)
+            return self.transport.send(step)
         return _EMPTY
 
     def _fetch(self, step: Send) -> Answer:

@@ -8,6 +8,8 @@ from blackbox_conformal.adapter import Observed
 from blackbox_conformal.errors import (
     AdapterError,
     BlackboxConformalError,
+    DeadlineError,
+    JobCancelledError,
     JobError,
     LedgerError,
     MaybeSentError,
@@ -47,12 +49,6 @@ ROW_STATES: Final[dict[State, AttemptState | None]] = {
     "stored": "stored",
 }
 """What the ledger's row says in each state; None = there is no row."""
-
-
-class DeadlineError(JobError):
-    """A job that was accepted and did not finish in the time allowed."""
-
-    overdue = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +94,7 @@ _ROWS: tuple[tuple[tuple[type, ...], tuple[State, ...], Ending], ...] = (
     # The vendor has the job, and its picture was not fetched. The next run looks again for one that is only late.
     ((NotSentError, TryLaterError, JobError), _JOB, Ending("expired", "J", "expired")),
     ((DeadlineError,), _JOB, Ending("as it is", "J", "expired")),
+    ((JobCancelledError,), _JOB, Ending("expired", "J", "expired")),
     # Anything else that a vendor answers is not the picture.
     ((VendorError,), ("unrecorded",), Ending(None, None, "invalid")),
     ((VendorError,), _ANSWERED, Ending("invalid", "P", "invalid")),

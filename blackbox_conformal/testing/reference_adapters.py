@@ -23,7 +23,14 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import MaybeSentError, PayloadError, RefusedError, VendorFailedError
+from blackbox_conformal.errors import (
+    DeadlineError,
+    JobCancelledError,
+    MaybeSentError,
+    PayloadError,
+    RefusedError,
+    VendorFailedError,
+)
 from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.secrets import Secret
 
@@ -120,7 +127,7 @@ class JobVendor(_Reference):
     """``POST /v1/jobs``, polls, and a link to the result."""
 
     name: ClassVar[str] = "fault-jobs"
-    transient: ClassVar[frozenset[str]] = frozenset({"url", "keyed", "poll_seconds"})
+    transient: ClassVar[frozenset[str]] = frozenset({"url", "keyed", "poll_seconds", "cancels"})
     example: ClassVar[Example] = Example(
         parameters={"keyed": True},
         environment={"FAULT_VENDOR_KEY": "made-up-key"},
@@ -139,6 +146,7 @@ class JobVendor(_Reference):
 
     lookup: bool = Field(default=False, description="After a lost answer, look the job up by its reference.")
     refusals_billed: bool = Field(default=False, description="Whether the vendor bills what it refuses to deliver.")
+    cancels: bool = Field(default=False, description="Cancel a job that takes too long.")
     poll_seconds: float = Field(default=0.02, description="Seconds between two readings of a job.")
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -186,7 +194,15 @@ class JobVendor(_Reference):
             empty += status == "succeeded"
             if empty > 2:
                 raise PayloadError(f"expected a link to the result of job {job}; got {output!r} three times")
-            yield Wait(self.poll_seconds)
+            try:
+                yield Wait(self.poll_seconds)
+            except DeadlineError:
+                if self.cancels:
+                    link = f"{self.url}/v1/jobs/{job}/cancel"
+                    cancelled = yield Send("POST", link, purpose="cancel", headers=self._headers())
+                    if cancelled.status == 200:
+                        raise JobCancelledError(f"the vendor cancelled job {job}") from None
+                raise
         yield Observed(
             cost_usd=Decimal(text_field(answer, "cost_usd")) if "cost_usd" in state else None,
             model=text_field(answer, "model"),

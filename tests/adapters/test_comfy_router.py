@@ -5,10 +5,9 @@ from decimal import Decimal
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
-from blackbox_conformal.adapter import Accepted, Answer, Send
+from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import (
     AccountRefusedError,
-    JobError,
     NotFoundError,
     PayloadError,
     RefusedError,
@@ -57,26 +56,6 @@ def test_models_differ_in_names_form_and_output() -> None:
 def test_a_result_that_is_not_ready_is_asked_for_again_and_a_missing_one_named() -> None:
     early = says('{"status":"IN_PROGRESS"}', 202)
     assert isinstance(unresumed("comfy_router", JOB, DONE, early, says('{"other":1}')), PayloadError)
-
-
-def test_an_overdue_request_is_cancelled() -> None:
-    adapter = built("comfy_router")
-    flow = adapter.draw(upload(), seeded(adapter))
-    next(flow)
-    accepted = flow.send(says(f'{{"request_id":"{JOB}"}}', 201))
-    assert accepted == Accepted(JOB)
-    next(flow)
-    overdue = JobError("overdue")
-    overdue.overdue = True
-    cancel = flow.throw(overdue)
-    assert isinstance(cancel, Send)
-    assert (cancel.method, cancel.url, cancel.purpose) == ("PUT", f"{PLACE}/{JOB}/cancel", "cancel")
-    with pytest.raises(JobError):
-        flow.send(says("{}", 202))
-    again = adapter.resume(upload(), seeded(adapter), JOB)
-    next(again)
-    with pytest.raises(JobError):
-        again.throw(JobError("cannot be fetched yet"))
 
 
 @pytest.mark.parametrize(

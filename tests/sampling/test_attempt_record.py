@@ -12,7 +12,6 @@ from blackbox_conformal.sampling.attempt_record import (
     ENDINGS,
     OUTCOME_ERRORS,
     ROW_STATES,
-    DeadlineError,
     Ending,
     State,
     ending,
@@ -25,7 +24,7 @@ HAPPENINGS = [
     kind
     for _, kind in inspect.getmembers(errors, inspect.isclass)
     if issubclass(kind, BlackboxConformalError) and not issubclass(kind, LedgerError)
-] + [DeadlineError, GoneError, StoppedError]
+] + [GoneError, StoppedError]
 
 
 def test_every_row_of_the_table_is_a_step_that_the_ledger_allows() -> None:
