@@ -114,7 +114,8 @@ def known_price(adapter: Adapter, run: Path) -> Price | None:
 
 def price_missing(adapter: Adapter) -> str:
     """What to do where money is limited and nobody knows what a draw costs."""
-    stated = "add -p price-usd=0.02 with your vendor's price (price_usd in Python), or "
+    asked = ", which plan --quote asks for" if type(adapter).quote is not Adapter.quote else ""
+    stated = f"add -p price-usd=0.02 with your vendor's price (price_usd in Python){asked}, or "
     return (
         f"--max-cost (max_cost in Python) needs the price of one call, and none is known for {adapter.name}: "
         f"{stated if 'price_usd' in type(adapter).model_fields else ''}give --max-calls (max_calls) instead"

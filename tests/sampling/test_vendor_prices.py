@@ -15,6 +15,7 @@ from support.recording_server import RecordingServer
 from blackbox_conformal.adapter import Adapter, Upload
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.sampling.estimate import price_missing
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.raw_http import Head, Response
 
@@ -136,3 +137,10 @@ def test_magnific_books_a_small_picture_at_its_two_steps(tmp_path: Path) -> None
     assert (drawn.error, drawn.states) == (None, ["stored"] * 8)
     assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal("0.34034")] * 8
     assert other.outcomes[0].cost_usd == Decimal("0.33462")
+
+
+def test_a_missing_price_that_the_vendor_tells_on_request_is_said_to_be_there() -> None:
+    assert "with your vendor's price (price_usd in Python), or give --max-calls" in price_missing(
+        load_adapter("replicate", model="csslc/ccsr")
+    )
+    assert "(price_usd in Python), which plan --quote asks for, or give" in price_missing(load_adapter("ideogram-v2"))
