@@ -40,7 +40,7 @@ class Outcome:
     digest
         ``sha256:…`` of the stored bytes; of the evidence when `state` is ``invalid``; None when there are none.
     cost_usd
-        What this draw is booked at, whenever it was paid.
+        What this draw is booked at, whenever it was paid, with the attempts of this session that gave no picture.
     """
 
     task: Task

@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property, partial
 from queue import SimpleQueue
 from typing import Any
@@ -204,6 +205,7 @@ class Processor:
         limits, stopping = self.limits, self.control.stopping
         step, resampled = item.step, item.resampled
         repeats = deferrals = failures = 0
+        spent = Decimal(0)
         while True:
             if isinstance(step, Done):
                 outcome = self._recorded(item.task, step.attempt)
@@ -226,6 +228,8 @@ class Processor:
                 if not self.retrier.deferred(result, deferrals):
                     raise StoppedError
                 continue
+            spent += result.cost_usd
+            result = replace(result, cost_usd=spent)
             if result.state == "failed" and failures < FREE_REPEATS and self._failed_for_free(item):
                 failures += 1
                 if self.clock.sleep(full_jitter(failures), stopping):

@@ -50,5 +50,6 @@ def test_failures_of_the_vendor_cost_no_guarantee(
         found = calibrate(tmp_path, server, "--max-cost", "2.10", *more, code=0)
     assert (found["n"], found["failed"], server.submissions) == (24, 0, 101)
     assert found["thresholds"]["0.1"] is not None
+    assert found["cost_usd"] == float(cost)
     books = ledger_sum(tmp_path / "run")
     assert books["cost_usd"] == server.billed == Decimal(cost)
