@@ -60,6 +60,7 @@ class CalibrationImage(KnownPhotograph):
     """One photograph: also identity of its input, and the vendor's refusal if it refused.
 
     `group` is that of the photograph, `cluster` the photograph that this one is a tile of, where they were given.
+    `fitted` says what was done to it to make it fit the vendor's limits.
     """
 
     name: str
@@ -69,6 +70,7 @@ class CalibrationImage(KnownPhotograph):
     refused: str | None = None
     group: str | None = None
     cluster: str | None = None
+    fitted: str | None = None
 
 
 @dataclass(frozen=True, repr=False)

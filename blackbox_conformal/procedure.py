@@ -21,6 +21,7 @@ _MOVED = (
 
 Delivery = Literal["first", "mean", "medoid"]
 SeedPolicy = Literal["per-image", "shared"]
+Fit = Literal["crop", "shrink"]
 
 
 class Procedure(BaseModel):
@@ -49,7 +50,8 @@ class Procedure(BaseModel):
     delivery
         How the delivered picture follows from the draws.
     degradation
-        How calibration inputs are made from photographs.
+        How calibration inputs are made from photographs: bicubic, after those that break a vendor's limits were cut
+        (``crop, bicubic``) or made smaller (``shrink, bicubic``).
     score, metric
         Name and parameters of score and metric.
     """
@@ -66,7 +68,7 @@ class Procedure(BaseModel):
     perturbation_package: str | None = None
     second_opinion: dict[str, Any] | None = None
     delivery: Delivery = "first"
-    degradation: str = "bicubic"
+    degradation: Literal["bicubic", "crop, bicubic", "shrink, bicubic"] = "bicubic"
     score: dict[str, Any]
     metric: dict[str, Any]
     image_rules: int = IMAGE_RULES
@@ -95,6 +97,20 @@ class Procedure(BaseModel):
                 f"Calibrated → asked for: {'; '.join(differences)}.{moved} Use the calibrated settings or calibrate "
                 "again"
             )
+
+    @property
+    def fit(self) -> Fit | None:
+        """What is done to photographs that break the vendor's limits; None: they are refused."""
+        return {"crop, bicubic": "crop", "shrink, bicubic": "shrink"}.get(self.degradation)  # type: ignore[return-value]
+
+    @property
+    def fit_assumption(self) -> str | None:
+        """What the guarantee is about where photographs were made to fit; None where they were not."""
+        done = {"crop": "cropped to their middle", "shrink": "made smaller by bicubic"}
+        return self.fit and (
+            f"Photographs that break the vendor's limits on sizes were {done[self.fit]} first. The guarantee is about "
+            "pictures like the photographs after that."
+        )
 
     @property
     def seed_note(self) -> str | None:

@@ -101,6 +101,8 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     if not adapter.capabilities.local:
         _look_ahead(screen, request, len(paths))
     setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
+    if calibration.procedure.fit_assumption:
+        screen.note(f"note: {calibration.procedure.fit_assumption}")
     with watching(screen) as watch:
         terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
         on_picture = store.audited if store is not None else lambda *_: None

@@ -18,7 +18,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.procedure import Delivery, SeedPolicy
+    from blackbox_conformal.procedure import Delivery, Fit, SeedPolicy
     from blackbox_conformal.rates import Rate
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -242,6 +242,11 @@ class ProcedureOptions:
         help="Whether each picture has seeds of its own, or all pictures have the same.",
     )
     seed: int | None = seed()
+    fit: "Fit | None" = declared(
+        "--fit",
+        type=click.Choice(["crop", "shrink"]),
+        help="Photographs that break the vendor's limits on sizes: take their middle, or make them smaller.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

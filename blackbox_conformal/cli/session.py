@@ -74,6 +74,7 @@ def build_setup(options: JobOptions) -> "Setup":
         second=open_second_vendor(options),
         seeds=options.seeds,
         seed=options.seed or 0,
+        fit=options.fit,
     )
 
 
@@ -106,7 +107,25 @@ def photograph_job(
     from blackbox_conformal.pipeline.job import Job
 
     ask = Consent(screen, options, options.typed_parameters)
-    return Job.of_photographs(setup, paths, job_terms(options, run, watch, ask))
+    job = Job.of_photographs(setup, paths, job_terms(options, run, watch, ask))
+    say_fitted(screen, job)
+    return job
+
+
+def say_fitted(screen: Screen, job: "Job") -> None:
+    """Which photographs were made to fit the vendor, and how; nothing where none was."""
+    from blackbox_conformal.pipeline.stages.grouped_errors import NAMED
+    from blackbox_conformal.text import printable
+
+    done = [f"{printable(picture.name)} {picture.fitted}" for picture in job.pictures if picture.fitted]
+    if done:
+        more = f"\n  and {len(done) - NAMED} more" if len(done) > NAMED else ""
+        screen.note(
+            f"note: {len(done)} of {len(job.pictures)} photographs break a limit of the vendor and were made to fit; "
+            "the guarantee is about pictures like them after that:"
+            + "".join(f"\n  {text}" for text in done[:NAMED])
+            + more
+        )
 
 
 def job_terms(options: TermsOptions, run: Path, watch: "Watch", ask: "Ask") -> "Terms":

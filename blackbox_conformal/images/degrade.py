@@ -54,7 +54,7 @@ def degrade(pixels: Image, scale: int) -> Image:
     height, width = pixels.shape[:2]
     if height % scale or width % scale:
         raise ImageError(f"expected sides that are multiples of {scale}; got {width}×{height}. Cut the picture first")
-    return _resized(pixels, width // scale, height // scale)
+    return resized(pixels, width // scale, height // scale)
 
 
 def bicubic_up(low: Image, scale: int) -> Image:
@@ -62,7 +62,13 @@ def bicubic_up(low: Image, scale: int) -> Image:
     low = check_pixels(low)
     _check_scale(scale)
     height, width = low.shape[:2]
-    return _resized(low, width * scale, height * scale)
+    return resized(low, width * scale, height * scale)
+
+
+def resized(pixels: Image, width: int, height: int) -> Image:
+    """`pixels`, (H, W, 3) uint8, brought to another size: (height, width, 3) uint8."""
+    picture = PillowImage.fromarray(pixels).resize((width, height), PillowImage.Resampling.BICUBIC)
+    return np.array(picture, dtype=np.uint8, order="C")
 
 
 def upload_from(pixels: Image, name: str) -> Upload:
@@ -70,11 +76,6 @@ def upload_from(pixels: Image, name: str) -> Upload:
     pixels = check_pixels(pixels)
     height, width = pixels.shape[:2]
     return Upload(name, pixels_digest(pixels), image_png(pixels), width, height)
-
-
-def _resized(pixels: Image, width: int, height: int) -> Image:
-    picture = PillowImage.fromarray(pixels).resize((width, height), PillowImage.Resampling.BICUBIC)
-    return np.array(picture, dtype=np.uint8, order="C")
 
 
 def _check_scale(scale: int) -> None:

@@ -142,4 +142,5 @@ def _image(drawn: Drawn, groups: Mapping[str, str], clusters: Mapping[str, str])
         refused=None if drawn.refusal is None else str(drawn.refusal),
         group=groups.get(picture.name),
         cluster=clusters.get(picture.name),
+        fitted=picture.fitted,
     )

@@ -307,10 +307,10 @@ class Job:
             The file is not the one that was prepared.
         """
         assert picture.path is not None
-        truth, photograph = read_truth(picture.path, self.setup.procedure.scale)
-        if photograph.file_digest != picture.file_digest:
+        truth = read_truth(picture.path, self.setup)
+        if truth.picture.file_digest != picture.file_digest:
             raise CalibrationError(f"{picture.path} was changed while it was being {doing}; run again")
-        return truth
+        return truth.pixels
 
     def count(self, calls: int, cached: int, cost_usd: Decimal) -> None:
         """Add to what the job took."""

@@ -15,7 +15,7 @@ from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.job import Ask, Progress, Terms, Watch
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
-from blackbox_conformal.procedure import Delivery, SeedPolicy
+from blackbox_conformal.procedure import Delivery, Fit, SeedPolicy
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
@@ -49,6 +49,9 @@ class ProcedureSettings(TypedDict, total=False):
         ``per-image``: a seed of its own for each picture; ``shared``: the same seeds for all, `first_seed` onward.
     seed
         Root of the per-image seeds.
+    fit
+        What is done to photographs that break the vendor's limits on sizes: ``crop`` takes their middle, ``shrink``
+        makes them smaller; by default they are refused.
     """
 
     scale: int | None
@@ -61,6 +64,7 @@ class ProcedureSettings(TypedDict, total=False):
     seeds: SeedPolicy
     first_seed: int | None
     seed: int
+    fit: Fit | None
 
 
 class JobSettings(TypedDict, total=False):

@@ -2,22 +2,39 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.flow_driver import built
 from support.replicate_server import ReplicateServer, link, schema
-from support.synthetic import write_photographs
+from support.synthetic import photograph, write_photographs
 
 from blackbox_adapters._cog_models import MODELS
 from blackbox_conformal.adapter import Capabilities, Upload
+from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.images.degrade import degrade, upload_from
+from blackbox_conformal.pipeline.stages.fitting import fitted
 from blackbox_conformal.pipeline.stages.picture_limits import misfit, png_bound, too_many_bytes
 
 MODEL = "nightmareai/real-esrgan"
 PIXELS = 20 * 16
 """Of each input: the photographs have 80 × 64, and the model magnifies by four."""
 
-JOB = ["--adapter", "replicate", "-p", f"model={MODEL}", "--score", "pixel-variance", "--metric", "rgb-linf"]
+JOB = [
+    "--adapter",
+    "replicate",
+    "-p",
+    f"model={MODEL}",
+    "-p",
+    "price-usd=0.005",
+    "--score",
+    "pixel-variance",
+    "--metric",
+    "rgb-linf",
+]
 SEEDED = ["-p", "seed-input=seed", "--draws", "4", "--run", "run"]
 
 
@@ -82,11 +99,98 @@ def test_each_limit_is_named(limits: dict[str, float], said: str) -> None:
 
 
 def test_a_file_is_encoded_only_where_it_might_be_too_large() -> None:
-    png = b"x" * 5000
+    png = b"x" * 4900
     upload = Upload("p", "sha256:0", png, 40, 40)
-    assert png_bound(1600, 40) > 4999 > len(png) - 2
-    assert too_many_bytes(upload, Capabilities((4,), max_upload_bytes=5000)) is None
-    assert "at most 4999 bytes; the input has 5000" in str(
-        too_many_bytes(upload, Capabilities((4,), max_upload_bytes=4999))
+    assert png_bound(1600, 40) > len(png)
+    assert too_many_bytes(upload, Capabilities((4,), max_upload_bytes=4900)) is None
+    assert "at most 4899 bytes; the input has 4900" in str(
+        too_many_bytes(upload, Capabilities((4,), max_upload_bytes=4899))
     )
     assert too_many_bytes(upload, Capabilities((4,), max_upload_bytes=6000)) is None
+
+
+FIT = ["calibrate", "photographs", *JOB, *SEEDED, "--max-cost", "20", "--yes"]
+
+
+@pytest.mark.parametrize(("fit", "done"), [("crop", "cropped to its middle"), ("shrink", "made smaller")])
+def test_photographs_are_made_to_fit_and_the_calibration_says_so(
+    fit: Literal["crop", "shrink"],
+    done: str,
+    photographs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with limited(monkeypatch, 14 * 12) as server:
+        code = run([*FIT, "--fit", fit, "-p", f"url={server.url}"])
+        said = capsys.readouterr().err
+        assert (code, len(server.made)) == (0, 96), said
+        calibration = Calibration.load(Path("run/calibration.json"))
+        assert {(image.width, image.height) for image in calibration.images} == {(56, 44)}
+        assert {image.fitted for image in calibration.images} == {f"{done}, from 80×64 to 56×44"}
+        assert calibration.procedure.fit == fit
+        assert "24 of 24 photographs break a limit of the vendor" in said
+        assert f"p0 {done}, from 80×64 to 56×44" in said
+        # The same command pays nothing again; without --fit it is another procedure, and nothing is sent.
+        assert run([*FIT, "--fit", fit, "-p", f"url={server.url}", "--force"]) == 0
+        assert run([*FIT, "-p", f"url={server.url}"]) == 2
+        assert len(server.made) == 96
+        assert "--fit crop" in capsys.readouterr().err
+        # A picture to be masked is the user's own: one that fits is masked, and its paper says what holds.
+        Image.fromarray(photograph(90, (12, 14))).save("small.png")
+        Image.fromarray(photograph(91, (16, 20))).save("large.png")
+        mask = ["mask", "--calibration", "run/calibration.json", "--alpha", "0.9", "--max-cost", "5", "--yes"]
+        mask += ["-p", f"url={server.url}", "--run", "run"]
+        assert run([*mask, "small.png", "--out", "masks"]) == 0
+        assert run([*mask, "large.png", "--out", "masks"]) == 2
+    assert "neither cropped nor made smaller, since the result would not be your picture" in capsys.readouterr().err
+    papers = [path.read_text() for path in Path("masks").rglob("*.json")]
+    assert any("The guarantee is about pictures like the photographs after that" in paper for paper in papers)
+
+
+def test_two_of_24_above_the_limit_are_named_before_anything_is_paid(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("large", "larger"):
+        Image.fromarray(photograph(100 + len(name), (96, 96))).save(photographs / f"{name}.png")
+    for name in ("p0", "p1"):
+        (photographs / f"{name}.png").unlink()
+    with limited(monkeypatch, PIXELS) as server:
+        assert run([*FIT, "-p", f"url={server.url}"]) == 2
+        said = capsys.readouterr().err
+        assert (len(server.made), "2 of 24 photographs cannot be used, so nothing was sent" in said) == (0, True)
+        assert f"larger: the vendor takes at most {PIXELS} input pixels; the input has 576" in said
+        assert run([*FIT, "--fit", "crop", "-p", f"url={server.url}"]) == 0
+    images = Calibration.load(Path("run/calibration.json")).images
+    assert [image.refused for image in images] == [None] * 24
+    assert sum(image.fitted is not None for image in images) == 2
+
+
+@pytest.mark.parametrize("fit", ["crop", "shrink"])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_side": 15},
+        {"max_output_side": 63},
+        {"max_input_pixels": 200},
+        {"max_output_pixels": 3000, "max_side": 18},
+        {"max_upload_bytes": 800},
+    ],
+)
+def test_what_was_made_to_fit_keeps_every_limit(fit: Literal["crop", "shrink"], limits: dict[str, int]) -> None:
+    able = Capabilities((4,), **limits)  # type: ignore[arg-type]
+    noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    made, done = fitted(noise, 4, fit, [able])
+    low = degrade(made, 4)
+    assert done is not None
+    assert misfit(low.shape[1], low.shape[0], able, 4) is None
+    assert too_many_bytes(upload_from(low, "p"), able) is None
+    assert min(low.shape[:2]) >= 8
+    assert fitted(noise, 4, None, [able]) == (noise, None)
+
+
+def test_a_long_picture_is_cropped_but_cannot_be_shrunk_into_another_shape() -> None:
+    able = Capabilities((4,), max_aspect=1.2)
+    made, _ = fitted(photograph(1), 4, "crop", [able])
+    assert made.shape == (64, 76, 3)
+    assert (made == photograph(1)[:, 2:78]).all()
+    assert fitted(photograph(1), 4, "shrink", [able])[1] is None

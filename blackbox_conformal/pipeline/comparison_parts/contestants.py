@@ -99,9 +99,11 @@ class Contest:
         refuse_incomparable(contestants, len(paths), held_out)
         sizes = [bytes_a_pixel(contestant.setup.procedure.draws, baselines) for contestant in contestants]
         refuse_large(paths, terms.memory_bytes, pixel_bytes=max(sizes))
+        # All are to get the same photographs, also where these are made to fit.
+        limits = [able for contestant in contestants for able in contestant.setup.limits]
         jobs = [
             Job.of_photographs(
-                contestant.setup,
+                replace(contestant.setup, beside=tuple(limits)),
                 paths,
                 replace(terms, folder=vendor_folder(terms.folder, contestant.setup)),
                 pixel_bytes=pixel_bytes,

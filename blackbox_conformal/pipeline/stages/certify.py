@@ -62,7 +62,7 @@ def claims(calibration: Calibration, metric: Metric, rule: Guarantee, alpha: flo
     return {
         "status": "abstains" if threshold == -math.inf else "guaranteed",
         "statement": rule.statement(alpha, calibration.n, f"{metric.plugin_name()} error"),
-        "assumptions": rule.assumptions,
+        "assumptions": (*rule.assumptions, *filter(None, [calibration.procedure.fit_assumption])),
         "reason": choice.reason,
         "guarantee": rule.specification(),
         "theorem": rule.theorem,

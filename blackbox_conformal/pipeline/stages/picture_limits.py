@@ -36,4 +36,4 @@ def too_many_bytes(upload: Upload, limits: Capabilities) -> str | None:
 def png_bound(pixels: int, rows: int) -> int:
     """Bytes that the PNG of an 8-bit RGB picture does not exceed: deflate adds little to what it cannot compress."""
     raw = 3 * pixels + rows
-    return raw + raw // 1000 + 1024
+    return raw + raw // 400 + 128

@@ -18,6 +18,7 @@ from blackbox_conformal.images.duplicates import LEAST_SIDE, Distinct, Sketch, s
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
+from blackbox_conformal.pipeline.stages.fitting import fitted
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, limits_within, refuse_large
 from blackbox_conformal.pipeline.stages.picture_limits import misfit, too_many_bytes
@@ -52,6 +53,8 @@ class Prepared:
         What was done to the file to make it 8-bit sRGB, in words.
     file_digest
         Identity of the file's bytes, by which a file that is changed later is noticed.
+    fitted
+        What was done to a photograph to make it fit the vendor's limits, in words; None where nothing was.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Prepared:
     tasks: tuple[Task, ...]
     conversions: tuple[str, ...]
     file_digest: str | None = None
+    fitted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,33 @@ class _Photograph:
     low: Image
     conversions: tuple[str, ...]
     file_digest: str
+    fitted: str | None
 
 
-def read_truth(path: Path, scale: int, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[Image, Picture]:
-    """The photograph cut to a multiple of `scale`: (H, W, 3) uint8, and the picture as read."""
-    picture = read_image(path, limits=limits)
-    return crop_to_multiple(picture.pixels, scale), picture
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A photograph as it is calibrated with.
+
+    Attributes
+    ----------
+    pixels
+        (H, W, 3) uint8: cut to a multiple of the scale, and made to fit the vendor where that was asked for.
+    picture
+        The file as read.
+    fitted
+        What was done to make it fit, in words; None where nothing was.
+    """
+
+    pixels: Image
+    picture: Picture
+    fitted: str | None
+
+
+def read_truth(path: Path, setup: Setup, limits: ImageLimits = DEFAULT_LIMITS) -> Truth:
+    """The photograph as the procedure takes it."""
+    picture, scale = read_image(path, limits=limits), setup.procedure.scale
+    pixels, done = fitted(crop_to_multiple(picture.pixels, scale), scale, setup.procedure.fit, setup.limits)
+    return Truth(pixels, picture, done)
 
 
 def prepare_photographs(
@@ -109,12 +134,12 @@ def prepare_photographs(
     distinct = Distinct()
     encoder = Encoder()
     inputs: dict[str, Path] = {}
-    for done, (path, reading) in enumerate(_ahead(paths, setup.procedure.scale, limits_within(memory_bytes))):
+    for done, (path, reading) in enumerate(_ahead(paths, setup, limits_within(memory_bytes))):
         progress("reading photographs", done, len(paths))
         try:
             photograph = reading.result()
             distinct.add(str(path), photograph.sketch)
-            again = partial(_low_resolution, path, setup.procedure.scale)
+            again = partial(_low_resolution, path, setup)
             picture = _prepared(
                 name_of(path), path, photograph.sketch, photograph.low, photograph.conversions, setup, encoder, again
             )
@@ -124,15 +149,26 @@ def prepare_photographs(
                     f"expected photographs with different low-resolution versions; {printable(twin)} and "
                     f"{printable(path)} have the same. Remove one of them"
                 )
-            pictures.append(replace(picture, file_digest=photograph.file_digest))
+            pictures.append(replace(picture, file_digest=photograph.file_digest, fitted=photograph.fitted))
         except BlackboxConformalError as error:
             failures.append((path.name, error))
-    refuse_together(failures, len(paths), "photographs")
+    refuse_together(failures, len(paths), "photographs", _advice(failures, setup))
     progress("reading photographs", len(paths), len(paths))
     return pictures
 
 
-def _ahead(paths: Sequence[Path], scale: int, limits: ImageLimits) -> Iterator[tuple[Path, "Future[_Photograph]"]]:
+class MisfitError(UsageError):
+    """A picture that breaks a limit that the vendor states."""
+
+
+def _advice(failures: Sequence[tuple[str, BlackboxConformalError]], setup: Setup) -> str:
+    """What can be done about photographs that do not fit the vendor; "" where every failure is another one."""
+    if setup.procedure.fit is not None or not any(isinstance(error, MisfitError) for _, error in failures):
+        return ""
+    return "Add --fit crop to take the middle of photographs that are too large, or --fit shrink to make them smaller"
+
+
+def _ahead(paths: Sequence[Path], setup: Setup, limits: ImageLimits) -> Iterator[tuple[Path, "Future[_Photograph]"]]:
     """Each photograph as it is read: ahead by no more than there are threads, so that memory stays as it is."""
     workers = min(cpu_count() or 1, 2)
     with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
@@ -140,7 +176,7 @@ def _ahead(paths: Sequence[Path], scale: int, limits: ImageLimits) -> Iterator[t
         try:
             for done, path in enumerate(paths):
                 for further in paths[done + len(ahead) : done + workers]:
-                    ahead.append(pool.submit(_look_at, further, scale, limits))
+                    ahead.append(pool.submit(_look_at, further, setup, limits))
                 yield path, ahead.pop(0)
         finally:
             for future in ahead:
@@ -161,17 +197,18 @@ def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes
     return _prepared(name, path, None, picture.pixels, picture.conversions, setup, Encoder(), again)
 
 
-def _look_at(path: Path, scale: int, limits: ImageLimits) -> _Photograph:
-    truth, picture = read_truth(path, scale, limits)
-    conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, scale)]))
+def _look_at(path: Path, setup: Setup, limits: ImageLimits) -> _Photograph:
+    read, scale = read_truth(path, setup, limits), setup.procedure.scale
+    truth, picture = read.pixels, read.picture
+    conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, scale), read.fitted]))
     low = degrade(truth, scale)
     # A thumbnail shows the same of either; the smaller one is quicker to look through.
     shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
-    return _Photograph(sketch(shown, picture.digest), low, conversions, picture.file_digest)
+    return _Photograph(sketch(shown, picture.digest), low, conversions, picture.file_digest, read.fitted)
 
 
-def _low_resolution(path: Path, scale: int) -> Image:
-    return degrade(read_truth(path, scale)[0], scale)
+def _low_resolution(path: Path, setup: Setup) -> Image:
+    return degrade(read_truth(path, setup).pixels, setup.procedure.scale)
 
 
 def _prepared(
@@ -196,7 +233,7 @@ def _prepared(
         if sent is not plain or index == 0:
             heavy = too_many_bytes(sent, setup.adapter.capabilities)
             if heavy is not None:
-                raise UsageError(f"{printable(name)}: {heavy}")
+                raise MisfitError(f"{printable(name)}: {heavy}")
         seed = setup.procedure.seed(plain.digest, index, setup.adapter.capabilities.seed_range)
         tasks.append(Task(sent, index, seed))
     size = (height * setup.procedure.scale, width * setup.procedure.scale)
@@ -213,7 +250,7 @@ def _check_size(name: str, width: int, height: int, setup: Setup) -> None:
         raise ImageError(f"{printable(name)}: expected a picture of at least one pixel a side")
     broken = misfit(width, height, setup.adapter.capabilities, setup.procedure.scale)
     if broken is not None:
-        raise UsageError(f"{printable(name)}: {broken}")
+        raise MisfitError(f"{printable(name)}: {broken}")
 
 
 Input = tuple[str, Path | bytes]
@@ -250,6 +287,11 @@ def prepare_inputs(
                     f"{printable(name)} is {familiar}: the guarantee is for pictures that calibration has not seen. "
                     "Leave it out, or calibrate without it"
                 )
+        except MisfitError as error:
+            failed[place] = MisfitError(
+                f"{error}. A picture to be masked is neither cropped nor made smaller, since the result would not be "
+                "your picture: give a smaller one"
+            )
         except BlackboxConformalError as error:
             failed[place] = error
         else:

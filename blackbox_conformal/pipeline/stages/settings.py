@@ -1,14 +1,14 @@
 """From what a user chose to one procedure with its score, metric and vendor, each checked against the others."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from blackbox_conformal import catalog
-from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.adapter import Adapter, Capabilities
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.procedure import Delivery, Procedure, SeedPolicy
+from blackbox_conformal.procedure import Delivery, Fit, Procedure, SeedPolicy
 from blackbox_conformal.scores.score import Score
 
 DEFAULT_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
@@ -28,6 +28,14 @@ class Setup:
     metric: Metric
     perturbation: Perturbation | None
     second: Adapter | None = None
+    beside: tuple[Capabilities, ...] = ()
+    """Limits of further vendors that are to get the same pictures."""
+
+    @property
+    def limits(self) -> tuple[Capabilities, ...]:
+        """The limits that photographs are made to fit: those of every vendor that gets them."""
+        vendors = [vendor for vendor in (self.adapter, self.second) if vendor is not None]
+        return (*(vendor.capabilities for vendor in vendors), *self.beside)
 
     def with_score(self, score: Score, draws: int) -> "Setup":
         """The same set-up with another score and number of draws, and with a second vendor where the score needs one.
@@ -50,6 +58,7 @@ class Setup:
             perturbation=procedure.perturbation,
             second=self.second if score.needs_second else None,
             seed=procedure.root_seed,
+            fit=procedure.fit,
         )
 
 
@@ -76,6 +85,7 @@ def set_up(
     perturbation: str | None = None,
     second: Adapter | None = None,
     seed: int = 0,
+    fit: Fit | None = None,
 ) -> Setup:
     """One procedure from its parts, each checked against what the vendor declares.
 
@@ -104,6 +114,7 @@ def set_up(
         perturbation_package=None if perturb is None else perturb.specification().get("package"),
         second_opinion=None if second is None else second.identity(),
         delivery=delivery,
+        degradation=_degradation(fit),
         score=chosen_score.specification(),
         metric=chosen_metric.specification(),
     )
@@ -132,9 +143,16 @@ def set_up_as(adapter: Adapter, procedure: Procedure, second: Adapter | None = N
         perturbation=procedure.perturbation,
         second=second,
         seed=procedure.root_seed,
+        fit=procedure.fit,
     )
     procedure.require(setup.procedure)
     return setup
+
+
+def _degradation(fit: Fit | None) -> Any:
+    if fit not in (None, *get_args(Fit)):
+        raise UsageError(f"expected --fit (fit in Python) to be crop or shrink; got {fit!r}")
+    return "bicubic" if fit is None else f"{fit}, bicubic"
 
 
 def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Perturbation | None) -> None:
