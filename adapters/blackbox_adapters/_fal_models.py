@@ -86,7 +86,6 @@ MODELS: dict[str, Names] = {
     "clarityai/crystal-upscaler": Names(
         image="image_url",
         scale="scale_factor",
-        fixed={"output_format": "png"},
         output="images.0.url",
         price=per_megapixel("0.016", *_REPORTED),
     ),

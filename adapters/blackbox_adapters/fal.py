@@ -51,7 +51,7 @@ class Fal(NamedInputs):
     """
 
     name = "fal"
-    version = 3
+    version = 4
     auth_variable = "FAL_KEY"
     documentation = "https://docs.fal.ai/model-apis/model-endpoints/queue"
     evidence = "client"

@@ -32,9 +32,15 @@ CASES: tuple[Case, ...] = (
     *of_vertex_imagen.CASES,
 )
 
+FURTHER = {
+    "fal": "Names, types and allowed values of every listed model's inputs, its seed and the place of its picture are"
+    " those of the types in fal's JavaScript client 1.10.1 (`tests/clients/test_fal_types.py`, where npm is installed)."
+}
+"""Adapter → what is compared besides."""
+
 NOT_COMPARED = {
     "bedrock": "the fast and creative modes, whose fields the client does not know; where keys come from",
-    "fal": "inputs of the single models, which the client passes on unread; the fetch of the picture, which it leaves"
+    "fal": "limits and ranges of inputs, which the types do not tell; the fetch of the picture, which it leaves"
     " to its user; uploads to fal's storage, which the adapter does not use; webhooks",
     "gemini": "chats and files, which the adapter does not use",
     "gradio": "logins; a server before version 6 (see real servers)",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from clients.case import Case
-from clients.cases import CASES, COMPARED_ON, NOT_COMPARED
+from clients.cases import CASES, COMPARED_ON, FURTHER, NOT_COMPARED
 from openapi.check_specs import CASES as OPENAPI
 
 import blackbox_conformal
@@ -97,6 +97,8 @@ def _section(name: str) -> str:
         ("difference", "reason"),
         (("<br>".join(f"`{place}`" for place in places), reason) for reason, places in reasons.items()),
     )
+    if name in FURTHER:
+        lines += ["", FURTHER[name]]
     lines += ["", f"Not compared: {NOT_COMPARED[name]}.", ""]
     return "\n".join(lines)
 
