@@ -67,6 +67,7 @@ class HuggingFaceProviders(Hosted):
     auth_variable = "HF_TOKEN"
     seeds_by_model = True
     documentation = "https://huggingface.co/docs/inference-providers/tasks/image-to-image"
+    evidence = "client"
     failures = Failures(
         message=["error.message", "error", "message", "detail.0.msg", "detail"],
         code=["error.type", "detail.0.type"],

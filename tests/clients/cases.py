@@ -8,6 +8,7 @@ from clients import (
     of_gemini,
     of_gradio,
     of_hugging_face,
+    of_hugging_face_providers,
     of_openai,
     of_replicate,
     of_runpod,
@@ -25,6 +26,7 @@ CASES: tuple[Case, ...] = (
     *of_gemini.CASES,
     *of_gradio.CASES,
     *of_hugging_face.CASES,
+    *of_hugging_face_providers.CASES,
     *of_openai.CASES,
     *of_replicate.CASES,
     *of_runpod.CASES,
@@ -45,6 +47,8 @@ NOT_COMPARED = {
     "gemini": "chats and files, which the adapter does not use",
     "gradio": "logins; a server before version 6 (see real servers)",
     "hugging-face": "answers in another form than a picture",
+    "hugging-face-providers": "what the partners' failures look like behind the router, which nobody documents; a"
+    " Replicate prediction that takes over a minute, which the client gives up",
     "openai": "sizes of the other models; streamed answers",
     "replicate": "inputs of the single models, which the client passes on unread; cancelling; `Prefer: wait`, which"
     " the adapter does not send, so that no paid prediction is lost with its connection",

@@ -1,6 +1,8 @@
-"""Hugging Face, against huggingface_hub."""
+"""Hugging Face's own machines, against huggingface_hub."""
 
-import io
+import tempfile
+from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from clients.case import RESULT, Case, Reading
@@ -9,42 +11,50 @@ from clients.exchange import answer, picture
 from blackbox_conformal.adapter import Upload
 
 ROUTE = "POST /hf-inference/models/someone/upscaler"
+TOKEN = "hf_made_up_for_this_example"
 
 
-def enlarged(address: str, model: str, upload: Upload, seed: int | None) -> bytes:
+def enlarged(address: str, provider: str, model: str, upload: Upload, **parameters: Any) -> bytes:
+    """The client's picture, as bytes: it opens what it gets, and keeps no file."""
     from huggingface_hub import InferenceClient
-    from huggingface_hub.inference._client import _bytes_to_image
-    from huggingface_hub.inference._providers import PROVIDERS
+    from huggingface_hub.inference import _client
+    from huggingface_hub.inference._providers import PROVIDERS, _common, hf_inference
 
-    helper = PROVIDERS["hf-inference"]["image-to-image"]
-    client = InferenceClient(provider="hf-inference", token="hf_made_up_for_this_example")
-    size = {"width": upload.width * 4, "height": upload.height * 4}
+    # What the client remembers of the Hub is another vendor's, of an earlier test.
+    _common._fetch_inference_provider_mapping.cache_clear()
+    hf_inference._check_supported_task.cache_clear()
     said: list[bytes] = []
+    opened = _client._bytes_to_image
 
-    def kept(content: bytes) -> object:
+    def kept(content: bytes) -> Any:
         said.append(content)
-        return _bytes_to_image(content)
+        return opened(content)
 
+    client = InferenceClient(provider=provider, token=TOKEN)  # type: ignore[arg-type]
     with (
-        patch.object(helper, "base_url", f"{address}/hf-inference"),
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(PROVIDERS["hf-inference"]["image-to-image"], "base_url", f"{address}/hf-inference"),
         patch("huggingface_hub.constants.ENDPOINT", address),
-        patch("huggingface_hub.inference._client._bytes_to_image", kept),
+        patch("huggingface_hub.constants.INFERENCE_PROXY_TEMPLATE", f"{address}/{{provider}}"),
+        patch.object(_client, "_bytes_to_image", kept),
+        patch("time.sleep"),
     ):
-        image = client.image_to_image(upload.png, model=model, target_size=size, seed=seed)
-    out = io.BytesIO()
-    image.save(out, "PNG")
+        file = Path(folder, "input.png")
+        file.write_bytes(upload.png)
+        client.image_to_image(str(file), model=model, **parameters)
     return said[0]
 
 
-def routed(address: str, upload: Upload, seed: int | None) -> bytes:
-    from huggingface_hub.inference._providers.hf_inference import _check_supported_task
+def sized(upload: Upload, seed: int | None) -> dict[str, Any]:
+    return {"target_size": {"width": upload.width * 4, "height": upload.height * 4}, "seed": seed}
 
-    _check_supported_task.cache_clear()
-    return enlarged(address, "someone/upscaler", upload, seed)
+
+def routed(address: str, upload: Upload, seed: int | None) -> bytes:
+    return enlarged(address, "hf-inference", "someone/upscaler", upload, **sized(upload, seed))
 
 
 def dedicated(address: str, upload: Upload, seed: int | None) -> bytes:
-    return enlarged(address, f"{address}/endpoint", upload, seed)
+    return enlarged(address, "hf-inference", f"{address}/endpoint", upload, **sized(upload, seed))
 
 
 PARAMETERS = {"seed_field": "seed", "scale": 4, "target_size": True}

@@ -67,7 +67,8 @@ def test_the_requests_are_the_clients_own(case: Case, monkeypatch: pytest.Monkey
     found = differences(asked(of_adapter), asked(of_client, case.alias))
     unlisted = [f"{place}: {what}" for place, what in found.items() if place not in case.deliberate]
     assert not unlisted, "\n".join(unlisted)
-    assert not set(case.deliberate) - set(found), "a difference that is listed is none any more"
+    gone = sorted(set(case.deliberate) - set(found))
+    assert not gone, "listed, and no difference any more: " + ", ".join(gone)
 
 
 @pytest.mark.parametrize(("case", "reading"), READINGS, ids=[f"{case.adapter}: {it.said}" for case, it in READINGS])
