@@ -228,12 +228,10 @@ class Capabilities:
         Whether the vendor bills an attempt at which it failed on its own; True where nobody knows.
     transient_known
         Whether the vendor's documents name its own failures, and the adapter reads them.
-    rates
-        Requests that the vendor takes in a time, as its documents say it; ``--rate`` overrides them.
-    max_concurrency
-        Draws that the vendor works on at once; ``--concurrency`` overrides it. None = no such limit is known.
-    answer_timeout_s
-        Seconds that one answer may take, where that is longer than usual; ``--timeout`` overrides it.
+    rates, max_concurrency, answer_timeout_s
+        Requests that the vendor takes in a time, draws that it works on at once (None = no limit is known), and seconds
+        that one answer may take where that is longer than usual; ``--rate``, ``--concurrency``, ``--timeout`` override.
+        `cancels`: whether a job that takes too long is cancelled.
     lossless_output
         Whether the vendor can return its picture without lossy compression.
     output_size
@@ -265,6 +263,7 @@ class Capabilities:
     rates: tuple[Rate, ...] = ()
     max_concurrency: int | None = None
     answer_timeout_s: float | None = None
+    cancels: bool = False
     transient_known: bool = False
     lossless_output: bool = True
     output_size: Literal["exact", "resample"] = "exact"

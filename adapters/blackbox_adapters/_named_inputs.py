@@ -131,16 +131,8 @@ class NamedInputs(Hosted):
             exact=listed.exact if self.resample is None else not self.resample,
         )
 
-    def model_capabilities(
-        self,
-        *,
-        price: Price | None,
-        max_upload_bytes: int | None = None,
-        result_hosts: tuple[str, ...] = (),
-        failures_billed: bool = True,
-        transient_known: bool = False,
-    ) -> Capabilities:
-        """What the chosen model can do, on a platform with this price and these limits."""
+    def model_capabilities(self, *, price: Price | None, **platform: Any) -> Capabilities:
+        """What the chosen model can do, on a platform with this price and these other capabilities."""
         names = self.names()
         seeded = names.seed is not None
         return Capabilities(
@@ -148,13 +140,10 @@ class NamedInputs(Hosted):
             seed_range=SEEDS if seeded else None,
             default_seed_hazard=names.hazard and seeded,
             max_input_pixels=names.max_input_pixels,
-            max_upload_bytes=max_upload_bytes,
             price=price,
-            failures_billed=failures_billed,
-            transient_known=transient_known,
             output_size="exact" if names.exact else "resample",
             deterministic=names.deterministic,
-            result_hosts=result_hosts,
+            **platform,
         )
 
     def model_inputs(self, link: str, draw: Draw) -> dict[str, Any]:

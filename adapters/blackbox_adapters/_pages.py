@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal import catalog
+from blackbox_conformal.adapter import Rate
 from blackbox_conformal.example import example_of
 from blackbox_conformal.plugins import adapter_class, describe
 
@@ -116,6 +117,9 @@ def _page(about: dict[str, Any]) -> str:
         f"| Failures of the vendor's own | {_failures(capabilities)} |",
         f"| Size of results | {_size(capabilities)} |",
         f"| Limits | {_limits(capabilities)} |",
+        f"| Requests in a time | {_rates(capabilities)} |",
+        f"| Draws at once | {capabilities['max_concurrency'] or 'no limit known'} |",
+        f"| A job that takes too long | {_overdue(about)} |",
         "",
         "Values that depend on parameters are those of the defaults, or of the adapter's example.",
         "",
@@ -184,6 +188,14 @@ def _limits(capabilities: dict[str, Any]) -> str:
     }
     limits = [text.format(capabilities[name]) for name, text in names.items() if capabilities[name] is not None]
     return "; ".join(limits) or "none known"
+
+
+def _rates(capabilities: dict[str, Any]) -> str:
+    return ", ".join(f"`{Rate(**rate)}`" for rate in capabilities["rates"]) or "no limit known"
+
+
+def _overdue(about: dict[str, Any]) -> str:
+    return "cancelled" if about["capabilities"]["cancels"] else "left to the vendor; the next run looks for it"
 
 
 def main(folder: Path) -> None:

@@ -70,6 +70,8 @@ class Automatic1111(OptionalKey, OwnServer):
             output_size=self.output_size,
             deterministic=not paints,
             transient_known=True,
+            max_concurrency=1,
+            answer_timeout_s=1800.0,
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

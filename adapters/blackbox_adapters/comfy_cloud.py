@@ -36,6 +36,7 @@ class ComfyCloud(ComfyUI):
     auth_header = "x-api-key"
     auth_prefix = ""
     failures = Failures(message=["message", "error.message", "error"], code=["error.type", "code"])
+    transient = ComfyUI.transient | {"concurrent_jobs"}
     uncertain = (
         "the interface is experimental, says its document",
         "credits are billed by running time: give price_usd",
@@ -43,6 +44,9 @@ class ComfyCloud(ComfyUI):
     )
 
     url: str = Field(default="https://cloud.comfy.org/api", description="Address of the interface.")
+    concurrent_jobs: int = Field(
+        default=1, ge=1, description="Jobs that your plan runs at once: 1, 3 or 5, by the vendor's plans of 2026."
+    )
     poll_seconds: float = Field(default=2.0, ge=0.1, description="Seconds between two polls of a job.")
 
     @property
@@ -56,6 +60,7 @@ class ComfyCloud(ComfyUI):
         return replace(
             super().capabilities,
             price=self.priced(None),
+            max_concurrency=self.concurrent_jobs,
             max_side=16384,
             max_input_pixels=67_108_864,
             max_upload_bytes=50_000_000,

@@ -90,7 +90,9 @@ class ComfyRouter(NamedInputs):
     @property
     def capabilities(self) -> Capabilities:
         """By model; keys make submissions repeatable."""
-        known = self.model_capabilities(price=self.priced(None), result_hosts=self.hosts(), transient_known=True)
+        known = self.model_capabilities(
+            price=self.priced(None), result_hosts=self.hosts(), transient_known=True, cancels=True
+        )
         return replace(known, idempotency_header="Idempotency-Key")
 
     def table(self) -> Names:

@@ -87,6 +87,7 @@ class ComfyUI(OwnServer):
             output_size=self.output_size,
             deterministic=not seeded,
             transient_known=True,
+            max_concurrency=1,
         )
 
     def identity(self) -> dict[str, Any]:

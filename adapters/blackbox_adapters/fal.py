@@ -87,6 +87,7 @@ class Fal(NamedInputs):
                 result_hosts=self.hosts("fal.media", ".fal.media", "fal.ai"),
                 failures_billed=False,
                 transient_known=True,
+                cancels=True,
             )
         )
 

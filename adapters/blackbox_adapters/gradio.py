@@ -48,7 +48,8 @@ class Gradio(OptionalKey, OwnServer):
     ``gr.Image(format="png")``. A private Space needs ``authenticate=true`` and HF_TOKEN; an application with a login
     of its own needs `login` and GRADIO_PASSWORD. The application gives the result of a call once: a call that is
     interrupted just then is lost, and is made again. So is a call that ends with an error, such as a used-up quota of
-    GPU time, unless the error speaks of moderation or of a picture that cannot be read.
+    GPU time, unless the error speaks of moderation or of a picture that cannot be read. One call is made at a time,
+    since an application works on one unless it says ``concurrency_limit``, and drops a call whose stream is closed.
 
     Seeds: where "{seed}" is among the inputs.
     """
@@ -91,6 +92,8 @@ class Gradio(OptionalKey, OwnServer):
             price=self.priced(None) or FREE,
             output_size=self.output_size,
             transient_known=True,
+            max_concurrency=1,
+            answer_timeout_s=1800.0,
         )
 
     @property

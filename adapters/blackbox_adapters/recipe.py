@@ -162,6 +162,7 @@ class Recipe(Hosted):
             idempotency_header=spec.submit.idempotency_header,
             result_hosts=self.hosts(*spec.picture.hosts),
             transient_known=spec.transient_known,
+            cancels=spec.cancel is not None,
             rates=tuple(spec.limits.rates),
             max_concurrency=spec.limits.concurrency,
             **spec.limits.model_dump(exclude={"rates", "concurrency"}),

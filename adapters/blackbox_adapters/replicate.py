@@ -28,6 +28,7 @@ from blackbox_conformal.adapter import (
     Observed,
     Part,
     Purpose,
+    Rate,
     Step,
     Upload,
 )
@@ -95,6 +96,8 @@ class Replicate(NamedInputs):
                 max_upload_bytes=100_000_000,
                 result_hosts=self.hosts("replicate.delivery", ".replicate.delivery"),
                 transient_known=True,
+                rates=(Rate(600, 60.0, "submit"), Rate(3000, 60.0, "poll")),
+                cancels=True,
             )
         )
 

@@ -71,6 +71,7 @@ class RunPod(OptionalKey, NamedInputs):
             price=self.priced(None) or (None if self.authenticate else FREE),
             result_hosts=self.hosts(),
             transient_known=True,
+            cancels=True,
             max_upload_bytes=fits_as_base64(RUN_BYTES, FIELDS_BYTES) if self.endpoint else None,
         )
 

@@ -3,6 +3,7 @@
 The same three over Amazon Bedrock are in `bedrock`.
 """
 
+from dataclasses import replace
 from urllib.parse import quote
 
 from pydantic import Field
@@ -13,7 +14,7 @@ from blackbox_adapters._jobs import polled
 from blackbox_adapters._price_list import PriceList, flat
 from blackbox_adapters._reading import integer, require
 from blackbox_adapters._stability_modes import StabilityModes
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Upload
+from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Rate, Upload
 from blackbox_conformal.errors import RefusedError, VendorError, VendorFailedError
 from blackbox_conformal.example import Example, says, shows
 
@@ -62,7 +63,9 @@ class Stability(StabilityModes):
     @property
     def capabilities(self) -> Capabilities:
         """By mode."""
-        return self.mode_capabilities(max_upload_bytes=10 * 1024 * 1024, failures_billed=False)
+        return replace(
+            self.mode_capabilities(max_upload_bytes=10 * 1024 * 1024, failures_billed=False), rates=(Rate(150, 10.0),)
+        )
 
     @property
     def price_list(self) -> PriceList:

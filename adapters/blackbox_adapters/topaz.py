@@ -116,6 +116,7 @@ class Topaz(Hosted):
                 deterministic=not self._is_generative(),
                 failures_billed=False,
                 transient_known=True,
+                cancels=True,
                 result_hosts=self.hosts(".topazlabs.com", ".amazonaws.com"),
             )
         )

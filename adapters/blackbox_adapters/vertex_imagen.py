@@ -11,7 +11,7 @@ from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import FromText, Hosted, present
 from blackbox_adapters._pictures import base64_text, decoded
 from blackbox_adapters._reading import peek, words
-from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Upload
+from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Rate, Upload
 from blackbox_conformal.errors import PayloadError, RefusedError
 from blackbox_conformal.example import Example, says
 
@@ -67,6 +67,7 @@ class VertexImagen(Hosted):
             max_upload_bytes=10_000_000,
             price=self.priced(None),
             transient_known=True,
+            rates=(Rate(50, 60.0, "submit"),),
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

@@ -84,6 +84,9 @@ def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
             "limits": _limits(capabilities),
             "rates": ", ".join(_rate(rate) for rate in capabilities["rates"]) or "none documented",
             "at once": _at_once(capabilities),
+            "late jobs": "cancelled"
+            if capabilities["cancels"]
+            else "left to the vendor, and looked for by the next run",
             "checked": EVIDENCE.get(adapter["evidence"], adapter["evidence"]),
             "not known": "; ".join(adapter["uncertain"]) or "nothing that was looked for",
             "documentation": adapter["documentation"] or "none",
