@@ -95,6 +95,9 @@ class Send:
         Statuses handed to the adapter; any other becomes an error. None = every 2xx.
     public
         True for a link that needs no credentials (a result on a content network): fetched by a client that has none.
+    once
+        True for a free request that the vendor answers once: where the connection breaks on the way, the answer is
+        lost, the request is not repeated, and the job counts as failed by the vendor.
     """
 
     method: str
@@ -108,6 +111,7 @@ class Send:
     body: bytes | None = field(default=None, repr=False)
     accept: frozenset[int] | None = None
     public: bool = False
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ class Gradio(OptionalKey, OwnServer):
 
     def _finish(self, job: str, entry: Mapping[str, str | Secret]) -> Flow:
         """Read the event stream, which stays open until the call is over and can be read once; then fetch the file."""
-        answer = yield self.send("GET", job, "poll", entry)
+        answer = yield self.send("GET", job, "poll", entry, once=True)
         kind, data = _last_event(answer.body)
         prefix, job = job.partition("/call/")[0], job.rpartition("/")[2]
         if kind == "error" and isinstance(data, str):

@@ -24,6 +24,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     UsageError,
     VendorError,
+    VendorFailedError,
 )
 from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord, is_unbilled
@@ -213,7 +214,8 @@ class AttemptRunner:
         try:
             answer = self.transport.send(step, resumption)
         except (NotSentError, MaybeSentError, PayloadError) as error:
-            failure = error
+            lost_for_good = step.once and not paid and isinstance(error, MaybeSentError)
+            failure = VendorFailedError(f"{error}; what is told once is lost with it") if lost_for_good else error
         else:
             if paid and not unanswered:
                 record.state = "answered"

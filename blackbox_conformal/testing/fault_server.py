@@ -148,7 +148,7 @@ class FaultServer:
         thread = threading.Thread(target=run, daemon=True, name="fault-server")
         with self._lock:
             self._threads.add(thread)
-        thread.start()
+            thread.start()
 
     def _accept(self, listener: socket.socket, port: int) -> None:
         while not self._stopping.is_set():

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from support.draws import draw, tasks
 from support.flow_driver import example
-from support.scripted_vendor import ScriptedBedrock, ScriptedFal, ScriptedRunware, ScriptedStability, ScriptedVendor
+from support.scripted_vendor import (
+    ScriptedBedrock,
+    ScriptedFal,
+    ScriptedGradio,
+    ScriptedRunPod,
+    ScriptedRunware,
+    ScriptedStability,
+    ScriptedVendor,
+)
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
@@ -51,6 +59,33 @@ def test_a_result_of_fal_that_its_machines_failed_is_asked_for_again_and_not_boo
     assert drawn.states == ["stored"] * 4
     assert server.submissions == 5
     assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.20")
+
+
+def test_jobs_of_runpod_that_time_out_or_fail_are_bought_again_where_that_is_allowed(tmp_path: Path) -> None:
+    with ScriptedRunPod("TIMED_OUT", "FAILED") as server:
+        adapter = at(server, "runpod", price_usd="0.01")
+        first = draw(adapter, tmp_path, tasks(4), concurrency=1)
+        assert (first.states, server.submissions) == (["failed", "failed", "stored", "stored"], 4)
+        drawn = draw(adapter, tmp_path, tasks(4), concurrency=1, max_resample=1)
+    assert drawn.states == ["stored"] * 4
+    assert server.submissions == 6
+    assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.06")
+
+
+def test_a_stream_of_gradio_that_breaks_is_not_looked_at_again(tmp_path: Path) -> None:
+    with ScriptedGradio({"poll": ["cut-length"]}) as server:
+        drawn = draw(at(server, "gradio"), tmp_path, tasks(2), concurrency=1, job_deadline_s=60.0)
+        assert server.account.requests("poll") == 3
+    assert drawn.states == ["stored"] * 2
+    assert server.submissions == 3
+
+
+def test_a_wrong_result_of_gradio_ends_the_run_at_its_first_call(tmp_path: Path) -> None:
+    with ScriptedGradio() as server:
+        drawn = draw(at(server, "gradio", output="3"), tmp_path, tasks(4), concurrency=1, job_deadline_s=60.0)
+        assert server.account.requests("poll") == 1
+    assert server.submissions == 1
+    assert "-p output=0" in drawn.text
 
 
 def test_a_task_of_runware_that_took_too_long_is_paid_once(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ def unwrapped(link: str) -> bytes:
 class ScriptedVendor(FaultServer):
     """Answers by `play`; `billed` is what its bill says and `submissions` how often it was asked to draw."""
 
-    def __init__(self) -> None:
-        super().__init__(vendor=self)
+    def __init__(self, script: Any = None) -> None:
+        super().__init__(script, vendor=self)
         self.billed = Decimal(0)
         self.submissions = 0
 
@@ -158,3 +158,53 @@ class ScriptedRunware(ScriptedVendor):
         self._tasks[name] = task
         self.billed += Decimal("0.003")
         return answer({"errors": [{"code": "timeoutProvider", "message": "too slow", "taskUUID": name}]})
+
+
+class ScriptedGradio(ScriptedVendor):
+    """An application that gives the result of a call once, and afterwards hangs up on whoever asks for it."""
+
+    def __init__(self, script: Any = None) -> None:
+        super().__init__(script)
+        self._picture = b""
+        self._told: set[str] = set()
+
+    def purpose(self, head: Head) -> str:
+        return "poll" if head.method == "GET" and "/call/" in head.path else "other"
+
+    def play(self, head: Head, body: bytes) -> Response:
+        if head.path == "/config":
+            return answer({"version": "6.31.0", "api_prefix": "/gradio_api"})
+        if head.path.endswith("/upload"):
+            self._picture = body[body.index(b"\x89PNG") : body.rindex(b"IEND") + 8]
+            return answer(["/tmp/in.png"])
+        if head.method == "POST":
+            self.submissions += 1
+            return answer({"event_id": f"e{self.submissions}"})
+        if "/file=" in head.path:
+            return Response(200, PICTURE, upscale(self._picture, 4, int(head.path.rpartition("e")[2])))
+        event = head.path.rpartition("/")[2]
+        told, self._told = event in self._told, self._told | {event}
+        stream = "event: heartbeat" if told else f'event: complete\ndata: [{{"path": "/tmp/{event}"}}]\n\n'
+        return Response(200, {"content-type": "text/event-stream"}, stream.encode())
+
+
+class ScriptedRunPod(ScriptedVendor):
+    """A worker whose first jobs end in the given states; the vendor bills every job."""
+
+    def __init__(self, *states: str) -> None:
+        super().__init__()
+        self.states = dict(enumerate(states))
+        self._inputs: list[Any] = []
+
+    def play(self, head: Head, body: bytes) -> Response:
+        if head.path.endswith("/run"):
+            self._inputs.append(json.loads(body)["input"])
+            self.submissions += 1
+            self.billed += Decimal("0.01")
+            return answer({"id": f"j{self.submissions - 1}", "status": "IN_QUEUE"})
+        number = int(head.path.rpartition("/j")[2])
+        if number in self.states:
+            return answer({"id": f"j{number}", "status": self.states[number], "error": "worker stopped"})
+        given = self._inputs[number]
+        picture = upscale(unwrapped(given["image"]), given["scale"], given["seed"])
+        return answer({"status": "COMPLETED", "output": {"image": base64.b64encode(picture).decode()}})
