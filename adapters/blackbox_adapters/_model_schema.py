@@ -125,9 +125,9 @@ def fitted(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
     if names.scale is not None and names.scale not in sent:
         _check_scale(adapter, names.scale, adapter.scale_value(names), schema.inputs[names.scale])
     for name, value in sent.items():
-        problem = _problem(value, schema.inputs[name])
-        if problem:
-            raise NotFoundError(f"{adapter.model_name} takes for its input {name} {problem}; got {shorten(value)}")
+        wrong = problem(value, schema.inputs[name])
+        if wrong:
+            raise NotFoundError(f"{adapter.model_name} takes for its input {name} {wrong}; got {shorten(value)}")
     given = {*sent, names.image, *filter(None, (names.scale, names.seed))}
     missing = sorted(name for name in schema.required - given if "default" not in schema.inputs.get(name, {}))
     if missing:
@@ -176,11 +176,11 @@ def _form(described: Mapping[str, Any], names: Names) -> Any:
 
 
 def _check_scale(adapter: NamedInputs, name: str, value: Any, described: Mapping[str, Any]) -> None:
-    problem = _problem(value, described)
-    if problem:
+    wrong = problem(value, described)
+    if wrong:
         near = _nearest_factor(adapter.scale, described)
         advice = f"; give -p scale={near}" if near else ""
-        raise NotFoundError(f"{adapter.model_name} takes for its input {name} {problem}; got {value}{advice}")
+        raise NotFoundError(f"{adapter.model_name} takes for its input {name} {wrong}; got {value}{advice}")
 
 
 def _nearest_factor(scale: int, described: Mapping[str, Any]) -> int | None:
@@ -204,7 +204,7 @@ def _check_seed(adapter: NamedInputs, names: Names, schema: ModelSchema) -> None
         )
 
 
-def _problem(value: Any, described: Mapping[str, Any]) -> str:
+def problem(value: Any, described: Mapping[str, Any]) -> str:
     """What the schema asks for where `value` is something else; "" where it fits, or the schema does not say."""
     choices = _list(described.get("enum"))
     if choices and value not in choices:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from pydantic import BeforeValidator, Field
 
 from blackbox_adapters._failures import Failures
+from blackbox_adapters._gradio_info import check_call
 from blackbox_adapters._hosted import JsonList, OptionalKey, OwnServer
 from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._reading import peek, require, shorten, words
@@ -23,6 +24,7 @@ from blackbox_conformal.adapter import (
     Capabilities,
     Draw,
     Flow,
+    Inspection,
     Observed,
     Part,
     Purpose,
@@ -105,12 +107,18 @@ class Gradio(OptionalKey, OwnServer):
         """The token; a password is sent by `_entered` and nowhere else."""
         return super().key() if self.authenticate else {}
 
+    def inspect(self) -> Inspection:
+        """Read which calls the application has, with their arguments and results."""
+        entry = yield from self._entered()
+        prefix = yield from self._prefix(entry)
+        info = yield self.send("GET", f"{prefix}/info", "lookup", entry)
+        check_call(info.json(), self.call, self.inputs, self.output, self.scale)
+        return None
+
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Upload the picture, start the call."""
         entry = yield from self._entered()
-        configuration = yield self.send("GET", "/config", "lookup", entry)
-        # Gradio 4 has no prefix, and says none.
-        prefix = words(configuration.json(), "api_prefix").rstrip("/")
+        prefix = yield from self._prefix(entry)
         picture = Part("files", "input.png", upload.png)
         stored = yield self.send("POST", f"{prefix}/upload", "lookup", entry, files=(picture,))
         path = require(stored.json(), "0", "the uploaded file's path")
@@ -129,6 +137,11 @@ class Gradio(OptionalKey, OwnServer):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Read the event stream, then fetch the file."""
         return (yield from self._finish(job, (yield from self._entered())))
+
+    def _prefix(self, entry: Mapping[str, str | Secret]) -> Generator[Step, Answer, str]:
+        """What the application's paths begin with; Gradio 4 has no prefix, and says none."""
+        configuration = yield self.send("GET", "/config", "lookup", entry)
+        return words(configuration.json(), "api_prefix").rstrip("/")
 
     def _entered(self) -> Generator[Step, Answer, dict[str, str | Secret]]:
         """The header that shows a login; none where the application asks for none."""

@@ -1,5 +1,8 @@
 """Gradio: upload, call, event stream, file."""
 
+import json
+import re
+
 import pytest
 from support.flow_driver import (
     ADDRESS,
@@ -16,7 +19,7 @@ from support.flow_driver import (
     upload,
 )
 
-from blackbox_conformal.adapter import Answer
+from blackbox_conformal.adapter import Adapter, Answer, Send
 from blackbox_conformal.errors import (
     AccountRefusedError,
     NotFoundError,
@@ -146,3 +149,73 @@ def test_a_full_queue_is_a_wait() -> None:
     error = refused("gradio", CONFIG, says('["/tmp/x"]'), says('{"detail":"Queue is full"}', 503))
     assert isinstance(error, TryLaterError)
     assert "Queue is full" in str(error)
+
+
+def published(**more: object) -> Answer:
+    """What Gradio 6 says of a call with a picture, a slider and a number, without what nobody reads."""
+    call = {
+        "parameters": [
+            {
+                "parameter_name": "image",
+                "parameter_has_default": False,
+                "type": {"type": "object"},
+                "component": "Image",
+            },
+            {
+                "parameter_name": "scale",
+                "parameter_has_default": True,
+                "parameter_default": 2,
+                "type": {"type": "number", "description": "numeric value between 1 and 4"},
+                "component": "Slider",
+            },
+            {
+                "parameter_name": "seed",
+                "parameter_has_default": True,
+                "parameter_default": -1,
+                "type": {"type": "integer"},
+                "component": "Number",
+            },
+        ],
+        "returns": [{"component": "Textbox"}, {"component": "Image"}],
+    }
+    return says(json.dumps({"named_endpoints": {"/upscale": {**call, **more}, "/clear": {}}}))
+
+
+INPUTS = """-p inputs='["{image}", "{scale}", "{seed}"]'"""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"call": "upscal"}, "no call 'upscal', only upscale, clear; give -p call=upscale"),
+        ({"inputs": '["{image}", "{scale}", "{seed}", 1]'}, f"takes image, scale, seed; got 4 inputs; give {INPUTS}"),
+        ({"inputs": "[]"}, f"got 0 inputs; give {INPUTS}"),
+        ({"inputs": '["{scale}", "{image}"]'}, f"image is a Image; got '{{scale}}'; give {INPUTS}"),
+        ({"scale": 8}, "takes for scale at most 4; got 8"),
+        ({"output": "0"}, "answers with Textbox, Image, of which 0 is no picture; give -p output=1"),
+    ],
+)
+def test_a_call_that_does_not_fit_is_refused_with_what_to_give(given: dict[str, object], said: str) -> None:
+    adapter = built("gradio", **{"scale": 2, "output": "1", **given})
+    with pytest.raises(NotFoundError, match=re.escape(said)):
+        drive_free(adapter, CONFIG, published())
+
+
+def test_a_call_that_fits_is_let_through() -> None:
+    drive_free(built("gradio", scale=2, output="1"), CONFIG, published())
+    drive_free(built("gradio", scale=2, output="1", inputs='["{image}"]'), CONFIG, published())
+    drive_free(built("gradio"), CONFIG, says("{}"))
+
+
+def drive_free(adapter: Adapter, *answers: Answer) -> None:
+    """Run the adapter's inspection against `answers`; every one must be used."""
+    steps, given = adapter.inspect(), iter(answers)
+    assert steps is not None
+    try:
+        step = next(steps)
+        while True:
+            assert isinstance(step, Send)
+            assert step.purpose == "lookup"
+            step = steps.send(next(given))
+    except StopIteration:
+        assert list(given) == []
