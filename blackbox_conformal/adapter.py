@@ -87,7 +87,7 @@ class Send:
     purpose
         ``submit`` is what the vendor bills and is never repeated blindly; ``poll``, ``download``, ``lookup`` and
         ``quote`` are free and may be; ``cancel`` is best effort.
-    headers, query, form
+    headers, query, json, form
         Values that are secrets are `Secret`, never text.
     json, form and files, body
         At most one kind of body.
@@ -319,6 +319,21 @@ class Adapter(BaseModel, ABC):
     def key_variable(self) -> str | None:
         """The variable of the key that requests with these parameters carry; None when they carry none."""
         return self.auth_variable
+
+    @property
+    def secret_variable(self) -> str | None:
+        """The variable of a second secret that goes where the key goes; None where there is none."""
+        return None
+
+    @property
+    def token_url(self) -> str:
+        """Where the vendor gives a token for its key, if that is another host; the key goes there too. Else empty."""
+        return ""
+
+    @property
+    def key_in_address(self) -> bool:
+        """Whether the vendor takes its key in the query of an address only, where others' logs may keep it."""
+        return False
 
     @property
     def fixed_url(self) -> str:

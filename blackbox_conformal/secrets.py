@@ -9,8 +9,9 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 from blackbox_conformal.errors import CredentialMissingError
@@ -81,6 +82,31 @@ class Secret:
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a Secret is not pickled; read the key again where it is needed")
+
+
+def revealed(value: Any) -> Any:
+    """`value` with the text of every secret in its lists and tables; only what sends or signs it calls this."""
+    return _replaced(value, Secret.reveal)
+
+
+def masked(value: Any) -> Any:
+    """`value` with ``***`` in the place of every secret in its lists and tables."""
+    return _replaced(value, str)
+
+
+def holds_secret(value: Any) -> bool:
+    """Whether there is a secret in `value`, or in its lists and tables."""
+    if isinstance(value, Mapping):
+        return any(map(holds_secret, value.values()))
+    return any(map(holds_secret, value)) if isinstance(value, list) else isinstance(value, Secret)
+
+
+def _replaced(value: Any, text: Callable[[Secret], str]) -> Any:
+    if isinstance(value, Secret):
+        return text(value)
+    if isinstance(value, Mapping):
+        return {name: _replaced(inner, text) for name, inner in value.items()}
+    return [_replaced(inner, text) for inner in value] if isinstance(value, list) else value
 
 
 def read_credential(variable: str, owner: str) -> Secret:

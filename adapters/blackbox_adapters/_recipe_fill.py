@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from blackbox_adapters._pictures import base64_text, data_link
 from blackbox_conformal.adapter import Draw, Upload
+from blackbox_conformal.secrets import Secret, revealed
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_-]+)*)\}")
 
@@ -25,9 +26,11 @@ BUILT_IN = frozenset(
         "scale.percent",
         "seed",
         "key",
+        "time",
     }
 )
-"""Names that every recipe may use: the picture, its size, the wanted size, magnification, seed, idempotency key."""
+"""Names that every recipe may use: the picture, its size, the wanted size, magnification, seed, idempotency key, and
+seconds since 1970."""
 
 _ABSENT = object()
 
@@ -65,7 +68,7 @@ def fill(template: Any, values: Mapping[str, Any]) -> Any:
     """The template with its placeholders replaced.
 
     A text that is one placeholder takes the value itself, so that numbers stay numbers; a key whose value is a
-    placeholder without a value (a seed that is not sent) is left out.
+    placeholder without a value (a seed that is not sent) is left out. A text with a secret in it is a secret.
     """
     filled = _fill(template, values)
     return None if filled is _ABSENT else filled
@@ -86,7 +89,11 @@ def _fill(template: Any, values: Mapping[str, Any]) -> Any:
         if whole:
             value = values[whole[1]]
             return _ABSENT if value is None else value
-        return PLACEHOLDER.sub(lambda match: "" if values[match[1]] is None else str(values[match[1]]), template)
+        text = PLACEHOLDER.sub(
+            lambda match: "" if values[match[1]] is None else str(revealed(values[match[1]])), template
+        )
+        secret = any(isinstance(values[name], Secret) for name in PLACEHOLDER.findall(template))
+        return Secret(text, lasting=False) if secret else text
     if isinstance(template, Mapping):
         pairs = ((key, _fill(value, values)) for key, value in template.items())
         return {key: value for key, value in pairs if value is not _ABSENT}

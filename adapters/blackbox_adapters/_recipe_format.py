@@ -21,16 +21,40 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_HEADER = r"^([A-Za-z][A-Za-z0-9_-]*)?$"
+_VARIABLE = r"^[A-Z][A-Z0-9_]*_API_(KEY|TOKEN)$"
+_OF_VARIABLE = (
+    "the name of an environment variable in capitals that ends in _API_KEY or _API_TOKEN, such as ACME_API_KEY, and"
+    " never the key itself"
+)
+
+
 class Auth(_Table):
-    """Where the key comes from and how it is sent."""
+    """Where the key comes from and how it is sent: in a header, in the address (`query`), or as `{auth.key}`.
+
+    A second secret, such as that of an OAuth client, is `{auth.secret}`.
+    """
 
     variable: str = Field(
-        pattern=r"^[A-Z][A-Z0-9_]*_API_(KEY|TOKEN)$",
-        description="the name of an environment variable in capitals that ends in _API_KEY or _API_TOKEN, such as "
-        "ACME_API_KEY, and never the key itself",
+        pattern=_VARIABLE,
+        description=_OF_VARIABLE,
     )
-    header: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="the name of a header, such as X-Api-Key")
+    header: str = Field(default="", pattern=_HEADER, description="the name of a header, such as X-Api-Key")
     prefix: str = ""
+    query: str = Field(default="", pattern=r"^[A-Za-z0-9_-]*$", description="the name of a field of the address")
+    secret_variable: str | None = Field(default=None, pattern=_VARIABLE, description=_OF_VARIABLE)
+
+
+class Signature(_Table):
+    """How requests that hold `{signature}` are signed: the digest of a text and the second secret, else the key.
+
+    `key`: the secret is put after the text, or is the key of an HMAC.
+    """
+
+    text: str
+    hash: Literal["sha1", "sha256", "sha512"] = "sha256"
+    key: Literal["append", "hmac"] = "hmac"
+    encoding: Literal["hex", "base64"] = "hex"
 
 
 class Scale(_Table):
@@ -132,6 +156,7 @@ class Request(_Table):
     json_body: dict[str, Any] | None = Field(default=None, alias="json")
     form: dict[str, Any] | None = None
     form_from: str | None = None
+    query: dict[str, str] = {}
     file: str | None = None
     body: bool = False
     keep: dict[str, str] = {}
@@ -158,6 +183,14 @@ class Poll(Request):
     done: list[str] = Field(min_length=1)
     failed: list[str] = []
     vendor_failed: list[str] = []
+
+
+class Token(Request):
+    """The request that exchanges the key for a token, which every other request with a key then carries."""
+
+    token: str = "access_token"
+    header: str = Field(default="Authorization", pattern=_HEADER, description="the name of a header")
+    prefix: str = "Bearer "
 
 
 class Result(Request):
@@ -236,6 +269,8 @@ class Recipe(_Table):
     uncertain: list[str] = Field(default=[], exclude=True)
     url: str = Field(pattern=r"^https?://", description="the address of the interface, beginning with https://")
     auth: Auth | None = None
+    token: Token | None = None
+    signature: Signature | None = None
     scale: Scale
     seed: Seed | None = None
     limits: Limits = Field(default=Limits(), exclude=True)

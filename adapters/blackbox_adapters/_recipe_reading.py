@@ -79,7 +79,7 @@ def _said(problem: ErrorDetails) -> str:
         near = difflib.get_close_matches(name, beside, n=1)
         return "there is no such key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(beside)}")
     field = beside.get(name)
-    if problem["loc"] == ("auth", "variable") and field is not None:
+    if problem["loc"] in (("auth", "variable"), ("auth", "secret_variable")) and field is not None:
         return f"expected {field.description}; what is there is not shown, since it may be a key"
     return complaint(problem, field)
 
@@ -110,11 +110,13 @@ def _not_finite(value: Any, where: _Location) -> Iterator[_Problem]:
 def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
     """What the types cannot say: placeholders without a value, and tables that need each other."""
     yield from _not_finite(table, ())
+    yield from _of_keys(recipe, table)
+    secrets = _secrets(recipe)
     names = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
     for index in range(len(recipe.before)):
-        yield from _unknown(table["before"][index], ("before", index), names)
+        yield from _unknown(table["before"][index], ("before", index), names, secrets)
         names |= set(recipe.before[index].keep)
-    yield from _unknown(table["submit"], ("submit",), names)
+    yield from _unknown(table["submit"], ("submit",), names, secrets)
     if recipe.poll is not None and "job" not in recipe.submit.keep:
         yield ("submit", "keep"), 'expected job = "path of the job\'s id", since there is a [poll] table'
     yield from _of_jobs(recipe, table)
@@ -156,13 +158,46 @@ def _of_jobs(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
         if recipe.poll is None:
             yield (name,), "expected a [poll] table, since this request follows one"
             continue
-        yield from _unknown(table[name], (name,), names | (set(recipe.poll.keep) if name == "result" else set()))
+        known = names | (set(recipe.poll.keep) if name == "result" else set())
+        yield from _unknown(table[name], (name,), known, _secrets(recipe))
 
 
-def _unknown(part: dict[str, Any], where: _Location, names: set[str]) -> Iterator[_Problem]:
+def _secrets(recipe: Recipe) -> set[str]:
+    """Placeholders that stand for secrets."""
+    auth = recipe.auth
+    found = {
+        "auth.key": auth is not None,
+        "auth.secret": auth is not None and auth.secret_variable is not None,
+        "auth.token": recipe.token is not None,
+        "signature": recipe.signature is not None,
+    }
+    return {name for name, there in found.items() if there}
+
+
+def _of_keys(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
+    """What is wrong with the key, the token and the signature."""
+    names = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
+    if recipe.auth is None:
+        yield from (((name,), "expected an [auth] table") for name in ("token", "signature") if name in table)
+        return
+    if recipe.token is not None:
+        yield from _unknown(table["token"], ("token",), names, _secrets(recipe) - {"auth.token"})
+        link = recipe.token.path
+        if not link.startswith(("/", "https://")) or "{" in link:
+            yield ("token", "path"), "expected a path, or a whole https:// link without placeholders"
+        if not recipe.token.key or not recipe.token.header:
+            yield ("token",), "expected the key in this request, and a header that carries the token"
+    if recipe.signature is not None:
+        kept = {name for request in recipe.before for name in request.keep}
+        yield from _unknown(table["signature"], ("signature",), names | kept, _secrets(recipe) - {"signature"})
+
+
+def _unknown(part: dict[str, Any], where: _Location, names: set[str], secrets: set[str]) -> Iterator[_Problem]:
+    """Placeholders without a value; those of secrets have one in headers, bodies and queries that carry the key."""
     for location, name in placeholders({key: value for key, value in part.items() if key != "keep"}):
-        if name not in names:
-            yield (*where, *location), f"expected a placeholder among {', '.join(sorted(names))}; got {{{name}}}"
+        allowed = names | (secrets if part.get("key", True) and location[0] != "path" else set())
+        if name not in allowed:
+            yield (*where, *location), f"expected a placeholder among {', '.join(sorted(allowed))}; got {{{name}}}"
 
 
 def line_of(text: str, location: Sequence[str | int]) -> int:

@@ -4,11 +4,11 @@
 `recipes/` holds the shipped ones.
 """
 
-import json
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
@@ -19,9 +19,11 @@ from blackbox_adapters._pictures import decoded
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, words
 from blackbox_adapters._recipe_answers import cost, ended, found, kept, observed, refusal
-from blackbox_adapters._recipe_fill import built_in, fill, fill_link
+from blackbox_adapters._recipe_fill import built_in
 from blackbox_adapters._recipe_prices import price_list
 from blackbox_adapters._recipe_reading import read_recipe, shipped_names
+from blackbox_adapters._recipe_requests import key_headers
+from blackbox_adapters._recipe_requests import request as request_of
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -29,7 +31,6 @@ from blackbox_conformal.adapter import (
     Draw,
     Flow,
     Observed,
-    Part,
     Purpose,
     Send,
     Step,
@@ -39,11 +40,13 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,
+    RefusedError,
+    RunRefusedError,
     UsageError,
     VendorError,
 )
 from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.secrets import Secret, read_credential
 
 
 class Recipe(Hosted):
@@ -143,6 +146,24 @@ class Recipe(Hosted):
         return None if self._spec.auth is None else self._spec.auth.variable
 
     @property
+    def secret_variable(self) -> str | None:
+        """The second one that the recipe names."""
+        return None if self._spec.auth is None else self._spec.auth.secret_variable
+
+    @property
+    def token_url(self) -> str:
+        """The recipe's, where its token is given out by another host; at another address than the recipe's, there."""
+        token = self._spec.token
+        if token is None or token.path.startswith("/"):
+            return ""
+        return f"{self.base_url}{urlsplit(token.path).path}" if self.url else token.path
+
+    @property
+    def key_in_address(self) -> bool:
+        """Where the recipe says that the vendor takes the key nowhere else."""
+        return self._spec.auth is not None and bool(self._spec.auth.query)
+
+    @property
     def fixed_url(self) -> str:
         """The address in a shipped recipe; a file's address is its author's word."""
         return self._spec.url if self.recipe in shipped_names() else ""
@@ -191,37 +212,45 @@ class Recipe(Hosted):
         spec = self._spec
         answers = tuple(map(_shown, spec.example.answers))
         environment = {} if spec.auth is None else {spec.auth.variable: f"made-up-key-for-{spec.name}"}
+        if spec.auth is not None and spec.auth.secret_variable is not None:
+            environment[spec.auth.secret_variable] = f"made-up-secret-for-{spec.name}"
         parameters = {"recipe": self.recipe, "poll_seconds": 0.1}
         return Example(parameters, answers, environment, polls=spec.example.polls)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """The requests before, the submission, and the picture in its answer or behind its job."""
-        values = self._values(upload, draw)
+        values = yield from self._opened(upload, draw)
         for request in self._spec.before:
             answer = yield from self._asked(request, values, upload, "lookup")
             values |= kept(answer, request.keep)
         more = {**self.inputs, **({self.seed_field: draw.seed} if self.seed_field else {})}
         answer = yield from self._asked(self._spec.submit, values, upload, "submit", more)
-        if self._spec.poll is None:
-            link = found(answer, self._spec.picture.link) if self._spec.picture.link else None
+        spec = self._spec
+        if spec.poll is None:
+            link = found(answer, spec.picture.link) if spec.picture.link else None
             if isinstance(link, str) and link and not link.startswith("data:"):
                 yield Accepted(link)
-            return (yield from self._picture(answer, None))
+            return (yield from self._picture(answer, None, values))
         job = kept(answer, self._spec.submit.keep)["job"]
         yield Accepted(job)
         told = cost(self._spec, answer, self.usd_per_unit)
         if told is not None:
             yield Observed(cost_usd=told, request_id=job)
-        return (yield from self.resume(upload, draw, job))
+        return (yield from self._finished(upload, values, spec.poll, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the job until it is done, then fetch its picture; the job of a vendor without any is the link."""
-        spec, poll = self._spec, self._spec.poll
-        if poll is None and spec.picture.link:
-            return (yield from self._fetched(job))
-        if poll is None:
+        spec = self._spec
+        if spec.poll is None and not spec.picture.link:
             return (yield from super().resume(upload, draw, job))
-        values = {**self._values(upload, draw), "job": job}
+        values = yield from self._opened(upload, draw)
+        if spec.poll is None:
+            return (yield from self._fetched(job, values))
+        return (yield from self._finished(upload, values, spec.poll, job))
+
+    def _finished(self, upload: Upload, values: Mapping[str, Any], poll: form.Poll, job: str) -> Flow:
+        """Poll a job to its end, and fetch its picture."""
+        spec, values = self._spec, {**values, "job": job}
         request = self._send(poll, values, upload, "poll")
         cancel = None if spec.cancel is None else self._send(spec.cancel, values, upload, "cancel")
         seconds = self.poll_seconds or poll.seconds
@@ -232,20 +261,38 @@ class Recipe(Hosted):
         if spec.result is not None:
             values |= kept(answer, poll.keep)
             answer = yield from self._asked(spec.result, values, upload, "download" if spec.picture.body else "poll")
-        return (yield from self._picture(answer, job))
+        return (yield from self._picture(answer, job, values))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """By the recipe's [errors] table and the status."""
         return self._spec.errors.error(answer, purpose)
 
-    def key(self) -> dict[str, str | Secret]:
-        """The key in the header that the recipe names."""
-        auth = self._spec.auth
-        return {} if auth is None else {auth.header.lower(): self.credential().prefixed(auth.prefix)}
-
     def _values(self, upload: Upload, draw: Draw) -> dict[str, Any]:
         options = {**self._spec.options, **self.options}
-        return built_in(upload, draw, self._factor) | {f"option.{name}": value for name, value in options.items()}
+        values = built_in(upload, draw, self._factor) | {f"option.{name}": value for name, value in options.items()}
+        auth = self._spec.auth
+        if auth is not None:
+            values["auth.key"] = self.credential()
+            if auth.secret_variable is not None:
+                values["auth.secret"] = read_credential(auth.secret_variable, self.name)
+        return values
+
+    def _opened(self, upload: Upload, draw: Draw) -> Generator[Step, Answer, dict[str, Any]]:
+        """Values of the placeholders; a token is asked for first, where the vendor wants one."""
+        values, token = self._values(upload, draw), self._spec.token
+        if token is None:
+            return values
+        asked = self._send(token, values, upload, "lookup")
+        if self.token_url:
+            asked = replace(asked, url=self.token_url)
+        try:
+            answer = yield asked
+            text = kept(answer, {"token": token.token})["token"]
+        except RunRefusedError:
+            raise
+        except (RefusedError, PayloadError) as error:
+            raise AccountRefusedError(f"no token was given for this key: {error}", code=error.code) from None
+        return {**values, "auth.token": Secret(text, lasting=False)}
 
     def _send(
         self,
@@ -255,33 +302,7 @@ class Recipe(Hosted):
         purpose: Purpose,
         more: Mapping[str, Any] | None = None,
     ) -> Send:
-        link = fill_link(request.path, values)
-        link = self.base_url + link if link.startswith("/") else link
-        headers: dict[str, str | Secret] = {
-            name.lower(): str(fill(value, values)) for name, value in request.headers.items()
-        }
-        if isinstance(request, form.Submit) and request.idempotency_header:
-            headers.setdefault(request.idempotency_header.lower(), str(values["key"]))
-        fields: dict[str, Any] = {
-            **(fill(request.form, values) or {}),
-            **(more or {} if request.form or request.file else {}),
-        }
-        if request.form_from is not None:
-            fields |= _fields(values[request.form_from])
-        body = None if request.json_body is None else {**fill(request.json_body, values), **(more or {})}
-        if request.body:
-            headers = {"content-type": "image/png", **headers}
-        return Send(
-            request.method,
-            link,
-            purpose=purpose,
-            headers={**headers, **(self.key() if request.key else {})},
-            body=upload.png if request.body else None,
-            json=body,
-            form={name: _text(value) for name, value in fields.items()} or None,
-            files=() if request.file is None else (Part(request.file, "input.png", upload.png),),
-            public=not request.key,
-        )
+        return request_of(request, self._spec, self.base_url, values, upload, purpose, more)
 
     def _asked(
         self,
@@ -299,7 +320,7 @@ class Recipe(Hosted):
             raise error
         return answer
 
-    def _picture(self, answer: Answer, job: str | None) -> Flow:
+    def _picture(self, answer: Answer, job: str | None, values: Mapping[str, Any]) -> Flow:
         place, errors = self._spec.picture, self._spec.errors
         content = document(answer)
         yield observed(self._spec, answer, job, self.usd_per_unit)
@@ -314,13 +335,13 @@ class Recipe(Hosted):
         if not isinstance(link, str) or not link:
             message = words(content, *errors.message)
             raise PayloadError(f"expected a link to the picture at {place.link}; got none {message}".strip())
-        return (yield from self._fetched(link))
+        return (yield from self._fetched(link, values))
 
-    def _fetched(self, link: str) -> Flow:
+    def _fetched(self, link: str, values: Mapping[str, Any]) -> Flow:
         """The picture behind a link, which may be relative to the vendor's address."""
         link = urljoin(f"{self.base_url}/", link)
         if self._spec.picture.key:
-            picture = yield Send("GET", link, purpose="download", headers=self.key())
+            picture = yield Send("GET", link, purpose="download", headers=key_headers(self._spec, values))
             return picture.body
         if link.startswith("data:"):
             return decoded(link, self._spec.picture.link)
@@ -343,21 +364,6 @@ def _shown(answer: form.ExampleAnswer) -> Answer:
     if answer.picture:
         return shows(answer.status, **headers)
     return says(answer.json_text, answer.status, **headers)
-
-
-def _text(value: Any) -> str:
-    """A form field: text as it is, everything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _fields(text: Any) -> dict[str, Any]:
-    try:
-        fields = json.loads(text) if isinstance(text, str) else text
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise PayloadError(f"expected a JSON object of form fields; got {str(text)[:80]!r}")
-    return fields
 
 
 ADAPTER = Recipe

@@ -43,6 +43,9 @@ def confirm_keys(
         origin = destination(adapter)
         if origin is not None:
             _confirm(screen, adapter, origin, options, typed)
+            giver = _origin(adapter.token_url) if adapter.token_url else None
+            if giver is not None and giver != origin:
+                _confirm(screen, adapter, giver, options, typed)
 
 
 def destination(adapter: "Adapter") -> "Origin | None":
@@ -53,16 +56,19 @@ def destination(adapter: "Adapter") -> "Origin | None":
 def _confirm(
     screen: Screen, adapter: "Adapter", where: "Origin", options: SpendingOptions, typed: Collection[str]
 ) -> None:
-    statement = f"{adapter.key_variable} goes to {where.text} (adapter {adapter.name})"
+    variables = [name for name in (adapter.key_variable, adapter.secret_variable) if name]
+    goes = "goes" if len(variables) == 1 else "go"
+    statement = f"{' and '.join(variables)} {goes} to {where.text} (adapter {adapter.name})"
     if not (where.is_private_way or options.insecure_http):
         raise UsageError(
             f"{statement} unencrypted, where anyone on the way can read it; give an https address, or agree with "
             "--insecure-http"
         )
-    entry = f"{adapter.key_variable} {adapter.name} {where.text}"
+    entry = f"{' '.join(variables)} {adapter.name} {where.text}"
     if entry in _agreed():
         return
-    named = where == _origin(adapter.fixed_url) or _is_named(where, typed)
+    fixed = (adapter.fixed_url, adapter.token_url) if adapter.fixed_url else ()
+    named = where in map(_origin, filter(None, fixed)) or _is_named(where, typed)
     agreed_before = (options.yes and is_typed("yes")) or (options.max_cost is not None and is_typed("max_cost"))
     if named and agreed_before:
         screen.note(statement)
@@ -74,7 +80,7 @@ def _confirm(
             raise BudgetError("not agreed to, so the key was not sent, and nothing was spent")
     else:
         way = "--yes" if named else ""
-        if not named and "url" in type(adapter).model_fields:
+        if not named and "url" in type(adapter).model_fields and where == destination(adapter):
             way = f"-p {shlex.quote(f'url={where.text}{urlsplit(adapter.base_url).path}')} --yes"
         raise UsageError(
             f"{statement} for the first time, and there is no terminal to ask at; "

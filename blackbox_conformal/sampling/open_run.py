@@ -55,7 +55,9 @@ class OpenRun:
             self._adapter = adapter.open()
             stack.callback(self._adapter.close)
             capabilities = self._adapter.capabilities
-            self._transport = Transport(self._adapter.base_url, capabilities.result_hosts, limits)
+            self._transport = Transport(
+                self._adapter.base_url, capabilities.result_hosts, limits, self._adapter.token_url
+            )
             stack.callback(self._close_transport)
             self._rate_limiter = SharedRateLimiter(
                 self._adapter, limits.rates or (), clock, pace_file(), partial(board.tell, "pace")

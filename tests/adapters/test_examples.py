@@ -23,7 +23,7 @@ from blackbox_conformal.adapter import Adapter, Answer, Send
 from blackbox_conformal.errors import AccountRefusedError, NotFoundError, RefusedError, TryLaterError, VendorError
 from blackbox_conformal.pipeline.prices.budget import missing_key
 from blackbox_conformal.sampling.task import Task
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.secrets import Secret, masked
 
 
 def shown(send: Send) -> str:
@@ -31,7 +31,7 @@ def shown(send: Send) -> str:
     headers = {name: str(value) for name, value in send.headers.items() if name != "x-amz-date"}
     files = [(part.name, part.filename, part.content.hex()) for part in send.files]
     body = (send.body or b"").decode("latin-1")
-    return json.dumps([send.method, send.url, headers, send.json, send.form, files, body])
+    return json.dumps([send.method, send.url, headers, masked(send.json), masked(send.form), files, body])
 
 
 @pytest.mark.parametrize("module", modules())

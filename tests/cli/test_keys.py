@@ -75,6 +75,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ACME_API_KEY", KEY)
+    monkeypatch.setenv("ACME_SECRET_API_KEY", KEY)
     monkeypatch.setenv("FAULT_VENDOR_KEY", KEY)
     monkeypatch.setenv("REPLICATE_API_TOKEN", KEY)
 
@@ -109,6 +110,23 @@ def test_a_recipes_own_address_is_asked_and_never_taken_for_granted(
     # Agreed to once, by this user: no question any more.
     assert run([*by_recipe(vendor.url), "--run", "other", "--yes"]) == 5
     assert run([*by_recipe(vendor.url), "-p", "url=http://127.0.0.1:9", "--run", "third"]) == 2
+
+
+def test_another_host_that_gives_tokens_is_asked_about_too(
+    vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = by_recipe(vendor.url)
+    token = '[token]\npath = "https://login.acme.example/token"\nform = { secret = "{auth.secret}" }\n[scale]'
+    text = Path("acme.toml").read_text().replace("[scale]", token)
+    Path("acme.toml").write_text(text.replace("[token]", 'secret_variable = "ACME_SECRET_API_KEY"\n[token]', 1))
+    folder = Path(os.environ["XDG_STATE_HOME"]) / "blackbox-conformal"
+    folder.mkdir(parents=True)
+    (folder / "keys").write_text(f"ACME_API_KEY ACME_SECRET_API_KEY recipe {vendor.url}\n")
+    assert run([*command, "--yes"]) == 2
+    said = error(capsys)
+    assert "ACME_API_KEY and ACME_SECRET_API_KEY go to https://login.acme.example (adapter recipe) for the" in said
+    assert "run the same command once at a terminal" in said
+    assert vendor.asked == []
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 4), (b"y\n", None)])

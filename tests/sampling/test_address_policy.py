@@ -24,6 +24,15 @@ def test_only_the_own_origin_gets_the_key() -> None:
         )
 
 
+def test_a_second_place_that_gives_tokens_sees_the_key_and_no_other_port_or_scheme_of_it() -> None:
+    rules = LinkRules(OWN, (), (make_origin("https", "login.vendor.example", None),))
+    assert rules.admit(origin("https://login.vendor.example"), False, public=False) == (True, "own")
+    assert rules.admit(origin("https://login.vendor.example"), False, public=True) == (False, "public")
+    for wrong in ("http://login.vendor.example", "https://login.vendor.example:8443", "https://a.login.vendor.example"):
+        with pytest.raises(PayloadError):
+            rules.admit(origin(wrong), False, public=False)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -14,7 +14,7 @@ from blackbox_conformal.adapter import Adapter, Answer, Draw, Flow, Send, Upload
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.example import Example, example_of
 from blackbox_conformal.plugins import adapter_class, adapter_names
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.secrets import Secret, masked
 from blackbox_conformal.testing.rehearsal import Rehearsal, UnexplainedError, rehearse
 
 ADDRESS = "http://127.0.0.1:9"
@@ -99,7 +99,7 @@ def check(send: Send) -> None:
         if name in ("authorization", "api-key", "api_token", "x-api-key") or name.endswith("-api-key"):
             assert isinstance(value, Secret), f"{name} holds a secret as text"
     if send.json is not None:
-        json.dumps(send.json, allow_nan=False)
+        json.dumps(masked(send.json), allow_nan=False)
 
 
 def failure(adapter: Adapter, flow: Flow, *answers: Answer) -> VendorError:

@@ -81,10 +81,11 @@ def is_public_host(host: str) -> bool:
 
 
 class LinkRules:
-    """The rules of one adapter: its own origin, and the other hosts it declares."""
+    """The rules of one adapter: its own origin, others that see its key too, and the hosts of results."""
 
-    def __init__(self, own: Origin, result_hosts: tuple[str, ...]) -> None:
+    def __init__(self, own: Origin, result_hosts: tuple[str, ...], keyed: tuple[Origin, ...] = ()) -> None:
         self.own = own
+        self._keyed = keyed
         self._hosts = tuple(host.lower().rstrip(".") for host in result_hosts)
 
     def is_listed(self, host: str) -> bool:
@@ -107,6 +108,8 @@ class LinkRules:
             raise PayloadError(f"the vendor's link to {where} carries a user name; such links are not followed")
         if target == self.own:
             return not public, "own"
+        if target in self._keyed and not public:
+            return True, "own"
         if target.scheme not in _PORTS:
             raise PayloadError(f"expected an https link from the vendor; got one of scheme {target.scheme[:20]!r}")
         if self.own.on_loopback and target.on_loopback:

@@ -24,7 +24,7 @@ from blackbox_conformal.sampling.http.decoding import read_body, read_data_link
 from blackbox_conformal.sampling.http.network import AddressRefusedError, CheckedBackend, Exchange, NameUnknownError
 from blackbox_conformal.sampling.http.resumption import Resumption
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.secrets import Secret, redact
+from blackbox_conformal.secrets import Secret, holds_secret, redact, revealed
 
 _MOST_REDIRECTS = 3
 _MOVED = (301, 302, 303, 307, 308)
@@ -82,11 +82,12 @@ def _parse(text: str, relative: bool = False) -> httpx.URL:
     return url
 
 
+def _origin(url: httpx.URL) -> Origin:
+    return make_origin(url.scheme, url.raw_host.decode("ascii"), url.port)
+
+
 def _carries_key(step: Send) -> bool:
-    return any(
-        isinstance(value, Secret)
-        for value in (*step.headers.values(), *step.query.values(), *(step.form or {}).values())
-    )
+    return any(map(holds_secret, (step.headers, step.query, step.json, step.form)))
 
 
 class Transport:
@@ -95,12 +96,12 @@ class Transport:
     Parameters
     ----------
     base_url
-        The vendor's own address: the only origin that is ever sent a key.
+        The vendor's own address: the only origin that is ever sent a key, but for that of `token_url`.
     result_hosts
         Other hosts that results may come from.
     """
 
-    def __init__(self, base_url: str, result_hosts: tuple[str, ...], limits: Limits) -> None:
+    def __init__(self, base_url: str, result_hosts: tuple[str, ...], limits: Limits, token_url: str = "") -> None:
         _silence_library()
         try:
             url = _parse(base_url)
@@ -108,7 +109,8 @@ class Transport:
             url = httpx.URL()
         if url.scheme not in ("http", "https"):
             raise UsageError(f"expected an http(s) address of the vendor; got {redact(base_url)[:100]!r}")
-        self._rules = LinkRules(make_origin(url.scheme, url.raw_host.decode("ascii"), url.port), result_hosts)
+        keyed = (_origin(_parse(token_url)),) if token_url else ()
+        self._rules = LinkRules(_origin(url), result_hosts, keyed)
         self._limits = limits
         self._exchange = Exchange()
         self._lock = threading.Lock()
@@ -154,7 +156,7 @@ class Transport:
         raise PayloadError(f"the vendor's link was redirected more than {_MOST_REDIRECTS} times")
 
     def _exchange_once(self, step: Send, url: httpx.URL, public: bool, resumption: Resumption | None) -> Answer:
-        origin = make_origin(url.scheme, url.raw_host.decode("ascii"), url.port)
+        origin = _origin(url)
         with_key, policy = self._rules.admit(origin, bool(url.userinfo), public)
         if with_key and not (origin.is_private_way or self._limits.insecure_http) and _carries_key(step):
             raise NotSentError(
@@ -257,7 +259,7 @@ class Transport:
         )
         body: dict[str, Any] = {}
         if step.json is not None:
-            body["json"] = step.json
+            body["json"] = revealed(step.json) if with_key else step.json
         elif step.files:
             body["files"] = [(part.name, (part.filename, part.content, part.content_type)) for part in step.files]
             body["data"] = reveal(step.form or {})
