@@ -43,8 +43,8 @@ class ReplayVendor:
         self._header = (header or "").lower()
 
     def purpose(self, head: Head) -> str:
-        """The purpose of the recorded request with this method and path."""
-        return self._purposes.get((head.method, head.path), "other")
+        """The purpose of the recorded request with this method and path; an unrecorded GET only looks something up."""
+        return self._purposes.get((head.method, head.path), "lookup" if head.method == "GET" else "other")
 
     def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
         """The next recorded answer; an unknown request is answered by 404."""

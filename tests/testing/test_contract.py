@@ -5,7 +5,18 @@ from typing import ClassVar
 
 import pytest
 
-from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Draw, Flow, Purpose, Quote, Send, Upload
+from blackbox_conformal.adapter import (
+    Adapter,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Inspection,
+    Purpose,
+    Quote,
+    Send,
+    Upload,
+)
 from blackbox_conformal.errors import AdapterError, MaybeSentError, TryLaterError, UsageError, VendorError
 from blackbox_conformal.example import Example, example_of, shows
 from blackbox_conformal.plugins import adapter_class, adapter_names
@@ -41,6 +52,18 @@ class Idempotent(SynchronousVendor):
 
 def test_an_idempotent_adapter_keeps_the_whole_contract() -> None:
     assert failed(Idempotent) == set()
+
+
+class Inquiring(SynchronousVendor):
+    """Reads what the vendor publishes before the first draw; the recorded exchange has no answer to that."""
+
+    def inspect(self) -> Inspection:
+        yield Send("GET", f"{self.url}/v1/schema", purpose="lookup", accept=frozenset({200, 404}))
+        return None
+
+
+def test_a_look_beforehand_is_not_taken_for_a_redirection_that_was_followed() -> None:
+    assert failed(Inquiring) == set()
 
 
 class Stubborn(SynchronousVendor):
