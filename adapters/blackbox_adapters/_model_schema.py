@@ -39,7 +39,10 @@ class ModelSchema:
     @classmethod
     def read(cls, document: Any, name: str = "Input") -> "ModelSchema | None":
         """The schema `name` of an OpenAPI document; None where it describes no input."""
-        schema = peek(document, f"components.schemas.{name}")
+        return cls._of(document, peek(document, f"components.schemas.{name}"))
+
+    @classmethod
+    def _of(cls, document: Any, schema: Any) -> "ModelSchema | None":
         properties = peek(schema, "properties")
         if not isinstance(properties, dict) or not properties:
             return None
@@ -55,8 +58,9 @@ class ModelSchema:
         paths = peek(document, "paths")
         content = paths.get(path) if isinstance(paths, dict) else None
         body = peek(content, "post.requestBody.content")
-        reference = peek(body.get("application/json"), "schema.$ref") if isinstance(body, dict) else None
-        return None if not isinstance(reference, str) else cls.read(document, reference.rpartition("/")[2])
+        schema = peek(body.get("application/json"), "schema") if isinstance(body, dict) else None
+        reference = peek(schema, "$ref")
+        return cls.read(document, reference.rpartition("/")[2]) if reference else cls._of(document, schema)
 
     def one_of(self, known: Iterable[str]) -> str | None:
         """The one input with a known name; None where there is none or more than one."""

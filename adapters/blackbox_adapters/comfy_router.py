@@ -12,10 +12,11 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failure, Failures, not_found, retry_after
 from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._model_schema import ModelSchema, fit
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import base64_text, data_link, received
 from blackbox_adapters._reading import document, money, peek, require, words
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
+from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Inspection, Observed, Purpose, Upload
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,
@@ -38,7 +39,7 @@ MODELS = {
         scale="scale_factor", scales=(2, 4, 8, 16), output="data.generated.0", exact=False
     ),
 }
-UNKNOWN = Names(scale=None, output="images.0.url")
+UNKNOWN = Names(image="image_url", scale="scale_factor", output="images.0.url")
 BARE = ("bria", "freepik", "bfl")
 """Providers whose models take a picture in base64 without ``data:``."""
 
@@ -98,6 +99,20 @@ class ComfyRouter(NamedInputs):
     def table(self) -> Names:
         """Inputs of the models whose pages were read."""
         return MODELS.get(self.model, UNKNOWN)
+
+    def inspect(self) -> Inspection:
+        """Read the inputs that the router publishes of the model."""
+        path, wanted = f"/v2/models/{self.model}/openapi.json", frozenset({200, 404})
+        answer = yield self.send("GET", path, "lookup", accept=wanted)
+        if answer.status != 200:
+            failure = self.failures.read(answer)
+            if failure.code == "model_not_found":
+                raise not_found(failure)
+            return None
+        document = answer.json()
+        paths = peek(document, "paths")
+        runs = [path for path, methods in paths.items() if peek(methods, "post")] if isinstance(paths, dict) else []
+        return fit(self, ModelSchema.of_request(document, runs[0]) if len(runs) == 1 else None)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Queue a run."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
-from blackbox_conformal.adapter import Answer
+from blackbox_conformal.adapter import Adapter, Answer, Send
 from blackbox_conformal.errors import (
     AccountRefusedError,
     NotFoundError,
@@ -48,7 +48,9 @@ def test_models_differ_in_names_form_and_output() -> None:
     submit = drive(adapter, adapter.draw(upload(), seeded(adapter)), [queued, DONE, output, shows()]).submit
     assert submit.json["desired_increase"] == 4
     assert submit.json["image"].startswith("iVBORw0KGgo")
-    other = built("comfy_router", model="x/y", image_input="photo", seed_input="seed", image_form="base64")
+    other = built(
+        "comfy_router", model="x/y", image_input="photo", scale_input="", seed_input="seed", image_form="base64"
+    )
     submit = drive(other, other.draw(upload(), seeded(other)), [queued, DONE, shows()]).submit
     assert set(submit.json) == {"photo", "seed"}
 
@@ -101,6 +103,47 @@ def test_an_input_that_all_pictures_share_stops_the_run() -> None:
 
     assert isinstance(invalid("scale_factor"), RunRefusedError)
     assert not isinstance(invalid("image_url"), RunRefusedError)
+
+
+def published(**inputs: str) -> Answer:
+    properties = ",".join(f'"{name}":{schema}' for name, schema in inputs.items())
+    schema = f'{{"type":"object","required":["image_url"],"properties":{{{properties}}}}}'
+    body = f'{{"requestBody":{{"content":{{"application/json":{{"schema":{schema}}}}}}}}}'
+    return says(f'{{"paths":{{"/v2/models/x/upscaler":{{"post":{body}}}}}}}')
+
+
+def test_inputs_are_read_from_what_the_router_publishes_of_a_model() -> None:
+    adapter = built("comfy_router", model="x/upscaler", scale_input="scale")
+    with pytest.raises(NotFoundError, match="no input 'scale', only image_url, factor"):
+        inspected(adapter, published(image_url='{"type":"string"}', factor='{"type":"number"}'))
+    adapter = built("comfy_router", model="x/upscaler")
+    formats = '{"type":"string","enum":["jpg","png"],"default":"jpg"}'
+    document = published(image_url='{"type":"string"}', upscale_factor='{"type":"number"}', output_format=formats)
+    told = inspected(adapter, document)
+    assert told is not None
+    assert "magnification upscale_factor" in told
+    queued = says(f'{{"request_id":"{JOB}"}}', 201)
+    output = says(f'{{"images":[{{"url":"{ADDRESS}/o.png"}}]}}')
+    submit = drive(adapter, adapter.draw(upload(), seeded(adapter)), [queued, DONE, output, shows()]).submit
+    assert set(submit.json) == {"image_url", "upscale_factor", "output_format"}
+    assert submit.json["output_format"] == "png"
+    assert inspected(built("comfy_router"), says("{}")) is None
+    assert inspected(built("comfy_router"), says("{}", 404)) is None
+    with pytest.raises(NotFoundError):
+        inspected(built("comfy_router"), _typed(404, "model_not_found"))
+
+
+def inspected(adapter: Adapter, answer: Answer) -> str | None:
+    steps = adapter.inspect()
+    assert steps is not None
+    send = next(steps)
+    assert isinstance(send, Send)
+    assert (send.purpose, send.url.endswith("/openapi.json")) == ("lookup", True)
+    try:
+        steps.send(answer)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("expected one request")
 
 
 def _typed(status: int, kind: str) -> Answer:
