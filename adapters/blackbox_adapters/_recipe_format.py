@@ -265,7 +265,7 @@ class Recipe(_Table):
     documentation: str = Field(
         pattern=r"^https://", description="the address of a page that begins with https://", exclude=True
     )
-    evidence: Literal["openapi", "real-server", "documents"] = Field(default="documents", exclude=True)
+    evidence: Literal["openapi", "real-server", "client", "documents"] = Field(default="documents", exclude=True)
     uncertain: list[str] = Field(default=[], exclude=True)
     url: str = Field(pattern=r"^https?://", description="the address of the interface, beginning with https://")
     auth: Auth | None = None

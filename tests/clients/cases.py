@@ -4,6 +4,7 @@ from datetime import date
 
 from clients import (
     of_bedrock,
+    of_bria,
     of_fal,
     of_gemini,
     of_gradio,
@@ -13,7 +14,9 @@ from clients import (
     of_replicate,
     of_runpod,
     of_runware,
+    of_segmind,
     of_vertex_imagen,
+    of_wavespeed,
 )
 from clients.case import Case
 
@@ -22,6 +25,7 @@ COMPARED_ON = date(2026, 11, 26)
 
 CASES: tuple[Case, ...] = (
     *of_bedrock.CASES,
+    *of_bria.CASES,
     *of_fal.CASES,
     *of_gemini.CASES,
     *of_gradio.CASES,
@@ -31,7 +35,9 @@ CASES: tuple[Case, ...] = (
     *of_replicate.CASES,
     *of_runpod.CASES,
     *of_runware.CASES,
+    *of_segmind.CASES,
     *of_vertex_imagen.CASES,
+    *of_wavespeed.CASES,
 )
 
 FURTHER = {
@@ -42,6 +48,7 @@ FURTHER = {
 
 NOT_COMPARED = {
     "bedrock": "the fast and creative modes, whose fields the client does not know; where keys come from",
+    "bria": "webhooks; failures of the picture's content, whose codes the client does not tell apart",
     "fal": "limits and ranges of inputs, which the types do not tell; the fetch of the picture, which it leaves"
     " to its user; uploads to fal's storage, which the adapter does not use; webhooks",
     "gemini": "chats and files, which the adapter does not use",
@@ -54,6 +61,10 @@ NOT_COMPARED = {
     " the adapter does not send, so that no paid prediction is lost with its connection",
     "runpod": "`/runsync` and streams, which the adapter does not use; a development server (see real servers)",
     "runware": "the client's web socket, which a bridge turns into the adapter's HTTP; the other models",
+    "segmind": "the queue of the second version of the interface, which the client uses unless told otherwise;"
+    " inputs of the single models, which it passes on unread",
     "vertex-imagen": "how a token is come by",
+    "wavespeed": "inputs of the single models, which the client passes on unread; the fetch of the picture, which it"
+    " leaves to its user; uploads",
 }
 """Adapter → what its client does, or what of the adapter its client could show, that no case covers."""

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 CLIENTS = (
     "botocore",
+    "bria_client",
     "fal_client",
     "google.genai",
     "gradio_client",
@@ -13,6 +14,8 @@ CLIENTS = (
     "replicate",
     "runpod",
     "runware",
+    "segmind",
+    "wavespeed",
 )
 
 
