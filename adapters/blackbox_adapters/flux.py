@@ -86,6 +86,7 @@ class Flux(Editor):
             max_input_pixels=20_000_000,
             max_upload_bytes=15_000_000,
             max_aspect=21 / 9,
+            max_concurrency=6 if self.model == "flux-kontext-max" else 24,
             price=self._price(),
             transient_known=True,
             output_size="resample",

@@ -101,6 +101,11 @@ def test_prices_without_a_list_or_by_the_user() -> None:
     assert (whole.low_usd, whole.high_usd) == (Decimal("0.045"), Decimal("0.375"))
 
 
+def test_tasks_at_a_time() -> None:
+    assert built("flux").capabilities.max_concurrency == 24
+    assert built("flux", model="flux-kontext-max").capabilities.max_concurrency == 6
+
+
 def test_moderation_before_and_after_generation() -> None:
     before = unresumed("flux", JOB, says('{"status":"Request Moderated","details":{"Moderation Reasons":["x"]}}'))
     assert isinstance(before, RefusedError)

@@ -10,7 +10,9 @@ from support.flow_driver import example
 from support.scripted_vendor import (
     ScriptedBedrock,
     ScriptedFal,
+    ScriptedGemini,
     ScriptedGradio,
+    ScriptedIdeogram,
     ScriptedRunPod,
     ScriptedRunware,
     ScriptedStability,
@@ -94,3 +96,35 @@ def test_a_task_of_runware_that_took_too_long_is_paid_once(tmp_path: Path) -> No
     assert drawn.states == ["stored"] * 3
     assert server.submissions == 3
     assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.009")
+
+
+def test_gemini_without_a_picture_is_asked_again_and_booked_at_its_tokens(tmp_path: Path) -> None:
+    with ScriptedGemini("NO_IMAGE") as server:
+        adapter = at(server, "gemini", scale=4)
+        drawn = draw(adapter, tmp_path, tasks(3, width=64, height=64), concurrency=1, max_resample=1)
+    assert drawn.states == ["stored"] * 3
+    assert server.submissions == 4
+    assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.2044")
+
+
+def test_a_picture_that_gemini_filters_is_not_asked_for_again(tmp_path: Path) -> None:
+    with ScriptedGemini("IMAGE_SAFETY") as server:
+        drawn = draw(
+            at(server, "gemini", scale=4), tmp_path, tasks(3, width=64, height=64), concurrency=1, max_resample=1
+        )
+    assert drawn.states[0] == "refused"
+    assert server.submissions == len(drawn.states)
+    assert ledger_sum(tmp_path)["cost_usd"] == server.billed
+
+
+def test_ideogram_bills_what_it_withholds_and_not_what_fails(tmp_path: Path) -> None:
+    failed = {"status": "failed", "failure_reason": "internal"}
+    with ScriptedIdeogram(failed) as server:
+        drawn = draw(at(server, "ideogram_v2"), tmp_path / "failed", tasks(2), concurrency=1)
+    assert drawn.states == ["stored"] * 2
+    assert server.submissions == 3
+    assert ledger_sum(tmp_path / "failed")["cost_usd"] == server.billed == Decimal("0.12")
+    with ScriptedIdeogram({"data": [{"url": None, "is_image_safe": False}]}) as server:
+        drawn = draw(at(server, "ideogram_v2"), tmp_path / "withheld", tasks(1), concurrency=1)
+    assert drawn.states == ["refused"]
+    assert ledger_sum(tmp_path / "withheld")["cost_usd"] == server.billed == Decimal("0.06")

@@ -208,3 +208,50 @@ class ScriptedRunPod(ScriptedVendor):
         given = self._inputs[number]
         picture = upscale(unwrapped(given["image"]), given["scale"], given["seed"])
         return answer({"status": "COMPLETED", "output": {"image": base64.b64encode(picture).decode()}})
+
+
+class ScriptedGemini(ScriptedVendor):
+    """Makes a picture of four times the size; the first answers give `reasons` instead, and cost their prompt."""
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__()
+        self.reasons = list(reasons)
+
+    def play(self, head: Head, body: bytes) -> Response:
+        self.submissions += 1
+        self.billed += Decimal("0.0007")
+        usage: dict[str, Any] = {"promptTokenCount": 1400}
+        if self.reasons:
+            return answer({"candidates": [{"finishReason": self.reasons.pop(0)}], "usageMetadata": usage})
+        self.billed += Decimal("0.0672")
+        usage |= {"candidatesTokenCount": 1120, "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1120}]}
+        _, sent = json.loads(body)["contents"][0]["parts"]
+        picture = base64.b64encode(upscale(unwrapped(sent["inlineData"]["data"]), 4, self.submissions)).decode()
+        made = {"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": picture}}]}}
+        return answer({"candidates": [made | {"finishReason": "STOP"}], "usageMetadata": usage})
+
+
+class ScriptedIdeogram(ScriptedVendor):
+    """Generations whose numbered states are given by `ends`; what is completed is billed, withheld or not."""
+
+    def __init__(self, *ends: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.ends = dict(enumerate(ends))
+        self._pictures: dict[str, bytes] = {}
+
+    def play(self, head: Head, body: bytes) -> Response:
+        name = head.path.removesuffix(".png").rpartition("/")[2]
+        if head.method == "POST":
+            name = f"g{self.submissions}"
+            start = body.index(b"\x89PNG")
+            self._pictures[name] = upscale(body[start : body.index(b"IEND", start) + 8], 4, self.submissions)
+            self.submissions += 1
+            return answer({"generation_id": name})
+        if head.path.endswith(".png"):
+            return Response(200, PICTURE, self._pictures[name])
+        done = {"status": "completed", "data": [{"url": f"{self.url}/{name}.png", "is_image_safe": True}]}
+        end = {**done, **self.ends.get(int(name[1:]), {})}
+        if end["status"] == "completed":
+            self.billed += Decimal("0.06")
+            end["usage_cost_usd_micros"] = 60000
+        return answer(end)
