@@ -10,6 +10,7 @@ from clients import (
     of_gradio,
     of_hugging_face,
     of_hugging_face_providers,
+    of_leonardo,
     of_openai,
     of_replicate,
     of_runpod,
@@ -31,6 +32,7 @@ CASES: tuple[Case, ...] = (
     *of_gradio.CASES,
     *of_hugging_face.CASES,
     *of_hugging_face_providers.CASES,
+    *of_leonardo.CASES,
     *of_openai.CASES,
     *of_replicate.CASES,
     *of_runpod.CASES,
@@ -56,6 +58,7 @@ NOT_COMPARED = {
     "hugging-face": "answers in another form than a picture",
     "hugging-face-providers": "what the partners' failures look like behind the router, which nobody documents; a"
     " Replicate prediction that takes over a minute, which the client gives up",
+    "leonardo": "the storing of the picture and the fetch of the result, which the client leaves to its user; quotes",
     "openai": "sizes of the other models; streamed answers",
     "replicate": "inputs of the single models, which the client passes on unread; cancelling; `Prefer: wait`, which"
     " the adapter does not send, so that no paid prediction is lost with its connection",

@@ -10,6 +10,7 @@ CLIENTS = (
     "google.genai",
     "gradio_client",
     "huggingface_hub",
+    "leonardo_ai_sdk",
     "openai",
     "replicate",
     "runpod",
