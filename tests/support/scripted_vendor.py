@@ -174,6 +174,8 @@ class ScriptedGradio(ScriptedVendor):
     def play(self, head: Head, body: bytes) -> Response:
         if head.path == "/config":
             return answer({"version": "6.31.0", "api_prefix": "/gradio_api"})
+        if head.path.endswith("/info"):
+            return answer({})
         if head.path.endswith("/upload"):
             self._picture = body[body.index(b"\x89PNG") : body.rindex(b"IEND") + 8]
             return answer(["/tmp/in.png"])
