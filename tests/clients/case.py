@@ -55,6 +55,8 @@ class Case:
         ``METHOD /path field`` of each difference, and the reason for it; ``METHOD /path``: only one side asks that.
     alias
         Requests of the client that are one of the adapter under another path; that is a difference, ``place``.
+    job
+        A job that both ask for, instead of a new one.
     environment
         Variables that the adapter reads besides those of its example.
     secure
@@ -74,6 +76,7 @@ class Case:
     readings: tuple[Reading, ...] = ()
     large: bool = False
     secure: bool = False
+    job: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:

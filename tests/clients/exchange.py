@@ -71,11 +71,12 @@ def vendor(script: Script, secure: bool = False) -> Iterator[ScriptedVendor]:
         yield server
 
 
-def draw_ours(adapter: Adapter, upload: Upload, draw: Draw) -> Rehearsal:
-    """One draw through the product's own transport; waits are not waited for."""
+def draw_ours(adapter: Adapter, upload: Upload, draw: Draw, job: str = "") -> Rehearsal:
+    """One draw, or the end of `job`, through the product's own transport; waits are not waited for."""
     transport = Transport(adapter.base_url, adapter.capabilities.result_hosts, Limits(attempt_timeout_s=20))
     try:
-        return rehearse(adapter, adapter.draw(upload, draw), transport.send)
+        flow = adapter.resume(upload, draw, job) if job else adapter.draw(upload, draw)
+        return rehearse(adapter, flow, transport.send)
     finally:
         transport.close()
 

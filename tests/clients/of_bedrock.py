@@ -116,6 +116,18 @@ CASES = (
                 "TryLaterError",
             ),
             Reading(
+                "the quota is used up (400)",
+                refusal(400, "ServiceQuotaExceededException"),
+                "ServiceQuotaExceededException",
+                "TryLaterError",
+            ),
+            Reading(
+                "the model failed (424)",
+                refusal(424, "ModelErrorException"),
+                "ModelErrorException",
+                "VendorFailedError",
+            ),
+            Reading(
                 "no access (403)", refusal(403, "AccessDeniedException"), "AccessDeniedException", "AccountRefusedError"
             ),
             Reading(

@@ -76,6 +76,12 @@ CASES = (
                 "VendorFailedError",
             ),
             Reading(
+                "the runner took too long (504 for the result)",
+                {f"GET {WHERE}": (answer({"detail": "timed out"}, 504, x_fal_error_type="request_timeout"),)},
+                "FalClientHTTPError",
+                "VendorFailedError",
+            ),
+            Reading(
                 "too many requests (429)",
                 {"POST /fal-ai/clarity-upscaler": (answer({"detail": "Too many requests"}, 429),)},
                 "FalClientHTTPError",

@@ -163,6 +163,18 @@ CASES = (
                 "TryLaterError",
             ),
             Reading(
+                "no credit is left (402 with a problem document)",
+                {"POST /v1/predictions": (answer({**PROBLEM, "title": "Insufficient credit", "status": 402}, 402),)},
+                "ReplicateError",
+                "AccountRefusedError",
+            ),
+            Reading(
+                "the version takes other inputs (422)",
+                {"POST /v1/predictions": (answer({**PROBLEM, "title": "Input validation failed"}, 422),)},
+                "ReplicateError",
+                "RefusedError",
+            ),
+            Reading(
                 "the token is unknown (401)",
                 {
                     "GET /v1/models/philz1337x/clarity-upscaler": (

@@ -51,6 +51,12 @@ CASES = (
                 "VendorFailedError",
             ),
             Reading(
+                "the job failed in the worker",
+                {STATUS: (answer({"id": JOB, "status": "FAILED", "error": "CUDA out of memory"}),)},
+                "NoPictureError",
+                "VendorFailedError",
+            ),
+            Reading(
                 "too many requests (429)",
                 {"POST /v2/abc123def456/run": (answer({"error": "too many requests"}, 429),)},
                 "HTTPError",

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from clients.exchange import Script, answer
 from blackbox_conformal.adapter import Upload
 
 PROMPT = "a photograph"
+TASK = "22222222-0000-4000-8000-000000000002"
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def bridge(address: str) -> Iterator[str]:
         if task["taskType"] == "authentication":
             return {"data": [{**said, "connectionSessionUUID": "11111111-0000-4000-8000-000000000001"}]}
         reply = httpx.post(f"{address}/v1", json=[task], headers={"authorization": f"Bearer {key}"}).json()
-        return {kind: [{**item, **said} for item in items] for kind, items in reply.items()}
+        return {kind: [{**said, **item} for item in items] for kind, items in reply.items()}
 
     def respond(connection: ServerConnection) -> None:
         key = ""
@@ -47,30 +48,41 @@ def bridge(address: str) -> Iterator[str]:
             thread.join()
 
 
-def upscale(address: str, upload: Upload, seed: int | None) -> bytes:
-    from runware import IImageUpscale, Runware
+def asked(address: str, call: Callable[[Any], Awaitable[Any]]) -> bytes:
+    """The picture that `call` of a connected client gives."""
 
     async def run(link: str) -> bytes:
+        from runware import Runware
+
         client = Runware(api_key="made-up-runware-key", url=link)
         await client.connect()
         try:
-            made = await client.imageUpscale(
-                IImageUpscale(
-                    inputs={"image": "data:image/png;base64," + base64.b64encode(upload.png).decode()},
-                    model="runware:500@1",
-                    upscaleFactor=4,
-                    outputType="base64Data",
-                    outputFormat="PNG",
-                    includeCost=True,
-                    settings={"seed": seed, "positivePrompt": PROMPT},
-                )
-            )
+            made = await call(client)
         finally:
             await client.disconnect()
         return base64.b64decode(made[0].imageBase64Data)
 
     with bridge(address) as link:
         return asyncio.run(run(link))
+
+
+def upscale(address: str, upload: Upload, seed: int | None) -> bytes:
+    from runware import IImageUpscale
+
+    task = IImageUpscale(
+        inputs={"image": "data:image/png;base64," + base64.b64encode(upload.png).decode()},
+        model="runware:500@1",
+        upscaleFactor=4,
+        outputType="base64Data",
+        outputFormat="PNG",
+        includeCost=True,
+        settings={"seed": seed, "positivePrompt": PROMPT},
+    )
+    return asked(address, lambda client: client.imageUpscale(task))
+
+
+def recover(address: str, upload: Upload, seed: int | None) -> bytes:
+    return asked(address, lambda client: client.getResponse(TASK))
 
 
 MADE = {
@@ -105,11 +117,26 @@ CASES = (
             ),
             Reading("too many requests", error("rateLimitExceeded", "slow down"), "RunwareAPIError", "TryLaterError"),
             Reading(
+                "the provider behind the vendor was too slow",
+                error("timeoutProvider", "the provider timed out"),
+                "RunwareAPIError",
+                "VendorFailedError",
+            ),
+            Reading(
                 "no credit is left",
                 error("insufficientCredits", "no credit"),
                 "RunwareAPIError",
                 "AccountRefusedError",
             ),
         ),
+    ),
+    Case(
+        "runware",
+        "runware",
+        "the answer of a task that was sent before",
+        recover,
+        {"url": "{address}", "model": "runware:500@1"},
+        {"POST /v1": (answer({"data": [{**MADE, "taskType": "imageUpscale", "status": "success"}]}),)},
+        job=TASK,
     ),
 )

@@ -61,7 +61,7 @@ def test_the_requests_are_the_clients_own(case: Case, monkeypatch: pytest.Monkey
         of_client = list(server.asked)
         server.forget()
         adapter = adapter_of(case, server.url, monkeypatch)
-        ours = draw_ours(adapter, upload_of(case), seeded(adapter))
+        ours = draw_ours(adapter, upload_of(case), seeded(adapter), case.job)
         of_adapter = list(server.asked)
     assert theirs == ours.picture == RESULT
     found = differences(asked(of_adapter), asked(of_client, case.alias))
@@ -79,7 +79,7 @@ def test_an_answer_is_read_alike(case: Case, reading: Reading, monkeypatch: pyte
         server.forget()
         adapter = adapter_of(case, server.url, monkeypatch)
         with pytest.raises(VendorError) as ours:
-            draw_ours(adapter, upload_of(case), seeded(adapter))
+            draw_ours(adapter, upload_of(case), seeded(adapter), case.job)
     assert (theirs.type.__name__, ours.type.__name__) == (reading.theirs, reading.ours)
 
 
@@ -87,7 +87,7 @@ def test_the_clients_signer_makes_the_adapters_signature(monkeypatch: pytest.Mon
     case = next(case for case in of_bedrock.CASES if case.call is of_bedrock.signed)
     with vendor(case.script) as server:
         adapter = adapter_of(case, server.url, monkeypatch)
-        draw_ours(adapter, upload_of(case), seeded(adapter))
+        draw_ours(adapter, upload_of(case), seeded(adapter), case.job)
         (request,) = server.asked
         headers = dict(request.head.headers)
         ours, time = headers.pop("authorization"), headers.pop("x-amz-date")
