@@ -55,6 +55,7 @@ class Flux(Editor):
     auth_header = "x-key"
     auth_prefix = ""
     documentation = "https://docs.bfl.ai/kontext/kontext_image_editing"
+    evidence = "client"
     failures = Failures(message=["detail", "detail.0.msg", "message", "error"], later=[503], failed=[500])
     uncertain = (
         REPAINTS,

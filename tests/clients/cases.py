@@ -6,6 +6,7 @@ from clients import (
     of_bedrock,
     of_bria,
     of_fal,
+    of_flux,
     of_gemini,
     of_gradio,
     of_hugging_face,
@@ -22,12 +23,13 @@ from clients import (
 from clients.case import Case
 
 COMPARED_ON = date(2026, 11, 26)
-"""When the clients in `requirements.txt` were the newest and the differences were last judged."""
+"""When the clients in the requirements were the newest and the differences were last judged."""
 
 CASES: tuple[Case, ...] = (
     *of_bedrock.CASES,
     *of_bria.CASES,
     *of_fal.CASES,
+    *of_flux.CASES,
     *of_gemini.CASES,
     *of_gradio.CASES,
     *of_hugging_face.CASES,
@@ -53,6 +55,8 @@ NOT_COMPARED = {
     "bria": "webhooks; failures of the picture's content, whose codes the client does not tell apart",
     "fal": "limits and ranges of inputs, which the types do not tell; the fetch of the picture, which it leaves"
     " to its user; uploads to fal's storage, which the adapter does not use; webhooks",
+    "flux": "FLUX.2, which the client does not know; a task that is polled on another host than it was submitted to,"
+    " where the client sends the key and the adapter does not",
     "gemini": "chats and files, which the adapter does not use",
     "gradio": "logins; a server before version 6 (see real servers)",
     "hugging-face": "answers in another form than a picture",

@@ -4,6 +4,7 @@ import os
 from importlib.util import find_spec
 
 CLIENTS = (
+    "blackforest",
     "botocore",
     "bria_client",
     "fal_client",

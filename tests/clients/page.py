@@ -16,7 +16,7 @@ from blackbox_conformal import catalog
 from blackbox_conformal.plugins import adapter_class
 
 PAGE = Path(blackbox_conformal.__file__).parent / "docs" / "vendors-checked.md"
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+REQUIREMENTS = [Path(__file__).with_name(name) for name in ("requirements.txt", "requirements-alone.txt")]
 
 HEAD = """# What each adapter was compared with
 
@@ -52,7 +52,8 @@ def page() -> str:
 
 def versions() -> dict[str, str]:
     """Distribution → the version that is compared with."""
-    return dict(re.findall(r"^([\w-]+)==(\S+)$", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in REQUIREMENTS)
+    return dict(re.findall(r"^([\w-]+)==(\S+)$", text, re.MULTILINE))
 
 
 def _of(name: str) -> list[Case]:
