@@ -159,7 +159,8 @@ class Scenario(NamedTuple):
     name
         The promise.
     purpose
-        The purpose of request that the adapter must make for the scenario to apply.
+        The purpose of request that the adapter must make for the scenario to apply; ``repeated poll`` is a poll that
+        is not of those that are answered once.
     rounds
         The plan of each round; of ``quote`` there is one.
     kept
@@ -224,7 +225,8 @@ SCENES = (
         lambda scene: _sent_once_in_vain(scene) and scene.account.requests("other") == 0,
     ),
     Scenario("a login page is not taken for a picture", "submit", ({"submit": "captive-portal"},), _sent_once_in_vain),
-    Scenario("failing polls lose no job", "poll", ({"poll": ["status:code=500", "reset-after-body"]},), _fetched),
+    Scenario("failing polls lose no job", "poll", ({"poll": ["status:code=500"]},), _fetched),
+    Scenario("a poll whose answer is lost is repeated", "repeated poll", ({"poll": ["reset-after-body"]},), _fetched),
     Scenario("a broken download is repeated", "download", ({"download": ["cut-length", "captive-portal"]},), _fetched),
     Scenario(
         "a job is resumed without paying again",
@@ -252,7 +254,9 @@ def fault_checks(kind: type[Adapter], example: Example) -> list[CheckResult]:
     adapter = built(kind, example, "http://127.0.0.1:9")
     upload = an_upload(adapter)
     answers = example.filled(a_picture(adapter, upload), "http://127.0.0.1:9")
-    asked = {send.purpose for send in rehearse(adapter, adapter.draw(upload, a_draw(adapter)), answers).sends}
+    sends = rehearse(adapter, adapter.draw(upload, a_draw(adapter)), answers).sends
+    asked = {str(send.purpose) for send in sends}
+    asked |= {"repeated poll" for send in sends if send.purpose == "poll" and not send.once}
     if adapter.quote(upload) is not None:
         asked.add("quote")
     results = []

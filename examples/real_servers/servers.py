@@ -19,7 +19,10 @@ START_SECONDS = 180
 
 @dataclass(frozen=True)
 class Server:
-    """One release of one server; "{port}" stands for its port in `command`, `environment` and `parameters`."""
+    """One release of one server; "{port}" stands for its port in `command`, `environment` and `parameters`.
+
+    Only where it `tells_why` a job failed can that be read as a refusal of the picture.
+    """
 
     adapter: str
     distribution: str
@@ -29,6 +32,7 @@ class Server:
     parameters: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    tells_why: bool = True
 
 
 _COG = {
@@ -59,7 +63,7 @@ SERVERS: dict[str, list[Server]] = {
     ],
     "gradio": [
         Server("gradio", requirements=("gradio>=6",), **_GRADIO),  # type: ignore[arg-type]
-        Server("gradio", requirements=("gradio>=5,<6",), **_GRADIO),  # type: ignore[arg-type]
+        Server("gradio", requirements=("gradio>=5,<6",), tells_why=False, **_GRADIO),  # type: ignore[arg-type]
     ],
     "runpod": [
         Server(

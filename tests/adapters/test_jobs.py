@@ -81,6 +81,7 @@ def test_a_job_fails_in_the_vendors_words(answer: Any, said: str, code: str) -> 
         ("CONTENT_POLICY_VIOLATION", RefusedError, True),
         ("cannot identify image file", RefusedError, False),
         ("image_too_large", RefusedError, False),
+        ("image of 520 x 520 is larger than 512 a side", RefusedError, False),
         ("no such input: seed", RunRefusedError, False),
         ("no host is free", VendorFailedError, None),
         ("", VendorFailedError, None),

@@ -38,16 +38,20 @@ def calibrate(folder: Path, server: ScriptedReplicate, *more: str, code: int) ->
 
 
 @pytest.mark.parametrize(
-    ("state", "more", "cost"),
-    [(INTERRUPTED, (), "1.92"), (CRASHED, ("--max-resample", "2"), "2.02")],
-    ids=["interrupted", "crashed"],
+    ("state", "limit", "more", "cost"),
+    [
+        (INTERRUPTED, ("--max-cost", "2.10"), (), "1.92"),
+        (INTERRUPTED, (), (), "1.92"),
+        (CRASHED, ("--max-cost", "2.10"), ("--max-resample", "2"), "2.02"),
+    ],
+    ids=["interrupted", "interrupted, by consent alone", "crashed"],
 )
 def test_failures_of_the_vendor_cost_no_guarantee(
-    tmp_path: Path, state: Mapping[str, Any], more: tuple[str, ...], cost: str
+    tmp_path: Path, state: Mapping[str, Any], limit: tuple[str, ...], more: tuple[str, ...], cost: str
 ) -> None:
     write_photographs(tmp_path / "photographs", range(24))
     with ScriptedReplicate("0.02", one_in_twenty(state)) as server:
-        found = calibrate(tmp_path, server, "--max-cost", "2.10", *more, code=0)
+        found = calibrate(tmp_path, server, *limit, *more, code=0)
     assert (found["n"], found["failed"], server.submissions) == (24, 0, 101)
     assert found["thresholds"]["0.1"] is not None
     assert found["cost_usd"] == float(cost)

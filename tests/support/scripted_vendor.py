@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from itertools import count
+from threading import Lock
 from typing import Any
 
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -44,17 +45,20 @@ class ScriptedVendor(FaultServer):
 
 
 class ScriptedReplicate(ScriptedVendor):
-    """Predictions of a model that magnifies by `scale_factor`; `fails` gives the last state of the numbered ones.
+    """Predictions of a model that magnifies by `scale_factor`; `fails` gives the last state of the numbered draws.
 
-    A prediction that says it was started is billed, whatever came of it.
+    A draw that is asked for again does not fail. A prediction that says it was started is billed, whatever came of it.
     """
 
     def __init__(self, price_usd: str, fails: Callable[[int], Mapping[str, Any] | None]) -> None:
         super().__init__()
         self.price = Decimal(price_usd)
         self.fails = fails
+        self._turn = Lock()
         self._numbers = count()
         self._inputs: dict[str, Any] = {}
+        self._asked: set[str] = set()
+        self._failed: dict[str, Mapping[str, Any] | None] = {}
 
     def play(self, head: Head, body: bytes) -> Response:
         name = head.path.rpartition("/")[2]
@@ -65,16 +69,18 @@ class ScriptedReplicate(ScriptedVendor):
             return Response(200, PICTURE, upscale(unwrapped(given["image"]), given["scale_factor"], given["seed"]))
         if head.method == "POST":
             return self._created(json.loads(body)["input"])
-        failed = self.fails(int(name[1:]))
-        return answer({"id": name, "output": None, "error": None, **(failed or self._done(name))})
+        return answer({"id": name, "output": None, "error": None, **(self._failed[name] or self._done(name))})
 
     def _created(self, given: Mapping[str, Any]) -> Response:
-        number = next(self._numbers)
-        self.submissions += 1
-        self._inputs[f"p{number}"] = given
-        failed = self.fails(number)
+        with self._turn:
+            number, draw = next(self._numbers), json.dumps(given)
+            failed = None if draw in self._asked else self.fails(len(self._asked))
+            self._asked.add(draw)
+            self.submissions += 1
+        self._inputs[f"p{number}"], self._failed[f"p{number}"] = given, failed
         if failed is None or failed.get("started_at"):
-            self.billed += self.price
+            with self._turn:
+                self.billed += self.price
         return answer({"id": f"p{number}", "status": "starting", "output": None, "error": None}, 201)
 
     def _done(self, name: str) -> dict[str, Any]:

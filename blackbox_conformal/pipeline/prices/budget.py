@@ -13,6 +13,7 @@ from blackbox_conformal.sampling.estimate import Estimate, known_price, price_mi
 from blackbox_conformal.sampling.ledger.ledger_file import ledger_path, reading
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import Task, idempotency_key, task_keys
+from blackbox_conformal.sampling.work_item import FREE_REPEATS
 
 AnyEstimate = TypeVar("AnyEstimate", bound=Estimate)
 
@@ -83,7 +84,8 @@ def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], sc
             f"{_of_which(made)}, so nothing was sent. Raise it, or take fewer pictures or draws"
         )
     if not limits.budget.is_limited:
-        most_calls = made + expected.calls + expected.again
+        # Calls at which the vendor fails for nothing are repeated within the same consent: they cost nothing.
+        most_calls = made + expected.calls * (1 + FREE_REPEATS) + expected.again
     return replace(limits, max_calls=most_calls, scope=scope)
 
 
