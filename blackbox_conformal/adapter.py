@@ -240,7 +240,8 @@ class Capabilities:
         Whether the vendor can return its picture without lossy compression.
     output_size
         ``exact``: anything but scale × input is an error. ``resample``: another size is resampled to the grid, as
-        part of the procedure.
+        part of the procedure, unless a side is off by more than a quarter. ``any``: a picture of any scale is, where
+        the vendor chooses the size; only its proportions have to be the input's.
     idempotency_header
         Header in which the vendor takes an idempotency key; None = it takes none.
     local
@@ -270,7 +271,7 @@ class Capabilities:
     cancels: bool = False
     transient_known: bool = False
     lossless_output: bool = True
-    output_size: Literal["exact", "resample"] = "exact"
+    output_size: Literal["exact", "resample", "any"] = "exact"
     idempotency_header: str | None = None
     local: bool = False
     deterministic: bool = False

@@ -172,6 +172,8 @@ def _failures(capabilities: dict[str, Any]) -> str:
 def _size(capabilities: dict[str, Any]) -> str:
     if capabilities["output_size"] == "exact":
         return "exactly scale × input; anything else is an error"
+    if capabilities["output_size"] == "any":
+        return "of any scale, as the vendor chooses, resampled to scale × input as part of the procedure"
     return "whatever the vendor gives, resampled to scale × input as part of the procedure"
 
 

@@ -90,7 +90,7 @@ class Flux(Editor):
             max_concurrency=6 if self.model == "flux-kontext-max" else 24,
             price=self._price(),
             transient_known=True,
-            output_size="resample",
+            output_size="any",
             result_hosts=self.hosts(*STORES),
         )
 

@@ -94,7 +94,7 @@ class Gemini(Editor):
             price=self._price(),
             transient_known=True,
             lossless_output=False,
-            output_size="resample",
+            output_size="any",
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

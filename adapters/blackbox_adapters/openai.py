@@ -101,7 +101,7 @@ class OpenAI(Editor):
             max_aspect=None if self._is_older() else 3.0,
             price=self.priced(None),
             transient_known=True,
-            output_size="resample",
+            output_size="any",
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

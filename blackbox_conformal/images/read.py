@@ -75,7 +75,12 @@ def read_image(source: Path | bytes, *, limits: ImageLimits = DEFAULT_LIMITS, na
 
 
 def read_output(
-    content: bytes, expected_size: tuple[int, int], *, resample: bool = False, limits: ImageLimits = DEFAULT_LIMITS
+    content: bytes,
+    expected_size: tuple[int, int],
+    *,
+    resample: bool = False,
+    any_scale: bool = False,
+    limits: ImageLimits = DEFAULT_LIMITS,
 ) -> Picture:
     """A picture from a vendor's bytes; stricter than `read_image`.
 
@@ -86,6 +91,8 @@ def read_output(
     resample
         Bring a picture of another size to the expected one (bicubic), as part of the procedure and noted. A side that
         is off by more than `LARGEST_RESAMPLE` is refused all the same: that is another scale, a crop or a turn.
+    any_scale
+        Bring a picture of any scale to the expected size; its proportions may be off by `LARGEST_RESAMPLE` at most.
 
     Raises
     ------
@@ -96,8 +103,9 @@ def read_output(
 
     def check_fit(arrived_width: int, arrived_height: int) -> None:
         factors = (arrived_width / width, arrived_height / height)
-        near = all(1 / LARGEST_RESAMPLE <= factor <= LARGEST_RESAMPLE for factor in factors)
-        if factors != (1, 1) and not (resample and near):
+        stretch = (factors[0] / factors[1],) if any_scale else factors
+        near = all(1 / LARGEST_RESAMPLE <= factor <= LARGEST_RESAMPLE for factor in stretch)
+        if factors != (1, 1) and not ((resample or any_scale) and near):
             raise ImageError(
                 f"expected {width}×{height} pixels; got {arrived_width}×{arrived_height}. Check the scale that the "
                 "vendor was asked for, or whether it pads, crops or limits its output"

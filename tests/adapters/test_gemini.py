@@ -54,7 +54,7 @@ def test_the_price_goes_by_the_size_that_is_asked_for() -> None:
 
 def test_the_prompt_is_part_of_the_procedure_and_a_size_is_not_promised() -> None:
     assert built("gemini").identity() != built("gemini", prompt="Sharpen it.").identity()
-    assert built("gemini").capabilities.output_size == "resample"
+    assert built("gemini").capabilities.output_size == "any"
 
 
 def test_thoughts_and_words_are_no_pictures() -> None:

@@ -331,6 +331,17 @@ def test_a_declared_resample_brings_it_to_the_grid_and_says_so() -> None:
     assert read_output(png(), SIZE, resample=True).conversions == ()
 
 
+def test_a_picture_of_any_scale_is_brought_to_the_grid_while_its_proportions_are_right() -> None:
+    assert read_output(png(), (72, 96), any_scale=True).size == (72, 96)
+    assert read_output(png(), (12, 16), any_scale=True).conversions == ("vendor's 32×24 resampled to 16×12 (bicubic)",)
+    assert read_output(png(), SIZE, any_scale=True).conversions == ()
+    for turned in ((32, 24), (24, 48), (96, 72)):
+        with pytest.raises(PayloadError, match="got 32×24"):
+            read_output(png(), turned, any_scale=True)
+    with pytest.raises(PayloadError, match="got 32×24"):
+        read_output(png(), (72, 96), resample=True)
+
+
 def test_lossy_answers_are_noted() -> None:
     assert read_output(jpeg(), SIZE).conversions == ("lossy JPEG: compression noise is part of every loss",)
     assert read_output(saved(Image.fromarray(scene()), "WEBP"), SIZE).conversions[0].startswith("lossy WEBP")

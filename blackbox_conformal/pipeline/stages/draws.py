@@ -76,8 +76,8 @@ def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> Drawn
         although the input is not: vendors answer so when they refuse, and a blank draw must not be taken for an
         opinion.
     """
-    resample = setup.adapter.capabilities.output_size == "resample"
-    picture = read_output(content, output_size(task, setup), resample=resample)
+    kind = setup.adapter.capabilities.output_size
+    picture = read_output(content, output_size(task, setup), resample=kind == "resample", any_scale=kind == "any")
     if BLANK_NOTE in picture.conversions and not is_blank(sent.pixels):
         raise PayloadError(
             "expected a picture; the vendor answered one colour everywhere for an input that is not blank, as vendors "

@@ -76,12 +76,12 @@ def second_opinions(
         yield SecondOpinions(lambda _: None)
         return
     capabilities = vendor.capabilities
-    resample = capabilities.output_size == "resample"
+    resample, any_scale = capabilities.output_size == "resample", capabilities.output_size == "any"
     scale = setup.procedure.scale
 
     def decode(content: bytes, task: Task) -> Image:
         size = (task.upload.height * scale, task.upload.width * scale)
-        return read_output(content, size, resample=resample).pixels
+        return read_output(content, size, resample=resample, any_scale=any_scale).pixels
 
     def check(content: bytes, task: Task) -> None:
         decode(content, task)
