@@ -2,12 +2,13 @@
 
 import base64
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from blackbox_conformal.adapter import Adapter, Answer, Price, Send, Wait
+from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Price, Send, Wait
 from blackbox_conformal.errors import BlackboxConformalError, VendorError
 from blackbox_conformal.example import Example
 from blackbox_conformal.secrets import holds_secret, masked
@@ -88,17 +89,61 @@ def is_capable(subject: Subject) -> str:
         stated = subject.adapter.model_copy(update={"price_usd": A_PRICE}).capabilities.price
         if stated is None or (stated.low_usd, stated.high_usd) != (A_PRICE, A_PRICE):
             return f"expected the price of price_usd, {A_PRICE}; got {stated}, so that no limit on money would hold"
-    upload = subject.upload
-    price = subject.adapter.price_for(upload.width, upload.height)
-    if not _contains(able.price, price):
-        return (
-            f"expected price_for({upload.width}, {upload.height}) within capabilities.price, {able.price}; got {price}"
-        )
     bounds = (
         *(able.min_side, able.max_side, able.max_input_pixels, able.max_output_pixels, able.max_upload_bytes),
         *(able.min_output_side, able.max_output_side, able.max_aspect),
     )
     return f"expected limits above 0; got {bounds}" if any(bound is not None and bound <= 0 for bound in bounds) else ""
+
+
+def prices(subject: Subject) -> str:
+    """The price of a picture lies within `Capabilities.price`, and a larger picture never costs less."""
+    over_all, before = subject.adapter.capabilities.price, None
+    for width, height in five_sizes(subject.adapter.capabilities):
+        price = subject.adapter.price_for(width, height)
+        if not _contains(over_all, price):
+            return f"expected price_for({width}, {height}) within capabilities.price, {over_all}; got {price}"
+        if (
+            before is not None
+            and price is not None
+            and (price.low_usd < before.low_usd or price.high_usd < before.high_usd)
+        ):
+            return (
+                f"expected price_for({width}, {height}) of at least what a smaller picture costs, {before}; got {price}"
+            )
+        before = price
+    return ""
+
+
+def five_sizes(able: Capabilities) -> list[tuple[int, int]]:
+    """Sizes of uploads from the smallest to the largest (of at most 4096 px) that the declared limits let through."""
+    scale = able.scale_factors[0]
+    most = min(
+        able.max_side or 4096,
+        4096,
+        (able.max_output_side or 4096 * scale) // scale,
+        math.isqrt(able.max_input_pixels or 4096**2),
+        math.isqrt(able.max_output_pixels or (4096 * scale) ** 2) // scale,
+    )
+    least = min(most, max(16, able.min_side or 1, -(-(able.min_output_side or 1) // scale)))
+    return [(side, side) for side in (round(least * (most / least) ** (step / 4)) for step in range(5))]
+
+
+def takes_text(subject: Subject) -> str:
+    """Every parameter can be typed on the command line, where all values are text."""
+    kind, adapter = subject.kind, subject.adapter
+    told = {name: value for name, value in adapter.model_dump(mode="json").items() if value is not None}
+    for name, value in told.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        try:
+            typed = kind(**{**told, name: text})
+        except (BlackboxConformalError, ValueError, TypeError):
+            return (
+                f"expected -p {name}={text} to be taken; it is not (literal numbers need a validator that reads text)"
+            )
+        if typed != adapter:
+            return f"expected -p {name}={text} to mean {value!r}; it means {getattr(typed, name)!r}"
+    return ""
 
 
 def _contains(over_all: Price | None, of_one: Price | None) -> bool:
@@ -308,6 +353,8 @@ def quotes(subject: Subject) -> str:
 CHECKS: tuple[Callable[[Subject], str], ...] = (
     declares,
     is_capable,
+    prices,
+    takes_text,
     identifies,
     draws,
     sends_picture,

@@ -3,12 +3,25 @@
 import json
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from blackbox_conformal.adapter import FREE, Accepted, Adapter, Answer, Draw, Flow, Price, Quote, Send, Upload, Wait
+from blackbox_conformal.adapter import (
+    FREE,
+    Accepted,
+    Adapter,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Price,
+    Quote,
+    Send,
+    Upload,
+    Wait,
+)
 from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.example import Example, example_of, says
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, text_field
@@ -56,6 +69,24 @@ class Deaf(SynchronousVendor):
 class Dearer(SynchronousVendor):
     def price_for(self, width: int, height: int) -> Price:
         return Price(Decimal(1), Decimal(2), "by size")
+
+
+class Falling(SynchronousVendor):
+    """Has a price for pictures that falls as they grow."""
+
+    def price_for(self, width: int, height: int) -> Price:
+        return Price(Decimal(0), Decimal(1) / width, "made up")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        price = Price(Decimal(0), self.price_usd or Decimal(1), "made up")
+        return replace(super().capabilities, price=replace(price, high=Decimal(1)))
+
+
+class Unreadable(SynchronousVendor):
+    """Takes a number that no command line can say."""
+
+    kind: Literal[4] = Field(default=4, description="Kind.")
 
 
 class Located(SynchronousVendor):
@@ -230,7 +261,9 @@ class Shown(SynchronousVendor):
         (Shouting, "declares", "lower case"),
         (Hazardous, "is capable", "default_seed_hazard"),
         (Deaf, "is capable", "price_usd"),
-        (Dearer, "is capable", "within capabilities.price"),
+        (Dearer, "prices", "within capabilities.price"),
+        (Falling, "prices", "of at least what a smaller picture costs"),
+        (Unreadable, "takes text", "-p kind=4"),
         (Located, "identifies", "transient"),
         (Leaky, "identifies", "environment"),
         (Twice, "draws", "exactly one"),
@@ -269,7 +302,7 @@ def test_an_example_without_the_place_of_resuming_is_found() -> None:
 
 def test_every_check_has_an_adapter_that_breaks_it() -> None:
     broken = {"declares", "is capable", "identifies", "draws", "sends picture", "varies", "keeps secrets", "sends well"}
-    broken |= {"keeps no state", "resumes", "survives nonsense", "explains", "quotes"}
+    broken |= {"keeps no state", "resumes", "survives nonsense", "explains", "quotes", "prices", "takes text"}
     assert broken == {check.__name__.replace("_", " ") for check in CHECKS}
 
 
