@@ -2,7 +2,7 @@
 
 import base64
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +34,8 @@ class Example:
         The parameter that says where the vendor is reached.
     polls
         Index in `answers` of the first answer that `resume` of the accepted job asks for; None = no jobs.
+    again
+        How many of the first `answers` `resume` asks for once more, before those of polls, such as that of a token.
     quotes
         The vendor's answers to the requests of `quote`, in order; empty = it cannot be asked for a price.
     """
@@ -43,7 +45,12 @@ class Example:
     environment: Mapping[str, str] = field(default_factory=dict)
     address: str = "url"
     polls: int | None = None
+    again: int = 0
     quotes: tuple[Answer, ...] = ()
+
+    def of_resume(self, answers: Sequence[Answer]) -> tuple[Answer, ...]:
+        """Those of a draw's `answers` that `resume` of its job asks for."""
+        return (*answers[: self.again], *answers[self.polls :])
 
     def filled(self, picture: bytes, address: str) -> tuple[Answer, ...]:
         """The answers of a draw with `picture` (encoded PNG) and `address` in the place of their placeholders."""

@@ -215,7 +215,8 @@ class Recipe(Hosted):
         if spec.auth is not None and spec.auth.secret_variable is not None:
             environment[spec.auth.secret_variable] = f"made-up-secret-for-{spec.name}"
         parameters = {"recipe": self.recipe, "poll_seconds": 0.1}
-        return Example(parameters, answers, environment, polls=spec.example.polls)
+        again = 0 if spec.token is None else 1
+        return Example(parameters, answers, environment, polls=spec.example.polls, again=again)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """The requests before, the submission, and the picture in its answer or behind its job."""
@@ -243,6 +244,8 @@ class Recipe(Hosted):
         spec = self._spec
         if spec.poll is None and not spec.picture.link:
             return (yield from super().resume(upload, draw, job))
+        if spec.poll is None and not spec.picture.key:
+            return (yield from self._fetched(job, {}))
         values = yield from self._opened(upload, draw)
         if spec.poll is None:
             return (yield from self._fetched(job, values))

@@ -291,7 +291,7 @@ def resumes(subject: Subject) -> str:
         return "expected resume() of an adapter without jobs to raise VendorError"
     if example.polls is None:
         return "expected the example to say where resuming begins (`polls`), since the vendor has jobs"
-    again = rehearse(adapter, adapter.resume(subject.upload, draw, jobs[0]), subject.answers[example.polls :])
+    again = rehearse(adapter, adapter.resume(subject.upload, draw, jobs[0]), example.of_resume(subject.answers))
     if again.submits:
         return "resume() submits again: the user would pay twice"
     return "" if again.picture == subject.picture else "expected resume() to return the job's picture"

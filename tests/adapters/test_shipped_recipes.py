@@ -1,7 +1,10 @@
 """What shipped recipes make of their vendors' failures, prices and limits."""
 
+import hashlib
+import json
+
 import pytest
-from support.flow_driver import refused, refused_by, unresumed
+from support.flow_driver import key_of, refused, refused_by, replay, unresumed
 
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import (
@@ -11,6 +14,7 @@ from blackbox_conformal.errors import (
     VendorFailedError,
 )
 from blackbox_conformal.example import says
+from blackbox_conformal.secrets import revealed
 
 
 @pytest.mark.parametrize("name", ["bria", "bria_increase_resolution"])
@@ -47,3 +51,56 @@ def test_claid_names_the_request_to_its_support() -> None:
         ),
     )
     assert (error.request_id, error.code) == ("r-1", "9000")
+
+
+def test_photoroom_keeps_the_background() -> None:
+    form = replay("photoroom").submit.form or {}
+    assert (form["removeBackground"], form["upscale.mode"], form["export.format"]) == ("false", "ai.fast", "png")
+
+
+def test_krea_uploads_first_and_asks_for_the_size() -> None:
+    _, submit, *_ = replay("krea").sends
+    assert submit.url.endswith("/generate/enhance/topaz/standard-enhance")
+    assert submit.json["image_url"] == "https://gen.krea.ai/asset-1.png"
+    assert (submit.json["width"], submit.json["height"]) == (64, 48)
+    assert type(unresumed("krea", "9b1d", says('{"status":"cancelled"}'))) is VendorFailedError
+
+
+def test_deep_image_takes_percentages_as_json_in_a_form() -> None:
+    submit = replay("deep_image", scale=2).submit
+    assert json.loads(str((submit.form or {})["parameters"])) == {
+        "width": "200%",
+        "height": "200%",
+        "output_format": "png",
+    }
+
+
+def test_novita_polls_by_a_query() -> None:
+    exchange = replay("novita")
+    submit, poll, *_ = exchange.sends
+    assert submit.json["request"]["scale_factor"] == 4
+    assert (poll.url, poll.query) == (
+        "http://127.0.0.1:9/v3/async/task-result",
+        {"task_id": "71dd988e-632e-4339-b217-74bcbe6db0ee"},
+    )
+
+
+def test_firefly_exchanges_its_key_and_sends_one_seed() -> None:
+    token, stored, submit, poll, *_ = replay("firefly", 3).sends
+    assert revealed(token.form)["client_secret"] == "made-up-secret-for-firefly"
+    assert stored.body is not None
+    assert submit.json == {
+        "image": {"source": {"uploadId": "a1b2c3d4-e5f6-7890-abcd-ef1234567890"}},
+        "seeds": [3],
+        "upscaleFactor": 4,
+    }
+    assert key_of(poll, "authorization") == "Bearer made-up-token"
+    assert key_of(poll, "x-api-key") == "made-up-key-for-firefly"
+    assert Recipe(recipe="firefly").token_url == "https://ims-na1.adobelogin.com/ims/token/v3"
+
+
+def test_cloudinary_signs_its_upload_and_is_deterministic() -> None:
+    form = revealed(replay("cloudinary").submit.form)
+    text = f"eager=e_upscale/f_png&timestamp={form['timestamp']}made-up-secret-for-cloudinary"
+    assert form["signature"] == hashlib.sha1(text.encode()).hexdigest()
+    assert Recipe(recipe="cloudinary").capabilities.deterministic
