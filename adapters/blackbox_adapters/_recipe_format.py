@@ -159,7 +159,7 @@ class Request(_Table):
     query: dict[str, str] = {}
     file: str | None = None
     body: bool = False
-    keep: dict[str, str] = {}
+    keep: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], str] = {}
     key: bool = True
 
 

@@ -188,8 +188,10 @@ def _of_keys(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
         if not recipe.token.key or not recipe.token.header:
             yield ("token",), "expected the key in this request, and a header that carries the token"
     if recipe.signature is not None:
-        kept = {name for request in recipe.before for name in request.keep}
-        yield from _unknown(table["signature"], ("signature",), names | kept, _secrets(recipe) - {"signature"})
+        yield from _unknown(table["signature"], ("signature",), names, _secrets(recipe) - {"signature", "auth.token"})
+    placed = {name for part in ("token", "before", "submit") for _, name in placeholders(table.get(part))}
+    if not (recipe.auth.header or recipe.auth.query or "auth.key" in placed):
+        yield ("auth",), "expected a header or query that carries the key, or {auth.key} in a request"
 
 
 def _unknown(part: dict[str, Any], where: _Location, names: set[str], secrets: set[str]) -> Iterator[_Problem]:
