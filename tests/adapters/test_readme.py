@@ -46,6 +46,17 @@ def test_the_recipe(tmp_path: Path) -> None:
     assert ("broke the rules" in str(error), error.code) == (True, "rules")
 
 
+@pytest.mark.parametrize("table", ["refusals", "price", "auth"])
+def test_the_further_tables_of_a_recipe(table: str, tmp_path: Path) -> None:
+    first, *more = re.findall(r"^```toml\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+    (sample,) = (text for text in more if text.startswith((f"[{table}]", f"[[{table}]]")))
+    without = re.sub(rf"^\[{table}\][^\n]*\n.*?(?=^\[)", "", first, flags=re.M | re.S)
+    without = without.replace("[submit]", '[options]\nuser = "me"\n\n[submit]', 1)
+    path = tmp_path / "acme.toml"
+    path.write_text(f"{without}\n{sample}", encoding="utf-8")
+    assert Recipe(recipe=str(path)).named
+
+
 @pytest.mark.usefixtures("key")
 def test_the_file() -> None:
     module = ModuleType("blackbox_adapters.acme")
