@@ -58,7 +58,7 @@ class StabilityModes(Hosted):
                 max_upload_bytes=max_upload_bytes,
                 failures_billed=failures_billed,
                 transient_known=True,
-                output_size="exact" if fast else "resample",
+                output_size="exact" if fast else "any",
             )
         )
 

@@ -47,7 +47,7 @@ class Bedrock(StabilityModes):
     """
 
     name = "bedrock"
-    version = 2
+    version = 3
     auth_variable = "AWS_SECRET_ACCESS_KEY"
     documentation = "https://docs.aws.amazon.com/bedrock/latest/userguide/stable-image-services.html"
     evidence = "client"

@@ -35,7 +35,7 @@ class Stability(StabilityModes):
     """
 
     name = "stability"
-    version = 2
+    version = 3
     auth_variable = "STABILITY_API_KEY"
     documentation = "https://platform.stability.ai/docs/api-reference"
     failures = Failures(
