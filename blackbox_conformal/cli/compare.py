@@ -109,6 +109,7 @@ def _compared(
             seed=options.seed or 0,
             baselines=not options.no_baselines,
         )
+        session.say_fitted(screen, contest.jobs[0])
         wanted = contest.wanted()
         expected = contest.plan(wanted)
         for vendor in wanted:

@@ -78,6 +78,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
     with watching(screen) as watch:
         terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
         job = _job(options, setup, out, len(candidates), terms)
+        session.say_fitted(screen, job.whole)
         tuning = job.choose(candidates, options.alpha)
         _show_candidates(screen, tuning, job)
         if options.only_choose:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,13 +11,20 @@ from support.flow_driver import built
 from support.replicate_server import ReplicateServer, link, schema
 from support.synthetic import photograph, write_photographs
 
+import blackbox_conformal as bc
 from blackbox_adapters._cog_models import MODELS
 from blackbox_conformal.adapter import Capabilities, Upload
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.errors import PicturesError, UsageError
 from blackbox_conformal.images.degrade import degrade, upload_from
+from blackbox_conformal.pipeline.comparison_parts.contestants import Contest, Contestant
+from blackbox_conformal.pipeline.job import Terms
 from blackbox_conformal.pipeline.stages.fitting import fitted
 from blackbox_conformal.pipeline.stages.picture_limits import misfit, png_bound, too_many_bytes
+from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 MODEL = "nightmareai/real-esrgan"
 PIXELS = 20 * 16
@@ -194,3 +201,41 @@ def test_a_long_picture_is_cropped_but_cannot_be_shrunk_into_another_shape() -> 
     assert made.shape == (64, 76, 3)
     assert (made == photograph(1)[:, 2:78]).all()
     assert fitted(photograph(1), 4, "shrink", [able])[1] is None
+
+
+def test_from_python_fit_is_a_keyword_and_anything_else_is_refused(tmp_path: Path) -> None:
+    paths = write_photographs(tmp_path / "photographs", range(3))
+    with FaultServer() as server:
+        vendor = Narrow(url=server.url)
+        choices: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "max_calls": 6}
+        with pytest.raises(PicturesError, match="--fit crop"):
+            bc.calibrate(vendor, paths, run=tmp_path / "run", **choices)
+        with pytest.raises(UsageError, match=r"expected --fit \(fit in Python\) to be crop or shrink; got 'cut'"):
+            bc.calibrate(vendor, paths, run=tmp_path / "run", fit="cut", **choices)  # type: ignore[arg-type]
+        assert server.account.paid == 0
+        calibration = bc.calibrate(vendor, paths, run=tmp_path / "run", fit="shrink", **choices)
+    assert [image.fitted for image in calibration.images] == ["made smaller, from 80×64 to 64×48"] * 3
+
+
+def test_all_that_are_compared_get_photographs_that_fit_each_of_them(tmp_path: Path) -> None:
+    paths = write_photographs(tmp_path / "photographs", range(4))
+    with FaultServer() as server:
+        choices: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "fit": "crop"}
+        both = [
+            Contestant(name, set_up(kind(url=server.url), **choices))
+            for name, kind in (("narrow", Narrow), ("wide", SynchronousVendor))
+        ]
+        contest = Contest.of_photographs(both, paths, Terms(tmp_path / "run"), held_out=2)
+        assert server.account.recorded == []
+    sent = [{(task.upload.width, task.upload.height) for task in job.tasks} for job in contest.jobs]
+    assert sent == [{(16, 16)}, {(16, 16)}]
+
+
+class Narrow(SynchronousVendor):
+    """A vendor that takes sides of at most 16 pixels."""
+
+    name = "narrow"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, max_side=16)
