@@ -104,30 +104,29 @@ def leakage_curve(
     n = len(calibration)
     if any(not 0 <= count <= n for count in counts):
         raise CalibrationError(f"expected to plant 0 to {n} leaked photographs in {n}; got {list(counts)}")
-    plain = rule or Expected()
+    rule = rule or Expected()
     nothing = np.empty(0, np.float32)
     perfect = RiskCurve(nothing, nothing, calibration.bound, calibration.kind, calibration.tolerance)
     pool = [perfect] if leaked is None else list(leaked)
     own = list(calibration)
-    level = plain.claimed_level(alpha, calibration.bound)
     generator = np.random.Generator(np.random.Philox(seed))
-    found = []
+    points = []
     for count in counts:
-        allowing = plain.allowing_leaked(count)
+        allowing = rule.allowing_leaked(count)
         if allowing is None:
-            raise UsageError(f"expected a guarantee that allows for leaked photographs; got {plain.plugin_name()}")
+            raise UsageError(f"expected a guarantee that allows for leaked photographs; got {rule.plugin_name()}")
         ignored, allowed, variances = [], [], []
         for _ in range(repeats if count > 0 else 1):
             curves = _planted(own, pool, count, generator)
-            losses = unseen.losses_at(plain.threshold(curves, alpha))
+            losses = unseen.losses_at(rule.threshold(curves, alpha))
             ignored.append(losses.mean())
             variances.append(losses.var(ddof=1) if len(unseen) > 1 else calibration.bound**2 / 4)
             allowed.append(unseen.losses_at(allowing.threshold(curves, alpha)).mean())
-        bound = min(level * (n + 1) / (n - count + 1), calibration.bound)
+        bound = min(rule.claimed_level(alpha, calibration.bound) * (n + 1) / (n - count + 1), calibration.bound)
         # The threshold makes the mean loss of the calibration photographs that level, so it errs as that mean does.
         error = math.sqrt(float(np.mean(variances)) * (1 / len(unseen) + 1 / max(n - count, 1)))
-        found.append(LeakagePoint(count, float(np.mean(ignored)), bound, float(np.mean(allowed)), error))
-    return found
+        points.append(LeakagePoint(count, float(np.mean(ignored)), bound, float(np.mean(allowed)), error))
+    return points
 
 
 def audit_leakage(rule: Guarantee, calibration: CurveSet, unseen: CurveSet, alphas: Sequence[float]) -> Leakage | None:
