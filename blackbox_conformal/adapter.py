@@ -158,9 +158,12 @@ class Answer:
             ) from None
 
 
+EMPTY_ANSWER = Answer(0, {}, b"")
+"""What every step but a `Send` is answered by."""
+
 Step = Send | Wait | Accepted | Observed
 Flow = Generator[Step, Answer, bytes]
-"""Yields steps; a `Send` is answered by its `Answer`, every other step by an empty one; returns the picture's bytes."""
+"""Yields steps; a `Send` is answered by its `Answer`, other steps by `EMPTY_ANSWER`; returns the picture's bytes."""
 
 Quote = Generator[Step, Answer, Decimal]
 """Yields steps whose every `Send` has the purpose ``quote``; returns US dollars."""

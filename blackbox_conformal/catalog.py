@@ -131,11 +131,6 @@ def names(family: str) -> list[str]:
     return [listing.name for listing in listings(family) if listing.error is None]
 
 
-def foreign_names(family: str) -> list[str]:
-    """Names of those members that other packages brought, sorted, without importing them."""
-    return sorted(set(names(family)) - set(_own_listings(family)))
-
-
 @cache
 def listings(family: str) -> tuple[Listing, ...]:
     """Every member of a family, ours and other packages', by name; broken ones are listed with their error."""

@@ -17,9 +17,7 @@ from blackbox_conformal.pipeline.run_folder import write_manifest
 from blackbox_conformal.pipeline.stages.draws import Drawn
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
 from blackbox_conformal.pipeline.stages.prepare import Prepared
-from blackbox_conformal.pipeline.stages.settings import (
-    member,
-)
+from blackbox_conformal.pipeline.stages.settings import member
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.text import printable

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 
-from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Step, Wait
+from blackbox_conformal.adapter import EMPTY_ANSWER, Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Step, Wait
 from blackbox_conformal.errors import (
     AdapterError,
     BlackboxConformalError,
@@ -45,7 +45,6 @@ _LOOK_AGAIN_S = 0.3
 _LONGEST_WAIT_S = 10.0
 _DISK_TRIES = 3
 _DISK_WAIT_S = 1.0
-_EMPTY = Answer(0, {}, b"")
 
 
 @dataclass(eq=False)
@@ -257,7 +256,7 @@ class AttemptRunner:
             self._observe(step)
         else:
             raise AdapterError(f"adapter {self.record.spec.adapter} yielded {type(step).__name__}; expected a step")
-        return _EMPTY
+        return EMPTY_ANSWER
 
     def _given_up(self, steps: Generator[Step, Answer, None], overdue: DeadlineError) -> DeadlineError:
         """Let the adapter cancel an overdue job, once; the error with which the attempt ends."""
@@ -277,7 +276,7 @@ class AttemptRunner:
         """Ask the vendor to drop the job, once; an empty answer when there is none, which changes nothing."""
         with contextlib.suppress(NotSentError, MaybeSentError, PayloadError):
             return self.transport.send(step)
-        return _EMPTY
+        return EMPTY_ANSWER
 
     def _fetch(self, step: Send) -> Answer:
         download = step.purpose == "download"

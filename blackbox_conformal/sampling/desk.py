@@ -4,7 +4,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TypeVar
 
-from blackbox_conformal.adapter import Adapter, Answer, Purpose, Send, Step, Wait
+from blackbox_conformal.adapter import EMPTY_ANSWER, Adapter, Answer, Purpose, Send, Step, Wait
 from blackbox_conformal.errors import AdapterError, IncompleteError, TryLaterError, VendorError
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
@@ -20,8 +20,6 @@ PATIENCE_S = 60.0
 """A person waits for an answer; who has to wait longer than this had better go on without it."""
 
 Told = TypeVar("Told")
-
-_EMPTY = Answer(0, {}, b"")
 
 
 class Desk:
@@ -84,7 +82,7 @@ class Desk:
                         continue
                 elif isinstance(step, Wait):
                     self._pause(step.seconds)
-                    answer = _EMPTY
+                    answer = EMPTY_ANSWER
                 else:
                     raise AdapterError(
                         f"adapter {self._adapter.name} asks a free question with a step that might be billed or stored;"

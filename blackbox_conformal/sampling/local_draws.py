@@ -5,14 +5,12 @@ Their bytes are not stored: reading an outcome runs the adapter again.
 
 from decimal import Decimal
 
-from blackbox_conformal.adapter import Adapter, Answer, Draw, Observed, Send, Wait
+from blackbox_conformal.adapter import EMPTY_ANSWER, Adapter, Draw, Observed, Send, Wait
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import AdapterError, NotSentError, PayloadError, RefusedError, RunRefusedError
 from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_key
 from blackbox_conformal.text import clean, cleaned
-
-_EMPTY = Answer(0, {}, b"")
 
 
 class LocalDraws:
@@ -79,7 +77,7 @@ def _run(adapter: Adapter, task: Task) -> tuple[bytes, str | None]:
                 model = step.model or model
             elif not isinstance(step, Wait):
                 raise AdapterError(f"adapter {adapter.name} is local and yielded {type(step).__name__}")
-            step = flow.send(_EMPTY)
+            step = flow.send(EMPTY_ANSWER)
     except StopIteration as end:
         data: object = end.value
     finally:

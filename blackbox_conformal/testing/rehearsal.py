@@ -10,12 +10,23 @@ from typing import Any
 
 from PIL import Image
 
-from blackbox_conformal.adapter import Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Step, Upload, Wait
+from blackbox_conformal.adapter import (
+    EMPTY_ANSWER,
+    Accepted,
+    Adapter,
+    Answer,
+    Draw,
+    Flow,
+    Observed,
+    Send,
+    Step,
+    Upload,
+    Wait,
+)
 from blackbox_conformal.errors import AdapterError, VendorError
 from blackbox_conformal.example import Example
 from blackbox_conformal.testing.pictures import upscale
 
-EMPTY = Answer(0, {}, b"")
 MOST_STEPS = 1000
 
 
@@ -108,7 +119,7 @@ def _run(
     """The steps of `flow`, and its end; None when the answers ran out first."""
     rehearsal = Rehearsal()
     in_order = iter(()) if callable(answers) else iter(answers)
-    reply = EMPTY
+    reply = EMPTY_ANSWER
     try:
         step = next(flow)
         while True:
@@ -117,7 +128,7 @@ def _run(
             rehearsal.steps.append(step)
             if len(rehearsal.steps) > MOST_STEPS:
                 raise AdapterError(f"expected the flow to end; it went on after {MOST_STEPS} steps")
-            reply = EMPTY
+            reply = EMPTY_ANSWER
             if isinstance(step, Send):
                 answer = answers(step) if callable(answers) else next(in_order, None)
                 if answer is None:

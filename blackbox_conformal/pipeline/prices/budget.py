@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from blackbox_conformal.adapter import Adapter, Answer, Draw, Send
+from blackbox_conformal.adapter import EMPTY_ANSWER, Adapter, Draw, Send
 from blackbox_conformal.errors import BudgetError, CredentialMissingError, LedgerError
 from blackbox_conformal.pipeline.prices.spending import spending_on
 from blackbox_conformal.sampling.estimate import Estimate, known_price, price_missing
@@ -96,7 +96,6 @@ def _of_which(made: Decimal | int) -> str:
     return f" with {f'${made}' if isinstance(made, Decimal) else made} used for these draws before"
 
 
-_EMPTY = Answer(0, {}, b"")
 _STEPS_BEFORE_SENDING = 8
 
 
@@ -114,7 +113,7 @@ def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
         for _ in range(_STEPS_BEFORE_SENDING):
             if isinstance(step, Send):
                 break
-            step = flow.send(_EMPTY)
+            step = flow.send(EMPTY_ANSWER)
     except CredentialMissingError as error:
         return error
     except Exception:  # noqa: BLE001 - a foreign adapter that was not opened may fail in any way
