@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from blackbox_conformal import catalog
-from blackbox_conformal.adapter import Adapter, Capabilities, Price
+from blackbox_conformal.adapter import Adapter, Capabilities
 from blackbox_conformal.catalog import Listing
 from blackbox_conformal.errors import AdapterError, PluginError, UsageError
 from blackbox_conformal.example import example_of
@@ -101,16 +101,18 @@ def load_adapter(name: str, /, **parameters: Any) -> Adapter:
     return adapter
 
 
-def describe(name: str) -> dict[str, Any]:
+def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What ``adapters show NAME`` says, as JSON-ready values.
 
-    Capabilities depend on the parameters; they are those of the defaults, or of the adapter's own example where a
-    parameter is required. ``error`` is None, or says why the adapter cannot be used; nothing else is then known.
+    Capabilities are those with `parameters`, which may be text. Where a required one is missing, the adapter's example
+    stands in for it; ``assumed`` holds what was taken from there and makes a difference. ``jobs`` says whether the
+    vendor works with jobs, None where that is not known. ``error`` is None, or says why the adapter cannot be used;
+    nothing else is then known.
 
     Raises
     ------
     UsageError
-        There is none of that name.
+        There is none of that name, or it does not take these parameters.
     """
     listing = next((each for each in catalog.listings("adapters") if each.name == name), None)
     described: dict[str, Any] = {"name": name, "origin": listing.origin if listing else "", "error": None}
@@ -118,7 +120,8 @@ def describe(name: str) -> dict[str, Any]:
         adapter = adapter_class(name)
     except AdapterError as error:
         return {**described, "error": str(error)}
-    capabilities = _capabilities(adapter)
+    given = dict(parameters or {})
+    example, assumed = example_of(adapter), assumed_parameters(adapter, given)
     return {
         **described,
         "version": adapter.version,
@@ -127,12 +130,23 @@ def describe(name: str) -> dict[str, Any]:
         "documentation": adapter.documentation,
         "evidence": adapter.evidence,
         "auth_variable": adapter.auth_variable,
+        "seeds_by_model": bool(getattr(adapter, "seeds_by_model", False)),
+        "jobs": None if example is None else example.polls is not None,
         "uncertain": list(getattr(adapter, "uncertain", ())),
         "parameters": list(_adapter_parameters(adapter)),
-        "capabilities": _plain(
-            {"seedable": capabilities.seedable, **asdict(capabilities), "price": _price(capabilities.price)}
-        ),
+        "assumed": _plain({key: value for key, value in assumed.items() if example and key != example.address}),
+        "capabilities": _plain(_figures(adapter, given, assumed)),
     }
+
+
+def assumed_parameters(adapter: type[Adapter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Required parameters that are not `given`, as the adapter's example has them; an address is one of loopback."""
+    example = example_of(adapter)
+    if example is None:
+        return {}
+    shown = {**example.parameters, example.address: "http://127.0.0.1:9"}
+    required = (key for key, field in adapter.model_fields.items() if field.is_required())
+    return {key: shown[key] for key in required if key in shown and key not in given}
 
 
 def describe_member(family: str, listing: Listing) -> dict[str, Any]:
@@ -215,28 +229,31 @@ def _type_name(annotation: Any) -> str:
     return str(annotation).replace("typing.", "")
 
 
-def _capabilities(adapter: type[Adapter]) -> Capabilities:
-    """Capabilities with default parameters, else with those of the example, else as far as known without them."""
-    example = example_of(adapter)
-    shown: dict[str, Any] = {}
-    if example is not None:
-        shown = {**example.parameters, example.address: "http://127.0.0.1:9"}
-    for parameters in ({}, shown):
+def _figures(kind: type[Adapter], given: Mapping[str, Any], assumed: Mapping[str, Any]) -> dict[str, Any]:
+    """Capabilities with these parameters; where none are given, those of the defaults, else of the whole example."""
+    chosen: type[Any] = kind
+    if given:
+        return _capabilities(catalog.build(chosen, f"adapter {kind.name}", {**assumed, **given}))
+    example = example_of(kind)
+    exemplary = {} if example is None or not assumed else {**example.parameters, **assumed}
+    for build in (chosen, chosen.model_construct):
         try:
-            return adapter(**parameters).capabilities
-        except (ValueError, TypeError):
+            return _capabilities(build(**exemplary))
+        except (AttributeError, ValueError, TypeError):
             continue
-    try:
-        return adapter.model_construct().capabilities
-    except (AttributeError, ValueError, TypeError):
-        return Capabilities(scale_factors=())
+    return asdict(Capabilities(scale_factors=()))
 
 
-def _price(price: Price | None) -> dict[str, Any] | None:
-    """A price with its range in US dollars."""
-    if price is None:
-        return None
-    return {**asdict(price), "low_usd": price.low_usd, "high_usd": price.high_usd}
+def _capabilities(adapter: Adapter) -> dict[str, Any]:
+    """Capabilities, with the range of the price in US dollars and whether it depends on the size of a picture."""
+    able = adapter.capabilities
+    price = able.price and {
+        **asdict(able.price),
+        "low_usd": able.price.low_usd,
+        "high_usd": able.price.high_usd,
+        "by_size": adapter.price_for(1, 1) != able.price,
+    }
+    return {"seedable": able.seedable, **asdict(able), "price": price}
 
 
 def _plain(value: Any) -> Any:

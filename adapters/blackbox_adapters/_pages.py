@@ -10,8 +10,7 @@ from typing import Any
 
 from blackbox_conformal import catalog
 from blackbox_conformal.adapter import Rate
-from blackbox_conformal.example import example_of
-from blackbox_conformal.plugins import adapter_class, describe
+from blackbox_conformal.plugins import describe
 
 SEED_CLASSES = {
     "A": "takes a seed; random without one",
@@ -34,16 +33,14 @@ def pages() -> dict[str, str]:
     described = {}
     for listing in catalog.listings("adapters"):
         if listing.target.startswith("blackbox_adapters."):
-            example = example_of(adapter_class(listing.name))
-            jobs = None if example is None else example.polls is not None
-            described[listing.name] = describe(listing.name) | {"jobs": jobs}
+            described[listing.name] = describe(listing.name)
     written = {f"{name}.md": _page(about) for name, about in described.items()}
     return {**written, "index.md": _index(described)}
 
 
 def seed_class(about: dict[str, Any]) -> str:
     """A, B, C or D as in the table of classes, for the adapter's defaults or its example."""
-    if getattr(adapter_class(about["name"]), "seeds_by_model", False):
+    if about["seeds_by_model"]:
         return "depends"
     capabilities = about["capabilities"]
     if capabilities["seedable"]:
@@ -54,11 +51,11 @@ def seed_class(about: dict[str, Any]) -> str:
 def _price(capabilities: dict[str, Any]) -> str:
     price = capabilities["price"]
     if price is None:
-        return "unknown: give `price-usd`"
+        return "unknown: give `price-usd` or `--max-calls`"
     low, high = price["low_usd"], price["high_usd"]
     if float(high) == 0:
         return "nothing is billed"
-    return f"{low} USD" if low == high else f"{low}–{high} USD"
+    return (f"{low} USD" if low == high else f"{low}–{high} USD") + (", by size" if price["by_size"] else "")
 
 
 def _index(described: dict[str, dict[str, Any]]) -> str:
@@ -67,13 +64,18 @@ def _index(described: dict[str, dict[str, Any]]) -> str:
         "",
         "Written by `python -m blackbox_adapters._pages`; change the code, not this file.",
         "",
-        "No adapter has been run against a paid service. Each is tested on the exchange that its vendor documents and "
-        "against a server on loopback that misbehaves; what else it was checked against stands under *evidence*. "
-        "*Open* counts the points that the vendor's public documents leave open; they are named on the "
-        "adapter's page.",
+        "No adapter has been run against a paid service. Each is tested on the exchange that its vendor "
+        "documents and against a server on loopback that misbehaves; what else it was checked against stands "
+        "under *evidence*. *Open* counts the points that the vendor's public documents leave open; they are "
+        "named on the adapter's page. A price *by size* grows with the picture: `plan` tells that of your "
+        "photographs. *Own failures* says whether the vendor's documents tell its own failures from refusals,"
+        " so that such a draw is asked for again, and whether they promise not to bill them. A *late job* "
+        "takes longer than `--job-timeout`: it is cancelled, or left to the vendor and looked for by the next"
+        " run. A dash: none is known, or there are no jobs.",
         "",
-        "| adapter | key | seeds | jobs | size of results | price of a draw | evidence | open |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| adapter | key | seeds | price of a draw | evidence | open | draws at once | requests in a time "
+        "| own failures | jobs | late jobs | size of results |",
+        f"|{' --- |' * 12}",
     ]
     for name, about in described.items():
         capabilities = about["capabilities"]
@@ -83,11 +85,16 @@ def _index(described: dict[str, dict[str, Any]]) -> str:
             f"[{name}]({name}.md)",
             key,
             seed_class(about),
-            jobs,
-            "exact" if capabilities["output_size"] == "exact" else "resampled",
             _price(capabilities),
             about["evidence"],
             str(len(about["uncertain"])),
+            str(capabilities["max_concurrency"] or "–"),
+            ", ".join(f"`{Rate(**rate)}`" for rate in capabilities["rates"]) or "–",
+            ("named" if capabilities["transient_known"] else "not named")
+            + ("" if capabilities["failures_billed"] else ", not billed"),
+            jobs,
+            ("cancelled" if capabilities["cancels"] else "left") if about["jobs"] else "–",
+            "exact" if capabilities["output_size"] == "exact" else "resampled",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Seeds:", ""]
@@ -121,7 +128,7 @@ def _page(about: dict[str, Any]) -> str:
         f"| Draws at once | {capabilities['max_concurrency'] or 'no limit known'} |",
         f"| A job that takes too long | {_overdue(about)} |",
         "",
-        "Values that depend on parameters are those of the defaults, or of the adapter's example.",
+        _parameters_of(about),
         "",
         "## Parameters",
         "",
@@ -137,6 +144,15 @@ def _page(about: dict[str, Any]) -> str:
         lines += ["", "## What the vendor's public documents leave open", ""]
         lines += [f"- {point[0].upper()}{point[1:]}." for point in about["uncertain"]]
     return "\n".join(lines) + "\n"
+
+
+def _parameters_of(about: dict[str, Any]) -> str:
+    """What the figures are those of."""
+    if not about["assumed"]:
+        return "Figures that depend on parameters are those of the defaults."
+    give = " ".join(f"-p {key.replace('_', '-')}=…" for key in about["assumed"])
+    show = f"`adapters show {about['name']} {give}`"
+    return f"Figures that depend on parameters are those of an example; {show} tells yours."
 
 
 def _default(value: Any) -> str:
@@ -197,6 +213,8 @@ def _rates(capabilities: dict[str, Any]) -> str:
 
 
 def _overdue(about: dict[str, Any]) -> str:
+    if about["jobs"] is False:
+        return "none: the vendor answers at once"
     return "cancelled" if about["capabilities"]["cancels"] else "left to the vendor; the next run looks for it"
 
 

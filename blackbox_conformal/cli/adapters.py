@@ -28,6 +28,27 @@ EVIDENCE = {
     "documents": "against documents and examples only, never against a server",
 }
 
+CHOICE_LEGEND = """
+key       (in parentheses): sent only with -p authenticate=true
+price     by size: `plan` tells that of your photographs. unknown: give -p price-usd=… with your
+          vendor's price, or limit the calls with --max-calls. *: of an example's model
+draws     seeded: each sends a seed of its own. vary: there is no seed, the vendor varies by itself.
+          equal: equal requests have equal answers, so calibrate with --perturb dihedral.
+          model: the model decides
+checked   openapi, real-server, client: against the vendor's own OpenAPI document, server or client.
+          documents: against documents only. own-software: there is no vendor, it is this package's
+"""
+BEHAVIOUR_LEGEND = """
+at once   the most draws that the vendor works on at a time (–: no limit known; --concurrency)
+requests  the most that the vendor takes in a time (–: no limit known; --rate)
+failures  named: the vendor's documents tell its own failures from refusals, and such a draw is
+          asked for again. not billed: its documents promise that
+late jobs cancelled: the vendor is told to stop a job that takes too long. left: it is not, and
+          the next run looks for the picture. no jobs: it answers at once
+
+`adapters show NAME -p KEY=VALUE` tells the figures with your parameters.
+"""
+
 
 @click.group("adapters", cls=shared.Group)
 def command() -> None:
@@ -37,26 +58,18 @@ def command() -> None:
 @command.command("list")
 @shared.output
 def list_adapters(screen: Screen) -> None:
-    """Every adapter, the variable of its key, price, seed, how it was checked; a broken one with its error."""
+    """Every adapter: key, price, draws, how it was checked, limits, failures; a broken one with its error."""
     from blackbox_conformal.plugins import adapter_names, describe
 
     adapters = [describe(name) for name in adapter_names()]
-    rows = [("name", "key from", "price of a draw", "seed", "checked against")]
+    whole = [adapter for adapter in adapters if not adapter["error"]]
+    screen.columns([("name", "key from", "price of a draw", "draws", "checked"), *map(_choice, whole)])
+    screen.say(CHOICE_LEGEND)
+    screen.columns([("name", "at once", "requests", "failures", "late jobs"), *map(_behaviour, whole)])
+    screen.say(BEHAVIOUR_LEGEND)
     for adapter in adapters:
         if adapter["error"]:
-            rows.append((adapter["name"], "", "", "", f"broken: {adapter['error']}"))
-        else:
-            capabilities = adapter["capabilities"]
-            seed = "yes" if capabilities["seedable"] else "never varies" if capabilities["deterministic"] else "no"
-            rows.append((adapter["name"], _key(adapter), _price(adapter), seed, adapter["evidence"]))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)]
-        screen.say("  ".join(cells).rstrip())
-    screen.say(
-        "\nPrices and seeds are those of the default parameters, where a model must be named those of an example; "
-        "`adapters show NAME` tells more."
-    )
+            screen.say(f"{adapter['name']} is broken: {adapter['error']}")
     screen.data(adapters)
 
 
@@ -65,10 +78,10 @@ def list_adapters(screen: Screen) -> None:
 @shared.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Vendor parameter, such as recipe=FILE.")
 @shared.output
 def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
-    """What adapter NAME is for; its parameters, key, price, limits and seeds. With -p: where its key would go."""
+    """What adapter NAME is for, its parameters, and with those of -p: price, limits, seeds, where its key goes."""
     from blackbox_conformal.plugins import describe
 
-    adapter = describe(name)
+    adapter = describe(name, session.vendor_parameters(parameters))
     if adapter["error"]:
         raise AdapterError(f"adapter {name} does not load: {adapter['error']}")
     capabilities = adapter["capabilities"]
@@ -82,19 +95,17 @@ def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
             "seed": _seed(capabilities),
             "scale": ", ".join(f"×{scale}" for scale in capabilities["scale_factors"]),
             "limits": _limits(capabilities),
-            "rates": ", ".join(_rate(rate) for rate in capabilities["rates"]) or "none documented",
+            "rates": _rates(capabilities) or "none documented",
             "at once": _at_once(capabilities),
-            "late jobs": "cancelled"
-            if capabilities["cancels"]
-            else "left to the vendor, and looked for by the next run",
+            "failures": _failures(capabilities),
+            "late jobs": _late_jobs(adapter),
             "checked": EVIDENCE.get(adapter["evidence"], adapter["evidence"]),
             "not known": "; ".join(adapter["uncertain"]) or "nothing that was looked for",
             "documentation": adapter["documentation"] or "none",
         }
     )
-    required = [parameter["name"] for parameter in adapter["parameters"] if parameter["required"]]
-    if required:
-        screen.say(f"  Price, seed, scale and limits are those of an example: they depend on {', '.join(required)}.")
+    if adapter["assumed"]:
+        screen.say(_assumption(adapter["assumed"]))
     screen.say("\nParameters (-p KEY=VALUE); those marked * may change without a new calibration:")
     for parameter in adapter["parameters"]:
         default = "required" if parameter["required"] else default_text(parameter["default"])
@@ -197,29 +208,30 @@ def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
 def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
     """Which key goes where with these parameters, completed from the example; empty without parameters."""
     from blackbox_conformal.example import example_of
-    from blackbox_conformal.plugins import adapter_class, load_adapter
+    from blackbox_conformal.plugins import adapter_class, assumed_parameters, load_adapter
 
     if not parameters:
         return ""
     kind, typed = adapter_class(name), session.vendor_parameters(parameters)
-    example = example_of(kind)
-    exemplary = {} if example is None else {**example.parameters, example.address: "http://127.0.0.1:9"}
-    required = [key for key, field in kind.model_fields.items() if field.is_required() and key in exemplary]
-    adapter = load_adapter(name, **{**{key: exemplary[key] for key in required}, **typed})
+    example, assumed = example_of(kind), assumed_parameters(kind, typed)
+    adapter = load_adapter(name, **{**assumed, **typed})
     origin = destination(adapter)
     if origin is None:
         return "none is sent"
-    unnamed = example is not None and example.address in required and example.address not in typed
+    unnamed = example is not None and example.address in assumed
     return f"environment variable {adapter.key_variable}, sent to {'the address given' if unnamed else origin.text}"
 
 
 def _key(described: dict[str, Any]) -> str:
-    parameters = {parameter["name"]: parameter for parameter in described["parameters"]}
     if described["auth_variable"] is None:
-        return "the recipe names it" if "recipe" in parameters else "no key"
-    switch = parameters.get("authenticate")
-    optional = switch is not None and switch["default"] is False
-    return str(described["auth_variable"]) + (" (with authenticate=true)" if optional else "")
+        own = any(parameter["name"] == "recipe" for parameter in described["parameters"])
+        return "the recipe names it" if own else "no key"
+    return str(described["auth_variable"]) + (" (with authenticate=true)" if _key_is_optional(described) else "")
+
+
+def _key_is_optional(described: dict[str, Any]) -> bool:
+    """Whether the key is sent only when the user says so."""
+    return any(one["name"] == "authenticate" and one["default"] is False for one in described["parameters"])
 
 
 def _seed(capabilities: dict[str, Any]) -> str:
@@ -246,15 +258,73 @@ def _limits(capabilities: dict[str, Any]) -> str:
     return "; ".join(text.format(capabilities[key]) for key, text in named.items() if capabilities.get(key)) or "none"
 
 
-def _rate(rate: dict[str, Any]) -> str:
+def _rates(capabilities: dict[str, Any]) -> str:
     from blackbox_conformal.rates import Rate
 
-    return str(Rate(**rate))
+    return ", ".join(str(Rate(**rate)) for rate in capabilities["rates"])
 
 
 def _at_once(capabilities: dict[str, Any]) -> str:
     most = capabilities["max_concurrency"]
     return "no limit documented" if most is None else f"{most} draw{'s' * (most > 1)}"
+
+
+def _failures(capabilities: dict[str, Any]) -> str:
+    if not capabilities["transient_known"]:
+        named = "the vendor's documents do not tell its own from refusals"
+    else:
+        named = "the vendor's documents name its own, and such a draw is asked for again"
+    return named + ("" if capabilities["failures_billed"] else "; they are not billed")
+
+
+def _late_jobs(described: dict[str, Any]) -> str:
+    if described["jobs"] is False:
+        return "none: the vendor answers at once"
+    if described["capabilities"]["cancels"]:
+        return "cancelled"
+    return "left to the vendor, and looked for by the next run"
+
+
+def _assumption(assumed: dict[str, Any]) -> str:
+    """What the figures are those of, where a required parameter is not given."""
+    shown = ", ".join(key if Path(str(value)).is_absolute() else f"{key}={value}" for key, value in assumed.items())
+    give = " ".join(f"-p {key.replace('_', '-')}=…" for key in assumed)
+    return f"  These figures are those of an example ({shown}). Add {give} to see your own."
+
+
+def _choice(described: dict[str, Any]) -> tuple[str, ...]:
+    """A row of the list for who chooses an adapter."""
+    capabilities, variable = described["capabilities"], described["auth_variable"]
+    draws = "seeded" if capabilities["seedable"] else "equal" if capabilities["deterministic"] else "vary"
+    return (
+        described["name"],
+        f"({variable})" if variable and _key_is_optional(described) else _key(described),
+        _listed_price(described),
+        "model" if described["seeds_by_model"] else draws,
+        described["evidence"],
+    )
+
+
+def _behaviour(described: dict[str, Any]) -> tuple[str, ...]:
+    """A row of the list for who is about to draw."""
+    capabilities = described["capabilities"]
+    named = "named" if capabilities["transient_known"] else "not named"
+    return (
+        described["name"],
+        str(capabilities["max_concurrency"] or "–"),
+        _rates(capabilities) or "–",
+        named + ("" if capabilities["failures_billed"] else ", not billed"),
+        {True: "cancelled" if capabilities["cancels"] else "left", False: "no jobs", None: "–"}[described["jobs"]],
+    )
+
+
+def _listed_price(described: dict[str, Any]) -> str:
+    """The price in few letters; a star: that of an example's model."""
+    price = described["capabilities"]["price"]
+    if price is None or float(price["high_usd"]) == 0:
+        return _price(described)
+    high = "" if price["low_usd"] == price["high_usd"] else f"–{price['high_usd']}"
+    return f"${price['low_usd']}{high}{' by size' * price['by_size']}{' *' * bool(described['assumed'])}"
 
 
 def _price(described: dict[str, Any]) -> str:
@@ -270,6 +340,10 @@ def _price_rule(described: dict[str, Any]) -> str:
     """What the price depends on, where it was read, and what to do where there is none."""
     price = described["capabilities"]["price"]
     if price is None:
-        return ": give price-usd, or --yes"
+        given = any(parameter["name"] == "price-usd" for parameter in described["parameters"])
+        stated = "give -p price-usd=… with your vendor's price to limit the cost, or " if given else "give "
+        return f": {stated}--max-calls to limit the calls"
+    if float(price["high_usd"]) == 0:
+        return ""
     read = f"{price['source']}{', read on ' + price['read_on'] if price['read_on'] else ''}"
-    return f", {price['rule']} ({read})" if price["rule"] else ""
+    return f"{', ' + price['rule'] if price['rule'] else ''} ({read})"

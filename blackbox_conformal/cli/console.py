@@ -9,7 +9,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -82,6 +82,11 @@ class Screen:
         """Aligned `name  value` lines of the result, for people."""
         width = max(len(name) for name in pairs)
         self.say("\n".join(f"  {name:<{width}}  {value}" for name, value in pairs.items()))
+
+    def columns(self, rows: Sequence[Sequence[str]]) -> None:
+        """Aligned lines of the result, for people; a tool that searches lines finds whole ones."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        self.say("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows))
 
     def next(self, *words: str) -> None:
         """The command to type next, on one line and ready to paste."""
@@ -259,5 +264,5 @@ def share(value: float) -> str:
 def default_text(value: Any) -> str:
     """The default of a parameter, for its description."""
     if value in (None, ""):
-        return "not set"
+        return "default none" if value is None else "default empty"
     return "default " + (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

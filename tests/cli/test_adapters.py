@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from blackbox_conformal.cli.adapters import command
+from blackbox_conformal.cli.console import default_text
 
 README = Path(__file__).parents[2] / "adapters" / "README.md"
 
@@ -28,17 +29,75 @@ def recipe(tmp_path: Path) -> Path:
 def test_the_list_never_shortens_what_has_to_be_typed() -> None:
     said = run("list").stdout
     assert "GOOGLE_OAUTH_ACCESS_TOKEN" in said
-    assert "HF_TOKEN (with authenticate=true)" in said
+    assert "(HF_TOKEN)" in said
+    assert "(in parentheses): sent only with -p authenticate=true" in said
     assert "the recipe names it" in said
-    assert "…" not in said
 
 
-def test_show_says_what_is_required_and_what_hangs_on_it() -> None:
+def test_the_list_fits_into_a_hundred_columns() -> None:
+    assert [line for line in run("list").stdout.splitlines() if len(line) > 100] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "behaviour"),
+    [
+        ("fal", "FAL_KEY $0–15.36 by size * model client", "– – named, not billed cancelled"),
+        (
+            "replicate",
+            "REPLICATE_API_TOKEN unknown model openapi",
+            "– 600/minute submit, 3000/minute poll named cancelled",
+        ),
+        ("stability", "STABILITY_API_KEY $0.40 seeded documents", "– 150/10 s named, not billed left"),
+        ("recraft", "RECRAFT_API_KEY $0.25 vary openapi", "– – not named no jobs"),
+        ("cog", "no key free model real-server", "1 – named no jobs"),
+        ("flux", "BFL_API_KEY $0.04 seeded client", "24 – named left"),
+    ],
+)
+def test_the_list_says_what_an_adapter_costs_and_does(name: str, choice: str, behaviour: str) -> None:
+    lines = [" ".join(line.split()) for line in run("list").stdout.splitlines()]
+    assert [line for line in lines if line.startswith(f"{name} ")] == [f"{name} {choice}", f"{name} {behaviour}"]
+
+
+def test_the_list_as_json_says_the_same() -> None:
+    listed = {one["name"]: one for one in json.loads(run("list", "--json").stdout)}
+    assert [listed[name]["capabilities"]["price"]["by_size"] for name in ("fal", "topaz", "stability")] == [
+        True,
+        True,
+        False,
+    ]
+    assert [listed[name]["jobs"] for name in ("fal", "recraft", "folder")] == [True, False, None]
+    assert listed["fal"]["assumed"] == {"model": "fal-ai/clarity-upscaler"}
+    assert listed["stability"]["assumed"] == {}
+    assert listed["fal"]["capabilities"]["cancels"] is True
+
+
+def test_show_says_what_is_required_and_whose_figures_it_shows() -> None:
     said = run("show", "replicate").stdout
     assert "model  (str, required)" in said
-    assert "depend on model" in said
+    assert "These figures are those of an example (model=philz1337x/clarity-upscaler). Add -p model=… to see" in said
     assert "REPLICATE_API_TOKEN" in said
     assert "url *  (str, default https://api.replicate.com/v1)" in said
+
+
+def test_show_tells_the_figures_of_the_parameters_given() -> None:
+    said = run("show", "fal", "-p", "model=fal-ai/ideogram/upscale").stdout
+    assert "  $0.06, the same for every size (the model's page at fal" in said
+    assert "×4" in said
+    assert "example" not in said
+    wrong = run("show", "fal", "-p", "modle=x")
+    assert "there is no parameter 'modle' (did you mean model?)" in str(wrong.exception)
+
+
+@pytest.mark.parametrize("name", ["vertex-imagen", "comfy-cloud", "openai"])
+def test_show_says_what_to_do_where_the_price_is_unknown(name: str) -> None:
+    said = run("show", name).stdout
+    assert "unknown: give -p price-usd=… with your vendor's price to limit the cost, or --max-calls to limit" in said
+    assert "unknown: give -p price-usd=… with your" in run("list").stdout
+
+
+@pytest.mark.parametrize(("value", "said"), [(None, "default none"), ("", "default empty"), (4, "default 4")])
+def test_a_default_is_told_in_words(value: object, said: str) -> None:
+    assert default_text(value) == said
 
 
 def test_ones_own_recipe_is_checked(recipe: Path) -> None:
