@@ -17,11 +17,13 @@ def polled(
     read: Callable[[Answer], Result | None],
     answer: Answer | None = None,
     cancel: Send | None = None,
+    cancelled: Callable[[Any], bool] | None = None,
 ) -> Generator[Step, Answer, Result]:
     """Send `poll` every `seconds` until `read` returns something of its answer, and return that.
 
     An `answer` that is there already is read first. `cancel` is sent when the vendor still works on the job and its
-    time is over. A job whose polls fail is not cancelled: it may be finished.
+    time is over. A job whose polls fail is not cancelled: it may be finished. `cancelled` reads in the document of an
+    answer of HTTP 2xx whether that worked; without it, it did unless the answer calls the job finished.
 
     Raises
     ------
@@ -36,15 +38,16 @@ def polled(
         try:
             yield Wait(seconds)
         except DeadlineError:
-            if cancel is not None and _is_cancelled((yield cancel)):
-                raise JobCancelledError("the vendor has cancelled it") from None
+            if cancel is not None:
+                answer = yield cancel
+                if answer.status // 100 == 2 and (cancelled or _not_finished)(document(answer)):
+                    raise JobCancelledError("the vendor has cancelled it") from None
             raise
 
 
-def _is_cancelled(answer: Answer) -> bool:
-    """Whether a cancellation worked; some vendors answer what was finished meanwhile with its state."""
-    finished = ("succeeded", "completed", "complete", "done")
-    return answer.status // 100 == 2 and words(document(answer), "status").lower() not in finished
+def _not_finished(said: Any) -> bool:
+    """Some vendors answer the cancellation of what was finished meanwhile with its state."""
+    return words(said, "status").lower() not in ("succeeded", "completed", "complete", "done")
 
 
 class Job:

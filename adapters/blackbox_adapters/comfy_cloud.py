@@ -11,6 +11,7 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._reading import peek
 from blackbox_adapters.comfyui import EXAMPLE as AT_HOME
 from blackbox_adapters.comfyui import ComfyUI
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Purpose, Upload
@@ -23,7 +24,8 @@ class ComfyCloud(ComfyUI):
 
     The requests are a server's own, below ``/api`` and with a key; a job is polled until it is ``completed``. A
     picture is fetched through a link to Google's storage, which needs no key. An account without a paid plan is
-    answered 429, which elsewhere means: wait.
+    answered 429, which elsewhere means: wait. A job that takes too long is cancelled if it has not begun; the vendor's
+    document has a way to stop all running jobs of an account and none to stop one, so that a running one runs on.
 
     Seeds: where `seed` names an input. Without one every draw is the same picture.
     """
@@ -88,7 +90,11 @@ class ComfyCloud(ComfyUI):
             return picture
 
         poll = self.send("GET", f"/jobs/{quote(job, safe='')}", "poll")
-        return (yield from self.view(job, (yield from polled(poll, self.poll_seconds, saved))))
+        cancel = self.send("POST", "/queue", "cancel", json={"delete": [job]})
+        picture = yield from polled(
+            poll, self.poll_seconds, saved, cancel=cancel, cancelled=lambda said: job in (peek(said, "deleted") or ())
+        )
+        return (yield from self.view(job, picture))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """As a server's own, and ``{code, message}``; a 429 that speaks of payment is no wish to wait."""

@@ -40,7 +40,8 @@ class ComfyUI(OwnServer):
     before and then shows no picture, so each draw also gets its own file name in the saving nodes.
 
     A workflow that ends with an error of the server, such as memory that has run out, or that somebody stops, says
-    nothing of the picture and is asked for again.
+    nothing of the picture and is asked for again. A prompt that takes too long is cancelled by ComfyUI 0.26 and later;
+    what earlier releases have for that stops whatever runs just then, and is not used.
 
     Seeds: where `seed` names an input (several, parted by commas, for several samplers). Without one every draw is
     the same picture.
@@ -54,6 +55,7 @@ class ComfyUI(OwnServer):
     evidence: ClassVar[Evidence] = "real-server"
     uncertain: ClassVar[tuple[str, ...]] = (
         "the classic routes have no published description; seen on ComfyUI 0.8.0, with workflows of its own nodes",
+        "the cancellation is that of the changes and tests of ComfyUI 0.26; it was not asked of a server",
     )
 
     url: str = Field(default="http://127.0.0.1:8188", description="Address of the server.")
@@ -88,6 +90,7 @@ class ComfyUI(OwnServer):
             deterministic=not seeded,
             transient_known=True,
             max_concurrency=1,
+            cancels=True,
         )
 
     def identity(self) -> dict[str, Any]:
@@ -133,8 +136,15 @@ class ComfyUI(OwnServer):
                 prompt.miss_picture()
             return picture
 
-        poll = self.send("GET", f"/history/{quote(job, safe='')}", "poll")
-        return (yield from self.view(job, (yield from polled(poll, self.poll_seconds, saved))))
+        name = quote(job, safe="")
+        poll, cancel = (
+            self.send("GET", f"/history/{name}", "poll"),
+            self.send("POST", f"/api/jobs/{name}/cancel", "cancel"),
+        )
+        picture = yield from polled(
+            poll, self.poll_seconds, saved, cancel=cancel, cancelled=lambda said: peek(said, "cancelled") is True
+        )
+        return (yield from self.view(job, picture))
 
     def saved(self, entry: Any) -> dict[str, Any] | None:
         """The first picture among the ``outputs`` of a graph that has run."""

@@ -211,9 +211,10 @@ class AttemptRunner:
                 self._deadline += waited
         failure: VendorError | None
         try:
-            answer = self.transport.send(step, resumption)
+            answer = self.transport.send(step, resumption, self._left() if step.once else None)
         except (NotSentError, MaybeSentError, PayloadError) as error:
-            lost_for_good = step.once and not paid and isinstance(error, MaybeSentError)
+            overdue = self._left() == 0.0
+            lost_for_good = step.once and not paid and not overdue and isinstance(error, MaybeSentError)
             failure = VendorFailedError(f"{error}; what is told once is lost with it") if lost_for_good else error
         else:
             if paid and not unanswered:
@@ -308,13 +309,16 @@ class AttemptRunner:
     def _wait(self, seconds: float) -> None:
         """Wait as asked; ever longer for a job that takes long, so that polls stay few."""
         seconds = max(seconds, min(self._waited_s * 0.1, _LONGEST_WAIT_S))
-        if self._deadline is not None:
-            seconds = min(seconds, max(0.0, self._deadline - self.clock.monotonic()))
-        self._sleep(seconds, self._patience)
+        left = self._left()
+        self._sleep(seconds if left is None else min(seconds, left), self._patience)
         self._waited_s += seconds
         overdue = self._overdue("the vendor still works on it")
         if overdue is not None:
             raise overdue
+
+    def _left(self) -> float | None:
+        """Seconds until the job's deadline, at least 0; None where there is no job."""
+        return None if self._deadline is None else max(0.0, self._deadline - self.clock.monotonic())
 
     def _overdue(self, last: str) -> DeadlineError | None:
         """The error of a job whose deadline is over; None while there is time."""

@@ -22,7 +22,11 @@ CASES = {
     "comfy_router": ("r1", {"status": "IN_PROGRESS"}, "PUT", "/v2/models/fal/crystal-upscaler/requests/r1/cancel"),
     "runpod": ("j1", {"status": "IN_PROGRESS"}, "POST", "/abc123def456/cancel/j1"),
     "topaz": ("t1", {"status": "Processing"}, "DELETE", "/cancel/t1"),
+    "comfyui": ("p1", {}, "POST", "/api/jobs/p1/cancel"),
+    "comfy_cloud": ("j1", {"status": "in_progress"}, "POST", "/queue"),
 }
+SAID = {"comfyui": {"cancelled": True}, "comfy_cloud": {"deleted": ["j1"]}}
+"""What says that the job is cancelled, where HTTP 2xx alone does not."""
 
 
 def answer(body: Any, status: int = 200) -> Answer:
@@ -47,9 +51,9 @@ def test_the_vendor_is_asked_to_cancel_with_the_key(name: str) -> None:
     _, _, method, path = CASES[name]
     flow, cancel = overdue(name)
     assert (cancel.purpose, cancel.method, cancel.url) == ("cancel", method, f"{ADDRESS}{path}")
-    assert cancel.headers
+    assert cancel.headers or built(name).key_variable is None
     with pytest.raises(JobCancelledError):
-        flow.send(answer({}, 202))
+        flow.send(answer(SAID.get(name, {}), 202))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -61,9 +65,46 @@ def test_a_job_that_is_not_cancelled_is_only_late(name: str, refusal: Answer) ->
     assert not isinstance(caught.value, JobCancelledError)
 
 
-@pytest.mark.parametrize(("name", "word"), [("replicate", "succeeded"), ("runpod", "COMPLETED")])
-def test_a_job_that_was_finished_just_then_is_not_given_up(name: str, word: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("replicate", {"status": "succeeded"}),
+        ("runpod", {"status": "COMPLETED"}),
+        ("comfyui", {"cancelled": False}),
+        ("comfyui", {}),
+        ("comfy_cloud", {"deleted": []}),
+        ("comfy_cloud", {"deleted": ["another"]}),
+        ("comfy_cloud", {}),
+    ],
+)
+def test_a_job_that_was_finished_or_has_begun_is_not_given_up(name: str, said: dict[str, Any]) -> None:
     flow, _ = overdue(name)
     with pytest.raises(DeadlineError) as caught:
-        flow.send(answer({"status": word}))
+        flow.send(answer(said))
+    assert not isinstance(caught.value, JobCancelledError)
+
+
+def test_a_prompt_is_cancelled_by_its_own_name_and_never_all_that_run() -> None:
+    _, cancel = overdue("comfy_cloud")
+    assert cancel.json == {"delete": ["j1"]}
+
+
+def test_a_call_of_gradio_is_cancelled_by_function_and_event() -> None:
+    flow = built("gradio").resume(upload(), a_draw(), "/gradio_api/call/upscale/e1#2")
+    stream = next(flow)
+    assert isinstance(stream, Send)
+    assert (stream.url, stream.once) == (f"{ADDRESS}/gradio_api/call/upscale/e1", True)
+    cancel = flow.throw(DeadlineError("late"))
+    assert isinstance(cancel, Send)
+    assert (cancel.method, cancel.url) == ("POST", f"{ADDRESS}/gradio_api/cancel")
+    assert cancel.json == {"session_hash": "e1", "fn_index": 2, "event_id": "e1"}
+    with pytest.raises(JobCancelledError):
+        flow.send(answer({"success": True}))
+
+
+def test_a_call_of_gradio_whose_function_is_unknown_is_only_late() -> None:
+    flow = built("gradio").resume(upload(), a_draw(), "/gradio_api/call/upscale/e1#")
+    next(flow)
+    with pytest.raises(DeadlineError) as caught:
+        flow.throw(DeadlineError("late"))
     assert not isinstance(caught.value, JobCancelledError)

@@ -3,7 +3,7 @@
 import inspect
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from support.draws import check, draw, limits, tasks
@@ -20,7 +20,6 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.sampling.http.resumption import Resumption
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
@@ -318,12 +317,12 @@ def test_a_paid_request_crosses_five_frames_from_the_worker_to_the_transport(
     crossed: list[str] = []
     send = Transport.send
 
-    def counted(self: Transport, step: Send, resumption: Resumption | None = None) -> Answer:
+    def counted(self: Transport, step: Send, *more: Any) -> Answer:
         for frame in inspect.stack():
             module = frame.frame.f_globals.get("__name__", "")
             if module.startswith("blackbox_conformal.sampling."):
                 crossed.append(f"{module.rpartition('.')[2]}.{frame.function}")
-        return send(self, step, resumption)
+        return send(self, step, *more)
 
     monkeypatch.setattr(Transport, "send", counted)
     with FaultServer() as server:

@@ -124,13 +124,15 @@ class Transport:
             self._closed = True
             self._close_idle(list(self._idle))
 
-    def send(self, step: Send, resumption: Resumption | None = None) -> Answer:
+    def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
         """Make one exchange, within `attempt_timeout_s` of wall-clock time; the answer may have any status.
 
         Parameters
         ----------
         resumption
             What an earlier try of this download left: the rest is asked for, and handed out as a whole (200).
+        seconds
+            The most that this exchange may take, where that is less than `attempt_timeout_s`.
 
         Raises
         ------
@@ -144,7 +146,8 @@ class Transport:
         if step.url[:5].lower() == "data:":
             media, body = read_data_link(step.url, self._limits.max_answer_bytes)
             return Answer(200, {"content-type": media}, body)
-        self._exchange.begin(self._limits.answer_timeout_s)
+        patience = self._limits.answer_timeout_s
+        self._exchange.begin(patience if seconds is None else min(patience, seconds))
         url = _parse(step.url)
         for hop in range(_MOST_REDIRECTS + 1):
             answer = self._exchange_once(step, url, step.public or hop > 0, resumption)
