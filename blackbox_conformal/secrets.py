@@ -132,9 +132,20 @@ def read_credential(variable: str, owner: str) -> Secret:
         raise CredentialMissingError(
             f"adapter {owner} expects its key in {variable} (or a file named by {variable}_FILE); neither is set"
         )
+    return checked_secret(value, f"the key in {variable}")
+
+
+def checked_secret(value: str, place: str) -> Secret:
+    """`value` as a key; `place` says in the message where it was found.
+
+    Raises
+    ------
+    CredentialMissingError
+        The key holds characters that no HTTP header can carry.
+    """
     secret = Secret(value)
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise CredentialMissingError(f"the key in {variable} holds white space or non-ASCII characters; copy it again")
+        raise CredentialMissingError(f"{place} holds white space or non-ASCII characters; copy it again")
     return secret
 
 

@@ -49,7 +49,7 @@ class Reasons(BaseModel):
     refused
         No to this picture, before anything was generated.
     filtered
-        No to this picture, by a filter that looks at what was generated; that is billed.
+        No to this picture after work on it, as of a filter that looks at what was generated; that is billed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

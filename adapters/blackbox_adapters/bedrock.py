@@ -4,11 +4,12 @@ Unlike Stability's own interface every one of them answers at once, and a filter
 """
 
 import json
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from blackbox_adapters._aws_keys import aws_keys
 from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._hosted import READ_ON
 from blackbox_adapters._pictures import base64_text, decoded, fits_as_base64
@@ -19,14 +20,14 @@ from blackbox_adapters._sigv4 import signed_headers
 from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import (
-    CredentialMissingError,
     PayloadError,
     TryLaterError,
+    UsageError,
     VendorError,
     VendorFailedError,
 )
 from blackbox_conformal.example import Example, says
-from blackbox_conformal.secrets import Secret, read_credential
+from blackbox_conformal.secrets import Secret
 
 PRICES = {"fast": "0.03", "conservative": "0.40", "creative": "0.60"}
 
@@ -37,11 +38,21 @@ FIELDS_BYTES = 150_000
 """Of it, what the longest prompts may take."""
 
 
+PROFILE_REGIONS = ("us-east-1", "us-east-2", "us-west-2")
+"""Regions from which the inference profiles can be called: Amazon Bedrock user guide, "Supported Regions and models for
+inference profiles"."""
+
+
 class Bedrock(StabilityModes):
     """Stability AI's upscalers on Amazon Bedrock.
 
     Keys: with ``auth=signature`` the usual AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys,
-    AWS_SESSION_TOKEN; with ``auth=bearer`` a Bedrock API key in AWS_BEARER_TOKEN_BEDROCK.
+    AWS_SESSION_TOKEN, or else those of the profile AWS_PROFILE in AWS_SHARED_CREDENTIALS_FILE (``default`` in
+    ~/.aws/credentials); with ``auth=bearer`` a Bedrock API key in AWS_BEARER_TOKEN_BEDROCK. Of single sign-on or a
+    role, ``aws configure export-credentials --format env`` makes such variables.
+
+    These models are called through an inference profile, of which AWS lists one: that of the United States. Another
+    region than its own therefore needs a `model_id`.
 
     Seeds: conservative and creative take one (0 would mean random) and answer with the seed used; fast takes none.
     """
@@ -63,11 +74,26 @@ class Bedrock(StabilityModes):
     model_id: str | None = Field(
         default=None,
         pattern=r"^[\w.:/-]+$",
-        description="Model or inference profile; None = us.stability.stable-MODE-upscale-v1:0.",
+        description="Model or inference profile; None = us.stability.stable-MODE-upscale-v1:0, in regions of the US.",
     )
     auth: Literal["signature", "bearer"] = Field(
         default="signature", description="signature: AWS access keys; bearer: a Bedrock API key."
     )
+
+    @model_validator(mode="after")
+    def _has_a_profile(self) -> Self:
+        if self.model_id is None and not self.url and self.region not in PROFILE_REGIONS:
+            raise UsageError(
+                f"expected a region from which {self.model} can be called ({', '.join(PROFILE_REGIONS)}); got "
+                f"{self.region!r}. Give one with -p region={PROFILE_REGIONS[-1]}, or the id of a model or inference "
+                "profile of your region with -p model-id=…"
+            )
+        return self
+
+    @property
+    def model(self) -> str:
+        """The model or inference profile that is called."""
+        return self.model_id or f"us.stability.stable-{self.mode}-upscale-v1:0"
 
     @property
     def base_url(self) -> str:
@@ -92,8 +118,7 @@ class Bedrock(StabilityModes):
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One InvokeModel call."""
         body = {"image": base64_text(upload.png), **self.mode_fields(draw)}
-        model = self.model_id or f"us.stability.stable-{self.mode}-upscale-v1:0"
-        link = f"{self.base_url}/model/{quote(model, safe='')}/invoke"
+        link = f"{self.base_url}/model/{quote(self.model, safe='')}/invoke"
         content = json.dumps(body, separators=(",", ":")).encode()
         answer = yield Send("POST", link, purpose="submit", headers=self._headers(link, content), body=content)
         result = answer.json()
@@ -106,7 +131,7 @@ class Bedrock(StabilityModes):
         picture = peek(result, "images.0")
         if picture is None:
             raise PayloadError(f"expected images in Bedrock's answer; got {words(result, '') or 'none'}")
-        yield Observed(model=model, request_id=request, seed=integer(peek(result, "seeds.0")))
+        yield Observed(model=self.model, request_id=request, seed=integer(peek(result, "seeds.0")))
         return decoded(picture, "images.0")
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -124,19 +149,24 @@ class Bedrock(StabilityModes):
             return not_found(failure)
         return self.failures.error(answer, purpose, failure)
 
+    def credential(self) -> Secret:
+        """The Bedrock API key, or the secret one of the access keys."""
+        return super().credential() if self.auth == "bearer" else aws_keys(self.name).secret_key
+
     def _headers(self, link: str, content: bytes) -> dict[str, str | Secret]:
         plain = {"content-type": "application/json", "accept": "application/json"}
         if self.auth == "bearer":
             return {**plain, **self.key()}
+        keys = aws_keys(self.name)
         return signed_headers(
             "POST",
             link,
             content,
             region=self.region,
             service="bedrock",
-            access_key=read_credential("AWS_ACCESS_KEY_ID", self.name),
-            secret_key=self.credential(),
-            session_token=_session_token(),
+            access_key=keys.access_key,
+            secret_key=keys.secret_key,
+            session_token=keys.session_token,
             headers=plain,
         )
 
@@ -151,14 +181,6 @@ _LATER = (
     "ServiceQuotaExceededException",
 )
 _FAILED = ("ModelErrorException", "ModelTimeoutException", "InternalServerException")
-
-
-def _session_token() -> Secret | None:
-    """The token of temporary keys; permanent keys have none."""
-    try:
-        return read_credential("AWS_SESSION_TOKEN", "bedrock")
-    except CredentialMissingError:
-        return None
 
 
 ADAPTER = Bedrock

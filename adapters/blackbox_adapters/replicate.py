@@ -18,6 +18,7 @@ from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, money, peek, require, words
+from blackbox_adapters._reasons import MODERATION, Reasons
 from blackbox_conformal.adapter import (
     Accepted,
     Answer,
@@ -50,8 +51,9 @@ class Replicate(NamedInputs):
     schema is read: it names the inputs of models that are not in the table, and what does not fit is refused.
 
     A prediction that fails, is cancelled or is interrupted (code PA) says nothing of the picture, unless it speaks of
-    moderation, or of a size that never fits. The vendor bills the time in which a model works: a prediction that was
-    never started costs nothing, and any other failure may cost as much as a draw.
+    moderation, or of a size that never fits, as E1001 does: the vendor's list of error codes calls that an input too
+    large for the model's memory, and says to send a smaller one. The vendor bills the time in which a model works: a
+    prediction that was never started costs nothing, and any other failure may cost as much as a draw.
     """
 
     name = "replicate"
@@ -158,7 +160,7 @@ class Replicate(NamedInputs):
         return "/predictions", version
 
     def _finish(self, job: str, answer: Answer | None) -> Flow:
-        work = Job("prediction", job, done=("succeeded",), picture="output")
+        work = Job("prediction", job, done=("succeeded",), picture="output", reasons=_REASONS)
 
         def over(answer: Answer) -> Any:
             prediction = answer.json()
@@ -186,6 +188,9 @@ class Replicate(NamedInputs):
         yield Observed(cost_usd=cost, model=words(prediction, "version") or None, request_id=job)
         return (yield from self.output_picture(peek(prediction, "output")))
 
+
+_REASONS = Reasons(filtered=(*MODERATION, "e1001"))
+"""E1001, "Model Out of Memory": the model has worked until then. See replicate.com/docs/reference/error-codes."""
 
 _FAILED = ("failed", "canceled", "aborted")
 

@@ -1,6 +1,7 @@
 """Bedrock: both kinds of key, and refusals that come with HTTP 200."""
 
 import json
+from pathlib import Path
 
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, answers_of, built, drive, key_of, refused, replay, seeded, upload
@@ -12,9 +13,11 @@ from blackbox_conformal.errors import (
     PayloadError,
     RefusedError,
     TryLaterError,
+    UsageError,
     VendorFailedError,
 )
 from blackbox_conformal.example import says
+from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.secrets import Secret
 
 
@@ -45,12 +48,83 @@ def test_access_keys_sign_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(replay("bedrock", auth="signature").submit.headers["x-amz-security-token"], Secret)
 
 
-def test_a_missing_access_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret-access-key")
-    adapter = built("bedrock", auth="signature")
-    with pytest.raises(CredentialMissingError, match="AWS_ACCESS_KEY_ID"):
+@pytest.fixture
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A credentials file that is not there yet; the environment names it and has no keys."""
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+        monkeypatch.delenv(f"AWS_{name}_FILE", raising=False)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    return tmp_path / "credentials"
+
+
+def unsigned(**parameters: str) -> str:
+    """What is said where no request can be signed."""
+    adapter = built("bedrock", auth="signature", **parameters)
+    with pytest.raises(CredentialMissingError) as caught:
         drive(adapter, adapter.draw(upload(), seeded(adapter)), answers_of("bedrock"))
+    return str(caught.value)
+
+
+def test_a_missing_access_key_is_named(credentials: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret-access-key")
+    assert "AWS_ACCESS_KEY_ID" in unsigned()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert "AWS_SECRET_ACCESS_KEY" in unsigned()
+
+
+def test_keys_come_from_a_profile_where_the_environment_has_none(
+    credentials: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials.write_text(
+        "[default]\naws_access_key_id = AKIDDEFAULT\naws_secret_access_key = made-up-default\n"
+        "[work]\naws_access_key_id=AKIDWORK\naws_secret_access_key=made-up-work\naws_session_token=made-up-token\n"
+    )
+    plain = replay("bedrock", auth="signature").submit
+    assert "Credential=AKIDDEFAULT/" in key_of(plain, "authorization")
+    assert "x-amz-security-token" not in plain.headers
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    chosen = replay("bedrock", auth="signature").submit
+    assert "Credential=AKIDWORK/" in key_of(chosen, "authorization")
+    assert key_of(chosen, "x-amz-security-token") == "made-up-token"
+    assert built("bedrock", auth="signature").credential() == Secret("made-up-work")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDENVIRONMENT")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-environment")
+    of_environment = replay("bedrock", auth="signature").submit
+    assert "Credential=AKIDENVIRONMENT/" in key_of(of_environment, "authorization")
+    assert "x-amz-security-token" not in of_environment.headers
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (None, "profile default has aws_access_key_id; neither is there"),
+        ("[work]\naws_access_key_id = AKID\n", "profile default has aws_access_key_id"),
+        ("[default]\naws_access_key_id = AKID\n", "profile default has aws_secret_access_key"),
+        ("[default]\naws_access_key_id = AK ID\n", "aws_access_key_id of the profile default"),
+        ("aws_secret_access_key = made-up-before-any-profile\n", "MissingSectionHeaderError"),
+    ],
+)
+def test_what_a_credentials_file_lacks_is_named_without_its_keys(
+    credentials: Path, written: str | None, said: str
+) -> None:
+    if written is not None:
+        credentials.write_text(written)
+    message = unsigned()
+    assert said in message
+    assert str(credentials) in message
+    assert "made-up" not in message
+
+
+@pytest.mark.parametrize("mode", ["fast", "conservative", "creative"])
+def test_a_region_without_the_inference_profile_is_named_before_anything_is_sent(mode: str) -> None:
+    with pytest.raises(UsageError, match=r"us-west-2\); got 'eu-west-1'\. Give one with -p region=us-west-2"):
+        load_adapter("bedrock", mode=mode, region="eu-west-1")
+    assert load_adapter("bedrock", mode=mode, region="us-east-2").identity()
+    elsewhere = load_adapter("bedrock", mode=mode, region="eu-west-1", model_id="eu.stability.mine")
+    assert elsewhere.base_url == "https://bedrock-runtime.eu-west-1.amazonaws.com"
 
 
 def test_the_address_follows_the_region_and_is_no_part_of_the_procedure() -> None:

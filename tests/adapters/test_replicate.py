@@ -160,6 +160,7 @@ def test_unknown_states_are_polled_again() -> None:
         "Prediction interrupted; please retry (code: PA)",
         "Director: unexpected error handling prediction (E9828)",
         "E1000 - Unknown Error",
+        "E6716 - Timeout Starting Prediction",
         "CUDA out of memory",
     ],
 )
@@ -170,12 +171,23 @@ def test_what_fails_at_the_vendor_says_nothing_of_the_picture(status: str, reaso
     assert (error.request_id, error.code) == (JOB, status)
 
 
-def test_a_size_that_never_fits_is_a_refusal_of_the_picture() -> None:
-    text = (
-        "Input image of dimensions (1536, 1536, 4) has a total number of pixels 2359296 greater than the max size that "
-        "fits in GPU memory on this hardware, 2096704. Resize input image and try again."
-    )
-    assert isinstance(unresumed("replicate", JOB, says(prediction("failed", error=f'"{text}"'))), RefusedError)
+@pytest.mark.parametrize(
+    ("text", "billed"),
+    [
+        (
+            "Input image of dimensions (1536, 1536, 4) has a total number of pixels 2359296 greater than the max size "
+            "that fits in GPU memory on this hardware, 2096704. Resize input image and try again.",
+            False,
+        ),
+        ("E1001 - Model Out of Memory (OOM Killed)", True),
+        ("Prediction failed (E1001)", True),
+    ],
+)
+def test_a_size_that_never_fits_is_a_refusal_of_the_picture(text: str, billed: bool) -> None:
+    """E1001: "Try reducing the size of your input" (replicate.com/docs/reference/error-codes)."""
+    error = unresumed("replicate", JOB, says(prediction("failed", error=f'"{text}"')))
+    assert isinstance(error, RefusedError)
+    assert error.billed == billed
 
 
 @pytest.mark.parametrize(

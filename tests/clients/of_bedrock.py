@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -14,6 +15,13 @@ from blackbox_conformal.adapter import Upload
 MODEL = "us.stability.stable-conservative-upscale-v1:0"
 INVOKE = "POST /model/us.stability.stable-conservative-upscale-v1%3A0/invoke"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAMADEUPFORTHISTEST", "AWS_SECRET_ACCESS_KEY": "made-up", "AWS_SESSION_TOKEN": "token"}
+PROFILE = {
+    "AWS_SHARED_CREDENTIALS_FILE": str(Path(__file__).with_name("aws_credentials")),
+    "AWS_PROFILE": "temporary",
+    **dict.fromkeys(KEYS, ""),
+}
+"""The same keys, in a file."""
+
 ANSWERED = {"images": [base64.b64encode(RESULT).decode()], "seeds": [7], "finish_reasons": [None]}
 
 
@@ -63,6 +71,10 @@ def signed(address: str, upload: Upload, seed: int | None) -> bytes:
     return invoked(address, upload, seed, KEYS)
 
 
+def signed_by_a_profile(address: str, upload: Upload, seed: int | None) -> bytes:
+    return invoked(address, upload, seed, PROFILE)
+
+
 def with_a_bedrock_key(address: str, upload: Upload, seed: int | None) -> bytes:
     return invoked(address, upload, seed, {"AWS_BEARER_TOKEN_BEDROCK": "bedrock-api-key-made-up"})
 
@@ -78,19 +90,25 @@ OF_RETRIES = {
 SCRIPT: Script = {INVOKE: (answer(ANSWERED),)}
 
 CASES = (
-    Case(
-        "bedrock",
-        "botocore",
-        "InvokeModel, signed",
-        signed,
-        {"url": "{address}", "auth": "signature", "mode": "conservative"},
-        SCRIPT,
-        environment=KEYS,
-        deliberate={
-            **OF_RETRIES,
-            f"{INVOKE} header.authorization": "the client signs its count of tries too; its signer makes the adapter's"
-            " signature of the adapter's request",
-        },
+    *(
+        Case(
+            "bedrock",
+            "botocore",
+            f"InvokeModel, signed with {origin}",
+            call,
+            {"url": "{address}", "auth": "signature", "mode": "conservative"},
+            SCRIPT,
+            environment=environment,
+            deliberate={
+                **OF_RETRIES,
+                f"{INVOKE} header.authorization": "the client signs its count of tries too; its signer makes the"
+                " adapter's signature of the adapter's request",
+            },
+        )
+        for origin, call, environment in (
+            ("keys of the environment", signed, KEYS),
+            ("keys of a profile in the credentials file", signed_by_a_profile, PROFILE),
+        )
     ),
     Case(
         "bedrock",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from clients import of_bedrock
-from clients.case import RESULT, Case, Reading, png
+from clients.case import RESULT, Call, Case, Reading, png
 from clients.cases import CASES
 from clients.exchange import CERTIFICATE, asked, differences, draw_ours, vendor
 
@@ -83,8 +83,9 @@ def test_an_answer_is_read_alike(case: Case, reading: Reading, monkeypatch: pyte
     assert (theirs.type.__name__, ours.type.__name__) == (reading.theirs, reading.ours)
 
 
-def test_the_clients_signer_makes_the_adapters_signature(monkeypatch: pytest.MonkeyPatch) -> None:
-    case = next(case for case in of_bedrock.CASES if case.call is of_bedrock.signed)
+@pytest.mark.parametrize("call", [of_bedrock.signed, of_bedrock.signed_by_a_profile])
+def test_the_clients_signer_makes_the_adapters_signature(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = next(case for case in of_bedrock.CASES if case.call is call)
     with vendor(case.script) as server:
         adapter = adapter_of(case, server.url, monkeypatch)
         draw_ours(adapter, upload_of(case), seeded(adapter), case.job)
