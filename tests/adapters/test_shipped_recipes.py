@@ -66,6 +66,40 @@ def test_krea_uploads_first_and_asks_for_the_size() -> None:
     assert type(unresumed("krea", "9b1d", says('{"status":"cancelled"}'))) is VendorFailedError
 
 
+def test_hitpaw_puts_the_picture_where_it_is_told_and_names_the_model_with_its_magnification() -> None:
+    presign, put, submit, poll, *_ = replay("hitpaw", scale=2).sends
+    assert presign.json == {"filename": "input.png", "content_type": "image/png"}
+    assert (put.method, put.headers["content-type"], put.public) == ("PUT", "image/png", True)
+    assert put.body is not None
+    assert submit.json["model_name"] == "general_2x"
+    assert (submit.json["extension"], submit.json["img_url"].rpartition("/")[2]) == (".png", "a1b2c3d4.png")
+    assert (poll.method, poll.json) == ("POST", {"job_id": "f5007c0b-e902-4070-8c75-f337d896168f"})
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (400, 110400000, AccountRefusedError),
+        (400, 110400005, AccountRefusedError),
+        (402, 110402000, AccountRefusedError),
+        (429, 100429000, TryLaterError),
+        (200, 110402001, AccountRefusedError),
+        (200, 100429000, TryLaterError),
+        (200, 110400009, RefusedError),
+    ],
+)
+def test_hitpaw_tells_what_is_wrong_with_the_account_and_what_with_the_picture(
+    status: int, code: int, expected: type
+) -> None:
+    error = refused("hitpaw", says(f'{{"error_code":{code},"message":"the words"}}', status))
+    assert type(error) is expected
+    assert ("the words" in str(error), error.code) == (True, str(code))
+
+
+def test_a_job_of_hitpaw_that_fails_says_nothing_of_the_picture() -> None:
+    assert type(unresumed("hitpaw", "j1", says('{"code":200,"data":{"status":"ERROR"}}'))) is VendorFailedError
+
+
 def test_deep_image_takes_percentages_as_json_in_a_form() -> None:
     submit = replay("deep_image", scale=2).submit
     assert json.loads(str((submit.form or {})["parameters"])) == {

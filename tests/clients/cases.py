@@ -51,7 +51,7 @@ FURTHER = {
 """Adapter → what is compared besides."""
 
 NOT_COMPARED = {
-    "bedrock": "the fast and creative modes, whose fields the client does not know; keys of roles and of single sign-on",
+    "bedrock": "the fast and creative modes, whose fields the client does not know; keys of roles and single sign-on",
     "bria": "webhooks; failures of the picture's content, whose codes the client does not tell apart",
     "fal": "limits and ranges of inputs, which the types do not tell; the fetch of the picture, which it leaves"
     " to its user; uploads to fal's storage, which the adapter does not use; webhooks",
