@@ -24,7 +24,7 @@ from blackbox_conformal.pipeline.stages.fitting import fitted
 from blackbox_conformal.pipeline.stages.picture_limits import misfit, png_bound, too_many_bytes
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 MODEL = "nightmareai/real-esrgan"
 PIXELS = 20 * 16
@@ -103,6 +103,56 @@ def test_each_limit_is_named(limits: dict[str, float], said: str) -> None:
     # One less, or for the least sides one more, is within it.
     kept = {key: value + (-1 if key.startswith("min") else 1) for key, value in limits.items()}
     assert misfit(20, 16, Capabilities((4,), **kept), 4) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", ["plan", "calibrate"])
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ({"max_side": 19}, "the second vendor takes sides of at most 19 pixels; the input is 20×16"),
+        ({"max_upload_bytes": 500}, "the second vendor takes files of at most 500 bytes; the input has"),
+    ],
+)
+def test_photographs_that_the_second_vendor_does_not_take_are_listed_and_neither_is_paid(
+    command: str,
+    limit: dict[str, int],
+    said: str,
+    photographs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    able = JobVendor.capabilities.fget  # type: ignore[attr-defined]
+    monkeypatch.setattr(JobVendor, "capabilities", property(lambda vendor: replace(able(vendor), **limit)))
+    module = "blackbox_conformal.testing.reference_adapters"
+    with FaultServer() as server:
+        first = ["--adapter", f"{module}:SynchronousVendor", "-p", f"url={server.url}", "--draws", "2"]
+        second = ["--second-adapter", f"{module}:JobVendor", "--second", f"url={server.url}"]
+        given = ["photographs", *first, *second, "--score", "second-opinion", "--metric", "rgb-linf", "--run", "run"]
+        agreed = ["--yes"] if command == "calibrate" else []
+        assert run([command, *given, *agreed]) == 2
+        shown = capsys.readouterr().err
+        assert "24 of 24 photographs cannot be used, so nothing was sent" in shown
+        assert f"p0: {said}" in shown
+        assert "--fit crop" in shown
+        assert server.account.paid == 0
+        assert run([command, *given, *agreed, "--fit", "shrink"]) == 0
+
+
+def test_a_picture_to_be_masked_that_the_second_vendor_does_not_take_is_named_and_nothing_is_paid(
+    tmp_path: Path,
+) -> None:
+    paths = write_photographs(tmp_path / "photographs", range(3))
+    wide = tmp_path / "wide.png"
+    Image.fromarray(photograph(9)).save(wide)
+    with FaultServer() as server:
+        vendors = SynchronousVendor(url=server.url), Narrow(url=server.url)
+        choices: dict[str, Any] = {"draws": 2, "score": "second-opinion", "metric": "rgb-linf", "max_calls": 20}
+        told: dict[str, Any] = {"second_adapter": vendors[1], "run": tmp_path / "run"}
+        calibration = bc.calibrate(vendors[0], paths, fit="shrink", **told, **choices)
+        paid = server.account.paid
+        with pytest.raises(UsageError, match="the second vendor takes sides of at most"):
+            bc.apply(vendors[0], wide, calibration, alpha=0.9, max_calls=20, empty_masks=True, **told)
+        assert server.account.paid == paid
 
 
 def test_a_file_is_encoded_only_where_it_might_be_too_large() -> None:

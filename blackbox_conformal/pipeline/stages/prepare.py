@@ -11,6 +11,7 @@ from functools import partial
 from os import cpu_count
 from pathlib import Path
 
+from blackbox_conformal.adapter import Adapter, Upload
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade
@@ -224,6 +225,8 @@ def _prepared(
     height, width = low.shape[:2]
     _check_size(name, width, height, setup)
     plain = encoder.upload(low, name, again)
+    if setup.second is not None:
+        _check_bytes(name, plain, _SECOND, setup.second)
     tasks = []
     for index in range(setup.procedure.draws):
         sent = plain
@@ -231,9 +234,7 @@ def _prepared(
             change = partial(_changed, setup.perturbation, index)
             sent = encoder.upload(change(lambda: low), name, partial(change, again))
         if sent is not plain or index == 0:
-            heavy = too_many_bytes(sent, setup.adapter.capabilities)
-            if heavy is not None:
-                raise MisfitError(f"{printable(name)}: {heavy}")
+            _check_bytes(name, sent, _FIRST, setup.adapter)
         seed = setup.procedure.seed(plain.digest, index, setup.adapter.capabilities.seed_range)
         tasks.append(Task(sent, index, seed))
     size = (height * setup.procedure.scale, width * setup.procedure.scale)
@@ -248,9 +249,19 @@ def _changed(perturbation: Perturbation, index: int, pixels: Callable[[], Image]
 def _check_size(name: str, width: int, height: int, setup: Setup) -> None:
     if min(width, height) < 1:
         raise ImageError(f"{printable(name)}: expected a picture of at least one pixel a side")
-    broken = misfit(width, height, setup.adapter.capabilities, setup.procedure.scale)
-    if broken is not None:
-        raise MisfitError(f"{printable(name)}: {broken}")
+    for called, vendor in ((_FIRST, setup.adapter), (_SECOND, setup.second)):
+        broken = None if vendor is None else misfit(width, height, vendor.capabilities, setup.procedure.scale)
+        if broken is not None:
+            raise MisfitError(f"{printable(name)}: {called} {broken}")
+
+
+def _check_bytes(name: str, sent: Upload, called: str, vendor: Adapter) -> None:
+    heavy = too_many_bytes(sent, vendor.capabilities)
+    if heavy is not None:
+        raise MisfitError(f"{printable(name)}: {called} {heavy}")
+
+
+_FIRST, _SECOND = "the vendor", "the second vendor"
 
 
 Input = tuple[str, Path | bytes]
