@@ -251,6 +251,8 @@ class Capabilities:
         True when draws come from this machine's disk: no call, no price, no ledger.
     deterministic
         True when the vendor is known to answer equal bytes for equal requests.
+    degradation
+        What the vendor undoes, as typed for ``--degradation``, unless the user says how the inputs are made.
     result_hosts
         Hosts besides the vendor's own from which results may be fetched; a leading dot admits subdomains.
     """
@@ -278,6 +280,7 @@ class Capabilities:
     idempotency_header: str | None = None
     local: bool = False
     deterministic: bool = False
+    degradation: str = "bicubic"
     result_hosts: tuple[str, ...] = ()
 
     @property

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from blackbox_conformal.errors import FileFormatError
 
 FORMAT = "blackbox-conformal calibration"
-VERSION = 2
+VERSION = 3
 MAXIMUM_FILE_BYTES = 2**30
 
 

@@ -1,4 +1,4 @@
-"""Members of families by name: scores, metrics, guarantees, perturbations, formats of annotations, and adapters.
+"""Members of families by name: scores, metrics, guarantees, degradations, perturbations, annotation formats, adapters.
 
 A member is a file of ours, named after it (``lab_l1.py`` is ``lab-l1``), or announced by an installed package in the
 family's entry point group. The value of an entry point is either ``package.module:Class``, one member named after the
@@ -54,6 +54,7 @@ FAMILIES = {
     "scores": Family("blackbox_conformal.scores", "blackbox_conformal.scores"),
     "metrics": Family("blackbox_conformal.metrics", "blackbox_conformal.metrics"),
     "guarantees": Family("blackbox_conformal.guarantees", "blackbox_conformal.guarantees"),
+    "degradations": Family("blackbox_conformal.degradations", "blackbox_conformal.degradations"),
     "images.perturbation": Family("blackbox_conformal.perturbations", "blackbox_conformal.images.perturbation"),
     "annotations.formats": Family("blackbox_conformal.annotation_formats", "blackbox_conformal.annotations.formats"),
     "adapters": Family("blackbox_conformal.adapters", attribute="ADAPTER", error=AdapterError),

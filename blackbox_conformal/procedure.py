@@ -9,7 +9,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import ProcedureMismatchError
+from blackbox_conformal.types import Image
 
 IMAGE_RULES = 1
 """Raised whenever the conversion of a file to 8-bit sRGB changes its pixels."""
@@ -39,7 +41,8 @@ class Procedure(BaseModel):
         ``per-image``: seeds are derived from the picture, so they are fresh for each. ``shared``: the same M seeds
         for every picture, `first_seed` onward, at calibration and in use alike.
     root_seed
-        What per-image seeds are derived from besides the picture; 0 where none are.
+        What per-image seeds, and the random numbers of the degradation, are derived from besides the picture; 0 where
+        nothing is.
     perturbation
         How draws are told apart for a vendor that always answers the same: name of the transformation that is
         applied to the input and undone on the output, or None.
@@ -50,8 +53,11 @@ class Procedure(BaseModel):
     delivery
         How the delivered picture follows from the draws.
     degradation
-        How calibration inputs are made from photographs: bicubic, after those that break a vendor's limits were cut
-        (``crop, bicubic``) or made smaller (``shrink, bicubic``).
+        How calibration inputs are made from photographs: steps with every parameter, as `Mixture.specification` gives
+        them.
+    fit
+        What is done to photographs that break a vendor's limits before that: ``crop`` takes their middle, ``shrink``
+        makes them smaller, None refuses them.
     score, metric
         Name and parameters of score and metric.
     """
@@ -68,7 +74,8 @@ class Procedure(BaseModel):
     perturbation_package: str | None = None
     second_opinion: dict[str, Any] | None = None
     delivery: Delivery = "first"
-    degradation: Literal["bicubic", "crop, bicubic", "shrink, bicubic"] = "bicubic"
+    degradation: str = "bicubic"
+    fit: Fit | None = None
     score: dict[str, Any]
     metric: dict[str, Any]
     image_rules: int = IMAGE_RULES
@@ -99,9 +106,27 @@ class Procedure(BaseModel):
             )
 
     @property
-    def fit(self) -> Fit | None:
-        """What is done to photographs that break the vendor's limits; None: they are refused."""
-        return {"crop, bicubic": "crop", "shrink, bicubic": "shrink"}.get(self.degradation)  # type: ignore[return-value]
+    def mixture(self) -> Mixture:
+        """How inputs are made from photographs.
+
+        Raises
+        ------
+        UsageError
+            A step is not installed, or not in this version.
+        """
+        return Mixture.of_text(self.degradation)
+
+    def degraded(self, truth: Image, digest: str) -> Image:
+        """The input of a photograph: (H / scale, W / scale, 3) uint8, the same whenever it is made.
+
+        Parameters
+        ----------
+        truth
+            (H, W, 3) uint8, its sides multiples of the scale.
+        digest
+            The photograph's identity, from which its random numbers follow.
+        """
+        return self.mixture.apply(truth, self.scale, self.root_seed, digest)
 
     @property
     def fit_assumption(self) -> str | None:

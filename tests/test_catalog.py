@@ -31,7 +31,9 @@ def test_bad_notation_is_refused(text: str) -> None:
         catalog.parse(text)
 
 
-@pytest.mark.parametrize("family", ["scores", "metrics", "guarantees", "images.perturbation", "annotations.formats"])
+@pytest.mark.parametrize(
+    "family", ["scores", "metrics", "guarantees", "degradations", "images.perturbation", "annotations.formats"]
+)
 def test_every_member_loads_by_its_file_name(family: str) -> None:
     names = catalog.names(family)
     assert names

@@ -1,4 +1,4 @@
-"""`scores`, `metrics`, `guarantees`, `perturbations`: which members a family has, and what one takes.
+"""`scores`, `metrics`, `guarantees`, `degradations`, `perturbations`: which members a family has, and what one takes.
 
 All that they say comes from docstrings and fields.
 """
@@ -74,6 +74,9 @@ def _first_sentence(text: str) -> str:
 scores = _family("scores", "scores", "--score", "Which maps can say where the vendor is undecided.")
 metrics = _family("metrics", "metrics", "--metric", "Which maps can say how wrong a delivered picture is.")
 guarantees = _family("guarantees", "guarantees", "--guarantee", "Which promises a threshold can keep.")
+degradations = _family(
+    "degradations", "degradations", "--degradation", "Which steps can make an input from a photograph."
+)
 perturbations = _family(
     "perturbations", "images.perturbation", "--perturb", "Which changes of the input vary the draws."
 )

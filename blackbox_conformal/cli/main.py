@@ -29,6 +29,7 @@ COMMANDS = {
     "scores": "Maps of where the vendor is undecided: list, show.",
     "metrics": "Maps of how wrong a picture is: list, show.",
     "guarantees": "What a threshold can promise: list, show.",
+    "degradations": "Steps that make an input from a photograph: list, show.",
     "perturbations": "Changes of the input that vary the draws: list, show.",
     "ledger": "Every call ever paid for: ls, sum, export, verify.",
     "cache": "Stored samples: ls, verify, prune, export.",
@@ -36,7 +37,7 @@ COMMANDS = {
     "config": "Every setting and where it came from.",
 }
 
-_CATALOGUES = ("scores", "metrics", "guarantees", "perturbations")
+_CATALOGUES = ("scores", "metrics", "guarantees", "degradations", "perturbations")
 """Commands that stand in one file, since they differ only in the family that they list."""
 
 

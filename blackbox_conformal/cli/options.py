@@ -176,7 +176,10 @@ guarantee = functools.partial(
 )
 photographs = functools.partial(arguments, required=True, type=click.Path(exists=True))
 seed = functools.partial(
-    declared, "--seed", type=int, help="Root of the per-image seeds; a calibration keeps it.  [default: 0]"
+    declared,
+    "--seed",
+    type=int,
+    help="Root of per-image seeds and random degradations; a calibration keeps it.  [default: 0]",
 )
 
 
@@ -242,6 +245,12 @@ class ProcedureOptions:
         help="Whether each picture has seeds of its own, or all pictures have the same.",
     )
     seed: int | None = seed()
+    degradation: str | None = declared(
+        "--degradation",
+        metavar="STEP[:…][+STEP…]",
+        help="How inputs are made from photographs, such as area:4+noise:3+jpeg:60-95; see `degradations list`."
+        "  [default: the vendor's, bicubic for super-resolution]",
+    )
     fit: "Fit | None" = declared(
         "--fit",
         type=click.Choice(["crop", "shrink"]),

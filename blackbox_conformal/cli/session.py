@@ -75,6 +75,7 @@ def build_setup(options: JobOptions) -> "Setup":
         seeds=options.seeds,
         seed=options.seed or 0,
         fit=options.fit,
+        degradation=options.degradation,
     )
 
 

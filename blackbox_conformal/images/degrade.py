@@ -65,9 +65,11 @@ def bicubic_up(low: Image, scale: int) -> Image:
     return resized(low, width * scale, height * scale)
 
 
-def resized(pixels: Image, width: int, height: int) -> Image:
+def resized(
+    pixels: Image, width: int, height: int, resampling: PillowImage.Resampling = PillowImage.Resampling.BICUBIC
+) -> Image:
     """`pixels`, (H, W, 3) uint8, brought to another size: (height, width, 3) uint8."""
-    picture = PillowImage.fromarray(pixels).resize((width, height), PillowImage.Resampling.BICUBIC)
+    picture = PillowImage.fromarray(pixels).resize((width, height), resampling)
     return np.array(picture, dtype=np.uint8, order="C")
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.audits.quality import decibels, squared_error
 from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.pipeline.comparison_parts import baselines
 from blackbox_conformal.pipeline.comparison_parts.comparison import (
     INTERVALS,
@@ -127,7 +126,8 @@ def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Evalu
     truth = job.truth(ready.drawn.prepared, "compared")
     draws: list[Image] = []
     keep = draws.append if baselines_too else lambda _: None
-    evaluation = evaluate(ready.drawn, setup, ready.read, degrade(truth, setup.procedure.scale), on_draw=keep)
+    low = ready.drawn.prepared.input_of(truth, setup)
+    evaluation = evaluate(ready.drawn, setup, ready.read, low, on_draw=keep)
     return truth, evaluation, setup.metric.map(truth, evaluation.delivered), draws
 
 

@@ -48,7 +48,10 @@ class ProcedureSettings(TypedDict, total=False):
     seeds
         ``per-image``: a seed of its own for each picture; ``shared``: the same seeds for all, `first_seed` onward.
     seed
-        Root of the per-image seeds.
+        Root of the per-image seeds, and of the random numbers of the degradation.
+    degradation
+        How inputs are made from photographs: steps such as ``area:4+noise:3+jpeg:60-95``; the vendor's usual by
+        default, bicubic for super-resolution.
     fit
         What is done to photographs that break the vendor's limits on sizes: ``crop`` takes their middle, ``shrink``
         makes them smaller; by default they are refused.
@@ -64,6 +67,7 @@ class ProcedureSettings(TypedDict, total=False):
     seeds: SeedPolicy
     first_seed: int | None
     seed: int
+    degradation: str | None
     fit: Fit | None
 
 

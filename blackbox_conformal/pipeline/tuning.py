@@ -19,7 +19,6 @@ from blackbox_conformal import catalog
 from blackbox_conformal.calibration import Calibration, KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.pipeline.calibrating import CalibrationRun, calibrate_job
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Ready, Terms
@@ -31,7 +30,7 @@ from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup, member
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.scores.score import Context, Score
+from blackbox_conformal.scores.score import Score
 
 CANDIDATE_BYTES = 18
 """What one more score takes for each pixel of a photograph, beside the first."""
@@ -312,7 +311,7 @@ def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[Ris
     if drawn.refusal is not None:
         return [RiskCurve.worst(setup.metric.bound) for _ in candidates]
     truth = job.truth(drawn.prepared, "tuned on")
-    low_resolution = degrade(truth, setup.procedure.scale)
+    low_resolution = drawn.prepared.input_of(truth, setup)
     accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]
     delivered = None
     for index, pixels in enumerate(decoded_draws(drawn, setup, ready.read, low_resolution)):
@@ -322,7 +321,7 @@ def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[Ris
                 accumulator.update(pixels)
     assert delivered is not None
     errors = setup.metric.map(truth, delivered)
-    context = Context(delivered, low_resolution, setup.procedure.scale, ready.second)
+    context = setup.context(delivered, low_resolution, ready.second)
     return [
         RiskCurve.from_maps(accumulator.finish(context), errors, bound=setup.metric.bound)
         for accumulator in accumulators

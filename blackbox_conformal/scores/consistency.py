@@ -1,4 +1,4 @@
-"""Consistency: how far the delivered picture, made smaller again, is from what the vendor was sent.
+"""Consistency: how far the delivered picture, made an input again, is from what the vendor was sent.
 
 A faithful picture degrades to its input; a difference shows that something was moved, recoloured or invented at the
 scale of the input's pixels. One draw is enough.
@@ -6,7 +6,6 @@ scale of the input's pixels. One draw is enough.
 
 import numpy as np
 
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.kernels.distance import rgb_l1
 from blackbox_conformal.scores._one_draw import OneDrawScore, input_of
 from blackbox_conformal.scores.score import Context
@@ -19,7 +18,7 @@ class Consistency(OneDrawScore):
     def raw(self, context: Context) -> Map:
         """The residual of each input pixel, spread over the pixels that it covers."""
         low = input_of(context, "consistency")
-        residual = rgb_l1(degrade(context.delivered, context.scale), low)
+        residual = rgb_l1(context.reduced(), low)
         return np.ascontiguousarray(residual.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
 
 

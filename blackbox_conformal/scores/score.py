@@ -6,6 +6,7 @@ from itertools import chain
 from typing import ClassVar, Protocol, Self
 
 from blackbox_conformal.catalog import Plugin
+from blackbox_conformal.degradations.chain import Chain, Mixture
 from blackbox_conformal.types import Image, Map
 
 
@@ -23,12 +24,20 @@ class Context:
         Whole-number magnification from `low_resolution` to `delivered`.
     second
         What another vendor delivers for the same input: (H, W, 3) uint8. None when no other was asked.
+    degradation
+        How calibration inputs are made from photographs, without noise and codecs; None: bicubic.
     """
 
     delivered: Image
     low_resolution: Image | None
     scale: int
     second: Image | None = None
+    degradation: Chain | None = None
+
+    def reduced(self) -> Image:
+        """`delivered` made an input again, without noise and codecs: (H / scale, W / scale, 3) uint8."""
+        size = self.delivered.shape[0] // self.scale, self.delivered.shape[1] // self.scale
+        return (self.degradation or Mixture.of_text("bicubic").linear_part()).apply(self.delivered, size)
 
 
 class Accumulator(Protocol):

@@ -11,6 +11,7 @@ FAMILIES = {
     "scores": "scores",
     "metrics": "metrics",
     "guarantees": "guarantees",
+    "degradations": "degradations",
     "perturbations": "images.perturbation",
 }
 EVERY = [(command, name) for command, family in FAMILIES.items() for name in catalog.names(family)]

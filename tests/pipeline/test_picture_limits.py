@@ -236,7 +236,7 @@ def test_two_of_24_above_the_limit_are_named_before_anything_is_paid(
 def test_what_was_made_to_fit_keeps_every_limit(fit: Literal["crop", "shrink"], limits: dict[str, int]) -> None:
     able = Capabilities((4,), **limits)  # type: ignore[arg-type]
     noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
-    made, done = fitted(noise, 4, fit, [able])
+    made, done = fitted(noise, 4, fit, [able], lambda truth: degrade(truth, 4))
     low = degrade(made, 4)
     assert done is not None
     assert misfit(low.shape[1], low.shape[0], able, 4) is None
@@ -247,7 +247,7 @@ def test_what_was_made_to_fit_keeps_every_limit(fit: Literal["crop", "shrink"], 
 
 def test_a_long_picture_is_cropped_but_cannot_be_shrunk_into_another_shape() -> None:
     able = Capabilities((4,), max_aspect=1.2)
-    made, _ = fitted(photograph(1), 4, "crop", [able])
+    made, _ = fitted(photograph(1), 4, "crop", [able], lambda truth: degrade(truth, 4))
     assert made.shape == (64, 76, 3)
     assert (made == photograph(1)[:, 2:78]).all()
     assert fitted(photograph(1), 4, "shrink", [able])[1] is None

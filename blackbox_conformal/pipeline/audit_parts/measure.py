@@ -15,7 +15,6 @@ from blackbox_conformal.audits.worst_pixels import Place, window, worst_place
 from blackbox_conformal.files import write_together
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import rule_for_picture
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.encode import image_png, mask_png
 from blackbox_conformal.pipeline.job import Job, Ready
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
@@ -158,7 +157,7 @@ class Measure:
             thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
             return _refused(picture, worst, thresholds), Answers.unknown(1)
         truth = self.job.truth(picture, "audited")
-        low = degrade(truth, self.job.setup.procedure.scale)
+        low = picture.input_of(truth, self.job.setup)
         evaluation = evaluate(ready.drawn, self.job.setup, ready.read, low, ready.second)
         errors = metric.map(truth, evaluation.delivered)
         curve = RiskCurve.from_maps(evaluation.indecision, errors, bound=metric.bound, tolerance=self.tolerance)

@@ -204,7 +204,8 @@ def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, hel
         raise UsageError("expected scores of one vendor alone: compare asks no second vendor. Calibrate such a score")
     for first, second in combinations(contestants, 2):
         _refuse_equal(first, second)
-    for name in ("metric", "scale", "degradation"):
+    random = any(contestant.setup.procedure.mixture.random for contestant in contestants)
+    for name in ("metric", "scale", "degradation", "fit", *(["root_seed"] if random else [])):
         values = {digest_json({"value": getattr(contestant.setup.procedure, name)}) for contestant in contestants}
         if len(values) > 1:
             raise UsageError(f"expected one {name} for all, or levels cannot be equal; contestants differ in it")

@@ -11,7 +11,6 @@ import numpy as np
 from blackbox_conformal.audits.drift import drift
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import PayloadError
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.resemblance import Resemblance, Sent
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.pipeline.stages.draws import (
@@ -28,7 +27,6 @@ from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.sampling.task import Outcome
-from blackbox_conformal.scores.score import Context
 from blackbox_conformal.text import clean
 from blackbox_conformal.types import Image, Map
 
@@ -110,7 +108,7 @@ def evaluate(
     delivered = first if moments is None else moments.mean_image()
     if procedure.delivery == "medoid":
         delivered = _closest(delivered, drawn, setup, read, low_resolution)
-    indecision = accumulator.finish(Context(delivered, low_resolution, procedure.scale, second))
+    indecision = accumulator.finish(setup.context(delivered, low_resolution, second))
     give_back()
     model = ", ".join(sorted({outcome.model for outcome in drawn.outcomes if outcome.model})) or None
     answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], indecision)
@@ -129,7 +127,7 @@ def calibration_curves(
 
     And what the answers to it were like.
     """
-    evaluation = evaluate(drawn, setup, read, degrade(truth, setup.procedure.scale), second)
+    evaluation = evaluate(drawn, setup, read, drawn.prepared.input_of(truth, setup), second)
     errors = setup.metric.map(truth, evaluation.delivered)
     curves = RiskCurve.family(evaluation.indecision, errors, bound=setup.metric.bound, tolerances=tolerances)
     return curves, evaluation.answers

@@ -1,23 +1,29 @@
 """``--fit``: photographs that break a vendor's limits are cut or made smaller until they keep them.
 
 Done to the photograph itself, before it is degraded, so that truth and input stay the same picture. Cut is the middle;
-made smaller is the whole, by the same bicubic as the degradation.
+made smaller is the whole, by a bicubic filter.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from blackbox_conformal.adapter import Capabilities
-from blackbox_conformal.images.degrade import degrade, resized
+from blackbox_conformal.images.degrade import resized
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.pipeline.stages.picture_limits import png_bound
 from blackbox_conformal.procedure import Fit
 from blackbox_conformal.types import Image
 
 
-def fitted(truth: Image, scale: int, fit: Fit | None, limits: Sequence[Capabilities]) -> tuple[Image, str | None]:
+def fitted(
+    truth: Image,
+    scale: int,
+    fit: Fit | None,
+    limits: Sequence[Capabilities],
+    degraded: Callable[[Image], Image],
+) -> tuple[Image, str | None]:
     """The photograph as it keeps `limits`, as far as `fit` can make it, and what was done, in words.
 
     Parameters
@@ -26,6 +32,8 @@ def fitted(truth: Image, scale: int, fit: Fit | None, limits: Sequence[Capabilit
         (H, W, 3) uint8, its sides multiples of `scale`; what is returned has such sides too.
     fit
         ``crop``: the middle. ``shrink``: the whole. None: nothing is done.
+    degraded
+        Makes the input from a photograph, whose file may be too large.
     """
     height, width = truth.shape[0] // scale, truth.shape[1] // scale
     if fit is None:
@@ -34,7 +42,9 @@ def fitted(truth: Image, scale: int, fit: Fit | None, limits: Sequence[Capabilit
     for able in (*limits, *limits):
         size = _within(size, scale, fit, able)
     for able in limits:
-        size = _within_bytes(truth, size, scale, fit, able)
+        most = able.max_upload_bytes
+        if most is not None and png_bound(size[0] * size[1], size[1]) > most:
+            size = _within_bytes(degraded(_made(truth, size, scale, fit)), size, most)
     if size == (width, height):
         return truth, None
     done = {"crop": "cropped to its middle", "shrink": "made smaller"}[fit]
@@ -73,13 +83,11 @@ def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(1, math.floor(size[0] * factor)), max(1, math.floor(size[1] * factor))
 
 
-def _within_bytes(truth: Image, size: tuple[int, int], scale: int, fit: Fit, able: Capabilities) -> tuple[int, int]:
-    """The size whose PNG surely is within the limit on bytes, where the PNG of `size` is not."""
-    most, (width, height) = able.max_upload_bytes, size
-    if most is None or png_bound(width * height, height) <= most:
+def _within_bytes(low: Image, size: tuple[int, int], most: int) -> tuple[int, int]:
+    """The size whose PNG surely has at most `most` bytes, where that of `low`, which has the size `size`, has more."""
+    if len(image_png(low)) <= most:
         return size
-    if len(image_png(degrade(_made(truth, size, scale, fit), scale))) <= most:
-        return size
+    width, height = size
     factor = math.sqrt(most / png_bound(width * height, height))
     while png_bound(width * height, height) > most and min(width, height) > 1:
         width, height = _times(size, factor)

@@ -14,7 +14,7 @@ from pathlib import Path
 from blackbox_conformal.adapter import Adapter, Upload
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
-from blackbox_conformal.images.degrade import crop_note, crop_to_multiple, degrade
+from blackbox_conformal.images.degrade import crop_note, crop_to_multiple
 from blackbox_conformal.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.picture import Picture
@@ -69,6 +69,11 @@ class Prepared:
     file_digest: str | None = None
     fitted: str | None = None
 
+    def input_of(self, truth: Image, setup: Setup) -> Image:
+        """What the vendor was sent for the photograph `truth`, (H, W, 3) uint8: (h, w, 3) uint8."""
+        assert self.truth_digest is not None
+        return setup.procedure.degraded(truth, self.truth_digest)
+
 
 @dataclass(frozen=True, slots=True)
 class _Photograph:
@@ -103,7 +108,12 @@ class Truth:
 def read_truth(path: Path, setup: Setup, limits: ImageLimits = DEFAULT_LIMITS) -> Truth:
     """The photograph as the procedure takes it."""
     picture, scale = read_image(path, limits=limits), setup.procedure.scale
-    pixels, done = fitted(crop_to_multiple(picture.pixels, scale), scale, setup.procedure.fit, setup.limits)
+    whole = crop_to_multiple(picture.pixels, scale)
+
+    def degraded(truth: Image) -> Image:
+        return setup.procedure.degraded(truth, picture.digest)
+
+    pixels, done = fitted(whole, scale, setup.procedure.fit, setup.limits, degraded)
     return Truth(pixels, picture, done)
 
 
@@ -202,14 +212,15 @@ def _look_at(path: Path, setup: Setup, limits: ImageLimits) -> _Photograph:
     read, scale = read_truth(path, setup, limits), setup.procedure.scale
     truth, picture = read.pixels, read.picture
     conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, scale), read.fitted]))
-    low = degrade(truth, scale)
+    low = setup.procedure.degraded(truth, picture.digest)
     # A thumbnail shows the same of either; the smaller one is quicker to look through.
     shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
     return _Photograph(sketch(shown, picture.digest), low, conversions, picture.file_digest, read.fitted)
 
 
 def _low_resolution(path: Path, setup: Setup) -> Image:
-    return degrade(read_truth(path, setup).pixels, setup.procedure.scale)
+    truth = read_truth(path, setup)
+    return setup.procedure.degraded(truth.pixels, truth.picture.digest)
 
 
 def _prepared(

@@ -5,11 +5,13 @@ from typing import Any, get_args
 
 from blackbox_conformal import catalog
 from blackbox_conformal.adapter import Adapter, Capabilities
+from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.procedure import Delivery, Fit, Procedure, SeedPolicy
-from blackbox_conformal.scores.score import Score
+from blackbox_conformal.scores.score import Context, Score
+from blackbox_conformal.types import Image
 
 DEFAULT_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
 """Of all scores that trusted most of real photographs; see docs/scores.md."""
@@ -37,6 +39,11 @@ class Setup:
         vendors = [vendor for vendor in (self.adapter, self.second) if vendor is not None]
         return (*(vendor.capabilities for vendor in vendors), *self.beside)
 
+    def context(self, delivered: Image, low_resolution: Image, second: Image | None) -> Context:
+        """What a score sees of one picture besides its draws."""
+        procedure = self.procedure
+        return Context(delivered, low_resolution, procedure.scale, second, procedure.mixture.linear_part())
+
     def with_score(self, score: Score, draws: int) -> "Setup":
         """The same set-up with another score and number of draws, and with a second vendor where the score needs one.
 
@@ -59,6 +66,7 @@ class Setup:
             second=self.second if score.needs_second else None,
             seed=procedure.root_seed,
             fit=procedure.fit,
+            degradation=procedure.degradation,
         )
 
 
@@ -86,6 +94,7 @@ def set_up(
     second: Adapter | None = None,
     seed: int = 0,
     fit: Fit | None = None,
+    degradation: str | None = None,
 ) -> Setup:
     """One procedure from its parts, each checked against what the vendor declares.
 
@@ -98,7 +107,11 @@ def set_up(
     chosen_metric: Metric = member("metrics", metric)
     chosen_metric.require()
     perturb = None if perturbation is None else catalog.load("images.perturbation", perturbation)
-    chosen_scale = _scale(adapter, scale, adapter.capabilities.scale_factors)
+    if fit not in (None, *get_args(Fit)):
+        raise UsageError(f"expected --fit (fit in Python) to be crop or shrink; got {fit!r}")
+    mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
+    chosen_scale = _scale(adapter, scale, mixture)
+    mixture = mixture.at(chosen_scale)
     _check_draws(adapter, draws, chosen_score, perturb)
     if seeds == "shared" and adapter.capabilities.seed_range is None:
         raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
@@ -109,12 +122,13 @@ def set_up(
         draws=draws,
         seeds=seeds,
         first_seed=(first_seed or 0) if seeds == "shared" else None,
-        root_seed=seed if seeds == "per-image" and any(map(_seedable, (adapter, second))) else 0,
+        root_seed=seed if mixture.random or (seeds == "per-image" and any(map(_seedable, (adapter, second)))) else 0,
         perturbation=perturbation,
         perturbation_package=None if perturb is None else perturb.specification().get("package"),
         second_opinion=None if second is None else second.identity(),
         delivery=delivery,
-        degradation=_degradation(fit),
+        degradation=mixture.specification,
+        fit=fit,
         score=chosen_score.specification(),
         metric=chosen_metric.specification(),
     )
@@ -144,15 +158,10 @@ def set_up_as(adapter: Adapter, procedure: Procedure, second: Adapter | None = N
         second=second,
         seed=procedure.root_seed,
         fit=procedure.fit,
+        degradation=procedure.degradation,
     )
     procedure.require(setup.procedure)
     return setup
-
-
-def _degradation(fit: Fit | None) -> Any:
-    if fit not in (None, *get_args(Fit)):
-        raise UsageError(f"expected --fit (fit in Python) to be crop or shrink; got {fit!r}")
-    return "bicubic" if fit is None else f"{fit}, bicubic"
 
 
 def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Perturbation | None) -> None:
@@ -192,10 +201,14 @@ def _seedable(adapter: Adapter | None) -> bool:
     return adapter is not None and adapter.capabilities.seed_range is not None
 
 
-def _scale(adapter: Adapter, scale: int | None, offered: tuple[int, ...]) -> int:
-    configured = getattr(adapter, "scale", None)
+def _scale(adapter: Adapter, scale: int | None, mixture: Mixture) -> int:
+    configured, offered = getattr(adapter, "scale", None), adapter.capabilities.scale_factors
+    if scale is None and isinstance(configured, int):
+        scale = configured
+    if scale is None and (mixture.resizes or mixture.scale in offered):
+        scale = mixture.scale
     if scale is None:
-        scale = configured if isinstance(configured, int) else (4 if 4 in offered else offered[0])
+        scale = 4 if 4 in offered else offered[0]
     if scale not in offered:
         raise UsageError(f"adapter {adapter.name} offers scale {', '.join(map(str, offered))}; got {scale}")
     if isinstance(configured, int) and configured != scale:

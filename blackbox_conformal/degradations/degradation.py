@@ -1,0 +1,63 @@
+"""What a degradation is: one step of the way from a photograph to an input."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from blackbox_conformal.catalog import Plugin
+from blackbox_conformal.degradations.parameter_range import Range
+from blackbox_conformal.degradations.random_numbers import RandomNumbers
+from blackbox_conformal.types import Image
+
+
+class Degradation(Plugin):
+    """A step with its parameters; a file `degradations/NAME.py` defines one subclass and calls it PLUGIN.
+
+    Parameters that may be a range have the type that `between` gives; each photograph draws a value of its own.
+
+    Attributes
+    ----------
+    chance
+        How likely a photograph undergoes the step, 0 to 1.
+    main
+        The parameter whose name may be left out, as in ``jpeg:75``; "" where there is none.
+    linear
+        True where the step is a linear map of the pixels up to rounding, which is the same for every photograph.
+    """
+
+    main: ClassVar[str] = ""
+    linear: ClassVar[bool] = False
+
+    chance: float = Field(default=1.0, gt=0, le=1)
+
+    def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
+        """`pixels`, (H, W, 3) uint8, after this step: uint8, too, and the same for equal arguments.
+
+        Parameters
+        ----------
+        random
+            Numbers for this step of this photograph.
+        size
+            (height, width) that the whole chain ends with; only steps that resize need it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define apply(pixels, random, size)")
+
+    @property
+    def random(self) -> bool:
+        """Whether two photographs of equal pixels could become different inputs."""
+        return self.chance < 1 or any(isinstance(value, Range) and not value.fixed for _, value in self)
+
+    @property
+    def resizes(self) -> bool:
+        """Whether the step can change the size."""
+        return False
+
+    @property
+    def expansion(self) -> str:
+        """The chain that the step stands for, where it is a name for one; else empty."""
+        return ""
+
+    def facts(self) -> dict[str, str]:
+        """What people ask first."""
+        facts = {"linear": "yes" if self.linear else "no", "random": "yes" if self.random else "no"}
+        return {"stands for": self.expansion} if self.expansion else facts

@@ -1,0 +1,61 @@
+"""A parameter that may be a range: ``75``, or ``60-95``, from which each photograph gets a value of its own."""
+
+import re
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+
+from blackbox_conformal.degradations.random_numbers import RandomNumbers
+
+_NUMBER = r"[0-9]*\.?[0-9]+"
+
+
+class Range(NamedTuple):
+    """The ends of a range, both included; a single number has equal ends."""
+
+    low: float
+    high: float
+
+    def drawn(self, random: RandomNumbers) -> float:
+        """A value, each equally likely; a single number takes no random number."""
+        return self.low if self.low == self.high else random.uniform(self.low, self.high)
+
+    def drawn_whole(self, random: RandomNumbers) -> int:
+        """A whole number of the range, each equally likely."""
+        return int(self.low) if self.low == self.high else random.whole(int(self.low), int(self.high))
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it is a single number."""
+        return self.low == self.high
+
+
+def between(low: float, high: float, *, whole: bool = False) -> Any:
+    """The type of a parameter whose values are at least `low` and at most `high`, and whole where `whole` says so."""
+
+    def check(ends: Range) -> Range:
+        if not low <= ends.low <= ends.high <= high:
+            raise ValueError(
+                f"expected {low:g} to {high:g}, or a range of it such as {low:g}-{high:g}; got {_text(ends)}"
+            )
+        if whole and any(end != int(end) for end in ends):
+            raise ValueError(f"expected a whole number; got {_text(ends)}")
+        return ends
+
+    return Annotated[Range, BeforeValidator(_ends), AfterValidator(check), PlainSerializer(_text)]
+
+
+def _ends(value: Any) -> Range:
+    if isinstance(value, str):
+        match = re.fullmatch(rf"({_NUMBER})(?:-({_NUMBER}))?", value.strip())
+        if match is None:
+            raise ValueError(f"expected a number or a range such as 60-95; got {value!r}")
+        return Range(float(match[1]), float(match[2] or match[1]))
+    if isinstance(value, int | float):
+        return Range(float(value), float(value))
+    low, high = value
+    return Range(float(low), float(high))
+
+
+def _text(ends: Range) -> str:
+    return f"{ends.low:.12g}" if ends.fixed else f"{ends.low:.12g}-{ends.high:.12g}"
