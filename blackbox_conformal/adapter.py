@@ -234,7 +234,7 @@ class Capabilities:
     failures_billed
         Whether the vendor bills an attempt at which it failed on its own; True where nobody knows.
     transient_known
-        Whether the vendor's documents name its own failures, and the adapter reads them.
+        Whether the vendor's documents name its own failures, and the adapter reads them; its example then shows one.
     rates, max_concurrency, answer_timeout_s
         Requests that the vendor takes in a time, draws that it works on at once (None = no limit is known), and seconds
         that one answer may take where that is longer than usual; ``--rate``, ``--concurrency``, ``--timeout`` override.

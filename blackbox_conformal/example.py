@@ -4,6 +4,7 @@ import base64
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from blackbox_conformal.adapter import Adapter, Answer
@@ -38,6 +39,18 @@ class Example:
         How many of the first `answers` `resume` asks for once more, before those of polls, such as that of a token.
     quotes
         The vendor's answers to the requests of `quote`, in order; empty = it cannot be asked for a price.
+    published
+        The vendor's answers to the requests of `inspect`, in order; where they are missing, HTTP 404.
+    cost_usd
+        US dollars that the vendor says in `answers` the draw cost; None = it does not say.
+    failures
+        The answers of further draws, one after another, each of which ends because the vendor fails on its own, as its
+        documents tell it. Jobs have other names than that of `answers`.
+    pauses
+        Answers to the submission that ask to wait, and the seconds (at most 2) that each asks for in its own words;
+        the header Retry-After needs none.
+    cancelled
+        The vendor's answer to the request that cancels a job, which says that it did.
     """
 
     parameters: Mapping[str, Any]
@@ -47,13 +60,18 @@ class Example:
     polls: int | None = None
     again: int = 0
     quotes: tuple[Answer, ...] = ()
+    published: tuple[Answer, ...] = ()
+    cost_usd: Decimal | None = None
+    failures: tuple[tuple[Answer, ...], ...] = ()
+    pauses: tuple[tuple[float, Answer], ...] = ()
+    cancelled: Answer = field(default_factory=lambda: says("{}"))
 
     def of_resume(self, answers: Sequence[Answer]) -> tuple[Answer, ...]:
         """Those of a draw's `answers` that `resume` of its job asks for."""
         return (*answers[: self.again], *answers[self.polls :])
 
-    def filled(self, picture: bytes, address: str) -> tuple[Answer, ...]:
-        """The answers of a draw with `picture` (encoded PNG) and `address` in the place of their placeholders."""
+    def filled(self, picture: bytes, address: str, answers: Sequence[Answer] | None = None) -> tuple[Answer, ...]:
+        """`answers`, or those of the draw, with `picture` (encoded PNG) and `address` for their placeholders."""
         encoded = base64.b64encode(picture)
         return tuple(
             replace(
@@ -63,7 +81,7 @@ class Example:
                 .replace(PICTURE_BASE64, encoded)
                 .replace(PICTURE, picture),
             )
-            for answer in self.answers
+            for answer in (self.answers if answers is None else answers)
         )
 
 

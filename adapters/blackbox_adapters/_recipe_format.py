@@ -247,11 +247,22 @@ class ExampleAnswer(_Table):
     picture: bool = False
 
 
+class ExampleFailure(_Table):
+    """A draw that ends because the vendor fails on its own: its answers in order."""
+
+    answers: list[ExampleAnswer] = Field(min_length=1)
+
+
 class ExampleExchange(_Table):
-    """A draw for the contract checks: its answers in order, and where `resume` begins."""
+    """A draw for the contract checks: its answers in order, where `resume` begins, and the US dollars that they tell.
+
+    `failures` are further draws, one of each way in which the recipe says that the vendor fails on its own.
+    """
 
     answers: list[ExampleAnswer] = Field(min_length=1)
     polls: int | None = None
+    cost_usd: Decimal | None = Field(default=None, ge=0, le=_MOST)
+    failures: list[ExampleFailure] = []
 
 
 class Recipe(_Table):

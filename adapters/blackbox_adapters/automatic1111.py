@@ -116,4 +116,5 @@ EXAMPLE = Example(
     answers=(
         says('{"images":["{picture-base64}"],"parameters":{},"info":"{\\"seed\\": 1000, \\"all_seeds\\": [1000]}"}'),
     ),
+    failures=((says('{"error":"OutOfMemoryError","detail":"","body":"","errors":"CUDA out of memory."}', 500),),),
 )

@@ -194,4 +194,8 @@ EXAMPLE = Example(
             x_amzn_requestid="5b2f2a0c-0000-4000-8000-000000000000",
         ),
     ),
+    failures=(
+        (says('{"message":"The model could not be run."}', 424, x_amzn_errortype="ModelErrorException"),),
+        (says('{"images":[""],"seeds":[1000],"finish_reasons":["Inference error"]}'),),
+    ),
 )

@@ -132,4 +132,5 @@ EXAMPLE = Example(
             '"metrics":{"predict_time":0.4},"logs":""}'
         ),
     ),
+    failures=((says('{"id":"pred_2","status":"failed","output":null,"error":"CUDA error: out of memory"}'),),),
 )

@@ -120,4 +120,15 @@ EXAMPLE = Example(
         ),
         shows(),
     ),
+    cancelled=says('{"deleted":["f7b1c2d3-0000-4000-8000-000000000001"]}'),
+    failures=(
+        (
+            says('{"name":"5f2c.png","subfolder":"","type":"input"}'),
+            says('{"prompt_id":"f7b1c2d3-0000-4000-8000-000000000002","number":2,"node_errors":{}}'),
+            says(
+                '{"id":"f7b1c2d3-0000-4000-8000-000000000002","status":"failed","execution_error":{"node_id":"3",'
+                '"exception_type":"RuntimeError","exception_message":"out of memory"}}'
+            ),
+        ),
+    ),
 )

@@ -199,4 +199,12 @@ EXAMPLE = Example(
         ),
         shows(),
     ),
+    cost_usd=Decimal("0.1"),
+    failures=(
+        (
+            says('{"request_id":"6f1a1a6e-6a53-4a5f-9d3a-2b3b0a1f9c22","status":"IN_QUEUE","queue_position":0}', 201),
+            says('{"request_id":"6f1a1a6e-6a53-4a5f-9d3a-2b3b0a1f9c22","status":"COMPLETED"}'),
+            says('{"detail":"The provider failed.","error_type":"provider_error"}', 502),
+        ),
+    ),
 )

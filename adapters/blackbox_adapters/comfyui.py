@@ -259,4 +259,15 @@ EXAMPLE = Example(
         ),
         shows(),
     ),
+    cancelled=says('{"cancelled":true}'),
+    failures=(
+        (
+            says('{"name":"input.png","subfolder":"","type":"input"}'),
+            says('{"prompt_id":"f7b1c2d3-0000-4000-8000-000000000002","number":2,"node_errors":{}}'),
+            says(
+                '{"f7b1c2d3-0000-4000-8000-000000000002":{"outputs":{},"status":{"status_str":"error",'
+                '"completed":false,"messages":[["execution_error",{"exception_message":"out of memory"}]]}}}'
+            ),
+        ),
+    ),
 )

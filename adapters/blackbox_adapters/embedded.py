@@ -3,6 +3,7 @@
 For trying the method without a key; nothing is billed and nothing leaves the machine.
 """
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, PrivateAttr
@@ -96,4 +97,5 @@ ADAPTER = Embedded
 EXAMPLE = Example(
     parameters={},
     answers=(shows(x_model="embedded-1", x_cost_usd="0.00", x_request_id="req_1", x_seed="7"),),
+    cost_usd=Decimal(0),
 )

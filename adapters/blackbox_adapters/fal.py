@@ -240,4 +240,15 @@ EXAMPLE = Example(
         ),
         shows(),
     ),
+    failures=(
+        (
+            says('{"status":"IN_QUEUE","request_id":"764cabcf-b745-4b3e-ae38-1200304cf45c","queue_position":0}'),
+            says('{"status":"COMPLETED","error":"Runner died","error_type":"runner_error"}'),
+        ),
+        (
+            says('{"status":"IN_QUEUE","request_id":"764cabcf-b745-4b3e-ae38-1200304cf45d","queue_position":0}'),
+            says('{"status":"COMPLETED","logs":null}'),
+            says('{"detail":"The runner disconnected.","error_type":"runner_disconnected"}', 503),
+        ),
+    ),
 )

@@ -177,4 +177,12 @@ EXAMPLE = Example(
         ),
         shows(),
     ),
+    cost_usd=Decimal("0.04"),
+    failures=(
+        (
+            says('{"id":"7e50","polling_url":"{address}/v1/get_result?id=7e50","cost":4.0}'),
+            says('{"id":"7e50","status":"Error","result":null,"progress":null}'),
+        ),
+        (says('{"detail":"Internal server error"}', 500),),
+    ),
 )

@@ -196,4 +196,19 @@ EXAMPLE = Example(
             '"tokenCount":1120}]},"modelVersion":"gemini-3.1-flash-image","responseId":"made-up-response"}'
         ),
     ),
+    cost_usd=Decimal("0.0679"),
+    failures=(
+        (says('{"candidates":[{"finishReason":"NO_IMAGE","index":0}],"responseId":"made-up-failure"}'),),
+        (says('{"error":{"code":500,"message":"An internal error has occurred.","status":"INTERNAL"}}', 500),),
+    ),
+    pauses=(
+        (
+            1.0,
+            says(
+                '{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED",'
+                '"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"1s"}]}}',
+                429,
+            ),
+        ),
+    ),
 )

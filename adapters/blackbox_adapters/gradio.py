@@ -274,4 +274,20 @@ EXAMPLE = Example(
         ),
         shows(),
     ),
+    published=(
+        says('{"version":"6.31.0","api_prefix":"/gradio_api","dependencies":[{"id":0,"api_name":"upscale"}]}'),
+        says(
+            '{"named_endpoints":{"/upscale":{"parameters":[{"parameter_name":"image","component":"Image"},'
+            '{"parameter_name":"scale","component":"Number"},{"parameter_name":"seed","component":"Number"}],'
+            '"returns":[{"label":"output","component":"Image"}]}}}'
+        ),
+    ),
+    failures=(
+        (
+            says('{"version":"6.31.0","api_prefix":"/gradio_api","dependencies":[{"id":0,"api_name":"upscale"}]}'),
+            says('["/tmp/gradio/ab12/input.png"]'),
+            says('{"event_id":"1dbd1a1fe3a34d8c8c0e9d2d1b7a0002"}'),
+            says('event: error\ndata: {"error": "GPU quota exceeded"}\n\n', content_type="text/event-stream"),
+        ),
+    ),
 )

@@ -3,6 +3,7 @@
 For servers of your own and for vendors with such an interface. A vendor with jobs needs a recipe or an adapter.
 """
 
+from decimal import Decimal
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import Field, field_validator
@@ -124,4 +125,5 @@ EXAMPLE = Example(
     parameters={"label": "workshop", "key_header": "authorization", "key_prefix": "Bearer ", "idempotent": True},
     environment={"HTTP_VENDOR_KEY": "made-up-for-this-example"},
     answers=(shows(x_model="workshop-2", x_cost_usd="0.01", x_request_id="req_1", x_seed="7"),),
+    cost_usd=Decimal("0.01"),
 )

@@ -15,7 +15,7 @@ from blackbox_adapters._reading import document, peek, seconds, words
 from blackbox_adapters._reasons import UNFIT, Reasons
 from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
-from blackbox_conformal.example import Example, shows
+from blackbox_conformal.example import Example, says, shows
 
 
 class HuggingFace(Hosted):
@@ -119,4 +119,5 @@ EXAMPLE = Example(
     parameters={"model": "someone/upscaler", "seed_field": "seed", "scale": 4},
     environment={"HF_TOKEN": "hf_made_up_for_this_example"},
     answers=(shows(x_request_id="Root=1-made-up"),),
+    pauses=((1.0, says('{"error":"Model someone/upscaler is currently loading","estimated_time":1.0}', 503)),),
 )

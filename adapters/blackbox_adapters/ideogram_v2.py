@@ -186,4 +186,11 @@ EXAMPLE = Example(
             '"credit_millis":6000,"qualifier":"estimate","upper_bound_usd_micros":80000}'
         ),
     ),
+    cost_usd=Decimal("0.06"),
+    failures=(
+        (
+            says('{"generation_id":"xtdZiqPwRxqY1Y7NExFmzC","generation_kind":"sampling"}'),
+            says('{"generation_id":"xtdZiqPwRxqY1Y7NExFmzC","status":"failed","failure_reason":"internal"}'),
+        ),
+    ),
 )

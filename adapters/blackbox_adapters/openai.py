@@ -180,4 +180,14 @@ EXAMPLE = Example(
             x_request_id="req_made_up",
         ),
     ),
+    cost_usd=Decimal("0.1301"),
+    failures=(
+        (
+            says(
+                '{"error":{"message":"The server had an error.","type":"server_error","param":null,"code":null}}',
+                500,
+                x_request_id="req_made_up_failure",
+            ),
+        ),
+    ),
 )

@@ -216,7 +216,15 @@ class Recipe(Hosted):
             environment[spec.auth.secret_variable] = f"made-up-secret-for-{spec.name}"
         parameters = {"recipe": self.recipe, "poll_seconds": 0.1}
         again = 0 if spec.token is None else 1
-        return Example(parameters, answers, environment, polls=spec.example.polls, again=again)
+        return Example(
+            parameters,
+            answers,
+            environment,
+            polls=spec.example.polls,
+            again=again,
+            cost_usd=spec.example.cost_usd,
+            failures=tuple(tuple(map(_shown, failure.answers)) for failure in spec.example.failures),
+        )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """The requests before, the submission, and the picture in its answer or behind its job."""

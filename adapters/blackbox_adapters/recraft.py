@@ -84,4 +84,5 @@ EXAMPLE = Example(
     parameters={"mode": "creative"},
     environment={"RECRAFT_API_KEY": "made-up-recraft-key"},
     answers=(says('{"created":1764000000,"credits":250,"image":{"image_id":"b3a1","b64_json":"{picture-base64}"}}'),),
+    cost_usd=Decimal("0.25"),
 )

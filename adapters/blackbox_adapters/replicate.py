@@ -221,4 +221,23 @@ EXAMPLE = Example(
         ),
         shows(),
     ),
+    failures=(
+        (
+            says('{"owner":"philz1337x","name":"clarity-upscaler","latest_version":{"id":"' + "ab" * 32 + '"}}'),
+            says('{"id":"gm3qorzdhgbfurvjtvhg6dckhv","output":null,"error":null,"status":"starting"}', 201),
+            says(
+                '{"id":"gm3qorzdhgbfurvjtvhg6dckhv","status":"failed","output":null,"started_at":null,'
+                '"error":"Prediction interrupted; please retry (code: PA)"}'
+            ),
+        ),
+        (
+            says('{"owner":"philz1337x","name":"clarity-upscaler","latest_version":{"id":"' + "ab" * 32 + '"}}'),
+            says('{"id":"gm3qorzdhgbfurvjtvhg6dckhw","output":null,"error":null,"status":"starting"}', 201),
+            says('{"id":"gm3qorzdhgbfurvjtvhg6dckhw","status":"failed","output":null,"error":"E1000 - Unknown Error"}'),
+        ),
+    ),
+    pauses=(
+        (1.0, says('{"detail":"Request was throttled. Your rate limit resets in ~1s.","status":429}', 429)),
+        (1.0, says('{"detail":"Request was throttled.","status":429,"retry_after":1}', 429)),
+    ),
 )

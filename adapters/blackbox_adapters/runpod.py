@@ -148,4 +148,13 @@ EXAMPLE = Example(
             '"output":{"image":"{picture-base64}"}}'
         ),
     ),
+    failures=(
+        (
+            says('{"id":"c80ffee4-f315-4e25-a146-0f3d98cf024b-u2","status":"IN_QUEUE"}'),
+            says(
+                '{"id":"c80ffee4-f315-4e25-a146-0f3d98cf024b-u2","status":"TIMED_OUT",'
+                '"error":"job timed out after 1 retries"}'
+            ),
+        ),
+    ),
 )

@@ -209,4 +209,6 @@ EXAMPLE = Example(
             '"imageUUID":"0f6f0a0e-0000-4000-8000-000000000002","imageBase64Data":"{picture-base64}","cost":0.0038}]}'
         ),
     ),
+    cost_usd=Decimal("0.0038"),
+    failures=((says('{"errors":[{"code":"inferenceError","message":"The task could not be computed."}]}'),),),
 )

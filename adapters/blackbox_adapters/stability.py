@@ -135,4 +135,8 @@ EXAMPLE = Example(
         says('{"id":"f26e2f9ee0ca2e64bf3b5b48f1b3ab6f","status":"in-progress"}', 202),
         shows(finish_reason="SUCCESS", seed="1000"),
     ),
+    failures=(
+        (says('{"id":"f26e2f9ee0ca2e64bf3b5b48f1b3ab70"}'), shows(finish_reason="ERROR")),
+        (says('{"id":"req-1","name":"internal_error","errors":["An unexpected server error has occurred."]}', 500),),
+    ),
 )

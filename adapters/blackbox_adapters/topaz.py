@@ -225,4 +225,11 @@ EXAMPLE = Example(
         shows(),
     ),
     quotes=(says('{"duration":30,"credits":2}'),),
+    cost_usd=Decimal("0.10"),
+    failures=(
+        (
+            says('{"process_id":"9f2e5c1a-0c1d-4f57-9a7e-7a2b6e0e0002","source_id":"s-2","eta":1764000000}'),
+            says('{"process_id":"9f2e5c1a-0c1d-4f57-9a7e-7a2b6e0e0002","status":"Failed","message":"decoding failed"}'),
+        ),
+    ),
 )

@@ -106,4 +106,5 @@ EXAMPLE = Example(
     parameters={"project": "made-up-project"},
     environment={"GOOGLE_OAUTH_ACCESS_TOKEN": "ya29.made-up-for-this-example"},
     answers=(says('{"predictions":[{"mimeType":"image/png","bytesBase64Encoded":"{picture-base64}"}]}'),),
+    failures=((says('{"error":{"code":500,"message":"Internal error encountered.","status":"INTERNAL"}}', 500),),),
 )

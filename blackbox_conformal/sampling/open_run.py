@@ -9,6 +9,7 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import make_private
+from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
@@ -74,6 +75,11 @@ class OpenRun:
             source = "" if capabilities.price is None else capabilities.price.source
             self._prices = Prices(billed, source, limited=limits.max_cost_usd is not None, board=board)
             self._stack = stack.pop_all()
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """How many requests may go in a time."""
+        return self._rate_limiter.rates
 
     def begin(self, control: RunControl, acceptance: Acceptance) -> Processor:
         """What draws one set of tasks."""

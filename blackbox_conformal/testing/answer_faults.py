@@ -28,10 +28,13 @@ def status(
     message: Any = "the fault server says no",
     kind: Any = "application/json",
     billed: Any = False,
+    after: Any = 0,
     **headers: Any,
 ) -> None:
-    """Any status with a JSON (or other) message and more headers; `billed`: the work was done all the same."""
+    """Any status with a JSON (or other) message and more headers, `after` seconds; `billed`: the work was done."""
     exchange.read(billed=billed)
+    if float(after):
+        exchange.pause(float(after))
     text = json.dumps({"error": {"message": str(message)}}) if kind == "application/json" else str(message)
     response = Response(int(code), {"Content-Type": str(kind), "X-Request-Id": "fault-1"}, text.encode())
     exchange.send(response.with_headers(**{name: str(value) for name, value in headers.items()}))

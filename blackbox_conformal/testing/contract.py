@@ -1,15 +1,18 @@
 """`check_adapter`: everything that the contract asks of an adapter, in one list of results.
 
-They are in `static_contract` (no socket) and `fault_contract` (the engine and a misbehaving vendor).
+They are in `static_contract` (no socket), `fault_contract` (the engine and a misbehaving vendor) and
+`declared_contract` (the engine and what the adapter says of its vendor).
 """
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import AdapterError, BlackboxConformalError, UsageError
 from blackbox_conformal.example import Example, example_of
 from blackbox_conformal.plugins import adapter_class
+from blackbox_conformal.testing.declared_contract import declared_checks
 from blackbox_conformal.testing.fault_contract import fault_checks
 from blackbox_conformal.testing.rehearsal import environment
-from blackbox_conformal.testing.static_contract import CheckResult, Subject, static_checks
+from blackbox_conformal.testing.static_contract import static_checks
+from blackbox_conformal.testing.subject import CheckResult, Subject
 
 __all__ = ["CheckResult", "check_adapter"]
 
@@ -58,7 +61,7 @@ def check_adapter(
             raise AdapterError(f"adapter {kind.name} cannot be built from its own example: {error}") from None
         results = static_checks(subject)
         if faults and all(result.passed for result in results):
-            results += fault_checks(kind, shown)
+            results += fault_checks(kind, shown) + declared_checks(subject)
     return results
 
 

@@ -3,6 +3,7 @@
 They are not listed by `adapters list`: their vendor exists on loopback only.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -102,6 +103,7 @@ class SynchronousVendor(_Reference):
         parameters={"keyed": True},
         environment={"FAULT_VENDOR_KEY": "made-up-key"},
         answers=(shows(x_cost_usd="0.01", x_model="fault-vendor-1", x_request_id="request-1"),),
+        cost_usd=Decimal("0.01"),
         quotes=(says('{"cost_usd": "0.01"}'),),
     )
 
@@ -141,6 +143,13 @@ class JobVendor(_Reference):
             ),
             shows(),
         ),
+        cost_usd=Decimal("0.01"),
+        failures=(
+            (
+                says('{"id": "job-1", "status": "queued"}', 201),
+                says('{"id": "job-1", "status": "crashed", "output": null, "error": "out of memory"}'),
+            ),
+        ),
         quotes=(says('{"cost_usd": "0.01"}'),),
     )
 
@@ -148,6 +157,10 @@ class JobVendor(_Reference):
     refusals_billed: bool = Field(default=False, description="Whether the vendor bills what it refuses to deliver.")
     cancels: bool = Field(default=False, description="Cancel a job that takes too long.")
     poll_seconds: float = Field(default=0.02, description="Seconds between two readings of a job.")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, transient_known=True, cancels=self.cancels)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Submit, then as `resume`."""

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,7 +23,7 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import AdapterError, VendorError
+from blackbox_conformal.errors import AdapterError, DeadlineError, VendorError
 from blackbox_conformal.example import Example
 from blackbox_conformal.testing.pictures import upscale
 
@@ -36,11 +36,12 @@ class UnexplainedError(VendorError):
 
 @dataclass
 class Rehearsal:
-    """The steps of one flow, in order, and its picture or price (None when the answers ran out)."""
+    """The steps of one flow, in order, and its picture, price or error (all None when the answers ran out)."""
 
     steps: list[Step] = field(default_factory=list)
     picture: bytes | None = None
     price: Decimal | None = None
+    error: VendorError | None = None
 
     @property
     def sends(self) -> list[Send]:
@@ -69,6 +70,11 @@ class Rehearsal:
         return [step for step in self.steps if isinstance(step, Observed)]
 
     @property
+    def told_usd(self) -> Decimal | None:
+        """What the vendor said that the draw costs; the last word counts."""
+        return next((said.cost_usd for said in reversed(self.observed) if said.cost_usd is not None), None)
+
+    @property
     def jobs(self) -> list[str]:
         """The jobs that were accepted."""
         return [step.job for step in self.steps if isinstance(step, Accepted)]
@@ -84,11 +90,41 @@ def rehearse(adapter: Adapter, flow: Flow, answers: Iterable[Answer] | Callable[
     AdapterError
         The flow yields something that is no step, returns something that is no picture, or does not end.
     """
-    rehearsal, end = _run(adapter, flow, answers)
+    rehearsal = Rehearsal()
+    end = _run(rehearsal, adapter, flow, answers)
     if end is not None and not isinstance(end.value, bytes):
         raise AdapterError(f"expected draw() to return the picture's bytes; got {type(end.value).__name__}")
     rehearsal.picture = None if end is None else end.value
     return rehearsal
+
+
+def rehearse_failure(adapter: Adapter, flow: Generator[Step, Answer, Any], answers: Iterable[Answer]) -> Rehearsal:
+    """Run `flow` as `rehearse` does, and keep the `VendorError` in which it ends."""
+    rehearsal = Rehearsal()
+    try:
+        _run(rehearsal, adapter, flow, answers)
+    except VendorError as error:
+        rehearsal.error = error
+    return rehearsal
+
+
+def cancellation(flow: Flow, answers: Sequence[Answer]) -> Send | None:
+    """What `flow` sends when its time is over after `answers`, while it waits or reads a stream; None = nothing."""
+    left = list(answers)
+    try:
+        step = next(flow)
+        while left or not isinstance(step, Wait):
+            if isinstance(step, Send) and not left:
+                if not step.once:
+                    return None
+                break
+            step = flow.send(left.pop(0) if isinstance(step, Send) else EMPTY_ANSWER)
+        step = flow.throw(DeadlineError("its time is over"))
+        return step if isinstance(step, Send) else None
+    except (StopIteration, VendorError):
+        return None
+    finally:
+        flow.close()
 
 
 def rehearse_quote(adapter: Adapter, upload: Upload, answers: Iterable[Answer]) -> Rehearsal:
@@ -104,7 +140,8 @@ def rehearse_quote(adapter: Adapter, upload: Upload, answers: Iterable[Answer]) 
     flow = adapter.quote(upload)
     if flow is None:
         raise AdapterError(f"adapter {adapter.name} has no quote")
-    rehearsal, end = _run(adapter, flow, answers)
+    rehearsal = Rehearsal()
+    end = _run(rehearsal, adapter, flow, answers)
     if end is not None and not (isinstance(end.value, Decimal) and end.value.is_finite() and end.value >= 0):
         raise AdapterError(f"expected quote() to return US dollars as a Decimal of at least 0; got {end.value!r}")
     rehearsal.price = None if end is None else end.value
@@ -112,12 +149,12 @@ def rehearse_quote(adapter: Adapter, upload: Upload, answers: Iterable[Answer]) 
 
 
 def _run(
+    rehearsal: Rehearsal,
     adapter: Adapter,
     flow: Generator[Step, Answer, Any],
     answers: Iterable[Answer] | Callable[[Send], Answer | None],
-) -> tuple[Rehearsal, StopIteration | None]:
-    """The steps of `flow`, and its end; None when the answers ran out first."""
-    rehearsal = Rehearsal()
+) -> StopIteration | None:
+    """Note the steps of `flow`; its end, or None when the answers ran out first."""
     in_order = iter(()) if callable(answers) else iter(answers)
     reply = EMPTY_ANSWER
     try:
@@ -133,11 +170,11 @@ def _run(
                 answer = answers(step) if callable(answers) else next(in_order, None)
                 if answer is None:
                     flow.close()
-                    return rehearsal, None
+                    return None
                 reply = _accepted(adapter, step, answer)
             step = flow.send(reply)
     except StopIteration as end:
-        return rehearsal, end
+        return end
 
 
 def _accepted(adapter: Adapter, send: Send, answer: Answer) -> Answer:
@@ -188,7 +225,12 @@ def a_draw(adapter: Adapter, index: int = 0) -> Draw:
     return Draw(index, seed, f"example-key-{index}-5f3a")
 
 
+def scale_of(adapter: Adapter) -> int:
+    """The magnification that the adapter asks for."""
+    scale = getattr(adapter, "scale", None)
+    return scale if isinstance(scale, int) else adapter.capabilities.scale_factors[0]
+
+
 def a_picture(adapter: Adapter, upload: Upload, seed: int = 0) -> bytes:
     """A picture that the adapter's vendor might return for `upload`."""
-    scale = getattr(adapter, "scale", None)
-    return upscale(upload.png, scale if isinstance(scale, int) else adapter.capabilities.scale_factors[0], seed)
+    return upscale(upload.png, scale_of(adapter), seed)

@@ -60,7 +60,7 @@ class ReplayVendor:
             self._given[place] += 1
             headers = {name: value for name, value in answer.headers.items() if name not in FRAMING}
             response = Response(answer.status, headers, answer.body)
-            if self._purposes[place] == "submit":
+            if self._purposes[place] == "submit" and answer.status < 400:
                 self._account.bill("replayed", key, "")
                 if key:
                     self._keyed[key] = response

@@ -4,53 +4,19 @@ import base64
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Price, Send, Wait
-from blackbox_conformal.errors import BlackboxConformalError, VendorError
-from blackbox_conformal.example import Example
+from blackbox_conformal.adapter import Answer, Capabilities, Price, Send, Wait
+from blackbox_conformal.errors import BlackboxConformalError, VendorError, VendorFailedError
+from blackbox_conformal.pipeline.stages.picture_limits import misfit, too_many_bytes
 from blackbox_conformal.secrets import holds_secret, masked
-from blackbox_conformal.testing.rehearsal import (
-    Rehearsal,
-    a_draw,
-    a_picture,
-    an_upload,
-    built,
-    rehearse,
-    rehearse_quote,
-)
+from blackbox_conformal.testing.rehearsal import a_draw, built, rehearse, rehearse_quote, scale_of
+from blackbox_conformal.testing.subject import CheckResult, Subject
+from blackbox_conformal.testing.unfit_pictures import beyond
 
-ADDRESS = "http://127.0.0.1:9"
 A_PRICE = Decimal("0.37")
 NONSENSE = (b"", b"{}", b"[]", b"null", b"<html>sign in</html>", b'{"id":null,"status":{}}', b"[" * 100_000)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """One promise of the contract, whether it is kept, and if not, what was expected and what was found."""
-
-    name: str
-    passed: bool
-    detail: str = ""
-
-
-class Subject:
-    """An adapter class with its example: what the checks look at."""
-
-    def __init__(self, kind: type[Adapter], example: Example) -> None:
-        self.kind = kind
-        self.example = example
-        self.adapter = built(kind, example, ADDRESS)
-        self.upload = an_upload(self.adapter)
-        self.picture = a_picture(self.adapter, self.upload)
-        self.answers = example.filled(self.picture, ADDRESS)
-
-    def rehearse(self, index: int = 0, adapter: Adapter | None = None) -> Rehearsal:
-        """The example, as draw `index`."""
-        adapter = adapter or self.adapter
-        return rehearse(adapter, adapter.draw(self.upload, a_draw(adapter, index)), self.answers)
 
 
 def visible(send: Send, *, headers: bool = True) -> str:
@@ -323,6 +289,35 @@ def explains(subject: Subject) -> str:
     return ""
 
 
+def refuses_unfit(subject: Subject) -> str:
+    """A picture just beyond a declared limit is refused before anything is sent; the example's own is not."""
+    limits, scale, upload = subject.adapter.capabilities, scale_of(subject.adapter), subject.upload
+    own = misfit(upload.width, upload.height, limits, scale) or too_many_bytes(upload, limits)
+    if own:
+        return f"expected limits that a picture can keep; {own}"
+    for limit, picture in beyond(limits, scale):
+        alone = Capabilities(limits.scale_factors, **{limit: getattr(limits, limit)})
+        if not (misfit(picture.width, picture.height, alone, scale) or too_many_bytes(picture, alone)):
+            return f"expected {limit}={getattr(limits, limit)} to refuse {picture.width}×{picture.height} pixels"
+    return ""
+
+
+def fails(subject: Subject) -> str:
+    """An adapter that knows its vendor's own failures shows one, and reads each that it shows as one."""
+    if subject.adapter.capabilities.transient_known != bool(subject.example.failures):
+        return "expected `failures` in the example of an adapter that says transient_known, and of no other"
+    for number, answers in enumerate(subject.example.failures):
+        rehearsal = subject.rehearse_failure(number)
+        if not isinstance(rehearsal.error, VendorFailedError):
+            end = repr(rehearsal.error or "another request")
+            return f"expected failure {number} of the example to end in a VendorFailedError; got {end}"
+        if len(rehearsal.sends) != len(answers):
+            return f"expected {len(answers)} requests, as failure {number} has answers; got {len(rehearsal.sends)}"
+        if set(rehearsal.jobs) & set(subject.rehearse().jobs):
+            return f"expected failure {number} to be of another job than the example's picture"
+    return ""
+
+
 def quotes(subject: Subject) -> str:
     """A vendor that tells prices is asked with free requests to its own address, and answers in US dollars."""
     asked = subject.adapter.quote(subject.upload)
@@ -365,6 +360,8 @@ CHECKS: tuple[Callable[[Subject], str], ...] = (
     resumes,
     survives_nonsense,
     explains,
+    fails,
+    refuses_unfit,
     quotes,
 )
 

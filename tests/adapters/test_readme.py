@@ -11,7 +11,10 @@ from support.flow_driver import ADDRESS, PICTURE, drive, refused_by, seeded, upl
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import RefusedError
 from blackbox_conformal.example import says
-from blackbox_conformal.testing.static_contract import Subject, static_checks
+from blackbox_conformal.testing.contract import check_adapter
+from blackbox_conformal.testing.declared_contract import PROMISES
+from blackbox_conformal.testing.static_contract import static_checks
+from blackbox_conformal.testing.subject import Subject
 
 README = Path(__file__).parents[2] / "adapters" / "README.md"
 
@@ -44,6 +47,19 @@ def test_the_recipe(tmp_path: Path) -> None:
     error = refused_by(adapter, says('{"error":{"code":"rules","message":"broke the rules"}}', 451))
     assert type(error) is RefusedError
     assert ("broke the rules" in str(error), error.code) == (True, "rules")
+
+
+@pytest.mark.usefixtures("key")
+def test_the_recipe_keeps_the_contract(tmp_path: Path) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_text(block("toml"), encoding="utf-8")
+    results = check_adapter(Recipe, Recipe(recipe=str(path)).example_exchange())
+    assert [result for result in results if not result.passed] == []
+    assert {promise.name for promise in PROMISES} & {result.name for result in results} == {
+        "a failure of the vendor is booked as declared and asked again",
+        "a told cost is booked",
+        "an overdue job is cancelled as declared",
+    }
 
 
 @pytest.mark.parametrize("table", ["refusals", "price", "auth"])

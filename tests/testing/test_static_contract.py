@@ -26,7 +26,8 @@ from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.example import Example, example_of, says
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, text_field
 from blackbox_conformal.testing.rehearsal import a_draw, an_upload, environment, rehearse
-from blackbox_conformal.testing.static_contract import CHECKS, Subject, static_checks
+from blackbox_conformal.testing.static_contract import CHECKS, static_checks
+from blackbox_conformal.testing.subject import Subject
 
 
 def failed(kind: type[Adapter], example: Example | None = None) -> dict[str, str]:
@@ -302,7 +303,17 @@ def test_an_example_without_the_place_of_resuming_is_found() -> None:
 
 def test_every_check_has_an_adapter_that_breaks_it() -> None:
     broken = {"declares", "is capable", "identifies", "draws", "sends picture", "varies", "keeps secrets", "sends well"}
-    broken |= {"keeps no state", "resumes", "survives nonsense", "explains", "quotes", "prices", "takes text"}
+    broken |= {
+        "keeps no state",
+        "resumes",
+        "survives nonsense",
+        "explains",
+        "quotes",
+        "prices",
+        "takes text",
+        "fails",
+        "refuses unfit",
+    }
     assert broken == {check.__name__.replace("_", " ") for check in CHECKS}
 
 

@@ -1,0 +1,180 @@
+"""What an adapter says of its vendor is what the real engine does: failures, pauses, speed, costs and cancelling."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import NamedTuple
+
+from blackbox_conformal.adapter import Answer, Wait
+from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.sampling.money import to_nano, to_usd
+from blackbox_conformal.testing.rehearsal import a_draw, rehearse_failure
+from blackbox_conformal.testing.scene import LIMITS, Scene
+from blackbox_conformal.testing.script import Plan
+from blackbox_conformal.testing.subject import CheckResult, Subject
+
+FEW, SHORT_S = 8, 1.0
+"""A rate of at most so many requests in so many seconds is tried out; of any other, the limiter's settings are read."""
+
+
+class Promise(NamedTuple):
+    """Something that an adapter says, whether it says it at all, and what is wrong with it (nothing: empty text)."""
+
+    name: str
+    applies: Callable[[Subject], bool]
+    problem: Callable[[Subject], str]
+
+
+def _failure_problem(subject: Subject) -> str:
+    """Each failure is booked as declared; the draw is asked for again, at no cost or where that is allowed."""
+    for number, answers in enumerate(subject.example.failures):
+        booked = _booked_for_failure(subject, number)
+        asked_at_once = booked == 0
+        scene = Scene(
+            subject.kind,
+            subject.example,
+            exchanges=(answers, subject.example.answers),
+            limits=(LIMITS, replace(LIMITS, max_resample=1)),
+        ).play({}, {})
+        states = ["stored" if asked_at_once else "failed", "stored"]
+        kept = scene.states == states and [row.state for row in scene.attempts] == ["failed", "validated"]
+        if not (kept and scene.submissions == 2):
+            return f"expected failure {number} to end {' and then '.join(states)}; got {scene.story()}"
+        if scene.attempts[0].known_cost_usd != booked:
+            return f"expected failure {number} to be booked at {booked} USD; got {scene.attempts[0].known_cost_usd}"
+    return ""
+
+
+def _booked_for_failure(subject: Subject, number: int) -> Decimal | None:
+    """US dollars: the cost that the vendor tells, else nothing or the price, by `failures_billed`; None = unknown."""
+    adapter, upload = subject.adapter, subject.upload
+    told = subject.rehearse_failure(number).told_usd
+    price = adapter.price_for(upload.width, upload.height)
+    if told is None and not adapter.capabilities.failures_billed:
+        return Decimal(0)
+    cost = told if told is not None or price is None else price.high_usd
+    return None if cost is None else to_usd(to_nano(cost))
+
+
+def _pause_problem(subject: Subject) -> str:
+    """A submission is made again no earlier than the answer's words ask for."""
+    example = subject.example
+    before = [send.purpose for send in subject.rehearse().sends].index("submit")
+    for seconds, answer in example.pauses:
+        exchanges = ((*example.answers[:before], answer), example.answers)
+        scene = Scene(subject.kind, example, exchanges).play({})
+        if scene.states != ["stored"] or scene.submissions != 2:
+            return f"expected a second submission after the pause, and its picture; got {scene.story()}"
+        first, second = scene.submitted_at
+        if second - first < seconds:
+            return f"expected no submission in the {seconds:g} s that the vendor asks for; got one sooner"
+    return ""
+
+
+def _concurrency_problem(subject: Subject) -> str:
+    """Never more draws at once than declared."""
+    most = subject.adapter.capabilities.max_concurrency or 0
+    automatic = replace(LIMITS, concurrency="auto")
+    scene = Scene(subject.kind, subject.example, draws=most + 2, limits=(automatic,))
+    scene.play({"submit": "status:code=422,after=0.1"})
+    at_once = scene.account.summary()["most_at_once"]["submit"]
+    if scene.submissions != most + 2 or at_once > most:
+        return (
+            f"expected {most + 2} submissions, at most {most} of them at once; got {at_once} at once, {scene.story()}"
+        )
+    return ""
+
+
+def _rate_problem(subject: Subject) -> str:
+    """The limiter has the declared rates, and lets through no more; a refusal ends each draw with its submission."""
+    rates = subject.adapter.capabilities.rates
+    tried = [rate for rate in rates if rate.counts("submit") and rate.count <= FEW and rate.seconds <= SHORT_S]
+    draws = 2 + max((rate.count for rate in tried), default=-1)
+    scene = Scene(subject.kind, subject.example, draws=draws, limits=(replace(LIMITS, concurrency=draws),))
+    scene.play({"submit": "status:code=422"})
+    if scene.limiter_rates != rates:
+        return f"expected the engine to keep the rates {rates}; it keeps {scene.limiter_rates}"
+    if scene.submissions != draws:
+        return f"expected {draws} submissions; got {scene.story()}"
+    arrived = scene.submitted_at
+    for rate in tried:
+        # Half of the window: the way to the vendor takes one request longer than another.
+        if any(late - early < rate.seconds / 2 for early, late in zip(arrived, arrived[rate.count :], strict=False)):
+            return f"expected at most {rate}; got more"
+    return ""
+
+
+def _cost_problem(subject: Subject) -> str:
+    """The ledger books what the example's answers tell."""
+    told = _told(subject)
+    scene = Scene(subject.kind, subject.example).play({})
+    if scene.states != ["stored"]:
+        return f"expected a picture; got {scene.story()}"
+    booked = scene.attempts[-1].cost_usd
+    return "" if told is None or to_usd(to_nano(told)) == booked else f"expected {told} USD in the ledger; got {booked}"
+
+
+def _told(subject: Subject) -> Decimal | None:
+    shown = subject.example.cost_usd
+    return subject.rehearse().told_usd if shown is None else shown
+
+
+def _overdue_problem(subject: Subject) -> str:
+    """A job that is not finished in time is cancelled once where the adapter says so, and never elsewhere."""
+    able, answers = subject.adapter.capabilities, _unfinished(subject)
+    if not answers:
+        return "expected the example's first poll to be answered by a job that is not finished"
+    streams = subject.rehearse().sends[len(answers) - 1].once
+    plan: Plan = {"poll": "never-answers"} if streams else {}
+    short = replace(LIMITS, job_deadline_s=0.5)
+    scene = Scene(subject.kind, subject.example, (answers,), limits=(short,)).play(plan, plan)
+    sent, wanted = scene.account.requests("cancel"), int(able.cancels)
+    if scene.states != ["expired"] * 2 or scene.submissions != 1 or scene.account.requests("other"):
+        return f"expected an overdue job to end expired; got {scene.story()}"
+    return "" if sent == wanted else f"expected {wanted} requests to cancel an overdue job; got {sent}"
+
+
+def _unfinished(subject: Subject) -> tuple[Answer, ...]:
+    """The example's answers up to its first poll, if that reads a stream, or the draw then waits to poll again."""
+    adapter, sends = subject.adapter, subject.rehearse().sends
+    count = 1 + next((number for number, send in enumerate(sends) if send.purpose == "poll"), -1)
+    if not count:
+        return ()
+    steps = rehearse_failure(adapter, adapter.draw(subject.upload, a_draw(adapter)), subject.answers[:count]).steps
+    waits = sends[count - 1].once or isinstance(steps[-2], Wait)
+    return subject.example.answers[:count] if waits else ()
+
+
+PROMISES = (
+    Promise(
+        "a failure of the vendor is booked as declared and asked again",
+        lambda subject: bool(subject.example.failures),
+        _failure_problem,
+    ),
+    Promise("a pause asked for in words is made", lambda subject: bool(subject.example.pauses), _pause_problem),
+    Promise(
+        "no more draws at once than declared",
+        lambda subject: subject.adapter.capabilities.max_concurrency is not None,
+        _concurrency_problem,
+    ),
+    Promise("declared rates are kept", lambda subject: bool(subject.adapter.capabilities.rates), _rate_problem),
+    Promise("a told cost is booked", lambda subject: _told(subject) is not None, _cost_problem),
+    Promise(
+        "an overdue job is cancelled as declared",
+        lambda subject: subject.adapter.capabilities.cancels or bool(_unfinished(subject)),
+        _overdue_problem,
+    ),
+)
+
+
+def declared_checks(subject: Subject) -> list[CheckResult]:
+    """Every promise that applies to the adapter."""
+    results = []
+    for promise in PROMISES:
+        if promise.applies(subject):
+            try:
+                problem = promise.problem(subject)
+            except BlackboxConformalError as error:
+                problem = str(error)
+            results.append(CheckResult(promise.name, not problem, problem))
+    return results

@@ -1,0 +1,196 @@
+"""The real engine draws with an adapter from a vendor that replays its example (`replay`) and misbehaves as planned."""
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from PIL import Image
+
+from blackbox_conformal.adapter import Adapter, Answer
+from blackbox_conformal.errors import BlackboxConformalError, ImageError
+from blackbox_conformal.example import Example
+from blackbox_conformal.rates import Rate
+from blackbox_conformal.sampling.ledger.attempts import Attempt
+from blackbox_conformal.sampling.ledger.queries import ledger_ls
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.open_run import OpenRun
+from blackbox_conformal.sampling.quotes import ask_quotes
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.testing.account import Account
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.rehearsal import (
+    a_draw,
+    a_picture,
+    an_upload,
+    built,
+    cancellation,
+    rehearse_failure,
+    rehearse_quote,
+)
+from blackbox_conformal.testing.replay import ReplayVendor
+from blackbox_conformal.testing.script import Plan
+
+LIMITS = Limits(
+    concurrency=2, attempt_timeout_s=2.0, connect_timeout_s=2.0, job_deadline_s=20.0, max_attempts=3, max_resample=0
+)
+
+
+@dataclass
+class Scene:
+    """One adapter before one misbehaving vendor, and what came of the draws made there.
+
+    Attributes
+    ----------
+    exchanges
+        The answers of one draw after another that the vendor gives; the last answer to a request again and again.
+    draws
+        How many draws of the picture are made at once in each round.
+    limits
+        Those of each round; the last ones for all rounds that follow.
+    states
+        State of the last draw that ended in each round; empty text where none did.
+    errors
+        The error that ended each round; None where there was none.
+    attempts
+        The ledger after the last round.
+    limiter_rates
+        The rates that the engine's limiter was given in the last round.
+    account
+        The vendor's books.
+    """
+
+    kind: type[Adapter]
+    example: Example
+    exchanges: tuple[tuple[Answer, ...], ...] = ()
+    draws: int = 1
+    limits: tuple[Limits, ...] = (LIMITS,)
+    states: list[str] = field(default_factory=list)
+    errors: list[BlackboxConformalError | None] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    limiter_rates: tuple[Rate, ...] = ()
+    account: Account = field(default_factory=lambda: Account(Decimal("0.01")))
+
+    def play(self, *rounds: Plan) -> "Scene":
+        """Make the same draws once a round, each time by a new sampler on the same run folder, under each plan."""
+        with tempfile.TemporaryDirectory(prefix="adapter-check-") as folder, self._vendor() as (vendor, server):
+            run = Path(folder) / "run"
+            adapter = built(self.kind, self.example, server.url)
+            upload = an_upload(adapter)
+            picture = a_picture(adapter, upload)
+            inspection = adapter.inspect()
+            if inspection is not None:
+                published = self.example.published
+                asked = rehearse_failure(adapter, inspection, published).sends
+                vendor.load(asked[: len(published)], published)
+            for answers in self.exchanges or (self.example.answers,):
+                self._load(vendor, adapter, self.example.filled(picture, server.url, answers))
+            vendor.honour(adapter.capabilities.idempotency_header)
+            drawn = [a_draw(adapter, index) for index in range(self.draws)]
+            tasks = [Task(upload, draw.index, draw.seed) for draw in drawn]
+            for number, plan in enumerate(rounds):
+                server.script = _shifted(plan, self.account)
+                limits = self.limits[min(number, len(self.limits) - 1)]
+                with Sampler(adapter, run, limits, check=whole_picture(picture)) as sampler:
+                    opened = sampler.open()
+                    self.limiter_rates = opened.rates if isinstance(opened, OpenRun) else ()
+                    self._round(sampler, tasks)
+            self.attempts = ledger_ls(run)
+        return self
+
+    def ask(self, plan: Plan) -> "Scene":
+        """Ask for a price under `plan`; states tell it, or stay empty."""
+        with self._vendor() as (vendor, server):
+            adapter = built(self.kind, self.example, server.url)
+            upload = an_upload(adapter)
+            vendor.load(rehearse_quote(adapter, upload, self.example.quotes).sends, self.example.quotes)
+            server.script = plan
+            price, error = "", None
+            try:
+                price = str(next(iter(ask_quotes(adapter, [upload], LIMITS).values())))
+            except BlackboxConformalError as caught:
+                error = caught
+            self.states.append(price)
+            self.errors.append(error)
+        return self
+
+    @contextmanager
+    def _vendor(self) -> Iterator[tuple[ReplayVendor, FaultServer]]:
+        vendor = ReplayVendor(self.account)
+        with FaultServer(vendor=vendor, account=self.account) as server:
+            yield vendor, server
+
+    def _load(self, vendor: ReplayVendor, adapter: Adapter, answers: tuple[Answer, ...]) -> None:
+        """Teach the vendor one draw, and to cancel its job if the answers leave it unfinished."""
+        upload, draw = an_upload(adapter), a_draw(adapter)
+        sends = rehearse_failure(adapter, adapter.draw(upload, draw), answers).sends
+        vendor.load(sends[: len(answers)], answers[: len(sends)])
+        # The last answer may be that of a stream which stays open instead.
+        for count in (len(answers), len(answers) - 1):
+            cancel = cancellation(adapter.draw(upload, draw), answers[:count])
+            if cancel is not None:
+                vendor.load([cancel], [self.example.cancelled])
+
+    def _round(self, sampler: Sampler, tasks: list[Task]) -> None:
+        state, error = "", None
+        try:
+            for outcome in sampler.draw(tasks):
+                state = outcome.state
+        except BlackboxConformalError as caught:
+            error = caught
+        self.states.append(state)
+        self.errors.append(error)
+
+    @property
+    def submissions(self) -> int:
+        """Requests that tried to submit."""
+        return self.account.requests("submit")
+
+    @property
+    def submitted_at(self) -> list[float]:
+        """When each of them arrived, in seconds of the monotonic clock."""
+        return [request.at for request in self.account.recorded if request.purpose == "submit"]
+
+    @property
+    def billed_and_sent(self) -> tuple[int, int]:
+        """Number of billed submissions, and of requests that tried to submit."""
+        return self.account.paid, self.submissions
+
+    def story(self) -> str:
+        """What happened, for a message."""
+        ends = [
+            f"{state or 'nothing'}{f' ({type(error).__name__}: {error})' if error else ''}"
+            for state, error in zip(self.states, self.errors, strict=True)
+        ]
+        return f"{'; then '.join(ends)}; {self.submissions} submissions, {self.account.paid} billed"
+
+
+def _shifted(plan: Plan, account: Account) -> Plan:
+    """A plan whose lists begin at the next request instead of the first."""
+    return {
+        purpose: entry
+        if isinstance(entry, str) or not isinstance(entry, list)
+        else [None] * account.requests(purpose) + entry
+        for purpose, entry in plan.items()
+    }
+
+
+def whole_picture(expected: bytes) -> Callable[[bytes, Task], None]:
+    """A check that accepts a whole picture of the same size as `expected`."""
+    with Image.open(io.BytesIO(expected)) as opened:
+        size = opened.size
+
+    def check(content: bytes, task: Task) -> None:
+        try:
+            with Image.open(io.BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as opened:
+                opened.load()
+                if opened.size != size:
+                    raise ImageError(f"expected {size[0]} × {size[1]} pixels; got {opened.size[0]} × {opened.size[1]}")
+        except (OSError, SyntaxError) as error:
+            raise ImageError(f"expected a picture; {error}") from None
+
+    return check

@@ -1,0 +1,207 @@
+"""What an adapter says of its vendor: the engine does it, and adapters that say something else are found out."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import ClassVar
+
+import pytest
+from pydantic import Field
+
+from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Draw, Flow, Observed, Purpose, Rate, Send, Upload
+from blackbox_conformal.errors import DeadlineError, RefusedError, TryLaterError, VendorError, VendorFailedError
+from blackbox_conformal.example import Example, says
+from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter
+from blackbox_conformal.testing.declared_contract import PROMISES, declared_checks
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.testing.rehearsal import environment
+from blackbox_conformal.testing.static_contract import static_checks
+from blackbox_conformal.testing.subject import ADDRESS, Subject
+
+FAILURE, PAUSE, AT_ONCE, RATES, COST, OVERDUE = (promise.name for promise in PROMISES)
+LATER = (1.0, says('{"error": "busy", "seconds": 1}', 429))
+
+
+class Waiting(SynchronousVendor):
+    """Reads in the answer how long to wait."""
+
+    example: ClassVar[Example] = replace(SynchronousVendor.example, pauses=(LATER,))
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        if answer.status == 429 and b"seconds" in answer.body:
+            return TryLaterError("busy", retry_after=self.seconds(float(answer.json()["seconds"])))
+        return None
+
+    def seconds(self, told: float) -> float | None:
+        return told
+
+
+class Limited(SynchronousVendor):
+    """Declares how fast it may be asked, and how often at once."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, rates=(Rate(3, 1.0, "submit"),), max_concurrency=1)
+
+
+class Hourly(SynchronousVendor):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, rates=(Rate(50, 3600.0), Rate(9, 60.0, "poll")))
+
+
+class FreeOfCharge(JobVendor):
+    """Its vendor bills no failures of its own."""
+
+    example: ClassVar[Example] = replace(
+        JobVendor.example, parameters={**JobVendor.example.parameters, "failures_billed": False}
+    )
+
+
+class Unpriced(JobVendor):
+    price_usd: Decimal | None = Field(default=None, description="Price to declare; None declares none.")
+
+
+class Cancelling(JobVendor):
+    example: ClassVar[Example] = replace(
+        JobVendor.example, parameters={**JobVendor.example.parameters, "cancels": True}
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "promises"),
+    [
+        (Waiting, {PAUSE, COST}),
+        (Limited, {AT_ONCE, RATES, COST}),
+        (Hourly, {RATES, COST}),
+        (FreeOfCharge, {FAILURE, COST, OVERDUE}),
+        (Unpriced, {FAILURE, COST, OVERDUE}),
+        (Cancelling, {FAILURE, COST, OVERDUE}),
+    ],
+)
+def test_what_is_declared_is_done(kind: type[Adapter], promises: set[str]) -> None:
+    assert broken(kind) == ({}, promises)
+
+
+def broken(kind: type[Adapter], example: Example | None = None) -> tuple[dict[str, str], set[str]]:
+    """What is said of each promise that is broken, and the names of the declared promises that were looked at."""
+    shown = example or kind.example  # type: ignore[attr-defined]
+    with environment(shown):
+        subject = Subject(kind, shown)
+        static, declared = static_checks(subject), declared_checks(subject)
+    found = {result.name: result.detail for result in (*static, *declared) if not result.passed}
+    return found, {result.name for result in declared}
+
+
+def is_drawn(adapter: SynchronousVendor | JobVendor) -> bool:
+    """Whether the engine draws with the adapter, at a server; else it is looked at by itself."""
+    return adapter.url != ADDRESS
+
+
+class Undecided(JobVendor):
+    """Takes a failure of the vendor for a refusal of the picture once the engine asks."""
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        try:
+            return (yield from super().resume(upload, draw, job))
+        except VendorFailedError as error:
+            raise (RefusedError(str(error)) if is_drawn(self) else error) from None
+
+
+class Overcharged(JobVendor):
+    """Tells a cost of a failure that its vendor does not tell."""
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        try:
+            return (yield from super().resume(upload, draw, job))
+        except VendorFailedError:
+            if is_drawn(self):
+                yield Observed(cost_usd=Decimal("0.5"))
+            raise
+
+
+class Hasty(Waiting):
+    """Reads the seconds as milliseconds."""
+
+    def seconds(self, told: float) -> float:
+        return told / 1000
+
+
+class Crowding(Limited):
+    """Declares how many draws may run at once, and not to the engine."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        declared = super().capabilities
+        return replace(declared, max_concurrency=None, rates=()) if is_drawn(self) else replace(declared, rates=())
+
+
+class Racing(Limited):
+    """Declares a rate, and not to the engine."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        declared = replace(super().capabilities, max_concurrency=None)
+        return replace(declared, rates=()) if is_drawn(self) else declared
+
+
+class InCents(SynchronousVendor):
+    """Takes a cost in dollars for one in cents."""
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        picture = yield from super().draw(upload, draw)
+        yield Observed(cost_usd=Decimal("0.0001"))
+        return picture
+
+
+class Abandoning(JobVendor):
+    """Says that it cancels, and does not."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, cancels=True)
+
+
+class Meddling(Cancelling):
+    """Cancels, and does not say so."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, cancels=False)
+
+
+class Mislabelled(Abandoning):
+    """Cancels by a request of another purpose, which the engine does not send any more."""
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        try:
+            return (yield from super().resume(upload, draw, job))
+        except DeadlineError:
+            yield Send("POST", f"{self.url}/v1/jobs/{job}/cancel", purpose="lookup", headers=self._headers())
+            raise
+
+
+@pytest.mark.parametrize(
+    ("kind", "promise", "message"),
+    [
+        (Undecided, FAILURE, "expected failure 0 to end failed and then stored; got refused"),
+        (Overcharged, FAILURE, "expected failure 0 to be booked at 0.01 USD; got 0.5"),
+        (Hasty, PAUSE, "expected no submission in the 1 s"),
+        (Crowding, AT_ONCE, "at most 1 of them at once"),
+        (Racing, RATES, "expected the engine to keep the rates"),
+        (InCents, COST, "expected 0.01 USD in the ledger; got 0.0001"),
+        (Abandoning, OVERDUE, "expected 1 requests to cancel an overdue job; got 0"),
+        (Meddling, OVERDUE, "expected 0 requests to cancel an overdue job; got 1"),
+        (Mislabelled, OVERDUE, "expected 1 requests to cancel an overdue job; got 0"),
+    ],
+)
+def test_an_adapter_that_says_something_else_breaks_that_promise_alone(
+    kind: type[Adapter], promise: str, message: str
+) -> None:
+    found, _ = broken(kind)
+    assert set(found) == {promise}, found
+    assert message in found[promise]
+
+
+def test_a_limiter_that_lets_too_many_through_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SharedRateLimiter, "take", lambda limiter, purpose: 0.0)
+    assert broken(Limited)[0] == {RATES: "expected at most 3/second submit; got more"}
