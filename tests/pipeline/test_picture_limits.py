@@ -242,7 +242,7 @@ def test_what_was_made_to_fit_keeps_every_limit(fit: Literal["crop", "shrink"], 
     assert misfit(low.shape[1], low.shape[0], able, 4) is None
     assert too_many_bytes(upload_from(low, "p"), able) is None
     assert min(low.shape[:2]) >= 8
-    assert fitted(noise, 4, None, [able]) == (noise, None)
+    assert fitted(noise, 4, None, [able], lambda truth: degrade(truth, 4)) == (noise, None)
 
 
 def test_a_long_picture_is_cropped_but_cannot_be_shrunk_into_another_shape() -> None:
@@ -250,7 +250,7 @@ def test_a_long_picture_is_cropped_but_cannot_be_shrunk_into_another_shape() -> 
     made, _ = fitted(photograph(1), 4, "crop", [able], lambda truth: degrade(truth, 4))
     assert made.shape == (64, 76, 3)
     assert (made == photograph(1)[:, 2:78]).all()
-    assert fitted(photograph(1), 4, "shrink", [able])[1] is None
+    assert fitted(photograph(1), 4, "shrink", [able], lambda truth: degrade(truth, 4))[1] is None
 
 
 def test_from_python_fit_is_a_keyword_and_anything_else_is_refused(tmp_path: Path) -> None:
