@@ -15,9 +15,6 @@ from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Price, Pur
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.secrets import Secret
 
-READ_ON = date(2026, 11, 24)
-"""The day on which prices without a list of their own were last compared with the vendors' public pages."""
-
 
 def _from_text(value: Any) -> Any:
     if isinstance(value, str):
@@ -78,13 +75,16 @@ class Hosted(Adapter):
         """The address without a trailing slash."""
         return self.url.rstrip("/")
 
-    def priced(self, low: str | None, high: str | None = None, source: str = "") -> Price | None:
-        """The user's price, else the vendor's as last read, else None."""
-        if self.price_usd is not None:
-            return Price(self.price_usd, self.price_usd, "given by the user")
-        if low is None:
-            return None
-        return Price(Decimal(low), Decimal(high or low), source, READ_ON)
+    @property
+    def given_price(self) -> Price | None:
+        """The user's price."""
+        return None if self.price_usd is None else Price(self.price_usd, self.price_usd, "given by the user")
+
+    def priced(self, low: str | None, high: str | None, source: str, read_on: date) -> Price | None:
+        """The user's price, else the vendor's as it stood in `source` on the day `read_on`, else None."""
+        if self.price_usd is not None or low is None:
+            return self.given_price
+        return Price(Decimal(low), Decimal(high or low), source, read_on)
 
     @property
     def price_list(self) -> PriceList | None:
@@ -94,7 +94,7 @@ class Hosted(Adapter):
     def listed(self, able: Capabilities) -> Capabilities:
         """`able` with the user's price, else with the range of `price_list` over the sizes that it lets through."""
         prices = self.price_list
-        return replace(able, price=self.priced(None) or (None if prices is None else prices.over(able)))
+        return replace(able, price=self.given_price or (None if prices is None else prices.over(able)))
 
     def price_for(self, width: int, height: int) -> Price | None:
         """The user's price, else that of `price_list` for the enlarged picture."""

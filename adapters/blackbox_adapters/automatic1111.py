@@ -66,7 +66,7 @@ class Automatic1111(OptionalKey, OwnServer):
         return Capabilities(
             scale_factors=(self.scale,),
             seed_range=(0, 2**32 - 1) if paints else None,
-            price=self.priced(None) or FREE,
+            price=self.given_price or FREE,
             output_size=self.output_size,
             deterministic=not paints,
             transient_known=True,

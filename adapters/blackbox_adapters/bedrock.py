@@ -4,6 +4,7 @@ Unlike Stability's own interface every one of them answers at once, and a filter
 """
 
 import json
+from datetime import date
 from typing import Literal, Self
 from urllib.parse import quote
 
@@ -11,7 +12,6 @@ from pydantic import Field, model_validator
 
 from blackbox_adapters._aws_keys import aws_keys
 from blackbox_adapters._failures import Failures, not_found
-from blackbox_adapters._hosted import READ_ON
 from blackbox_adapters._pictures import base64_text, decoded, fits_as_base64
 from blackbox_adapters._price_list import PriceList, flat
 from blackbox_adapters._reading import document, integer, peek, words
@@ -113,7 +113,7 @@ class Bedrock(StabilityModes):
     @property
     def price_list(self) -> PriceList:
         """By mode."""
-        return flat(PRICES[self.mode], "third-party copy of the AWS price list, 2026", READ_ON)
+        return flat(PRICES[self.mode], "third-party copy of the AWS price list, 2026", date(2026, 11, 24))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One InvokeModel call."""

@@ -60,7 +60,7 @@ class Cog(NamedInputs):
     @property
     def capabilities(self) -> Capabilities:
         """By model; nothing is billed, unless a price is given."""
-        return self.model_capabilities(price=self.priced(None) or FREE, transient_known=True, max_concurrency=1)
+        return self.model_capabilities(price=self.given_price or FREE, transient_known=True, max_concurrency=1)
 
     def table(self) -> Names:
         """Inputs of the model, from its published schema."""

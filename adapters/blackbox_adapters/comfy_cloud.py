@@ -61,7 +61,7 @@ class ComfyCloud(ComfyUI):
         """By workflow; the limits are the vendor's on uploads."""
         return replace(
             super().capabilities,
-            price=self.priced(None),
+            price=self.given_price,
             max_concurrency=self.concurrent_jobs,
             max_side=16384,
             max_input_pixels=67_108_864,

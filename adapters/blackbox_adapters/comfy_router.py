@@ -92,7 +92,7 @@ class ComfyRouter(NamedInputs):
     def capabilities(self) -> Capabilities:
         """By model; keys make submissions repeatable."""
         known = self.model_capabilities(
-            price=self.priced(None), result_hosts=self.hosts(), transient_known=True, cancels=True
+            price=self.given_price, result_hosts=self.hosts(), transient_known=True, cancels=True
         )
         return replace(known, idempotency_header="Idempotency-Key")
 

@@ -85,7 +85,7 @@ class ComfyUI(OwnServer):
             scale_factors=(self.scale,),
             seed_range=(0, 2**32 - 1) if seeded else None,
             default_seed_hazard=seeded,
-            price=self.priced(None) or FREE,
+            price=self.given_price or FREE,
             output_size=self.output_size,
             deterministic=not seeded,
             transient_known=True,

@@ -6,6 +6,7 @@ clients of 2026.
 
 import json
 import math
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -34,7 +35,8 @@ MEGAPIXELS = {
 """Price of the first megapixel that is made, and of every further one made or sent."""
 REWRITERS = ("kontext-pro", "kontext-max", "flex")
 """Models whose field against rewriting the prompt is prompt_upsampling; that of the others is disable_pup."""
-SOURCE = "Black Forest Labs' integration guide, January 2026"
+SOURCE = ("Black Forest Labs' integration guide, January 2026", date(2026, 11, 26))
+"""Where prices were read, and when."""
 MOST, STEP = 4_000_000, 16
 STORES = (".bfl.ai", "bfldeliveryprod.blob.core.windows.net", "bfldeliverysc.blob.core.windows.net")
 
@@ -99,7 +101,7 @@ class Flux(Editor):
         if self.price_usd is not None or self.model not in MEGAPIXELS:
             return self._price()
         made = math.prod(self.size(width, height))
-        return self.priced(self._usd(_megapixels(made), _megapixels(width * height)), None, SOURCE)
+        return self.priced(self._usd(_megapixels(made), _megapixels(width * height)), None, *SOURCE)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Submit a task."""
@@ -150,8 +152,8 @@ class Flux(Editor):
 
     def _price(self) -> Price | None:
         if self.model in MEGAPIXELS:
-            return self.priced(self._usd(1, 1), self._usd(4, 20), SOURCE)
-        return self.priced(KONTEXT.get(self.model), None, SOURCE)
+            return self.priced(self._usd(1, 1), self._usd(4, 20), *SOURCE)
+        return self.priced(KONTEXT.get(self.model), None, *SOURCE)
 
     def _usd(self, made: int, sent: int) -> str:
         first, further = map(Decimal, MEGAPIXELS[self.model])

@@ -3,6 +3,7 @@
 Sources: the vendor's Python SDK (google-genai 3.6.1, whose request was captured) and its documentation of 2026.
 """
 
+from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
@@ -146,7 +147,8 @@ class Gemini(Editor):
         rates = RATES.get(self.model)
         size = None if rates is None else rates.sizes.get(self.image_size)
         high = None if size is None else str(Decimal(size) + ALLOWANCE)
-        return self.priced(size, high, "third-party readings of Google's list, 2026; a cent is for the prompt")
+        source = "third-party readings of Google's list, 2026; a cent is for the prompt"
+        return self.priced(size, high, source, date(2026, 11, 26))
 
     def _cost(self, result: Any) -> Decimal | None:
         rates, usage = RATES.get(self.model), peek(result, "usageMetadata")

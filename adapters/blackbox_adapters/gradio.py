@@ -95,7 +95,7 @@ class Gradio(OptionalKey, OwnServer):
         return Capabilities(
             scale_factors=(self.scale,),
             seed_range=SEEDS if seeded else None,
-            price=self.priced(None) or FREE,
+            price=self.given_price or FREE,
             output_size=self.output_size,
             transient_known=True,
             max_concurrency=1,

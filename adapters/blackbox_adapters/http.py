@@ -87,7 +87,7 @@ class PlainHttp(OwnServer):
         return Capabilities(
             scale_factors=(self.scale,),
             seed_range=(0, self.seed_maximum) if self.seed_parameter else None,
-            price=self.priced(None),
+            price=self.given_price,
             output_size=self.output_size,
             idempotency_header="Idempotency-Key" if self.idempotent else None,
             result_hosts=self.hosts(),

@@ -77,7 +77,7 @@ class HuggingFace(Hosted):
         return Capabilities(
             scale_factors=(self.scale,),
             seed_range=SEEDS if seeded else None,
-            price=self.priced(None),
+            price=self.given_price,
             output_size="resample" if self.resample else "exact",
         )
 

@@ -100,7 +100,7 @@ class HuggingFaceProviders(Hosted):
         return Capabilities(
             scale_factors=(self.scale,),
             seed_range=SEEDS if self.seed_field else None,
-            price=self.priced(None),
+            price=self.given_price,
             lossless_output=False,
             output_size="resample" if self.resample else "exact",
             result_hosts=self.hosts(*HOSTS),

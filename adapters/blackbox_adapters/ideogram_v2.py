@@ -86,7 +86,7 @@ class IdeogramV2(Hosted):
             scale_factors=(self.scale,),
             max_output_side=8192,
             max_concurrency=10,
-            price=self.priced(None),
+            price=self.given_price,
             failures_billed=False,
             transient_known=True,
             lossless_output=False,

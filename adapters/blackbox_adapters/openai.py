@@ -99,7 +99,7 @@ class OpenAI(Editor):
             scale_factors=(self.scale,),
             max_upload_bytes=50_000_000,
             max_aspect=None if self._is_older() else 3.0,
-            price=self.priced(None),
+            price=self.given_price,
             transient_known=True,
             output_size="any",
         )

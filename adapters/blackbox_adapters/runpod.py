@@ -68,7 +68,7 @@ class RunPod(OptionalKey, NamedInputs):
     def capabilities(self) -> Capabilities:
         """By worker."""
         return self.model_capabilities(
-            price=self.priced(None) or (None if self.authenticate else FREE),
+            price=self.given_price or (None if self.authenticate else FREE),
             result_hosts=self.hosts(),
             transient_known=True,
             cancels=True,

@@ -4,12 +4,12 @@ The same three over Amazon Bedrock are in `bedrock`.
 """
 
 from dataclasses import replace
+from datetime import date
 from urllib.parse import quote
 
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._hosted import READ_ON
 from blackbox_adapters._jobs import polled
 from blackbox_adapters._price_list import PriceList, flat
 from blackbox_adapters._reading import integer, require
@@ -71,7 +71,7 @@ class Stability(StabilityModes):
     def price_list(self) -> PriceList:
         """By mode; a credit is a cent."""
         price = f"{CREDITS[self.mode] / 100:.2f}"
-        return flat(price, "stability.ai price update, effective 2025-08-01", READ_ON)
+        return flat(price, "stability.ai price update, effective 2025-08-01", date(2026, 11, 24))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One multipart request; creative returns a job instead of the picture."""

@@ -65,7 +65,7 @@ class VertexImagen(Hosted):
             scale_factors=(self.scale,),
             max_output_pixels=17_000_000,
             max_upload_bytes=10_000_000,
-            price=self.priced(None),
+            price=self.given_price,
             transient_known=True,
             rates=(Rate(50, 60.0, "submit"),),
         )

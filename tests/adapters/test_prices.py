@@ -143,10 +143,13 @@ def test_prices_are_those_that_the_vendor_publishes(subject: str) -> None:
 
 
 @pytest.mark.parametrize("subject", ROWS)
-def test_a_price_says_where_it_was_read(subject: str) -> None:
-    price = adapter_of(subject, ROWS[subject][0].parameters).capabilities.price
-    assert price is not None
-    assert price.source
+def test_a_price_says_where_and_when_it_was_read(subject: str) -> None:
+    for parameters, prices in ROWS[subject]:
+        adapter = adapter_of(subject, parameters)
+        for price in (adapter.capabilities.price, *(adapter.price_for(*size) for size in prices)):
+            assert price is not None
+            assert price.source
+            assert price.read_on is not None
 
 
 def test_a_price_that_is_given_is_that_of_every_size() -> None:
