@@ -13,6 +13,7 @@ from typing import TypeVar
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import CalibrationError, IncompleteError
 from blackbox_conformal.pipeline.prices.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
+from blackbox_conformal.pipeline.prices.spending import DrawsSpending, spending_on
 from blackbox_conformal.pipeline.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES, narrowed, refuse_large
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
@@ -120,7 +121,8 @@ class Job:
     limits
         Those of the terms; once `confirm` was called, the one budget for the draws of these pictures.
     calls, cached, cost_usd
-        Draws that were bought, draws that were stored before, and the price of those bought; of both vendors.
+        Submissions that drawing made, a draw's repetitions among them; draws that were stored before; and what drawing
+        added to the bill. Of both vendors, once `drawing` or `run` is over.
     vendor_models
         Names of the models that answered.
     """
@@ -270,6 +272,7 @@ class Job:
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
         """What `run` draws with, for whoever goes through the pictures part by part."""
         setup, watch = self.setup, self.watch
+        before = self._taken()
         with (
             self._warming(scores or [setup.score]),
             second_opinions(
@@ -286,8 +289,8 @@ class Job:
             ) as sampler,
         ):
             watch.on_sampler(sampler)
-            self.count(opinions.calls, opinions.cached, opinions.cost_usd)
             yield Drawing(self, sampler, opinions)
+        self._count(before)
 
     @contextmanager
     def _warming(self, scores: Collection[Score]) -> Iterator[None]:
@@ -312,11 +315,18 @@ class Job:
             raise CalibrationError(f"{picture.path} was changed while it was being {doing}; run again")
         return truth.pixels
 
-    def count(self, calls: int, cached: int, cost_usd: Decimal) -> None:
-        """Add to what the job took."""
-        self.calls += calls
-        self.cached += cached
-        self.cost_usd += cost_usd
+    def _taken(self) -> DrawsSpending:
+        """What the draws took so far; the samplers compare the ledger with its checksums."""
+        return spending_on(self.folder, self.keys, whole=False)
+
+    def _count(self, before: DrawsSpending) -> None:
+        """Add what the draws took since `before`; those on this machine's disk are in no ledger."""
+        after, setup = self._taken(), self.setup
+        self.calls += after.calls - before.calls
+        self.cost_usd += after.spent_usd - before.spent_usd
+        self.cached += before.stored
+        for vendor, tasks in ((setup.adapter, self.tasks), (setup.second, self.second_tasks)):
+            self.cached += len(tasks) if vendor is not None and vendor.capabilities.local else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,15 +346,12 @@ class Drawing:
         """Each of these pictures and what `work` made of it in a thread, in arrival order; see `Job.run`."""
 
         def evaluated(drawn: Drawn) -> Value:
-            second = None if drawn.refusal is not None else self.opinions.of(drawn.prepared)
+            second = None if drawn.refusal is not None else self.opinions(drawn.prepared)
             return work(Ready(drawn, lambda index: self.sampler.read(drawn.outcomes[index]), second))
 
         job = self.job
         memory_bytes = narrowed(job.terms.memory_bytes, job.pixel_bytes)
         arriving = drawn_pictures(self.sampler, pictures, on_unusable)
         for drawn, value in map_pictures(arriving, evaluated, memory_bytes=memory_bytes, on_error=self.sampler.fail):
-            bought = [outcome for outcome in drawn.outcomes if not outcome.cached]
-            cost = sum((outcome.cost_usd for outcome in bought), Decimal(0))
-            job.count(len(bought), len(drawn.outcomes) - len(bought), cost)
             job.vendor_models.update(outcome.model for outcome in drawn.outcomes if outcome.model)
             yield drawn, value

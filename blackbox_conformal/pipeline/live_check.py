@@ -17,7 +17,7 @@ from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_input
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Outcome
+from blackbox_conformal.sampling.task import ENDED, Outcome
 from blackbox_conformal.text import name_of
 from blackbox_conformal.types import Image
 
@@ -115,7 +115,7 @@ def check_live(job: Job) -> list[Finding]:
 
 
 def _trouble(outcome: Outcome) -> str:
-    return f"draw {outcome.task.index} is {outcome.state}: {outcome.error}"
+    return f"draw {outcome.task.index} {ENDED[outcome.state]}: {outcome.error}"
 
 
 def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> Finding:
@@ -149,6 +149,6 @@ def _price(adapter: Adapter, outcomes: Sequence[Outcome]) -> Finding:
 
 
 def _model(outcome: Outcome) -> Finding:
-    """The engine stops by itself when a second model answers."""
+    """The sampler stops by itself when a second model answers."""
     silent = "it names none, so that a silent change of it cannot be seen"
     return Finding("the model is named", True, outcome.model or silent)

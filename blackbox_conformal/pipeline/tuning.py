@@ -72,7 +72,7 @@ class Tuning:
     calibration
         Of the best candidate on the photographs that were not looked at; None where none was asked for.
     calls, cached, cost_usd
-        Draws that were bought, draws that were stored before, and the price of those bought, calibration included.
+        Calls to the vendor, draws that were stored before, and what the calls cost, calibration included.
     """
 
     scored: tuple[Scored, ...]

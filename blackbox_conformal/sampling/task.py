@@ -13,6 +13,17 @@ from blackbox_conformal.errors import VendorError
 
 OutcomeState = Literal["stored", "refused", "failed", "ambiguous", "invalid", "expired", "missing"]
 
+ENDED: dict[OutcomeState, str] = {
+    "stored": "is stored",
+    "refused": "was refused by the vendor",
+    "failed": "failed at the vendor",
+    "ambiguous": "was sent and never answered",
+    "invalid": "is not the picture that was asked for",
+    "expired": "came to no end in time, or cannot be fetched any more",
+    "missing": "is missing",
+}
+"""How a draw ended, said of one draw; see `Outcome`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:

@@ -1,7 +1,7 @@
 """`check_adapter`: everything that the contract asks of an adapter, in one list of results.
 
-They are in `static_contract` (no socket), `fault_contract` (the engine and a misbehaving vendor) and
-`declared_contract` (the engine and what the adapter says of its vendor).
+They are in `static_contract` (no socket), `fault_contract` (the sampler and a misbehaving vendor) and
+`declared_contract` (the sampler and what the adapter says of its vendor).
 """
 
 from blackbox_conformal.adapter import Adapter
@@ -29,7 +29,7 @@ def check_adapter(
     example
         One exchange of it; by default the `EXAMPLE` of its module (or `example` of the class).
     faults
-        Also let the engine draw from a misbehaving vendor on a loopback socket; some seconds.
+        Also let the sampler draw from a misbehaving vendor on a loopback socket; some seconds.
 
     Returns
     -------

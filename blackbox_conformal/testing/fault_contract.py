@@ -1,4 +1,4 @@
-"""The real engine draws with an adapter from a misbehaving vendor: is each draw paid once, each error classed right?
+"""The real sampler draws with an adapter from a misbehaving vendor: is each draw paid once, each error classed right?
 
 The vendor replays the adapter's own example (`replay`).
 """

@@ -1,12 +1,12 @@
-"""Time the drawing engine against a bare loop that makes the same requests and keeps nothing, in one run.
+"""Time the sampler against a bare loop that makes the same requests and keeps nothing, in one run.
 
     python examples/benchmarks/drawing.py
     python examples/benchmarks/drawing.py --draws 2000 --workers 8 --size 200000
 
-Prints one table. The vendor is a process of its own on a loopback socket, so its work does not count. The engine
+Prints one table. The vendor is a process of its own on a loopback socket, so its work does not count. The sampler
 makes all draws in one call, between two halves of the bare loop, so a busy machine slows both. The bare loop has
-as many threads, each with a `httpx.Client`, and discards every answer. The engine writes each attempt to disk before it
-is sent and each answer before it counts. Rates depend on the machine; the ratio and the processor time
+as many threads, each with a `httpx.Client`, and discards every answer. The sampler writes each attempt to disk before
+it is sent and each answer before it counts. Rates depend on the machine; the ratio and the processor time
 depend on it less.
 """
 
@@ -115,7 +115,7 @@ def wanted(draws: int) -> list[Task]:
 
 
 def bare(url: str, tasks: list[Task], workers: int) -> Measured:
-    """The same requests by as many threads, without an engine."""
+    """The same requests by as many threads, without a sampler."""
     left = deque(tasks)
 
     def work(client: httpx.Client) -> None:
@@ -149,8 +149,8 @@ def check(data: bytes, task: Task) -> None:
         raise ImageError("expected a PNG")
 
 
-def engine(url: str, tasks: list[Task], workers: int, run: Path) -> tuple[Measured, list[tuple[int, int, int]]]:
-    """The engine's time for all draws, from the call to the last outcome; and its size on the way."""
+def sampled(url: str, tasks: list[Task], workers: int, run: Path) -> tuple[Measured, list[tuple[int, int, int]]]:
+    """The sampler's time for all draws, from the call to the last outcome; and its size on the way."""
     sizes: list[tuple[int, int, int]] = []
     with Sampler(SynchronousVendor(url=url), run, Limits(concurrency=workers), check=check) as sampler:
         wall, processor = time.perf_counter(), time.process_time()
@@ -180,15 +180,15 @@ def main() -> None:
     with serving(given.size) as url, tempfile.TemporaryDirectory(dir=given.folder) as folder:
         bare(url, tasks[: min(half, 200)], given.workers)
         first = bare(url, tasks[:half], given.workers)
-        ours, sizes = engine(url, tasks, given.workers, Path(folder) / "run")
+        ours, sizes = sampled(url, tasks, given.workers, Path(folder) / "run")
         loop = first + bare(url, tasks[half:], given.workers)
     print(f"{given.draws} draws, {given.workers} threads, answers of {given.size} bytes, loopback")
     print(f"{'':12}{'draws/s':>10}{'ratio':>8}{'processor ms a draw':>22}")
-    for name, each in (("bare loop", loop), ("engine", ours)):
+    for name, each in (("bare loop", loop), ("sampler", ours)):
         rate, base = each.draws / each.wall, loop.draws / loop.wall
         print(f"{name:12}{rate:10.0f}{rate / base:8.2f}{each.processor / each.draws * 1e3:22.2f}")
     for number, memory, opened in sizes:
-        print(f"engine after {number} draws: {memory / 1e6:.0f} MB resident, {opened} descriptors")
+        print(f"sampler after {number} draws: {memory / 1e6:.0f} MB resident, {opened} descriptors")
 
 
 if __name__ == "__main__":

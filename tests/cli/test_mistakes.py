@@ -40,8 +40,7 @@ def test_a_stored_draw_that_is_no_answer_is_to_be_replaced_and_not_paid_for(
     arguments = ["calibrate", str(photographs), *vendor, *CHOICES, "--run", str(tmp_path / "run"), "-q"]
     assert run(arguments) == 6
     said = capsys.readouterr().err
-    assert "1 draw is invalid" in said
-    assert "draw 2 of p1" in said
+    assert "1 draw has no usable picture (invalid); draw 2 of p1 is not the picture that was asked for" in said
     assert "expected 80×64 pixels; got 40×40" in said
     assert "Put the right pictures in their place and run the same command again" in said
     assert "--retry-ambiguous" not in said
@@ -56,12 +55,24 @@ def test_a_paid_draw_that_is_no_answer_says_how_to_pay_again(
     with FaultServer({"submit": ["picture:kind=wrong-size"] * 2}) as server:
         assert run(calibrate(photographs, server.url, "--yes", "--concurrency", "1")) == 6
         said = capsys.readouterr().err
-        assert "2 draws are invalid" in said
+        assert "2 draws have no usable picture (2 invalid); the first, draw " in said
         assert "the same command with --max-resample 1 pays for them again" in said
         assert run(calibrate(photographs, server.url, "--yes", "-q")) == 6
         assert server.account.paid == 9
         assert run(calibrate(photographs, server.url, "--yes", "--max-resample", "1", "-q")) == 0
         assert server.account.paid == 11
+
+
+def test_calls_are_those_to_the_vendor_and_not_draws(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer({"submit": ["picture:kind=wrong-size"] * 2}) as server:
+        once = calibrate(photographs, server.url, "--yes", "--max-resample", "1", "--json")
+        assert run(once) == 0
+        took = json.loads(capsys.readouterr().out)
+        assert (took["n"] * took["draws"], took["calls"], took["cached"]) == (9, 11, 0)
+        assert took["calls"] == server.account.paid
+        assert run(once) == 0
+        again = json.loads(capsys.readouterr().out)
+        assert (again["calls"], again["cached"], again["cost_usd"]) == (0, 9, 0)
 
 
 def test_a_draw_that_was_never_answered_says_how_to_pay_again(
@@ -70,7 +81,8 @@ def test_a_draw_that_was_never_answered_says_how_to_pay_again(
     with FaultServer({"submit": ["close-without-answer"]}) as server:
         assert run(calibrate(photographs, server.url, "--yes", "--concurrency", "1")) == 6
         said = capsys.readouterr().err
-        assert "1 draw is ambiguous" in said
+        assert "1 draw has no usable picture (ambiguous); draw " in said
+        assert "was sent and never answered: " in said
         assert "the same command with --retry-ambiguous pays for them again" in said
         assert run(calibrate(photographs, server.url, "--yes", "--retry-ambiguous", "-q")) == 0
 

@@ -1,4 +1,4 @@
-"""Faults of the statistics, X1 to X7, as far as the drawing engine could commit them."""
+"""Faults of the statistics, X1 to X7, as far as the sampler could commit them."""
 
 from pathlib import Path
 

@@ -45,7 +45,7 @@ def conclude(
     clusters
         The photograph that each picture is a tile of; None: each is a photograph of its own.
     calls, cached
-        Draws that were bought for the audit, and draws that were stored before.
+        Calls to the vendor that the audit made, and draws that were stored before.
     """
     tiles = None if clusters is None else tuple(clusters)
     measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles)

@@ -139,8 +139,10 @@ class DrawsSpending:
     latency: Latency | None
 
 
-def spending_on(run: Path, keys: Collection[str]) -> DrawsSpending:
+def spending_on(run: Path, keys: Collection[str], *, whole: bool = True) -> DrawsSpending:
     """What the draws with these keys (see `sampling.task.task_key`) took in `run`; nothing when there is no ledger.
+
+    `whole`: see `open_for_reading`.
 
     Raises
     ------
@@ -148,7 +150,7 @@ def spending_on(run: Path, keys: Collection[str]) -> DrawsSpending:
         The ledger is corrupt, foreign or newer.
     """
     wanted = frozenset(keys)
-    with reading(run) as connection:
+    with reading(run, whole=whole) as connection:
         if connection is None:
             return DrawsSpending(0, 0, 0, 0, Decimal(0), Decimal(0), None)
         attempts = connection.execute(

@@ -1,6 +1,7 @@
 """Draws grouped by picture: outcomes arrive one by one, and whole pictures leave; equal draws are noticed at once."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.sampling.task import ENDED, Outcome, Task
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
@@ -46,7 +47,7 @@ class DrawnPicture:
 
 
 def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
-    """What the engine runs on every answer before it counts as a picture: the decode gate, the size, what it shows.
+    """What the sampler runs on every answer before it counts as a picture: the decode gate, the size, what it shows.
 
     Of draws on this machine only the container is looked at, so that files that are no pictures are told together with
     those that are missing: nothing was paid for them, and `evaluate` decodes them by the same rules.
@@ -102,10 +103,12 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
     """What is said of draws that are not usable; at least one. `local`: they are on this machine."""
     first = unusable[0]
     reason = str(first.error).removesuffix(".")
-    which = "1 draw is" if len(unusable) == 1 else f"{len(unusable)} draws are"
-    states = sorted({outcome.state for outcome in unusable})
+    several = len(unusable) > 1
+    which = f"{len(unusable)} draws have" if several else "1 draw has"
+    states = Counter(sorted(outcome.state for outcome in unusable))
+    counts = ", ".join(f"{count} {state}" if several else state for state, count in states.items())
     again = [
-        *(["--retry-ambiguous"] if {"ambiguous", "expired"} & set(states) else []),
+        *(["--retry-ambiguous"] if {"ambiguous", "expired"} & states.keys() else []),
         *(["--max-resample 1"] if any(map(_is_paid_again, unusable)) else []),
     ]
     if local:
@@ -119,8 +122,8 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
     pictures = list(dict.fromkeys(outcome.task.upload.name for outcome in unusable))
     of_several = f" Pictures: {names(pictures)}." if len(pictures) > 1 else ""
     return IncompleteError(
-        f"{which} {'/'.join(states)}, so their pictures are incomplete; the first is draw {first.task.index} of "
-        f"{printable(first.task.upload.name)}: {reason}.{of_several} {advice}"
+        f"{which} no usable picture ({counts}); {'the first, ' * several}draw {first.task.index} of "
+        f"{printable(first.task.upload.name)}{',' * several} {ENDED[first.state]}: {reason}.{of_several} {advice}"
     )
 
 

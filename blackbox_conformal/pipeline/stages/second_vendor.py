@@ -5,8 +5,6 @@ The same ledger and the same limits hold for both vendors.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 from blackbox_conformal.errors import IncompleteError
@@ -18,25 +16,12 @@ from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.sampling.task import ENDED, Outcome, Task
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
-
-@dataclass(frozen=True, slots=True)
-class SecondOpinions:
-    """What the second vendor made of each picture, and what asking took.
-
-    Attributes
-    ----------
-    of
-        From a picture to (H, W, 3) uint8; None everywhere when no second vendor is needed.
-    """
-
-    of: Callable[[Prepared], Image | None]
-    calls: int = 0
-    cached: int = 0
-    cost_usd: Decimal = Decimal(0)
+SecondOpinions = Callable[[Prepared], Image | None]
+"""From a picture to what the second vendor made of it, (H, W, 3) uint8; None everywhere when none is needed."""
 
 
 def second_tasks(setup: Setup, pictures: Sequence[Prepared]) -> dict[str, Task]:
@@ -73,7 +58,7 @@ def second_opinions(
     """
     vendor = setup.second
     if vendor is None:
-        yield SecondOpinions(lambda _: None)
+        yield lambda _: None
         return
     capabilities = vendor.capabilities
     resample, any_scale = capabilities.output_size == "resample", capabilities.output_size == "any"
@@ -93,8 +78,8 @@ def second_opinions(
         for outcome in sampler.draw(list(tasks.values())):
             if outcome.state != "stored":
                 raise IncompleteError(
-                    f"the second vendor's picture of {printable(outcome.task.upload.name)} is {outcome.state}: "
-                    f"{outcome.error}. Run again, or leave the photograph out"
+                    f"the second vendor's picture of {printable(outcome.task.upload.name)} "
+                    f"{ENDED[outcome.state]}: {outcome.error}. Run again, or leave the photograph out"
                 )
             outcomes[outcome.task.upload.digest] = outcome
         if capabilities.local:
@@ -103,7 +88,7 @@ def second_opinions(
                 task = tasks[picture.input_digest]
                 return decode(sampler.read(outcomes[task.upload.digest]), task)
 
-            yield SecondOpinions(read_here, cached=len(outcomes))
+            yield read_here
             return
     store = Store(run)
 
@@ -111,6 +96,4 @@ def second_opinions(
         task = tasks[picture.input_digest]
         return decode(store.read(outcomes[task.upload.digest].digest or ""), task)
 
-    fresh = [outcome for outcome in outcomes.values() if not outcome.cached]
-    cost = sum((outcome.cost_usd for outcome in fresh), Decimal(0))
-    yield SecondOpinions(read, len(fresh), len(outcomes) - len(fresh), cost)
+    yield read
