@@ -89,7 +89,7 @@ def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
     screen.say(f"{adapter['summary'].replace('``', '`')}\n")
     screen.summary(
         {
-            "adapter": f"{adapter['name']} (from {adapter['origin']})",
+            "adapter": adapter["name"] + (f" (from {adapter['origin']})" if adapter["origin"] else ""),
             "key": _way_of_key(name, parameters) or variable,
             "price": _price(adapter) + _price_rule(adapter),
             "seed": _seed(capabilities),

@@ -1,6 +1,7 @@
 """The examples of the adapters' README work as printed."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,13 +11,14 @@ from support.flow_driver import ADDRESS, PICTURE, drive, refused_by, seeded, upl
 
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import RefusedError
-from blackbox_conformal.example import says
+from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.declared_contract import PROMISES
 from blackbox_conformal.testing.static_contract import static_checks
 from blackbox_conformal.testing.subject import Subject
 
 README = Path(__file__).parents[2] / "adapters" / "README.md"
+NAMES = "base64_text, decoded, fetched"
 
 
 def block(language: str) -> str:
@@ -73,12 +75,49 @@ def test_the_further_tables_of_a_recipe(table: str, tmp_path: Path) -> None:
     assert Recipe(recipe=str(path)).named
 
 
-@pytest.mark.usefixtures("key")
-def test_the_file() -> None:
+def files() -> list[str]:
+    """The whole adapters among the blocks; each begins with its docstring."""
+    return re.findall(r'^```python\n(""".*?)^```', README.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def module_of(source: str) -> ModuleType:
     module = ModuleType("blackbox_adapters.acme")
     # The README is this project's own text.
-    exec(compile(block("python"), str(README), "exec"), module.__dict__)
+    exec(compile(source, str(README), "exec"), module.__dict__)
+    return module
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("source", files(), ids=["at-once", "jobs"])
+def test_the_files(source: str) -> None:
+    module = module_of(source)
     kind: Any = module.ADAPTER
     results = static_checks(Subject(kind, module.EXAMPLE))
     assert [result for result in results if not result.passed] == []
     assert len(results) > 5
+
+
+@pytest.mark.usefixtures("key")
+def test_the_file_of_a_vendor_that_answers_at_once() -> None:
+    module = module_of(files()[0])
+    kind: Any = module.ADAPTER
+    adapter = kind(url=ADDRESS, scale="2", inputs='{"noise": 0.3}')
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), module.EXAMPLE.filled(PICTURE, ADDRESS))
+    assert exchange.picture == PICTURE
+    sent = {name: value for name, value in exchange.submit.json.items() if name != "image"}
+    assert sent == {"noise": 0.3, "style": "photo", "factor": 2, "seed": 1, "format": "png"}
+    assert (exchange.observed[0].cost_usd, exchange.observed[0].request_id) == (Decimal("0.03"), "r-1")
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("row", re.findall(r"^\| answers JSON .*$", README.read_text(encoding="utf-8"), re.M))
+def test_the_other_places_of_a_picture(row: str) -> None:
+    _, inside, shown = (re.findall(r"`(.*?)`", cell) for cell in row.strip("| ").split(" | "))
+    source = files()[0].replace("return answer.body", inside[0]).replace("import base64_text", f"import {NAMES}")
+    source = source.replace("import money", "import money, peek").replace("import Example, shows", "import *")
+    module = module_of(source)
+    answers = [eval(text, {"says": says, "shows": shows}) for text in shown if text.startswith(("says(", "shows("))]
+    kind: Any = module.ADAPTER
+    adapter = kind(url=ADDRESS)
+    filled = Example({}, tuple(answers)).filled(PICTURE, ADDRESS)
+    assert drive(adapter, adapter.draw(upload(), seeded(adapter)), filled).picture == PICTURE
