@@ -69,10 +69,10 @@ class Failures(BaseModel):
         return Failure(words(problem, *self.message), words(problem, *self.code) or str(answer.status), request or None)
 
     def error(self, answer: Answer, purpose: Purpose, failure: Failure | None = None) -> VendorError | None:
-        """The error of a failed answer by its status, in the vendor's words; None leaves it to the engine.
+        """The error of a failed answer by its status, in the vendor's words; None leaves it to the sampler.
 
         Answers of a download and statuses of 500 and above that are not in `failed` carry no decision of the vendor,
-        so they are left alone: whether such a request was billed is for the engine to judge. A 503 that says when to
+        so they are left alone: whether such a request was billed is for the sampler to judge. A 503 that says when to
         come back is a decision.
         `failure` is what the answer says, where the adapter knows better than `read`.
         """

@@ -1,4 +1,4 @@
-"""What an adapter says of its vendor is what the real engine does: failures, pauses, speed, costs and cancelling."""
+"""What an adapter says of its vendor is what the real sampler does: failures, pauses, speed, costs and cancelling."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -93,7 +93,7 @@ def _rate_problem(subject: Subject) -> str:
     scene = Scene(subject.kind, subject.example, draws=draws, limits=(replace(LIMITS, concurrency=draws),))
     scene.play({"submit": "status:code=422"})
     if scene.limiter_rates != rates:
-        return f"expected the engine to keep the rates {rates}; it keeps {scene.limiter_rates}"
+        return f"expected the sampler to keep the rates {rates}; it keeps {scene.limiter_rates}"
     if scene.submissions != draws:
         return f"expected {draws} submissions; got {scene.story()}"
     arrived = scene.submitted_at

@@ -1,4 +1,4 @@
-"""The real engine draws with an adapter from a vendor that replays its example (`replay`) and misbehaves as planned."""
+"""The real sampler draws with an adapter from a vendor that replays its example (`replay`) and misbehaves as told."""
 
 import io
 import tempfile
@@ -59,7 +59,7 @@ class Scene:
     attempts
         The ledger after the last round.
     limiter_rates
-        The rates that the engine's limiter was given in the last round.
+        The rates that the sampler's limiter was given in the last round.
     account
         The vendor's books.
     """

@@ -140,7 +140,7 @@ def test_statuses_are_classed(module: str, status: int, expected: type[VendorErr
 
 
 @pytest.mark.parametrize("module", modules())
-def test_a_server_error_on_submit_is_left_to_the_engine(module: str) -> None:
+def test_a_server_error_on_submit_is_left_to_the_sampler(module: str) -> None:
     assert built(module).explain(Answer(500, {}, b"oops"), "submit") is None
     assert built(module).explain(Answer(403, {}, b"<Error>Expired</Error>"), "download") is None
 
@@ -148,7 +148,7 @@ def test_a_server_error_on_submit_is_left_to_the_engine(module: str) -> None:
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"null", b"<html>login</html>", b'{"id":null,"status":{}}'])
 @pytest.mark.parametrize("module", modules())
 def test_an_answer_of_nonsense_never_breaks_the_adapter(module: str, body: bytes) -> None:
-    """It is a vendor error, a job that is polled again, or (where pictures come bare) the engine's to decode."""
+    """It is a vendor error, a job that is polled again, or (where pictures come bare) the sampler's to decode."""
     adapter = built(module)
     answers = [Answer(200, {"content-type": "text/html"}, body)] * 8
     flow = adapter.draw(upload(), seeded(adapter, 0))

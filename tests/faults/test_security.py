@@ -1,4 +1,4 @@
-"""Faults of security, S1 to S10, as far as the drawing engine and adapters meet them."""
+"""Faults of security, S1 to S10, as far as the sampler and adapters meet them."""
 
 import logging
 import socket

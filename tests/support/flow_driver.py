@@ -1,6 +1,6 @@
 """Drives an adapter's steps against given answers or over loopback, and checks the contract's rules on the way.
 
-Checked are the rules that need no engine: a secret is a `Secret`, a request has one kind of body. Waits are not waited
+Checked are the rules that need no sampler: a secret is a `Secret`, a request has one kind of body. Waits are not waited
 for.
 """
 

@@ -1,4 +1,4 @@
-"""What an adapter says of its vendor: the engine does it, and adapters that say something else are found out."""
+"""What an adapter says of its vendor: the sampler does it, and adapters that say something else are found out."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -93,12 +93,12 @@ def broken(kind: type[Adapter], example: Example | None = None) -> tuple[dict[st
 
 
 def is_drawn(adapter: SynchronousVendor | JobVendor) -> bool:
-    """Whether the engine draws with the adapter, at a server; else it is looked at by itself."""
+    """Whether the sampler draws with the adapter, at a server; else it is looked at by itself."""
     return adapter.url != ADDRESS
 
 
 class Undecided(JobVendor):
-    """Takes a failure of the vendor for a refusal of the picture once the engine asks."""
+    """Takes a failure of the vendor for a refusal of the picture once the sampler asks."""
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         try:
@@ -127,7 +127,7 @@ class Hasty(Waiting):
 
 
 class Crowding(Limited):
-    """Declares how many draws may run at once, and not to the engine."""
+    """Declares how many draws may run at once, and not to the sampler."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -136,7 +136,7 @@ class Crowding(Limited):
 
 
 class Racing(Limited):
-    """Declares a rate, and not to the engine."""
+    """Declares a rate, and not to the sampler."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -170,7 +170,7 @@ class Meddling(Cancelling):
 
 
 class Mislabelled(Abandoning):
-    """Cancels by a request of another purpose, which the engine does not send any more."""
+    """Cancels by a request of another purpose, which the sampler does not send any more."""
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         try:
@@ -187,7 +187,7 @@ class Mislabelled(Abandoning):
         (Overcharged, FAILURE, "expected failure 0 to be booked at 0.01 USD; got 0.5"),
         (Hasty, PAUSE, "expected no submission in the 1 s"),
         (Crowding, AT_ONCE, "at most 1 of them at once"),
-        (Racing, RATES, "expected the engine to keep the rates"),
+        (Racing, RATES, "expected the sampler to keep the rates"),
         (InCents, COST, "expected 0.01 USD in the ledger; got 0.0001"),
         (Abandoning, OVERDUE, "expected 1 requests to cancel an overdue job; got 0"),
         (Meddling, OVERDUE, "expected 0 requests to cancel an overdue job; got 1"),
