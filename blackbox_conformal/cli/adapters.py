@@ -135,6 +135,7 @@ class CheckOptions(shared.SpendingOptions):
 def check(screen: Screen, options: CheckOptions) -> None:
     """Replay the example of adapter NAME (`recipe -p recipe=FILE`: your recipe) on a server that misbehaves.
 
+    What the adapter says of its vendor is tried out, too: failures, pauses, rates, costs, limits of size, cancelling.
     Nothing leaves this machine, and no key is needed. With --live one small picture is sent to the vendor itself,
     twice, and what comes back is compared with what the adapter says: size, content, variety, price, model. All other
     options belong to --live; its run folder is runs/check-NAME.

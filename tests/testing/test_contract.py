@@ -90,6 +90,17 @@ def test_an_adapter_that_asks_again_after_a_refusal_is_found() -> None:
     assert told <= found
 
 
+class Impatient(SynchronousVendor):
+    """Does not read how long a rate limit lasts."""
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        return TryLaterError("busy", retry_after=0.0) if answer.status == 429 else None
+
+
+def test_an_adapter_that_comes_back_too_early_is_found() -> None:
+    assert failed(Impatient) == {"a rate limit is waited for as long as told"}
+
+
 class Insistent(SynchronousVendor):
     """Submits again by itself when no answer came."""
 

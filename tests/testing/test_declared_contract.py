@@ -9,7 +9,7 @@ from pydantic import Field
 
 from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Draw, Flow, Observed, Purpose, Rate, Send, Upload
 from blackbox_conformal.errors import DeadlineError, RefusedError, TryLaterError, VendorError, VendorFailedError
-from blackbox_conformal.example import Example, says
+from blackbox_conformal.example import Example, example_of, says
 from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter
 from blackbox_conformal.testing.declared_contract import PROMISES, declared_checks
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
@@ -33,6 +33,12 @@ class Waiting(SynchronousVendor):
 
     def seconds(self, told: float) -> float | None:
         return told
+
+
+class Keyed(Waiting):
+    """Its vendor answers a repeated key from store, but not with what asked to wait."""
+
+    example: ClassVar[Example] = replace(Waiting.example, parameters={**Waiting.example.parameters, "idempotent": True})
 
 
 class Limited(SynchronousVendor):
@@ -71,6 +77,7 @@ class Cancelling(JobVendor):
     ("kind", "promises"),
     [
         (Waiting, {PAUSE, COST}),
+        (Keyed, {PAUSE, COST}),
         (Limited, {AT_ONCE, RATES, COST}),
         (Hourly, {RATES, COST}),
         (FreeOfCharge, {FAILURE, COST, OVERDUE}),
@@ -82,9 +89,10 @@ def test_what_is_declared_is_done(kind: type[Adapter], promises: set[str]) -> No
     assert broken(kind) == ({}, promises)
 
 
-def broken(kind: type[Adapter], example: Example | None = None) -> tuple[dict[str, str], set[str]]:
+def broken(kind: type[Adapter]) -> tuple[dict[str, str], set[str]]:
     """What is said of each promise that is broken, and the names of the declared promises that were looked at."""
-    shown = example or kind.example  # type: ignore[attr-defined]
+    shown = example_of(kind)
+    assert shown is not None
     with environment(shown):
         subject = Subject(kind, shown)
         static, declared = static_checks(subject), declared_checks(subject)
