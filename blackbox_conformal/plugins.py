@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 from blackbox_conformal import catalog
 from blackbox_conformal.adapter import Adapter, Capabilities
 from blackbox_conformal.catalog import Listing
+from blackbox_conformal.degradations.parameter_range import Range
 from blackbox_conformal.errors import AdapterError, PluginError, UsageError
 from blackbox_conformal.example import example_of
 
@@ -215,6 +216,8 @@ def _parameters(kind: type[BaseModel]) -> Iterator[dict[str, Any]]:
 
 
 def _type_name(annotation: Any) -> str:
+    if annotation is Range:
+        return "number | range"
     if isinstance(annotation, type) and not get_args(annotation):
         return "none" if annotation is NoneType else annotation.__name__
     parts = get_args(annotation)
@@ -260,6 +263,8 @@ def _plain(value: Any) -> Any:
     """`value` in types that JSON has."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Range):
+        return str(value)
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):

@@ -59,5 +59,8 @@ class Degradation(Plugin):
 
     def facts(self) -> dict[str, str]:
         """What people ask first."""
+        if self.expansion:
+            return {"stands for": self.expansion}
+        typed = f"{self.plugin_name()}:{self.main.upper()}, short for {self.main}={self.main.upper()}"
         facts = {"linear": "yes" if self.linear else "no", "random": "yes" if self.random else "no"}
-        return {"stands for": self.expansion} if self.expansion else facts
+        return {**({"typed": typed} if self.main else {}), **facts}

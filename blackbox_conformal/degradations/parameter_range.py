@@ -24,6 +24,9 @@ class Range(NamedTuple):
         """A whole number of the range, each equally likely."""
         return int(self.low) if self.low == self.high else random.whole(int(self.low), int(self.high))
 
+    def __str__(self) -> str:
+        return f"{self.low:.12g}" if self.fixed else f"{self.low:.12g}-{self.high:.12g}"
+
     @property
     def fixed(self) -> bool:
         """Whether it is a single number."""
@@ -35,14 +38,12 @@ def between(low: float, high: float, *, whole: bool = False) -> Any:
 
     def check(ends: Range) -> Range:
         if not low <= ends.low <= ends.high <= high:
-            raise ValueError(
-                f"expected {low:g} to {high:g}, or a range of it such as {low:g}-{high:g}; got {_text(ends)}"
-            )
+            raise ValueError(f"expected {low:g} to {high:g}, or a range of it such as {low:g}-{high:g}; got {ends}")
         if whole and any(end != int(end) for end in ends):
-            raise ValueError(f"expected a whole number; got {_text(ends)}")
+            raise ValueError(f"expected a whole number; got {ends}")
         return ends
 
-    return Annotated[Range, BeforeValidator(_ends), AfterValidator(check), PlainSerializer(_text)]
+    return Annotated[Range, BeforeValidator(_ends), AfterValidator(check), PlainSerializer(str)]
 
 
 def _ends(value: Any) -> Range:
@@ -55,7 +56,3 @@ def _ends(value: Any) -> Range:
         return Range(float(value), float(value))
     low, high = value
     return Range(float(low), float(high))
-
-
-def _text(ends: Range) -> str:
-    return f"{ends.low:.12g}" if ends.fixed else f"{ends.low:.12g}-{ends.high:.12g}"

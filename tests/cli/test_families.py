@@ -63,3 +63,10 @@ def test_what_follows_from_the_usual_parameters_is_shown(capsys):
 def test_an_unknown_name_lists_those_there_are(command, capsys):
     assert run([command, "show", "nothing"]) == 2
     assert catalog.names(FAMILIES[command])[0] in capsys.readouterr().err
+
+
+def test_a_degradation_shows_how_it_is_typed_and_which_parameters_may_be_ranges(capsys):
+    assert run(["degradations", "show", "jpeg"]) == 0
+    said = capsys.readouterr().out
+    assert "jpeg:QUALITY, short for quality=QUALITY" in said
+    assert "quality  (number | range, default 75)" in said

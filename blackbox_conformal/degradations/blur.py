@@ -1,0 +1,31 @@
+"""Gaussian blur: a lens out of focus, or what a filter before a reduction does."""
+
+from pydantic import Field
+
+from blackbox_conformal.degradations.degradation import Degradation
+from blackbox_conformal.degradations.parameter_range import between
+from blackbox_conformal.degradations.random_numbers import RandomNumbers
+from blackbox_conformal.kernels.blur import MAX_SIGMA, blurred
+from blackbox_conformal.types import Image
+
+
+class Blur(Degradation):
+    """Averages each pixel with its neighbours by a Gaussian; beyond the border the picture is reflected.
+
+    Attributes
+    ----------
+    sigma
+        Standard deviation in pixels, or a range of it. The Gaussian ends at four of them.
+    """
+
+    main = "sigma"
+    linear = True
+
+    sigma: between(0.01, MAX_SIGMA) = Field(examples=["1.5", "0.2-3"])  # type: ignore[valid-type]
+
+    def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
+        """In whole numbers, so that the result is the same on every machine."""
+        return blurred(pixels, self.sigma.drawn(random))
+
+
+PLUGIN = Blur

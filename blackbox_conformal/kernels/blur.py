@@ -1,0 +1,134 @@
+"""Gaussian blur of 8-bit pictures in whole numbers: the same to the byte on every machine.
+
+`windows` averages in floating point, whose last bit may differ from processor to processor; rounded to 8 bits that
+is another pixel now and then, and an input that changes is paid for again.
+"""
+
+from decimal import Context, Decimal, localcontext
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.kernels._border import reflected
+from blackbox_conformal.kernels._jit import kernel
+from blackbox_conformal.types import Image
+
+MAX_SIGMA = 50.0
+
+BITS = 16
+"""The taps are multiples of 2^-16, and sum to 1."""
+
+KEPT = 6
+"""Bits after the point between the two passes; with `BITS` and 8 bits of a pixel the second pass fills 30 bits."""
+
+
+def blurred(pixels: Image, sigma: float) -> Image:
+    """`pixels` averaged by a Gaussian that ends at four standard deviations, with reflected borders.
+
+    Parameters
+    ----------
+    pixels
+        (H, W, 3) uint8, of any size: smaller than the kernel means reflected repeatedly.
+    sigma
+        Standard deviation in pixels, in (0, 50].
+
+    Returns
+    -------
+    (H, W, 3) uint8, rounded to nearest. Constants are kept.
+
+    Raises
+    ------
+    UsageError
+        `sigma` is out of range.
+    """
+    taps = np.array([*fixed_taps(sigma)], np.int32)
+    height, width = pixels.shape[:2]
+    reach = taps.size - 1
+    out = np.empty((height, width * 3), np.uint8)
+    padded, sums = np.empty((width + 2 * reach) * 3, np.int32), np.empty(width * 3, np.int32)
+    _blur(np.ascontiguousarray(pixels).reshape(height, width * 3), taps, padded, sums, out)
+    return out.reshape(height, width, 3)
+
+
+def fixed_taps(sigma: float) -> list[int]:
+    """One side of the kernel in 2^-16, from its centre outwards; zeros behind, so that all but the centre are in fours.
+
+    Decimal arithmetic rounds correctly, so the taps are the same everywhere. What rounding each tap leaves over goes to
+    the centre.
+    """
+    if not 0 < sigma <= MAX_SIGMA:
+        raise UsageError(f"expected sigma in (0, {MAX_SIGMA:g}] pixels; got {sigma!r}. Choose another sigma")
+    with localcontext(Context(prec=30)):
+        spread = 2 * Decimal(sigma) ** 2
+        sampled = [(-(place * place) / spread).exp() for place in range(int(4 * sigma + 0.5) + 1)]
+        total = 2 * sum(sampled) - sampled[0]
+        taps = [int((value * 2**BITS / total).to_integral_value()) for value in sampled]
+    taps[0] = 2**BITS - 2 * sum(taps[1:])
+    return taps + [0] * ((1 - len(taps)) % 4)
+
+
+@kernel
+def _blur(
+    values: NDArray[np.uint8],
+    taps: NDArray[np.int32],
+    padded: NDArray[np.int32],
+    sums: NDArray[np.int32],
+    out: NDArray[np.uint8],
+) -> None:
+    """Row by row: down the columns into `padded`, then along the row. A row holds its pixels' channels in turn."""
+    height, length = values.shape
+    width, reach = length // 3, taps.size - 1
+    for y in range(height):
+        middle = padded[3 * reach : 3 * reach + length]
+        _weigh_columns(values, taps, y, middle)
+        for x in range(1, reach + 1):
+            left, right = reflected(-x, width), reflected(width - 1 + x, width)
+            for channel in range(3):
+                padded[3 * (reach - x) + channel] = middle[3 * left + channel]
+                padded[3 * (reach + width - 1 + x) + channel] = middle[3 * right + channel]
+        _weigh_row(padded, taps, sums)
+        for x in range(length):
+            out[y, x] = np.uint8(sums[x] >> np.int32(BITS + KEPT))
+
+
+@kernel
+def _weigh_columns(values: NDArray[np.uint8], taps: NDArray[np.int32], y: int, out: NDArray[np.int32]) -> None:
+    """The means down the columns around row `y`, four taps a pass on either side, in 2^-KEPT."""
+    height, length = values.shape
+    row = values[y]
+    for x in range(length):
+        out[x] = taps[0] * np.int32(row[x])
+    for k in range(1, taps.size, 4):
+        t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
+        a0, b0 = values[reflected(y - k, height)], values[reflected(y + k, height)]
+        a1, b1 = values[reflected(y - k - 1, height)], values[reflected(y + k + 1, height)]
+        a2, b2 = values[reflected(y - k - 2, height)], values[reflected(y + k + 2, height)]
+        a3, b3 = values[reflected(y - k - 3, height)], values[reflected(y + k + 3, height)]
+        for x in range(length):
+            near = t0 * (np.int32(a0[x]) + np.int32(b0[x])) + t1 * (np.int32(a1[x]) + np.int32(b1[x]))
+            far = t2 * (np.int32(a2[x]) + np.int32(b2[x])) + t3 * (np.int32(a3[x]) + np.int32(b3[x]))
+            out[x] += np.int32(near + far)
+    for x in range(length):
+        out[x] = (out[x] + np.int32(1 << (BITS - KEPT - 1))) >> np.int32(BITS - KEPT)
+
+
+@kernel
+def _weigh_row(padded: NDArray[np.int32], taps: NDArray[np.int32], out: NDArray[np.int32]) -> None:
+    """The sums along a row that has `taps.size - 1` pixels more on either side, plus one half of the result's unit."""
+    reach = taps.size - 1
+    for x in range(out.size):
+        out[x] = taps[0] * padded[3 * reach + x] + np.int32(1 << (BITS + KEPT - 1))
+    for k in range(1, taps.size, 4):
+        t0, t1, t2, t3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
+        # The pixels k + 3 to the left of the first one, and k to the right.
+        left, right = padded[3 * (reach - k - 3) :], padded[3 * (reach + k) :]
+        for x in range(out.size):
+            near = t0 * (left[x + 9] + right[x]) + t1 * (left[x + 6] + right[x + 3])
+            far = t2 * (left[x + 3] + right[x + 6]) + t3 * (left[x] + right[x + 9])
+            out[x] += np.int32(near + far)
+
+
+def warm_up() -> None:
+    """Run every kernel of this module once."""
+    blurred(np.zeros((2, 2, 3), np.uint8), 1.0)

@@ -1,0 +1,93 @@
+"""What every degradation promises, asked of each for its example settings."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.family_cases import settings
+
+from blackbox_conformal import catalog
+from blackbox_conformal.degradations.chain import Chain, Mixture
+from blackbox_conformal.degradations.random_numbers import RandomNumbers
+
+FAMILY = "degradations"
+DIGESTS = Path(__file__).with_name("digests.json")
+PICTURE = np.random.default_rng(11).integers(0, 256, (24, 32, 3), np.uint8)
+SMOOTH = np.asarray([[[40 + 5 * x, 60 + 4 * y, 200 - 3 * x] for x in range(32)] for y in range(24)], np.uint8)
+
+
+def _steps():
+    for name in catalog.names(FAMILY):
+        fields = catalog.member(FAMILY, name).model_fields
+        required = {key: field.examples[0] for key, field in fields.items() if field.is_required()}
+        for parameters in settings(FAMILY, name):
+            step = catalog.load(FAMILY, name, **{**required, **parameters})
+            yield (Chain((step,)).text, step)
+
+
+ALL = dict(_steps())
+STEPS = [pytest.param(step, id=text) for text, step in ALL.items() if not step.expansion]
+
+
+def made_by(step, picture, *key, size=None):
+    """The step alone: its result at `size`, by default half the picture's where it resizes."""
+    height, width = picture.shape[:2]
+    half = (-(-height // 2), -(-width // 2)) if step.resizes else (height, width)
+    return step.apply(picture, RandomNumbers(*key), size or half)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("shape", [(24, 32), (1, 1), (1, 7), (5, 1)])
+def test_gives_8_bit_pixels_and_keeps_the_size_or_makes_the_one_asked_for(step, shape):
+    picture = PICTURE[: shape[0], : shape[1]]
+    before = picture.copy()
+    low = made_by(step, picture, "size")
+    assert low.dtype == np.uint8
+    assert low.flags.c_contiguous
+    assert step.resizes or low.shape == picture.shape
+    assert low.ndim == 3
+    assert low.shape[2] == 3
+    assert low.size
+    np.testing.assert_array_equal(picture, before)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_equal_keys_give_equal_bytes_and_a_step_is_random_only_if_it_says_so(step):
+    results = [made_by(step, PICTURE, "key", k % 12).tobytes() for k in range(24)]
+    assert results[:12] == results[12:]
+    assert (len(set(results)) > 1) == step.random
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_picture_that_is_not_contiguous_gives_the_same(step):
+    turned = np.ascontiguousarray(PICTURE.transpose(1, 0, 2)).transpose(1, 0, 2)
+    np.testing.assert_array_equal(made_by(step, turned, 1), made_by(step, PICTURE, 1))
+
+
+@pytest.mark.parametrize("step", [case for case in STEPS if case.values[0].linear and not case.values[0].random])
+def test_what_is_linear_maps_a_mean_to_the_mean_up_to_rounding(step):
+    # Nothing here overshoots 0-255, where every step is held.
+    one, other = PICTURE // 4 * 2 + 64, SMOOTH // 2 * 2
+    parts = [made_by(step, part).astype(float) for part in (one, other)]
+    assert np.abs(made_by(step, one // 2 + other // 2) - np.mean(parts, axis=0)).max() <= 2
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_as_a_calibration_keeps_it_it_makes_the_same(step):
+    chain = Chain((step,))
+    again = Mixture.of_text(chain.specification).chains[0]
+    assert again == chain
+    assert Mixture.of_text(chain.text).chains[0] == chain
+
+
+def digest_of(text):
+    mixture = Mixture.of_text(text)
+    scale = 2 if mixture.resizes else 1
+    return hashlib.sha256(mixture.at(scale).apply(SMOOTH, scale, "pinned").tobytes()).hexdigest()[:12]
+
+
+def test_the_bytes_never_change():
+    """Digests as they were first made; a step that is new needs a line of its own in the file."""
+    assert json.loads(DIGESTS.read_text()) == {text: digest_of(text) for text in ALL}
