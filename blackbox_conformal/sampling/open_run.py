@@ -81,6 +81,11 @@ class OpenRun:
         """How many requests may go in a time."""
         return self._rate_limiter.rates
 
+    @property
+    def most_workers(self) -> int:
+        """The largest number of draws that may ever be under way at once."""
+        return self._limits.most_workers
+
     def begin(self, control: RunControl, acceptance: Acceptance) -> Processor:
         """What draws one set of tasks."""
         limits, clock, board = self._limits, self._clock, self._board

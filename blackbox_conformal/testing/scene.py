@@ -73,6 +73,7 @@ class Scene:
     errors: list[BlackboxConformalError | None] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     limiter_rates: tuple[Rate, ...] = ()
+    most_workers: int = 0
     account: Account = field(default_factory=lambda: Account(Decimal("0.01")))
 
     def play(self, *rounds: Plan) -> "Scene":
@@ -97,7 +98,8 @@ class Scene:
                 limits = self.limits[min(number, len(self.limits) - 1)]
                 with Sampler(adapter, run, limits, check=whole_picture(picture)) as sampler:
                     opened = sampler.open()
-                    self.limiter_rates = opened.rates if isinstance(opened, OpenRun) else ()
+                    if isinstance(opened, OpenRun):
+                        self.limiter_rates, self.most_workers = opened.rates, opened.most_workers
                     self._round(sampler, tasks)
             self.attempts = ledger_ls(run)
         return self

@@ -10,6 +10,7 @@ from pydantic import Field
 from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Draw, Flow, Observed, Purpose, Rate, Send, Upload
 from blackbox_conformal.errors import DeadlineError, RefusedError, TryLaterError, VendorError, VendorFailedError
 from blackbox_conformal.example import Example, example_of, says
+from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter
 from blackbox_conformal.testing.declared_contract import PROMISES, declared_checks
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
@@ -194,7 +195,7 @@ class Mislabelled(Abandoning):
         (Undecided, FAILURE, "expected failure 0 to end failed and then stored; got refused"),
         (Overcharged, FAILURE, "expected failure 0 to be booked at 0.01 USD; got 0.5"),
         (Hasty, PAUSE, "expected no submission in the 1 s"),
-        (Crowding, AT_ONCE, "at most 1 of them at once"),
+        (Crowding, AT_ONCE, "expected at most 1 draws at once; the engine makes up to 32"),
         (Racing, RATES, "expected the sampler to keep the rates"),
         (InCents, COST, "expected 0.01 USD in the ledger; got 0.0001"),
         (Abandoning, OVERDUE, "expected 1 requests to cancel an overdue job; got 0"),
@@ -213,3 +214,18 @@ def test_an_adapter_that_says_something_else_breaks_that_promise_alone(
 def test_a_limiter_that_lets_too_many_through_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SharedRateLimiter, "take", lambda limiter, purpose: 0.0)
     assert broken(Limited)[0] == {RATES: "expected at most 3/second submit; got more"}
+
+
+class Spacious(SynchronousVendor):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, max_concurrency=200)
+
+
+def test_many_draws_at_once_are_read_from_the_engine_and_not_all_made() -> None:
+    assert broken(Spacious) == ({}, {AT_ONCE, COST})
+
+
+def test_more_submissions_at_once_than_workers_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OpenRun, "most_workers", 1)
+    assert set(broken(Crowding)[0]) == {AT_ONCE}
