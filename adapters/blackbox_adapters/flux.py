@@ -63,6 +63,8 @@ class Flux(Editor):
         REPAINTS,
         "whether a task that ends with an error, or that moderation ends, is billed is not documented; it is booked at "
         "the cost that its submission told",
+        "the words that end a task without a picture are those of the vendor's pages, and its client has others; at "
+        "any other word a task is polled until its time is over",
         "the range of seeds is not documented",
         "the hosts of results are from clients; name others in result_hosts if one is refused",
         "the field by which FLUX.2 pro and max are told not to rewrite the prompt, disable_pup, is from clients",

@@ -54,8 +54,8 @@ class Gradio(OptionalKey, OwnServer):
     interrupted just then is lost, and is made again. So is a call that ends with an error, such as a used-up quota of
     GPU time, unless the error speaks of moderation or of a picture that cannot be read. One call is made at a time,
     since an application works on one unless it says ``concurrency_limit``, and drops a call whose stream is closed.
-    A call that takes too long is cancelled. It ends there if it still waits, or if the application's function is a
-    coroutine or a generator; a plain function that has begun runs to its end, and its result is thrown away.
+    A call that takes too long is dropped by closing its stream. It then ends if it still waits, or at the next step of
+    a generator; any other function that has begun runs to its end first, and its result is thrown away.
 
     Seeds: where "{seed}" is among the inputs.
     """
@@ -115,7 +115,7 @@ class Gradio(OptionalKey, OwnServer):
     def inspect(self) -> Inspection:
         """Read which calls the application has, with their arguments and results."""
         entry = yield from self._entered()
-        prefix, _ = yield from self._place(entry)
+        prefix = yield from self._prefix(entry)
         info = yield self.send("GET", f"{prefix}/info", "lookup", entry)
         check_call(info.json(), self.call, self.inputs, self.output, self.scale)
         return None
@@ -123,7 +123,7 @@ class Gradio(OptionalKey, OwnServer):
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Upload the picture, start the call."""
         entry = yield from self._entered()
-        prefix, number = yield from self._place(entry)
+        prefix = yield from self._prefix(entry)
         picture = Part("files", "input.png", upload.png)
         stored = yield self.send("POST", f"{prefix}/upload", "lookup", entry, files=(picture,))
         path = require(stored.json(), "0", "the uploaded file's path")
@@ -135,7 +135,7 @@ class Gradio(OptionalKey, OwnServer):
         arguments = [values.get(item, item) if isinstance(item, str) else item for item in self.inputs]
         answer = yield self.send("POST", f"{prefix}/call/{self.call}", "submit", entry, json={"data": arguments})
         event = require(answer.json(), "event_id", "an event id")
-        job = f"{prefix}/call/{self.call}/{quote(event, safe='')}#{number}"
+        job = f"{prefix}/call/{self.call}/{quote(event, safe='')}"
         yield Accepted(job)
         return (yield from self._finish(job, entry))
 
@@ -143,15 +143,10 @@ class Gradio(OptionalKey, OwnServer):
         """Read the event stream, then fetch the file."""
         return (yield from self._finish(job, (yield from self._entered())))
 
-    def _place(self, entry: Mapping[str, str | Secret]) -> Generator[Step, Answer, tuple[str, str]]:
-        """What the application's paths begin with (Gradio 4 says nothing there), and the number of the call's function.
-
-        The number is empty where the application does not tell it.
-        """
-        configuration = (yield self.send("GET", "/config", "lookup", entry)).json()
-        functions = peek(configuration, "dependencies") or ()
-        numbers = [words(each, "id") for each in functions if words(each, "api_name") == self.call]
-        return words(configuration, "api_prefix").rstrip("/"), next(iter(numbers), "")
+    def _prefix(self, entry: Mapping[str, str | Secret]) -> Generator[Step, Answer, str]:
+        """What the application's paths begin with; Gradio 4 has no prefix, and says none."""
+        configuration = yield self.send("GET", "/config", "lookup", entry)
+        return words(configuration.json(), "api_prefix").rstrip("/")
 
     def _entered(self) -> Generator[Step, Answer, dict[str, str | Secret]]:
         """The header that shows a login; none where the application asks for none."""
@@ -166,19 +161,14 @@ class Gradio(OptionalKey, OwnServer):
 
     def _finish(self, job: str, entry: Mapping[str, str | Secret]) -> Flow:
         """Read the event stream, which stays open until the call is over and can be read once; then fetch the file."""
-        path, _, number = job.partition("#")
-        prefix, job = path.partition("/call/")[0], path.rpartition("/")[2]
         try:
-            answer = yield self.send("GET", path, "poll", entry, once=True)
+            answer = yield self.send("GET", job, "poll", entry, once=True)
         except DeadlineError:
-            if number:
-                # A call that names no session is a session of its own.
-                named = {"session_hash": job, "fn_index": int(number), "event_id": job}
-                cancelled = yield self.send("POST", f"{prefix}/cancel", "cancel", entry, json=named)
-                if cancelled.status // 100 == 2:
-                    raise JobCancelledError("the application drops it") from None
-            raise
+            # The stream is closed by now, and its result could not be asked for again. The route /cancel is not used:
+            # it lets the next call begin while a plain function still works on this one.
+            raise JobCancelledError("the application drops the call with its stream") from None
         kind, data = _last_event(answer.body)
+        prefix, job = job.partition("/call/")[0], job.rpartition("/")[2]
         if kind == "error" and isinstance(data, str):
             # The queue's own words, such as "404: Not Found" for an event whose result was given before. Of a failed
             # call it has an object.
@@ -264,7 +254,7 @@ EXAMPLE = Example(
     parameters={"call": "upscale", "scale": 4},
     polls=3,
     answers=(
-        says('{"version":"6.31.0","api_prefix":"/gradio_api","dependencies":[{"id":0,"api_name":"upscale"}]}'),
+        says('{"version":"6.31.0","api_prefix":"/gradio_api"}'),
         says('["/tmp/gradio/ab12/input.png"]'),
         says('{"event_id":"1dbd1a1fe3a34d8c8c0e9d2d1b7a0001"}'),
         says(

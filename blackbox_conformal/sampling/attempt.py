@@ -261,16 +261,16 @@ class AttemptRunner:
 
     def _given_up(self, steps: Generator[Step, Answer, None], overdue: DeadlineError) -> DeadlineError:
         """Let the adapter cancel an overdue job, once; the error with which the attempt ends."""
-        step = steps.throw(overdue)
-        # The job of a picture that is only fetched again was finished once: there is nothing to cancel.
-        if isinstance(step, Send) and step.purpose == "cancel" and not self.restore:
-            try:
+        try:
+            step = steps.throw(overdue)
+            # The job of a picture that is only fetched again was finished once: there is nothing to cancel.
+            if isinstance(step, Send) and step.purpose == "cancel" and not self.restore:
                 steps.send(self._cancel(step))
-            except JobCancelledError:
-                return JobCancelledError(
-                    f"job {self.record.job} was not finished after {self.job_deadline_s:g} s and is cancelled;"
-                    " --retry-ambiguous buys the draw again, and --job-timeout allows it more time"
-                )
+        except JobCancelledError:
+            return JobCancelledError(
+                f"job {self.record.job} was not finished after {self.job_deadline_s:g} s and is cancelled;"
+                " --retry-ambiguous buys the draw again, and --job-timeout allows it more time"
+            )
         return overdue
 
     def _cancel(self, step: Send) -> Answer:

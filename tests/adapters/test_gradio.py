@@ -32,7 +32,7 @@ from blackbox_conformal.secrets import Secret
 
 EVENT = "1dbd1a1fe3a34d8c8c0e9d2d1b7a0001"
 JOB = f"/gradio_api/call/upscale/{EVENT}"
-CONFIG = says('{"version":"6.31.0","api_prefix":"/gradio_api","dependencies":[{"id":7,"api_name":"upscale"}]}')
+CONFIG = says('{"version":"6.31.0","api_prefix":"/gradio_api"}')
 
 
 def stream(text: str) -> Answer:
@@ -49,7 +49,7 @@ def test_four_steps_to_a_picture() -> None:
     assert call.json == {"data": [file, {"keep": 1}, 2, 4, "text"]}
     assert events.url == f"{ADDRESS}/gradio_api/call/upscale/{EVENT}"
     assert picture.url == f"{ADDRESS}/gradio_api/file=/tmp/gradio/cd34/image.png"
-    assert exchange.jobs == [f"{JOB}#0"]
+    assert exchange.jobs == [JOB]
     assert exchange.picture == PICTURE
 
 

@@ -132,3 +132,11 @@ def test_one_parameter_is_changed_where_others_are_required() -> None:
     assert found.exit_code == 0, found.output
     wrong = run("check", "replicate", "-p", "scal=2")
     assert "there is no parameter 'scal' (did you mean scale?)" in str(wrong.exception)
+
+
+@pytest.mark.parametrize("name", ["openai", "flux", "segmind", "firefly"])
+def test_what_nobody_could_find_out_of_a_vendor_is_shown(name: str) -> None:
+    uncertain = json.loads(run("show", name, "--json").stdout)["uncertain"]
+    assert uncertain
+    (line,) = [line for line in run("show", name).stdout.splitlines() if line.strip().startswith("not known")]
+    assert [doubt for doubt in uncertain if doubt not in line] == []

@@ -171,7 +171,6 @@ class ScriptedGradio(ScriptedVendor):
 
     def __init__(self, script: Any = None) -> None:
         super().__init__(script)
-        self.cancelled: list[Any] = []
         self._picture = b""
         self._told: set[str] = set()
 
@@ -180,16 +179,12 @@ class ScriptedGradio(ScriptedVendor):
 
     def play(self, head: Head, body: bytes) -> Response:
         if head.path == "/config":
-            functions = [{"id": 3, "api_name": "upscale"}]
-            return answer({"version": "6.31.0", "api_prefix": "/gradio_api", "dependencies": functions})
+            return answer({"version": "6.31.0", "api_prefix": "/gradio_api"})
         if head.path.endswith("/info"):
             return answer({})
         if head.path.endswith("/upload"):
             self._picture = body[body.index(b"\x89PNG") : body.rindex(b"IEND") + 8]
             return answer(["/tmp/in.png"])
-        if head.path.endswith("/cancel"):
-            self.cancelled.append(json.loads(body))
-            return answer({"success": True})
         if head.method == "POST":
             self.submissions += 1
             return answer({"event_id": f"e{self.submissions}"})
