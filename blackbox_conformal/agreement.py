@@ -12,6 +12,7 @@ import numpy as np
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
+from blackbox_conformal.images.input_statistics.rows import SIZE
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.curve_set import CurveSet
@@ -89,6 +90,12 @@ def _check_images(calibration: "Calibration") -> None:
     scale = calibration.procedure.scale
     if any(image.height % scale or image.width % scale for image in calibration.images):
         raise FileFormatError(f"expected photographs of whole multiples of {scale} pixels; the file was edited")
+    sizes = calibration.inputs.column(SIZE)
+    pixels = [image.height * image.width // scale**2 for image in calibration.images]
+    if np.any(np.abs(sizes - np.log2(pixels)) > 1e-5):
+        raise FileFormatError(
+            "expected statistics of inputs of the photographs' sizes; got others. The file was edited"
+        )
     everything = [*calibration.images, *calibration.tuning]
     sketches = [photograph.sketch for photograph in everything]
     if len(set(sketches)) < len(sketches):

@@ -22,6 +22,7 @@ from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.duplicates import SKETCH_LETTERS, Distinct, Sketch
+from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
@@ -91,6 +92,8 @@ class Calibration:
         The same for the share of the picture that is trusted and wrong, one set for each stored tolerance.
     answers
         What the answers to each photograph were like, by which those to new pictures can be told to be other ones.
+    inputs
+        What the input of each photograph is like, by which new inputs can be told to be other ones.
     guarantee
         Name and parameters of the guarantee that `threshold` uses unless told otherwise.
     tuning
@@ -108,8 +111,11 @@ class Calibration:
     vendor_models: tuple[str, ...] = ()
     shares: tuple[CurveSet, ...] = ()
     answers: Answers = field(default_factory=lambda: Answers.unknown(0))
+    inputs: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(0))
 
     def __post_init__(self) -> None:
+        if not len(self.inputs):
+            object.__setattr__(self, "inputs", InputStatistics.unknown(len(self.images)))
         if not len(self.answers):
             object.__setattr__(self, "answers", Answers.unknown(len(self.images)))
         truths = [image.truth for image in self.images]
@@ -130,6 +136,8 @@ class Calibration:
             raise CalibrationError(
                 f"expected answers of {len(self.images)} photographs; got those of {len(self.answers)}"
             )
+        if len(self.inputs) != len(self.images):
+            raise CalibrationError(f"expected statistics of {len(self.images)} inputs; got those of {len(self.inputs)}")
 
     @classmethod
     def from_curves(
@@ -140,6 +148,7 @@ class Calibration:
         curves: Sequence[RiskCurve],
         shares: Sequence[Sequence[RiskCurve]] = (),
         answers: Sequence[Answers] = (),
+        inputs: Sequence[InputStatistics] = (),
         **rest: Any,
     ) -> Self:
         """A calibration in canonical order (by truth digest), whatever order the photographs were drawn in."""
@@ -151,6 +160,7 @@ class Calibration:
             CurveSet.from_curves([curves[index] for index in order]),
             shares=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in shares),
             answers=Answers.together(answers)[order if answers else []],
+            inputs=InputStatistics.together(inputs)[order if inputs else []],
             **rest,
         )
 
@@ -328,6 +338,7 @@ class Calibration:
             tuple(content["vendor_models"]),
             tuple(map(_unpacked, content["shares"])),
             Answers.from_bytes(base64.b64decode(content["answers"], validate=True)),
+            InputStatistics.from_bytes(base64.b64decode(content["inputs"], validate=True)),
         )
 
     def _content(self) -> dict[str, Any]:
@@ -342,6 +353,7 @@ class Calibration:
             "curves": _packed(self.curves),
             "shares": [_packed(curves) for curves in self.shares],
             "answers": base64.b64encode(self.answers.to_bytes()).decode(),
+            "inputs": base64.b64encode(self.inputs.to_bytes()).decode(),
             "made_with": f"blackbox-conformal {__version__}",
             "tuning": [
                 photograph.model_dump(mode="json")

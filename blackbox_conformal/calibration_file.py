@@ -26,6 +26,7 @@ class _File(BaseModel):
     curves: str
     shares: list[str]
     answers: str
+    inputs: str
     made_with: str
     tuning: list[dict[str, Any]]
     vendor_models: list[str]

@@ -1,5 +1,6 @@
 """The calibration file: what is written is what is read, and anything else is an error that says which."""
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support.synthetic import sketch_of
 
 from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
 from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
+from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
@@ -31,12 +34,13 @@ def tuned(name: str) -> KnownPhotograph:
 
 def make(n: int = 5, **rest: Any) -> Calibration:
     generator = np.random.default_rng(3)
-    images, curves, answers = [], [], []
+    images, curves, answers, inputs = [], [], [], []
     for index in range(n):
         scores = generator.integers(0, 8, (6, 6)).astype(np.float32) / 8
         errors = generator.integers(0, 8, (6, 6)).astype(np.float32) / 8
         curves.append(RiskCurve.from_maps(scores, errors, bound=1.0))
         answers.append(Answers.of([0.9 + index / 100], [1.5], scores))
+        inputs.append(InputStatistics.of(generator.integers(0, 256, (2, 2, 3), np.uint8)))
         images.append(
             CalibrationImage(
                 name=f"p{index}",
@@ -47,7 +51,7 @@ def make(n: int = 5, **rest: Any) -> Calibration:
                 width=8,
             )
         )
-    return Calibration.from_curves(PROCEDURE, 1.0, images, curves, answers=answers, **rest)
+    return Calibration.from_curves(PROCEDURE, 1.0, images, curves, answers=answers, inputs=inputs, **rest)
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -58,6 +62,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert loaded.tuning == (tuned("t"),)
     assert list(loaded.curves) == list(calibration.curves)
     np.testing.assert_array_equal(loaded.answers.values, calibration.answers.values)
+    np.testing.assert_array_equal(loaded.inputs.values, calibration.inputs.values)
     for alpha in (0.1, 0.2, 0.3, 0.5, 0.9):
         assert loaded.threshold(alpha) == calibration.threshold(alpha)
     np.testing.assert_array_equal(loaded.alphas, calibration.alphas)
@@ -72,6 +77,7 @@ def test_the_bytes_do_not_depend_on_the_order_of_photographs(tmp_path: Path) -> 
         [one.images[k] for k in order],
         [one.curves[k] for k in order],
         answers=[one.answers[[k]] for k in order],
+        inputs=[one.inputs[[k]] for k in order],
         guarantee=one.guarantee,
     )
     assert one.save(tmp_path / "a").read_bytes() == other.save(tmp_path / "b").read_bytes()
@@ -134,6 +140,19 @@ def broken_curves(content: dict[str, Any]) -> None:
     content["curves"] = content["curves"][:40]
 
 
+def statistics_of(rows: NDArray[np.float32]) -> Callable[[dict[str, Any]], None]:
+    def change(content: dict[str, Any]) -> None:
+        content["inputs"] = base64.b64encode(rows.tobytes()).decode()
+
+    return change
+
+
+def impossible_statistics() -> NDArray[np.float32]:
+    rows = make().inputs.values.copy()
+    rows[2, 3] = 7
+    return rows
+
+
 def unknown_key(content: dict[str, Any]) -> None:
     content["extra"] = 1
 
@@ -147,6 +166,9 @@ def unknown_key(content: dict[str, Any]) -> None:
         (edited(other_fingerprint, redigest=True), "fingerprint"),
         (edited(no_images, redigest=True), "one curve a photograph"),
         (edited(broken_curves, redigest=True), "curve|damaged|expected"),
+        (edited(statistics_of(make().inputs.values[:3]), redigest=True), "statistics of 5 inputs; got those of 3"),
+        (edited(statistics_of(impossible_statistics()), redigest=True), "what inputs can be like"),
+        (edited(statistics_of(np.ones((5, len(STATISTICS)), np.float32)), redigest=True), "of the photographs' sizes"),
         (edited(unknown_key, redigest=True), "extra"),
         (lambda text: text[:-20], "expected JSON"),
         (lambda text: text.replace('"bound": 1.0', '"bound": NaN'), "NaN"),

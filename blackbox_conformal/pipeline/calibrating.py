@@ -10,6 +10,7 @@ from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownP
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.duplicates import Distinct
+from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.pipeline.calibrated_rule import checked_rule, tolerances_of
 from blackbox_conformal.pipeline.job import Job, Ready
 from blackbox_conformal.pipeline.planning import plan_job
@@ -74,11 +75,13 @@ def calibrate_job(
     tolerances = tolerances_of(rule)
     curves: list[list[RiskCurve]] = []
     answers: list[Answers] = []
+    inputs: list[InputStatistics] = []
     images: list[CalibrationImage] = []
     with job.run(partial(_measure, job, tolerances)) as measured:
         for drawn, (curves_of_photograph, answers_to_photograph) in measured:
             curves.append(curves_of_photograph)
             answers.append(answers_to_photograph)
+            inputs.append(drawn.prepared.statistics)
             images.append(_image(drawn, groups or {}, clusters or {}))
             job.watch.progress("calibrating", len(curves), len(job.pictures))
     refused = _refuse_all_refused(images, job.folder)
@@ -90,6 +93,7 @@ def calibrate_job(
         [[kinds[index + 1] for kinds in curves] for index in range(len(tolerances))],
         guarantee=specification,
         answers=answers,
+        inputs=inputs,
         tuning=tuple(tuning),
         vendor_models=tuple(sorted(job.vendor_models)),
     )

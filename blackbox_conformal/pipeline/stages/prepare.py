@@ -6,7 +6,7 @@ of photographs.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from os import cpu_count
 from pathlib import Path
@@ -16,6 +16,7 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple
 from blackbox_conformal.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
+from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
@@ -56,6 +57,8 @@ class Prepared:
         Identity of the file's bytes, by which a file that is changed later is noticed.
     fitted
         What was done to a photograph to make it fit the vendor's limits, in words; None where nothing was.
+    statistics
+        What the low-resolution pixels are like, one row.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Prepared:
     conversions: tuple[str, ...]
     file_digest: str | None = None
     fitted: str | None = None
+    statistics: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(1))
 
     def input_of(self, truth: Image, setup: Setup) -> Image:
         """What the vendor was sent for the photograph `truth`, (H, W, 3) uint8: (h, w, 3) uint8."""
@@ -84,6 +88,7 @@ class _Photograph:
     conversions: tuple[str, ...]
     file_digest: str
     fitted: str | None
+    statistics: InputStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,8 @@ def prepare_photographs(
                     f"expected photographs with different low-resolution versions; {printable(twin)} and "
                     f"{printable(path)} have the same. Remove one of them"
                 )
-            pictures.append(replace(picture, file_digest=photograph.file_digest, fitted=photograph.fitted))
+            kept = {name: getattr(photograph, name) for name in ("file_digest", "fitted", "statistics")}
+            pictures.append(replace(picture, **kept))
         except BlackboxConformalError as error:
             failures.append((path.name, error))
     refuse_together(failures, len(paths), "photographs", _advice(failures, setup))
@@ -205,7 +211,8 @@ def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes
     def again() -> Image:
         return read_image(source).pixels
 
-    return _prepared(name, path, None, picture.pixels, picture.conversions, setup, Encoder(), again)
+    prepared = _prepared(name, path, None, picture.pixels, picture.conversions, setup, Encoder(), again)
+    return replace(prepared, statistics=InputStatistics.of(picture.pixels))
 
 
 def _look_at(path: Path, setup: Setup, limits: ImageLimits) -> _Photograph:
@@ -215,7 +222,8 @@ def _look_at(path: Path, setup: Setup, limits: ImageLimits) -> _Photograph:
     low = setup.procedure.degraded(truth, picture.digest)
     # A thumbnail shows the same of either; the smaller one is quicker to look through.
     shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
-    return _Photograph(sketch(shown, picture.digest), low, conversions, picture.file_digest, read.fitted)
+    seen = sketch(shown, picture.digest)
+    return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, InputStatistics.of(low))
 
 
 def _low_resolution(path: Path, setup: Setup) -> Image:
