@@ -7,8 +7,17 @@ from typing import ClassVar
 import pytest
 from pydantic import Field
 
+from blackbox_adapters.gradio import EXAMPLE as OF_GRADIO
+from blackbox_adapters.gradio import Gradio
 from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Draw, Flow, Observed, Purpose, Rate, Send, Upload
-from blackbox_conformal.errors import DeadlineError, RefusedError, TryLaterError, VendorError, VendorFailedError
+from blackbox_conformal.errors import (
+    DeadlineError,
+    JobCancelledError,
+    RefusedError,
+    TryLaterError,
+    VendorError,
+    VendorFailedError,
+)
 from blackbox_conformal.example import Example, example_of, says
 from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter
@@ -189,9 +198,28 @@ class Mislabelled(Abandoning):
             raise
 
 
+class Hoping(Gradio):
+    """Says that an overdue call is dropped with its stream, and has the next run look for it."""
+
+    example: ClassVar[Example] = OF_GRADIO
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        try:
+            return (yield from super().draw(upload, draw))
+        except JobCancelledError:
+            raise DeadlineError("late") from None
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        try:
+            return (yield from super().resume(upload, draw, job))
+        except JobCancelledError:
+            raise DeadlineError("late") from None
+
+
 @pytest.mark.parametrize(
     ("kind", "promise", "message"),
     [
+        (Hoping, OVERDUE, "expected no run to look again for a job that is cancelled"),
         (Undecided, FAILURE, "expected failure 0 to end failed and then stored; got refused"),
         (Overcharged, FAILURE, "expected failure 0 to be booked at 0.01 USD; got 0.5"),
         (Hasty, PAUSE, "expected no submission in the 1 s"),
