@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, product
+from math import prod
 from typing import Any
 
 from blackbox_conformal import catalog
@@ -212,28 +213,35 @@ class Mixture:
 
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> Mixture:
+    shares, chains = zip(*_branches(text), strict=True)
+    return Mixture(shares, tuple(map(Chain, chains)))
+
+
+def _branches(text: str) -> Iterator[tuple[float, tuple[Degradation, ...]]]:
+    """Each chain with its share; where a preset stands for several, one chain for each of them."""
+    for share, branch in _shares(text):
+        for parts in product(*map(_alternatives, branch.split("+"))):
+            yield share * prod(part for part, _ in parts), tuple(step for _, steps in parts for step in steps)
+
+
+def _alternatives(typed: str) -> list[tuple[float, tuple[Degradation, ...]]]:
+    name, parameters = _named(typed)
+    step: Degradation = catalog.load(FAMILY, name, **parameters)
+    return list(_branches(step.expansion)) if step.expansion else [(1.0, (step,))]
+
+
+def _shares(text: str) -> list[tuple[float, str]]:
     branches = [branch.strip() for branch in text.split("|")]
     shares = [re.fullmatch(r"([0-9.]+)\s*%\s*(.+)", branch) for branch in branches]
     if len(branches) == 1 and shares[0] is None:
-        return Mixture((1.0,), (Chain(tuple(_steps(branches[0]))),))
+        return [(1.0, branches[0])]
     try:
         percent = [float(share[1]) for share in shares if share is not None]
     except ValueError:
         percent = []
     if len(percent) < len(branches) or min(percent) <= 0 or abs(sum(percent) - 100) > 1e-9:
         raise UsageError(f"expected shares that add up to 100 %, as in '60% bicubic | 40% area+jpeg:75'; got {text!r}")
-    chains = tuple(Chain(tuple(_steps(share[2]))) for share in shares if share is not None)
-    return Mixture(tuple(each / 100 for each in percent), chains)
-
-
-def _steps(text: str) -> Iterator[Degradation]:
-    for typed in text.split("+"):
-        name, parameters = _named(typed)
-        step: Degradation = catalog.load(FAMILY, name, **parameters)
-        if step.expansion:
-            yield from _steps(step.expansion)
-        else:
-            yield step
+    return [(each / 100, share[2]) for each, share in zip(percent, shares, strict=True) if share is not None]
 
 
 def _named(typed: str) -> tuple[str, dict[str, Any]]:
