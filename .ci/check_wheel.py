@@ -12,6 +12,7 @@ needed = [
     "blackbox_conformal/py.typed",
     "blackbox_adapters/py.typed",
     "blackbox_annotations/py.typed",
+    "blackbox_conformal/embedded/colour_weights.npz",
     "blackbox_conformal/embedded/weights.npz",
     "blackbox_conformal/docs/guarantees.md",
     "blackbox_conformal/reports/templates/report.html.jinja",

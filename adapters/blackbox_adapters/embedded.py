@@ -1,10 +1,10 @@
-"""The vendor that comes with blackbox-conformal: a small ×4 network behind a real HTTP server on this machine.
+"""The vendor that comes with blackbox-conformal: small networks that enlarge by 4 or colour, behind a real HTTP server.
 
-For trying the method without a key; nothing is billed and nothing leaves the machine.
+For trying the method without a key; nothing is billed and nothing leaves this machine.
 """
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr
 
@@ -17,12 +17,12 @@ from blackbox_conformal.example import Example, shows
 if TYPE_CHECKING:
     from blackbox_conformal.embedded.process import VendorProcess
 
-SCALE = 4
+SCALES = {"upscale": 4, "colourise": 1}
 FAILURES = Failures(message=["error.message"], code=["error.code"], request_id_header="x-request-id")
 
 
 class Embedded(Adapter):
-    """Magnifies by 4 on loopback; draws with different seeds differ in the detail that they invent.
+    """Magnifies by 4 or colours a grey picture, on loopback; draws with different seeds differ in what they invent.
 
     `open` starts the server as a process of its own on a free port, unless `url` names one that runs; `close` ends it.
     """
@@ -32,15 +32,19 @@ class Embedded(Adapter):
     evidence = "own-software"
     transient = frozenset({"url"})
 
+    task: Literal["upscale", "colourise"] = Field(
+        default="upscale",
+        description="`upscale` magnifies by 4; `colourise` colours a grey picture, whose luma it keeps.",
+    )
     url: str = Field(default="", description="Address of an embedded vendor that runs already; empty: one is started.")
 
     _process: "VendorProcess | None" = PrivateAttr(default=None)
 
     @property
     def capabilities(self) -> Capabilities:
-        """The same for every parameter."""
+        """The same for every parameter but the task, which decides the magnification."""
         return Capabilities(
-            scale_factors=(SCALE,),
+            scale_factors=(SCALES[self.task],),
             seed_range=(0, 2**32 - 1),
             max_input_pixels=4_000_000,
             max_upload_bytes=32 * 2**20,
@@ -52,6 +56,13 @@ class Embedded(Adapter):
     def base_url(self) -> str:
         """The address, without a trailing slash; empty before `open`."""
         return self.url.rstrip("/")
+
+    def identity(self) -> dict[str, Any]:
+        """As for every adapter; to upscale is not told, so that calibrations older than the choice stay valid."""
+        identity = super().identity()
+        if self.task == "upscale":
+            del identity["parameters"]["task"]
+        return identity
 
     def open(self) -> Self:
         """The same adapter bound to a running server."""
@@ -78,10 +89,10 @@ class Embedded(Adapter):
         seed = {} if draw.seed is None else {"seed": str(draw.seed)}
         answer = yield Send(
             "POST",
-            f"{self.base_url}/v1/upscale",
+            f"{self.base_url}/v1/{self.task}",
             purpose="submit",
             headers={"content-type": "image/png", "idempotency-key": draw.idempotency_key},
-            query={"scale": str(SCALE), **seed},
+            query={"scale": str(SCALES[self.task]), **seed},
             body=upload.png,
         )
         yield observed(answer)

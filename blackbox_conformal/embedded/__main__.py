@@ -17,7 +17,7 @@ def main() -> None:
     ended = serving.end_requested(while_stdin=arguments.while_stdin)
     with VendorServer(arguments.port) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        print(json.dumps({"url": server.url, "model": server.studio.model}), flush=True)
+        print(json.dumps({"url": server.url, "model": server.studio.tasks["upscale"].model}), flush=True)
         ended.wait()
         server.shutdown()
 

@@ -1,59 +1,16 @@
 """The embedded vendor's generator: one random x4 enlargement of a picture for a picture and a seed, on numpy alone."""
 
-import hashlib
-import io
-from importlib import resources
-
 import numpy as np
-import numpy.typing as npt
 
 from blackbox_conformal.embedded.convolution import bicubic_weights, convolve, stack_rows
-from blackbox_conformal.errors import ImageError, UsageError
-
-Picture = npt.NDArray[np.uint8]
-Features = npt.NDArray[np.float32]
+from blackbox_conformal.embedded.model import Features, Picture, check_input, read_weights
+from blackbox_conformal.embedded.noise import NoiseRows
 
 SCALE = 4
-SEEDS = 2**32
 LAYERS = 4
 HALO = LAYERS + 3  # reach of head, layers, gate and tail: one input pixel each
 BASE_REACH = 2  # reach of the bicubic base in input pixels
 STRIP_PIXELS = 40_000
-
-
-class NoiseRows:
-    """Standard normal noise of one draw: values for the whole picture, then rows handed out from top to bottom.
-
-    Strips of a picture thus see the noise that the whole would see.
-
-    Parameters
-    ----------
-    seed
-        Names the stream (Philox, Salmon et al. 2011).
-    first, width
-        Index of the first row and number of pixels in a row.
-    channels, shared
-        Values for each pixel and for the whole picture.
-
-    Attributes
-    ----------
-    shared
-        (shared,) float32.
-    """
-
-    def __init__(self, seed: int, first: int, width: int, channels: int, shared: int) -> None:
-        self._random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
-        self.shared: Features = self._random.standard_normal(shared, dtype=np.float32)
-        self._start = first
-        self._rows: Features = np.empty((0, width, channels), np.float32)
-
-    def between(self, first: int, last: int) -> Features:
-        """Rows ``first`` to ``last`` (exclusive), (rows, width, channels); ``first`` must never go back."""
-        kept = self._rows[first - self._start :]
-        fresh = self._random.standard_normal((last - first - len(kept), *kept.shape[1:]), dtype=np.float32)
-        self._rows = np.concatenate((kept, fresh)) if len(kept) else fresh
-        self._start = first
-        return self._rows
 
 
 class Generator:
@@ -75,11 +32,9 @@ class Generator:
     """
 
     def __init__(self, strip_pixels: int = STRIP_PIXELS) -> None:
-        raw = resources.files(__package__).joinpath("weights.npz").read_bytes()
-        self.model = f"embedded-x{SCALE}@{hashlib.sha256(raw).hexdigest()[:12]}"
+        digest, weights = read_weights("weights.npz")
+        self.model = f"embedded-x{SCALE}@{digest}"
         self._strip_pixels = strip_pixels
-        with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
-            weights = {name: stored[name].astype(np.float32) for name in stored.files}
         names = ("head", *(f"body_{layer}" for layer in range(LAYERS)), "gate", "noise", "tail")
         self._weights = {name: stack_rows(weights[f"{name}_weight"]) for name in names}
         self._biases = {name: weights[f"{name}_bias"] for name in names if name != "noise"}
@@ -108,13 +63,7 @@ class Generator:
         UsageError
             The seed is out of range.
         """
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
-            raise ImageError(
-                f"Expected a picture of shape (H, W, 3) and dtype uint8 with at least one pixel, "
-                f"got {picture.shape} {picture.dtype}; convert it to 8-bit RGB first."
-            )
-        if not 0 <= seed < SEEDS:
-            raise UsageError(f"Expected a seed from 0 to {SEEDS - 1}, got {seed}; choose one in that range.")
+        check_input(picture, seed)
         height, width = picture.shape[:2]
         # Mirrored with the border pixel repeated: mirroring about its centre costs a decibel along the border.
         padded = np.pad(picture, ((HALO, HALO), (HALO, HALO), (0, 0)), mode="symmetric")

@@ -32,7 +32,7 @@ class VendorProcess:
     url
         ``http://127.0.0.1:PORT``.
     model
-        The vendor's own name for its model, as in the header ``X-Model``.
+        The vendor's own name for its upscaler, as in the header ``X-Model``.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from blackbox_conformal.embedded.generator import SCALE, SEEDS
+from blackbox_conformal.embedded.noise import SEEDS
 
 MAX_PIXELS = 4_000_000
 MAX_BODY = 32 * 2**20
@@ -36,18 +36,21 @@ class RefusalError(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """A checked request: the picture (H, W, 3) uint8, the seed, and a digest of what the client sent."""
+    """A checked request: the task, the picture (H, W, 3) uint8, the seed, and a digest of what the client sent."""
 
+    task: str
     picture: npt.NDArray[np.uint8]
     seed: int
     digest: str
 
 
-def parse_order(query: str, headers: dict[str, str], body: bytes) -> Order:
-    """Check a request to enlarge a picture.
+def parse_order(task: str, scale: int, query: str, headers: dict[str, str], body: bytes) -> Order:
+    """Check a request for a picture.
 
     Parameters
     ----------
+    task, scale
+        What is asked for, and the only magnification that it has.
     query
         The part of the target after ``?``: ``scale`` and ``seed``, both optional.
     headers
@@ -66,8 +69,8 @@ def parse_order(query: str, headers: dict[str, str], body: bytes) -> Order:
         raise RefusalError(
             415, "unsupported_media_type", f"Expected Content-Type image/png or image/jpeg, got {kind or 'none'}."
         )
-    if parameters.get("scale", str(SCALE)) != str(SCALE):
-        raise RefusalError(422, "unsupported_scale", f"Expected scale={SCALE}, got {parameters['scale'][:20]!r}.")
+    if parameters.get("scale", str(scale)) != str(scale):
+        raise RefusalError(422, "unsupported_scale", f"Expected scale={scale}, got {parameters['scale'][:20]!r}.")
     seed = parameters.get("seed")
     if seed is None:
         number = secrets.randbelow(SEEDS)
@@ -75,8 +78,8 @@ def parse_order(query: str, headers: dict[str, str], body: bytes) -> Order:
         raise RefusalError(422, "bad_seed", f"Expected a seed from 0 to {SEEDS - 1}, got {seed[:20]!r}.")
     else:
         number = int(seed)
-    digest = hashlib.sha256(body + b"\0" + repr(seed).encode()).hexdigest()
-    return Order(_decode(body), number, digest)
+    digest = hashlib.sha256(body + b"\0" + repr((task, seed)).encode()).hexdigest()
+    return Order(task, _decode(body), number, digest)
 
 
 def _parameters(query: str, headers: dict[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The embedded vendor's HTTP interface: POST /v1/upscale and GET /v1/health on the loopback address."""
+"""The embedded vendor's HTTP interface on loopback: POST /v1/upscale, POST /v1/colourise and GET /v1/health."""
 
 import json
 import sys
@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from blackbox_conformal.embedded.generator import Generator
 from blackbox_conformal.embedded.requests import MAX_BODY, RefusalError, parse_order
 from blackbox_conformal.embedded.studio import Studio
 from blackbox_conformal.serving import is_loopback_name
@@ -30,8 +29,8 @@ class VendorServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int = 0, generator: Generator | None = None) -> None:
-        self.studio = Studio(generator or Generator())
+    def __init__(self, port: int = 0) -> None:
+        self.studio = Studio()
         self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__(("127.0.0.1", port), VendorHandler)
 
@@ -76,7 +75,7 @@ class VendorHandler(BaseHTTPRequestHandler):
     timeout = 60.0
     error_content_type = "application/json"
 
-    ROUTES: ClassVar[dict[str, str]] = {"/v1/upscale": "POST", "/v1/health": "GET"}
+    ROUTES: ClassVar[dict[str, str]] = {"/v1/upscale": "POST", "/v1/colourise": "POST", "/v1/health": "GET"}
 
     def do_GET(self) -> None:
         """Answer the health check."""
@@ -99,28 +98,30 @@ class VendorHandler(BaseHTTPRequestHandler):
             body = self._body()
             self._check_host()
             if path not in self.ROUTES:
-                raise RefusalError(404, "not_found", f"Expected /v1/upscale or /v1/health, got {path[:80]}.")
+                raise RefusalError(404, "not_found", f"Expected {', '.join(self.ROUTES)}, got {path[:80]}.")
             if method != self.ROUTES[path]:
                 raise RefusalError(405, "method_not_allowed", f"Expected {self.ROUTES[path]} for {path}.")
             if method == "GET":
                 studio = self.server.studio
-                health = {"status": "ok", "model": studio.model, "drawn": studio.drawn}
+                models = {name: task.model for name, task in studio.tasks.items()}
+                health = {"status": "ok", "model": models["upscale"], "models": models, "drawn": studio.drawn}
                 self._send(200, "application/json", json.dumps(health).encode(), {})
             else:
-                self._upscale(query, body)
+                self._draw(path.rpartition("/")[2], query, body)
         except RefusalError as refusal:
             self._refuse(refusal)
 
-    def _upscale(self, query: str, body: bytes) -> None:
+    def _draw(self, task: str, query: str, body: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         key = headers.get("idempotency-key")
         if key is not None and not 0 < len(key) <= MAX_KEY:
             raise RefusalError(422, "bad_idempotency_key", f"Expected 1 to {MAX_KEY} characters, got {len(key)}.")
-        answer = self.server.studio.serve(parse_order(query, headers, body), key)
+        studio = self.server.studio
+        answer = studio.serve(parse_order(task, studio.tasks[task].scale, query, headers, body), key)
         described = {
             "X-Request-Id": answer.request_id,
             "X-Seed": str(answer.seed),
-            "X-Model": self.server.studio.model,
+            "X-Model": answer.model,
             "X-Cost-Usd": "0.00",
         }
         if answer.replayed:

@@ -5,11 +5,14 @@ import os
 import threading
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
-from blackbox_conformal.embedded.generator import Generator
+from blackbox_conformal.embedded.colouriser import Colouriser
+from blackbox_conformal.embedded.generator import SCALE, Generator
+from blackbox_conformal.embedded.model import Picture
 from blackbox_conformal.embedded.requests import Order, RefusalError
 
 KEPT_ANSWERS = 512
@@ -17,11 +20,21 @@ KEPT_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
+class OfferedTask:
+    """What the vendor does with a picture: the model's name, the magnification, and the model's drawing of a seed."""
+
+    model: str
+    scale: int
+    draw: Callable[[Picture, int], Picture]
+
+
+@dataclass(frozen=True)
 class Answer:
-    """A drawn picture as PNG bytes, its seed and the identifier of the request that had it drawn."""
+    """A drawn picture as PNG bytes, its seed and model, and the identifier of the request that had it drawn."""
 
     png: bytes
     seed: int
+    model: str
     request_id: str
     digest: str
     replayed: bool = False
@@ -40,14 +53,19 @@ class Studio:
 
     Attributes
     ----------
+    tasks
+        By name: ``upscale`` and ``colourise``.
     drawn
         Number of pictures drawn, which is what a vendor would bill; replays do not count.
     """
 
-    def __init__(self, generator: Generator) -> None:
-        self.model = generator.model
+    def __init__(self) -> None:
+        generator, colouriser = Generator(), Colouriser()
+        self.tasks = {
+            "upscale": OfferedTask(generator.model, SCALE, generator.upscale),
+            "colourise": OfferedTask(colouriser.model, 1, colouriser.colourise),
+        }
         self.drawn = 0
-        self._generator = generator
         self._places = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._lock = threading.Lock()
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
@@ -59,7 +77,7 @@ class Studio:
         Raises
         ------
         RefusalError
-            422: the key was used for another picture or seed.
+            422: the key was used for another task, picture or seed.
         """
         if key is None:
             return self._draw(order)
@@ -73,18 +91,19 @@ class Studio:
                 return slot.answer
             if slot.answer.digest != order.digest:
                 raise RefusalError(
-                    422, "idempotency_conflict", "This Idempotency-Key was used for another picture or seed."
+                    422, "idempotency_conflict", "This Idempotency-Key was used for another task, picture or seed."
                 )
             return replace(slot.answer, replayed=True)
 
     def _draw(self, order: Order) -> Answer:
+        task = self.tasks[order.task]
         with self._places:
-            picture = self._generator.upscale(order.picture, order.seed)
+            picture = task.draw(order.picture, order.seed)
             file = io.BytesIO()
             Image.fromarray(picture).save(file, "PNG", compress_level=1)
         with self._lock:
             self.drawn += 1
-        return Answer(file.getvalue(), order.seed, f"req_{uuid.uuid4().hex}", order.digest)
+        return Answer(file.getvalue(), order.seed, task.model, f"req_{uuid.uuid4().hex}", order.digest)
 
     def _keep(self, answer: Answer) -> None:
         """Count a new answer and forget the oldest ones, never one that is being drawn, beyond the bounds."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.flow_driver import a_draw, drive, drive_over_http, upload
 from support.picture_files import scene
 
@@ -67,6 +68,27 @@ def test_a_refusal_carries_its_words(vendor: Embedded) -> None:
 def test_identity_has_no_port(vendor: Embedded) -> None:
     assert vendor.identity() == Embedded().identity()
     assert str(urlsplit(vendor.base_url).port) not in json.dumps(vendor.identity())
+
+
+def test_identity_of_the_upscaler_is_that_of_before_there_was_a_choice() -> None:
+    assert Embedded().identity() == {"adapter": "embedded", "adapter_version": 1, "parameters": {}}
+    assert Embedded(task="colourise").identity()["parameters"] == {"task": "colourise"}
+
+
+def test_a_colouring_has_the_size_and_luma_of_the_picture(vendor: Embedded, low: np.ndarray) -> None:
+    painter = Embedded(task="colourise", url=vendor.base_url)
+    assert painter.capabilities.scale_factors == (1,)
+    grey = np.asarray(Image.fromarray(low).convert("L").convert("RGB"))
+    flows = [
+        drive_over_http(painter, painter.draw(upload_from(grey, "scene"), a_draw(index))) for index in (20, 20, 21)
+    ]
+    first, again, second = (read_output(flow.picture, (20, 28)).pixels for flow in flows)
+    assert np.abs(first @ (0.299, 0.587, 0.114) - grey[..., 0]).max() <= 0.501
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, second)
+    (reported,) = flows[0].observed
+    assert reported.model
+    assert reported.model.startswith("embedded-colour@")
 
 
 def test_it_is_local_to_the_machine_and_free(vendor: Embedded) -> None:

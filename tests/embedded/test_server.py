@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from blackbox_conformal.embedded import process
+from blackbox_conformal.embedded.colouriser import Colouriser
 from blackbox_conformal.embedded.generator import Generator
 from blackbox_conformal.embedded.process import VendorProcess
 from blackbox_conformal.embedded.server import MAX_CONNECTIONS
@@ -49,10 +50,10 @@ def encoded(picture: np.ndarray, kind: str = "PNG") -> bytes:
 
 
 def order(
-    client: httpx.Client, body: bytes, query: str = "", kind: str = "image/png", **headers: str
+    client: httpx.Client, body: bytes, query: str = "", kind: str = "image/png", task: str = "upscale", **headers: str
 ) -> httpx.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return client.post(f"/v1/upscale{query}", content=body, headers={"Content-Type": kind, **named})
+    return client.post(f"/v1/{task}{query}", content=body, headers={"Content-Type": kind, **named})
 
 
 def decoded(answer: httpx.Response) -> np.ndarray:
@@ -67,6 +68,7 @@ def test_health(client: httpx.Client, vendor: VendorProcess) -> None:
     health = answer.json()
     assert health["status"] == "ok"
     assert health["model"] == vendor.model == Generator().model
+    assert health["models"] == {"upscale": Generator().model, "colourise": Colouriser().model}
     assert len(vendor.model) == len("embedded-x4@") + 12
 
 
@@ -81,6 +83,21 @@ def test_draw_is_the_generators(client: httpx.Client, picture: np.ndarray) -> No
     drawn = decoded(answer).astype(int)
     # The child multiplies on one thread, this process perhaps on more: sums may round differently.
     assert np.abs(drawn - Generator().upscale(picture, 2**32 - 1)).max() <= 1
+
+
+def test_colouring_is_the_colourisers(client: httpx.Client, picture: np.ndarray) -> None:
+    grey = picture[..., :1].repeat(3, axis=-1)
+    answer = order(client, encoded(grey), "?scale=1&seed=4294967295", task="colourise")
+    assert answer.status_code == 200
+    assert answer.headers["X-Seed"] == "4294967295"
+    assert answer.headers["X-Model"] == Colouriser().model
+    drawn = decoded(answer)
+    assert np.abs(drawn.astype(int) - Colouriser().colourise(grey, 2**32 - 1)).max() <= 1
+    assert (
+        drawn.tobytes()
+        == decoded(order(client, encoded(picture[..., 0]), "?seed=4294967295", task="colourise")).tobytes()
+    )
+    assert drawn.tobytes() != decoded(order(client, encoded(grey), task="colourise")).tobytes()
 
 
 def test_same_seed_same_bytes_and_no_seed_a_fresh_one(client: httpx.Client, picture: np.ndarray) -> None:
@@ -137,6 +154,16 @@ def test_idempotency_key_is_served_once(client: httpx.Client, picture: np.ndarra
     assert (conflict.status_code, conflict.json()["error"]["code"]) == (422, "idempotency_conflict")
 
 
+def test_idempotency_key_is_for_one_task(client: httpx.Client, picture: np.ndarray) -> None:
+    body = encoded(picture)
+    first, second = (order(client, body, "?seed=3", task="colourise", idempotency_key="colours") for _ in range(2))
+    assert first.content == second.content
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert second.headers["X-Model"] == Colouriser().model
+    conflict = order(client, body, "?seed=3", idempotency_key="colours")
+    assert (conflict.status_code, conflict.json()["error"]["code"]) == (422, "idempotency_conflict")
+
+
 def test_idempotency_key_of_simultaneous_requests(client: httpx.Client, picture: np.ndarray) -> None:
     before = client.get("/v1/health").json()["drawn"]
     with ThreadPoolExecutor(6) as pool:
@@ -163,6 +190,7 @@ def deep() -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.parametrize("task", ["upscale", "colourise"])
 @pytest.mark.parametrize(
     ("body", "query", "kind", "status", "code"),
     [
@@ -183,9 +211,9 @@ def deep() -> bytes:
     ],
 )
 def test_bad_orders_are_refused(
-    client: httpx.Client, body: bytes, query: str, kind: str, status: int, code: str
+    client: httpx.Client, body: bytes, query: str, kind: str, status: int, code: str, task: str
 ) -> None:
-    answer = order(client, body, query, kind)
+    answer = order(client, body, query, kind, task)
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/json"
     error = answer.json()["error"]
@@ -193,9 +221,16 @@ def test_bad_orders_are_refused(
     assert error["message"].startswith("Expected")
 
 
+@pytest.mark.parametrize(("task", "scale"), [("upscale", 1), ("colourise", 4)])
+def test_each_task_has_its_own_scale(client: httpx.Client, picture: np.ndarray, task: str, scale: int) -> None:
+    answer = order(client, encoded(picture), f"?scale={scale}", task=task)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unsupported_scale")
+
+
 def test_other_paths_and_methods(client: httpx.Client) -> None:
     assert client.get("/").status_code == 404
     assert client.get("/v1/upscale").status_code == 405
+    assert client.get("/v1/colourise").status_code == 405
     assert client.post("/v1/health", content=b"x").status_code == 405
     unknown = client.delete("/v1/health")
     assert unknown.status_code == 501
