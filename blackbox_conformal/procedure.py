@@ -105,6 +105,24 @@ class Procedure(BaseModel):
                 "again"
             )
 
+    def require_degradation(self, text: str) -> None:
+        """Refuse inputs that were made in another way than `text` says.
+
+        Raises
+        ------
+        UsageError
+            `text` describes no degradation that fits the scale.
+        ProcedureMismatchError
+            It is another one than the calibration's.
+        """
+        declared = Mixture.of_text(text).at(self.scale)
+        if declared.specification != self.mixture.at(self.scale).specification:
+            raise ProcedureMismatchError(
+                f"this calibration is for inputs made by {self.mixture.text}; got --degradation {declared.text!r}, and "
+                "its guarantee does not hold for those. Leave --degradation out (degradation in Python), or calibrate "
+                "with it"
+            )
+
     @property
     def mixture(self) -> Mixture:
         """How inputs are made from photographs.
@@ -127,6 +145,12 @@ class Procedure(BaseModel):
             The photograph's identity, from which its random numbers follow.
         """
         return self.mixture.apply(truth, self.scale, self.root_seed, digest)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the guarantee takes for granted of inputs and photographs, one sentence each."""
+        made = f"Inputs are made like those of the calibration: {self.mixture.text}."
+        return (made, *filter(None, [self.fit_assumption]))
 
     @property
     def fit_assumption(self) -> str | None:

@@ -73,6 +73,8 @@ def command(screen: Screen, options: AuditOptions) -> None:
         return
     _refuse_procedure(click.get_current_context())
     calibration = Calibration.load(options.calibration)
+    if options.degradation is not None:
+        calibration.procedure.require_degradation(options.degradation)
     if options.images:
         _audit(screen, options, calibration, options.calibration)
     elif options.splits is not None:

@@ -38,6 +38,9 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
     calibration: str = shared.declared("--calibration", required=True, type=shared.FILE, help="Calibration file.")
     alpha: float = shared.alpha(required=True)
     seed: int | None = shared.seed()
+    degradation: str | None = shared.degradation(
+        help="How INPUTS were made, such as area:4+jpeg:75; refused unless the calibration's were, too."
+    )
     guarantee: str | None = shared.guarantee()
     group: str | None = shared.declared("--group", metavar="NAME", help="The group that these pictures belong to.")
     out: str = shared.declared("--out", type=shared.FOLDER, default="masked", help="Folder for the results.")
@@ -211,7 +214,8 @@ def _read_batch(calibration: "Calibration", options: MaskOptions) -> _Batch:
 
     priced = options.max_cost is not None
     adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
-    setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
+    second = session.open_second_vendor(options, calibration)
+    setup = set_up_as(adapter, calibration.procedure, second, options.degradation)
     sources: list[tuple[str, Path | bytes]]
     if "-" in options.inputs:
         paths, sources, failed = [Path("-")], [("stdin", sys.stdin.buffer.read())], {}

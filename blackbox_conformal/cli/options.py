@@ -167,6 +167,7 @@ clusters = functools.partial(
     type=FILE,
     help="CSV file with a line tile,photograph for each tile; the tiles of one photograph count once.",
 )
+degradation = functools.partial(declared, "--degradation", metavar="STEP[:…][+STEP…]")
 force = functools.partial(declared, "--force", is_flag=True, help="Overwrite existing files.")
 guarantee = functools.partial(
     declared,
@@ -245,11 +246,9 @@ class ProcedureOptions:
         help="Whether each picture has seeds of its own, or all pictures have the same.",
     )
     seed: int | None = seed()
-    degradation: str | None = declared(
-        "--degradation",
-        metavar="STEP[:…][+STEP…]",
+    degradation: str | None = degradation(
         help="How inputs are made from photographs, such as area:4+noise:3+jpeg:60-95; see `degradations list`."
-        "  [default: the vendor's, bicubic for super-resolution]",
+        "  [default: the vendor's, bicubic for super-resolution]"
     )
     fit: "Fit | None" = declared(
         "--fit",

@@ -42,6 +42,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
     It spends nothing. Sent is nothing but free questions, which need the vendor's key: what it publishes of the model,
     where it does, and with --quote its price.
     """
+    from blackbox_conformal.guarantees.instance_bound import refuse_bound
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.sampling.quotes import ask_quotes
 
@@ -49,6 +50,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
     rule = member("guarantees", options.guarantee or "expected")
     if options.alpha is not None:
         rule.check_level(options.alpha, rule.loss_bound(setup.metric.bound))
+    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     run = session.folder_of(options, setup.procedure)
     quoted = None
     with watching(screen) as watch:

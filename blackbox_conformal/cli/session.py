@@ -212,7 +212,8 @@ def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, pric
 
 def _refuse_other_seed(seed: int | None, procedure: "Procedure", adapter: "Adapter") -> None:
     """Refuse to draw a calibrated vendor from another root seed, by which a mask could be rolled until it pleases."""
-    unused = procedure.seeds == "shared" or adapter.capabilities.seed_range is None
+    drawn = procedure.seeds != "shared" and adapter.capabilities.seed_range is not None
+    unused = not drawn and not procedure.mixture.random
     if seed not in (None, procedure.root_seed) and not unused:
         raise UsageError(
             f"expected no --seed beside --calibration, which fixes it to {procedure.root_seed}; got --seed {seed}: a "

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from blackbox_conformal.catalog import Plugin
@@ -51,6 +53,15 @@ class Degradation(Plugin):
     def resizes(self) -> bool:
         """Whether the step can change the size."""
         return False
+
+    def along_axis(self, length: int) -> NDArray[np.float64] | None:
+        """The linear map of a line of `length` samples, (new length, length), where the step is just that; else None.
+
+        It must be applied along rows and along columns, with its result rounded to 8 bits or finer after each, and with
+        at least 22 bits of each tap. If a tap is negative, rows must come first and both results be clipped.
+        ``bound_from=input`` is for chains of such steps.
+        """
+        return None
 
     @property
     def expansion(self) -> str:

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL.Image import Resampling
 from pydantic import Field, field_validator
 
@@ -9,7 +11,10 @@ from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images.degrade import resized
+from blackbox_conformal.risk.resampling import reduction_matrix
 from blackbox_conformal.types import Image
+
+_KNOWN = {Resampling.BOX: "area", Resampling.BICUBIC: "bicubic", Resampling.LANCZOS: "lanczos"}
 
 
 class Reduction(Degradation):
@@ -40,6 +45,12 @@ class Reduction(Degradation):
     def resizes(self) -> bool:
         """Always."""
         return True
+
+    def along_axis(self, length: int) -> NDArray[np.float64] | None:
+        """The filter's taps, where the step has a factor of its own and the filter is one that is known."""
+        if self.factor is None or self.filter not in _KNOWN:
+            return None
+        return np.eye(length) if self.factor == 1 else reduction_matrix(_KNOWN[self.filter], length, self.factor)
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """(H / factor, W / factor, 3) uint8, or `size`."""

@@ -6,6 +6,8 @@ no probability and no further call enter.
 
 import numpy as np
 
+from blackbox_conformal.degradations.chain import Chain, Mixture
+from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.metric import Metric
@@ -16,7 +18,12 @@ from blackbox_conformal.types import Image, Map
 
 
 def rule_for_picture(
-    rule: Guarantee, metric: Metric, delivered: Image, low_resolution: Image | None, scores: Map
+    rule: Guarantee,
+    metric: Metric,
+    delivered: Image,
+    low_resolution: Image | None,
+    scores: Map,
+    degradation: Mixture,
 ) -> Guarantee:
     """`rule` with the bound of this picture's own loss, where it asks for one (``bound_from``); else `rule` itself.
 
@@ -28,19 +35,34 @@ def rule_for_picture(
         What the vendor was sent: (h, w, 3) uint8; None where it is not known.
     scores
         (H, W) float32.
+    degradation
+        How the input was made.
 
     Raises
     ------
     UsageError
-        The metric allows no such bound, or the input that it needs is not known.
+        Metric or degradation allow no such bound, or the input that it needs is not known.
     """
     if rule.bound_source == "metric":
         return rule
     if rule.bound_source == "delivered":
         largest = metric.bound_from_delivered(delivered)
     else:
-        largest = _bound_from_input(metric, delivered, low_resolution)
+        largest = _bound_from_input(metric, delivered, low_resolution, degradation)
     return rule.with_bound(bound_curve(scores, largest, metric.bound))
+
+
+def refuse_bound(rule: Guarantee, metric: Metric, degradation: Mixture, scale: int) -> None:
+    """Refuse, before anything is drawn, a bound of one picture's own loss that metric or degradation do not allow.
+
+    Raises
+    ------
+    UsageError
+        They do not; as a black picture shows.
+    """
+    low, side = np.zeros((8, 8, 3), np.uint8), 8 * scale
+    delivered, scores = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.float32)
+    rule_for_picture(rule, metric, delivered, low, scores, degradation)
 
 
 def bound_curve(scores: Map, largest: Map, bound: float) -> RiskCurve:
@@ -48,20 +70,21 @@ def bound_curve(scores: Map, largest: Map, bound: float) -> RiskCurve:
     return RiskCurve.from_maps(scores, np.minimum(largest, largest_loss(bound)), bound=bound)
 
 
-def input_statement(metric: Metric, delivered: Image, low_resolution: Image | None) -> str | None:
+def input_statement(metric: Metric, delivered: Image, low_resolution: Image | None, degradation: Mixture) -> str | None:
     """What the input alone bounds, in two sentences, the second being what it does not say.
 
-    None where metric or sizes allow no such bound.
+    None where metric, degradation or sizes allow no such bound.
     """
     try:
-        largest = _bound_from_input(metric, delivered, low_resolution)
+        largest = _bound_from_input(metric, delivered, low_resolution, degradation)
     except UsageError:
         return None
     return (
         f"Averaged with a {metric.averaging}, this picture's colours differ from the truth's by at most "
         f"{float(largest.max()):.3f} "
-        f"(median over pixels {float(np.median(largest)):.3f}), whatever the truth, provided the input is its 8-bit "
-        "bicubic reduction. It says nothing of detail finer than that average: invented texture passes."
+        f"(median over pixels {float(np.median(largest)):.3f}), whatever the truth, provided the input was made from "
+        f"it by {degradation.text}, in 8 bits. It says nothing of detail finer than that average: invented texture "
+        "passes."
     )
 
 
@@ -75,10 +98,42 @@ def reason_of_nothing(rule: Guarantee, curves: CurveSet, alpha: float) -> str | 
     return rule.choose(curves, alpha).reason
 
 
-def _bound_from_input(metric: Metric, delivered: Image, low_resolution: Image | None) -> Map:
+def _bound_from_input(metric: Metric, delivered: Image, low_resolution: Image | None, degradation: Mixture) -> Map:
     if low_resolution is None:
         raise UsageError(
             "expected the input of the picture for bound_from=input; it is not known. Give low_resolution, or "
             "bound_from=delivered"
         )
-    return metric.bound_from_input(low_resolution, delivered, delivered.shape[0] // low_resolution.shape[0])
+    scale = delivered.shape[0] // low_resolution.shape[0]
+    return metric.bound_from_input(low_resolution, delivered, linear_steps(degradation.at(scale), 8 * scale), scale)
+
+
+def linear_steps(degradation: Mixture, length: int) -> tuple[Degradation, ...]:
+    """The steps of a degradation, each of which is a linear map along rows and then columns.
+
+    Parameters
+    ----------
+    length
+        Of a line that the degradation can take, to try it with.
+
+    Raises
+    ------
+    UsageError
+        It does anything else, or makes no picture smaller; the message says what.
+    """
+    steps = degradation.chains[0].steps
+    reason = None if len(degradation.chains) == 1 else "nobody knows which chain a picture went through"
+    if reason is None and degradation.scale == 1:
+        reason = "it makes no picture smaller"
+    for step in steps if reason is None else ():
+        matrix = None if step.random else step.along_axis(length)
+        if matrix is None:
+            reason = f"{Chain((step,)).text} is no known linear map along rows and columns"
+            break
+        length = matrix.shape[0]
+    if reason is not None:
+        raise UsageError(
+            "expected inputs that a known linear reduction makes, such as bicubic:4, area:4 or lanczos:4, for "
+            f"bound_from=input; got {degradation.text}: {reason}. Say bound_from=delivered, or leave bound_from out"
+        )
+    return steps

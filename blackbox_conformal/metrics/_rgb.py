@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels.distance import Planes, rgb_difference
 from blackbox_conformal.metrics._averaged import AveragedMetric
@@ -20,16 +21,18 @@ class RgbMetric(AveragedMetric):
         """The largest value that the map can take, from the farthest corner of the colour cube."""
         return self._averaged_bound(rgb_planes(delivered), lambda planes: self.norm(farthest_rgb(planes)))
 
-    def bound_from_input(self, low_resolution: Image, delivered: Image, scale: int) -> Map:
+    def bound_from_input(
+        self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
+    ) -> Map:
         """What the input says of the averaged truth; difference-of-blurs only."""
         if self.order != "difference-of-blurs" or self.kernel is None:
-            return super().bound_from_input(low_resolution, delivered, scale)
+            return super().bound_from_input(low_resolution, delivered, steps, scale)
         height, width = low_resolution.shape[0] * scale, low_resolution.shape[1] * scale
         if delivered.shape[:2] != (height, width):
             raise UsageError(
                 f"expected a delivered picture of {width}×{height}; got {delivered.shape[1]}×{delivered.shape[0]}"
             )
-        truth = blurred_truth(low_resolution, scale, window=self.kernel, sigma=self.sigma, size=self.size)
+        truth = blurred_truth(low_resolution, steps, scale, window=self.kernel, sigma=self.sigma, size=self.size)
         blurred = rgb_planes(delivered)
         for plane in blurred:
             self._average(plane)

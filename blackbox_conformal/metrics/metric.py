@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from blackbox_conformal.catalog import Plugin
+from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels.distance import Planes
 from blackbox_conformal.types import Image, Map
@@ -78,17 +79,21 @@ class Metric(Plugin):
             "Leave bound_from out: the metric's own bound holds"
         )
 
-    def bound_from_input(self, low_resolution: Image, delivered: Image, scale: int) -> Map:
+    def bound_from_input(
+        self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
+    ) -> Map:
         """An upper bound on the map that holds for every truth with this input: (H, W) float32 in [0, bound].
 
         Parameters
         ----------
         low_resolution
-            The input: (h, w, 3) uint8, made from the truth by Pillow's bicubic filter.
+            The input: (h, w, 3) uint8, made from the truth by the steps.
         delivered
             (h * scale, w * scale, 3) uint8.
+        steps
+            Each has a linear map (see `Degradation.along_axis`).
         scale
-            Whole-number factor, at least 2.
+            How many times smaller the input is, at least 2.
 
         Raises
         ------

@@ -9,6 +9,7 @@ from blackbox_conformal.audits.random_splits import Splits, split_audit
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json as audit_json
 from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, clusters_of
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
@@ -102,7 +103,8 @@ def audit_photographs(
     CalibrationError
         A photograph was used for calibration or tuning, one stands twice, or there is none.
     UsageError
-        A photograph alone would take more memory than the terms allow, or is no tile of a named photograph.
+        A photograph alone would take more memory than the terms allow, or is no tile of a named photograph, or the
+        guarantee takes a bound from the picture that metric or degradation do not allow.
     BudgetError
         See `Job.confirm`.
     ModelChangedError
@@ -111,6 +113,7 @@ def audit_photographs(
     calibration, rule, levels = request.calibration, request.rule, request.levels
     if not paths:
         raise CalibrationError("expected at least one audit photograph; got none")
+    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     clusters_of(rule, [name_of(path) for path in paths], request.clusters)
     job = Job.of_photographs(
         setup,

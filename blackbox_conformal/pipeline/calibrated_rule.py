@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.guarantees.guarantee import Guarantee, number_in_words
+from blackbox_conformal.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.pipeline.stages.settings import Setup, member
 from blackbox_conformal.text import printable
 
@@ -31,10 +32,12 @@ def checked_rule(
     CalibrationError
         They are too few.
     UsageError
-        `groups` or `clusters` are those of other photographs.
+        `groups` or `clusters` are those of other photographs, or the guarantee takes a bound from the picture that
+        metric or degradation do not allow.
     """
     check_groups(groups, names)
     rule = rule_for(guarantee, names, clusters)
+    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     check_enough(rule, len(names), alpha, setup.metric.bound)
     return rule
 

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.pipeline.comparing import compare_contestants
 from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison
 from blackbox_conformal.pipeline.comparison_parts.contestants import Contest, Contestant, vendor_folder
@@ -84,6 +85,7 @@ def plan(
     rule = member("guarantees", guarantee)
     if alpha is not None:
         rule.check_level(alpha, rule.loss_bound(setup.metric.bound))
+    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     if isinstance(photographs, int):
         if quote:

@@ -109,6 +109,7 @@ def apply(
     guarantee: str | Guarantee | None = None,
     group: str | None = None,
     second_adapter: Adapter | None = None,
+    degradation: str | None = None,
     empty_masks: bool = False,
     **settings: Unpack[JobSettings],
 ) -> Result:
@@ -129,6 +130,8 @@ def apply(
         The group of photographs that the picture belongs to.
     second_adapter
         The second vendor, where the calibrated score compares with one.
+    degradation
+        How inputs are made, such as ``area:4+jpeg:75``; refused unless the calibration's are, too.
     empty_masks
         Pay for the picture also where its mask is known to be empty at this level.
     settings
@@ -153,6 +156,7 @@ def apply(
         guarantee=guarantee,
         group=group,
         second_adapter=second_adapter,
+        degradation=degradation,
         empty_masks=empty_masks,
         **settings,
     )[0]
@@ -168,6 +172,7 @@ def apply_all(
     guarantee: str | Guarantee | None = None,
     group: str | None = None,
     second_adapter: Adapter | None = None,
+    degradation: str | None = None,
     empty_masks: bool = False,
     on_result: Callable[[int, Result], None] | None = None,
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None,
@@ -198,7 +203,7 @@ def apply_all(
     [<Result input: …>]
     """
     calibration, terms = _calibrated(calibration, settings)
-    setup = set_up_as(vendor, calibration.procedure, second_adapter)
+    setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
     request = MaskRequest.of(calibration, alpha, guarantee, group, empty_masks=empty_masks)
     terms.refuse_unlimited(vendor)
     inputs = [_input(picture) for picture in pictures]
@@ -223,6 +228,7 @@ def audit(
     group: str | None = None,
     clusters: Mapping[str, str] | None = None,
     second_adapter: Adapter | None = None,
+    degradation: str | None = None,
     on_picture: OnPicture = lambda *_: None,
     crops: WorstCrops | None = None,
     **settings: Unpack[JobSettings],
@@ -243,6 +249,8 @@ def audit(
         Picture's name → photograph that it is a tile of; a photograph then counts once.
     second_adapter
         The second vendor, where the calibrated score compares with one.
+    degradation
+        How inputs are made, such as ``area:4+jpeg:75``; refused unless the calibration's are, too.
     on_picture
         Gets each photograph's pixels and maps, in worker threads.
     crops
@@ -261,7 +269,7 @@ def audit(
     <Audit of 4 photographs: …>
     """
     calibration, terms = _calibrated(calibration, settings)
-    setup = set_up_as(vendor, calibration.procedure, second_adapter)
+    setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
     request = AuditRequest.of(calibration, levels_of(alpha), guarantee=guarantee, group=group, clusters=clusters)
     terms.refuse_unlimited(vendor)
     return audit_photographs(request, setup, photograph_paths(photographs), terms, on_picture=on_picture, crops=crops)

@@ -7,7 +7,7 @@ from pathlib import Path
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.guarantees.instance_bound import rule_for_picture
+from blackbox_conformal.guarantees.instance_bound import refuse_bound, rule_for_picture
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.empty_masks import refuse_paid_emptiness
 from blackbox_conformal.pipeline.job import Job, Ready, Terms
@@ -116,12 +116,14 @@ def mask_pictures(
     Raises
     ------
     UsageError
-        Every mask would be empty, and cost something.
+        Every mask would be empty, and cost something; or the guarantee takes a bound from the picture that metric or
+        degradation do not allow.
     IncompleteError
         The vendor refused a picture, or draws are missing.
     ModelChangedError
         The vendor answers with a model that was not calibrated.
     """
+    refuse_bound(request.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     if not pictures:
         return []
     distinct = list({picture.input_digest: picture for picture in pictures.values()}.values())
@@ -178,7 +180,9 @@ class _Masking:
             return
         request, setup = self._request, self._job.setup
         delivered, scores = evaluation.delivered, evaluation.indecision
-        rule = rule_for_picture(request.rule, setup.metric, delivered, evaluation.low_resolution, scores)
+        rule = rule_for_picture(
+            request.rule, setup.metric, delivered, evaluation.low_resolution, scores, setup.procedure.mixture
+        )
         threshold = rule.threshold(request.curves, request.alpha)
         mask = trusted(scores, threshold)
         for place in self._places[picture.input_digest]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.kernels.distance import Planes, lab_planes
-from blackbox_conformal.risk.resampling import Axis, axis
+from blackbox_conformal.risk.resampling import Axis, Pass, Step, axis
 from blackbox_conformal.types import Image, Map
 
 SIGNS = np.array([[a, b, c] for a in (1, -1) for b in (1, -1) for c in (1, -1)], dtype=np.float64)
@@ -69,7 +69,7 @@ def lab_supports() -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class BlurredTruth:
-    """``K * Y`` lies in [low, high] for every 8-bit photograph Y whose bicubic reduction is the input.
+    """``K * Y`` lies in [low, high] for every 8-bit photograph Y that the steps make the input of.
 
     Attributes
     ----------
@@ -87,17 +87,24 @@ class BlurredTruth:
 
 
 def blurred_truth(
-    low_resolution: Image, scale: int, *, window: str, sigma: float | None = None, size: int | None = None
+    low_resolution: Image,
+    steps: tuple[Step, ...],
+    scale: int,
+    *,
+    window: str,
+    sigma: float | None = None,
+    size: int | None = None,
 ) -> BlurredTruth:
     """Bounds on the average of the truth over a window around each pixel.
 
     Parameters
     ----------
     low_resolution
-        The input: (h, w, 3) uint8, the truth reduced by Pillow's bicubic filter, horizontally and then vertically,
-        rounded and clipped to 8 bits after each.
+        The input: (h, w, 3) uint8, made from the truth by the steps.
+    steps
+        Each a linear map along rows and then columns, rounded and clipped to 8 bits after each (see `Step`).
     scale
-        Whole-number factor of that reduction, at least 2.
+        How many times smaller the input is, at least 2.
     window, sigma, size
         ``gaussian`` with sigma, or ``box`` with an odd size, in pixels of the truth; borders reflected.
 
@@ -106,7 +113,7 @@ def blurred_truth(
     ImageError
         The input is not (h, w, 3) uint8.
     UsageError
-        The scale or the window cannot be used.
+        Scale, steps or window cannot be used.
 
     Notes
     -----
@@ -116,31 +123,38 @@ def blurred_truth(
     if low_resolution.ndim != 3 or low_resolution.shape[2] != 3 or low_resolution.dtype != np.uint8:
         raise ImageError(f"expected an input of (h, w, 3) uint8; got {low_resolution.shape} {low_resolution.dtype}")
     if scale < 2:
-        raise UsageError(f"expected a scale of at least 2; got {scale}. At scale 1 the input is the truth")
-    down = axis(low_resolution.shape[0] * scale, scale, window, sigma, size)
-    across = axis(low_resolution.shape[1] * scale, scale, window, sigma, size)
+        raise UsageError(f"expected a scale of at least 2; got {scale}. At scale 1 leave bound_from out")
+    down, across = (axis(steps, side * scale, window, sigma, size) for side in low_resolution.shape[:2])
+    if (down.recover.shape[1], across.recover.shape[1]) != low_resolution.shape[:2]:
+        raise UsageError(f"expected steps that make a picture {scale} times smaller; got {steps!r}")
     planes = low_resolution.transpose(2, 0, 1) / 255
     centre = down.recover @ planes @ across.recover.T
-    # Clipping in the second pass shows: only values of 0 or 1 can have been clipped, by at most the negative taps.
-    saturated = ((planes == 0) | (planes == 1)) * down.negative[:, None]
+    # Clipping in the last pass shows: only values of 0 or 1 can have been clipped, by at most the negative taps.
+    saturated = ((planes == 0) | (planes == 1)) * down.passes[-1].negative[:, None]
     radius = _radius(down, across) + np.abs(down.recover) @ saturated @ np.abs(across.recover).T
     return BlurredTruth(np.clip(centre - radius, 0, 1), np.clip(centre + radius, 0, 1))
 
 
 def _radius(down: Axis, across: Axis) -> NDArray[np.float64]:
-    """(H, W): residual of the approximation, both roundings, clipping in the first pass, inexact averaging."""
+    """(H, W): all but the clipping that shows in the input.
 
-    def outer(rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.multiply.outer(rows, columns)
-
+    That is: residual of the approximation, rounding and clipping in every other pass, inexact averaging.
+    """
     # K_p x K_q - k_p x k_q, split both ways; each has rows of K with mass 1.
-    one_way = down.residual[:, None] + outer(down.kernel_mass, across.residual)
-    other_way = across.residual[None, :] + outer(down.residual, across.kernel_mass)
-    residual = np.minimum(one_way, other_way) / 2
-    # Pillow's 8-bit filter keeps 22 bits of each tap.
-    first, second = (0.5 / 255 + taps * 2.0**-23 for taps in (across.taps, down.taps))
-    rounding = first * outer(down.kernel_mass, across.recover_mass) + second * outer(
-        down.recover_mass, across.recover_mass
-    )
-    clipping = outer(down.kernel_mass, across.clipped)
-    return residual + rounding + clipping + down.approximation + across.approximation
+    one_way = down.residual[:, None] + np.multiply.outer(down.passes[0].before, across.residual)
+    other_way = across.residual[None, :] + np.multiply.outer(down.residual, across.passes[0].before)
+    radius = np.minimum(one_way, other_way) / 2 + down.approximation + across.approximation
+    for step, (rows, columns) in enumerate(zip(down.passes, across.passes, strict=True), 1):
+        # What the first of a step's two passes rounds or clips goes through the second one. Rows come first where
+        # values can be clipped; for rounding the order that makes more of it counts.
+        radius += np.multiply.outer(rows.before, columns.clipped)
+        if step < len(down.passes):
+            radius += np.multiply.outer(rows.clipped, columns.after)
+        first = np.maximum(np.multiply.outer(rows.before, columns.after), np.multiply.outer(rows.after, columns.before))
+        radius += max(map(_rounding, (rows, columns))) * (first + np.multiply.outer(rows.after, columns.after))
+    return radius
+
+
+def _rounding(step: Pass) -> float:
+    """Half a step of 8 bits, and 22 bits of each tap."""
+    return 0.5 / 255 + step.taps * 2.0**-23

@@ -10,6 +10,7 @@ from support.family_cases import built_without_parameters
 from blackbox_conformal import catalog
 from blackbox_conformal.audits.hypothesis import claim, quantity
 from blackbox_conformal.certificate import threshold_json
+from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.choose import guarantee
 from blackbox_conformal.guarantees.guarantee import Guarantee
@@ -70,12 +71,12 @@ def calibration():
 
 @pytest.fixture(scope="module")
 def picture():
-    """Delivered, input, scores."""
+    """Delivered, input, scores, and how the input is made."""
     rng = np.random.default_rng(3)
     low = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
     delivered = np.repeat(np.repeat(low, 2, 0), 2, 1)
     scores = rng.random((32, 32)).astype(np.float32)
-    return delivered, low, scores
+    return delivered, low, scores, Mixture.of_text("area:2")
 
 
 def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration, picture):

@@ -9,9 +9,11 @@ from PIL import Image
 from support.family_cases import cases, metrics_of_pictures_alone
 
 from blackbox_conformal import catalog
+from blackbox_conformal.degradations.chain import Chain, Mixture
+from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.choose import guarantee, threshold
-from blackbox_conformal.guarantees.instance_bound import bound_curve, input_statement, rule_for_picture
+from blackbox_conformal.guarantees.instance_bound import bound_curve, input_statement, refuse_bound, rule_for_picture
 from blackbox_conformal.metrics.lab_l1 import LabL1
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.metrics.rgb_l1 import RgbL1
@@ -31,10 +33,12 @@ def bounds_its_map(method: str, *pictures: object):
 
 
 FLAT = np.zeros((8, 8, 3), np.uint8)
+BICUBIC = Mixture.of_text("bicubic:4")
+STEPS = BICUBIC.chains[0].steps
 FROM_DELIVERED = list(bounds_its_map("bound_from_delivered", FLAT))
 FROM_INPUT = [
     (name, {**parameters, **({"sigma": sigma} if "sigma" in parameters else {})})
-    for name, parameters in bounds_its_map("bound_from_input", FLAT[:2, :2], FLAT, 4)
+    for name, parameters in bounds_its_map("bound_from_input", FLAT[:2, :2], FLAT, STEPS, 4)
     for sigma in (4.0, 16.0)
 ]
 
@@ -73,7 +77,7 @@ def test_the_staircase_lowers_the_least_number_of_photographs():
     metric = LabL1(kernel="gaussian", sigma=2.0)
     delivered = np.full((16, 16, 3), 128, np.uint8)
     rule = guarantee("expected", bound_from="delivered")
-    bounded = rule_for_picture(rule, metric, delivered, None, np.zeros((16, 16), np.float32))
+    bounded = rule_for_picture(rule, metric, delivered, None, np.zeros((16, 16), np.float32), BICUBIC)
     empty = [RiskCurve(np.empty(0), np.empty(0), metric.bound)] * 12
     assert threshold(empty, 0.1) == -np.inf
     assert threshold(empty, 0.1, bounded) == np.inf
@@ -88,21 +92,16 @@ def test_the_staircase_is_the_largest_bound_among_trusted_pixels():
         assert curve.loss(t) == min(inside.max(initial=0), 2.0)
 
 
-def reduced(truth, scale):
-    height, width = truth.shape[:2]
-    return np.array(Image.fromarray(truth).resize((width // scale, height // scale), Image.Resampling.BICUBIC))
-
-
 @pytest.mark.parametrize(("name", "parameters"), FROM_INPUT, ids=str)
 def test_no_truth_with_that_input_exceeds_the_bound(name, parameters):
     rng = np.random.default_rng(56)
     metric = catalog.load("metrics", name, **parameters)
     for contrast in (20, 255):
         truth = (128 + contrast * (rng.random((64, 64, 3)) - 0.5)).astype(np.uint8)
-        low = reduced(truth, 4)
+        low = BICUBIC.apply(truth, 4)
         smooth = np.array(Image.fromarray(low).resize((64, 64), Image.Resampling.BICUBIC))
         for delivered in (truth, smooth, np.roll(truth, 9, axis=1), np.zeros_like(truth), 255 - truth):
-            most = metric.bound_from_input(low, delivered, 4)
+            most = metric.bound_from_input(low, delivered, STEPS, 4)
             assert (metric.map(truth, delivered) <= most).all()
 
 
@@ -110,11 +109,11 @@ def test_a_colour_shift_is_caught_and_invented_texture_is_not():
     rng = np.random.default_rng(57)
     metric = RgbL1(**WINDOW, sigma=8.0)
     truth = np.full((96, 96, 3), 120, np.uint8)
-    low = reduced(truth, 4)
+    low = BICUBIC.apply(truth, 4)
     inside = (slice(32, 64), slice(32, 64))
-    honest = metric.bound_from_input(low, truth, 4)[inside].max()
-    shifted = metric.bound_from_input(low, truth + np.uint8(40), 4)[inside].min()
-    textured = metric.bound_from_input(low, (truth + rng.integers(-60, 61, truth.shape)).astype(np.uint8), 4)[
+    honest = metric.bound_from_input(low, truth, STEPS, 4)[inside].max()
+    shifted = metric.bound_from_input(low, truth + np.uint8(40), STEPS, 4)[inside].min()
+    textured = metric.bound_from_input(low, (truth + rng.integers(-60, 61, truth.shape)).astype(np.uint8), STEPS, 4)[
         inside
     ].max()
     assert honest < 0.12
@@ -126,19 +125,19 @@ def test_the_staircase_and_the_statement_of_the_input():
     metric = RgbL1(**WINDOW, sigma=8.0)
     picture, scores = np.full((96, 96, 3), 120, np.uint8), np.ones((96, 96), np.float32)
     scores[32:64, 32:64] = 0
-    low = reduced(picture, 4)
-    curve = rule_for_picture(guarantee("expected", bound_from="input"), metric, picture, low, scores).own_bound
+    low = BICUBIC.apply(picture, 4)
+    curve = rule_for_picture(guarantee("expected", bound_from="input"), metric, picture, low, scores, BICUBIC).own_bound
     assert 0 < curve.loss(0.5) < curve.loss(np.inf) < 0.4
-    assert "Gaussian of sigma 8, this picture's colours" in input_statement(metric, picture, low)
-    assert "invented texture passes" in input_statement(metric, picture, low)
-    assert input_statement(RgbL1(), picture, low) is None
-    assert input_statement(metric, picture, None) is None
+    assert "Gaussian of sigma 8, this picture's colours" in input_statement(metric, picture, low, BICUBIC)
+    assert "invented texture passes" in input_statement(metric, picture, low, BICUBIC)
+    assert input_statement(RgbL1(), picture, low, BICUBIC) is None
+    assert input_statement(metric, picture, None, BICUBIC) is None
 
 
 def test_the_bound_of_an_input_that_is_not_known_is_refused():
     rule = guarantee("expected", bound_from="input")
     with pytest.raises(UsageError, match=r"it is not known\. Give low_resolution"):
-        rule_for_picture(rule, RgbL1(), np.zeros((8, 8, 3), np.uint8), None, np.zeros((8, 8), np.float32))
+        rule_for_picture(rule, RgbL1(), np.zeros((8, 8, 3), np.uint8), None, np.zeros((8, 8), np.float32), BICUBIC)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +151,64 @@ def test_the_bound_of_an_input_that_is_not_known_is_refused():
 )
 def test_what_the_input_cannot_bound_is_refused(metric, shape, message):
     with pytest.raises(UsageError, match=message):
-        metric.bound_from_input(np.zeros((8, 8, 3), np.uint8), np.zeros(shape, np.uint8), 4)
+        metric.bound_from_input(np.zeros((8, 8, 3), np.uint8), np.zeros(shape, np.uint8), STEPS, 4)
 
 
 def test_other_metrics_are_refused():
     with pytest.raises(UsageError, match="the metric's own bound holds"):
         Metric().bound_from_delivered(np.zeros((2, 2, 3), np.uint8))
+
+
+LINEAR = ["bicubic:4", "area:4", "lanczos:4", "bicubic:2+area:2", "lanczos:2+bicubic:2", "blur:1.5+bicubic:4"]
+
+
+@pytest.mark.parametrize("text", LINEAR)
+def test_each_linear_reduction_has_a_bound_of_its_own(text):
+    rng = np.random.default_rng(58)
+    metric, mixture = RgbL1(**WINDOW, sigma=4.0), Mixture.of_text(text)
+    rule = guarantee("expected", bound_from="input")
+    refuse_bound(rule, metric, mixture, 4)
+    truth = (255 * (rng.random((64, 64, 3)) < 0.5)).astype(np.uint8)
+    for delivered in (truth, 255 - truth, np.roll(truth, 9, axis=0)):
+        low, scores = mixture.apply(truth, 4), rng.integers(0, 4, (64, 64)).astype(np.float32)
+        bound = rule_for_picture(rule, metric, delivered, low, scores, mixture).own_bound
+        loss = RiskCurve.from_maps(scores, metric.map(truth, delivered), bound=metric.bound)
+        for t in (1.0, 2.0, 3.0, 4.0):
+            assert loss.loss(t) <= bound.loss(t)
+    assert f"was made from it by {text}, in 8 bits" in input_statement(metric, truth, low, mixture)
+
+
+@pytest.mark.parametrize(
+    ("text", "scale", "reason"),
+    [
+        ("60% bicubic:4 | 40% area:4", 4, "nobody knows which chain"),
+        ("blur:0.5-2+bicubic:4", 4, "blur:0.5-2 is no known linear map"),
+        ("bicubic:4+blur:1,chance=0.5", 4, "blur:1,chance=0.5 is no known linear map"),
+        ("bicubic:4+noise:3", 4, "noise:3 is no known linear map"),
+        ("area:4+jpeg:75", 4, "jpeg:75 is no known linear map"),
+        ("blur:2", 1, "makes no picture smaller"),
+        ("bicubic:4+grey", 4, "grey is no known linear map"),
+        ("bicubic:4+grey:chance=0.5", 4, "grey:chance=0.5 is no known linear map"),
+        ("grey", 1, "makes no picture smaller"),
+        ("bicubic", 1, "changes nothing at that size"),
+        ("area:2", 4, "makes pictures 4 times smaller"),
+    ],
+)
+def test_other_degradations_have_none(text, scale, reason):
+    metric, mixture = RgbL1(**WINDOW, sigma=4.0), Mixture.of_text(text)
+    with pytest.raises(UsageError, match=reason):
+        refuse_bound(guarantee("expected", bound_from="input"), metric, mixture, scale)
+    side = 8 * scale
+    delivered = np.zeros((side, side, 3), np.uint8)
+    assert input_statement(metric, delivered, np.zeros((8, 8, 3), np.uint8), mixture) is None
+    for source in ("delivered", "metric"):
+        refuse_bound(guarantee("expected", bound_from=source), metric, mixture, scale)
+
+
+def test_a_step_that_is_called_linear_without_a_map_has_none():
+    class Mirrored(Degradation):
+        linear = True
+
+    mixture = Mixture((1.0,), (Chain((*STEPS, Mirrored())),))
+    with pytest.raises(UsageError, match="no known linear map"):
+        refuse_bound(guarantee("expected", bound_from="input"), RgbL1(**WINDOW, sigma=4.0), mixture, 4)

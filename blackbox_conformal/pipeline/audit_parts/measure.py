@@ -161,8 +161,9 @@ class Measure:
         evaluation = evaluate(ready.drawn, self.job.setup, ready.read, low, ready.second)
         errors = metric.map(truth, evaluation.delivered)
         curve = RiskCurve.from_maps(evaluation.indecision, errors, bound=metric.bound, tolerance=self.tolerance)
+        mixture = self.job.setup.procedure.mixture
         rule = rule_for_picture(
-            self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.indecision
+            self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.indecision, mixture
         )
         thresholds = [rule.threshold(self.curves, alpha) for alpha in self.levels]
         self.on_picture(picture, evaluation, truth, low, errors, curve, list(zip(self.levels, thresholds, strict=True)))

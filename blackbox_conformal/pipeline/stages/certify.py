@@ -51,7 +51,9 @@ def certify(
         vendor_model=evaluation.model,
         input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
         outputs={},
-        input_bound=input_statement(setup.metric, evaluation.delivered, evaluation.low_resolution),
+        input_bound=input_statement(
+            setup.metric, evaluation.delivered, evaluation.low_resolution, setup.procedure.mixture
+        ),
         notes=(*evaluation.notes, *filter(None, remarks)),
     )
 
@@ -62,7 +64,7 @@ def claims(calibration: Calibration, metric: Metric, rule: Guarantee, alpha: flo
     return {
         "status": "abstains" if threshold == -math.inf else "guaranteed",
         "statement": rule.statement(alpha, calibration.n, f"{metric.plugin_name()} error"),
-        "assumptions": (*rule.assumptions, *filter(None, [calibration.procedure.fit_assumption])),
+        "assumptions": (*rule.assumptions, *calibration.procedure.assumptions),
         "reason": choice.reason,
         "guarantee": rule.specification(),
         "theorem": rule.theorem,

@@ -135,14 +135,23 @@ def set_up(
     return Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second)
 
 
-def set_up_as(adapter: Adapter, procedure: Procedure, second: Adapter | None = None) -> Setup:
+def set_up_as(
+    adapter: Adapter, procedure: Procedure, second: Adapter | None = None, degradation: str | None = None
+) -> Setup:
     """The set-up that `procedure` describes, with this vendor and, where its score needs one, this second vendor.
+
+    Parameters
+    ----------
+    degradation
+        How the user says that inputs were made; None where nothing is said of it.
 
     Raises
     ------
     ProcedureMismatchError
-        The vendor, as it is configured, is not the one that was calibrated.
+        The vendor, as it is configured, is not the one that was calibrated, or inputs were made in another way.
     """
+    if degradation is not None:
+        procedure.require_degradation(degradation)
     score = dict(procedure.score)
     metric = dict(procedure.metric)
     setup = set_up(

@@ -1,0 +1,192 @@
+"""How inputs are made, from the first command to the last: declared, named, and refused before anything is paid."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image as PillowImage
+from support.command_line import VENDOR
+from support.synthetic import photograph, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.degradations.chain import Mixture
+from blackbox_conformal.errors import BlackboxConformalError, ProcedureMismatchError, UsageError
+from blackbox_conformal.testing.fault_server import FaultServer
+
+SMOOTH = "rgb-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"
+SETTINGS = ["--draws", "2", "--score", "pixel-variance", "--metric", SMOOTH, "--yes"]
+ALL = {"draws": 2, "score": "pixel-variance", "metric": SMOOTH}
+FROM_INPUT = "expected:bound_from=input"
+MIXED = "50% bicubic | 50% area"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultServer]:
+    with FaultServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def vendor(server: FaultServer) -> bc.Adapter:
+    return bc.load_adapter(VENDOR, url=server.url)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, server: FaultServer) -> Path:
+    """Photographs, unseen ones, inputs, and calibrations for inputs by area and for a mixture."""
+    folder = tmp_path_factory.mktemp("degradation")
+    write_photographs(folder / "photographs", range(8))
+    write_photographs(folder / "unseen", range(8, 12))
+    low = Mixture.of_text("area:4").apply(photograph(20), 4)
+    PillowImage.fromarray(low).save(folder / "small.png")
+    for name, degradation in (("area", "area"), ("mixed", MIXED)):
+        command = ["calibrate", str(folder / "photographs"), *of(server), "--degradation", degradation, *SETTINGS]
+        assert run([*command, "--run", str(folder / name), "-q"]) == 0
+    return folder
+
+
+def of(server: FaultServer) -> list[str]:
+    return ["--adapter", VENDOR, "-p", f"url={server.url}"]
+
+
+def calibrated(scene: Path, server: FaultServer, name: str, run_folder: Path) -> list[str]:
+    calibration = str(scene / name / "calibration.json")
+    return ["--calibration", calibration, *of(server), "--run", str(run_folder), "--yes"]
+
+
+def test_the_bound_of_an_input_by_area_is_certified_and_audited(scene, server, tmp_path, capsys):
+    given = calibrated(scene, server, "area", tmp_path / "run")
+    more = ["--guarantee", FROM_INPUT, "--degradation", "area:4"]
+    mask = ["mask", str(scene / "small.png"), "--alpha", "0.9", "--out", str(tmp_path / "out"), "--json"]
+    assert run([*mask, *given, *more]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["pictures"]
+    certificate = json.loads(Path(entry["certificate"]).read_text())
+    assert "provided the input was made from it by area:4, in 8 bits" in certificate["input_bound"]
+    assert "Inputs are made like those of the calibration: area:4." in certificate["assumptions"]
+    assert run(["verify", entry["certificate"], "--calibration", str(scene / "area" / "calibration.json")]) == 0
+    assert run(["audit", str(scene / "unseen"), *given, *more, "--alpha", "0.9", "-q"]) in (0, 3)
+
+
+def test_a_certificate_of_a_mixture_does_not_bound_the_truth(scene, server, tmp_path, capsys):
+    given = calibrated(scene, server, "mixed", tmp_path / "run")
+    mask = ["mask", str(scene / "small.png"), "--alpha", "0.9", "--out", str(tmp_path / "out"), "--json"]
+    assert run([*mask, *given, "--degradation", MIXED]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["pictures"]
+    certificate = json.loads(Path(entry["certificate"]).read_text())
+    assert certificate["input_bound"] is None
+    made = "Inputs are made like those of the calibration: 50% bicubic:4 | 50% area:4."
+    assert made in certificate["assumptions"]
+
+
+@pytest.mark.parametrize("command", ["calibrate", "plan", "mask", "audit"])
+def test_a_bound_that_no_input_gives_is_refused_before_anything_is_paid(command, scene, server, tmp_path, capsys):
+    before = server.account.paid
+    folder = tmp_path / "run"
+    if command in ("calibrate", "plan"):
+        given = [str(scene / "photographs"), *of(server), "--degradation", MIXED, *SETTINGS, "--run", str(folder)]
+    else:
+        pictures = scene / ("small.png" if command == "mask" else "unseen")
+        given = [str(pictures), *calibrated(scene, server, "mixed", folder), "--alpha", "0.9"]
+    assert run([command, *given, "--guarantee", FROM_INPUT]) == 2
+    told = capsys.readouterr().err
+    assert "nobody knows which chain a picture went through. Say bound_from=delivered, or leave bound_from out" in told
+    assert server.account.paid == before
+    assert not list(folder.glob("**/ledger*"))
+
+
+Twin = Callable[[bc.Adapter, Path], object]
+TWINS: dict[str, Twin] = {
+    "calibrate": lambda vendor, scene: bc.calibrate(
+        vendor, scene / "photographs", guarantee=FROM_INPUT, degradation=MIXED, max_cost=1, run=scene / "none", **ALL
+    ),
+    "plan": lambda vendor, scene: bc.plan(
+        vendor, 100, guarantee=FROM_INPUT, degradation=MIXED, run=scene / "none", **ALL
+    ),
+    "apply": lambda vendor, scene: bc.apply(
+        vendor,
+        scene / "small.png",
+        scene / "mixed" / "calibration.json",
+        0.9,
+        guarantee=FROM_INPUT,
+        max_cost=1,
+        run=scene / "none",
+    ),
+    "audit": lambda vendor, scene: bc.audit(
+        vendor,
+        scene / "unseen",
+        scene / "mixed" / "calibration.json",
+        0.9,
+        guarantee=FROM_INPUT,
+        max_cost=1,
+        run=scene / "none",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_from_python_it_is_refused_as_well(name, vendor, scene, server):
+    before = server.account.paid
+    with pytest.raises(UsageError, match="nobody knows which chain"):
+        TWINS[name](vendor, scene)
+    assert server.account.paid == before
+    assert not (scene / "none").exists()
+
+
+@pytest.mark.parametrize("command", ["mask", "audit", "splits"])
+def test_inputs_that_are_declared_to_be_made_otherwise_are_refused(command, scene, server, tmp_path, capsys):
+    before = server.account.paid
+    pictures = {"mask": [str(scene / "small.png"), "--alpha", "0.9"], "audit": [str(scene / "unseen")], "splits": []}
+    given = [*pictures[command], *calibrated(scene, server, "area", tmp_path / "run"), "--degradation", "bicubic"]
+    more = ["--splits", "2"] if command == "splits" else []
+    assert run(["audit" if command == "splits" else command, *given, *more]) == ProcedureMismatchError.exit_code
+    told = capsys.readouterr().err
+    assert "for inputs made by area:4; got --degradation 'bicubic:4'" in told
+    assert server.account.paid == before
+
+
+def test_from_python_they_are_refused_as_well(scene, vendor):
+    calibration = scene / "area" / "calibration.json"
+    for degradation, error in (("bicubic", ProcedureMismatchError), ("area:2", UsageError), ("no-step", UsageError)):
+        where: dict = {"degradation": degradation, "max_cost": 1, "run": scene / "none"}
+        with pytest.raises(error):
+            bc.apply(vendor, scene / "small.png", calibration, 0.9, **where)
+        with pytest.raises(error):
+            bc.audit(vendor, scene / "unseen", calibration, 0.9, **where)
+    assert not (scene / "none").exists()
+    assert bc.apply(vendor, scene / "small.png", calibration, 0.9, degradation="area", max_cost=1, run=scene / "area")
+
+
+def test_compare_tune_and_plan_make_their_inputs_by_it(scene, server, vendor, tmp_path, capsys):
+    area = ["--degradation", "area", "--draws", "2", "--metric", "rgb-linf", "--yes", "--json"]
+    photographs = str(scene / "photographs")
+    assert (
+        run(["plan", photographs, *of(server), *area, "--score", "pixel-variance", "--run", str(scene / "area")]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["calls"] == 0, "the inputs are those of the calibration"
+    choose = ["tune", photographs, *of(server), *area, "--alpha", "0.9", "--candidate", "pixel-variance"]
+    assert run([*choose, "--candidate", "texture@1", "--run", str(scene / "area"), "--out", str(tmp_path / "t")]) == 0
+    assert json.loads(capsys.readouterr().out)["calls"] == 0
+    tuned = bc.Calibration.load(tmp_path / "t")
+    assert tuned.procedure.mixture.text == "area:4"
+    two = [
+        word for kind in ("pixel-variance", "texture") for word in ("--vendor", f"{VENDOR}:label={kind},score={kind}")
+    ]
+    compare = ["compare", photographs, *two, "-p", f"url={server.url}", *area, "--alpha", "0.9"]
+    assert run([*compare, "--run", str(scene / "area")]) == 0
+    found = capsys.readouterr()
+    assert [one["calls"] for one in json.loads(found.out)["vendors"]] == [0, 0]
+    assert "--degradation area" in found.err, "the next command makes its inputs by it"
+    given: dict = {"degradation": "area", "run": scene / "area", "max_cost": 1, "draws": 2, "score": "pixel-variance"}
+    assert bc.plan(vendor, photographs, **given).calls == 0
+    assert bc.tune(vendor, photographs, 0.9, candidates=["pixel-variance"], only_choose=True, **given).calls == 0
+    compared = bc.compare({"one": vendor, "other": (vendor, {"score": "texture"})}, photographs, 0.9, **given)
+    assert [one.calls for one in compared.standings] == [0, 0]
+
+
+def test_vendors_whose_inputs_differ_are_not_compared(scene, vendor):
+    with pytest.raises(BlackboxConformalError, match="degradation"):
+        bc.compare(
+            {"one": vendor, "other": (vendor, {"degradation": "area"})}, scene / "photographs", 0.9, max_cost=1, **ALL
+        )
