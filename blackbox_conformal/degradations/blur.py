@@ -34,7 +34,7 @@ class Blur(Degradation):
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """In whole numbers, so that the result is the same on every machine."""
-        return blurred(pixels, self.sigma.drawn(random))
+        return blurred(pixels, self.sigma.low)
 
 
 PLUGIN = Blur

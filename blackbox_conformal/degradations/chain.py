@@ -52,11 +52,19 @@ class Chain:
 
     def apply(self, pixels: Image, size: tuple[int, int], *key: str | int) -> Image:
         """The input, uint8 of `size` = (height, width); `key` says which random numbers are drawn."""
+        for step, random in self._drawn(*key):
+            pixels = step.apply(pixels, random, size)
+        return pixels
+
+    def drawn(self, *key: str | int) -> "Chain":
+        """What `apply` does with this key: the steps that are not left out, with a single number for each range."""
+        return Chain(tuple(step for step, _ in self._drawn(*key)))
+
+    def _drawn(self, *key: str | int) -> Iterator[tuple[Degradation, RandomNumbers]]:
         for index, step in enumerate(self.steps):
             random = RandomNumbers(*key, index)
             if step.chance == 1 or random.uniform() < step.chance:
-                pixels = step.apply(pixels, random, size)
-        return pixels
+                yield step.drawn(random), random
 
     def at(self, scale: int) -> "Chain":
         """The same with every factor written out, where it follows from `scale`.
@@ -180,7 +188,7 @@ class Mixture:
             raise ImageError(
                 f"expected sides that are multiples of {scale}; got {width}×{height}. Cut the picture first"
             )
-        chain, size = self._drawn(*key), (height // scale, width // scale)
+        chain, size = self._chosen(*key), (height // scale, width // scale)
         low = chain.apply(pixels, size, *key)
         if low.shape != (*size, 3):
             raise ImageError(
@@ -188,7 +196,11 @@ class Mixture:
             )
         return low
 
-    def _drawn(self, *key: str | int) -> Chain:
+    def drawn(self, *key: str | int) -> Chain:
+        """What `apply` does with this key; a chain without steps where each was left out."""
+        return self._chosen(*key).drawn(*key)
+
+    def _chosen(self, *key: str | int) -> Chain:
         if len(self.chains) == 1:
             return self.chains[0]
         place = RandomNumbers(*key, "chain").uniform()

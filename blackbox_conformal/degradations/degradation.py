@@ -1,10 +1,10 @@
 """What a degradation is: one step of the way from a photograph to an input."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from blackbox_conformal.catalog import Plugin
 from blackbox_conformal.degradations.parameter_range import Range
@@ -16,6 +16,7 @@ class Degradation(Plugin):
     """A step with its parameters; a file `degradations/NAME.py` defines one subclass and calls it PLUGIN.
 
     Parameters that may be a range have the type that `between` gives; each photograph draws a value of its own.
+    What else a photograph draws is left to `drawn`, where it can be told in words, or to `apply`.
 
     Attributes
     ----------
@@ -27,6 +28,8 @@ class Degradation(Plugin):
         True where the step is a linear map of the pixels up to rounding, which is the same for every photograph.
     """
 
+    model_config = ConfigDict(validate_default=True)
+
     main: ClassVar[str] = ""
     linear: ClassVar[bool] = False
 
@@ -34,6 +37,8 @@ class Degradation(Plugin):
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """`pixels`, (H, W, 3) uint8, after this step: uint8, too, and the same for equal arguments.
+
+        A range holds a single number by now, the `low` that `drawn` gave it.
 
         Parameters
         ----------
@@ -43,6 +48,14 @@ class Degradation(Plugin):
             (height, width) that the whole chain ends with; only steps that resize need it.
         """
         raise NotImplementedError(f"{type(self).__name__} must define apply(pixels, random, size)")
+
+    def drawn(self, random: RandomNumbers) -> Self:
+        """The step as one photograph undergoes it: with a single number for each range."""
+        ranges = {name: value for name, value in self if isinstance(value, Range)}
+        numbers = {name: (ends.drawn(random), ends.whole) for name, ends in ranges.items()}
+        return self.model_copy(
+            update={"chance": 1.0, **{name: Range(value, value, whole) for name, (value, whole) in numbers.items()}}
+        )
 
     @property
     def random(self) -> bool:

@@ -1,6 +1,7 @@
 """Holes: parts that are painted over, which inpainting fills."""
 
 import re
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +46,16 @@ class Holes(Degradation):
         """Always: places and sides are drawn."""
         return True
 
+    def drawn(self, random: RandomNumbers) -> Self:
+        """With the range of sides as it is, from which each rectangle draws."""
+        return super().drawn(random).model_copy(update={"side": self.side})
+
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """Rectangles may reach over the border and over each other, so that every pixel is as likely covered."""
         height, width = pixels.shape[:2]
-        covered, missing = np.zeros((height, width), bool), self.share.drawn(random) * height * width
+        covered, missing = np.zeros((height, width), bool), self.share.low * height * width
         while missing > 0:
-            tall, wide = self.side.drawn_whole(random), self.side.drawn_whole(random)
+            tall, wide = int(self.side.drawn(random)), int(self.side.drawn(random))
             top, left = random.whole(1 - tall, height - 1), random.whole(1 - wide, width - 1)
             part = covered[max(top, 0) : top + tall, max(left, 0) : left + wide]
             missing -= part.size - int(np.count_nonzero(part))

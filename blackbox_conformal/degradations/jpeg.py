@@ -1,7 +1,7 @@
 """JPEG: the file format that most photographs have been through."""
 
 import re
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -52,16 +52,16 @@ class Jpeg(Degradation):
         """Whether quality or grid is drawn."""
         return super().random or self.grid == "random"
 
+    def drawn(self, random: RandomNumbers) -> Self:
+        """With a place of the grid, too."""
+        drawn, places = super().drawn(random), [random.whole(0, UNIT - 1) for _ in range(2)]
+        return drawn.model_copy(update={"grid": "{}x{}".format(*places)}) if self.grid == "random" else drawn
+
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """By Pillow's libjpeg-turbo, which computes in whole numbers; the picture is reflected to fill the grid."""
-        quality = self.quality.drawn_whole(random)
-        if self.grid == "random":
-            across, down = random.whole(0, UNIT - 1), random.whole(0, UNIT - 1)
-        else:
-            across, down = map(int, self.grid.split("x"))
-        left, top = -across % UNIT, -down % UNIT
+        left, top = (-int(place) % UNIT for place in self.grid.split("x"))
         whole = np.pad(pixels, ((top, 0), (left, 0), (0, 0)), "symmetric") if left or top else pixels
-        read = saved_and_read(whole, "JPEG", LONGEST, quality=quality, subsampling=self.subsampling)
+        read = saved_and_read(whole, "JPEG", LONGEST, quality=int(self.quality.low), subsampling=self.subsampling)
         return np.ascontiguousarray(read[top:, left:])
 
 

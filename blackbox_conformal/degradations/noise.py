@@ -48,7 +48,7 @@ class Noise(Degradation):
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """In single precision, each operation by itself, so that the result is the same on every machine."""
-        deviations = _deviations(self.sigma.drawn(random), self.shot.drawn(random))
+        deviations = _deviations(self.sigma.low, self.shot.low)
         channels = 3 if self.grey else 1
         values = np.ascontiguousarray(pixels).reshape(-1, channels)
         noisy = np.empty_like(values)

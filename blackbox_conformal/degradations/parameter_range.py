@@ -10,19 +10,30 @@ from blackbox_conformal.degradations.random_numbers import RandomNumbers
 _NUMBER = r"[0-9]*\.?[0-9]+"
 
 
+DECIMALS = 4
+"""Decimals of a value that is drawn, so that people can read it, and type it to make the same again."""
+
+
 class Range(NamedTuple):
-    """The ends of a range, both included; a single number has equal ends."""
+    """The ends of a range, both included; a single number has equal ends.
+
+    Attributes
+    ----------
+    whole
+        Whether only whole numbers are meant.
+    """
 
     low: float
     high: float
+    whole: bool = False
 
     def drawn(self, random: RandomNumbers) -> float:
         """A value, each equally likely; a single number takes no random number."""
-        return self.low if self.low == self.high else random.uniform(self.low, self.high)
-
-    def drawn_whole(self, random: RandomNumbers) -> int:
-        """A whole number of the range, each equally likely."""
-        return int(self.low) if self.low == self.high else random.whole(int(self.low), int(self.high))
+        if self.fixed:
+            return self.low
+        if self.whole:
+            return float(random.whole(int(self.low), int(self.high)))
+        return min(max(round(random.uniform(self.low, self.high), DECIMALS), self.low), self.high)
 
     def __str__(self) -> str:
         return f"{self.low:.12g}" if self.fixed else f"{self.low:.12g}-{self.high:.12g}"
@@ -41,7 +52,7 @@ def between(low: float, high: float, *, whole: bool = False) -> Any:
             raise ValueError(f"expected {low:g} to {high:g}, or a range of it such as {low:g}-{high:g}; got {ends}")
         if whole and any(end != int(end) for end in ends):
             raise ValueError(f"expected a whole number; got {ends}")
-        return ends
+        return ends._replace(whole=whole)
 
     return Annotated[Range, BeforeValidator(_ends), AfterValidator(check), PlainSerializer(str)]
 
@@ -54,5 +65,5 @@ def _ends(value: Any) -> Range:
         return Range(float(match[1]), float(match[2] or match[1]))
     if isinstance(value, int | float):
         return Range(float(value), float(value))
-    low, high = value
+    low, high = value[:2]
     return Range(float(low), float(high))

@@ -14,6 +14,8 @@ class Preset(Degradation):
     ----------
     chain
         What it stands for.
+    chance
+        Always 1: the steps have chances of their own.
     """
 
     chain: ClassVar[str]

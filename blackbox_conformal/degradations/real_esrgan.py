@@ -5,7 +5,8 @@ from itertools import product
 from blackbox_conformal.degradations.preset import Preset
 
 _NOISES = (("60", ""), ("40", ",grey=true"))
-_LAST = ("jpeg:30-95+rescale:1,filter=random,relative=input+bicubic", "bicubic+jpeg:30-95")
+_SIZE = "rescale:1,filter=random,relative=input+bicubic"
+_LAST = (f"jpeg:30-95+{_SIZE}", f"{_SIZE}+jpeg:30-95")
 
 
 def _chain(grey: str, last: str) -> str:

@@ -26,6 +26,8 @@ class Reduction(Degradation):
         The filter; it is widened by the factor, so that it does not alias.
     factor
         How many times smaller each side becomes. Left out, the step gives the size that the whole chain ends with.
+    chance
+        Always 1, since the step makes the size.
     """
 
     main = "factor"

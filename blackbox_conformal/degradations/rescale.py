@@ -1,6 +1,6 @@
 """Rescaling on the way: pictures that were enlarged or made smaller before somebody made the input of them."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from PIL.Image import Resampling
 from pydantic import Field
@@ -53,13 +53,16 @@ class Rescale(Degradation):
         """Always."""
         return True
 
+    def drawn(self, random: RandomNumbers) -> Self:
+        """With a filter, too."""
+        drawn, name = super().drawn(random), RANDOM[random.whole(0, len(RANDOM) - 1)]
+        return drawn.model_copy(update={"filter": name}) if self.filter == "random" else drawn
+
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """Both sides by the same ratio, at least one pixel each."""
-        ratio = self.ratio.drawn(random)
-        name = RANDOM[random.whole(0, len(RANDOM) - 1)] if self.filter == "random" else self.filter
         before = pixels.shape[:2] if self.relative == "picture" else size
-        height, width = (max(1, round(side * ratio)) for side in before)
-        return resized(pixels, width, height, FILTERS[name])
+        height, width = (max(1, round(side * self.ratio.low)) for side in before)
+        return resized(pixels, width, height, FILTERS[self.filter])
 
 
 PLUGIN = Rescale

@@ -33,9 +33,8 @@ class Unsharp(Degradation):
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """Rounded towards the pixel, and held to 0-255."""
-        percent, radius = self.percent.drawn_whole(random), self.radius.drawn(random)
-        sharp = pixels.astype(np.int16)
-        difference = sharp - blurred(pixels, radius)
+        sharp, percent = pixels.astype(np.int16), int(self.percent.low)
+        difference = sharp - blurred(pixels, self.radius.low)
         size_of = np.arange(-255, 256)
         added = np.sign(size_of) * (np.abs(size_of) * percent // 100) * (np.abs(size_of) > self.threshold)
         sharp += added.astype(np.int16)[difference + 255]

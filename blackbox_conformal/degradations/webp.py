@@ -29,7 +29,7 @@ class Webp(Degradation):
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """By Pillow's libwebp."""
-        return saved_and_read(pixels, "WEBP", LONGEST, quality=self.quality.drawn_whole(random))
+        return saved_and_read(pixels, "WEBP", LONGEST, quality=int(self.quality.low))
 
 
 PLUGIN = Webp

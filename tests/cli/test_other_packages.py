@@ -130,6 +130,21 @@ def test_a_perturbation_of_another_package_varies_the_draws(site, scene):
     assert found["procedure"]["perturbation_package"] == "tiny-ideas 1.0"
 
 
+def test_a_degradation_of_another_package_makes_the_inputs_and_a_calibration_keeps_its_version(site, scene, tmp_path):
+    given = ["--score", "pixel-variance", *FOLDER, "-p", f"path={scene / 'outputs'}", "--yes", "-q"]
+    chain = ["--degradation", "bicubic+fade:5-20+jpeg:80"]
+    ran = command(site, "calibrate", scene / "unseen", *given, *chain, "--run", tmp_path / "faded")
+    assert ran.returncode == 0, ran.stderr
+    kept = json.loads((tmp_path / "faded" / "calibration.json").read_text())["procedure"]["degradation"]
+    assert "+fade:levels=5-20,package=tiny-ideas 1.0+" in kept
+    calibration = tmp_path / "faded" / "calibration.json"
+    audited = ["audit", scene / "known", "--calibration", calibration, "-p", f"path={scene / 'outputs'}", "--yes", "-q"]
+    assert command(site, *audited, "--run", tmp_path / "faded").returncode == 0
+    other = command(install(tmp_path / "newer", "1.1"), *audited, "--run", tmp_path / "faded")
+    assert other.returncode == 2
+    assert "expected degradation fade of tiny-ideas 1.0, with which the calibration was made" in other.stderr
+
+
 def test_a_calibration_does_not_work_with_another_version_or_without_the_package(scene, tmp_path):
     given = ["--calibration", scene / "run" / "calibration.json", "--splits", "5"]
     other = command(install(tmp_path / "newer", "1.1"), "audit", *given)
@@ -201,7 +216,12 @@ def test_lists_show_them_and_what_is_wrong_with_broken_ones(site):
     assert "spread (from tiny-ideas 1.0)" in shown.stdout
     assert "power  (float, default 1.0)\n      What the range is raised to." in shown.stdout
     assert command(site, "scores", "show", "broken").returncode == 2
-    for kind, name in (("metrics", "green"), ("guarantees", "careful"), ("perturbations", "upside")):
+    for kind, name in (
+        ("metrics", "green"),
+        ("guarantees", "careful"),
+        ("perturbations", "upside"),
+        ("degradations", "fade"),
+    ):
         shown = command(site, kind, "show", name, "--json")
         assert shown.returncode == 0, shown.stderr
         assert json.loads(shown.stdout)["origin"] == "tiny-ideas 1.0"

@@ -32,11 +32,12 @@ ALL = dict(_steps())
 STEPS = [pytest.param(step, id=text) for text, step in ALL.items() if not step.expansion]
 
 
-def made_by(step, picture, *key, size=None):
-    """The step alone: its result at `size`, by default half the picture's where it resizes."""
+def made_by(step, picture, *key):
+    """The step alone: its result, of half the picture's size where it resizes."""
     height, width = picture.shape[:2]
     half = (-(-height // 2), -(-width // 2)) if step.resizes else (height, width)
-    return step.apply(picture, RandomNumbers(*key), size or half)
+    random = RandomNumbers(*key)
+    return step.drawn(random).apply(picture, random, half)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -126,3 +127,26 @@ def test_a_preset_within_a_chain_stands_for_each_of_its_chains():
 def test_a_preset_takes_no_chance():
     with pytest.raises(UsageError, match="the name stands for several steps; leave it out"):
         Mixture.of_text("phone:chance=0.5")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_was_drawn_can_be_typed_and_makes_the_same(step):
+    text, scale = Chain((step,)).text, 2 if step.resizes else 1
+    mixture = Mixture.of_text(f"{text}+bicubic" if step.resizes else text).at(scale)
+    for key in range(4):
+        drawn = mixture.drawn("key", key)
+        again = Mixture.of_text(drawn.text).at(scale)
+        assert again.chains == (drawn,)
+        # Noise and holes draw more than can be said in words.
+        if not again.random:
+            np.testing.assert_array_equal(
+                mixture.apply(PICTURE, scale, "key", key), again.apply(PICTURE, scale, "other")
+            )
+
+
+def test_what_was_drawn_leaves_out_what_the_photograph_did_not_undergo():
+    mixture = Mixture.of_text("50% grey:chance=0.5+jpeg:60-95 | 50% blur:1-2")
+    drawn = {mixture.drawn(key).text for key in range(200)}
+    assert {text.partition(":")[0] for text in drawn} == {"grey+jpeg", "jpeg", "blur"}
+    assert all(not Mixture.of_text(text).random for text in drawn)
+    assert Mixture.of_text("grey:chance=0.001").drawn("key").steps == ()

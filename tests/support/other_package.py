@@ -9,6 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from blackbox_conformal.annotations.formats.format import Format
+from blackbox_conformal.degradations.degradation import Degradation
+from blackbox_conformal.degradations.parameter_range import between
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.guarantees.expected import Expected
@@ -108,6 +110,23 @@ class Upside(Perturbation):
         return np.ascontiguousarray(pixels[::-1]) if index else pixels
 
 
+class Fade(Degradation):
+    """Less contrast.
+
+    Attributes
+    ----------
+    levels
+        How far black is from 0, and white from 255, or a range of it.
+    """
+
+    main: ClassVar[str] = "levels"
+
+    levels: between(0, 100, whole=True)
+
+    def apply(self, pixels, random, size):
+        return np.clip(pixels, int(self.levels.low), 255 - int(self.levels.low))
+
+
 class Everything(Format):
     """A file that marks every pixel."""
 
@@ -129,6 +148,10 @@ rgb-l1 = tiny_ideas.ideas:Green
 [blackbox_conformal.guarantees]
 careful = tiny_ideas.ideas:Careful
 expected = tiny_ideas.ideas:Careful
+
+[blackbox_conformal.degradations]
+fade = tiny_ideas.ideas:Fade
+blur = tiny_ideas.ideas:Fade
 
 [blackbox_conformal.perturbations]
 upside = tiny_ideas.ideas:Upside
