@@ -1,4 +1,4 @@
-"""Inputs of fal's upscaling endpoints, from the types that its official client generates.
+"""Inputs of fal's endpoints that upscale or restore, from the types that its official client generates.
 
 A model that is not here works too: its input names are then parameters of the adapter.
 """
@@ -6,7 +6,7 @@ A model that is not here works too: its input names are then parameters of the a
 from datetime import date
 
 from blackbox_adapters._named_inputs import Names
-from blackbox_adapters._price_list import flat, per_megapixel, tiers
+from blackbox_adapters._price_list import PriceList, flat, per_megapixel, tiers
 
 _FACTOR = "upscale_factor"
 _OUT = "image.url"
@@ -15,6 +15,21 @@ _OPEN_CREATIVE = {"enable_safety_checks": False}
 _PAGE = ("the model's page at fal", date(2026, 11, 26))
 _REPORTED = ("the model's page at fal, as a third party read it", date(2026, 9, 9))
 _TOPAZ = ("the model's page at fal for both ends, Topaz's prices at Comfy between them", date(2026, 11, 26))
+
+
+def _restorer(degradation: str, price: PriceList | None = None) -> Names:
+    """A network that answers at the size of the input; its seed is taken, and changes nothing."""
+    return Names(
+        image="image_url",
+        scale=None,
+        scales=(1,),
+        seed="seed",
+        deterministic=True,
+        output=_OUT,
+        price=price,
+        degradation=degradation,
+    )
+
 
 MODELS: dict[str, Names] = {
     "fal-ai/clarity-upscaler": Names(
@@ -90,6 +105,18 @@ MODELS: dict[str, Names] = {
         price=per_megapixel("0.016", *_REPORTED),
     ),
     "bria/upscale/creative": Names(image="image_url", scale=None, seed="seed", hazard=True, output=_OUT, exact=False),
+    "fal-ai/nafnet/denoise": _restorer("noise:15", price=per_megapixel("0.0225", *_PAGE)),
+    "fal-ai/nafnet/deblur": _restorer("blur:2"),
+    "fal-ai/ddcolor": _restorer("grey"),
+    "bria/fibo-edit/colorize": Names(
+        image="image_url",
+        scale=None,
+        scales=(1,),
+        fixed={"color": "contemporary color"},
+        output=_OUT,
+        exact=False,
+        degradation="grey",
+    ),
 }
 """Endpoint → inputs. The safety checker is turned off where it may be: it replaces pictures by black ones.
 

@@ -152,11 +152,14 @@ def _named(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
         image = taken["image"] = found
     if scale is not None and scale not in schema.inputs and scale not in adapter.inputs:
         found = None if adapter.scale_input else schema.one_of(SCALES)
-        if found is None:
+        if found is None and adapter.scale == 1 and not adapter.scale_input:
+            scale, taken["no magnification"] = None, "asked for"
+        elif found is None:
             near = _nearest(scale, schema, SCALES, least=0.6 if adapter.scale_input else 1.0)
             fixed_factor = f"-p scale-input= where it magnifies by {adapter.scale} on its own"
             raise _no_input(adapter, schema, scale, f"-p scale-input={near}" if near else fixed_factor)
-        scale = taken["magnification"] = found
+        else:
+            scale = taken["magnification"] = found
     if seed is not None and seed not in schema.inputs:
         raise _no_input(adapter, schema, seed, f"-p seed-input={schema.one_of(SEEDS) or ''}")
     fixed = {name: value for name, value in fixed.items() if name in schema.inputs}

@@ -1,4 +1,4 @@
-"""How upscaling models name their inputs: what Replicate, Cog containers, fal and RunPod have in common."""
+"""How upscaling and restoring models name their inputs: what Replicate, Cog, fal and RunPod have in common."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -46,6 +46,8 @@ class Names:
         The picture comes back at exactly scale × input.
     max_input_pixels
         Pixels of the largest picture that fits into the model's memory; None = unknown.
+    degradation
+        What the model undoes, as in `Capabilities`.
     """
 
     image: str = "image"
@@ -61,6 +63,7 @@ class Names:
     price: PriceList | None = None
     exact: bool = True
     max_input_pixels: int | None = None
+    degradation: str = "bicubic"
 
     def with_inputs(
         self, image: str, scale: str | None, seed: str | None, fixed: Mapping[str, Any], form: ScaleForm
@@ -77,7 +80,9 @@ class NamedInputs(Hosted):
     _fitted: Names | None = PrivateAttr(default=None)
     """The inputs as the model's published schema has them, once that was read."""
 
-    scale: int = Field(default=4, ge=1, le=16, description="Magnification asked of the model.")
+    scale: int = Field(
+        default=4, ge=1, le=16, description="Magnification asked of the model; 1 where it restores at the same size."
+    )
     inputs: JsonObject = Field(
         default_factory=dict, description='Further inputs of the model as a JSON object, such as {"creativity": 0.3}.'
     )
@@ -99,7 +104,8 @@ class NamedInputs(Hosted):
     def _scale_is_offered(self) -> Self:
         offered = self.table().scales
         if offered and self.scale not in offered:
-            raise ValueError(f"this model magnifies by {', '.join(map(str, offered))}; got scale={self.scale}")
+            does = "restores at the same size" if offered == (1,) else f"magnifies by {', '.join(map(str, offered))}"
+            raise ValueError(f"this model {does}; got scale={self.scale}. Give -p scale={offered[0]}")
         return self
 
     def table(self) -> Names:
@@ -143,6 +149,7 @@ class NamedInputs(Hosted):
             price=price,
             output_size="exact" if names.exact else "resample",
             deterministic=names.deterministic,
+            degradation=names.degradation,
             **platform,
         )
 

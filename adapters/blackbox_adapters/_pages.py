@@ -122,6 +122,7 @@ def _page(about: dict[str, Any]) -> str:
         f"| Seeds | {letter}: {SEED_CLASSES[letter]}{_seed_range(capabilities)} |",
         f"| Price of a draw | {_price(capabilities)}{_price_source(capabilities)} |",
         f"| Failures of the vendor's own | {_failures(capabilities)} |",
+        f"| Inputs are made by | `{capabilities['degradation']}`, unless `--degradation` says how |",
         f"| Size of results | {_size(capabilities)} |",
         f"| Limits | {_limits(capabilities)} |",
         f"| Requests in a time | {_rates(capabilities)} |",

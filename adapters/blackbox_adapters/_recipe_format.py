@@ -287,6 +287,7 @@ class Recipe(_Table):
     limits: Limits = Field(default=Limits(), exclude=True)
     price: Prices | None = Field(default=None, exclude=True)
     seeds_by_model: bool = Field(default=False, exclude=True)
+    degradation: str = Field(default="bicubic", exclude=True)
     deterministic: bool = False
     lossless: bool = True
     options: dict[str, Any] = {}

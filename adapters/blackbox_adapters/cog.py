@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from blackbox_adapters._cog_models import MODELS
+from blackbox_adapters._cog_models import listed
 from blackbox_adapters._model_schema import ModelSchema, fit
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link
@@ -64,7 +64,7 @@ class Cog(NamedInputs):
 
     def table(self) -> Names:
         """Inputs of the model, from its published schema."""
-        return MODELS.get((self.model or "").lower(), Names())
+        return listed(self.model or "", self.inputs)
 
     def inspect(self) -> Inspection:
         """Read the model's inputs once the container is ready; containers that publish none answer 503 for good."""

@@ -4,7 +4,7 @@ For trying the method without a key; nothing is billed and nothing leaves this m
 """
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr
 
@@ -17,7 +17,15 @@ from blackbox_conformal.example import Example, shows
 if TYPE_CHECKING:
     from blackbox_conformal.embedded.process import VendorProcess
 
-SCALES = {"upscale": 4, "colourise": 1}
+
+class Task(NamedTuple):
+    """What the vendor does: its magnification, and what it undoes."""
+
+    scale: int
+    degradation: str
+
+
+TASKS = {"upscale": Task(4, "bicubic"), "colourise": Task(1, "grey")}
 FAILURES = Failures(message=["error.message"], code=["error.code"], request_id_header="x-request-id")
 
 
@@ -42,9 +50,10 @@ class Embedded(Adapter):
 
     @property
     def capabilities(self) -> Capabilities:
-        """The same for every parameter but the task, which decides the magnification."""
+        """The same for every parameter but the task, which decides the magnification and what is undone."""
         return Capabilities(
-            scale_factors=(SCALES[self.task],),
+            scale_factors=(TASKS[self.task].scale,),
+            degradation=TASKS[self.task].degradation,
             seed_range=(0, 2**32 - 1),
             max_input_pixels=4_000_000,
             max_upload_bytes=32 * 2**20,
@@ -92,7 +101,7 @@ class Embedded(Adapter):
             f"{self.base_url}/v1/{self.task}",
             purpose="submit",
             headers={"content-type": "image/png", "idempotency-key": draw.idempotency_key},
-            query={"scale": str(SCALES[self.task]), **seed},
+            query={"scale": str(TASKS[self.task].scale), **seed},
             body=upload.png,
         )
         yield observed(answer)

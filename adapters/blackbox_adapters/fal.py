@@ -38,7 +38,7 @@ SCHEMAS = "https://fal.ai/api/openapi/queue/openapi.json"
 
 
 class Fal(NamedInputs):
-    """Any upscaling endpoint of fal, through the queue.
+    """Any endpoint of fal that upscales or restores, through the queue.
 
     The links of a request are those that the vendor returned: they name owner and application only, without the
     model's sub-path. There is no state for a failed request: it is ``COMPLETED``, says ``error``, or its result

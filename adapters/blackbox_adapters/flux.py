@@ -1,4 +1,4 @@
-"""FLUX of Black Forest Labs as an editor: FLUX.1 Kontext and FLUX.2, submitted as tasks.
+"""FLUX of Black Forest Labs as an editor: FLUX.1 Kontext, FLUX.2 and FLUX Deblur, submitted as tasks.
 
 Sources: the vendor's documentation pages with fragments of its OpenAPI document, its integration guide for agents, and
 clients of 2026.
@@ -15,7 +15,6 @@ from pydantic import Field
 
 from blackbox_adapters._editors import REPAINTS, Editor
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._hosted import present
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import base64_text, fetched
 from blackbox_adapters._reading import integer, money, peek, require
@@ -37,6 +36,7 @@ REWRITERS = ("kontext-pro", "kontext-max", "flex")
 """Models whose field against rewriting the prompt is prompt_upsampling; that of the others is disable_pup."""
 SOURCE = ("Black Forest Labs' integration guide, January 2026", date(2026, 11, 26))
 """Where prices were read, and when."""
+DEBLUR = "flux-tools/deblur-v1"
 MOST, STEP = 4_000_000, 16
 STORES = (".bfl.ai", "bfldeliveryprod.blob.core.windows.net", "bfldeliverysc.blob.core.windows.net")
 
@@ -48,6 +48,9 @@ class Flux(Editor):
     about one megapixel in the input's proportions; FLUX.2 is asked for the wanted size, up to 4 megapixels. Either is
     resampled. A task is polled at the address that its submission names, which may be another of the vendor's hosts;
     no key goes there. Links end after ten minutes. 24 tasks may be at work at a time, 6 of kontext-max.
+
+    FLUX Deblur (``model=flux-tools/deblur-v1``, with ``scale=1``) takes no prompt: the vendor tells it to sharpen. It
+    takes up to 4 megapixels.
 
     Seeds: 0 to 4294967295; without one the vendor draws its own.
     """
@@ -67,6 +70,8 @@ class Flux(Editor):
         "any other word a task is polled until its time is over",
         "the range of seeds is not documented",
         "the hosts of results are from clients; name others in result_hosts if one is refused",
+        "the price of FLUX Deblur could not be read, nor whether its pictures have the size of the input: they are "
+        "resampled, and the cost that its submission tells is booked",
         "the field by which FLUX.2 pro and max are told not to rewrite the prompt, disable_pup, is from clients",
     )
 
@@ -75,26 +80,28 @@ class Flux(Editor):
     )
     model: str = Field(
         default="flux-kontext-pro",
-        pattern=r"^flux-[a-z0-9.-]+$",
-        description="flux-kontext-pro, flux-kontext-max, flux-2-pro, flux-2-max or flux-2-flex.",
+        pattern=r"^flux-[a-z0-9.-]+(/[a-z0-9.-]+)?$",
+        description="flux-kontext-pro, flux-kontext-max, flux-2-pro, flux-2-max, flux-2-flex or flux-tools/deblur-v1.",
     )
     safety_tolerance: int = Field(default=2, ge=0, le=6, description="From 0, strict, to 6; FLUX.2 to 5.")
     poll_seconds: float = Field(default=1.0, ge=0.1, description="Seconds between two polls of a task.")
 
     @property
     def capabilities(self) -> Capabilities:
-        """Seeds; PNG; at most 20 MB and 20 megapixels in."""
+        """Seeds; PNG; at most 20 MB and 20 megapixels in, 4 for FLUX Deblur, which undoes blur."""
+        deblurs = self.model == DEBLUR
         return Capabilities(
             scale_factors=(self.scale,),
             seed_range=(0, 2**32 - 1),
             min_side=64,
-            max_input_pixels=20_000_000,
+            max_input_pixels=MOST if deblurs else 20_000_000,
             max_upload_bytes=15_000_000,
             max_aspect=21 / 9,
             max_concurrency=6 if self.model == "flux-kontext-max" else 24,
             price=self._price(),
             transient_known=True,
             output_size="any",
+            degradation="blur:2" if deblurs else "bicubic",
             result_hosts=self.hosts(*STORES),
         )
 
@@ -107,19 +114,25 @@ class Flux(Editor):
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Submit a task."""
-        body: dict[str, Any] = present(prompt=self.prompt, input_image=base64_text(upload.png), output_format="png")
-        body |= {"safety_tolerance": self.safety_tolerance, "seed": draw.seed}
-        # The vendor rewrites a prompt, differently each time, unless it is told not to.
-        body |= {"prompt_upsampling": False} if self.model.endswith(REWRITERS) else {"disable_pup": True}
-        if not self.model.startswith("flux-kontext"):
-            body["width"], body["height"] = self.size(upload.width, upload.height)
-        answer = yield self.send("POST", f"/v1/{self.model}", "submit", json=body)
+        body = {"output_format": "png", "safety_tolerance": self.safety_tolerance, "seed": draw.seed}
+        answer = yield self.send("POST", f"/v1/{self.model}", "submit", json={**self._wanted(upload), **body})
         task = answer.json()
         name = require(task, "id", "a task's id")
         link = peek(task, "polling_url") or f"{self.base_url}/v1/get_result?id={quote(name, safe='')}"
         job = json.dumps({"id": name, "polling_url": link, "cost": peek(task, "cost")})
         yield Accepted(job)
         return (yield from self.resume(upload, draw, job))
+
+    def _wanted(self, upload: Upload) -> dict[str, Any]:
+        """The picture, and what is to be done with it."""
+        if self.model == DEBLUR:
+            return {"image": base64_text(upload.png)}
+        wanted: dict[str, Any] = {"prompt": self.prompt, "input_image": base64_text(upload.png)}
+        # The vendor rewrites a prompt, differently each time, unless it is told not to.
+        wanted |= {"prompt_upsampling": False} if self.model.endswith(REWRITERS) else {"disable_pup": True}
+        if not self.model.startswith("flux-kontext"):
+            wanted["width"], wanted["height"] = self.size(upload.width, upload.height)
+        return wanted
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the task until it is ready, fetch its picture."""

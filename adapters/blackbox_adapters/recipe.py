@@ -100,7 +100,8 @@ class Recipe(Hosted):
         if "recipe" in info.data and scale is not None:
             factors = read_recipe(info.data["recipe"]).scale.factors
             if scale not in factors:
-                raise ValueError(f"this vendor magnifies by {', '.join(map(str, factors))}")
+                does = "restores at the same size" if factors == [1] else f"magnifies by {', '.join(map(str, factors))}"
+                raise ValueError(f"this vendor {does}")
         return scale
 
     @field_validator("options")
@@ -180,6 +181,7 @@ class Recipe(Hosted):
             lossless_output=spec.lossless,
             output_size=spec.scale.output,
             deterministic=spec.deterministic and not self.seed_field,
+            degradation=spec.degradation,
             idempotency_header=spec.submit.idempotency_header,
             result_hosts=self.hosts(*spec.picture.hosts),
             transient_known=spec.transient_known,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from blackbox_adapters._cog_models import MODELS
+from blackbox_adapters._cog_models import listed
 from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._model_schema import ModelSchema, fit
@@ -40,7 +40,7 @@ DATA_LINK_LIMIT = 256_000
 
 
 class Replicate(NamedInputs):
-    """Any upscaling model on Replicate.
+    """Any model on Replicate that upscales or restores.
 
     A picture of up to 256 kB travels inside the request, a larger one through the files interface. A prediction is
     made without ``Prefer: wait``: its id then comes back at once, so that a broken connection loses nothing. The
@@ -110,7 +110,7 @@ class Replicate(NamedInputs):
 
     def table(self) -> Names:
         """Inputs of the model, from its published schema."""
-        return MODELS.get(self.model.partition(":")[0].lower(), Names())
+        return listed(self.model.partition(":")[0], self.inputs)
 
     def inspect(self) -> Inspection:
         """Read the inputs of the version that answers: the pinned one, the deployment's, or the model's latest."""

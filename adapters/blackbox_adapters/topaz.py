@@ -6,9 +6,10 @@ Source: the vendor's OpenAPI document of December 2025.
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import Hosted, JsonObject
@@ -32,7 +33,23 @@ from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.example import Example, says, shows
 
 JSON = {"accept": "application/json"}
-GENERATIVE = ("redefine", "recover", "wonder", "standard max", "bloom", "reimagine")
+
+
+class Task(NamedTuple):
+    """What a kind of Topaz's models is for: its name in addresses, what it undoes, and the one to begin with."""
+
+    kind: str
+    degradation: str
+    model: str
+
+
+TASKS = {
+    "upscale": Task("enhance", "bicubic", "Standard V2"),
+    "denoise": Task("denoise", "noise:15", "Normal"),
+    "deblur": Task("sharpen", "blur:2", "Lens Blur V2"),
+    "colourise": Task("lighting", "grey", "Colorize"),
+}
+GENERATIVE = ("redefine", "recover", "wonder", "standard max", "bloom", "reimagine", "super focus")
 BLOOM_SEEDS = (1, 2000)
 BLOCKS = {
     "recover": (4, 4),
@@ -51,11 +68,15 @@ reseller; of one that is not here only the range of all is known.
 
 
 class Topaz(Hosted):
-    """Topaz Labs' enhancement models at an exact output size.
+    """Topaz Labs' models that enhance to an exact output size, denoise, sharpen or colourise.
 
     Restoring models (Standard V2 and its kin) go to ``/enhance/async``, generative ones (Redefine, Recovery,
     Wonder, Standard MAX, Bloom, Reimagine) to ``/enhance-gen/async``. Fields that a model does not know are ignored
     without a word, so check the spelling of `settings` against the documentation.
+
+    The other tasks keep the picture's size, so give ``scale=1`` with them: ``denoise`` (Normal, Strong, Extreme) goes
+    to ``/denoise/async``, ``deblur`` (Lens Blur V2, Motion Blur, Refocus, …) to ``/sharpen/async`` or, for the
+    generative Super Focus V2, ``/sharpen-gen/async``, and ``colourise`` (Colorize) to ``/lighting/async``.
 
     Every finished process says how many credits it took, and an estimate says it beforehand (``plan --quote``). What a
     credit costs depends on the plan that was bought: give it in `usd_per_credit`.
@@ -86,6 +107,9 @@ class Topaz(Hosted):
 
     url: str = Field(default="https://api.topazlabs.com/image/v1", description="Address of the interface.")
     model: str = Field(default="Standard V2", description="Model, spelled as in the documentation.")
+    task: Literal["upscale", "denoise", "deblur", "colourise"] = Field(
+        default="upscale", description="What the model is for; all but upscale need scale=1 and a model of their kind."
+    )
     generative: bool | None = Field(default=None, description="Send to /enhance-gen; None = by the model's name.")
     scale: int = Field(default=4, ge=1, le=16, description="Magnification; the output size is asked for in pixels.")
     settings: JsonObject = Field(
@@ -101,6 +125,22 @@ class Topaz(Hosted):
     )
     poll_seconds: float = Field(default=5.0, ge=1.0, description="Seconds between two polls of a process.")
 
+    @model_validator(mode="after")
+    def _task_fits(self) -> Self:
+        if self.task != "upscale" and (self.scale, self.model == TASKS["upscale"].model) != (1, False):
+            raise ValueError(
+                f"expected scale=1 and a model of its own with task={self.task}; got scale={self.scale} and "
+                f"model={self.model}: add -p scale=1 -p 'model={TASKS[self.task].model}'"
+            )
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """As for every adapter; to upscale is not told, so that what was drawn before there was a choice is found."""
+        identity = super().identity()
+        if self.task == "upscale":
+            del identity["parameters"]["task"]
+        return identity
+
     @property
     def capabilities(self) -> Capabilities:
         """By model."""
@@ -114,6 +154,7 @@ class Topaz(Hosted):
                 max_output_pixels=512_000_000,
                 max_upload_bytes=500_000_000,
                 deterministic=not self._is_generative(),
+                degradation=TASKS[self.task].degradation,
                 failures_billed=False,
                 transient_known=True,
                 cancels=True,
@@ -135,13 +176,15 @@ class Topaz(Hosted):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Submit the picture with the output size."""
+        """Submit the picture, and the output size where the task is to upscale."""
         form = {name: str(value) for name, value in self._wanted(upload).items()}
         seed_field = self._seed_field()
         if seed_field is not None and draw.seed is not None:
             form[seed_field] = str(draw.seed)
         picture = Part("image", "input.png", upload.png)
-        answer = yield self.send("POST", f"/enhance{self._kind()}/async", "submit", JSON, form=form, files=(picture,))
+        answer = yield self.send(
+            "POST", f"/{TASKS[self.task].kind}{self._kind()}/async", "submit", JSON, form=form, files=(picture,)
+        )
         process = require(answer.json(), "process_id", "a process id")
         yield Accepted(process)
         return (yield from self.resume(upload, draw, process))
@@ -174,6 +217,8 @@ class Topaz(Hosted):
     def quote(self, upload: Upload) -> Quote:
         """The vendor's estimate, in credits."""
         wanted = self._wanted(upload) | {"input_width": upload.width, "input_height": upload.height}
+        if self.task != "upscale":
+            wanted["category"] = TASKS[self.task].kind.capitalize()
         answer = yield self.send("POST", f"/estimate{self._kind()}", "quote", JSON, json=wanted)
         cost = money(peek(answer.json(), "credits"), self.usd_per_credit)
         if cost is None:
@@ -188,12 +233,12 @@ class Topaz(Hosted):
         return super().explain(answer, purpose)
 
     def _wanted(self, upload: Upload) -> dict[str, str | int]:
-        """Model, size and settings, as submission and estimate take them."""
+        """Model, size and settings, as submission and estimate take them; only a model that upscales takes a size."""
+        upscaled = {"output_width": upload.width * self.scale, "output_height": upload.height * self.scale}
         return {
             **{name: str(value) for name, value in self.settings.items()},
             "model": self.model,
-            "output_width": upload.width * self.scale,
-            "output_height": upload.height * self.scale,
+            **(upscaled if self.task == "upscale" else {}),
             "output_format": "png",
         }
 

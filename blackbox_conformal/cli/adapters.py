@@ -94,6 +94,7 @@ def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
             "price": _price(adapter) + _price_rule(adapter),
             "seed": _seed(capabilities),
             "scale": ", ".join(f"×{scale}" for scale in capabilities["scale_factors"]),
+            "inputs": f"made by {capabilities['degradation']}, unless --degradation says how",
             "limits": _limits(capabilities),
             "rates": _rates(capabilities) or "none documented",
             "at once": _at_once(capabilities),

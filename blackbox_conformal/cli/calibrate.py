@@ -113,6 +113,7 @@ def _show(
         {
             "calibration": str(path.resolve()),
             "photographs": f"{n}{tiles}, {setup.procedure.draws} draws each{refused}",
+            "inputs": f"made from them by {setup.procedure.mixture.text}",
             "calls": f"{result.calls} made, {result.cached} draws were stored, {spent(cost)}",
             "loss bound": f"{bound:g}: alpha reaches down to {rule.reachable_alpha(n, bound):.3g}",
         }

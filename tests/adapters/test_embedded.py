@@ -77,7 +77,7 @@ def test_identity_of_the_upscaler_is_that_of_before_there_was_a_choice() -> None
 
 def test_a_colouring_has_the_size_and_luma_of_the_picture(vendor: Embedded, low: np.ndarray) -> None:
     painter = Embedded(task="colourise", url=vendor.base_url)
-    assert painter.capabilities.scale_factors == (1,)
+    assert (painter.capabilities.scale_factors, painter.capabilities.degradation) == ((1,), "grey")
     grey = np.asarray(Image.fromarray(low).convert("L").convert("RGB"))
     flows = [
         drive_over_http(painter, painter.draw(upload_from(grey, "scene"), a_draw(index))) for index in (20, 20, 21)

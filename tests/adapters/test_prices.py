@@ -57,6 +57,18 @@ ROWS = {
             },
         )
     ],
+    "fal fal-ai/nafnet/denoise": [
+        Row(
+            {"scale": 1},
+            {
+                (256, 256): ("0.00147456", "0.0225"),
+                (512, 512): ("0.00589824", "0.0225"),
+                (640, 480): ("0.006912", "0.0225"),
+                (1000, 1000): "0.0225",
+                (2000, 2000): "0.09",
+            },
+        )
+    ],
     "fal fal-ai/recraft/upscale/crisp": [row("0.004")],
     "fal fal-ai/recraft/upscale/creative": [row("0.25")],
     "fal fal-ai/ideogram/upscale": [row("0.06")],

@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from support.flow_driver import key_of, refused, refused_by, replay, unresumed
+from support.flow_driver import built, key_of, refused, refused_by, replay, unresumed
 
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import (
@@ -133,8 +133,10 @@ def test_firefly_exchanges_its_key_and_sends_one_seed() -> None:
     assert Recipe(recipe="firefly").token_url == "https://ims-na1.adobelogin.com/ims/token/v3"
 
 
-def test_cloudinary_signs_its_upload_and_is_deterministic() -> None:
-    form = revealed(replay("cloudinary").submit.form)
-    text = f"eager=e_upscale/f_png&timestamp={form['timestamp']}made-up-secret-for-cloudinary"
+@pytest.mark.parametrize(("module", "effect"), [("cloudinary", "e_upscale"), ("cloudinary_restore", "e_gen_restore")])
+def test_cloudinary_signs_its_upload_and_is_deterministic(module: str, effect: str) -> None:
+    form = revealed(replay(module).submit.form)
+    secret = f"made-up-secret-for-{module.replace('_', '-')}"
+    text = f"eager={effect}/f_png&timestamp={form['timestamp']}{secret}"
     assert form["signature"] == hashlib.sha1(text.encode()).hexdigest()
-    assert Recipe(recipe="cloudinary").capabilities.deterministic
+    assert built(module).capabilities.deterministic

@@ -3,6 +3,7 @@
 import pytest
 from support.flow_driver import ADDRESS, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
+from blackbox_conformal.adapter import Send
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorFailedError
 from blackbox_conformal.example import says, shows
 
@@ -38,6 +39,37 @@ def test_a_restoring_model_takes_dials_and_no_seed() -> None:
     assert built("topaz", model="Standard V2").capabilities.deterministic
     assert built("topaz", model="Redefine").capabilities.seedable is False
     assert built("topaz", model="Redefine", seed_field="seed").capabilities.seed_range == (1, 2000)
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "kind", "undone"),
+    [
+        ("denoise", "Strong", "denoise", "noise:15"),
+        ("deblur", "Motion Blur", "sharpen", "blur:2"),
+        ("colourise", "Colorize", "lighting", "grey"),
+    ],
+)
+def test_a_task_at_the_size_of_the_input_has_its_own_route_and_no_size(
+    task: str, model: str, kind: str, undone: str
+) -> None:
+    submit = replay("topaz", task=task, model=model, scale=1).submit
+    assert submit.url == f"{ADDRESS}/{kind}/async"
+    assert submit.form == {"model": model, "output_format": "png"}
+    adapter = built("topaz", task=task, model=model, scale=1)
+    assert (adapter.capabilities.degradation, adapter.capabilities.deterministic) == (undone, True)
+    quote = adapter.quote(upload())
+    assert quote is not None
+    asked = next(quote)
+    assert isinstance(asked, Send)
+    assert (asked.url, asked.json["category"]) == (f"{ADDRESS}/estimate", kind.capitalize())
+    for wrong in ({"scale": 4, "model": model}, {"scale": 1, "model": "Standard V2"}):
+        with pytest.raises(ValueError, match="add -p scale=1 -p 'model="):
+            built("topaz", task=task, **wrong)
+
+
+def test_draws_from_before_there_were_tasks_are_found_again() -> None:
+    assert "task" not in built("topaz").identity()["parameters"]
+    assert built("topaz", task="denoise", model="Normal", scale=1).identity()["parameters"]["task"] == "denoise"
 
 
 @pytest.mark.parametrize("status", ["Failed", "Cancelled"])

@@ -72,6 +72,9 @@ CASES: dict[str, list[Case]] = {
     "topaz-openapi.yaml": [
         Case("topaz", {"model": "Redefine"}, prefix="/image/v1"),
         Case("topaz", {"model": "Standard V2", "settings": {"sharpen": 0.5}}, prefix="/image/v1"),
+        Case("topaz", {"task": "denoise", "model": "Normal", "scale": 1}, prefix="/image/v1"),
+        Case("topaz", {"task": "deblur", "model": "Lens Blur V2", "scale": 1}, prefix="/image/v1"),
+        Case("topaz", {"task": "colourise", "model": "Colorize", "scale": 1}, prefix="/image/v1"),
     ],
     "recraft-openapi.yaml": [
         Case("recraft", {"mode": "creative"}, prefix="/v1"),
@@ -81,6 +84,8 @@ CASES: dict[str, list[Case]] = {
     "bria-image-editing-openapi.yml": [
         Case("bria", strip="/image/edit", only=("submit",)),
         Case("recipe", {"recipe": "bria-increase-resolution"}, strip="/image/edit", only=("submit",)),
+        Case("recipe", {"recipe": "bria-restore"}, strip="/image/edit", only=("submit",)),
+        Case("recipe", {"recipe": "bria-colorize"}, strip="/image/edit", only=("submit",)),
     ],
     "bria-status-openapi.yml": [Case("bria", only=("poll",))],
     "leonardo-openapi.json": [Case("leonardo")],
