@@ -21,6 +21,7 @@ _HOMES = {
     "BlackboxConformalError": "blackbox_conformal.errors",
     "Calibration": "blackbox_conformal.calibration",
     "Certificate": "blackbox_conformal.certificate",
+    "InputShift": "blackbox_conformal.audits.input_shift",
     "Comparison": "blackbox_conformal.pipeline.comparison_parts.comparison",
     "Limits": "blackbox_conformal.sampling.limits",
     "Plan": "blackbox_conformal.pipeline.planning",
@@ -29,6 +30,7 @@ _HOMES = {
     "Tuning": "blackbox_conformal.pipeline.tuning",
     "apply": "blackbox_conformal.pipeline.commands",
     "apply_all": "blackbox_conformal.pipeline.commands",
+    "compare_inputs": "blackbox_conformal.pipeline.input_comparison",
     "audit": "blackbox_conformal.pipeline.commands",
     "calibrate": "blackbox_conformal.pipeline.commands",
     "compare": "blackbox_conformal.pipeline.choosing",
@@ -46,6 +48,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter as Adapter
     from blackbox_conformal.audits.findings import Audit as Audit
+    from blackbox_conformal.audits.input_shift import InputShift as InputShift
     from blackbox_conformal.calibration import Calibration as Calibration
     from blackbox_conformal.certificate import Certificate as Certificate
     from blackbox_conformal.errors import BlackboxConformalError as BlackboxConformalError
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.commands import audit as audit
     from blackbox_conformal.pipeline.commands import calibrate as calibrate
     from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison as Comparison
+    from blackbox_conformal.pipeline.input_comparison import compare_inputs as compare_inputs
     from blackbox_conformal.pipeline.planning import Plan as Plan
     from blackbox_conformal.pipeline.products import Result as Result
     from blackbox_conformal.pipeline.tuning import Tuning as Tuning

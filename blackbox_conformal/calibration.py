@@ -208,6 +208,18 @@ class Calibration:
         )
         return Distinct([*calibrating, *(("a tuning photograph", photograph.as_sketch) for photograph in self.tuning)])
 
+    def comparable_inputs(self, group: str | None = None) -> InputStatistics:
+        """What new inputs are compared with: the inputs of all photographs or of a group, one tile of each photograph.
+
+        Tiles of one photograph are more alike than photographs. Which one stands for them follows from a digest, so it
+        is like one that was drawn.
+        """
+        rows: dict[str, int] = {}
+        for row, image in enumerate(self.images):
+            if group in (None, image.group):
+                rows.setdefault(image.cluster or image.truth, row)
+        return self.inputs[list(rows.values())].known
+
     def rule(self, guarantee: str | Guarantee | None = None, **parameters: Any) -> Guarantee:
         """The guarantee asked for, or the one this calibration was made for; by cluster where tiles were calibrated.
 

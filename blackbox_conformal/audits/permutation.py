@@ -4,7 +4,7 @@ Each random split recalibrates on n of the pooled n + m photographs and measures
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -44,14 +44,20 @@ def resplit_risks(
     """
     if not rule.treats_photographs_alike:
         return None
-    generator = np.random.Generator(np.random.Philox(seed))
     total = len(curves)
     plain = rule.bounds_plain_sum
     splits = max(SPLITS if plain else SPLITS_ONE_BY_ONE, A_LEVEL * len(alphas) - 1)
-    orders = np.array([generator.permutation(total) for _ in range(splits)])
+    orders = np.array(list(random_orders(total, splits, seed)))
     if plain:
         return _all_at_once(curves, orders[:, :n_calibration], alphas)
     return np.array([_one(rule, curves, order, n_calibration, alphas) for order in orders])
+
+
+def random_orders(total: int, count: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """`count` random orders of `total` things, (total,) each."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    for _ in range(count):
+        yield generator.permutation(total)
 
 
 def _one(

@@ -12,11 +12,13 @@ from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import stored_elsewhere
 from blackbox_conformal.cli.console import Screen, mebibytes, money
+from blackbox_conformal.cli.inputs import refuse_shift, show_shift
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.named_files import photograph_paths
 
 if TYPE_CHECKING:
+    from blackbox_conformal.audits.input_shift import InputShift
     from blackbox_conformal.guarantees.guarantee import Guarantee
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.planning import Plan
@@ -29,6 +31,11 @@ class PlanOptions(shared.JobOptions):
     images: tuple[str, ...] = shared.photographs()
     guarantee: str | None = shared.guarantee()
     alpha: float | None = shared.alpha()
+    inputs: str | None = shared.declared(
+        "--inputs",
+        type=click.Path(exists=True),
+        help="Pictures that are to be sent later: compare them with the inputs made from IMAGES.",
+    )
     quote: bool = shared.declared(
         "--quote", is_flag=True, help="Ask the vendor for its price, free of charge, instead of its price list."
     )
@@ -59,7 +66,20 @@ def command(screen: Screen, options: PlanOptions) -> None:
             confirm_keys(screen, [setup.adapter], options, options.typed_parameters)
             quoted = ask_quotes(setup.adapter, [task.upload for task in job.tasks], job.limits, screen.step)
         inspect(screen, job, options)
-    present(screen, job, rule, options.alpha, quoted)
+    shift = None if options.inputs is None else _compared(screen, job, options.inputs)
+    present(screen, job, rule, options.alpha, quoted, shift)
+    if shift is not None:
+        refuse_shift(shift)
+
+
+def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
+    """The pictures that are to be sent, beside the inputs of the job's photographs."""
+    from blackbox_conformal.audits.input_shift import compare
+    from blackbox_conformal.images.input_statistics.rows import InputStatistics
+    from blackbox_conformal.pipeline.input_comparison import read_statistics
+
+    known = InputStatistics.together(picture.statistics for picture in job.pictures)
+    return compare(known, read_statistics(photograph_paths([inputs]), screen.step))
 
 
 def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
@@ -96,15 +116,21 @@ def present(
     rule: "Guarantee",
     alpha: float | None,
     quoted: Mapping[tuple[int, int], Decimal] | None = None,
+    shift: "InputShift | None" = None,
 ) -> None:
-    """Show what calibrating would take, at the prices that the vendor quoted or else by its price list."""
+    """Show what calibrating would take, at the prices that the vendor quoted or else by its price list.
+
+    Where there is a comparison with pictures that are to be sent, it is shown, too.
+    """
     from blackbox_conformal.guarantees.guarantee import number_in_words
     from blackbox_conformal.pipeline.planning import plan_job
     from blackbox_conformal.pipeline.prices.budget import missing_key
 
     adapter, run = job.setup.adapter, job.folder
     planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
-    show_plan(screen, planned, _pace(planned, run, job.limits.for_vendor(adapter.capabilities).first_workers))
+    show_plan(screen, planned, _pace(planned, run, job.limits.for_vendor(adapter.capabilities).first_workers), shift)
+    if shift is not None:
+        show_shift(screen, shift, job.setup.procedure.mixture.text)
     if alpha is not None:
         short = planned.needed_n[f"{alpha:g}"] - planned.n
         if short > 0:
@@ -133,8 +159,11 @@ def _pace(planned: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
     return None if latency is None else (seconds, f"as {latency.count} earlier draws took, {workers} at a time")
 
 
-def show_plan(screen: Screen, planned: "Plan", pace: tuple[float, str] | None) -> None:
+def show_plan(
+    screen: Screen, planned: "Plan", pace: tuple[float, str] | None, shift: "InputShift | None" = None
+) -> None:
     """The plan for people and for scripts."""
+    from blackbox_conformal.audits.input_shift import shift_json
     from blackbox_conformal.guarantees.guarantee import number_in_words
 
     screen.summary(
@@ -160,7 +189,8 @@ def show_plan(screen: Screen, planned: "Plan", pace: tuple[float, str] | None) -
     )
     prices = {name: _floats(getattr(planned, name)) for name in ("cost_usd", "usd_a_photograph")}
     seconds = None if pace is None else round(pace[0], 1)
-    screen.data({**asdict(planned), **prices, "seconds": seconds})
+    compared = {} if shift is None else {"inputs": shift_json(shift)}
+    screen.data({**asdict(planned), **prices, "seconds": seconds, **compared})
 
 
 def _floats(prices: tuple[Decimal, Decimal] | None) -> list[float] | None:

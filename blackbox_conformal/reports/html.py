@@ -96,8 +96,9 @@ def write_report(
 
 
 _PARTS = {
-    "report": ("report.html.jinja", "report.css", "report.js"),
+    "report": ("report.html.jinja", "chart.html.jinja", "report.css", "report.js"),
     "comparison": ("comparison.html.jinja", "report.css", "comparison.css"),
+    "inputs": ("inputs.html.jinja", "chart.html.jinja", "report.css"),
 }
 
 

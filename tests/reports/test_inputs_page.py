@@ -1,0 +1,43 @@
+"""The page of compared inputs: whole staircases, every statistic, and no script."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blackbox_conformal.audits.input_shift import compare
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics
+from blackbox_conformal.reports.inputs_page import distributions, write_inputs_page
+
+
+def inputs(n: int, seed: int) -> InputStatistics:
+    rng = np.random.default_rng(seed)
+    return InputStatistics(rng.integers(0, 4, (n, len(STATISTICS))).astype(np.float32) / 4)
+
+
+def test_a_staircase_gives_the_share_of_inputs_up_to_each_value() -> None:
+    known, new = inputs(12, 1), inputs(7, 2)
+    for movement in compare(known, new, permutations=99).movements:
+        calibration, own = distributions(movement).series
+        for series, values in ((calibration, movement.known), (own, movement.new)):
+            assert series.points[0][1] == 0
+            assert series.points[-1][1] == 1
+            places = [x for x, _ in series.points]
+            assert places == sorted(set(places))
+            for x, share in series.points:
+                assert share == np.mean(np.array(values) <= x)
+
+
+def test_the_page_names_every_statistic_and_holds_no_script(tmp_path: Path) -> None:
+    shift = compare(inputs(12, 1), inputs(7, 2), permutations=99)
+    page = write_inputs_page(shift, "bicubic:4<script>", tmp_path / "page.html")
+    text = page.read_text(encoding="utf-8")
+    for statistic in STATISTICS:
+        assert f'<th scope="row">{statistic.name}</th>' in text
+    assert "<script" not in text
+    assert "bicubic:4&lt;script&gt;" in text
+    assert not re.findall(r"NaN|Infinity|None", text)
+    with pytest.raises(UsageError, match="--force"):
+        write_inputs_page(compare(inputs(12, 1), inputs(7, 3), permutations=99), "bicubic:4", page)
