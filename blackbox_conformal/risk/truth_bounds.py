@@ -22,6 +22,12 @@ DISTANCE_ROUNDING = np.float32(2e-5)
 LAB_SUPPORTS = np.array([2.258498, 1.229435, 1.544136, 0.156084, 1.084435, 0.413435, 0.038505, -0.961026])
 """``max over 8-bit sRGB of s·lab``, in normalised Lab, for the rows of `SIGNS`: exhaustive search, rounded up."""
 
+CHROMA_SIGNS = np.array([[0, 1, 1], [0, 1, -1], [0, -1, 1], [0, -1, -1]], dtype=np.float64)
+"""The four sign patterns of the last two planes of Lab."""
+
+CHROMA_SUPPORTS = np.array([1.579905, 0.736393, 0.666786, -0.755023])
+"""``max over 8-bit sRGB of s·lab``, in normalised Lab, for the rows of `CHROMA_SIGNS`: as `LAB_SUPPORTS`."""
+
 AVERAGE_ROUNDING = 1e-5
 """Single precision of the averages that a metric computes."""
 
@@ -40,8 +46,17 @@ def farthest_lab_l1(lab: Planes) -> Map:
         (H, W) float32. A norm is convex, so the maximum over the gamut is ``max_s (h_s - s·lab)`` with the support
         values ``h_s = max over the gamut of s·c``.
     """
+    return _farthest(lab, SIGNS, LAB_SUPPORTS)
+
+
+def farthest_chroma(lab: Planes) -> Map:
+    """As `farthest_lab_l1`, of the planes a and b alone."""
+    return _farthest(lab, CHROMA_SIGNS, CHROMA_SUPPORTS)
+
+
+def _farthest(lab: Planes, patterns: NDArray[np.float64], supports: NDArray[np.float64]) -> Map:
     largest = np.full(lab.shape[1:], -np.inf, np.float32)
-    for signs, support in zip(SIGNS.astype(np.float32), LAB_SUPPORTS, strict=True):
+    for signs, support in zip(patterns.astype(np.float32), supports, strict=True):
         np.maximum(largest, np.float32(support) - np.tensordot(signs, lab, axes=1), out=largest)
     return largest + DISTANCE_ROUNDING
 
@@ -56,13 +71,13 @@ def farthest_rgb(planes: Planes) -> Planes:
     return np.maximum(planes, 1 - planes) + DISTANCE_ROUNDING
 
 
-def lab_supports() -> NDArray[np.float64]:
+def lab_supports(patterns: NDArray[np.float64] = SIGNS) -> NDArray[np.float64]:
     """The support values by exhaustive search over all 16.7 million colours; takes seconds."""
-    supports = np.full(8, -np.inf)
+    supports = np.full(len(patterns), -np.inf)
     green, blue = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8), indexing="ij")
     for red in range(256):
         pixels = np.stack([np.full_like(green, red), green, blue], axis=2)
-        values = SIGNS @ lab_planes(pixels).reshape(3, -1).astype(np.float64)
+        values = patterns @ lab_planes(pixels).reshape(3, -1).astype(np.float64)
         np.maximum(supports, values.max(axis=1), out=supports)
     return supports
 

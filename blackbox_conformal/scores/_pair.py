@@ -26,6 +26,7 @@ class PairedScore(Score):
     """
 
     candidates: ClassVar[tuple[str, ...]] = ()
+    at_scale_one: ClassVar[str] = "what its two scores are"
 
     first: str
     second: str

@@ -1,6 +1,7 @@
 """Bicubic gap: how far the delivered picture is from what plain enlargement of the input gives.
 
-Where they agree the vendor has added nothing; where they differ it has invented. One draw is enough.
+Where they agree the vendor has added nothing; where they differ it has invented. At scale 1 nothing is enlarged, and
+the gap is that to the input. One draw is enough.
 """
 
 from typing import ClassVar
@@ -16,6 +17,7 @@ class BicubicGap(OneDrawScore):
     """`K * |Ŷ - bicubic(X)|`, summed over channels, white = 1: in [0, 3]."""
 
     candidates: ClassVar[tuple[str, ...]] = ("", "sigma=8")
+    at_scale_one: ClassVar[str] = "the gap to the input: all that the vendor changed, also the noise that it removed"
 
     def raw(self, context: Context) -> Map:
         """The gap at each pixel."""

@@ -4,6 +4,8 @@ A faithful picture degrades to its input; a difference shows that something was 
 scale of the input's pixels. One draw is enough.
 """
 
+from typing import ClassVar
+
 import numpy as np
 
 from blackbox_conformal.kernels.distance import rgb_l1
@@ -13,7 +15,14 @@ from blackbox_conformal.types import Map
 
 
 class Consistency(OneDrawScore):
-    """`K * up(|degrade(Ŷ) - X|)`, summed over channels, white = 1: in [0, 3]; each input pixel fills its block."""
+    """`K * up(|degrade(Ŷ) - X|)`, summed over channels, white = 1: in [0, 3]; each input pixel fills its block.
+
+    ``degrade`` is the calibration's degradation without noise and codecs, which nobody can make again.
+    """
+
+    at_scale_one: ClassVar[str] = (
+        "the gap to the input once blurred or made grey again; after noise, codecs or holes alone that of bicubic-gap"
+    )
 
     def raw(self, context: Context) -> Map:
         """The residual of each input pixel, spread over the pixels that it covers."""

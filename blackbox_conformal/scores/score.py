@@ -61,9 +61,12 @@ class Score(Plugin):
     candidates
         The settings that `tune` compares unless told otherwise, as typed after the colon, the usual one first; empty:
         none. One that takes several draws is also tried with half of them, in its first setting.
+    at_scale_one
+        What it says of a vendor that returns pictures of the same size, in a few words.
     """
 
     candidates: ClassVar[tuple[str, ...]] = ("",)
+    at_scale_one: ClassVar[str] = "the same as at any scale"
 
     def start(self, shape: tuple[int, int]) -> Accumulator:
         """An empty accumulator for draws of `shape` = (H, W)."""
@@ -89,11 +92,12 @@ class Score(Plugin):
         return ()
 
     def facts(self) -> dict[str, str]:
-        """Draws and other pictures that it takes."""
+        """Draws and other pictures that it takes, and what it says at scale 1."""
         pictures = {"the input": self.needs_input, "a second vendor's picture": self.needs_second}
         return {
             "draws": f"at least {self.minimum_draws}",
             "looks at": " and ".join(["the draws", *(name for name, needed in pictures.items() if needed)]),
+            "at scale 1": self.at_scale_one,
         }
 
 

@@ -23,14 +23,19 @@ def lab(colour):
     return (116 * y - 16) / 100, 500 * (x - y) / 254 + 0.5, 200 * (y - z) / 254 + 0.5
 
 
+def chroma(colour):
+    """a/254 + 1/2 and b/254 + 1/2 of one 8-bit colour."""
+    return lab(colour)[1:]
+
+
 def rgb(colour):
     """One 8-bit colour on [0, 1]."""
     return tuple(int(level) / 255 for level in colour)
 
 
 def planes(image, colour):
-    """(3, H, W) coordinates of an image in the space that `colour` converts to."""
-    out = np.empty((3, *image.shape[:2]))
+    """(coordinates, H, W) of an image in the space that `colour` converts to."""
+    out = np.empty((len(colour(image[0, 0])), *image.shape[:2]))
     for y, x in np.ndindex(*image.shape[:2]):
         out[:, y, x] = colour(image[y, x])
     return out

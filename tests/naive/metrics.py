@@ -9,6 +9,7 @@ import numpy as np
 from naive import delta_e, distance, similarity
 
 lab_l1 = (distance.lab, np.sum)
+chroma = (distance.chroma, np.sum)
 rgb_l1 = (distance.rgb, np.sum)
 rgb_linf = (distance.rgb, np.max)
 

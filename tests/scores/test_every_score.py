@@ -11,6 +11,7 @@ from support.synthetic import draw, photograph
 
 import blackbox_conformal
 from blackbox_conformal import catalog
+from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.scores._windowed import ClippedAndSmoothed
@@ -103,6 +104,40 @@ def test_scores_that_need_no_other_picture_say_the_same_without_it_and_others_as
             np.testing.assert_array_equal(score_map(plugin, DRAWS, without), expected)
 
 
+TASKS = {
+    "denoising": "noise:10",
+    "deblurring": "blur:1.5",
+    "artefacts": "jpeg:30",
+    "colourisation": "grey",
+    "inpainting": "holes:0.2,side=4-8",
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(("name", "parameters"), CASES, ids=str)
+def test_a_score_can_be_used_at_scale_1(name, parameters, task):
+    mixture = Mixture.of_text(TASKS[task]).at(1)
+    sent = mixture.apply(TRUTH, 1, "photograph")
+    context = Context(DRAWS[0], sent, 1, CONTEXT.second, mixture.linear_part())
+    scores = score_map(load(name, **parameters), DRAWS, context)
+    assert scores.shape == TRUTH.shape[:2]
+    assert np.isfinite(scores).all()
+    assert scores.min() >= 0
+    assert scores.max() > 0
+
+
+def test_at_scale_1_the_gap_is_to_the_input_and_consistency_undoes_what_can_be_made_again():
+    for task, consistent in (("grey", 0), ("blur:1.5", 0), ("noise:10", None), ("jpeg:30", None)):
+        mixture = Mixture.of_text(task)
+        sent = mixture.apply(TRUTH, 1, "photograph")
+        perfect = Context(TRUTH, sent, 1, None, mixture.linear_part())
+        gap, consistency = (score_map(load(name), [TRUTH], perfect) for name in ("bicubic-gap", "consistency"))
+        unsmoothed = np.abs(TRUTH.astype(int) - sent).sum(axis=2) / 255
+        np.testing.assert_allclose(gap, windows.separable(unsmoothed, windows.gaussian_weights(4)), atol=2e-6)
+        assert (consistency == (gap if consistent is None else 0)).all()
+        assert gap.max() > 0
+
+
 @pytest.mark.parametrize("name", WINDOWED)
 def test_equal_windows_have_one_specification(name):
     def specification(**parameters):
@@ -150,6 +185,11 @@ def test_draws_of_two_sizes_and_no_draws_are_refused(name):
         accumulator.update(np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(ImageError, match=r"the draw.*uint8.*got float32"):
         accumulator.update(np.zeros((4, 5, 3), np.float32))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_score_says_what_it_is_at_scale_1(name):
+    assert load(name).facts()["at scale 1"]
 
 
 @pytest.mark.parametrize("name", NAMES)
