@@ -6,8 +6,8 @@
     calibration = bc.calibrate(vendor, "photographs/", draws=8)
     result = bc.apply(vendor, "input.png", calibration, alpha=0.3)
 
-`audit`, `compare`, `tune`, `plan` and `report` do what the commands of these names do. Names are loaded when first
-used, so that importing this package costs nothing.
+`audit`, `compare`, `tune`, `plan`, `degrade` and `report` do what the commands of these names do. Names are loaded when
+first used, so that importing this package costs nothing.
 """
 
 from importlib import import_module
@@ -34,6 +34,7 @@ _HOMES = {
     "audit": "blackbox_conformal.pipeline.commands",
     "calibrate": "blackbox_conformal.pipeline.commands",
     "compare": "blackbox_conformal.pipeline.choosing",
+    "degrade": "blackbox_conformal.pipeline.degrading",
     "metric_bound": "blackbox_conformal.pipeline.array_maps",
     "error_map": "blackbox_conformal.pipeline.array_maps",
     "indecision_map": "blackbox_conformal.pipeline.array_maps",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.commands import audit as audit
     from blackbox_conformal.pipeline.commands import calibrate as calibrate
     from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison as Comparison
+    from blackbox_conformal.pipeline.degrading import degrade as degrade
     from blackbox_conformal.pipeline.input_comparison import compare_inputs as compare_inputs
     from blackbox_conformal.pipeline.planning import Plan as Plan
     from blackbox_conformal.pipeline.products import Result as Result

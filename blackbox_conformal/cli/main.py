@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "The whole method on real photographs, with no key and no network.",
     "plan": "What a calibration would cost before a cent is spent.",
     "inputs": "Whether your inputs look like those that a calibration was made with.",
+    "degrade": "The inputs that a calibration would send, as files for a vendor asked elsewhere.",
     "calibrate": "Draw the samples, compute the curves, write the calibration file.",
     "mask": "Super-resolve pictures with trust masks and certificates.",
     "verify": "Check certificates, the files beside them and what their calibration gives.",

@@ -31,6 +31,8 @@ comparison: bc.Comparison = bc.compare({"one": vendor, "other": (vendor, {"draws
 tuning: bc.Tuning = bc.tune(vendor, "photographs/", 0.1, candidates=["texture"], tuning_share=0.4, run="runs/mine")
 report: Path = bc.report("runs/mine", calibration=calibration, audit=audit, results=results, out="report.html")
 
+inputs: list[Path] = [each.input for each in bc.degrade("photographs/", "inputs", degradation="area:4+jpeg:75")]
+
 samples = [np.zeros((4, 4, 3), np.uint8)] * 2
 scores: NDArray[np.float32] = bc.indecision_map(samples, "patch-variance", kernel="gaussian", sigma=4)
 errors: NDArray[np.float32] = bc.error_map(samples[0], samples[1], "lab-l1", kernel="gaussian", sigma=4)

@@ -1,0 +1,73 @@
+"""`degrade`: the inputs that a calibration would send, as files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.console import Screen
+
+
+@dataclass(frozen=True, kw_only=True)
+class DegradeOptions:
+    """What `degrade` is given."""
+
+    images: tuple[str, ...] = shared.photographs()
+    scale: int | None = shared.declared(
+        "--scale", type=click.IntRange(1, 16), help="How many times smaller.  [default: as the degradation says, or 4]"
+    )
+    degradation: str | None = shared.degradation(
+        help="How they are made, such as area:4+noise:3+jpeg:60-95; see `degradations list`.  [default: bicubic]"
+    )
+    seed: int | None = shared.seed()
+    out: str = shared.declared("--out", type=shared.FOLDER, required=True, help="Folder for the inputs.")
+    force: bool = shared.force()
+
+
+@click.command("degrade")
+@shared.takes(DegradeOptions)
+def command(screen: Screen, options: DegradeOptions) -> None:
+    """Write the inputs that `calibrate` would make of IMAGES, for a vendor that you ask by other means.
+
+    Calibrate on the same photographs afterwards, with --adapter folder and the same --scale, --degradation and --seed.
+    """
+    from blackbox_conformal.pipeline.degrading import degrade
+    from blackbox_conformal.text import printable
+
+    with screen.progress():
+        made = degrade(
+            options.images,
+            options.out,
+            scale=options.scale,
+            degradation=options.degradation or "bicubic",
+            seed=options.seed or 0,
+            force=options.force,
+            progress=screen.step,
+        )
+    for each in made:
+        height, width = each.size
+        screen.say(f"{printable(each.input.name)}: {width}×{height}, {each.drawn or 'left as it is'}")
+    screen.say(
+        f"\n{len(made)} inputs in {Path(options.out).resolve()}. Put the answers to NAME.png into outputs/NAME/."
+    )
+    screen.next(*_calibration(options))
+    screen.data(
+        [
+            {
+                "photograph": str(each.photograph),
+                "input": str(each.input.resolve()),
+                "size": each.size,
+                "drawn": each.drawn,
+            }
+            for each in made
+        ]
+    )
+
+
+def _calibration(options: DegradeOptions) -> list[str]:
+    """`calibrate` on the same photographs, with what the vendor answered."""
+    words = ["calibrate", *options.images, "--adapter", "folder", "-p", "path=outputs", "-p", "label=VENDOR"]
+    words += [] if options.scale is None else ["-p", f"scale={options.scale}"]
+    words += ["--degradation", options.degradation] if options.degradation else []
+    return words + (["--seed", str(options.seed)] if options.seed else [])

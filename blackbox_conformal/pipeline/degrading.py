@@ -1,0 +1,105 @@
+"""Inputs as files, for a vendor that is asked by other means than an adapter."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from blackbox_conformal.adapter import FREE, Adapter, Capabilities, Draw, Flow, Upload
+from blackbox_conformal.errors import NotSentError, UsageError
+from blackbox_conformal.files import write_new
+from blackbox_conformal.pipeline.keyword_arguments import Photographs, photograph_paths
+from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
+from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.text import file_stem, printable
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """One input.
+
+    Attributes
+    ----------
+    photograph
+        The file that it was made from.
+    input
+        The file that was written: an 8-bit RGB PNG.
+    size
+        (height, width) of the input in pixels.
+    drawn
+        What the photograph underwent, as ``--degradation`` takes it: a single number for each range. Empty where it
+        underwent nothing.
+    """
+
+    photograph: Path
+    input: Path
+    size: tuple[int, int]
+    drawn: str
+
+
+def degrade(
+    photographs: Photographs,
+    out: str | Path,
+    *,
+    scale: int | None = None,
+    degradation: str = "bicubic",
+    seed: int = 0,
+    force: bool = False,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> list[Degraded]:
+    """Write the inputs that `calibrate` would send for `photographs` with the same scale, degradation and seed.
+
+    Parameters
+    ----------
+    photographs
+        Files and folders of photographs.
+    out
+        Folder for the inputs; each is called as its photograph, and is a PNG.
+    scale
+        How many times smaller they are; None: as the degradation says, else 4.
+    degradation
+        How they are made, such as ``area:4+noise:3+jpeg:60-95``.
+    seed
+        Root of the random numbers.
+    force
+        Overwrite files with other content.
+
+    Raises
+    ------
+    UsageError
+        A step does not exist, two photographs have one name, or a file exists with other content.
+    PicturesError, ImageError, CalibrationError
+        A photograph cannot be calibrated with; see `calibrate`.
+    """
+    paths = photograph_paths(photographs)
+    names = Counter(path.stem for path in paths)
+    (often, count), *_ = names.most_common(1)
+    if count > 1:
+        raise UsageError(
+            f"expected photographs with different names; {count} are called {printable(often)}. Rename one"
+        )
+    setup = set_up(_Nobody(), scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
+    procedure = setup.procedure
+    made = []
+    for picture in prepare_photographs(paths, setup, progress):
+        assert picture.path is not None
+        upload = picture.tasks[0].upload
+        file = write_new(Path(out) / f"{file_stem(picture.name)}.png", upload.png, force=force)
+        drawn = procedure.mixture.drawn(procedure.root_seed, str(picture.truth_digest))
+        made.append(Degraded(picture.path, file, (upload.height, upload.width), drawn.text))
+    return made
+
+
+class _Nobody(Adapter):
+    """The vendor who is asked elsewhere: of every scale, without limits."""
+
+    name: ClassVar[str] = "nobody"
+    base_url: ClassVar[str] = ""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(scale_factors=tuple(range(1, 17)), price=FREE, local=True)
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        raise NotSentError("expected a vendor; this one only takes inputs. Give --adapter")
