@@ -22,7 +22,7 @@ from torch import Tensor, nn
 CELL = 4  # side in pixels of a cell, for which one chroma is predicted
 WIDTHS = (24, 48, 64, 64)  # channels at 1/4, 1/8, 1/16 and 1/32 of the picture's resolution
 FRESH = 16  # channels of noise for each patch of the picture
-PATCH = 8  # side of a patch in squares of the coarsest level
+PATCH = 32  # side of a patch in squares of the coarsest level
 SHARED = 16  # values of noise for the whole picture
 CROP = 160  # side of a training crop in pixels
 LARGEST = 480  # shorter side that photographs are reduced to

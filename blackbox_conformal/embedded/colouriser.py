@@ -1,5 +1,7 @@
 """The embedded vendor's colouriser: one random colouring of a grey picture for a picture and a seed, on numpy alone."""
 
+import math
+
 import numpy as np
 
 from blackbox_conformal.embedded.chroma import LUMA, coloured, spread
@@ -10,7 +12,7 @@ from blackbox_conformal.embedded.noise import NoiseRows
 CELL = 4  # side in pixels of a cell, for which the net gives one chroma
 LEVELS = 4  # the net works on cells and on squares of 2, 4 and 8 cells
 SQUARE = CELL * 2 ** (LEVELS - 1)
-PATCH_DOUBLINGS = 3  # noise varies over patches of 8 x 8 squares: on smaller ones it would show as spots
+PATCH = 32  # side in squares of a patch, over which noise varies; smaller ones would show as spots
 UNIT = 0.1  # of the net's chroma, as a part of the range of Cb and Cr
 STRIP_PIXELS = 200_000
 
@@ -91,12 +93,13 @@ class Colouriser:
         whole = np.maximum(hidden, 0).mean(axis=(0, 1)) @ self._weights["whole_weight"]
         hidden = levels.pop() + (whole + self._weights["whole_bias"])
         rows, columns = hidden.shape[:2]
-        patch = 2**PATCH_DOUBLINGS
-        noise = NoiseRows(seed, 0, -(-columns // patch), self._channels, len(self._weights["shared"]))
-        patches = noise.between(0, -(-rows // patch))
-        for _ in range(PATCH_DOUBLINGS):
+        noise = NoiseRows(seed, 0, columns // PATCH + 2, self._channels, len(self._weights["shared"]))
+        patches = noise.between(0, rows // PATCH + 2)
+        for _ in range(int(math.log2(PATCH))):
             patches = _doubled(patches)
-        palette = self._convolve("noise", patches[:rows, :columns]) + noise.shared @ self._weights["shared"]
+        # From the middle of the first patch on, so that noise varies on small pictures, too.
+        patches = patches[PATCH // 2 : PATCH // 2 + rows, PATCH // 2 : PATCH // 2 + columns]
+        palette = self._convolve("noise", patches) + noise.shared @ self._weights["shared"]
         hidden += self._convolve("gate", np.maximum(hidden, 0)) * palette
         hidden += self._convolve("mix", np.maximum(hidden, 0))
         for level in reversed(range(LEVELS - 1)):

@@ -142,3 +142,17 @@ def test_the_name_goes_by_the_weights(model: Colouriser) -> None:
     raw = resources.files(colouriser.__package__).joinpath("colour_weights.npz").read_bytes()
     assert model.model == f"embedded-colour@{hashlib.sha256(raw).hexdigest()[:12]}"
     assert len(raw) < 1_000_000
+
+
+def test_draws_are_nearer_to_the_colours_of_photographs_than_grey(model: Colouriser) -> None:
+    rows = []
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        truth = photograph(name, 256)
+        draws = np.stack([model.colourise(grey(truth), seed) for seed in range(8)]).astype(float)
+        of_grey, of_draws = (np.abs(picture - truth).mean() for picture in (grey(truth), draws.mean(axis=0)))
+        outside = np.mean((truth < draws.min(axis=0) - 0.5) | (truth > draws.max(axis=0) + 0.5))
+        rows.append([of_grey - of_draws, np.ptp(draws, axis=-1).mean() / np.ptp(truth, axis=-1).mean(), outside])
+    gain, share_of_colour, share_outside = np.mean(rows, axis=0)
+    assert gain > 1
+    assert 0.3 < share_of_colour < 1.5
+    assert share_outside < 0.7
