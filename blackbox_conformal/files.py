@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from blackbox_conformal.errors import IncompleteError, UsageError
@@ -27,8 +27,13 @@ def write_new(path: Path, content: bytes, *, force: bool = False) -> Path:
     return path
 
 
-def write_together(contents: Mapping[Path, bytes], *, force: bool = False) -> None:
+def write_together(contents: Mapping[Path, bytes], *, force: bool = False, may_differ: Collection[Path] = ()) -> None:
     """Write several files, all or none; they get their names one after the other, the last one last.
+
+    Parameters
+    ----------
+    may_differ
+        Those that are overwritten also without `force`.
 
     Raises
     ------
@@ -41,7 +46,7 @@ def write_together(contents: Mapping[Path, bytes], *, force: bool = False) -> No
     path = Path()
     try:
         for path, content in contents.items():
-            refuse_other(path, content, force=force)
+            refuse_other(path, content, force=force or path in may_differ)
         for path, content in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             ready[path] = _whole(path, content)

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from blackbox_conformal.errors import BlackboxConformalError
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.masking import MaskRequest
-    from blackbox_conformal.pipeline.products import Result
+    from blackbox_conformal.pipeline.products import Result, Wanted
     from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.reports.report_store import ReportStore
     from blackbox_conformal.sampling.estimate import Estimate
 
-PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate")
+PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate", "safe")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,19 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
         default="overlay",
         help="What is written to stdout when the input is -.",
     )
+    safe: bool = shared.declared(
+        "--safe",
+        is_flag=True,
+        help="Write a picture to use, too: NAME-safe.png is the delivered one where trusted and plain enlargement "
+        "elsewhere.",
+    )
+    feather: int = shared.declared(
+        "--feather",
+        type=click.IntRange(0, 256),
+        metavar="PIXELS",
+        default=0,
+        help="Fade the trusted part of NAME-safe.png out over so many untrusted pixels.",
+    )
     empty_masks: bool = shared.declared(
         "--empty-masks",
         is_flag=True,
@@ -61,6 +74,13 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
         help="Leave out pictures that cannot be used or are refused, list them at the end, and exit with 6.",
     )
     force: bool = shared.force()
+
+    @property
+    def wanted(self) -> "Wanted":
+        """Which files are written of each picture."""
+        from blackbox_conformal.pipeline.products import Wanted
+
+        return Wanted(self.safe or self.product == "safe", self.feather)
 
 
 @click.command("mask")
@@ -74,9 +94,11 @@ def command(screen: Screen, options: MaskOptions) -> None:
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
     from blackbox_conformal.pipeline.masking import MaskRequest
+    from blackbox_conformal.pipeline.products import encode_product
     from blackbox_conformal.reports.report_store import ReportStore
 
     piped = "-" in options.inputs
+    wanted = options.wanted
     if piped:
         _refuse_terminal(screen, options)
         screen.free_stdout()
@@ -88,10 +110,10 @@ def command(screen: Screen, options: MaskOptions) -> None:
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     store = ReportStore(run, calibration, (options.alpha,))
-    delivery = _Delivery(screen, options, batch, store, hopeless)
+    delivery = _Delivery(screen, options, wanted, batch, store, hopeless)
     results = _masked(delivery, request, run)
     if piped and results:
-        _write_product(results[0], options.product)
+        sys.stdout.buffer.write(encode_product(results[0], options.product, options.feather).content)
         return
     delivery.show(run)
 
@@ -113,6 +135,7 @@ class _Delivery:
 
     screen: Screen
     options: MaskOptions
+    wanted: "Wanted"
     batch: _Batch
     store: "ReportStore"
     hopeless: str | None
@@ -126,12 +149,12 @@ class _Delivery:
         from blackbox_conformal.pipeline.products import write_products
         from blackbox_conformal.text import printable
 
-        products = write_products(result, Path(self.options.out), force=self.options.force)
+        products = write_products(result, Path(self.options.out), self.wanted, force=self.options.force)
         self.previews[place] = self.store.masked(result, read_image(self.batch.sources[place][1]).pixels)
         certificate = result.certificate
         self.entries[place] = {
             "input": str(self.batch.paths[place]),
-            **{key: str(file.resolve()) for key, file in asdict(products).items()},
+            **{key: file and str(file.resolve()) for key, file in asdict(products).items()},
             "alpha": certificate.alpha,
             "threshold": threshold_json(float.fromhex(certificate.threshold_hex)),
             "trusted_share": certificate.trusted_share,
@@ -140,7 +163,7 @@ class _Delivery:
             "notes": list(certificate.notes),
         }
         trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
-        self.screen.say(f"{printable(result.name)}: {trusted}; {products.overlay}")
+        self.screen.say(f"{printable(result.name)}: {trusted}; {products.safe or products.overlay}")
         if certificate.reason and not self.hopeless:
             self.screen.say(f"  nothing is trusted: {certificate.reason}")
         for note in certificate.notes:
@@ -250,13 +273,6 @@ def _masked(delivery: _Delivery, request: "MaskRequest", run: Path) -> "list[Res
             on_drift=delivery.add_drift,
         )
         return mask_pictures(terms, batch.setup, batch.sources, batch.pictures, request, receiver)
-
-
-def _write_product(result: "Result", product: str) -> None:
-    from blackbox_conformal.pipeline.products import encode_products
-
-    contents = {**encode_products(result), "certificate": result.certificate.to_json().encode()}
-    sys.stdout.buffer.write(contents[product])
 
 
 def _in_the_way(

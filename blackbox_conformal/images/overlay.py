@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import MapError, UsageError
+from blackbox_conformal.images.grown import grown
 from blackbox_conformal.images.picture import check_pixels
 from blackbox_conformal.types import Image, Mask
 
@@ -53,12 +54,12 @@ def overlay(pixels: Image, mask: Mask, style: str = "hatch") -> Image:
     height, width = mask.shape
     thickness = max(1, round(min(height, width) / 350))
     pitch = max(6, 2 * round(min(height, width) / 80))
-    near = _grown(mask, thickness)
+    near = grown(mask, thickness)
     outline = ~mask & near
     marked = pixels.copy()
     if style == "outline":
         # On a bright picture amber alone would be lost.
-        marked[_grown(near, thickness) & ~near] = 0
+        marked[grown(near, thickness) & ~near] = 0
     # By bands of rows, so that a large picture needs no float copy of itself.
     for top in range(0, height, _ROWS):
         band = slice(top, top + _ROWS)
@@ -80,16 +81,3 @@ def _stripes(top: int, shape: tuple[int, ...], pitch: int) -> NDArray[np.bool_]:
     rows = np.arange(top, top + shape[0])[:, None]
     columns = np.arange(shape[1])[None, :]
     return (rows + columns) % pitch < max(1, pitch // 4)
-
-
-def _grown(mask: Mask, steps: int) -> Mask:
-    """`mask` and every pixel within `steps` rows or columns of it."""
-    grown = mask.copy()
-    for _ in range(steps):
-        wider = grown.copy()
-        wider[1:] |= grown[:-1]
-        wider[:-1] |= grown[1:]
-        wider[:, 1:] |= grown[:, :-1]
-        wider[:, :-1] |= grown[:, 1:]
-        grown = wider
-    return grown

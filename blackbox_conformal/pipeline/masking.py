@@ -189,7 +189,7 @@ class _Masking:
             # Equal pictures are drawn once, and each has a result under its own name.
             named = self._pictures[place]
             certificate = certify(request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask)
-            result = Result(named.name, delivered, mask, scores, certificate)
+            result = Result(named.name, delivered, mask, scores, evaluation.low_resolution, certificate)
             (self._receiver.on_result or self._results.__setitem__)(place, result)
         self._answers.append(evaluation.answers)
 

@@ -1,9 +1,9 @@
-"""One masked picture and its files: image, mask, overlay, score map, certificate."""
+"""One masked picture and its files: image, mask, overlay, score map, safe picture, certificate."""
 
 import base64
 import html
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageEr
 from blackbox_conformal.files import write_new, write_together
 from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
 from blackbox_conformal.images.overlay import overlay
+from blackbox_conformal.images.safe import safe_picture, safe_statement
 from blackbox_conformal.text import file_stem, printable
 from blackbox_conformal.types import Image, Map, Mask
 
@@ -31,6 +32,8 @@ class Result:
         (H, W) bool, True = trusted.
     indecision
         The score map: (H, W) float32.
+    low_resolution
+        What the vendor was sent: (h, w, 3) uint8.
     certificate
         The guarantee in words and numbers.
     """
@@ -39,6 +42,7 @@ class Result:
     image: Image
     mask: Mask
     indecision: Map
+    low_resolution: Image
     certificate: Certificate
 
     def __repr__(self) -> str:
@@ -49,8 +53,22 @@ class Result:
             f"alpha={level.alpha:g}, {level.guarantee['name']}>"
         )
 
-    def save(self, folder: str | Path, *, force: bool = False) -> "Products":
+    @property
+    def safe(self) -> Image:
+        """A picture to use, (H, W, 3) uint8: the delivered pixels where trusted, plain enlargement elsewhere."""
+        return safe_picture(self.image, self.mask, self.low_resolution)
+
+    def save(self, folder: str | Path, *, safe: bool = False, feather: int = 0, force: bool = False) -> "Products":
         """Write image, mask, overlay, score map and certificate into `folder`, as the command `mask` does.
+
+        Parameters
+        ----------
+        safe
+            Write the picture `safe` too.
+        feather
+            Over how many untrusted pixels the delivered picture fades into the enlargement in it; 0: a hard edge.
+        force
+            Overwrite files with other content.
 
         Returns
         -------
@@ -62,7 +80,7 @@ class Result:
         UsageError
             A file exists with other content and `force` is not set.
         """
-        return write_products(self, Path(folder), force=force)
+        return write_products(self, Path(folder), Wanted(safe, feather), force=force)
 
     def _repr_html_(self) -> str:
         buffer = io.BytesIO()
@@ -76,23 +94,65 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which files are written of a result, beside those that always are.
+
+    Attributes
+    ----------
+    safe
+        The picture to use.
+    feather
+        Over how many untrusted pixels its trusted part fades out; 0: a hard edge.
+
+    Raises
+    ------
+    UsageError
+        A feather without the picture.
+    """
+
+    safe: bool = False
+    feather: int = 0
+
+    def __post_init__(self) -> None:
+        if self.feather and not self.safe:
+            raise UsageError(f"expected a feather with the safe picture alone; got {self.feather}. Add --safe")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of pictures to be written."""
+        return ("image", "mask", "overlay", "indecision", *(["safe"] if self.safe else []))
+
+
+@dataclass(frozen=True, slots=True)
 class Products:
-    """Where the files of one result lie."""
+    """Where the files of one result lie; None for one that was not asked for."""
 
     image: Path
     mask: Path
     overlay: Path
     indecision: Path
     certificate: Path
+    safe: Path | None = None
 
 
-def product_paths(name: str, folder: Path) -> Products:
-    """Where the files of a result called `name` will lie."""
-    stem = file_stem(name)
-    image, mask, overlaid, scores = (
-        folder / f"{stem}-{kind}.png" for kind in ("image", "mask", "overlay", "indecision")
-    )
-    return Products(image, mask, overlaid, scores, folder / f"{stem}-certificate.json")
+PRODUCTS = tuple(field.name for field in fields(Products))
+"""Every kind of file that a result can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One file of a result.
+
+    Attributes
+    ----------
+    content
+        The file's bytes.
+    remarks
+        What the certificate says of it beside name and digest.
+    """
+
+    content: bytes
+    remarks: dict[str, Any] = field(default_factory=dict)
 
 
 def refuse_existing(name: str, folder: Path, alpha: float, calibration_digest: str) -> None:
@@ -103,43 +163,53 @@ def refuse_existing(name: str, folder: Path, alpha: float, calibration_digest: s
     UsageError
         Some of the files exist, and they are not one whole result of this calibration at this level.
     """
-    paths = product_paths(name, folder)
-    everything = (paths.image, paths.mask, paths.overlay, paths.indecision, paths.certificate)
-    there = [path for path in everything if path.exists()]
+    there = {kind: path for kind in PRODUCTS if (path := product_path(name, folder, kind)).exists()}
     if not there:
         return
     try:
-        earlier = Certificate.from_json(paths.certificate.read_text(encoding="utf-8"))
-        earlier.verify(folder)
-        same = (earlier.alpha, earlier.calibration_digest) == (alpha, calibration_digest)
-    except (OSError, UnicodeDecodeError, FileFormatError, CheckFailedError):
+        earlier = _certificate_in(product_path(name, folder, "certificate"))
+        same = earlier is not None and (earlier.alpha, earlier.calibration_digest) == (alpha, calibration_digest)
+        if earlier is not None:
+            earlier.verify(folder)
+            same = same and there.keys() <= {*earlier.outputs, "certificate"}
+    except CheckFailedError:
         same = False
     if not same:
         raise UsageError(
-            f"{there[0]} exists and is no result of this calibration at alpha={alpha:g}; it is not overwritten. "
-            "Give --force or another --out"
+            f"{next(iter(there.values()))} exists and is no result of this calibration at alpha={alpha:g}; it is not "
+            "overwritten. Give --force or another --out"
         )
 
 
-def encode_products(result: Result) -> dict[str, bytes]:
-    """Every picture of a result as PNG bytes, by the name that `Products` gives it."""
-    return _encode(result)[0]
+def product_path(name: str, folder: Path, kind: str) -> Path:
+    """Where the file of this kind of a result called `name` lies."""
+    return folder / f"{file_stem(name)}-{kind}.{'json' if kind == 'certificate' else 'png'}"
 
 
-def _encode(result: Result) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The pictures, and how the indecision map's levels were scaled."""
-    scores, scaling = indecision_png(result.indecision)
-    pictures = {
-        "image": image_png(result.image),
-        "mask": mask_png(result.mask),
-        "overlay": image_png(overlay(result.image, result.mask)),
-        "indecision": scores,
-    }
-    return pictures, scaling
+def encode_product(result: Result, kind: str, feather: int = 0) -> Product:
+    """One file of a result by its kind, a name of `PRODUCTS`."""
+    match kind:
+        case "image":
+            return Product(image_png(result.image))
+        case "mask":
+            return Product(mask_png(result.mask))
+        case "overlay":
+            return Product(image_png(overlay(result.image, result.mask)))
+        case "indecision":
+            return Product(*indecision_png(result.indecision))
+        case "safe":
+            enlarged = result.image.shape != result.low_resolution.shape
+            picture = safe_picture(result.image, result.mask, result.low_resolution, feather)
+            statement = safe_statement(enlarged=enlarged, feather=feather)
+            return Product(image_png(picture), {"feather": feather, "statement": statement})
+    return Product(result.certificate.to_json().encode())
 
 
-def write_products(result: Result, folder: Path, *, force: bool = False) -> Products:
+def write_products(result: Result, folder: Path, wanted: Wanted = Wanted(), *, force: bool = False) -> Products:
     """Write a result's files as ``<name>-<product>.png`` and ``<name>-certificate.json``; whole or not at all.
+
+    Files of the same result that are there already are kept, and stay in its certificate. With `force`, files of an
+    earlier result under this name are replaced, and those that this one does not have are removed.
 
     Raises
     ------
@@ -148,19 +218,26 @@ def write_products(result: Result, folder: Path, *, force: bool = False) -> Prod
     IncompleteError
         The disk is full.
     """
-    contents, scaling = _encode(result)
-    products = product_paths(result.name, folder)
-    paths = {name: getattr(products, name) for name in contents}
-    outputs = {name: {"file": paths[name].name, "digest": digest_bytes(content)} for name, content in contents.items()}
-    outputs["indecision"] |= scaling
-    certificate = result.certificate.model_copy(update={"outputs": outputs})
-    written = {paths[name]: content for name, content in contents.items()}
-    if _is_remarked(products.certificate, certificate):
-        # The same result of an earlier batch, of which more was to be said.
-        write_new(products.certificate, certificate.to_json().encode(), force=True)
-    written[products.certificate] = certificate.to_json().encode()
-    write_together(written, force=force)
-    return products
+    encoded = {kind: encode_product(result, kind, wanted.feather) for kind in wanted.kinds}
+    paths = {kind: product_path(result.name, folder, kind) for kind in (*encoded, "certificate")}
+    outputs = {
+        kind: {"file": paths[kind].name, "digest": digest_bytes(product.content), **product.remarks}
+        for kind, product in encoded.items()
+    }
+    earlier = _certificate_in(paths["certificate"])
+    certificate = result.certificate
+    same = earlier is not None and _comparable(earlier) == _comparable(certificate)
+    if earlier is not None and same and not force:
+        outputs = {**earlier.outputs, **outputs}
+    certificate = certificate.model_copy(update={"outputs": outputs})
+    written = {paths[kind]: product.content for kind, product in encoded.items()}
+    written[paths["certificate"]] = certificate.to_json().encode()
+    # A certificate of the same result may have had less to say, or fewer files to name.
+    write_together(written, force=force, may_differ=[paths["certificate"]] if same else [])
+    if earlier is not None and force:
+        for kind in earlier.outputs.keys() & set(PRODUCTS) - paths.keys():
+            product_path(result.name, folder, kind).unlink(missing_ok=True)
+    return Products(**paths)
 
 
 def add_note(certificate: Path, note: str) -> None:
@@ -170,10 +247,14 @@ def add_note(certificate: Path, note: str) -> None:
     write_new(certificate, remarked.to_json().encode(), force=True)
 
 
-def _is_remarked(path: Path, certificate: Certificate) -> bool:
-    """Whether the file holds this certificate with other notes."""
+def _certificate_in(path: Path) -> Certificate | None:
+    """The certificate in a file; None where there is none that can be read."""
     try:
-        earlier = Certificate.from_json(path.read_text(encoding="utf-8"))
+        return Certificate.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, FileFormatError):
-        return False
-    return earlier.model_copy(update={"notes": certificate.notes}) == certificate
+        return None
+
+
+def _comparable(certificate: Certificate) -> Certificate:
+    """The certificate without notes and files: equal for equal results, whatever was said and written of them."""
+    return certificate.model_copy(update={"notes": (), "outputs": {}})

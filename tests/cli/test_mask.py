@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +61,40 @@ def test_another_scale_is_refused(shop: Shop) -> None:
     found = shop.mask("--alpha", "0.9", "--out", "scale", "--scale", "2")
     assert found.returncode == 2
     assert "×4".encode() in found.stderr
+
+
+def test_a_safe_picture_costs_nothing_more_and_is_verified(shop: Shop) -> None:
+    assert shop.mask("--alpha", "0.5", "--out", "safe").returncode == 0
+    before = shop.paid
+    found = shop.mask("--alpha", "0.5", "--out", "safe", "--safe", "--json")
+    assert found.returncode == 0, found.stderr
+    (entry,) = json.loads(found.stdout)["pictures"]
+    image, mask, safe = (np.asarray(PillowImage.open(entry[kind])) for kind in ("image", "mask", "safe"))
+    assert 0 < mask.mean() < 1
+    low = PillowImage.open(shop.folder / "small.png").convert("RGB")
+    enlarged = np.asarray(low.resize((80, 64), PillowImage.Resampling.BICUBIC))
+    np.testing.assert_array_equal(safe, np.where(mask[..., None], image, enlarged))
+    outputs = json.loads(Path(entry["certificate"]).read_bytes())["outputs"]
+    assert outputs["safe"]["file"] == "small-safe.png"
+    assert shop.paid == before
+    Path(entry["safe"]).write_bytes(b"another")
+    command = [sys.executable, "-m", "blackbox_conformal", "verify", entry["certificate"]]
+    verified = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert (verified.returncode, b"the safe small-safe.png was changed" in verified.stdout) == (3, True)
+
+
+def test_a_feather_without_a_safe_picture_is_refused_before_anything_is_paid(shop: Shop) -> None:
+    before = shop.paid
+    found = shop.mask("--alpha", "0.9", "--out", "feather", "--feather", "4")
+    assert (found.returncode, b"Add --safe" in found.stderr, shop.paid) == (2, True, before)
+
+
+def test_a_foreign_safe_picture_beside_a_result_is_refused(shop: Shop) -> None:
+    assert shop.mask("--alpha", "0.9", "--out", "beside").returncode == 0
+    (shop.folder / "beside" / "small-safe.png").write_bytes(b"mine")
+    found = shop.mask("--alpha", "0.9", "--out", "beside", "--safe")
+    assert (found.returncode, b"exists" in found.stderr) == (2, True)
+    assert (shop.folder / "beside" / "small-safe.png").read_bytes() == b"mine"
 
 
 def test_stdin_to_stdout(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 import inspect
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,41 @@ def test_a_certificate_is_short_on_the_screen(desk: Desk) -> None:
     assert len(repr(certificate)) < 120
     assert repr(certificate).startswith("<Certificate guaranteed: ")
     assert "alpha=0.9" in repr(certificate)
+
+
+def test_a_safe_picture_is_added_to_what_was_saved_and_stays_in_the_certificate(desk: Desk, tmp_path: Path) -> None:
+    whole = desk.apply(desk.folder / "small.png")
+    result = replace(whole, mask=whole.indecision < np.median(whole.indecision))
+    np.testing.assert_array_equal(result.safe[result.mask], result.image[result.mask])
+    assert (result.safe[~result.mask] != result.image[~result.mask]).any()
+    assert result.save(tmp_path).safe is None
+    files = result.save(tmp_path, safe=True)
+    assert files.safe == tmp_path / "small-safe.png"
+    np.testing.assert_array_equal(np.asarray(PillowImage.open(files.safe)), result.safe)
+    result.save(tmp_path)
+    certificate = Certificate.from_json(files.certificate.read_text(encoding="utf-8"))
+    certificate.verify(tmp_path)
+    assert certificate.outputs["safe"]["feather"] == 0
+    assert "inside the mask it is the delivered picture" in certificate.outputs["safe"]["statement"]
+    with pytest.raises(UsageError, match=r"small-safe\.png exists with other content"):
+        result.save(tmp_path, safe=True, feather=3)
+    result.save(tmp_path, safe=True, feather=3, force=True)
+    softer = np.asarray(PillowImage.open(files.safe))
+    np.testing.assert_array_equal(softer[result.mask], result.image[result.mask])
+    assert (softer != result.safe).any()
+    with pytest.raises(UsageError, match="Add --safe"):
+        result.save(tmp_path, feather=3)
+
+
+def test_a_safe_picture_of_an_overwritten_result_does_not_stay(desk: Desk, tmp_path: Path) -> None:
+    result = desk.apply(desk.folder / "small.png")
+    safe = result.save(tmp_path, safe=True).safe
+    assert safe is not None
+    result.save(tmp_path, force=True)
+    assert not safe.exists()
+    (tmp_path / "small-safe.png").write_bytes(b"mine")
+    result.save(tmp_path, force=True)
+    assert safe.read_bytes() == b"mine"
 
 
 def test_a_result_saves_the_files_that_the_command_line_writes(desk: Desk, tmp_path: Path) -> None:

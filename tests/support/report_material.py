@@ -169,7 +169,7 @@ def make_result(calibration: Calibration, name: str, seed: int, alpha: float, si
         outputs={},
         notes=(HOSTILE[3],),
     )
-    return Result(name, delivered, mask, scores, certificate)
+    return Result(name, delivered, mask, scores, low, certificate)
 
 
 def make_run(folder: Path, *, hostile=True, sizes=((130, 100), (700, 1030)), alphas=(ALPHA,)) -> Run:
