@@ -27,6 +27,7 @@ _HOMES = {
     "Plan": "blackbox_conformal.pipeline.planning",
     "Result": "blackbox_conformal.pipeline.products",
     "RiskCurve": "blackbox_conformal.risk.curve",
+    "Suggestion": "blackbox_conformal.pipeline.suggesting",
     "Tuning": "blackbox_conformal.pipeline.tuning",
     "apply": "blackbox_conformal.pipeline.commands",
     "apply_all": "blackbox_conformal.pipeline.commands",
@@ -41,6 +42,7 @@ _HOMES = {
     "load_adapter": "blackbox_conformal.plugins",
     "plan": "blackbox_conformal.pipeline.choosing",
     "report": "blackbox_conformal.reports.run_report",
+    "suggest_degradation": "blackbox_conformal.pipeline.suggesting",
     "threshold": "blackbox_conformal.guarantees.choose",
     "trusted": "blackbox_conformal.risk.trust",
     "tune": "blackbox_conformal.pipeline.choosing",
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.input_comparison import compare_inputs as compare_inputs
     from blackbox_conformal.pipeline.planning import Plan as Plan
     from blackbox_conformal.pipeline.products import Result as Result
+    from blackbox_conformal.pipeline.suggesting import Suggestion as Suggestion
+    from blackbox_conformal.pipeline.suggesting import suggest_degradation as suggest_degradation
     from blackbox_conformal.pipeline.tuning import Tuning as Tuning
     from blackbox_conformal.plugins import load_adapter as load_adapter
     from blackbox_conformal.reports.run_report import report as report

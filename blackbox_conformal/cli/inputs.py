@@ -1,5 +1,6 @@
-"""`inputs`: whether pictures that are to be sent look like those that a calibration was made with."""
+"""`inputs`: whether pictures that are to be sent look like a calibration's inputs, and which degradation makes such."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from blackbox_conformal.cli.console import Screen
 
 if TYPE_CHECKING:
     from blackbox_conformal.audits.input_shift import InputShift
+    from blackbox_conformal.pipeline.suggesting import Suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,25 @@ class InputsOptions:
     """What `inputs` is given."""
 
     inputs: tuple[str, ...] = shared.photographs()
-    calibration: str = shared.declared("--calibration", required=True, type=shared.FILE, help="Calibration file.")
+    calibration: str | None = shared.declared("--calibration", type=shared.FILE, help="Calibration file.")
+    suggest: bool = shared.flag(
+        "--suggest",
+        is_flag=True,
+        help="Compare with no calibration: find the degradation that makes such inputs of the --photographs.",
+    )
+    photographs: tuple[str, ...] = shared.flag(
+        "--photographs",
+        multiple=True,
+        type=click.Path(exists=True),
+        metavar="PATH",
+        help="For --suggest: high-resolution photographs, of what the inputs show, too; repeatable.",
+    )
+    scale: int = shared.declared(
+        "--scale",
+        type=click.IntRange(1, 16),
+        default=4,
+        help="For --suggest: how many times smaller an input is to be than its photograph.",
+    )
     group: str | None = shared.declared("--group", metavar="NAME", help="The group that these pictures belong to.")
     level: float = shared.declared(
         "--level",
@@ -38,7 +58,15 @@ def command(screen: Screen, options: InputsOptions) -> None:
 
     Sharpness, noise, JPEG blocks, size and colour are compared. Nothing is sent and nothing is paid. Exit code 3: they
     differ, so the guarantee does not speak of them.
+
+    With --suggest a chain is found that makes such inputs of photographs, ready to paste. The half of the inputs that
+    the search did not see proves it. Exit code 3: they still differ.
     """
+    if options.suggest:
+        _suggest(screen, options)
+        return
+    if options.calibration is None:
+        raise click.UsageError("expected the inputs to compare with; give --calibration FILE, or --suggest")
     from blackbox_conformal.audits.input_shift import shift_json
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.pipeline.input_comparison import compare_inputs
@@ -64,8 +92,58 @@ def command(screen: Screen, options: InputsOptions) -> None:
     refuse_shift(shift)
 
 
-def show_shift(screen: Screen, shift: "InputShift", degradation: str) -> None:
-    """The comparison with inputs that were made by a degradation, for people."""
+def _suggest(screen: Screen, options: InputsOptions) -> None:
+    from blackbox_conformal.audits.input_shift import shift_json
+    from blackbox_conformal.errors import CheckFailedError
+    from blackbox_conformal.pipeline.suggesting import suggest_degradation
+
+    if not options.photographs:
+        raise click.UsageError("expected photographs to make such inputs of; give --photographs FOLDER")
+    for name in ("calibration", "group", "out"):
+        if getattr(options, name) is not None:
+            raise click.UsageError(f"expected --suggest without --{name}; leave one of them out")
+    with screen.progress():
+        suggestion = suggest_degradation(
+            options.inputs,
+            options.photographs,
+            scale=options.scale,
+            level=options.level,
+            seed=options.seed,
+            progress=screen.step,
+        )
+    proof = suggestion.proof
+    screen.say(f"{_compressed(suggestion)}; {suggestion.chain.tried} chains were tried\n")
+    show_shift(screen, proof, suggestion.degradation, suggestion.verdict)
+    screen.say("None of these pictures was used to find the chain. Size is left out: no chain makes it.\n")
+    screen.say(shlex.join(suggestion.options))
+    screen.data(
+        {"scale": suggestion.scale, "degradation": suggestion.degradation, "tried": suggestion.chain.tried}
+        | {"proof": {**shift_json(proof), "verdict": suggestion.verdict}}
+    )
+    if proof.differ:
+        raise CheckFailedError(
+            f"after the nearest chain {proof.moved[0].sentence}. Give photographs that are more like the inputs, "
+            "inputs of one kind at a time, or write a --degradation of your own; see `degradations list`"
+        )
+
+
+def _compressed(suggestion: "Suggestion") -> str:
+    """What traces of JPEG say, in words."""
+    found = suggestion.chain.compression
+    if found is None:
+        return "no trace of JPEG"
+    qualities = f"{found.low}" if found.low == found.high else f"{found.low} to {found.high}"
+    return f"traces of JPEG in {found.share:.0%} of the inputs, quality {qualities}"
+
+
+def show_shift(screen: Screen, shift: "InputShift", degradation: str, verdict: str | None = None) -> None:
+    """The comparison with inputs that were made by a degradation, for people.
+
+    Parameters
+    ----------
+    verdict
+        What was found, where the inputs compared with are no calibration's.
+    """
     rows = []
     for movement in shift.movements:
         known, new = map(movement.statistic.shown, movement.medians)
@@ -73,12 +151,12 @@ def show_shift(screen: Screen, shift: "InputShift", degradation: str) -> None:
         rows.append([movement.statistic.name, known, new, p_value])
     screen.table(
         f"{shift.m} inputs beside {shift.n} made by {degradation}",
-        ["median of", "calibration's", "yours", "p, for all statistics"],
+        ["median of", "calibration's" if verdict is None else "made", "yours", "p, for all statistics"],
         rows,
     )
     for movement in shift.moved:
         screen.say(f"* {movement.sentence}")
-    screen.say(f"p = {shift.p_value:.2g}: {shift.verdict}")
+    screen.say(f"p = {shift.p_value:.2g}: {verdict or shift.verdict}")
 
 
 def refuse_shift(shift: "InputShift") -> None:

@@ -18,7 +18,7 @@ from blackbox_conformal.cli.terminal_text import DOCUMENT, shown
 COMMANDS = {
     "demo": "The whole method on real photographs, with no key and no network.",
     "plan": "What a calibration would cost before a cent is spent.",
-    "inputs": "Whether your inputs look like those that a calibration was made with.",
+    "inputs": "Whether your inputs look like a calibration's, or which degradation makes such.",
     "degrade": "The inputs that a calibration would send, as files for a vendor asked elsewhere.",
     "calibrate": "Draw the samples, compute the curves, write the calibration file.",
     "mask": "Super-resolve pictures with trust masks and certificates.",

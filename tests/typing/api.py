@@ -25,6 +25,8 @@ indecision: NDArray[np.float32] = result.indecision
 share: float = result.certificate.trusted_share
 results: list[bc.Result] = bc.apply_all(vendor, ["input.png", ("named", image)], calibration, alpha=0.1, max_calls=16)
 
+suggestion: bc.Suggestion = bc.suggest_degradation("real-inputs/", "photographs/", scale=4)
+degradation: str = suggestion.degradation
 plan: bc.Plan = bc.plan(vendor, 100, draws=8, alpha=0.05)
 audit: bc.Audit = bc.audit(vendor, ["other/"], calibration, alpha=[0.1, 0.2], group=None, max_cost="12.50")
 comparison: bc.Comparison = bc.compare({"one": vendor, "other": (vendor, {"draws": 4})}, "photographs/", memory=2**31)

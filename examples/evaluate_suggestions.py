@@ -1,0 +1,145 @@
+"""Test that `inputs --suggest` finds chains that were planted: qualities, noise, and whether the proof passes.
+
+    python examples/evaluate_suggestions.py PHOTOGRAPHS... [--batches 30] [--first 0]
+
+Photographs are cut into disjoint squares of 512 pixels, at most four each. A batch takes squares at random: 40 become
+inputs by one of the presets web, phone and scan, and 80 others are the user's photographs. In half of the batches each
+input goes through the preset by itself; in the other half one chain is drawn from the preset for all of them. All
+inputs are handed over as pixels, so that no file tells its quality.
+
+One JSON line a batch goes to stdout; `--summary FILE...` prints the table of earlier ones.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.degradations.chain import Chain, Mixture
+from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.images.photographs import demo_photographs, find_photographs
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.pipeline.suggesting import Seen, halves, middle, nearest_chain, proven
+from blackbox_conformal.pipeline.suggestion_parts.candidate import gain
+
+SCALE, SIDE, SQUARES = 4, 512, 4
+INPUTS, PHOTOGRAPHS = 40, 80
+PRESETS = ("web", "phone", "scan")
+
+
+def squares(sources: list[Path]) -> Iterator[NDArray[np.uint8]]:
+    """Disjoint squares of the photographs in `sources` and of those that come with Python packages."""
+    for photograph in (*demo_photographs(), *find_photographs(sources)):
+        try:
+            pixels = read_image(photograph.path).pixels
+        except BlackboxConformalError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            continue
+        rows, columns = (side // SIDE for side in pixels.shape[:2])
+        for place in list(np.ndindex(rows, columns))[:SQUARES]:
+            top, left = place[0] * SIDE, place[1] * SIDE
+            yield np.ascontiguousarray(pixels[top : top + SIDE, left : left + SIDE])
+
+
+def batch(pool: list[NDArray[np.uint8]], number: int) -> dict[str, Any]:
+    """Plant a chain, have one suggested, and compare."""
+    preset, one_chain = PRESETS[number % 3], number // 3 % 2 == 1
+    order = np.random.Generator(np.random.Philox(number)).permutation(len(pool))
+    planted = Mixture.of_text(preset).at(SCALE)
+    chains = [planted.drawn("batch", number, 0 if one_chain else place) for place in range(INPUTS)]
+    made = [
+        chain.apply(pool[index], (SIDE // SCALE, SIDE // SCALE), number, place)
+        for place, (chain, index) in enumerate(zip(chains, order[:INPUTS], strict=True))
+    ]
+    inputs = [Seen.of(read_image(image_png(pixels))) for pixels in made]
+    fitting, proving = halves([one.digest for one in inputs])
+    photographs = [pool[index] for index in order[INPUTS : INPUTS + PHOTOGRAPHS]]
+    suggestion = nearest_chain(
+        [inputs[place] for place in fitting], [middle(pixels, SCALE) for pixels in photographs[::2]], SCALE
+    )
+    shift = proven(suggestion.degradation, [inputs[place] for place in proving], photographs[1::2], SCALE)
+    found = Mixture.of_text(suggestion.degradation).chains[0]
+    planted_noise = [noise(chain) for chain in chains]
+    qualities = [
+        None if one.trace is None else one.trace.quality - value(chain, "Jpeg", "quality")
+        for one, chain in zip(inputs, chains, strict=True)
+        if one.tells
+    ]
+    return {
+        "batch": number,
+        "preset": preset,
+        "planted": chains[0].text if one_chain else planted.text,
+        "one_chain": one_chain,
+        "suggested": suggestion.degradation,
+        "tried": suggestion.tried,
+        "quality_errors": qualities,
+        "noise": [float(np.mean([pair[0] for pair in planted_noise])), noise(found)[0]],
+        "noise_in_input": [float(np.mean([pair[1] for pair in planted_noise])), noise(found)[1]],
+        "p_value": shift.p_value,
+        "moved": [movement.statistic.name for movement in shift.movements if movement.p_value <= shift.level],
+    }
+
+
+def value(chain: Chain, step: str, name: str) -> float:
+    """The middle of a parameter's range; 0 where there is no such step."""
+    ends = [getattr(each, name) for each in chain.steps if type(each).__name__ == step]
+    return float(ends[0].low + ends[0].high) / 2 if ends else 0.0
+
+
+def noise(chain: Chain) -> tuple[float, float]:
+    """The chain's noise, and what sharpening makes of it."""
+    own = value(chain, "Noise", "sigma")
+    sharpening = [type(each).__name__ for each in chain.steps].count("Unsharp")
+    return own, own * (gain(value(chain, "Unsharp", "percent"), value(chain, "Unsharp", "radius")) if sharpening else 1)
+
+
+def summary(files: list[Path]) -> None:
+    """A line for each preset."""
+    rows = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    print(
+        "| preset | batches | quality within 5 | noise within 25 % | noise after sharpening | proof passes | differs |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for preset in (*PRESETS, "all"):
+        own = [row for row in rows if preset in ("all", row["preset"])]
+        errors = [error for row in own for error in row["quality_errors"]]
+        near = sum(error is not None and abs(error) <= 5 for error in errors)
+        smooth = INPUTS * len(own) - len(errors)
+        cells = [preset, str(len(own)), f"{near} of {len(errors)} inputs, {smooth} too smooth to tell"]
+        for key in ("noise", "noise_in_input"):
+            pairs = [row[key] for row in own if row[key][0]]
+            hits = sum(abs(found / planted - 1) <= 0.25 for planted, found in pairs)
+            cells.append(f"{hits} of {len(pairs)}" if pairs else "none planted")
+        cells.append(f"{sum(row['p_value'] > 0.05 for row in own)} of {len(own)}")
+        moved = Counter(name for row in own for name in row["moved"])
+        cells.append(", ".join(f"{name} {count}" for name, count in moved.most_common()) or "nothing")
+        print(f"| {' | '.join(cells)} |")
+
+
+def main() -> int:
+    """Run batches, or sum them up."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photographs", nargs="*", type=Path)
+    parser.add_argument("--batches", type=int, default=30)
+    parser.add_argument("--first", type=int, default=0, help="number of the first batch")
+    parser.add_argument("--summary", nargs="+", type=Path, help="print the table of these outputs")
+    options = parser.parse_args()
+    if options.summary:
+        summary(options.summary)
+        return 0
+    pool = list(squares(options.photographs))
+    print(f"{len(pool)} squares", file=sys.stderr)
+    for number in range(options.first, options.first + options.batches):
+        print(json.dumps(batch(pool, number)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
