@@ -12,6 +12,9 @@ from itertools import accumulate, product
 from math import prod
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from blackbox_conformal import catalog
 from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.degradations.random_numbers import RandomNumbers
@@ -169,6 +172,14 @@ class Mixture:
         """The steps of the likeliest chain that are linear and not random: what it does but for noise and codecs."""
         likeliest = max(range(len(self.chains)), key=lambda index: self.shares[index])
         return Chain(tuple(step for step in self.chains[likeliest].steps if step.linear and not step.random))
+
+    def hidden(self, pixels: Image) -> NDArray[np.bool_] | None:
+        """Where an input, (h, w, 3) uint8, shows nothing of the photograph: (h, w).
+
+        None where no chain ends with a step, such as ``holes``, of which the input tells where that is.
+        """
+        masks = [mask for chain in self.chains if (mask := chain.steps[-1].hidden(pixels)) is not None]
+        return np.logical_or.reduce(masks) if masks else None
 
     def apply(self, pixels: Image, scale: int, *key: str | int) -> Image:
         """`pixels`, (H, W, 3) uint8, as an input: (H / scale, W / scale, 3) uint8.

@@ -76,6 +76,13 @@ class Degradation(Plugin):
         """
         return None
 
+    def hidden(self, pixels: Image) -> NDArray[np.bool_] | None:
+        """Where an input, (h, w, 3) uint8, whose last step this is shows nothing of the photograph: (h, w).
+
+        None where the step hides nothing, or nobody can tell where from the input.
+        """
+        return None
+
     @property
     def expansion(self) -> str:
         """The chain that the step stands for, where it is a name for one; else empty."""

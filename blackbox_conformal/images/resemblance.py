@@ -5,6 +5,7 @@ brightness, contrast or colours, and a sky that brightens upwards has hardly any
 pass for itself. Figures on photographs are in docs/drawing.md.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,9 @@ LEAST_GROWTH = 0.75
 
 LEAST_SIDE = 16
 """Pixels; smaller pictures have too few edges to be judged."""
+
+LEAST_SHOWN = 18
+"""Edges at a quarter of the size that a picture of `LEAST_SIDE` has; one that shows fewer cannot be judged either."""
 
 _TURNED = (
     "the same",
@@ -68,16 +72,26 @@ class Resemblance:
 
 
 class Sent:
-    """A picture that was sent, (h, w, 3) uint8, whose edges are worked out once for all answers to it."""
+    """A picture that was sent, whose edges are worked out once for all answers to it.
 
-    def __init__(self, pixels: Image) -> None:
+    Parameters
+    ----------
+    pixels
+        (h, w, 3) uint8.
+    hidden
+        (h, w) bool, where it shows nothing, such as holes that the vendor is to fill; those parts are left out.
+    """
+
+    def __init__(self, pixels: Image, hidden: NDArray[np.bool_] | None = None) -> None:
         self.pixels = pixels
+        self._hidden = hidden
 
     def resemblance(self, answer: Image) -> Resemblance:
         """Compare `answer`, (k h, k w, 3) uint8 with a whole k, with what was sent."""
         height, width = self.pixels.shape[:2]
         small = PillowImage.fromarray(answer).reduce((answer.shape[1] // width, answer.shape[0] // height))
-        difference = float(np.abs(np.asarray(small).astype(np.int16) - self.pixels).mean())
+        apart = np.abs(np.asarray(small).astype(np.int16) - self.pixels)
+        difference = float((apart if self._hidden is None or self._hidden.all() else apart[~self._hidden]).mean())
         if not self._can_be_judged:
             return Resemblance(None, difference, None)
         answered = [_edges(plane) for plane in _sizes(np.asarray(small) @ _LUMINANCE)]
@@ -86,7 +100,10 @@ class Sent:
 
     @cached_property
     def _planes(self) -> list[Plane]:
-        return _sizes(self.pixels @ _LUMINANCE)
+        plane = self.pixels @ _LUMINANCE
+        if self._hidden is not None:
+            plane[self._hidden] = np.nan
+        return _sizes(plane)
 
     @cached_property
     def _edges(self) -> list["_Edges"]:
@@ -94,9 +111,9 @@ class Sent:
 
     @cached_property
     def _can_be_judged(self) -> bool:
-        if min(self.pixels.shape[:2]) < LEAST_SIDE:
+        if min(self.pixels.shape[:2]) < LEAST_SIDE or self._edges[-1].shown < LEAST_SHOWN:
             return False
-        first, last = (float(np.sqrt(np.mean(np.square(self._edges[k].values)))) for k in (0, -1))
+        first, last = (float(edges.length) / math.sqrt(edges.shown) for edges in (self._edges[0], self._edges[-1]))
         return last > LEAST_EDGE and last > LEAST_GROWTH * first
 
     def _fault(self, answered: list["_Edges"], correlations: list[float]) -> str | None:
@@ -116,10 +133,19 @@ class Sent:
 
 
 class _Edges(NamedTuple):
-    """Edges of a picture, all in one row, and the square root of the sum of their squares."""
+    """Edges of a picture, all in one row, and the square root of the sum of their squares.
+
+    `hidden` says which are 0 because the picture shows nothing there; None where it shows everything.
+    """
 
     values: Plane
     length: np.float32
+    hidden: NDArray[np.bool_] | None
+
+    @property
+    def shown(self) -> int:
+        """How many there are to see."""
+        return self.values.size - (0 if self.hidden is None else int(np.count_nonzero(self.hidden)))
 
 
 def _sizes(plane: Plane) -> list[Plane]:
@@ -134,17 +160,25 @@ def _sizes(plane: Plane) -> list[Plane]:
 
 
 def _edges(plane: Plane) -> _Edges:
-    """Differences to the right and down, one after the other."""
+    """Differences to the right and down, one after the other; NaN where the plane hides something."""
     corner = plane[:-1, :-1]
     values = np.concatenate([(plane[:-1, 1:] - corner).ravel(), (plane[1:, :-1] - corner).ravel()])
-    return _Edges(values, np.sqrt(values @ values))
+    hidden = np.isnan(values)
+    if not hidden.any():
+        return _Edges(values, np.sqrt(values @ values), None)
+    values[hidden] = 0
+    return _Edges(values, np.sqrt(values @ values), hidden)
 
 
 def _correlations(sent: Iterable[_Edges], answered: list[_Edges]) -> list[float]:
-    """Correlation of the edges at each size."""
+    """Correlation of the edges at each size, of those that the picture that was sent shows."""
     correlations = []
     for ours, theirs in zip(sent, answered, strict=True):
-        length = float(ours.length * theirs.length)
+        their_length = theirs.length
+        if ours.hidden is not None:
+            seen = np.where(ours.hidden, np.float32(0), theirs.values)
+            their_length = np.sqrt(seen @ seen)
+        length = float(ours.length * their_length)
         correlations.append(float(ours.values @ theirs.values) / length if length else 0.0)
     return correlations
 

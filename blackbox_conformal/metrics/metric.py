@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from blackbox_conformal.catalog import Plugin
+from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels.distance import Planes
@@ -38,6 +39,21 @@ class Metric(Plugin):
     def map(self, truth: Image, delivered: Image) -> Map:
         """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size."""
         raise NotImplementedError(f"{type(self).__name__} must define map(truth, delivered)")
+
+    def require_degradation(self, degradation: Mixture) -> None:
+        """Refuse a degradation whose inputs do not tell the metric what it needs to know of them."""
+
+    def errors(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Map:
+        """The map of a photograph whose input is known, as `map` gives it unless the metric leaves parts out.
+
+        Parameters
+        ----------
+        low_resolution
+            The input: (h, w, 3) uint8.
+        degradation
+            How it was made.
+        """
+        return self.map(truth, delivered)
 
     def facts(self) -> dict[str, str]:
         """Range, colour space, and whether a PSNR follows from a guarantee."""

@@ -128,7 +128,7 @@ def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Evalu
     keep = draws.append if baselines_too else lambda _: None
     low = ready.drawn.prepared.input_of(truth, setup)
     evaluation = evaluate(ready.drawn, setup, ready.read, low, on_draw=keep)
-    return truth, evaluation, setup.metric.map(truth, evaluation.delivered), draws
+    return truth, evaluation, setup.errors(truth, evaluation.delivered, low), draws
 
 
 def _calibrate(job: Job, baselines_too: bool, ready: Ready) -> _Calibrated:

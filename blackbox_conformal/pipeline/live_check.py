@@ -10,7 +10,6 @@ import numpy as np
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.picture import pixels_digest
-from blackbox_conformal.images.resemblance import Sent
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.stages.draws import drawn_picture, output_check
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_input
@@ -97,7 +96,7 @@ def check_live(job: Job) -> list[Finding]:
         if failed:
             return [Finding(SHOWN, False, _trouble(failed[0]))]
         answers = [
-            drawn_picture(sampler.read(outcome), outcome.task, setup, Sent(sent_pixels(outcome.task.upload)))
+            drawn_picture(sampler.read(outcome), outcome.task, setup, setup.sent(sent_pixels(outcome.task.upload)))
             for outcome in outcomes
         ]
     pixels = [answer.pixels for answer in answers]

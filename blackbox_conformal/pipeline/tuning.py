@@ -320,7 +320,7 @@ def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[Ris
             if index < candidate.draws:
                 accumulator.update(pixels)
     assert delivered is not None
-    errors = setup.metric.map(truth, delivered)
+    errors = setup.errors(truth, delivered, low_resolution)
     context = setup.context(delivered, low_resolution, ready.second)
     return [
         RiskCurve.from_maps(accumulator.finish(context), errors, bound=setup.metric.bound)

@@ -50,7 +50,7 @@ def test_webp_is_what_pillow_reads_of_the_file_it_writes():
 @pytest.mark.parametrize("share", [0, 0.05, 0.3, 0.9])
 def test_holes_cover_the_share_and_leave_everything_else_untouched(share):
     low = made(f"holes:{share},side=4-8,colour=00ff00", PICTURE)
-    mask = Holes(colour="00ff00").mask(low)
+    mask = Holes(colour="00ff00").hidden(low)
     np.testing.assert_array_equal(low[~mask], PICTURE[~mask])
     assert (low[mask] == (0, 255, 0)).all()
     # The last rectangle may reach further than was missing.
@@ -59,14 +59,14 @@ def test_holes_cover_the_share_and_leave_everything_else_untouched(share):
 
 def test_every_pixel_is_as_likely_in_a_hole():
     black = np.zeros((12, 16, 3), np.uint8)
-    masks = [Holes().mask(made("holes:0.1,side=4-6", black, k)) for k in range(3000)]
+    masks = [Holes().hidden(made("holes:0.1,side=4-6", black, k)) for k in range(3000)]
     often = np.mean(masks, axis=0)
     assert np.abs(often / often.mean() - 1).max() < 0.3
 
 
 def test_a_hole_is_where_all_three_channels_are_of_the_colour():
     picture = np.array([[[255, 0, 255], [255, 0, 254], [0, 0, 255]]], np.uint8)
-    np.testing.assert_array_equal(Holes().mask(picture), [[True, False, False]])
+    np.testing.assert_array_equal(Holes().hidden(picture), [[True, False, False]])
 
 
 def test_rescaling_is_pillows_and_the_next_step_corrects_the_size():

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from skimage import data
 from support.picture_files import saved
 
+from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.embedded.generator import Generator
 from blackbox_conformal.images import resemblance as module
 from blackbox_conformal.images.degrade import bicubic_up, degrade
@@ -131,3 +133,63 @@ def test_what_was_sent_is_worked_out_once_for_all_answers(monkeypatch: pytest.Mo
     assert len(worked_out) == 9
     changed = np.ascontiguousarray(ANSWERS["coffee"][::-1])
     assert sent.resemblance(changed) == resemblance(changed, upload)
+
+
+def smoothed(pixels: Pixels, sigma: float) -> Pixels:
+    planes = [gaussian_filter(plane.astype(float), sigma) for plane in pixels.transpose(2, 0, 1)]
+    return np.stack(planes, 2).round().astype(np.uint8)
+
+
+RESTORED: dict[str, tuple[str, Callable[[Pixels, Pixels], Pixels]]] = {
+    "a denoiser that does well": ("noise:10", lambda truth, sent: truth),
+    "a denoiser that smooths": ("noise:15", lambda truth, sent: smoothed(sent, 2)),
+    "a denoiser of strong noise": ("noise:25", lambda truth, sent: smoothed(sent, 3)),
+    "a deblurrer": ("blur:3", lambda truth, sent: truth),
+    "a remover of artefacts": ("jpeg:10", lambda truth, sent: smoothed(sent, 1)),
+    "a colouriser": ("grey", lambda truth, sent: truth),
+    "a colouriser of false colours": ("grey", lambda truth, sent: np.ascontiguousarray(truth[:, :, ::-1])),
+    "a colouriser of noisy pictures": ("grey+noise:8", lambda truth, sent: smoothed(truth, 1)),
+    "one that fills holes": ("holes:0.3", lambda truth, sent: truth),
+    "one that fills large holes": ("holes:0.8", lambda truth, sent: truth),
+    "one that fills many small holes": ("holes:0.6,side=4", lambda truth, sent: truth),
+    "one that leaves holes": ("holes:0.3", lambda truth, sent: sent),
+    "one that does nothing": ("noise:10", lambda truth, sent: sent),
+}
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("vendor", RESTORED)
+def test_an_honest_answer_of_the_same_size_is_never_refused_and_a_mirrored_one_is(name: str, vendor: str) -> None:
+    degradation, restore = RESTORED[vendor]
+    mixture = Mixture.of_text(degradation)
+    upload = mixture.apply(PHOTOGRAPHS[name], 1, name)
+    sent = Sent(upload, mixture.hidden(upload))
+    answer = restore(PHOTOGRAPHS[name], upload)
+    found = sent.resemblance(answer)
+    assert found.fault is None, found
+    if found.edges is None:
+        assert degradation in ("noise:15", "noise:25"), "only strong noise hides the edges of a photograph"
+        return
+    assert found.edges > 0.4
+    mirrored = sent.resemblance(np.ascontiguousarray(answer[:, ::-1]))
+    assert mirrored.fault == "the picture that was sent, mirrored left to right"
+    other = next(PHOTOGRAPHS[each] for each in PHOTOGRAPHS if each != name)
+    same_size = np.asarray(Image.fromarray(other).resize(upload.shape[1::-1]))
+    assert sent.resemblance(same_size).fault is not None
+
+
+def test_a_picture_that_shows_too_little_cannot_be_judged() -> None:
+    upload = PHOTOGRAPHS["astronaut"]
+    hidden = np.ones(upload.shape[:2], bool)
+    assert Sent(upload, hidden).resemblance(upload[::-1]).edges is None
+    hidden[:100, :100] = False
+    assert Sent(upload, hidden).resemblance(upload).edges == pytest.approx(1)
+    assert Sent(upload, hidden).resemblance(np.ascontiguousarray(upload[::-1])).fault is not None
+
+
+def test_holes_count_in_no_difference() -> None:
+    mixture = Mixture.of_text("holes:0.4")
+    truth = PHOTOGRAPHS["coffee"]
+    upload = mixture.apply(truth, 1, "photograph")
+    assert Sent(upload, mixture.hidden(upload)).resemblance(truth).difference == 0
+    assert Sent(upload).resemblance(truth).difference > 20

@@ -41,8 +41,8 @@ def random_pair(shape=(12, 14), seed=0):
     return truth, np.clip(truth.astype(int) + rng.integers(-30, 31, truth.shape), 0, 255).astype(np.uint8)
 
 
-def test_only_what_a_person_or_a_program_decides_needs_more_than_two_pictures():
-    assert set(catalog.names("metrics")) - set(NAMES) == {"custom-metric", "semantic"}
+def test_two_pictures_are_enough_but_for_what_a_person_or_program_decides_and_for_holes():
+    assert set(catalog.names("metrics")) - set(NAMES) == {"custom-metric", "in-holes", "semantic"}
 
 
 def test_every_definition_is_that_of_a_metric():

@@ -159,7 +159,7 @@ class Measure:
         truth = self.job.truth(picture, "audited")
         low = picture.input_of(truth, self.job.setup)
         evaluation = evaluate(ready.drawn, self.job.setup, ready.read, low, ready.second)
-        errors = metric.map(truth, evaluation.delivered)
+        errors = self.job.setup.errors(truth, evaluation.delivered, low)
         curve = RiskCurve.from_maps(evaluation.indecision, errors, bound=metric.bound, tolerance=self.tolerance)
         mixture = self.job.setup.procedure.mixture
         rule = rule_for_picture(

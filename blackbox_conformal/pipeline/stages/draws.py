@@ -57,7 +57,7 @@ def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
         if setup.adapter.capabilities.local:
             inspect(content)
         else:
-            drawn_picture(content, task, setup, Sent(sent_pixels(task.upload)))
+            drawn_picture(content, task, setup, setup.sent(sent_pixels(task.upload)))
 
     return check
 
@@ -87,7 +87,7 @@ def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> Drawn
     fit = sent.resemblance(picture.pixels)
     if fit.fault is not None:
         raise PayloadError(
-            f"expected the picture that was sent, made larger; the vendor answered {fit.fault}: its edges correlate "
+            f"expected an answer that shows what was sent; the vendor answered {fit.fault}: its edges correlate "
             f"with the upload's at {fit.edges:.2f}, those of a faithful one at 0.9 or more. Look at the picture; tell "
             "the vendor if it mixes answers up"
         )

@@ -89,7 +89,7 @@ def evaluate(
     all_equal = True
     notes: dict[str, None] = {}
     fits: list[Resemblance] = []
-    sent = Sent(low_resolution)
+    sent = setup.sent(low_resolution)
     give_back()
     for index in range(procedure.draws):
         pixels = _decode(drawn, setup, read, index, sent, notes, fits)
@@ -127,15 +127,16 @@ def calibration_curves(
 
     And what the answers to it were like.
     """
-    evaluation = evaluate(drawn, setup, read, drawn.prepared.input_of(truth, setup), second)
-    errors = setup.metric.map(truth, evaluation.delivered)
+    low = drawn.prepared.input_of(truth, setup)
+    evaluation = evaluate(drawn, setup, read, low, second)
+    errors = setup.errors(truth, evaluation.delivered, low)
     curves = RiskCurve.family(evaluation.indecision, errors, bound=setup.metric.bound, tolerances=tolerances)
     return curves, evaluation.answers
 
 
 def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Iterator[Image]:
     """The draws of one picture in order, each (H, W, 3) uint8 on the delivered grid."""
-    sent = Sent(low_resolution)
+    sent = setup.sent(low_resolution)
     for index in range(setup.procedure.draws):
         yield _decode(drawn, setup, read, index, sent, {}, [])
 
@@ -154,7 +155,7 @@ def _decode(
     def picture_of(k: int) -> DrawnPicture:
         sent = upright
         if setup.perturbation is not None:
-            sent = Sent(setup.perturbation.apply(upright.pixels, k))
+            sent = setup.sent(setup.perturbation.apply(upright.pixels, k))
         return drawn_picture(read(k), drawn.prepared.tasks[k], setup, sent)
 
     try:

@@ -8,10 +8,11 @@ from blackbox_conformal.adapter import Adapter, Capabilities
 from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
+from blackbox_conformal.images.resemblance import Sent
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.procedure import Delivery, Fit, Procedure, SeedPolicy
 from blackbox_conformal.scores.score import Context, Score
-from blackbox_conformal.types import Image
+from blackbox_conformal.types import Image, Map
 
 DEFAULT_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
 """Of all scores that trusted most of real photographs; see docs/scores.md."""
@@ -43,6 +44,14 @@ class Setup:
         """What a score sees of one picture besides its draws."""
         procedure = self.procedure
         return Context(delivered, low_resolution, procedure.scale, second, procedure.mixture.linear_part())
+
+    def errors(self, truth: Image, delivered: Image, low_resolution: Image) -> Map:
+        """The error map of a photograph, (H, W) float32, whose input is `low_resolution`."""
+        return self.metric.errors(truth, delivered, low_resolution, self.procedure.mixture)
+
+    def sent(self, pixels: Image) -> Sent:
+        """The upload `pixels`, (h, w, 3) uint8, that answers are to resemble, except where it shows nothing."""
+        return Sent(pixels, self.procedure.mixture.hidden(pixels))
 
     def with_score(self, score: Score, draws: int) -> "Setup":
         """The same set-up with another score and number of draws, and with a second vendor where the score needs one.
@@ -112,6 +121,7 @@ def set_up(
     mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
     chosen_scale = _scale(adapter, scale, mixture)
     mixture = mixture.at(chosen_scale)
+    chosen_metric.require_degradation(mixture)
     _check_draws(adapter, draws, chosen_score, perturb)
     if seeds == "shared" and adapter.capabilities.seed_range is None:
         raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")

@@ -45,16 +45,16 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
     """
     side = 16 * setup.procedure.scale
     draws = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    low = np.ascontiguousarray(draws[2, :: setup.procedure.scale, :: setup.procedure.scale])
 
     def score() -> None:
         accumulator = setup.score.start((side, side))
         for pixels in draws:
             accumulator.update(pixels)
-        low = np.ascontiguousarray(draws[2, :: setup.procedure.scale, :: setup.procedure.scale])
         accumulator.finish(Context(draws[0], low, setup.procedure.scale, draws[1] if setup.second else None))
 
     def measure() -> None:
-        setup.metric.map(draws[1], draws[0])
+        setup.errors(draws[1], draws[0], low)
 
     def curve() -> None:
         # As large as it takes to be sorted into buckets, with ties, which take kernels of their own.
