@@ -11,7 +11,64 @@ from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CheckFailedError, FileFormatError
 
 FORMAT = "blackbox-conformal certificate"
-VERSION = 1
+VERSION = 2
+
+
+class InputCheck(BaseModel):
+    """How an input compares with those of the calibration.
+
+    Attributes
+    ----------
+    p_value
+        Conformal: an input like the calibration's has a value of at most e with a probability of at most e. Equal
+        distances make it larger.
+    level
+        At this p-value and below the guarantee does not speak of the input.
+    n, group
+        How many inputs of the calibration, or of one group of its photographs, it was compared with.
+    statistics
+        The input's statistics by name.
+    differs
+        The statistic in which it differs most, with its values, in words.
+    beyond
+        Whether a statistic lies farther outside the calibration's values than these are apart.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    p_value: float = Field(gt=0, le=1)
+    level: float = Field(ge=0, lt=1)
+    n: int = Field(ge=1)
+    group: str | None = None
+    statistics: dict[str, float]
+    differs: str
+    beyond: bool
+
+    @property
+    def outside(self) -> bool:
+        """Whether the input is so unlike the calibration's that the guarantee does not speak of it."""
+        return self.p_value <= self.level
+
+    @property
+    def reason(self) -> str | None:
+        """Why the guarantee does not speak of the input; None where it does."""
+        if not self.outside:
+            return None
+        return (
+            f"the guarantee is for inputs like the calibration's and does not speak of this one: {self.differs} "
+            f"(p = {self.p_value:.2g}, at most {self.level:g})"
+        )
+
+    @property
+    def note(self) -> str | None:
+        """What to say of an input that differs much and is not marked; None where there is nothing to say."""
+        if self.outside or not self.beyond:
+            return None
+        least = f"; beside {self.n} inputs no p-value can be below {1 / (self.n + 1):.2g}"
+        return (
+            f"{self.differs}: the guarantee is for inputs like the calibration's (p = {self.p_value:.2g}"
+            f"{least if 1 / (self.n + 1) > self.level else ''})"
+        )
 
 
 class Certificate(BaseModel):
@@ -21,6 +78,8 @@ class Certificate(BaseModel):
     ----------
     status
         ``guaranteed``: the statement holds for this mask. ``abstains``: nothing could be trusted; `reason` says why.
+        ``outside-calibration``: the input is not like the calibration's, so the statement does not speak of this mask;
+        `reason` says in what.
     statement
         The guarantee in one plain sentence, with its numbers.
     assumptions
@@ -38,6 +97,8 @@ class Certificate(BaseModel):
     draw_seeds, seed_rule
         The seed of each draw in order, and how they follow from the root seed in `procedure`; None where the vendor
         takes none.
+    input_check
+        How the input compares with those of the calibration; None where that is not known.
     missing_images
         How many more calibration photographs the level would need at least; 0 when it is reachable.
     """
@@ -45,8 +106,8 @@ class Certificate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["blackbox-conformal certificate"] = "blackbox-conformal certificate"
-    version: Literal[1] = 1
-    status: Literal["guaranteed", "abstains"]
+    version: Literal[2] = 2
+    status: Literal["guaranteed", "abstains", "outside-calibration"]
     statement: str
     assumptions: tuple[str, ...]
     reason: str | None = None
@@ -69,6 +130,7 @@ class Certificate(BaseModel):
     vendor_model: str | None
     input: dict[str, Any]
     outputs: dict[str, Any]
+    input_check: InputCheck | None = None
     input_bound: str | None = None
     psnr: str | None = None
     leakage: str | None = None
@@ -79,6 +141,13 @@ class Certificate(BaseModel):
         return f"<Certificate {self.status}: alpha={self.alpha:g}, {share}, n={self.n_calibration}>"
 
     __str__ = __repr__
+
+    @property
+    def stated(self) -> str:
+        """What may be said of the mask in one sentence: the statement, unless it does not speak of this mask."""
+        if self.status != "outside-calibration":
+            return self.statement
+        return f"No guarantee: {self.reason}."
 
     def to_json(self) -> str:
         """The file's text: indented, with a digest of its own content."""

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics, Statistic
+from blackbox_conformal.images.input_statistics.rows import SIZE, STATISTICS, InputStatistics, Statistic
 
 LEVEL = 0.01
 """At this p-value and below an input is taken for one that the calibration does not speak of."""
+
+_BUT_SIZE = np.array([statistic.name != SIZE for statistic in STATISTICS])
+"""Certificates have a note of their own on sizes."""
 
 _ROUNDING = 1e-9
 """Relative; distances that differ by less are equal, whatever the order of the sums."""
@@ -36,8 +39,8 @@ class Placement:
     least, largest
         The values of that statistic that the calibration's inputs have.
     beyond
-        Whether a statistic lies farther outside the calibration's values than these are apart: worth a note even where
-        the p-value cannot be small.
+        Whether a statistic other than the size lies farther outside the calibration's values than these are apart:
+        worth a note even where the p-value cannot be small.
     """
 
     p_value: float
@@ -72,7 +75,7 @@ def place(known: InputStatistics, new: InputStatistics) -> Placement | None:
     at_least = int(np.count_nonzero(distances[:-1] >= distances[-1] * (1 - _ROUNDING)))
     low, high = rows[:-1].min(axis=0), rows[:-1].max(axis=0)
     outside = np.maximum(low - rows[-1], rows[-1] - high)
-    beyond = outside > high - low + least
+    beyond = (outside > high - low + least) & _BUT_SIZE
     column = int((np.where(beyond, outside / (high - low + least), 0) if beyond.any() else shares[-1]).argmax())
     return Placement(
         (1 + at_least) / len(rows),

@@ -68,6 +68,13 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
         is_flag=True,
         help="Draw and pay even where every mask is known to be empty at this level.",
     )
+    outside: float = shared.declared(
+        "--outside",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.01,
+        metavar="P",
+        help="Mark a mask as outside the guarantee when its input's conformal p-value is at most this; 0: never.",
+    )
     keep_going: bool = shared.declared(
         "--keep-going",
         is_flag=True,
@@ -104,13 +111,19 @@ def command(screen: Screen, options: MaskOptions) -> None:
         screen.free_stdout()
     calibration = Calibration.load(options.calibration)
     request = MaskRequest.of(
-        calibration, options.alpha, options.guarantee, options.group, empty_masks=options.empty_masks
+        calibration,
+        options.alpha,
+        options.guarantee,
+        options.group,
+        empty_masks=options.empty_masks,
+        outside=options.outside,
     )
     batch = _read_batch(calibration, options)
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     store = ReportStore(run, calibration, (options.alpha,))
     delivery = _Delivery(screen, options, wanted, batch, store, hopeless)
+    _say_outside(screen, request, batch)
     results = _masked(delivery, request, run)
     if piped and results:
         sys.stdout.buffer.write(encode_product(results[0], options.product, options.feather).content)
@@ -160,11 +173,14 @@ class _Delivery:
             "trusted_share": certificate.trusted_share,
             "status": certificate.status,
             "reason": certificate.reason,
+            "input_p_value": None if certificate.input_check is None else certificate.input_check.p_value,
             "notes": list(certificate.notes),
         }
         trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
         self.screen.say(f"{printable(result.name)}: {trusted}; {products.safe or products.overlay}")
-        if certificate.reason and not self.hopeless:
+        if certificate.status == "outside-calibration":
+            self.screen.say(f"  no guarantee: {certificate.reason}")
+        elif certificate.reason and not self.hopeless:
             self.screen.say(f"  nothing is trusted: {certificate.reason}")
         for note in certificate.notes:
             self.screen.note(f"  note: {note}")
@@ -195,6 +211,9 @@ class _Delivery:
             audit = ("audit", "other-photographs", options.calibration)
             screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options))
         lost = [(str(self.batch.paths[place]), str(error)) for place, error in sorted(self.batch.failed.items())]
+        outside = sum(entry["status"] == "outside-calibration" for entry in self.entries.values())
+        if outside:
+            screen.note(f"warning: {outside} of {len(self.entries)} masks carry no guarantee: outside-calibration")
         if lost:
             screen.table("Not masked", ["picture", "why"], [list(row) for row in lost])
         screen.data(
@@ -251,6 +270,22 @@ def _read_batch(calibration: "Calibration", options: MaskOptions) -> _Batch:
         advice = "Correct or leave out these, or add --keep-going to mask the others" if len(paths) > 1 else ""
         refuse_together([(sources[place][0], failed[place]) for place in sorted(failed)], len(paths), advice=advice)
     return _Batch(setup, paths, sources, pictures, failed)
+
+
+def _say_outside(screen: Screen, request: "MaskRequest", batch: _Batch) -> None:
+    """Before anything is paid: how many inputs the guarantee does not speak of, or that this cannot be told."""
+    checks = [check for check in map(request.check, batch.pictures.values()) if check is not None]
+    outside = [check for check in checks if check.outside]
+    if outside:
+        which = f"{len(outside)} of {len(checks)} inputs are" if len(checks) > 1 else "this input is"
+        screen.note(
+            f"warning: {which} not like the calibration's, so a mask would carry no guarantee: {outside[0].differs}"
+        )
+    elif checks and 1 / (checks[0].n + 1) > request.outside > 0:
+        screen.note(
+            f"note: beside {checks[0].n} calibration inputs no p-value can be below {1 / (checks[0].n + 1):.2g}, so no "
+            f"mask is marked at --outside {request.outside:g}; `blackbox-conformal inputs` compares many inputs at once"
+        )
 
 
 def _masked(delivery: _Delivery, request: "MaskRequest", run: Path) -> "list[Result]":

@@ -11,6 +11,7 @@ from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, 
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.certificate import Certificate
 
 
 @click.command("verify")
@@ -30,16 +31,24 @@ def command(screen: Screen, certificates: tuple[str, ...], calibration: str | No
 
     against = Calibration.load(calibration) if calibration else None
     reasons: dict[str, str | None] = {}
+    statuses: dict[str, str | None] = {}
     for name in certificates:
+        reasons[name] = statuses[name] = None
         try:
-            check(Path(name), against)
-            reasons[name] = None
+            certificate = check(Path(name), against)
+            statuses[name] = certificate.status
+            outcome = "verified"
+            if certificate.status == "outside-calibration":
+                outcome += f", and it gives no guarantee: {certificate.reason}"
         except BlackboxConformalError as error:
             reasons[name] = str(error)
-        outcome = "verified" if reasons[name] is None else f"not verified: {reasons[name]}"
+            outcome = f"not verified: {error}"
         screen.say(f"{printable(name)}: {outcome}")
     screen.data(
-        [{"certificate": name, "verified": reason is None, "reason": reason} for name, reason in reasons.items()]
+        [
+            {"certificate": name, "verified": reason is None, "status": statuses[name], "reason": reason}
+            for name, reason in reasons.items()
+        ]
     )
     failed = [name for name, reason in reasons.items() if reason is not None]
     if failed:
@@ -48,8 +57,8 @@ def command(screen: Screen, certificates: tuple[str, ...], calibration: str | No
         )
 
 
-def check(path: Path, calibration: "Calibration | None" = None) -> None:
-    """Check the certificate at `path`, against `calibration` too where there is one.
+def check(path: Path, calibration: "Calibration | None" = None) -> "Certificate":
+    """The certificate at `path`, checked, against `calibration` too where there is one.
 
     Raises
     ------
@@ -65,8 +74,7 @@ def check(path: Path, calibration: "Calibration | None" = None) -> None:
         raise FileFormatError(f"expected a certificate that can be read; {type(error).__name__}") from None
     certificate = Certificate.from_json(text)
     certificate.verify(path.parent)
-    if calibration is None:
-        return
-    wrong = contradictions(certificate, calibration)
+    wrong = [] if calibration is None else contradictions(certificate, calibration)
     if wrong:
         raise CheckFailedError(f"it does not follow from the calibration: {'; '.join(wrong)}")
+    return certificate

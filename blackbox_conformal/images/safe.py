@@ -49,9 +49,19 @@ def safe_picture(delivered: Image, mask: Mask, low_resolution: Image, feather: i
     return safe
 
 
-def safe_statement(*, enlarged: bool, feather: int) -> str:
-    """What is promised of a `safe_picture`; `enlarged`: the delivered picture is larger than the input."""
+def safe_statement(*, enlarged: bool, feather: int, guaranteed: bool = True) -> str:
+    """What is promised of a `safe_picture`.
+
+    Parameters
+    ----------
+    enlarged
+        The delivered picture is larger than the input.
+    guaranteed
+        The guarantee speaks of the mask; where it does not, the safe picture has nothing of the delivered one.
+    """
     outside = "plain enlargement" if enlarged else "the input"
+    if not guaranteed:
+        return f"the guarantee does not speak of this picture, so all of it is {outside}, of which nothing is promised"
     if feather:
         outside += f", into which the delivered picture fades over {feather} pixels"
     return (

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audits.findings import Audit
+from blackbox_conformal.audits.outlying import LEVEL
 from blackbox_conformal.calibration import Calibration, KnownPhotograph
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import BlackboxConformalError
@@ -111,6 +112,7 @@ def apply(
     second_adapter: Adapter | None = None,
     degradation: str | None = None,
     empty_masks: bool = False,
+    outside: float = LEVEL,
     **settings: Unpack[JobSettings],
 ) -> Result:
     """Super-resolve a picture and say which parts of the answer to trust.
@@ -134,6 +136,9 @@ def apply(
         How inputs are made, such as ``area:4+jpeg:75``; refused unless the calibration's are, too.
     empty_masks
         Pay for the picture also where its mask is known to be empty at this level.
+    outside
+        The conformal p-value of an input, at which and below its certificate says that the guarantee does not speak of
+        it; 0: never.
     settings
         The keywords of `JobSettings` (run, max_cost, …).
 
@@ -158,6 +163,7 @@ def apply(
         second_adapter=second_adapter,
         degradation=degradation,
         empty_masks=empty_masks,
+        outside=outside,
         **settings,
     )[0]
 
@@ -174,6 +180,7 @@ def apply_all(
     second_adapter: Adapter | None = None,
     degradation: str | None = None,
     empty_masks: bool = False,
+    outside: float = LEVEL,
     on_result: Callable[[int, Result], None] | None = None,
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None,
     on_drift: Callable[[str], None] = lambda _: None,
@@ -204,7 +211,7 @@ def apply_all(
     """
     calibration, terms = _calibrated(calibration, settings)
     setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
-    request = MaskRequest.of(calibration, alpha, guarantee, group, empty_masks=empty_masks)
+    request = MaskRequest.of(calibration, alpha, guarantee, group, empty_masks=empty_masks, outside=outside)
     terms.refuse_unlimited(vendor)
     inputs = [_input(picture) for picture in pictures]
     failures: dict[int, BlackboxConformalError] = {}

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from blackbox_conformal.audits.outlying import LEVEL, check_level
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.certificate import InputCheck
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import refuse_bound, rule_for_picture
@@ -15,6 +17,7 @@ from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.stages.certify import certify
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, drifted, evaluate
 from blackbox_conformal.pipeline.stages.grouped_errors import names
+from blackbox_conformal.pipeline.stages.input_check import check_input
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Input, Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -35,6 +38,8 @@ class MaskRequest:
         A guarantee of `calibration`, that of `group` where one is named.
     empty_masks
         Pay for the pictures also where every mask is known to be empty.
+    outside
+        The p-value of an input, at which and below the guarantee does not speak of it; 0: no mask is marked.
     """
 
     calibration: Calibration
@@ -42,6 +47,7 @@ class MaskRequest:
     alpha: float
     group: str | None = None
     empty_masks: bool = False
+    outside: float = LEVEL
 
     @classmethod
     def of(
@@ -52,6 +58,7 @@ class MaskRequest:
         group: str | None = None,
         *,
         empty_masks: bool = False,
+        outside: float = LEVEL,
     ) -> "MaskRequest":
         """The request for masks with a guarantee, the calibration's own unless another is named.
 
@@ -64,7 +71,11 @@ class MaskRequest:
         if group is not None:
             rule = calibration.rule_of_group(group, rule)
         rule.threshold(calibration.curves_for(rule), alpha)
-        return cls(calibration, rule, alpha, group, empty_masks)
+        return cls(calibration, rule, alpha, group, empty_masks, check_level(outside))
+
+    def check(self, picture: Prepared) -> InputCheck | None:
+        """How an input compares with those of the calibration, which is known before anything is paid."""
+        return check_input(self.calibration, picture.statistics, self.outside, self.group)
 
     @property
     def curves(self) -> CurveSet:
@@ -188,7 +199,10 @@ class _Masking:
         for place in self._places[picture.input_digest]:
             # Equal pictures are drawn once, and each has a result under its own name.
             named = self._pictures[place]
-            certificate = certify(request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask)
+            check = request.check(named)
+            certificate = certify(
+                request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, check
+            )
             result = Result(named.name, delivered, mask, scores, evaluation.low_resolution, certificate)
             (self._receiver.on_result or self._results.__setitem__)(place, result)
         self._answers.append(evaluation.answers)

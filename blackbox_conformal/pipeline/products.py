@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image as PillowImage
 
 from blackbox_conformal.canonical import digest_bytes
@@ -48,15 +49,26 @@ class Result:
     def __repr__(self) -> str:
         height, width = self.mask.shape
         level = self.certificate
+        outside = ", no guarantee: outside-calibration" if level.status == "outside-calibration" else ""
         return (
             f"<Result {printable(self.name)}: {width}×{height} pixels, {level.trusted_share:.1%} trusted at "
-            f"alpha={level.alpha:g}, {level.guarantee['name']}>"
+            f"alpha={level.alpha:g}, {level.guarantee['name']}{outside}>"
         )
 
     @property
     def safe(self) -> Image:
-        """A picture to use, (H, W, 3) uint8: the delivered pixels where trusted, plain enlargement elsewhere."""
-        return safe_picture(self.image, self.mask, self.low_resolution)
+        """A picture to use, (H, W, 3) uint8: the delivered pixels where trusted, plain enlargement elsewhere.
+
+        Where the input is outside the calibration, no pixel is a delivered one.
+        """
+        return safe_picture(self.image, self.guaranteed, self.low_resolution)
+
+    @property
+    def guaranteed(self) -> Mask:
+        """The trusted pixels that the guarantee speaks of, (H, W) bool: none of an input outside the calibration."""
+        if self.certificate.status == "outside-calibration":
+            return np.zeros_like(self.mask)
+        return self.mask
 
     def save(self, folder: str | Path, *, safe: bool = False, feather: int = 0, force: bool = False) -> "Products":
         """Write image, mask, overlay, score map and certificate into `folder`, as the command `mask` does.
@@ -89,7 +101,7 @@ class Result:
         share = f"{self.certificate.trusted_share:.1%} trusted"
         return (
             f'<figure><img alt="{share}" src="data:image/png;base64,{source}" style="max-width:100%">'
-            f"<figcaption>{html.escape(share)}. {html.escape(self.certificate.statement)}</figcaption></figure>"
+            f"<figcaption>{html.escape(share)}. {html.escape(self.certificate.stated)}</figcaption></figure>"
         )
 
 
@@ -199,8 +211,9 @@ def encode_product(result: Result, kind: str, feather: int = 0) -> Product:
             return Product(*indecision_png(result.indecision))
         case "safe":
             enlarged = result.image.shape != result.low_resolution.shape
-            picture = safe_picture(result.image, result.mask, result.low_resolution, feather)
-            statement = safe_statement(enlarged=enlarged, feather=feather)
+            picture = safe_picture(result.image, result.guaranteed, result.low_resolution, feather)
+            guaranteed = result.certificate.status != "outside-calibration"
+            statement = safe_statement(enlarged=enlarged, feather=feather, guaranteed=guaranteed)
             return Product(image_png(picture), {"feather": feather, "statement": statement})
     return Product(result.certificate.to_json().encode())
 

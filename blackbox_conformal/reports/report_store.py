@@ -129,7 +129,7 @@ class ReportStore:
 def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:
     """The preview of a masked picture."""
     certificate = result.certificate
-    stated = f"Its certificate says: {certificate.statement}"
+    stated = f"Its certificate says: {certificate.stated}"
     return make_preview(
         "result",
         result.name,

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.command_line import VENDOR
+from support.mutations import redigested
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
@@ -94,3 +96,69 @@ def test_plan_compares_before_anything_is_paid(calibrated: Path, capsys: pytest.
         assert run([*plan, "--inputs", str(calibrated / "compressed")]) == 0
         assert "12 inputs beside 24 made by bicubic:4+jpeg:10" in capsys.readouterr().out
         assert server.account.paid == 0
+
+
+def masked(folder: Path, server: FaultServer, kind: str, out: str, *more: str) -> int:
+    arguments = ["mask", str(folder / kind), "--calibration", str(folder / "run" / "calibration.json")]
+    places = ["--run", str(folder / "masking"), "--out", str(folder / out), "--alpha", "0.99"]
+    return run([*arguments, "--adapter", VENDOR, "-p", f"url={server.url}", "--yes", *places, *more])
+
+
+def test_masks_of_other_inputs_carry_no_guarantee(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer() as server:
+        assert masked(calibrated, server, "compressed", "marked", "--outside", "0.05", "--safe", "--json") == 0
+        found = capsys.readouterr()
+    entries = json.loads(found.out)["pictures"]
+    marked = [entry for entry in entries if entry["status"] == "outside-calibration"]
+    assert len(marked) >= 9
+    assert f"warning: {len(marked)} of 12 inputs are not like the calibration's" in found.err
+    assert f"warning: {len(marked)} of 12 masks carry no guarantee: outside-calibration" in found.err
+    assert (
+        "no guarantee: the guarantee is for inputs like the calibration's and does not speak of this one" in found.err
+    )
+    for entry in marked:
+        certificate = bc.Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8"))
+        assert certificate.input_check is not None
+        assert certificate.input_check.p_value == entry["input_p_value"] == 1 / 25
+        assert "so all of it is plain enlargement" in certificate.outputs["safe"]["statement"]
+        low = Image.open(entry["input"]).convert("RGB").resize((80, 64), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(np.asarray(Image.open(entry["safe"])), np.asarray(low))
+        assert certificate.stated.startswith("No guarantee: the guarantee is for inputs like the calibration's")
+    path = marked[0]["certificate"]
+    assert run(["verify", path, "--calibration", str(calibrated / "run" / "calibration.json")]) == 0
+    assert "verified, and it gives no guarantee" in capsys.readouterr().out
+
+
+def test_too_few_photographs_to_mark_an_input_are_told(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer() as server:
+        assert masked(calibrated, server, "compressed", "unmarked", "--json") == 0
+        found = capsys.readouterr()
+        assert {entry["status"] for entry in json.loads(found.out)["pictures"]} == {"guaranteed"}
+        assert "beside 24 calibration inputs no p-value can be below 0.04" in found.err
+        assert masked(calibrated, server, "alike", "alike-masked", "--outside", "0", "--json") == 0
+        found = capsys.readouterr()
+        assert "no p-value can be below" not in found.err
+        assert masked(calibrated, server, "alike", "refused", "--outside", "1") == 2
+
+
+def test_an_edited_check_of_an_input_is_not_verified(
+    calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer() as server:
+        assert masked(calibrated, server, "compressed", "edited", "--outside", "0.05", "--json") == 0
+    entries = json.loads(capsys.readouterr().out)["pictures"]
+    path = next(Path(entry["certificate"]) for entry in entries if entry["status"] == "outside-calibration")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    against = ["--calibration", str(calibrated / "run" / "calibration.json")]
+
+    def refused(**changes: object) -> str:
+        path.write_text(redigested(content | changes), encoding="utf-8")
+        assert run(["verify", str(path), *against]) == 3
+        return capsys.readouterr().out
+
+    check = content["input_check"]
+    assert "status is 'guaranteed'" in refused(status="guaranteed")
+    assert "input_check is" in refused(input_check=check | {"p_value": 0.5}, status="guaranteed")
+    assert "does not say it" in refused(input_check=None, status="guaranteed")
+    assert "out of its range" in refused(input_check=check | {"statistics": check["statistics"] | {"noise": -1.0}})
+    assert "expected sharpness, " in refused(input_check=check | {"statistics": {"noise": 1.0}})

@@ -236,6 +236,22 @@ def test_a_report_without_anything_is_still_a_report(plain_run, tmp_path):
     assert plain_run.calibration.rule().statement(0.2, 60, "rgb-linf error") in words
 
 
+def test_how_inputs_are_made_is_among_what_must_hold(plain_run, tmp_path):
+    path = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.2)
+    assert "<li>Inputs are made like those of the calibration: bicubic" in path.read_text()
+
+
+def test_a_mask_outside_the_calibration_is_shown_without_its_statement(plain_run, tmp_path):
+    (result, *_) = plain_run.results
+    outside = {"status": "outside-calibration", "reason": "the guarantee does not speak of it"}
+    marked = replace(result, certificate=result.certificate.model_copy(update=outside))
+    page = write_report(tmp_path, plain_run.calibration, None, [marked], tmp_path / "r.html", alpha=0.1).read_text()
+    assert "Its certificate says: No guarantee: the guarantee does not speak of it." in page
+    assert f"Its certificate says: {result.certificate.statement[:20]}" not in page
+    assert "no guarantee: outside-calibration" in repr(marked)
+    assert "No guarantee" in marked._repr_html_()
+
+
 def test_an_unreachable_level_says_what_is_missing(plain_run, tmp_path):
     path = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.001)
     assert "Nothing can be trusted at 0.001" in path.read_text()

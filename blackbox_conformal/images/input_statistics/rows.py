@@ -1,6 +1,6 @@
 """What inputs are like in a few numbers each: what can be told of them before anything is paid."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -98,6 +98,20 @@ class InputStatistics:
         return cls(np.full((n, len(STATISTICS)), np.nan, np.float32))
 
     @classmethod
+    def of_named(cls, values: Mapping[str, float]) -> Self:
+        """One input from what `named` says of it.
+
+        Raises
+        ------
+        ValueError
+            Other statistics than these are named, or a value is out of its range.
+        """
+        names = [statistic.name for statistic in STATISTICS]
+        if set(values) != set(names):
+            raise ValueError(f"expected {', '.join(names)}; got {', '.join(sorted(values))}")
+        return cls(_possible(np.array([[values[name] for name in names]], np.float64)))
+
+    @classmethod
     def together(cls, parts: Iterable["InputStatistics"]) -> Self:
         """All inputs of `parts`, in order."""
         return cls(np.concatenate([np.empty((0, len(STATISTICS)), np.float32), *(part.values for part in parts)]))
@@ -111,12 +125,7 @@ class InputStatistics:
         ValueError
             The bytes are no such values, or values that no input can have.
         """
-        values = np.frombuffer(content, "<f4").reshape(-1, len(STATISTICS)).astype(np.float32)
-        unknown = np.isnan(values)
-        low, high = np.array([(statistic.lowest, statistic.highest) for statistic in STATISTICS], np.float32).T
-        if not np.all(unknown.all(axis=1) | ((values >= low) & (values <= high)).all(axis=1)):
-            raise ValueError("expected what inputs can be like; a value is out of its range")
-        return cls(values)
+        return cls(_possible(np.frombuffer(content, "<f4").reshape(-1, len(STATISTICS)).astype(np.float64)))
 
     def to_bytes(self) -> bytes:
         """The values as little-endian float32, row by row."""
@@ -143,6 +152,14 @@ class InputStatistics:
         """Each row as name → value."""
         names = [statistic.name for statistic in STATISTICS]
         return [dict(zip(names, row, strict=True)) for row in self.values.astype(float).tolist()]
+
+
+def _possible(rows: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The rows, provided that each is what an input can be like, or unknown."""
+    low, high = np.array([(statistic.lowest, statistic.highest) for statistic in STATISTICS]).T
+    if not np.all(np.isnan(rows).all(axis=1) | ((rows >= low) & (rows <= high)).all(axis=1)):
+        raise ValueError("expected what inputs can be like; a value is out of its range")
+    return rows.astype(np.float32)
 
 
 def _colourfulness(planes: Planes) -> float:

@@ -8,14 +8,15 @@ import numpy as np
 
 from blackbox_conformal import catalog
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.certificate import Certificate, threshold_json
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.certificate import Certificate, InputCheck, threshold_json
+from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import input_statement
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
+from blackbox_conformal.pipeline.stages.input_check import checked_again
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.types import Mask
@@ -33,17 +34,19 @@ def certify(
     picture: Prepared,
     evaluation: Evaluation,
     mask: Mask,
+    check: InputCheck | None,
 ) -> Certificate:
-    """The certificate of one mask, before its files are written."""
+    """The certificate of one mask, before its files are written; `check` says how its input compares."""
     seed_range = setup.adapter.capabilities.seed_range
-    remarks = (size_note(calibration, picture.size), calibration.procedure.seed_note)
+    unlike = None if check is None else check.note
+    remarks = (size_note(calibration, picture.size), unlike, calibration.procedure.seed_note)
     kind = "spread between the vendor's own draws"
     if setup.perturbation is not None:
         kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
     elif setup.score.minimum_draws == 1:
         kind = "a one-draw score; the vendor was not asked twice"
     return Certificate(
-        **claims(calibration, setup.metric, rule, alpha, threshold),
+        **claims(calibration, setup.metric, rule, alpha, threshold, check),
         trusted_share=float(np.mean(mask)),
         score_kind=kind,
         draw_seeds=None if seed_range is None else tuple(task.seed or 0 for task in picture.tasks),
@@ -58,14 +61,20 @@ def certify(
     )
 
 
-def claims(calibration: Calibration, metric: Metric, rule: Guarantee, alpha: float, threshold: float) -> dict[str, Any]:
-    """Everything on a certificate that follows from calibration, guarantee, level and threshold alone."""
+def claims(
+    calibration: Calibration, metric: Metric, rule: Guarantee, alpha: float, threshold: float, check: InputCheck | None
+) -> dict[str, Any]:
+    """Everything on a certificate that follows from calibration, guarantee, level, threshold and input check alone."""
     choice = rule.choose(calibration.curves_for(rule), alpha)
+    status, reason = "abstains" if threshold == -math.inf else "guaranteed", choice.reason
+    if status == "guaranteed" and check is not None and check.outside:
+        status, reason = "outside-calibration", check.reason
     return {
-        "status": "abstains" if threshold == -math.inf else "guaranteed",
+        "status": status,
         "statement": rule.statement(alpha, calibration.n, f"{metric.plugin_name()} error"),
         "assumptions": (*rule.assumptions, *calibration.procedure.assumptions),
-        "reason": choice.reason,
+        "reason": reason,
+        "input_check": check,
         "guarantee": rule.specification(),
         "theorem": rule.theorem,
         "alpha": alpha,
@@ -90,8 +99,8 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
 
     Raises
     ------
-    UsageError, CalibrationError
-        The certificate's guarantee or level cannot be, or not with this calibration.
+    UsageError, CalibrationError, FileFormatError
+        The certificate's guarantee, level or statistics cannot be, or not with this calibration.
     """
     metric, specification = dict(calibration.procedure.metric), dict(certificate.guarantee)
     metric = catalog.load("metrics", str(metric.pop("name")), **metric)
@@ -100,7 +109,12 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         specification = _without_bound(specification)
     rule = choose_guarantee(str(specification.pop("name", None)), **specification)
     threshold = rule.threshold(calibration.curves_for(rule), certificate.alpha)
-    implied = claims(calibration, metric, rule, certificate.alpha, threshold)
+    check = certificate.input_check
+    if check is not None:
+        check = checked_again(calibration, check)
+    elif len(calibration.comparable_inputs()):
+        raise FileFormatError("expected how the input compares with the calibration's; the certificate does not say it")
+    implied = claims(calibration, metric, rule, certificate.alpha, threshold, check)
     if of_the_picture:
         for name in ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images"):
             del implied[name]
