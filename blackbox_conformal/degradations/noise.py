@@ -1,6 +1,5 @@
 """Noise of a sensor: some of it grows with the light, the rest does not."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -9,7 +8,8 @@ from pydantic import Field
 
 from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.degradations.parameter_range import Range, between
-from blackbox_conformal.degradations.random_numbers import RandomNumbers
+from blackbox_conformal.degradations.random_numbers import RandomNumbers, normals
+from blackbox_conformal.kernels.noise import add_noise
 from blackbox_conformal.types import Image
 
 MID_GREY = 128
@@ -48,21 +48,13 @@ class Noise(Degradation):
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """In single precision, each operation by itself, so that the result is the same on every machine."""
-        deviations = _deviations(self.sigma.low, self.shot.low)
-        channels = 3 if self.grey else 1
-        values = np.ascontiguousarray(pixels).reshape(-1, channels)
-        noisy = np.empty_like(values)
-        for block in _blocks(len(values)):
-            noise = random.normal(block.stop - block.start, 1) * deviations[values[block]]
-            noise += values[block]
-            np.rint(noise, out=noise)
-            np.clip(noise, 0, 255, out=noise)
-            noisy[block] = noise
+        values = np.ascontiguousarray(pixels).reshape(-1, 3 if self.grey else 1)
+        noisy, deviations = np.empty_like(values), _deviations(self.sigma.low, self.shot.low)
+        for start in range(0, len(values), BLOCK):
+            block = slice(start, min(start + BLOCK, len(values)))
+            places = random.places(block.stop - block.start)
+            add_noise(values[block], places, normals(), deviations, noisy[block])
         return noisy.reshape(pixels.shape)
-
-
-def _blocks(length: int) -> Iterator[slice]:
-    return (slice(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK))
 
 
 @lru_cache(maxsize=4)

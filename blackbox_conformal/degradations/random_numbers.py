@@ -34,14 +34,17 @@ class RandomNumbers:
 
     def normal(self, *shape: int) -> NDArray[np.float32]:
         """Standard normal numbers of this shape, one of 65,536 equally likely values each: within ±4.33."""
-        count = int(np.prod(shape))
-        words = self._words.random_raw(-(-count // 4)).astype("<u8", copy=False)
-        normal: NDArray[np.float32] = _normals()[words.view("<u2")[:count]].reshape(shape)
+        normal: NDArray[np.float32] = normals()[self.places(int(np.prod(shape)))].reshape(shape)
         return normal
+
+    def places(self, count: int) -> NDArray[np.uint16]:
+        """So many whole numbers from 0 to 65,535, each equally likely: places in `normals`."""
+        words = self._words.random_raw(-(-count // 4)).astype("<u8", copy=False)
+        return words.view("<u2")[:count].astype(np.uint16, copy=False)
 
 
 @cache
-def _normals() -> NDArray[np.float32]:
+def normals() -> NDArray[np.float32]:
     """Quantiles of the normal distribution, rounded so that the last bit of a logarithm makes no difference."""
     quantile = NormalDist().inv_cdf
     return np.array([round(quantile((k + 0.5) / _NORMALS), 6) for k in range(_NORMALS)], np.float32)
