@@ -35,6 +35,7 @@ import PIL
 from apart import Peak, first_use, peak
 from arithmetic import stored_curves, thresholds
 from bench import METRIC, PAPER, SCORE, Bench, calibrate, curve, decode_all, make_low
+from degrading import degrading
 from material import SCALE, black_png, repeat_draws, write_many, write_material
 from timing import at_least, at_most, heading, pairs, row
 
@@ -156,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts: dict[str, Callable[[Bench], None]] = {
         "pipeline": pipeline,
+        "degrading": degrading,
         "numpy": against_numpy,
         "thresholds": thresholds,
         "curves": stored_curves,
