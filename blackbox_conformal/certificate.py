@@ -181,7 +181,7 @@ class Certificate(BaseModel):
         CheckFailedError
             It names no image or no mask, a file is missing, or a digest differs.
         """
-        missing = sorted({"image", "mask", "overlay", "indecision"} - self.outputs.keys())
+        missing = sorted({"image", "mask"} - self.outputs.keys())
         if missing:
             raise CheckFailedError(f"expected a certificate of an image and its mask; it names no {', '.join(missing)}")
         for kind, entry in self.outputs.items():

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from blackbox_conformal.sampling.estimate import Estimate
 
 PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate", "safe")
+"""What can be written to stdout."""
+
+OPTIONAL = ("overlay", "indecision", "vendor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,12 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
         default=0,
         help="Fade the trusted part of NAME-safe.png out over so many untrusted pixels.",
     )
+    leave_out: tuple[str, ...] = shared.declared(
+        "--leave-out",
+        multiple=True,
+        type=click.Choice(OPTIONAL),
+        help="Do not write this file of each picture; repeatable.",
+    )
     empty_masks: bool = shared.declared(
         "--empty-masks",
         is_flag=True,
@@ -87,7 +96,7 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
         """Which files are written of each picture."""
         from blackbox_conformal.pipeline.products import Wanted
 
-        return Wanted(self.safe or self.product == "safe", self.feather)
+        return Wanted(self.safe or self.product == "safe", self.feather, self.leave_out)
 
 
 @click.command("mask")
@@ -126,7 +135,9 @@ def command(screen: Screen, options: MaskOptions) -> None:
     _say_outside(screen, request, batch)
     results = _masked(delivery, request, run)
     if piped and results:
-        sys.stdout.buffer.write(encode_product(results[0], options.product, options.feather).content)
+        product = encode_product(results[0], options.product, options.feather)
+        assert product is not None
+        sys.stdout.buffer.write(product.content)
         return
     delivery.show(run)
 
@@ -177,7 +188,7 @@ class _Delivery:
             "notes": list(certificate.notes),
         }
         trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
-        self.screen.say(f"{printable(result.name)}: {trusted}; {products.safe or products.overlay}")
+        self.screen.say(f"{printable(result.name)}: {trusted}; {products.safe or products.overlay or products.image}")
         if certificate.status == "outside-calibration":
             self.screen.say(f"  no guarantee: {certificate.reason}")
         elif certificate.reason and not self.hopeless:

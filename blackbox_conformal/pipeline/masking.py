@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from blackbox_conformal.audits.outlying import LEVEL, check_level
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.certificate import InputCheck
@@ -145,10 +147,14 @@ def mask_pictures(
     masking = _Masking(job, inputs, pictures, request, receiver)
     on_unusable = None if receiver.on_failure is None else masking.give_up
     with job.run(masking.evaluate, on_unusable) as evaluated:
-        for done, (drawn, evaluation) in enumerate(evaluated, 1):
-            masking.finish(drawn.prepared, evaluation)
+        for done, (drawn, found) in enumerate(evaluated, 1):
+            masking.finish(drawn.prepared, found)
             job.watch.progress("masking", done, len(job.pictures))
     return masking.results()
+
+
+_Evaluated = tuple[Evaluation, bytes | None]
+"""What the draws of a picture say, and the vendor's file that is delivered; None where it is not one file."""
 
 
 class _Masking:
@@ -171,24 +177,26 @@ class _Masking:
         self._failures: dict[int, BlackboxConformalError] = {}
         self._answers: list[Answers] = []
 
-    def evaluate(self, ready: Ready) -> Evaluation | BlackboxConformalError:
+    def evaluate(self, ready: Ready) -> _Evaluated | BlackboxConformalError:
         """What the draws of a picture say, or why nothing can be said; called in threads."""
         if ready.drawn.refusal is not None:
             return ready.drawn.refusal
         picture = ready.drawn.prepared
         try:
             pixels = _input_pixels(self._inputs[self._places[picture.input_digest][0]][1], picture)
-            return evaluate(ready.drawn, self._job.setup, ready.read, pixels, ready.second)
+            evaluation = evaluate(ready.drawn, self._job.setup, ready.read, pixels, ready.second)
+            return evaluation, _vendor_file(evaluation, self._job.setup, ready.read)
         except (IncompleteError, CalibrationError) as error:
             if self._receiver.on_failure is None:
                 raise
             return error
 
-    def finish(self, picture: Prepared, evaluation: Evaluation | BlackboxConformalError) -> None:
+    def finish(self, picture: Prepared, evaluated: _Evaluated | BlackboxConformalError) -> None:
         """Make the mask and certificate of a picture, and hand them over."""
-        if isinstance(evaluation, BlackboxConformalError):
-            self.give_up(picture, evaluation)
+        if isinstance(evaluated, BlackboxConformalError):
+            self.give_up(picture, evaluated)
             return
+        evaluation, vendor = evaluated
         request, setup = self._request, self._job.setup
         delivered, scores = evaluation.delivered, evaluation.indecision
         rule = rule_for_picture(
@@ -203,7 +211,7 @@ class _Masking:
             certificate = certify(
                 request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, check
             )
-            result = Result(named.name, delivered, mask, scores, evaluation.low_resolution, certificate)
+            result = Result(named.name, delivered, mask, scores, evaluation.low_resolution, certificate, vendor)
             (self._receiver.on_result or self._results.__setitem__)(place, result)
         self._answers.append(evaluation.answers)
 
@@ -223,6 +231,14 @@ class _Masking:
             raise _refused([(self._pictures[place].name, error) for place, error in self._failures.items()])
         results = [self._results[place] for place in sorted(self._results)]
         return results if drift is None else [_with_note(result, drift) for result in results]
+
+
+def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], bytes]) -> bytes | None:
+    """The file whose pixels are delivered as they are; None for a mean, and for an answer to a changed input."""
+    draw, low, perturbation = evaluation.draw, evaluation.low_resolution, setup.perturbation
+    if draw is None or (perturbation is not None and not np.array_equal(perturbation.apply(low, draw), low)):
+        return None
+    return read(draw)
 
 
 def _input_pixels(source: Path | bytes, picture: Prepared) -> Image:

@@ -1,9 +1,10 @@
-"""One masked picture and its files: image, mask, overlay, score map, safe picture, certificate."""
+"""One masked picture and its files: image, mask, overlay, score map, safe picture, vendor's file, certificate."""
 
 import base64
 import html
 import io
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
 from blackbox_conformal.files import write_new, write_together
 from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
+from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.safe import safe_picture, safe_statement
 from blackbox_conformal.text import file_stem, printable
@@ -37,6 +39,9 @@ class Result:
         What the vendor was sent: (h, w, 3) uint8.
     certificate
         The guarantee in words and numbers.
+    vendor
+        The vendor's file of the delivered picture as it was received; None where the picture is the mean of several
+        draws or was turned back.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Result:
     indecision: Map
     low_resolution: Image
     certificate: Certificate
+    vendor: bytes | None = None
 
     def __repr__(self) -> str:
         height, width = self.mask.shape
@@ -70,8 +76,16 @@ class Result:
             return np.zeros_like(self.mask)
         return self.mask
 
-    def save(self, folder: str | Path, *, safe: bool = False, feather: int = 0, force: bool = False) -> "Products":
-        """Write image, mask, overlay, score map and certificate into `folder`, as the command `mask` does.
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        safe: bool = False,
+        feather: int = 0,
+        leave_out: Collection[str] = (),
+        force: bool = False,
+    ) -> "Products":
+        """Write image, mask, overlay, score map, the vendor's file and the certificate into `folder`, as `mask` does.
 
         Parameters
         ----------
@@ -79,6 +93,8 @@ class Result:
             Write the picture `safe` too.
         feather
             Over how many untrusted pixels the delivered picture fades into the enlargement in it; 0: a hard edge.
+        leave_out
+            What not to write: ``overlay``, ``indecision``, ``vendor``.
         force
             Overwrite files with other content.
 
@@ -92,7 +108,7 @@ class Result:
         UsageError
             A file exists with other content and `force` is not set.
         """
-        return write_products(self, Path(folder), Wanted(safe, feather), force=force)
+        return write_products(self, Path(folder), Wanted(safe, feather, tuple(leave_out)), force=force)
 
     def _repr_html_(self) -> str:
         buffer = io.BytesIO()
@@ -105,6 +121,13 @@ class Result:
         )
 
 
+VENDOR_ENDINGS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp"}
+"""How the name of the vendor's file ends, by the file's format."""
+
+OPTIONAL = ("overlay", "indecision", "vendor")
+"""What is written of a result unless it is left out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which files are written of a result, beside those that always are.
@@ -115,40 +138,43 @@ class Wanted:
         The picture to use.
     feather
         Over how many untrusted pixels its trusted part fades out; 0: a hard edge.
+    leave_out
+        Some of `OPTIONAL`, which are not written.
 
     Raises
     ------
     UsageError
-        A feather without the picture.
+        A feather without the picture, or something is left out that cannot be.
     """
 
     safe: bool = False
     feather: int = 0
+    leave_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.feather and not self.safe:
             raise UsageError(f"expected a feather with the safe picture alone; got {self.feather}. Add --safe")
+        if not set(self.leave_out) <= set(OPTIONAL):
+            raise UsageError(f"expected to leave out some of {', '.join(OPTIONAL)}; got {', '.join(self.leave_out)}")
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of pictures to be written."""
-        return ("image", "mask", "overlay", "indecision", *(["safe"] if self.safe else []))
+        kept = [kind for kind in OPTIONAL if kind not in self.leave_out]
+        return ("image", "mask", *kept, *(["safe"] if self.safe else []))
 
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """Where the files of one result lie; None for one that was not asked for."""
+    """Where the files of one result lie; None for one that was not asked for, or that there is not."""
 
     image: Path
     mask: Path
-    overlay: Path
-    indecision: Path
     certificate: Path
+    overlay: Path | None = None
+    indecision: Path | None = None
     safe: Path | None = None
-
-
-PRODUCTS = tuple(field.name for field in fields(Products))
-"""Every kind of file that a result can have."""
+    vendor: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +185,14 @@ class Product:
     ----------
     content
         The file's bytes.
+    ending
+        Of the file's name.
     remarks
         What the certificate says of it beside name and digest.
     """
 
     content: bytes
+    ending: str = "png"
     remarks: dict[str, Any] = field(default_factory=dict)
 
 
@@ -175,31 +204,38 @@ def refuse_existing(name: str, folder: Path, alpha: float, calibration_digest: s
     UsageError
         Some of the files exist, and they are not one whole result of this calibration at this level.
     """
-    there = {kind: path for kind in PRODUCTS if (path := product_path(name, folder, kind)).exists()}
+    there = [path for path in _possible_paths(name, folder) if path.exists()]
     if not there:
         return
     try:
-        earlier = _certificate_in(product_path(name, folder, "certificate"))
+        earlier = _certificate_in(product_path(name, folder, "certificate", "json"))
         same = earlier is not None and (earlier.alpha, earlier.calibration_digest) == (alpha, calibration_digest)
         if earlier is not None:
             earlier.verify(folder)
-            same = same and there.keys() <= {*earlier.outputs, "certificate"}
+            same = same and {path.name for path in there[:-1]} <= _files_named_by(earlier)
     except CheckFailedError:
         same = False
     if not same:
         raise UsageError(
-            f"{next(iter(there.values()))} exists and is no result of this calibration at alpha={alpha:g}; it is not "
+            f"{there[0]} exists and is no result of this calibration at alpha={alpha:g}; it is not "
             "overwritten. Give --force or another --out"
         )
 
 
-def product_path(name: str, folder: Path, kind: str) -> Path:
+def product_path(name: str, folder: Path, kind: str, ending: str = "png") -> Path:
     """Where the file of this kind of a result called `name` lies."""
-    return folder / f"{file_stem(name)}-{kind}.{'json' if kind == 'certificate' else 'png'}"
+    return folder / f"{file_stem(name)}-{kind}.{ending}"
 
 
-def encode_product(result: Result, kind: str, feather: int = 0) -> Product:
-    """One file of a result by its kind, a name of `PRODUCTS`."""
+def _possible_paths(name: str, folder: Path) -> list[Path]:
+    """Where files of any result called `name` would lie, its certificate last."""
+    kinds = [(kind, "png") for kind in ("image", "mask", "overlay", "indecision", "safe")]
+    files = [*kinds, *(("vendor", ending) for ending in VENDOR_ENDINGS.values()), ("certificate", "json")]
+    return [product_path(name, folder, kind, ending) for kind, ending in files]
+
+
+def encode_product(result: Result, kind: str, feather: int = 0) -> Product | None:
+    """One file of a result by its kind, the name of a field of `Products`; None where there is none to write."""
     match kind:
         case "image":
             return Product(image_png(result.image))
@@ -208,14 +244,22 @@ def encode_product(result: Result, kind: str, feather: int = 0) -> Product:
         case "overlay":
             return Product(image_png(overlay(result.image, result.mask)))
         case "indecision":
-            return Product(*indecision_png(result.indecision))
+            content, scaling = indecision_png(result.indecision)
+            return Product(content, remarks=scaling)
         case "safe":
             enlarged = result.image.shape != result.low_resolution.shape
             picture = safe_picture(result.image, result.guaranteed, result.low_resolution, feather)
             guaranteed = result.certificate.status != "outside-calibration"
             statement = safe_statement(enlarged=enlarged, feather=feather, guaranteed=guaranteed)
-            return Product(image_png(picture), {"feather": feather, "statement": statement})
-    return Product(result.certificate.to_json().encode())
+            return Product(image_png(picture), remarks={"feather": feather, "statement": statement})
+        case "vendor":
+            if result.vendor is None:
+                return None
+            ending = VENDOR_ENDINGS[inspect(result.vendor).format]
+            return Product(
+                result.vendor, ending, {"statement": "the vendor's file of the delivered picture, as received"}
+            )
+    return Product(result.certificate.to_json().encode(), "json")
 
 
 def write_products(result: Result, folder: Path, wanted: Wanted = Wanted(), *, force: bool = False) -> Products:
@@ -231,8 +275,10 @@ def write_products(result: Result, folder: Path, wanted: Wanted = Wanted(), *, f
     IncompleteError
         The disk is full.
     """
-    encoded = {kind: encode_product(result, kind, wanted.feather) for kind in wanted.kinds}
-    paths = {kind: product_path(result.name, folder, kind) for kind in (*encoded, "certificate")}
+    products = {kind: encode_product(result, kind, wanted.feather) for kind in wanted.kinds}
+    encoded = {kind: product for kind, product in products.items() if product is not None}
+    paths = {kind: product_path(result.name, folder, kind, product.ending) for kind, product in encoded.items()}
+    paths["certificate"] = product_path(result.name, folder, "certificate", "json")
     outputs = {
         kind: {"file": paths[kind].name, "digest": digest_bytes(product.content), **product.remarks}
         for kind, product in encoded.items()
@@ -248,8 +294,9 @@ def write_products(result: Result, folder: Path, wanted: Wanted = Wanted(), *, f
     # A certificate of the same result may have had less to say, or fewer files to name.
     write_together(written, force=force, may_differ=[paths["certificate"]] if same else [])
     if earlier is not None and force:
-        for kind in earlier.outputs.keys() & set(PRODUCTS) - paths.keys():
-            product_path(result.name, folder, kind).unlink(missing_ok=True)
+        for path in _possible_paths(result.name, folder):
+            if path not in written and path.name in _files_named_by(earlier):
+                path.unlink(missing_ok=True)
     return Products(**paths)
 
 
@@ -266,6 +313,11 @@ def _certificate_in(path: Path) -> Certificate | None:
         return Certificate.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, FileFormatError):
         return None
+
+
+def _files_named_by(certificate: Certificate) -> set[str]:
+    """The names of the files that a certificate speaks of."""
+    return {str(entry.get("file")) for entry in certificate.outputs.values() if isinstance(entry, dict)}
 
 
 def _comparable(certificate: Certificate) -> Certificate:

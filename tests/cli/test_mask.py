@@ -13,6 +13,11 @@ from PIL import Image as PillowImage
 from support.shop import Shop
 from support.synthetic import photograph
 
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.certificate import Certificate
+from blackbox_conformal.cli.mask import OPTIONAL
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.pipeline import products
 from blackbox_conformal.testing.fault_server import FaultServer
 
 
@@ -83,6 +88,30 @@ def test_a_safe_picture_costs_nothing_more_and_is_verified(shop: Shop) -> None:
     assert (verified.returncode, b"the safe small-safe.png was changed" in verified.stdout) == (3, True)
 
 
+def test_the_vendors_file_is_delivered_as_it_was_received(shop: Shop) -> None:
+    found = shop.mask("--alpha", "0.9", "--out", "vendor", "--json")
+    assert found.returncode == 0, found.stderr
+    (entry,) = json.loads(found.stdout)["pictures"]
+    content = Path(entry["vendor"]).read_bytes()
+    assert content in [path.read_bytes() for path in (shop.folder / "run" / "samples").rglob("*") if path.is_file()]
+    assert read_image(content).digest == read_image(Path(entry["image"])).digest
+    certificate = Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8"))
+    assert certificate.outputs["vendor"]["digest"] == digest_bytes(content)
+    assert Path(entry["vendor"]).name == certificate.outputs["vendor"]["file"] == "small-vendor.png"
+
+
+def test_files_that_are_left_out_are_not_written_and_the_rest_is_verified(shop: Shop) -> None:
+    left_out = [word for kind in OPTIONAL for word in ("--leave-out", kind)]
+    found = shop.mask("--alpha", "0.9", "--out", "few", "--json", *left_out)
+    assert found.returncode == 0, found.stderr
+    (entry,) = json.loads(found.stdout)["pictures"]
+    names = ["small-certificate.json", "small-image.png", "small-mask.png"]
+    assert sorted(path.name for path in (shop.folder / "few").iterdir()) == names
+    assert [entry[kind] for kind in OPTIONAL] == [None, None, None]
+    Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8")).verify(shop.folder / "few")
+    assert OPTIONAL == products.OPTIONAL
+
+
 def test_a_feather_without_a_safe_picture_is_refused_before_anything_is_paid(shop: Shop) -> None:
     before = shop.paid
     found = shop.mask("--alpha", "0.9", "--out", "feather", "--feather", "4")
@@ -118,7 +147,7 @@ def test_the_others_are_written_when_one_is_refused(tmp_path: Path) -> None:
         assert b"All others are done; leave out what was refused" in found.stderr
         written = {path.name.split("-")[0] for path in (tmp_path / "some").iterdir()}
         assert len(written) == 2
-        assert len(list((tmp_path / "some").iterdir())) == 10
+        assert len(list((tmp_path / "some").iterdir())) == 12
 
 
 def test_a_picture_of_another_size_than_the_photographs_is_named_so(shop: Shop) -> None:

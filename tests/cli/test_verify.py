@@ -75,7 +75,7 @@ def test_changed_missing_and_unnamed_files_are_found(
 ) -> None:
     path = edited(masked, tmp_path, outputs={})
     assert run(["verify", str(path)]) == 3
-    assert "names no image, indecision, mask, overlay" in capsys.readouterr().out
+    assert "names no image, mask" in capsys.readouterr().out
     path = edited(masked, tmp_path)
     assert run(["verify", str(path)]) == 0
     (tmp_path / "p20-mask.png").write_bytes((tmp_path / "p20-image.png").read_bytes())

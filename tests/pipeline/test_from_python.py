@@ -131,10 +131,45 @@ def test_a_safe_picture_of_an_overwritten_result_does_not_stay(desk: Desk, tmp_p
     assert safe.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize(("perturb", "is_a_file"), [("dihedral", True), ("shift", False)])
+def test_an_answer_to_a_changed_input_is_no_file_of_the_delivered_picture(
+    desk: Desk, tmp_path: Path, perturb: str, is_a_file: bool
+) -> None:
+    choices = {**CHOICES, "perturb": perturb, "run": tmp_path / "run", "max_calls": 100}
+    calibration = bc.calibrate(desk.vendor, write_photographs(tmp_path / "photographs", range(8)), **choices)
+    small = desk.folder / "small.png"
+    result = bc.apply(desk.vendor, small, calibration, alpha=0.9, run=tmp_path / "run", max_calls=10)
+    assert (result.vendor is not None) == is_a_file
+    if result.vendor is not None:
+        np.testing.assert_array_equal(np.asarray(PillowImage.open(io.BytesIO(result.vendor))), result.image)
+
+
+def test_a_vendors_file_of_another_format_replaces_the_earlier_one_by_force_only(desk: Desk, tmp_path: Path) -> None:
+    result = desk.apply(desk.folder / "small.png")
+    assert result.save(tmp_path).vendor == tmp_path / "small-vendor.png"
+    out = io.BytesIO()
+    PillowImage.fromarray(result.image).save(out, "WEBP", lossless=True)
+    other = replace(result, vendor=out.getvalue(), certificate=result.certificate.model_copy(update={"alpha": 0.8}))
+    with pytest.raises(UsageError, match="force"):
+        other.save(tmp_path)
+    files = other.save(tmp_path, force=True)
+    assert files.vendor == tmp_path / "small-vendor.webp"
+    assert files.vendor.read_bytes() == out.getvalue()
+    assert not (tmp_path / "small-vendor.png").exists()
+
+
+def test_only_what_can_be_left_out_is(desk: Desk, tmp_path: Path) -> None:
+    result = desk.apply(desk.folder / "small.png")
+    assert result.save(tmp_path, leave_out=["overlay"]).overlay is None
+    with pytest.raises(UsageError, match="overlay, indecision, vendor; got mask"):
+        result.save(tmp_path, leave_out=["mask"])
+    assert not (tmp_path / "small-overlay.png").exists()
+
+
 def test_a_result_saves_the_files_that_the_command_line_writes(desk: Desk, tmp_path: Path) -> None:
     result = desk.apply(desk.folder / "small.png")
     files = result.save(tmp_path / "new" / "folder")
-    kinds = ["certificate.json", "image.png", "indecision.png", "mask.png", "overlay.png"]
+    kinds = ["certificate.json", "image.png", "indecision.png", "mask.png", "overlay.png", "vendor.png"]
     assert sorted(path.name for path in files.mask.parent.iterdir()) == [f"small-{kind}" for kind in kinds]
     Certificate.from_json(files.certificate.read_text(encoding="utf-8")).verify(files.certificate.parent)
     np.testing.assert_array_equal(np.asarray(PillowImage.open(files.mask)), result.mask)

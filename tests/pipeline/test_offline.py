@@ -188,9 +188,12 @@ def test_other_delivery_rules(tmp_path: Path, vendor: bc.Adapter, photographs: l
     draws = np.stack([draw(photograph(33), 33_000 + index) for index in range(DRAWS)]).astype(int)
     if delivery == "mean":
         np.testing.assert_array_equal(result.image, (2 * draws.sum(0) + DRAWS) // (2 * DRAWS))
+        assert result.vendor is None
+        assert result.save(tmp_path / "out").vendor is None
     else:
         distances = [sum(((one - other) ** 2).sum() for other in draws) for one in draws]
         np.testing.assert_array_equal(result.image, draws[int(np.argmin(distances))])
+        assert result.vendor == (tmp_path / "outputs" / "p33" / f"{np.argmin(distances)}.png").read_bytes()
 
 
 def test_a_bound_from_the_delivered_colours_never_trusts_less(

@@ -39,6 +39,8 @@ class Evaluation:
     ----------
     delivered
         (H, W, 3) uint8.
+    draw
+        The index of the one draw that is delivered; None where it is the mean of several.
     indecision
         (H, W) float32.
     model
@@ -52,6 +54,7 @@ class Evaluation:
     """
 
     delivered: Image
+    draw: int | None
     indecision: Map
     model: str | None
     notes: tuple[str, ...]
@@ -105,14 +108,14 @@ def evaluate(
     if all_equal and must_differ(setup) and not may_be_equal(drawn.prepared.tasks[0].upload):
         raise equal_draws(drawn.prepared.name, procedure.draws)
     assert first is not None
-    delivered = first if moments is None else moments.mean_image()
+    draw, delivered = (0, first) if moments is None else (None, moments.mean_image())
     if procedure.delivery == "medoid":
-        delivered = _closest(delivered, drawn, setup, read, low_resolution)
+        draw, delivered = _closest(delivered, drawn, setup, read, low_resolution)
     indecision = accumulator.finish(setup.context(delivered, low_resolution, second))
     give_back()
     model = ", ".join(sorted({outcome.model for outcome in drawn.outcomes if outcome.model})) or None
     answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], indecision)
-    return Evaluation(delivered, indecision, model, tuple(notes), low_resolution, answers)
+    return Evaluation(delivered, draw, indecision, model, tuple(notes), low_resolution, answers)
 
 
 def calibration_curves(
@@ -185,14 +188,19 @@ def _equal(picture: Image, other: Image) -> bool:
     return all(np.array_equal(picture[top : top + 64], other[top : top + 64]) for top in range(0, picture.shape[0], 64))
 
 
-def _closest(mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Image:
-    """The draw nearest to the rounded mean: up to that rounding the medoid under squared distance. Ties: the first."""
-    best: Image | None = None
+def _closest(
+    mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image
+) -> tuple[int, Image]:
+    """The draw nearest to the rounded mean, and its index: up to that rounding the medoid under squared distance.
+
+    Ties: the first.
+    """
+    best: tuple[int, Image] | None = None
     least = -1
-    for pixels in decoded_draws(drawn, setup, read, low_resolution):
+    for index, pixels in enumerate(decoded_draws(drawn, setup, read, low_resolution)):
         distance = int(np.square(pixels.astype(np.int32) - mean).sum(dtype=np.int64))
         if best is None or distance < least:
-            best, least = pixels, distance
+            best, least = (index, pixels), distance
     assert best is not None
     return best
 
