@@ -71,7 +71,9 @@ def _curves(folder: Path, degradation: str, paths: Sequence[Path], options: argp
     kind, _, model = options.vendor.partition(":")
     draws = folder / "draws"
     draws.mkdir(parents=True)
-    vendor = bc.load_adapter("embedded") if kind == "embedded" else bc.load_adapter("folder", path=str(draws), label=model)
+    vendor = (
+        bc.load_adapter("embedded") if kind == "embedded" else bc.load_adapter("folder", path=str(draws), label=model)
+    )
     setup = _set_up(vendor, degradation, options)
     if kind != "embedded":
         _draw(setup, model, paths, draws)

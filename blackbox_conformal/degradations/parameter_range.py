@@ -1,11 +1,13 @@
 """A parameter that may be a range: ``75``, or ``60-95``, from which each photograph gets a value of its own."""
 
 import re
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
-from blackbox_conformal.degradations.random_numbers import RandomNumbers
+if TYPE_CHECKING:
+    # Names of members are listed without numpy.
+    from blackbox_conformal.degradations.random_numbers import RandomNumbers
 
 _NUMBER = r"[0-9]*\.?[0-9]+"
 
@@ -27,7 +29,7 @@ class Range(NamedTuple):
     high: float
     whole: bool = False
 
-    def drawn(self, random: RandomNumbers) -> float:
+    def drawn(self, random: "RandomNumbers") -> float:
         """A value, each equally likely; a single number takes no random number."""
         if self.fixed:
             return self.low
