@@ -1,4 +1,4 @@
-"""The vendor that comes with blackbox-conformal: small networks that enlarge by 4 or colour, behind a real HTTP server.
+"""The vendor that comes with blackbox-conformal: small networks and a denoiser behind a real HTTP server.
 
 For trying the method without a key; nothing is billed and nothing leaves this machine.
 """
@@ -25,12 +25,14 @@ class Task(NamedTuple):
     degradation: str
 
 
-TASKS = {"upscale": Task(4, "bicubic"), "colourise": Task(1, "grey")}
+TASKS = {"upscale": Task(4, "bicubic"), "colourise": Task(1, "grey"), "denoise": Task(1, "noise:15")}
 FAILURES = Failures(message=["error.message"], code=["error.code"], request_id_header="x-request-id")
 
 
 class Embedded(Adapter):
-    """Magnifies by 4 or colours a grey picture, on loopback; draws with different seeds differ in what they invent.
+    """Magnifies by 4, colours a grey picture or removes noise, on loopback.
+
+    Draws with different seeds differ in what they invent; the denoiser takes no seed and invents nothing.
 
     `open` starts the server as a process of its own on a free port, unless `url` names one that runs; `close` ends it.
     """
@@ -40,9 +42,10 @@ class Embedded(Adapter):
     evidence = "own-software"
     transient = frozenset({"url"})
 
-    task: Literal["upscale", "colourise"] = Field(
+    task: Literal["upscale", "colourise", "denoise"] = Field(
         default="upscale",
-        description="`upscale` magnifies by 4; `colourise` colours a grey picture, whose luma it keeps.",
+        description="`upscale` magnifies by 4; `colourise` colours a grey picture, whose luma it keeps; `denoise` "
+        "removes noise, always alike, so that it needs --draws 1 and a score of one draw.",
     )
     url: str = Field(default="", description="Address of an embedded vendor that runs already; empty: one is started.")
 
@@ -54,7 +57,8 @@ class Embedded(Adapter):
         return Capabilities(
             scale_factors=(TASKS[self.task].scale,),
             degradation=TASKS[self.task].degradation,
-            seed_range=(0, 2**32 - 1),
+            seed_range=None if self.task == "denoise" else (0, 2**32 - 1),
+            deterministic=self.task == "denoise",
             max_input_pixels=4_000_000,
             max_upload_bytes=32 * 2**20,
             price=FREE,

@@ -1,4 +1,4 @@
-"""The embedded vendor's HTTP interface on loopback: POST /v1/upscale, POST /v1/colourise and GET /v1/health."""
+"""The embedded vendor's HTTP interface on loopback: POST /v1/upscale, /v1/colourise and /v1/denoise, GET /v1/health."""
 
 import json
 import sys
@@ -75,7 +75,12 @@ class VendorHandler(BaseHTTPRequestHandler):
     timeout = 60.0
     error_content_type = "application/json"
 
-    ROUTES: ClassVar[dict[str, str]] = {"/v1/upscale": "POST", "/v1/colourise": "POST", "/v1/health": "GET"}
+    ROUTES: ClassVar[dict[str, str]] = {
+        "/v1/upscale": "POST",
+        "/v1/colourise": "POST",
+        "/v1/denoise": "POST",
+        "/v1/health": "GET",
+    }
 
     def do_GET(self) -> None:
         """Answer the health check."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from PIL import Image
 
 from blackbox_conformal.embedded.colouriser import Colouriser
+from blackbox_conformal.embedded.denoiser import Denoiser
 from blackbox_conformal.embedded.generator import SCALE, Generator
 from blackbox_conformal.embedded.model import Picture
 from blackbox_conformal.embedded.requests import Order, RefusalError
@@ -54,16 +55,17 @@ class Studio:
     Attributes
     ----------
     tasks
-        By name: ``upscale`` and ``colourise``.
+        By name: ``upscale``, ``colourise`` and ``denoise``.
     drawn
         Number of pictures drawn, which is what a vendor would bill; replays do not count.
     """
 
     def __init__(self) -> None:
-        generator, colouriser = Generator(), Colouriser()
+        generator, colouriser, denoiser = Generator(), Colouriser(), Denoiser()
         self.tasks = {
             "upscale": OfferedTask(generator.model, SCALE, generator.upscale),
             "colourise": OfferedTask(colouriser.model, 1, colouriser.colourise),
+            "denoise": OfferedTask(denoiser.model, 1, denoiser.denoise),
         }
         self.drawn = 0
         self._places = threading.BoundedSemaphore(os.cpu_count() or 1)

@@ -15,10 +15,11 @@ from support.flow_driver import a_draw, drive, drive_over_http, upload
 from support.picture_files import scene
 
 from blackbox_adapters.embedded import Embedded
-from blackbox_conformal.adapter import Upload
-from blackbox_conformal.errors import AdapterError, RefusedError
+from blackbox_conformal.adapter import Draw, Upload
+from blackbox_conformal.errors import AdapterError, RefusedError, UsageError
 from blackbox_conformal.images.degrade import bicubic_up, upload_from
 from blackbox_conformal.images.read import read_output
+from blackbox_conformal.pipeline.stages.settings import set_up
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,18 @@ def test_a_colouring_has_the_size_and_luma_of_the_picture(vendor: Embedded, low:
     (reported,) = flows[0].observed
     assert reported.model
     assert reported.model.startswith("embedded-colour@")
+
+
+def test_the_denoiser_takes_no_seed_and_answers_alike(vendor: Embedded, low: np.ndarray) -> None:
+    denoiser = Embedded(task="denoise", url=vendor.base_url)
+    able = denoiser.capabilities
+    assert (able.scale_factors, able.degradation, able.seed_range, able.deterministic) == ((1,), "noise:15", None, True)
+    unseeded = Draw(0, None, "a key")
+    flow = drive_over_http(denoiser, denoiser.draw(upload_from(low, "scene"), unseeded))
+    assert read_output(flow.picture, low.shape[:2]).pixels.shape == low.shape
+    assert flow.observed[0].model == "embedded-denoise@1"
+    with pytest.raises(UsageError, match="choose a one-draw score with --draws 1"):
+        set_up(denoiser, draws=8)
 
 
 def test_it_is_local_to_the_machine_and_free(vendor: Embedded) -> None:

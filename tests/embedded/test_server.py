@@ -20,6 +20,7 @@ from PIL import Image
 
 from blackbox_conformal.embedded import process
 from blackbox_conformal.embedded.colouriser import Colouriser
+from blackbox_conformal.embedded.denoiser import Denoiser
 from blackbox_conformal.embedded.generator import Generator
 from blackbox_conformal.embedded.process import VendorProcess
 from blackbox_conformal.embedded.server import MAX_CONNECTIONS
@@ -68,7 +69,8 @@ def test_health(client: httpx.Client, vendor: VendorProcess) -> None:
     health = answer.json()
     assert health["status"] == "ok"
     assert health["model"] == vendor.model == Generator().model
-    assert health["models"] == {"upscale": Generator().model, "colourise": Colouriser().model}
+    models = {"upscale": Generator().model, "colourise": Colouriser().model, "denoise": Denoiser().model}
+    assert health["models"] == models
     assert len(vendor.model) == len("embedded-x4@") + 12
 
 
@@ -98,6 +100,13 @@ def test_colouring_is_the_colourisers(client: httpx.Client, picture: np.ndarray)
         == decoded(order(client, encoded(picture[..., 0]), "?seed=4294967295", task="colourise")).tobytes()
     )
     assert drawn.tobytes() != decoded(order(client, encoded(grey), task="colourise")).tobytes()
+
+
+def test_denoising_is_the_denoisers_and_takes_no_notice_of_seeds(client: httpx.Client, picture: np.ndarray) -> None:
+    answer = order(client, encoded(picture), "?scale=1&seed=5", task="denoise")
+    assert (answer.status_code, answer.headers["X-Model"]) == (200, Denoiser().model)
+    assert np.abs(decoded(answer).astype(int) - Denoiser().denoise(picture, 0)).max() <= 1
+    assert decoded(answer).tobytes() == decoded(order(client, encoded(picture), task="denoise")).tobytes()
 
 
 def test_same_seed_same_bytes_and_no_seed_a_fresh_one(client: httpx.Client, picture: np.ndarray) -> None:
@@ -190,7 +199,7 @@ def deep() -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("task", ["upscale", "colourise"])
+@pytest.mark.parametrize("task", ["upscale", "colourise", "denoise"])
 @pytest.mark.parametrize(
     ("body", "query", "kind", "status", "code"),
     [
@@ -221,7 +230,7 @@ def test_bad_orders_are_refused(
     assert error["message"].startswith("Expected")
 
 
-@pytest.mark.parametrize(("task", "scale"), [("upscale", 1), ("colourise", 4)])
+@pytest.mark.parametrize(("task", "scale"), [("upscale", 1), ("colourise", 4), ("denoise", 4)])
 def test_each_task_has_its_own_scale(client: httpx.Client, picture: np.ndarray, task: str, scale: int) -> None:
     answer = order(client, encoded(picture), f"?scale={scale}", task=task)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unsupported_scale")
