@@ -1,4 +1,4 @@
-"""Trust masks with finite-sample guarantees for black-box image super-resolution.
+"""Trust masks with finite-sample guarantees for black-box image super-resolution and restoration.
 
     import blackbox_conformal as bc
 

@@ -38,7 +38,7 @@ from blackbox_conformal.secrets import Secret
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The low-resolution picture that every draw of one photograph sends.
+    """The input that every draw of one photograph sends.
 
     Attributes
     ----------
@@ -217,7 +217,7 @@ class Capabilities:
     Attributes
     ----------
     scale_factors
-        Magnifications that the vendor offers.
+        Magnifications that the vendor offers; 1 is restoration at the same size.
     seed_range
         The inclusive range of the seeds that the vendor takes; None = it takes none.
     default_seed_hazard

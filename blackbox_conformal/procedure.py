@@ -1,4 +1,4 @@
-"""What a calibration is a calibration *of*: every choice between a low-resolution picture and its trust mask.
+"""What a calibration is a calibration *of*: every choice between a picture and its trust mask.
 
 Two procedures with equal fingerprints are the same procedure; a calibration is refused for any other.
 """
@@ -34,7 +34,7 @@ class Procedure(BaseModel):
     vendor
         `Adapter.identity()`: adapter, its version, every parameter that can change a picture.
     scale
-        Whole-number magnification.
+        Whole-number magnification; 1 is restoration at the same size.
     draws
         M, the number of draws of each picture.
     seeds

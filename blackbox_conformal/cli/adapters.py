@@ -126,7 +126,9 @@ class CheckOptions(shared.SpendingOptions):
     live: bool = shared.flag("--live", is_flag=True, help="Draw twice from the vendor itself, which costs money.")
     image: str | None = shared.flag("--image", type=shared.FILE, help="With --live: the picture to send.")
     scale: int | None = shared.flag(
-        "--scale", type=click.IntRange(1, 16), help="With --live: magnification.  [default: the vendor's ×4]"
+        "--scale",
+        type=click.IntRange(1, 16),
+        help="With --live: magnification.  [default: the vendor's, ×4 if it has several]",
     )
     seed: int | None = shared.seed()
 

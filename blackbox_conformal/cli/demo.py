@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 SIDE = 512
 """Photographs are reduced to at most this many pixels a side, so that it takes about two minutes."""
 
-SLACK = 1.25
-"""The level is this much above the smallest that the number of photographs could ever reach."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Demonstration:
@@ -56,11 +53,16 @@ class _Demonstration:
 @click.option(
     "--out",
     type=shared.FOLDER,
-    default="blackbox-conformal-demo",
-    show_default=True,
-    help="Folder for all that is written.",
+    help="Folder for all that is written.  [default: blackbox-conformal-demo, with -TASK for another task]",
 )
-@click.option("--draws", type=click.IntRange(2, 64), default=8, show_default=True, help="Draws of each picture.")
+@click.option(
+    "--task",
+    type=click.Choice(["upscale", "colourise", "denoise"]),
+    default="upscale",
+    show_default=True,
+    help="What the vendor does: make pictures four times larger, colour grey ones, or remove noise.",
+)
+@click.option("--draws", type=click.IntRange(1, 64), help="Draws of each picture.  [default: 8; 1 with --task denoise]")
 @click.option(
     "--alpha",
     type=shared.level,
@@ -68,20 +70,32 @@ class _Demonstration:
 )
 @shared.option("--force", is_flag=True, help="Overwrite existing files.")
 @shared.output
-def command(screen: Screen, images: tuple[str, ...], out: str, draws: int, alpha: float | None, force: bool) -> None:
+def command(
+    screen: Screen,
+    images: tuple[str, ...],
+    out: str | None,
+    task: str,
+    draws: int | None,
+    alpha: float | None,
+    force: bool,
+) -> None:
     """Calibrate the embedded vendor, mask a photograph it has not seen, audit on others. No key, no network."""
     from blackbox_conformal.images.photographs import demo_photographs, find_photographs
     from blackbox_conformal.kernels._jit import warm_up
+    from blackbox_conformal.pipeline.demonstration import TASKS
     from blackbox_conformal.pipeline.stages.settings import set_up
     from blackbox_conformal.plugins import load_adapter
 
     started = time.monotonic()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-    setup = set_up(load_adapter("embedded"), draws=draws)
+    choice = TASKS[task]
+    adapter = load_adapter("embedded", task=task)
+    setup = set_up(adapter, draws=draws or choice.draws, score=choice.score, metric=choice.metric)
+    folder = out or "blackbox-conformal-demo" + ("" if task == "upscale" else f"-{task}")
     photographs = find_photographs([Path(image) for image in images]) if images else demo_photographs()
     with watching(screen) as watch:
-        made = _demonstrate(setup, photographs, Path(out).resolve(), alpha, watch, force=force)
-    _show(screen, setup, made, time.monotonic() - started)
+        made = _demonstrate(setup, photographs, Path(folder).resolve(), alpha, watch, slack=choice.slack, force=force)
+    _show(screen, task, setup, made, time.monotonic() - started)
 
 
 def _demonstrate(
@@ -91,6 +105,7 @@ def _demonstrate(
     alpha: float | None,
     watch: "Watch",
     *,
+    slack: float,
     force: bool,
 ) -> _Demonstration:
     """Calibrate on most of the photographs, audit on the others, mask one of those, and write the report."""
@@ -111,7 +126,7 @@ def _demonstrate(
     calibrating, unseen = split(
         photographs, held_out_count(len(photographs)), digest=lambda photograph: photograph.digest
     )
-    level = level_for(len(calibrating), setup.metric.bound, SLACK) if alpha is None else alpha
+    level = level_for(len(calibrating), setup.metric.bound, slack) if alpha is None else alpha
     run = folder / "run"
     terms = Terms(run, watch=watch)
     job = Job.of_photographs(setup, [photograph.path for photograph in calibrating], terms)
@@ -123,7 +138,7 @@ def _demonstrate(
     paths = [photograph.path for photograph in unseen]
     audited = audit_photographs(request, setup, paths, terms, on_picture=store.audited)
     store.keep_audit(audited)
-    picture = write_input(unseen[0], folder / "input", setup.procedure.scale, force=force)
+    picture = write_input(unseen[0], folder / "input", setup.procedure, force=force)
     name = name_of(unseen[0].path)
     prepared = {0: prepare_input(picture, name, setup)}
     wanted = MaskRequest.of(calibration, level)
@@ -134,10 +149,11 @@ def _demonstrate(
     return _Demonstration(result, audited, masked, products, path, report)
 
 
-def _show(screen: Screen, setup: "Setup", made: _Demonstration, seconds: float) -> None:
+def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float) -> None:
     from blackbox_conformal.certificate import threshold_json
 
     certificate, level, calibration = made.masked.certificate, made.audited.levels[0], made.run.calibration
+    draws = "1 draw" if setup.procedure.draws == 1 else f"{setup.procedure.draws} draws"
     threshold = float.fromhex(certificate.threshold_hex)
     files = {
         "overlay": str(made.products.overlay),
@@ -148,8 +164,9 @@ def _show(screen: Screen, setup: "Setup", made: _Demonstration, seconds: float) 
     screen.say("")
     screen.summary(
         {
-            "calibrated": f"the embedded ×{setup.procedure.scale} vendor, {setup.procedure.draws} draws of each of "
-            f"{calibration.n} photographs ({made.run.calls} calls made, {made.run.cached} stored)",
+            "calibrated": f"the embedded vendor, told to {task}; inputs by {setup.procedure.mixture.text}; "
+            f"{draws} of each of {calibration.n} photographs ({made.run.calls} calls made, "
+            f"{made.run.cached} stored)",
             "guarantee": certificate.statement,
             "threshold": "nothing can be trusted" if threshold == -math.inf else f"{threshold:.6g}",
             "trusted": f"{share(certificate.trusted_share)} of {made.masked.name}; "
@@ -169,6 +186,7 @@ def _show(screen: Screen, setup: "Setup", made: _Demonstration, seconds: float) 
         {
             **files,
             "report": str(made.report),
+            "task": task,
             "alpha": level.alpha,
             "threshold": threshold_json(threshold),
             "n_calibration": calibration.n,

@@ -21,7 +21,7 @@ COMMANDS = {
     "inputs": "Whether your inputs look like a calibration's, or which degradation makes such.",
     "degrade": "The inputs that a calibration would send, as files for a vendor asked elsewhere.",
     "calibrate": "Draw the samples, compute the curves, write the calibration file.",
-    "mask": "Super-resolve pictures with trust masks and certificates.",
+    "mask": "Have pictures super-resolved or restored, with trust masks and certificates.",
     "verify": "Check certificates, the files beside them and what their calibration gives.",
     "audit": "Measure a calibration on photographs that it has not seen.",
     "compare": "Several vendors or settings on the same photographs.",
@@ -77,7 +77,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="blackbox-conformal", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Trust masks with finite-sample guarantees for black-box image super-resolution.
+    """Trust masks with finite-sample guarantees for black-box image super-resolution and restoration.
 
     Start with `blackbox-conformal demo`: no key, no network, about two minutes.
     """

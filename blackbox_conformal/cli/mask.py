@@ -102,7 +102,7 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
 @click.command("mask")
 @shared.takes(MaskOptions)
 def command(screen: Screen, options: MaskOptions) -> None:
-    """Super-resolve INPUTS (pictures or folders of them): image, mask, overlay, score map and certificate for each.
+    """Have INPUTS (pictures or folders of them) super-resolved or restored, each with the files that say what to trust.
 
     The vendor and every setting come from the calibration; -p is needed only for what a calibration does not keep, such
     as an address. INPUT - reads a picture from stdin and writes --product to stdout.

@@ -193,7 +193,9 @@ class VendorOptions:
         "-p", multiple=True, metavar="KEY=VALUE", help="Vendor parameter; repeatable."
     )
     scale: int | None = declared(
-        "--scale", type=click.IntRange(1, 16), help="Magnification.  [default: the vendor's ×4]"
+        "--scale",
+        type=click.IntRange(1, 16),
+        help="Magnification; 1 restores at the same size.  [default: the vendor's, ×4 if it has several]",
     )
     second_adapter: str | None = declared(
         "--second-adapter", metavar="NAME", help="A second vendor, for the score second-opinion."

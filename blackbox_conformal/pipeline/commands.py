@@ -115,7 +115,7 @@ def apply(
     outside: float = LEVEL,
     **settings: Unpack[JobSettings],
 ) -> Result:
-    """Super-resolve a picture and say which parts of the answer to trust.
+    """Have a picture super-resolved or restored and say which parts of the answer to trust.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def apply_all(
     on_drift: Callable[[str], None] = lambda _: None,
     **settings: Unpack[JobSettings],
 ) -> list[Result]:
-    """Super-resolve several pictures, each as `apply` does.
+    """Have several pictures super-resolved or restored, each as `apply` does.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the demonstration decides before it looks: which size, how many unseen photographs, which level."""
+"""What the demonstration decides before it looks: score, metric and level of a task, how many unseen photographs."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,12 +9,39 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.files import write_new
-from blackbox_conformal.images.degrade import crop_to_multiple, degrade
+from blackbox_conformal.images.degrade import crop_to_multiple
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.photographs import Photograph
 from blackbox_conformal.images.read import read_image
+from blackbox_conformal.pipeline.stages.settings import DEFAULT_DRAWS, DEFAULT_METRIC, DEFAULT_SCORE
+from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.text import file_stem
 from blackbox_conformal.types import Image
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChoice:
+    """How the embedded vendor's answers to one task are drawn, scored and measured.
+
+    `slack`: how much the level is above the smallest that the number of photographs could ever reach.
+    """
+
+    draws: int
+    score: str
+    metric: str
+    slack: float = 1.25
+
+
+TASKS = {
+    "upscale": TaskChoice(DEFAULT_DRAWS, DEFAULT_SCORE, DEFAULT_METRIC),
+    "colourise": TaskChoice(DEFAULT_DRAWS, "smoothed-variance:sigma=8", "chroma:kernel=gaussian,sigma=4", slack=2),
+    "denoise": TaskChoice(1, "texture", DEFAULT_METRIC),
+}
+"""By the embedded vendor's name of the task. The denoiser answers alike each time, so one draw has to tell.
+
+What a colouriser leaves grey is near its input, so only the spread of draws can tell that it is uncertain. Colours are
+uncertain almost everywhere; their level is higher, so that more is trusted than what is black.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +105,8 @@ def level_for(n: int, bound: float, slack: float) -> float:
     return math.ceil(slack * bound / (n + 1) / 0.05 - 1e-9) * 5 / 100
 
 
-def write_input(photograph: Reduced, folder: Path, scale: int, *, force: bool = False) -> Path:
-    """The low-resolution picture that a user would have, made from an unseen photograph."""
-    low = degrade(crop_to_multiple(read_image(photograph.path).pixels, scale), scale)
-    return write_new(folder / photograph.path.name, image_png(low), force=force)
+def write_input(photograph: Reduced, folder: Path, procedure: Procedure, *, force: bool = False) -> Path:
+    """The picture that a user would have, made from an unseen photograph as calibration makes its inputs."""
+    truth = crop_to_multiple(read_image(photograph.path).pixels, procedure.scale)
+    given = procedure.degraded(truth, photograph.digest)
+    return write_new(folder / photograph.path.name, image_png(given), force=force)

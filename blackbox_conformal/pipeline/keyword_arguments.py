@@ -34,7 +34,7 @@ class ProcedureSettings(TypedDict, total=False):
     Attributes
     ----------
     scale
-        Magnification; the vendor's ×4 by default.
+        Magnification; by default the vendor's, ×4 if it has several. 1 is restoration at the same size.
     draws
         Draws of each picture; 8 by default.
     score, metric

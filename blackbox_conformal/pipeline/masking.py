@@ -1,4 +1,4 @@
-"""A low-resolution picture, a vendor and its calibration in; delivered picture, trust mask and certificate out."""
+"""A picture, a vendor and its calibration in; delivered picture, trust mask and certificate out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

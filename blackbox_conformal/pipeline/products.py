@@ -25,7 +25,7 @@ from blackbox_conformal.types import Image, Map, Mask
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """One super-resolved picture with its trust mask.
+    """One super-resolved or restored picture with its trust mask.
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ class Context:
     low_resolution
         What the vendor was sent: (H / scale, W / scale, 3) uint8. None when scored from draws alone.
     scale
-        Whole-number magnification from `low_resolution` to `delivered`.
+        Whole-number magnification from `low_resolution` to `delivered`; 1 is restoration at the same size.
     second
         What another vendor delivers for the same input: (H, W, 3) uint8. None when no other was asked.
     degradation

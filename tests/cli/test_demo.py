@@ -55,6 +55,40 @@ def test_demo_on_a_folder_of_photographs(tmp_path: Path) -> None:
     assert Certificate.from_json(Path(document["certificate"]).read_text()).alpha == 0.4
 
 
+def test_demo_of_colourisation(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "photographs", range(7))
+    found = demo(tmp_path, "--task", "colourise", "--images", str(tmp_path / "photographs"), "--json")
+    assert found.returncode == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert (document["task"], document["n_calibration"], document["alpha"]) == ("colourise", 6, 0.45)
+    assert "told to colourise; inputs by grey; 2 draws of each of 6 photographs" in found.stderr
+    assert "the largest chroma error" in found.stderr
+    certificate = Certificate.from_json(Path(document["certificate"]).read_text())
+    assert certificate.vendor_model is not None
+    assert certificate.vendor_model.startswith("embedded-colour@")
+    (given,) = (tmp_path / "demo" / "input").iterdir()
+    grey = np.asarray(PillowImage.open(given))
+    truth = PillowImage.open(tmp_path / "demo" / "photographs" / given.name)
+    assert np.array_equal(grey, np.asarray(truth.convert("L").convert("RGB")))
+    report = Path(document["report"]).read_text(encoding="utf-8")
+    assert "How far to trust embedded</h1>" in report
+    assert "inputs made by <code>grey</code>" in report
+
+
+def test_demo_of_denoising_takes_one_draw(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "photographs", range(7))
+    wanted = ["--task", "denoise", "--images", str(tmp_path / "photographs")]
+    refused = demo(tmp_path, *wanted)
+    assert refused.returncode == 2
+    assert "answers equal requests equally" in refused.stderr
+    command = [sys.executable, "-m", "blackbox_conformal", "demo", *wanted, "--json"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "told to denoise; inputs by noise:15; 1 draw of each of 6 photographs" in found.stderr
+    overlay = Path(json.loads(found.stdout)["overlay"])
+    assert overlay.parents[1] == tmp_path / "blackbox-conformal-demo-denoise"
+
+
 def test_too_few_photographs_are_a_clear_error(tmp_path: Path) -> None:
     write_photographs(tmp_path / "photographs", range(3))
     found = demo(tmp_path, "--images", str(tmp_path / "photographs"))

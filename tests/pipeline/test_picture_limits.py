@@ -99,6 +99,7 @@ def test_each_limit_is_named(limits: dict[str, float], said: str) -> None:
     broken = misfit(20, 16, Capabilities((4,), **limits), 4)  # type: ignore[arg-type]
     assert broken is not None
     assert said in broken
+    assert "×1 would" not in (misfit(20, 16, Capabilities((1,), **limits), 1) or "")  # type: ignore[arg-type]
     assert misfit(16, 20, Capabilities((4,), **limits), 4) is not None  # type: ignore[arg-type]
     # One less, or for the least sides one more, is within it.
     kept = {key: value + (-1 if key.startswith("min") else 1) for key, value in limits.items()}

@@ -249,7 +249,7 @@ def must_differ(setup: Setup) -> bool:
 
 
 def may_be_equal(upload: Upload) -> bool:
-    """Whether equal draws of this upload are no fault: a picture of one colour has one enlargement."""
+    """Whether equal draws of this upload are no fault: a picture of one colour has one answer."""
     return is_blank(read_image(upload.png).pixels)
 
 

@@ -6,22 +6,23 @@ from blackbox_conformal.adapter import Capabilities, Upload
 def misfit(width: int, height: int, limits: Capabilities, scale: int) -> str | None:
     """Which limit an input of this size breaks, in words that go on after the vendor's name; None: it keeps them."""
     shown, output = f"the input is {width}×{height}", width * height * scale**2
-    enlarged = f"×{scale} would make {width * scale}×{height * scale}"
+    by = "it" if scale == 1 else f"×{scale}"
+    made = f"{by} would make {width * scale}×{height * scale}"
     short, long = min(width, height), max(width, height)
     if limits.min_side is not None and short < limits.min_side:
         return f"takes sides of at least {limits.min_side} pixels; {shown}"
     if limits.max_side is not None and long > limits.max_side:
         return f"takes sides of at most {limits.max_side} pixels; {shown}"
     if limits.min_output_side is not None and short * scale < limits.min_output_side:
-        return f"returns sides of at least {limits.min_output_side} pixels; {enlarged}"
+        return f"returns sides of at least {limits.min_output_side} pixels; {made}"
     if limits.max_output_side is not None and long * scale > limits.max_output_side:
-        return f"returns sides of at most {limits.max_output_side} pixels; {enlarged}"
+        return f"returns sides of at most {limits.max_output_side} pixels; {made}"
     if limits.max_aspect is not None and long > limits.max_aspect * short:
         return f"takes sides of which one is at most {limits.max_aspect:g} times the other; {shown}"
     if limits.max_input_pixels is not None and width * height > limits.max_input_pixels:
         return f"takes at most {limits.max_input_pixels} input pixels; the input has {width * height}"
     if limits.max_output_pixels is not None and output > limits.max_output_pixels:
-        return f"returns at most {limits.max_output_pixels} pixels; ×{scale} would make {output}"
+        return f"returns at most {limits.max_output_pixels} pixels; {by} would make {output}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""From files to what a vendor is sent: the low-resolution input and one task for each draw. Nothing is sent.
+"""From files to what a vendor is sent: the input and one task for each draw. Nothing is sent.
 
 Pixels are not kept: a photograph is read again when its draws are there, so that memory does not grow with the number
 of photographs.
@@ -42,9 +42,9 @@ class Prepared:
     path
         The file; None for a picture that came as bytes.
     truth_digest
-        Identity of the high-resolution pixels, None when the truth is unknown.
+        Identity of the photograph's pixels, None when the truth is unknown.
     input_digest
-        Identity of the low-resolution pixels.
+        Identity of the pixels that are sent.
     sketch
         What the picture shows, to recognise it in another size, turn or file.
     size
@@ -129,7 +129,7 @@ def prepare_photographs(
     *,
     memory_bytes: int | None = None,
 ) -> list[Prepared]:
-    """Photographs whose low-resolution versions the vendor will be sent, each an independent picture.
+    """Photographs whose inputs the vendor will be sent, each an independent picture.
 
     Parameters
     ----------
@@ -162,8 +162,8 @@ def prepare_photographs(
             twin = inputs.setdefault(picture.input_digest, path)
             if twin != path:
                 raise CalibrationError(
-                    f"expected photographs with different low-resolution versions; {printable(twin)} and "
-                    f"{printable(path)} have the same. Remove one of them"
+                    f"expected photographs that give different inputs; {printable(twin)} and "
+                    f"{printable(path)} give the same. Remove one of them"
                 )
             kept = {name: getattr(photograph, name) for name in ("file_digest", "fitted", "statistics")}
             pictures.append(replace(picture, **kept))
@@ -201,7 +201,7 @@ def _ahead(paths: Sequence[Path], setup: Setup, limits: ImageLimits) -> Iterator
 
 
 def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> Prepared:
-    """A picture to super-resolve, whose truth nobody knows; a limit on memory as in `prepare_photographs`."""
+    """A picture to be masked, whose truth nobody knows; a limit on memory as in `prepare_photographs`."""
     scale = setup.procedure.scale
     limits = limits_within(memory_bytes)
     limits = replace(limits, max_pixels=limits.max_pixels if memory_bytes is None else limits.max_pixels // scale**2)
@@ -284,7 +284,7 @@ _FIRST, _SECOND = "the vendor", "the second vendor"
 
 
 Input = tuple[str, Path | bytes]
-"""A picture to super-resolve: its name, and its file or the content of one."""
+"""A picture to be masked: its name, and its file or the content of one."""
 
 
 def prepare_inputs(
