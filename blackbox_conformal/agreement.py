@@ -70,9 +70,10 @@ def _check_vendor(identity: dict[str, Any], what: str) -> None:
 
 
 def _check_bound(calibration: "Calibration", metric: Metric) -> None:
-    if not calibration.bound == calibration.curves.bound == metric.bound or calibration.curves.kind != "supremum":
+    bound = metric.capped_bound
+    if not calibration.bound == calibration.curves.bound == bound or calibration.curves.kind != "supremum":
         raise FileFormatError(
-            f"expected the bound of the metric {metric.plugin_name()}, {metric.bound:g}; the file says "
+            f"expected the bound of the metric {metric.plugin_name()}, {bound:g}; the file says "
             f"{calibration.bound:g} and its curves {calibration.curves.bound:g}. It is damaged or was edited. "
             "Calibrate again"
         )

@@ -246,16 +246,17 @@ class Calibration:
         Raises
         ------
         CalibrationError
-            Shares of wrong pixels were stored for other tolerances only.
+            Shares of wrong pixels were stored for other tolerances only, or no error can exceed the tolerance.
         """
         if rule.needs.curve_kind == "supremum":
             return self.curves
         tolerance = rule.stated_tolerance
-        fitting = [curves for curves in self.shares if tolerance is None or curves.tolerance == tolerance]
+        telling = [curves for curves in self.shares if curves.tolerance is not None and curves.tolerance < self.bound]
+        fitting = [curves for curves in telling if tolerance is None or curves.tolerance == tolerance]
         if not fitting:
-            stored = ", ".join(f"{curves.tolerance:g}" for curves in self.shares) or "none"
+            stored = ", ".join(f"{curves.tolerance:g}" for curves in telling) or "none"
             raise CalibrationError(
-                f"shares of wrong pixels are stored for tolerance {stored}; asked for "
+                f"shares of pixels wrong by a tolerance below {self.bound:g} are stored for {stored}; asked for "
                 f"{'any' if tolerance is None else format(tolerance, 'g')}. Calibrate again with "
                 "--guarantee false-trust:tolerance=…: the draws are stored, so no call is made"
             )

@@ -115,9 +115,9 @@ def curves_of(setup: Setup, chosen: Sequence[Candidate], paths: Sequence[Path], 
             assert delivered is not None
             low = degrade(truth, setup.procedure.scale)
             context = Context(delivered, low, setup.procedure.scale, opinions.of(drawn.prepared))
-            averaged, single = setup.metric.map(truth, delivered), pointwise.map(truth, delivered)
+            averaged, single = setup.metric.capped_map(truth, delivered), pointwise.capped_map(truth, delivered)
             scores = [accumulator.finish(context) for accumulator in accumulators]
-            bound = setup.metric.bound
+            bound = setup.metric.capped_bound
             return [
                 [
                     RiskCurve.from_maps(averaged if score is None else score, averaged, bound=bound),

@@ -107,12 +107,12 @@ def measure(drawn: Drawn, setup: Setup, sampler: Sampler) -> Photograph:
     draws: list[npt.NDArray[np.uint8]] = []
     low = degrade(truth, setup.procedure.scale)
     found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, on_draw=draws.append)
-    metric = setup.metric.map(truth, found.delivered)
+    metric = setup.metric.capped_map(truth, found.delivered)
     squares = np.square((truth.astype(np.float32) - found.delivered) / 255).mean(axis=2)
     interval = baselines.intervals(draws, found.delivered, truth)
     masks = [baselines.soft_mask(found.indecision, float(scale)) for scale in SCALES]
     weights = [float(mask.sum(dtype=np.float64)) for mask in masks]
-    bound = setup.metric.bound
+    bound = setup.metric.capped_bound
     return Photograph(
         curve=RiskCurve.from_maps(found.indecision, metric, bound=bound),
         own=Cumulative.of(found.indecision, squares),
@@ -301,14 +301,14 @@ def main() -> None:
         whole = [float(np.mean([everything[index].psnr for index in chosen[n:]])) for chosen in order]
         assert kept is not None
         others = [one for digest, one in photographs if digest != kept.prepared.input_digest]
-        alpha = next((level for level in ALPHAS if level > 1.5 * setup.metric.bound / (n + 1)), ALPHAS[-1])
+        alpha = next((level for level in ALPHAS if level > 1.5 * setup.metric.capped_bound / (n + 1)), ALPHAS[-1])
         learned = (
             Expected().threshold(CurveSet.from_curves([one.curve for one in others]), alpha),
             alpha / baselines.interval_scale([one.ratios for one in others]),
             baselines.soft_scale([one.soft_errors for one in others], alpha),
         )
         side_by_side(out, kept, setup, sampler, learned)
-    draw_figures(out, splits, float(np.mean(whole)), n, setup.metric.bound)
+    draw_figures(out, splits, float(np.mean(whole)), n, setup.metric.capped_bound)
     draw_leakage(out, everything, n, alpha, 0)
     print(write_table(out, splits, (float(np.mean(whole)), float(np.std(whole))), n, total - n))
     print((__doc__ or "").split("\n\n")[-1])

@@ -49,7 +49,7 @@ def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float
     else:
         whose = "on average over photographs whose mask is not empty, so that alpha is divided by their share"
         trusted = level_given_trust(alpha, nonempty_share) if nonempty_share else alpha
-    if metric.pointwise_dissimilarity and rule.needs.curve_kind == "supremum":
+    if metric.pointwise_dissimilarity and metric.cap is None and rule.needs.curve_kind == "supremum":
         words = f"mean SSIM over trusted pixels, {whose}"
         return Promise(math.nan, math.nan, 1 - 2 * alpha, 1 - 2 * trusted, words)
     try:
@@ -59,7 +59,7 @@ def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float
         return Promise(
             math.nan, math.nan, math.nan, math.nan,
             "no PSNR or SSIM follows from this metric and guarantee; a PSNR follows from a bound on the largest error "
-            "of lab-l1, rgb-l1 or rgb-linf that average over no window, a mean SSIM from one of ssim that does not",
+            "of lab-l1, rgb-l1 or rgb-linf without window and cap, a mean SSIM from one of ssim without either",
         )  # fmt: skip
     words = f"PSNR over trusted pixels in {metric.space} with peak 1, {whose}"
     return Promise(always, given, math.nan, math.nan, words)

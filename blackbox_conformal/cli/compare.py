@@ -95,8 +95,8 @@ def _compared(
     from blackbox_conformal.pipeline.comparison_parts.contestants import Contest
     from blackbox_conformal.pipeline.planning import audited_levels
 
-    bound = min(contestant.setup.metric.bound for contestant in contestants)
-    levels = options.alphas or audited_levels(contestants[0].setup.metric.bound)
+    bound = min(contestant.setup.metric.capped_bound for contestant in contestants)
+    levels = options.alphas or audited_levels(contestants[0].setup.metric.capped_bound)
     for level in levels:
         Expected().check_level(level, bound)
     consent = Consent(screen, options, (*options.typed_parameters, *options.vendors))
@@ -116,7 +116,7 @@ def _compared(
             consent.look(vendor.job.setup, vendor.tasks, vendor.job.folder, contest.plan([vendor]).calls)
         if spends(expected):
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
-            check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.bound)
+            check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.capped_bound)
         consent.confirm(expected)
         return compare_contestants(contest.agreed(expected), levels)
 

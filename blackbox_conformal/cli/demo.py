@@ -126,7 +126,7 @@ def _demonstrate(
     calibrating, unseen = split(
         photographs, held_out_count(len(photographs)), digest=lambda photograph: photograph.digest
     )
-    level = level_for(len(calibrating), setup.metric.bound, slack) if alpha is None else alpha
+    level = level_for(len(calibrating), setup.metric.capped_bound, slack) if alpha is None else alpha
     run = folder / "run"
     terms = Terms(run, watch=watch)
     job = Job.of_photographs(setup, [photograph.path for photograph in calibrating], terms)

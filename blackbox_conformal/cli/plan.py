@@ -56,7 +56,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
     setup = session.build_setup(options)
     rule = member("guarantees", options.guarantee or "expected")
     if options.alpha is not None:
-        rule.check_level(options.alpha, rule.loss_bound(setup.metric.bound))
+        rule.check_level(options.alpha, rule.loss_bound(setup.metric.capped_bound))
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     run = session.folder_of(options, setup.procedure)
     quoted = None

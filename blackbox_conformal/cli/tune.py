@@ -70,7 +70,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
     candidates = parse_candidates(typed, options.draws)
     comparing = score_for(candidates, second=second)
     setup = session.build_setup(options if comparing is None else replace(options, score=specification_text(comparing)))
-    member("guarantees", "expected").check_level(options.alpha, setup.metric.bound)
+    member("guarantees", "expected").check_level(options.alpha, setup.metric.capped_bound)
     run = session.folder_of(options, setup.procedure)
     out = Path(options.out or run / (TUNING_FILE if options.only_choose else "calibration.json"))
     if options.only_choose and out.exists():

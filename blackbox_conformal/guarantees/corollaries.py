@@ -1,7 +1,9 @@
-"""What follows from a threshold that was found: a PSNR inside the mask, and the level under data leakage."""
+"""What follows from a threshold that was found: its sentence, a PSNR inside the mask, the level under data leakage."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
@@ -27,6 +29,31 @@ class Psnr:
     statement: str
 
 
+def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, Any]) -> str:
+    """The guarantee at `alpha` in plain words, for errors of a metric, with what a cap leaves open.
+
+    Parameters
+    ----------
+    n
+        How many photographs calibrate.
+    metric
+        Name and parameters, as `Metric.specification` gives them.
+    """
+    said = guarantee.statement(alpha, n, f"{metric.get('name', 'metric')} error")
+    return " ".join(filter(None, [said, cap_note(guarantee, metric)]))
+
+
+def cap_note(guarantee: Guarantee, metric: Mapping[str, Any]) -> str | None:
+    """What a bound on a mean of errors leaves open where the metric has a cap; None where nothing is.
+
+    Which errors lie above a level below the cap, and how many, is the same with the cap and without.
+    """
+    if metric.get("cap") is None or guarantee.needs.curve_kind != "supremum" or guarantee.miss_rate is not None:
+        return None
+    cap = float(metric["cap"])
+    return f"Errors above {cap:g} count as {cap:g}: the guarantee does not tell an error of {cap:g} from a larger one."
+
+
 def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
     """The PSNR that a guarantee at `alpha` implies (Adame, Csillag and Goedert 2025, Proposition 3.1).
 
@@ -41,12 +68,17 @@ def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
     Raises
     ------
     UsageError
-        The premise is not true: an averaged or structural metric, a share instead of a supremum, a level of 0.
+        The premise is not true: an averaged, structural or capped metric, a share instead of a supremum, a level of 0.
     """
     if not metric.pointwise_root_mean_square:
         raise UsageError(
             "expected a metric whose map bounds every pixel's root mean square error; got one that is averaged over "
             "neighbours or measures structure. No PSNR follows from it; calibrate lab-l1 or rgb-l1 pointwise"
+        )
+    if metric.cap is not None:
+        raise UsageError(
+            f"expected a metric without a cap; got cap={metric.cap:g}, and errors above it may be of any size, so no "
+            "PSNR follows. Leave cap out"
         )
     if guarantee.needs.curve_kind != "supremum":
         raise UsageError(

@@ -49,7 +49,7 @@ def rule_for_picture(
         largest = metric.bound_from_delivered(delivered)
     else:
         largest = _bound_from_input(metric, delivered, low_resolution, degradation)
-    return rule.with_bound(bound_curve(scores, largest, metric.bound))
+    return rule.with_bound(bound_curve(scores, largest, metric.capped_bound))
 
 
 def refuse_bound(rule: Guarantee, metric: Metric, degradation: Mixture, scale: int) -> None:

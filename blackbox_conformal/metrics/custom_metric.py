@@ -94,7 +94,7 @@ class Custom(Metric):
         return capped
 
 
-def from_function(name: str, function: Function, bound: float, version: str = "1") -> Custom:
+def from_function(name: str, function: Function, bound: float, version: str = "1", cap: float | None = None) -> Custom:
     """A metric from `function`, for this program and every calibration with the same name, version and bound.
 
     Parameters
@@ -106,13 +106,15 @@ def from_function(name: str, function: Function, bound: float, version: str = "1
         give the same numbers.
     bound
         The largest value it can take: a value above it is an error, not clipped.
+    cap
+        Values above it count as the cap; None counts them as they are.
 
     Raises
     ------
     UsageError
         Another function is defined under that name and version, or name, version or bound cannot be used.
     """
-    metric = build(Custom, f"metric {name!r}", {"metric": name, "version": version, "largest": bound})
+    metric = build(Custom, f"metric {name!r}", {"metric": name, "version": version, "largest": bound, "cap": cap})
     key = (metric.metric, metric.version)
     if _bounds.get(key, metric.largest) != metric.largest:
         raise UsageError(

@@ -21,7 +21,7 @@ class InHoles(Metric):
     ----------
     of
         The metric, one of this package.
-    order, kernel, sigma, size
+    order, kernel, sigma, size, cap
         Its parameters, where it takes them. A window reaches over the edge of a hole.
     """
 

@@ -1,20 +1,30 @@
 """What a metric is: a map of how far the delivered picture is from the truth, with the largest value it can take."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
 
 from blackbox_conformal.catalog import Plugin
 from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels.distance import Planes
+from blackbox_conformal.risk.exact import largest_loss
 from blackbox_conformal.types import Image, Map
 
 
 class Metric(Plugin):
     """A metric with its parameters; a file `metrics/NAME.py` defines one subclass and calls it PLUGIN.
 
+    A subclass defines `bound` and `map`; whatever is calibrated, audited or shown uses `capped_bound`, and errors that
+    went through `capped`.
+
     Attributes
     ----------
+    cap
+        Errors above it count as the cap, after any averaging; None counts them as they are. The bound is then the cap,
+        so that fewer photographs suffice, and a guarantee of a mean does not tell such errors from larger ones.
     pointwise_root_mean_square
         True when the map bounds each pixel's root mean square error over channels, in the space that
         `space` names, from above: the premise of the PSNR corollary.
@@ -27,6 +37,13 @@ class Metric(Plugin):
     pointwise_root_mean_square: ClassVar[bool] = False
     sums_channels: ClassVar[bool] = False
     space: ClassVar[str] = "sRGB"
+
+    cap: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    def specification(self) -> dict[str, Any]:
+        """As of every plugin; without a cap there is no word of it."""
+        content = super().specification()
+        return {key: value for key, value in content.items() if key != "cap" or value is not None}
 
     @property
     def bound(self) -> float:
@@ -55,12 +72,25 @@ class Metric(Plugin):
         """
         return self.map(truth, delivered)
 
+    @property
+    def capped_bound(self) -> float:
+        """The largest error that counts: the cap, or `bound` where there is none or that is less."""
+        return self.bound if self.cap is None else min(self.bound, self.cap)
+
+    def capped_map(self, truth: Image, delivered: Image) -> Map:
+        """As `map`, with errors above the cap counted as the cap: (H, W) float32 in [0, capped_bound]."""
+        return self.capped(self.map(truth, delivered))
+
+    def capped(self, errors: Map) -> Map:
+        """`errors` with those above the cap counted as the cap."""
+        return errors if self.cap is None else np.minimum(errors, largest_loss(self.cap))
+
     def facts(self) -> dict[str, str]:
         """Range, colour space, and whether a PSNR follows from a guarantee."""
         return {
-            "values": f"0 to {self.bound:g}, 0 where nothing is wrong",
+            "values": f"0 to {self.capped_bound:g}, 0 where nothing is wrong",
             "colour space": self.space,
-            "PSNR follows": "yes" if self.pointwise_root_mean_square else "no",
+            "PSNR follows": "yes" if self.pointwise_root_mean_square and self.cap is None else "no",
         }
 
     @property

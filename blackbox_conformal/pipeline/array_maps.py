@@ -46,11 +46,11 @@ def indecision_map(
 def error_map(truth: Image, delivered: Image, metric: str | Metric, **parameters: Any) -> Map:
     """The error map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures."""
     plugin = member("metrics", metric, **parameters)
-    errors: Map = plugin.map(truth, delivered)
+    errors: Map = plugin.capped_map(truth, delivered)
     return errors
 
 
 def metric_bound(metric: str | Metric, **parameters: Any) -> float:
     """The largest value that the metric can take."""
     plugin = member("metrics", metric, **parameters)
-    return float(plugin.bound)
+    return float(plugin.capped_bound)

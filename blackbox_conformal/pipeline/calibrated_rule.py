@@ -32,13 +32,20 @@ def checked_rule(
     CalibrationError
         They are too few.
     UsageError
-        `groups` or `clusters` are those of other photographs, or the guarantee takes a bound from the picture that
-        metric or degradation do not allow.
+        `groups` or `clusters` are those of other photographs, no error of the metric can exceed the guarantee's
+        tolerance, or the guarantee takes a bound from the picture that metric or degradation do not allow.
     """
     check_groups(groups, names)
     rule = rule_for(guarantee, names, clusters)
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
-    check_enough(rule, len(names), alpha, setup.metric.bound)
+    tolerance = tolerance_of(rule)
+    if tolerance is not None and tolerance >= setup.metric.capped_bound:
+        raise UsageError(
+            f"expected a tolerance below {setup.metric.capped_bound:g}, the largest error that counts; got "
+            f"{tolerance:g}, which no pixel can exceed, so nothing would be promised. Name a smaller one: "
+            "--guarantee false-trust:tolerance=…"
+        )
+    check_enough(rule, len(names), alpha, setup.metric.capped_bound)
     return rule
 
 

@@ -87,7 +87,7 @@ def calibrate_job(
     refused = _refuse_all_refused(images, job.folder)
     calibration = Calibration.from_curves(
         setup.procedure,
-        setup.metric.bound,
+        setup.metric.capped_bound,
         images,
         [kinds[0] for kinds in curves],
         [[kinds[index + 1] for kinds in curves] for index in range(len(tolerances))],
@@ -103,7 +103,7 @@ def calibrate_job(
 def _measure(job: Job, tolerances: Sequence[float], ready: Ready) -> tuple[list[RiskCurve], Answers]:
     """The curves of one photograph, and what the answers to it were like; the worst of a refused one."""
     if ready.drawn.refusal is not None:
-        bound = job.setup.metric.bound
+        bound = job.setup.metric.capped_bound
         return [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)], Answers.unknown(1)
     truth = job.truth(ready.drawn.prepared)
     return calibration_curves(ready.drawn, job.setup, ready.read, truth, tolerances, ready.second)

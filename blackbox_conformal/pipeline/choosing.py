@@ -84,7 +84,7 @@ def plan(
     setup = setup_of(vendor, settings)
     rule = member("guarantees", guarantee)
     if alpha is not None:
-        rule.check_level(alpha, rule.loss_bound(setup.metric.bound))
+        rule.check_level(alpha, rule.loss_bound(setup.metric.capped_bound))
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     if isinstance(photographs, int):
@@ -153,9 +153,9 @@ def compare(
         seed=settings.get("seed", 0),
         baselines=baselines,
     )
-    levels = levels_of(alpha) or audited_levels(contestants[0].setup.metric.bound)
+    levels = levels_of(alpha) or audited_levels(contestants[0].setup.metric.capped_bound)
     for level in levels:
-        member("guarantees", "expected").check_level(level, contestants[0].setup.metric.bound)
+        member("guarantees", "expected").check_level(level, contestants[0].setup.metric.capped_bound)
     expected = contest.plan()
     if terms.ask is not None:
         terms.ask(contest.jobs[0], expected)
@@ -235,7 +235,7 @@ def _tuning_job(
     chosen = parse_candidates(typed, draws)
     score = score_for(chosen, second=second is not None)
     setup = setup_of(vendor, settings if score is None else {**settings, "score": score})
-    member("guarantees", "expected").check_level(alpha, setup.metric.bound)
+    member("guarantees", "expected").check_level(alpha, setup.metric.capped_bound)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     terms.refuse_unlimited(vendor)
     job = TuningJob.of_photographs(

@@ -132,7 +132,7 @@ def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Evalu
 
 
 def _calibrate(job: Job, baselines_too: bool, ready: Ready) -> _Calibrated:
-    bound = job.setup.metric.bound
+    bound = job.setup.metric.capped_bound
     if ready.drawn.refusal is not None:
         return _Calibrated(RiskCurve.worst(bound), None, None)
     truth, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
@@ -147,7 +147,7 @@ def _measure(job: Job, baselines_too: bool, scales: dict[tuple[str, float], floa
     height, width = ready.drawn.prepared.size
     cost = sum((outcome.cost_usd for outcome in ready.drawn.outcomes), Decimal(0))
     if ready.drawn.refusal is not None:
-        return Measured(_of_refused(scales, job.setup.metric.bound), math.nan, height * width / 1e6, cost)
+        return Measured(_of_refused(scales, job.setup.metric.capped_bound), math.nan, height * width / 1e6, cost)
     truth, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
     width_map = baselines.intervals(draws, evaluation.delivered, truth).width if baselines_too else None
     figures = {

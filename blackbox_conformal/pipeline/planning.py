@@ -135,7 +135,7 @@ def _plan(
     alpha: float | None,
     memory: int | None,
 ) -> Plan:
-    bound, draws = rule.loss_bound(setup.metric.bound), setup.procedure.draws
+    bound, draws = rule.loss_bound(setup.metric.capped_bound), setup.procedure.draws
     levels = sorted({*usual_levels(bound), *([] if alpha is None else [alpha])})
     return Plan(
         **asdict(expected),

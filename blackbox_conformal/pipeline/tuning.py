@@ -285,7 +285,7 @@ def _losses_allowed(setup: Setup, alpha: float, n_calibration: int, n_tuning: in
         raise CalibrationError(
             "expected photographs to calibrate on beside those that candidates are compared on; got none. Add some"
         )
-    bound = setup.metric.bound
+    bound = setup.metric.capped_bound
     allowed = (Fraction(str(alpha)) * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * n_tuning
     if allowed < 0:
         raise CalibrationError(
@@ -309,7 +309,7 @@ def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[Ris
     """The risk curve of a photograph under each candidate; the worst of a refused one."""
     drawn, setup = ready.drawn, job.setup
     if drawn.refusal is not None:
-        return [RiskCurve.worst(setup.metric.bound) for _ in candidates]
+        return [RiskCurve.worst(setup.metric.capped_bound) for _ in candidates]
     truth = job.truth(drawn.prepared, "tuned on")
     low_resolution = drawn.prepared.input_of(truth, setup)
     accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]
@@ -323,7 +323,7 @@ def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[Ris
     errors = setup.errors(truth, delivered, low_resolution)
     context = setup.context(delivered, low_resolution, ready.second)
     return [
-        RiskCurve.from_maps(accumulator.finish(context), errors, bound=setup.metric.bound)
+        RiskCurve.from_maps(accumulator.finish(context), errors, bound=setup.metric.capped_bound)
         for accumulator in accumulators
     ]
 

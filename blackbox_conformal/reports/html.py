@@ -73,7 +73,7 @@ def write_report(
     wanted = [alpha, *(level.alpha for level in audited.levels)] if audited is not None else [alpha]
     readers = [*store.previews("result"), *store.previews("audit")]
     mask_side, most = (SIDE, MAXIMUM_STOPS) if len(results) + len(readers) <= MANY else (SIDE // 2, MAXIMUM_STOPS // 2)
-    stops = choose_stops(calibration, wanted, f"{calibration.procedure.metric.get('name', 'metric')} error", most)
+    stops = choose_stops(calibration, wanted, most)
     thresholds = thresholds_of(stops)
     fresh = [preview_of_result(result, thresholds) for result in results]
     identities = {preview.identity for preview in fresh}

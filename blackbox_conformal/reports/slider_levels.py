@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.guarantees.corollaries import statement
 
 MAXIMUM_STOPS = 255
 """A preview keeps for each pixel, in one byte, the first stop that trusts it; 255 is left for "none"."""
@@ -51,18 +52,16 @@ def choose_levels(calibration: Calibration, wanted: Sequence[float] = (), most: 
     return sorted(level for level in fixed if level < bound)[:MAXIMUM_STOPS]
 
 
-def choose_stops(
-    calibration: Calibration, wanted: Sequence[float] = (), error: str = "error", most: int = MAXIMUM_STOPS
-) -> list[Stop]:
+def choose_stops(calibration: Calibration, wanted: Sequence[float] = (), most: int = MAXIMUM_STOPS) -> list[Stop]:
     """The slider's stops in ascending order of level; thresholds never fall."""
-    rule = calibration.rule()
+    rule, metric = calibration.rule(), calibration.procedure.metric
     stops = []
     for alpha in choose_levels(calibration, wanted, most):
         choice = rule.choose(calibration.curves_for(rule), alpha)
         nothing = choice.threshold == -math.inf
-        statement = _sentence(choice.reason) if nothing else rule.statement(alpha, calibration.n, error)
+        said = _sentence(choice.reason) if nothing else statement(rule, alpha, calibration.n, metric)
         risk = 0.0 if nothing else rule.risk(calibration.curves_for(rule), choice.threshold)
-        stops.append(Stop(alpha, choice.threshold, statement, risk))
+        stops.append(Stop(alpha, choice.threshold, said, risk))
     return stops
 
 

@@ -68,7 +68,7 @@ def calibrate(setup: Setup, paths: list[Path], threads: int) -> bc.Calibration:
 def curve(setup: Setup, truth: np.ndarray, stack: list[np.ndarray]) -> RiskCurve:
     """The curve of one photograph from pixels."""
     indecision = score_map(setup.score, stack, Context(stack[0], None, SCALE))
-    return RiskCurve.from_maps(indecision, setup.metric.map(truth, stack[0]), bound=setup.metric.bound)
+    return RiskCurve.from_maps(indecision, setup.metric.capped_map(truth, stack[0]), bound=setup.metric.capped_bound)
 
 
 def make_low(path: Path, target: Path) -> None:

@@ -35,7 +35,7 @@ def test_thresholds_are_the_calibrations_and_never_fall(plain_run):
 
 
 def test_words_say_what_is_guaranteed_or_what_is_missing(plain_run):
-    stops = choose_stops(plain_run.calibration, [0.001], "rgb-linf error")
+    stops = choose_stops(plain_run.calibration, [0.001])
     assert stops[0].threshold == -math.inf
     assert "photographs" in stops[0].statement
     assert stops[0].risk == 0

@@ -19,6 +19,7 @@ from blackbox_conformal.audits.quality import mean_quality
 from blackbox_conformal.audits.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.guarantees.claims import Claim, Units
+from blackbox_conformal.guarantees.corollaries import cap_note
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.curve_set import CurveSet
@@ -69,7 +70,7 @@ def conclude(
             *_notes_on_pictures(measured),
             *units.rule.audit_notes,
             *([] if alike else [_NOT_ALIKE]),
-            *filter(None, [calibration.procedure.seed_note]),
+            *filter(None, [cap_note(rule, calibration.procedure.metric), calibration.procedure.seed_note]),
         ),
         clusters=tiles,
         calls=calls,

@@ -11,7 +11,7 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.certificate import Certificate, InputCheck, threshold_json
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
-from blackbox_conformal.guarantees.corollaries import leaked_level, psnr
+from blackbox_conformal.guarantees.corollaries import leaked_level, psnr, statement
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import input_statement
 from blackbox_conformal.metrics.metric import Metric
@@ -71,7 +71,7 @@ def claims(
         status, reason = "outside-calibration", check.reason
     return {
         "status": status,
-        "statement": rule.statement(alpha, calibration.n, f"{metric.plugin_name()} error"),
+        "statement": statement(rule, alpha, calibration.n, calibration.procedure.metric),
         "assumptions": (*rule.assumptions, *calibration.procedure.assumptions),
         "reason": reason,
         "input_check": check,

@@ -133,7 +133,7 @@ def calibration_curves(
     low = drawn.prepared.input_of(truth, setup)
     evaluation = evaluate(drawn, setup, read, low, second)
     errors = setup.errors(truth, evaluation.delivered, low)
-    curves = RiskCurve.family(evaluation.indecision, errors, bound=setup.metric.bound, tolerances=tolerances)
+    curves = RiskCurve.family(evaluation.indecision, errors, bound=setup.metric.capped_bound, tolerances=tolerances)
     return curves, evaluation.answers
 
 

@@ -46,8 +46,8 @@ class Setup:
         return Context(delivered, low_resolution, procedure.scale, second, procedure.mixture.linear_part())
 
     def errors(self, truth: Image, delivered: Image, low_resolution: Image) -> Map:
-        """The error map of a photograph, (H, W) float32, whose input is `low_resolution`."""
-        return self.metric.errors(truth, delivered, low_resolution, self.procedure.mixture)
+        """The error map of a photograph, (H, W) float32, whose input is `low_resolution`; errors above a cap capped."""
+        return self.metric.capped(self.metric.errors(truth, delivered, low_resolution, self.procedure.mixture))
 
     def sent(self, pixels: Image) -> Sent:
         """The upload `pixels`, (h, w, 3) uint8, that answers are to resemble, except where it shows nothing."""
