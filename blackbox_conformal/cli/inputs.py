@@ -171,5 +171,6 @@ def refuse_shift(shift: "InputShift") -> None:
 
     if shift.differ:
         raise CheckFailedError(
-            f"{shift.moved[0].sentence}. Calibrate with a --degradation that makes such inputs, or send others"
+            f"{shift.moved[0].sentence}. Calibrate with a --degradation that makes such inputs "
+            "(`blackbox-conformal inputs … --suggest --photographs FOLDER` finds one), or send others"
         )

@@ -50,6 +50,13 @@ def calibrate_as_planned(highest_usd: Decimal | None) -> list[str]:
     return words
 
 
+def suggest_degradation(scale: int) -> list[str]:
+    """`inputs --suggest` for the inputs and photographs that the present command was given."""
+    given = click.get_current_context().params
+    photographs = [word for image in given["images"] for word in ("--photographs", image)]
+    return ["inputs", given["inputs"], "--suggest", *photographs, "--scale", str(scale)]
+
+
 def calibrate_contestant(words: list[str], adapter: "Adapter") -> list[str]:
     """`calibrate` with the vendor of a comparison, on other photographs; `words` are the options of that vendor."""
     own = {word.removeprefix("--") for word in words if word.startswith("--")}

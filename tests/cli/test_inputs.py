@@ -91,7 +91,11 @@ def test_plan_compares_before_anything_is_paid(calibrated: Path, capsys: pytest.
         assert document["inputs"]["differ"] is False
         assert document["calls"] == 48
         assert run([*plan, "--inputs", str(calibrated / "compressed")]) == 3
-        assert "your inputs are blurrier in their colours" in capsys.readouterr().out
+        found = capsys.readouterr()
+        assert "your inputs are blurrier in their colours" in found.out
+        paths = f"{calibrated / 'compressed'} --suggest --photographs {calibrated / 'photographs'} --scale 4"
+        assert f"Next: blackbox-conformal inputs {paths}" in found.out
+        assert "Next: blackbox-conformal calibrate" not in found.out
         plan += ["--degradation", "bicubic:4+jpeg:10"]
         assert run([*plan, "--inputs", str(calibrated / "compressed")]) == 0
         assert "12 inputs beside 24 made by bicubic:4+jpeg:10" in capsys.readouterr().out

@@ -37,7 +37,7 @@ class Statistic:
 
     def shown(self, value: float) -> str:
         """A value as people read it."""
-        return f"{2**value:.3g} pixels" if self.name == SIZE else f"{value:.3g}"
+        return f"{2**value:,.0f} pixels" if self.name == SIZE else f"{value:.3g}"
 
 
 SIZE = "size"
