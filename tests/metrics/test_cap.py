@@ -94,7 +94,9 @@ def test_errors_in_holes_have_the_cap_that_was_given() -> None:
     capped = catalog.load("metrics", "in-holes", of="delta-e-2000", cap=7)
     assert (capped.capped_bound, capped.specification()["cap"]) == (7, 7)
     assert "cap" not in catalog.load("metrics", "in-holes").specification()
-    setup = set_up(load_adapter("embedded"), metric="in-holes:of=rgb-linf,cap=0.3", degradation="holes:0.3,side=4-8")
+    setup = set_up(
+        load_adapter("embedded"), metric="in-holes:of=rgb-linf,cap=0.3", degradation="bicubic:4+holes:0.3,side=4-8"
+    )
     truth, delivered = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
     low = setup.procedure.degraded(truth, "0" * 64)
     assert set(np.unique(setup.errors(truth, delivered, low))) == {np.float32(0), float32_down(0.3)}
