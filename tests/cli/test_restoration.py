@@ -71,3 +71,39 @@ def test_what_is_wrong_outside_holes_does_not_count(tmp_path: Path):
     whole, in_holes = (curves[metric].losses_at(np.inf) for metric in curves)
     assert (in_holes <= whole).all()
     assert in_holes.min() > 0.3, "the fault server leaves holes as they are"
+
+
+def test_vendors_and_scores_are_compared_inside_holes(tmp_path: Path, capsys):
+    """`compare` and `tune` measure as `calibrate` does, on its draws."""
+    photographs = str(write_photographs(tmp_path / "photographs", range(6))[0].parent)
+    with FaultServer() as server:
+        vendor = ["-p", f"url={server.url}", "--run", str(tmp_path / "run"), "--yes", "--json", "--alpha", "0.9"]
+        settings = ["--draws", "2", "--degradation", "holes:0.1,side=8", "--metric", "in-holes:of=rgb-linf"]
+        tune = ["tune", photographs, "--adapter", RESTORING, *vendor, *settings, "--candidate", "pixel-variance"]
+        assert run([*tune, "--out", str(tmp_path / "tuned.json")]) == 0
+        capsys.readouterr()
+        two = [f"{RESTORING}:label={score},score={score}" for score in ("pixel-variance", "texture")]
+        vendors = [word for one in two for word in ("--vendor", one)]
+        assert run(["compare", photographs, *vendors, *vendor, *settings, "--no-baselines"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["n_evaluation"] == 3
+        assert server.account.paid == 12
+    losses = bc.Calibration.load(tmp_path / "tuned.json").curves.losses_at(np.inf)
+    assert losses.min() > 0.3
+    assert bc.Calibration.load(tmp_path / "tuned.json").procedure.metric["of"] == "rgb-linf"
+
+
+def test_the_seed_of_random_inputs_is_the_calibrations(tmp_path: Path, capsys):
+    photographs = write_photographs(tmp_path / "photographs", range(6))
+    with FaultServer() as server:
+        vendor = ["--adapter", RESTORING, "-p", f"url={server.url}", "-p", "seedable=false"]
+        more = ["--run", str(tmp_path / "run"), "--yes", "--draws", "2", "--degradation", "noise:10", "--seed", "7"]
+        assert run(["calibrate", *map(str, photographs), *vendor, *more, "--perturb", "dihedral", "-q"]) == 0
+        calibration = tmp_path / "run" / "calibration.json"
+        assert bc.Calibration.load(calibration).procedure.root_seed == 7
+        unseen = write_photographs(tmp_path / "unseen", range(8, 10))
+        audit = ["audit", *map(str, unseen), "--calibration", str(calibration), *vendor, "--yes"]
+        before = server.account.paid
+        assert run([*audit, "--seed", "8", "--run", str(tmp_path / "run")]) == 2
+        assert "which fixes it to 7; got --seed 8" in capsys.readouterr().err
+        assert server.account.paid == before
