@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.errors import ProcedureMismatchError
+from blackbox_conformal.errors import PluginError, ProcedureMismatchError, UsageError
 from blackbox_conformal.types import Image
 
 IMAGE_RULES = 1
@@ -149,7 +149,12 @@ class Procedure(BaseModel):
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What the guarantee takes for granted of inputs and photographs, one sentence each."""
-        made = f"Inputs are made like those of the calibration: {self.mixture.text}."
+        try:
+            degradation = self.mixture.text
+        except (UsageError, PluginError):
+            # A step that is not installed, or broken, can still be named.
+            degradation = self.degradation
+        made = f"Inputs are made like those of the calibration: {degradation}."
         return (made, *filter(None, [self.fit_assumption]))
 
     @property

@@ -70,3 +70,25 @@ def test_shared_seeds_are_the_same_for_every_picture_and_differ_between_draws() 
 
 def test_a_vendor_without_seeds_gets_none() -> None:
     assert Procedure(**BASE).seed("a", 0, None) is None
+
+
+def test_how_inputs_are_made_is_an_assumption_also_where_a_step_is_not_installed() -> None:
+    made = "Inputs are made like those of the calibration: "
+    for degradation, named in (
+        ("area:factor=4+jpeg:quality=60-95,subsampling=4:2:0", "area:4+jpeg:60-95"),
+        ("rain:drops=3", "rain:drops=3"),
+    ):
+        procedure = Procedure(**{**BASE, "degradation": degradation})
+        assert procedure.assumptions == (f"{made}{named}.",)
+        (first, second) = procedure.model_copy(update={"fit": "crop"}).assumptions
+        assert first == f"{made}{named}."
+        assert "cropped to their middle" in second
+
+
+def test_a_declared_degradation_is_compared_with_every_parameter() -> None:
+    procedure = Procedure(**{**BASE, "degradation": "area:factor=4+jpeg:quality=60-95"})
+    for same in ("area+jpeg:60-95", "area:4+jpeg:60-95,subsampling=4:2:0"):
+        procedure.require_degradation(same)
+    for other in ("bicubic+jpeg:60-95", "area+jpeg:60-94", "area+jpeg:60-95,subsampling=4:4:4", "area"):
+        with pytest.raises(ProcedureMismatchError, match=r"made by area:4\+jpeg:60-95; got --degradation"):
+            procedure.require_degradation(other)

@@ -204,6 +204,11 @@ def test_per_image_shows_the_share_of_misses_against_delta(tmp_path):
     assert row.group(1) == f"{misses:.4f}"
 
 
+def test_how_inputs_are_made_stands_among_what_must_hold(tmp_path):
+    path = write_report(tmp_path, calibration_of(curves(0, 30)), None, [], tmp_path / "r.html", alpha=0.3)
+    assert "<li>Inputs are made like those of the calibration: bicubic.</li>" in path.read_text()
+
+
 def test_bounds_of_the_picture_are_said_to_be_in_use(tmp_path):
     calibration = calibration_of(curves(0, 30), guarantee={"name": "expected", "bound_from": "delivered"})
     path = write_report(tmp_path, calibration, None, [], tmp_path / "r.html", alpha=0.3)
