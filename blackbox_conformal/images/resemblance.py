@@ -1,4 +1,4 @@
-"""Whether an enlarged picture shows what was sent, judged by the two pictures alone.
+"""Whether an answer shows what was sent, judged by the two pictures alone: enlarged, or restored at the same size.
 
 Both are compared by their edges at the size that was sent, at half and at a quarter of it. Edges do not depend on
 brightness, contrast or colours, and a sky that brightens upwards has hardly any, so that a mirrored picture does not

@@ -88,8 +88,8 @@ def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> Drawn
     if fit.fault is not None:
         raise PayloadError(
             f"expected an answer that shows what was sent; the vendor answered {fit.fault}: its edges correlate "
-            f"with the upload's at {fit.edges:.2f}, those of a faithful one at 0.9 or more. Look at the picture; tell "
-            "the vendor if it mixes answers up"
+            f"with the upload's at {fit.edges:.2f}, those of a faithful enlargement at 0.9 or more. Look at the "
+            "picture; tell the vendor if it mixes answers up"
         )
     return DrawnPicture(picture.pixels, picture.conversions, fit)
 
