@@ -6,12 +6,12 @@ So after decompression the coefficients still lie near those multiples, if the b
 
 import io
 import math
+import struct
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 from PIL import JpegImagePlugin
 
 from blackbox_conformal.errors import ImageError
@@ -97,11 +97,11 @@ def trace_of_file(content: bytes) -> JpegTrace:
         It is no JPEG file, or has no such table.
     """
     try:
-        with PillowImage.open(io.BytesIO(content), formats=["JPEG"]) as opened:
-            assert isinstance(opened, JpegImagePlugin.JpegImageFile)
+        # Not by `Image.open`, which would warn of large pictures; the decode gate has its own limits.
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(content)) as opened:
             sampling = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}.get(JpegImagePlugin.get_sampling(opened))
             tables, number = opened.quantization, opened.layer[0][3]
-    except (OSError, SyntaxError, ValueError, IndexError) as error:
+    except (OSError, SyntaxError, ValueError, IndexError, struct.error) as error:
         raise ImageError(f"expected a JPEG file; {error}. Get it again, or convert it to PNG") from None
     if len(tables.get(number, ())) != 64:
         raise ImageError("expected a JPEG file with its quantisation tables; it has none. Convert it to PNG")
@@ -120,20 +120,18 @@ def trace_of_pixels(pixels: Image) -> JpegTrace | None:
     trace: their steps are no larger than the rounding of pixels.
     """
     luma, usable = _luma(pixels)
-    whole = coefficients(luma, usable, (0, 0))
-    quality = _likeliest(whole)
+    quality = _likeliest(coefficients(luma, usable))
     if quality is not None:
         return JpegTrace(quality)
-    grids = [(row, column) for row in range(8) for column in range(8)]
-    zeros = [_zeros(coefficients(luma, usable, grid, _MOST_OF_A_GRID)) for grid in grids]
-    grid = grids[int(np.argmax(zeros))]
+    grid = _grid(luma, usable)
     quality = _likeliest(coefficients(luma, usable, grid))
     return None if quality is None else JpegTrace(quality, grid=grid)
 
 
 def would_tell(pixels: Image) -> bool:
     """Whether (H, W, 3) uint8 pixels have so much detail that a compression would show: smooth pictures have not."""
-    blocks = coefficients(*_luma(pixels))
+    luma, usable = _luma(pixels)
+    blocks = coefficients(luma, usable, _grid(luma, usable))
     return sum(_values(blocks, row, column).size for row, column in _DETAIL) >= _LEAST_DETAIL
 
 
@@ -200,6 +198,14 @@ def _blocks(plane: NDArray[Any], grid: tuple[int, int]) -> NDArray[Any]:
 @cache
 def _tables() -> Table:
     return np.array([quality_table(quality) for quality in QUALITIES])
+
+
+def _grid(luma: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[int, int]:
+    """(row, column) of the first block, for the grid in which most coefficients are zero."""
+    grids = list(np.ndindex(8, 8))
+    zeros = [_zeros(coefficients(luma, usable, grid, _MOST_OF_A_GRID)) for grid in grids]
+    row, column = grids[int(np.argmax(zeros))]
+    return row, column
 
 
 def _zeros(blocks: NDArray[np.float32]) -> float:

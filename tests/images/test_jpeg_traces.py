@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy.fft import dctn
 from skimage import data
 
@@ -91,6 +91,13 @@ def test_smooth_pictures_would_not_tell():
     ramp = np.repeat(np.add.outer(np.arange(128), np.arange(128))[:, :, None], 3, axis=2).astype(np.uint8)
     assert not any(would_tell(pixels) for pixels in (ramp, np.full((64, 64, 3), 9, np.uint8), ramp[:7]))
     assert all(would_tell(pixels) for pixels in photographs())
+
+
+def test_smooth_picture_that_was_compressed_and_cut_does_not_pass_for_one_that_was_not():
+    smooth = Image.fromarray(photographs()[3]).filter(ImageFilter.GaussianBlur(4))
+    cut = read(saved(np.asarray(smooth), 60))[3:131, 5:133]
+    assert trace_of_pixels(cut) is None
+    assert not would_tell(cut)
 
 
 def test_trace_is_lost_when_the_picture_is_made_smaller():
