@@ -37,7 +37,7 @@ def check_agreement(calibration: "Calibration") -> None:
         _check_vendor(calibration.procedure.second_opinion, "second opinion")
     _check_bound(calibration, _metric(calibration.procedure))
     _check_images(calibration)
-    for curves in (calibration.curves, *calibration.shares):
+    for curves in (calibration.curves, *calibration.shares, *calibration.all_but):
         _check_refused(calibration.images, curves)
     _check_guarantee(calibration)
 
@@ -80,6 +80,11 @@ def _check_bound(calibration: "Calibration", metric: Metric) -> None:
     tolerances = [curves.tolerance for curves in calibration.shares]
     if any(curves.kind != "share" or curves.bound != 1.0 for curves in calibration.shares) or _twice(tolerances):
         raise FileFormatError("expected one set of shares of wrong pixels for each tolerance; got others")
+    all_but = calibration.all_but
+    if any((curves.kind, curves.bound) != ("all-but", bound) for curves in all_but) or _twice(
+        curves.left_out for curves in all_but
+    ):
+        raise FileFormatError("expected one set of curves with the metric's bound for each share left out; got others")
 
 
 def _check_images(calibration: "Calibration") -> None:

@@ -90,6 +90,8 @@ class Calibration:
         One risk curve a photograph: the largest error among trusted pixels.
     shares
         The same for the share of the picture that is trusted and wrong, one set for each stored tolerance.
+    all_but
+        The same for the largest trusted error but for a share of the picture, one set for each stored share.
     answers
         What the answers to each photograph were like, by which those to new pictures can be told to be other ones.
     inputs
@@ -112,6 +114,7 @@ class Calibration:
     shares: tuple[CurveSet, ...] = ()
     answers: Answers = field(default_factory=lambda: Answers.unknown(0))
     inputs: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(0))
+    all_but: tuple[CurveSet, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.inputs):
@@ -129,7 +132,7 @@ class Calibration:
             )
         if len({image.cluster is None for image in self.images}) > 1:
             raise CalibrationError("expected the photograph of every tile, or of none; some have none")
-        for curves in (self.curves, *self.shares):
+        for curves in (self.curves, *self.shares, *self.all_but):
             if len(curves) != len(self.images):
                 raise CalibrationError(f"expected one curve a photograph; got {len(curves)} for {len(self.images)}")
         if len(self.answers) != len(self.images):
@@ -147,6 +150,7 @@ class Calibration:
         images: Sequence[CalibrationImage],
         curves: Sequence[RiskCurve],
         shares: Sequence[Sequence[RiskCurve]] = (),
+        all_but: Sequence[Sequence[RiskCurve]] = (),
         answers: Sequence[Answers] = (),
         inputs: Sequence[InputStatistics] = (),
         **rest: Any,
@@ -159,6 +163,7 @@ class Calibration:
             tuple(images[index] for index in order),
             CurveSet.from_curves([curves[index] for index in order]),
             shares=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in shares),
+            all_but=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in all_but),
             answers=Answers.together(answers)[order if answers else []],
             inputs=InputStatistics.together(inputs)[order if inputs else []],
             **rest,
@@ -246,10 +251,13 @@ class Calibration:
         Raises
         ------
         CalibrationError
-            Shares of wrong pixels were stored for other tolerances only, or no error can exceed the tolerance.
+            Shares of wrong pixels were stored for other tolerances only, or no error can exceed the tolerance; or
+            curves that leave out a share of the picture were stored for other shares only.
         """
         if rule.needs.curve_kind == "supremum":
             return self.curves
+        if rule.needs.curve_kind == "all-but":
+            return self._leaving_out(rule.left_out)
         tolerance = rule.stated_tolerance
         telling = [curves for curves in self.shares if curves.tolerance is not None and curves.tolerance < self.bound]
         fitting = [curves for curves in telling if tolerance is None or curves.tolerance == tolerance]
@@ -261,6 +269,16 @@ class Calibration:
                 "--guarantee false-trust:tolerance=…: the draws are stored, so no call is made"
             )
         return fitting[0]
+
+    def _leaving_out(self, share: float | None) -> CurveSet:
+        for curves in self.all_but:
+            if curves.left_out == share:
+                return curves
+        stored = ", ".join(f"{curves.left_out:g}" for curves in self.all_but) or "none"
+        raise CalibrationError(
+            f"curves are stored that leave out this share of the picture: {stored}; asked for {share}. Calibrate "
+            f"again with --guarantee all-but:share={share}: the draws are stored, so no call is made"
+        )
 
     def bound_for(self, rule: Guarantee) -> float:
         """The largest loss of the curves that `rule` is about."""
@@ -352,6 +370,7 @@ class Calibration:
             tuple(map(_unpacked, content["shares"])),
             Answers.from_bytes(base64.b64decode(content["answers"], validate=True)),
             InputStatistics.from_bytes(base64.b64decode(content["inputs"], validate=True)),
+            tuple(map(_unpacked, content.get("all_but", ()))),
         )
 
     def _content(self) -> dict[str, Any]:
@@ -365,6 +384,7 @@ class Calibration:
             "images": [image.model_dump(mode="json") for image in self.images],
             "curves": _packed(self.curves),
             "shares": [_packed(curves) for curves in self.shares],
+            **({"all_but": [_packed(curves) for curves in self.all_but]} if self.all_but else {}),
             "answers": base64.b64encode(self.answers.to_bytes()).decode(),
             "inputs": base64.b64encode(self.inputs.to_bytes()).decode(),
             "made_with": f"blackbox-conformal {__version__}",

@@ -25,6 +25,7 @@ class _File(BaseModel):
     images: list[dict[str, Any]]
     curves: str
     shares: list[str]
+    all_but: list[str] = []
     answers: str
     inputs: str
     made_with: str

@@ -24,16 +24,17 @@ LEVELS = (0.05, 0.1, 0.2, 0.4, 0.9)
 
 
 def honest(n: int = 24) -> Calibration:
-    """A calibration with everything that a file can hold: groups, a refusal, shares, tuning photographs."""
+    """A calibration with everything that a file can hold: groups, a refusal, all kinds of curves, tuned ones."""
     rng = np.random.default_rng(5)
-    images, curves, shares = [], [], []
+    images, curves, shares, all_but = [], [], [], []
     for index in range(n):
         scores = rng.integers(0, 32, (8, 8)).astype(np.float32) / 32
         errors = np.minimum(scores * rng.uniform(0.05, 0.6), 1).astype(np.float32)
         refused = index == 7
-        family = RiskCurve.family(scores, errors, bound=1.0, tolerances=(0.1,))
+        family = RiskCurve.family(scores, errors, bound=1.0, tolerances=(0.1,), left_out=(0.05,))
         curves.append(RiskCurve.worst(1.0) if refused else family[0])
         shares.append(RiskCurve.worst(1.0, tolerance=0.1) if refused else family[1])
+        all_but.append(RiskCurve.worst(1.0, left_out=0.05) if refused else family[2])
         seen = sketch_of(f"p{index}")
         images.append(
             CalibrationImage(
@@ -55,7 +56,9 @@ def honest(n: int = 24) -> Calibration:
         metric={"name": "rgb-linf"},
     )
     tuning = tuple(KnownPhotograph.of(sketch_of(f"t{index}")) for index in range(3))
-    return Calibration.from_curves(procedure, 1.0, images, curves, [shares], tuning=tuning, vendor_models=("m",))
+    return Calibration.from_curves(
+        procedure, 1.0, images, curves, [shares], [all_but], tuning=tuning, vendor_models=("m",)
+    )
 
 
 def says(calibration: Calibration, rule: dict) -> list[float]:
@@ -85,7 +88,7 @@ def try_edits(count: int, seed: int, path: Path) -> dict[str, int]:
         except Exception as error:
             raise AssertionError(f"edit {number} of {where}: {error!r}") from error
         found["taken"] += 1
-        if not {place[0] for place in where} & {"curves", "shares"}:
+        if not {place[0] for place in where} & {"curves", "shares", "all_but"}:
             assert own == says(true, loaded.guarantee), where
             assert plain == says(true, {"name": "expected"}), where
     return found

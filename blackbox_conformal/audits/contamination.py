@@ -5,7 +5,7 @@ The guarantee that allows for it is `guarantees.expected` with ``leaked``.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -106,7 +106,7 @@ def leakage_curve(
         raise CalibrationError(f"expected to plant 0 to {n} leaked photographs in {n}; got {list(counts)}")
     rule = rule or Expected()
     nothing = np.empty(0, np.float32)
-    perfect = RiskCurve(nothing, nothing, calibration.bound, calibration.kind, calibration.tolerance)
+    perfect = replace(calibration[0], scores=nothing, losses=nothing, area_scores=None, area_shares=None)
     pool = [perfect] if leaked is None else list(leaked)
     own = list(calibration)
     generator = np.random.Generator(np.random.Philox(seed))

@@ -56,6 +56,11 @@ class Around(Guarantee):
         return self.inner.stated_tolerance
 
     @property
+    def left_out(self) -> float | None:
+        """As the guarantee within."""
+        return self.inner.left_out
+
+    @property
     def holds_on_average(self) -> bool:
         """As the guarantee within."""
         return self.inner.holds_on_average

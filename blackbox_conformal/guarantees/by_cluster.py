@@ -39,7 +39,7 @@ class ByCluster(Around):
         if not catalog.member("guarantees", self.of).bounds_tile_means:
             raise ValueError(
                 f"expected a guarantee that bounds a mean; got {self.of!r}, but the mean over a photograph's tiles "
-                "says nothing of its worst tile. Use expected, false-trust or high-probability"
+                "says nothing of its worst tile. Use expected, all-but, false-trust or high-probability"
             )
         inner = self.inner
         for name, is_set, reason in (

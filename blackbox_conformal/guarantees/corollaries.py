@@ -48,7 +48,7 @@ def cap_note(guarantee: Guarantee, metric: Mapping[str, Any]) -> str | None:
 
     Which errors lie above a level below the cap, and how many, is the same with the cap and without.
     """
-    if metric.get("cap") is None or guarantee.needs.curve_kind != "supremum" or guarantee.miss_rate is not None:
+    if metric.get("cap") is None or guarantee.needs.curve_kind == "share" or guarantee.miss_rate is not None:
         return None
     cap = float(metric["cap"])
     return f"Errors above {cap:g} count as {cap:g}: the guarantee does not tell an error of {cap:g} from a larger one."
@@ -82,8 +82,8 @@ def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
         )
     if guarantee.needs.curve_kind != "supremum":
         raise UsageError(
-            "expected a guarantee on the largest trusted error; a share of wrong pixels says nothing of how wrong they "
-            "are. Use expected, per-image or high-probability"
+            "expected a guarantee on the largest trusted error; one on a share of wrong pixels, or on all but a share, "
+            "says nothing of how wrong those pixels are. Use expected, per-image or high-probability"
         )
     if not (math.isfinite(alpha) and alpha > 0):
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")

@@ -126,7 +126,8 @@ class Guarantee(Plugin):
         if curves.kind != self.needs.curve_kind:
             raise CalibrationError(
                 f"expected {self.needs.curve_kind} curves for this guarantee; got {curves.kind} curves. "
-                "A tolerance at calibration makes share curves (false-trust), none makes supremum curves (all others)"
+                "A tolerance at calibration makes share curves (false-trust), left_out makes all-but curves (all-but), "
+                "neither makes supremum curves (all others)"
             )
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
@@ -145,7 +146,7 @@ class Guarantee(Plugin):
 
     def loss_bound(self, bound: float) -> float:
         """The largest loss of a curve, given the metric's `bound`: that, or 1 for a share of the picture."""
-        return bound if self.needs.curve_kind == "supremum" else 1.0
+        return 1.0 if self.needs.curve_kind == "share" else bound
 
     @property
     def unit(self) -> str:
@@ -318,6 +319,11 @@ class Guarantee(Plugin):
     @property
     def stated_tolerance(self) -> float | None:
         """The error above which a trusted pixel is wrong, where the guarantee states one."""
+        return None
+
+    @property
+    def left_out(self) -> float | None:
+        """The share of the picture that its worst trusted pixels may make up; None where no pixel is left out."""
         return None
 
     @property

@@ -76,6 +76,14 @@ def survey_maps(scores: Map, losses: Map) -> Survey:
     return Survey(int(low), int(high), int(scored), bool(infinite), int(largest_loss_bits))
 
 
+def require_in_order(scores: Map, losses: Map) -> Survey:
+    """What `survey_maps` says; errors as in `staircase`."""
+    survey = survey_maps(scores, losses)
+    if not survey.in_order:
+        _refuse(scores, losses, int(first_bad(*_bits(scores, losses))))
+    return survey
+
+
 def staircase(scores: Map, losses: Map) -> Steps:
     """The records of `L(t) = sup { loss : score < t }`: where the running maximum, in order of score, grows.
 
@@ -146,7 +154,7 @@ def staircase_and_area(
         last, sizes = _groups(counts[:-1], int(shift), most, partial(keys_in, bits, low, shift))
         keys = np.minimum(survey.low + last, survey.high)
         # The end of a group may be the one number that is no key; the key before it is the same score.
-        ends = _scores_of(np.where(keys == NO_KEY, keys - 1, keys).astype(np.uint32))
+        ends = scores_of(np.where(keys == NO_KEY, keys - 1, keys).astype(np.uint32))
     kept = np.empty(2 * steps + 2, np.int64)
     kept = kept[: join_small_groups(sizes, most, kept)]
     return records, (ends[kept], np.cumsum(sizes)[kept])
@@ -224,8 +232,7 @@ def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 102
         raise UsageError(f"expected a finite tolerance >= 0; got {tolerance!r}. Choose a loss that is still right")
     _require_steps(steps)
     scores, losses = map_pair(scores, losses)
-    if not survey_maps(scores, losses).in_order:
-        _refuse(scores, losses, int(first_bad(*_bits(scores, losses))))
+    require_in_order(scores, losses)
     # In float32: no loss lies between the tolerance and the largest float32 below it.
     wrong = np.sort(scores[losses > float32_down(tolerance)])
     wrong = wrong[: _before_nan(wrong)] + np.float32(0)
@@ -282,7 +289,7 @@ def _records(candidates: NDArray[np.uint64]) -> Steps:
     last = np.append(order[1:] != order[:-1], True)
     order, running = order[last], running[last]
     grows = np.append(True, running[1:] > running[:-1])
-    return _scores_of(order[grows]), running[grows]
+    return scores_of(order[grows]), running[grows]
 
 
 def _before_nan(ascending: NDArray[np.float32]) -> int:
@@ -299,7 +306,7 @@ def _share_up(counts: NDArray[np.int64], total: int) -> NDArray[np.float32]:
     return shares
 
 
-def _scores_of(keys: NDArray[np.uint32]) -> NDArray[np.float32]:
+def scores_of(keys: NDArray[np.uint32]) -> NDArray[np.float32]:
     """The scores whose order-preserving keys these are."""
     negative = keys < 0x80000000
     return np.where(negative, ~keys, keys ^ SIGN).astype(np.uint32).view(np.float32)

@@ -60,7 +60,7 @@ def rule_for(guarantee: str | Guarantee, names: Sequence[str], clusters: Mapping
 
 def tolerance_of(rule: Guarantee) -> float | None:
     """The error above which a trusted pixel is wrong, for guarantees on shares of the picture; None for others."""
-    if rule.needs.curve_kind == "supremum":
+    if rule.needs.curve_kind != "share":
         return None
     return DEFAULT_TOLERANCE if rule.stated_tolerance is None else rule.stated_tolerance
 
@@ -68,6 +68,11 @@ def tolerance_of(rule: Guarantee) -> float | None:
 def tolerances_of(rule: Guarantee) -> tuple[float, ...]:
     """Tolerances whose shares of wrong pixels are stored: the usual one, and the one the guarantee names."""
     return tuple(sorted({DEFAULT_TOLERANCE, tolerance_of(rule) or DEFAULT_TOLERANCE}))
+
+
+def left_out_of(rule: Guarantee) -> tuple[float, ...]:
+    """Shares of the picture for which curves are stored that leave them out: the one the guarantee names, if any."""
+    return () if rule.left_out is None else (rule.left_out,)
 
 
 def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> None:

@@ -11,7 +11,7 @@ from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
-from blackbox_conformal.pipeline.calibrated_rule import checked_rule, tolerances_of
+from blackbox_conformal.pipeline.calibrated_rule import checked_rule, left_out_of, tolerances_of
 from blackbox_conformal.pipeline.job import Job, Ready
 from blackbox_conformal.pipeline.planning import plan_job
 from blackbox_conformal.pipeline.run_folder import write_manifest
@@ -72,12 +72,12 @@ def calibrate_job(
     job.confirm(lambda: plan_job(job, rule))
     specification = member("guarantees", guarantee).specification()
     write_manifest(job.folder, setup, job.pictures, guarantee=specification)
-    tolerances = tolerances_of(rule)
+    tolerances, left_out = tolerances_of(rule), left_out_of(rule)
     curves: list[list[RiskCurve]] = []
     answers: list[Answers] = []
     inputs: list[InputStatistics] = []
     images: list[CalibrationImage] = []
-    with job.run(partial(_measure, job, tolerances)) as measured:
+    with job.run(partial(_measure, job, tolerances, left_out)) as measured:
         for drawn, (curves_of_photograph, answers_to_photograph) in measured:
             curves.append(curves_of_photograph)
             answers.append(answers_to_photograph)
@@ -90,7 +90,8 @@ def calibrate_job(
         setup.metric.capped_bound,
         images,
         [kinds[0] for kinds in curves],
-        [[kinds[index + 1] for kinds in curves] for index in range(len(tolerances))],
+        [[kinds[1 + index] for kinds in curves] for index in range(len(tolerances))],
+        [[kinds[1 + len(tolerances) + index] for kinds in curves] for index in range(len(left_out))],
         guarantee=specification,
         answers=answers,
         inputs=inputs,
@@ -100,13 +101,16 @@ def calibrate_job(
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
 
 
-def _measure(job: Job, tolerances: Sequence[float], ready: Ready) -> tuple[list[RiskCurve], Answers]:
+def _measure(
+    job: Job, tolerances: Sequence[float], left_out: Sequence[float], ready: Ready
+) -> tuple[list[RiskCurve], Answers]:
     """The curves of one photograph, and what the answers to it were like; the worst of a refused one."""
     if ready.drawn.refusal is not None:
         bound = job.setup.metric.capped_bound
-        return [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)], Answers.unknown(1)
+        shares = [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
+        return [*shares, *(RiskCurve.worst(bound, left_out=share) for share in left_out)], Answers.unknown(1)
     truth = job.truth(ready.drawn.prepared)
-    return calibration_curves(ready.drawn, job.setup, ready.read, truth, tolerances, ready.second)
+    return calibration_curves(ready.drawn, job.setup, ready.read, truth, tolerances, left_out, ready.second)
 
 
 def _refuse_all_refused(images: Sequence[CalibrationImage], run: Path) -> int:

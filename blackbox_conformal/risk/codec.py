@@ -9,17 +9,20 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.risk.curve import Kind
 
 MAGIC = b"BXCURVES"
 VERSION = 1
 _HEADER = struct.Struct("<8sHHIQQddQ")
 _DEFLATE_CEILING = 1032
 """No deflate stream expands to more than this many times its size."""
+_KINDS = get_args(Kind)
 MAXIMUM_VALUES = 2**29
 _DAMAGED = "Fetch the calibration file again or calibrate again"
 
@@ -35,8 +38,9 @@ class Content:
     area_scores: NDArray[np.float32]
     area_shares: NDArray[np.float32]
     bound: float
-    share: bool
-    tolerance: float | None
+    kind: Kind
+    parameter: float | None
+    """The tolerance of shares or the share left out; None for a supremum."""
 
 
 def pack(content: Content) -> bytes:
@@ -50,16 +54,16 @@ def pack(content: Content) -> bytes:
         ),
     ]
     stream = zlib.compress(b"".join(blocks), 6)
-    tolerance = math.nan if content.tolerance is None else content.tolerance
+    parameter = math.nan if content.parameter is None else content.parameter
     header = _HEADER.pack(
         MAGIC,
         VERSION,
-        int(content.share),
+        _KINDS.index(content.kind),
         content.counts.size,
         content.scores.size,
         content.area_scores.size,
         content.bound,
-        tolerance,
+        parameter,
         len(stream),
     )
     return header + stream
@@ -75,12 +79,12 @@ def unpack(data: bytes) -> Content:
     """
     if len(data) < _HEADER.size or data[:8] != MAGIC:
         raise FileFormatError(f"expected packed risk curves; got {len(data)} foreign bytes. {_DAMAGED}")
-    _, version, share, curves, records, areas, bound, tolerance, stored = _HEADER.unpack_from(data)
+    _, version, kind, curves, records, areas, bound, parameter, stored = _HEADER.unpack_from(data)
     if version != VERSION:
         raise FileFormatError(
             f"expected packed risk curves of format {VERSION}; got {version}. Upgrade blackbox-conformal"
         )
-    if share not in (0, 1) or not (math.isfinite(bound) and bound > 0) or (share == 1) != math.isfinite(tolerance):
+    if kind >= len(_KINDS) or not (math.isfinite(bound) and bound > 0) or (kind > 0) != math.isfinite(parameter):
         raise FileFormatError(f"packed risk curves declare an impossible kind, bound or tolerance. {_DAMAGED}")
     size = 4 * (2 * curves + 2 * records + 2 * areas)
     if (
@@ -105,7 +109,15 @@ def unpack(data: bytes) -> Content:
     _check(scores, losses, counts, bound)
     _check(area_scores, area_shares, area_counts, 1.0)
     return Content(
-        counts, scores, losses, area_counts, area_scores, area_shares, bound, share == 1, tolerance if share else None
+        counts,
+        scores,
+        losses,
+        area_counts,
+        area_scores,
+        area_shares,
+        bound,
+        _KINDS[kind],
+        parameter if kind else None,
     )
 
 

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.kernels.all_but import all_but_staircase
 from blackbox_conformal.kernels.staircase import Counts, share_staircase, staircase_and_area, survey_maps
-from blackbox_conformal.risk.exact import largest_loss
+from blackbox_conformal.risk.exact import as_typed, largest_loss
 from blackbox_conformal.risk.map_checks import check_shapes, refuse_values
 from blackbox_conformal.rounding import all_down
 
-Kind = Literal["supremum", "share"]
+Kind = Literal["supremum", "share", "all-but"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +31,10 @@ class RiskCurve:
         The largest loss possible.
     kind
         ``supremum``: the largest error among trusted pixels. ``share``: the share of all pixels that are trusted
-        and wrong by more than `tolerance`.
-    tolerance
-        See `kind`; None for a supremum.
+        and wrong by more than `tolerance`. ``all-but``: the largest error among trusted pixels when the largest of
+        them are left out, as many as `left_out` of all pixels.
+    tolerance, left_out
+        See `kind`; None for other kinds.
     area_scores, area_shares
         For reporting only: the share of pixels that score no more than each score, in about 256 steps; or None.
     """
@@ -44,12 +46,15 @@ class RiskCurve:
     tolerance: float | None = None
     area_scores: NDArray[np.float32] | None = None
     area_shares: NDArray[np.float32] | None = None
+    left_out: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.bound) and self.bound > 0):
             raise CalibrationError(f"expected a finite bound above 0; got {self.bound!r}")
         if (self.kind == "share") != (self.tolerance is not None):
             raise CalibrationError(f"expected a tolerance for a share curve and for no other; got {self.tolerance!r}")
+        if (self.kind == "all-but") != (self.left_out is not None):
+            raise CalibrationError(f"expected left_out for an all-but curve and for no other; got {self.left_out!r}")
         for name in ("scores", "losses", "area_scores", "area_shares"):
             values = getattr(self, name)
             if values is not None:
@@ -64,7 +69,13 @@ class RiskCurve:
 
     @classmethod
     def from_maps(
-        cls, indecision: ArrayLike, errors: ArrayLike, *, bound: float, tolerance: float | None = None
+        cls,
+        indecision: ArrayLike,
+        errors: ArrayLike,
+        *,
+        bound: float,
+        tolerance: float | None = None,
+        left_out: float | None = None,
     ) -> Self:
         """The exact curve of one photograph.
 
@@ -79,6 +90,9 @@ class RiskCurve:
         tolerance
             None: loss = largest error among trusted pixels. A number: loss = share of all pixels that are trusted
             and wrong by more than it, rounded up to a grid of 1024 steps.
+        left_out
+            A share of all pixels: loss = largest error among trusted pixels but for the largest of them, as many as
+            that share, rounded down, is; rounded up to a 4096th of `bound`. Not together with `tolerance`.
 
         Raises
         ------
@@ -91,17 +105,24 @@ class RiskCurve:
         -----
         Adame, Csillag and Goedert (2025), Section 3, with ``<`` in place of ``<=``.
         """
-        if tolerance is None:
-            return cls.family(indecision, errors, bound=bound)[0]
-        return cls.family(indecision, errors, bound=bound, tolerances=(tolerance,))[1]
+        tolerances = () if tolerance is None else (tolerance,)
+        shares = () if left_out is None else (left_out,)
+        return cls.family(indecision, errors, bound=bound, tolerances=tolerances, left_out=shares)[-1]
 
     @classmethod
     def family(
-        cls, indecision: ArrayLike, errors: ArrayLike, *, bound: float, tolerances: Sequence[float] = ()
+        cls,
+        indecision: ArrayLike,
+        errors: ArrayLike,
+        *,
+        bound: float,
+        tolerances: Sequence[float] = (),
+        left_out: Sequence[float] = (),
     ) -> list[Self]:
-        """The curves of one photograph for the largest error, then for the share wrong by each of `tolerances`.
+        """The curves of one photograph: of the largest error, then of other losses.
 
-        Each is that of `from_maps`, in one go over the maps; parameters and errors as there.
+        That is the share wrong by each of `tolerances`, then the largest error but for each share in `left_out`. Each
+        is that of `from_maps`, in one go over the maps; parameters and errors as there.
         """
         scores_map = np.ascontiguousarray(indecision, dtype=np.float32)
         error_map = np.ascontiguousarray(errors, dtype=np.float32)
@@ -110,6 +131,9 @@ class RiskCurve:
         for tolerance in tolerances:
             if not (math.isfinite(tolerance) and tolerance >= 0):
                 raise CalibrationError(f"expected a finite tolerance >= 0; got {tolerance!r}")
+        for share in left_out:
+            if not 0 < share < 1:
+                raise CalibrationError(f"expected a share to leave out between 0 and 1; got {share!r}")
         check_shapes(scores_map, error_map)
         survey = survey_maps(scores_map, error_map)
         if not survey.in_order or survey.scored < scores_map.size or survey.largest_loss > np.float32(bound):
@@ -123,15 +147,26 @@ class RiskCurve:
             cls(*share_staircase(scores_map, error_map, tolerance), 1.0, "share", float(tolerance), *area)
             for tolerance in tolerances
         ]
-        return [cls(*records, bound, "supremum", None, *area), *shares]
+        rest = [
+            cls(
+                *all_but_staircase(scores_map, error_map, math.floor(as_typed(share) * scores_map.size), bound),
+                bound,
+                "all-but",
+                None,
+                *area,
+                float(share),
+            )
+            for share in left_out
+        ]
+        return [cls(*records, bound, "supremum", None, *area), *shares, *rest]
 
     @classmethod
-    def worst(cls, bound: float, *, tolerance: float | None = None) -> Self:
+    def worst(cls, bound: float, *, tolerance: float | None = None, left_out: float | None = None) -> Self:
         """The curve of a photograph that the vendor refused: the worst loss as soon as anything is trusted."""
         highest = 1.0 if tolerance is not None else bound
-        kind: Kind = "supremum" if tolerance is None else "share"
+        kind: Kind = "share" if tolerance is not None else "supremum" if left_out is None else "all-but"
         losses = np.array([largest_loss(highest)], np.float32)
-        return cls(np.array([-np.inf], np.float32), losses, highest, kind, tolerance)
+        return cls(np.array([-np.inf], np.float32), losses, highest, kind, tolerance, left_out=left_out)
 
     @overload
     def loss(self, threshold: float) -> float: ...
@@ -180,7 +215,7 @@ class RiskCurve:
     def _content(self) -> tuple[Any, ...]:
         arrays = (self.scores, self.losses, self.area_scores, self.area_shares)
         packed = tuple(None if values is None else values.tobytes() for values in arrays)
-        return (*packed, self.bound, self.kind, self.tolerance)
+        return (*packed, self.bound, self.kind, self.tolerance, self.left_out)
 
 
 def _area(area: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

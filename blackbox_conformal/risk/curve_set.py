@@ -17,7 +17,7 @@ from blackbox_conformal.risk.merged_curves import Merged, merge
 
 @dataclass(frozen=True, eq=False)
 class CurveSet:
-    """n risk curves of one kind, bound and tolerance.
+    """n risk curves of one kind and bound, with one tolerance or share left out.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class CurveSet:
         Records of all curves, float32.
     area_offsets, area_scores, area_shares
         The same for the trusted share; a curve without it owns none.
-    bound, kind, tolerance
+    bound, kind, tolerance, left_out
         As in `RiskCurve`.
     """
 
@@ -40,6 +40,7 @@ class CurveSet:
     bound: float
     kind: Kind = "supremum"
     tolerance: float | None = None
+    left_out: float | None = None
 
     @classmethod
     def from_curves(cls, curves: Sequence[RiskCurve]) -> Self:
@@ -54,11 +55,10 @@ class CurveSet:
             raise CalibrationError("expected at least one risk curve; got none. Calibrate on at least one photograph")
         first = curves[0]
         for index, curve in enumerate(curves):
-            if (curve.kind, curve.bound, curve.tolerance) != (first.kind, first.bound, first.tolerance):
+            if _loss_of(curve) != _loss_of(first):
                 raise CalibrationError(
-                    "expected curves of one kind, bound and tolerance; got "
-                    f"{first.kind}, {first.bound}, {first.tolerance} and, in curve {index}, "
-                    f"{curve.kind}, {curve.bound}, {curve.tolerance}. Compute all with one metric"
+                    "expected curves of one kind, bound, tolerance and share left out; got "
+                    f"{_loss_of(first)} and, in curve {index}, {_loss_of(curve)}. Compute all with one metric"
                 )
         nothing = np.empty(0, np.float32)
         areas = [
@@ -75,6 +75,7 @@ class CurveSet:
             first.bound,
             first.kind,
             first.tolerance,
+            first.left_out,
         )
 
     @classmethod
@@ -93,8 +94,8 @@ class CurveSet:
                 self.area_scores,
                 self.area_shares,
                 self.bound,
-                self.kind == "share",
-                self.tolerance,
+                self.kind,
+                self.tolerance if self.kind == "share" else self.left_out,
             )
         )
 
@@ -116,8 +117,9 @@ class CurveSet:
             content.area_scores,
             content.area_shares,
             content.bound,
-            "share" if content.share else "supremum",
-            content.tolerance,
+            content.kind,
+            content.parameter if content.kind == "share" else None,
+            content.parameter if content.kind == "all-but" else None,
         )
 
     def __len__(self) -> int:
@@ -138,6 +140,7 @@ class CurveSet:
             self.tolerance,
             self.area_scores[area] if has_area else None,
             self.area_shares[area] if has_area else None,
+            self.left_out,
         )
 
     def __iter__(self) -> Iterator[RiskCurve]:
@@ -165,6 +168,7 @@ class CurveSet:
             self.bound,
             self.kind,
             self.tolerance,
+            self.left_out,
         )
 
     def losses_at(self, threshold: float) -> NDArray[np.float64]:
@@ -242,6 +246,10 @@ class Recent(dict[tuple[str, Any], Any]):
         super().__setitem__(key, value)
         if len(self) > 16:
             del self[next(iter(self))]
+
+
+def _loss_of(curve: RiskCurve) -> tuple[Any, ...]:
+    return curve.kind, curve.bound, curve.tolerance, curve.left_out
 
 
 def _offsets(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """The mean of several curves as one curve: tiles of one photograph become one unit."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -37,8 +38,8 @@ def mean_of_clusters(values: NDArray[np.float64], clusters: Sequence[str]) -> ND
 def _mean(curves: CurveSet) -> RiskCurve:
     if len(curves) == 1:
         only = curves[0]
-        return RiskCurve(only.scores, only.losses, only.bound, only.kind, only.tolerance)
+        return replace(only, area_scores=None, area_shares=None)
     losses = np.minimum(all_up(curves.merged.totals() / len(curves)), largest_loss(curves.bound))
     grows = losses > np.r_[np.float32(0), losses[:-1]]
     scores = curves.merged.scores.astype(np.float32)
-    return RiskCurve(scores[grows], losses[grows], curves.bound, curves.kind, curves.tolerance)
+    return replace(curves[0], scores=scores[grows], losses=losses[grows], area_scores=None, area_shares=None)

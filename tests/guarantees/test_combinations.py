@@ -27,6 +27,7 @@ CHOICES = {
     "leaked": [None, 2],
     "weights": [None, (1.0,) * N],
     "tolerance": [None, 0.4],
+    "share": [None, 0.05],
     "delta": [None, 0.2],
     "confidence": [None, 0.9],
 }
@@ -66,7 +67,8 @@ def accepted():
 
 @pytest.fixture(scope="module")
 def calibration():
-    return calibration_of(curves(0, N), groups=GROUPS, shares=[list(curves(0, N, tolerance=0.4))])
+    all_but = [list(curves(0, N, left_out=share)) for share in (0.01, 0.05)]
+    return calibration_of(curves(0, N), groups=GROUPS, shares=[list(curves(0, N, tolerance=0.4))], all_but=all_but)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,7 @@ def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration
             "leaked": "also if up to 2 of them were in the vendor's training set",
             "weights": "weighted, worth",
             "tolerance": "exceeds 0.4",
+            "share": "worst of them, 5 % of the picture",
             "bound_new": "at most 0.5 in this picture",
         }.items():
             assert (words in said) == (parameter in parameters), (name, around, parameters, said)

@@ -53,7 +53,7 @@ def rule(request):
 @pytest.fixture
 def material(rule):
     """Curves of the guarantee's kind."""
-    return curves(0, N, tolerance=None if rule.needs.curve_kind == "supremum" else 0.4)
+    return curves(0, N, tolerance=0.4 if rule.needs.curve_kind == "share" else None, left_out=rule.left_out)
 
 
 def test_every_guarantee_has_a_row_in_the_documentation():

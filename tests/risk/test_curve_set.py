@@ -43,6 +43,8 @@ def test_areas_and_tolerance_survive():
     assert list(CurveSet.from_bytes(CurveSet.from_curves(curves).to_bytes())) == curves
     share = [RiskCurve.from_maps(np.eye(4), np.eye(4), bound=1.0, tolerance=0.25), RiskCurve.worst(1.0, tolerance=0.25)]
     assert list(CurveSet.from_bytes(CurveSet.from_curves(share).to_bytes())) == share
+    rest = [RiskCurve.from_maps(np.eye(4), np.eye(4), bound=1.5, left_out=0.25), RiskCurve.worst(1.5, left_out=0.25)]
+    assert list(CurveSet.from_bytes(CurveSet.from_curves(rest).to_bytes())) == rest
 
 
 def test_a_curve_takes_less_than_eight_kilobytes():
@@ -106,6 +108,7 @@ def with_stream(raw):
         b"X" + GOOD[1:],
         with_header(version=2),
         with_header(share=2),
+        with_header(share=3, tolerance=0.5),
         with_header(share=1),
         with_header(tolerance=0.5),
         with_header(bound=math.nan),
@@ -146,7 +149,7 @@ def test_records_that_are_no_staircase_are_refused(scores, losses):
     nothing = np.empty(0, np.float32)
     none = np.zeros(1, np.int64)
     records = (np.array([2]), np.array(scores, np.float32), np.array(losses, np.float32))
-    data = codec.pack(codec.Content(*records, none, nothing, nothing, 1.0, False, None))
+    data = codec.pack(codec.Content(*records, none, nothing, nothing, 1.0, "supremum", None))
     with pytest.raises(FileFormatError, match="does not increase or leaves its range"):
         CurveSet.from_bytes(data)
 

@@ -175,3 +175,32 @@ def test_the_false_trust_rate_keeps_alpha_from_maps_to_masks_and_the_literal_rul
     assert tools.verdict(strict).keeps(alpha)
     assert tools.verdict(strict).mean > 0.1 * alpha
     assert tools.verdict(literal).breaks(alpha)
+
+
+def test_all_but_a_share_keeps_alpha_from_maps_to_masks_and_the_literal_rule_breaks_it(tools):
+    rng = np.random.default_rng(27)
+    n, alpha, share, left_out = 40, 0.2, 0.05, 7
+
+    def maps():
+        scores = rng.integers(0, 3, (12, 12))
+        errors = np.array([0.2, 0.7, 1.0])[scores] * rng.random() * rng.random((12, 12))
+        # So many pixels are as wrong as can be, wherever they are: what is left out.
+        errors.flat[rng.choice(144, left_out // 2, replace=False)] = 1
+        return scores.astype(np.float32), errors.astype(np.float32)
+
+    def loss(scores, errors, t):
+        worst = np.sort(errors[trusted(scores, t)])[::-1]
+        return worst[left_out] if worst.size > left_out else 0.0
+
+    strict, literal, everything = [], [], []
+    for _ in range(150):
+        curves = [RiskCurve.from_maps(*maps(), bound=1.0, left_out=share) for _ in range(n)]
+        t = threshold(curves, alpha, "all-but", share=share)
+        new = [maps() for _ in range(40)]
+        strict.append(np.mean([loss(*pair, t) for pair in new]))
+        literal.append(np.mean([loss(*pair, math.nextafter(t, math.inf)) for pair in new]))
+        everything.append(np.mean([d[trusted(s, t)].max(initial=0) for s, d in new]))
+    assert tools.verdict(strict).keeps(alpha)
+    assert tools.verdict(strict).mean > 0.1 * alpha
+    assert tools.verdict(literal).breaks(alpha)
+    assert tools.verdict(everything).breaks(alpha), "nothing is promised of what is left out"

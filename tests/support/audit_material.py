@@ -26,15 +26,15 @@ def maps(rng, *, harder=1.0, size=(6, 8)):
     return scores, errors
 
 
-def curve_of(scores, errors, tolerance=None):
+def curve_of(scores, errors, tolerance=None, left_out=None):
     """The risk curve of a score and an error map."""
-    return RiskCurve.from_maps(scores, errors, bound=BOUND, tolerance=tolerance)
+    return RiskCurve.from_maps(scores, errors, bound=BOUND, tolerance=tolerance, left_out=left_out)
 
 
-def curves(seed, count, *, tolerance=None, harder=1.0):
+def curves(seed, count, *, tolerance=None, left_out=None, harder=1.0):
     """A set of `count` curves."""
     rng = np.random.default_rng(seed)
-    return CurveSet.from_curves([curve_of(*maps(rng, harder=harder), tolerance) for _ in range(count)])
+    return CurveSet.from_curves([curve_of(*maps(rng, harder=harder), tolerance, left_out) for _ in range(count)])
 
 
 def identity(name):
@@ -42,7 +42,7 @@ def identity(name):
     return digest_bytes(name.encode())
 
 
-def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=()):
+def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=(), all_but=()):
     """A calibration whose photographs ``c0``, ``c1``, … have the curves `found`."""
     images = [
         CalibrationImage(
@@ -64,7 +64,7 @@ def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=()
         metric=metric or {"name": "rgb-linf"},
     )
     return Calibration.from_curves(
-        procedure, BOUND, images, list(found), shares, guarantee=guarantee or {"name": "expected"}
+        procedure, BOUND, images, list(found), shares, all_but, guarantee=guarantee or {"name": "expected"}
     )
 
 

@@ -153,14 +153,20 @@ class Measure:
         """What is measured on one photograph, and what the answers to it were like."""
         picture, metric = ready.drawn.prepared, self.job.setup.metric
         if ready.drawn.refusal is not None:
-            worst = RiskCurve.worst(metric.capped_bound, tolerance=self.tolerance)
+            worst = RiskCurve.worst(metric.capped_bound, tolerance=self.tolerance, left_out=self.rule.left_out)
             thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
             return _refused(picture, worst, thresholds), Answers.unknown(1)
         truth = self.job.truth(picture, "audited")
         low = picture.input_of(truth, self.job.setup)
         evaluation = evaluate(ready.drawn, self.job.setup, ready.read, low, ready.second)
         errors = self.job.setup.errors(truth, evaluation.delivered, low)
-        curve = RiskCurve.from_maps(evaluation.indecision, errors, bound=metric.capped_bound, tolerance=self.tolerance)
+        curve = RiskCurve.from_maps(
+            evaluation.indecision,
+            errors,
+            bound=metric.capped_bound,
+            tolerance=self.tolerance,
+            left_out=self.rule.left_out,
+        )
         mixture = self.job.setup.procedure.mixture
         rule = rule_for_picture(
             self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.indecision, mixture

@@ -124,16 +124,14 @@ def calibration_curves(
     read: Callable[[int], bytes],
     truth: Image,
     tolerances: Sequence[float],
+    left_out: Sequence[float],
     second: Image | None = None,
 ) -> tuple[list[RiskCurve], Answers]:
-    """The risk curves of one photograph: the largest trusted error, then the share wrong by each tolerance.
-
-    And what the answers to it were like.
-    """
+    """The risk curves of one photograph, as `RiskCurve.family` gives them, and what the answers to it were like."""
     low = drawn.prepared.input_of(truth, setup)
     evaluation = evaluate(drawn, setup, read, low, second)
-    errors = setup.errors(truth, evaluation.delivered, low)
-    curves = RiskCurve.family(evaluation.indecision, errors, bound=setup.metric.capped_bound, tolerances=tolerances)
+    errors, bound = setup.errors(truth, evaluation.delivered, low), setup.metric.capped_bound
+    curves = RiskCurve.family(evaluation.indecision, errors, bound=bound, tolerances=tolerances, left_out=left_out)
     return curves, evaluation.answers
 
 
