@@ -89,3 +89,8 @@ def _escaped(character: str) -> str:
     if code <= 0xFF:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 draw``, ``2 draws``: `thing` in the singular, and an s where there is another number of them."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

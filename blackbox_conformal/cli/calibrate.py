@@ -101,6 +101,7 @@ def _show(
 ) -> None:
     """The thresholds, what they took, and what to do next."""
     from blackbox_conformal.pipeline.planning import usual_levels
+    from blackbox_conformal.text import counted
 
     calibration = result.calibration
     rule = calibration.rule()
@@ -112,7 +113,7 @@ def _show(
     screen.summary(
         {
             "calibration": str(path.resolve()),
-            "photographs": f"{n}{tiles}, {setup.procedure.draws} draws each{refused}",
+            "photographs": f"{n}{tiles}, {counted(setup.procedure.draws, 'draw')} each{refused}",
             "inputs": f"made from them by {setup.procedure.mixture.text}",
             "calls": f"{result.calls} made, {result.cached} draws were stored, {spent(cost)}",
             "loss bound": f"{bound:g}: alpha reaches down to {rule.reachable_alpha(n, bound):.3g}",

@@ -150,11 +150,12 @@ def _demonstrate(
 
 
 def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float) -> None:
+    from blackbox_conformal.audits.verdict import EXPLAINED
     from blackbox_conformal.certificate import threshold_json
+    from blackbox_conformal.text import counted
 
     certificate, level, calibration = made.masked.certificate, made.audited.levels[0], made.run.calibration
-    draws = "1 draw" if setup.procedure.draws == 1 else f"{setup.procedure.draws} draws"
-    threshold = float.fromhex(certificate.threshold_hex)
+    threshold, draws = float.fromhex(certificate.threshold_hex), counted(setup.procedure.draws, "draw")
     files = {
         "overlay": str(made.products.overlay),
         "mask": str(made.products.mask),
@@ -164,9 +165,8 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
     screen.say("")
     screen.summary(
         {
-            "calibrated": f"the embedded vendor, told to {task}; inputs by {setup.procedure.mixture.text}; "
-            f"{draws} of each of {calibration.n} photographs ({made.run.calls} calls made, "
-            f"{made.run.cached} stored)",
+            "calibrated": f"the embedded vendor, told to {task}; inputs by {setup.procedure.mixture.text}; {draws} of "
+            f"each of {calibration.n} photographs ({made.run.calls} calls made, {made.run.cached} stored)",
             "guarantee": certificate.statement,
             "threshold": "nothing can be trusted" if threshold == -math.inf else f"{threshold:.6g}",
             "trusted": f"{share(certificate.trusted_share)} of {made.masked.name}; "
@@ -178,6 +178,7 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
             "seconds": f"{seconds:.0f}",
         }
     )
+    screen.say(EXPLAINED[level.judgement.verdict])
     screen.next("plan", "photographs/", "--adapter", "NAME")
     screen.say(
         "`plan` says what a calibration of your own vendor costs; `blackbox-conformal adapters list` shows names."

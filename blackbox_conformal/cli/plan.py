@@ -168,10 +168,11 @@ def show_plan(
     """The plan for people and for scripts."""
     from blackbox_conformal.audits.input_shift import shift_json
     from blackbox_conformal.guarantees.guarantee import number_in_words
+    from blackbox_conformal.text import counted
 
     screen.summary(
         {
-            "photographs": f"{planned.n}, {planned.draws} draws each",
+            "photographs": f"{planned.n}, {counted(planned.draws, 'draw')} each",
             "calls": f"{planned.calls} to make, {planned.cached} draws stored",
             "price": _price(planned),
             **({"a photograph": f"{_more(planned, 1)}, {planned.price_rule}"} if planned.price_rule else {}),
