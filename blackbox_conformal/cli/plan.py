@@ -128,9 +128,11 @@ def present(
 
     adapter, run = job.setup.adapter, job.folder
     planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
-    show_plan(screen, planned, _pace(planned, run, job.limits.for_vendor(adapter.capabilities).first_workers), shift)
+    pace = _pace(planned, run, job.limits.for_vendor(adapter.capabilities).first_workers)
+    made_by = job.setup.procedure.mixture.text
+    show_plan(screen, planned, pace, made_by, shift)
     if shift is not None:
-        show_shift(screen, shift, job.setup.procedure.mixture.text)
+        show_shift(screen, shift, made_by)
     if alpha is not None:
         short = planned.needed_n[f"{alpha:g}"] - planned.n
         if short > 0:
@@ -163,9 +165,9 @@ def _pace(planned: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
 
 
 def show_plan(
-    screen: Screen, planned: "Plan", pace: tuple[float, str] | None, shift: "InputShift | None" = None
+    screen: Screen, planned: "Plan", pace: tuple[float, str] | None, made_by: str, shift: "InputShift | None" = None
 ) -> None:
-    """The plan for people and for scripts."""
+    """The plan for people and for scripts; `made_by`: the degradation that makes inputs of photographs."""
     from blackbox_conformal.audits.input_shift import shift_json
     from blackbox_conformal.guarantees.guarantee import number_in_words
     from blackbox_conformal.text import counted
@@ -173,6 +175,7 @@ def show_plan(
     screen.summary(
         {
             "photographs": f"{planned.n}, {counted(planned.draws, 'draw')} each",
+            "inputs": f"made from them by {made_by}",
             "calls": f"{planned.calls} to make, {planned.cached} draws stored",
             "price": _price(planned),
             **({"a photograph": f"{_more(planned, 1)}, {planned.price_rule}"} if planned.price_rule else {}),

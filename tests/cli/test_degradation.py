@@ -190,3 +190,14 @@ def test_vendors_whose_inputs_differ_are_not_compared(scene, vendor):
         bc.compare(
             {"one": vendor, "other": (vendor, {"degradation": "area"})}, scene / "photographs", 0.9, max_cost=1, **ALL
         )
+
+
+def test_a_plan_tells_how_inputs_are_made_where_nobody_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_photographs(tmp_path / "photographs", range(3))
+    words = ["plan", str(tmp_path / "photographs"), "--adapter", "topaz", "-p", "task=denoise", "-p", "model=Normal"]
+    code = run([*words, "-p", "scale=1", "--draws", "1", "--score", "texture", "--run", str(tmp_path / "run")])
+    captured = capsys.readouterr()
+    said = captured.out
+    assert code == 0, captured.err
+    assert "3, 1 draw each" in said
+    assert "made from them by noise:15" in said
