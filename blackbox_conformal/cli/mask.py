@@ -56,8 +56,8 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
     safe: bool = shared.declared(
         "--safe",
         is_flag=True,
-        help="Write a picture to use, too: NAME-safe.png is the delivered one where trusted and plain enlargement "
-        "elsewhere.",
+        help="Write a picture to use, too: NAME-safe.png is the delivered one where trusted, and elsewhere plain "
+        "enlargement of the input, or the input itself where nothing is enlarged.",
     )
     feather: int = shared.declared(
         "--feather",
