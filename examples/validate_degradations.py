@@ -71,9 +71,8 @@ def _curves(folder: Path, degradation: str, paths: Sequence[Path], options: argp
     kind, _, model = options.vendor.partition(":")
     draws = folder / "draws"
     draws.mkdir(parents=True)
-    vendor = (
-        bc.load_adapter("embedded") if kind == "embedded" else bc.load_adapter("folder", path=str(draws), label=model)
-    )
+    parameters = {} if kind == "embedded" else {"path": str(draws), "label": model, "scale": options.scale}
+    vendor = bc.load_adapter("embedded" if kind == "embedded" else "folder", **parameters)
     setup = _set_up(vendor, degradation, options)
     if kind != "embedded":
         _draw(setup, model, paths, draws)
