@@ -2,8 +2,9 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,11 @@ from blackbox_conformal.cli.named_files import photograph_paths
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.certificate import Certificate
     from blackbox_conformal.errors import BlackboxConformalError
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.masking import MaskRequest
-    from blackbox_conformal.pipeline.products import Result, Wanted
+    from blackbox_conformal.pipeline.products import Products, Result, Wanted
     from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.reports.report_store import ReportStore
@@ -155,7 +157,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """Writes each result as it comes, and keeps what the document says of it."""
+    """Writes each result as soon as it is there, and keeps what the document says of it."""
 
     screen: Screen
     options: MaskOptions
@@ -166,16 +168,20 @@ class _Delivery:
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     previews: dict[int, Path] = field(default_factory=dict)
 
-    def keep(self, place: int, result: "Result") -> None:
-        """Write the files of one picture, and say so."""
-        from blackbox_conformal.certificate import threshold_json
-        from blackbox_conformal.images.read import read_image
+    def write(self, place: int, result: "Result") -> Callable[[], None]:
+        """Write the files of one picture, in the thread that calculated it; what is returned says so."""
         from blackbox_conformal.pipeline.products import write_products
-        from blackbox_conformal.text import printable
 
         products = write_products(result, Path(self.options.out), self.wanted, force=self.options.force)
-        self.previews[place] = self.store.masked(result, read_image(self.batch.sources[place][1]).pixels)
-        certificate = result.certificate
+        preview = self.store.masked(result, result.low_resolution)
+        return partial(self._tell, place, result.name, result.certificate, products, preview)
+
+    def _tell(self, place: int, name: str, certificate: "Certificate", products: "Products", preview: Path) -> None:
+        """Say what was written of a picture, and keep it for the document."""
+        from blackbox_conformal.certificate import threshold_json
+        from blackbox_conformal.text import printable
+
+        self.previews[place] = preview
         self.entries[place] = {
             "input": str(self.batch.paths[place]),
             **{key: file and str(file.resolve()) for key, file in asdict(products).items()},
@@ -188,7 +194,7 @@ class _Delivery:
             "notes": list(certificate.notes),
         }
         trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
-        self.screen.say(f"{printable(result.name)}: {trusted}; {products.safe or products.overlay or products.image}")
+        self.screen.say(f"{printable(name)}: {trusted}; {products.safe or products.overlay or products.image}")
         if certificate.status == "outside-calibration":
             self.screen.say(f"  no guarantee: {certificate.reason}")
         elif certificate.reason and not self.hopeless:
@@ -314,7 +320,7 @@ def _masked(delivery: _Delivery, request: "MaskRequest", run: Path) -> "list[Res
     with watching(screen) as watch:
         terms = session.job_terms(options, run, watch, ask)
         receiver = Receiver(
-            on_result=None if "-" in options.inputs else delivery.keep,
+            in_thread=None if "-" in options.inputs else delivery.write,
             on_failure=batch.failed.__setitem__ if options.keep_going else None,
             on_drift=delivery.add_drift,
         )

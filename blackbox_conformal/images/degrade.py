@@ -8,7 +8,7 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.images.encode import upload_png
 from blackbox_conformal.images.picture import check_pixels, pixels_digest
 from blackbox_conformal.types import Image
 
@@ -77,7 +77,7 @@ def upload_from(pixels: Image, name: str) -> Upload:
     """What is sent for `pixels`, (h, w, 3) uint8; `name` is for people."""
     pixels = check_pixels(pixels)
     height, width = pixels.shape[:2]
-    return Upload(name, pixels_digest(pixels), image_png(pixels), width, height)
+    return Upload(name, pixels_digest(pixels), upload_png(pixels), width, height)
 
 
 def _check_scale(scale: int) -> None:

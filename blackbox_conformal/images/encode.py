@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import ImageError, MapError, UsageError
 from blackbox_conformal.images.picture import check_pixels
+from blackbox_conformal.images.write_png import GREY, RGB, write_png
 from blackbox_conformal.types import Image, Map, Mask
 
 Given = str | Path | bytes | BinaryIO | Image | PillowImage.Image
@@ -22,12 +23,19 @@ NO_SCORE = 65535
 
 def image_png(pixels: Image) -> bytes:
     """`pixels`, (H, W, 3) uint8, as an 8-bit RGB PNG with nothing but the pixels in it; equal pixels, equal bytes."""
+    pixels = check_pixels(pixels)
+    height, width = pixels.shape[:2]
+    return write_png(pixels.reshape(height, -1), width, 8, RGB)
+
+
+def upload_png(pixels: Image) -> bytes:
+    """The same in fewer bytes and more time, for what is sent and for vendors that limit bytes."""
     return _png(PillowImage.fromarray(check_pixels(pixels)))
 
 
 def grey_png(levels: NDArray[np.uint8]) -> bytes:
     """`levels`, (H, W) uint8, as an 8-bit grey PNG."""
-    return _png(PillowImage.fromarray(levels))
+    return write_png(levels, levels.shape[1], 8, GREY)
 
 
 def mask_png(mask: Mask) -> bytes:
@@ -40,9 +48,7 @@ def mask_png(mask: Mask) -> bytes:
     """
     if mask.dtype != np.bool_ or mask.ndim != 2 or mask.size == 0:
         raise MapError(f"expected a (H, W) bool mask; got {mask.dtype} {mask.shape}")
-    # By way of 8 bits: Pillow packs the rows of "1" itself, numpy's bool has a byte a pixel.
-    grey = PillowImage.fromarray(mask.astype(np.uint8) * np.uint8(255))
-    return _png(grey.convert("1", dither=PillowImage.Dither.NONE))
+    return write_png(np.packbits(mask, axis=1), mask.shape[1], 1, GREY)
 
 
 def indecision_png(indecision: Map) -> tuple[bytes, dict[str, Any]]:
@@ -67,15 +73,19 @@ def indecision_png(indecision: Map) -> tuple[bytes, dict[str, Any]]:
     """
     if indecision.ndim != 2 or indecision.size == 0 or indecision.dtype.kind != "f":
         raise MapError(f"expected a (H, W) float score map; got {indecision.dtype} {indecision.shape}")
-    scores = indecision.astype(np.float64)
-    scored = np.isfinite(scores)
-    lowest = float(scores[scored].min()) if scored.any() else 0.0
-    highest = float(scores[scored].max()) if scored.any() else 0.0
+    scored = np.isfinite(indecision)
+    some = bool(scored.any())
+    lowest = float(indecision.min(where=scored, initial=np.inf)) if some else 0.0
+    highest = float(indecision.max(where=scored, initial=-np.inf)) if some else 0.0
     step = (highest - lowest) / LARGEST_LEVEL or 1.0
-    levels = np.rint((np.where(scored, scores, lowest) - lowest) / step)
+    levels = np.where(scored, indecision, np.float64(lowest))
+    levels -= lowest
+    levels /= step
+    np.rint(levels, out=levels)
     levels[~scored] = NO_SCORE
-    content = _png(PillowImage.fromarray(levels.astype(np.uint16)))
-    return content, {"offset": lowest, "step": step, "no_score": NO_SCORE}
+    height, width = levels.shape
+    rows = levels.astype(np.uint16).astype(">u2").view(np.uint8).reshape(height, -1)
+    return write_png(rows, width, 16, GREY), {"offset": lowest, "step": step, "no_score": NO_SCORE}
 
 
 def as_source(given: Given) -> Path | bytes:

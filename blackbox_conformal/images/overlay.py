@@ -22,7 +22,8 @@ OUTLINE = np.array([255, 196, 0], dtype=np.float32)
 _LIGHTNESS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _DIMMED = 0.42
 _STRIPE = 0.34
-_ROWS = 256
+_ROWS = 32
+"""Rows marked at once: what is between stays in the cache."""
 
 
 def overlay(pixels: Image, mask: Mask, style: str = "hatch") -> Image:
@@ -60,7 +61,6 @@ def overlay(pixels: Image, mask: Mask, style: str = "hatch") -> Image:
     if style == "outline":
         # On a bright picture amber alone would be lost.
         marked[grown(near, thickness) & ~near] = 0
-    # By bands of rows, so that a large picture needs no float copy of itself.
     for top in range(0, height, _ROWS):
         band = slice(top, top + _ROWS)
         away = ~mask[band]
@@ -70,8 +70,10 @@ def overlay(pixels: Image, mask: Mask, style: str = "hatch") -> Image:
             if style == "hatch":
                 shade = np.where(_stripes(top, grey.shape, pitch), shade + 255 * _STRIPE * (1 - _DIMMED), shade)
             # A touch of the colour is left, so that the eye still finds its way.
-            mixed = 0.85 * shade[..., None] + 0.15 * _DIMMED * pixels[band]
-            marked[band][away] = np.rint(np.minimum(mixed, 255))[away].astype(np.uint8)
+            mixed = pixels[band] * np.float32(0.15 * _DIMMED)
+            mixed += 0.85 * shade[..., None]
+            np.rint(np.minimum(mixed, 255, out=mixed), out=mixed)
+            np.copyto(marked[band], mixed.astype(np.uint8), where=away[..., None])
         marked[band][outline[band]] = OUTLINE.astype(np.uint8)
     return marked
 

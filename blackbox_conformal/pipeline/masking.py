@@ -1,7 +1,8 @@
 """A picture, a vendor and its calibration in; delivered picture, trust mask and certificate out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,9 @@ class Receiver:
     ----------
     on_result
         Gets each result as soon as it is there; results are then not kept.
+    in_thread
+        Gets each result instead, in the thread that calculated it, for what takes time, such as writing files; what it
+        returns is called in the caller's thread.
     on_failure
         Gets what is wrong with an input that cannot be masked; the others are masked all the same. None: one that
         cannot is an error.
@@ -103,6 +107,7 @@ class Receiver:
     on_result: Callable[[int, Result], None] | None = None
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None
     on_drift: Callable[[str], None] = lambda _: None
+    in_thread: Callable[[int, Result], Callable[[], None]] | None = None
 
 
 def mask_pictures(
@@ -146,15 +151,19 @@ def mask_pictures(
     job.confirm()
     masking = _Masking(job, inputs, pictures, request, receiver)
     on_unusable = None if receiver.on_failure is None else masking.give_up
-    with job.run(masking.evaluate, on_unusable) as evaluated:
-        for done, (drawn, found) in enumerate(evaluated, 1):
+    with job.run(masking.mask, on_unusable) as masked:
+        for done, (drawn, found) in enumerate(masked, 1):
             masking.finish(drawn.prepared, found)
             job.watch.progress("masking", done, len(job.pictures))
     return masking.results()
 
 
-_Evaluated = tuple[Evaluation, bytes | None]
-"""What the draws of a picture say, and the vendor's file that is delivered; None where it is not one file."""
+@dataclass(frozen=True, slots=True)
+class _Masked:
+    """What the answers to a picture were like, and what hands its results over when it is called."""
+
+    answers: Answers
+    hand_over: tuple[Callable[[], None], ...]
 
 
 class _Masking:
@@ -177,43 +186,51 @@ class _Masking:
         self._failures: dict[int, BlackboxConformalError] = {}
         self._answers: list[Answers] = []
 
-    def evaluate(self, ready: Ready) -> _Evaluated | BlackboxConformalError:
-        """What the draws of a picture say, or why nothing can be said; called in threads."""
+    def mask(self, ready: Ready) -> _Masked | BlackboxConformalError:
+        """The results of a picture from its draws, or why there are none; called in threads."""
         if ready.drawn.refusal is not None:
             return ready.drawn.refusal
         picture = ready.drawn.prepared
         try:
             pixels = _input_pixels(self._inputs[self._places[picture.input_digest][0]][1], picture)
             evaluation = evaluate(ready.drawn, self._job.setup, ready.read, pixels, ready.second)
-            return evaluation, _vendor_file(evaluation, self._job.setup, ready.read)
         except (IncompleteError, CalibrationError) as error:
             if self._receiver.on_failure is None:
                 raise
             return error
+        vendor = _vendor_file(evaluation, self._job.setup, ready.read)
+        handing_over = self._receiver.in_thread or self._later
+        results = self._results_of(picture, evaluation, vendor)
+        return _Masked(evaluation.answers, tuple(handing_over(place, result) for place, result in results))
 
-    def finish(self, picture: Prepared, evaluated: _Evaluated | BlackboxConformalError) -> None:
-        """Make the mask and certificate of a picture, and hand them over."""
-        if isinstance(evaluated, BlackboxConformalError):
-            self.give_up(picture, evaluated)
-            return
-        evaluation, vendor = evaluated
+    def _results_of(
+        self, picture: Prepared, evaluation: Evaluation, vendor: bytes | None
+    ) -> Iterator[tuple[int, Result]]:
+        """Mask and certificate of a picture, by place: equal pictures are drawn once, and each has a result."""
         request, setup = self._request, self._job.setup
-        delivered, scores = evaluation.delivered, evaluation.indecision
-        rule = rule_for_picture(
-            request.rule, setup.metric, delivered, evaluation.low_resolution, scores, setup.procedure.mixture
-        )
+        delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.indecision
+        rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
         threshold = rule.threshold(request.curves, request.alpha)
         mask = trusted(scores, threshold)
         for place in self._places[picture.input_digest]:
-            # Equal pictures are drawn once, and each has a result under its own name.
             named = self._pictures[place]
             check = request.check(named)
             certificate = certify(
                 request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, check
             )
-            result = Result(named.name, delivered, mask, scores, evaluation.low_resolution, certificate, vendor)
-            (self._receiver.on_result or self._results.__setitem__)(place, result)
-        self._answers.append(evaluation.answers)
+            yield place, Result(named.name, delivered, mask, scores, low, certificate, vendor)
+
+    def _later(self, place: int, result: Result) -> Callable[[], None]:
+        return partial(self._receiver.on_result or self._results.__setitem__, place, result)
+
+    def finish(self, picture: Prepared, masked: _Masked | BlackboxConformalError) -> None:
+        """Hand the results of a picture over."""
+        if isinstance(masked, BlackboxConformalError):
+            self.give_up(picture, masked)
+            return
+        for hand_over in masked.hand_over:
+            hand_over()
+        self._answers.append(masked.answers)
 
     def give_up(self, picture: Prepared, error: BlackboxConformalError) -> None:
         """Note that a picture cannot be masked."""

@@ -126,7 +126,9 @@ def block_maximum(scores: Map, block: int) -> Map:
     rows, columns = -(-height // block), -(-width // block)
     padded = np.full((rows * block, columns * block), -np.inf, dtype=np.float32)
     padded[:height, :width] = scores
-    return np.ascontiguousarray(padded.reshape(rows, block, columns, block).max(axis=(1, 3)))
+    # Rows first: whole rows are compared at once.
+    highest: Map = padded.reshape(rows, block, -1).max(axis=1).reshape(rows, columns, block).max(axis=2)
+    return highest
 
 
 def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -180,7 +182,7 @@ def reduced(pixels: Image, block: int) -> bytes:
 def webp(picture: PillowImage.Image, quality: int = _QUALITY) -> bytes:
     """`picture` as WebP bytes without metadata."""
     out = io.BytesIO()
-    picture.save(out, "WEBP", quality=quality, method=4)
+    picture.save(out, "WEBP", quality=quality, method=2)
     return out.getvalue()
 
 
@@ -216,7 +218,8 @@ def make_preview(
     """
     height, width = indecision.shape
     block = block_side((height, width))
-    scores = np.sort(_finite(indecision[~np.isnan(indecision)]))
+    # Sorted before they take eight bytes each, in half the time.
+    scores = _finite(np.sort(indecision[~np.isnan(indecision)]))
     counts = np.searchsorted(scores, thresholds, side="left")
     worst: list[Worst] = []
     if truth is not None and errors is not None:

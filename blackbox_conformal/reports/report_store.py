@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from blackbox_conformal.audits.findings import Audit
@@ -150,7 +151,7 @@ def _to_json(preview: Preview) -> dict[str, Any]:
         "identity": preview.identity,
         "size": list(preview.size),
         "block": preview.block,
-        "ceiling": _pack(zlib.compress(preview.ceiling.astype("<f4").tobytes(), 6)),
+        "ceiling": _pack(isal_zlib.compress(preview.ceiling.astype("<f4").tobytes())),
         "thresholds": [value.hex() for value in preview.thresholds.tolist()],
         "shares": preview.shares.tolist(),
         "losses": [None if math.isnan(value) else value for value in preview.losses.tolist()],

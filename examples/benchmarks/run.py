@@ -36,6 +36,7 @@ from apart import Peak, first_use, peak
 from arithmetic import stored_curves, thresholds
 from bench import METRIC, PAPER, SCORE, Bench, calibrate, curve, decode_all, make_low
 from degrading import degrading
+from mask_folder import mask_folder
 from material import SCALE, black_png, repeat_draws, write_many, write_material
 from timing import at_least, at_most, heading, pairs, row
 
@@ -162,6 +163,7 @@ def main() -> None:
         "thresholds": thresholds,
         "curves": stored_curves,
         "masks": masks,
+        "folder": mask_folder,
         "first": first_uses,
         "memory": memory,
     }

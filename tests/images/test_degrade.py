@@ -8,7 +8,7 @@ from support.picture_files import scene
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images.degrade import bicubic_up, crop_note, crop_to_multiple, degrade, upload_from
-from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.images.encode import upload_png
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import read_image
 
@@ -89,7 +89,7 @@ def test_the_upload_is_its_pixels() -> None:
     upload = upload_from(scene(), "cat")
     assert (upload.name, upload.width, upload.height) == ("cat", 32, 24)
     assert upload.digest == pixels_digest(scene())
-    assert upload.png == image_png(scene())
+    assert upload.png == upload_png(scene())
     picture = read_image(upload.png)
     assert picture.digest == upload.digest
     assert picture.conversions == ()

@@ -11,7 +11,7 @@ import numpy as np
 
 from blackbox_conformal.adapter import Capabilities
 from blackbox_conformal.images.degrade import resized
-from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.images.encode import upload_png
 from blackbox_conformal.pipeline.stages.picture_limits import png_bound
 from blackbox_conformal.procedure import Fit
 from blackbox_conformal.types import Image
@@ -85,7 +85,7 @@ def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
 
 def _within_bytes(low: Image, size: tuple[int, int], most: int) -> tuple[int, int]:
     """The size whose PNG surely has at most `most` bytes, where that of `low`, which has the size `size`, has more."""
-    if len(image_png(low)) <= most:
+    if len(upload_png(low)) <= most:
         return size
     width, height = size
     factor = math.sqrt(most / png_bound(width * height, height))

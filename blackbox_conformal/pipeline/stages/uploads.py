@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.images.encode import upload_png
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.text import printable
@@ -79,7 +79,7 @@ class Encoder:
                     pixels_again = again()
                     if pixels_digest(pixels_again) != digest:
                         raise CalibrationError(f"{printable(name)} was changed while it was being drawn; run again")
-                    self._kept[digest] = image_png(pixels_again), pixels_again
+                    self._kept[digest] = upload_png(pixels_again), pixels_again
                 self._kept.move_to_end(digest)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)

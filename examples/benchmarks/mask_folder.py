@@ -1,0 +1,42 @@
+"""Time `mask` over a folder with all that it writes, against decoding the vendor's draws."""
+
+import tempfile
+from pathlib import Path
+
+from bench import Bench, calibrate, decode_all, make_low
+from material import write_material
+from timing import at_most, pairs
+
+import blackbox_conformal as bc
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.pipeline.stages.settings import set_up
+
+CALIBRATING = 4
+
+
+def mask_folder(bench: Bench) -> None:
+    """Twenty-five pictures of 1024 x 1024, one stored draw each: every file, preview and certificate on disk."""
+    count, side = (3, 512) if bench.quick else (25, 1024)
+    root = bench.root / "folder"
+    root.mkdir()
+    # Made up, since pictures to be masked may not show what calibrated.
+    paths = write_material(root, [], CALIBRATING + count, side, side, 1)
+    draws, inputs, saved = root / "draws", root / "inputs", root / "calibration.json"
+    inputs.mkdir()
+    masked = paths[CALIBRATING:]
+    for path in masked:
+        make_low(path, inputs / path.name)
+    adapter = bc.load_adapter("folder", path=str(draws), label="benchmark")
+    calibrate(set_up(adapter, draws=1, score="bicubic-gap:sigma=8"), paths[:CALIBRATING], 2).save(saved)
+
+    def mask() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            where = ["-p", f"path={draws}", "--run", f"{folder}/run", "--out", f"{folder}/out"]
+            assert run(["mask", str(inputs), "--calibration", str(saved), "--alpha", "0.9", *where, "-q"]) == 0
+            assert len(list(Path(folder, "out").iterdir())) == 6 * count
+
+    files = [draws / path.stem / "0.png" for path in masked]
+    wall, processor = pairs(mask, lambda: decode_all(files, 2), bench.repeats)
+    name = f"mask of {count} pictures of {side} x {side} with all files / Pillow decoding their draws"
+    at_most(f"{name}, 2 threads each", wall, 4)
+    at_most("the same in processor seconds", processor, 4)
