@@ -4,6 +4,7 @@ Two procedures with equal fingerprints are the same procedure; a calibration is 
 """
 
 import hashlib
+import re
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,7 +22,7 @@ _MOVED = (
     "label) before calibrating if the server may move."
 )
 
-Delivery = Literal["first", "mean", "medoid"]
+_DELIVERY = r"^(first|mean|medoid|consistent:steps=([1-9]|10))$"
 SeedPolicy = Literal["per-image", "shared"]
 Fit = Literal["crop", "shrink"]
 
@@ -51,7 +52,8 @@ class Procedure(BaseModel):
     second_opinion
         `Adapter.identity()` of the vendor whose picture the score compares with, or None.
     delivery
-        How the delivered picture follows from the draws.
+        How the delivered picture follows from the draws: ``first``, ``mean``, ``medoid``, or ``consistent:steps=N``,
+        the first draw after N steps of back-projection to its input.
     degradation
         How calibration inputs are made from photographs: steps with every parameter, as `Mixture.specification` gives
         them.
@@ -73,7 +75,7 @@ class Procedure(BaseModel):
     perturbation: str | None = None
     perturbation_package: str | None = None
     second_opinion: dict[str, Any] | None = None
-    delivery: Delivery = "first"
+    delivery: str = Field(default="first", pattern=_DELIVERY)
     degradation: str = "bicubic"
     fit: Fit | None = None
     score: dict[str, Any]
@@ -155,7 +157,22 @@ class Procedure(BaseModel):
             # A step that is not installed, or broken, can still be named.
             degradation = self.degradation
         made = f"Inputs are made like those of the calibration: {degradation}."
-        return (made, *filter(None, [self.fit_assumption]))
+        return (made, *filter(None, [self.fit_assumption, self.delivery_assumption]))
+
+    @property
+    def back_projections(self) -> int:
+        """How many steps of back-projection the first draw undergoes before it is delivered; 0 by another rule."""
+        return int(self.delivery.partition("steps=")[2] or 0)
+
+    @property
+    def delivery_assumption(self) -> str | None:
+        """What the guarantee is about where the vendor's picture is changed before it is delivered; None otherwise."""
+        if not (count := self.back_projections):
+            return None
+        return (
+            "The guarantee is about the delivered picture, not about the vendor's own: it is the first draw, made "
+            f"consistent with its input by {count} step{'s' * (count > 1)} of back-projection."
+        )
 
     @property
     def fit_assumption(self) -> str | None:
@@ -195,6 +212,23 @@ class Procedure(BaseModel):
             return low + ((self.first_seed or 0) + index - low) % (high - low + 1)
         text = f"blackbox-conformal seed {self.root_seed} {picture} {index}".encode()
         return low + int.from_bytes(hashlib.sha256(text).digest()[:8], "little") % (high - low + 1)
+
+
+def delivery_rule(text: str) -> str:
+    """How pictures are delivered, in the form that is fingerprinted: ``consistent`` is ``consistent:steps=2``.
+
+    Raises
+    ------
+    UsageError
+        It is no such rule.
+    """
+    rule = "consistent:steps=2" if text == "consistent" else text
+    if not re.fullmatch(_DELIVERY, rule):
+        raise UsageError(
+            "expected --delivery (delivery in Python) to be first, mean, medoid, or consistent:steps=N with N from 1 "
+            f"to 10, such as consistent:steps=2; got {text!r}"
+        )
+    return rule
 
 
 def _differences(path: str, ours: Any, theirs: Any) -> list[str]:

@@ -47,6 +47,7 @@ def main() -> int:
     parser.add_argument("--metric", default="lab-l1:kernel=gaussian,sigma=4")
     parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--splits", type=int, default=100)
+    parser.add_argument("--delivery", default="first", help="first, or consistent:steps=2")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -89,6 +90,7 @@ def _set_up(vendor: Adapter, degradation: str, options: argparse.Namespace) -> S
         score=options.score,
         metric=options.metric,
         degradation=degradation,
+        delivery=options.delivery,
     )
 
 

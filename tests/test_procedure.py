@@ -27,6 +27,7 @@ def test_equal_procedures_have_equal_fingerprints() -> None:
         ("draws", 9, "draws: 8 → 9"),
         ("scale", 2, "scale: 4 → 2"),
         ("delivery", "mean", "delivery: 'first' → 'mean'"),
+        ("delivery", "consistent:steps=3", "delivery: 'first' → 'consistent:steps=3'"),
         ("perturbation", "dihedral", "perturbation: None → 'dihedral'"),
         ("metric", {"name": "lab-l1", "kernel": "gaussian", "sigma": 5.0}, "metric.sigma: 4.0 → 5.0"),
         (

@@ -18,7 +18,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.procedure import Delivery, Fit, SeedPolicy
+    from blackbox_conformal.procedure import Fit, SeedPolicy
     from blackbox_conformal.rates import Rate
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -230,11 +230,12 @@ class ProcedureOptions:
         metavar="NAME[:k=v,…]",
         help="The error at each pixel; see `metrics list`.  [default: lab-l1, Gaussian sigma 4]",
     )
-    delivery: "Delivery" = declared(
+    delivery: str = declared(
         "--delivery",
-        type=click.Choice(["first", "mean", "medoid"]),
+        metavar="RULE",
         default="first",
-        help="Which picture is delivered: the first draw, the mean of all, or the draw nearest to it.",
+        help="Which picture is delivered: the first draw, the mean of all, medoid, the draw nearest to it, or "
+        "consistent[:steps=N], the first draw made consistent with its input by back-projection.",
     )
     perturbation: str | None = declared(
         "--perturb",

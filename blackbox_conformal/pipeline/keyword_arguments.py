@@ -15,7 +15,7 @@ from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.job import Ask, Progress, Terms, Watch
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
-from blackbox_conformal.procedure import Delivery, Fit, SeedPolicy
+from blackbox_conformal.procedure import Fit, SeedPolicy
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
@@ -40,7 +40,8 @@ class ProcedureSettings(TypedDict, total=False):
     score, metric
         How unsure each pixel is, and the error at each pixel: ``name:key=value`` or an instance.
     delivery
-        Which picture is delivered: ``first`` draw, ``mean`` of all, or ``medoid``, the draw nearest to the mean.
+        Which picture is delivered: ``first`` draw, ``mean`` of all, or ``medoid``, the draw nearest to the
+        mean; ``consistent:steps=2`` is the first made consistent with its input.
     perturb
         Makes different draws of a vendor that never varies: ``dihedral`` and others.
     second_adapter
@@ -61,7 +62,7 @@ class ProcedureSettings(TypedDict, total=False):
     draws: int
     score: str | Score
     metric: str | Metric
-    delivery: Delivery
+    delivery: str
     perturb: str | None
     second_adapter: Adapter | None
     seeds: SeedPolicy

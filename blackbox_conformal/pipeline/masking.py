@@ -251,7 +251,7 @@ class _Masking:
 
 
 def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], bytes]) -> bytes | None:
-    """The file whose pixels are delivered as they are; None for a mean, and for an answer to a changed input."""
+    """The file that is delivered, as it is or made consistent; None for a mean, and an answer to a changed input."""
     draw, low, perturbation = evaluation.draw, evaluation.low_resolution, setup.perturbation
     if draw is None or (perturbation is not None and not np.array_equal(perturbation.apply(low, draw), low)):
         return None

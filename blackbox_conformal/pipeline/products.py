@@ -40,8 +40,8 @@ class Result:
     certificate
         The guarantee in words and numbers.
     vendor
-        The vendor's file of the delivered picture as it was received; None where the picture is the mean of several
-        draws or was turned back.
+        The vendor's file of the delivered picture, or of the one that was made consistent, as it was received; None
+        where the picture is the mean of several draws or was turned back.
     """
 
     name: str
@@ -256,9 +256,9 @@ def encode_product(result: Result, kind: str, feather: int = 0) -> Product | Non
             if result.vendor is None:
                 return None
             ending = VENDOR_ENDINGS[inspect(result.vendor).format]
-            return Product(
-                result.vendor, ending, {"statement": "the vendor's file of the delivered picture, as received"}
-            )
+            changed = str(result.certificate.procedure["delivery"]).startswith("consistent")
+            of = "from which the delivered picture was made" if changed else "of the delivered picture"
+            return Product(result.vendor, ending, {"statement": f"the vendor's file {of}, as received"})
     return Product(result.certificate.to_json().encode(), "json")
 
 

@@ -254,7 +254,7 @@ def tune_job(job: Job, candidates: Sequence[Candidate], alpha: float, n_calibrat
     CalibrationError
         `alpha` cannot be reached with that many photographs, whatever the score.
     UsageError
-        The delivered picture is not the first draw, so that candidates would deliver different ones.
+        The delivered picture does not follow from the first draw, so that candidates would deliver different ones.
     BudgetError
         See `Job.confirm`.
     """
@@ -279,8 +279,10 @@ def tune_job(job: Job, candidates: Sequence[Candidate], alpha: float, n_calibrat
 
 def _losses_allowed(setup: Setup, alpha: float, n_calibration: int, n_tuning: int) -> Fraction:
     """The sum of losses that the tuning photographs may have, as if calibrated on `n_calibration` others."""
-    if setup.procedure.delivery != "first":
-        raise UsageError("expected --delivery first: candidates with fewer draws must deliver the same picture")
+    if setup.procedure.delivery in ("mean", "medoid"):
+        raise UsageError(
+            "expected --delivery first or consistent: candidates with fewer draws must deliver the same picture"
+        )
     if n_calibration < 1:
         raise CalibrationError(
             "expected photographs to calibrate on beside those that candidates are compared on; got none. Add some"
@@ -315,7 +317,7 @@ def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[Ris
     accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]
     delivered = None
     for index, pixels in enumerate(decoded_draws(drawn, setup, ready.read, low_resolution)):
-        delivered = pixels if index == 0 else delivered
+        delivered = setup.delivered(pixels, low_resolution) if delivered is None else delivered
         for candidate, accumulator in zip(candidates, accumulators, strict=True):
             if index < candidate.draws:
                 accumulator.update(pixels)

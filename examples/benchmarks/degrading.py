@@ -1,4 +1,4 @@
-"""Time how long it takes to make an input, against decoding the photograph."""
+"""Time how long it takes to make an input, and a picture consistent with its input, against decoding the picture."""
 
 import io
 from functools import partial
@@ -10,7 +10,9 @@ from material import cut, photograph
 from PIL import Image
 from timing import at_most, pairs
 
+from blackbox_conformal.degradations.back_projection import back_projected
 from blackbox_conformal.degradations.chain import Mixture
+from blackbox_conformal.images.degrade import bicubic_up
 
 CHAINS = (
     "bicubic:4",
@@ -35,6 +37,17 @@ def degrading(bench: Bench) -> None:
             _, processor = pairs(make, partial(baseline.decode, data), bench.repeats)
             name = f"making an input, {text} / Pillow decoding the photograph ({kind}, 12 MP), 1 thread"
             at_most(name, processor, 1 if kind == "PNG" else None)
+
+
+def consistent(bench: Bench) -> None:
+    """Two steps of back-projection against Pillow decoding the delivered picture."""
+    width, height = (1280, 720) if bench.quick else (3840, 2160)
+    truth = cut(bench.sources[0], width, height) if bench.sources else photograph(width, height, 0)
+    mixture = Mixture.of_text("bicubic:4")
+    low = mixture.apply(truth, 4)
+    make = partial(back_projected, bicubic_up(low, 4), low, mixture.linear_part(), 2)
+    _, processor = pairs(make, partial(baseline.decode, _saved(truth, "PNG")), bench.repeats)
+    at_most("--delivery consistent:steps=2 / Pillow decoding the picture (PNG), 1 thread", processor, 0.25)
 
 
 def _jpeg(truth: np.ndarray) -> bytes:

@@ -35,7 +35,7 @@ import PIL
 from apart import Peak, first_use, peak
 from arithmetic import stored_curves, thresholds
 from bench import METRIC, PAPER, SCORE, Bench, calibrate, curve, decode_all, make_low
-from degrading import degrading
+from degrading import consistent, degrading
 from mask_folder import mask_folder
 from material import SCALE, black_png, repeat_draws, write_many, write_material
 from timing import at_least, at_most, heading, pairs, row
@@ -159,6 +159,7 @@ def main() -> None:
     parts: dict[str, Callable[[Bench], None]] = {
         "pipeline": pipeline,
         "degrading": degrading,
+        "consistent": consistent,
         "numpy": against_numpy,
         "thresholds": thresholds,
         "curves": stored_curves,

@@ -40,7 +40,7 @@ class Evaluation:
     delivered
         (H, W, 3) uint8.
     draw
-        The index of the one draw that is delivered; None where it is the mean of several.
+        The index of the one draw that is delivered, as it is or made consistent; None for the mean of several.
     indecision
         (H, W) float32.
     model
@@ -87,7 +87,7 @@ def evaluate(
     procedure = setup.procedure
     height, width = drawn.prepared.size
     accumulator = setup.score.start((height, width))
-    moments = Moments((height, width)) if procedure.delivery != "first" else None
+    moments = Moments((height, width)) if procedure.delivery in ("mean", "medoid") else None
     first: Image | None = None
     all_equal = True
     notes: dict[str, None] = {}
@@ -108,7 +108,10 @@ def evaluate(
     if all_equal and must_differ(setup) and not may_be_equal(drawn.prepared.tasks[0].upload):
         raise equal_draws(drawn.prepared.name, procedure.draws)
     assert first is not None
-    draw, delivered = (0, first) if moments is None else (None, moments.mean_image())
+    if moments is None:
+        draw, delivered = 0, setup.delivered(first, low_resolution)
+    else:
+        draw, delivered = None, moments.mean_image()
     if procedure.delivery == "medoid":
         draw, delivered = _closest(delivered, drawn, setup, read, low_resolution)
     indecision = accumulator.finish(setup.context(delivered, low_resolution, second))

@@ -5,12 +5,13 @@ from typing import Any, get_args
 
 from blackbox_conformal import catalog
 from blackbox_conformal.adapter import Adapter, Capabilities
+from blackbox_conformal.degradations.back_projection import back_projected
 from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.resemblance import Sent
 from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.procedure import Delivery, Fit, Procedure, SeedPolicy
+from blackbox_conformal.procedure import Fit, Procedure, SeedPolicy, delivery_rule
 from blackbox_conformal.scores.score import Context, Score
 from blackbox_conformal.types import Image, Map
 
@@ -48,6 +49,11 @@ class Setup:
     def errors(self, truth: Image, delivered: Image, low_resolution: Image) -> Map:
         """The error map of a photograph, (H, W) float32, whose input is `low_resolution`; errors above a cap capped."""
         return self.metric.capped(self.metric.errors(truth, delivered, low_resolution, self.procedure.mixture))
+
+    def delivered(self, draw: Image, low_resolution: Image) -> Image:
+        """A draw as it is delivered where it is not the mean of several: consistent with its input, or as it is."""
+        steps = self.procedure.back_projections
+        return back_projected(draw, low_resolution, self.procedure.mixture.linear_part(), steps) if steps else draw
 
     def sent(self, pixels: Image) -> Sent:
         """The upload `pixels`, (h, w, 3) uint8, that answers are to resemble, except where it shows nothing."""
@@ -96,7 +102,7 @@ def set_up(
     draws: int = DEFAULT_DRAWS,
     score: str | Score = DEFAULT_SCORE,
     metric: str | Metric = DEFAULT_METRIC,
-    delivery: Delivery = "first",
+    delivery: str = "first",
     seeds: SeedPolicy = "per-image",
     first_seed: int | None = None,
     perturbation: str | None = None,
@@ -136,7 +142,7 @@ def set_up(
         perturbation=perturbation,
         perturbation_package=None if perturb is None else perturb.specification().get("package"),
         second_opinion=None if second is None else second.identity(),
-        delivery=delivery,
+        delivery=_delivery(delivery, mixture),
         degradation=mixture.specification,
         fit=fit,
         score=chosen_score.specification(),
@@ -181,6 +187,18 @@ def set_up_as(
     )
     procedure.require(setup.procedure)
     return setup
+
+
+def _delivery(text: str, mixture: Mixture) -> str:
+    """The rule of delivery in full; refused where it makes inputs again, and nobody can."""
+    rule = delivery_rule(text)
+    if rule.startswith("consistent") and not mixture.linear:
+        raise UsageError(
+            "expected a degradation of linear steps that are the same for every photograph, such as bicubic or "
+            f"blur:1.5+bicubic, since --delivery {rule} makes inputs of delivered pictures; got {mixture.text}. "
+            "Give --delivery first"
+        )
+    return rule
 
 
 def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Perturbation | None) -> None:

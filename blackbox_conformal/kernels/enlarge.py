@@ -1,0 +1,131 @@
+"""Adding a small difference to a large picture, enlarged by the bicubic filter, in whole numbers.
+
+Nothing depends on the order of floating-point sums, so the result is the same to the byte on every machine.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.kernels import _checks
+from blackbox_conformal.kernels._jit import kernel
+from blackbox_conformal.types import Image
+
+BITS = 10
+"""Taps are multiples of 2^-10, exact for factors 1, 2 and 4; two passes over 8-bit values fill 30 bits."""
+
+ROWS = 5
+"""Enlarged rows that are kept: those that the rows of the picture around one row of the difference need."""
+
+
+def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> Image:
+    """`pixels` plus `difference`, enlarged to their size by the bicubic filter of Keys (1981) with a = -1/2.
+
+    Parameters
+    ----------
+    pixels
+        (H, W, 3) uint8.
+    difference
+        (H / factor, W / factor, 3) int16, in [-255, 255]. The factor is a whole number; at 1 nothing is enlarged.
+        Beyond the border the nearest sample counts.
+
+    Returns
+    -------
+    Image
+        (H, W, 3) uint8, rounded, halves up, and held to 0-255.
+
+    Raises
+    ------
+    ImageError
+        The sizes do not fit.
+    """
+    pixels = _checks.image(pixels)
+    height, width = pixels.shape[:2]
+    rows, columns = difference.shape[:2]
+    factor = height // rows
+    if (height, width) != (rows * factor, columns * factor):
+        raise ImageError(f"expected a difference a whole factor smaller than {width}×{height}; got {columns}×{rows}")
+    out = np.empty_like(pixels)
+    _add(
+        pixels.reshape(height, -1),
+        np.ascontiguousarray(difference, np.int16).reshape(rows, -1),
+        phase_taps(factor),
+        np.empty((columns + 4) * 3, np.int32),
+        np.empty((ROWS, width * 3), np.int32),
+        out.reshape(height, -1),
+    )
+    return out
+
+
+def phase_taps(factor: int) -> NDArray[np.int32]:
+    """(factor, 4) in 2^-10, rows sum to 1: the weights of four samples for each pixel that a sample becomes.
+
+    The four begin two samples before in the first half of these pixels, else one before.
+    """
+    taps = np.zeros((factor, 4), np.int32)
+    for phase in range(factor):
+        place = Fraction(2 * phase + 1 - factor, 2 * factor)
+        begin = -2 if place < 0 else -1
+        taps[phase] = [round(_weight(abs(begin + k - place)) * 2**BITS) for k in range(4)]
+        # What rounding leaves over goes to the nearest sample.
+        taps[phase, -begin] += 2**BITS - taps[phase].sum()
+    return taps
+
+
+def _weight(distance: Fraction) -> Fraction:
+    if distance < 1:
+        return (Fraction(3, 2) * distance - Fraction(5, 2)) * distance**2 + 1
+    return ((Fraction(5, 2) - distance / 2) * distance - 4) * distance + 2
+
+
+@kernel
+def _add(
+    pixels: NDArray[np.uint8],
+    difference: NDArray[np.int16],
+    taps: NDArray[np.int32],
+    padded: NDArray[np.int32],
+    wide: NDArray[np.int32],
+    out: NDArray[np.uint8],
+) -> None:
+    """Row by row of the difference: along it, then down the columns. A row holds its pixels' channels in turn."""
+    factor, last, widened = taps.shape[0], difference.shape[0] - 1, 0
+    for row in range(last + 1):
+        while widened <= min(row + 2, last):
+            _widen(difference[widened], taps, padded, wide[widened % ROWS])
+            widened += 1
+        for phase in range(factor):
+            begin = row - 2 if 2 * phase + 1 < factor else row - 1
+            t0, t1, t2, t3 = taps[phase, 0], taps[phase, 1], taps[phase, 2], taps[phase, 3]
+            a, b = wide[min(max(begin, 0), last) % ROWS], wide[min(max(begin + 1, 0), last) % ROWS]
+            c, d = wide[min(max(begin + 2, 0), last) % ROWS], wide[min(max(begin + 3, 0), last) % ROWS]
+            before, after = pixels[row * factor + phase], out[row * factor + phase]
+            for x in range(before.size):
+                total = np.int32(t0 * a[x] + t1 * b[x] + t2 * c[x] + t3 * d[x] + np.int32(1 << (2 * BITS - 1)))
+                value = np.int32(np.int32(before[x]) + (total >> np.int32(2 * BITS)))
+                after[x] = np.uint8(min(max(value, np.int32(0)), np.int32(255)))
+
+
+@kernel
+def _widen(row: NDArray[np.int16], taps: NDArray[np.int32], padded: NDArray[np.int32], out: NDArray[np.int32]) -> None:
+    """One row of the difference, enlarged along itself, in 2^-10; `padded` is room for two samples more at each end."""
+    factor, columns = taps.shape[0], row.size // 3
+    for column in range(columns + 4):
+        source = min(max(column - 2, 0), columns - 1)
+        for channel in range(3):
+            padded[3 * column + channel] = row[3 * source + channel]
+    for column in range(columns):
+        for phase in range(factor):
+            at = 3 * (column if 2 * phase + 1 < factor else column + 1)
+            t0, t1, t2, t3 = taps[phase, 0], taps[phase, 1], taps[phase, 2], taps[phase, 3]
+            for channel in range(3):
+                x = at + channel
+                out[3 * (column * factor + phase) + channel] = np.int32(
+                    t0 * padded[x] + t1 * padded[x + 3] + t2 * padded[x + 6] + t3 * padded[x + 9]
+                )
+
+
+def warm_up() -> None:
+    """Run every kernel of this module once."""
+    add_enlarged(np.zeros((2, 2, 3), np.uint8), np.zeros((1, 1, 3), np.int16))

@@ -1,0 +1,151 @@
+"""A picture made consistent with its input: certified, audited, tuned; refused where no input can be made again."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from support.command_line import VENDOR
+from support.restoring_vendor import RestoringVendor
+from support.synthetic import photograph, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.degradations.back_projection import back_projected
+from blackbox_conformal.degradations.chain import Mixture
+from blackbox_conformal.errors import ProcedureMismatchError, UsageError
+from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.testing.fault_server import FaultServer
+
+CHOICES = {"draws": 1, "score": "bicubic-gap:sigma=2", "metric": "rgb-linf:kernel=gaussian,sigma=2"}
+TYPED = ["--draws", "1", "--score", CHOICES["score"], "--metric", CHOICES["metric"]]
+BICUBIC = Mixture.of_text("bicubic:4")
+LOW = BICUBIC.apply(photograph(20), 4)
+SENTENCE = (
+    "The guarantee is about the delivered picture, not about the vendor's own: it is the first draw, made consistent "
+    "with its input by 2 steps of back-projection."
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultServer]:
+    with FaultServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def vendor(server: FaultServer) -> bc.Adapter:
+    return bc.load_adapter(VENDOR, url=server.url)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, server: FaultServer) -> Path:
+    """Photographs, unseen ones, an input, and a calibration."""
+    folder = tmp_path_factory.mktemp("consistent")
+    write_photographs(folder / "photographs", range(8))
+    write_photographs(folder / "unseen", range(8, 12))
+    PillowImage.fromarray(LOW).save(folder / "small.png")
+    command = ["calibrate", str(folder / "photographs"), *of(server), *TYPED, "--delivery", "consistent", "--yes", "-q"]
+    assert run([*command, "--run", str(folder / "run")]) == 0
+    return folder
+
+
+def of(server: FaultServer) -> list[str]:
+    return ["--adapter", VENDOR, "-p", f"url={server.url}"]
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    return np.asarray(PillowImage.open(path).convert("RGB"))
+
+
+def test_the_consistent_picture_is_delivered_with_its_certificate_and_the_vendors_beside_it(scene, server, tmp_path):
+    calibration = str(scene / "run" / "calibration.json")
+    given = [*of(server), "--calibration", calibration, "--run", str(tmp_path / "run"), "--yes", "-q"]
+    out = tmp_path / "out"
+    assert run(["mask", str(scene / "small.png"), *given, "--alpha", "0.9", "--out", str(out)]) == 0
+    vendors, delivered = pixels_of(next(out.glob("small-vendor.*"))), pixels_of(out / "small-image.png")
+    expected = back_projected(vendors, LOW, BICUBIC.linear_part(), 2)
+    np.testing.assert_array_equal(delivered, expected)
+    assert (delivered != vendors).any()
+    certificate = json.loads((out / "small-certificate.json").read_text())
+    assert certificate["procedure"]["delivery"] == "consistent:steps=2"
+    assert SENTENCE in certificate["assumptions"]
+    said = certificate["outputs"]["vendor"]["statement"]
+    assert said == "the vendor's file from which the delivered picture was made, as received"
+    assert run(["verify", str(out / "small-certificate.json"), "--calibration", calibration]) == 0
+    assert run(["audit", str(scene / "unseen"), *given, "--alpha", "0.9"]) in (0, 3)
+
+
+def test_errors_are_of_what_is_delivered(scene, vendor):
+    paths = sorted((scene / "photographs").iterdir())
+    consistent = bc.Calibration.load(scene / "run" / "calibration.json")
+    first = bc.calibrate(vendor, paths, run=scene / "run", max_calls=8, **CHOICES)
+    again = bc.calibrate(vendor, paths, run=scene / "run", max_calls=8, delivery="consistent:steps=2", **CHOICES)
+    assert again.digest == consistent.digest
+    assert again.procedure.fingerprint != first.procedure.fingerprint
+    everything = [float(np.mean([curve.loss(np.inf) for curve in one.curves])) for one in (consistent, first)]
+    assert everything[0] != everything[1]
+
+
+def test_python_delivers_the_same_and_more_steps_are_nearer(scene, vendor, tmp_path):
+    gaps = []
+    for steps in (1, 3):
+        delivery = f"consistent:steps={steps}"
+        calibration = bc.calibrate(
+            vendor, scene / "photographs", run=scene / "run", max_calls=8, delivery=delivery, **CHOICES
+        )
+        result = bc.apply(vendor, scene / "small.png", calibration, alpha=0.9, run=tmp_path / "run", max_cost=1)
+        gaps.append(np.abs(BICUBIC.apply(result.image, 4).astype(int) - LOW).mean())
+        assert f"by {steps} step{'s' * (steps > 1)} of back-projection" in " ".join(result.certificate.assumptions)
+    assert gaps[1] < gaps[0]
+
+
+def test_candidates_are_tuned_on_what_is_delivered(scene, server, capsys):
+    found = {}
+    for delivery in ("first", "consistent"):
+        given = [str(scene / "photographs"), *of(server), *TYPED, "--candidate", f"{CHOICES['score']}@1", "--yes"]
+        more = ["--only-choose", "--alpha", "0.16", "--delivery", delivery, "--run", str(scene / "run"), "--json"]
+        assert run(["tune", *given, *more]) == 0
+        found[delivery] = json.loads(capsys.readouterr().out)["candidates"]
+    assert found["first"] != found["consistent"]
+
+
+@pytest.mark.parametrize(
+    "degradation", ["bicubic+jpeg:75", "bicubic+noise:4", "50% bicubic | 50% area", "blur:1-3+bicubic"]
+)
+@pytest.mark.parametrize("command", ["calibrate", "plan"])
+def test_a_degradation_that_nobody_can_repeat_is_refused_before_anything_is_drawn(
+    command, degradation, scene, server, tmp_path, capsys
+):
+    before = server.account.paid
+    given = [str(scene / "photographs"), *of(server), *TYPED, "--run", str(tmp_path / "run"), "--yes"]
+    assert run([command, *given, "--delivery", "consistent:steps=3", "--degradation", degradation]) == 2
+    told = capsys.readouterr().err
+    assert "since --delivery consistent:steps=3 makes inputs of delivered pictures" in told
+    assert "Give --delivery first" in told
+    assert server.account.paid == before
+
+
+@pytest.mark.parametrize(
+    "delivery", ["median", "consistent:steps=0", "consistent:steps=11", "consistent:steps=2\n", ""]
+)
+def test_a_delivery_that_does_not_exist_is_refused(delivery, vendor):
+    with pytest.raises(UsageError, match=r"expected --delivery .* to be first, mean, medoid, or consistent:steps=N"):
+        set_up(vendor, delivery=delivery, **CHOICES)
+
+
+def test_another_delivery_than_the_calibrated_one_is_refused(scene, vendor):
+    calibrated = bc.Calibration.load(scene / "run" / "calibration.json").procedure
+    for other, named in (("first", "'first'"), ("consistent:steps=3", "'consistent:steps=3'")):
+        with pytest.raises(ProcedureMismatchError, match=f"delivery: 'consistent:steps=2' → {named}"):
+            calibrated.require(set_up(vendor, delivery=other, **CHOICES).procedure)
+
+
+def test_at_the_same_size_the_difference_itself_is_added(server):
+    setup = set_up(RestoringVendor(url=server.url), degradation="blur:2", delivery="consistent:steps=1", **CHOICES)
+    low = setup.procedure.degraded(photograph(2), "digest")
+    again = setup.procedure.mixture.apply(low, 1)
+    expected = np.clip(low.astype(int) + low - again, 0, 255)
+    np.testing.assert_array_equal(setup.delivered(low, low), expected)
