@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from blackbox_conformal.audits.contamination import Leakage
 from blackbox_conformal.audits.implied_quality import Promise
 from blackbox_conformal.audits.quality import Quality
+from blackbox_conformal.audits.sequential import Stop
 from blackbox_conformal.audits.verdict import Judgement, Verdict
 from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.risk.curve import RiskCurve
@@ -118,6 +119,8 @@ class Audit:
     drift
         In which way the answers are not like those to the calibration's photographs; None: they are, or nobody can
         tell.
+    stop
+        How an audit that may stop went; None: the number of photographs was fixed beforehand.
     """
 
     n: int
@@ -132,6 +135,7 @@ class Audit:
     calls: int = 0
     cached: int = 0
     drift: str | None = None
+    stop: Stop | None = None
 
     def __repr__(self) -> str:
         levels = "; ".join(

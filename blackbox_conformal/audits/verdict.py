@@ -50,8 +50,8 @@ EXPLAINED: dict[Verdict, str] = {
         "broken all the same, this audit does not show."
     ),
     "contradicted": (
-        "Contradicted: the lower end of the interval for the mean risk is above what is claimed, and at most 5 % of "
-        "random splits of calibration and audit photographs show such an excess, so it is no luck of the calibration."
+        "Contradicted: the lower end of the interval for the mean risk is above what is claimed, by more than the luck "
+        "of the calibration explains at the 5 % level."
     ),
 }
 """What each verdict at one level means."""
@@ -154,6 +154,12 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
     low, high = judgement.interval
     if judgement.verdict == "confirmed":
         return f"with 95 % confidence the mean risk of such {units} is at most {high:.3g}, so not above {level:g}."
+    if judgement.verdict == "contradicted" and judgement.p_value > LEVEL:
+        return (
+            f"with 95 % confidence the mean risk of such {units} is at least {low:.3g}, so above {level:g}; were the "
+            f"guarantee to hold, so large a risk would ever be seen with a probability of at most "
+            f"{100 * judgement.p_promise:.2g} %."
+        )
     if judgement.verdict == "contradicted":
         return (
             f"with 95 % confidence the mean risk of such {units} is at least {low:.3g}, so above {level:g}; had they "

@@ -55,6 +55,12 @@ class AuditOptions(shared.JobOptions):
         "--worst", type=click.IntRange(0, 1000), default=3, help="How many of the worst photographs to name."
     )
     out: str | None = shared.declared("--out", type=shared.FOLDER, help="Folder for crops of the worst places.")
+    no_stop: bool = shared.declared(
+        "--no-stop",
+        is_flag=True,
+        help="Draw all IMAGES. Without it, photographs are drawn in turn, and no more once they confirm or contradict "
+        "the guarantee.",
+    )
     force: bool = shared.force()
 
 
@@ -108,7 +114,9 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     with watching(screen) as watch:
         terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
         on_picture = store.audited if store is not None else lambda *_: None
-        audit = audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops)
+        audit = audit_photographs(
+            request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=not options.no_stop
+        )
     if store is not None:
         store.keep_audit(audit)
     files = crops.write(Path(options.out), force=options.force) if options.out else {}

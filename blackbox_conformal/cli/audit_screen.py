@@ -39,6 +39,8 @@ def show_audit(
             for level in audit.levels
         ],
     )
+    if audit.stop is not None:
+        screen.say(audit.stop.sentence)
     screen.say(f"Risk is {audit.quantity}. {FIXED}")
     for level in audit.levels:
         screen.say(level.sentence)

@@ -136,7 +136,7 @@ def _demonstrate(
     store = ReportStore(run, calibration, (level,))
     request = AuditRequest.of(calibration, [level])
     paths = [photograph.path for photograph in unseen]
-    audited = audit_photographs(request, setup, paths, terms, on_picture=store.audited)
+    audited = audit_photographs(request, setup, paths, terms, on_picture=store.audited, stop=False)
     store.keep_audit(audited)
     picture = write_input(unseen[0], folder / "input", setup.procedure, force=force)
     name = name_of(unseen[0].path)

@@ -56,15 +56,21 @@ def interruptible(screen: Screen) -> Iterator[Any]:
             sampler.stop()
         screen.note("stopping: no new calls; waiting for those in flight (once more to leave at once)")
 
+    def opened(sampler: "Sampler") -> None:
+        samplers.append(sampler)
+        if asked:
+            # It was asked between two samplers of one command.
+            sampler.stop()
+
     if threading.current_thread() is not threading.main_thread():
-        yield samplers.append
+        yield opened
         return
     numbers = [signal.SIGINT, signal.SIGTERM]
     if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
         numbers.append(_HANG_UP)
     previous = {number: signal.signal(number, handler) for number in numbers}
     try:
-        yield samplers.append
+        yield opened
     finally:
         for number, old in previous.items():
             signal.signal(number, old)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from blackbox_conformal.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.audits.random_splits import Splits, split_audit
+from blackbox_conformal.audits.sequential import Stop
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.guarantee import Guarantee
@@ -14,6 +15,7 @@ from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json as
 from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, clusters_of
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.audit_parts.measure import Measure, OnPicture, WorstCrops
+from blackbox_conformal.pipeline.audit_parts.stopping import Stopping, Turns
 from blackbox_conformal.pipeline.calibrated_rule import tolerance_of
 from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.planning import audited_levels
@@ -88,11 +90,15 @@ def audit_photographs(
     *,
     on_picture: OnPicture = lambda *_: None,
     crops: WorstCrops | None = None,
+    stop: bool = True,
 ) -> Audit:
     """Measure a calibration on photographs that it has not seen.
 
     Parameters
     ----------
+    stop
+        Draw photographs when their turn comes, and end once the guarantee is confirmed or contradicted. Otherwise, and
+        where all draws are on this machine, every photograph is measured.
     on_picture
         Gets each photograph's pixels and maps, in worker threads.
     crops
@@ -125,19 +131,45 @@ def audit_photographs(
     _refuse_known(job.pictures, calibration)
     job.confirm()
     measure = Measure(job, rule, request.curves, levels, tolerance_of(rule), on_picture, crops)
-    audited: list[AuditedPicture] = []
-    answers: list[Answers] = []
-    with job.run(measure) as measured:
-        for _, (picture, answers_to_picture) in measured:
-            audited.append(picture)
-            answers.append(answers_to_picture)
-            job.watch.progress("auditing", len(audited), len(job.pictures))
+    ending = None
+    if stop and not setup.adapter.capabilities.local:
+        audited, answers, ending = _until_settled(job, measure, request)
+    else:
+        audited, answers = [], []
+        _measure(job, measure, audited, answers, len(job.pictures))
     audited.sort(key=lambda picture: picture.truth)
     tiles = clusters_of(rule, [picture.name for picture in audited], request.clusters)
     thresholds = [rule.threshold(request.curves, alpha) for alpha in levels]
     drift = drifted(calibration, answers, thresholds, request.group) if tiles is None else None
-    audit = conclude(calibration, rule, levels, audited, clusters=tiles, calls=job.calls, cached=job.cached)
+    audit = conclude(
+        calibration, rule, levels, audited, clusters=tiles, stop=ending, calls=job.calls, cached=job.cached
+    )
     return replace(audit, drift=drift)
+
+
+def _until_settled(
+    job: Job, measure: Measure, request: AuditRequest
+) -> tuple[list[AuditedPicture], list[Answers], Stop]:
+    """Draw and measure photographs in turn until the audit is settled, or none is left."""
+    audited: list[AuditedPicture] = []
+    answers: list[Answers] = []
+    turns = Turns(job, request.clusters)
+    stopping = Stopping(request.calibration, request.rule, request.levels, request.clusters)
+    for batch in turns.batches(stopping):
+        part = job.only(batch)
+        _measure(part, measure, audited, answers, len(job.pictures))
+        job.calls, job.cached = job.calls + part.calls, job.cached + part.cached
+        stopping.look(audited)
+    return audited, answers, stopping.stop(turns.given)
+
+
+def _measure(job: Job, measure: Measure, audited: list[AuditedPicture], answers: list[Answers], given: int) -> None:
+    """Draw and measure the pictures of `job`; `given`: how many there are in all."""
+    with job.run(measure) as measured:
+        for _, (picture, answers_to_picture) in measured:
+            audited.append(picture)
+            answers.append(answers_to_picture)
+            job.watch.progress("auditing", len(audited), given)
 
 
 def _refuse_known(pictures: Sequence[Prepared], calibration: Calibration) -> None:

@@ -238,6 +238,7 @@ def audit(
     degradation: str | None = None,
     on_picture: OnPicture = lambda *_: None,
     crops: WorstCrops | None = None,
+    stop: bool = True,
     **settings: Unpack[JobSettings],
 ) -> Audit:
     """Measure a calibration on photographs that it has not seen: risk, trusted share, PSNR and SSIM.
@@ -262,6 +263,8 @@ def audit(
         Gets each photograph's pixels and maps, in worker threads.
     crops
         Keeps the surroundings of the worst pixels.
+    stop
+        Buy no more photographs once the audit confirms or contradicts; False: draw all of them.
     settings
         The keywords of `JobSettings` (run, max_cost, …).
 
@@ -279,7 +282,8 @@ def audit(
     setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
     request = AuditRequest.of(calibration, levels_of(alpha), guarantee=guarantee, group=group, clusters=clusters)
     terms.refuse_unlimited(vendor)
-    return audit_photographs(request, setup, photograph_paths(photographs), terms, on_picture=on_picture, crops=crops)
+    paths = photograph_paths(photographs)
+    return audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=stop)
 
 
 def _calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any]) -> tuple[Calibration, Terms]:

@@ -20,7 +20,7 @@ from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photogr
 from blackbox_conformal.pipeline.stages.second_vendor import SecondOpinions, second_opinions, second_tasks
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.warming import warming
-from blackbox_conformal.sampling.estimate import Estimate, estimate
+from blackbox_conformal.sampling.estimate import Estimate, answered, estimate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
@@ -213,6 +213,18 @@ class Job:
     def estimate(self) -> Estimate:
         """What drawing would cost, the second vendor included; reads only."""
         return self.with_second(estimate(self.setup.adapter, self.folder, self.limits, self.tasks))
+
+    def answered_pictures(self) -> set[str]:
+        """Digests of the inputs whose draws are all answered already, so that nothing is paid for them; reads only."""
+        setup, limits = self.setup, self.limits
+        drawn = [(picture.input_digest, task) for picture in self.pictures for task in picture.tasks]
+        found = answered(setup.adapter, self.folder, limits, [task for _, task in drawn])
+        missing = {digest for (digest, _), there in zip(drawn, found, strict=True) if not there}
+        if setup.second is not None:
+            seconds = second_tasks(setup, self.pictures)
+            found = answered(setup.second, self.folder, limits, list(seconds.values()))
+            missing.update(digest for digest, there in zip(seconds, found, strict=True) if not there)
+        return {picture.input_digest for picture in self.pictures} - missing
 
     def with_second(self, expected: AnyEstimate) -> AnyEstimate:
         """An estimate of the first vendor's draws together with the calls of the second, where there is one."""

@@ -14,6 +14,7 @@ from blackbox_conformal.audits.findings import Audit, AuditedLevel, AuditedPictu
 from blackbox_conformal.audits.implied_quality import Promise
 from blackbox_conformal.audits.quality import Quality
 from blackbox_conformal.audits.random_splits import SplitLevel, Splits
+from blackbox_conformal.audits.sequential import Look, Stop
 from blackbox_conformal.audits.verdict import Judgement
 from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.errors import FileFormatError
@@ -58,8 +59,9 @@ def read_audit(path: Path) -> Audit:
             points = tuple(LeakagePoint(**point) for point in leakage.pop("points"))
             leakage = Leakage(points=points, **leakage)
         notes = tuple(str(note) for note in content.pop("notes"))
+        stop = _stop(content.pop("stop"))
         rest = {key: _pair(value) for key, value in content.items()}
-        return Audit(levels=tuple(levels), pictures=tuple(pictures), leakage=leakage, notes=notes, **rest)
+        return Audit(levels=tuple(levels), pictures=tuple(pictures), leakage=leakage, notes=notes, stop=stop, **rest)
 
     return _read(path, build)
 
@@ -140,6 +142,13 @@ def _unpacked(value: Any) -> Any:
             return _SPECIAL[value["float"]]
         return {key: _unpacked(item) for key, item in value.items()}
     return [_unpacked(item) for item in value] if isinstance(value, list) else value
+
+
+def _stop(content: dict[str, Any] | None) -> Stop | None:
+    if content is None:
+        return None
+    looks = tuple(Look(units=int(look["units"]), bounds=_pair(look["bounds"])) for look in content.pop("looks"))
+    return Stop(looks=looks, **{key: _pair(value) for key, value in content.items()})
 
 
 def _picture(content: dict[str, Any], curve: RiskCurve) -> AuditedPicture:

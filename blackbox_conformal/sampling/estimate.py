@@ -15,7 +15,7 @@ from blackbox_conformal.sampling.ledger.ledger_file import reading
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_nano, to_usd
-from blackbox_conformal.sampling.next_step import Done, Submit, next_step
+from blackbox_conformal.sampling.next_step import Done, NextStep, Submit, next_step
 from blackbox_conformal.sampling.task import Task, task_keys
 
 _BOOKED = "as earlier draws were booked"
@@ -145,13 +145,7 @@ def estimate(
     capabilities = adapter.capabilities
     if capabilities.local:
         return Estimate(0, len(tasks), (Decimal(0), Decimal(0)), 0.0, 0)
-    identity = adapter.identity()
-    attempts_by_task, mean_size = _read(run, task_keys(identity, tasks))
-    now, on_disk = time.time(), frozenset(digest for digest, _ in Store(run).files())
-    replayable = capabilities.idempotency_header is not None
-    steps = [
-        next_step(attempts, limits, on_disk=on_disk, replayable=replayable, now=now) for attempts in attempts_by_task
-    ]
+    steps, mean_size = _next_steps(adapter, run, limits, tasks)
     missing = [task for task, step in zip(tasks, steps, strict=True) if isinstance(step, Submit)]
     unsure = sum(not isinstance(step, Done) for step in steps)
     calls, cost = len(missing), _cost(KnownPrices(adapter, run), missing)
@@ -168,6 +162,26 @@ def estimate(
         disk_bytes=round(sizes),
         again=unsure * calls_again(limits),
     )
+
+
+def answered(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> list[bool]:
+    """Whether each draw has its answer already, a picture or a refusal, so that the vendor is not asked again."""
+    if adapter.capabilities.local:
+        return [True for _ in tasks]
+    return [isinstance(step, Done) for step in _next_steps(adapter, run, limits, tasks)[0]]
+
+
+def _next_steps(
+    adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]
+) -> tuple[list[NextStep], float | None]:
+    """What is left to do for each draw, and the mean size of a stored answer."""
+    attempts_by_task, mean_size = _read(run, task_keys(adapter.identity(), tasks))
+    now, on_disk = time.time(), frozenset(digest for digest, _ in Store(run).files())
+    replayable = adapter.capabilities.idempotency_header is not None
+    steps = [
+        next_step(attempts, limits, on_disk=on_disk, replayable=replayable, now=now) for attempts in attempts_by_task
+    ]
+    return steps, mean_size
 
 
 def _cost(known: KnownPrices, tasks: Sequence[Task]) -> tuple[Decimal, Decimal] | None:

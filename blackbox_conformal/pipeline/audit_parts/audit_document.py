@@ -8,6 +8,7 @@ from typing import Any
 from blackbox_conformal.audits.contamination import Leakage
 from blackbox_conformal.audits.findings import Audit, AuditedLevel
 from blackbox_conformal.audits.random_splits import CAUTION, VERDICT, Splits
+from blackbox_conformal.audits.sequential import Stop
 from blackbox_conformal.certificate import threshold_json
 
 WORST = 3
@@ -29,6 +30,7 @@ def audit_json(
     return {
         "n": audit.n,
         "units": audit.units,
+        "stop": None if audit.stop is None else _stop(audit.stop),
         "quantity": audit.quantity,
         "levels": [_level(level) for level in audit.levels],
         "verdict": audit.verdict,
@@ -91,6 +93,16 @@ def splits_json(splits: Splits) -> dict[str, Any]:
         "verdict": VERDICT,
         "caution": CAUTION,
         "notes": list(splits.notes),
+    }
+
+
+def _stop(stop: Stop) -> dict[str, Any]:
+    return {
+        "given": stop.given,
+        "looked": stop.looked,
+        "reason": stop.reason,
+        "meaning": stop.sentence,
+        "looks": [{"units": look.units, "bounds": list(look.bounds)} for look in stop.looks],
     }
 
 

@@ -16,6 +16,7 @@ from blackbox_conformal.audits.hypothesis import claim, quantity
 from blackbox_conformal.audits.implied_quality import promise
 from blackbox_conformal.audits.permutation import resplit_risks
 from blackbox_conformal.audits.quality import mean_quality
+from blackbox_conformal.audits.sequential import Stop
 from blackbox_conformal.audits.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.guarantees.claims import Claim, Units
@@ -34,6 +35,7 @@ def conclude(
     audited: Sequence[AuditedPicture],
     *,
     clusters: Sequence[str] | None = None,
+    stop: Stop | None = None,
     calls: int = 0,
     cached: int = 0,
 ) -> Audit:
@@ -45,11 +47,13 @@ def conclude(
         The guarantee in force, of `calibration`.
     clusters
         The photograph that each picture is a tile of; None: each is a photograph of its own.
+    stop
+        How an audit that may stop went; None: the number of photographs was fixed beforehand.
     calls, cached
         Calls to the vendor that the audit made, and draws that were stored before.
     """
     tiles = None if clusters is None else tuple(clusters)
-    measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles)
+    measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles, stop)
     audited_levels = tuple(measured.level(index) for index in range(len(levels)))
     verdict: Verdict = overall([level.judgement for level in audited_levels if level.tested], len(audited_levels))
     if any(picture.broken_bound for picture in audited):
@@ -75,6 +79,7 @@ def conclude(
         clusters=tiles,
         calls=calls,
         cached=cached,
+        stop=stop,
     )
 
 
@@ -87,6 +92,7 @@ class _Measured:
     levels: tuple[float, ...]
     audited: tuple[AuditedPicture, ...]
     clusters: tuple[str, ...] | None
+    stop: Stop | None
 
     def level(self, index: int) -> AuditedLevel:
         """What the audit says at one level."""
@@ -101,6 +107,9 @@ class _Measured:
             claim(self.units.rule, self.units.curves.losses_at(threshold), alpha, self.bound).losses,
             averages=claimed.averages,
         )
+        if self.stop is not None and self.stop.p_against[index] <= self.stop.share:
+            p_promise = min(judgement.p_promise, self.stop.p_against[index])
+            judgement = replace(judgement, verdict="contradicted", p_promise=p_promise, further=None)
         shares = np.array([picture.shares[index] for picture in self.audited])
         # A refused photograph has no pixels either, but it has a loss.
         empty = self._mean((shares == 0) & (self.losses[:, index] == 0))
@@ -167,8 +176,11 @@ class _Measured:
     def resplit(self) -> list[tuple[NDArray[np.float64], float]] | None:
         """At each level the risks of random splits, and the risk of this one; None where the question does not arise.
 
-        It arises where a risk is above what is claimed and calibration and audit photographs can be exchanged.
+        It arises where a risk is above what is claimed and calibration and audit photographs can be exchanged. Where
+        results decided how many photographs there are, splits are no test.
         """
+        if self.stop is not None and self.stop.reason is not None:
+            return None
         if all(claimed.losses.mean() <= claimed.level for claimed in self.claims):
             return None
         together = self.units.pooled(self.unseen, self.clusters)

@@ -1,0 +1,50 @@
+"""`audit` stops buying on the command line, says so, and the report shows the running bound."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support.shop import Shop
+from support.synthetic import write_photographs
+
+from blackbox_conformal.testing.fault_server import FaultServer
+
+
+@pytest.fixture
+def shop(tmp_path):
+    with FaultServer() as server:
+        yield Shop(tmp_path, server)
+
+
+def test_an_audit_stops_says_why_and_the_report_shows_the_running_bound(shop):
+    write_photographs(shop.folder / "unseen", range(30, 42))
+    before = shop.paid
+    command = ["audit", "unseen", "--calibration", shop.calibration, "--alpha", "0.95", "--concurrency", "1"]
+    told = shop.run(*command, "--json")
+    assert told.returncode == 0, told.stderr
+    document = json.loads(told.stdout)
+    stop = document["stop"]
+    assert (stop["given"], stop["reason"], document["verdict"]) == (12, "confirmed", "confirmed")
+    assert shop.paid - before == 2 * stop["looked"] < 2 * 12
+    assert " ".join(stop["meaning"].split()[:5]) in " ".join(told.stderr.decode().split())
+    page = shop.folder / "page.html"
+    report = [
+        sys.executable,
+        "-m",
+        "blackbox_conformal",
+        "report",
+        "--run",
+        str(shop.folder / "run"),
+        "--out",
+        str(page),
+    ]
+    reported = subprocess.run(
+        [*report, "--calibration", shop.calibration], capture_output=True, timeout=120, check=False
+    )
+    assert reported.returncode == 0, reported.stderr
+    words = page.read_text()
+    assert stop["meaning"] in words
+    assert "The running bound" in words
+    assert shop.run(*command, "--no-stop", "--json").returncode == 0
+    assert shop.paid - before == 2 * 12
