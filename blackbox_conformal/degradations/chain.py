@@ -23,6 +23,7 @@ from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.types import Image
 
 FAMILY = "degradations"
+MOST_CHAINS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,13 @@ def _parsed(text: str) -> Mixture:
 def _branches(text: str) -> Iterator[tuple[float, tuple[Degradation, ...]]]:
     """Each chain with its share; where a preset stands for several, one chain for each of them."""
     for share, branch in _shares(text):
-        for parts in product(*map(_alternatives, branch.split("+"))):
+        alternatives = list(map(_alternatives, branch.split("+")))
+        # Presets in a row multiply, and a text may come from a stranger's file.
+        if prod(map(len, alternatives)) > MOST_CHAINS:
+            raise UsageError(
+                f"expected at most {MOST_CHAINS} chains; {branch[:60]!r} stands for more. Leave presets out"
+            )
+        for parts in product(*alternatives):
             yield share * prod(part for part, _ in parts), tuple(step for _, steps in parts for step in steps)
 
 
@@ -303,6 +310,6 @@ def _defaults(step: Degradation) -> dict[str, Any]:
 
 
 def _value(value: Any) -> str:
-    return (
-        f"{value:.12g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-    )
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

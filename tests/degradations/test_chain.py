@@ -60,6 +60,7 @@ def test_a_chain_that_makes_another_size_is_refused(typed, scale, said):
         ("bicubic | area", "shares that add up to 100 %"),
         ("", "expected the name of a degradation"),
         ("bicubic+", "expected the name of a degradation"),
+        ("+".join(["real-esrgan"] * 5), "at most 256 chains"),
     ],
 )
 def test_a_text_that_is_no_chain_is_refused(typed, said):
