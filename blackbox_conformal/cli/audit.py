@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.pipeline.auditing import AuditRequest
 
-_OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds")
+_OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds", "fit")
 
 
 @dataclass(frozen=True, kw_only=True)

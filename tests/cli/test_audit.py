@@ -216,6 +216,7 @@ def test_a_vendor_that_differs_but_may_keep_the_promise_is_shifted_and_exits_wit
         (["--splits", "0"], r"0 is not in the range"),
         (["--calibration", "CALIBRATION"], r"expected IMAGES that calibration has not seen, or --splits N"),
         (["--calibration", "CALIBRATION", "--draws", "4", "UNSEEN"], r"expected no --draws beside --calibration"),
+        (["--calibration", "CALIBRATION", "--fit", "crop", "UNSEEN"], r"expected no --fit beside --calibration"),
         (["--calibration", "CALIBRATION", "KNOWN", "-p", "PATH"], r"has not seen; 24 of 24 were used for it"),
         (["--calibration", "CALIBRATION", "UNSEEN", "-p", "PATH", "--guarantee", "by-cluster"], r"--clusters FILE"),
         (
