@@ -77,7 +77,8 @@ def test_the_good_ones_are_written_and_the_bad_ones_listed(shop: Shop) -> None:
     assert "is not an image" in failed["d-text.jpg"]["error"]
     for entry in document["pictures"]:
         Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8")).verify(shop.folder / "good")
-    assert len(list((shop.folder / "good").iterdir())) == 15
+    # Of each picture: itself, mask, overlay, map of uncertainty, the vendor's file and the certificate.
+    assert len(list((shop.folder / "good").iterdir())) == 18
     assert all(name in found.stderr for name in BAD), "people see the table too"
 
 
