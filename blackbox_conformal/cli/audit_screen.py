@@ -54,7 +54,7 @@ def show_audit(
     if audit.leakage is not None:
         _show_leakage(screen, audit.leakage)
     _show_worst(screen, audit, worst, files)
-    screen.say(f"{audit.calls} calls were made, {audit.cached} draws were stored already.")
+    screen.say(f"Calls made: {audit.calls}. Draws that were stored already: {audit.cached}.")
     if audit.drift is not None:
         screen.note(f"warning: {audit.drift}")
 

@@ -72,7 +72,7 @@ def test_people_are_told_what_each_figure_is(scene, capsys):
     assert "No PSNR or SSIM follows" in told
     assert "Sensitivity at alpha = 0.2: what if the vendor trained on some of the" in told
     assert "Worst photographs" in told
-    assert "24 calls were made" in told or "24 draws were stored already" in told
+    assert "Calls made: 24." in told or "stored already: 24." in told
     assert f"blackbox-conformal report --run {scene / 'run'}" in told
     assert len(max(told.split("Risk is")[0].splitlines(), key=len)) <= 80, "the verdicts fit a narrow terminal"
 
