@@ -44,7 +44,7 @@ class Expected(Guarantee):
         the same bound as a staircase would.
     bound_from
         Where the new photograph's bound comes from when its mask is made: ``metric`` (the same for all),
-        ``delivered`` (its delivered colours), ``input`` (its input; difference-of-blurs in sRGB only).
+        ``delivered`` (its delivered colours), ``input`` (its input and its delivered colours; a window is needed).
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

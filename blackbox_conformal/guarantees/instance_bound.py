@@ -77,15 +77,17 @@ def bound_curve(scores: Map, largest: Map, bound: float, left_out: float | None 
 def input_statement(metric: Metric, delivered: Image, low_resolution: Image | None, degradation: Mixture) -> str | None:
     """What the input alone bounds, in two sentences, the second being what it does not say.
 
-    None where metric, degradation or sizes allow no such bound.
+    None where the metric averages no colours, or metric, degradation or sizes allow no such bound.
     """
+    if not metric.averages_colours:
+        return None
     try:
         largest = _bound_from_input(metric, delivered, low_resolution, degradation)
     except UsageError:
         return None
     return (
-        f"Averaged with a {metric.averaging}, this picture's colours differ from the truth's by at most "
-        f"{float(largest.max()):.3f} "
+        f"Averaged with a {metric.averaging}, this picture's colours in {metric.space} differ from the truth's "
+        f"by at most {float(largest.max()):.3f} "
         f"(median over pixels {float(np.median(largest)):.3f}), whatever the truth, provided the input was made from "
         f"it by {degradation.text}, in 8 bits. It says nothing of detail finer than that average: invented texture "
         "passes."

@@ -7,10 +7,13 @@ import numpy as np
 from pydantic import model_validator
 
 from blackbox_conformal.averaging import Sigma, Size, Window, complete
+from blackbox_conformal.degradations.degradation import Degradation
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels.distance import Planes
 from blackbox_conformal.kernels.windows import average
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.exact import largest_loss
+from blackbox_conformal.risk.truth_bounds import BlurredTruth, blurred_truth
 from blackbox_conformal.types import Image, Map
 
 Order = Literal["pointwise", "blur-of-difference", "difference-of-blurs"]
@@ -114,6 +117,11 @@ class AveragedMetric(Metric):
         """The window in words."""
         return f"Gaussian of sigma {self.sigma:g}" if self.sigma else "box"
 
+    @property
+    def averages_colours(self) -> bool:
+        """In the order difference-of-blurs."""
+        return self.order == "difference-of-blurs"
+
     def _averaged_bound(self, planes: Planes, norm: Callable[[Planes], Map]) -> Map:
         """`norm` of support `planes` of the delivered colours, averaged as the map is."""
         if self.order == "difference-of-blurs":
@@ -124,6 +132,17 @@ class AveragedMetric(Metric):
         if self.order == "blur-of-difference":
             self._average(largest)
         return largest
+
+    def _truth_behind(
+        self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
+    ) -> BlurredTruth:
+        """What the input says of the truth averaged over the window; parameters and errors of `bound_from_input`."""
+        height, width = low_resolution.shape[0] * scale, low_resolution.shape[1] * scale
+        if delivered.shape[:2] != (height, width):
+            raise UsageError(
+                f"expected a delivered picture of {width}×{height}; got {delivered.shape[1]}×{delivered.shape[0]}"
+            )
+        return blurred_truth(low_resolution, steps, scale, window=self.kernel or "", sigma=self.sigma, size=self.size)
 
     def _average(self, values: Map) -> None:
         """Put the average in the place of `values`, C-contiguous."""

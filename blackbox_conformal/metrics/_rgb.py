@@ -3,10 +3,9 @@
 import numpy as np
 
 from blackbox_conformal.degradations.degradation import Degradation
-from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels.distance import Planes, rgb_difference
 from blackbox_conformal.metrics._averaged import AveragedMetric
-from blackbox_conformal.risk.truth_bounds import blurred_truth, farthest_rgb, rgb_planes
+from blackbox_conformal.risk.truth_bounds import farthest_rgb, rgb_planes
 from blackbox_conformal.types import Image, Map
 
 
@@ -25,14 +24,9 @@ class RgbMetric(AveragedMetric):
         self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
     ) -> Map:
         """What the input says of the averaged truth; difference-of-blurs only."""
-        if self.order != "difference-of-blurs" or self.kernel is None:
+        if self.order != "difference-of-blurs":
             return super().bound_from_input(low_resolution, delivered, steps, scale)
-        height, width = low_resolution.shape[0] * scale, low_resolution.shape[1] * scale
-        if delivered.shape[:2] != (height, width):
-            raise UsageError(
-                f"expected a delivered picture of {width}×{height}; got {delivered.shape[1]}×{delivered.shape[0]}"
-            )
-        truth = blurred_truth(low_resolution, steps, scale, window=self.kernel, sigma=self.sigma, size=self.size)
+        truth = self._truth_behind(low_resolution, delivered, steps, scale)
         blurred = rgb_planes(delivered)
         for plane in blurred:
             self._average(plane)

@@ -2,8 +2,12 @@
 
 from typing import ClassVar
 
+import numpy as np
+
+from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.kernels.distance import Planes, lab_difference, lab_l1, lab_planes
 from blackbox_conformal.metrics._averaged import AveragedMetric
+from blackbox_conformal.risk.lab_given_mean import average_of_distances, distance_of_averages
 from blackbox_conformal.risk.truth_bounds import farthest_lab_l1
 from blackbox_conformal.types import Image, Map
 
@@ -30,6 +34,21 @@ class LabL1(AveragedMetric):
     def bound_from_delivered(self, delivered: Image) -> Map:
         """The largest value that the map can take, from the farthest colours of the sRGB gamut."""
         return self._averaged_bound(lab_planes(delivered), farthest_lab_l1)
+
+    def bound_from_input(
+        self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
+    ) -> Map:
+        """What the input says of the averaged truth, with the delivered colours; not above what those say alone."""
+        if self.order == "pointwise":
+            return super().bound_from_input(low_resolution, delivered, steps, scale)
+        truth, lab = self._truth_behind(low_resolution, delivered, steps, scale), lab_planes(delivered)
+        if self.order == "blur-of-difference":
+            largest = average_of_distances(lab, truth, self._average)
+        else:
+            for plane in lab:
+                self._average(plane)
+            largest = distance_of_averages(lab, truth)
+        return np.minimum(largest, np.float32(self.bound), out=largest)
 
 
 PLUGIN = LabL1

@@ -103,6 +103,11 @@ class Metric(Plugin):
         """The window that colours or differences are averaged with, in words."""
         return "box"
 
+    @property
+    def averages_colours(self) -> bool:
+        """Whether the map is a norm of the difference of averaged colours, which the input tells something of."""
+        return False
+
     def channel_differences(self, truth: Image, delivered: Image) -> Planes | None:
         """Signed differences, (3, H, W) float32, whose root mean square the map bounds at each pixel; else None."""
         return None
@@ -144,9 +149,10 @@ class Metric(Plugin):
         Raises
         ------
         UsageError
-            The metric is not linear before its norm, or sizes do not fit.
+            The input says nothing of the metric, or sizes do not fit.
         """
         raise UsageError(
-            "expected a metric that the input bounds, such as rgb-l1 in the order difference-of-blurs; got "
-            f"{self.plugin_name()} that is not linear before its norm. Leave bound_from out: the metric's bound holds"
+            "expected a metric that the input bounds, such as lab-l1 with a window, or rgb-l1 in the order "
+            f"difference-of-blurs; got {self.plugin_name()}, of which the input says nothing as it is set. Leave "
+            "bound_from out: the metric's bound holds"
         )

@@ -47,7 +47,7 @@ WINDOW = {"order": "difference-of-blurs", "kernel": "gaussian"}
 
 def test_these_metrics_have_bounds_of_their_own():
     assert {name for name, _ in FROM_DELIVERED} >= {"lab-l1", "rgb-l1", "rgb-linf"}
-    assert {name for name, _ in FROM_INPUT} >= {"rgb-l1", "rgb-linf"}
+    assert {name for name, _ in FROM_INPUT} >= {"rgb-l1", "rgb-linf", "lab-l1"}
 
 
 @pytest.mark.parametrize(("name", "parameters"), FROM_DELIVERED, ids=str)
@@ -131,6 +131,9 @@ def test_the_staircase_and_the_statement_of_the_input():
     assert "Gaussian of sigma 8, this picture's colours" in input_statement(metric, picture, low, BICUBIC)
     assert "invented texture passes" in input_statement(metric, picture, low, BICUBIC)
     assert input_statement(RgbL1(), picture, low, BICUBIC) is None
+    assert input_statement(LabL1(kernel="gaussian", sigma=8.0), picture, low, BICUBIC) is None
+    averaged = input_statement(LabL1(**WINDOW, sigma=8.0), picture, low, BICUBIC)
+    assert "this picture's colours in normalised Lab differ" in averaged
     assert input_statement(metric, picture, None, BICUBIC) is None
 
 
@@ -143,9 +146,10 @@ def test_the_bound_of_an_input_that_is_not_known_is_refused():
 @pytest.mark.parametrize(
     ("metric", "shape", "message"),
     [
-        (RgbL1(), (32, 32, 3), "linear before its norm"),
-        (RgbL1(kernel="gaussian", sigma=4.0), (32, 32, 3), "linear before its norm"),
-        (LabL1(**WINDOW, sigma=4.0), (32, 32, 3), "linear before its norm"),
+        (RgbL1(), (32, 32, 3), "says nothing as it is set"),
+        (RgbL1(kernel="gaussian", sigma=4.0), (32, 32, 3), "says nothing as it is set"),
+        (LabL1(), (32, 32, 3), "says nothing as it is set"),
+        (LabL1(kernel="gaussian", sigma=4.0), (32, 28, 3), "32×32; got 28×32"),
         (RgbL1(**WINDOW, sigma=4.0), (32, 28, 3), "32×32; got 28×32"),
     ],
 )
