@@ -10,11 +10,9 @@ from pydantic import Field, field_validator
 from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.degrade import resized
+from blackbox_conformal.images.degrade import FILTER_NAMES, resized
 from blackbox_conformal.risk.resampling import reduction_matrix
 from blackbox_conformal.types import Image
-
-_KNOWN = {Resampling.BOX: "area", Resampling.BICUBIC: "bicubic", Resampling.LANCZOS: "lanczos"}
 
 
 class Reduction(Degradation):
@@ -50,9 +48,9 @@ class Reduction(Degradation):
 
     def along_axis(self, length: int) -> NDArray[np.float64] | None:
         """The filter's taps, where the step has a factor of its own and the filter is one that is known."""
-        if self.factor is None or self.filter not in _KNOWN:
+        if self.factor is None or self.filter not in FILTER_NAMES:
             return None
-        return np.eye(length) if self.factor == 1 else reduction_matrix(_KNOWN[self.filter], length, self.factor)
+        return np.eye(length) if self.factor == 1 else reduction_matrix(FILTER_NAMES[self.filter], length, self.factor)
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """(H / factor, W / factor, 3) uint8, or `size`."""

@@ -3,14 +3,34 @@
 Bicubic is Pillow's (Keys 1981, a = -1/2, widened by k, so it does not alias).
 """
 
+from functools import lru_cache
+from math import ceil
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from PIL.Image import Resampling
 
 from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images.encode import upload_png
 from blackbox_conformal.images.picture import check_pixels, pixels_digest
+from blackbox_conformal.kernels import reduce
+from blackbox_conformal.kernels._jit import interpreted
+from blackbox_conformal.risk.resampling import FILTERS, reduction_matrix
 from blackbox_conformal.types import Image
+
+FILTER_NAMES = {Resampling.BOX: "area", Resampling.BICUBIC: "bicubic", Resampling.LANCZOS: "lanczos"}
+"""What `FILTERS` calls Pillow's."""
+
+MOST = 16
+"""The largest factor that a kernel reduces by."""
+
+PAYS_FROM = 1 << 26
+"""Bytes of pixels to be made smaller in one process from which on the kernel pays, which takes seconds to compile."""
+
+_bytes_reduced = 0
+"""How many so far."""
 
 
 def crop_to_multiple(pixels: Image, scale: int) -> Image:
@@ -65,12 +85,38 @@ def bicubic_up(low: Image, scale: int) -> Image:
     return resized(low, width * scale, height * scale)
 
 
-def resized(
-    pixels: Image, width: int, height: int, resampling: PillowImage.Resampling = PillowImage.Resampling.BICUBIC
-) -> Image:
-    """`pixels`, (H, W, 3) uint8, brought to another size: (height, width, 3) uint8."""
+def resized(pixels: Image, width: int, height: int, resampling: Resampling = Resampling.BICUBIC) -> Image:
+    """`pixels`, (H, W, 3) uint8, brought to another size by Pillow's filters: (height, width, 3) uint8.
+
+    Pillow makes the first ones. Further ones that become smaller by a whole factor come from a kernel, which gives the
+    same bytes.
+    """
+    factor = pixels.shape[0] // height
+    if 2 <= factor <= MOST and pixels.shape[:2] == (height * factor, width * factor) and _pays(pixels, resampling):
+        name = FILTER_NAMES[resampling]
+        return reduce.reduced(pixels, factor, reduction_taps(name, width, factor), reduction_taps(name, height, factor))
     picture = PillowImage.fromarray(pixels).resize((width, height), resampling)
     return np.array(picture, dtype=np.uint8, order="C")
+
+
+@lru_cache(maxsize=64)
+def reduction_taps(name: str, results: int, factor: int) -> NDArray[np.int32]:
+    """What `kernels.reduce` takes for an axis of so many results: as Pillow rounds its taps, half away from 0."""
+    reach = FILTERS[name][0]
+    kinds, count = min(results, 2 * ceil(reach - 0.5) + 1), round(2 * reach) * factor
+    before = (count - factor) // 2
+    matrix = np.pad(reduction_matrix(name, kinds * factor, factor), ((0, 0), (before, count)))
+    weights = np.stack([row[kind * factor :][:count] for kind, row in enumerate(matrix)])
+    taps: NDArray[np.int32] = np.trunc(weights * 2**reduce.BITS + np.copysign(0.5, weights)).astype(np.int32)
+    return taps
+
+
+def _pays(pixels: Image, resampling: Resampling) -> bool:
+    global _bytes_reduced
+    if resampling not in FILTER_NAMES or interpreted():
+        return False
+    _bytes_reduced += pixels.size
+    return _bytes_reduced >= PAYS_FROM
 
 
 def upload_from(pixels: Image, name: str) -> Upload:

@@ -36,7 +36,7 @@ def degrading(bench: Bench) -> None:
         for kind, data in files.items():
             _, processor = pairs(make, partial(baseline.decode, data), bench.repeats)
             name = f"making an input, {text} / Pillow decoding the photograph ({kind}, 12 MP), 1 thread"
-            at_most(name, processor, 1 if kind == "PNG" else None)
+            at_most(name, processor, 1)
 
 
 def consistent(bench: Bench) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.images import plain_png
-from blackbox_conformal.kernels import enlarge, moments
+from blackbox_conformal.kernels import enlarge, moments, reduce
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
@@ -66,6 +66,7 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
         (_is_own(setup.score), score),
         (setup.procedure.delivery in ("mean", "medoid"), moments.warm_up),
         (setup.procedure.back_projections > 0, enlarge.warm_up),
+        (large and (truths or setup.procedure.back_projections > 0), reduce.warm_up),
         (truths and _is_own(setup.metric), measure),
         (truths, curve),
         (large, plain_png.warm_up),
