@@ -27,6 +27,7 @@ _HOMES = {
     "Plan": "blackbox_conformal.pipeline.planning",
     "Result": "blackbox_conformal.pipeline.products",
     "RiskCurve": "blackbox_conformal.risk.curve",
+    "SigningKey": "blackbox_conformal.signing_key",
     "Suggestion": "blackbox_conformal.pipeline.suggesting",
     "Tuning": "blackbox_conformal.pipeline.tuning",
     "apply": "blackbox_conformal.pipeline.commands",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.risk.curve import RiskCurve as RiskCurve
     from blackbox_conformal.risk.trust import trusted as trusted
     from blackbox_conformal.sampling.limits import Limits as Limits
+    from blackbox_conformal.signing_key import SigningKey as SigningKey
 
 __all__ = ["__version__", *sorted(_HOMES)]
 

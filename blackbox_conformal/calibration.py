@@ -2,76 +2,39 @@
 
 import base64
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from blackbox_conformal import __version__, catalog
 from blackbox_conformal.agreement import check_agreement
 from blackbox_conformal.calibration_file import FORMAT, VERSION, read_content
+from blackbox_conformal.calibration_images import CalibrationImage as CalibrationImage
+from blackbox_conformal.calibration_images import KnownPhotograph as KnownPhotograph
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.images.duplicates import SKETCH_LETTERS, Distinct, Sketch
+from blackbox_conformal.images.duplicates import Distinct, Sketch
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.signature import Signature, Vouching
 from blackbox_conformal.text import printable
 
-DIGEST = "^sha256:[0-9a-f]{64}$"
-
-
-class KnownPhotograph(BaseModel):
-    """A photograph that was looked at: identity of its pixels, and the sketch by which its copies are recognised."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    truth: str = Field(pattern=DIGEST)
-    sketch: str = Field(pattern=f"^[A-Za-z0-9+/]{{{SKETCH_LETTERS}}}$", repr=False)
-
-    @classmethod
-    def of(cls, sketch: Sketch) -> "KnownPhotograph":
-        """The photograph that `seen` is the sketch of."""
-        return KnownPhotograph(truth=sketch.digest, sketch=sketch.text)
-
-    @property
-    def as_sketch(self) -> Sketch:
-        """The sketch, ready to be compared.
-
-        Raises
-        ------
-        FileFormatError
-            The text is no sketch.
-        """
-        return Sketch.from_text(self.truth, self.sketch)
-
-
-class CalibrationImage(KnownPhotograph):
-    """One photograph: also identity of its input, and the vendor's refusal if it refused.
-
-    `group` is that of the photograph, `cluster` the photograph that this one is a tile of, where they were given.
-    `fitted` says what was done to it to make it fit the vendor's limits.
-    """
-
-    name: str
-    input: str = Field(pattern=DIGEST)
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
-    refused: str | None = None
-    group: str | None = None
-    cluster: str | None = None
-    fitted: str | None = None
+if TYPE_CHECKING:
+    from blackbox_conformal.signing_key import SigningKey
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,6 +65,10 @@ class Calibration:
         Photographs that choices were made on; none of them is in `images`.
     vendor_models
         What the vendor called the models that answered, when it says so.
+    made_with
+        The version of this package that computed it.
+    signature
+        By whoever vouches for it; None where it is not signed.
     """
 
     procedure: Procedure
@@ -115,6 +82,8 @@ class Calibration:
     answers: Answers = field(default_factory=lambda: Answers.unknown(0))
     inputs: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(0))
     all_but: tuple[CurveSet, ...] = ()
+    made_with: str = f"blackbox-conformal {__version__}"
+    signature: Signature | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not len(self.inputs):
@@ -324,37 +293,74 @@ class Calibration:
         """``sha256:…`` of the calibration's content."""
         return digest_json(self._content())
 
+    def signed(self, key: "SigningKey") -> Self:
+        """The same calibration with a signature by `key`."""
+        return replace(self, signature=key.sign(FORMAT, VERSION, self.digest))
+
+    def vouching(self, trusted: Collection[str] = ()) -> Vouching:
+        """Who vouches for it; `trusted`: the public keys that the reader trusts.
+
+        Raises
+        ------
+        CheckFailedError
+            The signature is broken.
+        """
+        return Vouching.of(self.signature, "the calibration", FORMAT, VERSION, self.digest, trusted)
+
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the calibration file; nothing is overwritten without `force` unless it is the same calibration."""
-        text = json.dumps({**self._content(), "digest": self.digest}, sort_keys=True, indent=1, ensure_ascii=False)
-        return write_new(Path(path), text.encode() + b"\n", force=force)
+        """Write the calibration file; nothing is overwritten without `force` unless it is the same calibration.
+
+        A signature is added to a file without one, and a file with one is not replaced by the same without.
+        """
+        path = Path(path)
+        earlier = None
+        with suppress(BlackboxConformalError):
+            earlier = Calibration.load(path) if path.exists() and not force else None
+        if earlier is not None and earlier.digest != self.digest:
+            earlier = None
+        if earlier is not None and self.signature is None:
+            return path
+        signature = {} if self.signature is None else {"signature": self.signature.model_dump(mode="json")}
+        content = {**self._content(), "digest": self.digest, **signature}
+        text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False)
+        adding = earlier is not None and earlier.signature is None
+        return write_new(path, text.encode() + b"\n", force=force or adding)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a calibration file.
+        """Read a calibration file; its signature is checked too where the extra ``sign`` is installed.
+
         Raises
         ------
         FileFormatError
             It is missing, damaged, edited, newer than this version, or built to harm.
+        CheckFailedError
+            Its signature is broken.
         """
         path = Path(path)
         content = read_content(path)
         digest = content.pop("digest")
         try:
+            signature = content.pop("signature", None)
             if digest_json(content) != digest:
                 raise FileFormatError("was changed after it was written: its digest does not match. Calibrate again")
-            calibration = cls._of(content)
+            calibration = cls._of(content, None if signature is None else Signature(**signature))
             check_agreement(calibration)
+            if signature is not None and calibration.digest != digest:
+                raise FileFormatError(
+                    "is signed and says what this version would not write. Calibrate again and sign that"
+                )
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
             raise FileFormatError(f"{path}: expected a calibration of this version; {where}: {first['msg']}") from None
         except (BlackboxConformalError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise FileFormatError(f"{path}: {error}") from None
+        calibration.vouching()
         return calibration
 
     @classmethod
-    def _of(cls, content: dict[str, Any]) -> Self:
+    def _of(cls, content: dict[str, Any], signature: Signature | None) -> Self:
         """The calibration that the content of a file describes."""
         procedure = Procedure(**content["procedure"])
         if procedure.fingerprint != content["fingerprint"]:
@@ -363,14 +369,16 @@ class Calibration:
             procedure,
             content["bound"],
             tuple(CalibrationImage(**image) for image in content["images"]),
-            _unpacked(content["curves"]),
+            CurveSet.from_text(content["curves"]),
             content["guarantee"],
             tuple(KnownPhotograph(**photograph) for photograph in content["tuning"]),
             tuple(content["vendor_models"]),
-            tuple(map(_unpacked, content["shares"])),
+            tuple(map(CurveSet.from_text, content["shares"])),
             Answers.from_bytes(base64.b64decode(content["answers"], validate=True)),
             InputStatistics.from_bytes(base64.b64decode(content["inputs"], validate=True)),
-            tuple(map(_unpacked, content.get("all_but", ()))),
+            tuple(map(CurveSet.from_text, content.get("all_but", ()))),
+            content["made_with"],
+            signature,
         )
 
     def _content(self) -> dict[str, Any]:
@@ -382,23 +390,15 @@ class Calibration:
             "bound": self.bound,
             "guarantee": self.guarantee,
             "images": [image.model_dump(mode="json") for image in self.images],
-            "curves": _packed(self.curves),
-            "shares": [_packed(curves) for curves in self.shares],
-            **({"all_but": [_packed(curves) for curves in self.all_but]} if self.all_but else {}),
+            "curves": self.curves.to_text(),
+            "shares": [curves.to_text() for curves in self.shares],
+            **({"all_but": [curves.to_text() for curves in self.all_but]} if self.all_but else {}),
             "answers": base64.b64encode(self.answers.to_bytes()).decode(),
             "inputs": base64.b64encode(self.inputs.to_bytes()).decode(),
-            "made_with": f"blackbox-conformal {__version__}",
+            "made_with": self.made_with,
             "tuning": [
                 photograph.model_dump(mode="json")
                 for photograph in sorted(self.tuning, key=lambda photograph: photograph.truth)
             ],
             "vendor_models": sorted(self.vendor_models),
         }
-
-
-def _packed(curves: CurveSet) -> str:
-    return base64.b64encode(curves.to_bytes()).decode()
-
-
-def _unpacked(text: str) -> CurveSet:
-    return CurveSet.from_bytes(base64.b64decode(text, validate=True))

@@ -1,11 +1,11 @@
 """The outer form of a calibration file: JSON of a known format and version, with the keys that belong there."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from blackbox_conformal.canonical import strict_json
 from blackbox_conformal.errors import FileFormatError
 
 FORMAT = "blackbox-conformal calibration"
@@ -32,6 +32,7 @@ class _File(BaseModel):
     tuning: list[dict[str, Any]]
     vendor_models: list[str]
     digest: str
+    signature: dict[str, Any] | None = None
 
 
 def read_content(path: Path) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def read_content(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAXIMUM_FILE_BYTES:
             raise FileFormatError(f"{path}: expected a calibration below {MAXIMUM_FILE_BYTES} bytes; it is larger")
-        content = json.loads(path.read_bytes(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        content = strict_json(path.read_bytes())
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise FileFormatError(f"{path}: expected a {FORMAT}; this is another file")
         if isinstance(content.get("version"), int) and content["version"] > VERSION:
@@ -70,14 +71,3 @@ def read_content(path: Path) -> dict[str, Any]:
             raise
         raise FileFormatError(f"{path}: expected JSON; {type(error).__name__}: the file is damaged") from None
     return content
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = dict(pairs)
-    if len(keys) != len(pairs):
-        raise FileFormatError("a key stands twice in an object of the calibration file; it is damaged or hostile")
-    return keys
-
-
-def _no_constant(name: str) -> float:
-    raise FileFormatError(f"the calibration file holds {name}, which is no number; it is damaged or hostile")

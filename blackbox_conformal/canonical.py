@@ -7,6 +7,8 @@ import hashlib
 import json
 from typing import Any
 
+from blackbox_conformal.errors import FileFormatError
+
 
 def canonical_json(value: Any) -> bytes:
     """`value` as canonical JSON bytes.
@@ -27,3 +29,27 @@ def digest_bytes(data: bytes) -> str:
 def digest_json(value: Any) -> str:
     """``sha256:…`` over the canonical JSON of `value`."""
     return digest_bytes(canonical_json(value))
+
+
+def strict_json(text: str | bytes) -> Any:
+    """The value of a JSON text that every reader reads alike: no key stands twice, and no number is NaN or infinite.
+
+    Raises
+    ------
+    FileFormatError
+        A key stands twice in one object, or a number is none.
+    ValueError, RecursionError
+        It is no JSON, or nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) != len(pairs):
+        raise FileFormatError("a key stands twice in an object of the file; it is damaged or hostile")
+    return keys
+
+
+def _no_constant(name: str) -> float:
+    raise FileFormatError(f"the file holds {name}, which is no number; it is damaged or hostile")

@@ -2,13 +2,19 @@
 
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from blackbox_conformal.canonical import digest_bytes, digest_json
+from blackbox_conformal import calibration_file
+from blackbox_conformal.canonical import digest_bytes, digest_json, strict_json
 from blackbox_conformal.errors import CheckFailedError, FileFormatError
+from blackbox_conformal.signature import Signature, Vouching
+
+if TYPE_CHECKING:
+    from blackbox_conformal.signing_key import SigningKey
 
 FORMAT = "blackbox-conformal certificate"
 VERSION = 2
@@ -101,6 +107,10 @@ class Certificate(BaseModel):
         How the input compares with those of the calibration; None where that is not known.
     missing_images
         How many more calibration photographs the level would need at least; 0 when it is reachable.
+    calibration_signature
+        The signature that the calibration had, by whoever calibrated; None where it had none.
+    signature
+        Of this certificate, by whoever issued it; None where it is not signed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -135,6 +145,8 @@ class Certificate(BaseModel):
     psnr: str | None = None
     leakage: str | None = None
     notes: tuple[str, ...] = ()
+    calibration_signature: Signature | None = None
+    signature: Signature | None = None
 
     def __repr__(self) -> str:
         share = f"{self.trusted_share:.1%} trusted"
@@ -149,14 +161,48 @@ class Certificate(BaseModel):
             return self.statement
         return f"No guarantee: {self.reason}."
 
+    def content(self) -> dict[str, Any]:
+        """What its digest is of and what is signed: everything but digest and signature."""
+        content = self.model_dump(mode="json", exclude={"signature"})
+        if self.calibration_signature is None:
+            # As in certificates from before there were signatures.
+            del content["calibration_signature"]
+        return content
+
+    @property
+    def digest(self) -> str:
+        """``sha256:…`` of the content."""
+        return digest_json(self.content())
+
+    def signed(self, key: "SigningKey") -> Self:
+        """The same certificate with a signature by `key`."""
+        return self.model_copy(update={"signature": key.sign(FORMAT, VERSION, self.digest)})
+
+    def vouching(self, trusted: Collection[str] = ()) -> Vouching:
+        """Who issued it; `trusted`: the public keys that the reader trusts.
+
+        Raises
+        ------
+        CheckFailedError
+            The signature is broken.
+        """
+        return Vouching.of(self.signature, "the certificate", FORMAT, VERSION, self.digest, trusted)
+
+    def calibration_vouching(self, trusted: Collection[str] = ()) -> Vouching:
+        """Who signed the calibration that it rests on; errors as for `vouching`."""
+        signature, of = self.calibration_signature, "the calibration that the certificate names"
+        return Vouching.of(signature, of, calibration_file.FORMAT, None, self.calibration_digest, trusted)
+
     def to_json(self) -> str:
-        """The file's text: indented, with a digest of its own content."""
-        content = self.model_dump(mode="json")
-        return json.dumps({**content, "digest": digest_json(content)}, indent=2, ensure_ascii=False) + "\n"
+        """The file's text: indented, with a digest of its own content, and its signature if it has one."""
+        closing: dict[str, Any] = {"digest": self.digest}
+        if self.signature is not None:
+            closing["signature"] = self.signature.model_dump(mode="json")
+        return json.dumps({**self.content(), **closing}, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a certificate and check its digest.
+        """Read a certificate and check its digest; `vouching` checks its signature.
 
         Raises
         ------
@@ -164,10 +210,11 @@ class Certificate(BaseModel):
             It is not one of ours, is newer, or was edited.
         """
         try:
-            content = json.loads(text)
+            content = strict_json(text)
             digest = content.pop("digest")
             certificate = cls(**content)
-            genuine = digest == digest_json(content) and digest == digest_json(certificate.model_dump(mode="json"))
+            content.pop("signature", None)
+            genuine = digest == digest_json(content) and digest == certificate.digest
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
             raise FileFormatError(f"expected a {FORMAT} of version {VERSION}; {type(error).__name__} in it") from None
         if not genuine:

@@ -15,6 +15,7 @@ from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups
+from blackbox_conformal.cli.signing import load_calibration
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class AuditOptions(shared.JobOptions):
 
     images: tuple[str, ...] = shared.photographs(required=False)
     calibration: str | None = shared.declared("--calibration", type=shared.FILE, help="Calibration file.")
+    trust: tuple[str, ...] = shared.trust()
     alphas: tuple[float, ...] = shared.alphas()
     splits: int | None = shared.declared(
         "--splits",
@@ -72,13 +74,11 @@ def command(screen: Screen, options: AuditOptions) -> None:
     With --calibration the vendor and every setting come from it. Without, --splits draws IMAGES once, as `calibrate`
     does, and splits them at random into a part that calibrates and one that is measured.
     """
-    from blackbox_conformal.calibration import Calibration
-
     if options.calibration is None:
         _audit_pool(screen, options)
         return
     _refuse_procedure(click.get_current_context())
-    calibration = Calibration.load(options.calibration)
+    calibration = load_calibration(screen, options.calibration, options.trust)
     if options.degradation is not None:
         calibration.procedure.require_degradation(options.degradation)
     if options.images:

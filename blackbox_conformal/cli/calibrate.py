@@ -13,6 +13,7 @@ from blackbox_conformal.cli.console import Screen, bill, share, spent
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
 from blackbox_conformal.cli.plan import inspect, present
+from blackbox_conformal.cli.signing import load_signing_key
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration, KnownPhotograph
@@ -41,6 +42,7 @@ class CalibrateOptions(shared.JobOptions):
         type=shared.FILE,
         help="File of `tune --only-choose`: its photographs do not calibrate.  [default: <run>/tuning.json, if any]",
     )
+    sign_with: str | None = shared.sign_with()
     dry_run: bool = shared.declared("--dry-run", is_flag=True, help="Only say what it would cost.")
     force: bool = shared.force()
 
@@ -68,6 +70,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     remark = check_groups(groups, names)
     if remark:
         screen.note(f"note: {remark}")
+    key = None if options.dry_run else load_signing_key(screen, options.sign_with)
     tuning = tuning_photographs(run, Path(options.tuning) if options.tuning else None)
     with watching(screen) as watch:
         job = _without_tuning(screen, session.photograph_job(screen, options, setup, paths, run, watch), tuning)
@@ -80,7 +83,8 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
             truths = {picture.truth_digest or "" for picture in job.pictures}
             refuse_other_calibration(out, setup.procedure, truths, {photograph.truth for photograph in tuning})
         result = calibrate_job(job, guarantee=guarantee, alpha=alpha, groups=groups, clusters=clusters, tuning=tuning)
-    keep_calibration(run, result.calibration, out, force=options.force)
+    calibration = result.calibration if key is None else result.calibration.signed(key)
+    keep_calibration(run, calibration, out, force=options.force)
     _show(screen, options, setup, result, out, run)
 
 

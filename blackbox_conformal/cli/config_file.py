@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from blackbox_conformal.cli.settings_trust import read_own, refuse_code, refuse_consent
+from blackbox_conformal.cli.settings_trust import read_own, refuse_code, refuse_consent, refuse_vouching
 from blackbox_conformal.cli.unknown_settings import refuse_near_variables, refuse_unknown_settings
 from blackbox_conformal.errors import UsageError
 
@@ -73,8 +73,10 @@ def read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: expected TOML settings; {error}") from None
     except RecursionError:
         raise UsageError(f"{path}: expected TOML settings; they are nested too deeply") from None
-    if path.parent != Path.cwd() and path != user_file():
-        refuse_consent(path, content)
+    if path != user_file():
+        refuse_vouching(path, content)
+        if path.parent != Path.cwd():
+            refuse_consent(path, content)
     return content
 
 

@@ -22,7 +22,9 @@ COMMANDS = {
     "degrade": "The inputs that a calibration would send, as files for a vendor asked elsewhere.",
     "calibrate": "Draw the samples, compute the curves, write the calibration file.",
     "mask": "Have pictures super-resolved or restored, with trust masks and certificates.",
-    "verify": "Check certificates, the files beside them and what their calibration gives.",
+    "verify": "Check certificates, the files beside them, what their calibration gives, and who signed them.",
+    "sign": "Sign a calibration or a certificate.",
+    "signing-key": "A key to sign with: new, show.",
     "audit": "Measure a calibration on photographs that it has not seen.",
     "compare": "Several vendors or settings on the same photographs.",
     "tune": "Choose a score on photographs that calibration then never sees.",
@@ -54,7 +56,8 @@ class Commands(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        file, attribute = ("catalogue_commands", cmd_name) if cmd_name in _CATALOGUES else (cmd_name, "command")
+        own = (cmd_name.replace("-", "_"), "command")
+        file, attribute = ("catalogue_commands", cmd_name) if cmd_name in _CATALOGUES else own
         command: click.Command = getattr(importlib.import_module(f"blackbox_conformal.cli.{file}"), attribute)
         return command
 

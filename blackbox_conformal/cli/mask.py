@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths
+from blackbox_conformal.cli.signing import load_calibration, load_signing_key
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.reports.report_store import ReportStore
     from blackbox_conformal.sampling.estimate import Estimate
+    from blackbox_conformal.signing_key import SigningKey
 
 PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate", "safe")
 """What can be written to stdout."""
@@ -41,6 +43,8 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
 
     inputs: tuple[str, ...] = shared.arguments(required=True, type=click.Path(exists=True, allow_dash=True))
     calibration: str = shared.declared("--calibration", required=True, type=shared.FILE, help="Calibration file.")
+    trust: tuple[str, ...] = shared.trust()
+    sign_with: str | None = shared.sign_with()
     alpha: float = shared.alpha(required=True)
     seed: int | None = shared.seed()
     degradation: str | None = shared.degradation(
@@ -109,7 +113,6 @@ def command(screen: Screen, options: MaskOptions) -> None:
     The vendor and every setting come from the calibration; -p is needed only for what a calibration does not keep, such
     as an address. INPUT - reads a picture from stdin and writes --product to stdout.
     """
-    from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
     from blackbox_conformal.pipeline.masking import MaskRequest
     from blackbox_conformal.pipeline.products import encode_product
@@ -120,7 +123,8 @@ def command(screen: Screen, options: MaskOptions) -> None:
     if piped:
         _refuse_terminal(screen, options)
         screen.free_stdout()
-    calibration = Calibration.load(options.calibration)
+    calibration = load_calibration(screen, options.calibration, options.trust)
+    key = load_signing_key(screen, options.sign_with)
     request = MaskRequest.of(
         calibration,
         options.alpha,
@@ -133,11 +137,11 @@ def command(screen: Screen, options: MaskOptions) -> None:
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     store = ReportStore(run, calibration, (options.alpha,))
-    delivery = _Delivery(screen, options, wanted, batch, store, hopeless)
+    delivery = _Delivery(screen, options, wanted, batch, store, hopeless, key)
     _say_outside(screen, request, batch)
     results = _masked(delivery, request, run)
     if piped and results:
-        product = encode_product(results[0], options.product, options.feather)
+        product = encode_product(_signed(results[0], key), options.product, options.feather)
         assert product is not None
         sys.stdout.buffer.write(product.content)
         return
@@ -165,6 +169,7 @@ class _Delivery:
     batch: _Batch
     store: "ReportStore"
     hopeless: str | None
+    key: "SigningKey | None"
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     previews: dict[int, Path] = field(default_factory=dict)
 
@@ -172,7 +177,8 @@ class _Delivery:
         """Write the files of one picture, in the thread that calculated it; what is returned says so."""
         from blackbox_conformal.pipeline.products import write_products
 
-        products = write_products(result, Path(self.options.out), self.wanted, force=self.options.force)
+        out, force = Path(self.options.out), self.options.force
+        products = write_products(result, out, self.wanted, sign_with=self.key, force=force)
         preview = self.store.masked(result, result.low_resolution)
         return partial(self._tell, place, result.name, result.certificate, products, preview)
 
@@ -192,6 +198,7 @@ class _Delivery:
             "reason": certificate.reason,
             "input_p_value": None if certificate.input_check is None else certificate.input_check.p_value,
             "notes": list(certificate.notes),
+            "signed_with": None if self.key is None else self.key.key,
         }
         trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
         self.screen.say(f"{printable(name)}: {trusted}; {products.safe or products.overlay or products.image}")
@@ -208,7 +215,7 @@ class _Delivery:
 
         for place, entry in self.entries.items():
             entry["notes"].append(drift)
-            add_note(Path(entry["certificate"]), drift)
+            add_note(Path(entry["certificate"]), drift, self.key)
             self.store.add_note(self.previews[place], drift)
         self.screen.note(f"warning: {drift}")
 
@@ -223,6 +230,8 @@ class _Delivery:
         from blackbox_conformal.errors import IncompleteError
 
         screen, options = self.screen, self.options
+        if self.entries and self.key is not None:
+            screen.say(f"The certificates are signed with {self.key.key} as {self.key.name}")
         if self.entries:
             screen.next(*next_steps.report_on(run, options.calibration))
             audit = ("audit", "other-photographs", options.calibration)
@@ -244,6 +253,11 @@ class _Delivery:
                 f"{len(lost)} of {len(self.batch.paths)} pictures could not be masked; all others are done. Correct or "
                 "leave out the rest, and run the same command again: what is paid is kept"
             )
+
+
+def _signed(result: "Result", key: "SigningKey | None") -> "Result":
+    """The result with a signature on its certificate, where there is a key."""
+    return result if key is None else replace(result, certificate=result.certificate.signed(key))
 
 
 def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:

@@ -169,6 +169,20 @@ clusters = functools.partial(
 )
 degradation = functools.partial(declared, "--degradation", metavar="STEP[:…][+STEP…]")
 force = functools.partial(declared, "--force", is_flag=True, help="Overwrite existing files.")
+sign_with = functools.partial(
+    declared,
+    "--sign-with",
+    type=FILE,
+    help="Sign with this private key; `signing-key new` makes one. Never taken from a project's settings file.",
+)
+trust = functools.partial(
+    declared,
+    "--trust",
+    multiple=True,
+    metavar="KEY|FILE",
+    help="Public key, or file of such keys, whose signatures count; repeatable. What has none of them is refused. "
+    "Never taken from a project's settings file.",
+)
 guarantee = functools.partial(
     declared,
     "--guarantee",

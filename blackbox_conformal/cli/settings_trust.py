@@ -11,6 +11,9 @@ from blackbox_conformal.errors import UsageError
 _CONSENT = ("yes", "max-cost", "max-calls", "max-resample", "retry-ambiguous", "insecure-http")
 """Settings by which a user agrees to something."""
 
+_VOUCHING = ("sign-with", "trust", "require-signature")
+"""Settings by which a user signs in his own name, or says whose signatures count."""
+
 _PARAMETERS = ("p", "second", "vendor")
 
 
@@ -99,6 +102,24 @@ def refuse_consent(path: Path, content: Mapping[str, Any]) -> None:
             raise UsageError(
                 f"{path} lies above the working folder and sets an address in {shown}, which would see a key; type it, "
                 f"or set it in {path.name} of the working folder itself"
+            )
+
+
+def refuse_vouching(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a project's settings file that signs in the user's name or says whose signatures the user trusts.
+
+    Such a file often comes with a project of somebody else, whose papers it would vouch for.
+
+    Raises
+    ------
+    UsageError
+        It does.
+    """
+    for shown, name, _ in _entries(content):
+        if name in _VOUCHING:
+            raise UsageError(
+                f"{path} sets {shown}, which a project's settings file may not; type --{name}, or set it in the "
+                "environment or in your own ~/.config/blackbox-conformal/config.toml"
             )
 
 

@@ -1,60 +1,123 @@
-"""`verify`: a certificate against the files beside it and the calibration that it names."""
+"""`verify`: papers against the files beside them, the calibration that they name, and the keys that are trusted."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from blackbox_conformal import ed25519
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError
+from blackbox_conformal.cli.papers import read_paper
+from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError, UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.certificate import Certificate
+    from blackbox_conformal.signature import Vouching
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    """What `verify` is given."""
+
+    papers: tuple[str, ...] = shared.arguments(required=True, type=shared.FILE)
+    calibration: str | None = shared.declared(
+        "--calibration", type=shared.FILE, help="Calibration file: check also that the certificates follow from it."
+    )
+    trust: tuple[str, ...] = shared.trust()
+    require_signature: bool = shared.declared(
+        "--require-signature", is_flag=True, help="Refuse what is not signed, whoever's signature it is."
+    )
 
 
 @click.command("verify")
-@click.argument("certificates", nargs=-1, required=True, type=shared.FILE)
-@shared.option(
-    "--calibration", type=shared.FILE, help="Calibration file: check also that the certificates follow from it."
-)
-@shared.output
-def command(screen: Screen, certificates: tuple[str, ...], calibration: str | None) -> None:
-    """Check CERTIFICATES: their own digest and that of every file beside them.
+@shared.takes(VerifyOptions)
+def command(screen: Screen, options: VerifyOptions) -> None:
+    """Check PAPERS: certificates with the files beside them, and calibrations.
 
-    With --calibration also that statement, level, threshold and number of photographs follow from that file. A
-    certificate is not signed: this finds damage and contradictions, not a forger who has the calibration.
+    With --calibration also that statement, level, threshold and number of photographs follow from that file. A digest
+    finds damage. A signature tells who vouches for a paper; whether its key is the signer's own, you alone can know:
+    give those that are with --trust.
     """
     from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.signature import trusted_keys
     from blackbox_conformal.text import printable
 
-    against = Calibration.load(calibration) if calibration else None
-    reasons: dict[str, str | None] = {}
-    statuses: dict[str, str | None] = {}
-    for name in certificates:
-        reasons[name] = statuses[name] = None
-        try:
-            certificate = check(Path(name), against)
-            statuses[name] = certificate.status
-            outcome = "verified"
-            if certificate.status == "outside-calibration":
-                outcome += f", and it gives no guarantee: {certificate.reason}"
-        except BlackboxConformalError as error:
-            reasons[name] = str(error)
-            outcome = f"not verified: {error}"
-        screen.say(f"{printable(name)}: {outcome}")
-    screen.data(
-        [
-            {"certificate": name, "verified": reason is None, "status": statuses[name], "reason": reason}
-            for name, reason in reasons.items()
-        ]
-    )
-    failed = [name for name, reason in reasons.items() if reason is not None]
+    keys = trusted_keys(options.trust)
+    against = None
+    if options.calibration:
+        against = Calibration.load(options.calibration)
+        vouching = against.vouching(keys)
+        if not vouching.checked and vouching.signature is not None:
+            ed25519.library()
+        _require(vouching, printable(options.calibration), options)
+    rows = []
+    for name in options.papers:
+        row = _checked(name, against, options, keys)
+        rows.append(row)
+        screen.say(f"{printable(name)}: " + "\n  ".join(row.lines))
+    screen.data([row.entry for row in rows])
+    failed = [row.name for row in rows if row.failed]
     if failed:
-        raise CheckFailedError(
-            f"{len(failed)} of {len(reasons)} certificates are not verified, first {printable(failed[0])}"
+        raise CheckFailedError(f"{len(failed)} of {len(rows)} papers are not verified, first {printable(failed[0])}")
+    unchecked = [row.name for row in rows if not row.verified]
+    if unchecked:
+        raise UsageError(
+            f"the signatures of {len(unchecked)} of {len(rows)} papers cannot be checked here, first "
+            f"{printable(unchecked[0])}. Install what is missing: {ed25519.INSTALL}"
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """What became of one paper: the lines for people, and the entry for scripts."""
+
+    name: str
+    lines: tuple[str, ...]
+    entry: dict[str, Any]
+    failed: bool = False
+
+    @property
+    def verified(self) -> bool:
+        return bool(self.entry["verified"])
+
+
+def _checked(name: str, against: "Calibration | None", options: VerifyOptions, keys: frozenset[str]) -> _Row:
+    from blackbox_conformal.certificate import Certificate
+
+    entry: dict[str, Any] = {"paper": name, "verified": False, "status": None, "reason": None}
+    try:
+        paper = read_paper(Path(name))
+        vouching = paper.vouching(keys)
+        of_calibration = paper.calibration_vouching(keys) if isinstance(paper, Certificate) else None
+        if isinstance(paper, Certificate):
+            _refuse_contradictions(paper, against)
+        _require(vouching, "the paper", options)
+    except BlackboxConformalError as error:
+        return _Row(name=name, lines=(f"not verified: {error}",), failed=True, entry={**entry, "reason": str(error)})
+    entry["signature"] = vouching.to_json()
+    entry["verified"] = _is_checked(vouching) and (of_calibration is None or _is_checked(of_calibration))
+    outcome, further = "verified" if entry["verified"] else "not verified", []
+    if isinstance(paper, Certificate):
+        assert of_calibration is not None
+        entry["status"] = paper.status
+        entry["calibration_signature"] = of_calibration.to_json()
+        further.append(f"its calibration: {of_calibration.words()}")
+        if paper.status == "outside-calibration":
+            outcome += f", and it gives no guarantee: {paper.reason}"
+    return _Row(name=name, lines=(f"{outcome}; {vouching.words()}", *further), entry=entry)
+
+
+def _is_checked(vouching: "Vouching") -> bool:
+    return vouching.signature is None or vouching.checked
+
+
+def _require(vouching: "Vouching", paper: str, options: VerifyOptions) -> None:
+    # What cannot be checked is told apart from what was checked and failed.
+    if (options.trust or options.require_signature) and _is_checked(vouching):
+        vouching.require(paper, trusted=bool(options.trust))
 
 
 def check(path: Path, calibration: "Calibration | None" = None) -> "Certificate":
@@ -66,15 +129,17 @@ def check(path: Path, calibration: "Calibration | None" = None) -> "Certificate"
         It is no certificate, or something does not agree.
     """
     from blackbox_conformal.certificate import Certificate
+
+    paper = read_paper(path)
+    if not isinstance(paper, Certificate):
+        raise FileFormatError("expected a certificate; this is a calibration")
+    _refuse_contradictions(paper, calibration)
+    return paper
+
+
+def _refuse_contradictions(certificate: "Certificate", calibration: "Calibration | None") -> None:
     from blackbox_conformal.pipeline.stages.certify import contradictions
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"expected a certificate that can be read; {type(error).__name__}") from None
-    certificate = Certificate.from_json(text)
-    certificate.verify(path.parent)
     wrong = [] if calibration is None else contradictions(certificate, calibration)
     if wrong:
         raise CheckFailedError(f"it does not follow from the calibration: {'; '.join(wrong)}")
-    return certificate

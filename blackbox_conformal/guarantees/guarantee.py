@@ -23,6 +23,12 @@ BoundOfNew = float | InstanceOf[RiskCurve] | Callable[[float], float]
 
 BoundSource = Literal["metric", "delivered", "input"]
 
+NOT_SIGNED = (
+    "The calibration file is what its maker computed. It is not signed, so nobody vouches for it: whoever can write "
+    "the file can change its curves."
+)
+"""What must be assumed of a calibration without a signature."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -193,8 +199,7 @@ class Guarantee(Plugin):
             "Vendor, model, parameters, draws, delivery, degradation, score and metric are those of the calibration.",
             "Nothing was chosen by looking at the calibration photographs: no score, metric, setting, seed or level.",
             "Each picture was drawn once: no other draws of it were made and thrown away.",
-            "The calibration file is what its maker computed. It is not signed, so nobody vouches for it: whoever can "
-            "write the file can change its curves.",
+            NOT_SIGNED,
         )
 
     def counted(self, curves: int) -> int:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -21,6 +21,9 @@ from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.safe import safe_picture, safe_statement
 from blackbox_conformal.text import file_stem, printable
 from blackbox_conformal.types import Image, Map, Mask
+
+if TYPE_CHECKING:
+    from blackbox_conformal.signing_key import SigningKey
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,6 +86,7 @@ class Result:
         safe: bool = False,
         feather: int = 0,
         leave_out: Collection[str] = (),
+        sign_with: "SigningKey | None" = None,
         force: bool = False,
     ) -> "Products":
         """Write image, mask, overlay, score map, the vendor's file and the certificate into `folder`, as `mask` does.
@@ -95,6 +99,8 @@ class Result:
             Over how many untrusted pixels the delivered picture fades into the enlargement in it; 0: a hard edge.
         leave_out
             What not to write: ``overlay``, ``indecision``, ``vendor``.
+        sign_with
+            Sign the certificate with this key.
         force
             Overwrite files with other content.
 
@@ -108,7 +114,8 @@ class Result:
         UsageError
             A file exists with other content and `force` is not set.
         """
-        return write_products(self, Path(folder), Wanted(safe, feather, tuple(leave_out)), force=force)
+        wanted = Wanted(safe, feather, tuple(leave_out))
+        return write_products(self, Path(folder), wanted, sign_with=sign_with, force=force)
 
     def _repr_html_(self) -> str:
         buffer = io.BytesIO()
@@ -262,7 +269,14 @@ def encode_product(result: Result, kind: str, feather: int = 0) -> Product | Non
     return Product(result.certificate.to_json().encode(), "json")
 
 
-def write_products(result: Result, folder: Path, wanted: Wanted = Wanted(), *, force: bool = False) -> Products:
+def write_products(
+    result: Result,
+    folder: Path,
+    wanted: Wanted = Wanted(),
+    *,
+    sign_with: "SigningKey | None" = None,
+    force: bool = False,
+) -> Products:
     """Write a result's files as ``<name>-<product>.png`` and ``<name>-certificate.json``; whole or not at all.
 
     Files of the same result that are there already are kept, and stay in its certificate. With `force`, files of an
@@ -271,7 +285,8 @@ def write_products(result: Result, folder: Path, wanted: Wanted = Wanted(), *, f
     Raises
     ------
     UsageError
-        A file exists with other content and `force` is not set.
+        A file exists with other content and `force` is not set, or a signature would be lost or given to what is not
+        written here.
     IncompleteError
         The disk is full.
     """
@@ -287,8 +302,13 @@ def write_products(result: Result, folder: Path, wanted: Wanted = Wanted(), *, f
     certificate = result.certificate
     same = earlier is not None and _comparable(earlier) == _comparable(certificate)
     if earlier is not None and same and not force:
+        _refuse_unsigned(earlier, outputs, paths["certificate"], sign_with)
         outputs = {**earlier.outputs, **outputs}
     certificate = certificate.model_copy(update={"outputs": outputs})
+    if sign_with is not None:
+        certificate = certificate.signed(sign_with)
+    elif earlier is not None and same and not force:
+        certificate = _keeping_signature(certificate, earlier, paths["certificate"])
     written = {paths[kind]: product.content for kind, product in encoded.items()}
     written[paths["certificate"]] = certificate.to_json().encode()
     # A certificate of the same result may have had less to say, or fewer files to name.
@@ -300,11 +320,56 @@ def write_products(result: Result, folder: Path, wanted: Wanted = Wanted(), *, f
     return Products(**paths)
 
 
-def add_note(certificate: Path, note: str) -> None:
-    """Add to a certificate that was just written what became known after it, such as what concerns a whole batch."""
+def add_note(certificate: Path, note: str, sign_with: "SigningKey | None" = None) -> None:
+    """Add to a certificate that was just written what became known after it, such as what concerns a whole batch.
+
+    Raises
+    ------
+    CheckFailedError
+        It is to be signed again, and is not what was signed before.
+    """
     written = Certificate.from_json(certificate.read_text(encoding="utf-8"))
-    remarked = written.model_copy(update={"notes": (*written.notes, note)})
+    remarked = written.model_copy(update={"notes": (*written.notes, note), "signature": None})
+    if sign_with is not None:
+        if not _is_signed_with(written, sign_with):
+            raise CheckFailedError(f"{printable(certificate)} was changed after it was written; it is not signed again")
+        remarked = remarked.signed(sign_with)
     write_new(certificate, remarked.to_json().encode(), force=True)
+
+
+def _is_signed_with(certificate: Certificate, key: "SigningKey") -> bool:
+    """Whether a certificate has a genuine signature by this key."""
+    return certificate.signature is not None and certificate.signature == certificate.signed(key).signature
+
+
+def _refuse_unsigned(
+    earlier: Certificate, outputs: Collection[str], path: Path, sign_with: "SigningKey | None"
+) -> None:
+    """Refuse to sign what stands in an earlier certificate alone, unless it is signed with the same key."""
+    if sign_with is None or _is_signed_with(earlier, sign_with):
+        return
+    other = sorted(earlier.outputs.keys() - set(outputs))
+    if other or earlier.signature is not None:
+        why = f"names a file that is not written now, {other[0]}" if other else "has another signature"
+        raise UsageError(
+            f"{printable(path)} {why}, and what others wrote is not signed; give --force, or choose another --out"
+        )
+
+
+def _keeping_signature(certificate: Certificate, earlier: Certificate, path: Path) -> Certificate:
+    """The certificate with the signature of an earlier one that says the same.
+
+    Raises
+    ------
+    UsageError
+        The earlier one is signed and says something else.
+    """
+    if earlier.signature is None or earlier.content() == certificate.content():
+        return certificate.model_copy(update={"signature": earlier.signature})
+    raise UsageError(
+        f"{printable(path)} is signed and would be written without its signature; sign it again (--sign-with FILE), "
+        "give --force, or choose another --out"
+    )
 
 
 def _certificate_in(path: Path) -> Certificate | None:
@@ -321,5 +386,6 @@ def _files_named_by(certificate: Certificate) -> set[str]:
 
 
 def _comparable(certificate: Certificate) -> Certificate:
-    """The certificate without notes and files: equal for equal results, whatever was said and written of them."""
-    return certificate.model_copy(update={"notes": (), "outputs": {}})
+    """The certificate without notes, files and who vouches: equal for equal results, whatever was written of them."""
+    vouching = {"assumptions": (), "calibration_signature": None, "signature": None}
+    return certificate.model_copy(update={"notes": (), "outputs": {}, **vouching})

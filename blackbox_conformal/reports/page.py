@@ -18,6 +18,7 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.prices.spending import Spending
+from blackbox_conformal.pipeline.stages.certify import assumptions
 from blackbox_conformal.reports.cards import WORST_SHOWN, Card, WorstCrop, make_cards, worst_crops
 from blackbox_conformal.reports.figures import Figure, figures, realised
 from blackbox_conformal.reports.preview import STRIPE, VEIL, Preview
@@ -56,6 +57,10 @@ class ReportPage:
     ----------
     rule
         The guarantee.
+    assumptions
+        What must be true for it.
+    vouching
+        Who vouches for the calibration.
     stop, chosen
         The slider's position that the page opens at, and its index; `slider` holds all positions for the script.
     share
@@ -73,6 +78,8 @@ class ReportPage:
     adapter: str
     metric: str
     rule: Guarantee
+    assumptions: tuple[str, ...]
+    vouching: str
     alpha: float
     stop: Stop
     chosen: int
@@ -119,6 +126,8 @@ def build_page(
         adapter=printable(str(identity.get("adapter", "unnamed"))),
         metric=metric_words(calibration),
         rule=rule,
+        assumptions=assumptions(rule, calibration.procedure, calibration.signature),
+        vouching=calibration.vouching().words("`blackbox-conformal verify FILE --trust KEY` tells whose key you trust"),
         alpha=alpha,
         stop=stops[chosen],
         chosen=chosen,

@@ -1,5 +1,6 @@
 """Many risk curves as flat arrays, for arithmetic over thousands of photographs at once."""
 
+import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,6 +99,15 @@ class CurveSet:
                 self.tolerance if self.kind == "share" else self.left_out,
             )
         )
+
+    def to_text(self) -> str:
+        """The packed form in base64, as JSON carries it."""
+        return base64.b64encode(self.to_bytes()).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read the packed form in base64; errors as for `from_bytes`, or ValueError where it is no base64."""
+        return cls.from_bytes(base64.b64decode(text, validate=True))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

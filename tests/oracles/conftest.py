@@ -1,5 +1,9 @@
-"""Collect the comparison with other implementations only where `requirements.txt` is installed."""
+"""Collect the comparisons with other implementations only where `requirements.txt` is installed."""
 
 from importlib.util import find_spec
 
-collect_ignore = [] if all(map(find_spec, ("mapie", "riskgate", "crepes"))) else ["test_oracles.py"]
+NEEDED = {
+    "test_oracles.py": ("mapie", "riskgate", "crepes"),
+    "test_signature_oracles.py": ("nacl", "cryptography"),
+}
+collect_ignore = [file for file, packages in NEEDED.items() if not all(map(find_spec, packages))]

@@ -19,6 +19,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.reports.html import number, percent, write_report
 from blackbox_conformal.reports.report_store import ReportStore
+from blackbox_conformal.signing_key import SigningKey
 
 
 class Page(HTMLParser):
@@ -244,6 +245,21 @@ def test_a_report_without_anything_is_still_a_report(plain_run, tmp_path):
 def test_how_inputs_are_made_is_among_what_must_hold(plain_run, tmp_path):
     path = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.2)
     assert "<li>Inputs are made like those of the calibration: bicubic" in path.read_text()
+
+
+def test_who_vouches_for_the_calibration_stands_in_the_report(plain_run, tmp_path):
+    plain, signed = tmp_path / "plain.html", tmp_path / "signed.html"
+    write_report(tmp_path, plain_run.calibration, None, [], plain, alpha=0.2)
+    said = "".join(Page(plain.read_text()).words)
+    assert f"Calibration {plain_run.calibration.digest}, not signed, so nobody vouches for it" in said
+    assert "It is not signed, so nobody vouches for it" in said
+    key = SigningKey.new("<b>Laboratory</b>")
+    write_report(tmp_path, plain_run.calibration.signed(key), None, [], signed, alpha=0.2)
+    said = "".join(Page(signed.read_text()).words)
+    assert f'{plain_run.calibration.digest}, signed by {key.key} (says it is "<b>Laboratory</b>")' in said
+    assert f"It carries a signature by {key.key}" in said
+    assert "a key that you trust" not in said
+    assert "nobody vouches" not in said
 
 
 def test_a_mask_outside_the_calibration_is_shown_without_its_statement(plain_run, tmp_path):

@@ -1,5 +1,6 @@
 """Made-up photographs and draws for tests: a vendor that errs more where it varies more."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def write_photographs(folder: Path, seeds: range) -> list[Path]:
     return paths
 
 
-def write_draws(folder: Path, seeds: range, draws: int = 4) -> Path:
+def write_draws(folder: Path, seeds: Iterable[int], draws: int = 4) -> Path:
     """Vendor outputs as the folder adapter reads them: ``p<seed>/<draw>.png``."""
     for seed in seeds:
         (folder / f"p{seed}").mkdir(parents=True, exist_ok=True)

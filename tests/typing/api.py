@@ -44,3 +44,8 @@ curve: bc.RiskCurve = bc.RiskCurve.from_maps(scores, errors, bound=bound)
 loss: float = curve.loss(0.5)
 chosen: float = bc.threshold([curve], 0.5, guarantee="expected")
 trusted: NDArray[np.bool_] = bc.trusted(scores, chosen)
+
+key: bc.SigningKey = bc.SigningKey.load("laboratory.pem", passphrase=None)
+signed: Path = calibration.signed(key).save("signed.json")
+vouched: bool = calibration.vouching([key.key]).trusted
+image_file: Path = result.save("out", sign_with=key).image

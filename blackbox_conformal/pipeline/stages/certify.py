@@ -12,13 +12,15 @@ from blackbox_conformal.certificate import Certificate, InputCheck, threshold_js
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr, statement
-from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.guarantee import NOT_SIGNED, Guarantee
 from blackbox_conformal.guarantees.instance_bound import input_statement
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.pipeline.stages.input_check import checked_again
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.signature import Signature
 from blackbox_conformal.types import Mask
 
 SIZE_FACTOR = 2
@@ -46,7 +48,8 @@ def certify(
     elif setup.score.minimum_draws == 1:
         kind = "a one-draw score; the vendor was not asked twice"
     return Certificate(
-        **claims(calibration, setup.metric, rule, alpha, threshold, check),
+        **claims(calibration, setup.metric, rule, alpha, threshold, check, calibration.signature),
+        calibration_signature=calibration.signature,
         trusted_share=float(np.mean(mask)),
         score_kind=kind,
         draw_seeds=None if seed_range is None else tuple(task.seed or 0 for task in picture.tasks),
@@ -62,9 +65,18 @@ def certify(
 
 
 def claims(
-    calibration: Calibration, metric: Metric, rule: Guarantee, alpha: float, threshold: float, check: InputCheck | None
+    calibration: Calibration,
+    metric: Metric,
+    rule: Guarantee,
+    alpha: float,
+    threshold: float,
+    check: InputCheck | None,
+    signature: Signature | None,
 ) -> dict[str, Any]:
-    """Everything on a certificate that follows from calibration, guarantee, level, threshold and input check alone."""
+    """Everything on a certificate that follows from calibration, guarantee, level, threshold and input check alone.
+
+    `signature` is the one that the calibration had when the certificate was made.
+    """
     choice = rule.choose(calibration.curves_for(rule), alpha)
     status, reason = "abstains" if threshold == -math.inf else "guaranteed", choice.reason
     if status == "guaranteed" and check is not None and check.outside:
@@ -72,7 +84,7 @@ def claims(
     return {
         "status": status,
         "statement": statement(rule, alpha, calibration.n, calibration.procedure.metric),
-        "assumptions": (*rule.assumptions, *calibration.procedure.assumptions),
+        "assumptions": assumptions(rule, calibration.procedure, signature),
         "reason": reason,
         "input_check": check,
         "guarantee": rule.specification(),
@@ -89,6 +101,18 @@ def claims(
         "psnr": _psnr(rule, alpha, metric),
         "leakage": _leakage(rule, alpha, calibration.n, calibration.bound_for(rule)),
     }
+
+
+def assumptions(rule: Guarantee, procedure: Procedure, signature: Signature | None) -> tuple[str, ...]:
+    """What must be true for the guarantee, one sentence each; `signature` is that of the calibration."""
+    sentences = (*rule.assumptions, *procedure.assumptions)
+    if signature is None:
+        return sentences
+    signed = (
+        f"The calibration file is what its maker computed. It carries a signature by {signature.signer}: for those who "
+        "trust this key, its owner vouches for the file."
+    )
+    return tuple(signed if sentence == NOT_SIGNED else sentence for sentence in sentences)
 
 
 def contradictions(certificate: Certificate, calibration: Calibration) -> list[str]:
@@ -114,16 +138,25 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         check = checked_again(calibration, check)
     elif len(calibration.comparable_inputs()):
         raise FileFormatError("expected how the input compares with the calibration's; the certificate does not say it")
-    implied = claims(calibration, metric, rule, certificate.alpha, threshold, check)
+    named = certificate.calibration_signature
+    implied = claims(calibration, metric, rule, certificate.alpha, threshold, check, named)
     if of_the_picture:
         for name in ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images"):
             del implied[name]
     stated = certificate.model_dump(mode="json")
-    return [
+    return _other_signer(named, calibration.signature) + [
         f"{name} is {stated[name]!r}, and {value!r} follows from the calibration"
         for name, value in Certificate.model_construct(**implied).model_dump(mode="json", include=set(implied)).items()
         if stated[name] != value
     ]
+
+
+def _other_signer(named: Signature | None, found: Signature | None) -> list[str]:
+    """That the calibration is not signed by whom the certificate names; a certificate may be older than a signature."""
+    if named is None or (found is not None and (found.key, found.name) == (named.key, named.name)):
+        return []
+    signed = "it is not signed" if found is None else f"it is signed by {found.signer}"
+    return [f"the calibration was signed by {named.signer}, and now {signed}"]
 
 
 def _without_bound(specification: Any) -> Any:

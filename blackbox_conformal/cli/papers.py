@@ -1,0 +1,43 @@
+"""A paper, that is a calibration or a certificate, from its file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blackbox_conformal.errors import FileFormatError
+
+if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.certificate import Certificate
+
+
+def read_paper(path: Path) -> "Calibration | Certificate":
+    """The calibration or certificate at `path`: its own digest, its signature, and the files beside it, are checked.
+
+    Raises
+    ------
+    BlackboxConformalError
+        It is neither, or something does not agree.
+    """
+    from blackbox_conformal import calibration_file
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.canonical import strict_json
+    from blackbox_conformal.certificate import Certificate
+
+    try:
+        if path.stat().st_size > calibration_file.MAXIMUM_FILE_BYTES:
+            raise FileFormatError("expected a calibration or a certificate; the file is too large for one")
+        text = path.read_text(encoding="utf-8")
+        content = strict_json(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"expected a paper that can be read; {type(error).__name__}") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"expected a calibration or a certificate; {type(error).__name__} in it") from None
+    if isinstance(content, dict) and content.get("format") == calibration_file.FORMAT:
+        return Calibration.load(path)
+    certificate = Certificate.from_json(text)
+    certificate.vouching()
+    certificate.calibration_vouching()
+    certificate.verify(path.parent)
+    return certificate

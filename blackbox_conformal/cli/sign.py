@@ -1,0 +1,61 @@
+"""`sign`: sign calibrations and certificates that exist already."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.papers import read_paper
+from blackbox_conformal.cli.signing import load_signing_key
+from blackbox_conformal.errors import UsageError
+
+if TYPE_CHECKING:
+    from blackbox_conformal.signing_key import SigningKey
+
+
+@click.command("sign")
+@click.argument("papers", nargs=-1, required=True, type=shared.FILE)
+@shared.option("--sign-with", required=True, type=shared.FILE, help="Private key; `signing-key new` makes one.")
+@shared.option("--force", is_flag=True, help="Replace signatures of others.")
+@shared.output
+def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool) -> None:
+    """Sign PAPERS, calibrations or certificates, in their files; you vouch for what stands in them.
+
+    A certificate is checked first, as `verify` does, with the files beside it.
+    """
+    from blackbox_conformal.text import printable
+
+    key = load_signing_key(screen, sign_with)
+    assert key is not None
+    # All are read before the first is written, so that a wrong one leaves no other half done.
+    ready = [_signed(Path(name), key, force=force) for name in papers]
+    for name, write in zip(papers, ready, strict=True):
+        write()
+        screen.say(f"{printable(name)}: signed with {key.key} as {key.name}")
+    screen.data([{"paper": name, "key": key.key, "name": key.name} for name in papers])
+
+
+def _signed(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], object]:
+    """What writes the paper at `path` with a signature.
+
+    Raises
+    ------
+    BlackboxConformalError
+        It is no paper, does not agree with its files, or is signed by somebody else.
+    """
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.files import write_new
+    from blackbox_conformal.text import printable
+
+    paper = read_paper(path)
+    if paper.signature is not None and paper.signature.key != key.key and not force:
+        raise UsageError(
+            f"{printable(path)} is signed by {paper.signature.signer}; give --force to replace that signature by yours"
+        )
+    signed = paper.signed(key)
+    if isinstance(signed, Calibration):
+        return lambda: signed.save(path, force=True)
+    return lambda: write_new(path, signed.to_json().encode(), force=True)

@@ -1,0 +1,90 @@
+"""Signatures at the command line: the key that a user signs with, and calibrations that somebody vouches for."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from blackbox_conformal.cli.config_file import PREFIX
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.secrets import Secret
+
+if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.signing_key import SigningKey
+
+PASSPHRASE = f"{PREFIX}SIGNING_PASSPHRASE"
+"""The variable that holds the passphrase; with ``_FILE`` behind it, the one that names a file with it."""
+
+
+def load_signing_key(screen: Screen, path: str | None) -> "SigningKey | None":
+    """The key in a file, after its passphrase if it has one; None where none is named.
+
+    Raises
+    ------
+    UsageError
+        It cannot be used, or there is no passphrase and no terminal to ask at.
+    """
+    from blackbox_conformal.signing_key import SigningKey, is_encrypted
+
+    if path is None:
+        return None
+    if not is_encrypted(path):
+        return SigningKey.load(path)
+    with screen.paused():
+        return SigningKey.load(path, read_passphrase(f"Passphrase of {path}").reveal())
+
+
+def read_passphrase(question: str, *, twice: bool = False) -> Secret:
+    """The passphrase from the environment, or typed at the terminal, where it does not show.
+
+    Raises
+    ------
+    UsageError
+        There is none, and no terminal to ask at.
+    """
+    text = os.environ.get(PASSPHRASE, "")
+    file = os.environ.get(f"{PASSPHRASE}_FILE", "")
+    if not text and file:
+        try:
+            text = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"expected a readable file in {PASSPHRASE}_FILE; {type(error).__name__} while reading it"
+            ) from None
+    if not text and sys.stdin.isatty():
+        text = click.prompt(question, hide_input=True, confirmation_prompt=twice, err=True)
+    if not text:
+        raise UsageError(
+            f"expected the passphrase of the signing key in {PASSPHRASE} (or a file named by {PASSPHRASE}_FILE), or a "
+            "terminal to ask at; got neither"
+        )
+    return Secret(text)
+
+
+def load_calibration(screen: Screen, path: str, trust: tuple[str, ...]) -> "Calibration":
+    """A calibration; where keys are trusted, one that is signed with one of them.
+
+    Raises
+    ------
+    CheckFailedError
+        Its signature is broken, or is not by a trusted key.
+    UsageError
+        What is to be trusted is no key, or the signature cannot be checked here.
+    """
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.signature import trusted_keys
+    from blackbox_conformal.text import printable
+
+    keys = trusted_keys(trust)
+    calibration = Calibration.load(path)
+    vouching = calibration.vouching(keys)
+    if trust:
+        vouching.require(printable(path), trusted=True)
+    if calibration.signature is not None:
+        command = click.get_current_context().info_name
+        screen.note(f"calibration: {vouching.words(f'you have not told {command} that you trust this key')}")
+    return calibration

@@ -1,0 +1,134 @@
+"""Ed25519 signatures (Josefsson and Liusvaara 2017, RFC 8032), by the package `cryptography` of the extra `sign`."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from blackbox_conformal.errors import UsageError
+
+INSTALL = "pip install 'blackbox-conformal[sign]'"
+
+_PRIME = 2**255 - 19
+_CURVE = -121665 * pow(121666, -1, _PRIME) % _PRIME
+_ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
+_SMALL_ORDERS = (0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8)
+"""The y of every point whose order divides 8: with such a key one signature fits many messages."""
+
+
+def is_installed() -> bool:
+    """Whether signatures can be made and checked here."""
+    try:
+        return find_spec("cryptography") is not None
+    except ValueError:
+        return False
+
+
+def refuse_odd_key(public: bytes) -> None:
+    """Refuse 32 bytes that are no point of the curve in its one encoding, or a point of small order.
+
+    Raises
+    ------
+    UsageError
+        They are.
+    """
+    y = int.from_bytes(public, "little") & (2**255 - 1)
+    square = (y * y - 1) * pow(_CURVE * y * y + 1, -1, _PRIME) % _PRIME
+    on_curve = len(public) == 32 and y < _PRIME and pow(square, (_PRIME - 1) // 2, _PRIME) in (0, 1)
+    if not on_curve or y in _SMALL_ORDERS:
+        raise UsageError(
+            f"expected a public Ed25519 key; got {public.hex()}, which no honest key is. Ask its owner for "
+            "what `blackbox-conformal signing-key show FILE` prints"
+        )
+
+
+def verifies(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether `signature` (64 bytes) is one of `message` with the key `public`.
+
+    Raises
+    ------
+    UsageError
+        The key is odd, or the package is not installed.
+    """
+    refuse_odd_key(public)
+    library()
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
+
+
+class PrivateKey:
+    """A private key, which never shows itself."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+
+    @classmethod
+    def new(cls) -> "PrivateKey":
+        """One drawn at random."""
+        library()
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_pem(cls, pem: bytes, passphrase: bytes | None) -> "PrivateKey":
+        """The key in PEM text (PKCS #8).
+
+        Raises
+        ------
+        UsageError
+            It is none, it is of another kind, or the passphrase is wrong, missing or not needed.
+        """
+        library()
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        try:
+            key = load_pem_private_key(pem, passphrase)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            # What the library says may quote the file.
+            raise UsageError("expected a private key in PEM form, and its passphrase if it has one") from None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise UsageError("expected an Ed25519 key; got a key of another kind")
+        return cls(key)
+
+    def to_pem(self, passphrase: bytes | None) -> bytes:
+        """PEM text (PKCS #8), encrypted when there is a passphrase."""
+        from cryptography.hazmat.primitives import serialization as form
+
+        way = form.BestAvailableEncryption(passphrase) if passphrase else form.NoEncryption()
+        pem: bytes = self._key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, way)
+        return pem
+
+    @property
+    def public(self) -> bytes:
+        """The public key: 32 bytes."""
+        public: bytes = self._key.public_key().public_bytes_raw()
+        return public
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature of `message`, 64 bytes: the same for the same message."""
+        signature: bytes = self._key.sign(message)
+        return signature
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a private key is not pickled; read it again where it is needed")
+
+
+def library() -> None:
+    """Refuse to go on without the package.
+
+    Raises
+    ------
+    UsageError
+        It is not installed.
+    """
+    if not is_installed():
+        raise UsageError(f"expected the package cryptography for signatures; it is not here. Install it: {INSTALL}")
