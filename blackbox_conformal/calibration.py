@@ -1,6 +1,5 @@
 """The calibration: curves of n photographs under one procedure, and the file that carries them."""
 
-import base64
 import json
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from blackbox_conformal import __version__, catalog
 from blackbox_conformal.agreement import check_agreement
+from blackbox_conformal.calibration_content import from_content, to_content
 from blackbox_conformal.calibration_file import FORMAT, VERSION, read_content
 from blackbox_conformal.calibration_images import CalibrationImage as CalibrationImage
 from blackbox_conformal.calibration_images import KnownPhotograph as KnownPhotograph
@@ -291,7 +291,7 @@ class Calibration:
     @cached_property
     def digest(self) -> str:
         """``sha256:…`` of the calibration's content."""
-        return digest_json(self._content())
+        return digest_json(to_content(self))
 
     def signed(self, key: "SigningKey") -> Self:
         """The same calibration with a signature by `key`."""
@@ -311,7 +311,15 @@ class Calibration:
         """Write the calibration file; nothing is overwritten without `force` unless it is the same calibration.
 
         A signature is added to a file without one, and a file with one is not replaced by the same without.
+
+        Raises
+        ------
+        UsageError
+            The file exists with other content.
+        CheckFailedError
+            The calibration was changed since it was signed.
         """
+        self.vouching()
         path = Path(path)
         earlier = None
         with suppress(BlackboxConformalError):
@@ -321,7 +329,7 @@ class Calibration:
         if earlier is not None and self.signature is None:
             return path
         signature = {} if self.signature is None else {"signature": self.signature.model_dump(mode="json")}
-        content = {**self._content(), "digest": self.digest, **signature}
+        content = {**to_content(self), "digest": self.digest, **signature}
         text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False)
         adding = earlier is not None and earlier.signature is None
         return write_new(path, text.encode() + b"\n", force=force or adding)
@@ -344,7 +352,7 @@ class Calibration:
             signature = content.pop("signature", None)
             if digest_json(content) != digest:
                 raise FileFormatError("was changed after it was written: its digest does not match. Calibrate again")
-            calibration = cls._of(content, None if signature is None else Signature(**signature))
+            calibration = cls(**from_content(content), signature=None if signature is None else Signature(**signature))
             check_agreement(calibration)
             if signature is not None and calibration.digest != digest:
                 raise FileFormatError(
@@ -358,47 +366,3 @@ class Calibration:
             raise FileFormatError(f"{path}: {error}") from None
         calibration.vouching()
         return calibration
-
-    @classmethod
-    def _of(cls, content: dict[str, Any], signature: Signature | None) -> Self:
-        """The calibration that the content of a file describes."""
-        procedure = Procedure(**content["procedure"])
-        if procedure.fingerprint != content["fingerprint"]:
-            raise FileFormatError("the fingerprint is not that of its procedure; the file is damaged")
-        return cls(
-            procedure,
-            content["bound"],
-            tuple(CalibrationImage(**image) for image in content["images"]),
-            CurveSet.from_text(content["curves"]),
-            content["guarantee"],
-            tuple(KnownPhotograph(**photograph) for photograph in content["tuning"]),
-            tuple(content["vendor_models"]),
-            tuple(map(CurveSet.from_text, content["shares"])),
-            Answers.from_bytes(base64.b64decode(content["answers"], validate=True)),
-            InputStatistics.from_bytes(base64.b64decode(content["inputs"], validate=True)),
-            tuple(map(CurveSet.from_text, content.get("all_but", ()))),
-            content["made_with"],
-            signature,
-        )
-
-    def _content(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "fingerprint": self.procedure.fingerprint,
-            "procedure": self.procedure.model_dump(mode="json"),
-            "bound": self.bound,
-            "guarantee": self.guarantee,
-            "images": [image.model_dump(mode="json") for image in self.images],
-            "curves": self.curves.to_text(),
-            "shares": [curves.to_text() for curves in self.shares],
-            **({"all_but": [curves.to_text() for curves in self.all_but]} if self.all_but else {}),
-            "answers": base64.b64encode(self.answers.to_bytes()).decode(),
-            "inputs": base64.b64encode(self.inputs.to_bytes()).decode(),
-            "made_with": self.made_with,
-            "tuning": [
-                photograph.model_dump(mode="json")
-                for photograph in sorted(self.tuning, key=lambda photograph: photograph.truth)
-            ],
-            "vendor_models": sorted(self.vendor_models),
-        }

@@ -1,6 +1,6 @@
 """Ed25519 signatures (Josefsson and Liusvaara 2017, RFC 8032), by the package `cryptography` of the extra `sign`."""
 
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any
 
 from blackbox_conformal.errors import UsageError
@@ -17,9 +17,10 @@ _SMALL_ORDERS = (0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8)
 def is_installed() -> bool:
     """Whether signatures can be made and checked here."""
     try:
-        return find_spec("cryptography") is not None
-    except ValueError:
+        import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
+    except ImportError:
         return False
+    return True
 
 
 def refuse_odd_key(public: bytes) -> None:
@@ -131,4 +132,4 @@ def library() -> None:
         It is not installed.
     """
     if not is_installed():
-        raise UsageError(f"expected the package cryptography for signatures; it is not here. Install it: {INSTALL}")
+        raise UsageError(f"expected the package cryptography for signatures; it cannot be imported. {INSTALL}")

@@ -56,6 +56,7 @@ class SigningKey:
         """
         path = Path(path)
         pem = self._private.to_pem(None if passphrase is None else passphrase.encode())
+        handle = None
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
@@ -65,6 +66,8 @@ class SigningKey:
         except FileExistsError:
             raise UsageError(f"{path} exists, and a key is never overwritten; name another file") from None
         except OSError as error:
+            if handle is not None:
+                path.unlink(missing_ok=True)
             raise refusal(path, error) from None
         return path
 

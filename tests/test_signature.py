@@ -1,8 +1,10 @@
 """Signatures, the keys that make them and the keys that are trusted: formats, odd keys, and who may read what."""
 
 import base64
+import errno
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from naive import ed25519 as naive
 from blackbox_conformal import ed25519
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.ed25519 import PrivateKey
-from blackbox_conformal.errors import CheckFailedError, UsageError
+from blackbox_conformal.errors import CheckFailedError, IncompleteError, UsageError
 from blackbox_conformal.signature import DOMAIN, Signature, Vouching, trusted_keys
 from blackbox_conformal.signing_key import SigningKey, is_encrypted
 
@@ -250,7 +252,27 @@ def test_a_private_key_neither_shows_itself_nor_is_pickled(tmp_path: Path, key: 
         pickle.dumps(key)
 
 
-def test_a_full_disk_or_a_missing_folder_is_one_sentence(tmp_path: Path, key: SigningKey) -> None:
+def test_a_key_that_could_not_be_written_leaves_no_file(
+    tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(IncompleteError, match="no space"):
+        key.save(tmp_path / "key.pem")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_package_that_cannot_be_imported_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ed25519.is_installed()
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.ed25519", None)
+    assert not ed25519.is_installed()
+    with pytest.raises(UsageError, match=r"pip install 'blackbox-conformal\[sign\]'"):
+        SigningKey.new("X")
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path: Path, key: SigningKey) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         key.save(tmp_path / "none" / "key.pem")
     assert os.listdir(tmp_path) == []

@@ -65,6 +65,27 @@ def read_passphrase(question: str, *, twice: bool = False) -> Secret:
     return Secret(text)
 
 
+def trusted(trust: tuple[str, ...]) -> frozenset[str]:
+    """The keys that the option `--trust` names.
+
+    Raises
+    ------
+    UsageError
+        One is no key, or a setting names a file relative to the working folder: that may be another one each time.
+    """
+    from blackbox_conformal.signature import PREFIX as KEY
+    from blackbox_conformal.signature import trusted_keys
+
+    typed = click.get_current_context().get_parameter_source("trust") == click.core.ParameterSource.COMMANDLINE
+    for text in trust:
+        if not (typed or text.startswith(KEY) or Path(text).is_absolute()):
+            raise UsageError(
+                f"expected keys ({KEY}…) or whole paths, from /, where trust is a setting; got {text!r}, which is "
+                "another file in each folder"
+            )
+    return trusted_keys(trust)
+
+
 def load_calibration(screen: Screen, path: str, trust: tuple[str, ...]) -> "Calibration":
     """A calibration; where keys are trusted, one that is signed with one of them.
 
@@ -76,10 +97,9 @@ def load_calibration(screen: Screen, path: str, trust: tuple[str, ...]) -> "Cali
         What is to be trusted is no key, or the signature cannot be checked here.
     """
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.signature import trusted_keys
     from blackbox_conformal.text import printable
 
-    keys = trusted_keys(trust)
+    keys = trusted(trust)
     calibration = Calibration.load(path)
     vouching = calibration.vouching(keys)
     if trust:

@@ -10,6 +10,7 @@ from blackbox_conformal import ed25519
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.papers import read_paper
+from blackbox_conformal.cli.signing import trusted
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError, UsageError
 
 if TYPE_CHECKING:
@@ -42,10 +43,9 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     give those that are with --trust.
     """
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.signature import trusted_keys
     from blackbox_conformal.text import printable
 
-    keys = trusted_keys(options.trust)
+    keys = trusted(options.trust)
     against = None
     if options.calibration:
         against = Calibration.load(options.calibration)

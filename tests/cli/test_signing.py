@@ -261,6 +261,29 @@ def test_nothing_can_stand_beside_what_was_signed(desk: Desk, tmp_path: Path, na
         Calibration.load(calibration)
 
 
+def test_a_made_up_certificate_of_a_signed_calibration_is_nobodys(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = desk.copy(tmp_path)
+    content = json.loads(path.read_text())
+    del content["signature"]
+    path.write_text(redigested(content | {"statement": "Nothing can go wrong."}))
+    lab = desk.keys["lab"].key
+    code, (row,), said = verified(capsys, str(path))
+    assert (code, row["signature"]["trusted"]) == (0, False)
+    assert "not signed, so nobody vouches for it" in said
+    code, (row,), said = verified(capsys, str(path), "--trust", lab)
+    assert (code, row["verified"]) == (3, False)
+    assert "a key that you trust" not in said.replace("expected a signature by a key that you trust", "")
+
+
+def test_a_calibration_that_was_changed_after_it_was_signed_is_not_written(desk: Desk, tmp_path: Path) -> None:
+    calibration = Calibration.load(desk.path("c.json"))
+    with pytest.raises(CheckFailedError, match="broken"):
+        replace(calibration, vendor_models=("another",)).save(tmp_path / "c.json")
+    assert not (tmp_path / "c.json").exists()
+
+
 def test_pictures_of_another_certificate_are_found(
     desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -489,6 +512,12 @@ def test_the_users_own_file_and_the_environment_say_who_is_trusted(
     monkeypatch.setenv("BLACKBOX_CONFORMAL_TRUST", desk.keys["lab"].key)
     assert run(["verify", desk.path("c.json")]) == 0
     assert run(["verify", desk.path("c.json"), "--trust", desk.keys["issuer"].key]) == 3
+    (tmp_path / "lab.pub").write_text(desk.keys["lab"].key)
+    assert run(["verify", desk.path("c.json"), "--trust", "lab.pub"]) == 0
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_TRUST", "lab.pub")
+    assert run(["verify", desk.path("c.json")]) == 2
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_TRUST", str(tmp_path / "lab.pub"))
+    assert run(["verify", desk.path("c.json")]) == 0
     plain = tmp_path / "plain.json"
     plain.write_bytes(Path(desk.path("plain.json")).read_bytes())
     own.write_text(f'sign-with = "{desk.path("lab.pem")}"\n')

@@ -1,11 +1,14 @@
 """Signatures are those of OpenSSL and of libsodium: each checks ours, and we check theirs."""
 
+import hashlib
+import json
 import subprocess
 from pathlib import Path
 
 import nacl.exceptions
 import nacl.signing
 import pytest
+from support.report_material import make_calibration
 
 from blackbox_conformal import ed25519
 from blackbox_conformal.canonical import digest_bytes
@@ -38,6 +41,31 @@ def test_openssl_verifies_what_was_signed_with_a_key_of_ours(tmp_path: Path) -> 
     assert openssl_agrees(tmp_path, message, value)
     assert not openssl_agrees(tmp_path, message + b" ", value)
     assert not openssl_agrees(tmp_path, message, value[:-1] + bytes([value[-1] ^ 1]))
+
+
+def test_openssl_verifies_a_signed_file_from_what_the_documentation_says(tmp_path: Path) -> None:
+    path = make_calibration().signed(SigningKey.new("Laboratory \u00e4")).save(tmp_path / "calibration.json")
+    paper = json.loads(path.read_bytes())
+    signature, digest = paper.pop("signature"), paper.pop("digest")
+
+    def canonical(value: object) -> bytes:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+
+    assert digest == "sha256:" + hashlib.sha256(canonical(paper)).hexdigest()
+    signed = {name: signature[name] for name in ("key", "name")}
+    signed |= {"digest": digest, "format": paper["format"], "version": paper["version"]}
+    # SubjectPublicKeyInfo of RFC 8410: this prefix and the 32 bytes of the key.
+    public = bytes.fromhex("302a300506032b6570032100" + signature["key"].removeprefix("ed25519:"))
+    made = subprocess.run(
+        ["openssl", "pkey", "-pubin", "-inform", "DER", "-out", "public.pem", "-pubout"],
+        input=public,
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    message = b"blackbox-conformal signature 1\n" + canonical(signed)
+    assert openssl_agrees(tmp_path, message, bytes.fromhex(signature["value"]))
 
 
 @pytest.mark.parametrize("passphrase", [None, "correct horse"])

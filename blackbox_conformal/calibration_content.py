@@ -1,0 +1,66 @@
+"""What a calibration file says: a calibration as JSON, and back."""
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from blackbox_conformal.calibration_file import FORMAT, VERSION
+from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
+from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.images.input_statistics.rows import InputStatistics
+from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.risk.answers import Answers
+from blackbox_conformal.risk.curve_set import CurveSet
+
+if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
+
+
+def to_content(calibration: "Calibration") -> dict[str, Any]:
+    """Everything in the file but digest and signature, as JSON carries it."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "fingerprint": calibration.procedure.fingerprint,
+        "procedure": calibration.procedure.model_dump(mode="json"),
+        "bound": calibration.bound,
+        "guarantee": calibration.guarantee,
+        "images": [image.model_dump(mode="json") for image in calibration.images],
+        "curves": calibration.curves.to_text(),
+        "shares": [curves.to_text() for curves in calibration.shares],
+        **({"all_but": [curves.to_text() for curves in calibration.all_but]} if calibration.all_but else {}),
+        "answers": base64.b64encode(calibration.answers.to_bytes()).decode(),
+        "inputs": base64.b64encode(calibration.inputs.to_bytes()).decode(),
+        "made_with": calibration.made_with,
+        "tuning": [
+            photograph.model_dump(mode="json")
+            for photograph in sorted(calibration.tuning, key=lambda photograph: photograph.truth)
+        ],
+        "vendor_models": sorted(calibration.vendor_models),
+    }
+
+
+def from_content(content: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the calibration that the content of a file describes.
+
+    Raises
+    ------
+    BlackboxConformalError, ValueError, TypeError
+        It describes none; pydantic's ValidationError among them.
+    """
+    procedure = Procedure(**content["procedure"])
+    if procedure.fingerprint != content["fingerprint"]:
+        raise FileFormatError("the fingerprint is not that of its procedure; the file is damaged")
+    return {
+        "procedure": procedure,
+        "bound": content["bound"],
+        "images": tuple(CalibrationImage(**image) for image in content["images"]),
+        "curves": CurveSet.from_text(content["curves"]),
+        "guarantee": content["guarantee"],
+        "tuning": tuple(KnownPhotograph(**photograph) for photograph in content["tuning"]),
+        "vendor_models": tuple(content["vendor_models"]),
+        "shares": tuple(map(CurveSet.from_text, content["shares"])),
+        "answers": Answers.from_bytes(base64.b64decode(content["answers"], validate=True)),
+        "inputs": InputStatistics.from_bytes(base64.b64decode(content["inputs"], validate=True)),
+        "all_but": tuple(map(CurveSet.from_text, content.get("all_but", ()))),
+        "made_with": content["made_with"],
+    }
