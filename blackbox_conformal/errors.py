@@ -12,7 +12,8 @@ BlackboxConformalError
 ├── PluginError (RuntimeError)           a score, metric or guarantee of another package that is broken
 │   └── AdapterError                     an adapter that is missing, broken, or breaks its contract
 ├── CheckFailedError                     the data contradict a claim
-│   └── ModelChangedError                the vendor's model is not the one that was calibrated
+│   ├── ModelChangedError                the vendor's model is not the one that was calibrated
+│   └── SuspendedError                   a watch found that the calibration does not hold any more
 ├── BudgetError                          the next call would exceed what the user allowed
 ├── LedgerError (RuntimeError)           a ledger that is locked, corrupt, newer, or on a network file system
 │   └── DiskFullError                    a ledger that the disk has no room for; the same command resumes
@@ -93,6 +94,10 @@ class CheckFailedError(BlackboxConformalError):
 
 class ModelChangedError(CheckFailedError):
     """The vendor answers with another model than the one that was calibrated, or that the run began with."""
+
+
+class SuspendedError(CheckFailedError):
+    """A watch suspended the calibration or called it void, and nobody accepted that."""
 
 
 class BudgetError(BlackboxConformalError):

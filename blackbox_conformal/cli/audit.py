@@ -99,6 +99,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.reports.report_store import ReportStore
 
+    _say_watched(screen, calibration, file)
     priced = options.max_cost is not None
     adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
     paths = photograph_paths(options.images)
@@ -127,6 +128,16 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     audit_screen.show_next(screen, run, file, kept=store is not None)
     screen.data(document)
     audit_screen.show_verdict(screen, audit)
+
+
+def _say_watched(screen: Screen, calibration: "Calibration", file: str) -> None:
+    """What the calibration's watch found; an audit measures it nevertheless."""
+    from blackbox_conformal.watching.states import state_of
+    from blackbox_conformal.watching.watch_file import watch_path
+
+    entry = state_of(watch_path(Path(file)), calibration.digest)
+    if entry is not None and entry.state != "watched":
+        screen.note(f"note: this calibration is {entry.state} since {entry.at}: {entry.reason}")
 
 
 def _request(options: AuditOptions, calibration: "Calibration") -> "AuditRequest":

@@ -26,6 +26,7 @@ COMMANDS = {
     "sign": "Sign a calibration or a certificate.",
     "signing-key": "A key to sign with: new, show.",
     "audit": "Measure a calibration on photographs that it has not seen.",
+    "watch": "Visit a calibrated vendor: whether it is still what was calibrated.",
     "compare": "Several vendors or settings on the same photographs.",
     "tune": "Choose a score on photographs that calibration then never sees.",
     "report": "One self-contained HTML file from a run folder.",

@@ -132,6 +132,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
         options.group,
         empty_masks=options.empty_masks,
         outside=options.outside,
+        file=Path(options.calibration),
     )
     batch = _read_batch(calibration, options)
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)

@@ -8,7 +8,7 @@ from typing import Any
 
 from blackbox_conformal.errors import UsageError
 
-_CONSENT = ("yes", "max-cost", "max-calls", "max-resample", "retry-ambiguous", "insecure-http")
+_CONSENT = ("yes", "max-cost", "max-cost-in-all", "max-calls", "max-resample", "retry-ambiguous", "insecure-http")
 """Settings by which a user agrees to something."""
 
 _VOUCHING = ("sign-with", "trust", "require-signature")

@@ -209,9 +209,10 @@ def apply_all(
     >>> bc.apply_all(vendor, ["input.png"], calibration, alpha=0.9, max_cost=1)
     [<Result input: …>]
     """
+    file = None if isinstance(calibration, Calibration) else Path(calibration)
     calibration, terms = _calibrated(calibration, settings)
     setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
-    request = MaskRequest.of(calibration, alpha, guarantee, group, empty_masks=empty_masks, outside=outside)
+    request = MaskRequest.of(calibration, alpha, guarantee, group, empty_masks=empty_masks, outside=outside, file=file)
     terms.refuse_unlimited(vendor)
     inputs = [_input(picture) for picture in pictures]
     failures: dict[int, BlackboxConformalError] = {}

@@ -29,6 +29,7 @@ from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
+from blackbox_conformal.watching.states import refuse_suspended
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class MaskRequest:
         Pay for the pictures also where every mask is known to be empty.
     outside
         The p-value of an input, at which and below the guarantee does not speak of it; 0: no mask is marked.
+    watched
+        What every certificate says of the calibration's watch; None where there is nothing to say.
     """
 
     calibration: Calibration
@@ -51,6 +54,7 @@ class MaskRequest:
     group: str | None = None
     empty_masks: bool = False
     outside: float = LEVEL
+    watched: str | None = None
 
     @classmethod
     def of(
@@ -62,6 +66,7 @@ class MaskRequest:
         *,
         empty_masks: bool = False,
         outside: float = LEVEL,
+        file: Path | None = None,
     ) -> "MaskRequest":
         """The request for masks with a guarantee, the calibration's own unless another is named.
 
@@ -69,12 +74,15 @@ class MaskRequest:
         ------
         UsageError, CalibrationError
             The calibration has no such guarantee or group, or the level cannot be.
+        SuspendedError
+            The calibration's `file` has a watch beside it, which raised an alarm.
         """
+        watched = None if file is None else refuse_suspended(file, calibration.digest)
         rule = calibration.rule(guarantee)
         if group is not None:
             rule = calibration.rule_of_group(group, rule)
         rule.threshold(calibration.curves_for(rule), alpha)
-        return cls(calibration, rule, alpha, group, empty_masks, check_level(outside))
+        return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched)
 
     def check(self, picture: Prepared) -> InputCheck | None:
         """How an input compares with those of the calibration, which is known before anything is paid."""
@@ -218,7 +226,8 @@ class _Masking:
             certificate = certify(
                 request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, check
             )
-            yield place, Result(named.name, delivered, mask, scores, low, certificate, vendor)
+            result = Result(named.name, delivered, mask, scores, low, certificate, vendor)
+            yield place, result if request.watched is None else _with_note(result, request.watched)
 
     def _later(self, place: int, result: Result) -> Callable[[], None]:
         return partial(self._receiver.on_result or self._results.__setitem__, place, result)

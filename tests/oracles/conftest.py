@@ -1,9 +1,10 @@
-"""Collect the comparisons with other implementations only where `requirements.txt` is installed."""
+"""Collect the comparison with other implementations only where `requirements.txt` is installed."""
 
 from importlib.util import find_spec
 
 NEEDED = {
     "test_oracles.py": ("mapie", "riskgate", "crepes"),
+    "test_martingales.py": ("mapie", "online_cp"),
     "test_signature_oracles.py": ("nacl", "cryptography"),
 }
 collect_ignore = [file for file, packages in NEEDED.items() if not all(map(find_spec, packages))]

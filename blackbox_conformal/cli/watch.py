@@ -1,0 +1,210 @@
+"""`watch`: one visit to the vendor of a calibration; exit 3 when it changed, 6 when that could not be told."""
+
+import shlex
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli import session, watch_screen
+from blackbox_conformal.cli.consent import Consent
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.named_files import photograph_paths
+from blackbox_conformal.errors import CredentialMissingError, SuspendedError, UsageError
+
+if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.pipeline.visiting import VisitRequest, VisitResult
+    from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
+    from blackbox_conformal.secrets import Secret
+    from blackbox_conformal.watching.notices import Channel
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchOptions(shared.VendorOptions, shared.TermsOptions):
+    """What `watch` is given."""
+
+    images: tuple[str, ...] = shared.photographs(required=False)
+    calibration: str = shared.declared("--calibration", required=True, type=shared.FILE, help="Calibration file.")
+    canaries: int | None = shared.declared(
+        "--canaries",
+        type=click.IntRange(1, 256),
+        metavar="K",
+        help="How many pictures are sent at every visit; fixed at the first.  [default: 8]",
+    )
+    level: float | None = shared.declared(
+        "--level",
+        type=shared.SHARE,
+        metavar="P",
+        help="Probability of ever raising a false alarm; fixed at the first visit.  [default: 0.01]",
+    )
+    fresh: tuple[str, ...] = shared.declared(
+        "--fresh",
+        multiple=True,
+        type=click.Path(exists=True),
+        metavar="PHOTOGRAPHS",
+        help="Photographs that calibration has not seen, by which the risk itself is watched; repeatable.",
+    )
+    fresh_each: int = shared.declared(
+        "--fresh-each", type=click.IntRange(1, 1000), default=1, metavar="N", help="How many of them a visit takes."
+    )
+    alpha: float | None = shared.alpha()
+    max_cost_in_all: Decimal | None = shared.declared(
+        "--max-cost-in-all", type=shared.usd, help="The most that all visits may cost together, US dollars."
+    )
+    accept: str | None = shared.flag(
+        "--accept",
+        metavar="REASON",
+        help="Say why the calibration is used after an alarm; the next visit begins a new watch. Nothing is sent.",
+    )
+    notify_command: str | None = shared.flag(
+        "--notify-command",
+        metavar="'PROGRAM WORD…'",
+        help="Start this program, without a shell, when the state changes; it gets the notice as JSON on stdin.",
+    )
+    notify_webhook: str | None = shared.flag(
+        "--notify-webhook",
+        metavar="VARIABLE",
+        help="Post the notice as JSON to the address in this environment variable, or in the file VARIABLE_FILE names.",
+    )
+    notify_apprise: str | None = shared.flag(
+        "--notify-apprise", metavar="VARIABLE", help="The same with an address of apprise; needs the extra apprise."
+    )
+
+
+@click.command("watch")
+@shared.takes(WatchOptions)
+def command(screen: Screen, options: WatchOptions) -> None:
+    """Visit the vendor of a calibration once: exit 0 the same, 3 changed, 6 could not tell.
+
+    Run it as often as you like, from cron or a workflow; missed and extra visits cost no validity. The first visit
+    chooses canaries from IMAGES, the photographs that were calibrated. --max-cost is for one visit. After an alarm
+    the calibration is suspended or void, and `mask` refuses it.
+    """
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.pipeline.stages.settings import set_up_as
+    from blackbox_conformal.pipeline.visiting import visit
+
+    calibration = Calibration.load(options.calibration)
+    channels = _channels(options)
+    if options.accept is not None:
+        _accept(screen, options, calibration, channels)
+        return
+    adapter = session.open_calibrated_vendor(calibration, options, priced=options.max_cost is not None)
+    setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
+    run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
+    request = _request(options, calibration)
+    with watching(screen) as watch:
+        terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
+        result = visit(request, setup, terms)
+    watch_screen.show_visit(screen, result, options.calibration)
+    _tell(screen, options, calibration, channels)
+    screen.data(watch_screen.visit_json(result, options.calibration))
+    _end(result, options.calibration)
+
+
+def _request(options: WatchOptions, calibration: "Calibration") -> "VisitRequest":
+    from blackbox_conformal.pipeline.visiting import VisitRequest
+
+    return VisitRequest(
+        calibration,
+        Path(options.calibration),
+        photograph_paths(options.images) if options.images else (),
+        options.canaries,
+        options.level,
+        _reserve(options, calibration),
+        options.max_cost_in_all,
+    )
+
+
+def _reserve(options: WatchOptions, calibration: "Calibration") -> "Reserve | None":
+    from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
+
+    if not options.fresh:
+        if options.alpha is not None:
+            raise UsageError("expected --fresh PHOTOGRAPHS beside --alpha: they are measured at that level")
+        return None
+    if options.alpha is None:
+        raise UsageError("expected --alpha LEVEL beside --fresh: the level that masks are made at")
+    return Reserve(calibration, photograph_paths(options.fresh), options.alpha, options.fresh_each)
+
+
+def _channels(options: WatchOptions) -> "dict[str, Channel]":
+    """Who is told of a change of state."""
+    from blackbox_conformal.watching.notices import apprise_channel, command_channel, webhook_channel
+
+    channels: dict[str, Channel] = {}
+    if options.notify_command is not None:
+        words = shlex.split(options.notify_command)
+        if not words:
+            raise UsageError("expected --notify-command 'PROGRAM WORD…'; got no words")
+        channels["command"] = command_channel(words)
+    if options.notify_webhook is not None:
+        channels["webhook"] = webhook_channel(_address("--notify-webhook", options.notify_webhook))
+    if options.notify_apprise is not None:
+        channels["apprise"] = apprise_channel(_address("--notify-apprise", options.notify_apprise))
+    return channels
+
+
+def _address(option: str, variable: str) -> "Secret":
+    """The address in an environment variable, or in the file that its twin names."""
+    from blackbox_conformal.secrets import read_credential
+
+    try:
+        return read_credential(variable, "")
+    except CredentialMissingError:
+        raise UsageError(
+            f"expected {option} to name an environment variable that holds an address, or one whose {variable}_FILE "
+            "names a file with it; neither is set. An address may hold a secret, so it is never typed"
+        ) from None
+
+
+def _tell(screen: Screen, options: WatchOptions, calibration: "Calibration", channels: "dict[str, Channel]") -> None:
+    """Send the notices that are due; what is not delivered is kept."""
+    from blackbox_conformal.watching.notices import deliver
+    from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+
+    if channels:
+        with WatchFile(watch_path(Path(options.calibration))) as file:
+            for trouble in deliver(file, calibration.digest, options.calibration, channels):
+                screen.note(f"warning: {trouble}")
+
+
+def _accept(screen: Screen, options: WatchOptions, calibration: "Calibration", channels: "dict[str, Channel]") -> None:
+    from blackbox_conformal.watching.concluding import accept
+    from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+
+    with WatchFile(watch_path(Path(options.calibration)), make=False) as file:
+        entry = accept(file, calibration.digest, options.accept or "")
+    screen.say(f"accepted at {entry.at}: {entry.reason}")
+    screen.say("Certificates say so from now on. The next visit begins a new watch, against the vendor as it is then.")
+    _tell(screen, options, calibration, channels)
+    screen.data({"state": entry.state, "at": entry.at, "reason": entry.reason})
+
+
+def _end(result: "VisitResult", calibration: str) -> None:
+    """Raise what the exit code says.
+
+    Raises
+    ------
+    SuspendedError
+        The vendor changed, or the risk is above what is allowed.
+    IncompleteError
+        A layer could not tell.
+    """
+    from blackbox_conformal.errors import IncompleteError
+
+    if result.state in ("suspended", "void"):
+        raise SuspendedError(
+            f"the calibration is {result.state}. Calibrate again, or say why you use it nevertheless: "
+            f"blackbox-conformal watch --calibration {calibration} --accept REASON"
+        )
+    unknown = [finding.layer for finding in result.findings if finding.verdict == "cannot tell"]
+    if unknown:
+        raise IncompleteError(
+            f"it could not be told whether the vendor changed: {', '.join(unknown)}. Visit again later"
+        )

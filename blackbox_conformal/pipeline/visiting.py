@@ -1,0 +1,323 @@
+"""One visit to a watched vendor: draw the canaries and fresh photographs, compare, and write down what was found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import BudgetError, UsageError
+from blackbox_conformal.images.duplicates import sketch
+from blackbox_conformal.pipeline.job import Job, Terms
+from blackbox_conformal.pipeline.prices.budget import agreed_limits, are_stored, refuse_unlimited, total
+from blackbox_conformal.pipeline.prices.spending import spending_on
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.pipeline.stages.uploads import sent_pixels
+from blackbox_conformal.pipeline.watch_parts.canaries import choose_canaries
+from blackbox_conformal.pipeline.watch_parts.evidence import canaries_finding, gather
+from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve, harm_finding, next_photographs
+from blackbox_conformal.pipeline.watch_parts.looking import Looking, pixels_finding, sampler_of
+from blackbox_conformal.pipeline.watch_parts.planned_draws import FIRST_INDEX, calibrated_draws, planned_draws, task_of
+from blackbox_conformal.sampling.estimate import Estimate, price_missing
+from blackbox_conformal.sampling.task import task_keys
+from blackbox_conformal.watching.concluding import Conclusion, conclude, current_state
+from blackbox_conformal.watching.findings import Finding, State
+from blackbox_conformal.watching.identity import Declared, compare
+from blackbox_conformal.watching.level import LEVEL, Level
+from blackbox_conformal.watching.watch_file import (
+    Canary,
+    Entry,
+    Measured,
+    Visit,
+    WatchDraw,
+    Watched,
+    WatchFile,
+    watch_path,
+)
+
+CANARIES = 8
+"""Pictures that are sent at every visit."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisitRequest:
+    """What is watched.
+
+    Attributes
+    ----------
+    file
+        The calibration's file; the watch is kept beside it.
+    images
+        Photographs to choose canaries from, those of the calibration; needed at the first visit alone.
+    canaries, level
+        How many, and how often a false alarm may ever be raised; None: as the watch was begun, or the usual ones.
+    reserve
+        Fresh photographs by which the risk itself is measured; None: it is not.
+    max_cost_in_all
+        The most that all visits may cost together, US dollars.
+    """
+
+    calibration: Calibration
+    file: Path
+    images: Sequence[Path] = ()
+    canaries: int | None = None
+    level: float | None = None
+    reserve: Reserve | None = None
+    max_cost_in_all: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VisitResult:
+    """What a visit found and took.
+
+    Attributes
+    ----------
+    number
+        Of the visit, from 1; of the last one where none was made, since the calibration is suspended or void.
+    state
+        The calibration's state, and what it changed to where this visit changed it.
+    evidence
+        The wealth of each feature's martingale after each visit: feature → logarithms, in the order of visits.
+    """
+
+    number: int
+    findings: tuple[Finding, ...]
+    state: State
+    changed: Entry | None
+    made: bool
+    level: Level
+    canaries: tuple[Canary, ...]
+    calls: int = 0
+    cached: int = 0
+    cost_usd: Decimal = Decimal(0)
+
+
+def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
+    """Make the next visit, or go on with one that was not finished.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to watch, or photographs to choose canaries from are missing.
+    BudgetError
+        A limit is known to be too small, or the person does not agree.
+    VendorError, IncompleteError
+        The vendor could not be asked. What came is kept, and the next visit goes on there.
+    """
+    if setup.adapter.capabilities.local:
+        raise UsageError(
+            f"expected a vendor that can change; adapter {setup.adapter.name} reads draws from this machine. Watch the "
+            "vendor that made them"
+        )
+    with WatchFile(watch_path(request.file)) as file:
+        digest = request.calibration.digest
+        state = current_state(file, digest)
+        watch = file.current(digest)
+        if watch is not None and state in ("suspended", "void"):
+            return _halted(file, watch, state)
+        return _Visiting(request, setup, terms, file, watch or _begun(request, setup, terms, file)).run()
+
+
+def _halted(file: WatchFile, watch: Watched, state: State) -> VisitResult:
+    """The last visit again: nothing is bought while a calibration is not in use."""
+    last = [each for each in file.visits(watch) if each.ended_at][-1]
+    findings, canaries = file.findings(last.id), file.last_canaries(watch.calibration)
+    return VisitResult(last.number, tuple(findings), state, None, False, Level(watch.level), tuple(canaries))
+
+
+def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -> Watched:
+    """A new watch: with the canaries of the one before, or the most sensitive of the given photographs."""
+    level, digest = Level(LEVEL if request.level is None else request.level), request.calibration.digest
+    canaries = file.last_canaries(digest)
+    if canaries:
+        # The vendor was accepted as it is now, so that the calibration's draws are no reference any more.
+        return file.begin(digest, level.whole, canaries, calibrated=False)
+    if not request.images:
+        raise UsageError(
+            "expected photographs to choose canaries from, since this is the first visit: those that were calibrated, "
+            f"whose draws are stored. Run `blackbox-conformal watch PHOTOGRAPHS --calibration {request.file}`"
+        )
+    job = Job.of_photographs(setup, request.images, terms)
+    chosen, calibrated = choose_canaries(job, request.canaries or CANARIES)
+    return file.begin(digest, level.whole, chosen, calibrated=calibrated)
+
+
+class _Visiting:
+    """One visit while it is made."""
+
+    def __init__(self, request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile, watch: Watched) -> None:
+        self._request, self._setup, self._terms, self._file, self._watch = request, setup, terms, file, watch
+        self._canaries = file.last_canaries(watch.calibration)
+        self._level = Level(watch.level)
+        _refuse_other(request, watch, self._canaries)
+        self._reserve = None if request.reserve is None else request.reserve.job(setup, terms)
+        visits = file.visits(watch)
+        self._earlier = [each for each in visits if each.ended_at]
+        _refuse_other_alpha(request.reserve, [each.alpha for each in file.photographs(watch)])
+        opened = [each for each in visits if not each.ended_at]
+        self._visit = opened[0] if opened else self._planned()
+        self._photographs = file.photographs(watch, self._visit.id)
+
+    def _planned(self) -> Visit:
+        draws = planned_draws(self._setup, self._watch, self._canaries, self._earlier)
+        reserve = self._request.reserve
+        photographs = (
+            next_photographs(self._reserve.pictures, self._file.used_photographs(), reserve.each, reserve.alpha)
+            if self._reserve is not None and reserve is not None
+            else []
+        )
+        return self._file.plan(self._watch, draws, photographs)
+
+    def run(self) -> VisitResult:
+        """Agree on the price, draw, compare, and write it down."""
+        canaries, fresh = self._jobs()
+        keys = canaries.keys | (frozenset() if fresh is None else fresh.keys)
+        self._agree(canaries, fresh, keys - self._paid_before(canaries))
+        before = spending_on(canaries.folder, keys, whole=False)
+        with sampler_of(canaries) as sampler:
+            self._terms.watch.on_sampler(sampler)
+            look = Looking(canaries, sampler, self._watch, self._canaries, self._earlier).look(self._visit.draws)
+        measured = self._photographs
+        if fresh is not None and self._request.reserve is not None:
+            measured = self._request.reserve.measure(fresh, measured)
+        after = spending_on(canaries.folder, keys, whole=False)
+        evidence = gather(self._watch, self._earlier, look.draws)
+        seeded = self._setup.adapter.capabilities.seedable
+        reserve = self._request.reserve
+        findings = (
+            self._identity(look.draws, look.replaced),
+            pixels_finding(look),
+            canaries_finding(
+                self._level,
+                evidence,
+                self._earlier,
+                len(self._canaries),
+                instead=bool(look.repeats_itself) and not seeded,
+            ),
+            harm_finding(None if reserve is None else reserve.test(self._level), self._losses(measured), len(measured)),
+        )
+        entry = conclude(
+            self._file,
+            self._watch,
+            self._visit,
+            Conclusion(evidence.draws, findings, evidence.wealth, measured, look.repeats_itself),
+        )
+        return VisitResult(
+            self._visit.number,
+            findings,
+            current_state(self._file, self._watch.calibration),
+            entry,
+            True,
+            self._level,
+            tuple(self._canaries),
+            after.calls - before.calls,
+            before.stored,
+            after.spent_usd - before.spent_usd,
+        )
+
+    def _losses(self, measured: Sequence[Measured]) -> list[Measured]:
+        """The fresh photographs of all visits, those of this one with what was measured."""
+        earlier = self._file.photographs(self._watch)
+        known = {each.truth: each for each in measured}
+        return [known.get(each.truth, each) for each in earlier]
+
+    def _jobs(self) -> tuple[Job, Job | None]:
+        """The draws of canaries, and those of the fresh photographs of this visit."""
+        pictures = []
+        for canary in self._canaries:
+            tasks = tuple(task_of(canary, draw) for draw in self._visit.draws if draw.canary == canary.position)
+            shown = sketch(sent_pixels(tasks[0].upload), canary.upload)
+            scale = self._setup.procedure.scale
+            size = (canary.height * scale, canary.width * scale)
+            pictures.append(Prepared(canary.name, None, None, canary.upload, shown, size, tasks, ()))
+        fresh = None
+        if self._reserve is not None:
+            wanted = {each.truth for each in self._photographs}
+            chosen = [picture for picture in self._reserve.pictures if picture.truth_digest in wanted]
+            if len(chosen) < len(wanted):
+                raise UsageError(
+                    "expected the fresh photographs of the visit that was begun; some are not given any more. Name "
+                    "them all with --fresh"
+                )
+            fresh = self._reserve.only(chosen) if chosen else None
+        return Job(self._setup, pictures, self._terms), fresh
+
+    def _paid_before(self, canaries: Job) -> frozenset[str]:
+        """Keys of the calibration's own draws that are stored: what they cost is no cost of the watch."""
+        adapter = self._setup.adapter
+        tasks = [task_of(self._canaries[draw.canary], draw) for draw in calibrated_draws(self._visit.draws)]
+        stored = [task for task in tasks if are_stored(adapter, [task], canaries.folder)]
+        return frozenset(task_keys(adapter.identity(), stored))
+
+    def _agree(self, canaries: Job, fresh: Job | None, keys: frozenset[str]) -> None:
+        """Ask whoever is to be asked, and make one budget for both jobs; errors as `Job.confirm`."""
+        expected = canaries.estimate()
+        if fresh is not None:
+            expected = total(expected, fresh.estimate())
+        self._terms.refuse_unlimited(self._setup.adapter)
+        self._refuse_beyond(expected, canaries, keys)
+        if self._terms.ask is not None:
+            self._terms.ask(canaries, expected)
+        limits = agreed_limits(self._terms.limits, expected, [canaries.folder], keys)
+        refuse_unlimited(self._setup.adapter, limits, canaries.folder)
+        for job in (canaries, fresh):
+            if job is not None:
+                job.limits = limits
+
+    def _refuse_beyond(self, expected: Estimate, job: Job, keys: frozenset[str]) -> None:
+        """Refuse a visit after which all visits together might have cost more than is allowed."""
+        most = self._request.max_cost_in_all
+        if most is None:
+            return
+        if expected.cost_usd is None:
+            raise BudgetError(price_missing(self._setup.adapter))
+        tasks = [task_of(canary, draw) for canary, draw in self._file.draws_of(self._watch.calibration)]
+        bought = [task for task in tasks if task.index >= FIRST_INDEX]
+        every = keys | set(task_keys(self._setup.adapter.identity(), bought))
+        every |= frozenset() if self._reserve is None else self._reserve.keys
+        spent = spending_on(job.folder, every, whole=False).spent_usd
+        if spent + expected.cost_usd[1] > most:
+            raise BudgetError(
+                f"this visit may cost ${expected.cost_usd[1]}, and ${spent} of the ${most} that --max-cost-in-all "
+                "allows are spent on visits before, so nothing was sent. Raise it, or end the watch"
+            )
+
+    def _identity(self, draws: Sequence[WatchDraw], replaced: str | None) -> Finding:
+        """What the vendor declared at this visit, beside the reference draws."""
+        if replaced is not None:
+            return Finding("identity", "changed", replaced)
+        first = self._earlier[0].draws if self._earlier else draws
+        references = [draw for draw in first if draw.purpose == "reference"]
+        return compare(
+            list(filter(None, map(self._declared, references))),
+            list(filter(None, (self._declared(draw) for draw in draws if draw.purpose != "reference"))),
+            self._request.calibration.vendor_models if self._watch.first_draws_calibrated else (),
+        )
+
+    def _declared(self, draw: WatchDraw) -> Declared | None:
+        if draw.format is None or draw.cost_usd is None:
+            return None
+        canary = self._canaries[draw.canary]
+        size = ((draw.width or 0) / canary.width, (draw.height or 0) / canary.height)
+        return Declared(draw.model, draw.format, size, draw.cost_usd)
+
+
+def _refuse_other(request: VisitRequest, watch: Watched, canaries: Sequence[Canary]) -> None:
+    """Refuse another level or number of canaries than the watch was begun with, which would make its level a lie."""
+    if request.level is not None and request.level != watch.level:
+        raise UsageError(
+            f"expected --level {watch.level:g}, which the watch was begun with; got {request.level:g}. Leave it out"
+        )
+    if request.canaries is not None and request.canaries != len(canaries):
+        raise UsageError(
+            f"expected --canaries {len(canaries)}, which the watch was begun with; got {request.canaries}. Leave it out"
+        )
+
+
+def _refuse_other_alpha(reserve: Reserve | None, before: Sequence[float]) -> None:
+    if reserve is not None and before and reserve.alpha != before[0]:
+        raise UsageError(
+            f"expected --alpha {before[0]:g}, at which the fresh photographs of this watch were measured; got "
+            f"{reserve.alpha:g}. Give that"
+        )

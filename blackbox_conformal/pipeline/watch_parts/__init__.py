@@ -1,0 +1,1 @@
+"""Parts of a visit to a watched vendor."""

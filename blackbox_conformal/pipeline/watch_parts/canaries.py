@@ -1,0 +1,80 @@
+"""Which pictures are sent at every visit: chosen once, by how far small changes of a vendor would move the answers."""
+
+from collections.abc import Sequence
+
+from blackbox_conformal.errors import PayloadError, UsageError
+from blackbox_conformal.pipeline.job import Job
+from blackbox_conformal.pipeline.stages.draws import drawn_picture, output_check
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.uploads import sent_pixels
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.watching.sensitivity import sensitivity
+from blackbox_conformal.watching.watch_file import Canary
+
+CANDIDATES = 64
+"""Photographs whose stored draws are looked at."""
+
+_DRAWS = 8
+"""Draws of each that are looked at."""
+
+
+def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
+    """`count` canaries among the pictures of a job, most sensitive first, and whether their first draws are stored.
+
+    Where enough of the pictures are drawn, as those of a calibration are, they are compared by what planted changes do
+    to their draws. Otherwise the first by digest are taken. Nothing is bought.
+
+    Raises
+    ------
+    UsageError
+        There are fewer pictures.
+    """
+    if len(job.pictures) < count:
+        raise UsageError(
+            f"expected at least {count} photographs to choose canaries from; got {len(job.pictures)}. Name more, or "
+            f"give --canaries {len(job.pictures)}"
+        )
+    ordered = sorted(job.pictures, key=lambda picture: picture.input_digest)
+    stored = job.answered_pictures()
+    drawn = [picture for picture in ordered if picture.input_digest in stored][:CANDIDATES]
+    measured = _measured(job, drawn) if len(drawn) >= count else []
+    if len(measured) < count:
+        return [_canary(picture, None) for picture in ordered[:count]], False
+    measured.sort(key=lambda each: -each[1])
+    return [_canary(picture, value) for picture, value in measured[:count]], True
+
+
+def _measured(job: Job, pictures: Sequence[Prepared]) -> list[tuple[Prepared, float]]:
+    """The sensitivity of each picture whose stored draws can be used."""
+    setup, found = job.setup, []
+    with Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup)) as sampler:
+        for done, picture in enumerate(pictures):
+            job.watch.progress("choosing canaries", done, len(pictures))
+            outcomes = list(sampler.draw(_compared(picture, perturbed=setup.perturbation is not None)))
+            if all(outcome.state == "stored" for outcome in outcomes):
+                value = _sensitivity(job, sampler, outcomes)
+                if value is not None:
+                    found.append((picture, value))
+    job.watch.progress("choosing canaries", len(pictures), len(pictures))
+    return found
+
+
+def _compared(picture: Prepared, *, perturbed: bool) -> list[Task]:
+    """The draws that are answers to one and the same upload."""
+    return list(picture.tasks[: 1 if perturbed else _DRAWS])
+
+
+def _sensitivity(job: Job, sampler: Sampler, outcomes: Sequence[Outcome]) -> float | None:
+    sent = sent_pixels(outcomes[0].task.upload)
+    shown = job.setup.sent(sent)
+    try:
+        draws = [drawn_picture(sampler.read(each), each.task, job.setup, shown).pixels for each in outcomes]
+    except PayloadError:
+        return None
+    return sensitivity(draws, sent)
+
+
+def _canary(picture: Prepared, value: float | None) -> Canary:
+    upload = picture.tasks[0].upload
+    return Canary(picture.name, upload.digest, upload.png, upload.width, upload.height, value)

@@ -1,0 +1,70 @@
+"""What one visit draws, and the tasks that say so to the sampler."""
+
+import itertools
+import secrets
+from collections.abc import Iterator, Sequence
+
+from blackbox_conformal.adapter import Upload
+from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.watching.watch_file import Canary, Purpose, Visit, WatchDraw, Watched
+
+REFERENCES = 4
+"""Reference draws that a canary has at least; a calibration on more draws brings more."""
+
+_MOST_REFERENCES = 32
+
+FIRST_INDEX = 4096
+"""Draws of visits are numbered from here on: no procedure has so many draws, so that none is taken for its own."""
+
+_NUMBERS = 2**31
+
+
+def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]) -> list[WatchDraw]:
+    """The draws of the visit that follows `visits`.
+
+    The first one also draws what later ones are compared with. Numbers of draws begin at random, so that a watch whose
+    file was lost never takes old draws in the ledger for new ones.
+    """
+    numbers = itertools.count(FIRST_INDEX + secrets.randbelow(_NUMBERS))
+    seeds = setup.adapter.capabilities.seed_range
+
+    def new(canary: Canary, purpose: Purpose) -> WatchDraw:
+        index = next(numbers)
+        return WatchDraw(canary.position, purpose, index, setup.procedure.seed(canary.upload, index, seeds))
+
+    def repeat(of: WatchDraw) -> WatchDraw:
+        return WatchDraw(of.canary, "repeat", next(numbers), of.seed)
+
+    draws: list[WatchDraw] = []
+    if not visits:
+        for canary in canaries:
+            calibrated = list(_calibrated(setup, canary)) if watch.first_draws_calibrated else []
+            more = range(max(0, REFERENCES - len(calibrated)))
+            draws += [*calibrated, *(new(canary, "reference") for _ in more)]
+        if setup.adapter.capabilities.seedable or len(calibrated_draws(draws)) < 2 * len(canaries):
+            # Two, so that a vendor which changed since its calibration is still known to repeat itself.
+            draws += [repeat(draws[0]), repeat(draws[0])]
+    elif watch.repeats_itself and setup.adapter.capabilities.seedable:
+        canary = canaries[len(visits) % len(canaries)]
+        draws.append(repeat(next(draw for draw in visits[0].draws if draw.canary == canary.position)))
+    return [*draws, *(new(canary, "fresh") for canary in canaries)]
+
+
+def calibrated_draws(draws: Sequence[WatchDraw]) -> list[WatchDraw]:
+    """Those of a visit's draws that are the calibration's own, and stored."""
+    return [draw for draw in draws if draw.purpose == "reference" and draw.index < FIRST_INDEX]
+
+
+def _calibrated(setup: Setup, canary: Canary) -> Iterator[WatchDraw]:
+    """The calibration's own draws of the canary; under a perturbation only the first is an answer to this upload."""
+    count = 1 if setup.perturbation is not None else min(setup.procedure.draws, _MOST_REFERENCES)
+    for index in range(count):
+        seed = setup.procedure.seed(canary.upload, index, setup.adapter.capabilities.seed_range)
+        yield WatchDraw(canary.position, "reference", index, seed)
+
+
+def task_of(canary: Canary, draw: WatchDraw) -> Task:
+    """What the sampler is asked for."""
+    upload = Upload(canary.name, canary.upload, canary.png, canary.width, canary.height)
+    return Task(upload, draw.index, draw.seed)

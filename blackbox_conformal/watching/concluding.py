@@ -1,0 +1,114 @@
+"""Writes down what a visit found, in one transaction: its draws, evidence, findings, and the calibration's state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.watching.findings import Finding, State, outcome, state_after
+from blackbox_conformal.watching.watch_file import Entry, Measured, Visit, WatchDraw, Watched, WatchFile, now
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What is known after a visit.
+
+    Attributes
+    ----------
+    draws
+        Every draw of the visit, with what came and what was measured of it.
+    wealth
+        Feature → logarithm of its martingale now, and of its highest value ever.
+    """
+
+    draws: Sequence[WatchDraw]
+    findings: Sequence[Finding]
+    wealth: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    photographs: Sequence[Measured] = ()
+    repeats_itself: bool | None = None
+
+
+def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -> Entry | None:
+    """End the visit; gives the calibration's new state where the visit changed it."""
+    before = current_state(file, watch.calibration)
+    after = state_after(found.findings, before)
+    with file.transaction() as connection:
+        for draw in found.draws:
+            connection.execute(
+                "UPDATE draw SET state = ?, file = ?, model = ?, format = ?, width = ?, height = ?, cost_usd = ?"
+                " WHERE id = ?",
+                (
+                    draw.state,
+                    draw.file,
+                    draw.model,
+                    draw.format,
+                    draw.width,
+                    draw.height,
+                    None if draw.cost_usd is None else str(draw.cost_usd),
+                    draw.id,
+                ),
+            )
+            connection.executemany(
+                "INSERT INTO feature (draw, name, value, p_value) VALUES (?, ?, ?, ?)",
+                [(draw.id, name, value, draw.p_values.get(name)) for name, value in draw.features.items()],
+            )
+        connection.executemany(
+            "INSERT INTO wealth (visit, feature, log_wealth, log_highest) VALUES (?, ?, ?, ?)",
+            [(visit.id, name, *logs) for name, logs in found.wealth.items()],
+        )
+        connection.executemany(
+            "UPDATE photograph SET loss = ? WHERE visit = ? AND truth = ?",
+            [(each.loss, visit.id, each.truth) for each in found.photographs],
+        )
+        connection.executemany(
+            "INSERT INTO finding (visit, layer, verdict, statement, value) VALUES (?, ?, ?, ?, ?)",
+            [(visit.id, each.layer, each.verdict, each.statement, each.value) for each in found.findings],
+        )
+        connection.execute("UPDATE watch SET repeats_itself = ? WHERE id = ?", (found.repeats_itself, watch.id))
+        connection.execute(
+            "UPDATE visit SET ended_at = ?, verdict = ? WHERE id = ?", (now(), outcome(found.findings), visit.id)
+        )
+        if after != before:
+            reasons = [
+                f"{each.layer}: {each.statement}" for each in found.findings if each.verdict in ("changed", "above")
+            ]
+            connection.execute(
+                "INSERT INTO state (calibration, visit, at, state, reason) VALUES (?, ?, ?, ?, ?)",
+                (watch.calibration, visit.id, now(), after, "; ".join(reasons)),
+            )
+    return file.states(watch.calibration)[-1] if after != before else None
+
+
+def current_state(file: WatchFile, calibration: str) -> State:
+    """The state that the calibration is in; ``watched`` where nothing was ever found."""
+    states = file.states(calibration)
+    return states[-1].state if states else "watched"
+
+
+def accept(file: WatchFile, calibration: str, reason: str) -> Entry:
+    """Record why a calibration that a watch suspended or voided is used nevertheless, and end that watch.
+
+    The next visit begins another one, against the vendor as it is then.
+
+    Raises
+    ------
+    UsageError
+        No reason is given, or there is nothing to accept.
+    """
+    if not reason.strip():
+        raise UsageError(
+            "expected a reason that those who read it later understand; got an empty one. Add --accept REASON"
+        )
+    state = current_state(file, calibration)
+    if state not in ("suspended", "void"):
+        raise UsageError(
+            f"expected a calibration that is suspended or void; this one is {state}, so there is nothing to accept"
+        )
+    with file.transaction() as connection:
+        connection.execute(
+            "UPDATE watch SET ended_at = ? WHERE calibration = ? AND ended_at IS NULL", (now(), calibration)
+        )
+        connection.execute(
+            "INSERT INTO state (calibration, at, state, reason) VALUES (?, ?, 'accepted', ?)",
+            (calibration, now(), reason.strip()),
+        )
+    return file.states(calibration)[-1]

@@ -1,0 +1,64 @@
+"""Whether the risk itself is above what a guarantee allows, from photographs that calibration never saw.
+
+The mirrored bets of `audits.sequential`: against "the mean loss is at most the level", valid at every number of
+photographs. A guarantee on average over calibrations lets a single one lie above its level by chance; `allowed_risk`
+says how far, so that an unlucky calibration is no alarm.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.audits.confidence import p_above, stakes
+from blackbox_conformal.audits.sequential import allowed_risk
+from blackbox_conformal.guarantees.claims import Claim
+from blackbox_conformal.watching.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class HarmTest:
+    """The test of one level, fixed before a loss is seen.
+
+    Attributes
+    ----------
+    alpha
+        The level that masks are made at.
+    allowed
+        The mean loss, in [0, 1], that a guarantee which holds exceeds with probability `luck` at most.
+    share
+        Probability of a false alarm, over all visits; `luck` is a part of it.
+    """
+
+    alpha: float
+    allowed: float
+    luck: float
+    share: float
+    bound: float
+    stake: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, known: Claim, alpha: float, share: float) -> "HarmTest":
+        """The test of a claim about the calibration photographs' own losses at the same threshold."""
+        level = known.level / known.bound
+        luck = share / 2 if known.averages else 0.0
+        allowed = allowed_risk(level, len(known.losses), luck) if known.averages else level
+        stake = stakes(known.losses, known.level, known.bound, mirrored=True)
+        return cls(alpha, allowed, luck, share, known.bound, stake)
+
+    def evidence(self, losses: NDArray[np.float64]) -> float:
+        """What the bets are worth against "the risk is at most what is allowed"; ``1 / (share - luck)`` is an alarm."""
+        if not losses.size or not 0 < self.allowed < 1:
+            return 1.0
+        return 1.0 / p_above(losses / self.bound, self.allowed, self.stake)
+
+    def finding(self, losses: NDArray[np.float64]) -> Finding:
+        """What the (m,) losses of all fresh photographs so far say."""
+        if not losses.size:
+            return Finding("harm", "cannot tell", "no fresh photograph was measured")
+        needed, evidence = 1.0 / (self.share - self.luck), self.evidence(losses)
+        mean = float(losses.mean())
+        known = f"mean loss {mean:.3g} over {losses.size} fresh photographs, {self.allowed * self.bound:.3g} is allowed"
+        if evidence >= needed:
+            return Finding("harm", "above", f"the risk is above alpha={self.alpha:g}: {known}", evidence)
+        return Finding("harm", "same", f"{known}; evidence of harm {evidence:.3g}, {needed:.3g} is an alarm", evidence)

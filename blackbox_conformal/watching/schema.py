@@ -1,0 +1,101 @@
+"""The tables of a watch file; docs/watching.md describes them for those who read it with SQL."""
+
+APPLICATION_ID = 0x42425761
+VERSION = 1
+
+TABLES = """
+CREATE TABLE watch (
+    id INTEGER PRIMARY KEY,
+    calibration TEXT NOT NULL,
+    begun_at TEXT NOT NULL,
+    seed TEXT NOT NULL,
+    level REAL NOT NULL,
+    first_draws_calibrated INTEGER NOT NULL,
+    repeats_itself INTEGER,
+    ended_at TEXT
+);
+CREATE TABLE canary (
+    id INTEGER PRIMARY KEY,
+    watch INTEGER NOT NULL REFERENCES watch,
+    position INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    upload TEXT NOT NULL,
+    png BLOB NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    sensitivity REAL,
+    UNIQUE (watch, position)
+);
+CREATE TABLE visit (
+    id INTEGER PRIMARY KEY,
+    watch INTEGER NOT NULL REFERENCES watch,
+    number INTEGER NOT NULL,
+    begun_at TEXT NOT NULL,
+    ended_at TEXT,
+    verdict TEXT,
+    UNIQUE (watch, number)
+);
+CREATE TABLE draw (
+    id INTEGER PRIMARY KEY,
+    visit INTEGER NOT NULL REFERENCES visit,
+    canary INTEGER NOT NULL REFERENCES canary,
+    purpose TEXT NOT NULL CHECK (purpose IN ('reference', 'repeat', 'fresh')),
+    draw_index INTEGER NOT NULL,
+    seed TEXT,
+    state TEXT,
+    file TEXT,
+    model TEXT,
+    format TEXT,
+    width INTEGER,
+    height INTEGER,
+    cost_usd TEXT,
+    UNIQUE (canary, draw_index)
+);
+CREATE TABLE feature (
+    draw INTEGER NOT NULL REFERENCES draw,
+    name TEXT NOT NULL,
+    value REAL NOT NULL,
+    p_value REAL,
+    PRIMARY KEY (draw, name)
+);
+CREATE TABLE wealth (
+    visit INTEGER NOT NULL REFERENCES visit,
+    feature TEXT NOT NULL,
+    log_wealth REAL NOT NULL,
+    log_highest REAL NOT NULL,
+    PRIMARY KEY (visit, feature)
+);
+CREATE TABLE photograph (
+    visit INTEGER NOT NULL REFERENCES visit,
+    truth TEXT NOT NULL,
+    name TEXT NOT NULL,
+    alpha REAL NOT NULL,
+    loss REAL,
+    UNIQUE (visit, truth)
+);
+CREATE TABLE finding (
+    visit INTEGER NOT NULL REFERENCES visit,
+    layer TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    statement TEXT NOT NULL,
+    value REAL,
+    PRIMARY KEY (visit, layer)
+);
+CREATE TABLE state (
+    id INTEGER PRIMARY KEY,
+    calibration TEXT NOT NULL,
+    visit INTEGER REFERENCES visit,
+    at TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('watched', 'suspended', 'void', 'accepted')),
+    reason TEXT NOT NULL
+);
+CREATE TABLE notice (
+    id INTEGER PRIMARY KEY,
+    state INTEGER NOT NULL REFERENCES state,
+    channel TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    delivered_at TEXT,
+    error TEXT,
+    UNIQUE (state, channel)
+);
+"""

@@ -1,0 +1,396 @@
+"""The file that a watch keeps beside its calibration: one SQLite database, which plain SQL can read.
+
+A visit is planned in one transaction, before anything is bought, and concluded in one. A visit that was killed in
+between is found open and gone on with: its draws have the same numbers, so the ledger knows those that are paid.
+"""
+
+import contextlib
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.files import FULL_DISK, refusal
+from blackbox_conformal.watching.findings import Finding, State
+from blackbox_conformal.watching.schema import APPLICATION_ID, TABLES, VERSION
+
+Purpose = Literal["reference", "repeat", "fresh"]
+"""``reference``: what later draws are compared with. ``repeat``: a reference draw asked for again, with its seed.
+``fresh``: a new draw of the canary."""
+
+BUSY_S = 15.0
+_OF_VISIT = ("id", "number", "begun_at", "ended_at", "verdict")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A watch: `first_draws_calibrated` where its first reference draws are the calibration's own.
+
+    `repeats_itself` says whether the vendor was measured to answer equal requests equally; None: not measured yet.
+    """
+
+    id: int
+    calibration: str
+    begun_at: str
+    seed: str
+    level: float
+    first_draws_calibrated: bool
+    repeats_itself: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A picture that is sent at every visit; `png` is what is sent, `upload` the digest of its pixels."""
+
+    name: str
+    upload: str
+    png: bytes = field(repr=False)
+    width: int
+    height: int
+    sensitivity: float | None
+    id: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WatchDraw:
+    """One draw of a canary; `canary` is its position. What came is None until the visit is concluded."""
+
+    canary: int
+    purpose: Purpose
+    index: int
+    seed: int | None
+    id: int = 0
+    state: str | None = None
+    file: str | None = None
+    model: str | None = None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    cost_usd: Decimal | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+    p_values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One visit, with its draws in the order in which they were planned."""
+
+    id: int
+    number: int
+    begun_at: str
+    ended_at: str | None
+    verdict: str | None
+    draws: tuple[WatchDraw, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A fresh photograph and its loss at the threshold of `alpha`; `loss` is None until it is measured."""
+
+    truth: str
+    name: str
+    alpha: float
+    loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A state of a calibration, since when and why."""
+
+    id: int
+    state: State
+    at: str
+    reason: str
+
+
+def watch_path(calibration: Path) -> Path:
+    """Where the watch of the calibration in this file is kept."""
+    return calibration.with_suffix(".watch.sqlite")
+
+
+def now() -> str:
+    """The present time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class WatchFile:
+    """A watch file that is open; use it as a context manager.
+
+    Parameters
+    ----------
+    make
+        Make it where there is none.
+
+    Raises
+    ------
+    FileFormatError
+        It is damaged, newer than this version, or another file.
+    UsageError
+        It cannot be written, or there is none and `make` is not set.
+    """
+
+    def __init__(self, path: Path, *, make: bool = True) -> None:
+        self.path = path
+        if not make and not path.exists():
+            raise UsageError(f"expected a watch file at {path}; there is none. `blackbox-conformal watch` begins one")
+        with self._told():
+            self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        try:
+            with self._told():
+                self._connection.row_factory = sqlite3.Row
+                self._connection.execute("PRAGMA synchronous = FULL")
+                self._connection.execute("PRAGMA foreign_keys = ON")
+                self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> "WatchFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What SQLite and the disk say, as an error of this package."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0)
+            if code == sqlite3.SQLITE_FULL:
+                raise refusal(self.path, OSError(FULL_DISK[0], "the disk is full")) from None
+            if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                raise UsageError(f"{self.path} cannot be written: {error}. Correct that and run again") from None
+            raise FileFormatError(
+                f"{self.path}: expected the watch of a calibration; {error}. Restore a copy, or move the file away to "
+                "begin a new watch"
+            ) from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All that is written in the ``with`` block, or nothing of it."""
+        with self._told():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _prepare(self) -> None:
+        with self.transaction() as connection:
+            mark, version = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+            )
+            if (mark, version) == (APPLICATION_ID, VERSION):
+                return
+            if mark or version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise FileFormatError(
+                    f"{self.path}: expected a watch file of version {VERSION}; it is another file, or a newer one. "
+                    "Move it away, or update blackbox-conformal"
+                )
+            for statement in filter(str.strip, TABLES.split(";")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        with self._told():
+            return self._connection.execute(query, values).fetchall()
+
+    def current(self, calibration: str) -> Watched | None:
+        """The watch of the calibration with this digest that goes on; None where there is none."""
+        rows = self._rows(
+            "SELECT * FROM watch WHERE calibration = ? AND ended_at IS NULL ORDER BY id DESC", calibration
+        )
+        if not rows:
+            return None
+        values = {name: rows[0][name] for name in Watched.__dataclass_fields__}
+        repeats = values["repeats_itself"]
+        return Watched(
+            **{
+                **values,
+                "first_draws_calibrated": bool(values["first_draws_calibrated"]),
+                "repeats_itself": None if repeats is None else bool(repeats),
+            }
+        )
+
+    def begin(self, calibration: str, level: float, canaries: Sequence[Canary], *, calibrated: bool) -> Watched:
+        """Begin a watch with these canaries, in this order; its seed is drawn here."""
+        seed = secrets.token_hex(16)
+        with self.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO watch (calibration, begun_at, seed, level, first_draws_calibrated) VALUES (?, ?, ?, ?, ?)",
+                (calibration, now(), seed, level, calibrated),
+            )
+            connection.executemany(
+                "INSERT INTO canary (watch, position, name, upload, png, width, height, sensitivity)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        cursor.lastrowid,
+                        place,
+                        each.name,
+                        each.upload,
+                        each.png,
+                        each.width,
+                        each.height,
+                        each.sensitivity,
+                    )
+                    for place, each in enumerate(canaries)
+                ],
+            )
+        begun = self.current(calibration)
+        assert begun is not None
+        return begun
+
+    def last_canaries(self, calibration: str) -> list[Canary]:
+        """The canaries of the latest watch of this calibration, whether it goes on or not; in order."""
+        rows = self._rows(
+            "SELECT * FROM canary WHERE watch = (SELECT max(id) FROM watch WHERE calibration = ?) ORDER BY position",
+            calibration,
+        )
+        return [Canary(**{name: row[name] for name in Canary.__dataclass_fields__}) for row in rows]
+
+    def plan(self, watch: Watched, draws: Sequence[WatchDraw], photographs: Sequence[Measured] = ()) -> Visit:
+        """Plan the next visit: what is going to be drawn, before anything is bought."""
+        ids = {canary.position: canary.id for canary in self.last_canaries(watch.calibration)}
+        with self.transaction() as connection:
+            number = connection.execute(
+                "SELECT 1 + coalesce(max(number), 0) FROM visit WHERE watch = ?", (watch.id,)
+            ).fetchone()[0]
+            visit = connection.execute(
+                "INSERT INTO visit (watch, number, begun_at) VALUES (?, ?, ?)", (watch.id, number, now())
+            ).lastrowid
+            connection.executemany(
+                "INSERT INTO draw (visit, canary, purpose, draw_index, seed) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (visit, ids[draw.canary], draw.purpose, draw.index, None if draw.seed is None else str(draw.seed))
+                    for draw in draws
+                ],
+            )
+            connection.executemany(
+                "INSERT INTO photograph (visit, truth, name, alpha) VALUES (?, ?, ?, ?)",
+                [(visit, each.truth, each.name, each.alpha) for each in photographs],
+            )
+        return self.visits(watch)[-1]
+
+    def visits(self, watch: Watched) -> list[Visit]:
+        """Every visit of a watch in order, the open one last."""
+        features: dict[int, dict[str, tuple[float, float | None]]] = {}
+        of_watch = "SELECT id FROM visit WHERE watch = ?"
+        for row in self._rows(
+            f"SELECT feature.* FROM feature JOIN draw ON draw.id = feature.draw WHERE draw.visit IN ({of_watch})",
+            watch.id,
+        ):
+            features.setdefault(row["draw"], {})[row["name"]] = (row["value"], row["p_value"])
+        draws: dict[int, list[WatchDraw]] = {}
+        for row in self._rows(
+            "SELECT draw.*, canary.position FROM draw JOIN canary ON canary.id = draw.canary"
+            f" WHERE draw.visit IN ({of_watch}) ORDER BY draw.id",
+            watch.id,
+        ):
+            draws.setdefault(row["visit"], []).append(_draw(row, features.get(row["id"], {})))
+        return [
+            Visit(
+                row["id"],
+                row["number"],
+                row["begun_at"],
+                row["ended_at"],
+                row["verdict"],
+                tuple(draws.get(row["id"], ())),
+            )
+            for row in self._rows("SELECT * FROM visit WHERE watch = ? ORDER BY number", watch.id)
+        ]
+
+    def photographs(self, watch: Watched, visit: int | None = None) -> list[Measured]:
+        """The fresh photographs of all visits, or of one, in the order in which they were planned."""
+        rows = self._rows(
+            "SELECT photograph.* FROM photograph JOIN visit ON visit.id = photograph.visit WHERE visit.watch = ?"
+            " AND (? IS NULL OR visit.id = ?) ORDER BY photograph.rowid",
+            watch.id,
+            visit,
+            visit,
+        )
+        return [Measured(row["truth"], row["name"], row["alpha"], row["loss"]) for row in rows]
+
+    def used_photographs(self) -> set[str]:
+        """Digests of every photograph that any visit in this file measured or planned to."""
+        return {row["truth"] for row in self._rows("SELECT truth FROM photograph")}
+
+    def draws_of(self, calibration: str) -> list[tuple[Canary, WatchDraw]]:
+        """Every draw that any watch of this calibration planned, with its canary."""
+        rows = self._rows(
+            "SELECT draw.*, canary.position, canary.id AS of FROM draw JOIN canary ON canary.id = draw.canary"
+            " JOIN watch ON watch.id = canary.watch WHERE watch.calibration = ? ORDER BY draw.id",
+            calibration,
+        )
+        canaries = {
+            row["id"]: Canary(**{name: row[name] for name in Canary.__dataclass_fields__})
+            for row in self._rows(
+                "SELECT canary.* FROM canary JOIN watch ON watch.id = canary.watch WHERE watch.calibration = ?",
+                calibration,
+            )
+        }
+        return [(canaries[row["of"]], _draw(row, {})) for row in rows]
+
+    def findings(self, visit: int) -> list[Finding]:
+        """What a visit found, layer by layer."""
+        rows = self._rows("SELECT * FROM finding WHERE visit = ? ORDER BY rowid", visit)
+        return [Finding(row["layer"], row["verdict"], row["statement"], row["value"]) for row in rows]
+
+    def states(self, calibration: str) -> list[Entry]:
+        """Every state that the calibration was ever in, in order."""
+        rows = self._rows("SELECT * FROM state WHERE calibration = ? ORDER BY id", calibration)
+        return [Entry(row["id"], row["state"], row["at"], row["reason"]) for row in rows]
+
+    def untold(self, calibration: str, channel: str) -> list[Entry]:
+        """The present state and those that could not be told, unless the channel was told of them; in order."""
+        rows = self._rows(
+            "SELECT state.* FROM state LEFT JOIN notice ON notice.state = state.id AND notice.channel = ?"
+            " WHERE state.calibration = ? AND notice.delivered_at IS NULL AND (notice.id IS NOT NULL OR state.id ="
+            " (SELECT max(id) FROM state WHERE calibration = ?)) ORDER BY state.id",
+            channel,
+            calibration,
+            calibration,
+        )
+        return [Entry(row["id"], row["state"], row["at"], row["reason"]) for row in rows]
+
+    def note_notice(self, state: int, channel: str, error: str | None) -> None:
+        """Note that a channel was told of a state, or why it could not be."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT INTO notice (state, channel, tries, delivered_at, error) VALUES (?, ?, 1, ?, ?)"
+                " ON CONFLICT (state, channel) DO UPDATE SET tries = tries + 1, delivered_at = excluded.delivered_at,"
+                " error = excluded.error",
+                (state, channel, None if error else now(), error),
+            )
+
+
+def _draw(row: sqlite3.Row, features: Mapping[str, tuple[float, float | None]]) -> WatchDraw:
+    return WatchDraw(
+        row["position"],
+        row["purpose"],
+        row["draw_index"],
+        None if row["seed"] is None else int(row["seed"]),
+        row["id"],
+        row["state"],
+        row["file"],
+        row["model"],
+        row["format"],
+        row["width"],
+        row["height"],
+        None if row["cost_usd"] is None else Decimal(row["cost_usd"]),
+        {name: value for name, (value, _) in features.items()},
+        {name: p_value for name, (_, p_value) in features.items() if p_value is not None},
+    )

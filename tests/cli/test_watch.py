@@ -1,0 +1,327 @@
+"""`watch` against a vendor on a socket: silent while nothing changes, and each kind of change told as what it is."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as PillowImage
+from support.command_line import COMMAND, VENDOR
+from support.synthetic import photograph, write_photographs
+
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.testing.exchange import Fault
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_vendor import FaultVendor
+
+CHANGED = "picture:kind=flatter-and-brighter"
+
+
+@dataclass
+class Post:
+    """A calibration on twelve photographs, its vendor, and where to call `watch` from."""
+
+    folder: Path
+    server: FaultServer
+    capsys: pytest.CaptureFixture[str]
+    seedable: bool = True
+    idempotent: bool = False
+
+    @property
+    def calibration(self) -> str:
+        return str(self.folder / "run" / "calibration.json")
+
+    @property
+    def common(self) -> list[str]:
+        kind = [] if self.seedable else ["-p", "seedable=false"]
+        kind += ["-p", "idempotent=true"] if self.idempotent else []
+        where = ["-p", f"url={self.server.url}", *kind, "--run", str(self.folder / "run")]
+        return ["--adapter", VENDOR, *where, "--yes"]
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "run" / "calibration.watch.sqlite"
+
+    @property
+    def paid(self) -> int:
+        return self.server.account.paid
+
+    def calibrate(self, draws: int) -> None:
+        write_photographs(self.folder / "photographs", range(12))
+        score = "pixel-variance" if draws > 1 else "bicubic-gap"
+        choices = ["--draws", str(draws), "--score", score, "--metric", "rgb-linf"]
+        assert run(["calibrate", str(self.folder / "photographs"), *self.common, *choices, "-q"]) == 0
+        self.capsys.readouterr()
+
+    def words(self, *more: str) -> list[str]:
+        return ["watch", "--calibration", self.calibration, *self.common, *more]
+
+    def watch(self, *more: str) -> tuple[int, dict[str, Any], str]:
+        code = run([*self.words(*more), "--json"])
+        out = self.capsys.readouterr()
+        return code, json.loads(out.out), out.err
+
+    def first(self, *more: str) -> dict[str, Any]:
+        code, document, said = self.watch(str(self.folder / "photographs"), *more)
+        assert code == 0, said
+        return document
+
+    def mask(self) -> tuple[int, str, list[dict[str, Any]]]:
+        small = self.folder / "small.png"
+        PillowImage.fromarray(photograph(40)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(small)
+        out = ["--out", str(self.folder / "masked"), "--alpha", "0.9", "--json", "--force"]
+        code = run(["mask", str(small), "--calibration", self.calibration, *self.common, *out])
+        said = self.capsys.readouterr()
+        return code, said.err, json.loads(said.out).get("pictures", [])
+
+
+def verdicts(document: dict[str, Any]) -> dict[str, str]:
+    return {finding["layer"]: finding["verdict"] for finding in document["findings"]}
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture
+def post(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]) -> Post:
+    made = Post(tmp_path, server, capsys)
+    made.calibrate(2)
+    return made
+
+
+def test_the_same_vendor_is_silent_for_twenty_visits_and_each_draw_is_paid_once(post: Post) -> None:
+    paid = post.paid
+    document = post.first("--canaries", "3")
+    # Two references more for each canary, one request twice, and each canary anew.
+    assert (document["calls"], post.paid - paid) == (3 * 2 + 2 + 3, 3 * 2 + 2 + 3)
+    assert document["cached"] == 3 * 2
+    assert len(document["canaries"]) == 3
+    for number in range(2, 21):
+        code, document, said = post.watch()
+        assert (code, document["visit"], document["state"]) == (0, number, "watched"), said
+        assert verdicts(document) == {
+            "identity": "same",
+            "pixels": "same",
+            "canaries": "same",
+            "harm": "not watched",
+        }
+        assert document["calls"] == 4
+    assert post.server.account.distinct < post.paid, "repeated requests are the same draws to the vendor"
+    assert post.paid - paid == 11 + 19 * 4
+
+
+def test_another_model_name_suspends_the_calibration(post: Post) -> None:
+    post.first("--canaries", "2")
+    assert isinstance(post.server.vendor, FaultVendor)
+    post.server.vendor.model = "acme-v2"
+    code, document, said = post.watch()
+    assert (code, document["state"], verdicts(document)["identity"]) == (3, "suspended", "changed")
+    assert "the model is acme-v2, and was fault-vendor-1" in said
+    assert "CHANGED: the vendor is not what was calibrated" in said
+    paid = post.paid
+    code, document, said = post.watch()
+    assert (code, document["made"], post.paid) == (3, False, paid), "after an alarm nothing is bought"
+
+
+def test_pixels_of_a_vendor_that_repeats_itself_tell_a_silent_change_at_once(post: Post) -> None:
+    post.first("--canaries", "2")
+    post.server.script = {"submit": CHANGED}
+    code, document, said = post.watch()
+    assert code == 3
+    assert verdicts(document)["pixels"] == "changed"
+    assert verdicts(document)["identity"] == "same"
+    assert "of the pixels differ, by at most" in said
+
+
+def test_a_vendor_without_seeds_is_told_by_its_canaries_within_five_visits(
+    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    post = Post(tmp_path, server, capsys, seedable=False)
+    post.calibrate(8)
+    document = post.first("--canaries", "8")
+    assert document["calls"] == 8, "eight reference draws are the calibration's own, and they differ"
+    for _ in range(5):
+        code, document, said = post.watch()
+        assert (code, verdicts(document)["pixels"]) == (0, "not watched"), said
+    server.script = {"submit": CHANGED}
+    codes = []
+    while 3 not in codes and len(codes) < 6:
+        code, document, said = post.watch()
+        codes.append(code)
+    assert len(codes) <= 5, said
+    assert verdicts(document) == {
+        "identity": "same",
+        "pixels": "not watched",
+        "canaries": "changed",
+        "harm": "not watched",
+    }
+    assert "standard deviations" in said
+
+
+def test_a_vendor_that_never_varies_needs_no_further_references(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(ignores_seed=True) as server:
+        post = Post(tmp_path, server, capsys, seedable=False)
+        post.calibrate(1)
+        document = post.first("--canaries", "3")
+        # The estimate counts nine references; two equal answers to one request show that none is needed.
+        assert document["calls"] == 2 + 3
+        assert verdicts(document)["pixels"] == "same"
+        assert verdicts(document)["canaries"] == "not watched"
+        assert post.watch()[1]["calls"] == 3
+        server.script = {"submit": CHANGED}
+        code, document, _ = post.watch()
+        assert (code, verdicts(document)["pixels"]) == (3, "changed")
+
+
+def test_mask_refuses_after_an_alarm_until_it_is_accepted_with_a_reason(post: Post) -> None:
+    assert post.mask()[0] == 0
+    post.first("--canaries", "2")
+    post.server.script = {"submit": CHANGED}
+    assert post.watch()[0] == 3
+    code, said, _ = post.mask()
+    assert code == 3
+    assert "this calibration is suspended since" in said
+    assert f"blackbox-conformal watch --calibration {post.calibration} --accept REASON" in said
+    assert post.watch("--accept", " ")[0] == 2
+    code, document, _ = post.watch("--accept", "the new model was looked at")
+    assert (code, document["state"]) == (0, "accepted")
+    code, said, pictures = post.mask()
+    assert code == 0, said
+    assert any("the new model was looked at" in note for note in pictures[0]["notes"])
+    # The vendor is watched as it is now, with references of its own.
+    code, document, said = post.watch()
+    assert (code, document["visit"], document["state"]) == (0, 1, "accepted"), said
+    assert document["cached"] == 0
+    post.server.script = None
+    assert post.watch()[0] == 3
+    with closing(sqlite3.connect(post.file)) as connection:
+        states = [row[0] for row in connection.execute("SELECT state FROM state ORDER BY id")]
+    assert states == ["suspended", "accepted", "suspended"]
+
+
+def test_there_is_nothing_to_accept_before_an_alarm(post: Post) -> None:
+    assert run(post.words("--accept", "why not")) == 2
+    assert "there is none" in post.capsys.readouterr().err
+    post.first("--canaries", "1")
+    assert run(post.words("--accept", "why not")) == 2
+    assert "nothing to accept" in post.capsys.readouterr().err.replace("\n", " ")
+
+
+def test_an_audit_says_that_the_calibration_is_suspended_and_measures_it(post: Post) -> None:
+    post.first("--canaries", "1")
+    post.server.script = {"submit": CHANGED}
+    assert post.watch()[0] == 3
+    write_photographs(post.folder / "unseen", range(30, 32))
+    arguments = ["audit", str(post.folder / "unseen"), "--calibration", post.calibration, *post.common]
+    assert run([*arguments, "--alpha", "0.9"]) in (0, 3)
+    assert "note: this calibration is suspended since" in post.capsys.readouterr().err
+
+
+def test_the_risk_itself_is_measured_on_fresh_photographs_each_used_once(post: Post) -> None:
+    write_photographs(post.folder / "fresh", range(30, 33))
+    fresh = ["--fresh", str(post.folder / "fresh"), "--alpha", "0.9", "--fresh-each", "2"]
+    assert verdicts(post.first("--canaries", "1", *fresh))["harm"] == "same"
+    code, document, _ = post.watch(*fresh)
+    assert (code, verdicts(document)["harm"]) == (0, "same")
+    code, document, said = post.watch(*fresh)
+    assert (code, verdicts(document)["harm"]) == (6, "cannot tell")
+    assert "no fresh photograph is left" in said
+    with closing(sqlite3.connect(post.file)) as connection:
+        losses = connection.execute("SELECT truth, loss FROM photograph").fetchall()
+    assert len({truth for truth, _ in losses}) == len(losses) == 3
+    assert all(0 <= loss <= 1 for _, loss in losses)
+    known = ["--fresh", str(post.folder / "photographs"), "--alpha", "0.9"]
+    assert run(post.words(*known)) == 2
+    assert "which calibration has not seen" in post.capsys.readouterr().err
+
+
+def test_answers_of_another_size_are_a_change_and_no_answers_are_no_opinion(post: Post) -> None:
+    post.first("--canaries", "2")
+    post.server.script = {"submit": Fault("status", {"code": 422})}
+    code, document, said = post.watch()
+    assert (code, document["state"]) == (6, "watched"), said
+    assert "COULD NOT TELL" in said
+    post.server.script = {"submit": "picture:kind=wrong-size"}
+    code, document, said = post.watch()
+    assert (code, verdicts(document)["identity"]) == (3, "changed"), said
+    assert "sizes are ×2, and were ×4" in said
+
+
+def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:
+    photographs = str(post.folder / "photographs")
+    common = [word for word in post.common if word != "--yes"]
+    base = ["watch", photographs, "--calibration", post.calibration, *common, "--canaries", "2"]
+    paid = post.paid
+    assert run([*base, "--max-cost", "0.05"]) == 4
+    assert run([*base, "--max-cost", "1", "--max-cost-in-all", "0.05"]) == 4
+    assert post.paid == paid
+    assert "that --max-cost-in-all allows" in post.capsys.readouterr().err.replace("\n", " ")
+    assert run([*base, "--max-cost", "0.08", "--max-cost-in-all", "0.12"]) == 0
+    assert run([*base[:1], *base[2:], "--max-cost", "0.03", "--max-cost-in-all", "0.12"]) == 0
+    assert run([*base[:1], *base[2:], "--max-cost", "0.03", "--max-cost-in-all", "0.12"]) == 4
+    assert post.paid == paid + 8 + 3
+
+
+def test_the_first_visit_asks_for_photographs_and_later_ones_for_the_same_settings(post: Post) -> None:
+    assert run(post.words()) == 2
+    assert "blackbox-conformal watch PHOTOGRAPHS --calibration" in post.capsys.readouterr().err.replace("\n", " ")
+    post.first("--canaries", "2")
+    assert run(post.words("--level", "0.2")) == 2
+    assert run(post.words("--canaries", "5")) == 2
+    assert "which the watch was begun with" in post.capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_damaged_watch_file_lets_nothing_be_issued(post: Post) -> None:
+    post.file.write_bytes(b"no database at all, and long enough to be looked at" * 40)
+    assert run(post.words()) == 2
+    assert "expected the watch of a calibration" in post.capsys.readouterr().err.replace("\n", " ")
+    code, said, _ = post.mask()
+    assert code == 2
+    assert "cannot be told" in said.replace("\n", " ")
+
+
+def test_a_killed_visit_is_gone_on_with_and_each_canary_is_paid_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(idempotent=True) as server:
+        post = Post(tmp_path, server, capsys, idempotent=True)
+        post.calibrate(2)
+        paid = post.paid
+        server.script = {"submit": Fault("slow-start", {"seconds": 0.2})}
+        words = post.words("--concurrency", "1", str(tmp_path / "photographs"))
+        kills = 0
+        while True:
+            before = post.paid
+            child = subprocess.Popen(
+                [*COMMAND, *words, "--canaries", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            while child.poll() is None and post.paid == before:
+                time.sleep(0.01)
+            if child.poll() is not None:
+                break
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            kills += 1
+            if post.paid - paid > 5:
+                server.script = None
+        assert kills >= 4
+        assert child.returncode == 0
+        with closing(sqlite3.connect(post.file)) as connection:
+            (visits,) = connection.execute("SELECT count(*) FROM visit").fetchone()
+            (bought,) = connection.execute("SELECT count(*) FROM draw WHERE draw_index >= 4096").fetchone()
+            states = {row[0] for row in connection.execute("SELECT state FROM draw")}
+        assert visits == 1
+        assert states == {"stored"}
+        assert post.paid - paid == bought == 4 + 2 + 2

@@ -1,0 +1,36 @@
+"""How the level is split, and what a visit comes to."""
+
+import pytest
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.watching.features import FEATURES
+from blackbox_conformal.watching.findings import Finding, outcome, state_after
+from blackbox_conformal.watching.level import Level
+
+
+def test_the_parts_are_the_whole() -> None:
+    level = Level(0.01)
+    assert level.canaries + level.harm == pytest.approx(0.01)
+    # Each feature alarms at a share of the level: by Ville and the union bound they have all of it together.
+    assert len(FEATURES) / level.needed(len(FEATURES)) == pytest.approx(level.canaries)
+    assert "1 %" in level.sentence
+    assert "0.5 %" in level.sentence
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.1, float("nan")])
+def test_other_levels_are_refused(level: float) -> None:
+    with pytest.raises(UsageError, match="--level"):
+        Level(level)
+
+
+def test_harm_and_change_are_two_statements() -> None:
+    same, note = Finding("canaries", "same", ""), Finding("pixels", "note", "")
+    changed, above = Finding("identity", "changed", ""), Finding("harm", "above", "")
+    unknown = Finding("canaries", "cannot tell", "")
+    assert state_after([same, note], "watched") == "watched"
+    assert state_after([same, note], "accepted") == "accepted"
+    assert state_after([changed, same], "watched") == "suspended"
+    assert state_after([changed, above], "watched") == "void"
+    assert outcome([same, note]) == "same"
+    assert outcome([unknown, note]) == "cannot tell"
+    assert outcome([unknown, changed]) == outcome([above]) == "changed"
