@@ -19,6 +19,9 @@ BITS = 10
 ROWS = 5
 """Enlarged rows that are kept: those that the rows of the picture around one row of the difference need."""
 
+TILE = 1024
+"""Values of these rows that go into all rows of the picture before the next: they stay in the first-level cache."""
+
 
 def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> Image:
     """`pixels` plus `difference`, enlarged to their size by the bicubic filter of Keys (1981) with a = -1/2.
@@ -53,6 +56,7 @@ def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> Image:
         np.ascontiguousarray(difference, np.int16).reshape(rows, -1),
         phase_taps(factor),
         np.empty((columns + 4) * 3, np.int32),
+        np.empty(columns * 3, np.int32),
         np.empty((ROWS, width * 3), np.int32),
         out.reshape(height, -1),
     )
@@ -86,6 +90,7 @@ def _add(
     difference: NDArray[np.int16],
     taps: NDArray[np.int32],
     padded: NDArray[np.int32],
+    samples: NDArray[np.int32],
     wide: NDArray[np.int32],
     out: NDArray[np.uint8],
 ) -> None:
@@ -93,37 +98,69 @@ def _add(
     factor, last, widened = taps.shape[0], difference.shape[0] - 1, 0
     for row in range(last + 1):
         while widened <= min(row + 2, last):
-            _widen(difference[widened], taps, padded, wide[widened % ROWS])
+            _widen(difference[widened], taps, padded, samples, wide[widened % ROWS])
             widened += 1
-        for phase in range(factor):
-            begin = row - 2 if 2 * phase + 1 < factor else row - 1
-            t0, t1, t2, t3 = taps[phase, 0], taps[phase, 1], taps[phase, 2], taps[phase, 3]
-            a, b = wide[min(max(begin, 0), last) % ROWS], wide[min(max(begin + 1, 0), last) % ROWS]
-            c, d = wide[min(max(begin + 2, 0), last) % ROWS], wide[min(max(begin + 3, 0), last) % ROWS]
-            before, after = pixels[row * factor + phase], out[row * factor + phase]
-            for x in range(before.size):
-                total = np.int32(t0 * a[x] + t1 * b[x] + t2 * c[x] + t3 * d[x] + np.int32(1 << (2 * BITS - 1)))
-                value = np.int32(np.int32(before[x]) + (total >> np.int32(2 * BITS)))
-                after[x] = np.uint8(min(max(value, np.int32(0)), np.int32(255)))
+        for start in range(0, pixels.shape[1], TILE):
+            tile = slice(start, start + TILE)
+            for phase in range(factor):
+                begin = row - 2 if 2 * phase + 1 < factor else row - 1
+                a, b = min(max(begin, 0), last) % ROWS, min(max(begin + 1, 0), last) % ROWS
+                c, d = min(max(begin + 2, 0), last) % ROWS, min(max(begin + 3, 0), last) % ROWS
+                y = row * factor + phase
+                _add_row(
+                    pixels[y, tile],
+                    wide[a, tile],
+                    wide[b, tile],
+                    wide[c, tile],
+                    wide[d, tile],
+                    taps[phase],
+                    out[y, tile],
+                )
 
 
 @kernel
-def _widen(row: NDArray[np.int16], taps: NDArray[np.int32], padded: NDArray[np.int32], out: NDArray[np.int32]) -> None:
-    """One row of the difference, enlarged along itself, in 2^-10; `padded` is room for two samples more at each end."""
+def _add_row(
+    before: NDArray[np.uint8],
+    a: NDArray[np.int32],
+    b: NDArray[np.int32],
+    c: NDArray[np.int32],
+    d: NDArray[np.int32],
+    taps: NDArray[np.int32],
+    after: NDArray[np.uint8],
+) -> None:
+    t0, t1, t2, t3 = taps[0], taps[1], taps[2], taps[3]
+    for x in range(a.size):
+        total = np.int32(t0 * a[x] + t1 * b[x] + t2 * c[x] + t3 * d[x] + np.int32(1 << (2 * BITS - 1)))
+        value = np.int32(np.int32(before[x]) + (total >> np.int32(2 * BITS)))
+        after[x] = np.uint8(min(max(value, np.int32(0)), np.int32(255)))
+
+
+@kernel
+def _widen(
+    row: NDArray[np.int16],
+    taps: NDArray[np.int32],
+    padded: NDArray[np.int32],
+    samples: NDArray[np.int32],
+    out: NDArray[np.int32],
+) -> None:
+    """One row of the difference, enlarged along itself, in 2^-10.
+
+    `padded` is room for two samples more at each end, `samples` for one pixel of each sample.
+    """
     factor, columns = taps.shape[0], row.size // 3
     for column in range(columns + 4):
         source = min(max(column - 2, 0), columns - 1)
         for channel in range(3):
             padded[3 * column + channel] = row[3 * source + channel]
-    for column in range(columns):
-        for phase in range(factor):
-            at = 3 * (column if 2 * phase + 1 < factor else column + 1)
-            t0, t1, t2, t3 = taps[phase, 0], taps[phase, 1], taps[phase, 2], taps[phase, 3]
+    places, pixels = out.reshape(columns, factor, 3), samples.reshape(columns, 3)
+    for phase in range(factor):
+        near = padded[0 if 2 * phase + 1 < factor else 3 :]
+        t0, t1, t2, t3 = taps[phase, 0], taps[phase, 1], taps[phase, 2], taps[phase, 3]
+        for x in range(samples.size):
+            samples[x] = np.int32(t0 * near[x] + t1 * near[x + 3] + t2 * near[x + 6] + t3 * near[x + 9])
+        for column in range(columns):
             for channel in range(3):
-                x = at + channel
-                out[3 * (column * factor + phase) + channel] = np.int32(
-                    t0 * padded[x] + t1 * padded[x + 3] + t2 * padded[x + 6] + t3 * padded[x + 9]
-                )
+                places[column, phase, channel] = pixels[column, channel]
 
 
 def warm_up() -> None:
