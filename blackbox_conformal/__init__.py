@@ -3,7 +3,7 @@
     import blackbox_conformal as bc
 
     vendor = bc.load_adapter("embedded")
-    calibration = bc.calibrate(vendor, "photographs/", draws=8)
+    calibration = bc.calibrate(vendor, "photographs/")
     result = bc.apply(vendor, "input.png", calibration, alpha=0.3)
 
 `audit`, `compare`, `tune`, `plan`, `degrade` and `report` do what the commands of these names do. Names are loaded when

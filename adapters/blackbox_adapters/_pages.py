@@ -16,7 +16,7 @@ SEED_CLASSES = {
     "A": "takes a seed; random without one",
     "B": "takes a seed; answers from a fixed one without it, so every draw sends its own",
     "C": "varies from call to call, and no seed can be set",
-    "D": "answers equal requests equally: draws must be told apart by a perturbation of the input",
+    "D": "answers equal requests equally: several draws need a perturbation of the input",
     "depends": "depends on the model or parameters",
 }
 EVIDENCE = {

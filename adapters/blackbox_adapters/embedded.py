@@ -45,7 +45,7 @@ class Embedded(Adapter):
     task: Literal["upscale", "colourise", "denoise"] = Field(
         default="upscale",
         description="`upscale` magnifies by 4; `colourise` colours a grey picture, whose luma it keeps; `denoise` "
-        "removes noise, always alike, so that it needs --draws 1 and a score of one draw.",
+        "removes noise, always alike, so that one draw of each picture is all there is.",
     )
     url: str = Field(default="", description="Address of an embedded vendor that runs already; empty: one is started.")
 

@@ -33,7 +33,7 @@ key       (in parentheses): sent only with -p authenticate=true
 price     by size: `plan` tells that of your photographs. unknown: give -p price-usd=… with your
           vendor's price, or limit the calls with --max-calls. *: of an example's model
 draws     seeded: each sends a seed of its own. vary: there is no seed, the vendor varies by itself.
-          equal: equal requests have equal answers, so calibrate with --perturb dihedral.
+          equal: equal requests have equal answers, so several draws need --perturb dihedral.
           model: the model decides
 checked   openapi, real-server, client: against the vendor's own OpenAPI document, server or client.
           documents: against documents only. own-software: there is no vendor, it is this package's
@@ -240,9 +240,9 @@ def _key_is_optional(described: dict[str, Any]) -> bool:
 
 def _seed(capabilities: dict[str, Any]) -> str:
     if capabilities["deterministic"]:
-        return "none, and equal requests have equal answers: calibrate with --perturb dihedral"
+        return "none, and equal requests have equal answers: several draws need --perturb dihedral"
     if not capabilities["seedable"]:
-        return "not taken: draws differ only if the vendor varies; if not, add --perturb dihedral"
+        return "not taken: draws differ only if the vendor varies; if not, several need --perturb dihedral"
     return "a fresh one for each draw" + (
         "; without one the vendor would answer from a fixed one" if capabilities["default_seed_hazard"] else ""
     )

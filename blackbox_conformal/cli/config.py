@@ -1,14 +1,16 @@
 """`config`: every setting and where it came from."""
 
 import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.config_file import FILE_NAME, Configured, files, lookup, user_file
+from blackbox_conformal.cli.config_file import FILE_NAME, Configured, Setting, files, lookup, user_file
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC, default_score
 
 
 @click.group("config", cls=shared.Group)
@@ -19,18 +21,19 @@ def command() -> None:
 @command.command("show")
 @click.argument("of", metavar="[COMMAND]", nargs=-1)
 @click.option("--origin", is_flag=True, help="Say where each value came from.")
+@click.option("--preset", metavar="NAME", help="Show the settings with this preset, such as paper.")
 @shared.output
-def show(screen: Screen, of: tuple[str, ...], origin: bool) -> None:
+def show(screen: Screen, of: tuple[str, ...], origin: bool, preset: str | None) -> None:
     """The settings that COMMAND (such as `mask` or `ledger ls`; `calibrate` if none is named) would use, given the
     environment and the configuration files.
     """
     target, of_words = _command(of or ("calibrate",))
     settings: dict[str, dict[str, Any]] = {}
-    for parameter in target.params:
-        if not isinstance(parameter, Configured):
-            continue
+    parameters = [parameter for parameter in target.params if isinstance(parameter, Configured)]
+    chosen = _preset(preset, target, [parameter.setting for parameter in parameters])
+    for parameter in parameters:
         name = parameter.setting
-        setting = lookup(name, target.name)
+        setting = chosen if name == "preset" else lookup(name, target.name, chosen.value if chosen else None)
         default = parameter.to_info_dict()["default"]
         settings[name] = {
             "value": setting.value if setting else default,
@@ -38,7 +41,8 @@ def show(screen: Screen, of: tuple[str, ...], origin: bool) -> None:
         }
     columns = ["setting", "value", *(["origin"] if origin else [])]
     rows = [
-        [name, _typed(name, entry["value"]), *([entry["origin"]] if origin else [])] for name, entry in settings.items()
+        [name, _typed(name, entry["value"], settings), *([entry["origin"]] if origin else [])]
+        for name, entry in settings.items()
     ]
     screen.table(f"Settings of {of_words}", columns, rows)
     read = ", ".join(map(str, files())) or "none"
@@ -68,13 +72,21 @@ def _command(words: tuple[str, ...]) -> tuple[click.Command, str]:
     return target, " ".join(words)
 
 
-def _typed(name: str, value: Any) -> str:
-    """A setting's value as it would be typed; the default where none is set and the command has one."""
-    from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, DEFAULT_SCORE
+def _preset(typed: str | None, target: click.Command, names: Sequence[str]) -> Setting | None:
+    """The preset that was typed, or the one that is set for the command; None where there is none."""
+    if "preset" in names:
+        return Setting(typed, "--preset") if typed else lookup("preset", target.name)
+    if typed:
+        raise UsageError(f"expected --preset with a command that takes it, such as calibrate; got {target.name}")
+    return None
 
+
+def _typed(name: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """A setting's value as it would be typed; the default where none is set and the command has one."""
     if value is None or value == ():
+        draws, scale = (str(settings.get(key, {}).get("value")) for key in ("draws", "scale"))
         return {
-            "score": DEFAULT_SCORE,
+            "score": default_score(int(draws), 1 if scale == "1" else 4) if draws.isdecimal() else "not set",
             "metric": DEFAULT_METRIC,
             "guarantee": "expected",
             "run": "runs/<procedure>",

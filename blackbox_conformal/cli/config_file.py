@@ -1,6 +1,6 @@
 """Settings from files and the environment, each with its origin.
 
-Precedence: flag > environment > the project's `blackbox-conformal.toml` > user file > default.
+Precedence: flag > environment > the project's `blackbox-conformal.toml` > user file > preset > default.
 """
 
 import os
@@ -15,6 +15,7 @@ import click
 from blackbox_conformal.cli.settings_trust import read_own, refuse_code, refuse_consent, refuse_vouching
 from blackbox_conformal.cli.unknown_settings import refuse_near_variables, refuse_unknown_settings
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.stages.defaults import preset_settings
 
 FILE_NAME = "blackbox-conformal.toml"
 PREFIX = "BLACKBOX_CONFORMAL_"
@@ -88,8 +89,14 @@ def _content(path: Path, changed: tuple[int, ...]) -> dict[str, Any]:
     return content
 
 
-def lookup(name: str, command: str | None) -> Setting | None:
-    """The strongest value of `name` (an option without its dashes) below flags; None when nothing sets it."""
+def lookup(name: str, command: str | None, preset: str | None = None) -> Setting | None:
+    """The strongest value of `name` (an option without its dashes) below flags; None when nothing sets it.
+
+    Raises
+    ------
+    UsageError
+        A file cannot be used, or there is no such `preset`.
+    """
     variable = PREFIX + name.upper().replace("-", "_")
     if variable in os.environ:
         return Setting(os.environ[variable], f"{_ENVIRONMENT}{variable}")
@@ -100,7 +107,8 @@ def lookup(name: str, command: str | None) -> Setting | None:
             for key in (name, name.replace("-", "_")):
                 if key in table and not (isinstance(table[key], dict) and where == "" and key != "p"):
                     return Setting(table[key], f"{where}{key} in {path}")
-    return None
+    of_preset = {} if preset is None else preset_settings(preset)
+    return Setting(of_preset[name], f"preset {preset}") if name in of_preset else None
 
 
 class Configured(click.Option):
@@ -112,14 +120,16 @@ class Configured(click.Option):
         return max(self.opts, key=len).lstrip("-")
 
     def consume_value(self, ctx: click.Context, opts: Any) -> tuple[Any, click.core.ParameterSource]:
-        """The flag if given, else the strongest setting, else the default."""
+        """The flag if given, else the strongest setting, else the default. Options read the preset, which is eager."""
         value, source = super().consume_value(ctx, opts)
         if source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.PROMPT):
             return value, source
         if _SEARCHED not in ctx.meta:
             ctx.meta[_SEARCHED] = True
             refuse_near_variables(PREFIX)
-        setting = lookup(self.setting, ctx.info_name)
+        preset = ctx.params.get("preset")
+        # One that is not given is no text, and of which kind depends on the version of click.
+        setting = lookup(self.setting, ctx.info_name, preset if isinstance(preset, str) else None)
         if setting is None:
             return value, source
         ctx.meta[_origin(self)] = setting.origin

@@ -62,7 +62,9 @@ class _Demonstration:
     show_default=True,
     help="What the vendor does: make pictures four times larger, colour grey ones, or remove noise.",
 )
-@click.option("--draws", type=click.IntRange(1, 64), help="Draws of each picture.  [default: 8; 1 with --task denoise]")
+@click.option(
+    "--draws", type=click.IntRange(1, 64), help="Draws of each picture.  [default: 1; 8 with --task colourise]"
+)
 @click.option(
     "--alpha",
     type=shared.level,

@@ -16,6 +16,7 @@ import click
 from blackbox_conformal.cli.config_file import Configured
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, PRESETS
 
 if TYPE_CHECKING:
     from blackbox_conformal.procedure import Fit, SeedPolicy
@@ -233,11 +234,24 @@ class VendorOptions:
 class ProcedureOptions:
     """How a vendor is asked, and what is computed from its draws."""
 
-    draws: int = declared("--draws", type=click.IntRange(1, 4096), default=8, help="Draws of each picture.")
+    preset: str | None = declared(
+        "--preset",
+        type=click.Choice(sorted(PRESETS)),
+        is_eager=True,
+        help="Other defaults, all at once: paper is the published recipe, ten draws of each picture.",
+    )
+    draws: int = declared(
+        "--draws",
+        type=click.IntRange(1, 4096),
+        default=DEFAULT_DRAWS,
+        help="Draws of each picture. One makes a mask cost one call; eight cost eight times as much and trust a "
+        "little more.",
+    )
     score: str | None = declared(
         "--score",
         metavar="NAME[:k=v,…]",
-        help="How unsure each pixel is; see `scores list`.  [default: weighted, Gaussian sigma 4]",
+        help="How unsure each pixel is; see `scores list`.  [default: bicubic-gap, Gaussian sigma 8, for one draw; "
+        "texture at scale 1; weighted for more]",
     )
     metric: str | None = declared(
         "--metric",

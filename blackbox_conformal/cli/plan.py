@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.guarantees.guarantee import Guarantee
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.planning import Plan
+    from blackbox_conformal.pipeline.stages.settings import Setup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +131,7 @@ def present(
     planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
     pace = _pace(planned, run, job.limits.for_vendor(adapter.capabilities).first_workers)
     made_by = job.setup.procedure.mixture.text
-    show_plan(screen, planned, pace, made_by, shift)
+    show_plan(screen, planned, pace, job.setup, shift)
     if shift is not None:
         show_shift(screen, shift, made_by)
     if alpha is not None:
@@ -165,9 +166,9 @@ def _pace(planned: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
 
 
 def show_plan(
-    screen: Screen, planned: "Plan", pace: tuple[float, str] | None, made_by: str, shift: "InputShift | None" = None
+    screen: Screen, planned: "Plan", pace: tuple[float, str] | None, setup: "Setup", shift: "InputShift | None" = None
 ) -> None:
-    """The plan for people and for scripts; `made_by`: the degradation that makes inputs of photographs."""
+    """The plan for people and for scripts."""
     from blackbox_conformal.audits.input_shift import shift_json
     from blackbox_conformal.guarantees.guarantee import number_in_words
     from blackbox_conformal.text import counted
@@ -175,8 +176,9 @@ def show_plan(
     screen.summary(
         {
             "photographs": f"{planned.n}, {counted(planned.draws, 'draw')} each",
-            "inputs": f"made from them by {made_by}",
+            "inputs": f"made from them by {setup.procedure.mixture.text}",
             "calls": f"{planned.calls} to make, {planned.cached} draws stored",
+            **({} if setup.adapter.capabilities.local else {"a mask": _a_mask(setup)}),
             "price": _price(planned),
             **({"a photograph": f"{_more(planned, 1)}, {planned.price_rule}"} if planned.price_rule else {}),
             "time": "unknown" if pace is None else f"about {pace[0]:.0f} s, {pace[1]}",
@@ -198,6 +200,19 @@ def show_plan(
     seconds = None if pace is None else round(pace[0], 1)
     compared = {} if shift is None else {"inputs": shift_json(shift)}
     screen.data({**asdict(planned), **prices, "seconds": seconds, **compared})
+
+
+def _a_mask(setup: "Setup") -> str:
+    """How many calls a mask will take, and what more draws would buy where there is one."""
+    from blackbox_conformal.pipeline.stages.defaults import SEVERAL_DRAWS
+    from blackbox_conformal.text import counted
+
+    second = int(setup.second is not None)
+    calls = counted(setup.procedure.draws + second, "call")
+    if setup.procedure.draws > 1:
+        return calls
+    several = f"{SEVERAL_DRAWS + second} with --draws {SEVERAL_DRAWS}"
+    return f"{calls}; {several}, which trusts little more (docs/scores.md)"
 
 
 def _floats(prices: tuple[Decimal, Decimal] | None) -> list[float] | None:

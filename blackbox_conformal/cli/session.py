@@ -61,13 +61,14 @@ def open_second_vendor(options: VendorOptions, calibration: "Calibration | None"
 
 def build_setup(options: JobOptions) -> "Setup":
     """The set-up that the options describe."""
-    from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, DEFAULT_SCORE, set_up
+    from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
+    from blackbox_conformal.pipeline.stages.settings import set_up
 
     return set_up(
         open_vendor(options),
         scale=options.scale,
         draws=options.draws,
-        score=options.score or DEFAULT_SCORE,
+        score=options.score,
         metric=options.metric or DEFAULT_METRIC,
         delivery=options.delivery,
         perturbation=options.perturbation,

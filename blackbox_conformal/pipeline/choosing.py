@@ -26,13 +26,15 @@ from blackbox_conformal.pipeline.keyword_arguments import (
     refuse_unknown,
     setup_of,
     terms_of,
+    without_preset,
 )
 from blackbox_conformal.pipeline.planning import Plan, audited_levels, plan_job, plan_number
 from blackbox_conformal.pipeline.run_folder import (
     TUNING_FILE,
     run_folder,
 )
-from blackbox_conformal.pipeline.stages.settings import DEFAULT_DRAWS, member
+from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS
+from blackbox_conformal.pipeline.stages.settings import member
 from blackbox_conformal.pipeline.tuning import (
     Candidate,
     Tuning,
@@ -76,9 +78,9 @@ def plan(
 
     Examples
     --------
-    >>> bc.plan(vendor, "photographs", draws=8)
-    <Plan for 10 photographs, 8 draws each: 80 calls to make, …>
-    >>> bc.plan(vendor, 100, draws=8).needed_n["0.1"]
+    >>> bc.plan(vendor, "photographs")
+    <Plan for 10 photographs, 1 draw each: 10 calls to make, …>
+    >>> bc.plan(vendor, 100).needed_n["0.1"]
     19
     """
     setup = setup_of(vendor, settings)
@@ -255,5 +257,6 @@ def _contestant(
 ) -> Contestant:
     """A vendor with the settings of its own before those that hold for all."""
     adapter, settings_of_vendor = vendor if isinstance(vendor, tuple) else (vendor, {})
-    refuse_unknown("compare", settings_of_vendor, ProcedureSettings.__annotations__)
-    return Contestant(label, setup_of(adapter, {**settings, **settings_of_vendor}))
+    taken = ProcedureSettings.__annotations__
+    refuse_unknown("compare", settings_of_vendor, taken)
+    return Contestant(label, setup_of(adapter, {**settings, **without_preset(settings_of_vendor, taken)}))

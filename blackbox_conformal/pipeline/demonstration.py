@@ -13,7 +13,7 @@ from blackbox_conformal.images.degrade import crop_to_multiple
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.photographs import Photograph
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.stages.settings import DEFAULT_DRAWS, DEFAULT_METRIC, DEFAULT_SCORE
+from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC, SEVERAL_DRAWS
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.text import file_stem
 from blackbox_conformal.types import Image
@@ -23,21 +23,22 @@ from blackbox_conformal.types import Image
 class TaskChoice:
     """How the embedded vendor's answers to one task are drawn, scored and measured.
 
-    `slack`: how much the level is above the smallest that the number of photographs could ever reach.
+    `score`: None is the usual one for the draws. `slack`: how much the level is above the smallest that the number of
+    photographs could ever reach.
     """
 
     draws: int
-    score: str
+    score: str | None
     metric: str
     slack: float = 1.25
 
 
 TASKS = {
-    "upscale": TaskChoice(DEFAULT_DRAWS, DEFAULT_SCORE, DEFAULT_METRIC),
-    "colourise": TaskChoice(DEFAULT_DRAWS, "smoothed-variance:sigma=8", "chroma:kernel=gaussian,sigma=4", slack=2),
-    "denoise": TaskChoice(1, "texture", DEFAULT_METRIC),
+    "upscale": TaskChoice(DEFAULT_DRAWS, None, DEFAULT_METRIC),
+    "colourise": TaskChoice(SEVERAL_DRAWS, "smoothed-variance:sigma=8", "chroma:kernel=gaussian,sigma=4", slack=2),
+    "denoise": TaskChoice(DEFAULT_DRAWS, None, DEFAULT_METRIC),
 }
-"""By the embedded vendor's name of the task. The denoiser answers alike each time, so one draw has to tell.
+"""By the embedded vendor's name of the task. All but colourisation take what is usual.
 
 What a colouriser leaves grey is near its input, so only the spread of draws can tell that it is uncertain. Colours are
 uncertain almost everywhere; their level is higher, so that more is trusted than what is black.

@@ -14,6 +14,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.job import Ask, Progress, Terms, Watch
+from blackbox_conformal.pipeline.stages.defaults import preset_settings
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.procedure import Fit, SeedPolicy
 from blackbox_conformal.rates import Rate
@@ -35,8 +36,10 @@ class ProcedureSettings(TypedDict, total=False):
     ----------
     scale
         Magnification; by default the vendor's, ×4 if it has several. 1 is restoration at the same size.
+    preset
+        Defaults of that name instead of the usual ones: ``paper`` is the published recipe. Other keywords override it.
     draws
-        Draws of each picture; 8 by default.
+        Draws of each picture; 1 by default.
     score, metric
         How unsure each pixel is, and the error at each pixel: ``name:key=value`` or an instance.
     delivery
@@ -58,6 +61,7 @@ class ProcedureSettings(TypedDict, total=False):
         makes them smaller; by default they are refused.
     """
 
+    preset: str | None
     scale: int | None
     draws: int
     score: str | Score
@@ -136,7 +140,7 @@ def named_keywords(command: Command) -> Command:
     """`command`, which refuses a keyword that it does not take and names what is near it, or else all that it takes.
 
     The keywords of its ``**settings: Unpack[…]`` become part of its signature, so that editors and `help` show them. A
-    keyword that is None counts as not given.
+    keyword that is None counts as not given. A preset is replaced by the settings that it stands for.
     """
     signature = inspect.signature(command)
     parameters = dict(signature.parameters)
@@ -147,10 +151,25 @@ def named_keywords(command: Command) -> Command:
     @functools.wraps(command)
     def checked(*given: Any, **keywords: Any) -> Any:
         refuse_unknown(command.__name__, keywords, parameters)
-        return command(*given, **{key: value for key, value in keywords.items() if value is not None})
+        known = {key: value for key, value in keywords.items() if value is not None}
+        return command(*given, **without_preset(known, parameters))
 
     checked.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
     return cast(Command, checked)
+
+
+def without_preset(settings: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
+    """`settings`, with those that their preset stands for, of which only some are `taken`, in its place.
+
+    Raises
+    ------
+    UsageError
+        There is no such preset.
+    """
+    given = dict(settings)
+    preset = given.pop("preset", None)
+    of_preset = {} if preset is None else preset_settings(preset)
+    return {**{key: value for key, value in of_preset.items() if key in taken}, **given}
 
 
 def refuse_unknown(name: str, keywords: Iterable[str], taken: Collection[str]) -> None:

@@ -22,6 +22,7 @@ from blackbox_conformal.sampling.estimate import (
     known_price,
 )
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.text import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -59,8 +60,8 @@ class Plan(Estimate):
     def __repr__(self) -> str:
         price = "unknown" if self.cost_usd is None else " to ".join(f"${usd:f}" for usd in dict.fromkeys(self.cost_usd))
         return (
-            f"<Plan for {self.n} photographs, {self.draws} draws each: {self.calls} calls to make, {self.cached} draws "
-            f"stored, price {price}, alpha from {self.reachable_alpha:.3g}>"
+            f"<Plan for {self.n} photographs, {counted(self.draws, 'draw')} each: {self.calls} calls to make, "
+            f"{self.cached} draws stored, price {price}, alpha from {self.reachable_alpha:.3g}>"
         )
 
 

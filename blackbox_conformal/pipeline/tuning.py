@@ -24,6 +24,7 @@ from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Ready, Terms
 from blackbox_conformal.pipeline.planning import plan_job
 from blackbox_conformal.pipeline.run_folder import TuningRecord, tuning_photographs, unseen_by_tuning
+from blackbox_conformal.pipeline.stages.defaults import SEVERAL_DRAWS
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
@@ -233,6 +234,11 @@ def parse_candidate(text: str, draws: int) -> Candidate:
     wanted = int(count) if count.isdigit() else (1 if score.minimum_draws == 1 else draws)
     if count and not count.isdigit():
         raise UsageError(f"expected NAME[:k=v,…]@DRAWS; got {text!r}")
+    if score.minimum_draws > draws:
+        raise UsageError(
+            f"{text!r} needs at least {score.minimum_draws} draws, and --draws is the most; got --draws {draws}. Add "
+            f"--draws {max(SEVERAL_DRAWS, score.minimum_draws)}"
+        )
     if not score.minimum_draws <= wanted <= draws:
         raise UsageError(
             f"{text!r}: expected {score.minimum_draws} to {draws} draws (--draws is the most); got {wanted}"

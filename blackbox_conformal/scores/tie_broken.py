@@ -4,7 +4,7 @@ Scores of 8-bit draws tie over whole regions, and tied pixels are trusted togeth
 the input and the draws only, never the metric, so the guarantee is untouched.
 """
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,8 @@ class TieBroken(PairedScore):
     second, second_sigma
         The score that breaks ties, and its window.
     """
+
+    candidates: ClassVar[tuple[str, ...]] = ("first=bicubic-gap,second=texture,sigma=8",)
 
     first: str = "pixel-variance"
     second: str = "smoothed-variance"

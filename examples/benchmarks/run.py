@@ -43,7 +43,8 @@ from timing import at_least, at_most, heading, pairs, row
 import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.commands import apply_all
-from blackbox_conformal.pipeline.stages.settings import DEFAULT_SCORE, set_up
+from blackbox_conformal.pipeline.stages.defaults import DRAWING_SCORE
+from blackbox_conformal.pipeline.stages.settings import set_up
 
 
 def pipeline(bench: Bench) -> None:
@@ -118,7 +119,7 @@ def first_uses(bench: Bench) -> None:
 def memory(bench: Bench) -> None:
     """Peak memory by draws and by photographs, within a limit, and of a photograph that is too large for it."""
     count, width, height = (16, 640, 360) if bench.quick else (64, 3840, 2160)
-    scores = {"sigma 4": SCORE, "the default score": DEFAULT_SCORE, "the paper's score": PAPER[0]}
+    scores = {"sigma 4": SCORE, "the default score": DRAWING_SCORE, "the paper's score": PAPER[0]}
     repeat_draws(bench.root, 32)
     most = len(bench.paths)
     # Enough for one photograph at a time: with two, the peak depends on which of their steps meet.

@@ -100,7 +100,7 @@ def test_the_denoiser_takes_no_seed_and_answers_alike(vendor: Embedded, low: np.
     flow = drive_over_http(denoiser, denoiser.draw(upload_from(low, "scene"), unseeded))
     assert read_output(flow.picture, low.shape[:2]).pixels.shape == low.shape
     assert flow.observed[0].model == "embedded-denoise@1"
-    with pytest.raises(UsageError, match="choose a one-draw score with --draws 1"):
+    with pytest.raises(UsageError, match="take one draw: leave --draws and --score out"):
         set_up(denoiser, draws=8)
 
 

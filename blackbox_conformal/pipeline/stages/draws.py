@@ -258,7 +258,7 @@ def equal_draws(name: str, draws: int) -> AdapterError:
     return AdapterError(
         f"expected the {draws} draws of {printable(name)} to differ; the vendor answered "
         "the same picture every time, so a spread of zero would look like certainty. It is deterministic or serves "
-        "a cache: set a seed parameter, add --perturb dihedral, or choose a one-draw score with --draws 1"
+        "a cache: set a seed parameter, add --perturb dihedral, or take one draw: leave --draws and --score out"
     )
 
 

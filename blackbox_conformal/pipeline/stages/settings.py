@@ -11,15 +11,10 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.resemblance import Sent
 from blackbox_conformal.metrics.metric import Metric
+from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC, SEVERAL_DRAWS, default_score
 from blackbox_conformal.procedure import Fit, Procedure, SeedPolicy, delivery_rule
 from blackbox_conformal.scores.score import Context, Score
 from blackbox_conformal.types import Image, Map
-
-DEFAULT_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
-"""Of all scores that trusted most of real photographs; see docs/scores.md."""
-
-DEFAULT_METRIC = "lab-l1:kernel=gaussian,sigma=4"
-DEFAULT_DRAWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +95,7 @@ def set_up(
     *,
     scale: int | None = None,
     draws: int = DEFAULT_DRAWS,
-    score: str | Score = DEFAULT_SCORE,
+    score: str | Score | None = None,
     metric: str | Metric = DEFAULT_METRIC,
     delivery: str = "first",
     seeds: SeedPolicy = "per-image",
@@ -113,12 +108,16 @@ def set_up(
 ) -> Setup:
     """One procedure from its parts, each checked against what the vendor declares.
 
+    Parameters
+    ----------
+    score
+        None: the usual one for so many draws at this scale.
+
     Raises
     ------
     UsageError
         A part does not exist, does not fit the vendor, or the score needs more draws.
     """
-    chosen_score: Score = member("scores", score)
     chosen_metric: Metric = member("metrics", metric)
     chosen_metric.require()
     perturb = None if perturbation is None else catalog.load("images.perturbation", perturbation)
@@ -126,6 +125,7 @@ def set_up(
         raise UsageError(f"expected --fit (fit in Python) to be crop or shrink; got {fit!r}")
     mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
     chosen_scale = _scale(adapter, scale, mixture)
+    chosen_score: Score = member("scores", default_score(draws, chosen_scale) if score is None else score)
     mixture = mixture.at(chosen_scale)
     chosen_metric.require_degradation(mixture)
     _check_draws(adapter, draws, chosen_score, perturb)
@@ -205,7 +205,8 @@ def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Pertu
     """Refuse a number of draws that the score, the perturbation or the vendor cannot do with."""
     if draws < score.minimum_draws:
         raise UsageError(
-            f"{score.plugin_name()} needs at least {score.minimum_draws} draws; got {draws}. Raise --draws"
+            f"{score.plugin_name()} needs at least {score.minimum_draws} draws; got {draws}. Add --draws "
+            f"{max(SEVERAL_DRAWS, score.minimum_draws)}"
         )
     if perturbation is not None and perturbation.maximum_draws is not None and draws > perturbation.maximum_draws:
         raise UsageError(
@@ -216,7 +217,7 @@ def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Pertu
         raise UsageError(
             f"adapter {adapter.name} answers equal requests equally as it is configured, so {draws} draws would be one"
             " picture, paid so many times: name the parameter that takes a seed if it has one, add --perturb dihedral,"
-            " or choose a one-draw score with --draws 1"
+            " or take one draw: leave --draws and --score out"
         )
 
 

@@ -1,0 +1,56 @@
+"""What is used where a user says nothing, and the presets, which say it instead.
+
+This imports nothing, so that the command line can name it without delay.
+"""
+
+from collections.abc import Mapping
+
+from blackbox_conformal.errors import UsageError
+
+DEFAULT_DRAWS = 1
+"""A draw for another photograph is worth more than another draw of the same one; see docs/scores.md."""
+
+SEVERAL_DRAWS = 8
+"""How many to take where a score compares draws."""
+
+DEFAULT_METRIC = "lab-l1:kernel=gaussian,sigma=4"
+
+DRAWING_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
+ONE_DRAW_SCORE = "tie-broken:first=bicubic-gap,second=texture,sigma=8"
+"""A vendor that does no more than plain enlargement has a gap of 0 everywhere; then texture decides."""
+
+
+RESTORING_SCORE = "texture"
+"""At scale 1 the gap is that to the input, and is large wherever noise was removed."""
+
+
+def default_score(draws: int, scale: int) -> str:
+    """The score for so many draws where none is named: of those that can be had, the one that trusted most."""
+    if draws > 1:
+        return DRAWING_SCORE
+    return RESTORING_SCORE if scale == 1 else ONE_DRAW_SCORE
+
+
+PRESETS: Mapping[str, Mapping[str, int | str]] = {
+    "paper": {
+        "draws": 10,
+        "score": "patch-variance:kernel=box,size=31,clip-quantile=0.95,smooth=64",
+        "metric": "lab-l1:kernel=gaussian,sigma=64",
+        "guarantee": "expected",
+        "delivery": "first",
+    },
+}
+"""Settings by the names of their options. ``paper`` is the recipe of Adame, Csillag and Goedert (2025)."""
+
+
+def preset_settings(name: str) -> Mapping[str, int | str]:
+    """The settings that the preset `name` stands for.
+
+    Raises
+    ------
+    UsageError
+        There is no such preset.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"expected --preset (preset in Python) to be {' or '.join(PRESETS)}; got {name!r}")
+    return PRESETS[name]

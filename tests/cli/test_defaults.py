@@ -1,0 +1,185 @@
+"""One draw is the default everywhere; several draws, and a preset, bring what goes with them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from support.command_line import VENDOR
+from support.restoring_vendor import RestoringVendor
+from support.synthetic import photograph, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.images.degrade import bicubic_up, degrade
+from blackbox_conformal.pipeline.stages.defaults import PRESETS, default_score
+from blackbox_conformal.pipeline.stages.settings import member, set_up
+from blackbox_conformal.scores.score import Context, score_map
+from blackbox_conformal.testing.fault_server import FaultServer
+
+WEIGHTED = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
+PAPER_SCORE = {"name": "patch-variance", "kernel": "box", "size": 31, "clip_quantile": 0.95, "smooth": 64.0}
+PAPER_METRIC = {"name": "lab-l1", "kernel": "gaussian", "sigma": 64.0}
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    """A vendor that asks a cent a draw."""
+    with FaultServer() as running:
+        yield running
+
+
+@pytest.fixture
+def vendor(server: FaultServer) -> bc.Adapter:
+    return bc.load_adapter(VENDOR, url=server.url)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FaultServer) -> list[str]:
+    """A working folder with five photographs and an input; returned is how the vendor is named."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    write_photographs(tmp_path / "photographs", range(5))
+    PillowImage.fromarray(degrade(photograph(20), 4)).save(tmp_path / "small.png")
+    return ["--adapter", VENDOR, "-p", f"url={server.url}"]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    capsys.readouterr()
+    assert run([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def holds(specification: dict[str, Any], expected: dict[str, Any]) -> bool:
+    return {key: specification.get(key) for key in expected} == expected
+
+
+def test_one_draw_is_the_default_everywhere(
+    desk: list[str], vendor: bc.Adapter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bc.plan(vendor, 7).calls == 7
+    assert bc.plan(vendor, "photographs").draws == 1
+    planned = printed(capsys, "plan", "photographs", *desk)
+    assert (planned["draws"], planned["calls"]) == (1, 5)
+    shown = printed(capsys, "config", "show")
+    assert shown["draws"] == 1
+    assert run(["config", "show"]) == 0
+    assert default_score(1, 4) in capsys.readouterr().out
+    assert set_up(vendor).procedure == set_up(vendor, draws=1, score=default_score(1, 4)).procedure
+
+
+def test_a_mask_makes_the_one_call_of_its_picture(desk: list[str], server: FaultServer) -> None:
+    assert run(["calibrate", "photographs", *desk, "--run", "run", "--yes", "-q"]) == 0
+    assert server.account.paid == 5
+    given = ["--calibration", "run/calibration.json", "-p", f"url={server.url}"]
+    assert run(["mask", "small.png", *given, "--adapter", VENDOR, "--alpha", "0.9", "--yes", "-q"]) == 0
+    assert server.account.paid == 6
+    certificate = bc.Certificate.from_json(Path("masked/small-certificate.json").read_text())
+    assert certificate.procedure["draws"] == 1
+
+
+def test_several_draws_bring_the_score_that_compares_them(vendor: bc.Adapter) -> None:
+    for draws in (2, 8):
+        assert set_up(vendor, draws=draws).procedure == set_up(vendor, draws=draws, score=WEIGHTED).procedure
+
+
+def test_at_scale_one_texture_decides(server: FaultServer) -> None:
+    assert set_up(RestoringVendor(url=server.url), degradation="blur:2").procedure.score["name"] == "texture"
+
+
+def test_plain_enlargement_is_not_one_tie() -> None:
+    low = degrade(photograph(0), 4)
+    enlarged = bicubic_up(low, 4)
+    context = Context(enlarged, low, 4)
+    assert not np.any(score_map(member("scores", "bicubic-gap:sigma=8"), [enlarged], context))
+    found = score_map(member("scores", default_score(1, 4)), [enlarged], context)
+    assert np.unique(found).size > found.size / 100
+
+
+def test_a_score_that_compares_draws_asks_for_them(
+    desk: list[str], vendor: bc.Adapter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match=r"at least 2 draws; got 1\. Add --draws 8"):
+        bc.plan(vendor, 7, score="smoothed-variance")
+    wanted = ["tune", "photographs", *desk, "--alpha", "0.9", "--candidate", "smoothed-variance", "--yes"]
+    assert run(wanted) == 2
+    assert "Add --draws 8" in capsys.readouterr().err
+
+
+def test_tuning_on_one_draw_compares_scores_of_one_draw_and_the_default_is_among_them(
+    desk: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuned = printed(capsys, "tune", "photographs", *desk, "--alpha", "0.9", "--run", "tuned", "--yes")
+    labels = {candidate["score"] for candidate in tuned["candidates"]}
+    assert f"{default_score(1, 4)}@1" in labels
+    assert all(label.endswith("@1") for label in labels)
+    assert tuned["calls"] == 5
+
+
+def test_the_preset_paper_is_the_recipe_of_the_paper(
+    desk: list[str], vendor: bc.Adapter, server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibration = bc.calibrate(vendor, "photographs", preset="paper", run="run", max_calls=50)
+    procedure = calibration.procedure
+    assert holds(procedure.score, PAPER_SCORE)
+    assert holds(procedure.metric, PAPER_METRIC)
+    assert (procedure.draws, procedure.delivery, calibration.guarantee["name"]) == (10, "first", "expected")
+    assert server.account.paid == 50
+    made = printed(capsys, "calibrate", "photographs", *desk, "--preset", "paper", "--run", "run", "--yes")
+    assert (made["fingerprint"], made["calls"]) == (procedure.fingerprint, 0)
+
+
+def test_what_is_given_beside_a_preset_goes_before_it(
+    desk: list[str], vendor: bc.Adapter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bc.plan(vendor, 7, preset="paper", draws=2).calls == 14
+    assert printed(capsys, "plan", "photographs", *desk, "--preset", "paper", "--draws", "2")["calls"] == 10
+    (tmp_path / "blackbox-conformal.toml").write_text("draws = 3\n[plan]\npreset = 'paper'\n")
+    assert printed(capsys, "plan", "photographs", *desk)["calls"] == 15
+
+
+def test_config_says_what_comes_from_a_preset(
+    desk: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "blackbox-conformal.toml").write_text("draws = 3\n")
+    shown = printed(capsys, "config", "show", "--origin", "--preset", "paper")
+    assert shown["preset"] == {"value": "paper", "origin": "--preset"}
+    assert shown["score"] == {"value": PRESETS["paper"]["score"], "origin": "preset paper"}
+    assert shown["draws"] == {"value": 3, "origin": f"draws in {tmp_path / 'blackbox-conformal.toml'}"}
+    assert shown["scale"] == {"value": None, "origin": "default"}
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_PRESET", "paper")
+    assert printed(capsys, "config", "show", "plan", "--origin")["guarantee"]["origin"] == "preset paper"
+    assert printed(capsys, "config", "show", "mask", "--origin")["guarantee"]["origin"] == "default"
+
+
+def test_an_unknown_preset_is_told(
+    desk: list[str], vendor: bc.Adapter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match="to be paper; got 'papre'"):
+        bc.plan(vendor, 7, preset="papre")
+    with pytest.raises(UsageError, match="to be paper; got 'papre'"):
+        bc.compare({"one": vendor, "other": (vendor, {"preset": "papre"})}, "photographs", max_calls=0)
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_PRESET", "papre")
+    assert run(["plan", "photographs", *desk]) == 2
+    assert run(["config", "show"]) == 2
+    assert capsys.readouterr().err.count("papre") == 2
+
+
+def test_a_calibration_made_with_eight_draws_says_so_itself(
+    desk: list[str], server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibrate = ["calibrate", "photographs", *desk, "--run", "run", "--yes", "-q"]
+    assert run([*calibrate, "--draws", "8"]) == 0
+    assert server.account.paid == 40
+    given = ["--calibration", "run/calibration.json", *desk]
+    assert run(["mask", "small.png", *given, "--alpha", "0.9", "--yes", "-q"]) == 0
+    assert server.account.paid == 48
+    assert run(calibrate) == 2
+    assert "is a calibration of another procedure" in capsys.readouterr().err
+    assert run([*calibrate, "--draws", "8"]) == 0
+    assert run([*calibrate, "--out", "one.json"]) == 0
+    assert server.account.paid == 48
