@@ -56,6 +56,11 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
     max_cost_in_all: Decimal | None = shared.declared(
         "--max-cost-in-all", type=shared.usd, help="The most that all visits may cost together, US dollars."
     )
+    plan: bool = shared.declared(
+        "--plan",
+        is_flag=True,
+        help="Say what a visit and a month cost, and how fast a change is found. Nothing is sent.",
+    )
     accept: str | None = shared.flag(
         "--accept",
         metavar="REASON",
@@ -87,7 +92,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.pipeline.stages.settings import set_up_as
-    from blackbox_conformal.pipeline.visiting import visit
+    from blackbox_conformal.pipeline.visiting import outlook, visit
 
     calibration = Calibration.load(options.calibration)
     channels = _channels(options)
@@ -100,6 +105,11 @@ def command(screen: Screen, options: WatchOptions) -> None:
     request = _request(options, calibration)
     with watching(screen) as watch:
         terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
+        if options.plan:
+            planned = outlook(request, setup, terms)
+            watch_screen.show_outlook(screen, planned)
+            screen.data(watch_screen.outlook_json(planned))
+            return
         result = visit(request, setup, terms)
     watch_screen.show_visit(screen, result, options.calibration)
     _tell(screen, options, calibration, channels)

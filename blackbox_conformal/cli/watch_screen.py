@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.console import Screen, money
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.visiting import VisitResult
+    from blackbox_conformal.pipeline.watch_parts.outlook import Outlook
+    from blackbox_conformal.sampling.estimate import Estimate
 
 _ABOUT = {
     "identity": "what the vendor says of itself",
@@ -63,4 +65,58 @@ def visit_json(result: "VisitResult", calibration: str) -> dict[str, Any]:
         "calls": result.calls,
         "cached": result.cached,
         "cost_usd": float(result.cost_usd),
+    }
+
+
+def show_outlook(screen: Screen, outlook: "Outlook") -> None:
+    """What a visit and a month cost, and how fast a change of which size is found."""
+    from blackbox_conformal.pipeline.watch_parts.outlook import DAYS, WEEKS
+    from blackbox_conformal.watching.speed import speeds
+
+    daily, weekly = outlook.month_usd(DAYS), outlook.month_usd(WEEKS)
+    screen.summary(
+        {
+            "canaries": str(outlook.canaries),
+            "the next visit": _priced(outlook.next_visit),
+            "each later one": _priced(outlook.later_visit),
+            "a month, daily": "unknown: give -p price-usd=…" if daily is None else money(*daily),
+            "a month, weekly": "unknown: give -p price-usd=…" if weekly is None else money(*weekly),
+        }
+    )
+    rows = [[f"{one.shift:g}", _visits(one.median), _visits(one.ninety)] for one in speeds(outlook.canaries)]
+    if rows:
+        screen.table(
+            f"Visits from a change to the alarm, with {speeds(outlook.canaries)[0].canaries} canaries",
+            ["standard deviations", "half of changes", "90 % of changes"],
+            rows,
+        )
+    screen.say("A vendor that answers equal requests equally is told at the first visit after its change.")
+
+
+def _priced(expected: "Estimate") -> str:
+    price = "price unknown" if expected.cost_usd is None else money(*expected.cost_usd)
+    return f"{expected.calls} calls at most, {price}"
+
+
+def _visits(count: int | None) -> str:
+    return "over 100" if count is None else str(count)
+
+
+def outlook_json(outlook: "Outlook") -> dict[str, Any]:
+    """The document of an outlook."""
+    from blackbox_conformal.pipeline.watch_parts.outlook import DAYS, WEEKS
+    from blackbox_conformal.watching.speed import speeds
+
+    def price(cost: Any) -> list[float] | None:
+        return None if cost is None else [float(one) for one in cost]
+
+    return {
+        "canaries": outlook.canaries,
+        "next_visit": {"calls": outlook.next_visit.calls, "cost_usd": price(outlook.next_visit.cost_usd)},
+        "later_visit": {"calls": outlook.later_visit.calls, "cost_usd": price(outlook.later_visit.cost_usd)},
+        "month_usd": {"daily": price(outlook.month_usd(DAYS)), "weekly": price(outlook.month_usd(WEEKS))},
+        "visits_to_alarm": [
+            {"standard_deviations": one.shift, "median": one.median, "ninety": one.ninety}
+            for one in speeds(outlook.canaries)
+        ],
     }

@@ -1,7 +1,7 @@
 """One visit to a watched vendor: draw the canaries and fresh photographs, compare, and write down what was found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from blackbox_conformal.pipeline.watch_parts.canaries import choose_canaries
 from blackbox_conformal.pipeline.watch_parts.evidence import canaries_finding, gather
 from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve, harm_finding, next_photographs
 from blackbox_conformal.pipeline.watch_parts.looking import Looking, pixels_finding, sampler_of
+from blackbox_conformal.pipeline.watch_parts.outlook import Outlook, look_ahead
 from blackbox_conformal.pipeline.watch_parts.planned_draws import FIRST_INDEX, calibrated_draws, planned_draws, task_of
 from blackbox_conformal.sampling.estimate import Estimate, price_missing
 from blackbox_conformal.sampling.task import task_keys
@@ -105,11 +106,7 @@ def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
     VendorError, IncompleteError
         The vendor could not be asked. What came is kept, and the next visit goes on there.
     """
-    if setup.adapter.capabilities.local:
-        raise UsageError(
-            f"expected a vendor that can change; adapter {setup.adapter.name} reads draws from this machine. Watch the "
-            "vendor that made them"
-        )
+    _refuse_unwatchable(request, setup)
     with WatchFile(watch_path(request.file)) as file:
         digest = request.calibration.digest
         state = current_state(file, digest)
@@ -117,6 +114,56 @@ def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
         if watch is not None and state in ("suspended", "void"):
             return _halted(file, watch, state)
         return _Visiting(request, setup, terms, file, watch or _begun(request, setup, terms, file)).run()
+
+
+def outlook(request: VisitRequest, setup: Setup, terms: Terms) -> Outlook:
+    """What watching would cost; nothing is sent or written.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to watch, or photographs to choose canaries from are missing.
+    """
+    _refuse_unwatchable(request, setup)
+    digest = request.calibration.digest
+    if watch_path(request.file).exists():
+        with WatchFile(watch_path(request.file)) as file:
+            canaries, watch = file.last_canaries(digest), file.current(digest)
+            if canaries:
+                visits = [] if watch is None else file.visits(watch)
+                return look_ahead(setup, terms, watch or _imagined(digest, calibrated=False), canaries, visits)
+    chosen, calibrated = _chosen(request, setup, terms)
+    placed = [replace(canary, position=place) for place, canary in enumerate(chosen)]
+    return look_ahead(setup, terms, _imagined(digest, calibrated=calibrated), placed, [])
+
+
+def _imagined(calibration: str, *, calibrated: bool) -> Watched:
+    """A watch that was not begun."""
+    return Watched(0, calibration, "", "", LEVEL, calibrated, None)
+
+
+def _refuse_unwatchable(request: VisitRequest, setup: Setup) -> None:
+    if setup.adapter.capabilities.local:
+        raise UsageError(
+            f"expected a vendor that can change; adapter {setup.adapter.name} reads draws from this machine. Watch the "
+            "vendor that made them"
+        )
+    if not watch_path(request.file).exists():
+        _refuse_without_images(request)
+
+
+def _refuse_without_images(request: VisitRequest) -> None:
+    if not request.images:
+        raise UsageError(
+            "expected photographs to choose canaries from, since this is the first visit: those that were calibrated, "
+            f"whose draws are stored. Run `blackbox-conformal watch PHOTOGRAPHS --calibration {request.file}`"
+        )
+
+
+def _chosen(request: VisitRequest, setup: Setup, terms: Terms) -> tuple[list[Canary], bool]:
+    """The most sensitive of the given photographs, and whether their first draws are the calibration's."""
+    _refuse_without_images(request)
+    return choose_canaries(Job.of_photographs(setup, request.images, terms), request.canaries or CANARIES)
 
 
 def _halted(file: WatchFile, watch: Watched, state: State) -> VisitResult:
@@ -133,13 +180,7 @@ def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -
     if canaries:
         # The vendor was accepted as it is now, so that the calibration's draws are no reference any more.
         return file.begin(digest, level.whole, canaries, calibrated=False)
-    if not request.images:
-        raise UsageError(
-            "expected photographs to choose canaries from, since this is the first visit: those that were calibrated, "
-            f"whose draws are stored. Run `blackbox-conformal watch PHOTOGRAPHS --calibration {request.file}`"
-        )
-    job = Job.of_photographs(setup, request.images, terms)
-    chosen, calibrated = choose_canaries(job, request.canaries or CANARIES)
+    chosen, calibrated = _chosen(request, setup, terms)
     return file.begin(digest, level.whole, chosen, calibrated=calibrated)
 
 

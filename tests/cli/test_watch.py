@@ -259,6 +259,22 @@ def test_answers_of_another_size_are_a_change_and_no_answers_are_no_opinion(post
     assert "sizes are ×2, and were ×4" in said
 
 
+def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post: Post) -> None:
+    paid = post.paid
+    photographs = str(post.folder / "photographs")
+    code, document, said = post.watch("--plan", photographs)
+    assert code == 0, said
+    # Eight canaries: two references more for each, one request twice, eight new draws; later eight and a repeat.
+    assert (document["next_visit"]["calls"], document["later_visit"]["calls"]) == (8 * 2 + 2 + 8, 9)
+    assert document["month_usd"]["daily"] == pytest.approx([2.7, 2.7])
+    assert "a month, daily" in said
+    assert [row["median"] for row in document["visits_to_alarm"]] == [23, 6, 4, 3]
+    assert not post.file.exists()
+    assert post.first()["calls"] == document["next_visit"]["calls"] == post.paid - paid
+    code, document, _ = post.watch("--plan")
+    assert (code, document["next_visit"]["calls"]) == (0, 9)
+
+
 def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:
     photographs = str(post.folder / "photographs")
     common = [word for word in post.common if word != "--yes"]
@@ -276,6 +292,7 @@ def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:
 
 def test_the_first_visit_asks_for_photographs_and_later_ones_for_the_same_settings(post: Post) -> None:
     assert run(post.words()) == 2
+    assert not post.file.exists()
     assert "blackbox-conformal watch PHOTOGRAPHS --calibration" in post.capsys.readouterr().err.replace("\n", " ")
     post.first("--canaries", "2")
     assert run(post.words("--level", "0.2")) == 2

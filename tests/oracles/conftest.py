@@ -1,4 +1,4 @@
-"""Collect the comparison with other implementations only where `requirements.txt` is installed."""
+"""Collect the comparisons with other implementations only where `requirements.txt` is installed."""
 
 from importlib.util import find_spec
 

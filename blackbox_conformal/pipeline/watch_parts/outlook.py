@@ -1,0 +1,58 @@
+"""What watching costs, before anything is sent: the next visit, each later one, and a month of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from blackbox_conformal.pipeline.job import Terms
+from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.pipeline.watch_parts.planned_draws import planned_draws, task_of
+from blackbox_conformal.sampling.estimate import Estimate, estimate
+from blackbox_conformal.watching.watch_file import Canary, Visit, WatchDraw, Watched
+
+DAYS = 30
+WEEKS = 52 / 12
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Calls and prices of a watch, fresh photographs left out.
+
+    Attributes
+    ----------
+    next_visit
+        The visit that would be made now; the first one also draws references.
+    later_visit
+        Each one after it.
+    """
+
+    canaries: int
+    next_visit: Estimate
+    later_visit: Estimate
+
+    def month_usd(self, visits: float) -> tuple[Decimal, Decimal] | None:
+        """Lowest and highest price of so many later visits; None where no price is known."""
+        if self.later_visit.cost_usd is None:
+            return None
+        low, high = self.later_visit.cost_usd
+        times = Decimal(visits).quantize(Decimal("0.01"))
+        return ((low * times).quantize(Decimal("0.01")), (high * times).quantize(Decimal("0.01")))
+
+
+def look_ahead(
+    setup: Setup, terms: Terms, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]
+) -> Outlook:
+    """The outlook of a watch that has made these visits; a vendor that takes a seed is taken to repeat itself."""
+    ordered = {canary.position: canary for canary in canaries}
+
+    def price(draws: Sequence[WatchDraw]) -> Estimate:
+        tasks = [task_of(ordered[draw.canary], draw) for draw in draws]
+        return estimate(setup.adapter, terms.folder, terms.limits, tasks)
+
+    opened = [each for each in visits if not each.ended_at]
+    ended = [each for each in visits if each.ended_at]
+    following = opened[0].draws if opened else planned_draws(setup, watch, canaries, ended)
+    later = [draw for draw in planned_draws(setup, watch, canaries, ()) if draw.purpose == "fresh"]
+    if setup.adapter.capabilities.seedable and watch.repeats_itself is not False:
+        later.append(later[0])
+    return Outlook(len(canaries), price(following), price(later))

@@ -1,0 +1,43 @@
+"""How many visits a change takes to be found, as `examples/watch_rates.py` measured it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Visits from a change to the alarm; None: more than 100.
+
+    Attributes
+    ----------
+    canaries
+        Pictures at a visit, with eight reference draws each; the change comes after 30 visits.
+    shift
+        How far it moves a feature, in standard deviations of the vendor's own draws.
+    """
+
+    canaries: int
+    shift: float
+    median: int | None
+    ninety: int | None
+
+
+SPEEDS = (
+    Speed(4, 0.5, 75, None),
+    Speed(4, 1.0, 12, 19),
+    Speed(4, 2.0, 6, 7),
+    Speed(4, 5.0, 6, 6),
+    Speed(8, 0.5, 23, 61),
+    Speed(8, 1.0, 6, 9),
+    Speed(8, 2.0, 4, 4),
+    Speed(8, 5.0, 3, 3),
+    Speed(16, 0.5, 11, 20),
+    Speed(16, 1.0, 4, 5),
+    Speed(16, 2.0, 2, 2),
+    Speed(16, 5.0, 2, 2),
+)
+
+
+def speeds(canaries: int) -> tuple[Speed, ...]:
+    """Those of the largest number of canaries that was measured and is not above `canaries`; none below the least."""
+    measured = [speed.canaries for speed in SPEEDS if speed.canaries <= canaries]
+    return tuple(speed for speed in SPEEDS if measured and speed.canaries == max(measured))

@@ -1,0 +1,147 @@
+"""Notices: sent when the state changes, kept until they are delivered, with no shell and no secret shown."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from blackbox_conformal.secrets import Secret
+from blackbox_conformal.watching.concluding import Conclusion, accept, conclude
+from blackbox_conformal.watching.findings import Finding
+from blackbox_conformal.watching.notices import apprise_channel, command_channel, deliver, webhook_channel
+from blackbox_conformal.watching.watch_file import Canary, WatchFile
+
+CALIBRATION = "sha256:" + "0" * 64
+CANARY = Canary("one", "sha256:" + "1" * 64, b"png", 20, 16, None)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[WatchFile]:
+    with WatchFile(tmp_path / "calibration.watch.sqlite") as opened:
+        yield opened
+
+
+def alarm(file: WatchFile, layer: str = "identity", verdict: str = "changed") -> None:
+    watch = file.current(CALIBRATION) or file.begin(CALIBRATION, 0.01, [CANARY], calibrated=False)
+    conclude(file, watch, file.plan(watch, []), Conclusion([], [Finding(layer, verdict, "the model is v2")]))  # type: ignore[arg-type]
+
+
+class Hook:
+    """A web address that answers with each of `statuses` in turn, and keeps what it was sent."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses, self.bodies = list(statuses), []
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                hook.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(hook.statuses.pop(0))
+                self.send_header("Location", f"{hook.url}/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_a_change_is_told_once(file: WatchFile, tmp_path: Path) -> None:
+    script = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read())"
+    told = tmp_path / "told; touch harm"
+    channels = {"command": command_channel([sys.executable, "-c", script, str(told)])}
+    assert deliver(file, CALIBRATION, "c.json", channels) == []
+    assert not told.exists(), "nothing happened yet"
+    alarm(file)
+    for _ in range(3):
+        assert deliver(file, CALIBRATION, "c.json", channels) == []
+    accept(file, CALIBRATION, "looked at")
+    assert deliver(file, CALIBRATION, "c.json", channels) == []
+    notices = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
+    assert [notice["state"] for notice in notices] == ["suspended", "accepted"]
+    assert notices[0]["reason"] == "identity: the model is v2"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["calibration.watch.sqlite", "told; touch harm"]
+
+
+def test_a_webhook_is_tried_again_and_what_it_did_not_take_is_kept_for_the_next_visit(file: WatchFile) -> None:
+    with closing(Hook(503, 503, 503, 503, 200)) as hook:
+        channels = {"webhook": webhook_channel(Secret(f"{hook.url}/T0/token-that-nobody-may-see"))}
+        pauses: list[float] = []
+        alarm(file)
+        [trouble] = deliver(file, CALIBRATION, "c.json", channels, sleep=pauses.append)
+        assert "was not delivered and is kept for the next visit: HTTP 503" in trouble
+        assert len(hook.bodies) == len(pauses) == 3
+        assert deliver(file, CALIBRATION, "c.json", channels, sleep=pauses.append) == []
+        assert len(hook.bodies) == 5
+        assert all(body["state"] == "suspended" for body in hook.bodies)
+        assert deliver(file, CALIBRATION, "c.json", channels) == []
+        assert len(hook.bodies) == 5
+    assert b"token-that-nobody-may-see" not in file.path.read_bytes()
+    assert "token" not in trouble
+
+
+def test_a_redirect_is_not_followed(file: WatchFile) -> None:
+    with closing(Hook(307, 307, 307)) as hook:
+        alarm(file)
+        [trouble] = deliver(
+            file, CALIBRATION, "c.json", {"webhook": webhook_channel(Secret(hook.url))}, sleep=lambda _: None
+        )
+        assert "HTTP 307" in trouble
+        assert len(hook.bodies) == 3
+
+
+def test_a_channel_that_is_new_is_told_the_present_state_and_no_history(file: WatchFile) -> None:
+    alarm(file)
+    accept(file, CALIBRATION, "looked at")
+    with closing(Hook(200)) as hook:
+        deliver(file, CALIBRATION, "c.json", {"webhook": webhook_channel(Secret(hook.url))})
+        assert [body["state"] for body in hook.bodies] == ["accepted"]
+
+
+def test_a_program_that_fails_or_is_missing_ends_no_visit(file: WatchFile) -> None:
+    alarm(file)
+    fails = command_channel([sys.executable, "-c", "import sys; sys.exit('no such room')"])
+    [trouble] = deliver(file, CALIBRATION, "c.json", {"command": fails}, sleep=lambda _: None)
+    assert "no such room" in trouble
+    [trouble] = deliver(
+        file, CALIBRATION, "c.json", {"command": command_channel(["/no/such/program"])}, sleep=lambda _: None
+    )
+    assert "FileNotFoundError" in trouble
+
+
+def test_apprise_gets_title_and_text(file: WatchFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str, str]] = []
+
+    class Apprise:
+        def add(self, address: str) -> bool:
+            self.address = address
+            return True
+
+        def notify(self, title: str, body: str) -> bool:
+            sent.append((self.address, title, body))
+            return True
+
+    channels = {"apprise": apprise_channel(Secret("ntfy://room"))}
+    alarm(file, "harm", "above")
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    [trouble] = deliver(file, CALIBRATION, "c.json", channels, sleep=lambda _: None)
+    assert "pip install 'blackbox-conformal[apprise]'" in trouble
+    monkeypatch.setitem(sys.modules, "apprise", SimpleNamespace(Apprise=Apprise))
+    assert deliver(file, CALIBRATION, "c.json", channels) == []
+    [(address, title, text)] = sent
+    assert address == "ntfy://room"
+    assert title == "calibration void: c.json"
+    assert "harm: the model is v2" in text
