@@ -43,6 +43,12 @@ class CalibrateOptions(shared.JobOptions):
         help="File of `tune --only-choose`: its photographs do not calibrate.  [default: <run>/tuning.json, if any]",
     )
     sign_with: str | None = shared.sign_with()
+    canaries: int | None = shared.declared(
+        "--canaries",
+        type=click.IntRange(1, 256),
+        metavar="K",
+        help="Choose K of IMAGES as canaries for `watch`, by how far small changes of a vendor would move their draws.",
+    )
     dry_run: bool = shared.declared("--dry-run", is_flag=True, help="Only say what it would cost.")
     force: bool = shared.force()
 
@@ -85,7 +91,20 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
         result = calibrate_job(job, guarantee=guarantee, alpha=alpha, groups=groups, clusters=clusters, tuning=tuning)
     calibration = result.calibration if key is None else result.calibration.signed(key)
     keep_calibration(run, calibration, out, force=options.force)
+    if options.canaries is not None:
+        _begin_watch(screen, options.canaries, job, calibration, out)
     _show(screen, options, setup, result, out, run)
+
+
+def _begin_watch(screen: Screen, count: int, job: "Job", calibration: "Calibration", out: Path) -> None:
+    """Choose canaries, and say what the first visit draws besides."""
+    from blackbox_conformal.pipeline.visiting import begin_watch
+    from blackbox_conformal.pipeline.watch_parts.planned_draws import REFERENCES
+
+    begin_watch(job, calibration, out, count)
+    drawn = 1 if job.setup.perturbation is not None else job.setup.procedure.draws
+    besides = f", and {REFERENCES - drawn} reference draws of each at the first one" if drawn < REFERENCES else ""
+    screen.note(f"note: {count} canaries are chosen; `watch` draws each of them once a visit{besides}")
 
 
 def _without_tuning(screen: Screen, job: "Job", tuning: "Sequence[KnownPhotograph]") -> "Job":

@@ -16,6 +16,10 @@ _ABOUT = {
     "harm": "the risk itself",
 }
 
+_BARS = "▁▂▃▄▅▆▇█"
+_LATEST = 60
+"""Visits that a line of bars shows."""
+
 
 def show_visit(screen: Screen, result: "VisitResult", calibration: str) -> None:
     """The state first, then every layer with its own verdict, then what it took."""
@@ -27,11 +31,24 @@ def show_visit(screen: Screen, result: "VisitResult", calibration: str) -> None:
         ["layer", "looks at", "verdict", "found"],
         [[each.layer, _ABOUT[each.layer], each.verdict, each.statement] for each in result.findings],
     )
+    if len(result.evidence) > 1:
+        screen.say(f"evidence  {_bars(result)}  visit by visit; full height is an alarm")
     screen.say(result.level.sentence)
     if result.made:
         screen.say(f"{result.calls} calls made, {result.cached} draws were stored, ${result.cost_usd} spent")
     else:
         screen.say("Nothing was sent: after an alarm nothing is bought until the calibration is accepted or made anew.")
+
+
+def _bars(result: "VisitResult") -> str:
+    """The evidence of the latest visits as bars, on a logarithmic scale that ends at an alarm."""
+    from math import log
+
+    from blackbox_conformal.watching.features import FEATURES
+
+    full = log(result.level.needed(len(FEATURES)))
+    heights = (min(max(one / full, 0.0), 1.0) for one in result.evidence[-_LATEST:])
+    return "".join(_BARS[round(height * (len(_BARS) - 1))] for height in heights)
 
 
 def headline(result: "VisitResult") -> str:
@@ -62,6 +79,7 @@ def visit_json(result: "VisitResult", calibration: str) -> dict[str, Any]:
             {"name": canary.name, "upload": canary.upload, "sensitivity": canary.sensitivity}
             for canary in result.canaries
         ],
+        "evidence": [{"log_wealth": one} for one in result.evidence],
         "calls": result.calls,
         "cached": result.cached,
         "cost_usd": float(result.cost_usd),

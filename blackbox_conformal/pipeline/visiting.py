@@ -26,16 +26,8 @@ from blackbox_conformal.watching.concluding import Conclusion, conclude, current
 from blackbox_conformal.watching.findings import Finding, State
 from blackbox_conformal.watching.identity import Declared, compare
 from blackbox_conformal.watching.level import LEVEL, Level
-from blackbox_conformal.watching.watch_file import (
-    Canary,
-    Entry,
-    Measured,
-    Visit,
-    WatchDraw,
-    Watched,
-    WatchFile,
-    watch_path,
-)
+from blackbox_conformal.watching.records import Canary, Entry, Measured, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
 CANARIES = 8
 """Pictures that are sent at every visit."""
@@ -79,7 +71,7 @@ class VisitResult:
     state
         The calibration's state, and what it changed to where this visit changed it.
     evidence
-        The wealth of each feature's martingale after each visit: feature → logarithms, in the order of visits.
+        After each visit the logarithm of the largest wealth of a feature's martingale.
     """
 
     number: int
@@ -89,6 +81,7 @@ class VisitResult:
     made: bool
     level: Level
     canaries: tuple[Canary, ...]
+    evidence: tuple[float, ...]
     calls: int = 0
     cached: int = 0
     cost_usd: Decimal = Decimal(0)
@@ -166,11 +159,25 @@ def _chosen(request: VisitRequest, setup: Setup, terms: Terms) -> tuple[list[Can
     return choose_canaries(Job.of_photographs(setup, request.images, terms), request.canaries or CANARIES)
 
 
+def begin_watch(job: Job, calibration: Calibration, path: Path, count: int) -> Watched:
+    """Choose canaries among a calibration's photographs as soon as they are drawn, and begin its watch; buys nothing.
+
+    A watch of this calibration that was begun before goes on.
+    """
+    with WatchFile(watch_path(path)) as file:
+        begun = file.current(calibration.digest)
+        if begun is not None:
+            return begun
+        chosen, calibrated = choose_canaries(job, count)
+        return file.begin(calibration.digest, LEVEL, chosen, calibrated=calibrated)
+
+
 def _halted(file: WatchFile, watch: Watched, state: State) -> VisitResult:
     """The last visit again: nothing is bought while a calibration is not in use."""
     last = [each for each in file.visits(watch) if each.ended_at][-1]
     findings, canaries = file.findings(last.id), file.last_canaries(watch.calibration)
-    return VisitResult(last.number, tuple(findings), state, None, False, Level(watch.level), tuple(canaries))
+    evidence = tuple(file.evidence(watch))
+    return VisitResult(last.number, tuple(findings), state, None, False, Level(watch.level), tuple(canaries), evidence)
 
 
 def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -> Watched:
@@ -252,6 +259,7 @@ class _Visiting:
             True,
             self._level,
             tuple(self._canaries),
+            tuple(self._file.evidence(self._watch)),
             after.calls - before.calls,
             before.stored,
             after.spent_usd - before.spent_usd,

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.watching.findings import Finding, State, outcome, state_after
-from blackbox_conformal.watching.watch_file import Entry, Measured, Visit, WatchDraw, Watched, WatchFile, now
+from blackbox_conformal.watching.records import Entry, Measured, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.watch_file import WatchFile, now
 
 
 @dataclass(frozen=True, slots=True)

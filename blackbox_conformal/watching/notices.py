@@ -16,7 +16,8 @@ from typing import Any
 
 from blackbox_conformal.secrets import Secret, redact
 from blackbox_conformal.text import printable
-from blackbox_conformal.watching.watch_file import Entry, WatchFile
+from blackbox_conformal.watching.records import Entry
+from blackbox_conformal.watching.watch_file import WatchFile
 
 Channel = Callable[[dict[str, Any]], None]
 """Delivers one notice; raises whatever goes wrong."""

@@ -5,7 +5,8 @@ from contextlib import closing
 from pathlib import Path
 
 from blackbox_conformal.errors import FileFormatError, SuspendedError
-from blackbox_conformal.watching.watch_file import BUSY_S, Entry, watch_path
+from blackbox_conformal.watching.records import Entry
+from blackbox_conformal.watching.watch_file import BUSY_S, watch_path
 
 
 def state_of(path: Path, calibration: str) -> Entry | None:

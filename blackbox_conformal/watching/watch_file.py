@@ -9,105 +9,18 @@ import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
 
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.files import FULL_DISK, refusal
-from blackbox_conformal.watching.findings import Finding, State
+from blackbox_conformal.watching.findings import Finding
+from blackbox_conformal.watching.records import Canary, Entry, Measured, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.schema import APPLICATION_ID, TABLES, VERSION
-
-Purpose = Literal["reference", "repeat", "fresh"]
-"""``reference``: what later draws are compared with. ``repeat``: a reference draw asked for again, with its seed.
-``fresh``: a new draw of the canary."""
 
 BUSY_S = 15.0
 _OF_VISIT = ("id", "number", "begun_at", "ended_at", "verdict")
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A watch: `first_draws_calibrated` where its first reference draws are the calibration's own.
-
-    `repeats_itself` says whether the vendor was measured to answer equal requests equally; None: not measured yet.
-    """
-
-    id: int
-    calibration: str
-    begun_at: str
-    seed: str
-    level: float
-    first_draws_calibrated: bool
-    repeats_itself: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Canary:
-    """A picture that is sent at every visit; `png` is what is sent, `upload` the digest of its pixels."""
-
-    name: str
-    upload: str
-    png: bytes = field(repr=False)
-    width: int
-    height: int
-    sensitivity: float | None
-    id: int = 0
-    position: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class WatchDraw:
-    """One draw of a canary; `canary` is its position. What came is None until the visit is concluded."""
-
-    canary: int
-    purpose: Purpose
-    index: int
-    seed: int | None
-    id: int = 0
-    state: str | None = None
-    file: str | None = None
-    model: str | None = None
-    format: str | None = None
-    width: int | None = None
-    height: int | None = None
-    cost_usd: Decimal | None = None
-    features: Mapping[str, float] = field(default_factory=dict)
-    p_values: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One visit, with its draws in the order in which they were planned."""
-
-    id: int
-    number: int
-    begun_at: str
-    ended_at: str | None
-    verdict: str | None
-    draws: tuple[WatchDraw, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A fresh photograph and its loss at the threshold of `alpha`; `loss` is None until it is measured."""
-
-    truth: str
-    name: str
-    alpha: float
-    loss: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A state of a calibration, since when and why."""
-
-    id: int
-    state: State
-    at: str
-    reason: str
 
 
 def watch_path(calibration: Path) -> Path:
@@ -343,6 +256,15 @@ class WatchFile:
             )
         }
         return [(canaries[row["of"]], _draw(row, {})) for row in rows]
+
+    def evidence(self, watch: Watched) -> list[float]:
+        """After each visit that was concluded, the logarithm of the largest wealth of a feature's martingale."""
+        rows = self._rows(
+            "SELECT max(log_wealth) AS largest FROM wealth JOIN visit ON visit.id = wealth.visit WHERE visit.watch = ?"
+            " GROUP BY visit.id ORDER BY visit.number",
+            watch.id,
+        )
+        return [row["largest"] for row in rows]
 
     def findings(self, visit: int) -> list[Finding]:
         """What a visit found, layer by layer."""

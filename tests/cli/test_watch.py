@@ -33,6 +33,7 @@ class Post:
     capsys: pytest.CaptureFixture[str]
     seedable: bool = True
     idempotent: bool = False
+    said: str = ""
 
     @property
     def calibration(self) -> str:
@@ -53,11 +54,12 @@ class Post:
     def paid(self) -> int:
         return self.server.account.paid
 
-    def calibrate(self, draws: int) -> None:
+    def calibrate(self, draws: int, *more: str) -> None:
         write_photographs(self.folder / "photographs", range(12))
         score = "pixel-variance" if draws > 1 else "bicubic-gap"
         choices = ["--draws", str(draws), "--score", score, "--metric", "rgb-linf"]
-        assert run(["calibrate", str(self.folder / "photographs"), *self.common, *choices, "-q"]) == 0
+        assert run(["calibrate", str(self.folder / "photographs"), *self.common, *choices, *more]) == 0
+        self.said = self.capsys.readouterr().err
         self.capsys.readouterr()
 
     def words(self, *more: str) -> list[str]:
@@ -209,6 +211,23 @@ def test_mask_refuses_after_an_alarm_until_it_is_accepted_with_a_reason(post: Po
     with closing(sqlite3.connect(post.file)) as connection:
         states = [row[0] for row in connection.execute("SELECT state FROM state ORDER BY id")]
     assert states == ["suspended", "accepted", "suspended"]
+
+
+def test_canaries_that_are_chosen_at_calibration_need_no_photographs_at_the_first_visit(
+    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    post = Post(tmp_path, server, capsys)
+    post.calibrate(2, "--canaries", "3")
+    assert (
+        "note: 3 canaries are chosen; `watch` draws each of them once a visit, and 2 reference draws of each"
+        in post.said
+    )
+    assert post.paid == 24, "choosing buys nothing"
+    code, document, said = post.watch()
+    assert (code, len(document["canaries"]), document["calls"]) == (0, 3, 3 * 2 + 2 + 3), said
+    assert all(canary["sensitivity"] > 0 for canary in document["canaries"])
+    values = [canary["sensitivity"] for canary in document["canaries"]]
+    assert values == sorted(values, reverse=True)
 
 
 def test_there_is_nothing_to_accept_before_an_alarm(post: Post) -> None:

@@ -9,8 +9,8 @@ from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.watching.records import Canary
 from blackbox_conformal.watching.sensitivity import sensitivity
-from blackbox_conformal.watching.watch_file import Canary
 
 CANDIDATES = 64
 """Photographs whose stored draws are looked at."""

@@ -12,7 +12,7 @@ from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.jumper import log_wealth
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.ranks import rank_p_value, tie_of
-from blackbox_conformal.watching.watch_file import Visit, WatchDraw, Watched
+from blackbox_conformal.watching.records import Visit, WatchDraw, Watched
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from blackbox_conformal.text import printable
 from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.harm import HarmTest
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.watch_file import Measured
+from blackbox_conformal.watching.records import Measured
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from blackbox_conformal.types import Image
 from blackbox_conformal.watching.features import features
 from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.pixels import Difference
-from blackbox_conformal.watching.watch_file import Canary, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
 
 NOT_NEEDED = "not needed"
 """State of a reference draw that a vendor which repeats itself needs not be asked for."""

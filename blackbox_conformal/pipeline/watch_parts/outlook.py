@@ -8,7 +8,7 @@ from blackbox_conformal.pipeline.job import Terms
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.watch_parts.planned_draws import planned_draws, task_of
 from blackbox_conformal.sampling.estimate import Estimate, estimate
-from blackbox_conformal.watching.watch_file import Canary, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
 
 DAYS = 30
 WEEKS = 52 / 12

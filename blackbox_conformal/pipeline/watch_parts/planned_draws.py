@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from blackbox_conformal.adapter import Upload
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.task import Task
-from blackbox_conformal.watching.watch_file import Canary, Purpose, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.records import Canary, Purpose, Visit, WatchDraw, Watched
 
 REFERENCES = 4
 """Reference draws that a canary has at least; a calibration on more draws brings more."""

@@ -1,0 +1,94 @@
+"""What a watch file holds, row by row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from blackbox_conformal.watching.findings import State
+
+Purpose = Literal["reference", "repeat", "fresh"]
+"""``reference``: what later draws are compared with. ``repeat``: a reference draw asked for again, with its seed.
+``fresh``: a new draw of the canary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A watch: `first_draws_calibrated` where its first reference draws are the calibration's own.
+
+    `repeats_itself` says whether the vendor was measured to answer equal requests equally; None: not measured yet.
+    """
+
+    id: int
+    calibration: str
+    begun_at: str
+    seed: str
+    level: float
+    first_draws_calibrated: bool
+    repeats_itself: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A picture that is sent at every visit; `png` is what is sent, `upload` the digest of its pixels."""
+
+    name: str
+    upload: str
+    png: bytes = field(repr=False)
+    width: int
+    height: int
+    sensitivity: float | None
+    id: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WatchDraw:
+    """One draw of a canary; `canary` is its position. What came is None until the visit is concluded."""
+
+    canary: int
+    purpose: Purpose
+    index: int
+    seed: int | None
+    id: int = 0
+    state: str | None = None
+    file: str | None = None
+    model: str | None = None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    cost_usd: Decimal | None = None
+    features: Mapping[str, float] = field(default_factory=dict)
+    p_values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One visit, with its draws in the order in which they were planned."""
+
+    id: int
+    number: int
+    begun_at: str
+    ended_at: str | None
+    verdict: str | None
+    draws: tuple[WatchDraw, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A fresh photograph and its loss at the threshold of `alpha`; `loss` is None until it is measured."""
+
+    truth: str
+    name: str
+    alpha: float
+    loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A state of a calibration, since when and why."""
+
+    id: int
+    state: State
+    at: str
+    reason: str

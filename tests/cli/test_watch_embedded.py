@@ -1,0 +1,54 @@
+"""`watch` against the embedded vendor, whose weights change by a hundredth while its model keeps its name."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.synthetic import write_photographs
+
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.embedded.generator import Generator
+from blackbox_conformal.embedded.server import VendorServer
+from blackbox_conformal.embedded.studio import OfferedTask
+
+
+@pytest.fixture
+def vendor() -> Iterator[VendorServer]:
+    server = VendorServer()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def perturbed(share: float) -> Generator:
+    """The generator with every weight changed by `share` of its size at random."""
+    generator, random = Generator(), np.random.default_rng(0)
+    for name, weights in generator._weights.items():
+        factors = 1 + share * random.standard_normal(weights.shape).astype(np.float32)
+        generator._weights[name] = weights * factors
+    return generator
+
+
+def test_weights_that_change_by_a_hundredth_are_told_at_the_next_visit(
+    vendor: VendorServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photographs(tmp_path / "photographs", range(4))
+    common = ["-p", f"url={vendor.url}", "--run", str(tmp_path / "run")]
+    choices = ["--adapter", "embedded", "--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
+    assert run(["calibrate", str(tmp_path / "photographs"), *common, *choices, "-q"]) == 0
+    watch = ["watch", "--calibration", str(tmp_path / "run" / "calibration.json"), *common, "--json"]
+    assert run([*watch, str(tmp_path / "photographs"), "--canaries", "2"]) == 0
+    for _ in range(2):
+        assert run(watch) == 0
+    capsys.readouterr()
+    task = vendor.studio.tasks["upscale"]
+    vendor.studio.tasks["upscale"] = OfferedTask(task.model, task.scale, perturbed(0.01).upscale)
+    assert run(watch) == 3
+    verdicts = {one["layer"]: one["verdict"] for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert (verdicts["identity"], verdicts["pixels"]) == ("same", "changed")
