@@ -15,7 +15,7 @@ from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images.encode import upload_png
 from blackbox_conformal.images.picture import check_pixels, pixels_digest
-from blackbox_conformal.kernels import reduce
+from blackbox_conformal.kernels import reduce, upscale
 from blackbox_conformal.kernels._jit import interpreted
 from blackbox_conformal.risk.resampling import FILTERS, reduction_matrix
 from blackbox_conformal.types import Image
@@ -26,10 +26,13 @@ FILTER_NAMES = {Resampling.BOX: "area", Resampling.BICUBIC: "bicubic", Resamplin
 MOST = 16
 """The largest factor that a kernel reduces by."""
 
-PAYS_FROM = 1 << 26
-"""Bytes of pixels to be made smaller in one process from which on the kernel pays, which takes seconds to compile."""
+UPSCALED = (2, 4, 8)
+"""Factors that a kernel enlarges by: Pillow's places of samples are exact for them."""
 
-_bytes_reduced = 0
+PAYS_FROM = 1 << 26
+"""Bytes of pixels to be resized in one process from which on the kernels pay, which take seconds to compile."""
+
+_bytes_resized = 0
 """How many so far."""
 
 
@@ -88,13 +91,18 @@ def bicubic_up(low: Image, scale: int) -> Image:
 def resized(pixels: Image, width: int, height: int, resampling: Resampling = Resampling.BICUBIC) -> Image:
     """`pixels`, (H, W, 3) uint8, brought to another size by Pillow's filters: (height, width, 3) uint8.
 
-    Pillow makes the first ones. Further ones that become smaller by a whole factor come from a kernel, which gives the
-    same bytes.
+    Pillow makes the first ones. Of further ones kernels give the same bytes, where they become smaller by a whole
+    factor, or larger by one of `UPSCALED` with the bicubic filter.
     """
-    factor = pixels.shape[0] // height
-    if 2 <= factor <= MOST and pixels.shape[:2] == (height * factor, width * factor) and _pays(pixels, resampling):
+    rows, columns = pixels.shape[:2]
+    down, up = rows // height, height // rows
+    smaller = 2 <= down <= MOST and (rows, columns) == (height * down, width * down) and resampling in FILTER_NAMES
+    larger = up in UPSCALED and (height, width) == (rows * up, columns * up) and resampling == Resampling.BICUBIC
+    if (smaller or larger) and _pays(3 * max(rows * columns, height * width)):
+        if larger:
+            return upscale.upscaled(pixels, bicubic_taps(columns, up), bicubic_taps(rows, up))
         name = FILTER_NAMES[resampling]
-        return reduce.reduced(pixels, factor, reduction_taps(name, width, factor), reduction_taps(name, height, factor))
+        return reduce.reduced(pixels, down, reduction_taps(name, width, down), reduction_taps(name, height, down))
     picture = PillowImage.fromarray(pixels).resize((width, height), resampling)
     return np.array(picture, dtype=np.uint8, order="C")
 
@@ -107,16 +115,30 @@ def reduction_taps(name: str, results: int, factor: int) -> NDArray[np.int32]:
     before = (count - factor) // 2
     matrix = np.pad(reduction_matrix(name, kinds * factor, factor), ((0, 0), (before, count)))
     weights = np.stack([row[kind * factor :][:count] for kind, row in enumerate(matrix)])
-    taps: NDArray[np.int32] = np.trunc(weights * 2**reduce.BITS + np.copysign(0.5, weights)).astype(np.int32)
-    return taps
+    return _fixed(weights)
 
 
-def _pays(pixels: Image, resampling: Resampling) -> bool:
-    global _bytes_reduced
-    if resampling not in FILTER_NAMES or interpreted():
-        return False
-    _bytes_reduced += pixels.size
-    return _bytes_reduced >= PAYS_FROM
+@lru_cache(maxsize=64)
+def bicubic_taps(samples: int, factor: int) -> NDArray[np.int32]:
+    """What `kernels.upscale` takes for an axis of so many samples, as Pillow rounds its taps."""
+    kinds, phases = min(samples, 5), np.arange(factor)
+    # The kinds are the samples of an axis of that length.
+    sample = np.arange(kinds)[:, None, None] + np.where(2 * phases + 1 < factor, -2, -1)[:, None] + np.arange(4)
+    centre = np.arange(kinds)[:, None, None] + ((phases + 0.5) / factor)[:, None]
+    weights = np.where((sample >= 0) & (sample < kinds), FILTERS["bicubic"][1](sample - centre + 0.5), 0.0)
+    return _fixed(weights / weights.sum(axis=2, keepdims=True))
+
+
+def _fixed(weights: NDArray[np.float64]) -> NDArray[np.int32]:
+    """In multiples of 2^-22, halves away from 0."""
+    fixed: NDArray[np.int32] = np.trunc(weights * 2**reduce.BITS + np.copysign(0.5, weights)).astype(np.int32)
+    return fixed
+
+
+def _pays(size: int) -> bool:
+    global _bytes_resized
+    _bytes_resized += size
+    return _bytes_resized >= PAYS_FROM and not interpreted()
 
 
 def upload_from(pixels: Image, name: str) -> Upload:

@@ -8,7 +8,7 @@ import numpy as np
 
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.images import plain_png
-from blackbox_conformal.kernels import enlarge, moments, reduce
+from blackbox_conformal.kernels import enlarge, moments, reduce, upscale
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.curve import RiskCurve
@@ -70,6 +70,7 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
         (truths and _is_own(setup.metric), measure),
         (truths, curve),
         (large, plain_png.warm_up),
+        (large, upscale.warm_up),
     ]
     for wanted, step in steps:
         if over():
