@@ -19,7 +19,6 @@ from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.certificate import Certificate
     from blackbox_conformal.errors import BlackboxConformalError
     from blackbox_conformal.pipeline.job import Job
@@ -134,7 +133,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
         outside=options.outside,
         file=Path(options.calibration),
     )
-    batch = _read_batch(calibration, options)
+    batch = _read_batch(request, options)
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     store = ReportStore(run, calibration, (options.alpha,))
@@ -273,7 +272,7 @@ def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:
         raise UsageError("expected stdout to be a file or a pipe, since it carries a PNG; got a terminal. Add > FILE")
 
 
-def _read_batch(calibration: "Calibration", options: MaskOptions) -> _Batch:
+def _read_batch(request: "MaskRequest", options: MaskOptions) -> _Batch:
     """Every input, read and prepared.
 
     Raises
@@ -286,7 +285,7 @@ def _read_batch(calibration: "Calibration", options: MaskOptions) -> _Batch:
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.text import name_of
 
-    priced = options.max_cost is not None
+    calibration, priced = request.calibration, options.max_cost is not None
     adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
     second = session.open_second_vendor(options, calibration)
     setup = set_up_as(adapter, calibration.procedure, second, options.degradation)
@@ -296,7 +295,7 @@ def _read_batch(calibration: "Calibration", options: MaskOptions) -> _Batch:
     else:
         paths = [path for name in options.inputs for path in _pictures(name)]
         sources = [(name_of(path), path) for path in paths]
-        failed = _in_the_way(paths, calibration, options)
+        failed = _in_the_way(paths, request, options)
     pictures = prepare_inputs(sources, setup, calibration, failed, memory_bytes=options.memory)
     if not options.keep_going:
         advice = "Correct or leave out these, or add --keep-going to mask the others" if len(paths) > 1 else ""
@@ -343,14 +342,15 @@ def _masked(delivery: _Delivery, request: "MaskRequest", run: Path) -> "list[Res
 
 
 def _in_the_way(
-    paths: Sequence[Path], calibration: "Calibration", options: MaskOptions
+    paths: Sequence[Path], request: "MaskRequest", options: MaskOptions
 ) -> "dict[int, BlackboxConformalError]":
     """Inputs, by place, whose files would overwrite those of another input or of an earlier result."""
     from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.pipeline.products import refuse_existing
+    from blackbox_conformal.pipeline.earlier_results import refuse_existing
     from blackbox_conformal.text import name_of, printable
 
     failed: dict[int, BlackboxConformalError] = {}
+    digest = request.calibration.digest
     count = Counter(map(name_of, paths))
     for place, path in enumerate(paths):
         name = name_of(path)
@@ -361,7 +361,8 @@ def _in_the_way(
                     f"{count[name]} are called {printable(name)}. Rename them, or mask them into different folders"
                 )
             if not options.force:
-                refuse_existing(name, Path(options.out), options.alpha, calibration.digest)
+                guarantee = request.rule.specification()
+                refuse_existing(name, Path(options.out), options.alpha, digest, guarantee, options.outside)
         except UsageError as error:
             failed[place] = error
     return failed

@@ -13,13 +13,24 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
-from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
+from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.files import write_new, write_together
 from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
 from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.safe import safe_picture, safe_statement
-from blackbox_conformal.text import file_stem, printable
+from blackbox_conformal.pipeline.earlier_results import (
+    VENDOR_ENDINGS,
+    certificate_in,
+    comparable,
+    files_named_by,
+    is_signed_with,
+    keeping_signature,
+    possible_paths,
+    product_path,
+    refuse_unsigned,
+)
+from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image, Map, Mask
 
 if TYPE_CHECKING:
@@ -128,9 +139,6 @@ class Result:
         )
 
 
-VENDOR_ENDINGS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp"}
-"""How the name of the vendor's file ends, by the file's format."""
-
 OPTIONAL = ("overlay", "indecision", "vendor")
 """What is written of a result unless it is left out."""
 
@@ -203,44 +211,6 @@ class Product:
     remarks: dict[str, Any] = field(default_factory=dict)
 
 
-def refuse_existing(name: str, folder: Path, alpha: float, calibration_digest: str) -> None:
-    """Refuse, before anything is paid, to mask a picture whose files would overwrite others.
-
-    Raises
-    ------
-    UsageError
-        Some of the files exist, and they are not one whole result of this calibration at this level.
-    """
-    there = [path for path in _possible_paths(name, folder) if path.exists()]
-    if not there:
-        return
-    try:
-        earlier = _certificate_in(product_path(name, folder, "certificate", "json"))
-        same = earlier is not None and (earlier.alpha, earlier.calibration_digest) == (alpha, calibration_digest)
-        if earlier is not None:
-            earlier.verify(folder)
-            same = same and {path.name for path in there[:-1]} <= _files_named_by(earlier)
-    except CheckFailedError:
-        same = False
-    if not same:
-        raise UsageError(
-            f"{there[0]} exists and is no result of this calibration at alpha={alpha:g}; it is not "
-            "overwritten. Give --force or another --out"
-        )
-
-
-def product_path(name: str, folder: Path, kind: str, ending: str = "png") -> Path:
-    """Where the file of this kind of a result called `name` lies."""
-    return folder / f"{file_stem(name)}-{kind}.{ending}"
-
-
-def _possible_paths(name: str, folder: Path) -> list[Path]:
-    """Where files of any result called `name` would lie, its certificate last."""
-    kinds = [(kind, "png") for kind in ("image", "mask", "overlay", "indecision", "safe")]
-    files = [*kinds, *(("vendor", ending) for ending in VENDOR_ENDINGS.values()), ("certificate", "json")]
-    return [product_path(name, folder, kind, ending) for kind, ending in files]
-
-
 def encode_product(result: Result, kind: str, feather: int = 0) -> Product | None:
     """One file of a result by its kind, the name of a field of `Products`; None where there is none to write."""
     match kind:
@@ -298,24 +268,24 @@ def write_products(
         kind: {"file": paths[kind].name, "digest": digest_bytes(product.content), **product.remarks}
         for kind, product in encoded.items()
     }
-    earlier = _certificate_in(paths["certificate"])
+    earlier = certificate_in(paths["certificate"])
     certificate = result.certificate
-    same = earlier is not None and _comparable(earlier) == _comparable(certificate)
+    same = earlier is not None and comparable(earlier) == comparable(certificate)
     if earlier is not None and same and not force:
-        _refuse_unsigned(earlier, outputs, paths["certificate"], sign_with)
+        refuse_unsigned(earlier, outputs, paths["certificate"], sign_with)
         outputs = {**earlier.outputs, **outputs}
     certificate = certificate.model_copy(update={"outputs": outputs})
     if sign_with is not None:
         certificate = certificate.signed(sign_with)
     elif earlier is not None and same and not force:
-        certificate = _keeping_signature(certificate, earlier, paths["certificate"])
+        certificate = keeping_signature(certificate, earlier, paths["certificate"])
     written = {paths[kind]: product.content for kind, product in encoded.items()}
     written[paths["certificate"]] = certificate.to_json().encode()
     # A certificate of the same result may have had less to say, or fewer files to name.
     write_together(written, force=force, may_differ=[paths["certificate"]] if same else [])
     if earlier is not None and force:
-        for path in _possible_paths(result.name, folder):
-            if path not in written and path.name in _files_named_by(earlier):
+        for path in possible_paths(result.name, folder):
+            if path not in written and path.name in files_named_by(earlier):
                 path.unlink(missing_ok=True)
     return Products(**paths)
 
@@ -331,61 +301,7 @@ def add_note(certificate: Path, note: str, sign_with: "SigningKey | None" = None
     written = Certificate.from_json(certificate.read_text(encoding="utf-8"))
     remarked = written.model_copy(update={"notes": (*written.notes, note), "signature": None})
     if sign_with is not None:
-        if not _is_signed_with(written, sign_with):
+        if not is_signed_with(written, sign_with):
             raise CheckFailedError(f"{printable(certificate)} was changed after it was written; it is not signed again")
         remarked = remarked.signed(sign_with)
     write_new(certificate, remarked.to_json().encode(), force=True)
-
-
-def _is_signed_with(certificate: Certificate, key: "SigningKey") -> bool:
-    """Whether a certificate has a genuine signature by this key."""
-    return certificate.signature is not None and certificate.signature == certificate.signed(key).signature
-
-
-def _refuse_unsigned(
-    earlier: Certificate, outputs: Collection[str], path: Path, sign_with: "SigningKey | None"
-) -> None:
-    """Refuse to sign what stands in an earlier certificate alone, unless it is signed with the same key."""
-    if sign_with is None or _is_signed_with(earlier, sign_with):
-        return
-    other = sorted(earlier.outputs.keys() - set(outputs))
-    if other or earlier.signature is not None:
-        why = f"names a file that is not written now, {other[0]}" if other else "has another signature"
-        raise UsageError(
-            f"{printable(path)} {why}, and what others wrote is not signed; give --force, or choose another --out"
-        )
-
-
-def _keeping_signature(certificate: Certificate, earlier: Certificate, path: Path) -> Certificate:
-    """The certificate with the signature of an earlier one that says the same.
-
-    Raises
-    ------
-    UsageError
-        The earlier one is signed and says something else.
-    """
-    if earlier.signature is None or earlier.content() == certificate.content():
-        return certificate.model_copy(update={"signature": earlier.signature})
-    raise UsageError(
-        f"{printable(path)} is signed and would be written without its signature; sign it again (--sign-with FILE), "
-        "give --force, or choose another --out"
-    )
-
-
-def _certificate_in(path: Path) -> Certificate | None:
-    """The certificate in a file; None where there is none that can be read."""
-    try:
-        return Certificate.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, FileFormatError):
-        return None
-
-
-def _files_named_by(certificate: Certificate) -> set[str]:
-    """The names of the files that a certificate speaks of."""
-    return {str(entry.get("file")) for entry in certificate.outputs.values() if isinstance(entry, dict)}
-
-
-def _comparable(certificate: Certificate) -> Certificate:
-    """The certificate without notes, files and who vouches: equal for equal results, whatever was written of them."""
-    vouching = {"assumptions": (), "calibration_signature": None, "signature": None}
-    return certificate.model_copy(update={"notes": (), "outputs": {}, **vouching})

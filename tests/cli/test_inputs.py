@@ -145,6 +145,34 @@ def test_too_few_photographs_to_mark_an_input_are_told(calibrated: Path, capsys:
         assert masked(calibrated, server, "alike", "refused", "--outside", "1") == 2
 
 
+def test_masks_made_with_another_outside_or_guarantee_are_not_overwritten_and_nothing_is_paid(
+    calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = tmp_path / "batch"
+    batch.mkdir()
+    first, second = sorted((calibrated / "alike").iterdir())[:2]
+    (batch / first.name).write_bytes(first.read_bytes())
+    places = ["--run", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+    with FaultServer() as server:
+        assert masked(calibrated, server, str(batch), "", *places) == 0
+        written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+        paid = server.account.paid
+        (batch / second.name).write_bytes(second.read_bytes())
+        for more, says in (
+            (["--outside", "0.05"], "was made with --outside 0.01; got --outside 0.05"),
+            (["--outside", "0"], "was made with --outside 0.01; got --outside 0"),
+            (["--guarantee", "expected:leaked=1"], "was made with another guarantee, expected with its parameters"),
+        ):
+            assert masked(calibrated, server, str(batch), "", *places, *more) == 2
+            assert says in capsys.readouterr().err
+        assert server.account.paid == paid
+        assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == written
+        assert masked(calibrated, server, str(batch), "", *places) == 0
+        assert masked(calibrated, server, str(batch), "", *places, "--outside", "0.05", "--force") == 0
+    certificate = json.loads((tmp_path / "out" / f"{first.stem}-certificate.json").read_text())
+    assert certificate["input_check"]["level"] == 0.05
+
+
 def test_an_edited_check_of_an_input_is_not_verified(
     calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

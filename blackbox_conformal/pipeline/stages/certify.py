@@ -130,7 +130,7 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     metric = catalog.load("metrics", str(metric.pop("name")), **metric)
     of_the_picture = "from the picture itself" in json.dumps(specification)
     if of_the_picture:
-        specification = _without_bound(specification)
+        specification = without_bound(specification)
     rule = choose_guarantee(str(specification.pop("name", None)), **specification)
     threshold = rule.threshold(calibration.curves_for(rule), certificate.alpha)
     check = certificate.input_check
@@ -159,9 +159,10 @@ def _other_signer(named: Signature | None, found: Signature | None) -> list[str]
     return [f"the calibration was signed by {named.signer}, and now {signed}"]
 
 
-def _without_bound(specification: Any) -> Any:
+def without_bound(specification: Any) -> Any:
+    """Name and parameters of a guarantee, without the bound that it took from a picture."""
     if isinstance(specification, dict):
-        return {key: _without_bound(value) for key, value in specification.items() if key != "bound_new"}
+        return {key: without_bound(value) for key, value in specification.items() if key != "bound_new"}
     return specification
 
 
