@@ -13,6 +13,7 @@ MODERATION = (
     "moderated",
     "content policy",
     "sensitive content",
+    "sensitive information",
     "inappropriate",
     "safety",
 )

@@ -79,6 +79,7 @@ class HuggingFace(Hosted):
             seed_range=SEEDS if seeded else None,
             price=self.given_price,
             output_size="resample" if self.resample else "exact",
+            transient_known=True,
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -119,5 +120,6 @@ EXAMPLE = Example(
     parameters={"model": "someone/upscaler", "seed_field": "seed", "scale": 4},
     environment={"HF_TOKEN": "hf_made_up_for_this_example"},
     answers=(shows(x_request_id="Root=1-made-up"),),
+    failures=((says('{"error":"CUDA out of memory"}', 500),),),
     pauses=((1.0, says('{"error":"Model someone/upscaler is currently loading","estimated_time":1.0}', 503)),),
 )

@@ -104,6 +104,7 @@ class HuggingFaceProviders(Hosted):
             lossless_output=False,
             output_size="resample" if self.resample else "exact",
             result_hosts=self.hosts(*HOSTS),
+            transient_known=True,
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -187,7 +188,7 @@ class HuggingFaceProviders(Hosted):
             failed=shape.failed,
             picture="" if fal else shape.picture,
             reason=(shape.reason,),
-            code=("code", "data.code", "error_type"),
+            code=("data.code", "code", "error_type"),
         )
         place, query = f"/{self.provider}{path}", QUEUE if fal else {}
         poll = self.send("GET", f"{place}/status" if fal else place, "poll", query=query)
@@ -221,5 +222,18 @@ EXAMPLE = Example(
         says('{"status":"COMPLETED","request_id":"r-1"}'),
         says('{"images":[{"url":"{address}/files/out.png"}]}'),
         shows(),
+    ),
+    failures=(
+        (
+            says(
+                '{"id":"fal/AuraSR","inferenceProviderMapping":{"fal-ai":{"status":"live","providerId":"fal-ai/aura-sr",'
+                '"task":"image-to-image"}}}'
+            ),
+            says(
+                '{"request_id":"r-2","status":"IN_QUEUE",'
+                '"response_url":"https://queue.fal.run/fal-ai/aura-sr/requests/r-2"}'
+            ),
+            says('{"status":"COMPLETED","request_id":"r-2","error":"lost","error_type":"runner_disconnected"}'),
+        ),
     ),
 )

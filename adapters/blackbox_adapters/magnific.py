@@ -100,6 +100,7 @@ class Magnific(Hosted):
                 lossless_output=False,
                 output_size="resample",
                 result_hosts=self.hosts(".freepik.com", ".magnific.com"),
+                transient_known=True,
             )
         )
 
@@ -191,5 +192,11 @@ EXAMPLE = Example(
             '"generated":["{address}/results/out.png"],"has_nsfw":[false]}}'
         ),
         shows(),
+    ),
+    failures=(
+        (
+            says('{"data":{"task_id":"5c1f7a52-1f5e-4f0e-9a44-0d6e4f0b7a11","status":"CREATED","generated":[]}}'),
+            says('{"data":{"task_id":"5c1f7a52-1f5e-4f0e-9a44-0d6e4f0b7a11","status":"FAILED","generated":[]}}'),
+        ),
     ),
 )

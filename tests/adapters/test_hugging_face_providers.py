@@ -130,10 +130,17 @@ def test_the_address_of_the_hub_follows_that_of_the_router() -> None:
         ),
         ("replicate", '{"status":"failed","error":"flagged as sensitive content (E005)"}', RefusedError),
         ("wavespeed", '{"data":{"status":"failed","error":"internal error"}}', VendorFailedError),
+        (
+            "wavespeed",
+            '{"code":200,"data":{"status":"failed","code":1200,"error":"The content contains sensitive information."}}',
+            RefusedError,
+        ),
     ],
 )
 def test_failed_jobs(provider: str, answer: str, expected: type[VendorError]) -> None:
-    assert isinstance(unresumed("hugging_face_providers", "j /p/j", says(answer), provider=provider), expected)
+    error = unresumed("hugging_face_providers", "j /p/j", says(answer), provider=provider)
+    assert isinstance(error, expected)
+    assert getattr(error, "code", None) != "200"
 
 
 def test_a_result_that_fails_has_its_reason_in_it() -> None:

@@ -37,6 +37,24 @@ def test_wavespeed_tells_failures_under_http_200(code: int, expected: type) -> N
         assert type(unresumed("wavespeed", "8f1d", says(f'{{"code":{code},"message":"m"}}'))) is expected
 
 
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (1200, RefusedError),
+        (1402, RefusedError),
+        (1403, VendorFailedError),
+        (5000, VendorFailedError),
+        (5003, VendorFailedError),
+        (5004, VendorFailedError),
+    ],
+)
+def test_a_failed_prediction_of_wavespeed_says_why_in_its_own_code(code: int, expected: type) -> None:
+    prediction = f'{{"id":"8f1d","status":"failed","code":{code},"outputs":[],"error":"the words"}}'
+    error = unresumed("wavespeed", "8f1d", says(f'{{"code":200,"message":"success","data":{prediction}}}'))
+    assert type(error) is expected
+    assert ("the words" in str(error), error.code) == (True, str(code))
+
+
 def test_ideogram_bills_a_picture_that_its_filter_withholds() -> None:
     unsafe = refused("ideogram", says('{"data":[{"url":"","is_image_safe":false}]}'))
     assert isinstance(unsafe, RefusedError)
