@@ -164,7 +164,7 @@ class Sampler:
         if self._drawing:
             raise UsageError("another draw() of this sampler is not finished; finish or close it first")
         if self._asked_to_stop:
-            raise IncompleteError("stopped before anything was drawn; the same command starts again")
+            raise IncompleteError("stopped before the next draw; what is paid is kept, and the same command resumes")
         self._drawing = True
         try:
             # What an interrupted draw left under way has to end and be recorded first: it may be paid for.

@@ -1,6 +1,7 @@
 """`audit` stops buying on the command line, says so, and the report shows the running bound."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -8,6 +9,8 @@ import pytest
 from support.shop import Shop
 from support.synthetic import write_photographs
 
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.pipeline.audit_parts.stopping import Stopping
 from blackbox_conformal.testing.fault_server import FaultServer
 
 
@@ -48,3 +51,30 @@ def test_an_audit_stops_says_why_and_the_report_shows_the_running_bound(shop):
     assert "The running bound" in words
     assert shop.run(*command, "--no-stop", "--json").returncode == 0
     assert shop.paid - before == 2 * 12
+
+
+def test_an_audit_that_is_interrupted_between_two_batches_resumes_and_pays_nothing_twice(shop, monkeypatch, capsys):
+    monkeypatch.chdir(shop.folder)
+    write_photographs(shop.folder / "unseen", range(30, 42))
+    before, looks = shop.paid, []
+    command = ["audit", "unseen", "--calibration", shop.calibration, "--alpha", "0.6", "--concurrency", "1"]
+    look = Stopping.look
+
+    def look_and_interrupt(stopping, audited):
+        """No call is under way: the batch is measured, and the next one is not begun."""
+        look(stopping, audited)
+        looks.append(len(audited))
+        if len(looks) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Stopping, "look", look_and_interrupt)
+    assert run([*command, *shop.common]) == 6
+    said = capsys.readouterr().err
+    assert "stopped before the next draw; what is paid is kept, and the same command resumes" in said
+    assert "before anything was drawn" not in said
+    assert looks == looks[:1]
+    assert shop.paid - before == 2 * looks[0] < 2 * 12
+    assert run([*command, *shop.common, "--json"]) == 0
+    stop = json.loads(capsys.readouterr().out)["stop"]
+    assert stop["looked"] > looks[0]
+    assert shop.paid - before == 2 * stop["looked"]
