@@ -54,10 +54,8 @@ def refuse_other_calibration(
         existing = Calibration.load(path)
     except (OSError, BlackboxConformalError):
         raise UsageError(f"{path} exists and is no calibration; give --force or another --out") from None
-    same_procedure = procedure is None or existing.procedure.fingerprint == procedure.fingerprint
+    differences = [] if procedure is None else existing.procedure.differences(procedure)
     same_photographs = {image.truth for image in existing.images} == set(truths)
-    if not (same_procedure and same_photographs and {image.truth for image in existing.tuning} == set(tuning)):
-        raise UsageError(
-            f"{path} is a calibration of another procedure or of other photographs and is not overwritten; give "
-            "--force or another --out"
-        )
+    if differences or not same_photographs or {image.truth for image in existing.tuning} != set(tuning):
+        other = f"another procedure ({'; '.join(differences)})" if differences else "other photographs"
+        raise UsageError(f"{path} is a calibration of {other} and is not overwritten; give --force or another --out")

@@ -179,7 +179,7 @@ def test_a_calibration_made_with_eight_draws_says_so_itself(
     assert run(["mask", "small.png", *given, "--alpha", "0.9", "--yes", "-q"]) == 0
     assert server.account.paid == 48
     assert run(calibrate) == 2
-    assert "is a calibration of another procedure" in capsys.readouterr().err
+    assert "is a calibration of another procedure (draws: 8 → 1; score." in capsys.readouterr().err
     assert run([*calibrate, "--draws", "8"]) == 0
     assert run([*calibrate, "--out", "one.json"]) == 0
     assert server.account.paid == 48

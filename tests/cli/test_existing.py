@@ -39,10 +39,14 @@ def test_another_procedure_or_other_photographs_are_refused_before_anything_is_p
     assert shop.calibrate() == 0
     written, paid = shop.out.read_bytes(), shop.server.account.paid
     assert paid == 8
-    for more, images in ((["--draws", "3"], None), ([], shop.photographs[:3])):
+    refused: list[tuple[list[str], list[Path] | None, str]] = [
+        (["--draws", "3"], None, "another procedure (draws: 2 → 3)"),
+        ([], shop.photographs[:3], "other photographs"),
+    ]
+    for more, images, other in refused:
         assert shop.calibrate(*more, images=images) == 2
         said = capsys.readouterr().err
-        assert "another procedure or of other photographs and is not overwritten; give --force or another --out" in said
+        assert f"is a calibration of {other} and is not overwritten; give --force or another --out" in said
     assert (shop.out.read_bytes(), shop.server.account.paid) == (written, paid)
     assert shop.calibrate() == 0
     assert shop.calibrate("--draws", "3", "--force") == 0
