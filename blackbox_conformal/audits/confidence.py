@@ -1,6 +1,7 @@
 """Confidence bounds for the mean of bounded losses, by betting on it (Waudby-Smith & Ramdas 2024, constant bets)."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,10 +87,11 @@ def fewest(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64]
     None when more than a million would be needed, or none suffice.
     """
     each = growth(losses, level, BETS).mean(axis=1)
+    return settling(lambda units: reaches(mixed(units * each, stake), LEVEL))
 
-    def settled(units: int) -> bool:
-        return reaches(mixed(units * each, stake), LEVEL)
 
+def settling(settled: Callable[[int], bool]) -> int | None:
+    """The least number at which `settled`, which stays true from there on; None above a million."""
     low, high = 0, 1
     while not settled(high):
         low, high = high, 2 * high

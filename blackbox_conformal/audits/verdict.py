@@ -24,11 +24,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.audits.confidence import LEVEL, further, lower_bound, p_above, stakes, upper_bound
+from blackbox_conformal.audits.confidence import LEVEL
+from blackbox_conformal.audits.interval import interval_for
 
 BEFOREHAND = (
     "The upper end of the interval holds however often you look, so you may add photographs until the audit confirms. "
     "A difference (shifted, contradicted) is tested once: for it, fix the number of photographs before looking."
+)
+
+BEFOREHAND_EXACT = (
+    "The interval is exact for the number of photographs that was given, which must have been fixed before looking. Do "
+    "not add photographs to these until the audit confirms: fix a larger number and audit so many others."
 )
 
 Verdict = Literal["confirmed", "inconclusive", "shifted", "contradicted"]
@@ -74,6 +80,8 @@ class Judgement:
     further
         About how many more units would settle an inconclusive audit if they were like those at hand: confirm a risk
         below the level, or show one above it. None where it is settled or no number would do.
+    exact
+        Whether the interval is the exact one of losses of 0 or 1, which holds for one fixed number of units.
     """
 
     risk: float
@@ -82,6 +90,7 @@ class Judgement:
     p_promise: float
     verdict: Verdict
     further: int | None = None
+    exact: bool = False
 
 
 def judge(
@@ -93,6 +102,7 @@ def judge(
     known: NDArray[np.float64] | None = None,
     *,
     averages: bool = True,
+    exact: bool = False,
 ) -> Judgement:
     """Judge the losses of m audit pictures.
 
@@ -112,14 +122,16 @@ def judge(
         need the fewest pictures, see `stakes`.
     averages
         Whether the claim averages over calibration sets, see `Claim`.
+    exact
+        Whether losses are 0 or `bound`, and m was fixed before looking: then both ends are exact.
     """
-    risk = float(np.mean(losses))
-    above, below = stakes(known, level, bound), stakes(known, level, bound, mirrored=True)
-    interval = (lower_bound(losses / bound, stake=below) * bound, upper_bound(losses / bound, stake=above) * bound)
+    risk, shares = float(np.mean(losses)), losses / bound
+    bounds = interval_for(known, level, bound, exact=exact)
+    interval = (bounds.lower(shares) * bound, bounds.upper(shares) * bound)
     p_value = p_promise = 1.0
     if risk > level and resplit is not None:
         p_value = _share_reaching(resplit, risk if observed is None else observed, bound)
-        p_promise = max(p_value, p_above(losses / bound, level / bound, below))
+        p_promise = max(p_value, bounds.p_above(shares, level / bound))
         if averages:
             p_promise = max(p_promise, _share_reaching(resplit - resplit.mean() + level, risk, bound))
     verdict: Verdict = "inconclusive"
@@ -129,10 +141,8 @@ def judge(
         verdict = "shifted"
     elif interval[1] <= level:
         verdict = "confirmed"
-    more = None
-    if verdict == "inconclusive":
-        more = further(losses / bound, level / bound, stake=above if risk <= level else below)
-    return Judgement(risk, interval, p_value, p_promise, verdict, more)
+    more = bounds.further(shares, level / bound) if verdict == "inconclusive" else None
+    return Judgement(risk, interval, p_value, p_promise, verdict, more, exact)
 
 
 def _share_reaching(resplit: NDArray[np.float64], observed: float, bound: float) -> float:
@@ -198,6 +208,13 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
     if judgement.further is None:
         return f"{risk_in_words} No practical number of further {units} like these would {settle}."
     return f"{risk_in_words} About {about(judgement.further)} further {units} like these would {settle}."
+
+
+def beforehand(judgements: Sequence[Judgement]) -> str | None:
+    """What to keep to when photographs are added after these judgements; None where that is no question."""
+    if any(judgement.exact for judgement in judgements):
+        return BEFOREHAND_EXACT
+    return BEFOREHAND if any(judgement.further is not None for judgement in judgements) else None
 
 
 def about(number: int) -> str:

@@ -108,7 +108,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     store = ReportStore(run, calibration, request.levels) if is_own(calibration, request.rule) else None
     crops = WorstCrops(options.worst if options.out else 0)
     if not adapter.capabilities.local:
-        _look_ahead(screen, request, len(paths))
+        _look_ahead(screen, request, len(paths), fixed=options.no_stop)
     setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
     if calibration.procedure.fit_assumption:
         screen.note(f"note: {calibration.procedure.fit_assumption}")
@@ -152,14 +152,15 @@ def _request(options: AuditOptions, calibration: "Calibration") -> "AuditRequest
     )
 
 
-def _look_ahead(screen: Screen, request: "AuditRequest", photographs: int) -> None:
+def _look_ahead(screen: Screen, request: "AuditRequest", photographs: int, *, fixed: bool) -> None:
     """Before anything is paid for: refuse what cannot be tested, and say what so many photographs can show."""
     from blackbox_conformal.pipeline.audit_parts.audited_rule import outlook, refuse_hopeless
 
     refuse_hopeless(request.calibration, request.rule, request.levels)
     if request.clusters is None:
         # How many photographs tiles are of is known to the audit alone.
-        audit_screen.show_outlook(screen, outlook(request.calibration, request.rule, request.levels), photographs)
+        found = outlook(request.calibration, request.rule, request.levels, fixed=fixed)
+        audit_screen.show_outlook(screen, found, photographs)
 
 
 def _audit_pool(screen: Screen, options: AuditOptions) -> None:

@@ -19,7 +19,7 @@ def show_audit(
     screen: Screen, audit: "Audit", worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]]
 ) -> None:
     """The audit, for people."""
-    from blackbox_conformal.audits.verdict import BEFOREHAND, EXPLAINED, FIXED
+    from blackbox_conformal.audits.verdict import EXPLAINED, FIXED, beforehand
 
     tiles = "" if audit.units == audit.n else f" (tiles of {audit.units})"
     claimed = _claimed(audit.levels)
@@ -46,8 +46,8 @@ def show_audit(
         screen.say(level.sentence)
     for verdict in dict.fromkeys(level.judgement.verdict for level in audit.levels if level.tested):
         screen.say(EXPLAINED[verdict])
-    if any(level.judgement.further is not None for level in audit.levels):
-        screen.say(BEFOREHAND)
+    if adding := beforehand([level.judgement for level in audit.levels]):
+        screen.say(adding)
     for note in audit.notes:
         screen.say(note)
     _show_quality(screen, audit)
@@ -235,6 +235,8 @@ def show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int
             likely = f"{level.fewest} at the very least can, {likely}"
         else:
             able = "and may not be enough to confirm it"
+        if level.fixed is not None:
+            likely += f". With --no-stop, which fixes the number, {level.fixed} without a loss confirm it"
         screen.note(
             f"note: {photographs} photographs can reveal that alpha={level.alpha:g} does not hold, {able}: {likely}"
         )

@@ -25,12 +25,15 @@ class Claim:
     averages
         Whether the mean is also over calibration sets, so that a single calibration may lie above `level`; False
         where the claim is about the one calibration, at a stated confidence.
+    binary
+        Whether each loss is 0 or `bound`, by what the guarantee counts or by what its user says of the metric.
     """
 
     losses: NDArray[np.float64]
     level: float
     bound: float
     averages: bool = True
+    binary: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,24 +1,16 @@
 """With confidence 1 - delta over calibration sets, the mean loss is at most alpha: risk-controlling prediction sets."""
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from blackbox_conformal.guarantees._bounds import (
-    hoeffding_bentkus_budget,
-    hoeffding_bentkus_least,
-    hoeffding_bentkus_upper,
-    mixture_least,
-    mixture_upper_of_none,
-)
+from blackbox_conformal.guarantees._mean_bounds import Binomial, HoeffdingBentkus, MeanBound, Mixture
 from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.risk.betting import mixture_certifies, mixture_upper
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import as_typed, exact_bound
 
@@ -33,9 +25,12 @@ class HighProbability(Guarantee):
     delta
         Probability, over calibration sets, that the claim fails.
     method
-        ``hoeffding-bentkus``, best when losses are near 0; ``mixture``, a betting bound, best when they vary.
+        ``hoeffding-bentkus``, best when losses are near 0; ``mixture``, a betting bound, best when they vary;
+        ``binomial``, exact and best when every loss is 0 or the bound: any other loss above 0 counts as the bound.
     bets
         Number of constant bets that the mixture averages.
+    full
+        Share of the mixture's stake that lies on one more bet, the full one; see `risk.betting`.
     """
 
     sampling: ClassVar[Literal["exchangeable", "iid"]] = "iid"
@@ -50,40 +45,37 @@ class HighProbability(Guarantee):
     }
 
     delta: float = Field(default=0.1, gt=0, lt=1)
-    method: Literal["hoeffding-bentkus", "mixture"] = "hoeffding-bentkus"
+    method: Literal["hoeffding-bentkus", "mixture", "binomial"] = "hoeffding-bentkus"
     bets: int = Field(default=20, ge=1, le=1000)
+    full: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _full_belongs_to_the_mixture(self) -> Self:
+        if self.full and self.method != "mixture":
+            raise ValueError(f"full is a stake of the mixture's; got method={self.method}. Say method=mixture")
+        return self
+
+    def specification(self) -> dict[str, Any]:
+        """As of every plugin; without a full bet there is no word of it."""
+        content = super().specification()
+        return {key: value for key, value in content.items() if key != "full" or value}
+
+    @property
+    def _bound(self) -> MeanBound:
+        if self.method == "mixture":
+            return Mixture(self.delta, self.bets, self.full)
+        return HoeffdingBentkus(self.delta) if self.method == "hoeffding-bentkus" else Binomial(self.delta)
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
-        highest = exact_bound(curves.bound)
         level = _share(alpha, curves.bound)
-        if level >= 1:
-            return math.inf
-        if self.method == "hoeffding-bentkus":
-            budget = hoeffding_bentkus_budget(len(curves), level, self.delta)
-            return -math.inf if budget is None else curves.merged.threshold(budget * highest)
-        candidates = np.r_[curves.merged.scores, np.inf]
-        # The bound grows with t, so every smaller t passes when one does.
-        passing = _first(
-            lambda index: (
-                not mixture_certifies(
-                    curves.losses_at(float(candidates[index])) / curves.bound, level, self.delta, self.bets
-                )
-            ),
-            candidates.size,
-        )
-        return float(candidates[passing - 1]) if passing else -math.inf
+        return math.inf if level >= 1 else self._bound.threshold(curves, level)
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
         """Upper confidence bound of the mean loss at `threshold`; 0 at -inf."""
         self.check(curves)
         if threshold == -math.inf:
             return 0.0
-        if self.method == "hoeffding-bentkus":
-            total = curves.merged.total(threshold) / exact_bound(curves.bound)
-            bound = hoeffding_bentkus_upper(total, len(curves), self.delta)
-        else:
-            bound = mixture_upper(curves.losses_at(threshold) / curves.bound, self.delta, self.bets)
-        return min(bound * (1 + 1e-12), 1.0) * curves.bound
+        return min(self._bound.upper(curves, threshold) * (1 + 1e-12), 1.0) * curves.bound
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
         """Levels from which on each of at most 128 evenly spaced scores is allowed as threshold."""
@@ -103,19 +95,11 @@ class HighProbability(Guarantee):
 
     def _least(self, alpha: float, bound: float, refused: int) -> int:
         level = _share(as_typed(alpha, "alpha"), bound)
-        if level >= 1:
-            return 0
-        if self.method == "hoeffding-bentkus":
-            return hoeffding_bentkus_least(refused, level, self.delta)
-        return mixture_least(refused, level, self.delta, self.bets)
+        return 0 if level >= 1 else self._bound.least(refused, level)
 
     def reachable_alpha(self, n: int, bound: float) -> float:
         """The bound for n losses of 0."""
-        if n < 1:
-            return bound
-        if self.method == "hoeffding-bentkus":
-            return hoeffding_bentkus_upper(Fraction(0), n, self.delta) * bound * (1 + 1e-12)
-        return mixture_upper_of_none(n, self.delta, self.bets) * bound * (1 + 1e-12)
+        return bound if n < 1 else self._bound.upper_of_none(n) * bound * (1 + 1e-12)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers."""
@@ -124,9 +108,19 @@ class HighProbability(Guarantee):
             f"photographs the largest {error} among trusted pixels is at most {alpha:g}."
         )
 
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must be true for it, one sentence each; of its stakes, too."""
+        if self.full:
+            return (
+                *super().assumptions,
+                f"The stakes of the bets, {100 * self.full:g} % on the full one, were fixed before calibration.",
+            )
+        return super().assumptions
+
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
         """The mean loss is at most alpha with this one calibration."""
-        return Claim(losses, alpha, bound, averages=False)
+        return Claim(losses, alpha, bound, averages=False, binary=self.method == "binomial")
 
     def quantity(self, unit: str) -> str:
         """The mean loss and how surely it is bounded, in words."""
@@ -139,18 +133,6 @@ class HighProbability(Guarantee):
 def _share(alpha: Fraction, bound: float) -> float:
     """`alpha` as a share of the bound, above 0 however small it is."""
     return max(float(alpha / exact_bound(bound)), math.ulp(0.0))
-
-
-def _first(holds: Callable[[int], bool], stop: int) -> int:
-    """The first index at which `holds`, which stays true from there on; `stop` when none below does."""
-    low, high = 0, stop
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
 
 
 PLUGIN = HighProbability

@@ -127,7 +127,8 @@ class PerImage(Guarantee):
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
         """The share of photographs whose loss exceeds the tolerance alpha is at most delta: losses become 0 or 1."""
-        return Claim((losses > alpha).astype(np.float64), self.delta, 1.0, averages=self.confidence is None)
+        misses = (losses > alpha).astype(np.float64)
+        return Claim(misses, self.delta, 1.0, averages=self.confidence is None, binary=True)
 
     def quantity(self, unit: str) -> str:
         """The share of misses, in words."""

@@ -12,7 +12,7 @@ import numpy as np
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.audits.hypothesis import quantity
 from blackbox_conformal.audits.random_splits import Splits
-from blackbox_conformal.audits.verdict import BEFOREHAND, EXPLAINED
+from blackbox_conformal.audits.verdict import EXPLAINED, beforehand
 from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
@@ -237,12 +237,12 @@ def _rows(
 def _audit_notes(audit: Audit | None) -> tuple[str, ...]:
     if audit is None:
         return ()
-    open_ended = any(level.judgement.further is not None for level in audit.levels)
+    adding = beforehand([level.judgement for level in audit.levels])
     verdicts = dict.fromkeys(level.judgement.verdict for level in audit.levels if level.tested)
     return (
         *(() if audit.drift is None else (f"Warning: {audit.drift}.",)),
         *(EXPLAINED[verdict] for verdict in verdicts),
-        *((BEFOREHAND,) if open_ended else ()),
+        *(() if adding is None else (adding,)),
         *audit.notes,
     )
 

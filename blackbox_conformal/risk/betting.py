@@ -2,7 +2,8 @@
 
 For each bet ``rho_j = j / (bets + 1)`` the product of ``1 - rho_j (L_i - m) / (1 - m)`` over independent losses has a
 mean of at most 1 when the true mean is at least m; so has the average over bets, weighted by a stake that was fixed
-beforehand. The bound is the least m whose average reaches 1 / delta.
+beforehand. The bound is the least m whose average reaches 1 / delta. A full bet, rho = 1, may join them: its factor
+``(1 - L_i) / (1 - m)`` grows most where no loss is large, and a loss of 1 takes all of it.
 """
 
 import math
@@ -21,6 +22,19 @@ def growth(losses: NDArray[np.float64], mean: float, bets: int) -> NDArray[np.fl
     return np.log1p(-shares[:, None] * (losses[None, :] - mean) / (1 - mean))
 
 
+def full_growth(losses: NDArray[np.float64], mean: float) -> NDArray[np.float64]:
+    """(m,) float64: the same for the full bet; -inf where the loss is 1."""
+    with np.errstate(divide="ignore"):
+        grown: NDArray[np.float64] = np.log1p(-losses) - math.log1p(-mean)
+    return grown
+
+
+def split_stake(bets: int, full: float) -> NDArray[np.float64]:
+    """(bets + 1,) float64, sum 1: `full` on the full bet, which is the last, and the rest evenly on the others."""
+    stake: NDArray[np.float64] = np.append(np.full(bets, (1 - full) / bets), full)
+    return stake
+
+
 def mixed(logs: NDArray[np.float64], stake: NDArray[np.float64] | None = None) -> float:
     """The logarithm of what bets with these (bets,) logarithms are worth together; without `stake`, evenly."""
     if stake is None:
@@ -37,9 +51,16 @@ def reaches(log_wealth: float, delta: float) -> bool:
 def mixture_log_wealth(
     losses: NDArray[np.float64], mean: float, bets: int, stake: NDArray[np.float64] | None = None
 ) -> float:
-    """Logarithm of the average wealth against `mean`; it falls with every loss and grows with `mean`."""
+    """Logarithm of the average wealth against `mean`; it falls with every loss and grows with `mean`.
+
+    A `stake` of ``bets + 1`` numbers has one for the full bet, which is the last.
+    """
     # In one order, so that the sum depends on the losses alone.
-    return mixed(growth(np.sort(losses), mean, bets).sum(axis=1), stake)
+    losses = np.sort(losses)
+    logs = growth(losses, mean, bets).sum(axis=1)
+    if stake is not None and stake.size > bets:
+        logs = np.r_[logs, full_growth(losses, mean).sum()]
+    return mixed(logs, stake)
 
 
 def mixture_certifies(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import risk_curves as naive
+from scipy.stats import beta
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees import _bounds as bounds
@@ -15,7 +16,12 @@ from blackbox_conformal.risk import betting
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 
-METHODS = ("hoeffding-bentkus", "mixture")
+METHODS = (
+    {"method": "hoeffding-bentkus"},
+    {"method": "mixture"},
+    {"method": "binomial"},
+    {"method": "mixture", "full": 0.5},
+)
 
 
 def random_curves(seed, n, bound=1.5, scale=0.3):
@@ -60,6 +66,70 @@ def test_mixture_thresholds_are_those_of_the_wealth(seed):
         assert threshold(curves, alpha, "high-probability", method="mixture") == expected
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_mixture_thresholds_with_a_full_bet_are_those_of_the_wealth(seed):
+    curves = [*random_curves(seed, 149), RiskCurve(np.array([28]), np.array([1.5]), 1.5)]
+    stairs = [list(zip(c.scores.tolist(), c.losses.tolist(), strict=True)) for c in curves]
+    for alpha in (0.1, 0.2, 0.25, 0.3, 0.4):
+        expected = -math.inf
+        for t in reversed(naive.candidates(stairs)[:-1]):
+            losses = [naive.loss(pairs, t) / 1.5 for pairs in stairs]
+            if naive.mixture_wealth(losses, alpha / 1.5, 20, full=0.4) < 1 / 0.1:
+                break
+            expected = t
+        assert threshold(curves, alpha, "high-probability", method="mixture", full=0.4) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_binomial_thresholds_are_those_of_the_p_value_of_losses_that_are_0_or_the_bound(seed):
+    rng = np.random.default_rng(seed)
+    curves = [RiskCurve(rng.permutation(30)[:1], np.array([1.5]), 1.5) for _ in range(100)]
+    stairs = [list(zip(c.scores.tolist(), c.losses.tolist(), strict=True)) for c in curves]
+    for alpha in (0.1, 0.15, 0.3, 0.6):
+        expected = -math.inf
+        for t in reversed(naive.candidates(stairs)[:-1]):
+            ones = sum(naive.loss(pairs, t) > 0 for pairs in stairs)
+            if naive.binomial_cdf(ones, 100, Fraction(str(alpha)) / Fraction(3, 2)) > Fraction(1, 10):
+                break
+            expected = t
+        assert threshold(curves, alpha, "high-probability", method="binomial") == expected
+
+
+def test_the_binomial_bound_is_that_of_clopper_and_pearson():
+    for n, ones, delta in ((29, 0, 0.05), (46, 1, 0.05), (100, 5, 0.1), (400, 37, 0.02)):
+        exact = beta.ppf(1 - delta, ones + 1, n - ones)
+        assert bounds.binomial_upper(ones, n, delta) == pytest.approx(exact, rel=1e-8)
+        assert bounds.binomial_upper(ones, n, delta) >= exact
+    assert bounds.binomial_upper(7, 7, 0.05) == 1.0
+    # Of 100 photographs at alpha = delta = 0.1 five may have a loss, one more than Hoeffding-Bentkus allows.
+    assert bounds.binomial_budget(100, 0.1, 0.1) == 5
+    assert 4 <= bounds.hoeffding_bentkus_budget(100, 0.1, 0.1) < 5
+
+
+def test_other_losses_than_0_and_the_bound_count_as_the_bound():
+    small = [RiskCurve(np.array([3]), np.array([0.01]), 1.5)] * 100
+    assert threshold(small, 0.2, "high-probability", method="binomial") == 3
+    assert threshold(small, 0.2, "high-probability") == math.inf
+
+
+def test_a_full_bet_gains_most_where_losses_are_small_and_loses_its_stake_to_one_of_1():
+    zeros, stake = np.zeros(120), betting.split_stake(20, 0.5)
+    assert betting.mixture_upper(zeros, 0.05, 20, stake) == pytest.approx(0.02832859980791988, rel=1e-12)
+    one = np.r_[zeros[1:], 1.0]
+    assert betting.mixture_upper(one, 0.05, 20, stake) > betting.mixture_upper(one, 0.05, 20)
+    assert betting.mixture_upper(np.ones(5), 0.05, 20, stake) == 1.0
+
+
+def test_the_full_bet_is_a_part_of_the_mixture_and_of_the_fingerprint():
+    with pytest.raises(UsageError, match="full is a stake of the mixture's; got method=binomial"):
+        guarantee("high-probability", method="binomial", full=0.5)
+    with pytest.raises(UsageError, match="full"):
+        guarantee("high-probability", method="mixture", full=1.0)
+    plain, full = (guarantee("high-probability", method="mixture", full=share) for share in (0.0, 0.5))
+    assert full.specification() == {**plain.specification(), "full": 0.5}
+    assert any("stake" in sentence and "50 %" in sentence for sentence in full.assumptions)
+
+
 def test_known_bounds_for_losses_of_zero():
     assert betting.mixture_upper(np.zeros(120), 0.05, 20) == pytest.approx(0.03744905595108554, rel=1e-12)
     assert bounds.hoeffding_bentkus_upper(Fraction(0), 120, 0.05) == pytest.approx(1 - 0.05 ** (1 / 120), rel=1e-8)
@@ -97,10 +167,11 @@ def test_the_mixture_does_not_depend_on_order_and_falls_with_every_loss():
         assert betting.mixture_log_wealth(larger, 0.4, 20) < betting.mixture_log_wealth(values, 0.4, 20)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS, ids=str)
 def test_risk_is_the_inverse_of_the_threshold(method):
-    curves = CurveSet.from_curves(random_curves(5, 80))
-    rule = guarantee("high-probability", method=method)
+    never = RiskCurve(np.empty(0), np.empty(0), 1.5)
+    curves = CurveSet.from_curves([*random_curves(5, 20), *[never] * 60])
+    rule = guarantee("high-probability", **method)
     levels = rule.levels(curves)
     assert (np.diff(levels) > 0).all()
     for t in [*np.unique(curves.scores).tolist(), math.inf]:
@@ -111,9 +182,9 @@ def test_risk_is_the_inverse_of_the_threshold(method):
     assert rule.risk(curves, -math.inf) == 0
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS, ids=str)
 def test_the_fewest_photographs_are_the_first_that_reach_the_level(method):
-    rule = guarantee("high-probability", method=method, delta=0.05)
+    rule = guarantee("high-probability", **method, delta=0.05)
     n = rule.minimum_images(0.1, 1.5)
     empty = RiskCurve(np.empty(0), np.empty(0), 1.5)
     assert choose([empty] * n, 0.1, rule).threshold == math.inf

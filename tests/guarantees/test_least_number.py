@@ -9,9 +9,9 @@ import pytest
 from naive import risk_curves as naive
 
 from blackbox_conformal.guarantees import _binomial
-from blackbox_conformal.guarantees._bounds import hoeffding_bentkus_budget
+from blackbox_conformal.guarantees._bounds import binomial_budget, hoeffding_bentkus_budget
 from blackbox_conformal.guarantees.choose import choose, guarantee
-from blackbox_conformal.risk.betting import mixture_certifies
+from blackbox_conformal.risk.betting import mixture_certifies, split_stake
 from blackbox_conformal.risk.curve import RiskCurve
 
 BOUND = 1.5
@@ -25,19 +25,32 @@ def reaches(rule, n, refused, level):
     if rule.method == "hoeffding-bentkus":
         budget = hoeffding_bentkus_budget(n, level, rule.delta)
         return budget is not None and budget >= refused
-    return mixture_certifies(np.r_[np.ones(refused), np.zeros(n - refused)], level, rule.delta, rule.bets)
+    if rule.method == "binomial":
+        budget = binomial_budget(n, level, rule.delta)
+        return budget is not None and budget >= refused
+    stake = split_stake(rule.bets, rule.full) if rule.full else None
+    return mixture_certifies(np.r_[np.ones(refused), np.zeros(n - refused)], level, rule.delta, rule.bets, stake)
 
 
 def least_by_trying(holds):
     return next(n for n in range(10_000) if holds(n))
 
 
-@pytest.mark.parametrize("method", ["hoeffding-bentkus", "mixture"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"method": "hoeffding-bentkus"},
+        {"method": "mixture"},
+        {"method": "binomial"},
+        {"method": "mixture", "full": 0.5},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("refused", [0, 1, 2, 5])
 @pytest.mark.parametrize("delta", [0.5, 0.1, 0.05, 1e-6])
 @pytest.mark.parametrize("alpha", [1.4, 0.75, 0.3, 0.1])
 def test_high_probability_needs_as_many_as_trying_every_number_says(method, refused, delta, alpha):
-    rule = guarantee("high-probability", method=method, delta=delta)
+    rule = guarantee("high-probability", **method, delta=delta)
     level = float(Fraction(str(alpha)) / Fraction(str(BOUND)))
     expected = least_by_trying(lambda n: reaches(rule, n, refused, level))
     assert rule._least(alpha, BOUND, refused) == expected

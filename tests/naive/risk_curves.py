@@ -99,10 +99,10 @@ def hoeffding_bentkus(mean, n, level):
     return min(math.exp(-n * entropy), math.e * tail)
 
 
-def mixture_wealth(losses, mean, bets):
-    """mean_j prod_i [1 - rho_j (L_i - m) / (1 - m)], rho_j = j / (bets + 1)."""
+def mixture_wealth(losses, mean, bets, full=0):
+    """mean_j prod_i [1 - rho_j (L_i - m) / (1 - m)], rho_j = j / (bets + 1); of the stake `full` lies on rho = 1."""
     total = 0.0
     for bet in range(1, bets + 1):
         share = bet / (bets + 1)
         total += math.prod(1 - share * (value - mean) / (1 - mean) for value in losses)
-    return total / bets
+    return (1 - full) * total / bets + full * math.prod((1 - value) / (1 - mean) for value in losses)

@@ -51,6 +51,17 @@ def test_the_outlook_is_that_of_the_calibrations_own_losses() -> None:
     assert single.likely == fewest(losses, 0.3, stake)
 
 
+def test_a_number_fixed_beforehand_needs_fewer_photographs_to_confirm_a_rate_of_misses() -> None:
+    calibration = calibration_of(curves(0, 20))
+    (stopping,) = outlook(calibration, PerImage(delta=0.1), [0.3])
+    (fixed,) = outlook(calibration, PerImage(delta=0.1), [0.3], fixed=True)
+    assert stopping.fixed == fixed.fewest == 29 < stopping.fewest
+    assert fixed.fixed is None
+    assert outlook(calibration, calibration.rule(), [0.3], fixed=True) == outlook(
+        calibration, calibration.rule(), [0.3]
+    )
+
+
 def test_empty_masks_are_not_audited() -> None:
     calibration = calibration_of(curves(0, 4))
     with pytest.raises(CalibrationError, match="every mask would be empty at every level"):

@@ -8,6 +8,7 @@ from support.audit_material import audited_picture, calibration_of, curve_of, cu
 
 from blackbox_conformal.audits.confidence import LEVEL
 from blackbox_conformal.audits.permutation import resplit_risks
+from blackbox_conformal.audits.sequential import Look, Stop
 from blackbox_conformal.audits.verdict import EXPLAINED, judge
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.by_cluster import ByCluster
@@ -83,6 +84,20 @@ def test_per_image_counts_misses():
         assert level.claimed == 0.2
         assert level.judgement.risk == np.mean([one.losses[index] > LEVELS[index] for one in pictures])
     assert found.leakage is None
+
+
+def test_misses_of_a_fixed_number_of_photographs_have_an_exact_interval_and_other_losses_have_not():
+    calibration, rule = calibration_of(curves(0, 30)), PerImage(delta=0.2)
+    pictures = unseen(1, 25, thresholds_of(calibration, rule))
+    settled = Stop(40, (Look(25, (0.1, 0.1)),), "confirmed", (1.0, 1.0), 0.01)
+    fixed, stopped = (conclude(calibration, rule, LEVELS, pictures, stop=stop).levels for stop in (None, settled))
+    for index in range(2):
+        misses = np.array([one.losses[index] > LEVELS[index] for one in pictures]) * 1.0
+        assert fixed[index].judgement.interval == judge(misses, 0.2, 1.0, exact=True).interval
+        assert (fixed[index].judgement.exact, stopped[index].judgement.exact) == (True, False)
+    average = calibration.rule()
+    pictures = unseen(1, 25, thresholds_of(calibration, average))
+    assert not any(level.judgement.exact for level in conclude(calibration, average, LEVELS, pictures).levels)
 
 
 def test_tiles_count_as_one_photograph():

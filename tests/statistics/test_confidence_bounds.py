@@ -41,6 +41,44 @@ def test_the_mixture_misses_as_seldom_as_it_says(tools, source, n, delta):
     assert tools.verdict(misses).keeps(delta)
 
 
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("n", [30, 100])
+@pytest.mark.parametrize("delta", [0.05, 0.2])
+def test_the_mixture_with_a_full_bet_misses_as_seldom_as_it_says(tools, source, n, delta):
+    mean, draw = SOURCES[source]
+    samples = draw(np.random.default_rng([n, 45]), (RUNS, n))
+    stake = betting.split_stake(20, 0.5)
+    misses = [betting.mixture_certifies(losses, mean, delta, 20, stake) for losses in samples]
+    assert tools.verdict(misses).keeps(delta)
+
+
+def test_a_full_bet_that_is_chosen_on_the_calibration_losses_misses_more_often(tools):
+    """The stake must be fixed beforehand: all of it on the better bet of each sample is no fixed stake."""
+    mean, draw = SOURCES["bernoulli 0.02"]
+    samples = draw(np.random.default_rng(46), (RUNS, 100))
+    chosen = [
+        max(betting.full_growth(losses, mean).sum(), betting.mixture_log_wealth(losses, mean, 20)) >= math.log(1 / 0.2)
+        for losses in samples
+    ]
+    # Nothing is lost with probability 0.13; then the full bet is worth 7.5, and 0.98^-100 is more than 1 / 0.2.
+    fixed = [betting.mixture_certifies(losses, mean, 0.13, 20, betting.split_stake(20, 0.5)) for losses in samples]
+    assert tools.verdict(fixed).keeps(0.13)
+    assert np.mean(chosen) > np.mean(fixed)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("n", [30, 100])
+@pytest.mark.parametrize("delta", [0.05, 0.2])
+def test_the_binomial_misses_as_seldom_as_it_says_and_one_more_loss_breaks_it(tools, source, n, delta):
+    """Losses between 0 and 1 count as 1, so that the bound holds for every source."""
+    mean, draw = SOURCES[source]
+    budget = bounds.binomial_budget(n, mean, delta)
+    ones = np.count_nonzero(draw(np.random.default_rng([n, 47]), (RUNS, n)), axis=1)
+    assert tools.verdict(ones <= (-1 if budget is None else budget)).keeps(delta)
+    if source == "bernoulli 0.2":
+        assert tools.verdict(ones <= budget + 1).breaks(delta)
+
+
 def test_the_tests_above_can_fail_a_bound_that_adds_the_maxima_of_two_halves(tools):
     """Wealth may be stopped at its maximum once; doing so in each half and adding is covered by no theorem."""
     mean, draw = SOURCES["bernoulli 0.2"]
@@ -58,11 +96,13 @@ def test_the_tests_above_can_fail_a_bound_that_adds_the_maxima_of_two_halves(too
     assert tools.verdict(single).keeps(0.1)
 
 
-@pytest.mark.parametrize("method", ["hoeffding-bentkus", "mixture"])
+@pytest.mark.parametrize(
+    "method", [{"method": "hoeffding-bentkus"}, {"method": "mixture"}, {"method": "mixture", "full": 0.5}], ids=str
+)
 def test_the_threshold_is_wrong_as_seldom_as_it_says_and_the_expected_one_more_often(tools, method):
     rng = np.random.default_rng(43)
     n, alpha, delta = 80, 0.3, 0.1
-    rule, average = guarantee("high-probability", delta=delta, method=method), guarantee("expected")
+    rule, average = guarantee("high-probability", delta=delta, **method), guarantee("expected")
     steps = np.arange(1, 51) / 50
     fails, average_fails, thresholds = [], [], []
     for _ in range(400):
@@ -75,6 +115,21 @@ def test_the_threshold_is_wrong_as_seldom_as_it_says_and_the_expected_one_more_o
     assert tools.verdict(fails).keeps(delta)
     assert np.mean(thresholds) > 10
     assert tools.verdict(average_fails).breaks(delta)
+
+
+def test_binomial_thresholds_are_wrong_as_seldom_as_they_say_with_tied_scores_and_the_literal_rule_more_often(tools):
+    rng = np.random.default_rng(48)
+    n, alpha, delta = 80, 0.35, 0.1
+    rule, scores = guarantee("high-probability", delta=delta, method="binomial"), np.arange(10)
+    strict, literal = [], []
+    for _ in range(400):
+        curves = tools.curves((scores >= rng.integers(0, 10, (n, 1))) * 1.0)
+        t = rule.threshold(curves, alpha)
+        # A photograph has a loss once scores below t are trusted with probability t / 10; up to t, (t + 1) / 10.
+        strict.append(t / 10 > alpha)
+        literal.append((t + 1) / 10 > alpha)
+    assert tools.verdict(strict).keeps(delta)
+    assert tools.verdict(literal).breaks(delta)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.35])

@@ -114,6 +114,7 @@ def _level(level: AuditedLevel) -> dict[str, Any]:
         "threshold": threshold_json(level.threshold),
         "risk": level.judgement.risk,
         "ci": list(level.judgement.interval),
+        "ci_exact": level.judgement.exact,
         "p_value": level.judgement.p_value,
         "p_promise": level.judgement.p_promise,
         "trusted_share": level.trusted_share,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from blackbox_conformal import catalog
-from blackbox_conformal.audits.confidence import fewest, stakes
 from blackbox_conformal.audits.hypothesis import claim
+from blackbox_conformal.audits.interval import Exact, interval_for
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.by_cluster import in_tiles
@@ -105,11 +105,14 @@ class Outlook:
         Photographs that are needed if none of them shows any loss; fewer confirm nothing, whatever they show.
     likely
         Photographs that are needed if they are like those of the calibration; None when no practical number is.
+    fixed
+        Photographs without any loss that would do if their number were fixed beforehand, where that is fewer.
     """
 
     alpha: float
     fewest: int | None
     likely: int | None
+    fixed: int | None = None
 
 
 def refuse_hopeless(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) -> None:
@@ -129,8 +132,16 @@ def refuse_hopeless(calibration: Calibration, rule: Guarantee, levels: Sequence[
         )
 
 
-def outlook(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) -> list[Outlook]:
-    """What it takes to confirm each level; nothing where each picture gives a bound of its own."""
+def outlook(
+    calibration: Calibration, rule: Guarantee, levels: Sequence[float], *, fixed: bool = False
+) -> list[Outlook]:
+    """What it takes to confirm each level; nothing where each picture gives a bound of its own.
+
+    Parameters
+    ----------
+    fixed
+        Whether the number of photographs is fixed before looking, so that exact bounds may be used.
+    """
     if rule.bound_source != "metric" or rule.own_bound is not None:
         return []
     curves = calibration.curves_for(rule)
@@ -144,7 +155,8 @@ def outlook(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) 
         level = calibrated.level / calibrated.bound
         if not 0 < level < 1:
             continue
-        stake = stakes(calibrated.losses, calibrated.level, calibrated.bound)
-        never_wrong = fewest(np.zeros(1), level, stake)
-        outlooks.append(Outlook(alpha, never_wrong, fewest(calibrated.losses / calibrated.bound, level, stake)))
+        known, binary = calibrated.losses / calibrated.bound, calibrated.binary
+        interval = interval_for(calibrated.losses, calibrated.level, calibrated.bound, exact=fixed and binary)
+        least = Exact().fewest(np.zeros(1), level) if binary and not fixed else None
+        outlooks.append(Outlook(alpha, interval.fewest(np.zeros(1), level), interval.fewest(known, level), least))
     return outlooks

@@ -106,6 +106,7 @@ class _Measured:
             observed,
             claim(self.units.rule, self.units.curves.losses_at(threshold), alpha, self.bound).losses,
             averages=claimed.averages,
+            exact=claimed.binary and self.clusters is None and self.stop is None,
         )
         if self.stop is not None and self.stop.p_against[index] <= self.stop.share:
             p_promise = min(judgement.p_promise, self.stop.p_against[index])
