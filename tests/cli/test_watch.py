@@ -187,6 +187,18 @@ def test_a_vendor_that_never_varies_needs_no_further_references(
         assert (code, verdicts(document)["pixels"]) == (3, "changed")
 
 
+def test_whether_a_vendor_repeats_itself_is_measured_later_where_the_first_visit_could_not(post: Post) -> None:
+    asked = post.server.account.requests("submit")
+    refused = Fault("status", {"code": 422})
+    post.server.script = lambda situation: refused if situation.number < asked + 2 else None
+    code, document, said = post.watch(str(post.folder / "photographs"), "--canaries", "2", "--concurrency", "1")
+    assert (code, verdicts(document)["pixels"]) == (6, "cannot tell"), said
+    code, document, said = post.watch()
+    assert (code, verdicts(document)["pixels"], document["calls"]) == (0, "same", 2 + 2), said
+    code, document, said = post.watch()
+    assert (code, verdicts(document)["pixels"], document["calls"]) == (0, "same", 1 + 2), said
+
+
 def test_mask_refuses_after_an_alarm_until_it_is_accepted_with_a_reason(post: Post) -> None:
     assert post.mask()[0] == 0
     post.first("--canaries", "2")

@@ -83,7 +83,7 @@ class Looking:
         try:
             self._take(stored, done)
             self._take(repeats, done)
-            if not self._earlier:
+            if found.repeats_itself is None:
                 # A vendor without seeds whose calibrated draws differ is known to vary, whatever a cache answers now.
                 found.repeats_itself = self._measured([done[draw.id] for draw in (repeats or stored)[:2]])
             rest = [draw for draw in planned if draw.id not in done]
@@ -145,10 +145,10 @@ class Looking:
 
     def _measured(self, repeats: Sequence[WatchDraw]) -> bool | None:
         """Whether the two answers to one request are the same picture."""
-        first, second = (self._pixels(draw) if draw.state == "stored" else None for draw in repeats)
-        if first is None or second is None:
+        pictures = [self._pixels(draw) for draw in repeats if draw.state == "stored"]
+        if len(pictures) < 2 or pictures[0] is None or pictures[1] is None:
             return None
-        return not Difference.between(first, second).is_change
+        return not Difference.between(pictures[0], pictures[1]).is_change
 
     def _compare(self, found: Look) -> None:
         """Put each repeated answer beside the reference of its canary."""

@@ -23,7 +23,8 @@ _NUMBERS = 2**31
 def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]) -> list[WatchDraw]:
     """The draws of the visit that follows `visits`.
 
-    The first one also draws what later ones are compared with. Numbers of draws begin at random, so that a watch whose
+    The first one also draws what later ones are compared with, and requests are repeated until it is known whether the
+    vendor repeats itself. Numbers of draws begin at random, so that a watch whose
     file was lost never takes old draws in the ledger for new ones.
     """
     numbers = itertools.count(FIRST_INDEX + secrets.randbelow(_NUMBERS))
@@ -42,9 +43,12 @@ def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visi
             calibrated = list(_calibrated(setup, canary)) if watch.first_draws_calibrated else []
             more = range(max(0, REFERENCES - len(calibrated)))
             draws += [*calibrated, *(new(canary, "reference") for _ in more)]
-        if setup.adapter.capabilities.seedable or len(calibrated_draws(draws)) < 2 * len(canaries):
+    if watch.repeats_itself is None:
+        references = [draw for draw in [*(visits[0].draws if visits else ()), *draws] if draw.purpose == "reference"]
+        told_by_references = not visits and len(calibrated_draws(references)) >= 2 * len(canaries)
+        if setup.adapter.capabilities.seedable or not told_by_references:
             # Two, so that a vendor which changed since its calibration is still known to repeat itself.
-            draws += [repeat(draws[0]), repeat(draws[0])]
+            draws += [repeat(references[0]), repeat(references[0])]
     elif watch.repeats_itself and setup.adapter.capabilities.seedable:
         canary = canaries[len(visits) % len(canaries)]
         draws.append(repeat(next(draw for draw in visits[0].draws if draw.canary == canary.position)))
