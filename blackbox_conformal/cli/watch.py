@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blackbox_conformal.cli import next_steps, session, watch_screen
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli import session, watch_screen
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import watching
@@ -61,6 +61,13 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
         is_flag=True,
         help="Say what a visit and a month cost, and how fast a change is found. Nothing is sent.",
     )
+    page: str | None = shared.declared(
+        "--page",
+        type=shared.NEW_FILE,
+        metavar="FILE",
+        help="Write an HTML page of the watch: evidence, canaries before and now, what moved, alarms. Makes no visit.",
+    )
+    force: bool = shared.force()
     accept: str | None = shared.flag(
         "--accept",
         metavar="REASON",
@@ -99,6 +106,9 @@ def command(screen: Screen, options: WatchOptions) -> None:
     if options.accept is not None:
         _accept(screen, options, calibration, channels)
         return
+    if options.page is not None:
+        _write_page(screen, options, calibration, options.page)
+        return
     adapter = session.open_calibrated_vendor(calibration, options, priced=options.max_cost is not None)
     setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
@@ -115,6 +125,16 @@ def command(screen: Screen, options: WatchOptions) -> None:
     _tell(screen, options, calibration, channels)
     screen.data(watch_screen.visit_json(result, options.calibration))
     _end(result, options.calibration)
+
+
+def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> None:
+    from blackbox_conformal.reports.watch_page import write_watch_page
+
+    file, run = Path(options.calibration), session.folder_of(options, calibration.procedure, options.calibration)
+    written = write_watch_page(calibration.digest, file, run, Path(page), force=options.force)
+    screen.say(str(written))
+    screen.say(next_steps.open_line(written))
+    screen.data({"page": str(written.resolve())})
 
 
 def _request(options: WatchOptions, calibration: "Calibration") -> "VisitRequest":

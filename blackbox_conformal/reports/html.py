@@ -99,6 +99,7 @@ _PARTS = {
     "report": ("report.html.jinja", "chart.html.jinja", "report.css", "report.js"),
     "comparison": ("comparison.html.jinja", "report.css", "comparison.css"),
     "inputs": ("inputs.html.jinja", "chart.html.jinja", "report.css"),
+    "watch": ("watch.html.jinja", "chart.html.jinja", "report.css", "watch.css"),
 }
 
 

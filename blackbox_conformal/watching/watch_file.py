@@ -123,9 +123,14 @@ class WatchFile:
 
     def current(self, calibration: str) -> Watched | None:
         """The watch of the calibration with this digest that goes on; None where there is none."""
-        rows = self._rows(
-            "SELECT * FROM watch WHERE calibration = ? AND ended_at IS NULL ORDER BY id DESC", calibration
-        )
+        return self._watch("calibration = ? AND ended_at IS NULL", calibration)
+
+    def latest(self, calibration: str) -> Watched | None:
+        """The latest watch of the calibration, whether it goes on or not; None where there was none."""
+        return self._watch("calibration = ?", calibration)
+
+    def _watch(self, condition: str, calibration: str) -> Watched | None:
+        rows = self._rows(f"SELECT * FROM watch WHERE {condition} ORDER BY id DESC LIMIT 1", calibration)
         if not rows:
             return None
         values = {name: rows[0][name] for name in Watched.__dataclass_fields__}
@@ -167,13 +172,15 @@ class WatchFile:
         assert begun is not None
         return begun
 
+    def canaries(self, watch: Watched) -> list[Canary]:
+        """The canaries of a watch, in order."""
+        rows = self._rows("SELECT * FROM canary WHERE watch = ? ORDER BY position", watch.id)
+        return [Canary(**{name: row[name] for name in Canary.__dataclass_fields__}) for row in rows]
+
     def last_canaries(self, calibration: str) -> list[Canary]:
         """The canaries of the latest watch of this calibration, whether it goes on or not; in order."""
-        rows = self._rows(
-            "SELECT * FROM canary WHERE watch = (SELECT max(id) FROM watch WHERE calibration = ?) ORDER BY position",
-            calibration,
-        )
-        return [Canary(**{name: row[name] for name in Canary.__dataclass_fields__}) for row in rows]
+        watch = self.latest(calibration)
+        return [] if watch is None else self.canaries(watch)
 
     def plan(self, watch: Watched, draws: Sequence[WatchDraw], photographs: Sequence[Measured] = ()) -> Visit:
         """Plan the next visit: what is going to be drawn, before anything is bought."""
@@ -265,6 +272,11 @@ class WatchFile:
             watch.id,
         )
         return [row["largest"] for row in rows]
+
+    def highest(self, visit: int) -> dict[str, float]:
+        """Feature → logarithm of the highest wealth that its martingale had until the end of a visit."""
+        rows = self._rows("SELECT feature, log_highest FROM wealth WHERE visit = ?", visit)
+        return {row["feature"]: row["log_highest"] for row in rows}
 
     def findings(self, visit: int) -> list[Finding]:
         """What a visit found, layer by layer."""

@@ -306,6 +306,26 @@ def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post: Post)
     assert (code, document["next_visit"]["calls"]) == (0, 9)
 
 
+def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post: Post) -> None:
+    page = post.folder / "page.html"
+    assert post.watch("--page", str(page))[0] == 2, "there is nothing to show"
+    post.first("--canaries", "2")
+    post.server.script = {"submit": CHANGED}
+    assert post.watch()[0] == 3
+    assert post.watch("--accept", "<script>alert(1)</script>")[0] == 0
+    paid = post.paid
+    code, document, _ = post.watch("--page", str(page))
+    assert (code, document["page"], post.paid) == (0, str(page.resolve()), paid)
+    text = page.read_text(encoding="utf-8")
+    assert "The calibration is accepted." in text
+    assert "of the pixels differ, by at most" in text
+    assert text.count("data:image/webp;base64,") == 4, "two canaries, before and now"
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<script>alert" not in text
+    assert all(feature in text for feature in ("sharpness", "lightness", "detail"))
+    assert "Evidence against an unchanged vendor" in text
+
+
 def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:
     photographs = str(post.folder / "photographs")
     common = [word for word in post.common if word != "--yes"]

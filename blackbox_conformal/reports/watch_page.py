@@ -1,0 +1,149 @@
+"""A watch as one self-contained HTML file: evidence visit by visit, canaries before and after, what changed, alarms."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from blackbox_conformal.errors import BlackboxConformalError, UsageError
+from blackbox_conformal.files import write_new
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.reports.html import render
+from blackbox_conformal.reports.plots import Chart, Series
+from blackbox_conformal.reports.preview import reduced
+from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.watching.concluding import current_state
+from blackbox_conformal.watching.features import FEATURES
+from blackbox_conformal.watching.level import Level
+from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+
+MOST_SHOWN = 16
+"""Canaries whose pictures are shown."""
+
+SIDE = 360
+"""Most pixels of a side that is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A canary: its first reference draw and its latest fresh one, as WebP; None where a picture is not to be had."""
+
+    name: str
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A feature: its middle shift at the latest visit, also in standard deviations of earlier draws; its evidence."""
+
+    name: str
+    shift: float
+    deviations: float
+    evidence: float
+
+
+def write_watch_page(calibration: str, file: Path, run: Path, path: Path, *, force: bool = False) -> Path:
+    """Write the page of the latest watch of a calibration.
+
+    Parameters
+    ----------
+    calibration
+        Its digest.
+    file, run
+        Its file, which the watch lies beside, and the run folder that holds the answers.
+
+    Raises
+    ------
+    UsageError
+        No visit was concluded yet, or `path` exists with other content and `force` is not set.
+    """
+    with WatchFile(watch_path(file), make=False) as opened:
+        watch = opened.latest(calibration)
+        visits = [] if watch is None else [visit for visit in opened.visits(watch) if visit.ended_at]
+        if watch is None or not visits:
+            raise UsageError(
+                "expected a visit to show; none was made. Run `blackbox-conformal watch` without --page first"
+            )
+        page = render(
+            "watch",
+            file=str(file),
+            state=current_state(opened, calibration),
+            watch=watch,
+            level=Level(watch.level),
+            visits=visits,
+            findings=opened.findings(visits[-1].id),
+            chart=evidence_chart(opened, watch),
+            moved=moved(visits, opened.highest(visits[-1].id)),
+            pairs=list(_pairs(opened.canaries(watch)[:MOST_SHOWN], visits, Store(run))),
+            states=opened.states(calibration),
+        )
+    return write_new(path, page.encode(), force=force)
+
+
+def evidence_chart(file: WatchFile, watch: Watched) -> Chart:
+    """The largest evidence of a feature after each visit, beside the line of an alarm, both as powers of ten."""
+    found = [one / math.log(10) for one in file.evidence(watch)]
+    needed = math.log10(Level(watch.level).needed(len(FEATURES)))
+    last = float(max(len(found), 2))
+    series = [
+        Series("an alarm", "bound", ((1.0, needed), (last, needed))),
+        Series("evidence", "realised", tuple(enumerate(found, 1)), "dots"),
+    ]
+    top = max([needed, *found]) * 1.1
+    low = min([0.0, *found])
+    return Chart(
+        "Evidence against an unchanged vendor",
+        "visit",
+        "power of ten",
+        series,
+        x_range=(1.0, last),
+        y_range=(low, top),
+        slider=False,
+    )
+
+
+def moved(visits: Sequence[Visit], highest: dict[str, float]) -> list[Moved]:
+    """How far each feature moved at the latest visit, in the middle canary; the largest evidence first."""
+    *earlier, latest = visits
+    past = [draw for visit in earlier for draw in visit.draws] + _of(latest, "reference")
+    rows = []
+    for name in FEATURES:
+        shifts, deviations = [0.0], [0.0]
+        for draw in _of(latest, "fresh"):
+            values = [one.features[name] for one in past if one.canary == draw.canary and one.features]
+            if draw.features and values:
+                shifts.append(draw.features[name] - float(np.mean(values)))
+                spread = float(np.std(values))
+                deviations.append(shifts[-1] / spread if spread else 0.0)
+        shift, deviation = (float(np.median(each[1:] or each)) for each in (shifts, deviations))
+        rows.append(Moved(name, shift, deviation, math.exp(min(highest.get(name, 0.0), 700.0))))
+    return sorted(rows, key=lambda row: -row.evidence)
+
+
+def _of(visit: Visit, purpose: str) -> list[WatchDraw]:
+    return [draw for draw in visit.draws if draw.purpose == purpose]
+
+
+def _pairs(canaries: Sequence[Canary], visits: Sequence[Visit], store: Store) -> list[Pair]:
+    pairs = []
+    for canary in canaries:
+        before = [draw for draw in visits[0].draws if (draw.canary, draw.purpose) == (canary.position, "reference")]
+        after = [draw for draw in _of(visits[-1], "fresh") if draw.canary == canary.position]
+        pairs.append(Pair(canary.name, _picture(before[:1], store), _picture(after, store)))
+    return pairs
+
+
+def _picture(draws: Sequence[WatchDraw], store: Store) -> bytes | None:
+    """The answer made small; None where there is none, or its file is gone or no picture."""
+    for draw in draws:
+        if draw.file is not None:
+            try:
+                pixels = read_image(store.examine(draw.file)).pixels
+            except BlackboxConformalError:
+                return None
+            return reduced(pixels, max(1, -(-max(pixels.shape[:2]) // SIDE)))
+    return None
