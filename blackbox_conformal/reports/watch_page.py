@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A feature: its middle shift at the latest visit, also in standard deviations of earlier draws; its evidence."""
+    """A feature: its middle shift at the latest visit, also in standard deviations of references; its evidence."""
 
     name: str
     shift: float
@@ -108,8 +108,8 @@ def evidence_chart(file: WatchFile, watch: Watched) -> Chart:
 
 def moved(visits: Sequence[Visit], highest: dict[str, float]) -> list[Moved]:
     """How far each feature moved at the latest visit, in the middle canary; the largest evidence first."""
-    *earlier, latest = visits
-    past = [draw for visit in earlier for draw in visit.draws] + _of(latest, "reference")
+    latest = visits[-1]
+    past = [draw for visit in visits for draw in _of(visit, "reference")]
     rows = []
     for name in FEATURES:
         shifts, deviations = [0.0], [0.0]

@@ -83,8 +83,9 @@ def _figure(logarithm: float) -> str:
 
 
 def _moved(name: str, draws: Sequence[WatchDraw], earlier: Sequence[Visit]) -> str:
-    """In which direction a feature moved, in standard deviations of the earlier draws of the same canary."""
-    past = [draw for visit in earlier for draw in visit.draws] + [draw for draw in draws if draw.purpose == "reference"]
+    """In which direction a feature moved, in standard deviations of the canary's own reference draws."""
+    every = [*(draw for visit in earlier for draw in visit.draws), *draws]
+    past = [draw for draw in every if draw.purpose == "reference"]
     shifts, steps = [], []
     for draw in draws:
         values = [one.features[name] for one in past if one.canary == draw.canary and name in one.features]

@@ -1,7 +1,7 @@
 """What watching costs, before anything is sent: the next visit, each later one, and a month of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from blackbox_conformal.pipeline.job import Terms
@@ -52,7 +52,8 @@ def look_ahead(
     opened = [each for each in visits if not each.ended_at]
     ended = [each for each in visits if each.ended_at]
     following = opened[0].draws if opened else planned_draws(setup, watch, canaries, ended)
-    later = [draw for draw in planned_draws(setup, watch, canaries, ()) if draw.purpose == "fresh"]
+    first = planned_draws(setup, replace(watch, repeats_itself=None), canaries, ())
+    later = [draw for draw in first if draw.purpose == "fresh"]
     if setup.adapter.capabilities.seedable and watch.repeats_itself is not False:
         later.append(later[0])
     return Outlook(len(canaries), price(following), price(later))
