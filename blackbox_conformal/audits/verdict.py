@@ -34,7 +34,7 @@ BEFOREHAND = (
 
 BEFOREHAND_EXACT = (
     "The interval is exact for the number of photographs that was given, which must have been fixed before looking. Do "
-    "not add photographs to these until the audit confirms: fix a larger number and audit so many others."
+    "not add photographs to these until the audit confirms: fix a larger number and audit so many new ones."
 )
 
 Verdict = Literal["confirmed", "inconclusive", "shifted", "contradicted"]
@@ -207,6 +207,9 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
         )
     if judgement.further is None:
         return f"{risk_in_words} No practical number of further {units} like these would {settle}."
+    if judgement.exact:
+        number = f"{about(judgement.further)} {units} more than these, all of them new"
+        return f"{risk_in_words} About {number}, would {settle} if they are like these."
     return f"{risk_in_words} About {about(judgement.further)} further {units} like these would {settle}."
 
 

@@ -188,6 +188,7 @@ def _splits(
     screen: Screen, options: AuditOptions, calibration: "Calibration", splits: int, audit: "Audit | None" = None
 ) -> dict[str, Any]:
     """Split at random, show, keep for the report, and return the document."""
+    from blackbox_conformal.guarantees.high_probability import levels_together
     from blackbox_conformal.pipeline.audit_parts.audit_document import splits_json
     from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
     from blackbox_conformal.pipeline.auditing import audit_splits
@@ -196,7 +197,7 @@ def _splits(
 
     guarantee, group, clusters = options.guarantee, options.group, read_groups(options.clusters)
     rule = audited_rule(calibration, guarantee, group, clusters)
-    levels = tuple(options.alphas or audited_levels(calibration.bound_for(rule)))
+    levels = tuple(options.alphas or levels_together(rule) or audited_levels(calibration.bound_for(rule)))
     study = audit_splits(
         calibration,
         levels,

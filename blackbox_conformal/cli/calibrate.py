@@ -29,7 +29,12 @@ class CalibrateOptions(shared.JobOptions):
 
     images: tuple[str, ...] = shared.photographs()
     guarantee: str | None = shared.guarantee()
-    alpha: float | None = shared.alpha()
+    alphas: tuple[float, ...] = shared.declared(
+        "--alpha",
+        type=shared.level,
+        multiple=True,
+        help="The level: the risk that is accepted. Several, with high-probability, then hold together.",
+    )
     out: str | None = shared.declared(
         "--out", type=shared.NEW_FILE, help="Calibration file.  [default: <run>/calibration.json]"
     )
@@ -68,7 +73,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
     out = Path(options.out or run / "calibration.json")
-    guarantee, alpha = options.guarantee or "expected", options.alpha
+    guarantee, alpha = _promised(options), min(options.alphas, default=None)
     groups, clusters = read_groups(options.groups), read_groups(options.clusters)
     paths = photograph_paths(options.images)
     names = [name_of(path) for path in paths]
@@ -107,6 +112,17 @@ def _begin_watch(screen: Screen, count: int, job: "Job", calibration: "Calibrati
     screen.note(f"note: {count} canaries are chosen; `watch` draws each of them once a visit{besides}")
 
 
+def _promised(options: CalibrateOptions) -> "str | Guarantee":
+    """The guarantee, at several levels together where several are given."""
+    from blackbox_conformal.guarantees.high_probability import holding_together
+    from blackbox_conformal.pipeline.stages.settings import member
+
+    named = options.guarantee or "expected"
+    if len(set(options.alphas)) < 2:
+        return named
+    return holding_together(member("guarantees", named), options.alphas)
+
+
 def _without_tuning(screen: Screen, job: "Job", tuning: "Sequence[KnownPhotograph]") -> "Job":
     """The job on the photographs that `tune` did not look at."""
     from blackbox_conformal.pipeline.run_folder import unseen_by_tuning
@@ -123,13 +139,14 @@ def _show(
     screen: Screen, options: CalibrateOptions, setup: "Setup", result: "CalibrationRun", path: Path, run: Path
 ) -> None:
     """The thresholds, what they took, and what to do next."""
+    from blackbox_conformal.guarantees.high_probability import levels_together
     from blackbox_conformal.pipeline.planning import usual_levels
     from blackbox_conformal.text import counted
 
     calibration = result.calibration
     rule = calibration.rule()
     bound, n = calibration.bound_for(rule), rule.counted(calibration.n)
-    levels = sorted({*usual_levels(bound), *([] if options.alpha is None else [options.alpha])})
+    levels = sorted(levels_together(rule) or {*usual_levels(bound), *options.alphas})
     cost = bill(result.cost_usd, result.calls, setup.adapter, setup.second)
     tiles = f" in {calibration.n} tiles" if options.clusters else ""
     refused = f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""
@@ -145,7 +162,7 @@ def _show(
     _show_thresholds(screen, calibration, levels)
     reachable = [level for level in levels if calibration.threshold(level) != float("-inf")]
     if reachable:
-        level = options.alpha if options.alpha in reachable else reachable[0]
+        level = next((alpha for alpha in sorted(options.alphas) if alpha in reachable), reachable[0])
         words = next_steps.with_calibration("mask", "small.png", path, setup.adapter, options)
         screen.next(*words, "--alpha", f"{level:g}")
     else:
@@ -183,10 +200,7 @@ def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequenc
         ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],
         [_row(calibration, calibration.rule(), level) for level in levels],
     )
-    screen.say(
-        "Choose alpha before you look at these shares, or on other photographs. The guarantee does not hold as stated "
-        "for an alpha that was chosen because of them."
-    )
+    screen.say(_on_picking(calibration, levels))
     rules = {group: calibration.rule_of_group(group) for group in calibration.groups}
     if rules:
         screen.table(
@@ -198,6 +212,22 @@ def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequenc
                 for level in levels
             ],
         )
+
+
+def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
+    """Whether a level may be picked after a look at the shares, and what to do where it may not."""
+    from blackbox_conformal.guarantees.high_probability import HighProbability, holding_together, levels_together
+
+    if levels_together(calibration.rule()):
+        return "These levels hold together: you may look at the shares and then pick one."
+    listed, bound = holding_together(HighProbability(), levels), calibration.bound
+    reached = [level for level in levels if listed.minimum_images(level, bound) <= calibration.n]
+    typed = " ".join(f"--alpha {level:g}" for level in reached)
+    return (
+        "Choose alpha before you look at these shares, or on other photographs. The guarantee does not hold as stated "
+        f"for an alpha that was chosen because of them, since the {len(levels)} levels do not hold together."
+        + (f" For levels that do: --guarantee high-probability {typed}" if len(reached) > 1 else "")
+    )
 
 
 def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[float]) -> dict[str, Any]:

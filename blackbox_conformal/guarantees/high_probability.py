@@ -1,16 +1,18 @@
 """With confidence 1 - delta over calibration sets, the mean loss is at most alpha: risk-controlling prediction sets."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees._mean_bounds import Binomial, HoeffdingBentkus, MeanBound, Mixture
 from blackbox_conformal.guarantees.claims import Claim
-from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.guarantee import Choice, Guarantee
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import as_typed, exact_bound
 
@@ -31,6 +33,10 @@ class HighProbability(Guarantee):
         Number of constant bets that the mixture averages.
     full
         Share of the mixture's stake that lies on one more bet, the full one; see `risk.betting`.
+    together
+        Levels at which it holds at once with confidence 1 - delta, so that one may be picked after looking; typed as
+        ``[0.05,0.1]``. At any other level the threshold is that of the largest of them below it. Empty: one level
+        that was chosen beforehand.
     """
 
     sampling: ClassVar[Literal["exchangeable", "iid"]] = "iid"
@@ -48,6 +54,19 @@ class HighProbability(Guarantee):
     method: Literal["hoeffding-bentkus", "mixture", "binomial"] = "hoeffding-bentkus"
     bets: int = Field(default=20, ge=1, le=1000)
     full: float = Field(default=0.0, ge=0, lt=1)
+    together: tuple[float, ...] = ()
+
+    @field_validator("together", mode="before")
+    @classmethod
+    def _typed_list(cls, levels: Any) -> Any:
+        return levels.strip("[]").split(",") if isinstance(levels, str) else levels
+
+    @field_validator("together")
+    @classmethod
+    def _ascending(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(math.isfinite(level) and level > 0 for level in levels):
+            raise ValueError("expected finite levels above 0, such as together=[0.05,0.1]")
+        return tuple(sorted(set(levels)))
 
     @model_validator(mode="after")
     def _full_belongs_to_the_mixture(self) -> Self:
@@ -56,30 +75,68 @@ class HighProbability(Guarantee):
         return self
 
     def specification(self) -> dict[str, Any]:
-        """As of every plugin; without a full bet there is no word of it."""
+        """As of every plugin; without a full bet, or with one level, there is no word of it."""
         content = super().specification()
-        return {key: value for key, value in content.items() if key != "full" or value}
+        return {key: value for key, value in content.items() if key not in ("full", "together") or value}
 
-    @property
-    def _bound(self) -> MeanBound:
+    def _bound(self, among: int = 1) -> MeanBound:
+        """The confidence bound when delta is shared among so many levels."""
+        delta = self.delta / among
         if self.method == "mixture":
-            return Mixture(self.delta, self.bets, self.full)
-        return HoeffdingBentkus(self.delta) if self.method == "hoeffding-bentkus" else Binomial(self.delta)
+            return Mixture(delta, self.bets, self.full)
+        return HoeffdingBentkus(delta) if self.method == "hoeffding-bentkus" else Binomial(delta)
+
+    def choose(self, curves: CurveSet, alpha: float) -> Choice:
+        """As for every guarantee; below the levels that hold together nothing is trusted."""
+        if not self.together or as_typed(alpha, "alpha") >= as_typed(self.together[0]):
+            return super().choose(curves, alpha)
+        self.check(curves, alpha)
+        return Choice(
+            -math.inf,
+            0,
+            f"nothing can be trusted at {alpha:g}: the levels that hold together begin at {self.together[0]:g}. "
+            "Choose one of them, or calibrate for a list that has this one",
+        )
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
+        if not self.together:
+            return self._single(curves, alpha, 1)
+        return max((t for level, t in self._shared(curves) if as_typed(level) <= alpha), default=-math.inf)
+
+    def _single(self, curves: CurveSet, alpha: Fraction, among: int) -> float:
         level = _share(alpha, curves.bound)
-        return math.inf if level >= 1 else self._bound.threshold(curves, level)
+        return math.inf if level >= 1 else self._bound(among).threshold(curves, level)
+
+    def _shared(self, curves: CurveSet) -> list[tuple[float, float]]:
+        """Each level of `together` with its threshold, the largest level first (Holm 1979).
+
+        Delta is shared evenly. A level at which everything is trusted has nothing left to claim, so the levels below it
+        share its part, provided that all levels above it trust everything, too.
+        """
+        shared, among = [], len(self.together)
+        handing_on = True
+        for level in reversed(self.together):
+            threshold = self._single(curves, as_typed(level), among)
+            shared.append((level, threshold))
+            handing_on = handing_on and threshold == math.inf
+            among -= handing_on
+        return shared
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
         """Upper confidence bound of the mean loss at `threshold`; 0 at -inf."""
         self.check(curves)
         if threshold == -math.inf:
             return 0.0
-        return min(self._bound.upper(curves, threshold) * (1 + 1e-12), 1.0) * curves.bound
+        if self.together:
+            allowed = (level for level, largest in self._shared(curves) if largest >= threshold)
+            return min(allowed, default=curves.bound)
+        return min(self._bound().upper(curves, threshold) * (1 + 1e-12), 1.0) * curves.bound
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
         """Levels from which on each of at most 128 evenly spaced scores is allowed as threshold."""
         self.check(curves)
+        if self.together:
+            return np.array(sorted(level for level, threshold in self._shared(curves) if threshold > -math.inf))
         candidates = np.r_[curves.merged.scores, np.inf]
         chosen = np.unique(np.linspace(0, candidates.size - 1, min(128, candidates.size)).round().astype(int))
         return np.unique(
@@ -94,29 +151,55 @@ class HighProbability(Guarantee):
         return self._least(alpha, bound, 0)
 
     def _least(self, alpha: float, bound: float, refused: int) -> int:
+        if not self.together:
+            return self._least_single(alpha, bound, refused, 1)
+        # Photographs without a loss pass at a level only if they pass at all levels above it.
+        above = [level for level in reversed(self.together) if level >= alpha] or [alpha]
+        return max(
+            self._least_single(level, bound, refused, max(len(self.together) - passed, 1))
+            for passed, level in enumerate(above)
+        )
+
+    def _least_single(self, alpha: float, bound: float, refused: int, among: int) -> int:
         level = _share(as_typed(alpha, "alpha"), bound)
-        return 0 if level >= 1 else self._bound.least(refused, level)
+        return 0 if level >= 1 else self._bound(among).least(refused, level)
 
     def reachable_alpha(self, n: int, bound: float) -> float:
-        """The bound for n losses of 0."""
-        return bound if n < 1 else self._bound.upper_of_none(n) * bound * (1 + 1e-12)
+        """The bound for n losses of 0; of levels that hold together the least that n photographs can reach."""
+        if self.together:
+            return min((level for level in self.together if self._least(level, bound, 0) <= n), default=bound)
+        return bound if n < 1 else self._bound().upper_of_none(n) * bound * (1 + 1e-12)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers."""
         return (
             f"With confidence {1 - self.delta:g}, {n} calibration photographs show that on average over new "
-            f"photographs the largest {error} among trusted pixels is at most {alpha:g}."
+            f"photographs the largest {error} among trusted pixels is at most {alpha:g}.{self._in_words}"
         )
 
     @property
+    def _in_words(self) -> str:
+        if not self.together:
+            return ""
+        levels = ", ".join(f"{level:g}" for level in self.together)
+        return f" That holds for the levels {levels} together, whichever is picked."
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
-        """What must be true for it, one sentence each; of its stakes, too."""
+        """What must be true for it, one sentence each; of its stakes and levels, too."""
+        sentences = list(super().assumptions)
+        if self.together:
+            sentences = [
+                sentence.replace("Nothing was chosen", "Nothing but the level was chosen").replace(
+                    "setting, seed or level", "setting or seed"
+                )
+                for sentence in sentences
+            ]
         if self.full:
-            return (
-                *super().assumptions,
-                f"The stakes of the bets, {100 * self.full:g} % on the full one, were fixed before calibration.",
+            sentences.append(
+                f"The stakes of the bets, {100 * self.full:g} % on the full one, were fixed before calibration."
             )
-        return super().assumptions
+        return tuple(sentences)
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
         """The mean loss is at most alpha with this one calibration."""
@@ -128,6 +211,28 @@ class HighProbability(Guarantee):
             f"the mean over {unit} of the largest trusted error, claimed to be at most alpha for all but "
             f"{self.delta:g} of the calibration sets"
         )
+
+
+def holding_together(rule: Guarantee, levels: Sequence[float]) -> HighProbability:
+    """`rule` at all of these levels together.
+
+    Raises
+    ------
+    UsageError
+        It is another guarantee, which holds at a single level.
+    """
+    if not isinstance(rule, HighProbability):
+        raise UsageError(
+            f"expected one --alpha, since {rule.plugin_name()} holds at one level that is chosen beforehand; got "
+            f"{len(levels)}. Give one, or --guarantee high-probability, whose levels can hold together"
+        )
+    return HighProbability.model_validate({**rule.model_dump(), "together": tuple(levels)})
+
+
+def levels_together(rule: Guarantee) -> tuple[float, ...]:
+    """The levels at which `rule` holds together, ascending; empty where it holds at one that was chosen beforehand."""
+    inner = rule.innermost
+    return inner.together if isinstance(inner, HighProbability) else ()
 
 
 def _share(alpha: Fraction, bound: float) -> float:

@@ -10,6 +10,7 @@ from blackbox_conformal.audits.sequential import Stop
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.high_probability import levels_together
 from blackbox_conformal.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json as audit_json
 from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, clusters_of
@@ -60,7 +61,7 @@ class AuditRequest:
         group: str | None = None,
         clusters: Mapping[str, str] | None = None,
     ) -> "AuditRequest":
-        """The request for the levels `alphas`, or the usual ones.
+        """The request for the levels `alphas`, or for those that hold together, or for the usual ones.
 
         Raises
         ------
@@ -71,7 +72,7 @@ class AuditRequest:
         rule.unit_curves(calibration.curves_for(rule))
         rule.refuse_unclaimed(clusters is not None)
         bound = calibration.bound_for(rule)
-        levels = tuple(sorted(set(alphas or audited_levels(bound))))
+        levels = tuple(sorted(set(alphas or levels_together(rule) or audited_levels(bound))))
         for alpha in levels:
             rule.check_level(alpha, bound)
         return cls(calibration, rule, levels, group, clusters)
@@ -217,7 +218,7 @@ def audit_splits(
     """
     rule = audited_rule(calibration, guarantee, group, clusters)
     curves = calibration.curves_for(rule)
-    alphas = alphas or audited_levels(calibration.bound_for(rule))
+    alphas = alphas or levels_together(rule) or audited_levels(calibration.bound_for(rule))
     if audited is None:
         return split_audit(rule, curves, alphas, splits=splits, share=0.7 if share is None else share, seed=seed)
     names = [picture.name for picture in audited.pictures]

@@ -8,7 +8,7 @@ from scipy.stats import beta, binom
 
 from blackbox_conformal.audits.confidence import LEVEL, upper_bound
 from blackbox_conformal.audits.interval import Betting, Exact, interval_for
-from blackbox_conformal.audits.verdict import BEFOREHAND, BEFOREHAND_EXACT, beforehand, judge
+from blackbox_conformal.audits.verdict import BEFOREHAND, BEFOREHAND_EXACT, beforehand, judge, meaning
 
 exact = Exact()
 
@@ -77,6 +77,8 @@ def test_it_is_used_for_losses_of_0_or_1_of_a_fixed_number_alone():
     assert beforehand([fixed, open_ended]) == BEFOREHAND_EXACT
     assert beforehand([open_ended]) == BEFOREHAND
     assert beforehand([judge(np.zeros(300), 0.1, 1.0)]) is None
+    short = judge(np.zeros(21), 0.1, 1.0, exact=True)
+    assert "About 8 photographs more than these, all of them new, would confirm it" in meaning(short, 0.1)
 
 
 def test_a_clear_excess_of_misses_is_contradicted():

@@ -1,0 +1,56 @@
+"""`calibrate` with several levels: they hold together with high-probability, and are refused with other guarantees."""
+
+import json
+
+import pytest
+from support.synthetic import write_draws, write_photographs
+
+from blackbox_conformal.cli.main import run
+
+VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "--draws", "3"]
+SETTINGS = ["--score", "smoothed-variance:sigma=2", "--metric", "rgb-linf:kernel=gaussian,sigma=2"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("together")
+    write_draws(path / "outputs", range(32), 3)
+    write_photographs(path / "known", range(24))
+    write_photographs(path / "unseen", range(24, 32))
+    return path
+
+
+def calibrate(folder, *more):
+    where = ["--run", str(folder / "run"), "--force", "--json"]
+    return run(
+        ["calibrate", str(folder / "known"), *VENDOR, "-p", f"path={folder / 'outputs'}", *SETTINGS, *where, *more]
+    )
+
+
+def test_levels_hold_together_and_certificates_and_audits_know_it(folder, capsys):
+    assert calibrate(folder, "--guarantee", "high-probability", "--alpha", "0.2", "--alpha", "0.4") == 0
+    told = capsys.readouterr()
+    assert list(json.loads(told.out)["thresholds"]) == ["0.2", "0.4"]
+    assert "These levels hold together" in told.err
+    calibration = folder / "run" / "calibration.json"
+    assert json.loads(calibration.read_text())["guarantee"]["together"] == [0.2, 0.4]
+    given = [str(folder / "unseen"), "-p", f"path={folder / 'outputs'}", "--calibration", str(calibration)]
+    assert run(["audit", *given, "--run", str(folder / "run"), "--json"]) == 0
+    assert [level["alpha"] for level in json.loads(capsys.readouterr().out)["levels"]] == [0.2, 0.4]
+
+
+def test_levels_of_a_guarantee_that_holds_at_one_are_refused_with_one_that_can(folder, capsys):
+    assert calibrate(folder, "--alpha", "0.2", "--alpha", "0.4") == 2
+    assert "expected one --alpha, since expected holds at one level" in capsys.readouterr().err
+
+
+def test_a_level_of_the_list_that_so_few_photographs_cannot_reach_is_refused(folder, capsys):
+    assert calibrate(folder, "--guarantee", "high-probability", "--alpha", "0.02", "--alpha", "0.4") != 0
+    assert "alpha=0.02 needs at least" in capsys.readouterr().err
+
+
+def test_the_screen_says_that_single_levels_do_not_hold_together_and_how_they_would(folder, capsys):
+    assert calibrate(folder, "--alpha", "0.3") == 0
+    told = capsys.readouterr().err
+    assert "the 6 levels do not hold together" in told
+    assert "For levels that do: --guarantee high-probability --alpha 0.15 --alpha 0.2 --alpha 0.3" in told
