@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import next_steps, session, watch_screen
+from blackbox_conformal.cli import next_steps, session, watch_demo, watch_screen
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
@@ -29,7 +29,7 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
     """What `watch` is given."""
 
     images: tuple[str, ...] = shared.photographs(required=False)
-    calibration: str = shared.declared("--calibration", required=True, type=shared.FILE, help="Calibration file.")
+    calibration: str | None = shared.declared("--calibration", type=shared.FILE, help="Calibration file.")
     canaries: int | None = shared.declared(
         "--canaries",
         type=click.IntRange(1, 256),
@@ -68,6 +68,11 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
         help="Write an HTML page of the watch: evidence, canaries before and now, what moved, alarms. Makes no visit.",
     )
     force: bool = shared.force()
+    demo: bool = shared.flag(
+        "--demo",
+        is_flag=True,
+        help="Show a planted change being found, on a vendor of this machine. No key, no network.",
+    )
     accept: str | None = shared.flag(
         "--accept",
         metavar="REASON",
@@ -87,6 +92,19 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
         "--notify-apprise", metavar="VARIABLE", help="The same with an address of apprise; needs the extra apprise."
     )
 
+    @property
+    def file(self) -> str:
+        """The calibration's file.
+
+        Raises
+        ------
+        UsageError
+            None is named.
+        """
+        if self.calibration is None:
+            raise UsageError("expected --calibration FILE, or --demo to see how it works; got neither")
+        return self.calibration
+
 
 @click.command("watch")
 @shared.takes(WatchOptions)
@@ -101,7 +119,10 @@ def command(screen: Screen, options: WatchOptions) -> None:
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.pipeline.visiting import outlook, visit
 
-    calibration = Calibration.load(options.calibration)
+    if options.demo:
+        watch_demo.show(screen, Path(options.run or watch_demo.FOLDER))
+        return
+    calibration = Calibration.load(options.file)
     channels = _channels(options)
     if options.accept is not None:
         _accept(screen, options, calibration, channels)
@@ -111,7 +132,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
         return
     adapter = session.open_calibrated_vendor(calibration, options, priced=options.max_cost is not None)
     setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
-    run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
+    run = session.calibrated_folder(screen, options, calibration.procedure, options.file)
     request = _request(options, calibration)
     with watching(screen) as watch:
         terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
@@ -121,16 +142,16 @@ def command(screen: Screen, options: WatchOptions) -> None:
             screen.data(watch_screen.outlook_json(planned))
             return
         result = visit(request, setup, terms)
-    watch_screen.show_visit(screen, result, options.calibration)
+    watch_screen.show_visit(screen, result, options.file)
     _tell(screen, options, calibration, channels)
-    screen.data(watch_screen.visit_json(result, options.calibration))
-    _end(result, options.calibration)
+    screen.data(watch_screen.visit_json(result, options.file))
+    _end(result, options.file)
 
 
 def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> None:
     from blackbox_conformal.reports.watch_page import write_watch_page
 
-    file, run = Path(options.calibration), session.folder_of(options, calibration.procedure, options.calibration)
+    file, run = Path(options.file), session.folder_of(options, calibration.procedure, options.file)
     written = write_watch_page(calibration.digest, file, run, Path(page), force=options.force)
     screen.say(str(written))
     screen.say(next_steps.open_line(written))
@@ -142,7 +163,7 @@ def _request(options: WatchOptions, calibration: "Calibration") -> "VisitRequest
 
     return VisitRequest(
         calibration,
-        Path(options.calibration),
+        Path(options.file),
         photograph_paths(options.images) if options.images else (),
         options.canaries,
         options.level,
@@ -199,8 +220,8 @@ def _tell(screen: Screen, options: WatchOptions, calibration: "Calibration", cha
     from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
     if channels:
-        with WatchFile(watch_path(Path(options.calibration))) as file:
-            for trouble in deliver(file, calibration.digest, options.calibration, channels):
+        with WatchFile(watch_path(Path(options.file))) as file:
+            for trouble in deliver(file, calibration.digest, options.file, channels):
                 screen.note(f"warning: {trouble}")
 
 
@@ -208,7 +229,7 @@ def _accept(screen: Screen, options: WatchOptions, calibration: "Calibration", c
     from blackbox_conformal.watching.concluding import accept
     from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
-    with WatchFile(watch_path(Path(options.calibration)), make=False) as file:
+    with WatchFile(watch_path(Path(options.file)), make=False) as file:
         entry = accept(file, calibration.digest, options.accept or "")
     screen.say(f"accepted at {entry.at}: {entry.reason}")
     screen.say("Certificates say so from now on. The next visit begins a new watch, against the vendor as it is then.")

@@ -42,6 +42,16 @@ class Generator:
         self._channels = weights["noise_weight"].shape[2]
         self._base = stack_rows(bicubic_weights(SCALE))
 
+    def perturbed(self, share: float, seed: int = 0) -> "Generator":
+        """A generator that keeps its name, each of its weights changed at random by about `share` of its size.
+
+        It is the vendor that changes without a word, for demonstrations and tests.
+        """
+        changed, random = Generator(self._strip_pixels), np.random.default_rng(seed)
+        for name, weights in self._weights.items():
+            changed._weights[name] = weights * (1 + share * random.standard_normal(weights.shape).astype(np.float32))
+        return changed
+
     def upscale(self, picture: Picture, seed: int) -> Picture:
         """Draw one enlargement.
 

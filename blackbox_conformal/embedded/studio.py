@@ -54,6 +54,8 @@ class Studio:
 
     Attributes
     ----------
+    generator
+        The network of ``upscale``.
     tasks
         By name: ``upscale``, ``colourise`` and ``denoise``.
     drawn
@@ -62,6 +64,7 @@ class Studio:
 
     def __init__(self) -> None:
         generator, colouriser, denoiser = Generator(), Colouriser(), Denoiser()
+        self.generator = generator
         self.tasks = {
             "upscale": OfferedTask(generator.model, SCALE, generator.upscale),
             "colourise": OfferedTask(colouriser.model, 1, colouriser.colourise),

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from support.synthetic import write_photographs
 
@@ -26,15 +25,6 @@ def vendor() -> Iterator[VendorServer]:
     server.server_close()
 
 
-def perturbed(share: float) -> Generator:
-    """The generator with every weight changed by `share` of its size at random."""
-    generator, random = Generator(), np.random.default_rng(0)
-    for name, weights in generator._weights.items():
-        factors = 1 + share * random.standard_normal(weights.shape).astype(np.float32)
-        generator._weights[name] = weights * factors
-    return generator
-
-
 def test_weights_that_change_by_a_hundredth_are_told_at_the_next_visit(
     vendor: VendorServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,7 +38,22 @@ def test_weights_that_change_by_a_hundredth_are_told_at_the_next_visit(
         assert run(watch) == 0
     capsys.readouterr()
     task = vendor.studio.tasks["upscale"]
-    vendor.studio.tasks["upscale"] = OfferedTask(task.model, task.scale, perturbed(0.01).upscale)
+    vendor.studio.tasks["upscale"] = OfferedTask(task.model, task.scale, Generator().perturbed(0.01).upscale)
     assert run(watch) == 3
     verdicts = {one["layer"]: one["verdict"] for one in json.loads(capsys.readouterr().out)["findings"]}
     assert (verdicts["identity"], verdicts["pixels"]) == ("same", "changed")
+
+
+def test_the_demo_shows_a_planted_change_being_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "demo"
+    assert run(["watch", "--demo", "--run", str(folder), "--json"]) == 0
+    out = capsys.readouterr()
+    document = json.loads(out.out)
+    verdicts = {one["layer"]: one["verdict"] for one in document["findings"]}
+    assert (document["state"], verdicts["identity"], verdicts["pixels"]) == ("suspended", "same", "changed")
+    assert out.err.count("SAME: nothing says that the vendor changed") == 3
+    assert "this calibration is suspended since" in out.err
+    assert Path(document["page"]).read_text(encoding="utf-8").count("data:image/webp;base64,") == 8
+    assert run(["watch", "--demo", "--run", str(folder)]) == 2
+    assert run(["watch"]) == 2
+    assert "or --demo to see how it works" in capsys.readouterr().err

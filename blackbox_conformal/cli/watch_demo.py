@@ -1,0 +1,111 @@
+"""`watch --demo`: a vendor on this machine that changes its network without a word, and what `watch` says of it.
+
+The answers, the calibration and the visits are real; only the change is made here.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blackbox_conformal.cli import watch_screen
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.next_steps import open_line
+from blackbox_conformal.errors import SuspendedError, UsageError
+
+if TYPE_CHECKING:
+    from blackbox_conformal.embedded.server import VendorServer
+    from blackbox_conformal.pipeline.visiting import VisitResult
+
+FOLDER = "blackbox-conformal-watch-demo"
+SIDE = 128
+"""Pixels of a side of the photographs, so that it takes seconds."""
+
+CANARIES = 4
+QUIET_VISITS = 3
+CHANGE = 0.01
+"""The share by which every weight of the network is changed."""
+
+
+def show(screen: Screen, folder: Path) -> None:
+    """Calibrate, visit, change the vendor, visit again, and write the page; everything goes into `folder`.
+
+    Raises
+    ------
+    UsageError
+        The folder is there already, or the photographs of the extra ``demo`` are missing.
+    """
+    from blackbox_conformal.reports.watch_page import write_watch_page
+
+    if folder.exists():
+        raise UsageError(f"expected a new folder; {folder} is there already. Remove it, or name another with --run")
+    with _vendor() as server:
+        found, digest = _played(screen, server, folder)
+    file = folder / "run" / "calibration.json"
+    watch_screen.show_visit(screen, found, str(file))
+    screen.say(f"`mask` now answers: {_refused(file, digest)}")
+    page = write_watch_page(digest, file, folder / "run", folder / "watch.html")
+    screen.say(open_line(page))
+    screen.data({**watch_screen.visit_json(found, str(file)), "page": str(page.resolve())})
+
+
+def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[VisitResult, str]":
+    """The visit that finds the change, and the digest of the calibration."""
+    from blackbox_conformal.embedded.studio import OfferedTask
+    from blackbox_conformal.images.photographs import demo_photographs
+    from blackbox_conformal.pipeline.calibrating import calibrate_job
+    from blackbox_conformal.pipeline.demonstration import reduced_photographs
+    from blackbox_conformal.pipeline.job import Job, Terms
+    from blackbox_conformal.pipeline.stages.settings import set_up
+    from blackbox_conformal.pipeline.visiting import VisitRequest, begin_watch, visit
+    from blackbox_conformal.plugins import load_adapter
+
+    file = folder / "run" / "calibration.json"
+    setup = set_up(load_adapter("embedded", url=server.url))
+    with watching(screen) as watch:
+        terms = Terms(folder / "run", watch=watch)
+        photographs = reduced_photographs(demo_photographs(), folder / "photographs", SIDE, watch.progress)
+        job = Job.of_photographs(setup, [photograph.path for photograph in photographs], terms)
+        calibration = calibrate_job(job).calibration
+        calibration.save(file)
+        begin_watch(job, calibration, file, CANARIES)
+        screen.say(f"calibrated on {calibration.n} photographs; the {CANARIES} most sensitive are canaries")
+        request = VisitRequest(calibration, file)
+        for _ in range(QUIET_VISITS):
+            found = visit(request, setup, terms)
+            screen.say(f"visit {found.number}: {watch_screen.headline(found)}")
+        task = server.studio.tasks["upscale"]
+        changed = server.studio.generator.perturbed(CHANGE)
+        server.studio.tasks["upscale"] = OfferedTask(task.model, task.scale, changed.upscale)
+        screen.say(
+            f"now every weight of the vendor's network is changed by about {CHANGE:.0%}; its name stays {task.model}"
+        )
+        return visit(request, setup, terms), calibration.digest
+
+
+@contextmanager
+def _vendor() -> "Iterator[VendorServer]":
+    """The embedded vendor on a socket of this process, so that its network can be changed."""
+    from blackbox_conformal.embedded.server import VendorServer
+
+    server = VendorServer()
+    thread = threading.Thread(target=server.serve_forever, name="vendor", daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _refused(file: Path, digest: str) -> str:
+    from blackbox_conformal.watching.states import refuse_suspended
+
+    try:
+        refuse_suspended(file, digest)
+    except SuspendedError as error:
+        return str(error)
+    return "nothing: no alarm was raised"
