@@ -10,12 +10,14 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.audits.worst_pixels import window, worst_place
+from blackbox_conformal.reports.count_below import count_below
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.types import Image, Map, Mask
 
@@ -126,9 +128,9 @@ def block_maximum(scores: Map, block: int) -> Map:
     rows, columns = -(-height // block), -(-width // block)
     padded = np.full((rows * block, columns * block), -np.inf, dtype=np.float32)
     padded[:height, :width] = scores
-    # Rows first: whole rows are compared at once.
-    highest: Map = padded.reshape(rows, block, -1).max(axis=1).reshape(rows, columns, block).max(axis=2)
-    return highest
+    # Whole rows are compared at once, then every block-th value of them.
+    highest: Map = reduce(np.maximum, (padded[place::block] for place in range(block)))
+    return reduce(np.maximum, (highest[:, place::block] for place in range(block)))
 
 
 def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -218,9 +220,7 @@ def make_preview(
     """
     height, width = indecision.shape
     block = block_side((height, width))
-    # Sorted before they take eight bytes each, in half the time.
-    scores = _finite(np.sort(indecision[~np.isnan(indecision)]))
-    counts = np.searchsorted(scores, thresholds, side="left")
+    counts = count_below(indecision, thresholds)
     worst: list[Worst] = []
     if truth is not None and errors is not None:
         for alpha, threshold in worst_at:

@@ -1,0 +1,53 @@
+"""Exact counts of scores below thresholds, against comparing every score with every threshold."""
+
+import numpy as np
+import pytest
+
+from blackbox_conformal.reports.count_below import count_below
+
+RANDOM = np.random.default_rng(5)
+
+
+def compared(scores, thresholds):
+    """As `trusted` does it: infinity is below infinity, NaN below nothing."""
+    wide = np.minimum(scores.astype(np.float64), np.finfo(np.float64).max)
+    return [int((wide < threshold).sum()) for threshold in thresholds]
+
+
+def ties():
+    return RANDOM.integers(-3, 4, (40, 50)).astype(np.float32)
+
+
+def both_signs():
+    return (RANDOM.normal(0, 1, (40, 50)) ** 5).astype(np.float32)
+
+
+def close_together():
+    return (np.float32(1) + RANDOM.integers(0, 40, (40, 50)) * np.finfo(np.float32).eps).astype(np.float32)
+
+
+def with_gaps():
+    scores = both_signs()
+    scores[::3] = np.nan
+    scores[1::7] = np.inf
+    scores[2, :9] = [0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38, np.inf, -np.inf, np.nan]
+    return scores
+
+
+@pytest.mark.parametrize("made", [ties, both_signs, close_together, with_gaps])
+def test_counts_are_those_of_comparing_every_score(made):
+    scores = made()
+    known = scores[np.isfinite(scores)].astype(np.float64)
+    thresholds = np.sort([-np.inf, -4, 0.0, np.inf, *known[:60], *(known[60:90] * (1 + 1e-9)), *(known[90:99] - 1e-9)])
+    assert count_below(scores, thresholds).tolist() == compared(scores, thresholds)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0, -2.0, np.inf])
+def test_one_value_everywhere(value):
+    scores = np.full((3, 4), value, np.float32)
+    thresholds = np.array([-np.inf, -2.0, -1.0, 0.0, 1.0, np.inf])
+    assert count_below(scores, thresholds).tolist() == compared(scores, thresholds)
+
+
+def test_no_thresholds():
+    assert count_below(np.zeros((2, 2), np.float32), np.zeros(0)).tolist() == []
