@@ -17,9 +17,12 @@ from support.command_line import COMMAND, VENDOR
 from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.errors import SuspendedError
+from blackbox_conformal.pipeline.commands import apply
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 CHANGED = "picture:kind=flatter-and-brighter"
 
@@ -208,9 +211,17 @@ def test_mask_refuses_after_an_alarm_until_it_is_accepted_with_a_reason(post: Po
     assert code == 3
     assert "this calibration is suspended since" in said
     assert f"blackbox-conformal watch --calibration {post.calibration} --accept REASON" in said
+    vendor = SynchronousVendor(url=post.server.url)
+    small = post.folder / "small.png"
+    with pytest.raises(SuspendedError, match="is suspended since"):
+        apply(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1)
     assert post.watch("--accept", " ")[0] == 2
     code, document, _ = post.watch("--accept", "the new model was looked at")
     assert (code, document["state"]) == (0, "accepted")
+    assert any(
+        "the new model" in note
+        for note in apply(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1).certificate.notes
+    )
     code, said, pictures = post.mask()
     assert code == 0, said
     assert any("the new model was looked at" in note for note in pictures[0]["notes"])
