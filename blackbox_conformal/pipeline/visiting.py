@@ -337,10 +337,10 @@ class _Visiting:
         if replaced is not None:
             return Finding("identity", "changed", replaced)
         first = self._earlier[0].draws if self._earlier else draws
-        references = [draw for draw in first if draw.purpose == "reference"]
+        references = [draw for draw in first if draw.known]
         return compare(
             list(filter(None, map(self._declared, references))),
-            list(filter(None, (self._declared(draw) for draw in draws if draw.purpose != "reference"))),
+            list(filter(None, (self._declared(draw) for draw in draws if not draw.known))),
             self._request.calibration.vendor_models if self._watch.first_draws_calibrated else (),
         )
 

@@ -131,7 +131,7 @@ def _of(visit: Visit, purpose: str) -> list[WatchDraw]:
 def _pairs(canaries: Sequence[Canary], visits: Sequence[Visit], store: Store) -> list[Pair]:
     pairs = []
     for canary in canaries:
-        before = [draw for draw in visits[0].draws if (draw.canary, draw.purpose) == (canary.position, "reference")]
+        before = [draw for draw in visits[0].draws if draw.known and draw.canary == canary.position]
         after = [draw for draw in _of(visits[-1], "fresh") if draw.canary == canary.position]
         pairs.append(Pair(canary.name, _picture(before[:1], store), _picture(after, store)))
     return pairs

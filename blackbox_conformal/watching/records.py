@@ -7,9 +7,12 @@ from typing import Literal
 
 from blackbox_conformal.watching.findings import State
 
-Purpose = Literal["reference", "repeat", "fresh"]
-"""``reference``: what later draws are compared with. ``repeat``: a reference draw asked for again, with its seed.
-``fresh``: a new draw of the canary."""
+Purpose = Literal["chosen", "reference", "repeat", "fresh"]
+"""``chosen``: a draw of the calibration by which the canary was chosen. ``reference``: what fresh draws are ranked
+among. ``repeat``: an earlier draw asked for again, with its seed. ``fresh``: a new draw of the canary.
+
+A canary is chosen for draws that lie close together, so those that it was chosen by are not like later ones, and are
+not ranked among them. Their pixels and what was declared with them are compared all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,11 @@ class WatchDraw:
     cost_usd: Decimal | None = None
     features: Mapping[str, float] = field(default_factory=dict)
     p_values: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def known(self) -> bool:
+        """Whether pixels and declarations of later draws are compared with it."""
+        return self.purpose in ("chosen", "reference")
 
 
 @dataclass(frozen=True, slots=True)

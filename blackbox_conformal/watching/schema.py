@@ -39,7 +39,7 @@ CREATE TABLE draw (
     id INTEGER PRIMARY KEY,
     visit INTEGER NOT NULL REFERENCES visit,
     canary INTEGER NOT NULL REFERENCES canary,
-    purpose TEXT NOT NULL CHECK (purpose IN ('reference', 'repeat', 'fresh')),
+    purpose TEXT NOT NULL CHECK (purpose IN ('chosen', 'reference', 'repeat', 'fresh')),
     draw_index INTEGER NOT NULL,
     seed TEXT,
     state TEXT,

@@ -107,8 +107,8 @@ def post(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
 def test_the_same_vendor_is_silent_for_twenty_visits_and_each_draw_is_paid_once(post: Post) -> None:
     paid = post.paid
     document = post.first("--canaries", "3")
-    # Two references more for each canary, one request twice, and each canary anew.
-    assert (document["calls"], post.paid - paid) == (3 * 2 + 2 + 3, 3 * 2 + 2 + 3)
+    # Three references more for each canary, one request twice, and each canary anew.
+    assert (document["calls"], post.paid - paid) == (3 * 3 + 2 + 3, 3 * 3 + 2 + 3)
     assert document["cached"] == 3 * 2
     assert len(document["canaries"]) == 3
     for number in range(2, 21):
@@ -122,7 +122,7 @@ def test_the_same_vendor_is_silent_for_twenty_visits_and_each_draw_is_paid_once(
         }
         assert document["calls"] == 4
     assert post.server.account.distinct < post.paid, "repeated requests are the same draws to the vendor"
-    assert post.paid - paid == 11 + 19 * 4
+    assert post.paid - paid == 14 + 19 * 4
 
 
 def test_another_model_name_suspends_the_calibration(post: Post) -> None:
@@ -154,7 +154,7 @@ def test_a_vendor_without_seeds_is_told_by_its_canaries_within_five_visits(
     post = Post(tmp_path, server, capsys, seedable=False)
     post.calibrate(8)
     document = post.first("--canaries", "8")
-    assert document["calls"] == 8, "eight reference draws are the calibration's own, and they differ"
+    assert document["calls"] == 8, "four reference draws are the calibration's own, and they differ"
     for _ in range(5):
         code, document, said = post.watch()
         assert (code, verdicts(document)["pixels"]) == (0, "not watched"), said
@@ -180,7 +180,7 @@ def test_a_vendor_that_never_varies_needs_no_further_references(
         post = Post(tmp_path, server, capsys, seedable=False)
         post.calibrate(1)
         document = post.first("--canaries", "3")
-        # The estimate counts nine references; two equal answers to one request show that none is needed.
+        # The estimate counts twelve references; two equal answers to one request show that none is needed.
         assert document["calls"] == 2 + 3
         assert verdicts(document)["pixels"] == "same"
         assert verdicts(document)["canaries"] == "not watched"
@@ -242,12 +242,12 @@ def test_canaries_that_are_chosen_at_calibration_need_no_photographs_at_the_firs
     post = Post(tmp_path, server, capsys)
     post.calibrate(2, "--canaries", "3")
     assert (
-        "note: 3 canaries are chosen; `watch` draws each of them once a visit, and 2 reference draws of each"
+        "note: 3 canaries are chosen; `watch` draws each of them once a visit, and 3 reference draws of each"
         in post.said
     )
     assert post.paid == 24, "choosing buys nothing"
     code, document, said = post.watch()
-    assert (code, len(document["canaries"]), document["calls"]) == (0, 3, 3 * 2 + 2 + 3), said
+    assert (code, len(document["canaries"]), document["calls"]) == (0, 3, 3 * 3 + 2 + 3), said
     assert all(canary["sensitivity"] > 0 for canary in document["canaries"])
     values = [canary["sensitivity"] for canary in document["canaries"]]
     assert values == sorted(values, reverse=True)
@@ -306,8 +306,8 @@ def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post: Post)
     photographs = str(post.folder / "photographs")
     code, document, said = post.watch("--plan", photographs)
     assert code == 0, said
-    # Eight canaries: two references more for each, one request twice, eight new draws; later eight and a repeat.
-    assert (document["next_visit"]["calls"], document["later_visit"]["calls"]) == (8 * 2 + 2 + 8, 9)
+    # Eight canaries: three references more for each, one request twice, eight new draws; later eight and a repeat.
+    assert (document["next_visit"]["calls"], document["later_visit"]["calls"]) == (8 * 3 + 2 + 8, 9)
     assert document["month_usd"]["daily"] == pytest.approx([2.7, 2.7])
     assert "a month, daily" in said
     assert [row["median"] for row in document["visits_to_alarm"]] == [23, 6, 4, 3]
@@ -346,10 +346,10 @@ def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:
     assert run([*base, "--max-cost", "1", "--max-cost-in-all", "0.05"]) == 4
     assert post.paid == paid
     assert "that --max-cost-in-all allows" in post.capsys.readouterr().err.replace("\n", " ")
-    assert run([*base, "--max-cost", "0.08", "--max-cost-in-all", "0.12"]) == 0
-    assert run([*base[:1], *base[2:], "--max-cost", "0.03", "--max-cost-in-all", "0.12"]) == 0
-    assert run([*base[:1], *base[2:], "--max-cost", "0.03", "--max-cost-in-all", "0.12"]) == 4
-    assert post.paid == paid + 8 + 3
+    assert run([*base, "--max-cost", "0.10", "--max-cost-in-all", "0.14"]) == 0
+    assert run([*base[:1], *base[2:], "--max-cost", "0.03", "--max-cost-in-all", "0.14"]) == 0
+    assert run([*base[:1], *base[2:], "--max-cost", "0.03", "--max-cost-in-all", "0.14"]) == 4
+    assert post.paid == paid + 10 + 3
 
 
 def test_the_first_visit_asks_for_photographs_and_later_ones_for_the_same_settings(post: Post) -> None:
@@ -403,4 +403,4 @@ def test_a_killed_visit_is_gone_on_with_and_each_canary_is_paid_once(
             states = {row[0] for row in connection.execute("SELECT state FROM draw")}
         assert visits == 1
         assert states == {"stored"}
-        assert post.paid - paid == bought == 4 + 2 + 2
+        assert post.paid - paid == bought == 6 + 2 + 2

@@ -7,16 +7,14 @@ from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.stages.draws import drawn_picture, output_check
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
+from blackbox_conformal.pipeline.watch_parts.planned_draws import draws_to_choose_by
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.sampling.task import Outcome
 from blackbox_conformal.watching.records import Canary
 from blackbox_conformal.watching.sensitivity import sensitivity
 
 CANDIDATES = 64
 """Photographs whose stored draws are looked at."""
-
-_DRAWS = 8
-"""Draws of each that are looked at."""
 
 
 def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
@@ -51,18 +49,13 @@ def _measured(job: Job, pictures: Sequence[Prepared]) -> list[tuple[Prepared, fl
     with Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup)) as sampler:
         for done, picture in enumerate(pictures):
             job.watch.progress("choosing canaries", done, len(pictures))
-            outcomes = list(sampler.draw(_compared(picture, perturbed=setup.perturbation is not None)))
+            outcomes = list(sampler.draw(picture.tasks[: draws_to_choose_by(setup)]))
             if all(outcome.state == "stored" for outcome in outcomes):
                 value = _sensitivity(job, sampler, outcomes)
                 if value is not None:
                     found.append((picture, value))
     job.watch.progress("choosing canaries", len(pictures), len(pictures))
     return found
-
-
-def _compared(picture: Prepared, *, perturbed: bool) -> list[Task]:
-    """The draws that are answers to one and the same upload."""
-    return list(picture.tasks[: 1 if perturbed else _DRAWS])
 
 
 def _sensitivity(job: Job, sampler: Sampler, outcomes: Sequence[Outcome]) -> float | None:

@@ -36,7 +36,7 @@ def gather(watch: Watched, earlier: Sequence[Visit], draws: Sequence[WatchDraw])
     past = [draw for visit in earlier for draw in visit.draws]
     bags: dict[tuple[int, str], list[float]] = defaultdict(list)
     for draw in [*past, *(draw for draw in draws if draw.purpose == "reference")]:
-        if draw.purpose != "repeat":
+        if draw.purpose in ("reference", "fresh"):
             for name, value in draw.features.items():
                 bags[draw.canary, name].append(value)
     found = []

@@ -154,7 +154,7 @@ class Looking:
         """Put each repeated answer beside the reference of its canary."""
         references: dict[int, WatchDraw] = {}
         for draw in [*(draw for visit in self._earlier for draw in visit.draws), *found.draws]:
-            if draw.purpose == "reference" and draw.state == "stored":
+            if draw.known and draw.state == "stored":
                 references.setdefault(draw.canary, draw)
         purposes = ("repeat",) if self._seeded else ("repeat", "fresh")
         for draw in found.draws:

@@ -12,7 +12,7 @@ from blackbox_conformal.watching.records import Canary, Purpose, Visit, WatchDra
 REFERENCES = 4
 """Reference draws that a canary has at least; a calibration on more draws brings more."""
 
-_MOST_REFERENCES = 32
+_MOST_CALIBRATED = 32
 
 FIRST_INDEX = 4096
 """Draws of visits are numbered from here on: no procedure has so many draws, so that none is taken for its own."""
@@ -24,8 +24,8 @@ def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visi
     """The draws of the visit that follows `visits`.
 
     The first one also draws what later ones are compared with, and requests are repeated until it is known whether the
-    vendor repeats itself. Numbers of draws begin at random, so that a watch whose
-    file was lost never takes old draws in the ledger for new ones.
+    vendor repeats itself. Numbers of draws begin at random, so that a watch whose file was lost never takes old draws
+    in the ledger for new ones.
     """
     numbers = itertools.count(FIRST_INDEX + secrets.randbelow(_NUMBERS))
     seeds = setup.adapter.capabilities.seed_range
@@ -41,10 +41,11 @@ def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visi
     if not visits:
         for canary in canaries:
             calibrated = list(_calibrated(setup, canary)) if watch.first_draws_calibrated else []
-            more = range(max(0, REFERENCES - len(calibrated)))
+            ranked = sum(draw.purpose == "reference" for draw in calibrated)
+            more = range(max(0, REFERENCES - ranked))
             draws += [*calibrated, *(new(canary, "reference") for _ in more)]
     if watch.repeats_itself is None:
-        references = [draw for draw in [*(visits[0].draws if visits else ()), *draws] if draw.purpose == "reference"]
+        references = [draw for draw in [*(visits[0].draws if visits else ()), *draws] if draw.known]
         told_by_references = not visits and len(calibrated_draws(references)) >= 2 * len(canaries)
         if setup.adapter.capabilities.seedable or not told_by_references:
             # Two, so that a vendor which changed since its calibration is still known to repeat itself.
@@ -57,15 +58,29 @@ def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visi
 
 def calibrated_draws(draws: Sequence[WatchDraw]) -> list[WatchDraw]:
     """Those of a visit's draws that are the calibration's own, and stored."""
-    return [draw for draw in draws if draw.purpose == "reference" and draw.index < FIRST_INDEX]
+    return [draw for draw in draws if draw.known and draw.index < FIRST_INDEX]
+
+
+def draws_to_choose_by(setup: Setup) -> int:
+    """How many of a calibration's draws of a picture are looked at to choose canaries: half of them, at least one.
+
+    Under a perturbation it is the first, since no other is an answer to the same upload.
+    """
+    return 1 if setup.perturbation is not None else max(1, min(setup.procedure.draws, _MOST_CALIBRATED) // 2)
+
+
+def calibrated_references(setup: Setup) -> int:
+    """How many of a calibration's draws of a canary are reference draws: those that it was not chosen by."""
+    count = 1 if setup.perturbation is not None else min(setup.procedure.draws, _MOST_CALIBRATED)
+    return count - draws_to_choose_by(setup)
 
 
 def _calibrated(setup: Setup, canary: Canary) -> Iterator[WatchDraw]:
-    """The calibration's own draws of the canary; under a perturbation only the first is an answer to this upload."""
-    count = 1 if setup.perturbation is not None else min(setup.procedure.draws, _MOST_REFERENCES)
-    for index in range(count):
+    """The calibration's own draws of the canary."""
+    chosen = draws_to_choose_by(setup)
+    for index in range(chosen + calibrated_references(setup)):
         seed = setup.procedure.seed(canary.upload, index, setup.adapter.capabilities.seed_range)
-        yield WatchDraw(canary.position, "reference", index, seed)
+        yield WatchDraw(canary.position, "chosen" if index < chosen else "reference", index, seed)
 
 
 def task_of(canary: Canary, draw: WatchDraw) -> Task:
