@@ -29,7 +29,7 @@ class CalibrateOptions(shared.JobOptions):
 
     images: tuple[str, ...] = shared.photographs()
     guarantee: str | None = shared.guarantee()
-    alphas: tuple[float, ...] = shared.declared(
+    alpha: tuple[float, ...] = shared.declared(
         "--alpha",
         type=shared.level,
         multiple=True,
@@ -73,7 +73,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
     out = Path(options.out or run / "calibration.json")
-    guarantee, alpha = _promised(options), min(options.alphas, default=None)
+    guarantee, alpha = _promised(options), min(options.alpha, default=None)
     groups, clusters = read_groups(options.groups), read_groups(options.clusters)
     paths = photograph_paths(options.images)
     names = [name_of(path) for path in paths]
@@ -118,9 +118,9 @@ def _promised(options: CalibrateOptions) -> "str | Guarantee":
     from blackbox_conformal.pipeline.stages.settings import member
 
     named = options.guarantee or "expected"
-    if len(set(options.alphas)) < 2:
+    if len(set(options.alpha)) < 2:
         return named
-    return holding_together(member("guarantees", named), options.alphas)
+    return holding_together(member("guarantees", named), options.alpha)
 
 
 def _without_tuning(screen: Screen, job: "Job", tuning: "Sequence[KnownPhotograph]") -> "Job":
@@ -146,7 +146,7 @@ def _show(
     calibration = result.calibration
     rule = calibration.rule()
     bound, n = calibration.bound_for(rule), rule.counted(calibration.n)
-    levels = sorted(levels_together(rule) or {*usual_levels(bound), *options.alphas})
+    levels = sorted(levels_together(rule) or {*usual_levels(bound), *options.alpha})
     cost = bill(result.cost_usd, result.calls, setup.adapter, setup.second)
     tiles = f" in {calibration.n} tiles" if options.clusters else ""
     refused = f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""
@@ -162,7 +162,7 @@ def _show(
     _show_thresholds(screen, calibration, levels)
     reachable = [level for level in levels if calibration.threshold(level) != float("-inf")]
     if reachable:
-        level = next((alpha for alpha in sorted(options.alphas) if alpha in reachable), reachable[0])
+        level = next((level for level in sorted(options.alpha) if level in reachable), reachable[0])
         words = next_steps.with_calibration("mask", "small.png", path, setup.adapter, options)
         screen.next(*words, "--alpha", f"{level:g}")
     else:

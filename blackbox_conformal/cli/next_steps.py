@@ -32,13 +32,16 @@ def report_on(run: Path, calibration: str) -> list[str]:
     return ["report", "--run", str(run), *([] if usual else ["--calibration", calibration])]
 
 
-def calibrate_with(score: str, draws: int, tuning: Path, run: Path, *, second: bool) -> list[str]:
-    """`calibrate` with what the present command was given, for a score that it chose.
+def calibrate_with(
+    score: str, draws: int, tuning: Path, run: Path, *, second: bool, guarantee: str | None = None
+) -> list[str]:
+    """`calibrate` with what the present command was given, for a score and perhaps a guarantee that it chose.
 
     `second` says whether that score compares with a second vendor.
     """
-    elsewhere = {"score", "draws", "run", "out", "memory"}
+    elsewhere = {"score", "draws", "run", "out", "memory", *(() if guarantee is None else ("guarantee",))}
     words = _calibrate(elsewhere | (set() if second else {"second_adapter", "second_parameters"}))
+    words += [] if guarantee is None else ["--guarantee", guarantee]
     return [*words, "--score", score, "--draws", str(draws), "--run", str(run), "--tuning", str(tuning)]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.job import Terms
     from blackbox_conformal.pipeline.stages.settings import Setup
+    from blackbox_conformal.pipeline.stakes import ChosenBound
     from blackbox_conformal.pipeline.tuning import Candidate, Tuning, TuningJob
 
 NEARLY = 0.01
@@ -31,6 +32,12 @@ class TuneOptions(shared.JobOptions):
     images: tuple[str, ...] = shared.photographs()
     alpha: float = shared.declared(
         "--alpha", type=shared.level, required=True, help="The level at which candidates are compared."
+    )
+    guarantee: str | None = shared.declared(
+        "--guarantee",
+        metavar="NAME[:k=v,…]",
+        help="What the calibration promises. The confidence bound of high-probability is chosen here, too, unless it "
+        "is named.  [default: expected]",
     )
     candidates: tuple[str, ...] = shared.declared(
         "--candidate",
@@ -71,6 +78,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
     comparing = score_for(candidates, second=second)
     setup = session.build_setup(options if comparing is None else replace(options, score=specification_text(comparing)))
     member("guarantees", "expected").check_level(options.alpha, setup.metric.capped_bound)
+    rule = None if options.guarantee is None else member("guarantees", options.guarantee)
     run = session.folder_of(options, setup.procedure)
     out = Path(options.out or run / (TUNING_FILE if options.only_choose else "calibration.json"))
     if options.only_choose and out.exists():
@@ -79,13 +87,13 @@ def command(screen: Screen, options: TuneOptions) -> None:
         terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
         job = _job(options, setup, out, len(candidates), terms)
         session.say_fitted(screen, job.whole)
-        tuning = job.choose(candidates, options.alpha)
+        tuning = job.choose(candidates, options.alpha, rule)
         _show_candidates(screen, tuning, job)
         if options.only_choose:
             tuning.record.keep(out)
             result = None
         else:
-            result = job.calibrate(tuning)
+            result = job.calibrate(tuning, rule)
             keep_calibration(run, result.calibration, out, force=options.force)
     _show(screen, options, setup, job, tuning, result, out)
 
@@ -118,6 +126,13 @@ def _score(candidate: "Candidate") -> str:
     return specification_text(candidate.score)
 
 
+def _in_words(bound: "ChosenBound") -> str:
+    """The guarantee with its bound, as it is typed, and what it is expected to trust."""
+    from blackbox_conformal.pipeline.tuning import specification_text
+
+    return f"--guarantee {specification_text(bound.rule)}, which trusts {share(bound.trusted_share)} there"
+
+
 def _show_candidates(screen: Screen, tuning: "Tuning", job: "TuningJob") -> None:
     """Every candidate, and a cheaper one that is nearly as good."""
     n_tuning = len(job.tuning)
@@ -145,6 +160,8 @@ def _show(
     out: Path,
 ) -> None:
     """What was chosen, what it took, and what to do next; without a calibration, `out` is the tuning file."""
+    from blackbox_conformal.pipeline.tuning import specification_text
+
     best, run = tuning.best.candidate, job.whole.folder
     n_tuning, n_calibration = len(job.tuning), len(job.calibrating)
     steps: list[Tuning | CalibrationRun] = [tuning] if result is None else [tuning, result]
@@ -153,6 +170,7 @@ def _show(
     screen.summary(
         {
             "best": f"{best.label}: --score {_score(best)} --draws {best.draws}",
+            **({} if tuning.bound is None else {"confidence bound": _in_words(tuning.bound)}),
             "calls": f"{calls} made, {cached} draws were stored, {spent(cost)}",
             "calibration": f"none was asked for; {out} says which {n_tuning} photographs were looked at"
             if result is None
@@ -161,12 +179,14 @@ def _show(
     )
     if result is None:
         second = best.score.needs_second
-        screen.next(*next_steps.calibrate_with(_score(best), best.draws, out, run, second=second))
+        promise = None if tuning.bound is None else specification_text(tuning.bound.rule)
+        screen.next(*next_steps.calibrate_with(_score(best), best.draws, out, run, second=second, guarantee=promise))
     else:
         screen.next(*next_steps.with_calibration("audit", "other-photographs", out, setup.adapter, options))
     screen.data(
         {
             "best": {"score": _score(best), "draws": best.draws},
+            "guarantee": None if tuning.bound is None else specification_text(tuning.bound.rule),
             "alpha": tuning.alpha,
             "n_tuning": n_tuning,
             "n_calibration": n_calibration,

@@ -173,6 +173,7 @@ def tune(
     candidates: str | Sequence[str] | None = None,
     tuning_share: float = 0.3,
     only_choose: bool = False,
+    guarantee: str | Guarantee | None = None,
     **settings: Unpack[Settings],
 ) -> Tuning:
     """Compare scores on a part of the photographs, then calibrate the best on the rest, which was never looked at.
@@ -189,6 +190,9 @@ def tune(
     only_choose
         Do not calibrate the best candidate: keep in the run folder which photographs were looked at, so that
         `calibrate` refuses them.
+    guarantee
+        What the calibration promises, ``expected`` by default. The confidence bound of ``high-probability`` is chosen
+        on the tuning photographs, too, unless its method or stake is named (`Tuning.bound`).
     settings
         The keywords of `ProcedureSettings` (draws, metric, …) and of `JobSettings` (run, max_cost, …); limits hold for
         comparing and calibrating together.
@@ -207,11 +211,12 @@ def tune(
     <Calibration of …>
     """
     chosen, job = _tuning_job(vendor, photographs, alpha, candidates, tuning_share, only_choose, settings)
-    tuning = job.choose(chosen, alpha)
+    rule = None if guarantee is None else member("guarantees", guarantee)
+    tuning = job.choose(chosen, alpha, rule)
     if only_choose:
         tuning.record.keep(job.whole.folder / TUNING_FILE)
         return tuning
-    calibrated = job.calibrate(tuning)
+    calibrated = job.calibrate(tuning, rule)
     return replace(
         tuning,
         calls=tuning.calls + calibrated.calls,

@@ -19,6 +19,8 @@ from blackbox_conformal import catalog
 from blackbox_conformal.calibration import Calibration, KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.pipeline.calibrated_rule import check_enough
 from blackbox_conformal.pipeline.calibrating import CalibrationRun, calibrate_job
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Ready, Terms
@@ -29,6 +31,7 @@ from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup, member
+from blackbox_conformal.pipeline.stakes import ChosenBound, chosen_bound
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.scores.score import Score
@@ -74,6 +77,8 @@ class Tuning:
         Of the best candidate on the photographs that were not looked at; None where none was asked for.
     calls, cached, cost_usd
         Calls to the vendor, draws that were stored before, and what the calls cost, calibration included.
+    bound
+        The guarantee with the best of its confidence bounds, where it leaves that open.
     """
 
     scored: tuple[Scored, ...]
@@ -83,6 +88,7 @@ class Tuning:
     cached: int
     cost_usd: Decimal
     calibration: Calibration | None = None
+    bound: ChosenBound | None = None
 
     def __repr__(self) -> str:
         best = self.best
@@ -160,20 +166,23 @@ class TuningJob:
         whole = job.only(tuning if only_choose else [*tuning, *calibrating])
         return cls(whole, tuple(tuning), tuple(calibrating), only_choose)
 
-    def choose(self, candidates: Sequence[Candidate], alpha: float) -> Tuning:
+    def choose(self, candidates: Sequence[Candidate], alpha: float, rule: Guarantee | None = None) -> Tuning:
         """Make the one budget for comparing and calibrating, and compare the candidates; errors as for `tune_job`."""
         _losses_allowed(self.whole.setup, alpha, len(self.calibrating), len(self.tuning))
-        self.whole.confirm(lambda: plan_job(self.whole, Expected()))
-        return tune_job(self.whole.only(self.tuning), candidates, alpha, len(self.calibrating))
+        if rule is not None:
+            check_enough(rule, len(self.calibrating), alpha, self.whole.setup.metric.capped_bound)
+        self.whole.confirm(lambda: plan_job(self.whole, rule or Expected()))
+        return tune_job(self.whole.only(self.tuning), candidates, alpha, len(self.calibrating), rule)
 
-    def calibrate(self, tuning: Tuning) -> CalibrationRun:
+    def calibrate(self, tuning: Tuning, rule: Guarantee | None = None) -> CalibrationRun:
         """Calibrate the best candidate on the photographs that were never looked at; errors as for `calibrate_job`."""
         best = tuning.best.candidate
         earlier = {photograph.truth: photograph for photograph in tuning_photographs(self.whole.folder)}
         photographs = {photograph.truth: photograph for photograph in tuning.tuning} | earlier
         setup = self.whole.setup.with_score(best.score, best.draws)
         job = self.whole.only(self.calibrating).chosen(setup)
-        return calibrate_job(job, alpha=tuning.alpha, tuning=list(photographs.values()))
+        chosen = tuning.bound.rule if tuning.bound is not None else rule or "expected"
+        return calibrate_job(job, guarantee=chosen, alpha=tuning.alpha, tuning=list(photographs.values()))
 
 
 def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
@@ -252,8 +261,12 @@ def parse_candidates(texts: Sequence[str], draws: int) -> list[Candidate]:
     return list({candidate.label: candidate for candidate in candidates}.values())
 
 
-def tune_job(job: Job, candidates: Sequence[Candidate], alpha: float, n_calibration: int) -> Tuning:
+def tune_job(
+    job: Job, candidates: Sequence[Candidate], alpha: float, n_calibration: int, rule: Guarantee | None = None
+) -> Tuning:
     """Compare candidates on the photographs of a job, as if they were calibrated on `n_calibration` others.
+
+    Scores are compared under ``expected``; then the confidence bound of `rule` is chosen, where it leaves that open.
 
     Raises
     ------
@@ -274,13 +287,12 @@ def tune_job(job: Job, candidates: Sequence[Candidate], alpha: float, n_calibrat
                 curves_of_candidate.append(curve)
             photographs.append(KnownPhotograph.of(drawn.prepared.sketch))
             job.watch.progress("tuning", len(photographs), len(job.pictures))
-    scored = [
-        _scored(candidate, CurveSet.from_curves(curves_of_candidate), losses_allowed, n_calibration)
-        for candidate, curves_of_candidate in zip(candidates, curves, strict=True)
-    ]
+    sets = {one.label: CurveSet.from_curves(of_one) for one, of_one in zip(candidates, curves, strict=True)}
+    scored = [_scored(one, sets[one.label], losses_allowed, n_calibration) for one in candidates]
     scored.sort(key=lambda score: (-round(score.trusted_share, 6), score.calls, score.candidate.label))
     photographs.sort(key=lambda photograph: photograph.truth)
-    return Tuning(tuple(scored), alpha, tuple(photographs), job.calls, job.cached, job.cost_usd)
+    bound = None if rule is None else chosen_bound(rule, sets[scored[0].candidate.label], alpha, n_calibration)
+    return Tuning(tuple(scored), alpha, tuple(photographs), job.calls, job.cached, job.cost_usd, bound=bound)
 
 
 def _losses_allowed(setup: Setup, alpha: float, n_calibration: int, n_tuning: int) -> Fraction:
@@ -336,8 +348,8 @@ def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[Ris
     ]
 
 
-def specification_text(score: Score) -> str:
-    """A score as it is typed: `name:key=value,…`, without what it would be anyway."""
+def specification_text(score: Score | Guarantee) -> str:
+    """A score or guarantee as it is typed: `name:key=value,…`, without what it would be anyway."""
     content = {key: value for key, value in score.specification().items() if value is not None}
     name = content.pop("name")
     content.pop("package", None)

@@ -54,3 +54,24 @@ def test_the_screen_says_that_single_levels_do_not_hold_together_and_how_they_wo
     told = capsys.readouterr().err
     assert "the 6 levels do not hold together" in told
     assert "For levels that do: --guarantee high-probability --alpha 0.15 --alpha 0.2 --alpha 0.3" in told
+
+
+def test_the_level_and_the_bound_that_tune_was_given_and_chose_go_into_the_next_command(folder, capsys):
+    given = [
+        str(folder / "known"),
+        *VENDOR,
+        "-p",
+        f"path={folder / 'outputs'}",
+        *SETTINGS[2:],
+        "--candidate",
+        "texture",
+    ]
+    promise = ["--alpha", "0.4", "--guarantee", "high-probability", "--only-choose", "--run", str(folder / "tuned")]
+    assert run(["tune", *given, *promise, "--json"]) == 0
+    told = capsys.readouterr()
+    chosen = json.loads(told.out)["guarantee"]
+    step = next(line for line in told.err.splitlines() if line.startswith("Next:"))
+    assert chosen.startswith("high-probability")
+    assert f"--guarantee {chosen}" in step
+    assert step.count("--guarantee") == 1
+    assert "--alpha 0.4" in step

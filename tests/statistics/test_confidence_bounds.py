@@ -8,7 +8,10 @@ import pytest
 
 from blackbox_conformal.guarantees import _bounds as bounds
 from blackbox_conformal.guarantees.choose import guarantee
+from blackbox_conformal.pipeline.stakes import chosen_bound
 from blackbox_conformal.risk import betting
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.curve_set import CurveSet
 
 SOURCES = {
     "bernoulli 0.2": (0.2, lambda rng, size: (rng.random(size) < 0.2) * 1.0),
@@ -52,18 +55,40 @@ def test_the_mixture_with_a_full_bet_misses_as_seldom_as_it_says(tools, source, 
     assert tools.verdict(misses).keeps(delta)
 
 
-def test_a_full_bet_that_is_chosen_on_the_calibration_losses_misses_more_often(tools):
-    """The stake must be fixed beforehand: all of it on the better bet of each sample is no fixed stake."""
+def test_stakes_that_sum_to_more_than_1_miss_more_often_than_they_say(tools):
+    """Nothing is lost with probability 0.13; the full bet is then worth 0.98^-100 = 7.5, and the others 3 together."""
     mean, draw = SOURCES["bernoulli 0.02"]
     samples = draw(np.random.default_rng(46), (RUNS, 100))
-    chosen = [
-        max(betting.full_growth(losses, mean).sum(), betting.mixture_log_wealth(losses, mean, 20)) >= math.log(1 / 0.2)
+    halves = betting.split_stake(20, 0.5)
+    fixed = [betting.mixture_certifies(losses, mean, 0.1, 20, halves) for losses in samples]
+    both = [
+        math.exp(betting.full_growth(losses, mean).sum()) + math.exp(betting.mixture_log_wealth(losses, mean, 20)) >= 10
         for losses in samples
     ]
-    # Nothing is lost with probability 0.13; then the full bet is worth 7.5, and 0.98^-100 is more than 1 / 0.2.
-    fixed = [betting.mixture_certifies(losses, mean, 0.13, 20, betting.split_stake(20, 0.5)) for losses in samples]
-    assert tools.verdict(fixed).keeps(0.13)
-    assert np.mean(chosen) > np.mean(fixed)
+    assert tools.verdict(fixed).keeps(0.1)
+    assert tools.verdict(both).breaks(0.1)
+
+
+def test_a_bound_that_is_chosen_on_other_photographs_is_wrong_as_seldom_as_it_says(tools):
+    rng = np.random.default_rng(49)
+    n, alpha, delta, steps = 60, 0.3, 0.1, np.arange(1, 26, dtype=np.float32) / 25
+    rule, average = guarantee("high-probability", delta=delta), guarantee("expected")
+    scores, fails, average_fails, methods = np.arange(25, dtype=np.float32)[None], [], [], set()
+
+    def photographs(size):
+        errors = (rng.random((size, 1)) < 0.6) * steps
+        return CurveSet.from_curves([RiskCurve.from_maps(scores, row[None], bound=1.0) for row in errors])
+
+    for _ in range(200):
+        tuning, curves = photographs(15), photographs(n)
+        chosen = chosen_bound(rule, tuning, alpha, n).rule
+        methods.add((chosen.method, chosen.full))
+        # Mean loss once scores below t are trusted: 0.6 t / 25.
+        fails.append(0.6 * chosen.threshold(curves, alpha) / 25 > alpha)
+        average_fails.append(0.6 * average.threshold(curves, alpha) / 25 > alpha)
+    assert tools.verdict(fails).keeps(delta)
+    assert tools.verdict(average_fails).breaks(delta)
+    assert len(methods) > 1
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -1,0 +1,69 @@
+"""Which confidence bound `high-probability` uses, chosen on tuning photographs that never calibrate.
+
+Any bound that was fixed before calibration is valid, so the choice costs no validity; see docs/guarantees.md.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+
+from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.high_probability import HighProbability
+from blackbox_conformal.risk.curve_set import CurveSet
+
+BOUNDS: tuple[dict[str, Any], ...] = (
+    {"method": "hoeffding-bentkus"},
+    {"method": "binomial"},
+    *({"method": "mixture", "full": full} for full in (0.0, 0.25, 0.5, 0.75)),
+)
+"""Methods, and shares of the stake on the full bet, that are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenBound:
+    """The guarantee with the best bound.
+
+    Attributes
+    ----------
+    trusted_share
+        What it trusts on average of the tuning photographs, were as many like them calibrated as there will be.
+    """
+
+    rule: HighProbability
+    trusted_share: float
+
+
+def chosen_bound(rule: Guarantee, curves: CurveSet, alpha: float, n: int) -> ChosenBound | None:
+    """`rule` with the bound that trusts most.
+
+    Parameters
+    ----------
+    rule
+        The guarantee that is wanted.
+    curves
+        Those of the tuning photographs.
+    alpha
+        The level.
+    n
+        How many photographs will calibrate. They are taken to be like those of `curves`, over and over.
+
+    Returns
+    -------
+    ChosenBound | None
+        None where `rule` is another guarantee, names its method or stake, or trusts nothing with any bound. Among
+        equals the first of `BOUNDS`.
+    """
+    if not isinstance(rule, HighProbability) or {"method", "full"} & rule.model_fields_set:
+        return None
+    as_many = CurveSet.from_curves(list(islice(cycle(curves), n)))
+    best: ChosenBound | None = None
+    for bound in BOUNDS:
+        tried = HighProbability.model_validate({**rule.model_dump(), **bound})
+        threshold = tried.threshold(as_many, alpha)
+        trusted = float(np.mean(curves.trusted_shares_at(threshold))) if threshold > -math.inf else 0.0
+        if trusted > (0.0 if best is None else best.trusted_share):
+            best = ChosenBound(tried, trusted)
+    return best
