@@ -1,6 +1,5 @@
 """How often an unchanged vendor may be called changed, over all visits ever, and what each layer gets of that."""
 
-import math
 from dataclasses import dataclass
 
 from blackbox_conformal.errors import UsageError
@@ -51,4 +50,4 @@ class Level:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.{max(0, 1 - math.floor(math.log10(100 * share)))}g} %"
+    return f"{100 * share:.3g} %"

@@ -1,5 +1,6 @@
 """`watch` against a vendor on a socket: silent while nothing changes, and each kind of change told as what it is."""
 
+import io
 import json
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from support.command_line import COMMAND, VENDOR
@@ -19,9 +21,11 @@ from support.synthetic import photograph, write_photographs
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import SuspendedError
 from blackbox_conformal.pipeline.commands import apply
+from blackbox_conformal.testing import fault_vendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.pictures import encode, upscale
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 CHANGED = "picture:kind=flatter-and-brighter"
@@ -36,6 +40,7 @@ class Post:
     capsys: pytest.CaptureFixture[str]
     seedable: bool = True
     idempotent: bool = False
+    photographs: int = 12
     said: str = ""
 
     @property
@@ -58,7 +63,7 @@ class Post:
         return self.server.account.paid
 
     def calibrate(self, draws: int, *more: str) -> None:
-        write_photographs(self.folder / "photographs", range(12))
+        write_photographs(self.folder / "photographs", range(self.photographs))
         score = "pixel-variance" if draws > 1 else "bicubic-gap"
         choices = ["--draws", str(draws), "--score", score, "--metric", "rgb-linf"]
         assert run(["calibrate", str(self.folder / "photographs"), *self.common, *choices, *more]) == 0
@@ -287,6 +292,31 @@ def test_the_risk_itself_is_measured_on_fresh_photographs_each_used_once(post: P
     known = ["--fresh", str(post.folder / "photographs"), "--alpha", "0.9"]
     assert run(post.words(*known)) == 2
     assert "which calibration has not seen" in post.capsys.readouterr().err
+
+
+def brightened(png: bytes, scale: int, seed: int) -> bytes:
+    """The vendor's picture, far too bright: its draws vary as before, so that as much is trusted."""
+    with PillowImage.open(io.BytesIO(upscale(png, scale, seed))) as opened:
+        pixels = np.asarray(opened.convert("RGB")).astype(np.int16)
+    return encode(np.clip(pixels + 200, 0, 255).astype(np.uint8))
+
+
+def test_a_risk_above_alpha_makes_the_calibration_void(
+    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = Post(tmp_path, server, capsys, photographs=30)
+    post.calibrate(2)
+    write_photographs(post.folder / "fresh", range(60, 84))
+    fresh = ["--fresh", str(post.folder / "fresh"), "--alpha", "0.4"]
+    assert verdicts(post.first("--canaries", "1", "--level", "0.9", *fresh))["harm"] == "same"
+    monkeypatch.setattr(fault_vendor, "upscale", brightened)
+    code, document, said = post.watch(*fresh, "--fresh-each", "20")
+    assert (code, document["state"], verdicts(document)["harm"]) == (3, "void", "above"), said
+    assert "VOID: the risk is above what the guarantee allows" in said
+    assert "the risk is above alpha=0.4" in said
+    code, said, _ = post.mask()
+    assert code == 3
+    assert "this calibration is void since" in said
 
 
 def test_answers_of_another_size_are_a_change_and_no_answers_are_no_opinion(post: Post) -> None:

@@ -15,6 +15,7 @@ def test_the_parts_are_the_whole() -> None:
     assert len(FEATURES) / level.needed(len(FEATURES)) == pytest.approx(level.canaries)
     assert "1 %" in level.sentence
     assert "0.5 %" in level.sentence
+    assert "at most 90 %" in Level(0.9).sentence
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.1, float("nan")])
