@@ -167,6 +167,11 @@ def _show(
         screen.next(*words, "--alpha", f"{level:g}")
     else:
         screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
+    if _own_bound_is_known(setup, rule):
+        screen.note(
+            "note: with --guarantee expected:bound_from=input each mask takes a bound of its own picture for the loss "
+            "bound, so that it trusts no less, and with few photographs much more; calibrating again makes no call"
+        )
     if setup.procedure.seed_note:
         screen.note(f"note: {setup.procedure.seed_note}; certificates say so")
     screen.data(
@@ -189,6 +194,21 @@ def _show(
             "run": str(run.resolve()),
         }
     )
+
+
+def _own_bound_is_known(setup: "Setup", rule: "Guarantee") -> bool:
+    """Whether a plain `expected` could take a bound from input and delivered colours, and does not."""
+    from blackbox_conformal.errors import UsageError
+    from blackbox_conformal.guarantees.expected import Expected
+    from blackbox_conformal.guarantees.instance_bound import refuse_bound
+
+    if rule != Expected():
+        return False
+    try:
+        refuse_bound(Expected(bound_from="input"), setup.metric, setup.procedure.mixture, setup.procedure.scale)
+    except UsageError:
+        return False
+    return True
 
 
 def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequence[float]) -> None:
