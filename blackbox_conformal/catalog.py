@@ -115,6 +115,23 @@ class Plugin(BaseModel):
         return {}
 
 
+def specification_text(plugin: Plugin) -> str:
+    """A member as it is typed: `name:key=value,…`, without what it would be anyway."""
+    content = {key: value for key, value in plugin.specification().items() if value is not None}
+    name = content.pop("name")
+    content.pop("package", None)
+    try:
+        usual = type(plugin)().specification()
+    except ValueError:
+        usual = {}
+    content = {key: value for key, value in content.items() if value != usual.get(key)}
+    typed = ",".join(
+        f"{key}={value:g}" if isinstance(value, float) and float(f"{value:g}") == value else f"{key}={value}"
+        for key, value in content.items()
+    )
+    return f"{name}:{typed}" if typed else str(name)
+
+
 PluginType = TypeVar("PluginType", bound=Plugin)
 
 

@@ -28,13 +28,14 @@ from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
+from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
 from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.second_vendor import second_opinions
 from blackbox_conformal.pipeline.stages.settings import Setup, member, set_up
-from blackbox_conformal.pipeline.tuning import Candidate, parse_candidate
+from blackbox_conformal.pipeline.tuning import parse_candidate
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.sampling.limits import Limits

@@ -45,7 +45,8 @@ class CalibrateOptions(shared.JobOptions):
     tuning: str | None = shared.declared(
         "--tuning",
         type=shared.FILE,
-        help="File of `tune --only-choose`: its photographs do not calibrate.  [default: <run>/tuning.json, if any]",
+        help="File of `tune --only-choose` or `plan --pilot`: its photographs do not calibrate.  [default: "
+        "<run>/tuning.json, if any]",
     )
     sign_with: str | None = shared.sign_with()
     canaries: int | None = shared.declared(
@@ -67,7 +68,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     """
     from blackbox_conformal.pipeline.calibrated_rule import check_groups, checked_rule, rule_for
     from blackbox_conformal.pipeline.calibrating import calibrate_job
-    from blackbox_conformal.pipeline.run_folder import keep_calibration, tuning_photographs
+    from blackbox_conformal.pipeline.run_folder import keep_calibration, refuse_looked_at, tuning_photographs
     from blackbox_conformal.text import name_of
 
     setup = session.build_setup(options)
@@ -85,6 +86,8 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     tuning = tuning_photographs(run, Path(options.tuning) if options.tuning else None)
     with watching(screen) as watch:
         job = _without_tuning(screen, session.photograph_job(screen, options, setup, paths, run, watch), tuning)
+        if not options.run and not options.tuning:
+            refuse_looked_at(run, job.pictures)
         if options.dry_run:
             rule = rule_for(guarantee, [picture.name for picture in job.pictures], clusters)
             inspect(screen, job, options)
@@ -124,14 +127,14 @@ def _promised(options: CalibrateOptions) -> "str | Guarantee":
 
 
 def _without_tuning(screen: Screen, job: "Job", tuning: "Sequence[KnownPhotograph]") -> "Job":
-    """The job on the photographs that `tune` did not look at."""
+    """The job on the photographs that neither `tune` nor a pilot looked at."""
     from blackbox_conformal.pipeline.run_folder import unseen_by_tuning
 
     unseen = unseen_by_tuning(job.pictures, tuning)
     excluded = len(job.pictures) - len(unseen)
     if not excluded:
         return job
-    screen.note(f"note: {excluded} of {len(job.pictures)} photographs were looked at by `tune` and do not calibrate")
+    screen.note(f"note: {excluded} of {len(job.pictures)} photographs were looked at before and do not calibrate")
     return job.only(unseen)
 
 

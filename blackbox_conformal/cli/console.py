@@ -261,6 +261,11 @@ def share(value: float) -> str:
     return "< 0.1 %" if 0 < value < 0.0005 else f"{100 * value:.1f} %"
 
 
+def expected(value: float, error: float) -> str:
+    """A share that is to be expected, and its error, for people."""
+    return f"{100 * value:.0f} % ± {100 * error:.0f}"
+
+
 def default_text(value: Any) -> str:
     """The default of a parameter, for its description."""
     if value in (None, ""):

@@ -53,6 +53,19 @@ def calibrate_as_planned(highest_usd: Decimal | None) -> list[str]:
     return words
 
 
+def calibrate_after_pilot(run: Path, tuning: Path, highest_usd: Decimal | None) -> list[str]:
+    """`calibrate` with what the present command was given, on the photographs that its pilot did not look at."""
+    words = [*_calibrate({"run", "max_cost", "max_calls", "memory"}), "--run", str(run), "--tuning", str(tuning)]
+    return [*words, "--max-cost", limit_above(highest_usd)] if highest_usd else words
+
+
+def chosen_settings() -> set[str]:
+    """The parameters of the present command that the user set, by an option, the environment or a file."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    return {name for name in context.params if context.get_parameter_source(name) is not default}
+
+
 def suggest_degradation(scale: int) -> list[str]:
     """`inputs --suggest` for the inputs and photographs that the present command was given."""
     given = click.get_current_context().params

@@ -1,14 +1,14 @@
 """`plan`: what a calibration would cost before a cent is spent."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import next_steps, session
+from blackbox_conformal.cli import frontier_screen, next_steps, session
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import stored_elsewhere
 from blackbox_conformal.cli.console import Screen, mebibytes, money
@@ -37,6 +37,22 @@ class PlanOptions(shared.JobOptions):
         type=click.Path(exists=True),
         help="Pictures that are to be sent later: compare them with the inputs made from IMAGES.",
     )
+    want_share: float | None = shared.declared(
+        "--want-share", type=shared.SHARE, help="The share of a picture that is to be trusted, such as 0.5."
+    )
+    pilot: int | None = shared.declared(
+        "--pilot",
+        type=click.IntRange(5),
+        metavar="N",
+        help="Draw N of IMAGES, which costs money, to see what this vendor's answers let be trusted. They do not "
+        "calibrate.",
+    )
+    stand_in: bool = shared.declared(
+        "--stand-in",
+        is_flag=True,
+        help="Let the vendor that ships with this program draw the pilot, free of charge. The error then covers other "
+        "vendors.",
+    )
     quote: bool = shared.declared(
         "--quote", is_flag=True, help="Ask the vendor for its price, free of charge, instead of its price list."
     )
@@ -47,28 +63,38 @@ class PlanOptions(shared.JobOptions):
 def command(screen: Screen, options: PlanOptions) -> None:
     """Say what calibrating on IMAGES takes (calls, price, time, disk, memory) and which levels it reaches.
 
-    It spends nothing. Sent is nothing but free questions, which need the vendor's key: what it publishes of the model,
-    where it does, and with --quote its price.
+    With --max-cost, --alpha or --want-share also what share of a picture each promise is expected to trust.
+
+    It spends nothing, except with --pilot. Sent is nothing but free questions, which need the vendor's key: what it
+    publishes of the model, where it does, and with --quote its price.
     """
+    from blackbox_conformal.errors import UsageError
     from blackbox_conformal.guarantees.instance_bound import refuse_bound
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.sampling.quotes import ask_quotes
 
+    if options.stand_in and options.pilot is None:
+        raise UsageError("expected --stand-in beside --pilot; got it alone. Add --pilot 20")
     setup = session.build_setup(options)
     rule = member("guarantees", options.guarantee or "expected")
     if options.alpha is not None:
         rule.check_level(options.alpha, rule.loss_bound(setup.metric.capped_bound))
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     run = session.folder_of(options, setup.procedure)
-    quoted = None
+    quoted = piloted = None
     with watching(screen) as watch:
         job = session.photograph_job(screen, options, setup, photograph_paths(options.images), run, watch)
         if options.quote:
             confirm_keys(screen, [setup.adapter], options, options.typed_parameters)
             quoted = ask_quotes(setup.adapter, [task.upload for task in job.tasks], job.limits, screen.step)
         inspect(screen, job, options)
+        if options.pilot is not None:
+            piloted = _with_pilot(job, options, options.pilot)
+    if piloted is not None:
+        present_pilot(screen, job, piloted)
+        return
     shift = None if options.inputs is None else _compared(screen, job, options.inputs)
-    present(screen, job, rule, options.alpha, quoted, shift)
+    present(screen, job, rule, options.alpha, quoted, shift, options)
     if shift is not None:
         refuse_shift(shift)
 
@@ -118,10 +144,12 @@ def present(
     alpha: float | None,
     quoted: Mapping[tuple[int, int], Decimal] | None = None,
     shift: "InputShift | None" = None,
+    options: PlanOptions | None = None,
 ) -> None:
     """Show what calibrating would take, at the prices that the vendor quoted or else by its price list.
 
-    Where there is a comparison with pictures that are to be sent, it is shown, too.
+    Where there is a comparison with pictures that are to be sent, it is shown, too, and where `options` wish for
+    something what promises are expected to keep it.
     """
     from blackbox_conformal.guarantees.guarantee import number_in_words
     from blackbox_conformal.pipeline.planning import plan_job
@@ -129,6 +157,9 @@ def present(
 
     adapter, run = job.setup.adapter, job.folder
     planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
+    wish = None if options is None else frontier_screen.wish_of(options)
+    if options is not None and wish is not None:
+        planned = planned.with_frontier(job.setup, wish, options.guarantee, next_steps.chosen_settings())
     pace = _pace(planned, run, job.limits.for_vendor(adapter.capabilities).first_workers)
     made_by = job.setup.procedure.mixture.text
     show_plan(screen, planned, pace, job.setup, shift)
@@ -149,6 +180,42 @@ def present(
     # A limit covers the draws that are stored as well, and what they cost is not part of the estimate.
     highest = None if planned.cost_usd is None or planned.cached else planned.cost_usd[1]
     screen.next(*next_steps.calibrate_as_planned(highest))
+
+
+def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
+    """Draw the pilot, and plan by it.
+
+    Raises
+    ------
+    UsageError
+        Pictures that are to be sent are to be compared, or a quoted price is to be used, which a pilot does not.
+    """
+    from blackbox_conformal.errors import UsageError
+    from blackbox_conformal.pipeline.frontier_parts.rows import Wish
+    from blackbox_conformal.pipeline.piloting import PilotRequest, plan_with_pilot
+    from blackbox_conformal.plugins import load_adapter
+
+    if options.inputs is not None or options.quote:
+        raise UsageError("expected --pilot without --inputs and --quote; run `plan` with those first, without --pilot")
+    request = PilotRequest(
+        photographs=count,
+        wish=frontier_screen.wish_of(options) or Wish(),
+        guarantee=options.guarantee,
+        typed=next_steps.chosen_settings(),
+        seed=options.seed or 0,
+        stand_in=load_adapter("embedded") if options.stand_in else None,
+    )
+    return plan_with_pilot(job, request)
+
+
+def present_pilot(screen: Screen, job: "Job", planned: "Plan") -> None:
+    """Show what calibrating on the photographs that a pilot left would take and is expected to trust."""
+    from blackbox_conformal.pipeline.run_folder import TUNING_FILE
+
+    pace = _pace(planned, job.folder, job.limits.for_vendor(job.setup.adapter.capabilities).first_workers)
+    show_plan(screen, planned, pace, job.setup)
+    highest = None if planned.cost_usd is None else planned.cost_usd[1]
+    screen.next(*next_steps.calibrate_after_pilot(job.folder, job.folder / TUNING_FILE, highest))
 
 
 def _pace(planned: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
@@ -196,10 +263,14 @@ def show_plan(
             )
         ],
     )
+    if planned.frontier is not None:
+        frontier_screen.show(screen, planned.frontier)
     prices = {name: _floats(getattr(planned, name)) for name in ("cost_usd", "usd_a_photograph")}
     seconds = None if pace is None else round(pace[0], 1)
     compared = {} if shift is None else {"inputs": shift_json(shift)}
-    screen.data({**asdict(planned), **prices, "seconds": seconds, **compared})
+    rows = {} if planned.frontier is None else frontier_screen.frontier_json(planned.frontier)
+    numbers = {field.name: getattr(planned, field.name) for field in fields(planned) if field.name != "frontier"}
+    screen.data({**numbers, **prices, "seconds": seconds, **compared, **rows})
 
 
 def _a_mask(setup: "Setup") -> str:

@@ -10,16 +10,17 @@ import click
 from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
-from blackbox_conformal.cli.console import Screen, bill, share, spent
+from blackbox_conformal.cli.console import Screen, bill, expected, share, spent
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
+    from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
     from blackbox_conformal.pipeline.job import Terms
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.pipeline.stakes import ChosenBound
-    from blackbox_conformal.pipeline.tuning import Candidate, Tuning, TuningJob
+    from blackbox_conformal.pipeline.tuning import Tuning, TuningJob
 
 NEARLY = 0.01
 """Trusted share that no reasonable number of tuning photographs tells apart."""
@@ -30,8 +31,14 @@ class TuneOptions(shared.JobOptions):
     """What `tune` is given."""
 
     images: tuple[str, ...] = shared.photographs()
-    alpha: float = shared.declared(
-        "--alpha", type=shared.level, required=True, help="The level at which candidates are compared."
+    alpha: float | None = shared.declared(
+        "--alpha", type=shared.level, help="The level at which candidates are compared."
+    )
+    want_share: float | None = shared.declared(
+        "--want-share",
+        type=shared.SHARE,
+        help="Instead of --alpha: the share of a picture that is to be trusted, such as 0.5. The smallest level that "
+        "is expected to give it is chosen, too.",
     )
     guarantee: str | None = shared.declared(
         "--guarantee",
@@ -67,17 +74,23 @@ class TuneOptions(shared.JobOptions):
 @click.command("tune")
 @shared.takes(TuneOptions)
 def command(screen: Screen, options: TuneOptions) -> None:
-    """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at."""
+    """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at.
+
+    With --want-share the level is chosen there, too.
+    """
+    from blackbox_conformal.catalog import specification_text
     from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, keep_calibration
     from blackbox_conformal.pipeline.stages.settings import member
-    from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, score_for, specification_text
+    from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, refuse_both, score_for
 
+    refuse_both(options.alpha, options.want_share, options.guarantee)
     second = options.second_adapter is not None
     typed = options.candidates or default_candidates(options.draws, second=second)
     candidates = parse_candidates(typed, options.draws)
     comparing = score_for(candidates, second=second)
     setup = session.build_setup(options if comparing is None else replace(options, score=specification_text(comparing)))
-    member("guarantees", "expected").check_level(options.alpha, setup.metric.capped_bound)
+    if options.alpha is not None:
+        member("guarantees", "expected").check_level(options.alpha, setup.metric.capped_bound)
     rule = None if options.guarantee is None else member("guarantees", options.guarantee)
     run = session.folder_of(options, setup.procedure)
     out = Path(options.out or run / (TUNING_FILE if options.only_choose else "calibration.json"))
@@ -87,7 +100,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
         terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
         job = _job(options, setup, out, len(candidates), terms)
         session.say_fitted(screen, job.whole)
-        tuning = job.choose(candidates, options.alpha, rule)
+        tuning = job.choose(candidates, options.alpha, rule, options.want_share)
         _show_candidates(screen, tuning, job)
         if options.only_choose:
             tuning.record.keep(out)
@@ -121,14 +134,14 @@ def _job(options: TuneOptions, setup: "Setup", out: Path, candidates: int, terms
 
 def _score(candidate: "Candidate") -> str:
     """The score of a candidate, as it is typed."""
-    from blackbox_conformal.pipeline.tuning import specification_text
+    from blackbox_conformal.catalog import specification_text
 
     return specification_text(candidate.score)
 
 
 def _in_words(bound: "ChosenBound") -> str:
     """The guarantee with its bound, as it is typed, and what it is expected to trust."""
-    from blackbox_conformal.pipeline.tuning import specification_text
+    from blackbox_conformal.catalog import specification_text
 
     return f"--guarantee {specification_text(bound.rule)}, which trusts {share(bound.trusted_share)} there"
 
@@ -136,9 +149,20 @@ def _in_words(bound: "ChosenBound") -> str:
 def _show_candidates(screen: Screen, tuning: "Tuning", job: "TuningJob") -> None:
     """Every candidate, and a cheaper one that is nearly as good."""
     n_tuning = len(job.tuning)
+    calls = f"paid calls for {len(job.calibrating)} photographs"
+    if tuning.best.error is not None:
+        screen.table(
+            f"Smallest levels for the wanted share, on {n_tuning} tuning photographs",
+            ["score", "alpha", "trusted share", calls],
+            [
+                [one.candidate.label, f"{one.alpha:g}", expected(one.trusted_share, one.error or 0), str(one.calls)]
+                for one in tuning.scored
+            ],
+        )
+        return
     screen.table(
         f"Candidates at alpha={tuning.alpha:g}, on {n_tuning} tuning photographs",
-        ["score", "trusted share", f"paid calls for {len(job.calibrating)} photographs"],
+        ["score", "trusted share", calls],
         [[scored.candidate.label, share(scored.trusted_share), str(scored.calls)] for scored in tuning.scored],
     )
     cheaper = tuning.cheapest(NEARLY)
@@ -160,7 +184,7 @@ def _show(
     out: Path,
 ) -> None:
     """What was chosen, what it took, and what to do next; without a calibration, `out` is the tuning file."""
-    from blackbox_conformal.pipeline.tuning import specification_text
+    from blackbox_conformal.catalog import specification_text
 
     best, run = tuning.best.candidate, job.whole.folder
     n_tuning, n_calibration = len(job.tuning), len(job.calibrating)
@@ -171,6 +195,7 @@ def _show(
         {
             "best": f"{best.label}: --score {_score(best)} --draws {best.draws}",
             **({} if tuning.bound is None else {"confidence bound": _in_words(tuning.bound)}),
+            **({"level": f"{tuning.alpha:g}, chosen on the tuning photographs"} if options.alpha is None else {}),
             "calls": f"{calls} made, {cached} draws were stored, {spent(cost)}",
             "calibration": f"none was asked for; {out} says which {n_tuning} photographs were looked at"
             if result is None
@@ -180,9 +205,11 @@ def _show(
     if result is None:
         second = best.score.needs_second
         promise = None if tuning.bound is None else specification_text(tuning.bound.rule)
-        screen.next(*next_steps.calibrate_with(_score(best), best.draws, out, run, second=second, guarantee=promise))
+        words = next_steps.calibrate_with(_score(best), best.draws, out, run, second=second, guarantee=promise)
+        screen.next(*words, *([] if options.alpha is not None else ["--alpha", f"{tuning.alpha:g}"]))
     else:
-        screen.next(*next_steps.with_calibration("audit", "other-photographs", out, setup.adapter, options))
+        words = next_steps.with_calibration("audit", "other-photographs", out, setup.adapter, options)
+        screen.next(*words, *([] if options.alpha is not None else ["--alpha", f"{tuning.alpha:g}"]))
     screen.data(
         {
             "best": {"score": _score(best), "draws": best.draws},
@@ -191,7 +218,13 @@ def _show(
             "n_tuning": n_tuning,
             "n_calibration": n_calibration,
             "candidates": [
-                {"score": scored.candidate.label, "trusted_share": scored.trusted_share, "calls": scored.calls}
+                {
+                    "score": scored.candidate.label,
+                    "alpha": scored.alpha,
+                    "trusted_share": scored.trusted_share,
+                    "error": scored.error,
+                    "calls": scored.calls,
+                }
                 for scored in tuning.scored
             ],
             "calls": calls,

@@ -15,6 +15,8 @@ from blackbox_conformal.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.pipeline.comparing import compare_contestants
 from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison
 from blackbox_conformal.pipeline.comparison_parts.contestants import Contest, Contestant, vendor_folder
+from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
+from blackbox_conformal.pipeline.frontier_parts.rows import Wish
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.keyword_arguments import (
     Photographs,
@@ -28,6 +30,7 @@ from blackbox_conformal.pipeline.keyword_arguments import (
     terms_of,
     without_preset,
 )
+from blackbox_conformal.pipeline.piloting import PilotRequest, plan_with_pilot
 from blackbox_conformal.pipeline.planning import Plan, audited_levels, plan_job, plan_number
 from blackbox_conformal.pipeline.run_folder import (
     TUNING_FILE,
@@ -36,13 +39,14 @@ from blackbox_conformal.pipeline.run_folder import (
 from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS
 from blackbox_conformal.pipeline.stages.settings import member
 from blackbox_conformal.pipeline.tuning import (
-    Candidate,
     Tuning,
     TuningJob,
     default_candidates,
     parse_candidates,
+    refuse_both,
     score_for,
 )
+from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.quotes import ask_quotes
 
 
@@ -51,21 +55,34 @@ def plan(
     vendor: Adapter,
     photographs: Photographs | int,
     *,
-    guarantee: str | Guarantee = "expected",
+    guarantee: str | Guarantee | None = None,
     alpha: float | None = None,
+    want_share: float | None = None,
+    pilot: int | None = None,
+    stand_in: bool = False,
     quote: bool = False,
     **settings: Unpack[Settings],
 ) -> Plan:
     """What calibrating on photographs would cost: calls, price, time, disk, memory and reachable levels.
 
-    Nothing is spent. Nothing is sent either, unless `quote` asks the vendor itself.
+    With `alpha`, `want_share` or `max_cost` also what share each promise is expected to trust (`Plan.frontier`).
+    Nothing is spent, except with `pilot`. Nothing is sent either, unless `quote` asks the vendor itself.
 
     Parameters
     ----------
     photographs
         Files and folders, or how many photographs there will be.
+    guarantee
+        What is to be guaranteed, ``expected`` by default; where it is not named, `Plan.frontier` compares several.
     alpha
         A level to plan for beside the usual ones.
+    want_share
+        The share of a picture that is to be trusted, 0 to 1.
+    pilot
+        So many of the photographs are drawn, which costs money, to see what this vendor's answers let be trusted. They
+        do not calibrate: the plan is for the others, and `calibrate` leaves them out in the same run folder.
+    stand_in
+        Whether the vendor that ships with this program draws the pilot in place of `vendor`, free of charge.
     quote
         Ask the vendor for its price, free of charge, instead of its price list. It needs the photographs.
     settings
@@ -84,21 +101,37 @@ def plan(
     19
     """
     setup = setup_of(vendor, settings)
-    rule = member("guarantees", guarantee)
+    rule = member("guarantees", guarantee or "expected")
     if alpha is not None:
         rule.check_level(alpha, rule.loss_bound(setup.metric.capped_bound))
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    wish = Wish(alpha=alpha, share=want_share, usd=terms.limits.max_cost_usd)
     if isinstance(photographs, int):
-        if quote:
+        if quote or pilot:
             raise UsageError(
-                "expected photographs beside quote=True, since a price may depend on sizes; got their number"
+                f"expected photographs beside {'quote=True' if quote else 'pilot'}, since they are drawn or a price "
+                "may depend on their sizes; got their number"
             )
-        return plan_number(setup, photographs, rule, terms.folder, terms.limits, alpha=alpha)
-    job = Job.of_photographs(setup, photograph_paths(photographs), terms)
-    uploads = [task.upload for task in job.tasks]
-    quoted = ask_quotes(vendor, uploads, terms.limits, terms.watch.progress) if quote else None
-    return plan_job(job, rule, alpha=alpha, quoted=quoted)
+        planned = plan_number(setup, photographs, rule, terms.folder, terms.limits, alpha=alpha)
+    else:
+        job = Job.of_photographs(setup, photograph_paths(photographs), terms)
+        if pilot is not None:
+            if not stand_in:
+                terms.refuse_unlimited(vendor)
+            request = PilotRequest(
+                photographs=pilot,
+                wish=wish,
+                guarantee=guarantee,
+                typed=settings,
+                seed=settings.get("seed", 0),
+                stand_in=load_adapter("embedded") if stand_in else None,
+            )
+            return plan_with_pilot(job, request)
+        uploads = [task.upload for task in job.tasks]
+        quoted = ask_quotes(vendor, uploads, terms.limits, terms.watch.progress) if quote else None
+        planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
+    return planned if wish == Wish() else planned.with_frontier(setup, wish, guarantee, settings)
 
 
 @named_keywords
@@ -168,8 +201,9 @@ def compare(
 def tune(
     vendor: Adapter,
     photographs: Photographs,
-    alpha: float,
+    alpha: float | None = None,
     *,
+    want_share: float | None = None,
     candidates: str | Sequence[str] | None = None,
     tuning_share: float = 0.3,
     only_choose: bool = False,
@@ -182,6 +216,9 @@ def tune(
     ----------
     alpha
         The level at which candidates are compared.
+    want_share
+        Instead of `alpha`: the share of a picture that is to be trusted. The smallest level that is expected to give it
+        is chosen on the same photographs as the score.
     candidates
         A score or several as ``NAME:key=value@DRAWS``; by default every score that fits. Without ``@`` a score gets all
         draws, or one if it needs no more.
@@ -210,9 +247,10 @@ def tune(
     >>> tuning.calibration
     <Calibration of …>
     """
+    refuse_both(alpha, want_share, guarantee)
     chosen, job = _tuning_job(vendor, photographs, alpha, candidates, tuning_share, only_choose, settings)
     rule = None if guarantee is None else member("guarantees", guarantee)
-    tuning = job.choose(chosen, alpha, rule)
+    tuning = job.choose(chosen, alpha, rule, want_share)
     if only_choose:
         tuning.record.keep(job.whole.folder / TUNING_FILE)
         return tuning
@@ -229,7 +267,7 @@ def tune(
 def _tuning_job(
     vendor: Adapter,
     photographs: Photographs,
-    alpha: float,
+    alpha: float | None,
     candidates: str | Sequence[str] | None,
     share: float,
     only_choose: bool,
@@ -242,7 +280,8 @@ def _tuning_job(
     chosen = parse_candidates(typed, draws)
     score = score_for(chosen, second=second is not None)
     setup = setup_of(vendor, settings if score is None else {**settings, "score": score})
-    member("guarantees", "expected").check_level(alpha, setup.metric.capped_bound)
+    if alpha is not None:
+        member("guarantees", "expected").check_level(alpha, setup.metric.capped_bound)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     terms.refuse_unlimited(vendor)
     job = TuningJob.of_photographs(

@@ -1,14 +1,17 @@
 """What a calibration would cost, and the levels that it could reach. Nothing is sent, and nothing is written."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 from blackbox_conformal.adapter import FREE, Adapter, Price
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.pipeline.frontier_parts.frontier import Frontier, measured_frontier
+from blackbox_conformal.pipeline.frontier_parts.rows import Wish
+from blackbox_conformal.pipeline.frontier_parts.ways import ways
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -23,6 +26,9 @@ from blackbox_conformal.sampling.estimate import (
 )
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.text import counted
+
+COMPARED_DRAWS = (1, 8)
+"""Numbers of draws that the shares that ship with the package were measured with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -46,6 +52,8 @@ class Plan(Estimate):
         Where the price comes from, and when it was read; None when the price is not known.
     price_rule
         What the price depends on, in words; empty = on nothing, or it is not known.
+    frontier
+        What promises at which levels and numbers are expected to trust; None where nobody asked.
     """
 
     n: int
@@ -56,6 +64,23 @@ class Plan(Estimate):
     usd_a_photograph: tuple[Decimal, Decimal] | None
     price_source: str | None
     price_rule: str = ""
+    frontier: Frontier | None = None
+
+    @property
+    def usd_a_draw(self) -> tuple[Decimal, Decimal] | None:
+        """Lowest and highest price of one draw; None when it is not known."""
+        if self.usd_a_photograph is None:
+            return None
+        low, high = self.usd_a_photograph
+        return low / self.draws, high / self.draws
+
+    def with_frontier(
+        self, setup: Setup, wish: Wish, guarantee: str | Guarantee | None, typed: Collection[str]
+    ) -> "Plan":
+        """With the rows that ship with the package; `typed`: the settings of the procedure that the user chose."""
+        draws = () if {"draws", "score"} & set(typed) else COMPARED_DRAWS
+        compared = ways(setup, draws, deliver_consistent="delivery" not in typed)
+        return replace(self, frontier=measured_frontier(compared, wish, self.usd_a_draw, self.n, guarantee))
 
     def __repr__(self) -> str:
         price = "unknown" if self.cost_usd is None else " to ".join(f"${usd:f}" for usd in dict.fromkeys(self.cost_usd))
@@ -185,6 +210,11 @@ def usual_levels(bound: float) -> tuple[float, ...]:
     decade = 10.0 ** math.floor(math.log10(bound / 2))
     factor = max(step * decade for step in (1, 2, 5) if step * decade <= bound / 2)
     return tuple(float(f"{level * factor:.6g}") for level in USUAL)
+
+
+def usual_level(bound: float) -> float:
+    """The level in `usual_levels` that is 0.1 for losses of which the largest is about 1."""
+    return usual_levels(bound)[USUAL.index(0.1)]
 
 
 def audited_levels(bound: float) -> tuple[float, ...]:

@@ -125,7 +125,7 @@ class TuningRecord(BaseModel):
     score, draws
         The chosen score as it is typed, and its number of draws.
     alpha
-        The level at which candidates were compared.
+        The level at which candidates were compared; None where a pilot showed several levels.
     photographs
         Every photograph that was looked at, for this choice and for earlier ones kept in the same file.
     """
@@ -136,7 +136,7 @@ class TuningRecord(BaseModel):
     version: Literal[1] = 1
     score: str
     draws: int = Field(ge=1)
-    alpha: float
+    alpha: float | None
     photographs: tuple[KnownPhotograph, ...]
 
     def keep(self, path: Path) -> "TuningRecord":
@@ -168,7 +168,7 @@ class TuningRecord(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise FileFormatError(
-                f"{path}: expected the file that `tune --only-choose` writes; "
+                f"{path}: expected the file that `tune --only-choose` or `plan --pilot` writes; "
                 f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
             ) from None
         except (ValueError, RecursionError) as error:
@@ -200,6 +200,31 @@ def unseen_by_tuning(pictures: Sequence[Prepared], photographs: Sequence[KnownPh
             "expected photographs that tuning has not looked at; all of these were. Name others beside or instead"
         )
     return unseen
+
+
+def refuse_looked_at(run: Path, pictures: Sequence[Prepared]) -> None:
+    """Refuse photographs that were looked at in another run folder beside this one.
+
+    For a user who named neither a run folder nor a tuning file: a choice that was made there, of a metric perhaps, may
+    have led to this folder.
+
+    Raises
+    ------
+    UsageError
+        There are such photographs; the message says how to leave them out, or to use them.
+    """
+    truths = {picture.truth_digest for picture in pictures}
+    for file in sorted(run.parent.glob(f"*/{TUNING_FILE}")):
+        known = set()
+        # A damaged file of another run is no trouble of this one.
+        with suppress(FileFormatError):
+            known = {photograph.truth for photograph in TuningRecord.load(file).photographs}
+        if file.parent != run and truths & known:
+            raise UsageError(
+                f"{len(truths & known)} of these photographs were looked at in {file.parent} (`tune` or `plan "
+                "--pilot`), and they give no guarantee for what was chosen by them. Add --tuning "
+                f"{file} to leave them out, or --run {run} if nothing was chosen"
+            )
 
 
 _PACKAGES = ("blackbox-conformal", "numpy", "numba", "pillow", "httpx", "tenacity")

@@ -9,22 +9,27 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from blackbox_conformal import catalog
 from blackbox_conformal.calibration import Calibration, KnownPhotograph
+from blackbox_conformal.catalog import specification_text
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.calibrated_rule import check_enough
 from blackbox_conformal.pipeline.calibrating import CalibrationRun, calibrate_job
+from blackbox_conformal.pipeline.frontier_parts.candidates import (
+    Candidate,
+    Scored,
+    losses_allowed,
+    scored_at,
+    scored_reaching,
+)
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Ready, Terms
-from blackbox_conformal.pipeline.planning import plan_job
+from blackbox_conformal.pipeline.planning import plan_job, usual_level
 from blackbox_conformal.pipeline.run_folder import TuningRecord, tuning_photographs, unseen_by_tuning
 from blackbox_conformal.pipeline.stages.defaults import SEVERAL_DRAWS
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
@@ -38,33 +43,6 @@ from blackbox_conformal.scores.score import Score
 
 CANDIDATE_BYTES = 18
 """What one more score takes for each pixel of a photograph, beside the first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A score and the number of draws it is given."""
-
-    score: Score
-    draws: int
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A candidate and what it is worth.
-
-    Attributes
-    ----------
-    trusted_share
-        Mean trusted share of the tuning pictures, at the threshold that a calibration on `n` photographs like them
-        would choose.
-    calls
-        Paid calls that calibrating on the n other photographs would take, those of a second vendor included.
-    """
-
-    candidate: Candidate
-    trusted_share: float
-    calls: int
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -166,13 +144,22 @@ class TuningJob:
         whole = job.only(tuning if only_choose else [*tuning, *calibrating])
         return cls(whole, tuple(tuning), tuple(calibrating), only_choose)
 
-    def choose(self, candidates: Sequence[Candidate], alpha: float, rule: Guarantee | None = None) -> Tuning:
-        """Make the one budget for comparing and calibrating, and compare the candidates; errors as for `tune_job`."""
-        _losses_allowed(self.whole.setup, alpha, len(self.calibrating), len(self.tuning))
-        if rule is not None:
+    def choose(
+        self,
+        candidates: Sequence[Candidate],
+        alpha: float | None,
+        rule: Guarantee | None = None,
+        want_share: float | None = None,
+    ) -> Tuning:
+        """Make the one budget for comparing and calibrating, and compare the candidates.
+
+        Parameters and errors as for `tune_job`.
+        """
+        _check(self.whole.setup, alpha, len(self.calibrating), len(self.tuning))
+        if rule is not None and alpha is not None:
             check_enough(rule, len(self.calibrating), alpha, self.whole.setup.metric.capped_bound)
         self.whole.confirm(lambda: plan_job(self.whole, rule or Expected()))
-        return tune_job(self.whole.only(self.tuning), candidates, alpha, len(self.calibrating), rule)
+        return tune_job(self.whole.only(self.tuning), candidates, alpha, len(self.calibrating), rule, want_share)
 
     def calibrate(self, tuning: Tuning, rule: Guarantee | None = None) -> CalibrationRun:
         """Calibrate the best candidate on the photographs that were never looked at; errors as for `calibrate_job`."""
@@ -183,6 +170,28 @@ class TuningJob:
         job = self.whole.only(self.calibrating).chosen(setup)
         chosen = tuning.bound.rule if tuning.bound is not None else rule or "expected"
         return calibrate_job(job, guarantee=chosen, alpha=tuning.alpha, tuning=list(photographs.values()))
+
+
+def refuse_both(alpha: float | None, want_share: float | None, guarantee: object = None) -> None:
+    """Refuse a level beside a wanted share, and neither, a share that is none, and one beside a guarantee.
+
+    Raises
+    ------
+    UsageError
+        It is so.
+    """
+    if (alpha is None) == (want_share is None):
+        raise UsageError(
+            "expected one of --alpha and --want-share (alpha and want_share in Python); got "
+            f"{'neither' if alpha is None else 'both'}. Give --alpha 0.1, say, or --want-share 0.5"
+        )
+    if want_share is not None and guarantee is not None:
+        raise UsageError(
+            "expected --want-share without --guarantee (guarantee in Python), since levels are compared under "
+            "expected. Leave one out"
+        )
+    if want_share is not None and not 0 < want_share < 1:
+        raise UsageError(f"expected want_share (--want-share) to be above 0 and below 1; got {want_share}")
 
 
 def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
@@ -262,22 +271,36 @@ def parse_candidates(texts: Sequence[str], draws: int) -> list[Candidate]:
 
 
 def tune_job(
-    job: Job, candidates: Sequence[Candidate], alpha: float, n_calibration: int, rule: Guarantee | None = None
+    job: Job,
+    candidates: Sequence[Candidate],
+    alpha: float | None,
+    n_calibration: int,
+    rule: Guarantee | None = None,
+    want_share: float | None = None,
 ) -> Tuning:
     """Compare candidates on the photographs of a job, as if they were calibrated on `n_calibration` others.
 
     Scores are compared under ``expected``; then the confidence bound of `rule` is chosen, where it leaves that open.
 
+    Parameters
+    ----------
+    alpha
+        The level to compare them at; None where a share is wanted.
+    want_share
+        The trusted share that is wanted, 0 to 1: the best candidate is the one that is expected to trust so much at
+        the smallest level.
+
     Raises
     ------
     CalibrationError
-        `alpha` cannot be reached with that many photographs, whatever the score.
+        `alpha` cannot be reached with that many photographs, whatever the score, or no level is expected to give
+        `want_share`.
     UsageError
         The delivered picture does not follow from the first draw, so that candidates would deliver different ones.
     BudgetError
         See `Job.confirm`.
     """
-    losses_allowed = _losses_allowed(job.setup, alpha, n_calibration, len(job.pictures))
+    _check(job.setup, alpha, n_calibration, len(job.pictures))
     job.confirm()
     curves: list[list[RiskCurve]] = [[] for _ in candidates]
     photographs: list[KnownPhotograph] = []
@@ -288,15 +311,26 @@ def tune_job(
             photographs.append(KnownPhotograph.of(drawn.prepared.sketch))
             job.watch.progress("tuning", len(photographs), len(job.pictures))
     sets = {one.label: CurveSet.from_curves(of_one) for one, of_one in zip(candidates, curves, strict=True)}
-    scored = [_scored(one, sets[one.label], losses_allowed, n_calibration) for one in candidates]
-    scored.sort(key=lambda score: (-round(score.trusted_share, 6), score.calls, score.candidate.label))
+    if alpha is not None:
+        scored = [scored_at(alpha, one, sets[one.label], n_calibration) for one in candidates]
+    else:
+        usual = usual_level(job.setup.metric.capped_bound)
+        found = [scored_reaching(want_share or 0, one, sets[one.label], n_calibration, usual) for one in candidates]
+        scored = [one for one in found if one is not None]
+    if not scored:
+        raise CalibrationError(
+            f"no level is expected to let {100 * (want_share or 0):g} % be trusted after calibrating on "
+            f"{n_calibration} photographs. Add photographs, or want less with --want-share"
+        )
+    scored.sort(key=lambda one: (one.alpha, -round(one.trusted_share, 6), one.calls, one.candidate.label))
     photographs.sort(key=lambda photograph: photograph.truth)
-    bound = None if rule is None else chosen_bound(rule, sets[scored[0].candidate.label], alpha, n_calibration)
-    return Tuning(tuple(scored), alpha, tuple(photographs), job.calls, job.cached, job.cost_usd, bound=bound)
+    level = scored[0].alpha
+    bound = None if rule is None else chosen_bound(rule, sets[scored[0].candidate.label], level, n_calibration)
+    return Tuning(tuple(scored), level, tuple(photographs), job.calls, job.cached, job.cost_usd, bound=bound)
 
 
-def _losses_allowed(setup: Setup, alpha: float, n_calibration: int, n_tuning: int) -> Fraction:
-    """The sum of losses that the tuning photographs may have, as if calibrated on `n_calibration` others."""
+def _check(setup: Setup, alpha: float | None, n_calibration: int, n_tuning: int) -> None:
+    """Refuse what no candidate can do, before anything is drawn."""
     if setup.procedure.delivery in ("mean", "medoid"):
         raise UsageError(
             "expected --delivery first or consistent: candidates with fewer draws must deliver the same picture"
@@ -306,18 +340,11 @@ def _losses_allowed(setup: Setup, alpha: float, n_calibration: int, n_tuning: in
             "expected photographs to calibrate on beside those that candidates are compared on; got none. Add some"
         )
     bound = setup.metric.capped_bound
-    allowed = (Fraction(str(alpha)) * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * n_tuning
-    if allowed < 0:
+    if alpha is not None and losses_allowed(alpha, bound, n_calibration, n_tuning) < 0:
         raise CalibrationError(
             f"alpha={alpha:g} cannot be reached with {n_calibration} calibration photographs for a loss bounded by "
             f"{bound:g}. Add photographs, tune on fewer, or raise alpha"
         )
-    return allowed
-
-
-def _scored(candidate: Candidate, curves: CurveSet, losses_allowed: Fraction, n_calibration: int) -> Scored:
-    trusted = float(np.mean(curves.trusted_shares_at(curves.merged.threshold(losses_allowed))))
-    return Scored(candidate, trusted, (candidate.draws + candidate.score.needs_second) * n_calibration)
 
 
 def bytes_a_pixel(candidates: int) -> int:
@@ -346,20 +373,3 @@ def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[Ris
         RiskCurve.from_maps(accumulator.finish(context), errors, bound=setup.metric.capped_bound)
         for accumulator in accumulators
     ]
-
-
-def specification_text(score: Score | Guarantee) -> str:
-    """A score or guarantee as it is typed: `name:key=value,…`, without what it would be anyway."""
-    content = {key: value for key, value in score.specification().items() if value is not None}
-    name = content.pop("name")
-    content.pop("package", None)
-    try:
-        usual = type(score)().specification()
-    except ValueError:
-        usual = {}
-    content = {key: value for key, value in content.items() if value != usual.get(key)}
-    typed = ",".join(
-        f"{key}={value:g}" if isinstance(value, float) and float(f"{value:g}") == value else f"{key}={value}"
-        for key, value in content.items()
-    )
-    return f"{name}:{typed}" if typed else str(name)

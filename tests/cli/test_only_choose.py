@@ -60,7 +60,7 @@ def test_the_next_command_can_be_pasted_and_keeps_the_two_apart(bench: Bench, ca
     assert words[words.index("--score") + 1] == kept["score"]
     assert words[words.index("--draws") + 1] == str(kept["draws"])
     assert run(words) == 0
-    assert "3 of 12 photographs were looked at by `tune` and do not calibrate" in capsys.readouterr().err
+    assert "3 of 12 photographs were looked at before and do not calibrate" in capsys.readouterr().err
     found = calibration(bench.run)
     assert found.n == 9
     assert {one.truth for one in found.tuning} == looked_at

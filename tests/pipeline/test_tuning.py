@@ -7,6 +7,7 @@ import pytest
 from support.synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
+from blackbox_conformal.catalog import specification_text
 from blackbox_conformal.errors import CalibrationError, PicturesError, UsageError
 from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.job import Job, Terms
@@ -17,7 +18,6 @@ from blackbox_conformal.pipeline.tuning import (
     default_candidates,
     parse_candidate,
     parse_candidates,
-    specification_text,
     tune_job,
 )
 

@@ -31,6 +31,7 @@ plan: bc.Plan = bc.plan(vendor, 100, draws=8, alpha=0.05)
 audit: bc.Audit = bc.audit(vendor, ["other/"], calibration, alpha=[0.1, 0.2], group=None, max_cost="12.50")
 shift: bc.InputShift = bc.compare_inputs("real/", calibration, level=0.05)
 comparison: bc.Comparison = bc.compare({"one": vendor, "other": (vendor, {"draws": 4})}, "photographs/", memory=2**31)
+frontier: bc.Plan = bc.plan(vendor, "photographs/", want_share=0.5, pilot=20, stand_in=True, max_cost=5)
 tuning: bc.Tuning = bc.tune(vendor, "photographs/", 0.1, candidates=["texture"], tuning_share=0.4, run="runs/mine")
 report: Path = bc.report("runs/mine", calibration=calibration, audit=audit, results=results, out="report.html")
 

@@ -54,8 +54,10 @@ class Setup:
         """The upload `pixels`, (h, w, 3) uint8, that answers are to resemble, except where it shows nothing."""
         return Sent(pixels, self.procedure.mixture.hidden(pixels))
 
-    def with_score(self, score: Score, draws: int) -> "Setup":
+    def with_score(self, score: Score, draws: int, delivery: str | None = None) -> "Setup":
         """The same set-up with another score and number of draws, and with a second vendor where the score needs one.
+
+        `delivery`: another rule of which picture is delivered; None keeps that of this set-up.
 
         Raises
         ------
@@ -69,7 +71,7 @@ class Setup:
             draws=draws,
             score=score,
             metric=self.metric,
-            delivery=procedure.delivery,
+            delivery=delivery or procedure.delivery,
             seeds=procedure.seeds,
             first_seed=procedure.first_seed,
             perturbation=procedure.perturbation,

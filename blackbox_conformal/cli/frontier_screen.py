@@ -1,0 +1,122 @@
+"""What `plan` shows of promises, levels and prices and of the shares that they are expected to trust."""
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from blackbox_conformal.cli.console import Screen, expected, money, spent
+
+if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.frontier_parts.frontier import Frontier
+    from blackbox_conformal.pipeline.frontier_parts.rows import Row, Wish
+
+MARK = "*"
+"""Beside the number of draws where the delivered picture is made consistent with its input."""
+
+
+class Wished(Protocol):
+    """Options that say what rows must keep."""
+
+    @property
+    def alpha(self) -> float | None:
+        """The level."""
+
+    @property
+    def want_share(self) -> float | None:
+        """The least trusted share."""
+
+    @property
+    def max_cost(self) -> Decimal | None:
+        """The highest price."""
+
+
+def wish_of(options: Wished) -> "Wish | None":
+    """What the options wish for; None where they wish for nothing."""
+    from blackbox_conformal.pipeline.frontier_parts.rows import Wish
+
+    wish = Wish(alpha=options.alpha, share=options.want_share, usd=options.max_cost)
+    return None if wish == Wish() else wish
+
+
+def show(screen: Screen, frontier: "Frontier") -> None:
+    """The rows, and what they rest on, for people."""
+    if not frontier.rows:
+        screen.say(f"Expected trusted shares: {_none(frontier)}")
+    else:
+        screen.table(
+            "Expected trusted shares",
+            ["promise", "alpha", "n", "draws", "calls", "price", "trusted share"],
+            [_cells(row) for row in frontier.rows],
+        )
+        screen.say("\n".join(_notes(frontier)))
+    if frontier.pilot is not None:
+        pilot = frontier.pilot
+        screen.say(
+            f"The pilot: {pilot.calls} calls made, {pilot.cached} draws were stored, {spent(pilot.cost_usd)}. Its "
+            f"{pilot.photographs} photographs do not calibrate, so choose promise, level and n as you like."
+        )
+
+
+def _none(frontier: "Frontier") -> str:
+    """Why there is no row, and what to do."""
+    if frontier.measured:
+        return (
+            f"nothing keeps what is wanted, by {frontier.source}. Raise --max-cost or --alpha, or want a smaller share"
+        )
+    return f"{frontier.source}. Add --pilot 20 to measure on your own photographs, which costs their draws"
+
+
+def _cells(row: "Row") -> list[str]:
+    draws = f"{row.draws}{MARK}" if row.way.procedure.delivery != "first" else str(row.draws)
+    price = "unknown" if row.usd is None else money(*(_short(usd) for usd in row.usd))
+    return [
+        row.promise.name,
+        f"{row.alpha:g}",
+        str(row.n),
+        draws,
+        str(row.calls),
+        price,
+        expected(row.prospect.share, row.prospect.error),
+    ]
+
+
+def _short(usd: Decimal) -> Decimal:
+    """Cents are enough for a table, where there are any."""
+    return usd.quantize(Decimal("0.01")) if usd >= Decimal("0.01") else usd.normalize()
+
+
+def _notes(frontier: "Frontier") -> list[str]:
+    """How to ask for each promise, and where the shares come from."""
+    from blackbox_conformal.catalog import specification_text
+
+    options: dict[str, str] = {}
+    for row in frontier.rows:
+        words = [] if row.promise.guarantee == "expected" else [f"--guarantee {row.promise.guarantee}"]
+        if row.promise.cap != row.way.metric.cap:
+            metric = specification_text(row.way.metric.model_copy(update={"cap": row.promise.cap}))
+            words.append(f"--metric {metric}")
+        options[row.promise.name] = " ".join(words) or "the default"
+    notes = [f"  {name}: {words}" for name, words in options.items()]
+    if any("consistent" in row.way.procedure.delivery for row in frontier.rows):
+        notes.append(f"  {MARK} --delivery consistent")
+    covered = "In nine cases of ten the share of a calibration differs from the expected one by no more than the ±."
+    free = "" if frontier.pilot else " --pilot 40 --stand-in measures your own photographs at no cost."
+    return [*notes, f"From {frontier.source}. {covered}{free}"]
+
+
+def frontier_json(frontier: "Frontier") -> dict[str, Any]:
+    """For scripts."""
+    pilot = frontier.pilot
+    told = None
+    if pilot is not None:
+        told = {
+            "photographs": pilot.photographs,
+            "calls": pilot.calls,
+            "cached": pilot.cached,
+            "cost_usd": float(pilot.cost_usd),
+            "stand_in": pilot.stand_in,
+        }
+    return {
+        "frontier": [row.json() for row in frontier.rows],
+        "frontier_source": frontier.source,
+        **({} if told is None else {"pilot": told}),
+    }

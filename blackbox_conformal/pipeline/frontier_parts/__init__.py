@@ -1,0 +1,1 @@
+"""Which promise trusts how much at which level and price: measured shares, predictions from curves, rows."""

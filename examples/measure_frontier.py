@@ -1,0 +1,213 @@
+"""Measure the trusted shares that `plan` expects: many promises, levels and numbers, on photographs of many kinds.
+
+    python examples/draw_with_ncnn.py PHOTOGRAPHS... --out draws/ClearReality4x/Kodak24 --model ClearReality4x
+    python examples/measure_frontier.py draws --embedded --curves curves
+
+DRAWS holds a folder for each vendor, and in it one for each collection of photographs, as `draw_with_ncnn.py` writes
+it: `photographs/` and `outputs/`, eight draws each. With `--embedded` the vendor that ships with the package draws from
+the photographs of the first vendor's collections, too. The curves are kept in CURVES, so that a second run is quick.
+
+Of each vendor and collection, n photographs are drawn with replacement to calibrate, and the share that they trust of
+the collection is averaged. A row of the file is the mean over vendors and collections. Its error is how far nine in
+ten outcomes of the collection that is farthest off lie from the mean of others, which share neither the vendor nor the
+collection. `vendors` is how far other vendors are from the embedded one on one collection.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import blackbox_conformal as bc
+from blackbox_conformal.metrics.metric import Metric
+from blackbox_conformal.pipeline.frontier_parts import measured
+from blackbox_conformal.pipeline.frontier_parts.frontier import Curves
+from blackbox_conformal.pipeline.frontier_parts.prospects import COVERED, Outlook
+from blackbox_conformal.pipeline.frontier_parts.ways import Promise, measured_curves, promises, ways
+from blackbox_conformal.pipeline.job import Job, Terms
+from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
+from blackbox_conformal.pipeline.stages.settings import Setup, member, set_up
+from blackbox_conformal.procedure import delivery_rule
+from blackbox_conformal.risk.curve_set import CurveSet
+
+LEVELS = (0.02, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
+NUMBERS = (5, 10, 20, 35, 50, 75, 100, 150, 200, 300)
+DRAWS = (1, 8)
+DELIVERIES = ("first", "consistent")
+KINDS = ("supremum", "all-but")
+SCALE = 4
+STAND_IN = "embedded"
+"""The vendor that can draw a pilot in place of another one."""
+
+Series = tuple[Promise, int, str]
+"""A promise, a number of draws, and which picture is delivered."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One vendor on one collection of photographs, and the curves of each number of draws and delivery."""
+
+    vendor: str
+    collection: str
+    curves: dict[tuple[int, str], Curves]
+
+    @property
+    def photographs(self) -> int:
+        """How many there are."""
+        return len(next(iter(self.curves.values()))[0])
+
+    def of(self, series: Series) -> CurveSet:
+        """The curves that a promise is about."""
+        promise, draws, delivery = series
+        return promise.curves(*self.curves[draws, delivery])
+
+    def apart(self, other: "Cell") -> bool:
+        """Whether it shares neither the vendor nor the collection."""
+        return self.vendor != other.vendor and self.collection != other.collection
+
+
+def all_series(metric: Metric) -> list[Series]:
+    """Everything that is measured."""
+    return list(itertools.product(promises(metric), DRAWS, map(delivery_rule, DELIVERIES)))
+
+
+def every_way(setup: Setup) -> list[Setup]:
+    """The set-ups of all numbers of draws and deliveries."""
+    return ways(setup, DRAWS, deliver_consistent=True)
+
+
+def measure(draws: Path, folder: Path, *, embedded: bool) -> None:
+    """Compute and keep the curves of every vendor and collection that `folder` does not hold yet."""
+    for place in sorted(draws.glob("*/*/outputs")):
+        vendor, collection = place.parts[-3:-1]
+        if not (folder / vendor / collection).exists():
+            adapter = bc.load_adapter("folder", path=str(place), label=vendor)
+            keep(adapter, place.parent / "photographs", folder / vendor / collection)
+        if embedded and not (folder / "embedded" / collection).exists():
+            keep(bc.load_adapter("embedded"), place.parent / "photographs", folder / "embedded" / collection)
+
+
+def keep(adapter: bc.Adapter, photographs: Path, folder: Path) -> None:
+    """Compute the curves of one vendor and collection, and write them."""
+    setup = set_up(adapter, scale=SCALE, draws=max(DRAWS))
+    compared = every_way(setup)
+    job = Job.of_photographs(setup, sorted(photographs.iterdir()), Terms(folder.parent / f"{folder.name}.run"))
+    with job.run(partial(measured_curves, job, compared), scores=[way.score for way in compared]) as measured_ones:
+        found = sorted(((drawn.prepared.name, curves) for drawn, curves in measured_ones), key=lambda one: one[0])
+    folder.mkdir(parents=True)
+    for place, way in enumerate(compared):
+        for kind, name in enumerate(KINDS):
+            curves = CurveSet.from_curves([curves[place][kind] for _, curves in found])
+            (folder / _file(way.procedure.draws, way.procedure.delivery, name)).write_bytes(curves.to_bytes())
+    print(f"{folder.parent.name} on {folder.name}: {len(found)} photographs", file=sys.stderr)
+
+
+def _file(draws: int, delivery: str, kind: str) -> str:
+    return f"{draws}-{delivery.partition(':')[0]}-{kind}"
+
+
+def read(folder: Path) -> list[Cell]:
+    """All cells whose curves are kept."""
+    cells = []
+    for place in sorted(path.parent for path in folder.glob(f"*/*/{_file(DRAWS[0], DELIVERIES[0], KINDS[0])}")):
+        curves = {
+            (draws, delivery_rule(delivery)): tuple(
+                CurveSet.from_bytes((place / _file(draws, delivery, kind)).read_bytes()) for kind in KINDS
+            )
+            for draws, delivery in itertools.product(DRAWS, DELIVERIES)
+        }
+        cells.append(Cell(place.parent.name, place.name, curves))
+    return cells
+
+
+def outcomes(cell: Cell, series: Series) -> NDArray[np.float64]:
+    """(outcomes, levels, numbers): what calibrations on photographs of the cell trust of its collection."""
+    outlook, rule = Outlook.of(cell.of(series)), series[0].rule
+    return np.stack([outlook.outcomes(rule, LEVELS, n) for n in NUMBERS], axis=2)
+
+
+def shares_and_errors(
+    cells: Sequence[Cell], found: Sequence[NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean share of `found`, the outcomes of each cell, and the error of one cell: both (levels, numbers)."""
+    means = np.stack([one.mean(axis=0) for one in found])
+    misses: dict[str, list[NDArray[np.float64]]] = {}
+    for cell, one in zip(cells, found, strict=True):
+        others = [place for place, other in enumerate(cells) if other.apart(cell)]
+        misses.setdefault(cell.collection, []).append(np.abs(one - means[others].mean(axis=0)))
+    of_collections = [np.quantile(np.concatenate(some), COVERED, axis=0) for some in misses.values()]
+    # The next collection may be the one farthest off: the rank of split conformal prediction (Vovk et al. 2005).
+    rank = min(len(misses), math.ceil(COVERED * (len(misses) + 1)))
+    return means.mean(axis=0), np.sort(of_collections, axis=0)[rank - 1]
+
+
+def vendor_errors(cells: Sequence[Cell], found: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """How far nine in ten of the other vendors' mean shares are from the stand-in's on the same collection."""
+    means = {(cell.vendor, cell.collection): one.mean(axis=0) for cell, one in zip(cells, found, strict=True)}
+    apart = [
+        np.abs(share - means[STAND_IN, collection])
+        for (vendor, collection), share in means.items()
+        if vendor != STAND_IN and (STAND_IN, collection) in means
+    ]
+    return np.quantile(apart, COVERED, axis=0)
+
+
+def content(cells: Sequence[Cell]) -> dict[str, object]:
+    """What the file says."""
+    metric: Metric = member("metrics", DEFAULT_METRIC)
+    series = {}
+    for one in all_series(metric):
+        found = [outcomes(cell, one) for cell in cells]
+        shares, errors = shares_and_errors(cells, found)
+        kinds = {"shares": shares, "errors": errors, "vendors": vendor_errors(cells, found)}
+        whole = {name: np.round(measured.WHOLE * values).astype(int).tolist() for name, values in kinds.items()}
+        series[measured.series_name(*one)] = whole
+    vendors = sorted({cell.vendor for cell in cells})
+    collections = {cell.collection: cell.photographs for cell in cells}
+    embedded = set_up(bc.load_adapter("embedded"), scale=SCALE, draws=max(DRAWS))
+    return {
+        "source": f"{len(vendors)} vendors ({', '.join(vendors)}) on {sum(collections.values())} photographs ("
+        + ", ".join(f"{count} of {name}" for name, count in sorted(collections.items()))
+        + ")",
+        "settings": {
+            "scale": SCALE,
+            "degradation": embedded.procedure.degradation,
+            "metric": embedded.procedure.metric,
+            "scores": {str(way.procedure.draws): way.procedure.score for way in every_way(embedded)},
+        },
+        "levels": LEVELS,
+        "numbers": NUMBERS,
+        "series": series,
+    }
+
+
+def main() -> int:
+    """Measure, and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("draws", type=Path)
+    parser.add_argument("--embedded", action="store_true")
+    parser.add_argument("--curves", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path(measured.__file__).with_name(measured.FILE))
+    options = parser.parse_args()
+    measure(options.draws, options.curves, embedded=options.embedded)
+    cells = read(options.curves)
+    if not any(cell.apart(other) for cell, other in itertools.product(cells, cells)):
+        sys.exit("expected several vendors and several collections of photographs, so that errors can be measured")
+    made = content(cells)
+    rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(one)}" for name, one in made.pop("series").items())
+    head = json.dumps(made, indent=1).removesuffix("\n}")
+    options.out.write_text(f'{head},\n "series": {{\n{rows}\n }}\n}}\n', encoding="utf-8")
+    print(f"{len(cells)} cells, {options.out}: {options.out.stat().st_size} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
