@@ -13,7 +13,7 @@ import importlib.util
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -261,6 +261,32 @@ def load(family: str, name: str, /, **parameters: Any) -> Any:
                 f"{announcement.origin}, which may compute something else. Install that one, or calibrate again"
             )
     return build(kind, f"{kind_of(family)} {name}", parameters)
+
+
+def places(kind: type[Plugin]) -> list[str]:
+    """Parameters that say where a file or folder of the user's lies, and are no part of a specification."""
+    return [name for name, field in kind.model_fields.items() if field.exclude]
+
+
+def of_specification(family: str, specification: Mapping[str, Any]) -> Any:
+    """The member that a specification, as `Plugin.specification` gives it, describes; it may come from a stranger.
+
+    Raises
+    ------
+    UsageError
+        See `load`; or it names a place on this machine, which no specification does.
+    PluginError
+        Another package's member cannot be imported.
+    """
+    content = dict(specification)
+    name = str(content.pop("name"))
+    named = [place for place in places(member(family, name)) if place in content]
+    if named:
+        raise UsageError(
+            f"expected a {kind_of(family)} {name} that names no file or folder, as calibrations do not; got "
+            f"{', '.join(named)}. The calibration was changed after it was made: do not use it"
+        )
+    return load(family, name, **content)
 
 
 def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> PluginType:

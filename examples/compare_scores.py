@@ -106,7 +106,7 @@ def curves_of(setup: Setup, chosen: Sequence[Candidate], paths: Sequence[Path], 
             path = drawn.prepared.path
             if drawn.refusal is not None or path is None:
                 raise SystemExit(f"expected draws of every photograph; {drawn.prepared.name} was refused")
-            truth, _ = read_truth(path, setup.procedure.scale)
+            truth = read_truth(path, setup).pixels
             accumulators = [one.score.start(drawn.prepared.size) for one in chosen]
             delivered: Image | None = None
             for index, pixels in enumerate(decoded_draws(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]))):

@@ -103,7 +103,7 @@ def decibel(error: float) -> float:
 def measure(drawn: Drawn, setup: Setup, sampler: Sampler) -> Photograph:
     """All figures of one photograph."""
     assert drawn.prepared.path is not None
-    truth, _ = read_truth(drawn.prepared.path, setup.procedure.scale)
+    truth = read_truth(drawn.prepared.path, setup).pixels
     draws: list[npt.NDArray[np.uint8]] = []
     low = degrade(truth, setup.procedure.scale)
     found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, on_draw=draws.append)
@@ -238,7 +238,7 @@ def write_table(out: Path, splits: Array, whole: tuple[float, float], n: int, m:
 def side_by_side(out: Path, drawn: Drawn, setup: Setup, sampler: Sampler, learned: tuple[float, float, float]) -> None:
     """One photograph: truth, delivered, trust mask, interval mask, soft mask."""
     assert drawn.prepared.path is not None
-    truth, _ = read_truth(drawn.prepared.path, setup.procedure.scale)
+    truth = read_truth(drawn.prepared.path, setup).pixels
     draws: list[npt.NDArray[np.uint8]] = []
     low = degrade(truth, setup.procedure.scale)
     found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, on_draw=draws.append)

@@ -86,7 +86,9 @@ def _typed(name: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> 
     if value is None or value == ():
         draws, scale = (str(settings.get(key, {}).get("value")) for key in ("draws", "scale"))
         return {
-            "score": default_score(int(draws), 1 if scale == "1" else 4) if draws.isdecimal() else "not set",
+            "score": default_score(int(draws), int(scale) if scale.isdecimal() else 4)
+            if draws.isdecimal()
+            else "not set",
             "metric": DEFAULT_METRIC,
             "guarantee": "expected",
             "run": "runs/<procedure>",

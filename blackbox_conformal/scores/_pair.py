@@ -43,8 +43,11 @@ class PairedScore(Score):
         packages = {}
         for field in ("first", "second"):
             name = str(parameters.get(field, cls.model_fields[field].default))
-            if issubclass(catalog.member("scores", name), PairedScore):
+            kind = catalog.member("scores", name)
+            if issubclass(kind, PairedScore):
                 raise ValueError(f"expected two plain scores; {name} is made of two others itself")
+            if catalog.places(kind):
+                raise ValueError(f"expected two scores that follow from their names; {name} depends on a file")
             stated = parameters.get(f"{field}_package")
             score = catalog.load("scores", name, **({} if stated is None else {"package": stated}))
             packages[f"{field}_package"] = score.specification().get("package")

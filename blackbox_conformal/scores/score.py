@@ -87,6 +87,10 @@ class Score(Plugin):
         """Whether it compares with a second vendor's picture."""
         return False
 
+    def refused_at(self, scale: int) -> str | None:
+        """Why it cannot be used with a vendor of this magnification; None where it can."""
+        return None
+
     def parts(self) -> tuple["Score", ...]:
         """The scores that it is made of, where there are any."""
         return ()

@@ -87,6 +87,11 @@ def test_several_draws_bring_the_score_that_compares_them(vendor: bc.Adapter) ->
         assert set_up(vendor, draws=draws).procedure == set_up(vendor, draws=draws, score=WEIGHTED).procedure
 
 
+def test_the_fitted_score_is_the_default_at_the_scale_that_it_was_fitted_on() -> None:
+    assert default_score(1, 4) == "price"
+    assert {default_score(1, scale) for scale in (2, 3, 8)} == {"tie-broken:first=bicubic-gap,second=texture,sigma=8"}
+
+
 def test_at_scale_one_texture_decides(server: FaultServer) -> None:
     assert set_up(RestoringVendor(url=server.url), degradation="blur:2").procedure.score["name"] == "texture"
 

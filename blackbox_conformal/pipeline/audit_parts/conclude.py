@@ -207,8 +207,7 @@ class _Measured:
 
 def metric_of(calibration: Calibration) -> Metric:
     """The metric that was calibrated."""
-    parameters = dict(calibration.procedure.metric)
-    metric: Metric = catalog.load("metrics", parameters.pop("name"), **parameters)
+    metric: Metric = catalog.of_specification("metrics", calibration.procedure.metric)
     return metric
 
 

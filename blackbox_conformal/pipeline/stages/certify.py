@@ -126,8 +126,8 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     UsageError, CalibrationError, FileFormatError
         The certificate's guarantee, level or statistics cannot be, or not with this calibration.
     """
-    metric, specification = dict(calibration.procedure.metric), dict(certificate.guarantee)
-    metric = catalog.load("metrics", str(metric.pop("name")), **metric)
+    metric = catalog.of_specification("metrics", calibration.procedure.metric)
+    specification = dict(certificate.guarantee)
     of_the_picture = "from the picture itself" in json.dumps(specification)
     if of_the_picture:
         specification = without_bound(specification)

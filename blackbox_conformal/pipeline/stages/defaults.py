@@ -19,6 +19,8 @@ DRAWING_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,
 ONE_DRAW_SCORE = "tie-broken:first=bicubic-gap,second=texture,sigma=8"
 """A vendor that does no more than plain enlargement has a gap of 0 everywhere; then texture decides."""
 
+FITTED_SCORE, FITTED_SCALES = "price", (4,)
+"""Fitted on enlargements by these scales, where it trusted more of photographs and networks that it had not seen."""
 
 RESTORING_SCORE = "texture"
 """At scale 1 the gap is that to the input, and is large wherever noise was removed."""
@@ -28,6 +30,8 @@ def default_score(draws: int, scale: int) -> str:
     """The score for so many draws where none is named: of those that can be had, the one that trusted most."""
     if draws > 1:
         return DRAWING_SCORE
+    if scale in FITTED_SCALES:
+        return FITTED_SCORE
     return RESTORING_SCORE if scale == 1 else ONE_DRAW_SCORE
 
 

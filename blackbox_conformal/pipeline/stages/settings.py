@@ -131,6 +131,9 @@ def set_up(
     mixture = mixture.at(chosen_scale)
     chosen_metric.require_degradation(mixture)
     _check_draws(adapter, draws, chosen_score, perturb)
+    refused = chosen_score.refused_at(chosen_scale)
+    if refused is not None:
+        raise UsageError(f"{refused}; got scale {chosen_scale}. Give --score bicubic-gap:sigma=8")
     if seeds == "shared" and adapter.capabilities.seed_range is None:
         raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
     _check_second(chosen_score, second, chosen_scale)
@@ -170,14 +173,12 @@ def set_up_as(
     """
     if degradation is not None:
         procedure.require_degradation(degradation)
-    score = dict(procedure.score)
-    metric = dict(procedure.metric)
     setup = set_up(
         adapter,
         scale=procedure.scale,
         draws=procedure.draws,
-        score=catalog.load("scores", score.pop("name"), **score),
-        metric=catalog.load("metrics", metric.pop("name"), **metric),
+        score=catalog.of_specification("scores", procedure.score),
+        metric=catalog.of_specification("metrics", procedure.metric),
         delivery=procedure.delivery,
         seeds=procedure.seeds,
         first_seed=procedure.first_seed,

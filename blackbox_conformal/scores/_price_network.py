@@ -1,0 +1,144 @@
+"""The small convolutional network of the score `price`: its file of weights, and what it makes of feature maps."""
+
+import functools
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.kernels.layers import convolved
+from blackbox_conformal.kernels.windows import gaussian
+from blackbox_conformal.types import Map
+
+Features = npt.NDArray[np.float32]
+
+OWN_FILE = "price_weights.npz"
+DILATIONS = (1, 2, 4)
+MOST_CHANNELS, LARGEST_WEIGHT = 64, 1000.0
+"""Weights within these bounds cannot lead beyond single precision."""
+
+MOST_BYTES = 1_000_000
+LARGEST_LOG_PRICE = np.float32(20)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers of a network on feature maps.
+
+    Attributes
+    ----------
+    digest
+        ``sha256:`` and the digest of the file that it was read from.
+    arrays
+        By name: ``head`` (C, F), ``head_bias`` (C,), ``picture`` (C, F), for each of three layers k ``body_k``
+        (C, C, 3, 3) and ``body_k_bias`` (C,), ``tail`` (1, C), ``tail_bias`` (1,) and ``skip`` (1, F), for F features
+        and C channels.
+    """
+
+    digest: str
+    arrays: dict[str, Features]
+
+    def log_prices(self, features: Features) -> Map:
+        """The logarithm of the price at which each cell joins the mask: (F, h, w) float32 to (h, w) float32.
+
+        A cell takes on some of its neighbours' prices, as errors do: they are averaged by a Gaussian of 0.7 cells, and
+        then each cell gets the largest of the 3 × 3 around it.
+        """
+        weights = self.arrays
+        # What the picture is like as a whole shifts every channel.
+        mean = features.mean(axis=(1, 2), dtype=np.float64)
+        shift = (weights["head_bias"] + (weights["picture"] * mean).sum(axis=1)).astype(np.float32)
+        hidden = convolved(features, weights["head"][:, :, None, None], shift, 1)
+        for k, dilation in enumerate(DILATIONS):
+            hidden += convolved(np.maximum(hidden, 0), weights[f"body_{k}"], weights[f"body_{k}_bias"], dilation)
+        active = np.concatenate((np.maximum(hidden, 0, out=hidden), features))
+        last = np.concatenate((weights["tail"], weights["skip"]), axis=1)[:, :, None, None]
+        values = convolved(active, last, weights["tail_bias"], 1)[0]
+        values = gaussian(np.clip(values, -LARGEST_LOG_PRICE, LARGEST_LOG_PRICE), 0.7)
+        return _largest_of_neighbours(values)
+
+
+def own_network() -> Network:
+    """The network of this package."""
+    return _network(resources.files(__package__).joinpath(OWN_FILE).read_bytes())
+
+
+def network_in(file: Path) -> Network:
+    """The network in a file of the user's.
+
+    Raises
+    ------
+    FileFormatError
+        The file cannot be read, or holds no weights that fit.
+    """
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise FileFormatError(
+            f"expected weights of the score price in {file}; got {error.strerror}. Give a file that "
+            "examples/train_price_score.py wrote"
+        ) from None
+    return _network(raw)
+
+
+@functools.lru_cache(maxsize=4)
+def _network(raw: bytes) -> Network:
+    return Network(f"sha256:{hashlib.sha256(raw).hexdigest()}", _checked(_read(raw)))
+
+
+def _read(raw: bytes) -> dict[str, Any]:
+    """The arrays of an npz file, which says itself how large they are before they are unpacked."""
+    try:
+        unpacked = sum(part.file_size for part in zipfile.ZipFile(io.BytesIO(raw)).infolist())
+        if max(len(raw), unpacked) > MOST_BYTES:
+            raise _unfit(f"a file of at most {MOST_BYTES} bytes, unpacked as well", "more")
+        with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    # A damaged archive raises whatever its parts raise.
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise _unfit("an npz file", f"{type(error).__name__}: {error}") from None
+
+
+def _checked(arrays: dict[str, Any]) -> dict[str, Features]:
+    """`arrays`, each of the name, shape and range that the network needs."""
+    from blackbox_conformal.scores._price_features import NAMES
+
+    head = arrays.get("head")
+    channels = len(head) if isinstance(head, np.ndarray) and head.ndim == 2 else 0
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise _unfit(f"an array head of 1 to {MOST_CHANNELS} rows", "none" if head is None else f"shape {head.shape}")
+    shapes: dict[str, tuple[int, ...]] = {"head": (channels, len(NAMES)), "head_bias": (channels,)}
+    shapes |= {"picture": (channels, len(NAMES)), "tail": (1, channels), "tail_bias": (1,), "skip": (1, len(NAMES))}
+    for k in range(len(DILATIONS)):
+        shapes |= {f"body_{k}": (channels, channels, 3, 3), f"body_{k}_bias": (channels,)}
+    if set(arrays) != set(shapes):
+        raise _unfit(f"the arrays {', '.join(sorted(shapes))}", ", ".join(sorted(arrays)) or "none")
+    for name, shape in shapes.items():
+        values = arrays[name]
+        if values.shape != shape or values.dtype != np.float32:
+            raise _unfit(f"{name} of shape {shape} and dtype float32", f"{values.shape} {values.dtype}")
+        if not (np.abs(values) <= LARGEST_WEIGHT).all():
+            raise _unfit(f"{name} within ±{LARGEST_WEIGHT:g}", "other values")
+    return arrays
+
+
+def _unfit(expected: str, got: str) -> FileFormatError:
+    return FileFormatError(
+        f"expected the weights of a score price to be {expected}; got {got}. Give a file that "
+        "examples/train_price_score.py wrote, whole"
+    )
+
+
+def _largest_of_neighbours(values: Map) -> Map:
+    padded = np.pad(values, 1, mode="edge")
+    rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    largest: Map = np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+    return largest

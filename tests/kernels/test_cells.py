@@ -1,0 +1,48 @@
+"""Statistics of cells against the plain loops, at the edges and where they are known."""
+
+import numpy as np
+import pytest
+from naive import cells as naive
+from support.synthetic import draw, photograph
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.kernels.cells import MAX_SCALE, PLANES, cell_statistics
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_statistics_equal_the_loops(scale):
+    truth = photograph(3, (24, 36))
+    truth[:4, :4] = 255
+    delivered = draw(truth, 1)
+    np.testing.assert_allclose(
+        cell_statistics(delivered, truth, scale), naive.cell_statistics(delivered, truth, scale), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (2, 1)])
+def test_tiny_pictures_equal_the_loops(shape):
+    generator = np.random.default_rng(0)
+    delivered, plain = generator.integers(0, 256, (2, *shape, 3), dtype=np.uint8)
+    np.testing.assert_allclose(
+        cell_statistics(delivered, plain, 1), naive.cell_statistics(delivered, plain, 1), atol=2e-6
+    )
+
+
+def test_the_strongest_contrast_leaves_no_range():
+    board = np.zeros((2 * MAX_SCALE, 2 * MAX_SCALE, 3), np.uint8)
+    board[::2, ::2] = board[1::2, 1::2] = 255
+    found = cell_statistics(board, 255 - board, MAX_SCALE)
+    np.testing.assert_allclose(found, naive.cell_statistics(board, 255 - board, MAX_SCALE), atol=2e-6)
+
+
+def test_a_constant_picture_shows_nothing():
+    flat = np.full((8, 8, 3), 77, np.uint8)
+    assert not cell_statistics(flat, flat, 4).any()
+    assert cell_statistics(flat, flat, 4).shape == (PLANES, 2, 2)
+
+
+@pytest.mark.parametrize(("shape", "scale"), [((8, 9), 4), ((8, 8), 0), ((34, 34), 17)])
+def test_cells_that_do_not_fit_are_refused(shape, scale):
+    picture = np.zeros((*shape, 3), np.uint8)
+    with pytest.raises(ImageError, match="expected sides that are multiples of a scale from 1 to 16"):
+        cell_statistics(picture, picture, scale)

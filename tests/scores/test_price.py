@@ -1,0 +1,166 @@
+"""The score `price`: which weights it takes, by which name, and what it makes of pictures of every kind."""
+
+import io
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.synthetic import draw, photograph
+
+from blackbox_conformal import catalog
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.images.degrade import degrade
+from blackbox_conformal.scores._price_features import NAMES
+from blackbox_conformal.scores._price_network import MOST_BYTES, own_network
+from blackbox_conformal.scores.price import VARIABLE
+from blackbox_conformal.scores.score import Context, score_map
+
+TRUTH = photograph(1, (24, 32))
+
+
+def weights(**changes):
+    """The package's own arrays with some of them changed or, for None, left out."""
+    arrays = {**own_network().arrays, **changes}
+    return {name: values for name, values in arrays.items() if values is not None}
+
+
+def written(path: Path, arrays) -> Path:
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+@pytest.fixture
+def others(tmp_path):
+    """A file of other weights."""
+    return written(tmp_path / "others.npz", weights(tail_bias=np.ones(1, np.float32)))
+
+
+def price(**parameters):
+    return catalog.load("scores", "price", **parameters)
+
+
+def made(score, delivered=TRUTH, scale=4):
+    return score_map(score, [delivered], Context(delivered, degrade(delivered, scale), scale))
+
+
+def test_the_packages_own_weights_are_small():
+    assert sum(values.nbytes for values in own_network().arrays.values()) < 100_000
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("kind", ["photograph", "flat", "black", "white", "noise"])
+def test_every_picture_gets_prices(kind, scale):
+    size = (48, 24, 3)
+    values = {"flat": 77, "black": 0, "white": 255}
+    noise = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    picture = np.full(size, values[kind], np.uint8) if kind in values else noise if kind == "noise" else TRUTH
+    picture = picture[: picture.shape[0] // 24 * 24, :24]
+    prices = made(price(), np.ascontiguousarray(picture), scale)
+    assert prices.dtype == np.float32
+    assert np.isfinite(prices).all()
+    assert prices.min() > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (3, 1)])
+def test_an_input_of_few_pixels_is_enough(shape):
+    small = np.random.default_rng(1).integers(0, 256, (4 * shape[0], 4 * shape[1], 3), dtype=np.uint8)
+    assert made(price(), small).shape == small.shape[:2]
+
+
+def test_the_pixels_of_a_cell_are_tied():
+    prices = made(price(), draw(TRUTH, 2))
+    cells = prices.reshape(6, 4, 8, 4)
+    assert (cells == cells[:, :1, :, :1]).all()
+    assert np.unique(prices).size > 1
+
+
+def test_threads_change_nothing():
+    expected = made(price()).tobytes()
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(made(price()).tobytes())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 4
+
+
+def test_other_weights_are_another_score_and_no_place_is_written_down(others):
+    own, other = price().specification(), price(weights=others).specification()
+    assert own["digest"] != other["digest"]
+    assert str(others) not in str(other)
+    assert set(other) == {"name", "digest"}
+    assert (made(price(weights=others)) > made(price())).any()
+
+
+def test_a_calibration_gets_its_weights_by_their_digest(others, monkeypatch):
+    specification = price(weights=others).specification()
+    with pytest.raises(UsageError, match=f"expected the weights sha256:.* Set {VARIABLE} to the file"):
+        catalog.of_specification("scores", specification)
+    monkeypatch.setenv(VARIABLE, str(others))
+    again = catalog.of_specification("scores", specification)
+    np.testing.assert_array_equal(made(again), made(price(weights=others)))
+    assert price().specification() == catalog.of_specification("scores", price().specification()).specification()
+
+
+def test_a_calibration_that_names_a_file_is_refused_before_it_is_opened(tmp_path):
+    specification = {**price().specification(), "weights": str(tmp_path / "missing.npz")}
+    with pytest.raises(UsageError, match="names no file or folder, as calibrations do not; got weights"):
+        catalog.of_specification("scores", specification)
+
+
+def test_a_file_that_was_tampered_with_is_another_score_or_none(others):
+    digest = price(weights=others).digest
+    raw = others.read_bytes()
+    others.write_bytes(raw[:-30])
+    with pytest.raises(UsageError, match="expected the weights of a score price to be an npz file"):
+        price(weights=others)
+    written(others, weights(tail_bias=np.zeros(1, np.float32)))
+    with pytest.raises(UsageError, match="with which the calibration was made"):
+        price(weights=others, digest=digest)
+
+
+WRONG = {
+    "of a wrong shape": ({"skip": np.zeros((1, 3), np.float32)}, r"skip of shape \(1, 23\) and dtype float32"),
+    "of another precision": ({"tail": np.zeros((1, 24))}, "tail of shape .* and dtype float32"),
+    "without a layer": ({"body_1": None}, "the arrays body_0"),
+    "with an array more": ({"body_9": np.zeros(1, np.float32)}, "the arrays body_0"),
+    "without a head": ({"head": None}, "an array head of 1 to 64 rows; got none"),
+    "with too many channels": ({"head": np.zeros((65, len(NAMES)), np.float32)}, "an array head of 1 to 64 rows"),
+    "that are not finite": ({"tail_bias": np.full(1, np.nan, np.float32)}, "tail_bias within ±1000"),
+    "that are too large": ({"tail_bias": np.full(1, 2000, np.float32)}, "tail_bias within ±1000"),
+    "that unpack to much": ({"more": np.zeros(MOST_BYTES, np.uint8)}, f"a file of at most {MOST_BYTES} bytes"),
+    "that run code": ({"head": np.array([print], object)}, "an npz file; got ValueError"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_weights_are_refused(kind, tmp_path):
+    changes, message = WRONG[kind]
+    file = written(tmp_path / "weights.npz", weights(**changes))
+    with pytest.raises(UsageError, match=message):
+        price(weights=file)
+
+
+def test_a_file_that_is_no_archive_or_not_there_is_refused(tmp_path):
+    file = tmp_path / "weights.npz"
+    with pytest.raises(UsageError, match=r"expected weights of the score price in .*No such file"):
+        price(weights=file)
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(3))
+    for raw in (b"", b"not weights", buffer.getvalue(), bytes(MOST_BYTES + 1)):
+        file.write_bytes(raw)
+        with pytest.raises(UsageError, match="expected the weights of a score price to be"):
+            price(weights=file)
+
+
+@pytest.mark.parametrize("scale", [1, 17])
+def test_a_scale_without_cells_is_refused(scale):
+    with pytest.raises(UsageError, match="price needs a vendor that enlarges by 2 to 16"):
+        made(price(), np.zeros((34, 34, 3), np.uint8), scale)
+
+
+def test_it_is_no_part_of_a_pair():
+    with pytest.raises(UsageError, match="expected two scores that follow from their names; price depends on a file"):
+        catalog.load("scores", "weighted", first="price")
