@@ -151,6 +151,17 @@ def _demonstrate(
     return _Demonstration(result, audited, masked, products, path, report)
 
 
+def _what_a_mask_takes(setup: "Setup") -> str:
+    """How many calls a mask takes, and why so many."""
+    draws = setup.procedure.draws
+    if draws == 1:
+        return (
+            "A mask takes one call, the one that makes the picture. With --draws 8 it takes eight, for little more "
+            "trust; with --preset paper of `calibrate`, the paper's recipe, ten."
+        )
+    return f"A mask takes {draws} calls, since {setup.score.plugin_name()} looks at where draws differ."
+
+
 def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float) -> None:
     from blackbox_conformal.audits.verdict import EXPLAINED
     from blackbox_conformal.certificate import threshold_json
@@ -181,6 +192,7 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
         }
     )
     screen.say(EXPLAINED[level.judgement.verdict])
+    screen.say(_what_a_mask_takes(setup))
     screen.next("plan", "photographs/", "--adapter", "NAME")
     screen.say(
         "`plan` says what a calibration of your own vendor costs; `blackbox-conformal adapters list` shows names."

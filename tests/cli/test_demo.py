@@ -63,6 +63,7 @@ def test_demo_of_colourisation(tmp_path: Path) -> None:
     assert (document["task"], document["n_calibration"], document["alpha"]) == ("colourise", 6, 0.45)
     assert "told to colourise; inputs by grey; 2 draws of each of 6 photographs" in found.stderr
     assert "the largest chroma error" in found.stderr
+    assert "A mask takes 2 calls, since smoothed-variance looks at where draws differ" in found.stderr
     certificate = Certificate.from_json(Path(document["certificate"]).read_text())
     assert certificate.vendor_model is not None
     assert certificate.vendor_model.startswith("embedded-colour@")
@@ -85,6 +86,7 @@ def test_demo_of_denoising_takes_one_draw(tmp_path: Path) -> None:
     found = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert "told to denoise; inputs by noise:15; 1 draw of each of 6 photographs" in found.stderr
+    assert "A mask takes one call" in found.stderr
     overlay = Path(json.loads(found.stdout)["overlay"])
     assert overlay.parents[1] == tmp_path / "blackbox-conformal-demo-denoise"
 
