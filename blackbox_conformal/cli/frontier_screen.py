@@ -98,9 +98,14 @@ def _notes(frontier: "Frontier") -> list[str]:
     notes = [f"  {name}: {words}" for name, words in options.items()]
     if any("consistent" in row.way.procedure.delivery for row in frontier.rows):
         notes.append(f"  {MARK} --delivery consistent")
-    covered = "In nine cases of ten the share of a calibration differs from the expected one by no more than the ±."
-    free = "" if frontier.pilot else " --pilot 40 --stand-in measures your own photographs at no cost."
-    return [*notes, f"From {frontier.source}. {covered}{free}"]
+    if frontier.pilot is not None:
+        covered = "In nine cases of ten the share of a calibration differs from the expected one by no more than the ±."
+        return [*notes, f"From {frontier.source}. {covered}"]
+    covered = "The ± spans these kinds of photographs: of a kind that was left out, one share in five lay outside."
+    return [
+        *notes,
+        f"From {frontier.source}. {covered} --pilot 40 --stand-in measures your own photographs at no cost.",
+    ]
 
 
 def frontier_json(frontier: "Frontier") -> dict[str, Any]:
