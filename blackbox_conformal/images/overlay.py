@@ -7,23 +7,17 @@ kind of colour vision and in print.
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blackbox_conformal.errors import MapError, UsageError
 from blackbox_conformal.images.grown import grown
 from blackbox_conformal.images.picture import check_pixels
+from blackbox_conformal.kernels.veil import veil
 from blackbox_conformal.types import Image, Mask
 
 Style = Literal["hatch", "dim", "outline"]
 
-OUTLINE = np.array([255, 196, 0], dtype=np.float32)
+OUTLINE = np.array([255, 196, 0], dtype=np.uint8)
 """Amber: bright against the dimmed side, and a hue that all common kinds of colour vision tell from grey."""
-
-_LIGHTNESS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-_DIMMED = 0.42
-_STRIPE = 0.34
-_ROWS = 32
-"""Rows marked at once: what is between stays in the cache."""
 
 
 def overlay(pixels: Image, mask: Mask, style: str = "hatch") -> Image:
@@ -61,25 +55,7 @@ def overlay(pixels: Image, mask: Mask, style: str = "hatch") -> Image:
     if style == "outline":
         # On a bright picture amber alone would be lost.
         marked[grown(near, thickness) & ~near] = 0
-    for top in range(0, height, _ROWS):
-        band = slice(top, top + _ROWS)
-        away = ~mask[band]
-        if style != "outline":
-            grey = pixels[band].astype(np.float32) @ _LIGHTNESS
-            shade = grey * _DIMMED
-            if style == "hatch":
-                shade = np.where(_stripes(top, grey.shape, pitch), shade + 255 * _STRIPE * (1 - _DIMMED), shade)
-            # A touch of the colour is left, so that the eye still finds its way.
-            mixed = pixels[band] * np.float32(0.15 * _DIMMED)
-            mixed += 0.85 * shade[..., None]
-            np.rint(np.minimum(mixed, 255, out=mixed), out=mixed)
-            np.copyto(marked[band], mixed.astype(np.uint8), where=away[..., None])
-        marked[band][outline[band]] = OUTLINE.astype(np.uint8)
+    else:
+        veil(marked, mask, pitch, max(1, pitch // 4) if style == "hatch" else 0)
+    marked[outline] = OUTLINE
     return marked
-
-
-def _stripes(top: int, shape: tuple[int, ...], pitch: int) -> NDArray[np.bool_]:
-    """Diagonal stripes, a quarter of `pitch` wide, of the rows that start at `top`."""
-    rows = np.arange(top, top + shape[0])[:, None]
-    columns = np.arange(shape[1])[None, :]
-    return (rows + columns) % pitch < max(1, pitch // 4)
