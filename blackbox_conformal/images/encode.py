@@ -20,6 +20,9 @@ Given = str | Path | bytes | BinaryIO | Image | PillowImage.Image
 LARGEST_LEVEL = 65534
 NO_SCORE = 65535
 
+_ROWS = 32
+"""Rows of a score map that are converted at once: what is between stays in the cache."""
+
 
 def image_png(pixels: Image) -> bytes:
     """`pixels`, (H, W, 3) uint8, as an 8-bit RGB PNG with nothing but the pixels in it; equal pixels, equal bytes."""
@@ -74,17 +77,19 @@ def indecision_png(indecision: Map) -> tuple[bytes, dict[str, Any]]:
     if indecision.ndim != 2 or indecision.size == 0 or indecision.dtype.kind != "f":
         raise MapError(f"expected a (H, W) float score map; got {indecision.dtype} {indecision.shape}")
     scored = np.isfinite(indecision)
-    some = bool(scored.any())
-    lowest = float(indecision.min(where=scored, initial=np.inf)) if some else 0.0
-    highest = float(indecision.max(where=scored, initial=-np.inf)) if some else 0.0
+    known = indecision if scored.all() else indecision[scored]
+    lowest, highest = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     step = (highest - lowest) / LARGEST_LEVEL or 1.0
-    levels = np.where(scored, indecision, np.float64(lowest))
-    levels -= lowest
-    levels /= step
-    np.rint(levels, out=levels)
-    levels[~scored] = NO_SCORE
-    height, width = levels.shape
-    rows = levels.astype(np.uint16).astype(">u2").view(np.uint8).reshape(height, -1)
+    height, width = indecision.shape
+    levels = np.empty((height, width), ">u2")
+    for top in range(0, height, _ROWS):
+        band = slice(top, top + _ROWS)
+        exact = np.where(scored[band], indecision[band], np.float64(lowest))
+        exact -= lowest
+        exact /= step
+        levels[band] = np.rint(exact, out=exact).astype(np.uint16)
+        levels[band][~scored[band]] = NO_SCORE
+    rows = levels.view(np.uint8).reshape(height, -1)
     return write_png(rows, width, 16, GREY), {"offset": lowest, "step": step, "no_score": NO_SCORE}
 
 
