@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.audits.worst_pixels import window, worst_place
-from blackbox_conformal.reports.count_below import count_below
+from blackbox_conformal.kernels.below import count_below
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.types import Image, Map, Mask
 
