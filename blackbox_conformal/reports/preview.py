@@ -184,7 +184,7 @@ def reduced(pixels: Image, block: int) -> bytes:
 def webp(picture: PillowImage.Image, quality: int = _QUALITY) -> bytes:
     """`picture` as WebP bytes without metadata."""
     out = io.BytesIO()
-    picture.save(out, "WEBP", quality=quality, method=2)
+    picture.save(out, "WEBP", quality=quality, method=0)
     return out.getvalue()
 
 

@@ -62,6 +62,16 @@ def pipeline(bench: Bench) -> None:
     row("calibration files of 1, 2 and 4 threads that differ", str(len(found) - 1), "", "", "0", len(found) == 1)
 
 
+def one_draw(bench: Bench) -> None:
+    """A whole calibration with one draw each against decoding each photograph and each draw once."""
+    adapter = bc.load_adapter("folder", path=str(bench.root / "draws"), label="benchmark")
+    setup = set_up(adapter, draws=1, score="bicubic-gap:sigma=8")
+    files = [file for path in bench.paths for file in (path, bench.files(path)[0])]
+    wall, processor = pairs(lambda: calibrate(setup, bench.paths, 2), lambda: decode_all(files, 2), bench.repeats)
+    at_most("calibration, one draw / Pillow decoding the same files once, 2 threads each", wall, 1.2)
+    at_most("the same in processor seconds", processor, 1.2)
+
+
 def against_numpy(bench: Bench) -> None:
     """Calibrations in two settings against NumPy, SciPy and scikit-image, with and without decoding."""
     settings: list[tuple[str, tuple[str, str], baseline.Curve]] = [
@@ -159,6 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts: dict[str, Callable[[Bench], None]] = {
         "pipeline": pipeline,
+        "one-draw": one_draw,
         "degrading": degrading,
         "consistent": consistent,
         "numpy": against_numpy,
