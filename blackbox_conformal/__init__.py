@@ -27,6 +27,7 @@ _HOMES = {
     "Plan": "blackbox_conformal.pipeline.planning",
     "Result": "blackbox_conformal.pipeline.products",
     "RiskCurve": "blackbox_conformal.risk.curve",
+    "Session": "blackbox_conformal.pipeline.session",
     "SigningKey": "blackbox_conformal.signing_key",
     "Suggestion": "blackbox_conformal.pipeline.suggesting",
     "Tuning": "blackbox_conformal.pipeline.tuning",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.input_comparison import compare_inputs as compare_inputs
     from blackbox_conformal.pipeline.planning import Plan as Plan
     from blackbox_conformal.pipeline.products import Result as Result
+    from blackbox_conformal.pipeline.session import Session as Session
     from blackbox_conformal.pipeline.suggesting import Suggestion as Suggestion
     from blackbox_conformal.pipeline.suggesting import suggest_degradation as suggest_degradation
     from blackbox_conformal.pipeline.tuning import Tuning as Tuning

@@ -5,40 +5,39 @@ The keywords that all of them take are described in `ProcedureSettings` and `Job
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audits.findings import Audit
-from blackbox_conformal.audits.outlying import LEVEL
 from blackbox_conformal.calibration import Calibration, KnownPhotograph
-from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.images.encode import Given, as_source
+from blackbox_conformal.images.encode import Given
 from blackbox_conformal.pipeline.audit_parts.measure import OnPicture, WorstCrops
 from blackbox_conformal.pipeline.auditing import AuditRequest, audit_photographs
 from blackbox_conformal.pipeline.calibrated_rule import checked_rule
 from blackbox_conformal.pipeline.calibrating import calibrate_job
-from blackbox_conformal.pipeline.job import Job, Terms
+from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.keyword_arguments import (
+    ApplySettings,
     JobSettings,
     Photographs,
     Settings,
+    calibrated,
     levels_of,
     named_keywords,
     photograph_paths,
     setup_of,
     terms_of,
 )
-from blackbox_conformal.pipeline.masking import MaskRequest, Receiver, mask_pictures
+from blackbox_conformal.pipeline.masking import Receiver, mask_pictures, masking_of
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.run_folder import (
     run_folder,
     tuning_photographs,
-    usual_folder,
 )
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
-from blackbox_conformal.pipeline.stages.prepare import Input, prepare_inputs
+from blackbox_conformal.pipeline.stages.prepare import named_input, prepare_inputs
 from blackbox_conformal.pipeline.stages.settings import set_up_as
 from blackbox_conformal.text import name_of
 
@@ -106,14 +105,7 @@ def apply(
     picture: Given,
     calibration: Calibration | str | Path,
     alpha: float,
-    *,
-    guarantee: str | Guarantee | None = None,
-    group: str | None = None,
-    second_adapter: Adapter | None = None,
-    degradation: str | None = None,
-    empty_masks: bool = False,
-    outside: float = LEVEL,
-    **settings: Unpack[JobSettings],
+    **settings: Unpack[ApplySettings],
 ) -> Result:
     """Have a picture super-resolved or restored and say which parts of the answer to trust.
 
@@ -126,21 +118,8 @@ def apply(
         A calibration, or the path of its file.
     alpha
         The level: the risk that is accepted.
-    guarantee
-        Another guarantee than the calibration's own: ``name:key=value`` or an instance.
-    group
-        The group of photographs that the picture belongs to.
-    second_adapter
-        The second vendor, where the calibrated score compares with one.
-    degradation
-        How inputs are made, such as ``area:4+jpeg:75``; refused unless the calibration's are, too.
-    empty_masks
-        Pay for the picture also where its mask is known to be empty at this level.
-    outside
-        The conformal p-value of an input, at which and below its certificate says that the guarantee does not speak of
-        it; 0: never.
     settings
-        The keywords of `JobSettings` (run, max_cost, …).
+        The keywords of `MaskSettings` (guarantee, group, …) and of `JobSettings` (run, max_cost, …).
 
     Raises
     ------
@@ -153,19 +132,7 @@ def apply(
     >>> result
     <Result input: …×… pixels, …% trusted at alpha=0.9, expected>
     """
-    return apply_all(
-        vendor,
-        [picture],
-        calibration,
-        alpha,
-        guarantee=guarantee,
-        group=group,
-        second_adapter=second_adapter,
-        degradation=degradation,
-        empty_masks=empty_masks,
-        outside=outside,
-        **settings,
-    )[0]
+    return apply_all(vendor, [picture], calibration, alpha, **settings)[0]
 
 
 @named_keywords
@@ -175,16 +142,10 @@ def apply_all(
     calibration: Calibration | str | Path,
     alpha: float,
     *,
-    guarantee: str | Guarantee | None = None,
-    group: str | None = None,
-    second_adapter: Adapter | None = None,
-    degradation: str | None = None,
-    empty_masks: bool = False,
-    outside: float = LEVEL,
     on_result: Callable[[int, Result], None] | None = None,
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None,
     on_drift: Callable[[str], None] = lambda _: None,
-    **settings: Unpack[JobSettings],
+    **settings: Unpack[ApplySettings],
 ) -> list[Result]:
     """Have several pictures super-resolved or restored, each as `apply` does.
 
@@ -209,14 +170,10 @@ def apply_all(
     >>> bc.apply_all(vendor, ["input.png"], calibration, alpha=0.9, max_cost=1)
     [<Result input: …>]
     """
-    file = None if isinstance(calibration, Calibration) else Path(calibration)
-    calibration, terms = _calibrated(calibration, settings)
-    setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
-    request = MaskRequest.of(calibration, alpha, guarantee, group, empty_masks=empty_masks, outside=outside, file=file)
-    terms.refuse_unlimited(vendor)
-    inputs = [_input(picture) for picture in pictures]
+    terms, setup, request = masking_of(vendor, calibration, alpha, settings)
+    inputs = [named_input(picture) for picture in pictures]
     failures: dict[int, BlackboxConformalError] = {}
-    prepared = prepare_inputs(inputs, setup, calibration, failures, memory_bytes=terms.memory_bytes)
+    prepared = prepare_inputs(inputs, setup, request.calibration, failures, memory_bytes=terms.memory_bytes)
     if on_failure is None:
         refuse_together([(inputs[place][0], error) for place, error in failures.items()], len(inputs))
     else:
@@ -279,25 +236,9 @@ def audit(
     >>> bc.audit(vendor, "unseen", "calibration.json", alpha=[0.8, 0.9], max_cost=5)
     <Audit of 4 photographs: …>
     """
-    calibration, terms = _calibrated(calibration, settings)
+    calibration, terms = calibrated(calibration, settings)
     setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
     request = AuditRequest.of(calibration, levels_of(alpha), guarantee=guarantee, group=group, clusters=clusters)
     terms.refuse_unlimited(vendor)
     paths = photograph_paths(photographs)
     return audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=stop)
-
-
-def _calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any]) -> tuple[Calibration, Terms]:
-    """The calibration, and the terms of a job with it: in its own run folder unless another is named."""
-    path = None if isinstance(calibration, Calibration) else Path(calibration)
-    loaded = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
-    return loaded, terms_of(usual_folder(loaded.procedure, path), settings)
-
-
-def _input(picture: Any) -> Input:
-    """Name and file, or name and content, of a picture; content without a name is named after its digest."""
-    if isinstance(picture, tuple):
-        name, file = picture
-        return name, as_source(file)
-    source = as_source(picture)
-    return (digest_bytes(source).removeprefix("sha256:")[:12] if isinstance(source, bytes) else name_of(source)), source

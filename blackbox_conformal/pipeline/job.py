@@ -4,7 +4,7 @@ The caller says what is done with each picture once its draws are there.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +23,7 @@ from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.sampling.estimate import Estimate, answered, estimate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task, task_keys
 from blackbox_conformal.scores.score import Score
@@ -79,6 +80,26 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What jobs that run at the same time in one run folder share.
+
+    Attributes
+    ----------
+    first, second
+        The vendors, which stay open; None: the job opens them, as it does where draws come from this machine's disk.
+    room
+        From (height, width) to what a picture is evaluated in.
+    """
+
+    first: OpenRun | None = None
+    second: OpenRun | None = None
+    room: Callable[[tuple[int, int]], AbstractContextManager[None]] = lambda _: nullcontext()
+
+
+ALONE = Shared()
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """Where the draws of a job are kept, what may be spent and used, who is asked and who is told.
 
@@ -94,6 +115,8 @@ class Terms:
         Asks a person before anything is spent; None: nobody is asked, so that `limits` have to be given.
     watch
         Who is told of what goes on.
+    shared
+        What the job shares with others; then the kernels are compiled, and a limit is given.
     """
 
     folder: Path
@@ -101,6 +124,7 @@ class Terms:
     memory_bytes: int | None = None
     ask: Ask | None = None
     watch: Watch = Watch()
+    shared: Shared = ALONE
 
     def refuse_unlimited(self, adapter: Adapter) -> None:
         """Refuse to spend money when nobody is asked and no limit is given; errors as for `budget.refuse_unlimited`."""
@@ -283,12 +307,12 @@ class Job:
     @contextmanager
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
         """What `run` draws with, for whoever goes through the pictures part by part."""
-        setup, watch = self.setup, self.watch
+        setup, watch, shared = self.setup, self.watch, self.terms.shared
         before = self._taken()
         with (
             self._warming(scores or [setup.score]),
             second_opinions(
-                setup, self.pictures, self.folder, self.limits, watch.listener, watch.on_sampler
+                setup, self.pictures, self.folder, self.limits, watch.listener, watch.on_sampler, shared.second
             ) as opinions,
             Sampler(
                 setup.adapter,
@@ -298,6 +322,7 @@ class Job:
                 check=output_check(setup),
                 counted=None if scores else EqualDraws(setup),
                 listener=watch.listener,
+                shared=shared.first,
             ) as sampler,
         ):
             watch.on_sampler(sampler)
@@ -308,6 +333,7 @@ class Job:
     def _warming(self, scores: Collection[Score]) -> Iterator[None]:
         """The kernels of every kind of score among `scores`, compiled in the background."""
         sizes = [picture.size for picture in self.pictures]
+        scores = scores if self.terms.shared is ALONE else ()
         with ExitStack() as stack:
             for score in {score.plugin_name(): score for score in scores}.values():
                 stack.enter_context(warming(replace(self.setup, score=score), truths=self.has_truths, sizes=sizes))
@@ -359,7 +385,8 @@ class Drawing:
 
         def evaluated(drawn: Drawn) -> Value:
             second = None if drawn.refusal is not None else self.opinions(drawn.prepared)
-            return work(Ready(drawn, lambda index: self.sampler.read(drawn.outcomes[index]), second))
+            with self.job.terms.shared.room(drawn.prepared.size):
+                return work(Ready(drawn, lambda index: self.sampler.read(drawn.outcomes[index]), second))
 
         job = self.job
         memory_bytes = narrowed(job.terms.memory_bytes, job.pixel_bytes)

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, cast
 
 from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.job import Ask, Progress, Terms, Watch
+from blackbox_conformal.pipeline.run_folder import usual_folder
 from blackbox_conformal.pipeline.stages.defaults import preset_settings
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.procedure import Fit, SeedPolicy
@@ -76,7 +79,7 @@ class ProcedureSettings(TypedDict, total=False):
     fit: Fit | None
 
 
-class JobSettings(TypedDict, total=False):
+class DrawingSettings(TypedDict, total=False):
     """Where draws are kept, what may be spent on them, and who is told.
 
     Attributes
@@ -104,14 +107,8 @@ class JobSettings(TypedDict, total=False):
         `Limits` with whatever the other keywords do not say.
     memory
         The most memory that the calculation may take, in bytes; None: no limit.
-    progress
-        Called with what is done, how many are done, and how many there are.
     listener
         Gets every event of drawing, from any thread, one at a time.
-    on_sampler
-        Gets each sampler as soon as it is open, so that it can be stopped.
-    ask
-        Called with the job and what it would cost before anything is sent; raises to refuse.
     """
 
     run: str | Path | None
@@ -126,14 +123,65 @@ class JobSettings(TypedDict, total=False):
     insecure_http: bool
     limits: Limits | None
     memory: int | None
-    progress: Progress | None
     listener: Callable[[Event], None] | None
+
+
+class JobSettings(DrawingSettings, total=False):
+    """The same for one job, which somebody may look on at.
+
+    Attributes
+    ----------
+    progress
+        Called with what is done, how many are done, and how many there are.
+    on_sampler
+        Gets each sampler as soon as it is open, so that it can be stopped.
+    ask
+        Called with the job and what it would cost before anything is sent; raises to refuse.
+    """
+
+    progress: Progress | None
     on_sampler: Callable[[Sampler], None] | None
     ask: Ask | None
 
 
 class Settings(ProcedureSettings, JobSettings, total=False):
     """Both."""
+
+
+class MaskSettings(TypedDict, total=False):
+    """What a mask promises, and of which pictures.
+
+    Attributes
+    ----------
+    guarantee
+        Another guarantee than the calibration's own: ``name:key=value`` or an instance.
+    group
+        The group of photographs that the pictures belong to.
+    second_adapter
+        The second vendor, where the calibrated score compares with one.
+    degradation
+        How inputs are made, such as ``area:4+jpeg:75``; refused unless the calibration's are, too.
+    empty_masks
+        Pay for a picture also where its mask is known to be empty at this level.
+    outside
+        The conformal p-value of an input, 0 to 1, at which and below its certificate says that the guarantee does not
+        speak of it; 0: never.
+    """
+
+    guarantee: str | Guarantee | None
+    group: str | None
+    second_adapter: Adapter | None
+    degradation: str | None
+    empty_masks: bool
+    outside: float
+
+
+class ApplySettings(MaskSettings, JobSettings, total=False):
+    """The keywords of `apply` and `apply_all`."""
+
+
+class SessionSettings(MaskSettings, DrawingSettings, total=False):
+    """The keywords of `Session`."""
 
 
 def named_keywords(command: Command) -> Command:
@@ -150,7 +198,7 @@ def named_keywords(command: Command) -> Command:
 
     @functools.wraps(command)
     def checked(*given: Any, **keywords: Any) -> Any:
-        refuse_unknown(command.__name__, keywords, parameters)
+        refuse_unknown(command.__qualname__.removesuffix(".__init__"), keywords, parameters)
         known = {key: value for key, value in keywords.items() if value is not None}
         return command(*given, **without_preset(known, parameters))
 
@@ -207,6 +255,13 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
         settings.get("ask"),
         Watch(**watch),
     )
+
+
+def calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any]) -> tuple[Calibration, Terms]:
+    """The calibration, and the terms of a job with it: in its own run folder unless another is named."""
+    path = None if isinstance(calibration, Calibration) else Path(calibration)
+    loaded = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
+    return loaded, terms_of(usual_folder(loaded.procedure, path), settings)
 
 
 _LIMITS = {name: name for name in ("max_calls", "concurrency", "max_resample", "retry_ambiguous", "insecure_http")}

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audits.outlying import LEVEL, check_level
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.certificate import InputCheck
@@ -16,6 +18,7 @@ from blackbox_conformal.guarantees.instance_bound import refuse_bound, rule_for_
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.empty_masks import refuse_paid_emptiness
 from blackbox_conformal.pipeline.job import Job, Ready, Terms
+from blackbox_conformal.pipeline.keyword_arguments import calibrated
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.stages.certify import certify
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, drifted, evaluate
@@ -23,7 +26,7 @@ from blackbox_conformal.pipeline.stages.grouped_errors import names
 from blackbox_conformal.pipeline.stages.input_check import check_input
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Input, Prepared
-from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.pipeline.stages.settings import Setup, set_up_as
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
@@ -46,6 +49,8 @@ class MaskRequest:
         The p-value of an input, at which and below the guarantee does not speak of it; 0: no mask is marked.
     watched
         What every certificate says of the calibration's watch; None where there is nothing to say.
+    file
+        The calibration's file, which has the watch beside it; None: nobody watches.
     """
 
     calibration: Calibration
@@ -55,6 +60,7 @@ class MaskRequest:
     empty_masks: bool = False
     outside: float = LEVEL
     watched: str | None = None
+    file: Path | None = None
 
     @classmethod
     def of(
@@ -82,7 +88,13 @@ class MaskRequest:
         if group is not None:
             rule = calibration.rule_of_group(group, rule)
         rule.threshold(calibration.curves_for(rule), alpha)
-        return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched)
+        return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched, file)
+
+    def now(self) -> "MaskRequest":
+        """The same request by what the watch says now; errors as for `of`."""
+        if self.file is None:
+            return self
+        return replace(self, watched=refuse_suspended(self.file, self.calibration.digest))
 
     def check(self, picture: Prepared) -> InputCheck | None:
         """How an input compares with those of the calibration, which is known before anything is paid."""
@@ -94,6 +106,25 @@ class MaskRequest:
         return self.calibration.curves_for(self.rule)
 
 
+def masking_of(
+    vendor: Adapter, calibration: Calibration | str | Path, alpha: float, settings: Mapping[str, Any]
+) -> tuple[Terms, Setup, MaskRequest]:
+    """What masks of `vendor` at this level are made on, with and for, by keywords of `ApplySettings`.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `MaskRequest.of`, `set_up_as` and `Terms.refuse_unlimited`.
+    """
+    file = None if isinstance(calibration, Calibration) else Path(calibration)
+    loaded, terms = calibrated(calibration, settings)
+    given = {name: settings[name] for name in ("guarantee", "group", "empty_masks", "outside") if name in settings}
+    setup = set_up_as(vendor, loaded.procedure, settings.get("second_adapter"), settings.get("degradation"))
+    request = MaskRequest.of(loaded, alpha, file=file, **given)
+    terms.refuse_unlimited(vendor)
+    return terms, setup, request
+
+
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """Who gets what becomes of each input, by its place among the inputs.
@@ -102,6 +133,8 @@ class Receiver:
     ----------
     on_result
         Gets each result as soon as it is there; results are then not kept.
+    on_answers
+        Gets what the answers to each picture were like.
     in_thread
         Gets each result instead, in the thread that calculated it, for what takes time, such as writing files; what it
         returns is called in the caller's thread.
@@ -115,6 +148,7 @@ class Receiver:
     on_result: Callable[[int, Result], None] | None = None
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None
     on_drift: Callable[[str], None] = lambda _: None
+    on_answers: Callable[[Answers], None] = lambda _: None
     in_thread: Callable[[int, Result], Callable[[], None]] | None = None
 
 
@@ -227,7 +261,7 @@ class _Masking:
                 request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, check
             )
             result = Result(named.name, delivered, mask, scores, low, certificate, vendor)
-            yield place, result if request.watched is None else _with_note(result, request.watched)
+            yield place, result if request.watched is None else with_note(result, request.watched)
 
     def _later(self, place: int, result: Result) -> Callable[[], None]:
         return partial(self._receiver.on_result or self._results.__setitem__, place, result)
@@ -240,6 +274,7 @@ class _Masking:
         for hand_over in masked.hand_over:
             hand_over()
         self._answers.append(masked.answers)
+        self._receiver.on_answers(masked.answers)
 
     def give_up(self, picture: Prepared, error: BlackboxConformalError) -> None:
         """Note that a picture cannot be masked."""
@@ -256,7 +291,7 @@ class _Masking:
         if self._failures:
             raise _refused([(self._pictures[place].name, error) for place, error in self._failures.items()])
         results = [self._results[place] for place in sorted(self._results)]
-        return results if drift is None else [_with_note(result, drift) for result in results]
+        return results if drift is None else [with_note(result, drift) for result in results]
 
 
 def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], bytes]) -> bytes | None:
@@ -275,7 +310,8 @@ def _input_pixels(source: Path | bytes, picture: Prepared) -> Image:
     return opened.pixels
 
 
-def _with_note(result: Result, note: str) -> Result:
+def with_note(result: Result, note: str) -> Result:
+    """The result whose certificate says `note`, too."""
     notes = (*result.certificate.notes, note)
     return replace(result, certificate=result.certificate.model_copy(update={"notes": notes}))
 

@@ -11,6 +11,20 @@ from blackbox_conformal.text import clean
 Check = Callable[[bytes, Task], None]
 
 
+class FirstModel:
+    """The model of a vendor that answered first; asked from any thread."""
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+        self._lock = threading.Lock()
+
+    def name(self, model: str) -> str:
+        """Its name: `model`, which has just answered, where no other one did before."""
+        with self._lock:
+            self._name = self._name or model
+            return self._name
+
+
 class Acceptance:
     """The rules by which the draws of one set of tasks count; used by all workers.
 
@@ -23,6 +37,8 @@ class Acceptance:
         may come from the model that answers first.
     control
         Ends the run with an error that `counted` raises.
+    first_model
+        Shared by all sets of tasks whose draws are of one model.
     """
 
     def __init__(
@@ -31,13 +47,13 @@ class Acceptance:
         counted: Callable[[Task, str], None] | None,
         calibrated: Collection[str],
         control: RunControl,
+        first_model: FirstModel | None = None,
     ) -> None:
         self.check = check
         self._counted = counted
         self.calibrated = sorted(calibrated)
         self._control = control
-        self._first_model: str | None = None
-        self._lock = threading.Lock()
+        self._first_model = first_model or FirstModel()
 
     def picture_error(self, data: bytes, task: Task) -> PayloadError | None:
         """What is wrong with a picture by the rules of the run; None if it may be used."""
@@ -80,8 +96,7 @@ class Acceptance:
                 f"the vendor replaced model {names}, which was calibrated, by {model!r}, and the guarantee does not "
                 "carry over: calibrate again"
             )
-        with self._lock:
-            first = self._first_model = self._first_model or model
+        first = self._first_model.name(model)
         if model == first:
             return None
         return ModelChangedError(

@@ -83,6 +83,7 @@ class Event:
 class Amounts(TypedDict, total=False):
     """What may be added to the counters; in nano-dollars, it is money."""
 
+    wanted: int
     done: int
     cached: int
     in_flight: int
@@ -99,7 +100,6 @@ class EventBoard:
         self._listener = listener
         self._lock = threading.RLock()
         self._budget = budget
-        self._total = 0
         self._counts: Counter[str] = Counter()
         self._started = clock.monotonic()
 
@@ -107,8 +107,7 @@ class EventBoard:
         """Begin to count a new set of tasks."""
         with self._lock:
             self._started = self._clock.monotonic()
-            self._total = total
-            self._counts = Counter(spent_nanousd=to_nano(spent), reserved_nanousd=to_nano(reserved))
+            self._counts = Counter(wanted=total, spent_nanousd=to_nano(spent), reserved_nanousd=to_nano(reserved))
 
     def count(self, **amounts: Unpack[Amounts]) -> None:
         """Add to the counters."""
@@ -121,10 +120,10 @@ class EventBoard:
         with self._lock:
             counts = self._counts
             bought = counts["done"] - counts["cached"]
-            left = self._total - counts["done"]
+            left = counts["wanted"] - counts["done"]
             elapsed = self._clock.monotonic() - self._started
             return Counters(
-                total=self._total,
+                total=counts["wanted"],
                 done=counts["done"],
                 cached=counts["cached"],
                 in_flight=counts["in_flight"],

@@ -37,22 +37,25 @@ class Budget:
         """Whether money or submissions are limited."""
         return self.max_cost_usd is not None or self.max_calls is not None
 
-    def check(self, totals: Totals, price_nanousd: int) -> None:
-        """Refuse a submission of this price that there is no room for, when the job's draws have these totals.
+    def check(self, totals: Totals, price_nanousd: int, calls: int = 1) -> None:
+        """Refuse so many submissions of this price together that there is no room for beside these totals of the job.
 
         Raises
         ------
         BudgetError
             Spent and reserved money, or calls, would exceed a limit.
         """
-        spent, reserved, calls = totals
+        spent, reserved, made = totals
         if self.max_cost_usd is not None and spent + reserved + price_nanousd > to_nano(self.max_cost_usd):
+            wanted = "the next draw costs" if calls == 1 else f"the next {calls} draws cost"
             raise BudgetError(
-                f"the next draw costs up to {to_usd(price_nanousd)} USD, with {to_usd(spent)} spent and"
+                f"{wanted} up to {to_usd(price_nanousd)} USD, with {to_usd(spent)} spent and"
                 f" {to_usd(reserved)} reserved of {to_usd(to_nano(self.max_cost_usd))} allowed; raise --max-cost"
                 " (max_cost in Python) to go on"
             )
-        if self.max_calls is not None and calls + 1 > self.max_calls:
+        if self.max_calls is not None and made + calls > self.max_calls:
+            more = "" if calls == 1 else f", and {calls} more are needed"
             raise BudgetError(
-                f"{calls} calls of {self.max_calls} allowed are made; raise --max-calls (max_calls in Python) to go on"
+                f"{made} calls of {self.max_calls} allowed are made{more}; raise --max-calls (max_calls in Python) to"
+                " go on"
             )

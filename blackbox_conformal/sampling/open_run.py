@@ -1,58 +1,56 @@
-"""A run folder and a vendor that are open: what they need is opened here, joined together, and closed."""
+"""A vendor that is open and draws into a run folder: what it needs is opened here, joined together, and closed."""
 
 import contextlib
+import threading
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
+from weakref import WeakSet
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.errors import UsageError
-from blackbox_conformal.files import make_private
 from blackbox_conformal.rates import Rate
-from blackbox_conformal.sampling.acceptance import Acceptance
+from blackbox_conformal.sampling.acceptance import Acceptance, FirstModel
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.inspecting import inspect_vendor
-from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
-from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.owned_folder import OwnedFolder
 from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
 from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter, pace_file
 from blackbox_conformal.sampling.pacing.retry import Retrier, RetryBudget
 from blackbox_conformal.sampling.prices import Prices
 from blackbox_conformal.sampling.reservations import Reservations
 from blackbox_conformal.sampling.run_control import RunControl
+from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.sampling.turn_taking import TurnTaking
 from blackbox_conformal.sampling.work_item import Processor
 
 
 class OpenRun:
-    """Owns the run folder, and settles on opening what an earlier session left.
+    """Connections, pace, prices and budget of one vendor, for any number of sets of tasks, also at the same time.
 
-    Raises
-    ------
-    UsageError
-        The folder cannot be written.
-    LedgerError
-        The ledger is in use, damaged, newer, foreign, or on a network disk.
+    Attributes
+    ----------
+    board
+        Where every set tells of its events.
+    first_model
+        The model that answered first, which the draws of every set have to come from.
     """
 
-    def __init__(self, adapter: Adapter, run: Path, limits: Limits, clock: Clock, board: EventBoard) -> None:
-        self._identity, self._limits, self._clock, self._board = adapter.identity(), limits, clock, board
+    def __init__(self, adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> None:
+        self.board, self.first_model = board, FirstModel()
+        self._identity, self._limits, self._clock = adapter.identity(), limits, clock
+        self._ledger, self._store = folder.ledger, folder.store
+        self._concurrency = AdaptiveConcurrency(limits.first_workers, limits.most_workers, clock.monotonic)
+        self._retry_budget = RetryBudget(limits.most_workers)
         self._abandoned = self._inspected = False
-        try:
-            make_private(run)
-        except OSError as error:
-            raise UsageError(f"expected a run folder that can be written; {run}: {error.strerror}") from None
+        self._inspecting = threading.Lock()
+        self._controls: WeakSet[RunControl] = WeakSet()
+        self._beginning = threading.Lock()
+        self._stopped = False
         with contextlib.ExitStack() as stack:
-            self._store = Store(run)
-            stack.callback(self._store.flush)
-            self._ledger = Ledger(run)
-            stack.callback(self._ledger.close)
-            self._store.prepare()
-            _recover(self._ledger, self._store)
             self._adapter = adapter.open()
             stack.callback(self._adapter.close)
             capabilities = self._adapter.capabilities
@@ -88,10 +86,12 @@ class OpenRun:
 
     def begin(self, control: RunControl, acceptance: Acceptance) -> Processor:
         """What draws one set of tasks."""
-        limits, clock, board = self._limits, self._clock, self._board
-        concurrency = AdaptiveConcurrency(limits.first_workers, limits.most_workers, clock.monotonic)
+        with self._beginning:
+            self._controls.add(control)
+            if self._stopped:
+                control.stop()
+        limits, clock, board, concurrency = self._limits, self._clock, self.board, self._concurrency
         turns = TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board)
-        budget = RetryBudget(limits.most_workers)
         reservations = Reservations(
             ledger=self._ledger,
             prices=self._prices,
@@ -112,20 +112,37 @@ class OpenRun:
             reservations=reservations,
             turns=turns,
             concurrency=concurrency,
-            retrier=Retrier(limits, clock, control, self._breaker, concurrency, budget, board),
+            retrier=Retrier(limits, clock, control, self._breaker, concurrency, self._retry_budget, board),
             acceptance=acceptance,
             control=control,
             clock=clock,
             board=board,
         )
 
+    def stop(self, *, leave: bool = False) -> None:
+        """Submit nothing new for any set of tasks, and where it is to `leave`, wait for nothing."""
+        with self._beginning:
+            self._stopped = True
+            controls = list(self._controls)
+        for control in controls:
+            control.stop()
+            if leave:
+                control.leave()
+
+    def to_buy(self, tasks: Sequence[Task]) -> tuple[int, int]:
+        """Nano-dollars that the missing ones of these draws cost at most, and how many they are; reads only."""
+        control = RunControl()
+        return self.begin(control, Acceptance(None, None, (), control)).to_buy(tasks)
+
     def inspect(self) -> None:
         """Read what the vendor publishes of itself, once; errors as `inspect_vendor`."""
-        if not self._inspected:
+        with self._inspecting:
+            if self._inspected:
+                return
             told = inspect_vendor(self._adapter, self._limits)
             self._inspected = True
-            if told is not None:
-                self._board.tell("inspected", told)
+        if told is not None:
+            self.board.tell("inspected", told)
 
     def flush(self) -> None:
         """Return once the names of all samples are durable."""
@@ -141,21 +158,9 @@ class OpenRun:
         self._abandoned = True
 
     def close(self) -> None:
-        """Record what is done, and give the folder up."""
+        """Close the vendor; the folder stays open."""
         self._stack.close()
 
     def _close_transport(self) -> None:
         if not self._abandoned:
             self._transport.close()
-
-
-def _recover(ledger: Ledger, store: Store) -> None:
-    """Take over what a session that died left: jobs and answers in the inbox first, then everything half done."""
-    for attempt, job, report in store.jobs():
-        ledger.adopt_job(attempt, job, report)
-        store.forget_job(attempt)
-    for arrival in store.arrivals():
-        ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.report)
-        store.settle(arrival)
-    store.flush()
-    ledger.recover()

@@ -125,12 +125,22 @@ class Reservations:
             if self.turns.is_free() and self._ask(send) is None:
                 return self._held(Reservation(planned, price, sent=True, alone=alone, pixels=spec.pixels))
             ledger.claim(planned)
+        try:
+            attempt = self._waited_for(spec, planned, price)
+        except StoppedError:
+            if planned is not None:
+                ledger.put_back(planned)
+            raise
+        return self._held(Reservation(attempt, price, alone=alone, pixels=spec.pixels))
+
+    def _waited_for(self, spec: AttemptSpec, planned: int | None, price: int) -> int:
+        """The ledger's row that holds the price, as soon as there is room for it."""
         reserved: list[int] = []
         while not self.control.stopping.is_set():
             settlements = self._settlements
-            error = self._ask(lambda: reserved.append(ledger.reserve(spec, planned, price)))
+            error = self._ask(lambda: reserved.append(self.ledger.reserve(spec, planned, price)))
             if error is None:
-                return self._held(Reservation(reserved[0], price, alone=alone, pixels=spec.pixels))
+                return reserved[0]
             self._wait_for_settlement(settlements, error)
         raise StoppedError
 

@@ -19,6 +19,7 @@ from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.local_draws import LocalDraws
 from blackbox_conformal.sampling.next_step import Submit
 from blackbox_conformal.sampling.open_run import OpenRun
+from blackbox_conformal.sampling.owned_folder import OwnedFolder
 from blackbox_conformal.sampling.run_control import RunControl
 from blackbox_conformal.sampling.task import Outcome, Task
 from blackbox_conformal.sampling.work_item import Processor
@@ -46,6 +47,9 @@ class Sampler:
         package that it raises ends the run.
     listener
         Called with every event, from any thread, one at a time.
+    shared
+        The vendor where it is open already, with these limits and a listener: other samplers draw from it at the same
+        time, each other pictures, and it stays open. None: the sampler opens `run` and the vendor, and owns both.
 
     Raises
     ------
@@ -63,16 +67,20 @@ class Sampler:
         check: Check | None = None,
         counted: Callable[[Task, str], None] | None = None,
         listener: Callable[[Event], None] | None = None,
+        shared: OpenRun | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._local = adapter.capabilities.local
-        if limits.max_cost_usd is not None and not self._local and known_price(adapter, Path(run)) is None:
+        limited = limits.max_cost_usd is not None and not self._local and shared is None
+        if limited and known_price(adapter, Path(run)) is None:
             raise UsageError(price_missing(adapter))
         self._adapter, self._run, self._limits = adapter, Path(run), limits.for_vendor(adapter.capabilities)
         self._new_acceptance = partial(Acceptance, check, counted, models)
         self._clock = clock or Clock()
-        self._board = EventBoard(self._clock, listener, limits.max_cost_usd)
+        self._board = EventBoard(self._clock, listener, limits.max_cost_usd) if shared is None else shared.board
         self._control = RunControl()
+        self._shared = shared
+        self._folder: OwnedFolder | None = None
         self._opened: OpenRun | LocalDraws | None = None
         self._processor: Processor | None = None
         self._threads: list[threading.Thread] = []
@@ -102,8 +110,19 @@ class Sampler:
         if self._opened is None and self._local:
             self._opened = LocalDraws(self._adapter, self._new_acceptance(self._control))
         elif self._opened is None:
-            self._opened = OpenRun(self._adapter, self._run, self._limits, self._clock, self._board)
+            self._opened = self._shared or self._open_alone()
         return self._opened
+
+    def _open_alone(self) -> OpenRun:
+        """Own the run folder and open the vendor."""
+        folder = OwnedFolder(self._run)
+        try:
+            opened = OpenRun(self._adapter, folder, self._limits, self._clock, self._board)
+        except BaseException:
+            folder.close()
+            raise
+        self._folder = folder
+        return opened
 
     def close(self) -> None:
         """Wait for nothing, keep everything: jobs under way are resumed by the next session."""
@@ -114,8 +133,11 @@ class Sampler:
             self._join()
         elif isinstance(opened, OpenRun):
             opened.abandon()
-        if opened is not None:
+        if opened is not None and opened is not self._shared:
             opened.close()
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
 
     @property
     def local(self) -> bool:
@@ -190,7 +212,10 @@ class Sampler:
         control, items = processor.control, deque(processor.work_items(tasks))
         if any(isinstance(item.step, Submit) for item in items):
             opened.inspect()
-        self._board.start(len(tasks), *opened.spent_usd())
+        if self._shared is None:
+            self._board.start(len(tasks), *opened.spent_usd())
+        else:
+            self._board.count(wanted=len(tasks))
         self._board.tell("started", f"{len(tasks)} draws wanted")
         arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self._threads = [
@@ -232,7 +257,7 @@ class Sampler:
         self._control = RunControl()
         if self._asked_to_stop:
             self._control.stop()
-        self._processor = opened.begin(self._control, self._new_acceptance(self._control))
+        self._processor = opened.begin(self._control, self._new_acceptance(self._control, opened.first_model))
         return self._processor
 
     def _join(self) -> None:

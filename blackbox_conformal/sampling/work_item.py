@@ -1,7 +1,7 @@
 """One draw that is wanted, from what the ledger holds of it to its outcome."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, partial
@@ -118,16 +118,13 @@ class Processor:
         if len(set(keys)) != len(keys):
             raise UsageError("one draw is asked for twice; give each picture once, and each draw its own index")
         rows = self.ledger.rows(keys)
-        on_disk = frozenset(digest for digest, _ in self.store.files())
-        replayable, now = self.adapter.capabilities.idempotency_header is not None, self.clock.wall()
+        steps = self._steps(keys, rows)
         names = {name: clean(name) for name in {task.upload.name for task in tasks}}
         items = []
-        for task, key in zip(tasks, keys, strict=True):
-            attempts = rows.get(key, ())
-            step = next_step(attempts, self.limits, on_disk=on_disk, replayable=replayable, now=now)
+        for task, key, step in zip(tasks, keys, steps, strict=True):
             if isinstance(step, (Done, Fetch)) and step.attempt.state in (*WHOLE, *WITH_JOB):
                 self._count_stored(task, step.attempt)
-            resampled = times_resampled(attempts)
+            resampled = times_resampled(rows.get(key, ()))
             items.append(WorkItem(task, key, names[task.upload.name], step, resampled))
         self.reservations.plan(
             [
@@ -137,6 +134,22 @@ class Processor:
             ]
         )
         return items
+
+    def _steps(self, keys: Sequence[str], rows: Mapping[str, Sequence[Attempt]]) -> list[NextStep]:
+        """What is left to do for the task of each key, by the ledger's rows of it."""
+        wanted = {attempt.digest for attempts in rows.values() for attempt in attempts if attempt.state in WHOLE}
+        on_disk = frozenset(digest for digest in wanted if digest is not None and self.store.locate(digest) is not None)
+        replayable, now = self.adapter.capabilities.idempotency_header is not None, self.clock.wall()
+        return [
+            next_step(rows.get(key, ()), self.limits, on_disk=on_disk, replayable=replayable, now=now) for key in keys
+        ]
+
+    def to_buy(self, tasks: Sequence[Task]) -> tuple[int, int]:
+        """Nano-dollars that the missing ones of these draws cost at most, and how many they are; reads only."""
+        keys = task_keys(self.identity, tasks)
+        steps = zip(tasks, keys, self._steps(keys, self.ledger.rows(keys)), strict=True)
+        specs = [self._spec(task, key, "", step.generation) for task, key, step in steps if isinstance(step, Submit)]
+        return sum(map(self.reservations.prices.nanousd, specs)), len(specs)
 
     def _count_stored(self, task: Task, attempt: Attempt) -> None:
         """A draw of an earlier session counts as one of this run does, before anything is bought."""

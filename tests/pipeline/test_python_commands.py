@@ -50,7 +50,7 @@ def calibration(desk: Path, vendor: bc.Adapter) -> bc.Calibration:
     return calibration
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, "Session"])
 def test_the_example_of_every_command_runs(name: str, vendor: bc.Adapter, calibration: bc.Calibration) -> None:
     function = getattr(bc, name)
     names = {"bc": bc, "vendor": vendor, "calibration": calibration}

@@ -24,6 +24,7 @@ from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
+from blackbox_conformal.sampling.ledger.ledger_file import reading
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -149,6 +150,21 @@ def test_a_draw_asked_for_twice_and_two_draws_at_once_are_refused(tmp_path: Path
         with pytest.raises(UsageError, match="not finished"):
             list(sampler.draw(tasks()))
         first.close()
+
+
+def test_draws_that_the_budget_stopped_are_planned_once_however_often_they_are_asked_for(tmp_path: Path) -> None:
+    with (
+        FaultServer() as server,
+        Sampler(SynchronousVendor(url=server.url), tmp_path, limits(max_cost_usd=Decimal("0.01"))) as sampler,
+    ):
+        for _ in range(3):
+            with pytest.raises(BudgetError):
+                list(sampler.draw(tasks(1, 4)))
+        with reading(tmp_path) as connection:
+            assert connection is not None
+            states = [row[0] for row in connection.execute("SELECT state FROM attempt ORDER BY state")]
+        assert states == ["planned", "planned", "planned", "stored"]
+        assert submissions(server) == 1
 
 
 def test_a_refused_account_stops_everyone_and_bills_nothing(tmp_path: Path) -> None:

@@ -50,3 +50,13 @@ key: bc.SigningKey = bc.SigningKey.load("laboratory.pem", passphrase=None)
 signed: Path = calibration.signed(key).save("signed.json")
 vouched: bool = calibration.vouching([key.key]).trusted
 image_file: Path = result.save("out", sign_with=key).image
+
+with bc.Session("calibration.json", vendor, alpha=0.1, max_cost=20, memory=None) as session:
+    masked: bc.Result = session.apply(("named", image))
+    names: list[str] = [each.name for each in session.apply_many("inputs/", ahead=4)]
+    spent: str = f"{session.spent_usd:.2f}"
+
+
+async def serve() -> bc.Result:
+    async with bc.Session(calibration, vendor, 0.1) as opened:
+        return await opened.aapply(b"...")

@@ -21,6 +21,7 @@ from blackbox_conformal.text import printable
 _WHOLE = ("stored", "validated")
 _FAILED = ("refused", "failed", "ambiguous", "expired", "invalid")
 _MESSAGES = 20
+_ASKED_AT_ONCE = 500
 _LONGEST = 300
 
 
@@ -149,15 +150,18 @@ def spending_on(run: Path, keys: Collection[str], *, whole: bool = True) -> Draw
     LedgerError
         The ledger is corrupt, foreign or newer.
     """
-    wanted = frozenset(keys)
+    wanted, rows = sorted(frozenset(keys)), []
     with reading(run, whole=whole) as connection:
         if connection is None:
             return DrawsSpending(0, 0, 0, 0, Decimal(0), Decimal(0), None)
-        attempts = connection.execute(
-            f"SELECT task, state, {UNPRICED} AS unpriced, cost_nanousd, reserved_nanousd, sent_at, stored_at"
-            " FROM attempt"
-        ).fetchall()
-    rows = [row for row in attempts if row["task"] in wanted]
+        for start in range(0, len(wanted), _ASKED_AT_ONCE):
+            part = wanted[start : start + _ASKED_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            rows += connection.execute(
+                f"SELECT task, state, {UNPRICED} AS unpriced, cost_nanousd, reserved_nanousd, sent_at, stored_at"
+                f" FROM attempt WHERE task IN ({marks})",
+                part,
+            ).fetchall()
     states = Counter(row["state"] for row in rows)
     return DrawsSpending(
         calls=sum(states[state] for state in COUNTED),

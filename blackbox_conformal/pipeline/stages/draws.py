@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
-from os import cpu_count
 from typing import TypeVar
 
 from blackbox_conformal.adapter import Upload
@@ -16,7 +15,7 @@ from blackbox_conformal.images.picture import is_blank
 from blackbox_conformal.images.read import BLANK_NOTE, read_image, read_output
 from blackbox_conformal.images.resemblance import Resemblance, Sent
 from blackbox_conformal.pipeline.stages.grouped_errors import names
-from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes, refuse_beyond
+from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, evaluated_at_once, picture_bytes, refuse_beyond
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
@@ -205,7 +204,7 @@ def map_pictures(
     UsageError
         One picture alone would take more; nothing was done for it yet.
     """
-    workers = workers or min(cpu_count() or 1, 4)
+    workers = workers or evaluated_at_once()
     room = inf if memory_bytes is None else memory_bytes - BASE_BYTES
     with ThreadPoolExecutor(workers, thread_name_prefix="evaluate") as pool:
         pending: list[tuple[Drawn, Future[Result]]] = []

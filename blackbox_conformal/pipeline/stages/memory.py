@@ -5,13 +5,17 @@ The figures are measured (`docs/benchmarks.md`). Whether a picture fits is read 
 
 import ctypes
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
+from math import inf
+from os import cpu_count
 from pathlib import Path
 
 from blackbox_conformal.errors import BlackboxConformalError, ImageError, UsageError
 from blackbox_conformal.images.headers import PNG_SIGNATURE, inspect
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits
+from blackbox_conformal.occupancy import Occupancy
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.text import printable
 
@@ -63,6 +67,35 @@ def refuse_beyond(size: tuple[int, int], name: str, memory_bytes: int | None) ->
             f"expected pictures that fit into {memory_bytes >> 20} MiB of memory; {printable(name)} of "
             f"{size[1]}×{size[0]} pixels needs about {-(-needed >> 20)} MiB. Raise the limit or crop the picture"
         )
+
+
+def evaluated_at_once() -> int:
+    """How many pictures are evaluated at the same time, at most: each takes a processor and its memory."""
+    return min(cpu_count() or 1, 4)
+
+
+class Room:
+    """Room for the pictures that are evaluated at the same time, for threads that do not know of each other.
+
+    Parameters
+    ----------
+    memory_bytes
+        Most memory that all of them may take, as `narrowed` gives it; None: no limit.
+    """
+
+    def __init__(self, memory_bytes: int | None) -> None:
+        self._places = evaluated_at_once()
+        self._bytes = inf if memory_bytes is None else max(0, memory_bytes - BASE_BYTES)
+        self._inside: Occupancy[int] = Occupancy()
+
+    def taken(self, size: tuple[int, int]) -> AbstractContextManager[None]:
+        """Room for a picture of (height, width), in the ``with`` block; a picture that is alone always has room."""
+        needed = picture_bytes(size)
+
+        def fits(inside: Sequence[int]) -> bool:
+            return not inside or (len(inside) < self._places and sum(inside) + needed <= self._bytes)
+
+        return self._inside.taken(needed, fits)
 
 
 def give_back() -> None:

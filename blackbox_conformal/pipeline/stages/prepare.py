@@ -13,9 +13,11 @@ from pathlib import Path
 
 from blackbox_conformal.adapter import Adapter, Upload
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple
 from blackbox_conformal.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
+from blackbox_conformal.images.encode import Given, as_source
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.picture import Picture
@@ -285,6 +287,21 @@ _FIRST, _SECOND = "the vendor", "the second vendor"
 
 Input = tuple[str, Path | bytes]
 """A picture to be masked: its name, and its file or the content of one."""
+
+
+def named_input(picture: Given | tuple[str, Given]) -> Input:
+    """Name and file, or name and content, of a picture; content without a name is named after its digest.
+
+    Raises
+    ------
+    UsageError, ImageError
+        It is nothing that can be a picture.
+    """
+    if isinstance(picture, tuple):
+        name, file = picture
+        return name, as_source(file)
+    source = as_source(picture)
+    return (digest_bytes(source).removeprefix("sha256:")[:12] if isinstance(source, bytes) else name_of(source)), source
 
 
 def prepare_inputs(

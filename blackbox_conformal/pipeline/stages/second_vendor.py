@@ -15,6 +15,7 @@ from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import ENDED, Outcome, Task
 from blackbox_conformal.text import printable
@@ -48,8 +49,9 @@ def second_opinions(
     limits: Limits,
     listener: Callable[[Event], None] | None = None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
+    shared: OpenRun | None = None,
 ) -> Iterator[SecondOpinions]:
-    """One draw of the second vendor for each picture, paid for at once.
+    """One draw of the second vendor for each picture, paid for at once; `shared`: see `Sampler`.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def second_opinions(
 
     tasks = second_tasks(setup, pictures)
     outcomes: dict[str, Outcome] = {}
-    with Sampler(vendor, run, limits, check=check, listener=listener) as sampler:
+    with Sampler(vendor, run, limits, check=check, listener=listener, shared=shared) as sampler:
         on_sampler(sampler)
         for outcome in sampler.draw(list(tasks.values())):
             if outcome.state != "stored":

@@ -86,18 +86,22 @@ class Ledger:
         """Record submissions that are to be made; returns the attempt of each (task, generation)."""
 
         def operation(transaction: LedgerTransaction) -> dict[tuple[str, int], int]:
-            query = "SELECT task, generation, id FROM attempt WHERE state = ?"
-            planned = {(row[0], row[1]): row[2] for row in transaction.connection.execute(query, ("planned",))}
+            query = "SELECT id FROM attempt WHERE task = ? AND generation = ? AND state = ?"
+            planned = {}
             for spec in specs:
-                if (spec.task, spec.generation) not in planned:
-                    planned[spec.task, spec.generation] = _insert(transaction, spec)
-            return {(spec.task, spec.generation): planned[spec.task, spec.generation] for spec in specs}
+                row = transaction.connection.execute(query, (spec.task, spec.generation, "planned")).fetchone()
+                planned[spec.task, spec.generation] = _insert(transaction, spec) if row is None else row[0]
+            return planned
 
         return self._writer.call(operation) if specs else {}
 
     def claim(self, attempt: int) -> None:
         """Record that a worker has taken up what `plan` gave, and waits."""
         self._move(attempt, "claimed")
+
+    def put_back(self, attempt: int) -> None:
+        """Record that what was claimed is not made now; the next `plan` gives it again."""
+        self._move(attempt, "planned")
 
     def reserve(self, spec: AttemptSpec, attempt: int | None, price_nanousd: int) -> int:
         """Reserve the price of one submission, in one transaction with the budget check; returns the attempt.
@@ -289,11 +293,20 @@ class Ledger:
         with self._lookup() as reader:
             return billed(reader, identity)
 
-    def totals(self) -> tuple[Decimal, Decimal, int]:
-        """Dollars spent, dollars reserved, and calls, for the draws that the budget is for."""
+    @property
+    def budget(self) -> Budget:
+        """What every reservation is checked against."""
+        return self._budget
+
+    def totals_in_scope(self) -> Totals:
+        """Nano-dollars spent and reserved, and calls, for the draws that the budget is for."""
         with self._lookup() as reader:
             row = reader.execute("SELECT spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
-        spent, reserved, calls = self._in_scope(Totals(*row))
+        return self._in_scope(Totals(*row))
+
+    def totals(self) -> tuple[Decimal, Decimal, int]:
+        """Dollars spent, dollars reserved, and calls, for the draws that the budget is for."""
+        spent, reserved, calls = self.totals_in_scope()
         return to_usd(spent), to_usd(reserved), calls
 
 

@@ -99,7 +99,7 @@ def _in_use(run: Path, owner: Path) -> str:
     if _read(owner).get("process") == _THIS_PROCESS:
         return (
             f"{run} is in use by another call in this same process; calls that share a run folder have to take turns,"
-            " or each needs a run folder of its own"
+            " or each needs a run folder of its own; pictures to be masked can share one blackbox_conformal.Session"
         )
     return f"{run} is in use by {_holder(owner)}; wait for it, stop it, or use another run folder"
 

@@ -1,0 +1,313 @@
+"""A vendor and its calibration that stay open for a program: any number of pictures, from any thread, under one budget.
+
+What a session holds: the run folder and its ledger, the vendor's connections and pace, the budget, the compiled
+kernels. What is done for each picture is what `apply` does: prepare, draw, evaluate, certify.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Unpack
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import BlackboxConformalError, UsageError
+from blackbox_conformal.images.encode import Given
+from blackbox_conformal.occupancy import Occupancy
+from blackbox_conformal.pipeline.job import Shared
+from blackbox_conformal.pipeline.keyword_arguments import SessionSettings, named_keywords, photograph_paths
+from blackbox_conformal.pipeline.masked_stream import Found, MaskedStream, closed_before
+from blackbox_conformal.pipeline.masking import MaskRequest, Receiver, mask_pictures, masking_of, with_note
+from blackbox_conformal.pipeline.products import Result
+from blackbox_conformal.pipeline.stages.evaluate import drifted
+from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, Room, evaluated_at_once, narrowed
+from blackbox_conformal.pipeline.stages.prepare import Prepared, named_input, prepare_inputs
+from blackbox_conformal.pipeline.stages.second_vendor import second_tasks
+from blackbox_conformal.pipeline.stages.warming import warming
+from blackbox_conformal.risk.answers import Answers
+from blackbox_conformal.sampling.admission import Admission
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.events import EventBoard
+from blackbox_conformal.sampling.open_run import OpenRun
+from blackbox_conformal.sampling.owned_folder import OwnedFolder
+
+DRIFT_BATCH = 32
+"""So many pictures in a row are compared together with the calibration's photographs."""
+
+Picture = Given | tuple[str, Given]
+"""A picture in any form that `apply` takes, or its name and itself."""
+
+
+class Session:
+    """A calibrated vendor, open for any number of pictures at the same time.
+
+    It may be used from any thread, and from tasks of an asyncio loop. It owns its run folder until `close`; another
+    process, or another session, that wants the folder meanwhile is refused. Equal pictures at the same time are drawn
+    once, and equal ones later are answered from the run folder.
+
+    Parameters
+    ----------
+    calibration
+        A calibration, or the path of its file. With a file, an alarm of its watch is noticed before each picture.
+    vendor
+        From `load_adapter`.
+    alpha
+        The level: the risk that is accepted.
+    on_drift
+        Called, from any thread, with a sentence when the answers to a picture, or to 32 pictures in a row, are not like
+        those to the calibration's photographs. The certificates that follow say it, too.
+    settings
+        The keywords of `MaskSettings` (guarantee, group, …) and of `DrawingSettings` (run, max_cost, …). `max_cost`
+        (US dollars) and `max_calls` limit what the session adds to the ledger in its life, whatever the number of
+        threads: a new session begins at 0.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`. `LedgerError`: the run folder is in use.
+
+    Examples
+    --------
+    >>> with bc.Session(calibration, vendor, alpha=0.9, max_cost=1) as session:
+    ...     session.apply("input.png")
+    <Result input: …×… pixels, …% trusted at alpha=0.9, expected>
+    """
+
+    @named_keywords
+    def __init__(
+        self,
+        calibration: Calibration | str | Path,
+        vendor: Adapter,
+        alpha: float,
+        *,
+        on_drift: Callable[[str], None] = lambda _: None,
+        **settings: Unpack[SessionSettings],
+    ) -> None:
+        terms, self._setup, self._request = masking_of(vendor, calibration, alpha, settings)
+        self._drift = _Drift(self._request, on_drift)
+        self._under_way: Occupancy[str] = Occupancy()
+        self._spent_usd: Decimal | None = None
+        with ExitStack() as stack:
+            self._folder = OwnedFolder(terms.folder)
+            stack.callback(self._folder.close)
+            # Nothing that the folder holds already counts: the budget is for what the session adds.
+            limits = replace(terms.limits, scope=frozenset())
+            board = EventBoard(Clock(), terms.watch.listener, limits.max_cost_usd)
+            opened: list[OpenRun | None] = []
+            for adapter in (self._setup.adapter, self._setup.second):
+                if adapter is None or adapter.capabilities.local:
+                    opened.append(None)
+                    continue
+                own = limits.for_vendor(adapter.capabilities)
+                opened.append(stack.enter_context(closing(OpenRun(adapter, self._folder, own, Clock(), board))))
+            self._vendors = [vendor for vendor in opened if vendor is not None]
+            room = Room(narrowed(terms.memory_bytes, MASK_PIXEL_BYTES))
+            self._terms = replace(terms, limits=limits, shared=Shared(opened[0], opened[1], room.taken))
+            self._admission = Admission(self._folder.ledger)
+            self._at_once = max((vendor.most_workers for vendor in self._vendors), default=evaluated_at_once())
+            stack.enter_context(warming(self._setup, truths=False))
+            self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="session")
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close(stop=error is not None)
+
+    async def __aenter__(self) -> "Session":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._close, stop=error is not None)
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        return self._terms.folder
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """US dollars that the session has added to the ledger; prices of draws under way are not among them."""
+        return self._folder.ledger.totals()[0] if self._spent_usd is None else self._spent_usd
+
+    def apply(self, picture: Picture) -> Result:
+        """Have a picture super-resolved or restored, as `blackbox_conformal.apply` does; from any thread.
+
+        Parameters
+        ----------
+        picture
+            A path, the bytes of a file, an open file, (H, W, 3) uint8 sRGB pixels, a Pillow image, or a pair of name
+            and one of these. It must not be changed before the result is there.
+
+        Raises
+        ------
+        BudgetError
+            There is no room for the picture in the budget; nothing was sent for it.
+        RefusedError
+            The vendor says no to the picture.
+        IncompleteError
+            A draw is missing, or the session was closed. The same call asks again; nothing is paid twice.
+        BlackboxConformalError
+            See `blackbox_conformal.errors`. The session stays open whatever is raised.
+        """
+        future = self._submit(picture)
+        try:
+            found = future.result()
+        except CancelledError:
+            raise closed_before() from None
+        except BaseException:
+            # What has begun goes on in its thread, so that its answer is kept.
+            future.cancel()
+            raise
+        return _result(found)
+
+    async def aapply(self, picture: Picture) -> Result:
+        """The same for asyncio: the loop is not blocked, and errors are those of `apply`.
+
+        A task that is cancelled takes its picture back only where nothing was sent for it.
+        """
+        future = self._submit(picture)
+        try:
+            found = await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if future.cancelled() and (task is None or not task.cancelling()):
+                raise closed_before() from None
+            raise
+        return _result(found)
+
+    def apply_many(self, pictures: str | Path | Iterable[Picture], *, ahead: int | None = None) -> MaskedStream:
+        """Results of a folder, or of pictures from an iterator, as they come: for ``for`` and for ``async for``.
+
+        Parameters
+        ----------
+        pictures
+            A folder, a file, or pictures, each as `apply` takes it. An iterator is asked for the next picture only when
+            there is room for it.
+        ahead
+            The most pictures that are held at once, under way or done and not yet taken; by default as many as draws
+            may be under way.
+
+        Returns
+        -------
+        MaskedStream
+            Gives each `Result`, which knows its name; its `failures` are the pictures that have none.
+
+        Raises
+        ------
+        UsageError
+            The folder holds no picture.
+        """
+        listed = photograph_paths(pictures) if isinstance(pictures, str | Path) else pictures
+        return MaskedStream(listed, self._submit, self._at_once if ahead is None else ahead)
+
+    def close(self) -> None:
+        """Finish every picture that was asked for, and give the run folder up; a second call does nothing.
+
+        Leaving a ``with`` block by an error, Ctrl-C among them, sends nothing more: requests under way are still waited
+        for and their answers kept. A second Ctrl-C waits for nothing that can be resumed.
+        """
+        self._close(stop=False)
+
+    def _close(self, *, stop: bool) -> None:
+        if stop:
+            self._stop()
+        try:
+            self._pool.shutdown(cancel_futures=stop)
+        except BaseException:
+            self._stop(leave=True)
+            self._pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            self._spent_usd = self.spent_usd
+            self._stack.close()
+
+    def _stop(self, *, leave: bool = False) -> None:
+        for vendor in self._vendors:
+            vendor.stop(leave=leave)
+
+    def _submit(self, picture: Picture) -> "Future[Found]":
+        try:
+            return self._pool.submit(self._masked, picture)
+        except RuntimeError:
+            raise UsageError("the session is closed; open another one with Session(…)") from None
+
+    def _masked(self, picture: Picture) -> Found:
+        """What becomes of a picture; raises what concerns every picture."""
+        request, failures = self._request.now(), dict[int, BlackboxConformalError]()
+        try:
+            named = [named_input(picture)]
+        except BlackboxConformalError as error:
+            return error
+        memory_bytes = self._terms.memory_bytes
+        prepared = prepare_inputs(named, self._setup, request.calibration, failures, memory_bytes=memory_bytes)
+        if failures:
+            return failures[0]
+        receiver = Receiver(
+            on_failure=failures.__setitem__, on_drift=self._drift.tell, on_answers=self._drift.add_answers
+        )
+        note = self._drift.note
+        key = prepared[0].input_digest
+        # Who asks for an equal picture at the same time waits, and finds what the first one paid.
+        with (
+            self._under_way.taken(key, lambda keys: key not in keys),
+            self._admission.room(*self._to_buy(prepared[0])),
+        ):
+            results = mask_pictures(self._terms, self._setup, named, prepared, request, receiver)
+        if failures:
+            return failures[0]
+        return results[0] if note is None else with_note(results[0], note)
+
+    def _to_buy(self, picture: Prepared) -> tuple[int, int]:
+        """Nano-dollars that the missing draws of a picture cost at most, and how many they are."""
+        shared, seconds = self._terms.shared, list(second_tasks(self._setup, [picture]).values())
+        parts = [
+            vendor.to_buy(tasks)
+            for vendor, tasks in ((shared.first, picture.tasks), (shared.second, seconds))
+            if vendor is not None
+        ]
+        return sum(price for price, _ in parts), sum(calls for _, calls in parts)
+
+
+def _result(found: Found) -> Result:
+    if isinstance(found, BlackboxConformalError):
+        raise found
+    return found
+
+
+class _Drift:
+    """Compares the answers to pictures, batch by batch, with those to the calibration's photographs.
+
+    Batches do not overlap, so that each is called another by chance as rarely as one batch that `apply_all` is given.
+    `note` is what was found of the latest batch; None: it is like the calibration, or there is none yet.
+    """
+
+    def __init__(self, request: MaskRequest, on_drift: Callable[[str], None]) -> None:
+        self.tell = on_drift
+        self.note: str | None = None
+        self._request = request
+        self._batch: list[Answers] = []
+        self._lock = threading.Lock()
+
+    def add_answers(self, answers: Answers) -> None:
+        request = self._request
+        with self._lock:
+            self._batch.append(answers)
+            if len(self._batch) < DRIFT_BATCH:
+                return
+            batch, self._batch = self._batch, []
+        thresholds = [request.rule.threshold(request.curves, request.alpha)]
+        self.note = drifted(request.calibration, batch, thresholds, request.group)
+        if self.note is not None:
+            self.tell(self.note)
