@@ -87,6 +87,7 @@ def _short(usd: Decimal) -> Decimal:
 def _notes(frontier: "Frontier") -> list[str]:
     """How to ask for each promise, and where the shares come from."""
     from blackbox_conformal.catalog import specification_text
+    from blackbox_conformal.text import counted
 
     options: dict[str, str] = {}
     for row in frontier.rows:
@@ -98,6 +99,8 @@ def _notes(frontier: "Frontier") -> list[str]:
     notes = [f"  {name}: {words}" for name, words in options.items()]
     if any("consistent" in row.way.procedure.delivery for row in frontier.rows):
         notes.append(f"  {MARK} --delivery consistent")
+    scores = {row.draws: specification_text(row.way.score) for row in frontier.rows}
+    notes += [f"  {counted(draws, 'draw')}: --score {score}" for draws, score in sorted(scores.items())]
     if frontier.pilot is not None:
         covered = "In nine cases of ten the share of a calibration differs from the expected one by no more than the ±."
         return [*notes, f"From {frontier.source}. {covered}"]

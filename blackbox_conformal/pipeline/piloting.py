@@ -67,7 +67,10 @@ class PilotRequest:
     def ways(self, setup: Setup) -> list[Setup]:
         """The set-up and those that are compared with it: none draws more often."""
         draws = () if {"draws", "score"} & set(self.typed) else (1,)
-        return ways(setup, draws, deliver_consistent="delivery" not in self.typed)
+        found = ways(setup, draws, deliver_consistent="delivery" not in self.typed)
+        if self.stand_in is None or "score" in self.typed:
+            return found
+        return [measured_shares().as_measured(way) for way in found]
 
     def refuse(self, job: Job) -> None:
         """Refuse, before anything is paid, what a pilot cannot tell.

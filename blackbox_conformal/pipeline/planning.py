@@ -10,6 +10,7 @@ from blackbox_conformal.adapter import FREE, Adapter, Price
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.frontier_parts.frontier import Frontier, measured_frontier
+from blackbox_conformal.pipeline.frontier_parts.measured import measured_shares
 from blackbox_conformal.pipeline.frontier_parts.rows import Wish
 from blackbox_conformal.pipeline.frontier_parts.ways import ways
 from blackbox_conformal.pipeline.job import Job
@@ -80,6 +81,8 @@ class Plan(Estimate):
         """With the rows that ship with the package; `typed`: the settings of the procedure that the user chose."""
         draws = () if {"draws", "score"} & set(typed) else COMPARED_DRAWS
         compared = ways(setup, draws, deliver_consistent="delivery" not in typed)
+        if "score" not in typed:
+            compared = [measured_shares().as_measured(way) for way in compared]
         return replace(self, frontier=measured_frontier(compared, wish, self.usd_a_draw, self.n, guarantee))
 
     def __repr__(self) -> str:

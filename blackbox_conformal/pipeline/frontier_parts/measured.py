@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal import catalog
 from blackbox_conformal.pipeline.frontier_parts.prospects import Prospect
 from blackbox_conformal.pipeline.frontier_parts.ways import Promise
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -74,6 +75,13 @@ class MeasuredShares:
             and procedure.degradation == self.settings["degradation"]
             and procedure.score == scores.get(str(procedure.draws))
         )
+
+    def as_measured(self, setup: Setup) -> Setup:
+        """The set-up with the score that was measured with so many draws; the same where none was."""
+        score = dict(self.settings["scores"].get(str(setup.procedure.draws), {}))
+        if not score:
+            return setup
+        return setup.with_score(catalog.load("scores", score.pop("name"), **score), setup.procedure.draws)
 
     def prospects(self, promise: Promise, setup: Setup, levels: Sequence[float], n: int) -> list[Prospect | None]:
         """What to expect at each level; None where the set-up is another one or nothing near was measured.
