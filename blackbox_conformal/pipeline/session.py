@@ -226,12 +226,22 @@ class Session:
         try:
             self._pool.shutdown(cancel_futures=stop)
         except BaseException:
-            self._stop(leave=True)
-            self._pool.shutdown(cancel_futures=True)
+            self._leave()
             raise
         finally:
             self._spent_usd = self.spent_usd
             self._stack.close()
+
+    def _leave(self) -> None:
+        """Wait for nothing that can be resumed."""
+        self._stop(leave=True)
+        try:
+            self._pool.shutdown(cancel_futures=True)
+        except BaseException:
+            # Threads that nobody waits for use the connections.
+            for vendor in self._vendors:
+                vendor.abandon()
+            raise
 
     def _stop(self, *, leave: bool = False) -> None:
         for vendor in self._vendors:

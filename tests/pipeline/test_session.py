@@ -39,6 +39,7 @@ from blackbox_conformal.pipeline import session as session_module
 from blackbox_conformal.sampling.ledger.ledger_file import reading
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.script import chances
 from blackbox_conformal.types import Image
@@ -472,6 +473,37 @@ def test_an_error_in_the_block_sends_nothing_more_and_keeps_what_is_under_way(
             session.apply(picture(number))
     assert server.account.paid == 6 >= paid
     assert is_settled(tmp_path / "run")
+
+
+def test_a_second_interrupt_leaves_a_job_to_the_next_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photographs, settings = write_photographs(tmp_path / "photographs", range(8)), {"draws": 1, "metric": "rgb-linf"}
+    with FaultServer(price_usd=str(PRICE)) as server, ThreadPoolExecutor(1) as threads:
+        vendor = JobVendor(url=server.url, poll_seconds=0.01)
+        calibration = bc.calibrate(
+            vendor, photographs, run=tmp_path / "run", score="bicubic-gap", max_calls=40, **settings
+        )
+        assert isinstance(server.vendor, FaultVendor)
+        server.vendor.polls, polled = 1_000_000, server.account.requests("poll")
+        session = bc.Session(calibration, vendor, alpha=0.9, run=tmp_path / "run", max_cost=1)
+        waiting = threads.submit(session.apply, picture(0))
+        while server.account.requests("poll") == polled:
+            threading.Event().wait(0.01)
+        shutdown, interrupts = session._pool.shutdown, [KeyboardInterrupt()]
+
+        def interrupted(**how: bool) -> None:
+            if interrupts:
+                raise interrupts.pop()
+            shutdown(**how)
+
+        monkeypatch.setattr(session._pool, "shutdown", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            session.close()
+        assert isinstance(waiting.exception(), IncompleteError)
+        server.vendor.polls, paid = 1, server.account.paid
+        with bc.Session(calibration, vendor, alpha=0.9, run=tmp_path / "run", max_cost=1) as session:
+            session.apply(picture(0))
+            assert session.spent_usd == 0
+        assert server.account.paid == paid == 9
 
 
 def test_another_model_than_the_calibrated_one_is_refused_and_nothing_else_is_broken(
