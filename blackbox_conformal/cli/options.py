@@ -250,8 +250,8 @@ class ProcedureOptions:
     score: str | None = declared(
         "--score",
         metavar="NAME[:k=v,…]",
-        help="How unsure each pixel is; see `scores list`.  [default: bicubic-gap, Gaussian sigma 8, for one draw; "
-        "texture at scale 1; weighted for more]",
+        help="How unsure each pixel is; see `scores list`.  [default: for one draw price at ×4, texture at ×1, "
+        "else bicubic-gap; for more draws weighted]",
     )
     metric: str | None = declared(
         "--metric",
