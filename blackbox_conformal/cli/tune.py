@@ -15,11 +15,11 @@ from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
 
 if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.bound_choice import ChosenBound
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
     from blackbox_conformal.pipeline.job import Terms
     from blackbox_conformal.pipeline.stages.settings import Setup
-    from blackbox_conformal.pipeline.stakes import ChosenBound
     from blackbox_conformal.pipeline.tuning import Tuning, TuningJob
 
 NEARLY = 0.01

@@ -220,6 +220,10 @@ class Guarantee(Plugin):
         """The same guarantee for one new picture, whose own loss is at most `bound`."""
         raise UsageError(f"{type(self).__name__} takes no bound of one picture. Leave bound_from out")
 
+    def alternatives(self) -> "tuple[Guarantee, ...]":
+        """The same promise by every bound that is left open, to choose among on tuning photographs; empty: by none."""
+        return ()
+
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """The same guarantee for the photographs at `indices` only: parameters given a photograph are cut to them."""
         return self

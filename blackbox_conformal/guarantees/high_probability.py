@@ -16,6 +16,11 @@ from blackbox_conformal.guarantees.guarantee import Choice, Guarantee
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import as_typed, exact_bound
 
+_BOUNDS: tuple[dict[str, Any], ...] = (
+    {"method": "hoeffding-bentkus"},
+    {"method": "binomial"},
+    *({"method": "mixture", "full": full} for full in (0.0, 0.25, 0.5, 0.75)),
+)
 _IID_ONLY = "its confidence bounds need independent draws of one population, which "
 
 
@@ -78,6 +83,12 @@ class HighProbability(Guarantee):
         """As of every plugin; without a full bet, or with one level, there is no word of it."""
         content = super().specification()
         return {key: value for key, value in content.items() if key not in ("full", "together") or value}
+
+    def alternatives(self) -> tuple[Guarantee, ...]:
+        """Each method, and the mixture with four stakes on the full bet, unless method or stake were named."""
+        if {"method", "full"} & self.model_fields_set:
+            return ()
+        return tuple(type(self).model_validate({**self.model_dump(), **bound}) for bound in _BOUNDS)
 
     def _bound(self, among: int = 1) -> MeanBound:
         """The confidence bound when delta is shared among so many levels."""

@@ -18,6 +18,7 @@ from blackbox_conformal.catalog import specification_text
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.pipeline.bound_choice import ChosenBound, chosen_bound
 from blackbox_conformal.pipeline.calibrated_rule import check_enough
 from blackbox_conformal.pipeline.calibrating import CalibrationRun, calibrate_job
 from blackbox_conformal.pipeline.frontier_parts.candidates import (
@@ -36,7 +37,6 @@ from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup, member
-from blackbox_conformal.pipeline.stakes import ChosenBound, chosen_bound
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.scores.score import Score

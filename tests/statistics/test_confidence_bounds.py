@@ -8,7 +8,7 @@ import pytest
 
 from blackbox_conformal.guarantees import _bounds as bounds
 from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.pipeline.stakes import chosen_bound
+from blackbox_conformal.pipeline.bound_choice import chosen_bound
 from blackbox_conformal.risk import betting
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet

@@ -9,7 +9,7 @@ from support.synthetic import write_draws, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.pipeline.stakes import BOUNDS, chosen_bound
+from blackbox_conformal.pipeline.bound_choice import chosen_bound
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 
@@ -43,8 +43,10 @@ def test_it_trusts_at_least_as_much_as_any_bound_that_is_tried():
     curves = curves_of(np.linspace(0.02, 0.4, 20))
     found = chosen_bound(guarantee("high-probability"), curves, 0.2, 40)
     as_many = CurveSet.from_curves([*curves, *curves])
-    for bound in BOUNDS:
-        t = guarantee("high-probability", **bound).threshold(as_many, 0.2)
+    tried = guarantee("high-probability").alternatives()
+    assert len(tried) == 6
+    for rule in tried:
+        t = rule.threshold(as_many, 0.2)
         share = float(np.mean(curves.trusted_shares_at(t))) if t > -np.inf else 0.0
         assert share <= found.trusted_share
 

@@ -1,4 +1,4 @@
-"""Which confidence bound `high-probability` uses, chosen on tuning photographs that never calibrate.
+"""Which of its confidence bounds a guarantee uses, chosen on tuning photographs that never calibrate.
 
 Any bound that was fixed before calibration is valid, so the choice costs no validity; see docs/guarantees.md.
 """
@@ -6,20 +6,11 @@ Any bound that was fixed before calibration is valid, so the choice costs no val
 import math
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any
 
 import numpy as np
 
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.guarantees.high_probability import HighProbability
 from blackbox_conformal.risk.curve_set import CurveSet
-
-BOUNDS: tuple[dict[str, Any], ...] = (
-    {"method": "hoeffding-bentkus"},
-    {"method": "binomial"},
-    *({"method": "mixture", "full": full} for full in (0.0, 0.25, 0.5, 0.75)),
-)
-"""Methods, and shares of the stake on the full bet, that are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +23,7 @@ class ChosenBound:
         What it trusts on average of the tuning photographs, were as many like them calibrated as there will be.
     """
 
-    rule: HighProbability
+    rule: Guarantee
     trusted_share: float
 
 
@@ -53,15 +44,13 @@ def chosen_bound(rule: Guarantee, curves: CurveSet, alpha: float, n: int) -> Cho
     Returns
     -------
     ChosenBound | None
-        None where `rule` is another guarantee, names its method or stake, or trusts nothing with any bound. Among
-        equals the first of `BOUNDS`.
+        None where `rule` leaves no bound open, or trusts nothing with any of them. Among equals the first.
     """
-    if not isinstance(rule, HighProbability) or {"method", "full"} & rule.model_fields_set:
+    if not rule.alternatives():
         return None
     as_many = CurveSet.from_curves(list(islice(cycle(curves), n)))
     best: ChosenBound | None = None
-    for bound in BOUNDS:
-        tried = HighProbability.model_validate({**rule.model_dump(), **bound})
+    for tried in rule.alternatives():
         threshold = tried.threshold(as_many, alpha)
         trusted = float(np.mean(curves.trusted_shares_at(threshold))) if threshold > -math.inf else 0.0
         if trusted > (0.0 if best is None else best.trusted_share):
