@@ -33,7 +33,7 @@ def command(screen: Screen, options: DegradeOptions) -> None:
     Calibrate on the same photographs afterwards, with --adapter folder and the same --scale, --degradation and --seed.
     """
     from blackbox_conformal.pipeline.degrading import degrade
-    from blackbox_conformal.text import printable
+    from blackbox_conformal.text import counted, printable
 
     with screen.progress():
         made = degrade(
@@ -48,9 +48,8 @@ def command(screen: Screen, options: DegradeOptions) -> None:
     for each in made:
         height, width = each.size
         screen.say(f"{printable(each.input.name)}: {width}×{height}, {each.drawn or 'left as it is'}")
-    screen.say(
-        f"\n{len(made)} inputs in {Path(options.out).resolve()}. Put the answers to NAME.png into outputs/NAME/."
-    )
+    folder = Path(options.out).resolve()
+    screen.say(f"\n{counted(len(made), 'input')} in {folder}. Put the answers to NAME.png into outputs/NAME/.")
     screen.next(*_calibration(options))
     screen.data(
         [
