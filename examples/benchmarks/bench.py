@@ -14,7 +14,7 @@ from PIL import Image
 import blackbox_conformal as bc
 from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.stages import draws as drawing
+from blackbox_conformal.pipeline.stages import memory as evaluating
 from blackbox_conformal.pipeline.stages import prepare as preparing
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.risk.curve import RiskCurve
@@ -59,7 +59,7 @@ def calibrate(setup: Setup, paths: list[Path], threads: int) -> bc.Calibration:
     """The whole calibration, from files, with so many threads."""
     with (
         tempfile.TemporaryDirectory() as run,
-        mock.patch.object(drawing, "cpu_count", return_value=threads),
+        mock.patch.object(evaluating, "cpu_count", return_value=threads),
         mock.patch.object(preparing, "cpu_count", return_value=threads),
     ):
         return calibrate_job(Job.of_photographs(setup, paths, Terms(Path(run)))).calibration

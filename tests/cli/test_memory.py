@@ -21,7 +21,7 @@ from blackbox_conformal.pipeline.audit_parts import measure
 from blackbox_conformal.pipeline.commands import apply_all
 from blackbox_conformal.pipeline.comparison_parts.contestants import bytes_a_pixel as bytes_a_pixel_of_draws
 from blackbox_conformal.pipeline.products import Result
-from blackbox_conformal.pipeline.stages import draws
+from blackbox_conformal.pipeline.stages import memory
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES, audit_bytes_a_pixel, picture_bytes
 from blackbox_conformal.pipeline.tuning import bytes_a_pixel, default_candidates, parse_candidates
@@ -71,7 +71,7 @@ class Watch:
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     watch = Watch(calibration_curves)
     monkeypatch.setattr(calibrating, "calibration_curves", watch)
-    monkeypatch.setattr(draws, "cpu_count", lambda: 4)
+    monkeypatch.setattr(memory, "cpu_count", lambda: 4)
     return watch
 
 
@@ -155,7 +155,7 @@ def test_fewer_audited_photographs_at_a_time(
     write_draws(tmp_path / "outputs", range(10, 14), 3)
     watch = Watch(measure.evaluate)
     monkeypatch.setattr(measure, "evaluate", watch)
-    monkeypatch.setattr(draws, "cpu_count", lambda: 4)
+    monkeypatch.setattr(memory, "cpu_count", lambda: 4)
     calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
     given = ["audit", str(tmp_path / "unseen"), *calibration, *arguments[2:4], "--run", str(tmp_path / "run"), "-q"]
     for pictures, most, patience in ((1.5, 1, 0.2), (2.5, 2, 20)):
