@@ -337,6 +337,7 @@ def _masked(delivery: _Delivery, request: "MaskRequest", run: Path) -> "list[Res
             in_thread=None if "-" in options.inputs else delivery.write,
             on_failure=batch.failed.__setitem__ if options.keep_going else None,
             on_drift=delivery.add_drift,
+            on_watch=lambda note: screen.note(f"warning: {note}"),
         )
         return mask_pictures(terms, batch.setup, batch.sources, batch.pictures, request, receiver)
 

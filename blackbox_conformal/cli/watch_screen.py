@@ -14,6 +14,8 @@ _ABOUT = {
     "pixels": "answers to equal requests",
     "canaries": "answers of a vendor that varies",
     "harm": "the risk itself",
+    "inputs": "inputs of the pictures that are masked",
+    "answers": "answers to them, given their inputs",
 }
 
 _BARS = "▁▂▃▄▅▆▇█"

@@ -179,7 +179,9 @@ def apply_all(
     else:
         for place, error in failures.items():
             on_failure(place, error)
-    return mask_pictures(terms, setup, inputs, prepared, request, Receiver(on_result, on_failure, on_drift))
+    return mask_pictures(
+        terms, setup, inputs, prepared, request, Receiver(on_result, on_failure, on_drift, on_watch=on_drift)
+    )
 
 
 @named_keywords

@@ -27,6 +27,7 @@ from blackbox_conformal.pipeline.stages.input_check import check_input
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Input, Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up_as
+from blackbox_conformal.pipeline.watch_parts.live_pictures import LiveWatch, live_watch
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
@@ -135,6 +136,8 @@ class Receiver:
         Gets each result as soon as it is there; results are then not kept.
     on_answers
         Gets what the answers to each picture were like.
+    on_watch
+        Gets a sentence when the calibration's watch finds that the inputs drifted.
     in_thread
         Gets each result instead, in the thread that calculated it, for what takes time, such as writing files; what it
         returns is called in the caller's thread.
@@ -150,6 +153,7 @@ class Receiver:
     on_drift: Callable[[str], None] = lambda _: None
     on_answers: Callable[[Answers], None] = lambda _: None
     in_thread: Callable[[int, Result], Callable[[], None]] | None = None
+    on_watch: Callable[[str], None] = lambda _: None
 
 
 def mask_pictures(
@@ -182,6 +186,8 @@ def mask_pictures(
         The vendor refused a picture, or draws are missing.
     ModelChangedError
         The vendor answers with a model that was not calibrated.
+    SuspendedError
+        The answers so far say that the vendor changed; results before that are handed over.
     """
     refuse_bound(request.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     if not pictures:
@@ -190,14 +196,15 @@ def mask_pictures(
     job = Job(setup, distinct, terms, request.calibration.vendor_models, MASK_PIXEL_BYTES)
     if not request.empty_masks:
         refuse_paid_emptiness(job, request.rule, request.curves, request.alpha)
-    job.confirm()
-    masking = _Masking(job, inputs, pictures, request, receiver)
-    on_unusable = None if receiver.on_failure is None else masking.give_up
-    with job.run(masking.mask, on_unusable) as masked:
-        for done, (drawn, found) in enumerate(masked, 1):
-            masking.finish(drawn.prepared, found)
-            job.watch.progress("masking", done, len(job.pictures))
-    return masking.results()
+    with live_watch(request.file, request.calibration, request.group) as live:
+        job.confirm()
+        masking = _Masking(job, inputs, pictures, request, receiver, live)
+        on_unusable = None if receiver.on_failure is None else masking.give_up
+        with job.run(masking.mask, on_unusable) as masked:
+            for done, (drawn, found) in enumerate(masked, 1):
+                masking.finish(drawn.prepared, found)
+                job.watch.progress("masking", done, len(job.pictures))
+        return masking.results()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +225,7 @@ class _Masking:
         pictures: Mapping[int, Prepared],
         request: MaskRequest,
         receiver: Receiver,
+        live: LiveWatch | None,
     ) -> None:
         self._job, self._inputs, self._pictures = job, inputs, pictures
         self._request, self._receiver = request, receiver
@@ -227,6 +235,8 @@ class _Masking:
         self._results: dict[int, Result] = {}
         self._failures: dict[int, BlackboxConformalError] = {}
         self._answers: list[Answers] = []
+        self._live, self._watched = live, request.watched
+        self._threshold = request.rule.threshold(request.curves, request.alpha)
 
     def mask(self, ready: Ready) -> _Masked | BlackboxConformalError:
         """The results of a picture from its draws, or why there are none; called in threads."""
@@ -261,7 +271,7 @@ class _Masking:
                 request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, check
             )
             result = Result(named.name, delivered, mask, scores, low, certificate, vendor)
-            yield place, result if request.watched is None else with_note(result, request.watched)
+            yield place, result if self._watched is None else with_note(result, self._watched)
 
     def _later(self, place: int, result: Result) -> Callable[[], None]:
         return partial(self._receiver.on_result or self._results.__setitem__, place, result)
@@ -275,6 +285,15 @@ class _Masking:
             hand_over()
         self._answers.append(masked.answers)
         self._receiver.on_answers(masked.answers)
+        if self._live is not None:
+            self._show(self._live, picture, masked.answers)
+
+    def _show(self, live: LiveWatch, picture: Prepared, answers: Answers) -> None:
+        """Let the watch see a picture; what it has to say stands in the certificates of those that follow."""
+        statistics = self._pictures[self._places[picture.input_digest][0]].statistics
+        before, self._watched = self._watched, live.show(picture, statistics, answers, self._threshold)
+        if self._watched is not None and self._watched != before:
+            self._receiver.on_watch(self._watched)
 
     def give_up(self, picture: Prepared, error: BlackboxConformalError) -> None:
         """Note that a picture cannot be masked."""
@@ -284,8 +303,7 @@ class _Masking:
     def results(self) -> list[Result]:
         """Every result that was kept, after a word about the whole batch; errors as for `mask_pictures`."""
         request = self._request
-        thresholds = [request.rule.threshold(request.curves, request.alpha)]
-        drift = drifted(request.calibration, self._answers, thresholds, request.group)
+        drift = drifted(request.calibration, self._answers, [self._threshold], request.group)
         if drift is not None:
             self._receiver.on_drift(drift)
         if self._failures:

@@ -265,7 +265,10 @@ class Session:
         if failures:
             return failures[0]
         receiver = Receiver(
-            on_failure=failures.__setitem__, on_drift=self._drift.tell, on_answers=self._drift.add_answers
+            on_failure=failures.__setitem__,
+            on_drift=self._drift.tell,
+            on_answers=self._drift.add_answers,
+            on_watch=self._drift.tell,
         )
         note = self._drift.note
         key = prepared[0].input_digest

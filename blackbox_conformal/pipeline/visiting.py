@@ -26,6 +26,7 @@ from blackbox_conformal.watching.concluding import Conclusion, conclude, current
 from blackbox_conformal.watching.findings import Finding, State
 from blackbox_conformal.watching.identity import Declared, compare
 from blackbox_conformal.watching.level import LEVEL, Level
+from blackbox_conformal.watching.live_file import live_findings
 from blackbox_conformal.watching.records import Canary, Entry, Measured, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
@@ -67,7 +68,8 @@ class VisitResult:
     Attributes
     ----------
     number
-        Of the visit, from 1; of the last one where none was made, since the calibration is suspended or void.
+        Of the visit, from 1; of the last one where none was made, since the calibration is suspended or void, and 0
+        where live pictures raised the alarm before the first.
     state
         The calibration's state, and what it changed to where this visit changed it.
     evidence
@@ -174,10 +176,17 @@ def begin_watch(job: Job, calibration: Calibration, path: Path, count: int) -> W
 
 def _halted(file: WatchFile, watch: Watched, state: State) -> VisitResult:
     """The last visit again: nothing is bought while a calibration is not in use."""
-    last = [each for each in file.visits(watch) if each.ended_at][-1]
-    findings, canaries = file.findings(last.id), file.last_canaries(watch.calibration)
-    evidence = tuple(file.evidence(watch))
-    return VisitResult(last.number, tuple(findings), state, None, False, Level(watch.level), tuple(canaries), evidence)
+    ended = [each for each in file.visits(watch) if each.ended_at]
+    level, canaries, evidence = (
+        Level(watch.level, watch.live),
+        file.last_canaries(watch.calibration),
+        file.evidence(watch),
+    )
+    found = [
+        each for visit in ended[-1:] for each in file.findings(visit.id) if each.layer not in ("inputs", "answers")
+    ]
+    findings = (*found, *live_findings(file, watch))
+    return VisitResult(len(ended), findings, state, None, False, level, tuple(canaries), tuple(evidence))
 
 
 def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -> Watched:
@@ -197,7 +206,7 @@ class _Visiting:
     def __init__(self, request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile, watch: Watched) -> None:
         self._request, self._setup, self._terms, self._file, self._watch = request, setup, terms, file, watch
         self._canaries = file.last_canaries(watch.calibration)
-        self._level = Level(watch.level)
+        self._level = Level(watch.level, watch.live)
         _refuse_other(request, watch, self._canaries)
         self._reserve = None if request.reserve is None else request.reserve.job(setup, terms)
         visits = file.visits(watch)
@@ -244,6 +253,7 @@ class _Visiting:
                 instead=bool(look.repeats_itself) and not seeded,
             ),
             harm_finding(None if reserve is None else reserve.test(self._level), self._losses(measured), len(measured)),
+            *live_findings(self._file, self._watch),
         )
         entry = conclude(
             self._file,

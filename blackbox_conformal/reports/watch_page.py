@@ -73,7 +73,7 @@ def write_watch_page(calibration: str, file: Path, run: Path, path: Path, *, for
             file=str(file),
             state=current_state(opened, calibration),
             watch=watch,
-            level=Level(watch.level),
+            level=Level(watch.level, watch.live),
             visits=visits,
             findings=opened.findings(visits[-1].id),
             chart=evidence_chart(opened, watch),
@@ -87,7 +87,7 @@ def write_watch_page(calibration: str, file: Path, run: Path, path: Path, *, for
 def evidence_chart(file: WatchFile, watch: Watched) -> Chart:
     """The largest evidence of a feature after each visit, beside the line of an alarm, both as powers of ten."""
     found = [one / math.log(10) for one in file.evidence(watch)]
-    needed = math.log10(Level(watch.level).needed(len(FEATURES)))
+    needed = math.log10(Level(watch.level, watch.live).needed(len(FEATURES)))
     last = float(max(len(found), 2))
     series = [
         Series("an alarm", "bound", ((1.0, needed), (last, needed))),

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Layer = Literal["identity", "pixels", "canaries", "harm"]
-"""What the vendor says of itself; answers to equal requests; answers of a vendor that varies; the risk itself."""
+Layer = Literal["identity", "pixels", "canaries", "harm", "inputs", "answers"]
+"""What the vendor says of itself; answers to equal requests; answers of a vendor that varies; the risk itself; inputs
+of the pictures that are masked, and the answers to them."""
 
 Verdict = Literal["same", "note", "changed", "above", "cannot tell", "not watched"]
 """``note``: a difference that is no alarm. ``changed``: the vendor is not what was calibrated. ``above``: the risk is

@@ -10,12 +10,15 @@ LEVEL = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The level of a watch, split half and half over the two layers that rest on chance.
+    """The level of a watch, split over the layers that rest on chance.
 
-    Declared identity and pixels of a vendor that repeats itself have no part in it: they are compared and not tested.
+    Half is for canaries, a quarter for harm, 15 % for the answers to live pictures and 10 % for their inputs. Without
+    live pictures, as in watches that earlier versions began, half is for harm. Declared identity and pixels of a vendor
+    that repeats itself have no part in it: they are compared and not tested.
     """
 
     whole: float = LEVEL
+    live: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.whole < 1:
@@ -29,7 +32,17 @@ class Level:
     @property
     def harm(self) -> float:
         """Probability that fresh photographs ever raise a false alarm."""
-        return self.whole / 2
+        return self.whole / (4 if self.live else 2)
+
+    @property
+    def answers(self) -> float:
+        """Probability that answers to live pictures ever raise a false alarm."""
+        return 0.15 * self.whole if self.live else 0.0
+
+    @property
+    def inputs(self) -> float:
+        """Probability that live inputs like the calibration's are ever said to have drifted."""
+        return 0.1 * self.whole if self.live else 0.0
 
     def needed(self, features: int) -> float:
         """The wealth at which the martingale of one of so many features is an alarm.
@@ -43,9 +56,10 @@ class Level:
     @property
     def sentence(self) -> str:
         """What the level is and how it is split."""
+        live = f", {_percent(self.answers)} for answers, {_percent(self.inputs)} for inputs" if self.live else ""
         return (
             f"false alarms: at most {_percent(self.whole)} of watches ever raise one; {_percent(self.canaries)} for "
-            f"canaries, {_percent(self.harm)} for harm"
+            f"canaries, {_percent(self.harm)} for harm{live}"
         )
 
 

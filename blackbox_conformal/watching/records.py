@@ -20,6 +20,7 @@ class Watched:
     """A watch: `first_draws_calibrated` where its first reference draws are the calibration's own.
 
     `repeats_itself` says whether the vendor was measured to answer equal requests equally; None: not measured yet.
+    `live`: a part of its level is for live pictures.
     """
 
     id: int
@@ -29,6 +30,7 @@ class Watched:
     level: float
     first_draws_calibrated: bool
     repeats_itself: bool | None
+    live: bool = True
 
 
 @dataclass(frozen=True, slots=True)

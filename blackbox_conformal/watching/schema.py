@@ -1,9 +1,42 @@
 """The tables of a watch file; docs/watching.md describes them for those who read it with SQL."""
 
 APPLICATION_ID = 0x42425761
-VERSION = 1
+VERSION = 2
 
-TABLES = """
+LIVE_TABLES = """
+CREATE TABLE live (
+    id INTEGER PRIMARY KEY,
+    watch INTEGER NOT NULL REFERENCES watch,
+    input TEXT NOT NULL,
+    at TEXT NOT NULL,
+    photographs_of TEXT,
+    statistics BLOB NOT NULL,
+    answers BLOB NOT NULL,
+    UNIQUE (watch, input)
+);
+CREATE TABLE live_rank (
+    live INTEGER NOT NULL REFERENCES live,
+    feature TEXT NOT NULL,
+    p_value REAL NOT NULL,
+    PRIMARY KEY (live, feature)
+);
+CREATE TABLE live_wealth (
+    watch INTEGER NOT NULL REFERENCES watch,
+    feature TEXT NOT NULL,
+    shares TEXT NOT NULL,
+    log_wealth REAL NOT NULL,
+    log_highest REAL NOT NULL,
+    PRIMARY KEY (watch, feature)
+);
+"""
+
+FROM_1 = f"ALTER TABLE watch ADD COLUMN live INTEGER NOT NULL DEFAULT 0; {LIVE_TABLES}"
+"""What makes a file of version 1 one of version 2: a watch that it holds keeps its level, which had no part for live
+pictures."""
+
+TABLES = (
+    LIVE_TABLES
+    + """
 CREATE TABLE watch (
     id INTEGER PRIMARY KEY,
     calibration TEXT NOT NULL,
@@ -12,7 +45,8 @@ CREATE TABLE watch (
     level REAL NOT NULL,
     first_draws_calibrated INTEGER NOT NULL,
     repeats_itself INTEGER,
-    ended_at TEXT
+    ended_at TEXT,
+    live INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE canary (
     id INTEGER PRIMARY KEY,
@@ -99,3 +133,4 @@ CREATE TABLE notice (
     UNIQUE (state, channel)
 );
 """
+)

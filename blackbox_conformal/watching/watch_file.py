@@ -17,7 +17,7 @@ from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.files import FULL_DISK, refusal
 from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.records import Canary, Entry, Measured, Visit, WatchDraw, Watched
-from blackbox_conformal.watching.schema import APPLICATION_ID, TABLES, VERSION
+from blackbox_conformal.watching.schema import APPLICATION_ID, FROM_1, TABLES, VERSION
 
 BUSY_S = 15.0
 _OF_VISIT = ("id", "number", "begun_at", "ended_at", "verdict")
@@ -107,12 +107,16 @@ class WatchFile:
             )
             if (mark, version) == (APPLICATION_ID, VERSION):
                 return
-            if mark or version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if (mark, version) == (APPLICATION_ID, 1):
+                statements = FROM_1
+            elif mark or version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise FileFormatError(
                     f"{self.path}: expected a watch file of version {VERSION}; it is another file, or a newer one. "
                     "Move it away, or update blackbox-conformal"
                 )
-            for statement in filter(str.strip, TABLES.split(";")):
+            else:
+                statements = TABLES
+            for statement in filter(str.strip, statements.split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -140,6 +144,7 @@ class WatchFile:
                 **values,
                 "first_draws_calibrated": bool(values["first_draws_calibrated"]),
                 "repeats_itself": None if repeats is None else bool(repeats),
+                "live": bool(values["live"]),
             }
         )
 
@@ -148,7 +153,8 @@ class WatchFile:
         seed = secrets.token_hex(16)
         with self.transaction() as connection:
             cursor = connection.execute(
-                "INSERT INTO watch (calibration, begun_at, seed, level, first_draws_calibrated) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO watch (calibration, begun_at, seed, level, first_draws_calibrated, live)"
+                " VALUES (?, ?, ?, ?, ?, 1)",
                 (calibration, now(), seed, level, calibrated),
             )
             connection.executemany(

@@ -1,22 +1,20 @@
 """`watch` against a vendor on a socket: silent while nothing changes, and each kind of change told as what it is."""
 
 import io
-import json
 import signal
 import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import COMMAND, VENDOR
-from support.synthetic import photograph, write_photographs
+from support.command_line import COMMAND
+from support.synthetic import write_photographs
+from support.watch_post import CHANGED, Post, verdicts
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import SuspendedError
@@ -27,73 +25,6 @@ from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.pictures import encode, upscale
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-
-CHANGED = "picture:kind=flatter-and-brighter"
-
-
-@dataclass
-class Post:
-    """A calibration on twelve photographs, its vendor, and where to call `watch` from."""
-
-    folder: Path
-    server: FaultServer
-    capsys: pytest.CaptureFixture[str]
-    seedable: bool = True
-    idempotent: bool = False
-    photographs: int = 12
-    said: str = ""
-
-    @property
-    def calibration(self) -> str:
-        return str(self.folder / "run" / "calibration.json")
-
-    @property
-    def common(self) -> list[str]:
-        kind = [] if self.seedable else ["-p", "seedable=false"]
-        kind += ["-p", "idempotent=true"] if self.idempotent else []
-        where = ["-p", f"url={self.server.url}", *kind, "--run", str(self.folder / "run")]
-        return ["--adapter", VENDOR, *where, "--yes"]
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "run" / "calibration.watch.sqlite"
-
-    @property
-    def paid(self) -> int:
-        return self.server.account.paid
-
-    def calibrate(self, draws: int, *more: str) -> None:
-        write_photographs(self.folder / "photographs", range(self.photographs))
-        score = "pixel-variance" if draws > 1 else "bicubic-gap"
-        choices = ["--draws", str(draws), "--score", score, "--metric", "rgb-linf"]
-        assert run(["calibrate", str(self.folder / "photographs"), *self.common, *choices, *more]) == 0
-        self.said = self.capsys.readouterr().err
-        self.capsys.readouterr()
-
-    def words(self, *more: str) -> list[str]:
-        return ["watch", "--calibration", self.calibration, *self.common, *more]
-
-    def watch(self, *more: str) -> tuple[int, dict[str, Any], str]:
-        code = run([*self.words(*more), "--json"])
-        out = self.capsys.readouterr()
-        return code, json.loads(out.out), out.err
-
-    def first(self, *more: str) -> dict[str, Any]:
-        code, document, said = self.watch(str(self.folder / "photographs"), *more)
-        assert code == 0, said
-        return document
-
-    def mask(self) -> tuple[int, str, list[dict[str, Any]]]:
-        small = self.folder / "small.png"
-        PillowImage.fromarray(photograph(40)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(small)
-        out = ["--out", str(self.folder / "masked"), "--alpha", "0.9", "--json", "--force"]
-        code = run(["mask", str(small), "--calibration", self.calibration, *self.common, *out])
-        said = self.capsys.readouterr()
-        return code, said.err, json.loads(said.out).get("pictures", [])
-
-
-def verdicts(document: dict[str, Any]) -> dict[str, str]:
-    return {finding["layer"]: finding["verdict"] for finding in document["findings"]}
 
 
 @pytest.fixture
@@ -124,6 +55,8 @@ def test_the_same_vendor_is_silent_for_twenty_visits_and_each_draw_is_paid_once(
             "pixels": "same",
             "canaries": "same",
             "harm": "not watched",
+            "inputs": "not watched",
+            "answers": "not watched",
         }
         assert document["calls"] == 4
     assert post.server.account.distinct < post.paid, "repeated requests are the same draws to the vendor"
@@ -174,6 +107,8 @@ def test_a_vendor_without_seeds_is_told_by_its_canaries_within_five_visits(
         "pixels": "not watched",
         "canaries": "changed",
         "harm": "not watched",
+        "inputs": "not watched",
+        "answers": "not watched",
     }
     assert "standard deviations" in said
 

@@ -133,14 +133,17 @@ class Looking:
         return drawn_picture(content, task, setup, setup.sent(sent)).pixels
 
     def _pixels(self, draw: WatchDraw) -> Image | None:
-        """The picture of a draw that is stored; None where it is not, or is damaged. Nothing is bought."""
+        """The picture of a draw that is stored; None where it is not, is damaged, or is of a model before the present.
+
+        Nothing is bought.
+        """
         task = task_of(self._canaries[draw.canary], draw)
         if not are_stored(self._job.setup.adapter, [task], self._job.folder):
             return None
         try:
             outcome = next(iter(list(self._sampler.draw([task]))))
             return self._decoded(self._sampler.read(outcome), task, sent_pixels(task.upload))
-        except PayloadError:
+        except (PayloadError, ModelChangedError):
             return None
 
     def _measured(self, repeats: Sequence[WatchDraw]) -> bool | None:
@@ -178,7 +181,11 @@ def pixels_finding(found: Look) -> Finding:
     if found.repeats_itself is False:
         return Finding("pixels", "not watched", "the vendor answers equal requests differently, so pixels say nothing")
     if not found.differences:
-        reason = "its reference is not in the run folder any more" if found.unread else "no repeated answer came"
+        reason = (
+            "its reference is not in the run folder any more, or another model's"
+            if found.unread
+            else "no repeated answer came"
+        )
         return Finding("pixels", "cannot tell", f"{reason}")
     worst = max(found.differences, key=lambda difference: (difference.largest, difference.share))
     compared = f"{len(found.differences)} repeated answers" if len(found.differences) > 1 else "the repeated answer"

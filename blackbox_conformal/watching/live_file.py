@@ -1,0 +1,114 @@
+"""Live pictures in a watch file: each is entered once, with its ranks and bets, and may suspend the calibration."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+
+from blackbox_conformal.images.input_statistics.rows import InputStatistics
+from blackbox_conformal.risk.answers import Answers
+from blackbox_conformal.watching.concluding import current_state
+from blackbox_conformal.watching.findings import Finding
+from blackbox_conformal.watching.level import Level
+from blackbox_conformal.watching.live import Wealth, p_values
+from blackbox_conformal.watching.live_findings import answers_finding, inputs_finding
+from blackbox_conformal.watching.ranks import tie_of
+from blackbox_conformal.watching.records import Watched
+from blackbox_conformal.watching.watch_file import WatchFile, now
+
+
+@dataclass(frozen=True, slots=True)
+class LivePicture:
+    """A picture that was masked: the digest of its input's pixels, and one row each of what was measured."""
+
+    input: str
+    statistics: InputStatistics
+    answers: Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The calibration's own photographs, n of them, or those of one `group`: the beginning of every bag."""
+
+    group: str | None
+    statistics: InputStatistics
+    answers: Answers
+
+
+def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, threshold: float) -> bool:
+    """Let a picture bet, in one transaction, and suspend the calibration where its answers say that the vendor changed.
+
+    Parameters
+    ----------
+    threshold
+        Scores below it are trusted in the picture's mask.
+
+    Returns
+    -------
+    Whether it is new to the watch; one that was entered before changes nothing.
+    """
+    with file.transaction() as connection:
+        entered = connection.execute(
+            "INSERT OR IGNORE INTO live (watch, input, at, photographs_of, statistics, answers)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                watch.id,
+                picture.input,
+                now(),
+                known.group,
+                picture.statistics.to_bytes(),
+                picture.answers.to_bytes(),
+            ),
+        )
+        if not entered.rowcount:
+            return False
+        number = entered.lastrowid or 0
+        bag = connection.execute(
+            "SELECT statistics, answers FROM live WHERE watch = ? AND photographs_of IS ? ORDER BY id",
+            (watch.id, known.group),
+        ).fetchall()
+        state = current_state(file, watch.calibration)
+        ranks = p_values(
+            InputStatistics.together([known.statistics, InputStatistics.from_bytes(b"".join(row[0] for row in bag))]),
+            Answers.together([known.answers, Answers.from_bytes(b"".join(row[1] for row in bag))]),
+            threshold,
+            lambda feature: tie_of(watch.seed, number, f"live {feature}"),
+            # A vendor that was accepted after a change is compared with itself alone.
+            len(known.answers) if state == "accepted" else 0,
+        )
+        wealth = wealth_of(connection, watch.id)
+        for name, p_value in ranks.items():
+            wealth[name] = wealth.get(name, Wealth()).after(p_value)
+            connection.execute(
+                "INSERT INTO live_rank (live, feature, p_value) VALUES (?, ?, ?)", (number, name, p_value)
+            )
+            _keep(connection, watch.id, name, wealth[name])
+        found = answers_finding(wealth, Level(watch.level, watch.live))
+        if found.verdict == "changed" and state not in ("suspended", "void"):
+            connection.execute(
+                "INSERT INTO state (calibration, at, state, reason) VALUES (?, ?, 'suspended', ?)",
+                (watch.calibration, now(), f"answers: {found.statement}"),
+            )
+    return True
+
+
+def live_findings(file: WatchFile, watch: Watched) -> tuple[Finding, Finding]:
+    """What the live pictures of a watch come to: their inputs, and their answers."""
+    level = Level(watch.level, watch.live)
+    with file.transaction() as connection:
+        wealth = wealth_of(connection, watch.id)
+    return inputs_finding(wealth, level), answers_finding(wealth, level)
+
+
+def wealth_of(connection: sqlite3.Connection, watch: int) -> dict[str, Wealth]:
+    """Feature → its martingale after all live pictures of a watch; none before the first."""
+    rows = connection.execute(
+        "SELECT feature, shares, log_wealth, log_highest FROM live_wealth WHERE watch = ?", (watch,)
+    ).fetchall()
+    return {row[0]: Wealth(tuple(json.loads(row[1])), row[2], row[3]) for row in rows}
+
+
+def _keep(connection: sqlite3.Connection, watch: int, name: str, wealth: Wealth) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO live_wealth (watch, feature, shares, log_wealth, log_highest) VALUES (?, ?, ?, ?, ?)",
+        (watch, name, json.dumps(wealth.shares), wealth.log_wealth, wealth.log_highest),
+    )

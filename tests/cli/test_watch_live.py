@@ -1,0 +1,130 @@
+"""What `mask` itself tells of the vendor and of the inputs, from pictures whose truth nobody knows."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from support.synthetic import photograph
+from support.watch_post import CHANGED, Post, verdicts
+
+from blackbox_conformal import Session
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.errors import SuspendedError
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.raw_http import Response
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+
+
+@pytest.fixture
+def post(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Post]:
+    """A calibration on fifty photographs, whose watch is begun and was never visited."""
+    with FaultServer() as server:
+        made = Post(tmp_path, server, capsys, photographs=50)
+        made.calibrate(2, "--canaries", "2")
+        yield made
+
+
+def rows(post: Post, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(post.file)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_silent_change_is_caught_by_mask_itself_within_ten_pictures(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(100, 106):
+        assert post.mask(seed)[0] == 0
+    monkeypatch.setattr(Response, "with_headers", lambda self, **_: self)
+    post.server.script = {"submit": CHANGED}
+    codes = []
+    while 3 not in codes and len(codes) < 12:
+        code, said, _ = post.mask(106 + len(codes))
+        codes.append(code)
+    assert codes == [0] * (len(codes) - 1) + [3], said
+    assert len(codes) <= 10
+    assert "this calibration is suspended since" in said
+    assert "answers: the" in said
+    paid = post.paid
+    code, document, _ = post.watch()
+    assert (code, document["visit"], document["state"], post.paid) == (3, 0, "suspended", paid)
+    assert verdicts(document) == {"inputs": "same", "answers": "changed"}
+    # Once that is accepted, the vendor is watched as it is then, from the next visit on.
+    assert post.watch("--accept", "it is known")[0] == 0
+    assert post.mask(130)[0] == 0
+    assert rows(post, "SELECT count(*) FROM live WHERE watch > 1") == [(0,)]
+    assert post.watch()[0] == 0
+    for seed in range(131, 143):
+        assert post.mask(seed)[0] == 0
+    assert rows(post, "SELECT count(*) FROM live WHERE watch > 1") == [(12,)]
+
+
+def test_the_pictures_of_a_session_are_watched_too(post: Post) -> None:
+    vendor = SynchronousVendor(url=post.server.url)
+    post.server.script = {"submit": CHANGED}
+    done: list[int] = []
+    with Session(post.calibration, vendor, 0.9, run=post.folder / "run", max_cost=9) as session:
+
+        def apply_until_refused() -> None:
+            for seed in range(100, 110):
+                small = PillowImage.fromarray(photograph(seed)).resize((20, 16), PillowImage.Resampling.BICUBIC)
+                session.apply(np.asarray(small))
+                done.append(seed)
+
+        with pytest.raises(SuspendedError, match="answers: the"):
+            apply_until_refused()
+    assert 0 < len(done) < 10
+
+
+def test_inputs_of_another_kind_are_a_note_and_no_fault_of_the_vendor(post: Post) -> None:
+    noisy, random = post.folder / "noisy", np.random.default_rng(1)
+    noisy.mkdir()
+    for seed in range(100, 130):
+        small = np.asarray(PillowImage.fromarray(photograph(seed)).resize((20, 16), PillowImage.Resampling.BICUBIC))
+        grainy = np.clip(small + random.normal(0, 40, small.shape), 0, 255).astype(np.uint8)
+        PillowImage.fromarray(grainy).save(noisy / f"{seed}.png")
+    words = ["--calibration", post.calibration, *post.common, "--out", str(post.folder / "masked"), "--alpha", "0.9"]
+    assert run(["mask", str(noisy), *words]) == 0
+    assert "warning: the inputs drifted: those of the pictures that are masked are" in post.capsys.readouterr().err
+    code, said, pictures = post.mask(99)
+    assert code == 0, said
+    assert any("the inputs drifted" in note for note in pictures[0]["notes"])
+    code, document, _ = post.watch()
+    assert (code, document["state"], verdicts(document)["inputs"]) == (0, "watched", "note")
+
+
+def test_each_picture_enters_once_and_a_calibrations_own_not_at_all(post: Post) -> None:
+    for _ in range(2):
+        assert post.mask(100)[0] == 0
+    assert post.mask(101)[0] == 0
+    assert rows(post, "SELECT count(*), count(DISTINCT input) FROM live") == [(2, 2)]
+    assert rows(post, "SELECT count(*) FROM live_rank WHERE p_value BETWEEN 0 AND 1") == [(2 * 14,)]
+    assert rows(post, "SELECT count(*) FROM live_wealth") == [(14,)]
+
+
+def test_a_watch_that_was_begun_before_keeps_its_level_and_looks_at_no_live_picture(post: Post) -> None:
+    with closing(sqlite3.connect(post.file)) as connection:
+        connection.executescript(
+            "DROP TABLE live_rank; DROP TABLE live_wealth; DROP TABLE live; ALTER TABLE watch DROP COLUMN live;"
+            " PRAGMA user_version = 1;"
+        )
+    assert post.mask(100)[0] == 0
+    assert rows(post, "SELECT count(*) FROM live") == [(0,)]
+    code, document, said = post.watch()
+    assert (code, verdicts(document)["answers"]) == (0, "not watched"), said
+    assert "the watch was begun without this layer" in said
+
+
+def test_a_calibration_that_nobody_watches_gets_no_watch_by_masking(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer() as server:
+        assert isinstance(server.vendor, FaultVendor)
+        post = Post(tmp_path, server, capsys)
+        post.calibrate(1)
+        assert post.mask()[0] == 0
+        assert not post.file.exists()
