@@ -6,8 +6,8 @@
     calibration = bc.calibrate(vendor, "photographs/")
     result = bc.apply(vendor, "input.png", calibration, alpha=0.3)
 
-`audit`, `compare`, `tune`, `plan`, `degrade` and `report` do what the commands of these names do. Names are loaded when
-first used, so that importing this package costs nothing.
+`audit`, `watch`, `compare`, `tune`, `plan`, `degrade` and `report` do what the commands of these names do. Names are
+loaded when first used, so that importing this package costs nothing.
 """
 
 from importlib import import_module
@@ -31,6 +31,7 @@ _HOMES = {
     "SigningKey": "blackbox_conformal.signing_key",
     "Suggestion": "blackbox_conformal.pipeline.suggesting",
     "Tuning": "blackbox_conformal.pipeline.tuning",
+    "VisitResult": "blackbox_conformal.pipeline.visiting",
     "apply": "blackbox_conformal.pipeline.commands",
     "apply_all": "blackbox_conformal.pipeline.commands",
     "compare_inputs": "blackbox_conformal.pipeline.input_comparison",
@@ -48,6 +49,7 @@ _HOMES = {
     "threshold": "blackbox_conformal.guarantees.choose",
     "trusted": "blackbox_conformal.risk.trust",
     "tune": "blackbox_conformal.pipeline.choosing",
+    "watch": "blackbox_conformal.pipeline.commands",
 }
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.commands import apply_all as apply_all
     from blackbox_conformal.pipeline.commands import audit as audit
     from blackbox_conformal.pipeline.commands import calibrate as calibrate
+    from blackbox_conformal.pipeline.commands import watch as watch
     from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison as Comparison
     from blackbox_conformal.pipeline.degrading import degrade as degrade
     from blackbox_conformal.pipeline.input_comparison import compare_inputs as compare_inputs
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.suggesting import Suggestion as Suggestion
     from blackbox_conformal.pipeline.suggesting import suggest_degradation as suggest_degradation
     from blackbox_conformal.pipeline.tuning import Tuning as Tuning
+    from blackbox_conformal.pipeline.visiting import VisitResult as VisitResult
     from blackbox_conformal.plugins import load_adapter as load_adapter
     from blackbox_conformal.reports.run_report import report as report
     from blackbox_conformal.risk.curve import RiskCurve as RiskCurve

@@ -1,16 +1,17 @@
-"""`calibrate`, `apply` and `audit` from Python, under the words of the command line.
+"""`calibrate`, `apply`, `audit` and `watch` from Python, under the words of the command line.
 
 The keywords that all of them take are described in `ProcedureSettings` and `JobSettings`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Unpack
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.calibration import Calibration, KnownPhotograph
-from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.encode import Given
 from blackbox_conformal.pipeline.audit_parts.measure import OnPicture, WorstCrops
@@ -39,6 +40,8 @@ from blackbox_conformal.pipeline.run_folder import (
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.pipeline.stages.prepare import named_input, prepare_inputs
 from blackbox_conformal.pipeline.stages.settings import set_up_as
+from blackbox_conformal.pipeline.visiting import VisitRequest, VisitResult, visit
+from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
 from blackbox_conformal.text import name_of
 
 
@@ -244,3 +247,64 @@ def audit(
     terms.refuse_unlimited(vendor)
     paths = photograph_paths(photographs)
     return audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=stop)
+
+
+@named_keywords
+def watch(
+    vendor: Adapter,
+    calibration: str | Path,
+    photographs: Photographs = (),
+    *,
+    canaries: int | None = None,
+    level: float | None = None,
+    fresh: Photographs = (),
+    fresh_each: int = 1,
+    alpha: float | None = None,
+    max_cost_in_all: float | str | Decimal | None = None,
+    second_adapter: Adapter | None = None,
+    **settings: Unpack[JobSettings],
+) -> VisitResult:
+    """Visit `vendor` once, or go on with a visit that was not finished: is it still what was calibrated?
+
+    Parameters
+    ----------
+    calibration
+        The path of its file; the watch is kept beside it.
+    photographs
+        Those that were calibrated, to choose canaries from; needed at the first visit alone.
+    canaries, level
+        How many pictures are sent at every visit, and the probability of ever raising a false alarm; the first visit
+        fixes both.
+    fresh, fresh_each
+        Photographs that calibration has not seen, by which the risk is watched at `alpha`, and how many a visit takes.
+    max_cost_in_all
+        The most that all visits may cost together, US dollars; `max_cost` is for this one.
+    second_adapter
+        The second vendor, where the calibrated score compares with one.
+    settings
+        The keywords of `JobSettings` (run, max_cost, …).
+
+    Returns
+    -------
+    VisitResult
+        Its `findings` are the layers' verdicts; a `state` of ``suspended`` or ``void`` is an alarm. No notice is sent.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> bc.watch(vendor, "calibration.json", "photographs", canaries=2, max_cost=1)
+    <VisitResult 1: watched; identity same, pixels …>
+    """
+    file = Path(calibration)
+    loaded, terms = calibrated(file, settings)
+    setup = set_up_as(vendor, loaded.procedure, second_adapter)
+    if bool(fresh) is not (alpha is not None):
+        raise UsageError("expected fresh and alpha together: fresh photographs are measured at that level")
+    reserve = None if alpha is None else Reserve(loaded, photograph_paths(fresh), alpha, fresh_each)
+    known = photograph_paths(photographs) if photographs else ()
+    in_all = None if max_cost_in_all is None else Decimal(str(max_cost_in_all))
+    return visit(VisitRequest(loaded, file, known, canaries, level, reserve, in_all), setup, terms)

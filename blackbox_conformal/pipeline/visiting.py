@@ -61,7 +61,7 @@ class VisitRequest:
     max_cost_in_all: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class VisitResult:
     """What a visit found and took.
 
@@ -87,6 +87,10 @@ class VisitResult:
     calls: int = 0
     cached: int = 0
     cost_usd: Decimal = Decimal(0)
+
+    def __repr__(self) -> str:
+        verdicts = ", ".join(f"{each.layer} {each.verdict}" for each in self.findings)
+        return f"<VisitResult {self.number}: {self.state}; {verdicts}>"
 
 
 def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:

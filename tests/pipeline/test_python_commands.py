@@ -17,7 +17,7 @@ from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord
 from blackbox_conformal.testing.fault_server import FaultServer
 
-COMMANDS = ("calibrate", "apply", "apply_all", "audit", "compare", "tune", "plan", "report")
+COMMANDS = ("calibrate", "apply", "apply_all", "audit", "compare", "tune", "plan", "report", "watch")
 CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
 
 
@@ -74,12 +74,13 @@ def calls(vendor: bc.Adapter, calibration: bc.Calibration) -> dict[str, Any]:
         "apply": lambda: bc.apply(vendor, "input.png", calibration, 0.9, run="other", max_cost="0.01"),
         "apply_all": lambda: bc.apply_all(vendor, ["input.png"], calibration, 0.9, run="other", max_calls=1),
         "audit": lambda: bc.audit(vendor, "unseen", calibration, 0.9, run="other", max_cost="0.07"),
+        "watch": lambda: bc.watch(vendor, "calibration.json", "photographs", run="other", max_cost="0.07"),
         "compare": lambda: bc.compare(both, "photographs", 0.9, max_calls=19, **short),
         "tune": lambda: bc.tune(vendor, "photographs", 0.9, candidates=["pixel-variance"], max_cost="0.19", **short),
     }
 
 
-@pytest.mark.parametrize("name", ["calibrate", "apply", "apply_all", "audit", "compare", "tune"])
+@pytest.mark.parametrize("name", ["calibrate", "apply", "apply_all", "audit", "compare", "tune", "watch"])
 def test_a_budget_that_is_too_small_spends_nothing(
     name: str, server: FaultServer, vendor: bc.Adapter, calibration: bc.Calibration
 ) -> None:
@@ -89,7 +90,7 @@ def test_a_budget_that_is_too_small_spends_nothing(
     assert server.account.paid == paid
 
 
-@pytest.mark.parametrize("name", ["calibrate", "apply", "audit", "compare", "tune"])
+@pytest.mark.parametrize("name", ["calibrate", "apply", "audit", "compare", "tune", "watch"])
 def test_money_is_not_spent_without_a_budget(
     name: str, server: FaultServer, vendor: bc.Adapter, calibration: bc.Calibration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +107,7 @@ def test_money_is_not_spent_without_a_budget(
     assert server.account.paid == paid
 
 
-@pytest.mark.parametrize("name", ["calibrate", "apply", "apply_all", "audit", "compare", "tune", "plan"])
+@pytest.mark.parametrize("name", ["calibrate", "apply", "apply_all", "audit", "compare", "tune", "plan", "watch"])
 def test_every_command_names_what_is_near_a_misspelled_keyword(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rf"{name} takes no parameter 'max_costs'; did you mean max_cost"):
         getattr(bc, name)(max_costs=3)
@@ -213,3 +214,16 @@ def test_the_report_shows_what_it_is_given(vendor: bc.Adapter, calibration: bc.C
         bc.report("nowhere")
     with pytest.raises(UsageError, match="expected a calibration in run"):
         bc.report("run")
+
+
+def test_a_visit_from_python_is_one_of_the_command(vendor: bc.Adapter, calibration: bc.Calibration) -> None:
+    visits = [
+        bc.watch(vendor, "calibration.json", photographs, run="run", max_cost=1, max_cost_in_all=2)
+        for photographs in ("photographs", ())
+    ]
+    assert [(visit.number, visit.state, visit.made) for visit in visits] == [(1, "watched", True), (2, "watched", True)]
+    assert [visit.calls for visit in visits] == [8 * 3 + 2 + 8, 9]
+    with pytest.raises(UsageError, match="fresh and alpha together"):
+        bc.watch(vendor, "calibration.json", alpha=0.9, run="run", max_cost=1)
+    fresh = bc.watch(vendor, "calibration.json", fresh="unseen", alpha=0.9, run="run", max_cost=1)
+    assert [each.verdict for each in fresh.findings if each.layer == "harm"] == ["same"]

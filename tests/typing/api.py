@@ -28,6 +28,7 @@ results: list[bc.Result] = bc.apply_all(vendor, ["input.png", ("named", image)],
 suggestion: bc.Suggestion = bc.suggest_degradation("real-inputs/", "photographs/", scale=4)
 degradation: str = suggestion.degradation
 plan: bc.Plan = bc.plan(vendor, 100, draws=8, alpha=0.05)
+visit: bc.VisitResult = bc.watch(vendor, "calibration.json", ["photographs/"], canaries=8, max_cost="0.50")
 audit: bc.Audit = bc.audit(vendor, ["other/"], calibration, alpha=[0.1, 0.2], group=None, max_cost="12.50")
 shift: bc.InputShift = bc.compare_inputs("real/", calibration, level=0.05)
 comparison: bc.Comparison = bc.compare({"one": vendor, "other": (vendor, {"draws": 4})}, "photographs/", memory=2**31)
