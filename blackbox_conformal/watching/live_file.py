@@ -3,7 +3,9 @@
 import json
 import sqlite3
 from dataclasses import dataclass
+from pathlib import Path
 
+from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.watching.concluding import current_state
@@ -68,14 +70,13 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
         ).fetchall()
         state = current_state(file, watch.calibration)
         ranks = p_values(
-            InputStatistics.together([known.statistics, InputStatistics.from_bytes(b"".join(row[0] for row in bag))]),
-            Answers.together([known.answers, Answers.from_bytes(b"".join(row[1] for row in bag))]),
+            *_together(file.path, known, bag),
             threshold,
             lambda feature: tie_of(watch.seed, number, f"live {feature}"),
             # A vendor that was accepted after a change is compared with itself alone.
             len(known.answers) if state == "accepted" else 0,
         )
-        wealth = wealth_of(connection, watch.id)
+        wealth = wealth_of(file.path, connection, watch.id)
         for name, p_value in ranks.items():
             wealth[name] = wealth.get(name, Wealth()).after(p_value)
             connection.execute(
@@ -95,16 +96,42 @@ def live_findings(file: WatchFile, watch: Watched) -> tuple[Finding, Finding]:
     """What the live pictures of a watch come to: their inputs, and their answers."""
     level = Level(watch.level, watch.live)
     with file.transaction() as connection:
-        wealth = wealth_of(connection, watch.id)
+        wealth = wealth_of(file.path, connection, watch.id)
     return inputs_finding(wealth, level), answers_finding(wealth, level)
 
 
-def wealth_of(connection: sqlite3.Connection, watch: int) -> dict[str, Wealth]:
-    """Feature → its martingale after all live pictures of a watch; none before the first."""
+def wealth_of(path: Path, connection: sqlite3.Connection, watch: int) -> dict[str, Wealth]:
+    """Feature → its martingale after all live pictures of a watch; none before the first.
+
+    Raises
+    ------
+    FileFormatError
+        The watch file at `path`, to which the connection is, is damaged.
+    """
     rows = connection.execute(
         "SELECT feature, shares, log_wealth, log_highest FROM live_wealth WHERE watch = ?", (watch,)
     ).fetchall()
-    return {row[0]: Wealth(tuple(json.loads(row[1])), row[2], row[3]) for row in rows}
+    try:
+        return {row[0]: Wealth(tuple(map(float, json.loads(row[1]))), float(row[2]), float(row[3])) for row in rows}
+    except (ValueError, TypeError) as error:
+        raise _damaged(path, error) from None
+
+
+def _together(path: Path, known: Known, bag: list[sqlite3.Row]) -> tuple[InputStatistics, Answers]:
+    """The calibration's photographs and the live pictures, in order."""
+    try:
+        statistics = InputStatistics.from_bytes(b"".join(row["statistics"] for row in bag))
+        answers = Answers.from_bytes(b"".join(row["answers"] for row in bag))
+    except (ValueError, TypeError) as error:
+        raise _damaged(path, error) from None
+    return InputStatistics.together([known.statistics, statistics]), Answers.together([known.answers, answers])
+
+
+def _damaged(path: Path, error: Exception) -> FileFormatError:
+    return FileFormatError(
+        f"{path}: expected the live pictures of a watch; {error}. Restore a copy, or move the file away to begin a new "
+        "watch"
+    )
 
 
 def _keep(connection: sqlite3.Connection, watch: int, name: str, wealth: Wealth) -> None:

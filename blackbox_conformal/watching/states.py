@@ -37,7 +37,7 @@ def _state(connection: sqlite3.Connection, calibration: str) -> Entry | None:
     return None if row is None else Entry(*row)
 
 
-def _drift(connection: sqlite3.Connection, calibration: str) -> str | None:
+def _drift(path: Path, connection: sqlite3.Connection, calibration: str) -> str | None:
     """That the inputs drifted since the present watch began; None where they did not, or nobody looked."""
     if connection.execute("PRAGMA user_version").fetchone()[0] < VERSION:
         return None
@@ -47,7 +47,7 @@ def _drift(connection: sqlite3.Connection, calibration: str) -> str | None:
     ).fetchone()
     if row is None:
         return None
-    found = inputs_finding(wealth_of(connection, row[0]), Level(row[1], bool(row[2])))
+    found = inputs_finding(wealth_of(path, connection, row[0]), Level(row[1], bool(row[2])))
     return f"{found.statement}. {_ABOUT_INPUTS}" if found.verdict == "note" else None
 
 
@@ -77,7 +77,7 @@ def refuse_suspended(file: Path, calibration: str) -> str | None:
     if not watch_path(file).exists():
         return None
     with _read(watch_path(file)) as connection:
-        entry, drift = _state(connection, calibration), _drift(connection, calibration)
+        entry, drift = _state(connection, calibration), _drift(watch_path(file), connection, calibration)
     if entry is None or entry.state == "watched":
         return drift
     if entry.state == "accepted":

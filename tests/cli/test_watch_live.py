@@ -119,6 +119,17 @@ def test_a_watch_that_was_begun_before_keeps_its_level_and_looks_at_no_live_pict
     assert "the watch was begun without this layer" in said
 
 
+@pytest.mark.parametrize("damage", ["live_wealth SET shares = '[1, null]'", "live SET statistics = x'00'"])
+def test_live_pictures_that_are_damaged_are_told_of(post: Post, damage: str) -> None:
+    assert post.mask(100)[0] == 0
+    with closing(sqlite3.connect(post.file)) as connection:
+        connection.execute(f"UPDATE {damage}")
+        connection.commit()
+    code, said, _ = post.mask(101)
+    assert code == 2
+    assert "expected the live pictures of a watch" in said.replace("\n", " ")
+
+
 def test_a_calibration_that_nobody_watches_gets_no_watch_by_masking(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
