@@ -13,7 +13,7 @@ PEAK = """
 import json, resource, sys
 from pathlib import Path
 import blackbox_conformal as bc
-from blackbox_conformal.pipeline.stages import draws as drawing, prepare
+from blackbox_conformal.pipeline.stages import memory as evaluating, prepare
 from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.stages.settings import set_up
@@ -22,7 +22,7 @@ root, draws, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 setup = set_up(bc.load_adapter("folder", path=str(root / "draws"), label="made up"), draws=draws)
 rehearse(setup)
 # With several threads the peak depends on which steps of two pictures meet.
-drawing.cpu_count = prepare.cpu_count = lambda: 1
+evaluating.cpu_count = prepare.cpu_count = lambda: 1
 def peak():
     status = Path("/proc/self/status")
     if status.exists():  # There the other figure counts the parent too.
