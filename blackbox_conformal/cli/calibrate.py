@@ -243,7 +243,7 @@ def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
 
     if levels_together(calibration.rule()):
         return "These levels hold together: you may look at the shares and then pick one."
-    listed, bound = holding_together(HighProbability(), levels), calibration.bound
+    listed, bound = holding_together(HighProbability(), [level for level in levels if level > 0]), calibration.bound
     reached = [level for level in levels if listed.minimum_images(level, bound) <= calibration.n]
     typed = " ".join(f"--alpha {level:g}" for level in reached)
     return (

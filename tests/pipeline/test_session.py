@@ -588,10 +588,11 @@ def test_the_example_of_the_page_answers_requests_at_once(
 
 
 PROGRAM = """
-import sys, threading
+import signal, sys, threading
 import numpy as np, blackbox_conformal as bc
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 file, url, run, ending = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell in the background has its programs ignore it.
 pixels = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
 session = bc.Session(file, SynchronousVendor(url=url), alpha=0.9, run=run, max_cost=1)
 if ending == "forgotten":
