@@ -45,8 +45,8 @@ class CalibrateOptions(shared.JobOptions):
     tuning: str | None = shared.declared(
         "--tuning",
         type=shared.FILE,
-        help="File of `tune --only-choose` or `plan --pilot`: its photographs do not calibrate.  [default: "
-        "<run>/tuning.json, if any]",
+        help="File of `tune --only-choose`, `tune --learn` or `plan --pilot`: its photographs do not calibrate.  "
+        "[default: <run>/tuning.json, if any]",
     )
     sign_with: str | None = shared.sign_with()
     canaries: int | None = shared.declared(

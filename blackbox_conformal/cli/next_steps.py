@@ -45,6 +45,13 @@ def calibrate_with(
     return [*words, "--score", score, "--draws", str(draws), "--run", str(run), "--tuning", str(tuning)]
 
 
+def calibrate_learned(score: str, tuning: Path, run: Path, adapter: "Adapter") -> list[str]:
+    """`calibrate` with what the present command was given, for a score that was learned, on other photographs."""
+    elsewhere = {"score", "run", "out", "force", "memory", "max_cost", "max_calls"}
+    words = ["calibrate", "other-photographs", *_typed_options(elsewhere), "--score", score]
+    return [*words, "--run", str(run), "--tuning", str(tuning), *_limit(adapter)]
+
+
 def calibrate_as_planned(highest_usd: Decimal | None) -> list[str]:
     """`calibrate` with what the present command was given, and a limit for `highest_usd` where there is none."""
     words = _calibrate({"dry_run"})

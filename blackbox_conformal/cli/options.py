@@ -27,6 +27,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 FILE = click.Path(exists=True, dir_okay=False)
 NEW_FILE = click.Path(dir_okay=False)
 FOLDER = click.Path(file_okay=False)
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 

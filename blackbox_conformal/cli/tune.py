@@ -12,7 +12,9 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, bill, expected, share, spent
 from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.learn import learn
 from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
+from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.bound_choice import ChosenBound
@@ -63,10 +65,22 @@ class TuneOptions(shared.JobOptions):
         is_flag=True,
         help="Do not calibrate. Write a file that tells `calibrate` which photographs were looked at.",
     )
+    learn: bool = shared.declared(
+        "--learn",
+        is_flag=True,
+        help="Instead: fit the score price to IMAGES, at no cost. They never calibrate; the weights go to a file.",
+    )
+    outputs: str | None = shared.declared(
+        "--outputs",
+        type=shared.EXISTING_FOLDER,
+        metavar="FOLDER",
+        help="With --learn: outputs of IMAGES that you have, stored as the adapter folder reads them.  [default: the "
+        "embedded vendor makes them]",
+    )
     out: str | None = shared.declared(
         "--out",
         type=shared.NEW_FILE,
-        help="Calibration file, or with --only-choose the tuning file.  [default: in <run>]",
+        help="Calibration file, with --only-choose the tuning file, with --learn the weights.  [default: in <run>]",
     )
     force: bool = shared.force()
 
@@ -76,13 +90,18 @@ class TuneOptions(shared.JobOptions):
 def command(screen: Screen, options: TuneOptions) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at.
 
-    With --want-share the level is chosen there, too.
+    With --want-share the level is chosen there, too. With --learn a score is made instead of chosen.
     """
     from blackbox_conformal.catalog import specification_text
     from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, keep_calibration
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, refuse_both, score_for
 
+    if options.learn:
+        learn(screen, options)
+        return
+    if options.outputs is not None:
+        raise UsageError("expected --outputs beside --learn; got it alone. Add --learn")
     refuse_both(options.alpha, options.want_share, options.guarantee)
     second = options.second_adapter is not None
     typed = options.candidates or default_candidates(options.draws, second=second)

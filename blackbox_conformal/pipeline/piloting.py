@@ -23,7 +23,7 @@ from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.planning import Plan, plan_job, usual_level
 from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, tuning_photographs, unseen_by_tuning
 from blackbox_conformal.pipeline.stages.prepare import Prepared
-from blackbox_conformal.pipeline.stages.settings import Setup, member, set_up
+from blackbox_conformal.pipeline.stages.settings import Setup, member
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 
@@ -142,22 +142,11 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
 
 def _standing_in(job: Job, looked_at: Sequence[Prepared], stand_in: Adapter) -> Job:
     """The same photographs, sent to another vendor in a run folder of its own."""
-    procedure = job.setup.procedure
-    setup = set_up(
-        stand_in,
-        scale=procedure.scale,
-        draws=procedure.draws,
-        score=job.setup.score,
-        metric=job.setup.metric,
-        delivery=procedure.delivery,
-        seed=procedure.root_seed,
-        fit=procedure.fit,
-        degradation=procedure.degradation,
-    )
+    setup = job.setup.with_stand_in(stand_in)
     folder = job.folder / f"{stand_in.name}-stand-in"
     paths = [picture.path for picture in looked_at if picture.path is not None]
     terms = replace(job.terms, folder=folder, limits=replace(job.terms.limits, max_cost_usd=None, max_calls=None))
-    return Job.of_photographs(replace(setup, beside=job.setup.limits), paths, terms)
+    return Job.of_photographs(setup, paths, terms)
 
 
 def _curves(pilot: Job, compared: Sequence[Setup]) -> list[Curves]:

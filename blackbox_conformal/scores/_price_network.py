@@ -46,11 +46,7 @@ class Network:
     arrays: dict[str, Features]
 
     def log_prices(self, features: Features) -> Map:
-        """The logarithm of the price at which each cell joins the mask: (F, h, w) float32 to (h, w) float32.
-
-        A cell takes on some of its neighbours' prices, as errors do: they are averaged by a Gaussian of 0.7 cells, and
-        then each cell gets the largest of the 3 × 3 around it.
-        """
+        """The logarithm of the price at which each cell joins the mask: (F, h, w) float32 to (h, w) float32."""
         weights = self.arrays
         # What the picture is like as a whole shifts every channel.
         mean = features.mean(axis=(1, 2), dtype=np.float64)
@@ -60,14 +56,28 @@ class Network:
             hidden += convolved(np.maximum(hidden, 0), weights[f"body_{k}"], weights[f"body_{k}_bias"], dilation)
         active = np.concatenate((np.maximum(hidden, 0, out=hidden), features))
         last = np.concatenate((weights["tail"], weights["skip"]), axis=1)[:, :, None, None]
-        values = convolved(active, last, weights["tail_bias"], 1)[0]
-        values = gaussian(np.clip(values, -LARGEST_LOG_PRICE, LARGEST_LOG_PRICE), 0.7)
-        return _largest_of_neighbours(values)
+        return spread(convolved(active, last, weights["tail_bias"], 1)[0])
+
+
+def written(arrays: dict[str, Features]) -> bytes:
+    """The file of these weights; the same weights give the same bytes."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **{name: values.astype(np.float32) for name, values in arrays.items()})  # type: ignore[arg-type]
+    return content.getvalue()
+
+
+def spread(values: Map) -> Map:
+    """What a cell takes on of its neighbours' log prices, (h, w) float32, since errors spread, too.
+
+    They are averaged by a Gaussian of 0.7 cells, and then each cell gets the largest of the 3 × 3 around it.
+    """
+    values = gaussian(np.clip(values, -LARGEST_LOG_PRICE, LARGEST_LOG_PRICE), 0.7)
+    return _largest_of_neighbours(values)
 
 
 def own_network() -> Network:
     """The network of this package."""
-    return _network(resources.files(__package__).joinpath(OWN_FILE).read_bytes())
+    return network_of(resources.files(__package__).joinpath(OWN_FILE).read_bytes())
 
 
 def network_in(file: Path) -> Network:
@@ -84,13 +94,14 @@ def network_in(file: Path) -> Network:
     except OSError as error:
         raise FileFormatError(
             f"expected weights of the score price in {file}; got {error.strerror}. Give a file that "
-            "examples/train_price_score.py wrote"
+            "`tune --learn` wrote"
         ) from None
-    return _network(raw)
+    return network_of(raw)
 
 
 @functools.lru_cache(maxsize=4)
-def _network(raw: bytes) -> Network:
+def network_of(raw: bytes) -> Network:
+    """The network of the content of a file; errors as for `network_in`."""
     return Network(f"sha256:{hashlib.sha256(raw).hexdigest()}", _checked(_read(raw)))
 
 
@@ -133,7 +144,7 @@ def _checked(arrays: dict[str, Any]) -> dict[str, Features]:
 def _unfit(expected: str, got: str) -> FileFormatError:
     return FileFormatError(
         f"expected the weights of a score price to be {expected}; got {got}. Give a file that "
-        "examples/train_price_score.py wrote, whole"
+        "`tune --learn` or examples/train_price_score.py wrote, whole"
     )
 
 

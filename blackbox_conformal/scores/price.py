@@ -30,8 +30,8 @@ class Price(Score):
     Attributes
     ----------
     weights
-        A file of weights that `examples/train_price_score.py` wrote; this package's own unless given. Not part of the
-        procedure, which names weights by their digest.
+        A file of weights that `tune --learn` or `examples/train_price_score.py` wrote; this package's own unless
+        given. Not part of the procedure, which names weights by their digest.
     digest
         ``sha256:`` and the digest of the file of weights; filled in, and checked where given.
     """

@@ -1,6 +1,6 @@
 """From what a user chose to one procedure with its score, metric and vendor, each checked against the others."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from blackbox_conformal import catalog
@@ -80,6 +80,28 @@ class Setup:
             fit=procedure.fit,
             degradation=procedure.degradation,
         )
+
+    def with_stand_in(self, stand_in: Adapter) -> "Setup":
+        """The same set-up with another vendor, which gets only what fits this one's vendor, too.
+
+        Raises
+        ------
+        UsageError
+            See `set_up`.
+        """
+        procedure = self.procedure
+        setup = set_up(
+            stand_in,
+            scale=procedure.scale,
+            draws=procedure.draws,
+            score=self.score,
+            metric=self.metric,
+            delivery=procedure.delivery,
+            seed=procedure.root_seed,
+            fit=procedure.fit,
+            degradation=procedure.degradation,
+        )
+        return replace(setup, beside=self.limits)
 
 
 def member(family: str, choice: Any, **parameters: Any) -> Any:

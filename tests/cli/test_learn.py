@@ -1,0 +1,146 @@
+"""`tune --learn`: weights of the score price for a kind of photographs, from outputs that cost nothing."""
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from support.synthetic import write_draws, write_photographs
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.scores.price import VARIABLE
+
+VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "-p", "path=outputs"]
+SIZE = (96, 112)
+
+
+def red_errors(seed: int, error: bool) -> np.ndarray:
+    """(H, W, 3) uint8: fine grain everywhere; a vendor invents another grain where the photograph is red."""
+    random = np.random.default_rng(seed)
+    coarse = np.full((6, 7, 3), 80, np.uint8)
+    coarse[..., 0] += random.integers(0, 2, (6, 7), dtype=np.uint8) * 120
+    field = np.asarray(PillowImage.fromarray(coarse).resize(SIZE[::-1], PillowImage.Resampling.BICUBIC), float)
+    grain = random.normal(0, 25, (*SIZE, 3))
+    if error:
+        invented = np.random.default_rng(seed + 10_000).normal(0, 25, (*SIZE, 3))
+        grain = np.where(field[..., :1] > 130, invented + grain, grain)
+    return np.clip(field + grain, 0, 255).astype(np.uint8)
+
+
+def write_red(folder: Path, seeds: range) -> None:
+    """Photographs in ``folder``, their outputs in ``outputs``."""
+    folder.mkdir()
+    for seed in seeds:
+        PillowImage.fromarray(red_errors(seed, error=False)).save(folder / f"r{seed}.png")
+        (Path("outputs") / f"r{seed}").mkdir(parents=True)
+        PillowImage.fromarray(red_errors(seed, error=True)).save(Path("outputs") / f"r{seed}" / "0.png")
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def learned(capsys: pytest.CaptureFixture[str], *more: str) -> dict:
+    """What `tune --learn` says as JSON."""
+    assert run(["tune", "--learn", "mine", *VENDOR, "--run", "run", "--json", *more]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_photographs_of_the_embedded_vendor_teach_and_never_calibrate(capsys, monkeypatch):
+    """End to end: nobody is paid, the printed command calibrates the rest, and a mask takes the weights."""
+    monkeypatch.setattr("blackbox_conformal.scores._price_learning.STEPS", 50)
+    write_photographs(Path("mine"), range(20))
+    write_photographs(Path("other-photographs"), range(15, 32))
+    write_draws(Path("outputs"), range(15, 32), 1)
+    assert run(["tune", "--learn", "mine", *VENDOR, "--run", "run"]) == 0
+    said = capsys.readouterr()
+    assert "outputs of embedded, at no cost" in said.out
+    (weights,) = Path("run").glob("price-*.npz")
+    assert f"export {VARIABLE}={weights.resolve()}" in said.err
+    kept = json.loads(Path("run/tuning.json").read_text())
+    assert len(kept["photographs"]) == 20
+    assert kept["score"] == f"price:weights={weights}"
+    line = next(line for line in said.out.splitlines() if "blackbox-conformal calibrate" in line)
+    assert run(shlex.split(line.partition("blackbox-conformal ")[2])) == 0
+    assert "5 of 17 photographs were looked at before and do not calibrate" in capsys.readouterr().err
+    monkeypatch.setenv(VARIABLE, str(weights))
+    calibration = Calibration.load(Path("run/calibration.json"))
+    assert calibration.n == 12
+    assert {one.truth for one in calibration.tuning} == {one["truth"] for one in kept["photographs"]}
+    assert calibration.procedure.score["digest"].removeprefix("sha256:").startswith(weights.stem.removeprefix("price-"))
+    # Without the folder of the run, too, they are refused.
+    chosen = ["--score", f"price:weights={weights}", "--run", "run"]
+    assert run(["calibrate", "mine", *VENDOR, *chosen]) == 2
+    assert "all of these were" in capsys.readouterr().err
+
+
+def test_on_photographs_that_it_never_saw_more_is_trusted(capsys, monkeypatch):
+    """The package's weights know of no vendor that fails where it is red; learning finds that out."""
+    write_red(Path("mine"), range(24))
+    write_red(Path("calibrating"), range(100, 130))
+    write_red(Path("unseen"), range(200, 210))
+    told = learned(capsys, "--outputs", "outputs")
+    assert told["outputs_of"] == "folder"
+    assert (told["n_teaching"], told["n_measuring"]) == (18, 6)
+    assert told["teaching_share_after"] > told["teaching_share_before"]
+    assert told["share_after"] > told["share_before"]
+    monkeypatch.setenv(VARIABLE, told["weights"])
+    shares = []
+    for score in ("price", told["score"]):
+        out = f"{len(shares)}.json"
+        assert run(["calibrate", "calibrating", *VENDOR, "--score", score, "--run", "run", "--out", out, "-q"]) == 0
+        words = ["audit", "unseen", "-p", "path=outputs", "--calibration", out, "--alpha", "0.12", "--json"]
+        capsys.readouterr()
+        assert run([*words, "--run", f"audit{len(shares)}"]) == 0
+        (level,) = json.loads(capsys.readouterr().out)["levels"]
+        shares.append(level["trusted_share"])
+    assert shares[1] > shares[0] + 0.1
+
+
+def test_the_same_again_writes_the_same_bytes_and_another_seed_others(capsys):
+    write_photographs(Path("mine"), range(20))
+    write_draws(Path("outputs"), range(20), 1)
+    first = learned(capsys, "--outputs", "outputs")
+    content = Path(first["weights"]).read_bytes()
+    assert learned(capsys, "--outputs", "outputs", "--out", "again.npz")["weights"] == str(Path("again.npz").resolve())
+    assert Path("again.npz").read_bytes() == content
+    assert learned(capsys, "--outputs", "outputs", "--seed", "5")["weights"] != first["weights"]
+    assert Path(first["weights"]).read_bytes() == content
+
+
+def test_too_few_photographs_are_refused_before_anything_is_drawn(capsys):
+    write_photographs(Path("mine"), range(19))
+    assert run(["tune", "--learn", "mine", *VENDOR[:4], "-p", "path=mine", "--run", "run"]) == 2
+    assert "expected 20 photographs or more to learn from, since fewer say nothing" in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+def test_outputs_that_are_the_photographs_teach_nothing(capsys):
+    for path in write_photographs(Path("mine"), range(20)):
+        (Path("outputs") / path.stem).mkdir(parents=True)
+        (Path("outputs") / path.stem / "0.png").write_bytes(path.read_bytes())
+    assert run(["tune", "--learn", "mine", *VENDOR, "--outputs", "outputs", "--run", "run"]) != 0
+    assert "there is no error to learn from" in capsys.readouterr().err
+    assert not Path("run/tuning.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--learn", "--alpha", "0.1"], "expected --learn without --alpha"),
+        (["--learn", "--score", "price", "--only-choose"], "expected --learn without --only-choose and --score"),
+        (["--outputs", "outputs"], "expected --outputs beside --learn"),
+        (["--learn", "--run", "a,b"], "expected a path without commas"),
+        (["--learn", "--degradation", "grey"], "got scale 1. Leave --learn out"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(more, message, capsys):
+    write_photographs(Path("mine"), range(1))
+    write_draws(Path("outputs"), range(1), 1)
+    scale = ["--scale", "1"] if "grey" in more else []
+    assert run(["tune", "mine", *VENDOR, *more, *scale]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())

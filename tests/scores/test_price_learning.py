@@ -1,0 +1,106 @@
+"""Learning the weights of `price`: the gradient, and what steps do."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from naive import price_learning as naive
+
+from blackbox_conformal.scores._price_features import NAMES
+from blackbox_conformal.scores._price_learning import Lesson, Pass, learn, soft_worth, usual_error
+from blackbox_conformal.scores._price_network import network_of, own_network, spread
+
+FEATURES = len(NAMES)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-4, 1), st.floats(0, 0.6)), min_size=1, max_size=12),
+    st.floats(0.03, 1.5),
+    st.floats(0.12, 0.5),
+    st.floats(5, 80),
+)
+def test_the_gradient_is_that_of_the_twin(cells, price, temperature, sharpness):
+    log_prices, errors = np.array(cells).T
+    found, gradient = soft_worth(log_prices, errors, price, temperature, sharpness)
+    rest = (price, temperature, sharpness)
+    assert found == pytest.approx(naive.soft_worth(log_prices, errors, *rest), rel=1e-9, abs=1e-9)
+    np.testing.assert_allclose(gradient, naive.gradient(log_prices, errors, *rest), rtol=1e-4, atol=1e-6)
+
+
+def lessons(count: int, seed: int = 0) -> list[Lesson]:
+    """Pictures whose errors follow one feature that the package's own weights make little of."""
+    random, found = np.random.default_rng(seed), []
+    for _ in range(count):
+        coarse = random.normal(size=(FEATURES, 5, 5)).astype(np.float32)
+        maps = coarse.repeat(4, axis=1).repeat(4, axis=2)
+        errors = 0.2 * np.exp(maps[-2]) * random.uniform(0.8, 1.2, (20, 20))
+        found.append(Lesson.of(maps, errors.astype(np.float32)))
+    return found
+
+
+def test_the_gradient_by_every_weight_is_that_of_differences():
+    random = np.random.default_rng(0)
+    weights = {name: values.copy() for name, values in own_network().arrays.items()}
+    weights |= {name: random.normal(0, 0.2, weights[name].shape).astype(np.float32) for name in ("picture", "skip")}
+    maps = random.normal(size=(FEATURES, 7, 9)).astype(np.float32)
+    mean, by_prices = maps.mean(axis=(1, 2)), random.normal(size=(7, 9)).astype(np.float32)
+    gradient = Pass(weights, maps, mean).gradient(by_prices)
+    assert gradient.keys() == weights.keys()
+    for name, values in weights.items():
+        assert gradient[name].shape == values.shape
+        direction = gradient[name] / np.linalg.norm(gradient[name])
+        ends = [
+            Pass({**weights, name: values + sign * np.float32(1e-3) * direction}, maps, mean).log_prices
+            for sign in (np.float32(1), np.float32(-1))
+        ]
+        difference = float(((ends[0] - ends[1]).astype(np.float64) * by_prices).sum()) / 2e-3
+        assert difference == pytest.approx(np.linalg.norm(gradient[name]), rel=0.03), name
+
+
+def test_a_pass_gives_the_prices_of_the_network():
+    maps = np.random.default_rng(0).normal(size=(FEATURES, 7, 9)).astype(np.float32)
+    found = spread(Pass(own_network().arrays, maps, maps.mean(axis=(1, 2))).log_prices)
+    np.testing.assert_allclose(found, own_network().log_prices(maps), rtol=1e-4, atol=1e-4)
+
+
+def test_learning_lets_more_be_trusted_of_photographs_that_teach_and_of_those_that_do_not():
+    learned = learn(own_network(), lessons(15), lessons(5, seed=1), seed=0)
+    assert learned.content is not None
+    assert learned.taught_after > learned.taught_before + 0.05
+    assert learned.after > learned.before + 0.03
+    assert network_of(learned.content).digest != own_network().digest
+
+
+def test_the_same_lessons_and_seed_give_the_same_bytes():
+    first, again, other = (
+        learn(own_network(), lessons(15), lessons(5, seed=1), seed=seed).content for seed in (3, 3, 4)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_weights_that_only_help_those_that_taught_are_not_kept():
+    """On what is kept apart the package's own prices are the errors themselves, and nothing orders cells better."""
+    apart = []
+    for one in lessons(5, seed=1):
+        prices = own_network().log_prices(one.maps.astype(np.float32))
+        apart.append(Lesson(one.maps, one.mean, np.exp(np.clip(prices, -4, 0))))
+    learned = learn(own_network(), lessons(15), apart, seed=0)
+    assert learned.content is None
+    assert learned.after == learned.before
+    assert learned.taught_after == learned.taught_before
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (300, 2)])
+def test_the_middle_of_a_picture_of_any_size_is_kept(shape):
+    maps, errors = np.ones((FEATURES, *shape), np.float32), np.ones(shape, np.float32)
+    lesson = Lesson.of(maps, errors)
+    assert lesson.maps.shape == (FEATURES, *lesson.errors.shape)
+    assert lesson.errors.shape == tuple(min(side, 128) for side in shape)
+
+
+def test_the_usual_error_is_of_pictures_with_errors():
+    maps = [np.full((2, 2), error, np.float32) for error in (0, 0.5, 0.25, 1)]
+    found = [Lesson.of(np.ones((FEATURES, 2, 2), np.float32), errors) for errors in maps]
+    assert usual_error(found) == 0.5
+    assert usual_error(found[:1]) == 0
