@@ -65,6 +65,7 @@ def test_the_kernel_takes_over_without_a_change(monkeypatch, resampling):
     pixels = noise(9, 11, 4)
     by_pillow = resized(pixels, 11, 9, resampling)
     monkeypatch.setattr(degrade, "PAYS_FROM", 0)
+    monkeypatch.setattr(degrade, "interpreted", lambda: False)
     monkeypatch.setattr(Image, "fromarray", None)
     np.testing.assert_array_equal(resized(pixels, 11, 9, resampling), by_pillow)
 
