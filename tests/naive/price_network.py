@@ -6,7 +6,9 @@ import numpy as np
 from naive import cells, distance, layers, windows
 from PIL import Image
 
-WEIGHTS = Path(__file__).parents[2] / "blackbox_conformal" / "scores" / "price_weights.npz"
+import blackbox_conformal
+
+WEIGHTS = Path(blackbox_conformal.__file__).parent / "scores" / "price_weights.npz"
 
 FLOORS = [4, 4, 4, 4, 4, 2, 2, 1, 2, 2, 4, 2, 2, 2, 1, 4]
 
