@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import exp, log
 
 from blackbox_conformal.images.input_statistics.rows import STATISTICS
-from blackbox_conformal.watching.findings import Finding
+from blackbox_conformal.watching.findings import Finding, Layer
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live import ANSWERS, INPUTS, POWERS, Wealth, highest
 
@@ -45,9 +45,9 @@ def answers_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
     return Finding("answers", "changed", f"{moved}; {told}", _figure(logarithm))
 
 
-def _nothing(layer: str, level: Level) -> Finding:
+def _nothing(layer: Layer, level: Level) -> Finding:
     why = "no picture was masked since the watch began" if level.live else "the watch was begun without this layer"
-    return Finding("inputs" if layer == "inputs" else "answers", "not watched", why)
+    return Finding(layer, "not watched", why)
 
 
 def _larger(wealth: Wealth) -> bool:
