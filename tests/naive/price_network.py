@@ -1,14 +1,14 @@
 """The score `price` by its definition in float64: features of cells, then the network layer by layer."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from naive import cells, distance, layers, windows
 from PIL import Image
 
-import blackbox_conformal
-
-WEIGHTS = Path(blackbox_conformal.__file__).parent / "scores" / "price_weights.npz"
+# The weights stand in the package, wherever that is installed; a twin runs none of the package's code.
+WEIGHTS = Path(find_spec("blackbox_conformal").origin).parent / "scores" / "price_weights.npz"
 
 FLOORS = [4, 4, 4, 4, 4, 2, 2, 1, 2, 2, 4, 2, 2, 2, 1, 4]
 
