@@ -69,6 +69,8 @@ class Calibration:
         The version of this package that computed it.
     signature
         By whoever vouches for it; None where it is not signed.
+    file
+        Where it was read or first saved, which its watch lies beside; None where it is in no file.
     """
 
     procedure: Procedure
@@ -84,6 +86,7 @@ class Calibration:
     all_but: tuple[CurveSet, ...] = ()
     made_with: str = f"blackbox-conformal {__version__}"
     signature: Signature | None = field(default=None, compare=False)
+    file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not len(self.inputs):
@@ -326,6 +329,8 @@ class Calibration:
             earlier = Calibration.load(path) if path.exists() and not force else None
         if earlier is not None and earlier.digest != self.digest:
             earlier = None
+        if self.file is None:
+            object.__setattr__(self, "file", path.absolute())
         if earlier is not None and self.signature is None:
             return path
         signature = {} if self.signature is None else {"signature": self.signature.model_dump(mode="json")}
@@ -352,7 +357,11 @@ class Calibration:
             signature = content.pop("signature", None)
             if digest_json(content) != digest:
                 raise FileFormatError("was changed after it was written: its digest does not match. Calibrate again")
-            calibration = cls(**from_content(content), signature=None if signature is None else Signature(**signature))
+            calibration = cls(
+                **from_content(content),
+                signature=None if signature is None else Signature(**signature),
+                file=path.absolute(),
+            )
             check_agreement(calibration)
             if signature is not None and calibration.digest != digest:
                 raise FileFormatError(

@@ -117,8 +117,8 @@ def masking_of(
     BlackboxConformalError
         See `MaskRequest.of`, `set_up_as` and `Terms.refuse_unlimited`.
     """
-    file = None if isinstance(calibration, Calibration) else Path(calibration)
     loaded, terms = calibrated(calibration, settings)
+    file = loaded.file if isinstance(calibration, Calibration) else Path(calibration)
     given = {name: settings[name] for name in ("guarantee", "group", "empty_masks", "outside") if name in settings}
     setup = set_up_as(vendor, loaded.procedure, settings.get("second_adapter"), settings.get("degradation"))
     request = MaskRequest.of(loaded, alpha, file=file, **given)

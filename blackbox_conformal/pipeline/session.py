@@ -54,7 +54,7 @@ class Session:
     Parameters
     ----------
     calibration
-        A calibration, or the path of its file. With a file, an alarm of its watch is noticed before each picture.
+        A calibration, or the path of its file. An alarm of the watch beside its file is noticed before each picture.
     vendor
         From `load_adapter`.
     alpha

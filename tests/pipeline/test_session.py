@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -537,19 +537,22 @@ def test_answers_to_many_pictures_that_are_unlike_the_calibrations_are_told_of(
     assert noted == [False] * 3 + [True] * 4
 
 
+@pytest.mark.parametrize("given", ["path", "loaded", "saved"])
 def test_an_alarm_of_the_watch_is_noticed_by_a_session_that_is_open(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
-    file = calibrated.one.save(tmp_path / "calibration.json")
+    made = replace(calibrated.one, file=None)
+    file = made.save(tmp_path / "calibration.json")
+    calibration = {"path": file, "loaded": bc.Calibration.load(file), "saved": made}[given]
     raised = False
 
     def refuse(path: Path, digest: str) -> None:
-        assert (path, digest) == (file, calibrated.one.digest)
+        assert (path, digest) == (file, made.digest)
         if raised:
             raise SuspendedError("suspended")
 
     monkeypatch.setattr("blackbox_conformal.pipeline.masking.refuse_suspended", refuse)
-    with opened(file, server, tmp_path / "run") as session:
+    with opened(calibration, server, tmp_path / "run") as session:
         session.apply(picture(0))
         raised = True
         with pytest.raises(SuspendedError):
