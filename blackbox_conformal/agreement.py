@@ -44,19 +44,19 @@ def check_agreement(calibration: "Calibration") -> None:
 
 def _metric(procedure: Procedure) -> Metric:
     """The metric of the procedure, after its score and perturbation were found to exist."""
-    _built("scores", procedure.score)
+    _require_name("scores", procedure.score)
+    procedure.build_score()
     if procedure.perturbation is not None:
         catalog.member("images.perturbation", procedure.perturbation)
-    metric: Metric = _built("metrics", procedure.metric)
+    _require_name("metrics", procedure.metric)
+    metric: Metric = catalog.of_specification("metrics", procedure.metric)
     return metric
 
 
-def _built(family: str, specification: dict[str, Any]) -> Any:
-    parameters = dict(specification)
-    name = parameters.pop("name", None)
+def _require_name(family: str, specification: dict[str, Any]) -> None:
+    name = specification.get("name")
     if not isinstance(name, str):
         raise FileFormatError(f"expected the name of a member of {family}; got {name!r}")
-    return catalog.load(family, name, **parameters)
 
 
 def _check_vendor(identity: dict[str, Any], what: str) -> None:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 def to_content(calibration: "Calibration") -> dict[str, Any]:
     """Everything in the file but digest and signature, as JSON carries it."""
+    weights = calibration.procedure.score_weights
     return {
         "format": FORMAT,
         "version": VERSION,
         "fingerprint": calibration.procedure.fingerprint,
         "procedure": calibration.procedure.model_dump(mode="json"),
+        **({} if weights is None else {"score_weights": base64.b64encode(weights).decode()}),
         "bound": calibration.bound,
         "guarantee": calibration.guarantee,
         "images": [image.model_dump(mode="json") for image in calibration.images],
@@ -47,7 +49,10 @@ def from_content(content: dict[str, Any]) -> dict[str, Any]:
     BlackboxConformalError, ValueError, TypeError
         It describes none; pydantic's ValidationError among them.
     """
-    procedure = Procedure(**content["procedure"])
+    weights = content.get("score_weights")
+    procedure = Procedure(
+        **content["procedure"], score_weights=None if weights is None else base64.b64decode(weights, validate=True)
+    )
     if procedure.fingerprint != content["fingerprint"]:
         raise FileFormatError("the fingerprint is not that of its procedure; the file is damaged")
     return {

@@ -20,6 +20,7 @@ class _File(BaseModel):
     version: int
     fingerprint: str
     procedure: dict[str, Any]
+    score_weights: str | None = None
     bound: float
     guarantee: dict[str, Any]
     images: list[dict[str, Any]]

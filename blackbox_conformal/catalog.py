@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -116,15 +117,16 @@ class Plugin(BaseModel):
 
 
 def specification_text(plugin: Plugin) -> str:
-    """A member as it is typed: `name:key=value,…`, without what it would be anyway."""
+    """A member as it is typed: `name:key=value,…`, with files that it was given, without what it would be anyway."""
+    given = {name: place for name in places(type(plugin)) if isinstance(place := getattr(plugin, name), Path)}
     content = {key: value for key, value in plugin.specification().items() if value is not None}
     name = content.pop("name")
     content.pop("package", None)
     try:
-        usual = type(plugin)().specification()
+        usual = type(plugin)(**given).specification()
     except ValueError:
         usual = {}
-    content = {key: value for key, value in content.items() if value != usual.get(key)}
+    content = {key: value for key, value in content.items() if value != usual.get(key)} | given
     typed = ",".join(
         f"{key}={value:g}" if isinstance(value, float) and float(f"{value:g}") == value else f"{key}={value}"
         for key, value in content.items()
@@ -268,8 +270,13 @@ def places(kind: type[Plugin]) -> list[str]:
     return [name for name, field in kind.model_fields.items() if field.exclude]
 
 
-def of_specification(family: str, specification: Mapping[str, Any]) -> Any:
+def of_specification(family: str, specification: Mapping[str, Any], **beside: Any) -> Any:
     """The member that a specification, as `Plugin.specification` gives it, describes; it may come from a stranger.
+
+    Parameters
+    ----------
+    beside
+        Parameters that are no part of a specification.
 
     Raises
     ------
@@ -286,7 +293,7 @@ def of_specification(family: str, specification: Mapping[str, Any]) -> Any:
             f"expected a {kind_of(family)} {name} that names no file or folder, as calibrations do not; got "
             f"{', '.join(named)}. The calibration was changed after it was made: do not use it"
         )
-    return load(family, name, **content)
+    return load(family, name, **content, **beside)
 
 
 def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> PluginType:

@@ -9,9 +9,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from blackbox_conformal import catalog
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import PluginError, ProcedureMismatchError, UsageError
+from blackbox_conformal.scores.score import Score
 from blackbox_conformal.types import Image
 
 IMAGE_RULES = 1
@@ -62,6 +64,9 @@ class Procedure(BaseModel):
         makes them smaller, None refuses them.
     score, metric
         Name and parameters of score and metric.
+    score_weights
+        The content of the file of weights that the score names by digest; None where it names none. The fingerprint
+        covers it through that digest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +85,7 @@ class Procedure(BaseModel):
     fit: Fit | None = None
     score: dict[str, Any]
     metric: dict[str, Any]
+    score_weights: bytes | None = Field(default=None, exclude=True, repr=False)
     image_rules: int = IMAGE_RULES
 
     @property
@@ -106,6 +112,20 @@ class Procedure(BaseModel):
                 f"Calibrated → asked for: {'; '.join(differences)}.{moved} Use the calibrated settings or calibrate "
                 "again"
             )
+
+    def build_score(self) -> Score:
+        """The score, with its weights.
+
+        Raises
+        ------
+        UsageError
+            There is none of this name and parameters, or it is given no weights, or others than it names.
+        PluginError
+            Another package's score cannot be imported.
+        """
+        weights = {} if self.score_weights is None else {"weights": self.score_weights}
+        score: Score = catalog.of_specification("scores", self.score, **weights)
+        return score
 
     def require_degradation(self, text: str) -> None:
         """Refuse inputs that were made in another way than `text` says.

@@ -1,6 +1,5 @@
 """`tune --learn`: weights of the score price for the user's own kind of photographs."""
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,8 +124,6 @@ def _refuse_unnameable(path: Path) -> None:
 
 
 def _show(screen: Screen, job: "Job", learning: "Learning", weights: Path | None, tuning: Path) -> None:
-    from blackbox_conformal.scores.price import VARIABLE
-
     learned = learning.learned
     screen.summary(
         {
@@ -139,12 +136,6 @@ def _show(screen: Screen, job: "Job", learning: "Learning", weights: Path | None
             "photographs": f"{len(learning.photographs)}; {tuning} keeps them from calibrating",
         }
     )
-    if weights is not None:
-        named = shlex.quote(str(weights.resolve()))
-        screen.note(
-            "note: `mask`, `audit` and whatever else reads the calibration need the same weights: export "
-            f"{VARIABLE}={named}"
-        )
     screen.data(
         {
             "weights": None if weights is None else str(weights.resolve()),

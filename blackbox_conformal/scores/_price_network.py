@@ -34,14 +34,17 @@ class Network:
 
     Attributes
     ----------
+    content
+        The file that it was read from.
     digest
-        ``sha256:`` and the digest of the file that it was read from.
+        ``sha256:`` and the digest of that.
     arrays
         By name: ``head`` (C, F), ``head_bias`` (C,), ``picture`` (C, F), for each of three layers k ``body_k``
         (C, C, 3, 3) and ``body_k_bias`` (C,), ``tail`` (1, C), ``tail_bias`` (1,) and ``skip`` (1, F), for F features
         and C channels.
     """
 
+    content: bytes
     digest: str
     arrays: dict[str, Features]
 
@@ -102,7 +105,7 @@ def network_in(file: Path) -> Network:
 @functools.lru_cache(maxsize=4)
 def network_of(raw: bytes) -> Network:
     """The network of the content of a file; errors as for `network_in`."""
-    return Network(f"sha256:{hashlib.sha256(raw).hexdigest()}", _checked(_read(raw)))
+    return Network(raw, f"sha256:{hashlib.sha256(raw).hexdigest()}", _checked(_read(raw)))
 
 
 def _read(raw: bytes) -> dict[str, Any]:

@@ -5,23 +5,19 @@ minimise the expected largest error less a price for each trusted pixel (its Lag
 that one map of prices gives them all. The network was fitted to that trade directly.
 """
 
-import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.kernels.cells import MAX_SCALE
 from blackbox_conformal.scores._one_draw import DeliveredAccumulator, input_of
 from blackbox_conformal.scores._price_features import features
-from blackbox_conformal.scores._price_network import Network, network_in, own_network
+from blackbox_conformal.scores._price_network import Network, network_in, network_of, own_network
 from blackbox_conformal.scores.score import Context, Score
 from blackbox_conformal.types import Map
-
-VARIABLE = "BLACKBOX_CONFORMAL_PRICE_WEIGHTS"
-"""Environment variable with the file of weights, for a calibration that was made with others than this package's."""
 
 
 class Price(Score):
@@ -30,33 +26,38 @@ class Price(Score):
     Attributes
     ----------
     weights
-        A file of weights that `tune --learn` or `examples/train_price_score.py` wrote; this package's own unless
-        given. Not part of the procedure, which names weights by their digest.
+        A file of weights that `tune --learn` or `examples/train_price_score.py` wrote, or its content; this package's
+        own unless given. Not part of the procedure, which names weights by their digest.
     digest
         ``sha256:`` and the digest of the file of weights; filled in, and checked where given.
     """
 
     at_scale_one: ClassVar[str] = "nothing: it is made for pictures larger than their inputs, and is refused"
 
-    weights: Path | None = Field(default=None, exclude=True)
+    weights: Path | bytes | None = Field(default=None, exclude=True, repr=False)
     digest: str = ""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_weights(cls, parameters: Any) -> Any:
+    _network: Network = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _name_weights(self) -> Self:
         """Write down which weights they are: with others it is another score."""
-        if not isinstance(parameters, dict):
-            return parameters
         try:
-            found = _network(parameters.get("weights"), stated := parameters.get("digest")).digest
+            self._network = _network(self.weights)
         except BlackboxConformalError as error:
             raise ValueError(str(error)) from None
-        if stated not in (None, "", found):
+        if self.digest not in ("", self._network.digest):
             raise ValueError(
-                f"expected the weights {stated}, with which the calibration was made; got {found}. Set {VARIABLE} to "
-                "the file of those weights, or calibrate again"
+                f"expected the weights {self.digest}; got {self._network.digest}. Name the file of those weights with "
+                "--score price:weights=FILE and calibrate with it: draws are stored, so that no call is made again"
             )
-        return {**parameters, "digest": found}
+        object.__setattr__(self, "digest", self._network.digest)
+        return self
+
+    @property
+    def fitted_weights(self) -> bytes | None:
+        """The content of the file of weights; None for this package's own."""
+        return None if self.digest == own_network().digest else self._network.content
 
     @property
     def minimum_draws(self) -> int:
@@ -80,16 +81,14 @@ class Price(Score):
         if reason is not None:
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")
         low = input_of(context, "price")
-        prices = np.exp(_network(self.weights, self.digest).log_prices(features(context, low)))
+        prices = np.exp(self._network.log_prices(features(context, low)))
         return np.ascontiguousarray(prices.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
 
 
-def _network(weights: Path | str | None, digest: str | None) -> Network:
-    """The network of a file, of this package, or, where this package's is not asked for, of the environment's file."""
-    if weights is not None:
-        return network_in(Path(weights))
-    own, named = own_network(), os.environ.get(VARIABLE)
-    return own if digest in (None, "", own.digest) or not named else network_in(Path(named))
+def _network(weights: Path | bytes | None) -> Network:
+    if weights is None:
+        return own_network()
+    return network_of(weights) if isinstance(weights, bytes) else network_in(weights)
 
 
 PLUGIN = Price

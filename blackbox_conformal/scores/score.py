@@ -87,6 +87,14 @@ class Score(Plugin):
         """Whether it compares with a second vendor's picture."""
         return False
 
+    @property
+    def fitted_weights(self) -> bytes | None:
+        """A file of weights that its specification names by digest; it gets them again as the parameter ``weights``.
+
+        A calibration carries them. None: it follows from its specification alone.
+        """
+        return None
+
     def refused_at(self, scale: int) -> str | None:
         """Why it cannot be used with a vendor of this magnification; None where it can."""
         return None

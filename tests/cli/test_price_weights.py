@@ -1,36 +1,101 @@
-"""A calibration with weights of the user's own: named by their digest, found through the environment."""
+"""A calibration with weights of the user's own: named by their digest, and carried in its file."""
 
+import base64
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from support.command_line import VENDOR
+from support.mutations import redigested
 from support.synthetic import photograph, write_photographs
 
+from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.scores._price_network import own_network
-from blackbox_conformal.scores.price import VARIABLE
 from blackbox_conformal.testing.fault_server import FaultServer
 
 
-def test_a_mask_takes_the_calibrated_weights_or_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_photographs(tmp_path / "photographs", range(5))
-    PillowImage.fromarray(degrade(photograph(20), 4)).save("small.png")
     np.savez_compressed("mine.npz", **{**own_network().arrays, "tail_bias": np.ones(1, np.float32)})
+
+
+def test_a_calibration_carries_its_weights_wherever_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    PillowImage.fromarray(degrade(photograph(20), 4)).save("small.png")
+    weights = Path("mine.npz").read_bytes()
     with FaultServer() as server:
         vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes", "-q"]
-        chosen = ["--score", "price:weights=mine.npz", "--run", "run"]
-        assert run(["calibrate", "photographs", *vendor, *chosen]) == 0
-        assert "mine.npz" not in Path("run/calibration.json").read_text(encoding="utf-8")
-        mask = ["mask", "small.png", *vendor, "--calibration", "run/calibration.json", "--alpha", "0.9"]
+        calibrate = ["calibrate", "photographs", *vendor, "--score", "price:weights=mine.npz", "--run", "run"]
+        assert run(calibrate) == 0
+        written = Path("run/calibration.json").read_bytes()
+        assert b"mine.npz" not in written
+        # The same again is the same calibration, and takes its place.
         paid = server.account.paid
-        assert run(mask) == 2
-        assert f"Set {VARIABLE} to the file of those weights" in capsys.readouterr().err
+        assert run(calibrate) == 0
+        assert Path("run/calibration.json").read_bytes() == written
         assert server.account.paid == paid
-        monkeypatch.setenv(VARIABLE, "mine.npz")
+        Path("mine.npz").unlink()
+        Path("run/calibration.json").rename("elsewhere.json")
+        mask = ["mask", "small.png", *vendor, "--calibration", "elsewhere.json", "--alpha", "0.9"]
         assert run(mask) == 0
+    calibration = Calibration.load("elsewhere.json")
+    assert calibration.procedure.score_weights == weights
+    assert calibration.save("again.json").read_bytes() == written
+
+
+def test_weights_are_compared_and_the_text_of_the_best_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    write_photographs(Path("more"), range(10, 24))
+    with FaultServer() as server:
+        vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes"]
+        words = ["tune", "more", *vendor, "--candidate", "price:weights=mine.npz", "--alpha", "0.9", "--only-choose"]
+        assert run([*words, "--run", "run"]) == 0
+    assert "--score price:weights=mine.npz --draws 1" in capsys.readouterr().out
+
+
+WRONG = {
+    "others": (own_network().content, "expected the weights sha256"),
+    "none": (None, "expected the weights sha256:.* Name the file of those weights with --score price:weights=FILE"),
+    "no archive": (b"weights", "expected the weights of a score price to be an npz file"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_calibration_without_its_weights_is_refused(kind: str) -> None:
+    weights, message = WRONG[kind]
+    content = _calibrated()
+    del content["score_weights"]
+    if weights is not None:
+        content["score_weights"] = base64.b64encode(weights).decode()
+    Path("c.json").write_text(redigested(content))
+    with pytest.raises(FileFormatError, match=message):
+        Calibration.load("c.json")
+
+
+def test_a_calibration_that_names_a_file_is_refused_before_it_is_opened() -> None:
+    content = _calibrated()
+    content["procedure"]["score"]["weights"] = "missing.npz"
+    Path("c.json").write_text(redigested(content))
+    with pytest.raises(FileFormatError, match="names no file or folder, as calibrations do not"):
+        Calibration.load("c.json")
+
+
+def test_weights_of_a_score_that_takes_none_are_refused() -> None:
+    content = _calibrated()
+    content["procedure"]["score"] = {"name": "texture"}
+    Path("c.json").write_text(redigested(content))
+    with pytest.raises(FileFormatError, match="weights"):
+        Calibration.load("c.json")
+
+
+def _calibrated() -> dict:
+    with FaultServer() as server:
+        vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes", "-q"]
+        assert run(["calibrate", "photographs", *vendor, "--score", "price:weights=mine.npz", "--run", "run"]) == 0
+    content: dict = json.loads(Path("run/calibration.json").read_bytes())
+    return content

@@ -13,7 +13,6 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.scores._price_features import NAMES
 from blackbox_conformal.scores._price_network import MOST_BYTES, own_network
-from blackbox_conformal.scores.price import VARIABLE
 from blackbox_conformal.scores.score import Context, score_map
 
 TRUTH = photograph(1, (24, 32))
@@ -94,14 +93,22 @@ def test_other_weights_are_another_score_and_no_place_is_written_down(others):
     assert (made(price(weights=others)) > made(price())).any()
 
 
-def test_a_calibration_gets_its_weights_by_their_digest(others, monkeypatch):
-    specification = price(weights=others).specification()
-    with pytest.raises(UsageError, match=f"expected the weights sha256:.* Set {VARIABLE} to the file"):
-        catalog.of_specification("scores", specification)
-    monkeypatch.setenv(VARIABLE, str(others))
-    again = catalog.of_specification("scores", specification)
-    np.testing.assert_array_equal(made(again), made(price(weights=others)))
+def test_a_calibration_gets_its_weights_by_their_digest(others):
+    fitted = price(weights=others)
+    with pytest.raises(UsageError, match=r"expected the weights sha256:.* Name the file of those weights with --score"):
+        catalog.of_specification("scores", fitted.specification())
+    content = others.read_bytes()
+    others.unlink()
+    again = catalog.of_specification("scores", fitted.specification(), weights=fitted.fitted_weights)
+    np.testing.assert_array_equal(made(again), made(fitted))
+    assert again.fitted_weights == content
+    assert price().fitted_weights is None
     assert price().specification() == catalog.of_specification("scores", price().specification()).specification()
+
+
+def test_it_is_typed_with_its_file(others):
+    assert catalog.specification_text(price(weights=others)) == f"price:weights={others}"
+    assert catalog.specification_text(price()) == "price"
 
 
 def test_a_calibration_that_names_a_file_is_refused_before_it_is_opened(tmp_path):
@@ -117,7 +124,7 @@ def test_a_file_that_was_tampered_with_is_another_score_or_none(others):
     with pytest.raises(UsageError, match="expected the weights of a score price to be an npz file"):
         price(weights=others)
     written(others, weights(tail_bias=np.zeros(1, np.float32)))
-    with pytest.raises(UsageError, match="with which the calibration was made"):
+    with pytest.raises(UsageError, match=f"expected the weights {digest}; got sha256:"):
         price(weights=others, digest=digest)
 
 

@@ -173,6 +173,7 @@ def set_up(
         degradation=mixture.specification,
         fit=fit,
         score=chosen_score.specification(),
+        score_weights=chosen_score.fitted_weights,
         metric=chosen_metric.specification(),
     )
     return Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second)
@@ -199,7 +200,7 @@ def set_up_as(
         adapter,
         scale=procedure.scale,
         draws=procedure.draws,
-        score=catalog.of_specification("scores", procedure.score),
+        score=procedure.build_score(),
         metric=catalog.of_specification("metrics", procedure.metric),
         delivery=procedure.delivery,
         seeds=procedure.seeds,
