@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 import blackbox_conformal as bc
+from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
@@ -115,7 +115,7 @@ def curves_of(setup: Setup, chosen: Sequence[Candidate], paths: Sequence[Path], 
                     if index < one.draws:
                         accumulator.update(pixels)
             assert delivered is not None
-            low = degrade(truth, setup.procedure.scale)
+            low = Mixture.of_text("bicubic").apply(truth, setup.procedure.scale)
             context = Context(delivered, low, setup.procedure.scale, opinions.of(drawn.prepared))
             averaged, single = setup.metric.capped_map(truth, delivered), pointwise.capped_map(truth, delivered)
             scores = [accumulator.finish(context) for accumulator in accumulators]

@@ -32,8 +32,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from blackbox_conformal.audits.contamination import leakage_curve
+from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.photographs import demo_photographs, find_photographs
 from blackbox_conformal.pipeline.comparison_parts import baselines
@@ -105,7 +105,7 @@ def measure(drawn: Drawn, setup: Setup, sampler: Sampler) -> Photograph:
     assert drawn.prepared.path is not None
     truth = read_truth(drawn.prepared.path, setup).pixels
     draws: list[npt.NDArray[np.uint8]] = []
-    low = degrade(truth, setup.procedure.scale)
+    low = Mixture.of_text("bicubic").apply(truth, setup.procedure.scale)
     found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, on_draw=draws.append)
     metric = setup.metric.capped_map(truth, found.delivered)
     squares = np.square((truth.astype(np.float32) - found.delivered) / 255).mean(axis=2)
@@ -240,7 +240,7 @@ def side_by_side(out: Path, drawn: Drawn, setup: Setup, sampler: Sampler, learne
     assert drawn.prepared.path is not None
     truth = read_truth(drawn.prepared.path, setup).pixels
     draws: list[npt.NDArray[np.uint8]] = []
-    low = degrade(truth, setup.procedure.scale)
+    low = Mixture.of_text("bicubic").apply(truth, setup.procedure.scale)
     found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, on_draw=draws.append)
     threshold, narrow, soft = learned
     width = baselines.intervals(draws, found.delivered, truth).width

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from blackbox_conformal.degradations.back_projection import back_projected
 from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.images.degrade import crop_to_multiple, degrade
+from blackbox_conformal.images.degrade import crop_to_multiple
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.metrics.lab_l1 import LabL1
 from blackbox_conformal.scores._price_features import NAMES, features
@@ -67,7 +67,7 @@ def samples(photographs: Path, outputs: Path) -> Iterator[Sample]:
         if output is None:
             continue
         truth = crop_to_multiple(read_image(path).pixels, SCALE)
-        low, drawn = degrade(truth, SCALE), read_image(output).pixels
+        low, drawn = Mixture.of_text("bicubic").apply(truth, SCALE), read_image(output).pixels
         trains = int(hashlib.sha256(path.stem.encode()).hexdigest(), 16) % EVERY > 0
         for delivered in (drawn, back_projected(drawn, low, chain, steps=2)):
             errors = metric.map(truth, delivered).reshape(low.shape[0], SCALE, low.shape[1], SCALE)

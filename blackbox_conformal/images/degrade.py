@@ -1,4 +1,4 @@
-"""From a photograph to what the vendor is sent: cut to the grid, bicubic ÷k, an 8-bit PNG without metadata.
+"""What photographs and inputs go through besides degradations: cut to the grid, resized, made an upload (8-bit PNG).
 
 Bicubic is Pillow's (Keys 1981, a = -1/2, widened by k, so it does not alias).
 """
@@ -62,22 +62,6 @@ def crop_note(size: tuple[int, int], scale: int) -> str | None:
         return None
     cut = f"{columns} columns on the right and {rows} rows at the bottom"
     return f"cut to {width - columns}×{height - rows}, a multiple of {scale}: {cut} dropped"
-
-
-def degrade(pixels: Image, scale: int) -> Image:
-    """`pixels`, (H, W, 3) uint8, made smaller by `scale`: (H / scale, W / scale, 3) uint8.
-
-    Raises
-    ------
-    ImageError
-        A side is not a multiple of `scale`.
-    """
-    pixels = check_pixels(pixels)
-    _check_scale(scale)
-    height, width = pixels.shape[:2]
-    if height % scale or width % scale:
-        raise ImageError(f"expected sides that are multiples of {scale}; got {width}×{height}. Cut the picture first")
-    return resized(pixels, width // scale, height // scale)
 
 
 def bicubic_up(low: Image, scale: int) -> Image:

@@ -1,7 +1,6 @@
 """A picture made consistent with its input: certified, audited, tuned; refused where no input can be made again."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +26,6 @@ SENTENCE = (
     "The guarantee is about the delivered picture, not about the vendor's own: it is the first draw, made consistent "
     "with its input by 2 steps of back-projection."
 )
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FaultServer]:
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def vendor(server: FaultServer) -> bc.Adapter:
-    return bc.load_adapter(VENDOR, url=server.url)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,12 +14,6 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        yield server
 
 
 def words(folder: Path, server: FaultServer, name: str) -> list[str]:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
-from support.synthetic import photograph, write_draws, write_photographs
+from support.synthetic import photograph, reduced, write_draws, write_photographs
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.images import read
-from blackbox_conformal.images.degrade import degrade
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ def test_mask_reads_an_input_to_prepare_and_to_evaluate_it(
     assert run(["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
     small = tmp_path / "small" / "p9.png"
     small.parent.mkdir()
-    PillowImage.fromarray(degrade(photograph(9), 4)).save(small)
+    PillowImage.fromarray(reduced(photograph(9), 4)).save(small)
     reads.clear()
     calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
     assert run(["mask", str(small), *calibration, *vendor, "--out", str(tmp_path / "masked")]) == 0

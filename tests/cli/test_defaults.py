@@ -10,12 +10,12 @@ import pytest
 from PIL import Image as PillowImage
 from support.command_line import VENDOR
 from support.restoring_vendor import RestoringVendor
-from support.synthetic import photograph, write_photographs
+from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.degrade import bicubic_up, degrade
+from blackbox_conformal.images.degrade import bicubic_up
 from blackbox_conformal.pipeline.stages.defaults import PRESETS, default_score
 from blackbox_conformal.pipeline.stages.settings import member, set_up
 from blackbox_conformal.scores.score import Context, score_map
@@ -44,7 +44,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FaultServer) -
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     write_photographs(tmp_path / "photographs", range(5))
-    PillowImage.fromarray(degrade(photograph(20), 4)).save(tmp_path / "small.png")
+    PillowImage.fromarray(reduced(photograph(20), 4)).save(tmp_path / "small.png")
     return ["--adapter", VENDOR, "-p", f"url={server.url}"]
 
 
@@ -97,7 +97,7 @@ def test_at_scale_one_texture_decides(server: FaultServer) -> None:
 
 
 def test_plain_enlargement_is_not_one_tie() -> None:
-    low = degrade(photograph(0), 4)
+    low = reduced(photograph(0), 4)
     enlarged = bicubic_up(low, 4)
     context = Context(enlarged, low, 4)
     assert not np.any(score_map(member("scores", "bicubic-gap:sigma=8"), [enlarged], context))

@@ -1,7 +1,7 @@
 """How inputs are made, from the first command to the last: declared, named, and refused before anything is paid."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,17 +20,6 @@ SETTINGS = ["--draws", "2", "--score", "pixel-variance", "--metric", SMOOTH, "--
 ALL = {"draws": 2, "score": "pixel-variance", "metric": SMOOTH}
 FROM_INPUT = "expected:bound_from=input"
 MIXED = "50% bicubic | 50% area"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FaultServer]:
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def vendor(server: FaultServer) -> bc.Adapter:
-    return bc.load_adapter(VENDOR, url=server.url)
 
 
 @pytest.fixture(scope="module")

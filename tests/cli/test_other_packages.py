@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 from support.command_line import called
 from support.other_package import install, pack
-from support.synthetic import photograph, write_draws, write_photographs
+from support.synthetic import photograph, reduced, write_draws, write_photographs
 
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.testing.fault_server import FaultServer
 
 FOLDER = ["--adapter", "folder", "-p", "label=synthetic", "--draws", "3"]
@@ -62,7 +61,7 @@ def test_masks_audits_and_reports_use_them(site, scene):
     assert document["leakage"] is None
 
     picture = scene / "p15.png"
-    Image.fromarray(degrade(photograph(15), 4)).save(picture)
+    Image.fromarray(reduced(photograph(15), 4)).save(picture)
     masked = command(site, "mask", picture, *given, "--alpha", "0.4", "--out", scene / "masks", "--json")
     assert masked.returncode == 0, masked.stderr
     (entry,) = json.loads(masked.stdout)["pictures"]

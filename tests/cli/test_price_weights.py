@@ -9,12 +9,11 @@ import pytest
 from PIL import Image as PillowImage
 from support.command_line import VENDOR
 from support.mutations import redigested
-from support.synthetic import photograph, write_photographs
+from support.synthetic import photograph, reduced, write_photographs
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.scores._price_network import own_network
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -27,7 +26,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_calibration_carries_its_weights_wherever_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
-    PillowImage.fromarray(degrade(photograph(20), 4)).save("small.png")
+    PillowImage.fromarray(reduced(photograph(20), 4)).save("small.png")
     weights = Path("mine.npz").read_bytes()
     with FaultServer() as server:
         vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes", "-q"]

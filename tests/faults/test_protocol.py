@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from skimage import data
 from support.draws import an_upload, check, draw, limits, tasks
+from support.synthetic import reduced
 
 from blackbox_conformal.adapter import Accepted, Draw, Flow, Upload
 from blackbox_conformal.errors import (
@@ -19,7 +20,7 @@ from blackbox_conformal.errors import (
     ModelChangedError,
     UsageError,
 )
-from blackbox_conformal.images.degrade import degrade, upload_from
+from blackbox_conformal.images.degrade import upload_from
 from blackbox_conformal.pipeline.stages.draws import output_check
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.rates import Rate
@@ -156,7 +157,7 @@ def test_p08_one_job_for_two_submissions_is_not_two_samples(tmp_path: Path) -> N
 def photographs() -> list[Upload]:
     """What a vendor is sent for two photographs."""
     truths = (data.astronaut()[:320, 100:420], data.coffee()[40:360, 100:420])
-    return [upload_from(degrade(np.ascontiguousarray(truth), 4), f"photograph-{k}") for k, truth in enumerate(truths)]
+    return [upload_from(reduced(np.ascontiguousarray(truth), 4), f"photograph-{k}") for k, truth in enumerate(truths)]
 
 
 def test_p09_result_of_another_picture_is_invalid(tmp_path: Path, photographs: list[Upload]) -> None:

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 from support.picture_files import scene
+from support.synthetic import reduced
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.degrade import bicubic_up, crop_note, crop_to_multiple, degrade, upload_from
+from blackbox_conformal.images.degrade import bicubic_up, crop_note, crop_to_multiple, upload_from
 from blackbox_conformal.images.encode import upload_png
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import read_image
@@ -43,7 +44,7 @@ def naive_bicubic(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
 def test_degrade_is_bicubic(scale: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (24, 48, 3), dtype=np.uint8)
-    low = degrade(pixels, scale)
+    low = reduced(pixels, scale)
     assert low.shape == (24 // scale, 48 // scale, 3)
     assert np.abs(low - naive_bicubic(pixels, 24 // scale, 48 // scale)).max() <= 1
 
@@ -55,19 +56,19 @@ def test_bicubic_up_is_bicubic() -> None:
 
 def test_a_flat_picture_stays_flat_both_ways() -> None:
     flat = np.full((16, 24, 3), (3, 128, 250), np.uint8)
-    assert np.array_equal(degrade(flat, 4), flat[::4, ::4])
-    assert np.array_equal(bicubic_up(degrade(flat, 4), 4), flat)
+    assert np.array_equal(reduced(flat, 4), flat[::4, ::4])
+    assert np.array_equal(bicubic_up(reduced(flat, 4), 4), flat)
 
 
 def test_degrading_commutes_with_turns_and_mirrors() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    assert np.abs(degrade(pixels[:, ::-1], 4).astype(int) - degrade(pixels, 4)[:, ::-1]).max() <= 1
+    assert np.abs(reduced(pixels[:, ::-1], 4).astype(int) - reduced(pixels, 4)[:, ::-1]).max() <= 1
 
 
 def test_a_size_off_the_grid_is_refused_and_cut_only_when_asked() -> None:
     pixels = scene(23, 30)
     with pytest.raises(ImageError, match="multiples of 4; got 30×23"):
-        degrade(pixels, 4)
+        reduced(pixels, 4)
     cut = crop_to_multiple(pixels, 4)
     assert np.array_equal(cut, pixels[:20, :28])
     assert cut.flags.c_contiguous
@@ -80,7 +81,7 @@ def test_a_size_off_the_grid_is_refused_and_cut_only_when_asked() -> None:
 def test_a_picture_smaller_than_the_scale_is_refused() -> None:
     with pytest.raises(ImageError, match="at least 4 pixels for scale 4; got 30×3"):
         crop_to_multiple(scene(3, 30), 4)
-    for function in (crop_to_multiple, degrade, bicubic_up):
+    for function in (crop_to_multiple, bicubic_up):
         with pytest.raises(ImageError, match="scale of at least 1"):
             function(scene(), 0)
 

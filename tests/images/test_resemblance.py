@@ -8,11 +8,12 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage import data
 from support.picture_files import saved
+from support.synthetic import reduced
 
 from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.embedded.generator import Generator
 from blackbox_conformal.images import resemblance as module
-from blackbox_conformal.images.degrade import bicubic_up, degrade
+from blackbox_conformal.images.degrade import bicubic_up
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.images.resemblance import Resemblance, Sent
 
@@ -29,7 +30,7 @@ PHOTOGRAPHS = {
     "coffee": np.ascontiguousarray(data.coffee()[40:296, 100:420]),
     "rocket": np.ascontiguousarray(data.rocket()[100:420, 200:440]),
 }
-ANSWERS = {name: Generator().upscale(degrade(truth, 4), seed) for seed, (name, truth) in enumerate(PHOTOGRAPHS.items())}
+ANSWERS = {name: Generator().upscale(reduced(truth, 4), seed) for seed, (name, truth) in enumerate(PHOTOGRAPHS.items())}
 
 HONEST: dict[str, Callable[[Pixels], Pixels]] = {
     "as it is": lambda answer: answer,
@@ -52,7 +53,7 @@ DISHONEST: dict[str, tuple[str, Callable[[Pixels], Pixels]]] = {
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 @pytest.mark.parametrize("change", HONEST)
 def test_an_honest_answer_is_never_refused(name: str, change: str) -> None:
-    found = resemblance(HONEST[change](ANSWERS[name]), degrade(PHOTOGRAPHS[name], 4))
+    found = resemblance(HONEST[change](ANSWERS[name]), reduced(PHOTOGRAPHS[name], 4))
     assert found.fault is None, found
     assert found.edges is not None
     assert found.edges > 0.3
@@ -62,14 +63,14 @@ def test_an_honest_answer_is_never_refused(name: str, change: str) -> None:
 @pytest.mark.parametrize("change", DISHONEST)
 def test_something_else_is_told_by_name(name: str, change: str) -> None:
     said, changed = DISHONEST[change]
-    found = resemblance(np.ascontiguousarray(changed(ANSWERS[name])).astype(np.uint8), degrade(PHOTOGRAPHS[name], 4))
+    found = resemblance(np.ascontiguousarray(changed(ANSWERS[name])).astype(np.uint8), reduced(PHOTOGRAPHS[name], 4))
     assert found.fault is not None
     assert found.fault.endswith(said)
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_the_picture_of_another_photograph_is_told(name: str) -> None:
-    sent = degrade(PHOTOGRAPHS[name], 4)
+    sent = reduced(PHOTOGRAPHS[name], 4)
     for other, answer in ANSWERS.items():
         if other != name:
             same_size = np.asarray(Image.fromarray(answer).resize((4 * sent.shape[1], 4 * sent.shape[0])))
@@ -77,7 +78,7 @@ def test_the_picture_of_another_photograph_is_told(name: str) -> None:
 
 
 def test_a_square_picture_is_also_told_when_it_is_turned() -> None:
-    sent = degrade(PHOTOGRAPHS["astronaut"], 4)
+    sent = reduced(PHOTOGRAPHS["astronaut"], 4)
     for turns, said in ((1, "turned left"), (3, "turned right")):
         found = resemblance(np.ascontiguousarray(np.rot90(ANSWERS["astronaut"], turns)), sent)
         assert found.fault == f"the picture that was sent, {said}"
@@ -92,7 +93,7 @@ def grain() -> Pixels:
 
 
 def tiny() -> Pixels:
-    return degrade(np.ascontiguousarray(PHOTOGRAPHS["astronaut"][:48, :48]), 4)
+    return reduced(np.ascontiguousarray(PHOTOGRAPHS["astronaut"][:48, :48]), 4)
 
 
 @pytest.mark.parametrize("sent", [flat, grain, tiny])
@@ -106,13 +107,13 @@ def test_a_picture_without_edges_of_its_own_cannot_be_judged(sent: Callable[[], 
 
 
 def test_a_symmetric_picture_may_be_mirrored_and_nobody_can_tell() -> None:
-    half = degrade(PHOTOGRAPHS["astronaut"], 4)[:, :40]
+    half = reduced(PHOTOGRAPHS["astronaut"], 4)[:, :40]
     sent = np.ascontiguousarray(np.concatenate([half, half[:, ::-1]], axis=1))
     assert resemblance(np.ascontiguousarray(bicubic_up(sent, 4)[:, ::-1]), sent).fault is None
 
 
 def test_brightness_and_contrast_are_told_by_the_difference() -> None:
-    sent = degrade(PHOTOGRAPHS["chelsea"], 4)
+    sent = reduced(PHOTOGRAPHS["chelsea"], 4)
     same = resemblance(ANSWERS["chelsea"], sent)
     changed = resemblance(HONEST["flatter and brighter"](ANSWERS["chelsea"]), sent)
     assert same.difference < 3
@@ -125,7 +126,7 @@ def test_what_was_sent_is_worked_out_once_for_all_answers(monkeypatch: pytest.Mo
     worked_out = []
     edges = module._edges
     monkeypatch.setattr(module, "_edges", lambda plane: worked_out.append(plane.shape) or edges(plane))
-    upload = degrade(PHOTOGRAPHS["coffee"], 4)
+    upload = reduced(PHOTOGRAPHS["coffee"], 4)
     sent = Sent(upload)
     first = sent.resemblance(ANSWERS["coffee"])
     assert len(worked_out) == 6, "three sizes of what was sent and of the answer"

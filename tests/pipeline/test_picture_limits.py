@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support.flow_driver import built
 from support.replicate_server import ReplicateServer, link, schema
-from support.synthetic import photograph, write_photographs
+from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_adapters._cog_models import MODELS
@@ -17,7 +17,7 @@ from blackbox_conformal.adapter import Capabilities, Upload
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import PicturesError, UsageError
-from blackbox_conformal.images.degrade import degrade, upload_from
+from blackbox_conformal.images.degrade import upload_from
 from blackbox_conformal.pipeline.comparison_parts.contestants import Contest, Contestant
 from blackbox_conformal.pipeline.job import Terms
 from blackbox_conformal.pipeline.stages.fitting import fitted
@@ -237,21 +237,21 @@ def test_two_of_24_above_the_limit_are_named_before_anything_is_paid(
 def test_what_was_made_to_fit_keeps_every_limit(fit: Literal["crop", "shrink"], limits: dict[str, int]) -> None:
     able = Capabilities((4,), **limits)  # type: ignore[arg-type]
     noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
-    made, done = fitted(noise, 4, fit, [able], lambda truth: degrade(truth, 4))
-    low = degrade(made, 4)
+    made, done = fitted(noise, 4, fit, [able], lambda truth: reduced(truth, 4))
+    low = reduced(made, 4)
     assert done is not None
     assert misfit(low.shape[1], low.shape[0], able, 4) is None
     assert too_many_bytes(upload_from(low, "p"), able) is None
     assert min(low.shape[:2]) >= 8
-    assert fitted(noise, 4, None, [able], lambda truth: degrade(truth, 4)) == (noise, None)
+    assert fitted(noise, 4, None, [able], lambda truth: reduced(truth, 4)) == (noise, None)
 
 
 def test_a_long_picture_is_cropped_but_cannot_be_shrunk_into_another_shape() -> None:
     able = Capabilities((4,), max_aspect=1.2)
-    made, _ = fitted(photograph(1), 4, "crop", [able], lambda truth: degrade(truth, 4))
+    made, _ = fitted(photograph(1), 4, "crop", [able], lambda truth: reduced(truth, 4))
     assert made.shape == (64, 76, 3)
     assert (made == photograph(1)[:, 2:78]).all()
-    assert fitted(photograph(1), 4, "shrink", [able], lambda truth: degrade(truth, 4))[1] is None
+    assert fitted(photograph(1), 4, "shrink", [able], lambda truth: reduced(truth, 4))[1] is None
 
 
 def test_from_python_fit_is_a_keyword_and_anything_else_is_refused(tmp_path: Path) -> None:

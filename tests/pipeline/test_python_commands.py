@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image as PillowImage
 from support.command_line import VENDOR
-from support.synthetic import photograph, write_photographs
+from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import BudgetError, UsageError
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -27,7 +26,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_photographs(tmp_path / "photographs", range(10))
     write_photographs(tmp_path / "unseen", range(10, 14))
-    PillowImage.fromarray(degrade(photograph(20), 4)).save(tmp_path / "input.png")
+    PillowImage.fromarray(reduced(photograph(20), 4)).save(tmp_path / "input.png")
     return tmp_path
 
 

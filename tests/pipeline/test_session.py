@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.synthetic import photograph, write_photographs
+from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import (
@@ -33,7 +33,6 @@ from blackbox_conformal.errors import (
     SuspendedError,
     UsageError,
 )
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.pipeline import session as session_module
 from blackbox_conformal.sampling.ledger.ledger_file import reading
@@ -78,7 +77,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Calibrated:
 
 def picture(number: int) -> Image:
     """An input of (16, 20, 3) that no other number has."""
-    return degrade(photograph(100 + number), 4)
+    return reduced(photograph(100 + number), 4)
 
 
 def opened(calibration: Any, server: FaultServer, run: Path, **settings: Any) -> bc.Session:
@@ -306,7 +305,7 @@ def test_many_pictures_come_as_they_are_done_and_a_bad_one_does_not_end_it(
     for number in range(4):
         PillowImage.fromarray(picture(number)).save(folder / f"p{number}.png")
     (folder / "damaged.png").write_bytes((folder / "p0.png").read_bytes()[:60])
-    PillowImage.fromarray(degrade(photograph(0), 4)).save(folder / "calibrated.png")
+    PillowImage.fromarray(reduced(photograph(0), 4)).save(folder / "calibrated.png")
     first = (folder / "p0.png").read_bytes()
 
     def late(situation: Any) -> None:

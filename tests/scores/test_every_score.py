@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from naive import scores, windows
 from support.family_cases import NARROW_WINDOWS, built_without_parameters, cases, is_windowed
-from support.synthetic import draw, photograph
+from support.synthetic import draw, photograph, reduced
 
 import blackbox_conformal
 from blackbox_conformal import catalog
 from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.scores._windowed import ClippedAndSmoothed
 from blackbox_conformal.scores.score import Context, score_map
 
@@ -25,7 +24,7 @@ OF_SEVERAL_DRAWS = [name for name in NAMES if catalog.load("scores", name).minim
 PAGE = (Path(blackbox_conformal.__file__).parent / "docs" / "scores.md").read_text(encoding="utf-8")
 
 TRUTH = photograph(1, (20, 24))
-LOW = degrade(TRUTH, 4)
+LOW = reduced(TRUTH, 4)
 DRAWS = [draw(TRUTH, seed) for seed in range(5)]
 CONTEXT = Context(DRAWS[0], LOW, 4, draw(TRUTH, 99))
 

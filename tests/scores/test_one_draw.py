@@ -1,14 +1,14 @@
 """Where the scores of one draw are zero, and what a user's own function is given."""
 
 import numpy as np
-from support.synthetic import photograph
+from support.synthetic import photograph, reduced
 
 import blackbox_conformal as bc
-from blackbox_conformal.images.degrade import bicubic_up, degrade
+from blackbox_conformal.images.degrade import bicubic_up
 from blackbox_conformal.scores.custom_score import from_function
 
 TRUTH = photograph(1)
-LOW = degrade(TRUTH, 4)
+LOW = reduced(TRUTH, 4)
 
 
 def test_no_gap_where_the_vendor_added_nothing() -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.synthetic import draw, photograph
+from support.synthetic import draw, photograph, reduced
 
 from blackbox_conformal import catalog
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.scores._price_features import NAMES
 from blackbox_conformal.scores._price_network import MOST_BYTES, own_network
 from blackbox_conformal.scores.score import Context, score_map
@@ -40,7 +39,7 @@ def price(**parameters):
 
 
 def made(score, delivered=TRUTH, scale=4):
-    return score_map(score, [delivered], Context(delivered, degrade(delivered, scale), scale))
+    return score_map(score, [delivered], Context(delivered, reduced(delivered, scale), scale))
 
 
 def test_the_packages_own_weights_are_small():

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.images.duplicates import Sketch, sketch
 
 
@@ -27,6 +28,11 @@ def photograph(seed: int, size: tuple[int, int] = (64, 80)) -> np.ndarray:
     texture = generator.normal(0, 1, (*size, 3))
     strength = 40 * np.clip(np.linspace(-1, 1, size[1]), 0, 1)[None, :, None]
     return np.clip(field + texture * strength, 0, 255).astype(np.uint8)
+
+
+def reduced(truth: np.ndarray, scale: int) -> np.ndarray:
+    """The input that a vendor is sent for a photograph by default: bicubic, (H / scale, W / scale, 3) uint8."""
+    return Mixture.of_text("bicubic").apply(truth, scale)
 
 
 def draw(truth: np.ndarray, seed: int, scale: int = 4) -> np.ndarray:
