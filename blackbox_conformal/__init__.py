@@ -23,6 +23,7 @@ _HOMES = {
     "Certificate": "blackbox_conformal.certificate",
     "InputShift": "blackbox_conformal.audits.input_shift",
     "Comparison": "blackbox_conformal.pipeline.comparison_parts.comparison",
+    "Learning": "blackbox_conformal.pipeline.learning",
     "Limits": "blackbox_conformal.sampling.limits",
     "Plan": "blackbox_conformal.pipeline.planning",
     "Result": "blackbox_conformal.pipeline.products",
@@ -42,6 +43,7 @@ _HOMES = {
     "metric_bound": "blackbox_conformal.pipeline.array_maps",
     "error_map": "blackbox_conformal.pipeline.array_maps",
     "indecision_map": "blackbox_conformal.pipeline.array_maps",
+    "learn_score": "blackbox_conformal.pipeline.learning",
     "load_adapter": "blackbox_conformal.plugins",
     "plan": "blackbox_conformal.pipeline.choosing",
     "report": "blackbox_conformal.reports.run_report",
@@ -74,6 +76,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison as Comparison
     from blackbox_conformal.pipeline.degrading import degrade as degrade
     from blackbox_conformal.pipeline.input_comparison import compare_inputs as compare_inputs
+    from blackbox_conformal.pipeline.learning import Learning as Learning
+    from blackbox_conformal.pipeline.learning import learn_score as learn_score
     from blackbox_conformal.pipeline.planning import Plan as Plan
     from blackbox_conformal.pipeline.products import Result as Result
     from blackbox_conformal.pipeline.session import Session as Session

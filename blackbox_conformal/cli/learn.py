@@ -13,11 +13,8 @@ from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.cli.tune import TuneOptions
-    from blackbox_conformal.pipeline.job import Job, Watch
     from blackbox_conformal.pipeline.learning import Learning
-    from blackbox_conformal.pipeline.stages.settings import Setup
 
 CHOOSING = ("alpha", "want_share", "guarantee", "candidates", "tuning_share", "only_choose", "score", "perturbation")
 """Options of `tune` that choose among scores; learning makes one."""
@@ -25,71 +22,24 @@ CHOOSING = ("alpha", "want_share", "guarantee", "candidates", "tuning_share", "o
 
 def learn(screen: Screen, options: "TuneOptions") -> None:
     """Learn from the photographs' free outputs, write the weights, and say how to calibrate with them."""
-    from blackbox_conformal.files import write_new
-    from blackbox_conformal.pipeline.learning import learn_job
-    from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord
-    from blackbox_conformal.scores._price_network import network_of
+    from blackbox_conformal.catalog import specification_text
+    from blackbox_conformal.pipeline.learning import job_to_learn, learn_job, setup_to_learn
+    from blackbox_conformal.pipeline.run_folder import TUNING_FILE
 
     _refuse_choosing()
-    setup = _setup(options)
+    plain = replace(options, score=None, second_adapter=None, perturbation=None)
+    setup = setup_to_learn(session.build_setup(plain))
     run = session.folder_of(options, setup.procedure)
-    _refuse_unnameable(Path(options.out) if options.out else run)
-    tuning = run / TUNING_FILE
-    if tuning.exists():
-        TuningRecord.load(tuning)
+    out = Path(options.out) if options.out else None
+    _refuse_unnameable(out or run)
     with watching(screen) as watch:
-        job = _job(options, setup, run, watch)
+        terms = session.job_terms(options, run, watch, lambda *_: None)
+        job = job_to_learn(setup, options.outputs, photograph_paths(options.images), terms)
         session.say_fitted(screen, job)
-        learning = learn_job(job, options.seed or 0)
-    content, score, weights = learning.learned.content, "price", None
-    if content is not None:
-        digest = network_of(content).digest
-        weights = Path(options.out) if options.out else run / f"price-{digest.removeprefix('sha256:')[:12]}.npz"
-        score = f"price:weights={weights}"
-    # Kept before there is anything that they could be forgotten for.
-    record = TuningRecord(score=score, draws=setup.procedure.draws, alpha=None, photographs=learning.photographs)
-    record.keep(tuning)
-    if weights is not None and content is not None:
-        write_new(weights, content, force=options.force)
-    _show(screen, job, learning, weights, tuning)
-    screen.next(*next_steps.calibrate_learned(score, tuning, run, setup.adapter))
-
-
-def _setup(options: "TuneOptions") -> "Setup":
-    """The set-up that the options describe, with the score price."""
-    from blackbox_conformal.scores.price import Price
-
-    setup = session.build_setup(replace(options, score=None, second_adapter=None, perturbation=None))
-    refused = Price().refused_at(setup.procedure.scale)
-    if refused is not None:
-        raise UsageError(
-            f"{refused}; got scale {setup.procedure.scale}. Leave --learn out: `tune` chooses among others"
-        )
-    return setup.with_score(Price(), options.draws)
-
-
-def _job(options: "TuneOptions", setup: "Setup", run: Path, watch: "Watch") -> "Job":
-    """The job of the outputs that are free: those of the folder, or else of the embedded vendor."""
-    from blackbox_conformal.pipeline.learning import job_to_learn
-
-    stand_in = _stand_in(options.outputs, setup.procedure.scale)
-    terms = session.job_terms(options, run / f"{stand_in.name}-stand-in", watch, lambda *_: None)
-    free = replace(terms, limits=replace(terms.limits, max_cost_usd=None, max_calls=None))
-    return job_to_learn(setup.with_score(setup.score, 1), stand_in, photograph_paths(options.images), free)
-
-
-def _stand_in(outputs: str | None, scale: int) -> "Adapter":
-    from blackbox_conformal.plugins import load_adapter
-
-    if outputs is not None:
-        return load_adapter("folder", path=outputs, label=Path(outputs).name or "outputs", scale=str(scale))
-    embedded = load_adapter("embedded")
-    if scale not in embedded.capabilities.scale_factors:
-        raise UsageError(
-            f"expected --outputs FOLDER with outputs of scale {scale} to learn from, since the embedded vendor "
-            "magnifies by 4 only. Add --outputs outputs"
-        )
-    return embedded
+        learning = learn_job(job, run, options.seed or 0, out, force=options.force)
+    score = specification_text(learning.score)
+    _show(screen, learning, score, run / TUNING_FILE)
+    screen.next(*next_steps.calibrate_learned(score, run / TUNING_FILE, run, setup.adapter))
 
 
 def _refuse_choosing() -> None:
@@ -123,11 +73,11 @@ def _refuse_unnameable(path: Path) -> None:
         )
 
 
-def _show(screen: Screen, job: "Job", learning: "Learning", weights: Path | None, tuning: Path) -> None:
-    learned = learning.learned
+def _show(screen: Screen, learning: "Learning", score: str, tuning: Path) -> None:
+    learned, weights = learning.learned, learning.weights
     screen.summary(
         {
-            "learned from": f"{learning.teaching} photographs, outputs of {job.setup.adapter.name}, at no cost",
+            "learned from": f"{learning.teaching} photographs, outputs of {learning.outputs_of}, at no cost",
             "trusted": f"{share(learned.after)} of {learning.measuring} photographs kept apart, before "
             f"{share(learned.before)}, on average over levels",
             "weights": "none: those of the package are as good for these photographs"
@@ -139,8 +89,8 @@ def _show(screen: Screen, job: "Job", learning: "Learning", weights: Path | None
     screen.data(
         {
             "weights": None if weights is None else str(weights.resolve()),
-            "score": "price" if weights is None else f"price:weights={weights}",
-            "outputs_of": job.setup.adapter.name,
+            "score": score,
+            "outputs_of": learning.outputs_of,
             "n_teaching": learning.teaching,
             "n_measuring": learning.measuring,
             "share_before": learned.before,

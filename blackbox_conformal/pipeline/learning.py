@@ -5,21 +5,34 @@ folder's tuning file, which calibrations obey, before anything is made of them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration import KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Ready, Terms
+from blackbox_conformal.pipeline.keyword_arguments import (
+    Photographs,
+    Settings,
+    named_keywords,
+    photograph_paths,
+    setup_of,
+    terms_of,
+)
+from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, run_folder
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.scores._price_features import features
 from blackbox_conformal.scores._price_learning import Learned, Lesson, learn, usual_error
-from blackbox_conformal.scores._price_network import own_network
+from blackbox_conformal.scores._price_network import network_of, own_network
+from blackbox_conformal.scores.price import Price
 from blackbox_conformal.scores.score import Context
 
 FEWEST = 20
@@ -29,34 +42,125 @@ KEPT_APART = 4
 """One photograph in so many does not teach: by it the best weights are chosen."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Learning:
     """What was learned, and from which photographs.
 
     Attributes
     ----------
+    weights
+        The file of weights that was written; None where those of the package are as good for these photographs.
     learned
-        The file of weights, and the shares that can be trusted before and after.
+        Its content, and the shares that can be trusted before and after.
     teaching, measuring
         How many photographs taught, and how many were kept apart to choose by.
     photographs
         All of them, which must not calibrate.
+    outputs_of
+        The adapter whose outputs were learned from.
     """
 
+    weights: Path | None
     learned: Learned
     teaching: int
     measuring: int
     photographs: tuple[KnownPhotograph, ...]
+    outputs_of: str
+
+    @property
+    def score(self) -> Price:
+        """The score to calibrate with."""
+        return Price(weights=self.weights)
+
+    def __repr__(self) -> str:
+        learned = self.learned
+        return (
+            f"<Learning from {self.teaching} photographs, outputs of {self.outputs_of}: {learned.before:.1%} of "
+            f"{self.measuring} others could be trusted before, {learned.after:.1%} after>"
+        )
 
 
-def job_to_learn(setup: Setup, stand_in: Adapter, paths: Sequence[Path], terms: Terms) -> Job:
-    """The job of one free output of each photograph, as `setup` would deliver it, by `stand_in`.
+@named_keywords
+def learn_score(
+    vendor: Adapter,
+    photographs: Photographs,
+    *,
+    outputs: str | Path | None = None,
+    **settings: Unpack[Settings],
+) -> Learning:
+    """Fit the score price to photographs of one's own kind, by outputs that cost nothing; no photograph is sent.
+
+    The weights and the tuning file, which keeps the photographs from calibrating, go into the run folder.
+
+    Parameters
+    ----------
+    vendor
+        The vendor that is to be calibrated afterwards; it is not asked.
+    photographs
+        20 or more; the more, the better.
+    outputs
+        A folder of outputs that you have, of any network, as the adapter ``folder`` reads them; by default the
+        embedded vendor makes them.
+    settings
+        The keywords of `ProcedureSettings` but score and second_adapter, and of `JobSettings` (run, …); `seed` also
+        chooses which photographs teach.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> learning = bc.learn_score(vendor, "photographs", run="learned")
+    >>> learning
+    <Learning from 15 photographs, outputs of embedded: …% of 5 others could be trusted before, …% after>
+    >>> bc.calibrate(vendor, "unseen", score=learning.score, tuning=learning.photographs, max_cost=20)
+    <Calibration of …>
+    """
+    for name in ("score", "second_adapter"):
+        if name in settings:
+            raise UsageError(f"expected learn_score without {name}, since it makes weights of the score price")
+    setup = setup_to_learn(setup_of(vendor, settings))
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    job = job_to_learn(setup, None if outputs is None else str(outputs), photograph_paths(photographs), terms)
+    return learn_job(job, terms.folder, settings.get("seed", 0))
+
+
+def setup_to_learn(setup: Setup) -> Setup:
+    """The same set-up with the score price.
+
+    Raises
+    ------
+    UsageError
+        It is not for this scale.
+    """
+    price, scale = Price(), setup.procedure.scale
+    if (refused := price.refused_at(scale)) is not None:
+        raise UsageError(f"{refused}; got scale {scale}. Leave --learn out (tune in Python), to choose among others")
+    return setup.with_score(price, setup.procedure.draws)
+
+
+def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms: Terms) -> Job:
+    """The job of one free output of each photograph, as `setup` would deliver it.
+
+    Parameters
+    ----------
+    outputs
+        The folder of outputs; None: the embedded vendor makes them.
+    terms
+        Those of the job that the weights are for: draws are kept in a folder of their own in its folder.
 
     Raises
     ------
     UsageError
         There are fewer than `FEWEST` photographs, or the outputs would cost something; see also `set_up`.
+    FileFormatError
+        The tuning file in the folder is damaged.
     """
+    if (terms.folder / TUNING_FILE).exists():
+        TuningRecord.load(terms.folder / TUNING_FILE)
+    stand_in = _stand_in(outputs, setup.procedure.scale)
     if len(paths) < FEWEST:
         raise UsageError(
             f"expected {FEWEST} photographs or more to learn from, since fewer say nothing of others; got "
@@ -65,11 +169,34 @@ def job_to_learn(setup: Setup, stand_in: Adapter, paths: Sequence[Path], terms: 
     price = stand_in.capabilities.price
     if price is None or price.high_usd > 0:
         raise UsageError(f"expected outputs that cost nothing to learn from; got those of {stand_in.name}")
-    return Job.of_photographs(setup.with_stand_in(stand_in), paths, terms)
+    limits = replace(terms.limits, max_cost_usd=None, max_calls=None)
+    free = replace(terms, folder=terms.folder / f"{stand_in.name}-stand-in", limits=limits)
+    return Job.of_photographs(setup.with_score(setup.score, 1).with_stand_in(stand_in), paths, free)
 
 
-def learn_job(job: Job, seed: int = 0) -> Learning:
+def _stand_in(outputs: str | None, scale: int) -> Adapter:
+    if outputs is not None:
+        return load_adapter("folder", path=outputs, label=Path(outputs).name or "outputs", scale=str(scale))
+    embedded = load_adapter("embedded")
+    if scale not in embedded.capabilities.scale_factors:
+        raise UsageError(
+            f"expected --outputs FOLDER with outputs of scale {scale} to learn from, since the embedded vendor "
+            "magnifies by 4 only. Add --outputs outputs"
+        )
+    return embedded
+
+
+def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *, force: bool = False) -> Learning:
     """Learn weights from a job's photographs; the same photographs, outputs and seed give the same weights.
+
+    Parameters
+    ----------
+    folder
+        The run folder, whose tuning file keeps the photographs from calibrating.
+    out
+        Where the weights go; None: into the run folder.
+    force
+        Whether they may replace another file.
 
     Raises
     ------
@@ -100,7 +227,16 @@ def learn_job(job: Job, seed: int = 0) -> Learning:
         )
     photographs = sorted((KnownPhotograph.of(one.sketch) for one in job.pictures), key=lambda one: one.truth)
     learned = learn(own_network(), teaching, measuring, seed)
-    return Learning(learned, len(teaching), len(measuring), tuple(photographs))
+    weights = None
+    if learned.content is not None:
+        digest = network_of(learned.content).digest.removeprefix("sha256:")
+        weights = folder / f"price-{digest[:12]}.npz" if out is None else out
+    # Kept before there is anything that they could be forgotten for.
+    score = "price" if weights is None else f"price:weights={weights}"
+    TuningRecord(score=score, draws=1, alpha=None, photographs=tuple(photographs)).keep(folder / TUNING_FILE)
+    if weights is not None and learned.content is not None:
+        write_new(weights, learned.content, force=force)
+    return Learning(weights, learned, len(teaching), len(measuring), tuple(photographs), job.setup.adapter.name)
 
 
 def _lesson(job: Job, ready: Ready) -> Lesson | None:

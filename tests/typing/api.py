@@ -34,6 +34,8 @@ shift: bc.InputShift = bc.compare_inputs("real/", calibration, level=0.05)
 comparison: bc.Comparison = bc.compare({"one": vendor, "other": (vendor, {"draws": 4})}, "photographs/", memory=2**31)
 frontier: bc.Plan = bc.plan(vendor, "photographs/", want_share=0.5, pilot=20, stand_in=True, max_cost=5)
 tuning: bc.Tuning = bc.tune(vendor, "photographs/", 0.1, candidates=["texture"], tuning_share=0.4, run="runs/mine")
+learning: bc.Learning = bc.learn_score(vendor, "photographs/", outputs="outputs/", run="runs/mine")
+fitted: bc.Calibration = bc.calibrate(vendor, "other/", score=learning.score, tuning=learning.photographs, max_cost=5)
 report: Path = bc.report("runs/mine", calibration=calibration, audit=audit, results=results, out="report.html")
 
 inputs: list[Path] = [each.input for each in bc.degrade("photographs/", "inputs", degradation="area:4+jpeg:75")]
