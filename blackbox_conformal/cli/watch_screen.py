@@ -106,11 +106,23 @@ def show_outlook(screen: Screen, outlook: "Outlook") -> None:
     rows = [[f"{one.shift:g}", _visits(one.median), _visits(one.ninety)] for one in speeds(outlook.canaries)]
     if rows:
         screen.table(
-            f"Visits from a change to the alarm, with {speeds(outlook.canaries)[0].canaries} canaries",
+            f"Visits from a change to the alarm, with {speeds(outlook.canaries)[0].canaries} canaries, after 30 visits",
             ["standard deviations", "half of changes", "90 % of changes"],
             rows,
         )
-    screen.say("A vendor that answers equal requests equally is told at the first visit after its change.")
+    changes = []
+    for one, speed in outlook.promises:
+        found = ["unknown", "unknown"] if speed is None else [_visits(speed.median), _visits(speed.ninety)]
+        changes.append([one.change, one.feature, f"{one.shift:+.1f}", *found])
+    if changes:
+        screen.table(
+            "The same for small changes, planted in the canaries' stored draws",
+            ["change", "moves most", "standard deviations", "half of changes", "90 % of changes"],
+            changes,
+        )
+    screen.say(
+        "A vendor that answers equal requests equally is told at the first visit after a change of more than 1 of 255."
+    )
 
 
 def _priced(expected: "Estimate") -> str:
@@ -138,5 +150,15 @@ def outlook_json(outlook: "Outlook") -> dict[str, Any]:
         "visits_to_alarm": [
             {"standard_deviations": one.shift, "median": one.median, "ninety": one.ninety}
             for one in speeds(outlook.canaries)
+        ],
+        "planted_changes": [
+            {
+                "change": one.change,
+                "feature": one.feature,
+                "standard_deviations": one.shift,
+                "median": None if speed is None else speed.median,
+                "ninety": None if speed is None else speed.ninety,
+            }
+            for one, speed in outlook.promises
         ],
     }

@@ -1,9 +1,11 @@
-"""Which photographs make good canaries: those whose answers small changes of a vendor move farthest."""
+"""How far small changes of a vendor move its answers: which photographs make good canaries, what a watch can find."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.types import Image
@@ -54,13 +56,40 @@ def sensitivity(draws: Sequence[Image], sent: Image) -> float:
     sent
         (h, w, 3) uint8.
     """
+    return float(min(np.abs(shift).max() for shift in _shifts(draws, sent).values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """The `feature` that a planted `change` moves most in the median canary, and by how much: standard deviations."""
+
+    change: str
+    feature: str
+    shift: float
+
+
+def planted(canaries: Sequence[tuple[Sequence[Image], Image]]) -> list[Planted]:
+    """What each of `CHANGES` does to canaries.
+
+    Parameters
+    ----------
+    canaries
+        The draws of each, (k h, k w, 3) uint8, at least two, and what was sent, (h, w, 3) uint8; at least one canary.
+        Draws that it was chosen by lie too close together.
+    """
+    shifts, found = [_shifts(draws, sent) for draws, sent in canaries], []
+    for change in CHANGES:
+        moved = np.median([each[change] for each in shifts], axis=0)
+        most = int(np.abs(moved).argmax())
+        found.append(Planted(change, FEATURES[most], float(moved[most])))
+    return found
+
+
+def _shifts(draws: Sequence[Image], sent: Image) -> dict[str, NDArray[np.float64]]:
+    """Change → how far it moves each feature of the first draw, in standard deviations of the draws."""
     measured = np.array([[features(draw, sent)[name] for name in FEATURES] for draw in draws])
     spread = np.ones(len(FEATURES)) if len(draws) < 2 else np.maximum(measured.std(axis=0, ddof=1), _LEAST_SPREAD)
-    first = draws[0]
-    shifts = []
-    for change in CHANGES.values():
-        changed = features(change(first), sent)
-        shifts.append(
-            max(abs(changed[name] - measured[0, place]) / spread[place] for place, name in enumerate(FEATURES))
-        )
-    return float(min(shifts))
+    return {
+        name: (np.array(list(features(change(draws[0]), sent).values())) - measured[0]) / spread
+        for name, change in CHANGES.items()
+    }

@@ -25,6 +25,7 @@ from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.pictures import encode, upscale
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.watching.sensitivity import CHANGES
 
 
 @pytest.fixture
@@ -275,11 +276,41 @@ def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post: Post)
     assert (document["next_visit"]["calls"], document["later_visit"]["calls"]) == (8 * 3 + 2 + 8, 9)
     assert document["month_usd"]["daily"] == pytest.approx([2.7, 2.7])
     assert "a month, daily" in said
-    assert [row["median"] for row in document["visits_to_alarm"]] == [23, 6, 4, 3]
+    assert [row["median"] for row in document["visits_to_alarm"]] == [25, 6, 4, 3]
+    assert document["planted_changes"] == [], "one reference draw has no spread"
     assert not post.file.exists()
     assert post.first()["calls"] == document["next_visit"]["calls"] == post.paid - paid
     code, document, _ = post.watch("--plan")
     assert (code, document["next_visit"]["calls"]) == (0, 9)
+
+
+def test_a_plan_says_when_small_changes_would_be_found_and_a_change_is_found_by_then(
+    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = Post(tmp_path, server, capsys, seedable=False)
+    post.calibrate(8)
+    paid = post.paid
+    code, document, said = post.watch("--plan", str(post.folder / "photographs"))
+    assert (code, post.paid) == (0, paid), said
+    planned = {row["change"]: row for row in document["planted_changes"]}
+    assert list(planned) == list(CHANGES)
+    assert "planted in the canaries' stored draws" in said
+    change = "gamma 1.02"
+    assert abs(planned[change]["standard_deviations"]) > 2
+    post.first()
+    later = post.watch("--plan")[1]["planted_changes"]
+    assert later == document["planted_changes"]
+    bend = CHANGES[change]
+
+    def changed(png: bytes, scale: int, seed: int) -> bytes:
+        with PillowImage.open(io.BytesIO(upscale(png, scale, seed))) as opened:
+            return encode(bend(np.asarray(opened.convert("RGB"))))
+
+    monkeypatch.setattr(fault_vendor, "upscale", changed)
+    visits = 1
+    while post.watch()[0] == 0 and visits < 10:
+        visits += 1
+    assert visits <= planned[change]["ninety"]
 
 
 def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post: Post) -> None:
@@ -336,36 +367,51 @@ def test_a_damaged_watch_file_lets_nothing_be_issued(post: Post) -> None:
     assert "cannot be told" in said.replace("\n", " ")
 
 
-def test_a_killed_visit_is_gone_on_with_and_each_canary_is_paid_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def killed_visit(folder: Path, capsys: pytest.CaptureFixture[str], canaries: int, kills: int) -> None:
+    """Kill the first visit so often, before or while a draw is bought; then let it end. Each draw is paid once."""
+    random = np.random.default_rng(kills)
     with FaultServer(idempotent=True) as server:
-        post = Post(tmp_path, server, capsys, idempotent=True)
+        post = Post(folder, server, capsys, idempotent=True)
         post.calibrate(2)
         paid = post.paid
         server.script = {"submit": Fault("slow-start", {"seconds": 0.2})}
-        words = post.words("--concurrency", "1", str(tmp_path / "photographs"))
-        kills = 0
-        while True:
-            before = post.paid
-            child = subprocess.Popen(
-                [*COMMAND, *words, "--canaries", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            while child.poll() is None and post.paid == before:
+        words = [*COMMAND, *post.words("--concurrency", "1", str(folder / "photographs")), "--canaries", str(canaries)]
+        for kill in range(kills):
+            before, started = post.paid, time.monotonic()
+            child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            # Every third one is killed before it may have bought anything.
+            patience = random.uniform(0, 1.0) if kill % 3 == 2 else 60.0
+            while child.poll() is None and post.paid == before and time.monotonic() - started < patience:
                 time.sleep(0.01)
-            if child.poll() is not None:
-                break
+            assert child.poll() is None, "the visit ended before it was killed often enough"
             child.send_signal(signal.SIGKILL)
             child.wait()
-            kills += 1
-            if post.paid - paid > 5:
-                server.script = None
-        assert kills >= 4
-        assert child.returncode == 0
+        assert post.paid > paid
+        server.script = None
+        assert subprocess.run(words, capture_output=True, check=False).returncode == 0
         with closing(sqlite3.connect(post.file)) as connection:
-            (visits,) = connection.execute("SELECT count(*) FROM visit").fetchone()
+            visits = connection.execute("SELECT count(*), count(ended_at) FROM visit").fetchall()
             (bought,) = connection.execute("SELECT count(*) FROM draw WHERE draw_index >= 4096").fetchone()
+            fresh = connection.execute(
+                "SELECT count(*), count(DISTINCT canary) FROM draw WHERE purpose = 'fresh'"
+            ).fetchall()
             states = {row[0] for row in connection.execute("SELECT state FROM draw")}
-        assert visits == 1
+        assert visits == [(1, 1)]
         assert states == {"stored"}
-        assert post.paid - paid == bought == 6 + 2 + 2
+        assert fresh == [(canaries, canaries)]
+        # Three references more for each canary, one request twice, and each canary anew.
+        assert post.paid - paid == bought == 3 * canaries + 2 + canaries
+
+
+def test_a_killed_visit_is_gone_on_with_and_each_canary_is_paid_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed_visit(tmp_path, capsys, 2, 6)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_visit_that_is_killed_fifty_times_pays_each_canary_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed_visit(tmp_path, capsys, 12, 50)

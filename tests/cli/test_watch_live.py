@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,11 +19,16 @@ from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.raw_http import Response
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.watching import watch_file
 
 
 @pytest.fixture
-def post(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Post]:
-    """A calibration on fifty photographs, whose watch is begun and was never visited."""
+def post(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
+    """A calibration on fifty photographs, whose watch is begun and was never visited.
+
+    Its ties are the same each time, as the number of pictures to an alarm depends on them.
+    """
+    monkeypatch.setattr(watch_file, "secrets", SimpleNamespace(token_hex=lambda count: "5" * 2 * count))
     with FaultServer() as server:
         made = Post(tmp_path, server, capsys, photographs=50)
         made.calibrate(2, "--canaries", "2")

@@ -13,16 +13,45 @@ LEVEL, RUNS, VISITS = 0.05, 400, 250
 ALLOWED = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / RUNS)
 
 
-def test_the_simulation_bets_as_the_product_does() -> None:
-    random = np.random.default_rng(5)
-    values, ties = np.round(random.normal(size=300)), random.random(296)
-    fast = watch_rates.places(values, 4, ties)
-    slow = [rank_p_value(list(values[:place]), values[place], ties[place - 4]) for place in range(4, 300)]
-    assert fast == pytest.approx(slow, rel=1e-12)
-    highest = float(np.exp(log_wealth(slow).max()))
-    for factor, first in ((0.999, True), (1.001, False)):
-        found = watch_rates.first_alarms(fast[None], 1, highest * factor)
-        assert bool(found[0]) is first
+def alarm_of_the_product(
+    values: np.ndarray, references: int, needed: float, random: np.random.Generator, missed: bool
+) -> int:
+    """`watch_rates.first_alarm` by the product's own ranks and martingale."""
+    canaries, visits = len(values), values.shape[1] - references
+    ties, luck = random.random((visits, canaries)), np.ones((visits, canaries + 1))
+    if missed:
+        luck = random.random((visits, canaries + 1))
+    bags, p_values, wealth = [list(row[:references]) for row in values], [], 1.0
+    for visit in range(visits):
+        if luck[visit, 0] < (0.5 if wealth < 1 else 0.2):
+            continue
+        for canary in range(canaries):
+            if luck[visit, 1 + canary] < 0.1:
+                continue
+            new = values[canary, references + visit]
+            p_values.append(rank_p_value(bags[canary], new, ties[visit, canary]))
+            bags[canary].append(new)
+            wealth = math.exp(log_wealth(p_values)[-1])
+            if wealth >= needed:
+                return visit + 1
+    return 0
+
+
+@pytest.mark.parametrize("missed", [False, True])
+@pytest.mark.parametrize("grid", [0.0, 1.0])
+def test_the_simulation_bets_as_the_product_does(grid: float, missed: bool) -> None:
+    alarms = set()
+    for run in range(6):
+        values = np.random.default_rng([run, 5]).normal(size=(3, 2 + 40))
+        values[:, 12:] += run % 2
+        values = np.round(values / grid) if grid else values
+        for needed in (1.2, 3.0, 30.0):
+            expected = alarm_of_the_product(values, 2, needed, np.random.default_rng(run), missed)
+            random = np.random.default_rng(run)
+            assert watch_rates.first_alarm(values, 2, needed, random, missed=missed) == expected
+            alarms.add(expected)
+    assert 0 in alarms
+    assert len(alarms) > 4
 
 
 @pytest.mark.parametrize("canaries", [1, 8])

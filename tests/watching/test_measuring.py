@@ -10,7 +10,8 @@ from support.synthetic import draw, photograph
 from blackbox_conformal.watching.features import FEATURES, features
 from blackbox_conformal.watching.identity import Declared, compare
 from blackbox_conformal.watching.pixels import Difference
-from blackbox_conformal.watching.sensitivity import CHANGES, sensitivity
+from blackbox_conformal.watching.sensitivity import CHANGES, planted, sensitivity
+from blackbox_conformal.watching.speed import SPEEDS, speed_of
 
 TRUTH = photograph(3)
 SENT = np.asarray(PillowImage.fromarray(TRUTH).resize((20, 16), PillowImage.Resampling.BICUBIC))
@@ -61,6 +62,30 @@ def test_a_picture_without_structure_is_the_least_sensitive() -> None:
     grey = np.full((64, 80, 3), 128, np.uint8)
     assert sensitivity([grey], SENT) < sensitivity([DRAWS[0]], SENT)
     assert sensitivity(DRAWS, SENT) > 0
+
+
+def test_what_a_planted_change_does_is_that_of_the_median_canary() -> None:
+    near = [np.rint((one + 3.0 * DRAWS[0]) / 4).astype(np.uint8) for one in DRAWS]
+    canaries = [(near, SENT), (DRAWS, SENT), (DRAWS[:2], SENT)]
+    found = planted(canaries)
+    assert [one.change for one in found] == list(CHANGES)
+    for one, change in zip(found, CHANGES.values(), strict=True):
+        shifts = []
+        for draws, sent in canaries:
+            table = np.array([[features(draw, sent)[name] for name in FEATURES] for draw in draws])
+            moved = np.array([features(change(draws[0]), sent)[name] for name in FEATURES]) - table[0]
+            shifts.append(moved / table.std(axis=0, ddof=1))
+        middle = np.sort(shifts, axis=0)[1]
+        assert one.shift == pytest.approx(middle[FEATURES.index(one.feature)])
+        assert abs(one.shift) == pytest.approx(np.abs(middle).max())
+
+
+def test_a_promise_is_that_of_the_next_smaller_shift_that_was_measured() -> None:
+    eight = {speed.shift: speed for speed in SPEEDS if speed.canaries == 8}
+    assert speed_of(8, 4.9) == speed_of(11, -2.0) == eight[2.0]
+    assert speed_of(8, 70.0) == eight[5.0]
+    assert speed_of(8, 0.4) is None
+    assert speed_of(3, 5.0) is None
 
 
 def test_pixels_say_how_much_and_not_only_whether() -> None:

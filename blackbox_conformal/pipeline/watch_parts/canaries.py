@@ -6,10 +6,12 @@ from blackbox_conformal.errors import PayloadError, UsageError
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.stages.draws import drawn_picture, output_check
 from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
 from blackbox_conformal.pipeline.watch_parts.planned_draws import draws_to_choose_by
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Outcome
+from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.types import Image
 from blackbox_conformal.watching.records import Canary
 from blackbox_conformal.watching.sensitivity import sensitivity
 
@@ -43,29 +45,30 @@ def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
     return [_canary(picture, value) for picture, value in measured[:count]], True
 
 
-def _measured(job: Job, pictures: Sequence[Prepared]) -> list[tuple[Prepared, float]]:
+def _measured(job: Job, candidates: Sequence[Prepared]) -> list[tuple[Prepared, float]]:
     """The sensitivity of each picture whose stored draws can be used."""
     setup, found = job.setup, []
     with Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup)) as sampler:
-        for done, picture in enumerate(pictures):
-            job.watch.progress("choosing canaries", done, len(pictures))
-            outcomes = list(sampler.draw(picture.tasks[: draws_to_choose_by(setup)]))
-            if all(outcome.state == "stored" for outcome in outcomes):
-                value = _sensitivity(job, sampler, outcomes)
-                if value is not None:
-                    found.append((picture, value))
-    job.watch.progress("choosing canaries", len(pictures), len(pictures))
+        for done, picture in enumerate(candidates):
+            job.watch.progress("choosing canaries", done, len(candidates))
+            pictures = stored_draws(setup, sampler, picture.tasks[: draws_to_choose_by(setup)])
+            if pictures is not None:
+                found.append((picture, sensitivity(*pictures)))
+    job.watch.progress("choosing canaries", len(candidates), len(candidates))
     return found
 
 
-def _sensitivity(job: Job, sampler: Sampler, outcomes: Sequence[Outcome]) -> float | None:
-    sent = sent_pixels(outcomes[0].task.upload)
-    shown = job.setup.sent(sent)
+def stored_draws(setup: Setup, sampler: Sampler, tasks: Sequence[Task]) -> tuple[list[Image], Image] | None:
+    """The pictures of stored draws of a canary, in order, and what was sent; None where one of them cannot be used."""
+    outcomes = sorted(sampler.draw(tasks), key=lambda outcome: outcome.task.index)
+    if any(outcome.state != "stored" for outcome in outcomes):
+        return None
+    sent = sent_pixels(tasks[0].upload)
+    shown = setup.sent(sent)
     try:
-        draws = [drawn_picture(sampler.read(each), each.task, job.setup, shown).pixels for each in outcomes]
+        return [drawn_picture(sampler.read(each), each.task, setup, shown).pixels for each in outcomes], sent
     except PayloadError:
         return None
-    return sensitivity(draws, sent)
 
 
 def _canary(picture: Prepared, value: float | None) -> Canary:

@@ -1,14 +1,22 @@
 """What watching costs, before anything is sent: the next visit, each later one, and a month of them."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from blackbox_conformal.pipeline.job import Terms
+from blackbox_conformal.pipeline.prices.budget import are_stored
+from blackbox_conformal.pipeline.stages.draws import output_check
 from blackbox_conformal.pipeline.stages.settings import Setup
-from blackbox_conformal.pipeline.watch_parts.planned_draws import planned_draws, task_of
+from blackbox_conformal.pipeline.watch_parts.canaries import stored_draws
+from blackbox_conformal.pipeline.watch_parts.planned_draws import calibrated_draws, planned_draws, task_of
 from blackbox_conformal.sampling.estimate import Estimate, estimate
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.sensitivity import Planted, planted
+from blackbox_conformal.watching.speed import Speed, speed_of
 
 DAYS = 30
 WEEKS = 52 / 12
@@ -24,11 +32,20 @@ class Outlook:
         The visit that would be made now; the first one also draws references.
     later_visit
         Each one after it.
+    planted
+        What small changes do to the canaries, by the calibration's own draws; empty where fewer than two of them are
+        reference draws.
     """
 
     canaries: int
     next_visit: Estimate
     later_visit: Estimate
+    planted: Sequence[Planted]
+
+    @property
+    def promises(self) -> list[tuple[Planted, Speed | None]]:
+        """Each planted change, and how fast one that moves a feature no farther is found; None where nobody knows."""
+        return [(one, speed_of(self.canaries, one.shift)) for one in self.planted]
 
     def month_usd(self, visits: float) -> tuple[Decimal, Decimal] | None:
         """Lowest and highest price of so many later visits; None where no price is known."""
@@ -56,4 +73,20 @@ def look_ahead(
     later = [draw for draw in first if draw.purpose == "fresh"]
     if setup.adapter.capabilities.seedable and watch.repeats_itself is not False:
         later.append(later[0])
-    return Outlook(len(canaries), price(following), price(later))
+    return Outlook(len(canaries), price(following), price(later), _planted(setup, terms, ordered, first))
+
+
+def _planted(
+    setup: Setup, terms: Terms, canaries: Mapping[int, Canary], draws: Sequence[WatchDraw]
+) -> Sequence[Planted]:
+    """What small changes do to the stored reference draws of the canaries; nothing is sent."""
+    tasks: dict[int, list[Task]] = defaultdict(list)
+    for draw in calibrated_draws(draws):
+        if draw.purpose == "reference":
+            tasks[draw.canary].append(task_of(canaries[draw.canary], draw))
+    usable = [own for own in tasks.values() if len(own) > 1 and are_stored(setup.adapter, own, terms.folder)]
+    if not usable:
+        return ()
+    with Sampler(setup.adapter, terms.folder, terms.limits, check=output_check(setup)) as sampler:
+        found = [stored_draws(setup, sampler, own) for own in usable]
+    return planted([each for each in found if each is not None]) if any(found) else ()
