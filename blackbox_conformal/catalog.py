@@ -1,4 +1,4 @@
-"""Members of families by name: scores, metrics, guarantees, degradations, perturbations, annotation formats, adapters.
+"""Members of families by name: scores, metrics, guarantees, degradations, annotation formats, dialects, adapters, ….
 
 A member is a file of ours, named after it (``lab_l1.py`` is ``lab-l1``), or announced by an installed package in the
 family's entry point group. The value of an entry point is either ``package.module:Class``, one member named after the
@@ -58,6 +58,7 @@ FAMILIES = {
     "degradations": Family("blackbox_conformal.degradations", "blackbox_conformal.degradations"),
     "images.perturbation": Family("blackbox_conformal.perturbations", "blackbox_conformal.images.perturbation"),
     "annotations.formats": Family("blackbox_conformal.annotation_formats", "blackbox_conformal.annotations.formats"),
+    "serving.dialects": Family("blackbox_conformal.dialects", "blackbox_conformal.serving.dialects"),
     "adapters": Family("blackbox_conformal.adapters", attribute="ADAPTER", error=AdapterError),
 }
 

@@ -32,7 +32,16 @@ def test_bad_notation_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "family", ["scores", "metrics", "guarantees", "degradations", "images.perturbation", "annotations.formats"]
+    "family",
+    [
+        "scores",
+        "metrics",
+        "guarantees",
+        "degradations",
+        "images.perturbation",
+        "annotations.formats",
+        "serving.dialects",
+    ],
 )
 def test_every_member_loads_by_its_file_name(family: str) -> None:
     names = catalog.names(family)

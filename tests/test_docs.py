@@ -50,7 +50,9 @@ def exists(dotted: str) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_modules_exist(page: Path) -> None:
     text = re.sub(r"entry-points\.\S+", "", text_of(page))
-    groups = {f"blackbox_conformal.{family}" for family in ("adapters", "perturbations", "annotation_formats")}
+    groups = {
+        f"blackbox_conformal.{family}" for family in ("adapters", "perturbations", "annotation_formats", "dialects")
+    }
     named = set(re.findall(r"\bblackbox_(?:conformal|adapters)(?:\.\w+)+", text)) - groups
     assert [name for name in sorted(named) if not exists(name)] == []
 

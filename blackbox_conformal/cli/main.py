@@ -27,6 +27,8 @@ COMMANDS = {
     "signing-key": "A key to sign with: new, show.",
     "audit": "Measure a calibration on photographs that it has not seen.",
     "watch": "Visit a calibrated vendor: whether it is still what was calibrated.",
+    "serve": "A calibrated vendor behind an HTTP server: pictures unchanged, with masks.",
+    "serve-token": "Who may use a gateway: new, list, revoke.",
     "compare": "Several vendors or settings on the same photographs.",
     "tune": "Choose a score on photographs that calibration then never sees.",
     "report": "One self-contained HTML file from a run folder.",

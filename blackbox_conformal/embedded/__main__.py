@@ -4,7 +4,7 @@ import argparse
 import json
 import threading
 
-from blackbox_conformal import serving
+from blackbox_conformal import local_servers
 from blackbox_conformal.embedded.server import VendorServer
 
 
@@ -12,9 +12,9 @@ def main() -> None:
     """Serve until the process is told to end."""
     parser = argparse.ArgumentParser(prog="python -m blackbox_conformal.embedded", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 picks a free one")
-    serving.add_option(parser)
+    local_servers.add_option(parser)
     arguments = parser.parse_args()
-    ended = serving.end_requested(while_stdin=arguments.while_stdin)
+    ended = local_servers.end_requested(while_stdin=arguments.while_stdin)
     with VendorServer(arguments.port) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         print(json.dumps({"url": server.url, "model": server.studio.tasks["upscale"].model}), flush=True)

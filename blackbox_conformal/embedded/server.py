@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from blackbox_conformal.embedded.requests import MAX_BODY, RefusalError, parse_order
 from blackbox_conformal.embedded.studio import Studio
-from blackbox_conformal.serving import is_loopback_name
+from blackbox_conformal.local_servers import is_loopback_name
 
 MAX_KEY = 255
 

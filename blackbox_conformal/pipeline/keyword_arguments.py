@@ -181,7 +181,20 @@ class ApplySettings(MaskSettings, JobSettings, total=False):
 
 
 class SessionSettings(MaskSettings, DrawingSettings, total=False):
-    """The keywords of `Session`."""
+    """The keywords of `Session`.
+
+    Attributes
+    ----------
+    max_cost_per_day
+        The most that draws of the run folder may cost that were submitted in any 24 hours, in US dollars, whichever
+        process submitted them.
+    service
+        The session is that of a service that is started again and again: `max_cost` and `max_calls` limit whatever the
+        run folder's ledger holds, and it opens also while the calibration's watch suspends it.
+    """
+
+    max_cost_per_day: float | str | Decimal | None
+    service: bool
 
 
 def named_keywords(command: Command) -> Command:
@@ -277,14 +290,15 @@ def limits_of(settings: Mapping[str, Any]) -> Limits:
         A limit is no number, or below 0.
     """
     fields = {_LIMITS[key]: value for key, value in settings.items() if key in _LIMITS}
-    max_cost, max_calls = settings.get("max_cost"), settings.get("max_calls")
-    if max_cost is not None:
+    max_calls = settings.get("max_calls")
+    for name in ("max_cost", "max_cost_per_day"):
+        amount = settings.get(name)
+        if amount is None:
+            continue
         try:
-            fields["max_cost_usd"] = Decimal(str(max_cost))
+            fields[f"{name}_usd"] = Decimal(str(amount))
         except InvalidOperation:
-            raise UsageError(
-                f"expected max_cost to be an amount of US dollars such as 12.50; got {max_cost!r}"
-            ) from None
+            raise UsageError(f"expected {name} to be an amount of US dollars such as 12.50; got {amount!r}") from None
     if (rate := settings.get("rate")) is not None:
         fields["rates"] = tuple(Rate.of_text(text) for text in ([rate] if isinstance(rate, str) else rate))
     if isinstance(max_calls, bool) or not isinstance(max_calls, int | None):

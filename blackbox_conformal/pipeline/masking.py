@@ -119,9 +119,11 @@ def masking_of(
     """
     loaded, terms = calibrated(calibration, settings)
     file = loaded.file if isinstance(calibration, Calibration) else Path(calibration)
+    watched = None if settings.get("service") else file
     given = {name: settings[name] for name in ("guarantee", "group", "empty_masks", "outside") if name in settings}
     setup = set_up_as(vendor, loaded.procedure, settings.get("second_adapter"), settings.get("degradation"))
-    request = MaskRequest.of(loaded, alpha, file=file, **given)
+    # A service asks its watch before each picture.
+    request = replace(MaskRequest.of(loaded, alpha, file=watched, **given), file=file)
     terms.refuse_unlimited(vendor)
     return terms, setup, request
 

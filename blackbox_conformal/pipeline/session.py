@@ -13,32 +13,36 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.images.encode import Given
 from blackbox_conformal.occupancy import Occupancy
+from blackbox_conformal.pipeline.batch_drift import BatchDrift
 from blackbox_conformal.pipeline.job import Shared
 from blackbox_conformal.pipeline.keyword_arguments import SessionSettings, named_keywords, photograph_paths
 from blackbox_conformal.pipeline.masked_stream import Found, MaskedStream, closed_before
 from blackbox_conformal.pipeline.masking import MaskRequest, Receiver, mask_pictures, masking_of, with_note
 from blackbox_conformal.pipeline.products import Result
-from blackbox_conformal.pipeline.stages.evaluate import drifted
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, Room, evaluated_at_once, narrowed
-from blackbox_conformal.pipeline.stages.prepare import Prepared, named_input, prepare_inputs
+from blackbox_conformal.pipeline.stages.prepare import Input, Prepared, named_input, prepare_input, prepare_inputs
 from blackbox_conformal.pipeline.stages.second_vendor import second_tasks
+from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.stages.warming import warming
-from blackbox_conformal.risk.answers import Answers
+from blackbox_conformal.pipeline.unmasked import Unmasked, draw_unmasked
 from blackbox_conformal.sampling.admission import Admission
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.owned_folder import OwnedFolder
 
-DRIFT_BATCH = 32
-"""So many pictures in a row are compared together with the calibration's photographs."""
+MOST_OTHERS = 16
+"""So many sets of other parameters of the vendor may be open, since each keeps connections."""
+
+Value = TypeVar("Value")
 
 Picture = Given | tuple[str, Given]
 """A picture in any form that `apply` takes, or its name and itself."""
@@ -65,7 +69,7 @@ class Session:
     settings
         The keywords of `MaskSettings` (guarantee, group, …) and of `DrawingSettings` (run, max_cost, …). `max_cost`
         (US dollars) and `max_calls` limit what the session adds to the ledger in its life, whatever the number of
-        threads: a new session begins at 0.
+        threads: a new session begins at 0. With `service` they limit all that the ledger holds, over restarts.
 
     Raises
     ------
@@ -90,7 +94,7 @@ class Session:
         **settings: Unpack[SessionSettings],
     ) -> None:
         terms, self._setup, self._request = masking_of(vendor, calibration, alpha, settings)
-        self._drift = _Drift(self._request, on_drift)
+        self._drift = BatchDrift(self._request, on_drift)
         self._under_way: Occupancy[str] = Occupancy()
         self._spent_usd: Decimal | None = None
         with ExitStack() as stack:
@@ -98,15 +102,12 @@ class Session:
             stack.callback(self._folder.close)
             # Nothing that the folder holds already counts: the budget is for what the session adds.
             limits = replace(terms.limits, scope=frozenset())
-            board = EventBoard(Clock(), terms.watch.listener, limits.max_cost_usd)
-            opened: list[OpenRun | None] = []
-            for adapter in (self._setup.adapter, self._setup.second):
-                if adapter is None or adapter.capabilities.local:
-                    opened.append(None)
-                    continue
-                own = limits.for_vendor(adapter.capabilities)
-                opened.append(stack.enter_context(closing(OpenRun(adapter, self._folder, own, Clock(), board))))
-            self._vendors = [vendor for vendor in opened if vendor is not None]
+            self._limits = replace(limits, scope=None) if settings.get("service") else limits
+            self._board = EventBoard(Clock(), terms.watch.listener, limits.max_cost_usd)
+            self._vendors: list[OpenRun] = []
+            self._opening, self._others = threading.Lock(), dict[str, OpenRun | None]()
+            vendors = (self._setup.adapter, self._setup.second)
+            opened = [None if adapter is None else self._open(adapter, stack) for adapter in vendors]
             room = Room(narrowed(terms.memory_bytes, MASK_PIXEL_BYTES))
             self._terms = replace(terms, limits=limits, shared=Shared(opened[0], opened[1], room.taken))
             self._admission = Admission(self._folder.ledger)
@@ -114,6 +115,15 @@ class Session:
             stack.enter_context(warming(self._setup, truths=False))
             self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="session")
             self._stack = stack.pop_all()
+
+    def _open(self, adapter: Adapter, stack: ExitStack) -> OpenRun | None:
+        """A vendor that stays open until `stack` is closed; None where draws come from this machine's disk."""
+        if adapter.capabilities.local:
+            return None
+        own = self._limits.for_vendor(adapter.capabilities)
+        opened = stack.enter_context(closing(OpenRun(adapter, self._folder, own, Clock(), self._board)))
+        self._vendors.append(opened)
+        return opened
 
     def __enter__(self) -> "Session":
         return self
@@ -137,8 +147,16 @@ class Session:
         return self._terms.folder
 
     @property
+    def at_once(self) -> int:
+        """The most pictures that are worked on at once; others wait."""
+        return self._at_once
+
+    @property
     def spent_usd(self) -> Decimal:
-        """US dollars that the session has added to the ledger; prices of draws under way are not among them."""
+        """US dollars that the budget counts: what the session added to the ledger, or for a service all that it holds.
+
+        Prices of draws under way are not among them.
+        """
         return self._folder.ledger.totals()[0] if self._spent_usd is None else self._spent_usd
 
     def apply(self, picture: Picture) -> Result:
@@ -247,23 +265,88 @@ class Session:
         for vendor in self._vendors:
             vendor.stop(leave=leave)
 
+    def unlike(self, picture: Picture) -> str | None:
+        """Why the calibration does not speak of a picture, in words; None where it does. Nothing is sent.
+
+        Raises
+        ------
+        SuspendedError
+            The calibration's watch raised an alarm.
+        CalibrationError
+            Calibration has seen the picture.
+        ImageError
+            It is no picture, or not one that the vendor takes.
+        """
+        request = self._request.now()
+        prepared = self._prepared(named_input(picture), request)
+        check = request.check(prepared)
+        return None if check is None else check.reason
+
+    async def adraw(self, picture: Picture, vendor: Adapter | None = None) -> Unmasked:
+        """The vendor's answer to a picture without a mask, for pictures that the calibration does not speak of.
+
+        Parameters
+        ----------
+        vendor
+            The calibrated vendor with other parameters; None: as it was calibrated. One draw either way, under the
+            budget of the session.
+
+        Raises
+        ------
+        BlackboxConformalError
+            As for `apply`. UsageError: the session has too many sets of parameters open.
+        """
+        return await asyncio.wrap_future(self._begin(self._unmasked, picture, vendor))
+
+    def _unmasked(self, picture: Picture, vendor: Adapter | None) -> Unmasked:
+        name, source = named_input(picture)
+        setup = self._setup if vendor is None else set_up(vendor, draws=1)
+        opened = self._terms.shared.first if vendor is None else self._other(vendor)
+        prepared = prepare_input(source, name, setup, memory_bytes=self._terms.memory_bytes)
+        to_buy = (0, 0) if opened is None else opened.to_buy(prepared.tasks[:1])
+        key = prepared.input_digest
+        with self._under_way.taken(key, lambda keys: key not in keys), self._admission.room(*to_buy):
+            return draw_unmasked(setup, prepared, self._terms, opened)
+
+    def _other(self, vendor: Adapter) -> OpenRun | None:
+        """The vendor with these parameters, which stays open with the session."""
+        identity = digest_json(vendor.identity())
+        with self._opening:
+            if identity not in self._others:
+                if len(self._others) >= MOST_OTHERS:
+                    raise UsageError(
+                        f"expected at most {MOST_OTHERS} sets of other parameters in the life of a session; this is "
+                        "one more. Calibrate it, or ask the vendor for it yourself"
+                    )
+                self._others[identity] = self._open(vendor, self._stack)
+            return self._others[identity]
+
     def _submit(self, picture: Picture) -> "Future[Found]":
+        return self._begin(self._masked, picture)
+
+    def _begin(self, work: Callable[..., Value], *given: object) -> "Future[Value]":
         try:
-            return self._pool.submit(self._masked, picture)
+            return self._pool.submit(work, *given)
         except RuntimeError:
             raise UsageError("the session is closed; open another one with Session(…)") from None
+
+    def _prepared(self, named: Input, request: MaskRequest) -> Prepared:
+        """The picture of an input; raises what is wrong with it."""
+        failures = dict[int, BlackboxConformalError]()
+        memory_bytes = self._terms.memory_bytes
+        prepared = prepare_inputs([named], self._setup, request.calibration, failures, memory_bytes=memory_bytes)
+        if failures:
+            raise failures[0]
+        return prepared[0]
 
     def _masked(self, picture: Picture) -> Found:
         """What becomes of a picture; raises what concerns every picture."""
         request, failures = self._request.now(), dict[int, BlackboxConformalError]()
         try:
-            named = [named_input(picture)]
+            named = named_input(picture)
+            prepared = self._prepared(named, request)
         except BlackboxConformalError as error:
             return error
-        memory_bytes = self._terms.memory_bytes
-        prepared = prepare_inputs(named, self._setup, request.calibration, failures, memory_bytes=memory_bytes)
-        if failures:
-            return failures[0]
         receiver = Receiver(
             on_failure=failures.__setitem__,
             on_drift=self._drift.tell,
@@ -271,13 +354,13 @@ class Session:
             on_watch=self._drift.tell,
         )
         note = self._drift.note
-        key = prepared[0].input_digest
+        key = prepared.input_digest
         # Who asks for an equal picture at the same time waits, and finds what the first one paid.
         with (
             self._under_way.taken(key, lambda keys: key not in keys),
-            self._admission.room(*self._to_buy(prepared[0])),
+            self._admission.room(*self._to_buy(prepared)),
         ):
-            results = mask_pictures(self._terms, self._setup, named, prepared, request, receiver)
+            results = mask_pictures(self._terms, self._setup, [named], {0: prepared}, request, receiver)
         if failures:
             return failures[0]
         return results[0] if note is None else with_note(results[0], note)
@@ -297,30 +380,3 @@ def _result(found: Found) -> Result:
     if isinstance(found, BlackboxConformalError):
         raise found
     return found
-
-
-class _Drift:
-    """Compares the answers to pictures, batch by batch, with those to the calibration's photographs.
-
-    Batches do not overlap, so that each is called another by chance as rarely as one batch that `apply_all` is given.
-    `note` is what was found of the latest batch; None: it is like the calibration, or there is none yet.
-    """
-
-    def __init__(self, request: MaskRequest, on_drift: Callable[[str], None]) -> None:
-        self.tell = on_drift
-        self.note: str | None = None
-        self._request = request
-        self._batch: list[Answers] = []
-        self._lock = threading.Lock()
-
-    def add_answers(self, answers: Answers) -> None:
-        request = self._request
-        with self._lock:
-            self._batch.append(answers)
-            if len(self._batch) < DRIFT_BATCH:
-                return
-            batch, self._batch = self._batch, []
-        thresholds = [request.rule.threshold(request.curves, request.alpha)]
-        self.note = drifted(request.calibration, batch, thresholds, request.group)
-        if self.note is not None:
-            self.tell(self.note)

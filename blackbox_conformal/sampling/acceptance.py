@@ -34,7 +34,7 @@ class Acceptance:
         See `Sampler`.
     calibrated
         Names of the models that a calibration was made with; empty where there is none, or where it names none: draws
-        may come from the model that answers first.
+        may come from the model that answers first. None: from any.
     control
         Ends the run with an error that `counted` raises.
     first_model
@@ -45,13 +45,13 @@ class Acceptance:
         self,
         check: Check | None,
         counted: Callable[[Task, str], None] | None,
-        calibrated: Collection[str],
+        calibrated: Collection[str] | None,
         control: RunControl,
         first_model: FirstModel | None = None,
     ) -> None:
         self.check = check
         self._counted = counted
-        self.calibrated = sorted(calibrated)
+        self.calibrated = None if calibrated is None else sorted(calibrated)
         self._control = control
         self._first_model = first_model or FirstModel()
 
@@ -82,7 +82,7 @@ class Acceptance:
 
     def model_error(self, model: str | None, *, stored: bool = False) -> ModelChangedError | None:
         """What is wrong with a draw from `model`, None = unnamed; `stored` in an earlier session."""
-        if model is None or model in self.calibrated:
+        if model is None or self.calibrated is None or model in self.calibrated:
             return None
         if self.calibrated:
             names = " or ".join(map(repr, self.calibrated))

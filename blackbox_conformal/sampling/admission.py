@@ -37,11 +37,16 @@ class Admission:
             return True
         budget, totals = self._ledger.budget, self._ledger.totals_in_scope()
         # What is spent is not given back.
-        budget.check(Totals(totals.spent), price_nanousd, calls)
+        budget.check(Totals(totals.spent, of_day=totals.of_day), price_nanousd, calls)
         begun_nanousd, begun_calls = sum(price for price, _ in begun), sum(number for _, number in begun)
         try:
             # A draw of a picture that has begun may be counted twice, as begun and as held or spent: until it ends.
-            together = Totals(totals.spent + begun_nanousd, totals.reserved, totals.calls + begun_calls)
+            together = Totals(
+                totals.spent + begun_nanousd,
+                totals.reserved,
+                totals.calls + begun_calls,
+                totals.of_day + begun_nanousd,
+            )
             budget.check(together, price_nanousd, calls)
         except BudgetError:
             if not begun:

@@ -24,6 +24,9 @@ class Limits:
     max_cost_usd, max_calls
         Money and billable submissions that the run folder's ledger may ever hold, earlier sessions included. Whoever
         draws in several folders for one job takes off what the others hold.
+    max_cost_per_day_usd
+        Money that draws submitted in any 24 hours may cost, whichever process submitted them; all draws that the run
+        folder's ledger holds count.
     scope
         Keys of the draws (see `task.task_key`) whose money and submissions those are; None = all in the folder.
     concurrency
@@ -67,13 +70,16 @@ class Limits:
     max_resample: int = 0
     insecure_http: bool = False
     retry_ambiguous: bool = False
+    max_cost_per_day_usd: Decimal | None = None
 
     def __post_init__(self) -> None:
-        if self.max_cost_usd is not None:
-            cost = Decimal(str(self.max_cost_usd))
-            object.__setattr__(self, "max_cost_usd", cost)
+        for name in ("max_cost_usd", "max_cost_per_day_usd"):
+            if getattr(self, name) is None:
+                continue
+            cost = Decimal(str(getattr(self, name)))
+            object.__setattr__(self, name, cost)
             if not cost.is_finite() or cost < 0:
-                raise UsageError(f"expected max_cost_usd to be a finite amount of at least 0; got {cost}")
+                raise UsageError(f"expected {name} to be a finite amount of at least 0; got {cost}")
         if self.concurrency != "auto" and (not isinstance(self.concurrency, int) or not 1 <= self.concurrency <= 256):
             raise UsageError(f"expected concurrency to be 'auto' or a whole number in 1..256; got {self.concurrency!r}")
         for name in ("max_calls", "max_resample"):
@@ -93,7 +99,7 @@ class Limits:
     @property
     def budget(self) -> Budget:
         """The limits on money and submissions."""
-        return Budget(self.max_cost_usd, self.max_calls, self.scope)
+        return Budget(self.max_cost_usd, self.max_calls, self.scope, self.max_cost_per_day_usd)
 
     @property
     def answer_timeout_s(self) -> float:

@@ -38,7 +38,7 @@ class Sampler:
         Money, speed, patience.
     models
         Names of the vendor's models that a calibration was made with: an answer of another one ends the run. Empty: the
-        model that answers first.
+        model that answers first. None: any model may answer.
     check
         Called with an answer's bytes and its task before the answer counts; raises an error of this package when the
         bytes are not the picture that was asked for.
@@ -63,7 +63,7 @@ class Sampler:
         run: Path,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         *,
-        models: Collection[str] = (),
+        models: Collection[str] | None = (),
         check: Check | None = None,
         counted: Callable[[Task, str], None] | None = None,
         listener: Callable[[Event], None] | None = None,
@@ -71,7 +71,7 @@ class Sampler:
         clock: Clock | None = None,
     ) -> None:
         self._local = adapter.capabilities.local
-        limited = limits.max_cost_usd is not None and not self._local and shared is None
+        limited = limits.budget.limits_money and not self._local and shared is None
         if limited and known_price(adapter, Path(run)) is None:
             raise UsageError(price_missing(adapter))
         self._adapter, self._run, self._limits = adapter, Path(run), limits.for_vendor(adapter.capabilities)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal import serving
+from blackbox_conformal import local_servers
 from blackbox_conformal.testing.fault_server import FaultServer, fault_names
 from blackbox_conformal.testing.script import Script, chances, planned
 
@@ -51,10 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--idempotent", action="store_true", help="honour Idempotency-Key")
     parser.add_argument("--price-usd", default="0.01", help="of one submission")
     parser.add_argument("--polls", type=int, default=1, help="how often a job is read before it is done")
-    serving.add_option(parser)
+    local_servers.add_option(parser)
     chosen = parser.parse_args(arguments)
     key = chosen.api_key_file.read_text(encoding="utf-8").strip() if chosen.api_key_file else None
-    ended = serving.end_requested(while_stdin=chosen.while_stdin)
+    ended = local_servers.end_requested(while_stdin=chosen.while_stdin)
     with FaultServer(
         script_from(chosen.script, chosen.seed),
         port=chosen.port,

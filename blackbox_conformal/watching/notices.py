@@ -51,21 +51,30 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def webhook_channel(address: Secret) -> Channel:
-    """Posts the notice as JSON to a web address, which must answer with 2xx; redirects are not followed."""
+    """Posts the notice as JSON to a web address; see `post`."""
 
     def deliver(notice: dict[str, Any]) -> None:
-        request = urllib.request.Request(
-            address.reveal(), json.dumps(notice).encode(), {"Content-Type": "application/json"}, method="POST"
-        )
-        try:
-            with urllib.request.build_opener(_NoRedirects).open(request, timeout=_TIMEOUT_S):
-                pass
-        except urllib.error.HTTPError as error:
-            raise UndeliveredError(f"HTTP {error.code}") from None
-        except (OSError, ValueError) as error:
-            raise UndeliveredError(type(error).__name__) from None
+        post(address, json.dumps(notice).encode(), {"Content-Type": "application/json"})
 
     return deliver
+
+
+def post(address: Secret, body: bytes, headers: Mapping[str, str]) -> None:
+    """Post to a web address, which must answer with 2xx; redirects are not followed.
+
+    Raises
+    ------
+    UndeliveredError
+        It did not.
+    """
+    request = urllib.request.Request(address.reveal(), body, dict(headers), method="POST")
+    try:
+        with urllib.request.build_opener(_NoRedirects).open(request, timeout=_TIMEOUT_S):
+            pass
+    except urllib.error.HTTPError as error:
+        raise UndeliveredError(f"HTTP {error.code}") from None
+    except (OSError, ValueError) as error:
+        raise UndeliveredError(type(error).__name__) from None
 
 
 def apprise_channel(address: Secret) -> Channel:

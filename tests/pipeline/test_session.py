@@ -34,7 +34,7 @@ from blackbox_conformal.errors import (
     UsageError,
 )
 from blackbox_conformal.images.encode import image_png
-from blackbox_conformal.pipeline import session as session_module
+from blackbox_conformal.pipeline import batch_drift
 from blackbox_conformal.sampling.ledger.ledger_file import reading
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -519,14 +519,14 @@ def test_another_model_than_the_calibrated_one_is_refused_and_nothing_else_is_br
 def test_answers_to_many_pictures_that_are_unlike_the_calibrations_are_told_of(
     calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "DRIFT_BATCH", 3)
+    monkeypatch.setattr(batch_drift, "DRIFT_BATCH", 3)
     batches: list[int] = []
 
     def drifted(calibration: Any, answers: Any, *_: Any) -> str:
         batches.append(len(answers))
         return "not like those"
 
-    monkeypatch.setattr(session_module, "drifted", drifted)
+    monkeypatch.setattr(batch_drift, "drifted", drifted)
     told: list[str] = []
     with opened(calibrated.one, server, tmp_path / "run", on_drift=told.append) as session:
         results = [session.apply(picture(number)) for number in range(7)]

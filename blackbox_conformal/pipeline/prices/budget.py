@@ -34,7 +34,7 @@ def refuse_unlimited(adapter: Adapter, limits: Limits, run: Path) -> None:
         raise BudgetError(
             f"drawing from {adapter.name} costs money: give max_cost (--max-cost) or max_calls (--max-calls)"
         )
-    if limits.max_cost_usd is not None and price is None:
+    if limits.budget.limits_money and price is None:
         raise BudgetError(price_missing(adapter))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from blackbox_conformal.errors import PayloadError
-from blackbox_conformal.serving import is_loopback_name
+from blackbox_conformal.local_servers import is_loopback_name
 
 AddressPolicy = Literal["own", "public", "loopback"]
 """Addresses that a connection may have: any (the vendor's own host), public ones only, loopback only."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.job_budget import Budget, Totals
+from blackbox_conformal.sampling.ledger import last_day
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
 from blackbox_conformal.sampling.ledger.billed import Billed, billed
 from blackbox_conformal.sampling.ledger.ledger_file import (
@@ -67,7 +68,14 @@ class Ledger:
         self._lock.release()
 
     def limit(self, budget: Budget) -> None:
-        """Check every reservation from now on against this budget; what draws beyond its scope cost is left out."""
+        """Check every reservation from now on against this budget; what draws beyond its scope cost is left out.
+
+        The budget that is in force already goes on as it is.
+        """
+        if budget == self._budget:
+            return
+        if budget.max_cost_per_day_usd is not None:
+            self._writer.call(lambda transaction: last_day.begin(transaction.connection))
         elsewhere = Totals()
         if budget.scope is not None:
             with self._lookup() as reader:
@@ -132,15 +140,22 @@ class Ledger:
     def _reserve(
         self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int
     ) -> int:
-        self._budget.check(self._in_scope(transaction.totals()), price_nanousd)
+        self._budget.check(self._in_scope(self._totals(transaction)), price_nanousd)
         number = _insert(transaction, spec) if attempt is None else attempt
         transaction.move(number, "intent", reserve=price_nanousd)
         return number
 
+    def _totals(self, transaction: LedgerTransaction) -> Totals:
+        """The sums over all attempts; those of the last day only where the budget asks for them."""
+        totals = transaction.totals()
+        if self._budget.max_cost_per_day_usd is None:
+            return totals
+        return totals._replace(of_day=last_day.spent_nanousd(transaction.connection))
+
     def _in_scope(self, totals: Totals) -> Totals:
         """The totals of the draws that the budget is for: the ledger's, less what was held elsewhere at the start."""
-        spent, _, calls = self._elsewhere
-        return Totals(totals.spent - spent, totals.reserved, totals.calls - calls)
+        spent, calls = self._elsewhere.spent, self._elsewhere.calls
+        return totals._replace(spent=totals.spent - spent, calls=totals.calls - calls)
 
     def sent(self, attempt: int) -> None:
         """Record that bytes are about to leave."""
@@ -300,13 +315,15 @@ class Ledger:
 
     def totals_in_scope(self) -> Totals:
         """Nano-dollars spent and reserved, and calls, for the draws that the budget is for."""
+        if self._budget.max_cost_per_day_usd is not None:
+            return self._in_scope(self._writer.call(self._totals))
         with self._lookup() as reader:
             row = reader.execute("SELECT spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
         return self._in_scope(Totals(*row))
 
     def totals(self) -> tuple[Decimal, Decimal, int]:
         """Dollars spent, dollars reserved, and calls, for the draws that the budget is for."""
-        spent, reserved, calls = self.totals_in_scope()
+        spent, reserved, calls, _ = self.totals_in_scope()
         return to_usd(spent), to_usd(reserved), calls
 
 

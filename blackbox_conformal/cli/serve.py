@@ -1,0 +1,190 @@
+"""`serve`: a calibrated vendor behind an HTTP server, for clients that exist already."""
+
+import importlib.util
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli import session
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.keys import confirm_keys
+from blackbox_conformal.cli.signing import load_calibration, load_signing_key
+
+if TYPE_CHECKING:
+    from blackbox_conformal.serving.server import Server
+    from blackbox_conformal.serving.service import Service
+
+PORT = 8080
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions(shared.VendorOptions, shared.TermsOptions):
+    """What `serve` is given."""
+
+    calibration: str | None = shared.declared("--calibration", type=shared.FILE, help="Calibration file.")
+    demo: bool = shared.flag(
+        "--demo", is_flag=True, help="Serve the embedded vendor, calibrated on photographs that come with the package."
+    )
+    alpha: float | None = shared.alpha()
+    dialects: tuple[str, ...] = shared.declared(
+        "--as",
+        multiple=True,
+        metavar="DIALECT",
+        default=("multipart",),
+        help="Whose clients are served: multipart (a plain form), replicate; repeatable.",
+    )
+    strict: bool = shared.declared(
+        "--strict",
+        is_flag=True,
+        help="Answer 409 where the calibration does not speak of a request, instead of a picture without a mask.",
+    )
+    allow: tuple[str, ...] = shared.declared(
+        "--allow",
+        multiple=True,
+        metavar="PARAMETER",
+        help="Vendor parameter that a request may give another value than the calibrated one, without a mask; "
+        "repeatable.",
+    )
+    max_cost_per_day: Decimal | None = shared.declared(
+        "--max-cost-per-day",
+        type=shared.usd,
+        help="The most that may be spent in any 24 hours, US dollars. It and --max-cost count all that the run "
+        "folder's ledger holds, so they hold over restarts.",
+    )
+    host: str = shared.declared("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
+    port: int = shared.declared(
+        "--port", type=click.IntRange(0, 65535), default=PORT, help="Port to listen on; 0 is a free one."
+    )
+    host_name: tuple[str, ...] = shared.declared(
+        "--host-name", multiple=True, metavar="NAME", help="Name by which clients address the gateway; repeatable."
+    )
+    public_url: str | None = shared.declared(
+        "--public-url", metavar="URL", help="How links begin where a proxy stands before the gateway."
+    )
+    webhook_host: tuple[str, ...] = shared.declared(
+        "--webhook-host", multiple=True, metavar="NAME", help="Host that requests may name for webhooks; repeatable."
+    )
+    tokens: str | None = shared.declared(
+        "--tokens", type=shared.NEW_FILE, help="File of `serve-token new`.  [default: served/tokens.json in --run]"
+    )
+    tls_cert: str | None = shared.declared("--tls-cert", type=shared.FILE, help="Certificate to serve https, PEM.")
+    tls_key: str | None = shared.declared("--tls-key", type=shared.FILE, help="Key of the certificate, PEM.")
+    max_body: int = shared.declared(
+        "--max-body", type=shared.number_of_bytes, metavar="AMOUNT", default="64MiB", help="Largest request."
+    )
+    log: str = shared.declared(
+        "--log", type=click.Choice(["text", "json"]), default="text", help="How the log on stderr is written."
+    )
+    guarantee: str | None = shared.guarantee()
+    group: str | None = shared.declared("--group", metavar="NAME", help="The group that the pictures belong to.")
+    outside: float = shared.declared(
+        "--outside",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.01,
+        metavar="P",
+        help="Give no mask where an input's conformal p-value is at most this; 0: always give one.",
+    )
+    trust: tuple[str, ...] = shared.trust()
+    sign_with: str | None = shared.sign_with()
+
+
+@click.command("serve")
+@shared.takes(ServeOptions)
+def command(screen: Screen, options: ServeOptions) -> None:
+    """Serve a calibrated vendor to HTTP clients: its pictures unchanged, with links to masks and certificates.
+
+    One request is one call of the vendor where the calibration is of one draw. Accepted requests survive a crash, and
+    nothing is paid twice. Only programs on this machine are served until there are tokens; see `serve-token`.
+    """
+    _refuse_missing()
+    # A program that reads the log as JSON must find nothing else there.
+    screen.quiet = screen.quiet or options.log == "json"
+    from blackbox_conformal.serving.logs import LOG, log_to_stderr
+    from blackbox_conformal.serving.server import Tls, listen, run
+
+    log_to_stderr("json" if options.log == "json" else "text")
+    if options.demo:
+        from blackbox_conformal.cli.serve_demo import prepared
+
+        options, example = prepared(screen, options)
+    else:
+        example = "in.png"
+    service = _service(screen, options)
+    tls = None
+    if options.tls_cert is not None:
+        tls = Tls(Path(options.tls_cert), None if options.tls_key is None else Path(options.tls_key))
+    listening = listen(options.host, options.port)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    url = f"{'http' if tls is None else 'https'}://{host}:{listening.getsockname()[1]}"
+
+    def on_start(_: "Server") -> None:
+        told = {"url": url, "dialects": list(service.dialects), "run": str(service.run.resolve())}
+        screen.say(f"serving {service.vendor.name} on {url} as {', '.join(service.dialects)}; stop with Ctrl-C")
+        if "multipart" in service.dialects:
+            screen.say(f"Try: curl -F image=@{example} {url}/pictures -o out.png -D -")
+        screen.data(told)
+        LOG.info("serving on %s", url)
+
+    run(service, listening, tls, on_start)
+
+
+def _service(screen: Screen, options: ServeOptions) -> "Service":
+    """The gateway that the options describe."""
+    from blackbox_conformal.errors import UsageError
+    from blackbox_conformal.serving.gateway import Terms
+    from blackbox_conformal.serving.service import FOLDER, Service
+    from blackbox_conformal.serving.tokens import TOKENS_FILE
+
+    if options.calibration is None or options.alpha is None:
+        raise UsageError("expected --calibration FILE and --alpha LEVEL, or --demo; add them")
+    calibration = load_calibration(screen, options.calibration, options.trust)
+    priced = options.max_cost is not None or options.max_cost_per_day is not None
+    vendor = session.open_calibrated_vendor(calibration, options, priced=priced)
+    second = session.open_second_vendor(options, calibration)
+    confirm_keys(screen, [vendor, *([] if second is None else [second])], options, options.typed_parameters)
+    run = Path(options.run) if options.run else Path("runs") / f"served-{calibration.digest[7:19]}"
+    if not options.run:
+        screen.note(f"run folder: {run}")
+    limits = replace(session.build_limits(options), max_cost_per_day_usd=options.max_cost_per_day)
+    settings: dict[str, Any] = {
+        "limits": limits,
+        "max_cost": options.max_cost,
+        "max_cost_per_day": options.max_cost_per_day,
+        "memory": options.memory,
+        "guarantee": options.guarantee,
+        "group": options.group,
+        "outside": options.outside,
+        "second_adapter": second,
+    }
+    return Service(
+        calibration=Path(options.calibration),
+        vendor=vendor,
+        alpha=options.alpha,
+        dialects=tuple(dict.fromkeys(options.dialects)),
+        run=run,
+        tokens=Path(options.tokens) if options.tokens else run / FOLDER / TOKENS_FILE,
+        settings=settings,
+        terms=Terms(strict=options.strict, webhook_hosts=options.webhook_host),
+        allowed=options.allow,
+        host=options.host,
+        host_names=options.host_name,
+        public_url=None if options.public_url is None else options.public_url.rstrip("/"),
+        largest_body=options.max_body,
+        sign_with=load_signing_key(screen, options.sign_with),
+    )
+
+
+def _refuse_missing() -> None:
+    """Refuse to serve without the packages of the extra ``serve``."""
+    from blackbox_conformal.errors import UsageError
+
+    missing = [name for name in ("starlette", "uvicorn", "python_multipart") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"expected the packages of the extra serve; {', '.join(missing)} is missing. Install them: "
+            "pip install 'blackbox-conformal[serve]'"
+        )

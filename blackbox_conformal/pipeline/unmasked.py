@@ -1,0 +1,41 @@
+"""The vendor's answer to a picture that no calibration speaks of: one draw, checked and kept as any other, no mask."""
+
+from dataclasses import dataclass
+
+from blackbox_conformal.errors import IncompleteError
+from blackbox_conformal.pipeline.job import Terms
+from blackbox_conformal.pipeline.stages.draws import output_check
+from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.sampling.open_run import OpenRun
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Unmasked:
+    """The vendor's file as it was received, and the model that the vendor named; None: it named none."""
+
+    name: str
+    vendor: bytes
+    model: str | None
+
+
+def draw_unmasked(setup: Setup, picture: Prepared, terms: Terms, shared: OpenRun | None) -> Unmasked:
+    """The first draw of a picture, from any model of the vendor; a draw that is stored is not bought again.
+
+    Raises
+    ------
+    BlackboxConformalError
+        As `Sampler.draw`. RefusedError: the vendor says no to the picture. IncompleteError: there is no usable answer.
+    """
+    with Sampler(
+        setup.adapter, terms.folder, terms.limits, models=None, check=output_check(setup), shared=shared
+    ) as sampler:
+        (outcome,) = list(sampler.draw(picture.tasks[:1]))
+        if outcome.error is not None and outcome.state == "refused":
+            raise outcome.error
+        if outcome.state != "stored":
+            why = "" if outcome.error is None else f": {outcome.error}"
+            raise IncompleteError(f"the draw of {picture.name} {ENDED[outcome.state]}{why}")
+        return Unmasked(picture.name, sampler.read(outcome), outcome.model)

@@ -1,0 +1,76 @@
+"""The contract of a dialect: the interface of one service, spoken to its unmodified clients. The mirror of an adapter.
+
+A dialect knows a service's addresses, fields and answers, and nothing of the vendor, the calibration, threads, money or
+the library that carries HTTP. A route reads like the service's documentation::
+
+    async def create(self, gateway, http):
+        body = http.json()
+        asked = Asked(picture=body["image"], options=…, webhook=body.get("webhook"))
+        request = await gateway.accept(http, "name", asked)
+        request = await gateway.ended(request, seconds=60)
+        return json_answer(self.told(gateway, request))
+
+Fields that it does not know go into `Asked.options`: the gateway passes them on to the vendor or refuses them by name.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from blackbox_conformal.catalog import Plugin
+from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, json_answer
+from blackbox_conformal.serving.gateway import Gateway
+from blackbox_conformal.serving.not_served import NotServedError
+from blackbox_conformal.serving.request import Request
+
+Handle = Callable[[Gateway, HttpRequest], Awaitable[HttpAnswer]]
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address that a dialect serves.
+
+    Attributes
+    ----------
+    path
+        Open parts in braces: ``/v1/predictions/{id}``.
+    summary
+        What it does, one sentence, for the description of the gateway.
+    takes
+        JSON schema of the body by media type; empty: it takes none.
+    gives
+        What each status means.
+    """
+
+    method: str
+    path: str
+    handle: Handle
+    summary: str
+    takes: Mapping[str, Schema] = field(default_factory=dict)
+    gives: Mapping[int, str] = field(default_factory=lambda: {200: "Done."})
+
+
+class Dialect(Plugin, ABC):
+    """Base of every dialect; the file's name is the dialect's name."""
+
+    documentation: ClassVar[str] = ""
+    """Where the service describes its interface."""
+
+    @abstractmethod
+    def routes(self) -> tuple[Route, ...]:
+        """Every address that it serves."""
+
+    @abstractmethod
+    def told(self, gateway: Gateway, request: Request) -> dict[str, Any]:
+        """A request as the service tells of it, JSON-ready, whatever its state."""
+
+    def refused(self, refusal: NotServedError) -> HttpAnswer:
+        """A request that is not served, as the service says it."""
+        return json_answer({"detail": refusal.message}, refusal.status, refusal.headers)
+
+    def message(self, gateway: Gateway, request: Request, event: str, number: str) -> tuple[bytes, dict[str, str]]:
+        """Body and headers of a message to a webhook; `number` is the same for each try of one message."""
+        return json.dumps(self.told(gateway, request)).encode(), {}

@@ -1,0 +1,252 @@
+"""What dialects work with: accept a request, wait for it, find it, fetch its files."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.errors import BlackboxConformalError, LedgerError
+from blackbox_conformal.pipeline.products import Product
+from blackbox_conformal.pipeline.session import Session
+from blackbox_conformal.serving.asked import Asked
+from blackbox_conformal.serving.book import Book, Upload, new_id
+from blackbox_conformal.serving.exchange import HttpRequest
+from blackbox_conformal.serving.failures import status_of, words
+from blackbox_conformal.serving.file_store import FileStore
+from blackbox_conformal.serving.not_served import NotServedError
+from blackbox_conformal.serving.offer import Offer
+from blackbox_conformal.serving.products import ENDINGS, product_of
+from blackbox_conformal.serving.request import Outcome, Request
+from blackbox_conformal.serving.runner import Runner
+from blackbox_conformal.text import printable
+
+PREFIX = "X-Blackbox-Conformal"
+RETRY_AFTER_S = 5
+LONGEST_WAIT_S = 600.0
+_LONGEST_KEY = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a gateway serves.
+
+    Attributes
+    ----------
+    strict
+        Refuse what the calibration does not speak of, instead of answering it without a mask.
+    webhook_hosts
+        Hosts that webhooks may name; a client could otherwise have the gateway send requests anywhere.
+    """
+
+    strict: bool = False
+    webhook_hosts: Collection[str] = ()
+
+
+class Gateway:
+    """The desk of the gateway; every method belongs to the loop that serves."""
+
+    def __init__(
+        self, session: Session, book: Book, store: FileStore, offer: Offer, runner: Runner, terms: Terms
+    ) -> None:
+        self.session, self.book, self.runner, self.offer = session, book, runner, offer
+        self._store, self._terms = store, terms
+
+    async def accept(self, http: HttpRequest, dialect: str, asked: Asked) -> Request:
+        """Accept a request, durably, and begin to work on it; an earlier one where the idempotency key is known.
+
+        Raises
+        ------
+        NotServedError
+            It is not served; nothing was accepted.
+        """
+        if self.runner.draining:
+            raise NotServedError(503, "the gateway is being stopped; ask again", {"Retry-After": str(RETRY_AFTER_S)})
+        strict = self._terms.strict or http.preferences.get("handling") == "strict"
+        self._check(asked)
+        content = await self._content(http, asked.picture)
+        _, reason = self.offer.vendor_for(asked.options, asked.model)
+        digest = await asyncio.to_thread(self._store.keep, content)
+        if strict:
+            await self._refuse_uncovered(reason, (asked.name, self._store.path(digest)))
+        request = Request(
+            id=new_id(),
+            owner=http.owner,
+            dialect=dialect,
+            name=printable(asked.name),
+            model=asked.model,
+            options=asked.options,
+            echo=asked.echo,
+            strict=strict,
+            input=digest,
+            base=http.base,
+            outcome=Outcome(state="accepted"),
+            created=time.time(),
+            started=None,
+            ended=None,
+        )
+        return await self._enter(request, asked)
+
+    def _check(self, asked: Asked) -> None:
+        key = asked.idempotency_key
+        if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+            raise NotServedError(400, f"expected an idempotency key of 1 to {_LONGEST_KEY} characters; got {len(key)}")
+        if asked.webhook is not None:
+            try:
+                address = urlsplit(asked.webhook)
+                host, scheme = address.hostname or "", address.scheme
+            except ValueError:
+                host = scheme = ""
+            if scheme not in ("http", "https") or host not in self._terms.webhook_hosts:
+                raise NotServedError(
+                    422,
+                    f"the webhook names the host {printable(host) or 'none'}, to which this gateway sends nothing. "
+                    f"Have it started with --webhook-host {printable(host) or 'HOST'}, or ask for the result by its id",
+                )
+
+    async def _refuse_uncovered(self, reason: str | None, picture: tuple[str, Any]) -> None:
+        if reason is None:
+            try:
+                reason = await asyncio.to_thread(self.session.unlike, picture)
+            except BlackboxConformalError as error:
+                raise NotServedError(status_of(error), words(error)) from None
+        if reason is not None:
+            raise NotServedError(
+                409, f"{reason}. Strict: nothing was asked of the vendor", {f"{PREFIX}-Reason": _line(reason)}
+            )
+
+    async def _enter(self, request: Request, asked: Asked) -> Request:
+        content = {"options": dict(asked.options), "model": asked.model, "input": request.input}
+        wish = {"digest": digest_json(content), "key": asked.idempotency_key, "webhook": asked.webhook}
+        try:
+            entered = await asyncio.to_thread(self.book.accept, request, **wish, events=asked.events)  # type: ignore[arg-type]
+        except LedgerError as error:
+            raise NotServedError(503, words(error)) from None
+        if entered is None:
+            raise NotServedError(409, "the idempotency key was used for another request; give each a key of its own")
+        if not entered.has_ended:
+            self.runner.add(entered.id)
+        return entered
+
+    async def _content(self, http: HttpRequest, picture: bytes | str) -> bytes:
+        """The picture itself; a link is followed only to this gateway's own files."""
+        if isinstance(picture, bytes):
+            return picture
+        if picture.startswith("data:"):
+            return _data(picture)
+        own = re.fullmatch(re.escape(http.base) + r"/v1/files/([a-z2-7]+)(?:/content)?", picture)
+        if own is None:
+            raise NotServedError(
+                422,
+                "expected the picture as a file, a data: link, or the link of a file that was uploaded to this gateway;"
+                " it follows no other links. Download the picture and send it",
+            )
+        _, content = await self.uploaded(http, own[1])
+        return content
+
+    async def ended(self, request: Request, seconds: float | None = None) -> Request:
+        """The request as it is once it has ended, or after so many seconds, `LONGEST_WAIT_S` at most."""
+        if not request.has_ended:
+            await self.runner.ended(request.id, min(LONGEST_WAIT_S, LONGEST_WAIT_S if seconds is None else seconds))
+        found = await asyncio.to_thread(self.book.find, request.id)
+        return request if found is None else found
+
+    async def find(self, http: HttpRequest, number: str) -> Request:
+        """A request of whoever asks.
+
+        Raises
+        ------
+        NotServedError
+            There is none; that of another token is none.
+        """
+        found = await asyncio.to_thread(self.book.find, number, http.owner)
+        if found is None:
+            raise NotServedError(404, "there is no request of this id")
+        return found
+
+    async def cancel(self, http: HttpRequest, number: str) -> Request:
+        """Take a request back that has not ended; what was sent to the vendor is paid and kept."""
+        request = await self.find(http, number)
+        await asyncio.to_thread(self.book.end, request.id, Outcome(state="cancelled", status=409, error="cancelled"))
+        return await self.find(http, number)
+
+    async def keep_upload(self, http: HttpRequest, content: bytes, name: str, media_type: str) -> Upload:
+        """Keep a file that requests may name by its link."""
+        digest = await asyncio.to_thread(self._store.keep, content)
+        upload = Upload(new_id(), http.owner, printable(name), media_type, digest, len(content), time.time())
+        await asyncio.to_thread(self.book.keep_upload, upload)
+        return upload
+
+    async def uploaded(self, http: HttpRequest, number: str) -> tuple[Upload, bytes]:
+        """A file that whoever asks has uploaded, and its content; refused as `find` refuses."""
+        upload = await asyncio.to_thread(self.book.upload, number, http.owner)
+        if upload is None:
+            raise NotServedError(404, "there is no file of this id")
+        return upload, await asyncio.to_thread(self._store.read, upload.digest)
+
+    async def file(self, http: HttpRequest, number: str, name: str) -> Product:
+        """A file of a request by its name: of whoever asks, or of anybody who knows the link and shows no token."""
+        request = await asyncio.to_thread(self.book.find, number, http.owner or None)
+        stem = name.partition(".")[0]
+        product = None if request is None else await asyncio.to_thread(product_of, request, stem, self._store)
+        if product is None or name not in (stem, f"{stem}.{product.ending}"):
+            raise NotServedError(404, "there is no such file of a request")
+        return product
+
+    def content(self, request: Request, name: str) -> bytes:
+        """A file that is kept of a request; reads from disk."""
+        return self._store.read(request.outcome.files[name].digest)
+
+    def links(self, request: Request) -> dict[str, str]:
+        """The links of a request's files, by their names."""
+        files = request.outcome.files
+        named = {name: ENDINGS[kept.type] for name, kept in files.items()}
+        if "mask" in files:
+            named |= {"overlay": "png", "safe": "png"}
+        return {name: f"{request.base}/files/{request.id}/{name}.{ending}" for name, ending in named.items()}
+
+    def facts(self, request: Request) -> dict[str, Any]:
+        """What the body of an answer says beside what the dialect's service says: facts, and links to the files."""
+        return {**request.outcome.facts, **self.links(request)}
+
+    def headers(self, request: Request) -> dict[str, str]:
+        """The same in headers, for clients that read no body."""
+        facts, links = request.outcome.facts, self.links(request)
+        headers = {f"{PREFIX}-Request": request.id}
+        if "trusted_share" in facts:
+            headers[f"{PREFIX}-Trusted-Share"] = f"{facts['trusted_share']:.6f}"
+            headers[f"{PREFIX}-Threshold"] = str(facts["threshold"])
+            headers[f"{PREFIX}-Certificate"] = links["certificate"]
+            headers[f"{PREFIX}-Mask"] = links["mask"]
+        if facts.get("reason"):
+            headers[f"{PREFIX}-Reason"] = _line(facts["reason"])
+        return headers
+
+    def webhook_secret(self, owner: str) -> bytes:
+        """What messages to the webhooks of an owner are signed with."""
+        return hmac.new(self.book.secret(), owner.encode(), hashlib.sha256).digest()
+
+
+def _data(link: str) -> bytes:
+    """The content of a ``data:`` link (RFC 2397)."""
+    head, comma, body = link.partition(",")
+    try:
+        if comma and head.endswith(";base64"):
+            return base64.b64decode(unquote_to_bytes(body), validate=True)
+    except binascii.Error:
+        comma = ""
+    if not comma:
+        raise NotServedError(422, "expected a data: link with base64 content; it cannot be read")
+    return unquote_to_bytes(body)
+
+
+def _line(text: str) -> str:
+    """A text as the value of a header."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text)[:500]

@@ -1,0 +1,115 @@
+"""What every request passes before its body is read: who it is for, where it comes from, who asks. And the log."""
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from blackbox_conformal.local_servers import is_loopback_name
+from blackbox_conformal.serving.tokens import Tokens
+
+LOG = logging.getLogger("blackbox_conformal.serving.requests")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+OPEN = ("/healthz", "/readyz")
+"""Addresses that a supervisor asks without a token; they tell nothing."""
+
+
+class Guard:
+    """An ASGI application around another.
+
+    Parameters
+    ----------
+    hosts
+        Names, beside those of loopback where the server listens there, by which the gateway may be addressed. A page of
+        another site, whose name was led to this machine, is so kept out.
+    loopback
+        Whether the server listens on loopback.
+    """
+
+    def __init__(self, inner: Application, tokens: Tokens, hosts: Collection[str], *, loopback: bool) -> None:
+        self._inner, self._tokens, self._loopback = inner, tokens, loopback
+        self._hosts = {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request that may not pass, and log every one."""
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        started, status = time.monotonic(), 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                extra = [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"default-src 'none'")]
+                if status == 413:
+                    # Without this, the server would go on reading the body.
+                    extra.append((b"connection", b"close"))
+                message = {**message, "headers": [*message.get("headers", []), *extra]}
+            await send(message)
+
+        refused = self._refused(scope)
+        try:
+            if refused is None:
+                await self._inner(scope, receive, sending)
+            else:
+                await _answer(sending, *refused)
+        finally:
+            route = scope.get("blackbox_conformal.route", "")
+            LOG.info(
+                "%s %s %d",
+                scope["method"],
+                route or "-",
+                status,
+                extra={
+                    "method": scope["method"],
+                    "route": route,
+                    "status": status,
+                    "seconds": round(time.monotonic() - started, 4),
+                    "owner": scope.get("blackbox_conformal.owner", ""),
+                },
+            )
+
+    def _refused(self, scope: Message) -> tuple[int, str] | None:
+        """Status and reason of what may not pass; notes who asks."""
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get("host", "")
+        name = _host_name(host)
+        if not (name in self._hosts or (self._loopback and is_loopback_name(name))):
+            return 421, "this gateway is not served under that host name; start it with --host-name NAME"
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            return 403, "requests from pages of another site are not served"
+        authorization = headers.get("authorization", "")
+        owner = ""
+        if self._tokens.required:
+            found = self._tokens.owner(authorization)
+            # A link to a file is as good as a token; one that is shown all the same has to be right.
+            free = scope["path"] in OPEN or (scope["path"].startswith("/files/") and not authorization)
+            if found is None and not free:
+                return 401, "expected a token of this gateway in the header Authorization: Bearer TOKEN"
+            owner = found or ""
+        scope["blackbox_conformal.owner"] = owner
+        return None
+
+
+def _host_name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+async def _answer(send: Send, status: int, reason: str) -> None:
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"detail": reason}).encode()})

@@ -1,0 +1,68 @@
+"""The gateway's own addresses: files of requests, health, metrics, its description."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.serving.dialects.dialect import Dialect, Route
+from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, json_answer
+from blackbox_conformal.serving.exposition import exposition
+from blackbox_conformal.serving.gateway import RETRY_AFTER_S, Gateway
+from blackbox_conformal.serving.not_served import NotServedError
+from blackbox_conformal.serving.openapi import openapi
+from blackbox_conformal.serving.products import MEDIA_TYPES
+
+_NOT_FOUND = {404: "There is none."}
+
+
+class Operations:
+    """Routes that are there whatever dialects are spoken; `limits` are shown beside the metrics, by name."""
+
+    def __init__(self, dialects: Mapping[str, Dialect], limits: Mapping[str, Decimal]) -> None:
+        self._dialects = dialects
+        self._limits = {name: float(value) for name, value in limits.items()}
+
+    def routes(self) -> Sequence[Route]:
+        """Every address."""
+        files = {200: "The file.", **_NOT_FOUND}
+        ready = {200: "It serves.", 503: "It does not."}
+        return (
+            Route("GET", "/files/{id}/{name}", self._file, "A file of a request: picture, mask, ….", {}, files),
+            Route("GET", "/healthz", self._healthy, "Whether the process lives.", {}, {200: "It does."}),
+            Route("GET", "/readyz", self._ready, "Whether requests are accepted.", {}, ready),
+            Route("GET", "/metrics", self._metrics, "Metrics for Prometheus.", {}, {200: "Metrics."}),
+            Route("GET", "/openapi.json", self._description, "This description.", {}, {200: "The document."}),
+        )
+
+    def refused(self, refusal: NotServedError) -> HttpAnswer:
+        """As JSON."""
+        return json_answer({"detail": refusal.message}, refusal.status, refusal.headers)
+
+    async def _file(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
+        product = await gateway.file(http, http.parameters["id"], http.parameters["name"])
+        caching = {"Cache-Control": "private, max-age=31536000, immutable"}
+        return HttpAnswer(200, product.content, MEDIA_TYPES[product.ending], caching)
+
+    async def _healthy(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
+        return json_answer({"alive": True})
+
+    async def _ready(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
+        if gateway.runner.draining:
+            return json_answer({"ready": False, "why": "stopping"}, 503, {"Retry-After": str(RETRY_AFTER_S)})
+        try:
+            await asyncio.to_thread(gateway.book.rows, "SELECT 1")
+        except BlackboxConformalError:
+            return json_answer({"ready": False, "why": "the book of requests cannot be read"}, 503)
+        return json_answer({"ready": True})
+
+    async def _metrics(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
+        run = gateway.session.run
+        text = await asyncio.to_thread(exposition, gateway.book, gateway.runner, run, self._limits)
+        return HttpAnswer(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _description(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
+        routes = {name: dialect.routes() for name, dialect in self._dialects.items()}
+        document = openapi({"": tuple(self.routes()), **routes})
+        return HttpAnswer(200, json.dumps(document, indent=1).encode(), "application/json")

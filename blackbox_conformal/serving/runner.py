@@ -1,0 +1,128 @@
+"""Works through accepted requests: draws, masks, keeps files, and wakes whoever waits.
+
+Everything here runs in one asyncio loop; what takes time runs in the session's threads or in others.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.pipeline.session import Session
+from blackbox_conformal.serving.book import Book
+from blackbox_conformal.serving.failures import NOT_COVERED, outcome_of, words
+from blackbox_conformal.serving.file_store import FileStore
+from blackbox_conformal.serving.logs import LOG
+from blackbox_conformal.serving.not_served import NotServedError
+from blackbox_conformal.serving.offer import Offer
+from blackbox_conformal.serving.products import keep_masked, keep_unmasked
+from blackbox_conformal.serving.request import Outcome, Request
+
+if TYPE_CHECKING:
+    from blackbox_conformal.signing_key import SigningKey
+
+
+class Runner:
+    """Feeds a session with the requests of a book, the oldest first.
+
+    Parameters
+    ----------
+    sign_with
+        Signs every certificate; None: they are not signed.
+    """
+
+    def __init__(
+        self, session: Session, book: Book, store: FileStore, offer: Offer, sign_with: "SigningKey | None" = None
+    ) -> None:
+        self._session, self._book, self._store, self._offer = session, book, store, offer
+        self._sign_with = sign_with
+        self._room = asyncio.Semaphore(session.at_once)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._running: set[str] = set()
+        self.draining = False
+
+    def resume(self) -> int:
+        """Begin what an earlier process left; how many requests that are."""
+        unfinished = self._book.unfinished()
+        for number in unfinished:
+            self.add(number)
+        return len(unfinished)
+
+    def add(self, number: str) -> None:
+        """Work on an accepted request as soon as there is room."""
+        if number not in self._tasks:
+            task = self._tasks[number] = asyncio.create_task(self._work(number), name=f"request-{number[:8]}")
+            task.add_done_callback(lambda _: self._tasks.pop(number, None))
+
+    async def ended(self, number: str, seconds: float | None) -> None:
+        """Return once a request has ended, or after so many seconds; None: however long it takes."""
+        task = self._tasks.get(number)
+        if task is not None:
+            await asyncio.wait({task}, timeout=seconds)
+
+    async def drain(self) -> None:
+        """Begin nothing new, and return once what has begun has ended; the rest stays accepted."""
+        self.draining = True
+        for number, task in list(self._tasks.items()):
+            if number not in self._running:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks.values()))
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are accepted and not begun."""
+        return len(self._tasks) - len(self._running)
+
+    @property
+    def running(self) -> int:
+        """Requests that are worked on."""
+        return len(self._running)
+
+    async def _work(self, number: str) -> None:
+        async with self._room:
+            if self.draining:
+                return
+            self._running.add(number)
+            try:
+                request = await asyncio.to_thread(self._book.begin, number)
+                if request is None:
+                    return
+                outcome = await self._outcome(request)
+                await asyncio.to_thread(self._book.end, number, outcome)
+            except BlackboxConformalError as error:
+                # The book itself cannot be written: the request stays unfinished, and is begun again at the next start.
+                LOG.error("a request could not be recorded", extra={"error": words(error)})
+            finally:
+                self._running.discard(number)
+
+    async def _outcome(self, request: Request) -> Outcome:
+        try:
+            return await self._answer(request)
+        except NotServedError as refusal:
+            return Outcome(state="refused", status=refusal.status, error=refusal.message)
+        except BlackboxConformalError as error:
+            return outcome_of(error)
+        except Exception as error:  # noqa: BLE001 - a bug ends this request, not the gateway
+            LOG.exception("a request failed")
+            return outcome_of(error)
+
+    async def _answer(self, request: Request) -> Outcome:
+        """The vendor's picture, with a mask where the calibration speaks of it."""
+        picture = (request.name, self._store.path(request.input))
+        vendor, reason = self._offer.vendor_for(request.options, request.model)
+        if reason is None:
+            try:
+                result = await self._session.aapply(picture)
+            except NOT_COVERED as error:
+                if request.strict:
+                    raise
+                reason = words(error)
+            else:
+                if result.certificate.status != "outside-calibration":
+                    return await asyncio.to_thread(keep_masked, result, self._store, self._sign_with)
+                reason = result.certificate.reason or "the input is outside the calibration"
+                if result.vendor is not None:
+                    found = (result.vendor, result.certificate.vendor_model, reason, self._store)
+                    return await asyncio.to_thread(keep_unmasked, *found)
+        drawn = await self._session.adraw(picture, vendor)
+        return await asyncio.to_thread(keep_unmasked, drawn.vendor, drawn.model, reason, self._store)

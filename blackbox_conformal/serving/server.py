@@ -1,0 +1,104 @@
+"""Runs the application on a socket until SIGTERM; the only file that knows uvicorn."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.serving.gateway import Gateway
+from blackbox_conformal.serving.service import Service
+
+_GRACE_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of a certificate and its key, PEM."""
+
+    certificate: Path
+    key: Path | None
+
+
+class Server(uvicorn.Server):
+    """Serves until it is told to end: then it finishes what runs, refuses what is new, and ends.
+
+    Parameters
+    ----------
+    begun
+        Gets the gateway when the application starts.
+    on_start
+        Called once requests are accepted.
+    """
+
+    def __init__(self, config: uvicorn.Config, begun: Sequence[Gateway], on_start: "Callable[[Server], None]") -> None:
+        super().__init__(config)
+        self._begun, self._on_start = begun, on_start
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self._on_start(self)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first signal, and end at once at the second; from any thread."""
+        if self._draining is not None or self._loop is None or not self._begun:
+            self.should_exit = self.force_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._finish())
+
+    async def _finish(self) -> None:
+        for gateway in self._begun:
+            await gateway.runner.drain()
+        self.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 is a free one.
+
+    Raises
+    ------
+    UsageError
+        The address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {host} port {port}: {error.strerror}. Give another --host or --port"
+        ) from None
+
+
+def run(service: Service, listening: socket.socket, tls: Tls | None, on_start: Callable[[Server], None]) -> None:
+    """Serve until the process is told to end; `on_start` is called once requests are accepted.
+
+    Raises
+    ------
+    BlackboxConformalError
+        As `Service.opened`.
+    """
+    begun: list[Gateway] = []
+    with service.opened(begun.append) as application:
+        config = uvicorn.Config(
+            application,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=_GRACE_S,
+            ssl_certfile=None if tls is None else str(tls.certificate),
+            ssl_keyfile=None if tls is None or tls.key is None else str(tls.key),
+        )
+        Server(config, begun, on_start).run([listening])

@@ -1,0 +1,133 @@
+"""A gateway from its settings: opens the session and the book, begins what was left, and closes in order."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from blackbox_conformal import catalog
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.local_servers import is_loopback_name
+from blackbox_conformal.pipeline.session import Session
+from blackbox_conformal.serving.application import application
+from blackbox_conformal.serving.book import Book
+from blackbox_conformal.serving.dialects.dialect import Dialect
+from blackbox_conformal.serving.file_store import FileStore
+from blackbox_conformal.serving.gateway import Gateway, Terms
+from blackbox_conformal.serving.guard import Application, Guard
+from blackbox_conformal.serving.offer import Offer
+from blackbox_conformal.serving.operations import Operations
+from blackbox_conformal.serving.runner import Runner
+from blackbox_conformal.serving.tokens import Tokens
+from blackbox_conformal.serving.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from blackbox_conformal.signing_key import SigningKey
+
+LARGEST_BODY = 64 * 1024 * 1024
+FOLDER = "served"
+"""Where in the run folder the book, the files of requests and the tokens lie."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What a gateway serves, where and to whom.
+
+    Attributes
+    ----------
+    calibration
+        Path of the calibration's file, beside which its watch lies.
+    dialects
+        Names of the dialects that it speaks.
+    run
+        The run folder.
+    tokens
+        File of the tokens.
+    settings
+        Further keywords of `Session`: ``max_cost``, ``max_cost_per_day``, ….
+    allowed
+        Parameters of the vendor that a request may give another value than the calibrated one, without a mask.
+    host, host_names
+        Address that it listens on, and names by which it may be addressed beside that.
+    public_url
+        How links begin, where a proxy stands before it; None: as the client addressed it.
+    largest_body
+        Bytes of a request's body.
+    sign_with
+        Signs every certificate.
+    """
+
+    calibration: Path
+    vendor: Adapter
+    alpha: float
+    dialects: tuple[str, ...]
+    run: Path
+    tokens: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    terms: Terms = field(default_factory=Terms)
+    allowed: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    host_names: tuple[str, ...] = ()
+    public_url: str | None = None
+    largest_body: int = LARGEST_BODY
+    sign_with: "SigningKey | None" = None
+
+    @contextlib.contextmanager
+    def opened(self, on_start: Callable[[Gateway], None] = lambda _: None) -> Iterator[Application]:
+        """The ASGI application, for the ``with`` block; `on_start` gets what it works with once a server runs it.
+
+        Raises
+        ------
+        BlackboxConformalError
+            As `Session`. UsageError: it is to listen beyond loopback, and nobody has a token.
+        """
+        tokens, loopback = Tokens(self.tokens), is_loopback_name(self.host)
+        if not loopback and not tokens.names():
+            raise UsageError(
+                f"expected tokens to listen on {self.host}, which other machines reach. Make one first: "
+                f"blackbox-conformal serve-token new NAME --tokens {self.tokens}"
+            )
+        dialects = {name: catalog.load("serving.dialects", name) for name in self.dialects}
+        calibration = Calibration.load(self.calibration)
+        offer = Offer(self.vendor, calibration, self.allowed)
+        session = Session(self.calibration, self.vendor, self.alpha, run=self.run, service=True, **self.settings)
+        with session, contextlib.closing(Book(session.run / FOLDER)) as book:
+            store = FileStore(session.run / FOLDER / "files")
+
+            @contextlib.asynccontextmanager
+            async def open_gateway() -> AsyncIterator[Gateway]:
+                runner = Runner(session, book, store, offer, self.sign_with)
+                gateway = Gateway(session, book, store, offer, runner, self.terms)
+                async with _running(gateway, dialects):
+                    on_start(gateway)
+                    yield gateway
+
+            operations = Operations(dialects, self._limits())
+            inner = application(open_gateway, dialects, operations, self.largest_body, self.public_url)
+            names = [*self.host_names, self.host, urlsplit(self.public_url or "").hostname or self.host]
+            yield Guard(inner, tokens, names, loopback=loopback)
+
+    def _limits(self) -> dict[str, Decimal]:
+        named = {"limit_usd": "max_cost", "limit_per_day_usd": "max_cost_per_day"}
+        given = {name: self.settings.get(keyword) for name, keyword in named.items()}
+        return {name: Decimal(str(value)) for name, value in given.items() if value is not None}
+
+
+@contextlib.asynccontextmanager
+async def _running(gateway: Gateway, dialects: Mapping[str, Dialect]) -> AsyncIterator[None]:
+    """What goes on beside requests: those that an earlier process left, and webhooks."""
+    gateway.runner.resume()
+    delivering = asyncio.create_task(Webhooks(gateway, dialects).deliver_for_ever())
+    try:
+        yield
+    finally:
+        await gateway.runner.drain()
+        delivering.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await delivering

@@ -1,0 +1,60 @@
+"""Delivers messages to webhooks until they are taken: what is due stands in the book, so a restart loses none."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from blackbox_conformal.secrets import Secret, redact
+from blackbox_conformal.serving.book import Notice
+from blackbox_conformal.serving.dialects.dialect import Dialect
+from blackbox_conformal.serving.gateway import Gateway
+from blackbox_conformal.serving.logs import LOG
+from blackbox_conformal.text import printable
+from blackbox_conformal.watching.notices import UndeliveredError, post
+
+FIRST_PAUSE_S = 2.0
+LONGEST_PAUSE_S = 3600.0
+MOST_TRIES = 40
+"""With pauses that double up to an hour, more than a day."""
+
+_LOOK_S = 0.5
+
+
+class Webhooks:
+    """Sends what is due, a few messages at a time."""
+
+    def __init__(self, gateway: Gateway, dialects: Mapping[str, Dialect]) -> None:
+        self._gateway, self._dialects = gateway, dialects
+
+    async def deliver_for_ever(self) -> None:
+        """Deliver until the task is cancelled."""
+        while True:
+            try:
+                due = await asyncio.to_thread(self._gateway.book.due, time.time())
+                await asyncio.gather(*(self._deliver(notice) for notice in due))
+            except Exception:  # noqa: BLE001 - what fails now may work at the next look
+                LOG.exception("webhooks could not be looked at")
+            await asyncio.sleep(_LOOK_S)
+
+    async def _deliver(self, notice: Notice) -> None:
+        error = await asyncio.to_thread(self._tried, notice)
+        tries = notice.tries + 1
+        again = None
+        if error is not None and tries < MOST_TRIES:
+            again = time.time() + min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(tries - 1, 20))
+        await asyncio.to_thread(self._gateway.book.note_notice, notice.id, error=error, again=again)
+
+    def _tried(self, notice: Notice) -> str | None:
+        """What went wrong; None where the message was taken."""
+        try:
+            request = self._gateway.book.find(notice.request)
+            dialect = None if request is None else self._dialects.get(request.dialect)
+            if request is None or dialect is None:
+                return "the gateway does not speak the dialect of the request any more"
+            body, headers = dialect.message(self._gateway, request, notice.event, f"msg_{notice.id}")
+            post(Secret(notice.address, lasting=False), body, {"Content-Type": "application/json", **headers})
+        except UndeliveredError as error:
+            return printable(redact(str(error)), 300)
+        except Exception as error:  # noqa: BLE001 - whatever a foreign dialect or address does, the others are told
+            return type(error).__name__
+        return None

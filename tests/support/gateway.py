@@ -1,0 +1,106 @@
+"""A gateway on a real socket, in a thread, before the fault server."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.images.degrade import degrade
+from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.serving.gateway import Terms
+from blackbox_conformal.serving.server import Server, listen, run
+from blackbox_conformal.serving.service import FOLDER, Service
+from blackbox_conformal.serving.tokens import TOKENS_FILE
+from support.synthetic import photograph
+
+
+def picture(number: int) -> bytes:
+    """The file of an input that calibration has not seen; every number has another one."""
+    return image_png(degrade(photograph(100 + number), 4))
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway that runs."""
+
+    url: str
+    run: Path
+
+    def post(self, content: bytes, token: str = "", accept: str = "*/*", **fields: str) -> httpx.Response:
+        """Send a picture by the dialect multipart; fields with capital letters are headers."""
+        headers = {name.replace("_", "-"): value for name, value in fields.items() if name[0].isupper()}
+        data = {name: value for name, value in fields.items() if not name[0].isupper()}
+        headers |= {"Accept": accept, **({"Authorization": f"Bearer {token}"} if token else {})}
+        files = {"image": ("in.png", content, "image/png")}
+        return httpx.post(f"{self.url}/pictures", files=files, data=data, headers=headers, timeout=60)
+
+    def json(self, content: bytes, **fields: str) -> dict[str, Any]:
+        """The JSON answer to a picture."""
+        answered: dict[str, Any] = self.post(content, accept="application/json", **fields).json()
+        return answered
+
+    def get(self, path: str, token: str = "") -> httpx.Response:
+        """Ask for a path of the gateway, or for a whole link."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.get(path if path.startswith("http") else self.url + path, headers=headers, timeout=60)
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        lines = self.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(f"blackbox_conformal_{name}"))
+
+
+@contextmanager
+def serving(
+    calibration: Path, vendor: Adapter, folder: Path, *, terms: Terms | None = None, alpha: float = 0.9, **given: Any
+) -> Iterator[Gateway]:
+    """Serve for the ``with`` block; `given` are fields of `Service`, and keywords of `Session` in ``settings``."""
+    settings = {"max_cost": "5", **given.pop("settings", {})}
+    tokens = given.pop("tokens", folder / FOLDER / TOKENS_FILE)
+    dialects = given.pop("dialects", ("multipart", "replicate"))
+    service = Service(
+        calibration=calibration,
+        vendor=vendor,
+        alpha=alpha,
+        dialects=dialects,
+        run=folder,
+        tokens=tokens,
+        settings=settings,
+        terms=terms or Terms(),
+        **given,
+    )
+    listening, started = listen("127.0.0.1", 0), threading.Event()
+    servers: list[Server] = []
+    failed: list[BaseException] = []
+
+    def on_start(server: Server) -> None:
+        servers.append(server)
+        started.set()
+
+    def work() -> None:
+        try:
+            run(service, listening, None, on_start)
+        except BaseException as error:  # noqa: BLE001 - raised again in the test
+            failed.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert started.wait(60)
+    try:
+        if failed:
+            raise failed[0]
+        yield Gateway(f"http://127.0.0.1:{listening.getsockname()[1]}", folder)
+    finally:
+        for server in servers:
+            server.should_exit = True
+        thread.join(60)
+        listening.close()
+    if failed:
+        raise failed[0]
