@@ -10,18 +10,17 @@ from typing import Any
 import httpx
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.images.degrade import degrade
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.serving.gateway import Terms
 from blackbox_conformal.serving.server import Server, listen, run
 from blackbox_conformal.serving.service import FOLDER, Service
 from blackbox_conformal.serving.tokens import TOKENS_FILE
-from support.synthetic import photograph
+from support.synthetic import photograph, reduced
 
 
 def picture(number: int) -> bytes:
     """The file of an input that calibration has not seen; every number has another one."""
-    return image_png(degrade(photograph(100 + number), 4))
+    return image_png(reduced(photograph(100 + number), 4))
 
 
 @dataclass(frozen=True)
