@@ -12,6 +12,7 @@ from blackbox_conformal import calibration_file
 from blackbox_conformal.canonical import digest_bytes, digest_json, strict_json
 from blackbox_conformal.errors import CheckFailedError, FileFormatError
 from blackbox_conformal.signature import Signature, Vouching
+from blackbox_conformal.watch_head import WatchHead
 
 if TYPE_CHECKING:
     from blackbox_conformal.signing_key import SigningKey
@@ -109,6 +110,8 @@ class Certificate(BaseModel):
         How many more calibration photographs the level would need at least; 0 when it is reachable.
     calibration_signature
         The signature that the calibration had, by whoever calibrated; None where it had none.
+    watch
+        The head of the calibration's watch file as it was read when this was issued; None where there was none.
     signature
         Of this certificate, by whoever issued it; None where it is not signed.
     """
@@ -146,6 +149,7 @@ class Certificate(BaseModel):
     leakage: str | None = None
     notes: tuple[str, ...] = ()
     calibration_signature: Signature | None = None
+    watch: WatchHead | None = None
     signature: Signature | None = None
 
     def __repr__(self) -> str:
@@ -164,9 +168,10 @@ class Certificate(BaseModel):
     def content(self) -> dict[str, Any]:
         """What its digest is of and what is signed: everything but digest and signature."""
         content = self.model_dump(mode="json", exclude={"signature"})
-        if self.calibration_signature is None:
-            # As in certificates from before there were signatures.
-            del content["calibration_signature"]
+        for name in ("calibration_signature", "watch"):
+            if content[name] is None:
+                # As in certificates from before there were signatures and watches.
+                del content[name]
         return content
 
     @property

@@ -15,7 +15,7 @@ from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups
-from blackbox_conformal.cli.signing import load_calibration
+from blackbox_conformal.cli.signing import load_calibration, trusted
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.reports.report_store import ReportStore
 
-    _say_watched(screen, calibration, file)
+    watched = _watched(screen, calibration, options, file)
     priced = options.max_cost is not None
     adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
     paths = photograph_paths(options.images)
@@ -122,7 +122,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
         store.keep_audit(audit)
     files = crops.write(Path(options.out), force=options.force) if options.out else {}
     audit_screen.show_audit(screen, audit, options.worst, files)
-    document = audit_json(audit, options.worst, files)
+    document = {**audit_json(audit, options.worst, files), "watch": watched}
     if options.splits is not None:
         document["splits"] = _splits(screen, options, calibration, options.splits, audit)
     audit_screen.show_next(screen, run, file, kept=store is not None)
@@ -130,14 +130,15 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     audit_screen.show_verdict(screen, audit)
 
 
-def _say_watched(screen: Screen, calibration: "Calibration", file: str) -> None:
-    """What the calibration's watch found; an audit measures it nevertheless."""
+def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, file: str) -> dict[str, Any] | None:
+    """What the calibration's watch found, as it is said and as scripts read it; an audit measures it nevertheless."""
     from blackbox_conformal.watching.states import state_of
-    from blackbox_conformal.watching.watch_file import watch_path
 
-    entry = state_of(watch_path(Path(file)), calibration.digest)
-    if entry is not None and entry.state != "watched":
-        screen.note(f"note: this calibration is {entry.state} since {entry.at}: {entry.reason}")
+    entry = state_of(Path(file), calibration, trusted(options.trust))
+    if entry is None or entry.state == "watched":
+        return None
+    screen.note(f"note: this calibration is {entry.state} since {entry.at}: {entry.reason}")
+    return {"state": entry.state, "at": entry.at, "reason": entry.reason}
 
 
 def _request(options: AuditOptions, calibration: "Calibration") -> "AuditRequest":

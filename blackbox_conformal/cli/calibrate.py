@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.stages.settings import Setup
+    from blackbox_conformal.signing_key import SigningKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,16 +101,18 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     calibration = result.calibration if key is None else result.calibration.signed(key)
     keep_calibration(run, calibration, out, force=options.force)
     if options.canaries is not None:
-        _begin_watch(screen, options.canaries, job, calibration, out)
+        _begin_watch(screen, options.canaries, job, calibration, out, key)
     _show(screen, options, setup, result, out, run)
 
 
-def _begin_watch(screen: Screen, count: int, job: "Job", calibration: "Calibration", out: Path) -> None:
+def _begin_watch(
+    screen: Screen, count: int, job: "Job", calibration: "Calibration", out: Path, key: "SigningKey | None"
+) -> None:
     """Choose canaries, and say what the first visit draws besides."""
     from blackbox_conformal.pipeline.visiting import begin_watch
     from blackbox_conformal.pipeline.watch_parts.planned_draws import REFERENCES, calibrated_references
 
-    begin_watch(job, calibration, out, count)
+    begin_watch(job, calibration, out, count, key)
     drawn = calibrated_references(job.setup)
     besides = f", and {REFERENCES - drawn} reference draws of each at the first one" if drawn < REFERENCES else ""
     screen.note(f"note: {count} canaries are chosen; `watch` draws each of them once a visit{besides}")

@@ -16,7 +16,7 @@ from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths
-from blackbox_conformal.cli.signing import load_calibration, load_signing_key
+from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 
 if TYPE_CHECKING:
     from blackbox_conformal.certificate import Certificate
@@ -132,6 +132,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
         empty_masks=options.empty_masks,
         outside=options.outside,
         file=Path(options.calibration),
+        trusted=trusted(options.trust),
     )
     batch = _read_batch(request, options)
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
@@ -338,6 +339,7 @@ def _masked(delivery: _Delivery, request: "MaskRequest", run: Path) -> "list[Res
             on_failure=batch.failed.__setitem__ if options.keep_going else None,
             on_drift=delivery.add_drift,
             on_watch=lambda note: screen.note(f"warning: {note}"),
+            sign_with=delivery.key,
         )
         return mask_pictures(terms, batch.setup, batch.sources, batch.pictures, request, receiver)
 

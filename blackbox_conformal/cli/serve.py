@@ -158,6 +158,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         "guarantee": options.guarantee,
         "group": options.group,
         "outside": options.outside,
+        "trust": options.trust,
         "second_adapter": second,
     }
     return Service(

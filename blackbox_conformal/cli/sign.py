@@ -1,6 +1,7 @@
 """`sign`: sign calibrations and certificates that exist already."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from blackbox_conformal.cli.signing import load_signing_key
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.signing_key import SigningKey
 
 
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool) -> None:
     """Sign PAPERS, calibrations or certificates, in their files; you vouch for what stands in them.
 
-    A certificate is checked first, as `verify` does, with the files beside it.
+    A certificate is checked first, as `verify` does, with the files beside it. With a calibration the watch beside it
+    is signed as it stands.
     """
     from blackbox_conformal.text import printable
 
@@ -51,11 +54,32 @@ def _signed(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], objec
     from blackbox_conformal.text import printable
 
     paper = read_paper(path)
+    if isinstance(paper, Calibration):
+        _check_watch(path, paper)
     if paper.signature is not None and paper.signature.key != key.key and not force:
         raise UsageError(
             f"{printable(path)} is signed by {paper.signature.signer}; give --force to replace that signature by yours"
         )
     signed = paper.signed(key)
     if isinstance(signed, Calibration):
-        return lambda: signed.save(path, force=True)
+        return lambda: _write(path, signed, key)
     return lambda: write_new(path, signed.to_json().encode(), force=True)
+
+
+def _check_watch(path: Path, calibration: "Calibration") -> None:
+    """Refuse a watch file beside the calibration that was changed since it was written, whoever signed it."""
+    from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+
+    if watch_path(path).exists():
+        with WatchFile(watch_path(path)) as file:
+            file.check(replace(calibration, signature=None))
+
+
+def _write(path: Path, calibration: "Calibration", key: "SigningKey") -> None:
+    """Write a signed calibration, and sign the log of the watch beside it, if there is one."""
+    from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+
+    calibration.save(path, force=True)
+    if watch_path(path).exists():
+        with WatchFile(watch_path(path), key=key) as file:
+            file.sign(calibration.digest)

@@ -11,6 +11,7 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.papers import read_paper
 from blackbox_conformal.cli.signing import trusted
+from blackbox_conformal.cli.watched_papers import WatchedPapers
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def command(screen: Screen, options: VerifyOptions) -> None:
 
     With --calibration also that statement, level, threshold and number of photographs follow from that file. A digest
     finds damage. A signature tells who vouches for a paper; whether its key is the signer's own, you alone can know:
-    give those that are with --trust.
+    give those that are with --trust. Of a watch it is told how far it reached, and a certificate that names more than
+    the watch file beside the calibration has is refused.
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.text import printable
@@ -53,9 +55,9 @@ def command(screen: Screen, options: VerifyOptions) -> None:
         if not vouching.checked and vouching.signature is not None:
             ed25519.library()
         _require(vouching, printable(options.calibration), options)
-    rows = []
+    rows, watches = [], WatchedPapers(against, keys)
     for name in options.papers:
-        row = _checked(name, against, options, keys)
+        row = _checked(name, watches, options, keys)
         rows.append(row)
         screen.say(f"{printable(name)}: " + "\n  ".join(row.lines))
     screen.data([row.entry for row in rows])
@@ -84,7 +86,7 @@ class _Row:
         return bool(self.entry["verified"])
 
 
-def _checked(name: str, against: "Calibration | None", options: VerifyOptions, keys: frozenset[str]) -> _Row:
+def _checked(name: str, watches: WatchedPapers, options: VerifyOptions, keys: frozenset[str]) -> _Row:
     from blackbox_conformal.certificate import Certificate
 
     entry: dict[str, Any] = {"paper": name, "verified": False, "status": None, "reason": None}
@@ -93,11 +95,15 @@ def _checked(name: str, against: "Calibration | None", options: VerifyOptions, k
         vouching = paper.vouching(keys)
         of_calibration = paper.calibration_vouching(keys) if isinstance(paper, Certificate) else None
         if isinstance(paper, Certificate):
-            _refuse_contradictions(paper, against)
+            _refuse_contradictions(paper, watches.against)
+            watch = watches.of_certificate(name, paper)
+        else:
+            watch = watches.of_calibration(Path(name), paper)
         _require(vouching, "the paper", options)
     except BlackboxConformalError as error:
         return _Row(name=name, lines=(f"not verified: {error}",), failed=True, entry={**entry, "reason": str(error)})
     entry["signature"] = vouching.to_json()
+    entry["watch"] = None if watch is None else watch[1]
     entry["verified"] = _is_checked(vouching) and (of_calibration is None or _is_checked(of_calibration))
     outcome, further = "verified" if entry["verified"] else "not verified", []
     if isinstance(paper, Certificate):
@@ -107,6 +113,8 @@ def _checked(name: str, against: "Calibration | None", options: VerifyOptions, k
         further.append(f"its calibration: {of_calibration.words()}")
         if paper.status == "outside-calibration":
             outcome += f", and it gives no guarantee: {paper.reason}"
+    if watch is not None:
+        further.append(f"its watch: {watch[0]}")
     return _Row(name=name, lines=(f"{outcome}; {vouching.words()}", *further), entry=entry)
 
 

@@ -14,6 +14,7 @@ from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths
+from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import CredentialMissingError, SuspendedError, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
 
     images: tuple[str, ...] = shared.photographs(required=False)
     calibration: str | None = shared.declared("--calibration", type=shared.FILE, help="Calibration file.")
+    trust: tuple[str, ...] = shared.trust()
+    sign_with: str | None = shared.sign_with()
     canaries: int | None = shared.declared(
         "--canaries",
         type=click.IntRange(1, 256),
@@ -115,14 +118,13 @@ def command(screen: Screen, options: WatchOptions) -> None:
     chooses canaries from IMAGES, the photographs that were calibrated. --max-cost is for one visit. After an alarm
     the calibration is suspended or void, and `mask` refuses it.
     """
-    from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.pipeline.visiting import outlook, visit
 
     if options.demo:
         watch_demo.show(screen, Path(options.run or watch_demo.FOLDER))
         return
-    calibration = Calibration.load(options.file)
+    calibration = load_calibration(screen, options.file, options.trust)
     channels = _channels(options)
     if options.accept is not None:
         _accept(screen, options, calibration, channels)
@@ -133,7 +135,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
     adapter = session.open_calibrated_vendor(calibration, options, priced=options.max_cost is not None)
     setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
     run = session.calibrated_folder(screen, options, calibration.procedure, options.file)
-    request = _request(options, calibration)
+    request = _request(screen, options, calibration)
     with watching(screen) as watch:
         terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
         if options.plan:
@@ -152,13 +154,14 @@ def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration
     from blackbox_conformal.reports.watch_page import write_watch_page
 
     file, run = Path(options.file), session.folder_of(options, calibration.procedure, options.file)
-    written = write_watch_page(calibration.digest, file, run, Path(page), force=options.force)
+    keys = trusted(options.trust)
+    written = write_watch_page(calibration, file, run, Path(page), trusted=keys, force=options.force)
     screen.say(str(written))
     screen.say(next_steps.open_line(written))
     screen.data({"page": str(written.resolve())})
 
 
-def _request(options: WatchOptions, calibration: "Calibration") -> "VisitRequest":
+def _request(screen: Screen, options: WatchOptions, calibration: "Calibration") -> "VisitRequest":
     from blackbox_conformal.pipeline.visiting import VisitRequest
 
     return VisitRequest(
@@ -169,6 +172,8 @@ def _request(options: WatchOptions, calibration: "Calibration") -> "VisitRequest
         options.level,
         _reserve(options, calibration),
         options.max_cost_in_all,
+        None if options.plan else load_signing_key(screen, options.sign_with),
+        trusted(options.trust),
     )
 
 
@@ -226,10 +231,14 @@ def _tell(screen: Screen, options: WatchOptions, calibration: "Calibration", cha
 
 
 def _accept(screen: Screen, options: WatchOptions, calibration: "Calibration", channels: "dict[str, Channel]") -> None:
+    from blackbox_conformal.pipeline.watch_parts.visit_documents import refuse_unsigned_visit
     from blackbox_conformal.watching.concluding import accept
     from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
-    with WatchFile(watch_path(Path(options.file)), make=False) as file:
+    key = load_signing_key(screen, options.sign_with)
+    refuse_unsigned_visit(calibration, key)
+    with WatchFile(watch_path(Path(options.file)), make=False, key=key) as file:
+        file.check(calibration, {*trusted(options.trust), *([] if key is None else [key.key])})
         entry = accept(file, calibration.digest, options.accept or "")
     screen.say(f"accepted at {entry.at}: {entry.reason}")
     screen.say("Certificates say so from now on. The next visit begins a new watch, against the vendor as it is then.")

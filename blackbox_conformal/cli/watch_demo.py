@@ -16,6 +16,7 @@ from blackbox_conformal.cli.next_steps import open_line
 from blackbox_conformal.errors import SuspendedError, UsageError
 
 if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.embedded.server import VendorServer
     from blackbox_conformal.pipeline.visiting import VisitResult
 
@@ -42,17 +43,17 @@ def show(screen: Screen, folder: Path) -> None:
     if folder.exists():
         raise UsageError(f"expected a new folder; {folder} is there already. Remove it, or name another with --run")
     with _vendor() as server:
-        found, digest = _played(screen, server, folder)
+        found, calibration = _played(screen, server, folder)
     file = folder / "run" / "calibration.json"
     watch_screen.show_visit(screen, found, str(file))
-    screen.say(f"`mask` now answers: {_refused(file, digest)}")
-    page = write_watch_page(digest, file, folder / "run", folder / "watch.html")
+    screen.say(f"`mask` now answers: {_refused(file, calibration)}")
+    page = write_watch_page(calibration, file, folder / "run", folder / "watch.html")
     screen.say(open_line(page))
     screen.data({**watch_screen.visit_json(found, str(file)), "page": str(page.resolve())})
 
 
-def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[VisitResult, str]":
-    """The visit that finds the change, and the digest of the calibration."""
+def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[VisitResult, Calibration]":
+    """The visit that finds the change, and the calibration."""
     from blackbox_conformal.embedded.studio import OfferedTask
     from blackbox_conformal.images.photographs import demo_photographs
     from blackbox_conformal.pipeline.calibrating import calibrate_job
@@ -82,7 +83,7 @@ def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[Visi
         screen.say(
             f"now every weight of the vendor's network is changed by about {CHANGE:.0%}; its name stays {task.model}"
         )
-        return visit(request, setup, terms), calibration.digest
+        return visit(request, setup, terms), calibration
 
 
 @contextmanager
@@ -101,11 +102,11 @@ def _vendor() -> "Iterator[VendorServer]":
         server.server_close()
 
 
-def _refused(file: Path, digest: str) -> str:
+def _refused(file: Path, calibration: "Calibration") -> str:
     from blackbox_conformal.watching.states import refuse_suspended
 
     try:
-        refuse_suspended(file, digest)
+        refuse_suspended(file, calibration)
     except SuspendedError as error:
         return str(error)
     return "nothing: no alarm was raised"

@@ -36,6 +36,7 @@ def show_visit(screen: Screen, result: "VisitResult", calibration: str) -> None:
     if len(result.evidence) > 1:
         screen.say(f"evidence  {_bars(result)}  visit by visit; full height is an alarm")
     screen.say(result.level.sentence)
+    screen.say(f"the watch file: {result.standing.words}")
     if result.made:
         screen.say(f"{result.calls} calls made, {result.cached} draws were stored, ${result.cost_usd} spent")
     else:
@@ -82,6 +83,8 @@ def visit_json(result: "VisitResult", calibration: str) -> dict[str, Any]:
             for canary in result.canaries
         ],
         "evidence": [{"log_wealth": one} for one in result.evidence],
+        "head": result.standing.head.model_dump(mode="json"),
+        "signed": {**result.standing.vouching.to_json(), "entries": result.standing.vouched},
         "calls": result.calls,
         "cached": result.cached,
         "cost_usd": float(result.cost_usd),

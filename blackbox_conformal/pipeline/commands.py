@@ -4,6 +4,7 @@ The keywords that all of them take are described in `ProcedureSettings` and `Job
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Unpack
@@ -42,7 +43,10 @@ from blackbox_conformal.pipeline.stages.prepare import named_input, prepare_inpu
 from blackbox_conformal.pipeline.stages.settings import set_up_as
 from blackbox_conformal.pipeline.visiting import VisitRequest, VisitResult, visit
 from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
+from blackbox_conformal.signature import trusted_keys
+from blackbox_conformal.signing_key import SigningKey
 from blackbox_conformal.text import name_of
+from blackbox_conformal.watching.states import state_of
 
 
 @named_keywords
@@ -241,12 +245,19 @@ def audit(
     >>> bc.audit(vendor, "unseen", "calibration.json", alpha=[0.8, 0.9], max_cost=5)
     <Audit of 4 photographs: …>
     """
+    given = None if isinstance(calibration, Calibration) else Path(calibration)
     calibration, terms = calibrated(calibration, settings)
     setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
+    file = given or calibration.file
+    watched = None if file is None else state_of(file, calibration)
     request = AuditRequest.of(calibration, levels_of(alpha), guarantee=guarantee, group=group, clusters=clusters)
     terms.refuse_unlimited(vendor)
     paths = photograph_paths(photographs)
-    return audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=stop)
+    found = audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=stop)
+    if watched is None or watched.state == "watched":
+        return found
+    note = f"this calibration is {watched.state} since {watched.at}: {watched.reason}"
+    return replace(found, notes=(*found.notes, note))
 
 
 @named_keywords
@@ -262,6 +273,8 @@ def watch(
     alpha: float | None = None,
     max_cost_in_all: float | str | Decimal | None = None,
     second_adapter: Adapter | None = None,
+    sign_with: SigningKey | None = None,
+    trust: Sequence[str] = (),
     **settings: Unpack[JobSettings],
 ) -> VisitResult:
     """Visit `vendor` once, or go on with a visit that was not finished: is it still what was calibrated?
@@ -281,6 +294,10 @@ def watch(
         The most that all visits may cost together, US dollars; `max_cost` is for this one.
     second_adapter
         The second vendor, where the calibrated score compares with one.
+    sign_with
+        Sign the visit with this key; needed where the calibration is signed.
+    trust
+        Public keys, or files of such keys, whose signatures of calibration and watch count, as `--trust`.
     settings
         The keywords of `JobSettings` (run, max_cost, …).
 
@@ -307,4 +324,7 @@ def watch(
     reserve = None if alpha is None else Reserve(loaded, photograph_paths(fresh), alpha, fresh_each)
     known = photograph_paths(photographs) if photographs else ()
     in_all = None if max_cost_in_all is None else Decimal(str(max_cost_in_all))
-    return visit(VisitRequest(loaded, file, known, canaries, level, reserve, in_all), setup, terms)
+    keys = trusted_keys(trust)
+    if keys:
+        loaded.vouching(keys).require("the calibration", trusted=True)
+    return visit(VisitRequest(loaded, file, known, canaries, level, reserve, in_all, sign_with, keys), setup, terms)

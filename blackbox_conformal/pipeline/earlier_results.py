@@ -126,5 +126,5 @@ def files_named_by(certificate: Certificate) -> set[str]:
 
 def comparable(certificate: Certificate) -> Certificate:
     """The certificate without notes, files and who vouches: equal for equal results, whatever was written of them."""
-    vouching = {"assumptions": (), "calibration_signature": None, "signature": None}
+    vouching = {"assumptions": (), "calibration_signature": None, "watch": None, "signature": None}
     return certificate.model_copy(update={"notes": (), "outputs": {}, **vouching})

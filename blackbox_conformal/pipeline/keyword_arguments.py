@@ -166,6 +166,9 @@ class MaskSettings(TypedDict, total=False):
     outside
         The conformal p-value of an input, 0 to 1, at which and below its certificate says that the guarantee does not
         speak of it; 0: never.
+    trust
+        Public keys, or files of such keys, whose signatures count, as `--trust`: the calibration must be signed by one
+        of them, and its watch too.
     """
 
     guarantee: str | Guarantee | None
@@ -174,6 +177,7 @@ class MaskSettings(TypedDict, total=False):
     degradation: str | None
     empty_masks: bool
     outside: float
+    trust: Sequence[str]
 
 
 class ApplySettings(MaskSettings, JobSettings, total=False):

@@ -1,6 +1,6 @@
 """A picture, a vendor and its calibration in; delivered picture, trust mask and certificate out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,9 +31,11 @@ from blackbox_conformal.pipeline.watch_parts.live_pictures import LiveWatch, liv
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.signature import trusted_keys
+from blackbox_conformal.signing_key import SigningKey
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
-from blackbox_conformal.watching.states import refuse_suspended
+from blackbox_conformal.watching.states import WatchState, refuse_suspended, standing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,11 @@ class MaskRequest:
     outside
         The p-value of an input, at which and below the guarantee does not speak of it; 0: no mask is marked.
     watched
-        What every certificate says of the calibration's watch; None where there is nothing to say.
+        What every certificate says of the calibration's watch; None where nobody watches.
     file
         The calibration's file, which has the watch beside it; None: nobody watches.
+    trusted
+        Public keys whose signatures of the watch count beside the calibration's own.
     """
 
     calibration: Calibration
@@ -60,8 +64,9 @@ class MaskRequest:
     group: str | None = None
     empty_masks: bool = False
     outside: float = LEVEL
-    watched: str | None = None
+    watched: WatchState | None = None
     file: Path | None = None
+    trusted: Collection[str] = ()
 
     @classmethod
     def of(
@@ -74,6 +79,7 @@ class MaskRequest:
         empty_masks: bool = False,
         outside: float = LEVEL,
         file: Path | None = None,
+        trusted: Collection[str] = (),
     ) -> "MaskRequest":
         """The request for masks with a guarantee, the calibration's own unless another is named.
 
@@ -83,19 +89,22 @@ class MaskRequest:
             The calibration has no such guarantee or group, or the level cannot be.
         SuspendedError
             The calibration's `file` has a watch beside it, which raised an alarm.
+        FileFormatError, CheckFailedError
+            That watch was changed, or is not signed as the calibration is.
         """
-        watched = None if file is None else refuse_suspended(file, calibration.digest)
+        watched = None if file is None else refuse_suspended(file, calibration, trusted)
         rule = calibration.rule(guarantee)
         if group is not None:
             rule = calibration.rule_of_group(group, rule)
         rule.threshold(calibration.curves_for(rule), alpha)
-        return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched, file)
+        return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched, file, trusted)
 
     def now(self) -> "MaskRequest":
         """The same request by what the watch says now; errors as for `of`."""
         if self.file is None:
             return self
-        return replace(self, watched=refuse_suspended(self.file, self.calibration.digest))
+        watched = refuse_suspended(self.file, self.calibration, self.trusted, whole=False)
+        return replace(self, watched=watched)
 
     def check(self, picture: Prepared) -> InputCheck | None:
         """How an input compares with those of the calibration, which is known before anything is paid."""
@@ -118,12 +127,17 @@ def masking_of(
         See `MaskRequest.of`, `set_up_as` and `Terms.refuse_unlimited`.
     """
     loaded, terms = calibrated(calibration, settings)
+    trust = trusted_keys(settings.get("trust", ()))
+    if trust:
+        loaded.vouching(trust).require("the calibration", trusted=True)
     file = loaded.file if isinstance(calibration, Calibration) else Path(calibration)
     watched = None if settings.get("service") else file
     given = {name: settings[name] for name in ("guarantee", "group", "empty_masks", "outside") if name in settings}
     setup = set_up_as(vendor, loaded.procedure, settings.get("second_adapter"), settings.get("degradation"))
     # A service asks its watch before each picture.
-    request = replace(MaskRequest.of(loaded, alpha, file=watched, **given), file=file)
+    request = replace(MaskRequest.of(loaded, alpha, file=watched, trusted=trust, **given), file=file)
+    if watched is None and file is not None:
+        standing_of(file, loaded, trust)
     terms.refuse_unlimited(vendor)
     return terms, setup, request
 
@@ -148,6 +162,8 @@ class Receiver:
         cannot is an error.
     on_drift
         Gets a sentence when the answers are not like those to the calibration photographs.
+    sign_with
+        Signs what is entered into the calibration's watch; None: it is not signed.
     """
 
     on_result: Callable[[int, Result], None] | None = None
@@ -156,6 +172,7 @@ class Receiver:
     on_answers: Callable[[Answers], None] = lambda _: None
     in_thread: Callable[[int, Result], Callable[[], None]] | None = None
     on_watch: Callable[[str], None] = lambda _: None
+    sign_with: SigningKey | None = None
 
 
 def mask_pictures(
@@ -198,7 +215,7 @@ def mask_pictures(
     job = Job(setup, distinct, terms, request.calibration.vendor_models, MASK_PIXEL_BYTES)
     if not request.empty_masks:
         refuse_paid_emptiness(job, request.rule, request.curves, request.alpha)
-    with live_watch(request.file, request.calibration, request.group) as live:
+    with live_watch(request.file, request.calibration, request.group, request.trusted, receiver.sign_with) as live:
         job.confirm()
         masking = _Masking(job, inputs, pictures, request, receiver, live)
         on_unusable = None if receiver.on_failure is None else masking.give_up
@@ -273,7 +290,7 @@ class _Masking:
                 request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, check
             )
             result = Result(named.name, delivered, mask, scores, low, certificate, vendor)
-            yield place, result if self._watched is None else with_note(result, self._watched)
+            yield place, result if self._watched is None else _with_watch(result, self._watched)
 
     def _later(self, place: int, result: Result) -> Callable[[], None]:
         return partial(self._receiver.on_result or self._results.__setitem__, place, result)
@@ -294,8 +311,9 @@ class _Masking:
         """Let the watch see a picture; what it has to say stands in the certificates of those that follow."""
         statistics = self._pictures[self._places[picture.input_digest][0]].statistics
         before, self._watched = self._watched, live.show(picture, statistics, answers, self._threshold)
-        if self._watched is not None and self._watched != before:
-            self._receiver.on_watch(self._watched)
+        note = None if self._watched is None else self._watched.note
+        if note is not None and (before is None or before.note != note):
+            self._receiver.on_watch(note)
 
     def give_up(self, picture: Prepared, error: BlackboxConformalError) -> None:
         """Note that a picture cannot be masked."""
@@ -334,6 +352,13 @@ def with_note(result: Result, note: str) -> Result:
     """The result whose certificate says `note`, too."""
     notes = (*result.certificate.notes, note)
     return replace(result, certificate=result.certificate.model_copy(update={"notes": notes}))
+
+
+def _with_watch(result: Result, watched: WatchState) -> Result:
+    """The result whose certificate says how the calibration's watch stands."""
+    certificate = result.certificate.model_copy(update={"watch": watched.head})
+    named = replace(result, certificate=certificate)
+    return named if watched.note is None else with_note(named, watched.note)
 
 
 def _refused(failures: Sequence[tuple[str, BlackboxConformalError]]) -> IncompleteError:

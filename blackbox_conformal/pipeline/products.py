@@ -271,10 +271,14 @@ def write_products(
     earlier = certificate_in(paths["certificate"])
     certificate = result.certificate
     same = earlier is not None and comparable(earlier) == comparable(certificate)
+    watch = certificate.watch
     if earlier is not None and same and not force:
         refuse_unsigned(earlier, outputs, paths["certificate"], sign_with)
         outputs = {**earlier.outputs, **outputs}
-    certificate = certificate.model_copy(update={"outputs": outputs})
+        if sign_with is None or is_signed_with(earlier, sign_with):
+            # It was issued when the watch stood there.
+            watch = earlier.watch
+    certificate = certificate.model_copy(update={"outputs": outputs, "watch": watch})
     if sign_with is not None:
         certificate = certificate.signed(sign_with)
     elif earlier is not None and same and not force:

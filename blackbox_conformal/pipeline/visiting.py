@@ -1,8 +1,7 @@
 """One visit to a watched vendor: draw the canaries and fresh photographs, compare, and write down what was found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import replace
 from pathlib import Path
 
 from blackbox_conformal.calibration import Calibration
@@ -20,77 +19,22 @@ from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve, h
 from blackbox_conformal.pipeline.watch_parts.looking import Looking, pixels_finding, sampler_of
 from blackbox_conformal.pipeline.watch_parts.outlook import Outlook, look_ahead
 from blackbox_conformal.pipeline.watch_parts.planned_draws import FIRST_INDEX, calibrated_draws, planned_draws, task_of
+from blackbox_conformal.pipeline.watch_parts.visit_documents import VisitRequest as VisitRequest
+from blackbox_conformal.pipeline.watch_parts.visit_documents import VisitResult as VisitResult
+from blackbox_conformal.pipeline.watch_parts.visit_documents import refuse_unsigned_visit
 from blackbox_conformal.sampling.estimate import Estimate, price_missing
 from blackbox_conformal.sampling.task import task_keys
+from blackbox_conformal.signing_key import SigningKey
 from blackbox_conformal.watching.concluding import Conclusion, conclude, current_state
 from blackbox_conformal.watching.findings import Finding, State
 from blackbox_conformal.watching.identity import Declared, compare
 from blackbox_conformal.watching.level import LEVEL, Level
 from blackbox_conformal.watching.live_file import live_findings
-from blackbox_conformal.watching.records import Canary, Entry, Measured, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.records import Canary, Measured, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
 CANARIES = 8
 """Pictures that are sent at every visit."""
-
-
-@dataclass(frozen=True, slots=True)
-class VisitRequest:
-    """What is watched.
-
-    Attributes
-    ----------
-    file
-        The calibration's file; the watch is kept beside it.
-    images
-        Photographs to choose canaries from, those of the calibration; needed at the first visit alone.
-    canaries, level
-        How many, and how often a false alarm may ever be raised; None: as the watch was begun, or the usual ones.
-    reserve
-        Fresh photographs by which the risk itself is measured; None: it is not.
-    max_cost_in_all
-        The most that all visits may cost together, US dollars.
-    """
-
-    calibration: Calibration
-    file: Path
-    images: Sequence[Path] = ()
-    canaries: int | None = None
-    level: float | None = None
-    reserve: Reserve | None = None
-    max_cost_in_all: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class VisitResult:
-    """What a visit found and took.
-
-    Attributes
-    ----------
-    number
-        Of the visit, from 1; of the last one where none was made, since the calibration is suspended or void, and 0
-        where live pictures raised the alarm before the first.
-    state
-        The calibration's state, and what it changed to where this visit changed it.
-    evidence
-        After each visit the logarithm of the largest wealth of a feature's martingale.
-    """
-
-    number: int
-    findings: tuple[Finding, ...]
-    state: State
-    changed: Entry | None
-    made: bool
-    level: Level
-    canaries: tuple[Canary, ...]
-    evidence: tuple[float, ...]
-    calls: int = 0
-    cached: int = 0
-    cost_usd: Decimal = Decimal(0)
-
-    def __repr__(self) -> str:
-        verdicts = ", ".join(f"{each.layer} {each.verdict}" for each in self.findings)
-        return f"<VisitResult {self.number}: {self.state}; {verdicts}>"
 
 
 def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
@@ -99,19 +43,24 @@ def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
     Raises
     ------
     UsageError
-        There is nothing to watch, or photographs to choose canaries from are missing.
+        There is nothing to watch, photographs to choose canaries from are missing, or the calibration is signed and no
+        key is given to sign the visit with.
+    FileFormatError, CheckFailedError
+        The watch file was changed, or is not signed as the calibration is.
     BudgetError
         A limit is known to be too small, or the person does not agree.
     VendorError, IncompleteError
         The vendor could not be asked. What came is kept, and the next visit goes on there.
     """
     _refuse_unwatchable(request, setup)
-    with WatchFile(watch_path(request.file)) as file:
+    refuse_unsigned_visit(request.calibration, request.key)
+    with WatchFile(watch_path(request.file), key=request.key) as file:
+        request.check(file)
         digest = request.calibration.digest
         state = current_state(file, digest)
         watch = file.current(digest)
         if watch is not None and state in ("suspended", "void"):
-            return _halted(file, watch, state)
+            return _halted(request, file, watch, state)
         return _Visiting(request, setup, terms, file, watch or _begun(request, setup, terms, file)).run()
 
 
@@ -127,6 +76,7 @@ def outlook(request: VisitRequest, setup: Setup, terms: Terms) -> Outlook:
     digest = request.calibration.digest
     if watch_path(request.file).exists():
         with WatchFile(watch_path(request.file)) as file:
+            request.check(file)
             canaries, watch = file.last_canaries(digest), file.current(digest)
             if canaries:
                 visits = [] if watch is None else file.visits(watch)
@@ -165,12 +115,12 @@ def _chosen(request: VisitRequest, setup: Setup, terms: Terms) -> tuple[list[Can
     return choose_canaries(Job.of_photographs(setup, request.images, terms), request.canaries or CANARIES)
 
 
-def begin_watch(job: Job, calibration: Calibration, path: Path, count: int) -> Watched:
+def begin_watch(job: Job, calibration: Calibration, path: Path, count: int, key: SigningKey | None = None) -> Watched:
     """Choose canaries among a calibration's photographs as soon as they are drawn, and begin its watch; buys nothing.
 
-    A watch of this calibration that was begun before goes on.
+    A watch of this calibration that was begun before goes on. A new one is signed with the `key`.
     """
-    with WatchFile(watch_path(path)) as file:
+    with WatchFile(watch_path(path), key=key) as file:
         begun = file.current(calibration.digest)
         if begun is not None:
             return begun
@@ -178,7 +128,7 @@ def begin_watch(job: Job, calibration: Calibration, path: Path, count: int) -> W
         return file.begin(calibration.digest, LEVEL, chosen, calibrated=calibrated)
 
 
-def _halted(file: WatchFile, watch: Watched, state: State) -> VisitResult:
+def _halted(request: VisitRequest, file: WatchFile, watch: Watched, state: State) -> VisitResult:
     """The last visit again: nothing is bought while a calibration is not in use."""
     ended = [each for each in file.visits(watch) if each.ended_at]
     level, canaries, evidence = (
@@ -190,7 +140,9 @@ def _halted(file: WatchFile, watch: Watched, state: State) -> VisitResult:
         each for visit in ended[-1:] for each in file.findings(visit.id) if each.layer not in ("inputs", "answers")
     ]
     findings = (*found, *live_findings(file, watch))
-    return VisitResult(len(ended), findings, state, None, False, level, tuple(canaries), tuple(evidence))
+    standing = request.check(file)
+    assert standing is not None
+    return VisitResult(len(ended), findings, state, None, False, level, tuple(canaries), tuple(evidence), standing)
 
 
 def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -> Watched:
@@ -265,6 +217,8 @@ class _Visiting:
             self._visit,
             Conclusion(evidence.draws, findings, evidence.wealth, measured, look.repeats_itself),
         )
+        standing = self._request.check(self._file)
+        assert standing is not None
         return VisitResult(
             self._visit.number,
             findings,
@@ -274,6 +228,7 @@ class _Visiting:
             self._level,
             tuple(self._canaries),
             tuple(self._file.evidence(self._watch)),
+            standing,
             after.calls - before.calls,
             before.stored,
             after.spent_usd - before.spent_usd,

@@ -1,12 +1,13 @@
 """A watch as one self-contained HTML file: evidence visit by visit, canaries before and after, what changed, alarms."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.images.read import read_image
@@ -46,15 +47,23 @@ class Moved:
     evidence: float
 
 
-def write_watch_page(calibration: str, file: Path, run: Path, path: Path, *, force: bool = False) -> Path:
+def write_watch_page(
+    calibration: Calibration,
+    file: Path,
+    run: Path,
+    path: Path,
+    *,
+    trusted: Collection[str] = (),
+    force: bool = False,
+) -> Path:
     """Write the page of the latest watch of a calibration.
 
     Parameters
     ----------
-    calibration
-        Its digest.
     file, run
         Its file, which the watch lies beside, and the run folder that holds the answers.
+    trusted
+        Public keys whose signatures of the watch count beside the calibration's own.
 
     Raises
     ------
@@ -62,16 +71,18 @@ def write_watch_page(calibration: str, file: Path, run: Path, path: Path, *, for
         No visit was concluded yet, or `path` exists with other content and `force` is not set.
     """
     with WatchFile(watch_path(file), make=False) as opened:
-        watch = opened.latest(calibration)
+        standing, digest = opened.check(calibration, trusted), calibration.digest
+        watch = opened.latest(digest)
         visits = [] if watch is None else [visit for visit in opened.visits(watch) if visit.ended_at]
-        if watch is None or not visits:
+        if watch is None or standing is None or not visits:
             raise UsageError(
                 "expected a visit to show; none was made. Run `blackbox-conformal watch` without --page first"
             )
         page = render(
             "watch",
             file=str(file),
-            state=current_state(opened, calibration),
+            state=current_state(opened, digest),
+            standing=standing.words,
             watch=watch,
             level=Level(watch.level, watch.live),
             visits=visits,
@@ -79,7 +90,7 @@ def write_watch_page(calibration: str, file: Path, run: Path, path: Path, *, for
             chart=evidence_chart(opened, watch),
             moved=moved(visits, opened.highest(visits[-1].id)),
             pairs=list(_pairs(opened.canaries(watch)[:MOST_SHOWN], visits, Store(run))),
-            states=opened.states(calibration),
+            states=opened.states(digest),
         )
     return write_new(path, page.encode(), force=force)
 

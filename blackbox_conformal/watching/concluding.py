@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.watching.findings import Finding, State, outcome, state_after
+from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.records import Entry, Measured, Visit, WatchDraw, Watched
-from blackbox_conformal.watching.watch_file import WatchFile, now
+from blackbox_conformal.watching.watch_file import WatchFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,16 @@ def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -
         connection.execute(
             "UPDATE visit SET ended_at = ?, verdict = ? WHERE id = ?", (now(), outcome(found.findings), visit.id)
         )
+        file.record(connection, watch.calibration, "visit", visit.id)
         if after != before:
             reasons = [
                 f"{each.layer}: {each.statement}" for each in found.findings if each.verdict in ("changed", "above")
             ]
-            connection.execute(
+            entered = connection.execute(
                 "INSERT INTO state (calibration, visit, at, state, reason) VALUES (?, ?, ?, ?, ?)",
                 (watch.calibration, visit.id, now(), after, "; ".join(reasons)),
             )
+            file.record(connection, watch.calibration, "state", entered.lastrowid)
     return file.states(watch.calibration)[-1] if after != before else None
 
 
@@ -108,8 +111,9 @@ def accept(file: WatchFile, calibration: str, reason: str) -> Entry:
         connection.execute(
             "UPDATE watch SET ended_at = ? WHERE calibration = ? AND ended_at IS NULL", (now(), calibration)
         )
-        connection.execute(
+        entered = connection.execute(
             "INSERT INTO state (calibration, at, state, reason) VALUES (?, ?, 'accepted', ?)",
             (calibration, now(), reason.strip()),
         )
+        file.record(connection, calibration, "state", entered.lastrowid)
     return file.states(calibration)[-1]

@@ -13,9 +13,10 @@ from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live import Wealth, p_values
 from blackbox_conformal.watching.live_findings import answers_finding, inputs_finding
+from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.ranks import tie_of
 from blackbox_conformal.watching.records import Watched
-from blackbox_conformal.watching.watch_file import WatchFile, now
+from blackbox_conformal.watching.watch_file import WatchFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,14 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
                 "INSERT INTO live_rank (live, feature, p_value) VALUES (?, ?, ?)", (number, name, p_value)
             )
             _keep(connection, watch.id, name, wealth[name])
+        file.record(connection, watch.calibration, "live", number)
         found = answers_finding(wealth, Level(watch.level, watch.live))
         if found.verdict == "changed" and state not in ("suspended", "void"):
-            connection.execute(
+            suspended = connection.execute(
                 "INSERT INTO state (calibration, at, state, reason) VALUES (?, ?, 'suspended', ?)",
                 (watch.calibration, now(), f"answers: {found.statement}"),
             )
+            file.record(connection, watch.calibration, "state", suspended.lastrowid)
     return True
 
 

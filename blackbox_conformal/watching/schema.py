@@ -1,7 +1,7 @@
 """The tables of a watch file; docs/watching.md describes them for those who read it with SQL."""
 
 APPLICATION_ID = 0x42425761
-VERSION = 2
+VERSION = 3
 
 LIVE_TABLES = """
 CREATE TABLE live (
@@ -30,12 +30,30 @@ CREATE TABLE live_wealth (
 );
 """
 
+LOG_TABLE = """
+CREATE TABLE log (
+    calibration TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('watch', 'visit', 'live', 'state')),
+    subject INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    watches TEXT NOT NULL,
+    bets TEXT NOT NULL,
+    state TEXT NOT NULL,
+    at TEXT NOT NULL,
+    chain TEXT NOT NULL,
+    signature TEXT,
+    PRIMARY KEY (calibration, number)
+);
+"""
+
 FROM_1 = f"ALTER TABLE watch ADD COLUMN live INTEGER NOT NULL DEFAULT 0; {LIVE_TABLES}"
 """What makes a file of version 1 one of version 2: a watch that it holds keeps its level, which had no part for live
 pictures."""
 
 TABLES = (
     LIVE_TABLES
+    + LOG_TABLE
     + """
 CREATE TABLE watch (
     id INTEGER PRIMARY KEY,

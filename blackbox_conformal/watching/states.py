@@ -1,11 +1,15 @@
 """Whether a calibration may be used, as its watch left it: read by everything that issues certificates."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blackbox_conformal.errors import FileFormatError, SuspendedError
+from blackbox_conformal.watch_head import WatchHead
+from blackbox_conformal.watching import log
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live_file import wealth_of
 from blackbox_conformal.watching.live_findings import inputs_finding
@@ -13,21 +17,69 @@ from blackbox_conformal.watching.records import Entry
 from blackbox_conformal.watching.schema import VERSION
 from blackbox_conformal.watching.watch_file import BUSY_S, watch_path
 
+if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
+
 _ABOUT_INPUTS = "The guarantee is for inputs like the calibration's: calibrate again on photographs like those now"
 
 
-def state_of(path: Path, calibration: str) -> Entry | None:
-    """The state that a watch left the calibration with this digest in; None where it is not watched.
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """What a certificate says of the watch of its calibration.
+
+    Attributes
+    ----------
+    note
+        A sentence; None where there is nothing to say.
+    head
+        Of the watch file as it was read; None where an earlier version wrote it.
+    """
+
+    note: str | None
+    head: WatchHead | None
+
+
+def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> Entry | None:
+    """The state that the watch beside this calibration's file left it in; None where it is not watched.
 
     Raises
     ------
-    FileFormatError
-        The watch file is there and cannot be read, so that nobody knows.
+    FileFormatError, CheckFailedError
+        The watch file cannot be read, was changed, or is not signed as the calibration is, so that nobody knows.
     """
-    if not path.exists():
+    if not watch_path(file).exists():
         return None
-    with _read(path) as connection:
-        return _state(connection, calibration)
+    with _read(watch_path(file)) as connection:
+        _checked(watch_path(file), connection, calibration, trusted, whole=True)
+        return _state(connection, calibration.digest)
+
+
+def standing_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> log.Standing | None:
+    """How far the watch beside this calibration's file reaches and who vouches for it; errors as for `state_of`."""
+    if not watch_path(file).exists():
+        return None
+    with _read(watch_path(file)) as connection:
+        return _checked(watch_path(file), connection, calibration, trusted, whole=True)
+
+
+def holds(file: Path, head: WatchHead) -> bool:
+    """Whether the watch beside the calibration's file has the entry that a certificate names."""
+    with _read(watch_path(file)) as connection:
+        return _version(connection) >= VERSION and log.holds(connection, head)
+
+
+def _checked(
+    path: Path, connection: sqlite3.Connection, calibration: "Calibration", trusted: Collection[str], *, whole: bool
+) -> log.Standing | None:
+    if _version(connection) >= VERSION:
+        return log.check(path, connection, calibration, trusted, whole=whole)
+    if calibration.signature is not None:
+        raise log.unvouched(path, calibration, "an earlier version wrote it, and signed nothing")
+    return None
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _state(connection: sqlite3.Connection, calibration: str) -> Entry | None:
@@ -39,7 +91,7 @@ def _state(connection: sqlite3.Connection, calibration: str) -> Entry | None:
 
 def _drift(path: Path, connection: sqlite3.Connection, calibration: str) -> str | None:
     """That the inputs drifted since the present watch began; None where they did not, or nobody looked."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] < VERSION:
+    if _version(connection) < 2:
         return None
     row = connection.execute(
         "SELECT id, level, live FROM watch WHERE calibration = ? AND ended_at IS NULL ORDER BY id DESC LIMIT 1",
@@ -53,9 +105,10 @@ def _drift(path: Path, connection: sqlite3.Connection, calibration: str) -> str 
 
 @contextmanager
 def _read(path: Path) -> Iterator[sqlite3.Connection]:
-    """The watch file, open for reading alone."""
+    """The watch file, open for reading alone, as it is at one moment."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as connection:
+            connection.execute("BEGIN")
             yield connection
     except sqlite3.Error as error:
         raise FileFormatError(
@@ -64,28 +117,40 @@ def _read(path: Path) -> Iterator[sqlite3.Connection]:
         ) from None
 
 
-def refuse_suspended(file: Path, calibration: str) -> str | None:
-    """What a certificate has to say of the watch of the calibration in `file`; None where there is nothing to say.
+def refuse_suspended(
+    file: Path, calibration: "Calibration", trusted: Collection[str] = (), *, whole: bool = True
+) -> WatchState | None:
+    """What a certificate has to say of the watch of the calibration in `file`; None where nobody watches.
+
+    Parameters
+    ----------
+    trusted
+        Public keys whose signatures count beside the calibration's own.
+    whole
+        Check the whole file, and not what is new alone.
 
     Raises
     ------
     SuspendedError
         The watch suspended the calibration or called it void, and nobody accepted that.
-    FileFormatError
-        Nobody knows, since the watch file cannot be read.
+    FileFormatError, CheckFailedError
+        Nobody knows, since the watch file cannot be read, was changed, or is not signed as the calibration is.
     """
-    if not watch_path(file).exists():
+    path = watch_path(file)
+    if not path.exists():
         return None
-    with _read(watch_path(file)) as connection:
-        entry, drift = _state(connection, calibration), _drift(watch_path(file), connection, calibration)
+    with _read(path) as connection:
+        standing = _checked(path, connection, calibration, trusted, whole=whole)
+        entry, drift = _state(connection, calibration.digest), _drift(path, connection, calibration.digest)
+    head = None if standing is None else standing.head
     if entry is None or entry.state == "watched":
-        return drift
+        return None if drift is None and head is None else WatchState(drift, head)
     if entry.state == "accepted":
         accepted = (
             f"a watch raised an alarm about this calibration, which was accepted on {entry.at[:10]}: {entry.reason}. "
             "The guarantee is about the vendor as it was calibrated"
         )
-        return accepted if drift is None else f"{accepted}. Besides, {drift}"
+        return WatchState(accepted if drift is None else f"{accepted}. Besides, {drift}", head)
     why = "its vendor is not what was calibrated" if entry.state == "suspended" else "its risk is above what it allows"
     raise SuspendedError(
         f"this calibration is {entry.state} since {entry.at}: {why} ({entry.reason}). Calibrate again, or say why you "

@@ -7,17 +7,23 @@ between is found open and gone on with: its draws have the same numbers, so the 
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.files import FULL_DISK, refusal
+from blackbox_conformal.watching import log
 from blackbox_conformal.watching.findings import Finding
+from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.records import Canary, Entry, Measured, Visit, WatchDraw, Watched
-from blackbox_conformal.watching.schema import APPLICATION_ID, FROM_1, TABLES, VERSION
+from blackbox_conformal.watching.schema import APPLICATION_ID, FROM_1, LOG_TABLE, TABLES, VERSION
+
+if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.signing_key import SigningKey
 
 BUSY_S = 15.0
 _OF_VISIT = ("id", "number", "begun_at", "ended_at", "verdict")
@@ -28,11 +34,6 @@ def watch_path(calibration: Path) -> Path:
     return calibration.with_suffix(".watch.sqlite")
 
 
-def now() -> str:
-    """The present time, ISO 8601, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 class WatchFile:
     """A watch file that is open; use it as a context manager.
 
@@ -40,6 +41,8 @@ class WatchFile:
     ----------
     make
         Make it where there is none.
+    key
+        What is written is signed with it; None: it is not signed.
 
     Raises
     ------
@@ -49,8 +52,8 @@ class WatchFile:
         It cannot be written, or there is none and `make` is not set.
     """
 
-    def __init__(self, path: Path, *, make: bool = True) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, make: bool = True, key: "SigningKey | None" = None) -> None:
+        self.path, self._key = path, key
         if not make and not path.exists():
             raise UsageError(f"expected a watch file at {path}; there is none. `blackbox-conformal watch` begins one")
         with self._told():
@@ -107,8 +110,8 @@ class WatchFile:
             )
             if (mark, version) == (APPLICATION_ID, VERSION):
                 return
-            if (mark, version) == (APPLICATION_ID, 1):
-                statements = FROM_1
+            if mark == APPLICATION_ID and version in (1, 2):
+                statements = LOG_TABLE if version == 2 else FROM_1 + LOG_TABLE
             elif mark or version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise FileFormatError(
                     f"{self.path}: expected a watch file of version {VERSION}; it is another file, or a newer one. "
@@ -118,8 +121,25 @@ class WatchFile:
                 statements = TABLES
             for statement in filter(str.strip, statements.split(";")):
                 connection.execute(statement)
+            log.record_all(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    def record(self, connection: sqlite3.Connection, calibration: str, kind: log.Kind, row: int | None) -> None:
+        """Write into the log what is concluded in this transaction: the row with this id."""
+        assert row is not None
+        log.record(connection, calibration, kind, row, self._key)
+
+    def check(self, calibration: "Calibration", trusted: Collection[str] = ()) -> log.Standing | None:
+        """Check the whole log of a calibration; see `log.check`."""
+        with self.transaction() as connection:
+            return log.check(self.path, connection, calibration, trusted)
+
+    def sign(self, calibration: str) -> None:
+        """Sign the log of a calibration as it stands, where there is a key."""
+        if self._key is not None:
+            with self.transaction() as connection:
+                log.sign_newest(connection, calibration, self._key)
 
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         with self._told():
@@ -174,6 +194,7 @@ class WatchFile:
                     for place, each in enumerate(canaries)
                 ],
             )
+            self.record(connection, calibration, "watch", cursor.lastrowid)
         begun = self.current(calibration)
         assert begun is not None
         return begun

@@ -115,8 +115,8 @@ def test_each_picture_enters_once_and_a_calibrations_own_not_at_all(post: Post) 
 def test_a_watch_that_was_begun_before_keeps_its_level_and_looks_at_no_live_picture(post: Post) -> None:
     with closing(sqlite3.connect(post.file)) as connection:
         connection.executescript(
-            "DROP TABLE live_rank; DROP TABLE live_wealth; DROP TABLE live; ALTER TABLE watch DROP COLUMN live;"
-            " PRAGMA user_version = 1;"
+            "DROP TABLE log; DROP TABLE live_rank; DROP TABLE live_wealth; DROP TABLE live;"
+            " ALTER TABLE watch DROP COLUMN live; PRAGMA user_version = 1;"
         )
     assert post.mask(100)[0] == 0
     assert rows(post, "SELECT count(*) FROM live") == [(0,)]
@@ -131,6 +131,10 @@ def test_live_pictures_that_are_damaged_are_told_of(post: Post, damage: str) -> 
     with closing(sqlite3.connect(post.file)) as connection:
         connection.execute(f"UPDATE {damage}")
         connection.commit()
+        code, said, _ = post.mask(101)
+        assert (code, "it was changed since" in said.replace("\n", " ")) == (2, True)
+        # A log that was written anew beside the damage knows no better.
+        connection.executescript("DROP TABLE log; PRAGMA user_version = 2;")
     code, said, _ = post.mask(101)
     assert code == 2
     assert "expected the live pictures of a watch" in said.replace("\n", " ")

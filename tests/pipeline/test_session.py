@@ -545,8 +545,8 @@ def test_an_alarm_of_the_watch_is_noticed_by_a_session_that_is_open(
     calibration = {"path": file, "loaded": bc.Calibration.load(file), "saved": made}[given]
     raised = False
 
-    def refuse(path: Path, digest: str) -> None:
-        assert (path, digest) == (file, made.digest)
+    def refuse(path: Path, watched: bc.Calibration, *_: Any, **__: Any) -> None:
+        assert (path, watched.digest) == (file, made.digest)
         if raised:
             raise SuspendedError("suspended")
 

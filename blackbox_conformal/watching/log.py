@@ -1,0 +1,357 @@
+"""The log of a watch file: a chain of digests over everything that the watch concluded, whose ends may be signed.
+
+An entry is written in the same transaction as what it is about: a watch that begins, a visit, a live picture, a state.
+Its digest is one of those rows and of the entry before, so that no row can be edited, dropped, added or moved without
+being noticed, unless the rest of the log is written anew. That anybody can do, but not sign it.
+"""
+
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from blackbox_conformal.canonical import digest_json, strict_json
+from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError
+from blackbox_conformal.signature import Signature, Vouching
+from blackbox_conformal.watch_head import WatchHead
+
+if TYPE_CHECKING:
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.signing_key import SigningKey
+
+Kind = Literal["watch", "visit", "live", "state"]
+
+_ROWS: dict[str, tuple[str, ...]] = {
+    "watch": (
+        "SELECT id, calibration, begun_at, seed, level, first_draws_calibrated, live FROM watch WHERE id = ?",
+        "SELECT * FROM canary WHERE watch = ? ORDER BY position",
+    ),
+    "visit": (
+        "SELECT * FROM visit WHERE id = ?",
+        "SELECT * FROM draw WHERE visit = ? ORDER BY id",
+        "SELECT feature.* FROM feature JOIN draw ON draw.id = feature.draw WHERE draw.visit = ? ORDER BY draw.id, name",
+        "SELECT * FROM wealth WHERE visit = ? ORDER BY feature",
+        "SELECT * FROM photograph WHERE visit = ? ORDER BY rowid",
+        "SELECT * FROM finding WHERE visit = ? ORDER BY layer",
+    ),
+    "live": ("SELECT * FROM live WHERE id = ?", "SELECT * FROM live_rank WHERE live = ? ORDER BY feature"),
+    "state": ("SELECT * FROM state WHERE id = ?",),
+}
+"""Of what kind an entry is → the rows that its digest is of."""
+
+_CONCLUDED = {
+    "watch": "SELECT id, begun_at FROM watch WHERE calibration = ?",
+    "visit": "SELECT visit.id, visit.ended_at FROM visit JOIN watch ON watch.id = visit.watch"
+    " WHERE watch.calibration = ? AND visit.ended_at IS NOT NULL",
+    "live": "SELECT live.id, at FROM live JOIN watch ON watch.id = live.watch WHERE watch.calibration = ?",
+    "state": "SELECT id, at FROM state WHERE calibration = ?",
+}
+"""Of what kind an entry is → everything of that kind in the file, and when it was written."""
+
+_WATCHES = "SELECT id, repeats_itself, ended_at FROM watch WHERE calibration = ? ORDER BY id"
+_BETS = (
+    "SELECT live_wealth.* FROM live_wealth JOIN watch ON watch.id = live_wealth.watch WHERE watch.calibration = ?"
+    " ORDER BY live_wealth.watch, feature"
+)
+"""Rows that later visits and pictures change: each entry has digests of them as they were then."""
+
+_WORSENING = "kind = 'live' OR (kind = 'state' AND state IN ('suspended', 'void'))"
+"""Entries that need no signature: those of pictures that are masked without the key. They can raise an alarm and end
+none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the log of a calibration reaches, and who vouches for it.
+
+    Attributes
+    ----------
+    head
+        Of the newest entry.
+    vouching
+        Of the newest entry whose signature counts; of none where there is none.
+    vouched
+        How many entries that signature vouches for; 0 where there is none.
+    own
+        Whether it is by the key that signed the calibration.
+    """
+
+    head: WatchHead
+    vouching: Vouching
+    vouched: int = 0
+    own: bool = False
+
+    @property
+    def words(self) -> str:
+        """What the newest entry says and who vouches for it, for people."""
+        later = 0 < self.vouched < self.head.entries
+        further = f"; what follows entry {self.vouched} is not signed" if later else ""
+        if self.own:
+            vouching = replace(self.vouching, trusted=False).words("the key that signed the calibration")
+        else:
+            vouching = self.vouching.words("you have not said that you trust this key")
+        return f"{self.head.words}; {vouching}{further}"
+
+
+def now() -> str:
+    """The present time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def record(
+    connection: sqlite3.Connection, calibration: str, kind: Kind, row: int, key: "SigningKey | None"
+) -> WatchHead:
+    """Write the entry of what was just concluded, in the same transaction, and sign it where there is a key.
+
+    Parameters
+    ----------
+    kind, row
+        What was concluded, and the id of its row.
+    """
+    newest = _newest(connection, calibration)
+    number, before = (0, None) if newest is None else (newest["number"], newest["chain"])
+    entry: dict[str, Any] = {
+        "calibration": calibration,
+        "number": number + 1,
+        "kind": kind,
+        "subject": row,
+        "digest": _digest(connection, _ROWS[kind], row),
+        "watches": _digest(connection, (_WATCHES,), calibration),
+        "bets": _digest(connection, (_BETS,), calibration),
+        "state": _state(connection, calibration),
+        "at": now(),
+    }
+    entry["chain"] = digest_json({**entry, "before": before})
+    entry["signature"] = None
+    head = _head(entry)
+    if key is not None:
+        head = head.signed(key)
+        entry["signature"] = head.signature and head.signature.model_dump_json()
+    columns = ", ".join(entry)
+    connection.execute(
+        f"INSERT INTO log ({columns}) VALUES ({', '.join('?' * len(entry))})",
+        tuple(entry.values()),
+    )
+    return head
+
+
+def record_all(connection: sqlite3.Connection) -> None:
+    """Write the entries of everything in a file that had no log, as it stands."""
+    for (calibration,) in connection.execute("SELECT DISTINCT calibration FROM watch ORDER BY calibration").fetchall():
+        concluded = [
+            (at, order, row, kind)
+            for order, kind in enumerate(_CONCLUDED)
+            for row, at in connection.execute(_CONCLUDED[kind], (calibration,)).fetchall()
+        ]
+        for _, _, row, kind in sorted(concluded):
+            record(connection, calibration, kind, row, None)  # type: ignore[arg-type]
+
+
+def sign_newest(connection: sqlite3.Connection, calibration: str, key: "SigningKey") -> WatchHead | None:
+    """Sign the newest entry, and with it all before it; None where the log has none."""
+    newest = _newest(connection, calibration)
+    if newest is None:
+        return None
+    head = _head({**newest, "signature": None}).signed(key)
+    assert head.signature is not None
+    connection.execute(
+        "UPDATE log SET signature = ? WHERE calibration = ? AND number = ?",
+        (head.signature.model_dump_json(), calibration, head.entries),
+    )
+    return head
+
+
+def check(
+    path: Path,
+    connection: sqlite3.Connection,
+    calibration: "Calibration",
+    trusted: Collection[str] = (),
+    *,
+    whole: bool = True,
+) -> Standing | None:
+    """Check the log of a calibration, and that somebody vouches for it where somebody does for the calibration.
+
+    Parameters
+    ----------
+    path
+        Of the watch file, to which the connection is.
+    trusted
+        Public keys whose signatures count beside the calibration's own.
+    whole
+        Check every entry and every row; otherwise the newest entry, and what changes from one to the next.
+
+    Returns
+    -------
+    None where the file has no watch of this calibration.
+
+    Raises
+    ------
+    FileFormatError
+        The file was changed otherwise than by this package.
+    CheckFailedError
+        A signature is broken or missing, or is by a key that is neither the calibration's nor trusted.
+    """
+    newest = _newest(connection, calibration.digest)
+    if whole:
+        _check_rows(path, connection, calibration.digest)
+    if newest is None:
+        return None
+    try:
+        before = _entry(connection, calibration.digest, newest["number"] - 1)
+        _check_entry(newest, None if before is None else before["chain"])
+        for name, query in (("watches", _WATCHES), ("bets", _BETS)):
+            if newest[name] != _digest(connection, (query,), calibration.digest):
+                raise ValueError(f"{name} are not those of entry {newest['number']}")
+        if newest["state"] != _state(connection, calibration.digest):
+            raise ValueError(f"the state is not that of entry {newest['number']}")
+        return _vouched(path, connection, calibration, trusted, newest)
+    except BlackboxConformalError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise _changed(path, str(error)) from None
+
+
+def holds(connection: sqlite3.Connection, head: WatchHead) -> bool:
+    """Whether the log has the entry that a certificate names."""
+    entry = _entry(connection, head.calibration, head.entries)
+    return entry is not None and entry["chain"] == head.chain
+
+
+def _check_rows(path: Path, connection: sqlite3.Connection, calibration: str) -> None:
+    """Every row beside its entry, and every entry beside the one before."""
+    logged: set[tuple[str, int]] = set()
+    before = None
+    cursor = connection.execute("SELECT * FROM log WHERE calibration = ? ORDER BY number", (calibration,))
+    names = [column[0] for column in cursor.description]
+    for number, values in enumerate(cursor.fetchall(), 1):
+        entry = dict(zip(names, values, strict=True))
+        try:
+            if entry["number"] != number:
+                raise ValueError(f"entry {number} is missing")
+            _check_entry(entry, before)
+            if entry["digest"] != _digest(connection, _ROWS[entry["kind"]], entry["subject"]):
+                raise ValueError(f"the {entry['kind']} of entry {number} was edited")
+        except (ValueError, TypeError, KeyError) as error:
+            raise _changed(path, str(error)) from None
+        logged.add((entry["kind"], entry["subject"]))
+        before = entry["chain"]
+    there = {(kind, row[0]) for kind, query in _CONCLUDED.items() for row in connection.execute(query, (calibration,))}
+    if there != logged:
+        kind = min(there ^ logged)[0]
+        what = "a row has no entry" if there - logged else "a row is missing"
+        raise _changed(path, f"{what} ({kind})")
+
+
+def _check_entry(entry: dict[str, Any], before: str | None) -> None:
+    content = {name: value for name, value in entry.items() if name not in ("chain", "signature")}
+    if entry["chain"] != digest_json({**content, "before": before}):
+        raise ValueError(f"entry {entry['number']} does not follow from the one before")
+
+
+def _vouched(
+    path: Path,
+    connection: sqlite3.Connection,
+    calibration: "Calibration",
+    trusted: Collection[str],
+    newest: dict[str, Any],
+) -> Standing:
+    """Who vouches for the log, by the newest signature that counts."""
+    signer = calibration.signature
+    others = Vouching(None)
+    for values in connection.execute(
+        "SELECT number FROM log WHERE calibration = ? AND signature IS NOT NULL ORDER BY number DESC",
+        (calibration.digest,),
+    ):
+        entry = _entry(connection, calibration.digest, values[0])
+        assert entry is not None
+        head = _head(entry)
+        assert head.signature is not None
+        own = signer is not None and head.signature.key == signer.key
+        if signer is not None and not own and head.signature.key not in trusted:
+            others = others if others.signature else Vouching(head.signature, checked=True)
+            continue
+        vouching = head.vouching(trusted)
+        if signer is not None and (later := _improved_after(connection, calibration.digest, entry, newest)):
+            raise unvouched(path, calibration, later)
+        return Standing(_head(newest), vouching, head.entries, own)
+    if signer is not None:
+        raise unvouched(path, calibration, f"it is {others.words('another key')}")
+    return Standing(_head(newest), Vouching(None))
+
+
+def _improved_after(
+    connection: sqlite3.Connection, calibration: str, entry: dict[str, Any], newest: dict[str, Any]
+) -> str | None:
+    """What stands after a signed entry and needs a signature of its own; None where nothing does."""
+    later = connection.execute(
+        f"SELECT kind, number FROM log WHERE calibration = ? AND number > ? AND NOT ({_WORSENING}) LIMIT 1",
+        (calibration, entry["number"]),
+    ).fetchone()
+    if later is not None:
+        return f"entry {later[1]}, a {later[0]}, is not, and none after it"
+    return None if newest["watches"] == entry["watches"] else f"what follows entry {entry['number']} is not"
+
+
+def unvouched(path: Path, calibration: "Calibration", found: str) -> CheckFailedError:
+    """That nobody who counts vouches for the watch of a signed calibration; `found`: what was found instead."""
+    signer = calibration.signature
+    assert signer is not None
+    return CheckFailedError(
+        f"{path}: expected the watch of a signed calibration to be signed by its key, {signer.key}, or by one "
+        f"that is given with --trust; {found}. Give --trust KEY, or, if you know that the file is as it should be, "
+        f"sign it with the calibration: blackbox-conformal sign {calibration.file or 'CALIBRATION'} --sign-with FILE"
+    )
+
+
+def _changed(path: Path, what: str) -> FileFormatError:
+    return FileFormatError(
+        f"{path}: expected the watch of a calibration as it was written; it was changed since: {what}. Restore a copy, "
+        "or move the file away to begin a new watch"
+    )
+
+
+def _newest(connection: sqlite3.Connection, calibration: str) -> dict[str, Any] | None:
+    number = connection.execute("SELECT max(number) FROM log WHERE calibration = ?", (calibration,)).fetchone()[0]
+    return None if number is None else _entry(connection, calibration, number)
+
+
+def _entry(connection: sqlite3.Connection, calibration: str, number: int) -> dict[str, Any] | None:
+    cursor = connection.execute("SELECT * FROM log WHERE calibration = ? AND number = ?", (calibration, number))
+    row = cursor.fetchone()
+    return None if row is None else dict(zip((column[0] for column in cursor.description), row, strict=True))
+
+
+def _head(entry: dict[str, Any]) -> WatchHead:
+    try:
+        signature = None if entry["signature"] is None else Signature(**strict_json(entry["signature"]))
+        return WatchHead(
+            calibration=entry["calibration"],
+            entries=entry["number"],
+            chain=entry["chain"],
+            state=entry["state"],
+            at=entry["at"],
+            signature=signature,
+        )
+    except ValidationError as error:
+        raise ValueError(f"entry {entry['number']}: {error.errors(include_url=False)[0]['msg']}") from None
+
+
+def _state(connection: sqlite3.Connection, calibration: str) -> str:
+    row = connection.execute(
+        "SELECT state FROM state WHERE calibration = ? ORDER BY id DESC LIMIT 1", (calibration,)
+    ).fetchone()
+    return "watched" if row is None else str(row[0])
+
+
+def _digest(connection: sqlite3.Connection, queries: tuple[str, ...], value: int | str) -> str:
+    """``sha256:…`` of the rows that the queries give, in their order."""
+    rows = [[list(map(_plain, row)) for row in connection.execute(query, (value,))] for query in queries]
+    return digest_json(rows)
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else value

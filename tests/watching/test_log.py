@@ -1,0 +1,330 @@
+"""The log of a watch file: whatever is edited, dropped, added or moved is noticed, and whose signature counts."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.report_material import make_calibration
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError, SuspendedError
+from blackbox_conformal.images.input_statistics.rows import InputStatistics
+from blackbox_conformal.risk.answers import Answers
+from blackbox_conformal.signing_key import SigningKey
+from blackbox_conformal.watching.concluding import Conclusion, accept, conclude
+from blackbox_conformal.watching.findings import Finding
+from blackbox_conformal.watching.live_file import Known, LivePicture, enter
+from blackbox_conformal.watching.records import Canary, Measured, WatchDraw
+from blackbox_conformal.watching.states import holds, refuse_suspended, standing_of, state_of
+from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+
+CANARY = Canary("one", "sha256:" + "1" * 64, b"png", 20, 16, None)
+SAME, CHANGED = Finding("identity", "same", "m"), Finding("identity", "changed", "the model is v2")
+LAB, STRANGER = SigningKey.new("Laboratory X"), SigningKey.new("Laboratory X")
+
+
+def visit(file: WatchFile, calibration: Calibration, finding: Finding = SAME) -> None:
+    watch = file.current(calibration.digest) or file.begin(calibration.digest, 0.01, [CANARY], calibrated=False)
+    draws = [WatchDraw(0, "fresh", 100 + len(file.visits(watch)), 7)]
+    planned = file.plan(watch, draws, [Measured(f"sha256:{len(file.visits(watch)):064}", "p", 0.5)])
+    done = [
+        replace(draw, state="stored", features={"warmth": 0.5}, p_values={"warmth": 0.25}) for draw in planned.draws
+    ]
+    measured = [replace(each, loss=0.125) for each in file.photographs(watch, planned.id)]
+    conclude(file, watch, planned, Conclusion(done, [finding], {"warmth": (0.1, 0.2)}, measured, True))
+
+
+def pictures(seed: int, n: int, shift: float = 0.0) -> tuple[InputStatistics, Answers]:
+    """Noise of several strengths, and answers that differ from it by a little, and by `shift` besides."""
+    random = np.random.default_rng(seed)
+    inputs = [
+        InputStatistics.of(random.integers(0, 40 + 10 * k, (8, 8, 3), np.uint8)) for k in random.integers(9, size=n)
+    ]
+    answers = [Answers.of([0.9], [shift + random.uniform(1, 2)], random.uniform(size=(6, 6))) for _ in range(n)]
+    return InputStatistics.together(inputs), Answers.together(answers)
+
+
+def live(file: WatchFile, calibration: Calibration, number: int, shift: float = 0.0) -> None:
+    """A picture that is masked, beside a calibration on thirty."""
+    watch = file.current(calibration.digest)
+    assert watch is not None
+    enter(file, watch, Known(None, *pictures(0, 30)), LivePicture(f"p{number}", *pictures(1 + number, 1, shift)), 0.5)
+
+
+@pytest.fixture(params=[True, False], ids=["signed", "unsigned"])
+def signed(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def calibration(tmp_path: Path, signed: bool) -> Calibration:
+    made = make_calibration(n=5, hostile=False)
+    made = made.signed(LAB) if signed else made
+    made.save(tmp_path / "calibration.json")
+    return made
+
+
+@pytest.fixture
+def path(calibration: Calibration, signed: bool) -> Path:
+    """A calibration's file beside which a watch made two visits and saw two pictures."""
+    assert calibration.file is not None
+    with WatchFile(watch_path(calibration.file), key=LAB if signed else None) as file:
+        for number in range(2):
+            visit(file, calibration)
+            live(file, calibration, number)
+    return calibration.file
+
+
+def test_a_whole_file_says_how_far_it_reaches_and_who_vouches(
+    path: Path, calibration: Calibration, signed: bool
+) -> None:
+    standing = standing_of(path, calibration)
+    assert standing is not None
+    assert (standing.head.entries, standing.head.state) == (5, "watched"), "a watch, two visits, two pictures"
+    if signed:
+        assert f"signed by {LAB.key}" in standing.words
+        assert standing.words.endswith("the key that signed the calibration")
+    else:
+        assert standing.words.endswith("not signed, so nobody vouches for it")
+    read = refuse_suspended(path, calibration)
+    assert read is not None
+    assert (read.note, read.head) == (None, standing.head)
+    assert holds(path, standing.head)
+    assert not holds(path, standing.head.model_copy(update={"chain": "sha256:" + "0" * 64}))
+
+
+HARM = {
+    "a verdict is edited": "UPDATE visit SET verdict = 'cannot tell' WHERE number = 1",
+    "a feature is edited": "UPDATE feature SET value = value + 1e-9",
+    "a loss is edited": "UPDATE photograph SET loss = 0",
+    "evidence is edited": "UPDATE wealth SET log_highest = 0 WHERE visit = 1",
+    "a finding is dropped": "DELETE FROM finding WHERE visit = 2",
+    "a canary is another picture": "UPDATE canary SET png = x'00'",
+    "the level is edited": "UPDATE watch SET level = 0.5",
+    "whether the vendor repeats itself is edited": "UPDATE watch SET repeats_itself = 0",
+    "the watch is ended": "UPDATE watch SET ended_at = begun_at",
+    "a picture is edited": "UPDATE live_rank SET p_value = 0.5",
+    "bets are edited": "UPDATE live_wealth SET log_highest = 0",
+    "a picture is dropped": "DELETE FROM live_rank WHERE live = 2; DELETE FROM live WHERE id = 2",
+    "a picture is added": "INSERT INTO live SELECT 9, watch, 'x', at, NULL, statistics, answers FROM live LIMIT 1",
+    "a visit is added": "INSERT INTO visit VALUES (9, 1, 9, 'now', 'now', 'same')",
+    "a state is added": "INSERT INTO state (calibration, at, state, reason) SELECT calibration, begun_at, 'void', 'why'"
+    " FROM watch",
+    "the newest entry is dropped": "DELETE FROM log WHERE number = 5",
+    "an entry between is dropped": "DELETE FROM log WHERE number = 3",
+    "every entry is dropped": "DELETE FROM log",
+    "two entries change places": "UPDATE log SET number = 9 WHERE number = 3;"
+    " UPDATE log SET number = 3 WHERE number = 4; UPDATE log SET number = 4 WHERE number = 9",
+    "the log is moved up": "UPDATE log SET number = number + 1 WHERE number = 5",
+    "the log says another state": "UPDATE log SET state = 'accepted' WHERE number = 5",
+    "the log says another time": "UPDATE log SET at = '2020-01-01T00:00:00+00:00' WHERE number = 5",
+}
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM.keys())
+def test_what_is_edited_dropped_added_or_moved_is_noticed(path: Path, calibration: Calibration, harm: str) -> None:
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.executescript(harm)
+    with pytest.raises(FileFormatError, match="it was changed since: "):
+        refuse_suspended(path, calibration)
+
+
+def test_a_verdict_that_is_not_the_newest_is_looked_at_when_the_whole_file_is(
+    path: Path, calibration: Calibration
+) -> None:
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.executescript(HARM["a verdict is edited"])
+    assert refuse_suspended(path, calibration, whole=False) is not None
+    with pytest.raises(FileFormatError):
+        refuse_suspended(path, calibration)
+
+
+def written_anew(path: Path, harm: str = "") -> None:
+    """What somebody without the key can do: change rows, and write the log to match."""
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.executescript(f"{harm}; DROP TABLE log; PRAGMA user_version = 2;")
+    with WatchFile(watch_path(path)):
+        pass
+
+
+def stripped(path: Path) -> None:
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.executescript("UPDATE log SET signature = NULL")
+
+
+def other_key(path: Path, key: SigningKey = STRANGER) -> None:
+    calibration = Calibration.load(path)
+    with WatchFile(watch_path(path), key=key) as file:
+        file.sign(calibration.digest)
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.executescript("UPDATE log SET signature = NULL WHERE number < 5")
+
+
+def by_an_earlier_version(path: Path) -> None:
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.executescript("DROP TABLE log; PRAGMA user_version = 2;")
+
+
+def unsigned_visit(path: Path) -> None:
+    with WatchFile(watch_path(path)) as file:
+        visit(file, Calibration.load(path))
+
+
+def unsigned_acceptance(path: Path) -> None:
+    calibration = Calibration.load(path)
+    with WatchFile(watch_path(path), key=LAB) as file:
+        visit(file, calibration, CHANGED)
+    with WatchFile(watch_path(path)) as file:
+        accept(file, calibration.digest, "why not")
+
+
+def unsigned_watch(path: Path) -> None:
+    """The vendor is said to vary in an entry that needs no signature by itself."""
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.executescript("UPDATE watch SET repeats_itself = 0")
+        connection.commit()
+    with WatchFile(watch_path(path)) as file:
+        live(file, Calibration.load(path), 40)
+
+
+@pytest.mark.parametrize("signed", [True], indirect=True)
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (written_anew, "it is not signed, so nobody vouches for it"),
+        (stripped, "it is not signed, so nobody vouches for it"),
+        (other_key, f"it is signed by {STRANGER.key}"),
+        (by_an_earlier_version, "an earlier version wrote it, and signed nothing"),
+        (unsigned_visit, "entry 6, a visit, is not, and none after it"),
+        (unsigned_acceptance, "entry 8, a state, is not, and none after it"),
+        (unsigned_watch, "what follows entry 5 is not"),
+    ],
+)
+def test_the_watch_of_a_signed_calibration_counts_where_its_key_signed_it(
+    path: Path, calibration: Calibration, harm: Callable[[Path], None], said: str
+) -> None:
+    harm(path)
+    for read in (refuse_suspended, state_of, standing_of):
+        with pytest.raises(CheckFailedError, match="expected the watch of a signed calibration") as found:
+            read(path, calibration)
+        assert said in str(found.value)
+        assert f"blackbox-conformal sign {path} --sign-with FILE" in str(found.value)
+
+
+@pytest.mark.parametrize("signed", [True], indirect=True)
+def test_a_key_that_is_trusted_counts_too(path: Path, calibration: Calibration) -> None:
+    other_key(path)
+    standing = standing_of(path, calibration, [STRANGER.key])
+    assert standing is not None
+    assert "a key that you trust" in standing.words
+
+
+@pytest.mark.parametrize("signed", [True], indirect=True)
+def test_a_head_of_another_calibration_is_none_of_this_one(path: Path, calibration: Calibration) -> None:
+    """Its laboratory signed both, and each watch lies in the same file."""
+    other = make_calibration(n=6, hostile=False).signed(LAB)
+    with WatchFile(watch_path(path), key=LAB) as file:
+        for number in range(2):
+            visit(file, other)
+            live(file, other, number)
+    assert refuse_suspended(path, calibration) is not None
+    assert refuse_suspended(path, other) is not None
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.executescript(
+            "UPDATE log SET signature = (SELECT signature FROM log AS of WHERE of.number = log.number"
+            f" AND of.calibration = '{other.digest}') WHERE calibration = '{calibration.digest}'"
+        )
+    with pytest.raises(CheckFailedError, match="entry 5 of the watch: its signature is broken"):
+        refuse_suspended(path, calibration)
+
+
+@pytest.mark.parametrize("signed", [True], indirect=True)
+@pytest.mark.parametrize("value", ["{}", "[]", "nonsense", '{"format": 3}', "null"])
+def test_a_signature_that_is_none_is_told_of(path: Path, calibration: Calibration, value: str) -> None:
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.execute("UPDATE log SET signature = ?", (value,))
+        connection.commit()
+    with pytest.raises(FileFormatError, match="it was changed since"):
+        refuse_suspended(path, calibration)
+
+
+@pytest.mark.parametrize("signed", [True], indirect=True)
+def test_pictures_without_the_key_can_raise_an_alarm_and_end_none(path: Path, calibration: Calibration) -> None:
+    with WatchFile(watch_path(path)) as file:
+        for number in range(10, 13):
+            live(file, calibration, number)
+        standing = file.check(calibration)
+        assert standing is not None
+        assert standing.words.endswith("; what follows entry 5 is not signed")
+        for number in range(20, 40):
+            live(file, calibration, number, shift=9.0)
+    with pytest.raises(SuspendedError, match="answers: the"):
+        refuse_suspended(path, calibration)
+    with WatchFile(watch_path(path), key=LAB) as file:
+        accept(file, calibration.digest, "the new model was looked at")
+    read = refuse_suspended(path, calibration)
+    assert read is not None
+    assert "the new model was looked at" in (read.note or "")
+
+
+def test_a_file_of_an_earlier_version_gets_a_log_of_all_it_holds(
+    path: Path, calibration: Calibration, signed: bool
+) -> None:
+    by_an_earlier_version(path)
+    plain = replace(calibration, signature=None)
+    assert refuse_suspended(path, plain) is None
+    with WatchFile(watch_path(path), key=LAB if signed else None) as file:
+        standing = file.check(plain)
+        assert standing is not None
+        assert (standing.head.entries, standing.vouched) == (5, 0)
+        file.sign(calibration.digest)
+    assert refuse_suspended(path, calibration) is not None
+
+
+def test_a_rollback_to_an_older_whole_file_shows_beside_what_was_issued_since(
+    path: Path, calibration: Calibration, signed: bool
+) -> None:
+    older = watch_path(path).read_bytes()
+    with WatchFile(watch_path(path), key=LAB if signed else None) as file:
+        visit(file, calibration)
+    later = standing_of(path, calibration)
+    assert later is not None
+    watch_path(path).write_bytes(older)
+    assert refuse_suspended(path, calibration) is not None, "an older whole file is a whole file"
+    assert not holds(path, later.head)
+    # Another visit makes as many entries, and not the same ones.
+    with WatchFile(watch_path(path), key=LAB if signed else None) as file:
+        visit(file, calibration, CHANGED)
+    assert not holds(path, later.head)
+
+
+def test_every_column_of_every_row_takes_part(path: Path, calibration: Calibration) -> None:
+    """Each value that a concluded visit, picture or watch has, changed by itself."""
+    whole = watch_path(path).read_bytes()
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        tables = ["watch", "canary", "visit", "draw", "feature", "wealth", "photograph", "finding", "live", "live_rank"]
+        columns = [(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
+    unnoticed: list[Any] = []
+    for table, column in columns:
+        watch_path(path).write_bytes(whole)
+        with closing(sqlite3.connect(watch_path(path))) as connection:
+            try:
+                kinds = "WHEN 'null' THEN 1 WHEN 'text' THEN 'x' WHEN 'blob' THEN x'00' ELSE 1000"
+                other = f"CASE typeof({column}) {kinds} END"
+                connection.execute(
+                    f"UPDATE {table} SET {column} = {other} WHERE rowid = (SELECT max(rowid) FROM {table})"
+                )
+            except sqlite3.IntegrityError:
+                continue
+            connection.commit()
+        try:
+            refuse_suspended(path, calibration)
+        except BlackboxConformalError:
+            continue
+        unnoticed.append((table, column))
+    assert unnoticed == []
