@@ -1,26 +1,22 @@
-"""The report's pictures: a card for each, and crops around the worst trusted pixels."""
+"""The report's pictures: a card for each, what errors look like, and crops around the worst trusted pixels."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any
 
 from blackbox_conformal.audits.findings import Audit
-from blackbox_conformal.reports.preview import (
-    CROP,
-    Preview,
-    Worst,
-    base64_text,
-    first_stops,
-    pack_stops,
-    stripes,
-    veil_png,
-)
+from blackbox_conformal.reports.encoded import base64_text
+from blackbox_conformal.reports.error_pairs import CROP, Pair
+from blackbox_conformal.reports.preview import Preview, Worst, error_codes, first_stops, pack, stripes, veil_png
 from blackbox_conformal.reports.slider_levels import Stop, thresholds_of
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.text import printable
 
 WORST_SHOWN = 12
+EXAMPLES_SHOWN = 2
+"""Of each error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +27,6 @@ class Card:
     ----------
     shown
         (h, w) of the picture in the page, `size` at full resolution.
-    choices
-        (key, label) of the pictures that can be compared with the delivered one; `script` holds them by key.
     share, loss
         At the level that the page opens at; `loss` is None when the truth is unknown.
     still
@@ -47,7 +41,6 @@ class Card:
     shown: tuple[int, int]
     scale: str
     notes: tuple[str, ...]
-    choices: tuple[tuple[str, str], ...]
     share: float
     loss: float | None
     delivered: bytes
@@ -64,68 +57,94 @@ class WorstCrop:
     worst: Worst
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A square of a photograph that shows what an error looks like."""
+
+    name: str
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All pictures of the report."""
+
+    cards: tuple[Card, ...]
+    crops: tuple[WorstCrop, ...]
+    examples: tuple[Example, ...]
+
+
 def make_cards(
-    previews: Iterable[Preview], audit: Audit | None, stops: Sequence[Stop], chosen: int, mask_side: int
-) -> tuple[list[Card], list[WorstCrop]]:
-    """A card for each picture, masked ones first and large losses before small ones, and the worst places of all."""
+    previews: Iterable[Preview], audit: Audit | None, stops: Sequence[Stop], chosen: int, side: int, bound: float
+) -> Shown:
+    """A card for each picture, masked ones first and large losses before small ones, with what else they show.
+
+    Parameters
+    ----------
+    side
+        A picture is made smaller until it has at most so many pixels a side.
+    bound
+        The largest possible error.
+    """
     curves = {} if audit is None else {picture.truth: picture.curve for picture in audit.pictures}
     cards: list[Card] = []
     crops: list[WorstCrop] = []
+    examples: list[Example] = []
     for preview in previews:
-        cards.append(_card(preview, curves.get(preview.identity), stops, chosen, mask_side))
+        cards.append(_card(preview.within(side), curves.get(preview.identity), stops, chosen, bound))
         size = (min(CROP, preview.size[0]), min(CROP, preview.size[1]))
         crops.extend(WorstCrop(printable(preview.name), size, worst) for worst in preview.worst)
+        examples = _nearest([*examples, *(Example(printable(preview.name), pair) for pair in preview.pairs)])
     cards.sort(key=lambda card: (card.kind != "result", math.inf if card.loss is None else -card.loss, card.name))
-    return cards, crops
+    return Shown(tuple(cards), tuple(crops), tuple(examples))
 
 
-def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, mask_side: int) -> Card:
-    ceiling, block = preview.coarser(mask_side)
-    first = first_stops(ceiling, thresholds_of(stops))
-    height, width = preview.ceiling.shape
-    factor = block // preview.block
+def _nearest(examples: Sequence[Example]) -> list[Example]:
+    """`EXAMPLES_SHOWN` of each error, whose largest errors are nearest to it, in the order of errors."""
+    ordered = sorted(examples, key=lambda one: (one.pair.near, abs(one.pair.error - one.pair.near), one.name))
+    groups = groupby(ordered, key=lambda one: one.pair.near)
+    return [example for _, group in groups for example in islice(group, EXAMPLES_SHOWN)]
+
+
+def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, bound: float) -> Card:
+    first = first_stops(preview.ceiling, thresholds_of(stops))
+    height, width = first.shape
     shares = [round(preview.share(stop.threshold), 5) for stop in stops]
     losses = [(preview if curve is None else curve).loss(stop.threshold) for stop in stops]
     known = not any(math.isnan(loss) for loss in losses)
-    pictures = [
-        ("low", "vendor's input", preview.low),
-        ("delivered", "delivered, no mask", preview.delivered),
-        ("truth", "photograph", preview.truth),
-    ]
+    # The delivered picture stands in the page already.
+    pictures = {"low": preview.low, "truth": preview.truth}
     return Card(
         kind=preview.kind,
         name=printable(preview.name, 80),
         size=preview.size,
         shown=(height, width),
-        scale=_scale_words(preview.block, block),
+        scale=_scale_words(preview.block),
         notes=tuple(_sentence(note) for note in preview.notes),
-        choices=tuple((key, label) for key, label, picture in pictures if picture is not None),
         share=shares[chosen],
         loss=losses[chosen] if known else None,
         delivered=preview.delivered,
-        still=veil_png(first.repeat(factor, 0).repeat(factor, 1)[:height, :width], chosen),
+        still=veil_png(first, chosen),
         script={
-            "width": first.shape[1],
-            "height": first.shape[0],
-            "cover": [first.shape[1] * block / preview.block / width, first.shape[0] * block / preview.block / height],
-            "first": pack_stops(first),
-            "pattern": stripes(*first.shape),
+            "width": width,
+            "height": height,
+            "block": preview.block,
+            "first": pack(first),
+            "errors": None if preview.errors is None else pack(error_codes(preview.errors, bound)),
+            "pattern": stripes(height, width),
             "shares": shares,
             "losses": [round(loss, 5) for loss in losses] if known else None,
-            # The delivered picture stands in the page already.
-            **{key: base64_text(data) for key, _, data in pictures if data is not None and key != "delivered"},
+            **{key: base64_text(data) for key, data in pictures.items() if data is not None},
         },
     )
 
 
-def _scale_words(picture_block: int, mask_block: int) -> str:
+def _scale_words(block: int) -> str:
     """How much the picture is reduced in the page, and its mask."""
-    ordinals = {2: "half", 3: "a third", 4: "a quarter"}
-    reduced = f"in this page reduced to {ordinals.get(picture_block, f'1/{picture_block}')}."
-    picture = "all of them in this page." if picture_block == 1 else reduced
-    if mask_block == 1:
-        return f"{picture} A pixel of the mask is a pixel of the picture."
-    return f"{picture} A pixel of the mask stands for {mask_block}×{mask_block} of them."
+    if block == 1:
+        return "all of them in this page. A pixel of the mask is a pixel of the picture."
+    part = {2: "half", 3: "a third", 4: "a quarter"}.get(block, f"1/{block}")
+    return f"in this page reduced to {part}. A pixel of the mask stands for {block}×{block} of them."
 
 
 def worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ...]:

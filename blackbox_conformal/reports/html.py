@@ -6,15 +6,17 @@ style and address that is not the report's own.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from importlib import resources
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from blackbox_conformal import __version__
 from blackbox_conformal.audits.findings import Audit
@@ -24,18 +26,22 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.prices.spending import read_spending
+from blackbox_conformal.reports.blocks import SIDE
+from blackbox_conformal.reports.encoded import base64_text
 from blackbox_conformal.reports.page import build_page, read_manifest
-from blackbox_conformal.reports.preview import SIDE, base64_text
+from blackbox_conformal.reports.preview import Preview
 from blackbox_conformal.reports.report_store import ReportStore, preview_of_result
-from blackbox_conformal.reports.slider_levels import MAXIMUM_STOPS, choose_stops, thresholds_of
+from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
 from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.products import Result
 
-MANY = 60
-"""With more pictures than this, masks are shown at half the scale and the slider has half the stops. A page of 200
-pictures of 2048×2048 then stays below 30 MB."""
+PAGE_PIXELS = 32 * 2**20
+"""The pictures of a page have together at most about so many pixels, so that a page of photographs stays below 50 MB:
+32 pictures of 1024×1024, 128 of 512×512, or 512 of 256×256 and none beyond."""
+SIDES = (SIDE, SIDE // 2, SIDE // 4)
+MOST_PICTURES = PAGE_PIXELS // SIDES[-1] ** 2
 
 
 def write_report(
@@ -71,32 +77,54 @@ def write_report(
     store = ReportStore(run, calibration, (alpha,))
     audited = audited if audited is not None else store.audit()
     wanted = [alpha, *(level.alpha for level in audited.levels)] if audited is not None else [alpha]
-    readers = [*store.previews("result"), *store.previews("audit")]
-    mask_side, most = (SIDE, MAXIMUM_STOPS) if len(results) + len(readers) <= MANY else (SIDE // 2, MAXIMUM_STOPS // 2)
-    stops = choose_stops(calibration, wanted, most)
-    thresholds = thresholds_of(stops)
-    fresh = [preview_of_result(result, thresholds) for result in results]
-    identities = {preview.identity for preview in fresh}
-    # Read one at a time, so that only one stored preview is in memory.
-    stored = (read() for read in readers)
-    previews = chain(fresh, (kept for kept in stored if kept.kind == "audit" or kept.identity not in identities))
+    worst_first = [] if audited is None or not audited.levels else [one.truth for one in audited.worst(0, audited.n)]
+    stored = [*store.previews("audit", worst_first), *store.previews("result")]
+    count = min(len(results) + len(stored), MOST_PICTURES)
+    side = next((side for side in SIDES if count * side**2 <= PAGE_PIXELS), SIDES[-1])
+    stops = choose_stops(calibration, wanted)
     page = build_page(
         calibration,
         audited,
-        previews,
+        islice(_previews(results, stored, thresholds_of(stops)), MOST_PICTURES),
         read_spending(run),
         read_manifest(run),
         stops,
         alpha,
-        mask_side,
+        side,
         store.splits(),
+        max(len(results) + len(stored) - MOST_PICTURES, 0),
     )
     variables = {field.name: getattr(page, field.name) for field in fields(page)}
     return write_new(path, render("report", caution=CAUTION, fixed=FIXED, **variables).encode(), force=force)
 
 
+def _previews(
+    results: Sequence["Result"], stored: Sequence[Callable[[], Preview]], thresholds: NDArray[np.float64]
+) -> Iterator[Preview]:
+    """Of the results at hand, then of the stored pictures, one at a time: only one is in memory."""
+    fresh = set()
+    for result in results:
+        preview = preview_of_result(result, thresholds)
+        fresh.add(preview.identity)
+        yield preview
+    for read in stored:
+        preview = read()
+        if preview.kind == "audit" or preview.identity not in fresh:
+            yield preview
+
+
 _PARTS = {
-    "report": ("report.html.jinja", "chart.html.jinja", "report.css", "report.js"),
+    "report": (
+        "report.html.jinja",
+        "chart.html.jinja",
+        "viewer.html.jinja",
+        "report.css",
+        "viewer.css",
+        "marks.js",
+        "viewer.js",
+        "report.js",
+        "gallery.js",
+    ),
     "comparison": ("comparison.html.jinja", "report.css", "comparison.css"),
     "inputs": ("inputs.html.jinja", "chart.html.jinja", "report.css"),
     "watch": ("watch.html.jinja", "chart.html.jinja", "report.css", "watch.css"),
@@ -118,7 +146,9 @@ def render(name: str, **variables: Any) -> str:
     environment.tests["nan"] = math.isnan
     environment.globals["version"] = __version__
     style = "".join(text for part, text in texts.items() if part.endswith(".css"))
-    script = "".join(text for part, text in texts.items() if part.endswith(".js"))
+    scripts = "".join(text for part, text in texts.items() if part.endswith(".js"))
+    # A block of their own: the scripts share names with each other, and none with the window.
+    script = f'"use strict";\n{{\n{scripts}}}\n' if scripts else ""
     return environment.get_template(f"{name}.html.jinja").render(
         **variables, style=Markup(style), script=Markup(script), policy=policy(style, script)
     )

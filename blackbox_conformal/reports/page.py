@@ -19,10 +19,12 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.prices.spending import Spending
 from blackbox_conformal.pipeline.stages.certify import assumptions
-from blackbox_conformal.reports.cards import WORST_SHOWN, Card, WorstCrop, make_cards, worst_crops
+from blackbox_conformal.reports.cards import WORST_SHOWN, Card, Example, WorstCrop, make_cards, worst_crops
 from blackbox_conformal.reports.figures import Figure, figures, realised
-from blackbox_conformal.reports.preview import STRIPE, VEIL, Preview
+from blackbox_conformal.reports.preview import CODES, STRIPE, VEIL, Preview
+from blackbox_conformal.reports.shares_histogram import Histogram
 from blackbox_conformal.reports.slider_levels import Stop
+from blackbox_conformal.reports.summary import summary
 from blackbox_conformal.text import printable
 
 MAXIMUM_MANIFEST_BYTES = 4 * 2**20
@@ -67,6 +69,12 @@ class ReportPage:
         The mean trusted share at `stop`, of the photographs that `share_of` names; None when unknown.
     quantity
         The risk is the mean of this; None for a guarantee that is not known here.
+    summary
+        What a client needs to know, one sentence each.
+    left_out
+        How many pictures the page has no room for.
+    examples
+        What errors look like.
     twice
         Names of pictures that were both masked and audited.
     worst_alpha, worst_photographs
@@ -76,6 +84,7 @@ class ReportPage:
     calibration: Calibration
     vendor: str
     adapter: str
+    summary: tuple[str, ...]
     metric: str
     rule: Guarantee
     assumptions: tuple[str, ...]
@@ -95,6 +104,9 @@ class ReportPage:
     worst_alpha: float | None
     worst_photographs: tuple[WorstPhotograph, ...]
     cards: tuple[Card, ...]
+    left_out: int
+    histogram: Histogram
+    examples: tuple[Example, ...]
     twice: tuple[str, ...]
     worst: tuple[WorstCrop, ...]
     spending: Spending | None
@@ -110,19 +122,22 @@ def build_page(
     manifest: Any,
     stops: Sequence[Stop],
     alpha: float,
-    mask_side: int,
+    side: int,
     splits: Splits | None = None,
+    left_out: int = 0,
 ) -> ReportPage:
-    """The report's content; `previews` are taken one at a time, and masks have at most `mask_side` pixels a side."""
+    """The report's content; `previews` are taken one at a time, and made smaller than `side` pixels a side."""
     rule = calibration.rule()
     chosen = min(range(len(stops)), key=lambda index: abs(stops[index].alpha - alpha))
-    cards, crops = make_cards(previews, audit, stops, chosen, mask_side)
-    shares = _mean_shares(calibration, audit, cards, stops)
+    shown = make_cards(previews, audit, stops, chosen, side, calibration.bound)
+    shares = _mean_shares(calibration, audit, shown.cards, stops)
     worst_alpha, worst_photographs = _worst_photographs(audit, alpha)
     identity = calibration.procedure.vendor
+    vendor = vendor_words(identity)
     return ReportPage(
         calibration=calibration,
-        vendor=vendor_words(identity),
+        vendor=vendor,
+        summary=summary(vendor, calibration, stops[chosen], audit, None if shares is None else shares[chosen]),
         adapter=printable(str(identity.get("adapter", "unnamed"))),
         metric=metric_words(calibration),
         rule=rule,
@@ -131,7 +146,7 @@ def build_page(
         alpha=alpha,
         stop=stops[chosen],
         chosen=chosen,
-        slider=_slider(stops, shares),
+        slider=_slider(stops, shares, calibration.bound),
         share=None if shares is None else shares[chosen],
         share_of="calibration photographs" if audit is None else "audit photographs",
         audit=audit,
@@ -142,9 +157,12 @@ def build_page(
         rows=_rows(stops, rule, audit, shares),
         worst_alpha=worst_alpha,
         worst_photographs=worst_photographs,
-        cards=tuple(cards),
-        twice=_twice(cards),
-        worst=worst_crops(crops, alpha),
+        cards=shown.cards,
+        left_out=left_out,
+        histogram=Histogram([card.share for card in shown.cards]),
+        examples=shown.examples,
+        twice=_twice(shown.cards),
+        worst=worst_crops(shown.crops, alpha),
         spending=spending,
         manifest=None if manifest is None else _pretty(manifest),
         procedure=_pretty(calibration.procedure.model_dump(mode="json")),
@@ -190,8 +208,8 @@ def read_manifest(run: Path) -> Any:
         return {"left out": f"manifest.json cannot be read: {type(error).__name__}"}
 
 
-def _slider(stops: Sequence[Stop], shares: list[float] | None) -> dict[str, Any]:
-    """What the page's script needs to move the slider."""
+def _slider(stops: Sequence[Stop], shares: list[float] | None, bound: float) -> dict[str, Any]:
+    """What the page's script needs to move the slider and to read the codes of errors."""
     return {
         "alphas": [stop.alpha for stop in stops],
         "labels": [f"{stop.alpha:g}" for stop in stops],
@@ -200,6 +218,8 @@ def _slider(stops: Sequence[Stop], shares: list[float] | None) -> dict[str, Any]
         "shares": None if shares is None else [round(share, 5) for share in shares],
         "veil": VEIL,
         "stripe": STRIPE,
+        "bound": bound,
+        "codes": CODES,
     }
 
 

@@ -4,38 +4,34 @@ A preview pixel stands for a block of pixels and is trusted when all of them are
 score, to which every threshold can be applied.
 """
 
-import base64
 import io
 import math
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.audits.worst_pixels import window, worst_place
 from blackbox_conformal.kernels.below import count_below
+from blackbox_conformal.reports.blocks import block_maximum, block_side
+from blackbox_conformal.reports.encoded import base64_text, reduced, reduced_webp, webp
+from blackbox_conformal.reports.error_pairs import CROP, Pair, error_pairs
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.types import Image, Map, Mask
 
-SIDE = 512
-"""A preview's longer side has at most so many pixels."""
-
-CROP = 96
-"""Sides of the square cut around a worst pixel, at full resolution."""
-
 NEVER = 255
 """The index of a pixel that no stop trusts."""
+
+CODES = 99
+"""The code of the largest possible error."""
 
 VEIL = (12, 12, 18, 150)
 STRIPE = (250, 250, 250, 170)
 """Red, green, blue and opacity, 0 to 255, of the veil over untrusted pixels and of its stripes: readers tell trusted
 from untrusted by the pattern, not by the colour."""
-
-_QUALITY = 72
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +78,10 @@ class Preview:
         For each known threshold (ascending): the trusted share of all pixels, exact, and the loss (NaN when unknown).
     delivered, low, truth
         WebP bytes, or None; `low` is the vendor's input reduced as much as the delivered picture is.
+    errors
+        (h, w) float32: the largest error of each block; None where the truth is unknown.
+    pairs
+        Squares that show what an error looks like.
     notes
         Sentences for the reader.
     """
@@ -100,6 +100,8 @@ class Preview:
     truth: bytes | None = None
     worst: tuple[Worst, ...] = ()
     notes: tuple[str, ...] = ()
+    errors: Map | None = None
+    pairs: tuple[Pair, ...] = ()
 
     def share(self, threshold: float) -> float:
         """Trusted share of all pixels: exact at a known threshold, else that of the next lower one."""
@@ -111,26 +113,20 @@ class Preview:
         index = int(np.searchsorted(self.thresholds, threshold, side="left"))
         return float(self.losses[index]) if index < len(self.losses) else math.nan
 
-    def coarser(self, side: int) -> tuple[Map, int]:
-        """The largest score of each square of pixels, at most `side` squares a side, and a square's side in pixels."""
+    def within(self, side: int) -> "Preview":
+        """The same preview with at most `side` pixels a side."""
         factor = block_side((self.ceiling.shape[0], self.ceiling.shape[1]), side)
-        return block_maximum(self.ceiling, factor), self.block * factor
-
-
-def block_side(size: tuple[int, int], side: int = SIDE) -> int:
-    """The least whole reduction after which (H, W) `size` fits into `side`."""
-    return max(1, -(-max(size) // side))
-
-
-def block_maximum(scores: Map, block: int) -> Map:
-    """(H, W) float32 → (ceil(H/block), ceil(W/block)): the largest score of each block, NaN if it holds one."""
-    height, width = scores.shape
-    rows, columns = -(-height // block), -(-width // block)
-    padded = np.full((rows * block, columns * block), -np.inf, dtype=np.float32)
-    padded[:height, :width] = scores
-    # Whole rows are compared at once, then every block-th value of them.
-    highest: Map = reduce(np.maximum, (padded[place::block] for place in range(block)))
-    return reduce(np.maximum, (highest[:, place::block] for place in range(block)))
+        if factor == 1:
+            return self
+        return replace(
+            self,
+            block=self.block * factor,
+            ceiling=block_maximum(self.ceiling, factor),
+            errors=None if self.errors is None else block_maximum(self.errors, factor),
+            delivered=reduced_webp(self.delivered, factor),
+            low=None if self.low is None else reduced_webp(self.low, factor),
+            truth=None if self.truth is None else reduced_webp(self.truth, factor),
+        )
 
 
 def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -140,10 +136,16 @@ def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uin
     return np.where(stops < len(thresholds), stops, NEVER).astype(np.uint8)
 
 
-def pack_stops(first: NDArray[np.uint8]) -> str:
+def error_codes(errors: Map, bound: float) -> NDArray[np.uint8]:
+    """(h, w) uint8: `CODES` times the root of each error's share of the `bound`, so that small errors differ, too."""
+    codes: NDArray[np.uint8] = np.rint(CODES * np.sqrt(np.clip(errors / bound, 0, 1))).astype(np.uint8)
+    return codes
+
+
+def pack(codes: NDArray[np.uint8]) -> str:
     """Base64 of the deflated differences, modulo 256, of each row to the one above it."""
-    differences = np.diff(first, axis=0, prepend=np.zeros((1, first.shape[1]), np.uint8))
-    return base64_text(zlib.compress(differences.astype(np.uint8).tobytes(), 6))
+    differences = np.diff(codes, axis=0, prepend=np.zeros((1, codes.shape[1]), np.uint8))
+    return base64_text(isal_zlib.compress(differences.astype(np.uint8).tobytes(), 3))
 
 
 def stripes(height: int, width: int) -> tuple[int, int]:
@@ -166,26 +168,8 @@ def veil_png(first: NDArray[np.uint8], stop: int) -> str:
     picture = PillowImage.fromarray(np.where(first <= stop, 0, np.where(striped, 2, 1)).astype(np.uint8), "P")
     picture.putpalette([0, 0, 0, *VEIL[:3], *STRIPE[:3]])
     out = io.BytesIO()
-    picture.save(out, "PNG", bits=2, transparency=bytes([0, VEIL[3], STRIPE[3]]), optimize=True)
+    picture.save(out, "PNG", bits=2, transparency=bytes([0, VEIL[3], STRIPE[3]]))
     return base64_text(out.getvalue())
-
-
-def base64_text(data: bytes) -> str:
-    """`data` in base64."""
-    return base64.b64encode(data).decode()
-
-
-def reduced(pixels: Image, block: int) -> bytes:
-    """`pixels` averaged over whole blocks, as WebP."""
-    picture = PillowImage.fromarray(pixels)
-    return webp(picture.reduce(block) if block > 1 else picture)
-
-
-def webp(picture: PillowImage.Image, quality: int = _QUALITY) -> bytes:
-    """`picture` as WebP bytes without metadata."""
-    out = io.BytesIO()
-    picture.save(out, "WEBP", quality=quality, method=0)
-    return out.getvalue()
 
 
 def make_preview(
@@ -240,6 +224,8 @@ def make_preview(
         truth=None if truth is None else reduced(truth, block),
         worst=tuple(worst),
         notes=tuple(notes),
+        errors=None if errors is None else block_maximum(errors, block),
+        pairs=() if truth is None or errors is None else error_pairs(errors, delivered, truth),
     )
 
 

@@ -7,7 +7,6 @@ import base64
 import binascii
 import json
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -23,7 +22,10 @@ from blackbox_conformal.audits.random_splits import Splits
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.files import write_new
-from blackbox_conformal.reports.preview import NEVER, SIDE, Preview, Worst, base64_text, make_preview
+from blackbox_conformal.reports.blocks import SIDE
+from blackbox_conformal.reports.encoded import base64_text
+from blackbox_conformal.reports.error_pairs import Pair
+from blackbox_conformal.reports.preview import NEVER, Preview, Worst, make_preview
 from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
 from blackbox_conformal.reports.stored_audit import (
     damaged,
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.stages.evaluate import Evaluation
     from blackbox_conformal.pipeline.stages.prepare import Prepared
 
-FORMAT = "blackbox-conformal preview 2"
+FORMAT = "blackbox-conformal preview 3"
+EARLIER = "blackbox-conformal preview 2"
+"""It had neither errors nor pairs."""
 
 
 class ReportStore:
@@ -101,16 +105,22 @@ class ReportStore:
 
     def keep(self, preview: Preview) -> Path:
         """Write a preview; one of the same picture is replaced."""
-        name = f"{preview.kind}-{digest_bytes(preview.identity.encode()).removeprefix('sha256:')[:24]}.json"
-        return write_new(self.folder / name, json.dumps(_to_json(preview)).encode(), force=True)
+        return write_new(
+            self.folder / _file_name(preview.kind, preview.identity), json.dumps(_to_json(preview)).encode(), force=True
+        )
 
     def keep_audit(self, audit: Audit) -> Path:
         """Write what the audit found."""
         return write_audit(audit, self.folder / "audit.json")
 
-    def previews(self, kind: str) -> list[Callable[[], Preview]]:
-        """A reader for each stored preview of `kind`, so that one at a time is in memory."""
-        return [partial(read_preview, path) for path in sorted(self.folder.glob(f"{kind}-*.json"))]
+    def previews(self, kind: str, first: Sequence[str] = ()) -> list[Callable[[], Preview]]:
+        """A reader for each stored preview of `kind`, so that one at a time is in memory.
+
+        Those of the pictures whose identities are `first` come first, in that order.
+        """
+        place = {_file_name(kind, identity): index for index, identity in enumerate(first)}
+        paths = sorted(self.folder.glob(f"{kind}-*.json"), key=lambda path: (place.get(path.name, len(place)), path))
+        return [partial(read_preview, path) for path in paths]
 
     def audit(self) -> Audit | None:
         """The stored audit, or None."""
@@ -143,6 +153,10 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
     )
 
 
+def _file_name(kind: str, identity: str) -> str:
+    return f"{kind}-{digest_bytes(identity.encode()).removeprefix('sha256:')[:24]}.json"
+
+
 def _to_json(preview: Preview) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -151,7 +165,8 @@ def _to_json(preview: Preview) -> dict[str, Any]:
         "identity": preview.identity,
         "size": list(preview.size),
         "block": preview.block,
-        "ceiling": _pack(isal_zlib.compress(preview.ceiling.astype("<f4").tobytes())),
+        "ceiling": _pack_map(preview.ceiling),
+        "errors": None if preview.errors is None else _pack_map(preview.errors),
         "thresholds": [value.hex() for value in preview.thresholds.tolist()],
         "shares": preview.shares.tolist(),
         "losses": [None if math.isnan(value) else value for value in preview.losses.tolist()],
@@ -167,6 +182,9 @@ def _to_json(preview: Preview) -> dict[str, Any]:
             }
             for worst in preview.worst
         ],
+        "pairs": [
+            {**asdict(pair), "delivered": _pack(pair.delivered), "truth": _pack(pair.truth)} for pair in preview.pairs
+        ],
         "notes": list(preview.notes),
     }
 
@@ -181,7 +199,9 @@ def read_preview(path: Path) -> Preview:
     """
     content = read_json(path)
     try:
-        if content["format"] != FORMAT:
+        if content["format"] == EARLIER:
+            content.update(errors=None, pairs=[])
+        elif content["format"] != FORMAT:
             raise ValueError("another format")
         height, width = (int(side) for side in content["size"])
         block = max(int(content["block"]), 1)
@@ -194,14 +214,14 @@ def read_preview(path: Path) -> Preview:
         shares, losses = (np.array(content[kind], np.float64) for kind in ("shares", "losses"))
         if not thresholds.shape == shares.shape == losses.shape:
             raise ValueError("as many shares and losses as thresholds are expected")
-        raw = zlib.decompressobj().decompress(base64.b64decode(content["ceiling"], validate=True), 4 * rows * columns)
         return Preview(
             kind=str(content["kind"]),
             name=str(content["name"]),
             identity=str(content["identity"]),
             size=(height, width),
             block=block,
-            ceiling=np.frombuffer(raw, "<f4").astype(np.float32).reshape(rows, columns),
+            ceiling=_unpack_map(content["ceiling"], rows, columns),
+            errors=None if content["errors"] is None else _unpack_map(content["errors"], rows, columns),
             thresholds=thresholds,
             shares=shares,
             losses=losses,
@@ -209,9 +229,10 @@ def read_preview(path: Path) -> Preview:
             low=_unpack(content["low"]),
             truth=_unpack(content["truth"]),
             worst=tuple(map(_worst, content["worst"])),
+            pairs=tuple(map(_pair, content["pairs"])),
             notes=tuple(str(note) for note in content["notes"]),
         )
-    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, zlib.error, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, isal_zlib.error, binascii.Error) as error:
         raise damaged(path, error) from None
 
 
@@ -226,6 +247,27 @@ def _worst(content: dict[str, Any]) -> Worst:
         mask=base64.b64decode(content["mask"], validate=True),
         at=(int(content["at"][0]), int(content["at"][1])),
     )
+
+
+def _pair(content: dict[str, Any]) -> Pair:
+    return Pair(
+        near=float(content["near"]),
+        row=int(content["row"]),
+        column=int(content["column"]),
+        error=float(content["error"]),
+        delivered=base64.b64decode(content["delivered"], validate=True),
+        truth=base64.b64decode(content["truth"], validate=True),
+        at=(int(content["at"][0]), int(content["at"][1])),
+    )
+
+
+def _pack_map(values: Map) -> str:
+    return base64_text(isal_zlib.compress(values.astype("<f4").tobytes()))
+
+
+def _unpack_map(text: str, rows: int, columns: int) -> Map:
+    raw = isal_zlib.decompressobj().decompress(base64.b64decode(text, validate=True), 4 * rows * columns)
+    return np.frombuffer(raw, "<f4").astype(np.float32).reshape(rows, columns)
 
 
 def _pack(data: bytes | None) -> str | None:

@@ -19,7 +19,7 @@ from blackbox_conformal.audits.verdict import Judgement
 from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.files import write_new
-from blackbox_conformal.reports.preview import base64_text
+from blackbox_conformal.reports.encoded import base64_text
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 

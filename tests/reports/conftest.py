@@ -10,7 +10,9 @@ from blackbox_conformal.reports.html import write_report
 
 # Collected only where a browser can be driven; `.ci/run browser` installs what that takes.
 collect_ignore = (
-    [] if find_spec("playwright") else ["test_browser.py", "test_comparison_browser.py", "test_still_page.py"]
+    []
+    if find_spec("playwright")
+    else ["test_browser.py", "test_comparison_browser.py", "test_still_page.py", "test_viewer.py"]
 )
 
 

@@ -11,6 +11,7 @@ from support.report_browser import label, move_to, opened, rule_mask, shows, unt
 from support.report_material import make_run
 
 from blackbox_conformal.images.encode import mask_png
+from blackbox_conformal.reports.encoded import webp
 from blackbox_conformal.reports.html import write_report
 
 pytestmark = pytest.mark.browser
@@ -88,58 +89,12 @@ def test_everything_works_by_keyboard(chromium, plain_report):
         page.keyboard.press("Home")
         shows(page, 0)
         assert page.get_attribute("#alpha", "aria-valuetext") == f"alpha {label(page, 0)}"
-        card = page.locator(".card").first
-        card.scroll_into_view_if_needed()
-        card.locator("input").focus()
-        page.keyboard.press("Home")
-        assert card.locator(".divider").evaluate("element => element.style.left") == "0%"
-        page.keyboard.press("End")
-        assert card.locator("img.before").evaluate("element => element.style.clipPath") == "inset(0px 0% 0px 0px)"
-        outline = card.locator("input").evaluate("element => getComputedStyle(element).outlineStyle")
-        assert outline == "solid"
         reached = set()
         page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
         for _ in range(40):
             page.keyboard.press("Tab")
             reached.add(page.evaluate("document.activeElement.tagName"))
         assert {"INPUT", "SELECT", "SUMMARY", "BUTTON"} <= reached
-
-
-def test_the_divider_follows_the_mouse_and_the_menu_changes_the_left(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
-        card = page.locator(".card[data-kind=audit]").first
-        card.scroll_into_view_if_needed()
-        until(page, "card => card.dataset.ready === 'yes'", card.element_handle())
-        box = card.locator(".stage").bounding_box()
-        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 20)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 20, steps=4)
-        page.mouse.up()
-        page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 20)
-        assert card.locator("input").input_value() == "25"
-        sources = set()
-        for value in ("low", "delivered", "truth"):
-            card.locator("select").select_option(value)
-            sources.add(card.locator("img.before").get_attribute("src"))
-            assert card.locator("img.before").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
-        assert len(sources) == 3
-        assert card.locator(".tag.left").inner_text() == "photograph"
-
-
-@pytest.mark.parametrize("share", [0.8, 0.2])
-def test_the_divider_follows_to_the_right_and_to_the_left(chromium, plain_report, share):
-    """Pressed where the left picture lies: the browser must not start to drag that picture away instead."""
-    with opened(chromium, plain_report) as page:
-        card = page.locator(".card").first
-        card.scroll_into_view_if_needed()
-        until(page, "card => card.dataset.ready === 'yes'", card.element_handle())
-        box = card.locator(".stage").bounding_box()
-        middle = box["y"] + box["height"] / 2
-        page.mouse.move(box["x"] + 0.49 * box["width"], middle)
-        page.mouse.down()
-        page.mouse.move(box["x"] + share * box["width"], middle, steps=12)
-        page.mouse.up()
-        assert card.locator("input").input_value() == f"{100 * share:.0f}"
 
 
 def test_hostile_text_runs_nowhere_and_breaks_no_layout(chromium, hostile_report):
@@ -192,10 +147,11 @@ def test_phone_and_desktop_light_and_dark(chromium, plain_report, width, scheme)
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 22, 26)"}[scheme]
         assert page.locator("#alpha").bounding_box()["width"] > 0.8 * min(width, 1100)
-        picture = np.asarray(Image.open(io.BytesIO(page.locator(".stage").first.screenshot())).convert("RGB"))
+        picture = np.asarray(Image.open(io.BytesIO(page.locator(".card .stage").first.screenshot())).convert("RGB"))
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 200, "a picture is shown"
-        small = [box for box in page.locator("button, select, summary").all() if box.bounding_box()["height"] < 24]
-        assert small == []
+        shown = [one for one in page.locator("button, select, summary").all() if one.is_visible()]
+        assert len(shown) > 15
+        assert [one for one in shown if one.bounding_box()["height"] < 24] == []
 
 
 def test_tables_that_go_on_beyond_the_edge_are_reached_by_keyboard(chromium, plain_report):
@@ -227,19 +183,20 @@ def test_crops_of_the_worst_places_are_shown_at_full_resolution_and_ringed(chrom
             assert box["y"] - 20 <= ring["y"] <= box["y"] + box["height"]
 
 
-def test_two_hundred_large_pictures_stay_small_and_open_soon(chromium, tmp_path):
+def test_a_hundred_and_thirty_large_pictures_stay_small_and_open_soon(chromium, tmp_path):
     run = make_run(tmp_path / "large", hostile=False, sizes=((2048, 2048),))
     folder = next((run.folder / "report").iterdir())
     content = json.loads(next(folder.glob("audit-*.json")).read_bytes())
-    delivered = base64.b64decode(content["delivered"])
-    for index in range(199):
-        # Bytes after a WebP's end are ignored; no two pictures are equal, since a browser decodes equal ones once.
-        content["delivered"] = base64.b64encode(delivered + index.to_bytes(2, "big")).decode()
+    delivered = np.array(Image.open(io.BytesIO(base64.b64decode(content["delivered"]))))
+    for index in range(129):
+        # No two pictures are equal, since a browser decodes equal ones once.
+        delivered[:40] = index
+        content["delivered"] = base64.b64encode(webp(Image.fromarray(delivered))).decode()
         (folder / f"audit-{index:024x}.json").write_text(json.dumps(content))
     path = write_report(run.folder, run.calibration, None, [], tmp_path / "large.html", alpha=0.1)
     assert path.stat().st_size < 30e6
     with opened(chromium, path) as page:
-        assert page.locator(".card").count() == 200
+        assert page.locator(".card").count() == 130
         loaded = page.locator("img.delivered").evaluate_all("all => all.filter(one => one.naturalWidth > 0).length")
         assert loaded < 60, "pictures far below are not decoded yet"
         card = page.locator(".card").last

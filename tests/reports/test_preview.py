@@ -8,16 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blackbox_conformal.reports.preview import (
-    CROP,
-    NEVER,
-    SIDE,
-    block_maximum,
-    block_side,
-    first_stops,
-    make_preview,
-    pack_stops,
-)
+from blackbox_conformal.reports.blocks import SIDE, block_maximum, block_side
+from blackbox_conformal.reports.error_pairs import CROP
+from blackbox_conformal.reports.preview import CODES, NEVER, error_codes, first_stops, make_preview, pack
 from blackbox_conformal.risk.trust import trusted
 
 
@@ -69,10 +62,12 @@ def test_coarser_masks_follow_the_same_rule(height, width):
     scores = score_map(height, height, width, 5)
     found = make_preview("result", "a", "id", np.zeros((height, width, 3), np.uint8), scores, THRESHOLDS)
     for side in (64, 32, 10, 7):
-        ceiling, block = found.coarser(side)
-        assert max(ceiling.shape) <= side
+        smaller = found.within(side)
+        assert max(smaller.ceiling.shape) <= side
+        assert Image.open(io.BytesIO(smaller.delivered)).size == smaller.ceiling.shape[::-1]
         for threshold in THRESHOLDS:
-            assert (trusted(ceiling, threshold) == all_trusted(trusted(scores, threshold), block)).all()
+            expected = all_trusted(trusted(scores, threshold), smaller.block)
+            assert (trusted(smaller.ceiling, threshold) == expected).all()
 
 
 def test_a_score_of_infinity_is_trusted_at_infinity_alone():
@@ -96,7 +91,7 @@ def test_255_stops_fit_into_a_byte():
 
 def test_packing_is_undone_by_summing_rows():
     first = np.random.default_rng(1).integers(0, 256, (37, 23), dtype=np.uint8)
-    assert (unpacked(pack_stops(first), 23) == first).all()
+    assert (unpacked(pack(first), 23) == first).all()
 
 
 @pytest.mark.parametrize("size", [(10, 10), (512, 512), (513, 40), (2048, 1500), (5000, 3)])
@@ -104,6 +99,22 @@ def test_previews_fit_their_side(size):
     block = block_side(size)
     assert max(-(-side // block) for side in size) <= SIDE
     assert block == 1 or max(-(-side // (block - 1)) for side in size) > SIDE
+
+
+def test_codes_of_errors_keep_small_errors_apart():
+    errors = np.array([[0.0, 0.001, 0.05, 0.1, 0.2, 1.9, 3.0]], np.float32)
+    codes = error_codes(errors, 1.9)
+    assert codes.tolist() == [[0, 2, 16, 23, 32, CODES, CODES]]
+    assert 1.9 * (codes[0, 3] / CODES) ** 2 == pytest.approx(0.1, abs=0.005)
+
+
+def test_errors_keep_the_largest_of_each_block():
+    errors = score_map(4, 1030, 600)
+    truth = np.zeros((1030, 600, 3), np.uint8)
+    found = make_preview("audit", "a", "id", truth, errors, THRESHOLDS, truth=truth, errors=errors)
+    assert found.block == 2
+    assert (found.errors == errors.reshape(515, 2, 300, 2).max(axis=(1, 3))).all()
+    assert (found.within(300).errors == block_maximum(errors, 4)).all()
 
 
 def test_shares_are_counted_at_full_resolution():
@@ -125,16 +136,16 @@ def test_losses_between_known_thresholds_are_not_too_low():
 
 
 def test_pictures_keep_their_place_and_ratio():
-    delivered = np.zeros((1200, 900, 3), np.uint8)
-    delivered[:600] = 255
-    low = np.zeros((300, 225, 3), np.uint8)
-    found = make_preview("result", "a", "id", delivered, score_map(1, 1200, 900), THRESHOLDS, low=low)
+    delivered = np.zeros((2400, 1800, 3), np.uint8)
+    delivered[:1200] = 255
+    low = np.zeros((600, 450, 3), np.uint8)
+    found = make_preview("result", "a", "id", delivered, score_map(1, 2400, 1800), THRESHOLDS, low=low)
     assert found.block == 3
     shown = np.asarray(Image.open(io.BytesIO(found.delivered)))
-    assert shown.shape == (400, 300, 3) == (*found.ceiling.shape, 3)
-    assert shown[:190].min() > 240
-    assert shown[210:].max() < 15
-    assert Image.open(io.BytesIO(found.low)).size == (75, 100)
+    assert shown.shape == (800, 600, 3) == (*found.ceiling.shape, 3)
+    assert shown[:390].min() > 240
+    assert shown[410:].max() < 15
+    assert Image.open(io.BytesIO(found.low)).size == (150, 200)
 
 
 @pytest.mark.parametrize("place", [(0, 0), (199, 149), (100, 3), (60, 80)])

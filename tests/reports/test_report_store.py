@@ -3,7 +3,7 @@
 import base64
 import json
 import zlib
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -19,9 +19,11 @@ from blackbox_conformal.reports.stored_audit import read_audit, read_splits, wri
 
 def preview(identity="sha256:" + "a" * 64, name="a name"):
     rng = np.random.default_rng(0)
-    scores = rng.random((60, 45)).astype(np.float32)
+    scores = rng.random((160, 145)).astype(np.float32)
     scores[3, 4] = np.nan
-    picture = rng.integers(0, 256, (60, 45, 3), dtype=np.uint8)
+    picture = rng.integers(0, 256, (160, 145, 3), dtype=np.uint8)
+    errors = np.full((160, 145), 0.001, np.float32)
+    errors[70, 60] = 0.1
     thresholds = np.array([-np.inf, 0.1, 0.5, np.inf])
     return make_preview(
         "audit",
@@ -32,7 +34,7 @@ def preview(identity="sha256:" + "a" * 64, name="a name"):
         thresholds,
         low=picture[::4, ::4],
         truth=picture,
-        errors=rng.random((60, 45)).astype(np.float32),
+        errors=errors,
         losses=np.array([0, 0.2, 0.3, 0.4]),
         worst_at=[(0.1, 0.5)],
         notes=("one", "two"),
@@ -52,10 +54,32 @@ def same(one, other):
 def test_previews_come_back_to_the_last_bit(plain_run, tmp_path):
     store = ReportStore(tmp_path, plain_run.calibration)
     given = preview()
+    assert given.errors is not None
+    assert given.pairs
     same(given, read_preview(store.keep(given)))
     assert len(store.previews("audit")) == 1
     assert store.previews("result") == []
     same(given, store.previews("audit")[0]())
+
+
+def test_a_picture_that_an_earlier_version_kept_is_read(plain_run, tmp_path):
+    store = ReportStore(tmp_path, plain_run.calibration)
+    path = store.keep(preview())
+    content = json.loads(path.read_bytes())
+    del content["errors"], content["pairs"]
+    path.write_text(json.dumps({**content, "format": "blackbox-conformal preview 2"}))
+    found = read_preview(path)
+    assert found.errors is None
+    assert found.pairs == ()
+    same(replace(preview(), errors=None, pairs=()), found)
+
+
+def test_pictures_that_are_asked_for_come_first(plain_run, tmp_path):
+    store = ReportStore(tmp_path, plain_run.calibration)
+    for name in "abcdef":
+        store.keep(preview(identity=name, name=name))
+    assert [read().name for read in store.previews("audit", ["e", "absent", "b"])][:2] == ["e", "b"]
+    assert sorted(read().name for read in store.previews("audit", ["e", "b"])) == list("abcdef")
 
 
 def test_the_same_picture_is_kept_once(plain_run, tmp_path):
@@ -132,13 +156,15 @@ def test_damaged_splits_are_refused(tmp_path, text):
         lambda content: content.update(format="another"),
         lambda content: content.update(size=[10**9, 10**9]),
         lambda content: content.update(block=0),
-        lambda content: content.update(size=[60, 46]),
-        lambda content: content.update(ceiling=base64.b64encode(zlib.compress(bytes(4 * 60 * 45 - 1))).decode()),
+        lambda content: content.update(size=[160, 146]),
+        lambda content: content.update(ceiling=base64.b64encode(zlib.compress(bytes(4 * 160 * 145 - 1))).decode()),
         lambda content: content.update(ceiling="not base64!"),
         lambda content: content.update(delivered='"><script>'),
         lambda content: content.update(thresholds=["0x1p0"] * 300),
         lambda content: content.update(thresholds=["ninety"]),
         lambda content: content.update(worst=[{}]),
+        lambda content: content.update(pairs=[{}]),
+        lambda content: content.update(errors=base64.b64encode(zlib.compress(bytes(7))).decode()),
         lambda content: content.update(shares=content["shares"][:-1]),
         lambda content: content.update(shares=[]),
         lambda content: content.update(losses=content["losses"][:1]),
@@ -159,7 +185,7 @@ def test_a_bomb_stays_small(plain_run, tmp_path):
     content = json.loads(path.read_bytes())
     content["ceiling"] = base64.b64encode(zlib.compress(bytes(10**8), 9)).decode()
     path.write_text(json.dumps(content))
-    assert read_preview(path).ceiling.shape == (60, 45)
+    assert read_preview(path).ceiling.shape == (160, 145)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"curves": "AAAA"}', "\x00"])

@@ -38,7 +38,7 @@ def test_on_paper_only_what_works_on_paper_is_left(chromium, plain_report):
         assert closed > 1
         page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         page.emulate_media(media="print")
-        for what in ("#alpha", "#print", ".card input", ".card select", ".card .divider", ".card img.before"):
+        for what in ("#alpha", "#print", "#viewer", "#words", ".card button"):
             assert page.locator(what).first.is_hidden(), what
         assert page.locator(".card canvas").first.is_visible()
         page.set_viewport_size({"width": 700, "height": 1000})
@@ -64,7 +64,7 @@ def test_without_scripts_every_picture_is_there_with_its_mask(chromium, plain_ru
     with opened(chromium, plain_report, java_script_enabled=False) as page:
         assert page.locator("figure svg path").first.is_visible()
         assert plain_run.calibration.rule().statement(0.1, 60, "rgb-linf error") in page.inner_text("main")
-        for dead in page.locator("input, select, button, .divider, .tag.left").all():
+        for dead in page.locator("input, select, button, #viewer").all():
             assert dead.is_hidden(), "what needs a script is not shown"
         said = " ".join(page.inner_text("main").split())
         assert "without JavaScript" in said

@@ -12,6 +12,8 @@ from support.report_material import make_result, make_run
 from blackbox_conformal.reports.comparison_page import write_comparison
 from blackbox_conformal.reports.html import write_report
 from blackbox_conformal.reports.page import vendor_words
+from blackbox_conformal.reports.slider_levels import choose_stops
+from blackbox_conformal.reports.summary import summary
 
 
 def words(path) -> str:
@@ -64,7 +66,7 @@ def test_the_scale_of_a_picture_is_said_as_it_is(report):
     said = words(report)
     assert "1:1" not in said, "how large the browser draws a picture is not known here"
     assert "128×96 pixels, all of them in this page. A pixel of the mask is a pixel of the picture." in said
-    assert "1030×700 pixels, in this page reduced to a third. A pixel of the mask stands for 3×3 of them." in said
+    assert "1030×700 pixels, in this page reduced to half. A pixel of the mask stands for 2×2 of them." in said
 
 
 def test_a_picture_that_stands_twice_is_explained(tmp_path):
@@ -88,5 +90,48 @@ def test_sentences_are_plain(report, comparison):
 
 def test_pictures_come_before_figures_and_tables(report):
     said = words(report)
-    assert said.index("The guarantee at alpha") < said.index("At the level above, clear pixels are trusted")
-    assert said.index("At the level above, clear pixels are trusted") < said.index("Risk, trusted share, quality")
+    order = ("A trust mask marks", "At the level above, clear pixels are trusted", "All pictures", "audited 0")
+    rest = ("Where the mask was most wrong", "The guarantee at alpha", "Risk, trusted share, quality", "The vendor")
+    places = [said.index(words) for words in (*order, *rest)]
+    assert places == sorted(places)
+
+
+def summary_of(calibration, alpha, audit=None, share=None):
+    (stop,) = [one for one in choose_stops(calibration, [alpha]) if one.alpha == alpha]
+    return " ".join(summary("acme-x4", calibration, stop, audit, share))
+
+
+def test_the_first_paragraph_says_who_what_is_promised_and_what_it_means(plain_run):
+    said = summary_of(plain_run.calibration, 0.1, share=0.617)
+    assert said.startswith("acme-x4 makes pictures 4 times larger, and some of the detail that it adds may be wrong.")
+    assert plain_run.calibration.rule().statement(0.1, 60, "rgb-linf error") in said
+    assert "No audit has checked this promise" in said
+    assert "On average 62 % of a picture is trusted. Use the clear pixels as they are" in said
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ("confirmed", "An audit on 2 photographs that calibration has not seen confirmed this promise."),
+        ("inconclusive", "found nothing against this promise, and is too small to confirm it."),
+        ("shifted", "so the promise does not cover them."),
+        ("contradicted", "contradicted this promise: do not rely on these masks."),
+    ],
+)
+def test_the_first_paragraph_says_what_the_audit_found(plain_run, verdict, words):
+    audit = replace(plain_run.audit, verdict=verdict)
+    assert words in summary_of(plain_run.calibration, 0.1, audit)
+    assert "Warning" not in summary_of(plain_run.calibration, 0.1, audit)
+    drifted = replace(audit, drift="the answers are unlike those before")
+    assert "Warning: the answers are unlike those before." in summary_of(plain_run.calibration, 0.1, drifted)
+
+
+def test_where_nothing_is_trusted_nobody_is_told_to_use_it(plain_run):
+    said = summary_of(plain_run.calibration, 0.001, share=0.0)
+    assert "Nothing can be trusted at 0.001" in said
+    assert "Use the clear pixels" not in said
+
+
+def test_a_vendor_that_restores_is_not_said_to_enlarge(plain_run):
+    procedure = plain_run.calibration.procedure.model_copy(update={"scale": 1})
+    assert "acme-x4 restores pictures, and" in summary_of(replace(plain_run.calibration, procedure=procedure), 0.1)

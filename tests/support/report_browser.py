@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from blackbox_conformal.reports.preview import block_side
+from blackbox_conformal.reports.blocks import block_side
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

@@ -1,0 +1,93 @@
+// Marks over a picture: what is not trusted, the score, the error. A mark's code is a byte for each picture pixel.
+
+function makeView(width, height) {
+  // A picture of width × height, drawn across × down screen pixels large; left and top are the place in that drawing,
+  // in screen pixels, which the upper left corner of the stage shows.
+  return { width, height, zoom: 1, across: width, down: height, left: 0, top: 0 };
+}
+
+// The picture pixels that each of `count` screen pixels shows, of `size` pixels that are drawn `drawn` screen pixels
+// long: the one below its centre, or all that it covers where the picture is drawn smaller than it is.
+function spans(count, from, size, drawn) {
+  const first = new Int32Array(count).fill(0), last = new Int32Array(count).fill(-1);
+  for (let i = 0; i < count; i += 1) {
+    const at = from + i;
+    if (at < 0 || at >= drawn) continue;
+    first[i] = Math.floor(drawn < size ? (at * size) / drawn : ((2 * at + 1) * size) / (2 * drawn));
+    last[i] = drawn < size ? Math.ceil(((at + 1) * size) / drawn) - 1 : first[i];
+  }
+  return { first, last };
+}
+
+// The largest code of the picture pixels that each screen pixel shows, -1 outside the picture. The largest is that of
+// the least trusted pixel, or of the largest error: a smaller picture never looks better than the picture.
+function largestCodes(codes, view, width, height) {
+  const columns = spans(width, view.left, view.width, view.across);
+  const rows = spans(height, view.top, view.height, view.down);
+  const found = new Int16Array(width * height).fill(-1);
+  for (let y = 0, i = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1, i += 1) {
+      let most = -1;
+      for (let row = rows.first[y]; row <= rows.last[y]; row += 1) {
+        for (let column = columns.first[x]; column <= columns.last[x]; column += 1) {
+          const code = codes[row * view.width + column];
+          if (code > most) most = code;
+        }
+      }
+      found[i] = most;
+    }
+  }
+  return found;
+}
+
+function asPixels(colours) {
+  return new Uint32Array(new Uint8Array(colours.flat()).buffer);
+}
+
+// Darkens and stripes the screen pixels whose code is above `level`.
+function paintVeil(canvas, codes, level, [period, thick]) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  const [veil, stripe] = asPixels([stops.veil, stops.stripe]);
+  for (let y = 0, i = 0; y < canvas.height; y += 1) {
+    for (let x = 0; x < canvas.width; x += 1, i += 1) {
+      if (codes[i] > level) pixels[i] = (x + y) % period < thick ? stripe : veil;
+    }
+  }
+  context.putImageData(image, 0, 0);
+}
+
+function paintHeat(canvas, codes, colours) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < pixels.length; i += 1) if (codes[i] >= 0) pixels[i] = colours[codes[i]];
+  context.putImageData(image, 0, 0);
+}
+
+// From dark violet by red to light yellow, for t from 0 to 1; light and dark differ, too, for all kinds of eyes.
+const HEAT = [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]];
+function heat(t) {
+  const place = Math.min(Math.max(t, 0), 1) * (HEAT.length - 1);
+  const index = Math.min(Math.floor(place), HEAT.length - 2);
+  return [...HEAT[index].map((low, part) => Math.round(low + (place - index) * (HEAT[index + 1][part] - low))), 255];
+}
+
+const errorOf = (code) => stops.bound * (code / stops.codes) ** 2;
+
+// Colours for the 256 codes of a mark, and its legend: [share of the bar, text].
+function scoreScale() {
+  const last = Math.max(stops.alphas.length - 1, 1);
+  const colours = asPixels(Array.from({ length: 256 }, (_, code) => (code > last ? [110, 110, 110, 255] : heat(code / last))));
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => [share, stops.labels[Math.round(share * last)]]);
+  return { colours, ticks, at: (share) => heat(share), title: "Score: the pixel is trusted from this alpha on (grey: never)" };
+}
+
+function errorScale(most) {
+  const top = errorOf(Math.max(most, 1));
+  const colours = asPixels(Array.from({ length: 256 }, (_, code) => heat(Math.sqrt(errorOf(code) / top))));
+  const round = [0, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2].filter((error) => error <= top);
+  const ticks = round.map((error) => [Math.sqrt(error / top), String(error)]);
+  return { colours, ticks, at: (share) => heat(share), title: "Error: difference from the photograph" };
+}

@@ -1,0 +1,314 @@
+// The viewer: two pictures of one scene in one view, so that zoom and pan are the same for both, and marks over them.
+
+function makeViewer() {
+  const root = byId("viewer"), stage = byId("stage"), place = byId("divide");
+  const left = byId("left"), right = byId("right"), marks = byId("marks");
+  const kinds = { left: byId("left-kind"), right: byId("right-kind"), marks: byId("marks-kind") };
+  const titles = { low: "vendor's input", delivered: "delivered", truth: "photograph", safe: "safe picture" };
+  let card = null, wanted = null, pictures = {}, view = makeView(1, 1), fitted = true, blinking = null, beside = false;
+  let codes = null, scale = null, waiting = false;
+
+  async function open(next, look) {
+    wanted = next;
+    root.dataset.ready = "no";
+    await unpacked;
+    const { data } = next;
+    if (data.errors && !next.errors) next.errors = await unpack(data.errors, data.width);
+    const found = { delivered: await load(next.delivered.src) };
+    for (const kind of ["low", "truth"]) if (data[kind]) found[kind] = await load("data:image/webp;base64," + data[kind]);
+    // Somebody may have asked for another picture meanwhile.
+    if (wanted !== next) return;
+    card = next;
+    pictures = found;
+    byId("viewer-name").textContent = card.name;
+    offer(kinds.left, ["low", "truth", "delivered", "safe"]);
+    offer(kinds.right, ["delivered", "safe", "truth", "low"]);
+    for (const option of kinds.marks.options) option.hidden = option.disabled = option.value === "error" && !card.errors;
+    if (kinds.marks.selectedOptions[0].disabled) kinds.marks.value = "mask";
+    view = makeView(data.width, data.height);
+    blinking = null;
+    fit();
+    chooseMarks();
+    levelChanged();
+    if (look) { root.scrollIntoView({ block: "start" }); stage.focus({ preventScroll: true }); }
+    root.dataset.shown = card.name;
+    root.dataset.ready = "yes";
+  }
+
+  async function load(source) {
+    const picture = new Image();
+    picture.src = source;
+    await picture.decode();
+    return picture;
+  }
+
+  // Leaves those of `wanted` that this picture has, and keeps the choice where it can be kept.
+  function offer(select, wanted) {
+    const before = select.value;
+    const here = wanted.filter((kind) => (kind === "safe" ? pictures.low : pictures[kind]));
+    select.replaceChildren(...here.map((kind) => new Option(titles[kind], kind)));
+    select.value = here.includes(before) ? before : here[0];
+  }
+
+  // ---- the view ----
+
+  const pane = () => ({ width: right.width, height: right.height });
+
+  function fit() {
+    // On paper the viewer has no size.
+    if (!stage.clientWidth) return;
+    const tall = document.fullscreenElement ? innerHeight * 0.8 : innerHeight * 0.68;
+    const across = paneWidth() / view.width, down = (tall * devicePixelRatio) / view.height;
+    // Enlarged by whole numbers alone, so that every pixel is equally large.
+    const zoom = Math.min(across, down);
+    resize(zoom);
+    setZoom(zoom >= 1 ? Math.floor(zoom) : zoom, 0, 0);
+    fitted = true;
+    sayZoom();
+  }
+
+  function resize(zoom) {
+    const height = Math.max(Math.round((zoom >= 1 ? Math.floor(zoom) : zoom) * view.height), 160 * devicePixelRatio);
+    stage.style.height = `${height / devicePixelRatio}px`;
+    for (const canvas of [left, right, marks]) { canvas.width = paneWidth(); canvas.height = Math.round(height); }
+  }
+
+  function setZoom(zoom, x, y) {
+    const before = view.across / view.width;
+    view.zoom = Math.min(Math.max(zoom, 1 / 32), 32);
+    view.across = Math.max(1, Math.round(view.width * view.zoom));
+    view.down = Math.max(1, Math.round(view.height * view.zoom));
+    const grown = view.across / view.width / before;
+    moveTo((view.left + x) * grown - x, (view.top + y) * grown - y);
+    fitted = false;
+    sayZoom();
+  }
+
+  // A picture that is smaller than the stage stands in its middle.
+  function moveTo(x, y) {
+    const { width, height } = pane();
+    const within = (at, drawn, room) => Math.round(drawn <= room ? (drawn - room) / 2 : Math.min(Math.max(at, 0), drawn - room));
+    view.left = within(x, view.across, width);
+    view.top = within(y, view.down, height);
+    codes = null;
+    draw();
+  }
+
+  const movable = () => view.across > pane().width || view.down > pane().height;
+
+  function sayZoom() {
+    byId("zoom").textContent = `${Number((100 * view.zoom).toPrecision(3))} %`;
+    stage.style.touchAction = movable() ? "none" : "pan-y";
+    stage.classList.toggle("movable", movable());
+  }
+
+  // ---- what is drawn ----
+
+  function draw() {
+    if (waiting || !card) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      drawPicture(left, kinds.left.value);
+      drawPicture(right, kinds.right.value);
+      drawMarks();
+      divide();
+    });
+  }
+
+  function drawPicture(canvas, kind) {
+    const context = canvas.getContext("2d");
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    const source = kind === "safe" ? safePicture() : pictures[kind];
+    const own = kind === "low" ? source.naturalWidth : view.width;
+    context.imageSmoothingEnabled = view.across < own;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(source, -view.left, -view.top, view.across, view.down);
+  }
+
+  // The delivered pixels where they are trusted, plain enlargement of the input elsewhere.
+  function safePicture() {
+    const { width, height } = view;
+    const [safe, trusted] = [new OffscreenCanvas(width, height), new OffscreenCanvas(width, height)];
+    const context = trusted.getContext("2d", { willReadFrequently: true });
+    context.drawImage(pictures.delivered, 0, 0);
+    const image = context.getImageData(0, 0, width, height);
+    for (let i = 0; i < card.first.length; i += 1) if (card.first[i] > level) image.data[4 * i + 3] = 0;
+    context.putImageData(image, 0, 0);
+    const both = safe.getContext("2d");
+    both.imageSmoothingQuality = "high";
+    both.drawImage(pictures.low, 0, 0, width, height);
+    both.drawImage(trusted, 0, 0);
+    return safe;
+  }
+
+  function drawMarks() {
+    const kind = kinds.marks.value;
+    marks.getContext("2d").clearRect(0, 0, marks.width, marks.height);
+    if (kind === "none") return;
+    codes ??= largestCodes(kind === "error" ? card.errors : card.first, view, marks.width, marks.height);
+    if (kind === "mask") paintVeil(marks, codes, level, stripesOf());
+    else paintHeat(marks, codes, scale.colours);
+    stage.dataset.view = [view.left, view.top, view.across, view.down].join(" ");
+  }
+
+  const stripesOf = () => [Math.round(11 * devicePixelRatio), Math.round(2 * devicePixelRatio)];
+
+  function divide() {
+    const at = blinking === null ? Number(place.value) : blinking ? 100 : 0;
+    const split = !beside;
+    left.style.clipPath = split ? `inset(0 ${100 - at}% 0 0)` : "none";
+    marks.style.clipPath = split ? `inset(0 0 0 ${at}%)` : "none";
+    byId("divider").style.left = `${at}%`;
+    byId("divider").hidden = !split || blinking !== null;
+    byId("left-tag").textContent = titles[kinds.left.value];
+    byId("right-tag").textContent = titles[kinds.right.value] + (kinds.marks.value === "none" ? "" : ` with ${kinds.marks.value}`);
+    byId("left-tag").hidden = at < 12 && split;
+    byId("right-tag").hidden = at > 88 && split;
+    place.setAttribute("aria-valuetext", `${at} % of the width shows: ${titles[kinds.left.value]}`);
+    byId("blink").setAttribute("aria-pressed", String(blinking !== null));
+  }
+
+  function setOpacity(share) {
+    byId("opacity").value = share;
+    marks.style.opacity = share / 100;
+  }
+
+  function levelChanged() {
+    if (!card) return;
+    byId("viewer-share").textContent = `${percent(card.data.shares[level])} trusted` + (card.data.losses ? `, largest trusted error ${card.data.losses[level].toFixed(3)}` : "");
+    draw();
+  }
+
+  function chooseMarks() {
+    const kind = kinds.marks.value;
+    if (kind === "error") scale = errorScale(card.errors.reduce((most, code) => Math.max(most, code), 0));
+    if (kind === "score") scale = scaleOfScores;
+    byId("veil-key").hidden = kind !== "mask";
+    byId("heat-key").hidden = kind !== "score" && kind !== "error";
+    if (!byId("heat-key").hidden) drawLegend();
+    codes = null;
+    draw();
+  }
+  const scaleOfScores = scoreScale();
+
+  function drawLegend() {
+    byId("heat-title").textContent = scale.title;
+    const bar = byId("heat-bar");
+    for (let x = 0; x < bar.width; x += 1) {
+      const context = bar.getContext("2d");
+      context.fillStyle = `rgb(${scale.at(x / (bar.width - 1)).slice(0, 3).join(" ")})`;
+      context.fillRect(x, 0, 1, bar.height);
+    }
+    byId("heat-ticks").replaceChildren(...scale.ticks.map(([share, text]) => {
+      const tick = document.createElement("span");
+      tick.textContent = text;
+      tick.style.left = `${100 * share}%`;
+      return tick;
+    }));
+  }
+
+  // ---- what people do ----
+
+  function blink() {
+    blinking = blinking === null ? Number(place.value) < 50 : !blinking;
+    divide();
+  }
+
+  function step(by) {
+    const shown = [...document.querySelectorAll(".card:not([hidden])")].map((element) => cards.find((one) => one.element === element));
+    if (shown.length) open(shown[(shown.indexOf(wanted) + by + shown.length) % shown.length], false);
+  }
+
+  const middle = () => [pane().width / 2, pane().height / 2];
+  const keys = {
+    "+": () => setZoom(view.zoom * 2, ...middle()), "=": () => setZoom(view.zoom * 2, ...middle()),
+    "-": () => setZoom(view.zoom / 2, ...middle()), "0": fit, "1": () => setZoom(1, ...middle()), b: blink,
+    n: () => step(1), p: () => step(-1), Escape: () => { blinking = null; divide(); },
+    m: () => { kinds.marks.value = kinds.marks.value === "none" ? "mask" : "none"; chooseMarks(); },
+    ArrowLeft: () => moveTo(view.left - 60, view.top), ArrowRight: () => moveTo(view.left + 60, view.top),
+    ArrowUp: () => moveTo(view.left, view.top - 60), ArrowDown: () => moveTo(view.left, view.top + 60),
+  };
+  stage.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key] || !card) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+  const press = { in: "+", out: "-", native: "1", fit: "0", blink: "b", next: "n", previous: "p" };
+  for (const [id, key] of Object.entries(press)) byId(id).addEventListener("click", () => card && keys[key]());
+  byId("full").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()));
+  byId("beside").addEventListener("click", () => {
+    beside = !beside;
+    stage.classList.toggle("beside", beside);
+    byId("beside").setAttribute("aria-pressed", String(beside));
+    fit();
+  });
+  place.addEventListener("input", () => { blinking = null; divide(); });
+  kinds.left.addEventListener("change", draw);
+  kinds.right.addEventListener("change", draw);
+  kinds.marks.addEventListener("change", () => {
+    // A heat map hides the picture more than a mask does.
+    setOpacity(["score", "error"].includes(kinds.marks.value) ? 75 : 100);
+    chooseMarks();
+  });
+  byId("opacity").addEventListener("input", () => setOpacity(byId("opacity").value));
+
+  // Screen pixels from the upper left corner of a pane.
+  function at(event) {
+    const box = stage.getBoundingClientRect();
+    const x = (event.clientX - box.left) * devicePixelRatio;
+    return [beside ? x % right.width : x, (event.clientY - box.top) * devicePixelRatio];
+  }
+
+  const pointers = new Map();
+  let dividing = false;
+  function drag(event) {
+    const [x, y] = at(event), [wasX, wasY] = pointers.get(event.pointerId);
+    const other = [...pointers].find(([id]) => id !== event.pointerId);
+    pointers.set(event.pointerId, [x, y]);
+    if (other) {
+      const [, [otherX, otherY]] = other;
+      setZoom((view.zoom * Math.hypot(x - otherX, y - otherY)) / Math.max(Math.hypot(wasX - otherX, wasY - otherY), 1), otherX, otherY);
+    } else if (dividing) {
+      place.value = Math.round((100 * x) / right.width);
+      blinking = null;
+      divide();
+    } else moveTo(view.left + wasX - x, view.top + wasY - y);
+  }
+  stage.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || !card) return;
+    stage.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, at(event));
+    const near = Math.abs(at(event)[0] / right.width - place.value / 100) * stage.clientWidth < 28;
+    dividing = !beside && (near || !movable());
+    drag(event);
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (pointers.has(event.pointerId)) drag(event);
+    else if (card) read(...at(event));
+  });
+  for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, (event) => pointers.delete(event.pointerId));
+  stage.addEventListener("dragstart", (event) => event.preventDefault());
+  stage.addEventListener("dblclick", (event) => (movable() ? fit() : setZoom(Math.max(1, 2 * view.zoom), ...at(event))));
+  // A plain wheel scrolls the page; with Ctrl, as a touchpad's pinch arrives, it zooms.
+  stage.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    setZoom(view.zoom * 2 ** (-event.deltaY / 200), ...at(event));
+  }, { passive: false });
+
+  // What the pixel below the pointer is.
+  function read(x, y) {
+    const column = Math.floor(((x + view.left) * view.width) / view.across), row = Math.floor(((y + view.top) * view.height) / view.down);
+    const inside = column >= 0 && row >= 0 && column < view.width && row < view.height;
+    const index = row * view.width + column;
+    const from = inside && stops.labels[card.first[index]];
+    byId("reading").textContent = inside
+      ? `row ${row * card.data.block}, column ${column * card.data.block}: ` + (from ? `trusted from alpha ${from}` : "never trusted") + (card.errors ? `, error about ${errorOf(card.errors[index]).toPrecision(2)}` : "")
+      : "";
+  }
+
+  const paneWidth = () => Math.round((stage.clientWidth * devicePixelRatio) / (beside ? 2 : 1));
+  new ResizeObserver(() => requestAnimationFrame(() => { if (card && paneWidth() !== right.width) fit(); })).observe(stage);
+  return { open, levelChanged };
+}

@@ -1,0 +1,342 @@
+"""The viewer in a real browser: exact masks at every zoom, the divider, blinking, keys, the pixel under the pointer."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.report_browser import move_to, opened, rule_mask, until
+
+from blackbox_conformal.reports.preview import block_side
+
+pytestmark = pytest.mark.browser
+
+
+def drawn(page, canvas):
+    """(H, W, 4) uint8: what is drawn on a canvas of the viewer."""
+    data = page.evaluate("name => document.getElementById(name).toDataURL()", canvas)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGBA"))
+
+
+def view_of(page):
+    """The place of the stage's corner in the drawing, and the drawing's size: left, top, across, down."""
+    return page.evaluate("document.getElementById('stage').dataset.view.split(' ').map(Number)")
+
+
+def show(page, name):
+    """Opens the picture called `name` in the viewer."""
+    card = page.locator(f'.card[data-name="{name}"]')
+    card.locator("button").click()
+    until(
+        page,
+        "name => { const d = document.getElementById('viewer').dataset; "
+        "return d.shown === name && d.ready === 'yes'; }",
+        name,
+    )
+    frame(page)
+
+
+def frame(page):
+    """Waits until what was asked for is drawn."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def zoom_to(page, zoom):
+    """Pinches at the middle of the stage, from one screen pixel a picture pixel."""
+    stage = page.locator("#stage")
+    stage.focus()
+    page.keyboard.press("1")
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    stage.evaluate(
+        "(stage, zoom) => { const box = stage.getBoundingClientRect(); stage.dispatchEvent(new WheelEvent('wheel', "
+        "{ctrlKey: true, deltaY: -200 * Math.log2(zoom), clientX: box.left + box.width / 2, "
+        "clientY: box.top + box.height / 2, cancelable: true})); }",
+        zoom,
+    )
+    frame(page)
+
+
+def shown_pixels(count, start, size, drawn):
+    """First and last picture pixel that each screen pixel shows, in whole numbers; None outside the picture."""
+    found = []
+    for at in range(start, start + count):
+        if not 0 <= at < drawn:
+            found.append(None)
+        elif drawn < size:
+            found.append((at * size // drawn, -(-(at + 1) * size // drawn) - 1))
+        else:
+            found.append(((2 * at + 1) * size // (2 * drawn),) * 2)
+    return found
+
+
+def veiled_on_screen(untrusted, view, width, height):
+    """Where the stage must darken: a screen pixel of which any picture pixel is untrusted, by plain loops."""
+    left, top, across, down = view
+    columns = shown_pixels(width, left, untrusted.shape[1], across)
+    rows = shown_pixels(height, top, untrusted.shape[0], down)
+    veiled = np.zeros((height, width), bool)
+    for y, row in enumerate(rows):
+        if row is None:
+            continue
+        some = untrusted[row[0] : row[1] + 1].any(axis=0)
+        veiled[y] = [span is not None and bool(some[span[0] : span[1] + 1].any()) for span in columns]
+    return veiled
+
+
+@pytest.mark.parametrize("density", [1, 2])
+@pytest.mark.parametrize("zoom", [1, 2, 0.37])
+def test_the_mask_is_exact_at_every_zoom(chromium, plain_run, plain_report, zoom, density):
+    scores = plain_run.scores[plain_run.audit.pictures[1].truth]
+    with opened(chromium, plain_report, device_scale_factor=density) as page:
+        alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
+        show(page, "audited 1")
+        zoom_to(page, zoom)
+        counts = set()
+        for alpha in (0.03, 0.05, 0.07):
+            move_to(page, alphas.index(alpha))
+            frame(page)
+            veiled, view = drawn(page, "marks")[..., 3] > 0, view_of(page)
+            height, width = veiled.shape
+            untrusted = ~rule_mask(scores < plain_run.calibration.threshold(alpha))
+            assert view[2] == round(untrusted.shape[1] * zoom)
+            assert view[3] == round(untrusted.shape[0] * zoom)
+            assert width == round(page.evaluate("document.getElementById('stage').clientWidth") * density)
+            expected = veiled_on_screen(untrusted, view, width, height)
+            assert (veiled == expected).all()
+            counts.add(int(expected.sum()))
+        assert len(counts) == 3
+
+
+def test_pictures_and_mask_lie_on_each_other_when_moved(chromium, plain_report):
+    """At whole zooms the picture's screen pixels are its pixels: those at the stage's corner say where it lies."""
+    with opened(chromium, plain_report) as page:
+        show(page, "audited 1")
+        page.locator("#marks-kind").select_option("none")
+        page.locator("#left-kind").select_option("delivered")
+        zoom_to(page, 4)
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+        page.locator("#marks-kind").select_option("mask")
+        frame(page)
+        left, top, *_ = view_of(page)
+        assert left > 0
+        assert top > 0
+        data = page.locator('.card[data-name="audited 1"] img.delivered').get_attribute("src").split(",")[1]
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+        for name in ("left", "right"):
+            corner = drawn(page, name)[:40, :40, :3]
+            rows, columns = (np.arange(40) + top) // 4, (np.arange(40) + left) // 4
+            assert np.abs(corner.astype(int) - picture[rows][:, columns]).max() <= 2, "decoders round differently"
+
+
+@pytest.mark.parametrize("share", [0.8, 0.2])
+def test_the_divider_follows_to_the_right_and_to_the_left(chromium, plain_report, share):
+    """Pressed where the left picture lies; at every step the pictures meet below the pointer."""
+    with opened(chromium, plain_report) as page:
+        show(page, "audited 1")
+        box = page.locator("#stage").bounding_box()
+        middle = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + 0.49 * box["width"], middle)
+        page.mouse.down()
+        for step in (0.25, 0.5, 0.75, 1):
+            place = 0.49 + step * (share - 0.49)
+            page.mouse.move(box["x"] + place * box["width"], middle)
+            at = page.locator("#divide").input_value()
+            assert abs(int(at) - 100 * place) <= 0.51
+            assert page.locator("#left").evaluate("one => one.style.clipPath") == f"inset(0px {100 - int(at)}% 0px 0px)"
+            assert page.locator("#marks").evaluate("one => one.style.clipPath") == f"inset(0px 0px 0px {at}%)"
+        page.mouse.up()
+        page.mouse.move(box["x"] + 0.5 * box["width"], middle)
+        assert page.locator("#divide").input_value() == f"{100 * share:.0f}"
+        assert not page.evaluate("document.dispatchEvent(new Event('selectstart')) && getSelection().toString()")
+
+
+def test_a_zoomed_picture_is_dragged_and_its_line_too(chromium, plain_report):
+    with opened(chromium, plain_report) as page:
+        show(page, "audited 1")
+        zoom_to(page, 6)
+        before = view_of(page)
+        box = page.locator("#stage").bounding_box()
+        page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 100)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.8 * box["width"] - 70, box["y"] + 60, steps=5)
+        page.mouse.up()
+        frame(page)
+        after = view_of(page)
+        assert [after[0] - before[0], after[1] - before[1]] == [70, 40]
+        assert page.locator("#divide").input_value() == "50"
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 100)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 100, steps=5)
+        page.mouse.up()
+        assert view_of(page) == after
+        assert page.locator("#divide").input_value() == "30"
+
+
+def test_two_fingers_zoom(chromium, plain_report):
+    with opened(chromium, plain_report) as page:
+        show(page, "audited 1")
+        zoom_to(page, 1)
+        fingers = [("pointerdown", 1, 300, 100), ("pointerdown", 2, 400, 100), ("pointermove", 2, 500, 100)]
+        page.locator("#stage").evaluate(
+            """(stage, fingers) => {
+              stage.setPointerCapture = () => {};
+              const box = stage.getBoundingClientRect();
+              for (const [type, pointerId, x, y] of fingers) {
+                const at = {pointerId, clientX: box.left + x, clientY: box.top + y, button: 0};
+                stage.dispatchEvent(new PointerEvent(type, at));
+              }
+            }""",
+            fingers,
+        )
+        assert page.inner_text("#zoom") == "200 %"
+
+
+def test_the_viewer_works_by_keyboard(chromium, plain_report):
+    with opened(chromium, plain_report) as page:
+        show(page, "audited 1")
+        assert page.evaluate("document.activeElement.id") == "stage", "what was asked for has the focus"
+        clip = "document.getElementById('left').style.clipPath"
+        page.keyboard.press("b")
+        first = page.evaluate(clip)
+        page.keyboard.press("b")
+        second = page.evaluate(clip)
+        assert {first, second} == {"inset(0px 0% 0px 0px)", "inset(0px 100% 0px 0px)"}
+        assert page.get_attribute("#blink", "aria-pressed") == "true"
+        page.keyboard.press("Escape")
+        assert page.evaluate(clip) == "inset(0px 50% 0px 0px)"
+        page.keyboard.press("1")
+        page.keyboard.press("+")
+        assert page.inner_text("#zoom") == "200 %"
+        page.keyboard.press("-")
+        page.keyboard.press("-")
+        assert page.inner_text("#zoom") == "50 %"
+        page.keyboard.press("m")
+        assert page.input_value("#marks-kind") == "none"
+        page.keyboard.press("n")
+        until(page, "() => document.getElementById('viewer').dataset.shown !== 'audited 1'")
+        until(page, "() => document.getElementById('viewer').dataset.ready === 'yes'")
+        page.keyboard.press("p")
+        until(page, "() => document.getElementById('viewer').dataset.shown === 'audited 1'")
+        page.locator("#divide").focus()
+        page.keyboard.press("Home")
+        assert page.evaluate(clip) == "inset(0px 100% 0px 0px)"
+        assert page.locator("#divide").evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+
+
+def test_menus_change_pictures_and_marks(chromium, plain_report):
+    with opened(chromium, plain_report) as page:
+        show(page, "audited 1")
+        pictures = set()
+        for kind in ("low", "truth", "delivered", "safe"):
+            page.locator("#left-kind").select_option(kind)
+            frame(page)
+            pictures.add(drawn(page, "left").tobytes())
+        assert len(pictures) == 4
+        assert page.inner_text("#left-tag") == "safe picture"
+        marks = set()
+        for kind in ("mask", "score", "error", "none"):
+            page.locator("#marks-kind").select_option(kind)
+            frame(page)
+            marks.add(drawn(page, "marks").tobytes())
+            assert page.locator("#heat-key").is_visible() == (kind in ("score", "error"))
+            assert page.locator("#veil-key").is_visible() == (kind == "mask")
+        assert len(marks) == 4
+        page.locator("#opacity").fill("40")
+        assert page.locator("#marks").evaluate("one => one.style.opacity") == "0.4"
+        show(page, "masked")
+        kinds = page.locator("#left-kind option").evaluate_all("all => all.map(one => one.value)")
+        assert kinds == ["delivered"], "this picture came without its input, and its truth is unknown"
+        assert page.locator("#marks-kind option[value=error]").is_disabled()
+
+
+def test_the_safe_picture_is_the_delivered_one_where_it_is_trusted(chromium, plain_run, plain_report):
+    scores = plain_run.scores[plain_run.audit.pictures[1].truth]
+    with opened(chromium, plain_report) as page:
+        show(page, "audited 1")
+        zoom_to(page, 1)
+        shown = {}
+        for kind in ("low", "delivered", "safe"):
+            page.locator("#right-kind").select_option(kind)
+            frame(page)
+            shown[kind] = drawn(page, "right")
+        left, top, across, down = view_of(page)
+        height = shown["safe"].shape[0]
+        clear = rule_mask(scores < plain_run.calibration.threshold(0.1))
+        assert clear.shape == (down, across)
+        seen = (slice(max(-top, 0), max(-top, 0) + min(down, height)), slice(max(-left, 0), max(-left, 0) + across))
+        inside = clear[max(top, 0) : max(top, 0) + min(down, height)]
+        assert (shown["safe"][seen][inside] == shown["delivered"][seen][inside]).all()
+        apart = np.abs(shown["safe"][seen][~inside].astype(int) - shown["low"][seen][~inside])
+        assert np.median(apart) <= 2, "plain enlargement elsewhere"
+
+
+def test_the_pixel_under_the_pointer_is_read(chromium, plain_run, plain_report):
+    scores = plain_run.scores[plain_run.audit.pictures[1].truth]
+    with opened(chromium, plain_report) as page:
+        show(page, "audited 1")
+        zoom_to(page, 2)
+        left, top, *_ = view_of(page)
+        box = page.locator("#stage").bounding_box()
+        page.mouse.move(box["x"] + 301, box["y"] + 101)
+        row, column = (101 + top) // 2 * 2, (301 + left) // 2 * 2
+        said = page.inner_text("#reading")
+        assert f"row {row}, column {column}:" in said
+        block = block_side(scores.shape)
+        worst = scores[row : row + block, column : column + block].max()
+        alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
+        first = next((alpha for alpha in alphas if worst < plain_run.calibration.threshold(alpha)), None)
+        assert (f"trusted from alpha {first:g}" if first else "never trusted") in said
+        assert "error about" in said
+
+
+def test_side_by_side_shows_the_same_place_twice(chromium, plain_report):
+    with opened(chromium, plain_report) as page:
+        show(page, "audited 1")
+        page.locator("#left-kind").select_option("delivered")
+        page.locator("#marks-kind").select_option("none")
+        page.locator("#beside").click()
+        frame(page)
+        zoom_to(page, 3)
+        left, right = drawn(page, "left"), drawn(page, "right")
+        assert (left == right).all()
+        assert len(np.unique(left.reshape(-1, 4), axis=0)) > 200
+        boxes = [page.locator(f"#{name}").bounding_box() for name in ("left", "right")]
+        assert boxes[0]["x"] + boxes[0]["width"] == pytest.approx(boxes[1]["x"], abs=1)
+        assert [round(box["width"]) for box in boxes] == [left.shape[1]] * 2
+        assert page.locator("#divider").is_hidden()
+
+
+def test_the_gallery_is_sorted_filtered_and_counted(chromium, plain_report):
+    with opened(chromium, plain_report) as page:
+        alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
+
+        def shown():
+            return page.locator(".card:visible").evaluate_all("all => all.map(one => one.dataset.name)")
+
+        def shares():
+            return [
+                float(text.split()[0].lstrip("<>")) for text in page.locator(".card:visible .share").all_inner_texts()
+            ]
+
+        assert shown()[0] == "masked"
+        page.locator("#order").select_option("least")
+        assert shares() == sorted(shares())
+        page.locator("#order").select_option("most")
+        assert shares() == sorted(shares(), reverse=True)
+        move_to(page, alphas.index(0.2))
+        assert shares() == sorted(shares(), reverse=True), "the order follows the level"
+        page.locator("#order").select_option("name")
+        assert shown() == ["audited 0", "audited 1", "masked"]
+        page.locator("#words").fill("audited")
+        assert shown() == ["audited 0", "audited 1"]
+        assert page.inner_text("#found") == "2 of 3 pictures"
+        page.locator("#kind").select_option("result")
+        assert shown() == []
+        page.locator("#words").fill("")
+        assert shown() == ["masked"]
+        share = shares()[0]
+        counts = page.locator("#histogram title").evaluate_all("all => all.map(one => parseInt(one.textContent))")
+        assert counts[min(int(share // 10), 9)] == sum(counts) == 1
