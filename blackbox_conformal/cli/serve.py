@@ -76,6 +76,13 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
     max_body: int = shared.declared(
         "--max-body", type=shared.number_of_bytes, metavar="AMOUNT", default="64MiB", help="Largest request."
     )
+    max_waiting: int = shared.declared(
+        "--max-waiting",
+        type=click.IntRange(0),
+        default=1000,
+        metavar="N",
+        help="Requests that may wait for their turn; more are answered with 429.",
+    )
     log: str = shared.declared(
         "--log", type=click.Choice(["text", "json"]), default="text", help="How the log on stderr is written."
     )
@@ -169,7 +176,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         run=run,
         tokens=Path(options.tokens) if options.tokens else run / FOLDER / TOKENS_FILE,
         settings=settings,
-        terms=Terms(strict=options.strict, webhook_hosts=options.webhook_host),
+        terms=Terms(strict=options.strict, webhook_hosts=options.webhook_host, most_waiting=options.max_waiting),
         allowed=options.allow,
         host=options.host,
         host_names=options.host_name,

@@ -62,6 +62,7 @@ _TABLES = """
         type TEXT NOT NULL,
         digest TEXT NOT NULL,
         size INTEGER NOT NULL,
+        metadata TEXT NOT NULL,
         created REAL NOT NULL
     ) STRICT;
     CREATE TABLE secret (value TEXT NOT NULL) STRICT;
@@ -71,7 +72,7 @@ _NEVER = 4_000_000_000.0
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that a client sent ahead of a request."""
+    """A file that a client sent ahead of a request; `metadata` is JSON of the client's."""
 
     id: str
     owner: str
@@ -79,6 +80,7 @@ class Upload:
     type: str
     digest: str
     size: int
+    metadata: str
     created: float
 
 

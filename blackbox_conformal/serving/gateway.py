@@ -32,6 +32,7 @@ PREFIX = "X-Blackbox-Conformal"
 RETRY_AFTER_S = 5
 LONGEST_WAIT_S = 600.0
 _LONGEST_KEY = 255
+_LATER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +45,13 @@ class Terms:
         Refuse what the calibration does not speak of, instead of answering it without a mask.
     webhook_hosts
         Hosts that webhooks may name; a client could otherwise have the gateway send requests anywhere.
+    most_waiting
+        Requests that may be accepted and not begun; more are told to come again, before anything of them is kept.
     """
 
     strict: bool = False
     webhook_hosts: Collection[str] = ()
+    most_waiting: int = 1000
 
 
 class Gateway:
@@ -68,7 +72,9 @@ class Gateway:
             It is not served; nothing was accepted.
         """
         if self.runner.draining:
-            raise NotServedError(503, "the gateway is being stopped; ask again", {"Retry-After": str(RETRY_AFTER_S)})
+            raise NotServedError(503, "the gateway is being stopped; ask again", _LATER)
+        if self.runner.waiting >= self._terms.most_waiting:
+            raise NotServedError(429, f"{self.runner.waiting} requests wait already; ask again", _LATER)
         strict = self._terms.strict or http.preferences.get("handling") == "strict"
         self._check(asked)
         content = await self._content(http, asked.picture)
@@ -177,10 +183,13 @@ class Gateway:
         await asyncio.to_thread(self.book.end, request.id, Outcome(state="cancelled", status=409, error="cancelled"))
         return await self.find(http, number)
 
-    async def keep_upload(self, http: HttpRequest, content: bytes, name: str, media_type: str) -> Upload:
+    async def keep_upload(
+        self, http: HttpRequest, content: bytes, name: str, media_type: str, metadata: str = "{}"
+    ) -> Upload:
         """Keep a file that requests may name by its link."""
         digest = await asyncio.to_thread(self._store.keep, content)
-        upload = Upload(new_id(), http.owner, printable(name), media_type, digest, len(content), time.time())
+        named = (new_id(), http.owner, printable(name), media_type)
+        upload = Upload(*named, digest, len(content), metadata, time.time())
         await asyncio.to_thread(self.book.keep_upload, upload)
         return upload
 

@@ -13,6 +13,7 @@ _ALWAYS = {
     "413": "The body is too large.",
     "415": "The body is of another type.",
     "421": "The host name is not the gateway's.",
+    "429": "Too many requests wait.",
     "503": "The gateway is being stopped.",
 }
 

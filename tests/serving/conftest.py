@@ -4,14 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.synthetic import write_photographs
+from support.gateway import calibrated
 
-import blackbox_conformal as bc
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-
-pytest.importorskip("starlette")
-pytest.importorskip("uvicorn")
 
 
 @pytest.fixture
@@ -28,9 +24,4 @@ def vendor(server: FaultServer) -> SynchronousVendor:
 @pytest.fixture(scope="session")
 def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a calibration of one draw a picture."""
-    folder = tmp_path_factory.mktemp("served")
-    photographs = write_photographs(folder / "photographs", range(8))
-    with FaultServer() as server:
-        settings = {"max_calls": 40, "metric": "rgb-linf", "draws": 1, "score": "bicubic-gap"}
-        made = bc.calibrate(SynchronousVendor(url=server.url), photographs, run=folder / "run", **settings)
-    return made.save(folder / "calibration.json")
+    return calibrated(tmp_path_factory.mktemp("served"))

@@ -1,5 +1,6 @@
 """Limits that hold over restarts, by the day, and whatever the number of clients."""
 
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from support.gateway import picture, serving
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.sampling.ledger import last_day
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
+from blackbox_conformal.serving.gateway import Terms
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.testing.script import chances
@@ -66,6 +68,24 @@ def test_many_clients_and_a_bad_vendor_never_pass_the_limit_by_a_cent(
     assert became[402] > 0
     assert ledger_sum(tmp_path / "run")["cost_usd"] == server.account.paid * Decimal("0.01") <= Decimal("0.4")
     assert server.account.paid == server.account.distinct
+
+
+def test_more_requests_than_may_wait_are_told_to_come_again(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    gate = threading.Event()
+    server.script = lambda _: (gate.wait(60), None)[1]
+    with serving(
+        calibration, vendor, tmp_path / "run", terms=Terms(most_waiting=2), settings={"concurrency": 1}
+    ) as gateway:
+        first = gateway.post(picture(0), Prefer="respond-async")
+        while gateway.metric("requests_running") == 0:
+            pass
+        others = [gateway.post(picture(1 + number), Prefer="respond-async") for number in range(3)]
+        gate.set()
+        assert [answer.status_code for answer in (first, *others)] == [202, 202, 202, 429]
+        assert int(others[-1].headers["retry-after"]) > 0
+        assert gateway.metric("requests_accepted_total") == 3
 
 
 def test_without_a_limit_a_vendor_that_costs_something_is_not_served(

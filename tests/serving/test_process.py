@@ -10,14 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
-from support.gateway import picture
+from support.gateway import calibrated, picture
 from support.gateway_process import GatewayProcess
-from support.synthetic import write_photographs
 
-import blackbox_conformal as bc
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.testing.script import chances
 
 PRICE = Decimal("0.01")
@@ -32,13 +29,7 @@ def keyed_server() -> Iterator[FaultServer]:
 
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("keyed")
-    photographs = write_photographs(folder / "photographs", range(8))
-    with FaultServer(idempotent=True) as server:
-        vendor = SynchronousVendor(url=server.url, idempotent=True)
-        settings = {"max_calls": 40, "metric": "rgb-linf", "draws": 1, "score": "bicubic-gap"}
-        made = bc.calibrate(vendor, photographs, run=folder / "run", **settings)
-    return made.save(folder / "calibration.json")
+    return calibrated(tmp_path_factory.mktemp("keyed"), idempotent=True)
 
 
 def post(url: str, content: bytes, **headers: str) -> httpx.Response:

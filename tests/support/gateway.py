@@ -9,18 +9,31 @@ from typing import Any
 
 import httpx
 
+import blackbox_conformal as bc
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.serving.gateway import Terms
 from blackbox_conformal.serving.server import Server, listen, run
 from blackbox_conformal.serving.service import FOLDER, Service
 from blackbox_conformal.serving.tokens import TOKENS_FILE
-from support.synthetic import photograph, reduced
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from support.synthetic import photograph, reduced, write_photographs
 
 
 def picture(number: int) -> bytes:
     """The file of an input that calibration has not seen; every number has another one."""
     return image_png(reduced(photograph(100 + number), 4))
+
+
+def calibrated(folder: Path, **vendor: Any) -> Path:
+    """The file of a calibration of one draw a picture, of the fault server's vendor with these parameters."""
+    photographs = write_photographs(folder / "photographs", range(8))
+    with FaultServer(idempotent=vendor.get("idempotent", False)) as server:
+        settings = {"max_calls": 40, "metric": "rgb-linf", "draws": 1, "score": "bicubic-gap"}
+        adapter = SynchronousVendor(url=server.url, **vendor)
+        made = bc.calibrate(adapter, photographs, run=folder / "run", **settings)
+    return made.save(folder / "calibration.json")
 
 
 @dataclass(frozen=True)

@@ -114,11 +114,11 @@ class Replicate(Dialect):
         return json_answer({**version, "openapi_schema": schema})
 
     async def _upload(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        sent = [value for name, value in http.form or () if name == "content" and isinstance(value, FormFile)]
-        if len(sent) != 1:
-            raise NotServedError(422, "expected a form with one file, in the field content")
-        (file,) = sent
-        upload = await gateway.keep_upload(http, file.content, file.name, file.type)
+        form = dict(http.form or ())
+        file, metadata = form.pop("content", None), form.pop("metadata", "{}")
+        if not isinstance(file, FormFile) or form:
+            raise NotServedError(422, "expected a form with one file in the field content, and perhaps metadata")
+        upload = await gateway.keep_upload(http, file.content, file.name, file.type, _metadata(metadata))
         return json_answer(_file_told(http, upload), 201)
 
     async def _file(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
@@ -209,6 +209,16 @@ def _asked(http: HttpRequest) -> Asked:
     )
 
 
+def _metadata(field: str | FormFile) -> str:
+    try:
+        value = json.loads(field) if isinstance(field, str) else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise NotServedError(422, "expected metadata to be a JSON object")
+    return json.dumps(value)
+
+
 def _text(body: Mapping[str, Any], name: str) -> str | None:
     value = body.get(name)
     if not isinstance(value, str | None):
@@ -246,8 +256,9 @@ def _file_told(http: HttpRequest, upload: Upload) -> dict[str, Any]:
         "name": upload.name,
         "content_type": upload.type,
         "size": upload.size,
+        "etag": upload.digest.removeprefix("sha256:"),
         "checksums": {"sha256": upload.digest.removeprefix("sha256:")},
-        "metadata": {},
+        "metadata": json.loads(upload.metadata),
         "created_at": _iso(upload.created),
         "expires_at": None,
         "urls": {"get": f"{http.base}/v1/files/{upload.id}"},
