@@ -14,6 +14,7 @@ collect_ignore = (
     if find_spec("playwright")
     else ["test_browser.py", "test_comparison_browser.py", "test_still_page.py", "test_viewer.py"]
 )
+collect_ignore += [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_axe.py"]
 
 
 @pytest.fixture(scope="session")

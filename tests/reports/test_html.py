@@ -313,3 +313,26 @@ def test_writing_twice_gives_the_same_bytes(hostile_run, tmp_path):
 def test_numbers_for_people():
     assert [number(value) for value in (None, float("nan"), float("inf"), 0.12345)] == ["–", "–", "∞", "0.1235"]
     assert [percent(value) for value in (None, float("nan"), 0.5)] == ["–", "–", "50.0 %"]
+
+
+def test_of_too_many_pictures_the_worst_are_shown(plain_run, tmp_path, monkeypatch):
+    arguments = (plain_run.folder, plain_run.calibration, None, [])
+    everything = write_report(*arguments, tmp_path / "all.html", alpha=0.1).read_text()
+    assert "left out, because" not in everything
+    assert everything.count("<article") == 2
+    monkeypatch.setattr("blackbox_conformal.reports.html.MOST_PICTURES", 1)
+    some = write_report(*arguments, tmp_path / "some.html", alpha=0.1).read_text()
+    assert "1 more picture is left out, because the page would be too large" in some
+    worst = max(plain_run.audit.pictures, key=lambda picture: picture.losses[0])
+    assert re.findall(r'<article class="card" data-name="([^"]*)"', some) == [worst.name]
+    level = plain_run.audit.levels[1]
+    assert f"{level.judgement.risk:.4f}" in some, "figures are of all photographs"
+
+
+@pytest.mark.parametrize(("room", "longest"), [(2 * 515**2, 515), (2 * 300**2, 258)])
+def test_many_pictures_are_shown_smaller(plain_run, tmp_path, monkeypatch, room, longest):
+    monkeypatch.setattr("blackbox_conformal.reports.html.PAGE_PIXELS", room)
+    monkeypatch.setattr("blackbox_conformal.reports.html.SIDES", (515, 260))
+    path = write_report(plain_run.folder, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1)
+    cards = [json.loads(text) for _, a, text in Page(path.read_text()).raw if a.get("type") == "application/json"][1:]
+    assert max(max(card["width"], card["height"]) for card in cards) == longest

@@ -1,0 +1,65 @@
+"""The pages under axe-core, the checker of accessibility: not one violation, on any screen, in any state."""
+
+from pathlib import Path
+
+import axe_playwright_python
+import numpy as np
+import pytest
+from support.report_browser import opened, until
+from support.report_material import make_run
+
+from blackbox_conformal.reports.html import write_report
+from blackbox_conformal.reports.preview import make_preview
+from blackbox_conformal.reports.report_store import ReportStore
+
+pytestmark = pytest.mark.browser
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def violations(page):
+    """What axe finds wrong: rule, severity and the elements."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert len(found["passes"]) > 10, "a page that is not looked at has no violations"
+    return [
+        (rule["id"], rule["impact"], [node["html"][:200] for node in rule["nodes"]]) for rule in found["violations"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def full_report(tmp_path_factory):
+    """A report with all its parts, squares that show errors among them."""
+    run = make_run(tmp_path_factory.mktemp("axe") / "run", hostile=False)
+    errors = np.full((200, 200), 0.001, np.float32)
+    errors[60, 60], errors[60, 150], errors[150, 60] = 0.05, 0.1, 0.2
+    picture = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    kept = make_preview("audit", "third", "third", picture, errors, np.array([0.5]), truth=picture, errors=errors)
+    ReportStore(run.folder, run.calibration).keep(kept)
+    return write_report(run.folder, run.calibration, None, run.results, run.folder / "report.html", alpha=0.1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_report_has_no_violation(chromium, full_report, width, scheme):
+    with opened(chromium, full_report, width=width, color_scheme=scheme, bypass_csp=True) as page:
+        until(page, "() => document.getElementById('viewer').dataset.ready === 'yes'")
+        assert page.locator(".examples figure").count() >= 3
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert violations(page) == []
+        for details in page.locator("details").all():
+            details.evaluate("one => { one.open = true; }")
+        page.locator("#marks-kind").select_option("score")
+        page.locator("#blink").click()
+        page.locator("#beside").click()
+        assert violations(page) == []
+
+
+def test_squares_of_errors_are_printed_and_shown_without_scripts(chromium, full_report):
+    with opened(chromium, full_report, java_script_enabled=False) as page:
+        for picture in page.locator(".examples img").all():
+            picture.scroll_into_view_if_needed()
+            box = picture.bounding_box()
+            assert box["width"] >= 96, "never smaller than its pixels"
+            assert box["height"] == pytest.approx(box["width"], abs=1)
+        assert b"/Width 96" in page.pdf()
