@@ -85,7 +85,9 @@ def apprise_channel(address: Secret) -> Channel:
             service = import_module("apprise").Apprise()
         except ImportError:
             raise UndeliveredError("apprise is not installed: pip install 'blackbox-conformal[apprise]'") from None
-        if not service.add(address.reveal()) or not service.notify(title=notice["title"], body=notice["text"]):
+        if not service.add(address.reveal()):
+            raise UndeliveredError("apprise knows no such address; its pages list those that it does")
+        if not service.notify(title=notice["title"], body=notice["text"]):
             raise UndeliveredError("apprise could not send it")
 
     return deliver

@@ -1,6 +1,8 @@
 """Notices: sent when the state changes, kept until they are delivered, with no shell and no secret shown."""
 
 import json
+import socket
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
@@ -92,6 +94,57 @@ def test_a_webhook_is_tried_again_and_what_it_did_not_take_is_kept_for_the_next_
         assert len(hook.bodies) == 5
     assert b"token-that-nobody-may-see" not in file.path.read_bytes()
     assert "token" not in trouble
+
+
+def test_a_socket_that_hangs_up_twice_gets_the_notice_at_the_third_try(file: WatchFile) -> None:
+    """No answer at all, over a bare socket; the file says what became of it."""
+    requests: list[bytes] = []
+
+    def serve(listening: socket.socket) -> None:
+        for number in range(3):
+            connection, _ = listening.accept()
+            with connection:
+                received = b""
+                while b'"suspended"' not in received:
+                    received += connection.recv(65536)
+                requests.append(received)
+                if number == 2:
+                    connection.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+
+    alarm(file)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        channels = {"webhook": webhook_channel(Secret(f"http://127.0.0.1:{listening.getsockname()[1]}/hook"))}
+        pauses: list[float] = []
+        assert deliver(file, CALIBRATION, "c.json", channels, sleep=pauses.append) == []
+        thread.join(timeout=30)
+    assert len(requests) == 3
+    assert len({request.partition(b"\r\n\r\n")[2] for request in requests}) == 1, "the same notice each time"
+    assert pauses == [1.0, 3.0]
+    assert recorded(file) == [("webhook", 1, 1, None)]
+    assert deliver(file, CALIBRATION, "c.json", channels) == []
+
+
+def test_what_failed_at_a_visit_is_recorded_until_it_is_delivered(file: WatchFile) -> None:
+    alarm(file)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/hook"
+    channels = {"webhook": webhook_channel(Secret(address))}
+    for tries in (1, 2):
+        [trouble] = deliver(file, CALIBRATION, "c.json", channels, sleep=lambda _: None)
+        assert "kept for the next visit" in trouble
+        assert [row[:3] for row in recorded(file)] == [("webhook", tries, 0)]
+    with closing(Hook(200)) as hook:
+        channels = {"webhook": webhook_channel(Secret(hook.url))}
+        assert deliver(file, CALIBRATION, "c.json", channels) == []
+        assert [body["state"] for body in hook.bodies] == ["suspended"]
+    assert recorded(file) == [("webhook", 3, 1, None)]
+
+
+def recorded(file: WatchFile) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(file.path)) as connection:
+        return connection.execute("SELECT channel, tries, delivered_at IS NOT NULL, error FROM notice").fetchall()
 
 
 def test_a_redirect_is_not_followed(file: WatchFile) -> None:
