@@ -2,9 +2,10 @@
 
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from isal import isal_zlib
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images.jpeg_scans import read_jpeg
@@ -171,7 +172,7 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
         if end > len(content):
             raise truncated("PNG", f"a chunk says {length} bytes and only {len(content) - position - 12} follow")
         body = memoryview(content)[position + 8 : end - 4]
-        if zlib.crc32(body, zlib.crc32(name)) != struct.unpack_from(">I", content, end - 4)[0]:
+        if isal_zlib.crc32(body, isal_zlib.crc32(name)) != struct.unpack_from(">I", content, end - 4)[0]:
             raise ImageError("expected intact PNG chunks; a checksum does not match. The file is damaged: get it again")
         yield name, body
         position = end

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -262,14 +262,16 @@ class _Masking:
         if ready.drawn.refusal is not None:
             return ready.drawn.refusal
         picture = ready.drawn.prepared
+        # The last draw that was evaluated is often the file that is delivered, too.
+        read = lru_cache(1)(ready.read)
         try:
             pixels = _input_pixels(self._inputs[self._places[picture.input_digest][0]][1], picture)
-            evaluation = evaluate(ready.drawn, self._job.setup, ready.read, pixels, ready.second)
+            evaluation = evaluate(ready.drawn, self._job.setup, read, pixels, ready.second)
         except (IncompleteError, CalibrationError) as error:
             if self._receiver.on_failure is None:
                 raise
             return error
-        vendor = _vendor_file(evaluation, self._job.setup, ready.read)
+        vendor = _vendor_file(evaluation, self._job.setup, read)
         handing_over = self._receiver.in_thread or self._later
         results = self._results_of(picture, evaluation, vendor)
         return _Masked(evaluation.answers, tuple(handing_over(place, result) for place, result in results))

@@ -93,7 +93,7 @@ def evaluate(
     notes: dict[str, None] = {}
     fits: list[Resemblance] = []
     sent = setup.sent(low_resolution)
-    give_back()
+    give_back(drawn.prepared.size)
     for index in range(procedure.draws):
         pixels = _decode(drawn, setup, read, index, sent, notes, fits)
         if first is None:
@@ -104,7 +104,6 @@ def evaluate(
         if moments is not None:
             moments.add(pixels)
         del pixels  # Room for the next.
-    give_back()
     if all_equal and must_differ(setup) and not may_be_equal(drawn.prepared.tasks[0].upload):
         raise equal_draws(drawn.prepared.name, procedure.draws)
     assert first is not None
@@ -115,7 +114,6 @@ def evaluate(
     if procedure.delivery == "medoid":
         draw, delivered = _closest(delivered, drawn, setup, read, low_resolution)
     indecision = accumulator.finish(setup.context(delivered, low_resolution, second))
-    give_back()
     model = ", ".join(sorted({outcome.model for outcome in drawn.outcomes if outcome.model})) or None
     answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], indecision)
     return Evaluation(delivered, draw, indecision, model, tuple(notes), low_resolution, answers)

@@ -33,6 +33,10 @@ AUDIT_PIXEL_BYTES = 62
 """At the peak of one photograph's audit, a pixel, beside its masks: errors, PSNR and SSIM inside and outside."""
 
 
+LARGE_BYTES = 2**27
+"""Peak memory of a picture before which freed memory is returned."""
+
+
 def audit_bytes_a_pixel(levels: int) -> int:
     """Memory that auditing a photograph at so many levels takes for each of its pixels."""
     return AUDIT_PIXEL_BYTES + 2 * levels
@@ -98,13 +102,13 @@ class Room:
         return self._inside.taken(needed, fits)
 
 
-def give_back() -> None:
-    """Return freed memory to the system, where its C library can be asked to (glibc).
+def give_back(size: tuple[int, int]) -> None:
+    """Return freed memory to the system before a large picture of (height, width) is evaluated (glibc).
 
-    It keeps pieces of up to 32 MiB, so whole pictures, for later, and finds no use for many of them: with two
-    photographs of 3840 x 2160 at a time, some 60 MB. Takes a fraction of a millisecond.
+    The C library keeps pieces of up to 32 MiB, so whole pictures, for later, and finds no use for many of them. The
+    system clears what it gives out again, which takes longer than what is done with small pictures.
     """
-    trim = _trim()
+    trim = _trim() if picture_bytes(size) >= LARGE_BYTES else None
     if trim is not None:
         trim(0)
 
