@@ -42,6 +42,12 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         is_flag=True,
         help="Answer 409 where the calibration does not speak of a request, instead of a picture without a mask.",
     )
+    upgrade: str | None = shared.declared(
+        "--upgrade",
+        type=shared.FILE,
+        help="Calibration of more draws of the same vendor: a request with the header 'Prefer: upgrade' is answered at "
+        "once, and masked again when the further draws are there.",
+    )
     allow: tuple[str, ...] = shared.declared(
         "--allow",
         multiple=True,
@@ -182,6 +188,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         host_names=options.host_name,
         public_url=None if options.public_url is None else options.public_url.rstrip("/"),
         largest_body=options.max_body,
+        upgrade=None if options.upgrade is None else Path(options.upgrade),
         sign_with=load_signing_key(screen, options.sign_with),
     )
 

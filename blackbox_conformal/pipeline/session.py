@@ -13,23 +13,26 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.images.encode import Given
-from blackbox_conformal.occupancy import Occupancy
-from blackbox_conformal.pipeline.batch_drift import BatchDrift
 from blackbox_conformal.pipeline.job import Shared
-from blackbox_conformal.pipeline.keyword_arguments import SessionSettings, named_keywords, photograph_paths
+from blackbox_conformal.pipeline.keyword_arguments import (
+    MaskSettings,
+    SessionSettings,
+    named_keywords,
+    photograph_paths,
+)
 from blackbox_conformal.pipeline.masked_stream import Found, MaskedStream, closed_before
-from blackbox_conformal.pipeline.masking import MaskRequest, Receiver, mask_pictures, masking_of, with_note
+from blackbox_conformal.pipeline.masking import masking_of
+from blackbox_conformal.pipeline.picture_masker import PictureMasker, Turns
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, Room, evaluated_at_once, narrowed
-from blackbox_conformal.pipeline.stages.prepare import Input, Prepared, named_input, prepare_input, prepare_inputs
-from blackbox_conformal.pipeline.stages.second_vendor import second_tasks
+from blackbox_conformal.pipeline.stages.prepare import named_input, prepare_input
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.pipeline.unmasked import Unmasked, draw_unmasked
@@ -93,16 +96,15 @@ class Session:
         on_drift: Callable[[str], None] = lambda _: None,
         **settings: Unpack[SessionSettings],
     ) -> None:
-        terms, self._setup, self._request = masking_of(vendor, calibration, alpha, settings)
-        self._drift = BatchDrift(self._request, on_drift)
-        self._under_way: Occupancy[str] = Occupancy()
+        terms, self._setup, request = masking_of(vendor, calibration, alpha, settings)
+        self._on_drift, self._service = on_drift, bool(settings.get("service"))
         self._spent_usd: Decimal | None = None
         with ExitStack() as stack:
             self._folder = OwnedFolder(terms.folder)
             stack.callback(self._folder.close)
             # Nothing that the folder holds already counts: the budget is for what the session adds.
             limits = replace(terms.limits, scope=frozenset())
-            self._limits = replace(limits, scope=None) if settings.get("service") else limits
+            self._limits = replace(limits, scope=None) if self._service else limits
             self._board = EventBoard(Clock(), terms.watch.listener, limits.max_cost_usd)
             self._vendors: list[OpenRun] = []
             self._opening, self._others = threading.Lock(), dict[str, OpenRun | None]()
@@ -110,7 +112,8 @@ class Session:
             opened = [None if adapter is None else self._open(adapter, stack) for adapter in vendors]
             room = Room(narrowed(terms.memory_bytes, MASK_PIXEL_BYTES))
             self._terms = replace(terms, limits=limits, shared=Shared(opened[0], opened[1], room.taken))
-            self._admission = Admission(self._folder.ledger)
+            self._turns = Turns(Admission(self._folder.ledger))
+            self._masker = PictureMasker(self._terms, self._setup, request, self._turns, on_drift)
             self._at_once = max((vendor.most_workers for vendor in self._vendors), default=evaluated_at_once())
             stack.enter_context(warming(self._setup, truths=False))
             self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="session")
@@ -190,12 +193,13 @@ class Session:
             raise
         return _result(found)
 
-    async def aapply(self, picture: Picture) -> Result:
+    async def aapply(self, picture: Picture, by: PictureMasker | None = None) -> Result:
         """The same for asyncio: the loop is not blocked, and errors are those of `apply`.
 
-        A task that is cancelled takes its picture back only where nothing was sent for it.
+        A task that is cancelled takes its picture back only where nothing was sent for it. `by` is another calibration
+        than the session's, from `also`.
         """
-        future = self._submit(picture)
+        future = self._submit(picture, by)
         try:
             found = await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -277,10 +281,27 @@ class Session:
         ImageError
             It is no picture, or not one that the vendor takes.
         """
-        request = self._request.now()
-        prepared = self._prepared(named_input(picture), request)
-        check = request.check(prepared)
-        return None if check is None else check.reason
+        return self._masker.unlike(named_input(picture))
+
+    def also(
+        self, calibration: Calibration | str | Path, alpha: float, **settings: Unpack[MaskSettings]
+    ) -> PictureMasker:
+        """Another calibration of the same vendor, such as one of more draws, for `aapply`; it shares draws and budget.
+
+        Raises
+        ------
+        BlackboxConformalError
+            As for `Session`. UsageError: its score compares with a second vendor, which the session does not have open.
+        """
+        given: dict[str, Any] = {**settings, "limits": self._limits, "service": self._service}
+        _, setup, request = masking_of(self._setup.adapter, calibration, alpha, given)
+        if setup.second is not None and self._setup.second is None:
+            raise UsageError(
+                "expected a calibration that needs no second vendor beside one that needs none; calibrate with another "
+                "--score"
+            )
+        self._stack.enter_context(warming(setup, truths=False))
+        return PictureMasker(self._terms, setup, request, self._turns, self._on_drift)
 
     async def adraw(self, picture: Picture, vendor: Adapter | None = None) -> Unmasked:
         """The vendor's answer to a picture without a mask, for pictures that the calibration does not speak of.
@@ -305,7 +326,7 @@ class Session:
         prepared = prepare_input(source, name, setup, memory_bytes=self._terms.memory_bytes)
         to_buy = (0, 0) if opened is None else opened.to_buy(prepared.tasks[:1])
         key = prepared.input_digest
-        with self._under_way.taken(key, lambda keys: key not in keys), self._admission.room(*to_buy):
+        with self._turns.under_way.taken(key, lambda keys: key not in keys), self._turns.admission.room(*to_buy):
             return draw_unmasked(setup, prepared, self._terms, opened)
 
     def _other(self, vendor: Adapter) -> OpenRun | None:
@@ -321,8 +342,8 @@ class Session:
                 self._others[identity] = self._open(vendor, self._stack)
             return self._others[identity]
 
-    def _submit(self, picture: Picture) -> "Future[Found]":
-        return self._begin(self._masked, picture)
+    def _submit(self, picture: Picture, by: PictureMasker | None = None) -> "Future[Found]":
+        return self._begin(self._masked, picture, by or self._masker)
 
     def _begin(self, work: Callable[..., Value], *given: object) -> "Future[Value]":
         try:
@@ -330,50 +351,13 @@ class Session:
         except RuntimeError:
             raise UsageError("the session is closed; open another one with Session(…)") from None
 
-    def _prepared(self, named: Input, request: MaskRequest) -> Prepared:
-        """The picture of an input; raises what is wrong with it."""
-        failures = dict[int, BlackboxConformalError]()
-        memory_bytes = self._terms.memory_bytes
-        prepared = prepare_inputs([named], self._setup, request.calibration, failures, memory_bytes=memory_bytes)
-        if failures:
-            raise failures[0]
-        return prepared[0]
-
-    def _masked(self, picture: Picture) -> Found:
+    def _masked(self, picture: Picture, by: PictureMasker) -> Found:
         """What becomes of a picture; raises what concerns every picture."""
-        request, failures = self._request.now(), dict[int, BlackboxConformalError]()
         try:
             named = named_input(picture)
-            prepared = self._prepared(named, request)
         except BlackboxConformalError as error:
             return error
-        receiver = Receiver(
-            on_failure=failures.__setitem__,
-            on_drift=self._drift.tell,
-            on_answers=self._drift.add_answers,
-            on_watch=self._drift.tell,
-        )
-        note = self._drift.note
-        key = prepared.input_digest
-        # Who asks for an equal picture at the same time waits, and finds what the first one paid.
-        with (
-            self._under_way.taken(key, lambda keys: key not in keys),
-            self._admission.room(*self._to_buy(prepared)),
-        ):
-            results = mask_pictures(self._terms, self._setup, [named], {0: prepared}, request, receiver)
-        if failures:
-            return failures[0]
-        return results[0] if note is None else with_note(results[0], note)
-
-    def _to_buy(self, picture: Prepared) -> tuple[int, int]:
-        """Nano-dollars that the missing draws of a picture cost at most, and how many they are."""
-        shared, seconds = self._terms.shared, list(second_tasks(self._setup, [picture]).values())
-        parts = [
-            vendor.to_buy(tasks)
-            for vendor, tasks in ((shared.first, picture.tasks), (shared.second, seconds))
-            if vendor is not None
-        ]
-        return sum(price for price, _ in parts), sum(calls for _, calls in parts)
+        return by.masked(named)
 
 
 def _result(found: Found) -> Result:

@@ -11,14 +11,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.serving.request import Kept, Outcome, Request
 
-VERSION = 1
+VERSION = 2
 _TABLES = """
     CREATE TABLE request (
         id TEXT PRIMARY KEY,
@@ -41,6 +41,8 @@ _TABLES = """
         created REAL NOT NULL,
         started REAL,
         ended REAL,
+        upgrades TEXT,
+        upgrade TEXT,
         UNIQUE (owner, dialect, idempotency_key)
     ) STRICT;
     CREATE INDEX request_state ON request (state);
@@ -157,7 +159,7 @@ class Book:
     def accept(
         self, request: Request, *, digest: str, key: str | None, webhook: str | None, events: tuple[str, ...]
     ) -> Request | None:
-        """Enter a request; the earlier one with its idempotency key, where there is one.
+        """Enter a request, and with it the one that upgrades it; the earlier one with its idempotency key, if any.
 
         Parameters
         ----------
@@ -168,20 +170,23 @@ class Book:
         -------
         None where an earlier request has the key and asked for something else.
         """
-        row = self._row_of(request)
+        rows = [{**self._row_of(request), "digest": digest, "idempotency_key": key}]
+        if request.upgrade is not None:
+            further = replace(request, id=request.upgrade, upgrades=request.id, upgrade=None)
+            rows.append({**self._row_of(further), "digest": digest, "idempotency_key": None})
         with self._writing() as connection:
             if key is not None:
                 query = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
                 earlier = connection.execute(query, (request.owner, request.dialect, key)).fetchone()
                 if earlier is not None:
                     return _request(earlier) if earlier["digest"] == digest else None
-            row |= {"digest": digest, "idempotency_key": key}
-            marks = ", ".join("?" * len(row))
-            connection.execute(f"INSERT INTO request ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
-            for event in events if webhook is not None else ():
-                due = request.created if event == "start" else _NEVER
-                values = (request.id, event, webhook, due)
-                connection.execute("INSERT INTO notice (request, event, address, due) VALUES (?, ?, ?, ?)", values)
+            for row in rows:
+                marks = ", ".join("?" * len(row))
+                connection.execute(f"INSERT INTO request ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+                for event in events if webhook is not None else ():
+                    due = request.created if event == "start" and row["upgrades"] is None else _NEVER
+                    values = (row["id"], event, webhook, due)
+                    connection.execute("INSERT INTO notice (request, event, address, due) VALUES (?, ?, ?, ?)", values)
         return request
 
     def _row_of(self, request: Request) -> dict[str, Any]:
@@ -236,8 +241,11 @@ class Book:
         return [_request(row) for row in self.rows(query, (owner, dialect, most))]
 
     def unfinished(self) -> list[str]:
-        """Ids of the requests that have not ended, the oldest first."""
-        query = "SELECT id FROM request WHERE state IN ('accepted', 'running') ORDER BY created"
+        """Ids of the requests that have not ended and wait for no other one, the oldest first."""
+        query = (
+            "SELECT id FROM request AS one WHERE state IN ('accepted', 'running') AND NOT EXISTS"
+            " (SELECT 1 FROM request WHERE id = one.upgrades AND state IN ('accepted', 'running')) ORDER BY created"
+        )
         return [row["id"] for row in self.rows(query)]
 
     def due(self, now: float) -> list[Notice]:
@@ -308,4 +316,6 @@ def _request(row: Mapping[str, Any] | sqlite3.Row) -> Request:
         created=row["created"],
         started=row["started"],
         ended=row["ended"],
+        upgrades=row["upgrades"],
+        upgrade=row["upgrade"],
     )

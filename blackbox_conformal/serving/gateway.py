@@ -75,6 +75,8 @@ class Gateway:
             raise NotServedError(503, "the gateway is being stopped; ask again", _LATER)
         if self.runner.waiting >= self._terms.most_waiting:
             raise NotServedError(429, f"{self.runner.waiting} requests wait already; ask again", _LATER)
+        if "upgrade" in http.preferences and not self.runner.upgrades:
+            raise NotServedError(422, "Prefer: upgrade: expected a gateway that was started with --upgrade CALIBRATION")
         strict = self._terms.strict or http.preferences.get("handling") == "strict"
         self._check(asked)
         content = await self._content(http, asked.picture)
@@ -97,6 +99,7 @@ class Gateway:
             created=time.time(),
             started=None,
             ended=None,
+            upgrade=new_id() if "upgrade" in http.preferences else None,
         )
         return await self._enter(request, asked)
 
@@ -223,7 +226,14 @@ class Gateway:
 
     def facts(self, request: Request) -> dict[str, Any]:
         """What the body of an answer says beside what the dialect's service says: facts, and links to the files."""
-        return {**request.outcome.facts, **self.links(request)}
+        upgrade = {} if request.upgrade is None else {"upgrade": f"{request.base}/requests/{request.upgrade}"}
+        return {**request.outcome.facts, **self.links(request), **upgrade}
+
+    def told(self, request: Request) -> dict[str, Any]:
+        """A request in no service's form: id, state, error, and under ``blackbox_conformal`` its `facts`."""
+        outcome = request.outcome
+        facts = {"blackbox_conformal": self.facts(request)}
+        return {"id": request.id, "state": outcome.state, "error": outcome.error, **facts}
 
     def headers(self, request: Request) -> dict[str, str]:
         """The same in headers, for clients that read no body."""

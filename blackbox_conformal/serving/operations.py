@@ -30,6 +30,7 @@ class Operations:
         ready = {200: "It serves.", 503: "It does not."}
         return (
             Route("GET", "/files/{id}/{name}", self._file, "A file of a request: picture, mask, ….", {}, files),
+            Route("GET", "/requests/{id}", self._find, "A request of any dialect.", {}, {200: "It.", **_NOT_FOUND}),
             Route("GET", "/healthz", self._healthy, "Whether the process lives.", {}, {200: "It does."}),
             Route("GET", "/readyz", self._ready, "Whether requests are accepted.", {}, ready),
             Route("GET", "/metrics", self._metrics, "Metrics for Prometheus.", {}, {200: "Metrics."}),
@@ -44,6 +45,9 @@ class Operations:
         product = await gateway.file(http, http.parameters["id"], http.parameters["name"])
         caching = {"Cache-Control": "private, max-age=31536000, immutable"}
         return HttpAnswer(200, product.content, MEDIA_TYPES[product.ending], caching)
+
+    async def _find(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
+        return json_answer(gateway.told(await gateway.find(http, http.parameters["id"])))
 
     async def _healthy(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         return json_answer({"alive": True})

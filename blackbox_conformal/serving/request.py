@@ -57,6 +57,9 @@ class Request:
         Digest of the picture's file.
     base
         Scheme and host of links.
+    upgrades, upgrade
+        Id of the request whose picture this one masks by a calibration of more draws; id of that one, seen from the
+        first. None: there is none.
     created, started, ended
         Seconds since 1970; None: not yet.
     """
@@ -75,6 +78,8 @@ class Request:
     created: float
     started: float | None
     ended: float | None
+    upgrades: str | None = None
+    upgrade: str | None = None
 
     @property
     def has_ended(self) -> bool:

@@ -4,9 +4,11 @@ Everything here runs in one asyncio loop; what takes time runs in the session's 
 """
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.pipeline.picture_masker import PictureMasker
 from blackbox_conformal.pipeline.session import Session
 from blackbox_conformal.serving.book import Book
 from blackbox_conformal.serving.failures import NOT_COVERED, outcome_of, words
@@ -28,13 +30,21 @@ class Runner:
     ----------
     sign_with
         Signs every certificate; None: they are not signed.
+    upgrade
+        The calibration of more draws by which pictures are masked again that ask for it.
     """
 
     def __init__(
-        self, session: Session, book: Book, store: FileStore, offer: Offer, sign_with: "SigningKey | None" = None
+        self,
+        session: Session,
+        book: Book,
+        store: FileStore,
+        offer: Offer,
+        sign_with: "SigningKey | None" = None,
+        upgrade: PictureMasker | None = None,
     ) -> None:
         self._session, self._book, self._store, self._offer = session, book, store, offer
-        self._sign_with = sign_with
+        self._sign_with, self._upgrade = sign_with, upgrade
         self._room = asyncio.Semaphore(session.at_once)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: set[str] = set()
@@ -69,6 +79,11 @@ class Runner:
             await asyncio.wait(set(self._tasks.values()))
 
     @property
+    def upgrades(self) -> bool:
+        """Whether there is a calibration of more draws."""
+        return self._upgrade is not None
+
+    @property
     def waiting(self) -> int:
         """Requests that are accepted and not begun."""
         return len(self._tasks) - len(self._running)
@@ -89,6 +104,8 @@ class Runner:
                     return
                 outcome = await self._outcome(request)
                 await asyncio.to_thread(self._book.end, number, outcome)
+                if request.upgrade is not None:
+                    self.add(request.upgrade)
             except BlackboxConformalError as error:
                 # The book itself cannot be written: the request stays unfinished, and is begun again at the next start.
                 LOG.error("a request could not be recorded", extra={"error": words(error)})
@@ -109,6 +126,8 @@ class Runner:
     async def _answer(self, request: Request) -> Outcome:
         """The vendor's picture, with a mask where the calibration speaks of it."""
         picture = (request.name, self._store.path(request.input))
+        if request.upgrades is not None:
+            return await self._upgraded(request, picture)
         vendor, reason = self._offer.vendor_for(request.options, request.model)
         if reason is None:
             try:
@@ -126,3 +145,15 @@ class Runner:
                     return await asyncio.to_thread(keep_unmasked, *found)
         drawn = await self._session.adraw(picture, vendor)
         return await asyncio.to_thread(keep_unmasked, drawn.vendor, drawn.model, reason, self._store)
+
+    async def _upgraded(self, request: Request, picture: tuple[str, Path]) -> Outcome:
+        """The picture masked by the calibration of more draws; only one that has a mask already."""
+        first = await asyncio.to_thread(self._book.find, request.upgrades or "")
+        if first is None or "mask" not in first.outcome.files:
+            raise NotServedError(409, "the picture was answered without a mask, so that nothing more was drawn of it")
+        if self._upgrade is None:
+            raise NotServedError(409, "the gateway was started without --upgrade")
+        result = await self._session.aapply(picture, self._upgrade)
+        if result.certificate.status == "outside-calibration":
+            raise NotServedError(409, result.certificate.reason or "the input is outside the calibration")
+        return await asyncio.to_thread(keep_masked, result, self._store, self._sign_with)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from blackbox_conformal import catalog
@@ -14,6 +14,7 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.local_servers import is_loopback_name
+from blackbox_conformal.pipeline.keyword_arguments import MaskSettings
 from blackbox_conformal.pipeline.session import Session
 from blackbox_conformal.serving.application import application
 from blackbox_conformal.serving.book import Book
@@ -61,6 +62,8 @@ class Service:
         Bytes of a request's body.
     sign_with
         Signs every certificate.
+    upgrade
+        A calibration of more draws of the same vendor, by which pictures are masked again that ask for it.
     """
 
     calibration: Path
@@ -77,6 +80,7 @@ class Service:
     public_url: str | None = None
     largest_body: int = LARGEST_BODY
     sign_with: "SigningKey | None" = None
+    upgrade: Path | None = None
 
     @contextlib.contextmanager
     def opened(self, on_start: Callable[[Gateway], None] = lambda _: None) -> Iterator[Application]:
@@ -99,10 +103,11 @@ class Service:
         session = Session(self.calibration, self.vendor, self.alpha, run=self.run, service=True, **self.settings)
         with session, contextlib.closing(Book(session.run / FOLDER)) as book:
             store = FileStore(session.run / FOLDER / "files")
+            upgrade = None if self.upgrade is None else session.also(self.upgrade, self.alpha, **self._mask_settings())
 
             @contextlib.asynccontextmanager
             async def open_gateway() -> AsyncIterator[Gateway]:
-                runner = Runner(session, book, store, offer, self.sign_with)
+                runner = Runner(session, book, store, offer, self.sign_with, upgrade)
                 gateway = Gateway(session, book, store, offer, runner, self.terms)
                 async with _running(gateway, dialects):
                     on_start(gateway)
@@ -112,6 +117,11 @@ class Service:
             inner = application(open_gateway, dialects, operations, self.largest_body, self.public_url)
             names = [*self.host_names, self.host, urlsplit(self.public_url or "").hostname or self.host]
             yield Guard(inner, tokens, names, loopback=loopback)
+
+    def _mask_settings(self) -> MaskSettings:
+        """The settings that both calibrations have in common."""
+        given = {name: self.settings.get(name) for name in ("guarantee", "group", "outside", "trust")}
+        return cast(MaskSettings, {name: value for name, value in given.items() if value is not None})
 
     def _limits(self) -> dict[str, Decimal]:
         named = {"limit_usd": "max_cost", "limit_per_day_usd": "max_cost_per_day"}

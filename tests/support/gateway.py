@@ -26,11 +26,12 @@ def picture(number: int) -> bytes:
     return image_png(reduced(photograph(100 + number), 4))
 
 
-def calibrated(folder: Path, **vendor: Any) -> Path:
-    """The file of a calibration of one draw a picture, of the fault server's vendor with these parameters."""
+def calibrated(folder: Path, draws: int = 1, **vendor: Any) -> Path:
+    """The file of a calibration, of the fault server's vendor with these parameters."""
     photographs = write_photographs(folder / "photographs", range(8))
     with FaultServer(idempotent=vendor.get("idempotent", False)) as server:
-        settings = {"max_calls": 40, "metric": "rgb-linf", "draws": 1, "score": "bicubic-gap"}
+        settings = {"max_calls": 40, "metric": "rgb-linf", "draws": draws}
+        settings["score"] = "bicubic-gap" if draws == 1 else "pixel-variance"
         adapter = SynchronousVendor(url=server.url, **vendor)
         made = bc.calibrate(adapter, photographs, run=folder / "run", **settings)
     return made.save(folder / "calibration.json")

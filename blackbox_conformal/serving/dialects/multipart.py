@@ -65,12 +65,7 @@ class Multipart(Dialect):
 
     def told(self, gateway: Gateway, request: Request) -> dict[str, Any]:
         """Id, state and error, and under ``blackbox_conformal`` what is known of the result."""
-        return {
-            "id": request.id,
-            "state": request.outcome.state,
-            "error": request.outcome.error,
-            "blackbox_conformal": gateway.facts(request),
-        }
+        return gateway.told(request)
 
 
 def _asked(http: HttpRequest) -> Asked:
