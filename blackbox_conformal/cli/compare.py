@@ -16,6 +16,7 @@ from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.comparison_parts.compared_picture import OnCompared
     from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison, Standing
     from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
 
@@ -45,7 +46,7 @@ class CompareOptions(shared.JobOptions):
     no_baselines: bool = shared.declared(
         "--no-baselines", is_flag=True, help="Compare without interval images and soft masks."
     )
-    out: str | None = shared.declared("--out", type=shared.NEW_FILE, help="HTML file with plots and tables.")
+    out: str | None = shared.declared("--out", type=shared.NEW_FILE, help="HTML file with pictures, plots and tables.")
     force: bool = shared.force()
 
 
@@ -61,6 +62,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
     from blackbox_conformal.pipeline.comparison_parts.comparison import comparison_json
     from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant, refuse_incomparable
     from blackbox_conformal.reports.comparison_page import refuse_foreign, write_comparison
+    from blackbox_conformal.reports.comparison_pictures import ComparisonPictures
 
     typed = [_read(text, options) for text in options.vendors]
     contestants = [Contestant(vendor.label, session.build_setup(vendor.options(options))) for vendor in typed]
@@ -71,12 +73,14 @@ def command(screen: Screen, options: CompareOptions) -> None:
         # A comparison of ours is replaced.
         refuse_foreign(out)
     refuse_incomparable(contestants, len(paths), held_out)
-    comparison = _compared(screen, options, contestants, paths, held_out)
+    pictures = ComparisonPictures()
+    on_picture = pictures.take if out is not None else lambda _: None
+    comparison = _compared(screen, options, contestants, paths, held_out, on_picture)
     show_comparison(screen, comparison)
     if out is None:
-        screen.note("plots of these figures: add --out FILE.html")
+        screen.note("pictures and plots of these figures: add --out FILE.html")
     else:
-        screen.say(f"plots and tables: {write_comparison(comparison, out, force=True).resolve()}")
+        screen.say(f"pictures, plots and tables: {write_comparison(comparison, out, pictures, force=True).resolve()}")
     _show_next(screen, typed, contestants, comparison)
     screen.data({**comparison_json(comparison), "page": None if out is None else str(out.resolve())})
 
@@ -87,6 +91,7 @@ def _compared(
     contestants: "Sequence[Contestant]",
     paths: Sequence[Path],
     held_out: int,
+    on_picture: "OnCompared",
 ) -> "Comparison":
     """The comparison, after a person agreed to what it costs."""
     from blackbox_conformal.guarantees.expected import Expected
@@ -118,7 +123,7 @@ def _compared(
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.capped_bound)
         consent.confirm(expected)
-        return compare_contestants(contest.agreed(expected), levels)
+        return compare_contestants(contest.agreed(expected), levels, on_picture)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.audits.quality import decibels, squared_error
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline.comparison_parts import baselines
+from blackbox_conformal.pipeline.comparison_parts.compared_picture import ComparedPicture, OnCompared
 from blackbox_conformal.pipeline.comparison_parts.comparison import (
     INTERVALS,
     OURS,
@@ -45,8 +46,15 @@ class _Calibrated:
     soft: NDArray[np.float64] | None
 
 
-def compare_contestants(contest: Contest, alphas: Sequence[float]) -> Comparison:
+def compare_contestants(
+    contest: Contest, alphas: Sequence[float], on_picture: OnCompared = lambda _: None
+) -> Comparison:
     """Calibrate each contestant on some photographs and measure all of them on the others.
+
+    Parameters
+    ----------
+    on_picture
+        Called with each measured photograph that the vendor did not refuse.
 
     Raises
     ------
@@ -63,7 +71,7 @@ def compare_contestants(contest: Contest, alphas: Sequence[float]) -> Comparison
     for contestant, job in zip(contest.contestants, contest.jobs, strict=True):
         job.limits = remaining(limits, contest.folders - {job.folder})
         before = spending_on(job.folder, job.keys)
-        photographs, refused = _draw_and_measure(contestant.label, job, contest, alphas)
+        photographs, refused = _draw_and_measure(contestant.label, job, contest, alphas, on_picture)
         measured.append(photographs)
         standings.append(_standing(contestant.label, job, before, refused))
     n_calibration = contest.photographs - contest.held_out
@@ -100,7 +108,9 @@ def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Stan
     )
 
 
-def _draw_and_measure(label: str, job: Job, contest: Contest, alphas: Sequence[float]) -> tuple[list[Measured], int]:
+def _draw_and_measure(
+    label: str, job: Job, contest: Contest, alphas: Sequence[float], on_picture: OnCompared
+) -> tuple[list[Measured], int]:
     """Each unseen photograph as measured, by its content, and how many photographs the vendor refused."""
     calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
     baselines_too = contest.baselines and job.setup.procedure.draws > 1
@@ -113,29 +123,30 @@ def _draw_and_measure(label: str, job: Job, contest: Contest, alphas: Sequence[f
             job.watch.progress(f"calibrating {label}", len(calibrated), len(calibrating))
         scales = _scales(calibrated, alphas)
         measured = []
-        for drawn, shown in drawing.each(partial(_measure, job, baselines_too, scales), unseen):
+        measure = partial(_measure, job, label, baselines_too, scales, on_picture)
+        for drawn, shown in drawing.each(measure, unseen):
             measured.append((drawn.prepared.truth_digest or "", shown))
             refused += drawn.refusal is not None
             job.watch.progress(f"measuring {label}", len(measured), len(unseen))
     return [shown for _, shown in sorted(measured, key=lambda pair: pair[0])], refused
 
 
-def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Evaluation, Map, list[Image]]:
-    """Truth, evaluation, error map, and the draws where earlier methods need them."""
+def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Image, Evaluation, Map, list[Image]]:
+    """Truth, input, evaluation, error map, and the draws where earlier methods need them."""
     setup = job.setup
     truth = job.truth(ready.drawn.prepared, "compared")
     draws: list[Image] = []
     keep = draws.append if baselines_too else lambda _: None
     low = ready.drawn.prepared.input_of(truth, setup)
     evaluation = evaluate(ready.drawn, setup, ready.read, low, on_draw=keep)
-    return truth, evaluation, setup.errors(truth, evaluation.delivered, low), draws
+    return truth, low, evaluation, setup.errors(truth, evaluation.delivered, low), draws
 
 
 def _calibrate(job: Job, baselines_too: bool, ready: Ready) -> _Calibrated:
     bound = job.setup.metric.capped_bound
     if ready.drawn.refusal is not None:
         return _Calibrated(RiskCurve.worst(bound), None, None)
-    truth, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
+    truth, _, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
     curve = RiskCurve.from_maps(evaluation.indecision, errors, bound=bound)
     if not baselines_too:
         return _Calibrated(curve, None, None)
@@ -143,17 +154,40 @@ def _calibrate(job: Job, baselines_too: bool, ready: Ready) -> _Calibrated:
     return _Calibrated(curve, ratios, baselines.soft_errors(evaluation.indecision, errors))
 
 
-def _measure(job: Job, baselines_too: bool, scales: dict[tuple[str, float], float], ready: Ready) -> Measured:
+def _measure(
+    job: Job,
+    label: str,
+    baselines_too: bool,
+    scales: dict[tuple[str, float], float],
+    on_picture: OnCompared,
+    ready: Ready,
+) -> Measured:
     height, width = ready.drawn.prepared.size
     cost = sum((outcome.cost_usd for outcome in ready.drawn.outcomes), Decimal(0))
     if ready.drawn.refusal is not None:
         return Measured(_of_refused(scales, job.setup.metric.capped_bound), math.nan, height * width / 1e6, cost)
-    truth, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
+    truth, low, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
     width_map = baselines.intervals(draws, evaluation.delivered, truth).width if baselines_too else None
     figures = {
         (method, alpha): _figures(method, scale, evaluation, truth, errors, width_map)
         for (method, alpha), scale in scales.items()
     }
+    levels = [alpha for method, alpha in scales if method == OURS]
+    prepared = ready.drawn.prepared
+    on_picture(
+        ComparedPicture(
+            contestant=label,
+            name=prepared.name,
+            identity=prepared.truth_digest or "",
+            truth=truth,
+            delivered=evaluation.delivered,
+            low=low,
+            indecision=evaluation.indecision,
+            thresholds={alpha: scales[OURS, alpha] for alpha in levels},
+            shares={alpha: figures[OURS, alpha][0] for alpha in levels},
+            losses={alpha: figures[OURS, alpha][1] for alpha in levels},
+        )
+    )
     whole = decibels(squared_error(truth, evaluation.delivered))
     return Measured(figures, whole, height * width / 1e6, cost)
 

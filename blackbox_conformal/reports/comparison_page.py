@@ -9,6 +9,7 @@ from typing import Any
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.comparison_parts.comparison import CONFIDENCE, OURS, Comparison, Row
+from blackbox_conformal.reports.comparison_pictures import MOST, ComparisonPictures
 from blackbox_conformal.reports.html import number, percent, render
 from blackbox_conformal.reports.plots import Dot, Dots
 from blackbox_conformal.text import printable
@@ -16,15 +17,22 @@ from blackbox_conformal.text import printable
 MARK = b"<!-- blackbox-conformal comparison -->"
 
 
-def write_comparison(comparison: Comparison, path: Path, *, force: bool = False) -> Path:
+def write_comparison(
+    comparison: Comparison, path: Path, pictures: ComparisonPictures | None = None, *, force: bool = False
+) -> Path:
     """Write the page.
+
+    Parameters
+    ----------
+    pictures
+        What `compare_contestants` handed over; without it the page has no pictures.
 
     Raises
     ------
     UsageError
         `path` exists with other content and `force` is not set.
     """
-    return write_new(path, render("comparison", **variables(comparison)).encode(), force=force)
+    return write_new(path, render("comparison", **variables(comparison, pictures)).encode(), force=force)
 
 
 def refuse_foreign(path: Path) -> None:
@@ -52,17 +60,47 @@ class Level:
     figures: list[Dots]
 
 
-def variables(comparison: Comparison) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a contestant's trust mask gives at the level of the pictures."""
+
+    contestant: str
+    share: float
+    price: str
+
+
+def variables(comparison: Comparison, pictures: ComparisonPictures | None = None) -> dict[str, Any]:
     """The variables of the page's template."""
     alphas = sorted({row.alpha for row in comparison.rows})
     by_level = [(alpha, [row for row in comparison.rows if row.alpha == alpha]) for alpha in alphas]
+    shown = _level_of_pictures(comparison, alphas)
     return {
         "comparison": comparison,
+        "shown": shown,
+        "glances": [_glance(row) for row in comparison.rows if row.method == OURS and row.alpha == shown],
+        "kept": MOST,
+        "groups": [] if pictures is None else pictures.chosen(shown),
+        "contestants": [standing.contestant for standing in comparison.standings],
         "levels": [Level(alpha, rows, _figures(rows)) for alpha, rows in by_level],
         "labels": {row.method: row.guarantee for row in comparison.rows if not _promised(row)},
         "ours": OURS,
         "confidence": CONFIDENCE,
     }
+
+
+def _level_of_pictures(comparison: Comparison, alphas: Sequence[float]) -> float:
+    """The least level from 0.1 on at which some mask trusts anything, else the largest level."""
+    trusting = {row.alpha for row in comparison.rows if row.method == OURS and row.trusted_share > 0}
+    return min((alpha for alpha in trusting if alpha >= 0.1), default=max(alphas))
+
+
+def _glance(row: Row) -> Glance:
+    price = row.usd_per_trusted_megapixel
+    if price is None:
+        words = "price of a trusted megapixel unknown" if row.trusted_share > 0 else "nothing trusted"
+    else:
+        words = f"${price:.3g} per trusted megapixel" if price > 0 else "free of charge"
+    return Glance(printable(row.contestant), row.trusted_share, words)
 
 
 def _promised(row: Row) -> bool:

@@ -94,6 +94,26 @@ def test_settings_of_one_vendor_share_draws_and_the_plan_knows(drawn, photograph
     assert (found.n_calibration, found.n_evaluation) == (len(photographs) - 8, 8)
 
 
+def test_every_measured_photograph_is_handed_over_as_it_is_counted(drawn, photographs, contestants):
+    _, found, root = drawn
+    pictures = []
+    compare_contestants(contest(contestants, photographs, root, held_out=8), ALPHAS, pictures.append)
+    assert len(pictures) == 8 * len(contestants)
+    by_contestant = {}
+    for picture in pictures:
+        by_contestant.setdefault(picture.contestant, {})[picture.identity] = picture
+        assert picture.truth.shape == picture.delivered.shape == (*picture.indecision.shape, 3)
+        assert picture.low.shape == (24, 24, 3)
+        for alpha in ALPHAS:
+            assert picture.shares[alpha] == (picture.indecision < picture.thresholds[alpha]).mean()
+    assert len({frozenset(shown) for shown in by_contestant.values()}) == 1, "the same photographs for all"
+    for row in found.rows:
+        if row.method == "trust mask":
+            shown = by_contestant[row.contestant].values()
+            assert row.trusted_share == pytest.approx(np.mean([picture.shares[row.alpha] for picture in shown]))
+            assert row.risk == pytest.approx(np.mean([picture.losses[row.alpha] for picture in shown]))
+
+
 def test_the_plan_counts_what_may_be_bought_again_and_the_memory_of_all_methods(photographs, tmp_path):
     with FaultServer({"submit": ["picture:kind=wrong-size"]}) as server:
         vendor = load_adapter("blackbox_conformal.testing.reference_adapters:SynchronousVendor", url=server.url)

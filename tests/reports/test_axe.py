@@ -5,9 +5,11 @@ from pathlib import Path
 import axe_playwright_python
 import numpy as np
 import pytest
+from reports.test_comparison_pictures import compared  # noqa: F401 - a fixture
 from support.report_browser import opened, until
 from support.report_material import make_run
 
+from blackbox_conformal.reports.comparison_page import write_comparison
 from blackbox_conformal.reports.html import write_report
 from blackbox_conformal.reports.preview import make_preview
 from blackbox_conformal.reports.report_store import ReportStore
@@ -53,6 +55,21 @@ def test_the_report_has_no_violation(chromium, full_report, width, scheme):
         page.locator("#blink").click()
         page.locator("#beside").click()
         assert violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_comparison_has_no_violation(chromium, compared, tmp_path, width, scheme):  # noqa: F811
+    comparison, pictures = compared
+    path = write_comparison(comparison, tmp_path / "comparison.html", pictures)
+    with opened(chromium, path, width=width, color_scheme=scheme, bypass_csp=True) as page:
+        assert page.locator(".masked").count() == 11
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert violations(page) == []
+        masked = page.locator(".masked").first
+        assert masked.locator(".veil").is_visible()
+        masked.focus()
+        assert masked.locator(".veil").is_hidden(), "whoever has no pointer sees the picture without its mask, too"
 
 
 def test_squares_of_errors_are_printed_and_shown_without_scripts(chromium, full_report):
