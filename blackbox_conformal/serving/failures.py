@@ -5,7 +5,6 @@ from blackbox_conformal.errors import (
     BudgetError,
     CalibrationError,
     CheckFailedError,
-    FileFormatError,
     ImageError,
     RefusedError,
     RunRefusedError,
@@ -14,8 +13,8 @@ from blackbox_conformal.secrets import redact
 from blackbox_conformal.serving.request import Outcome
 from blackbox_conformal.text import printable
 
-NOT_COVERED = (CheckFailedError, CalibrationError, FileFormatError)
-"""The calibration does not speak of the picture, or not any more; or its watch was changed and cannot be believed."""
+NOT_COVERED = (CheckFailedError, CalibrationError)
+"""The calibration does not speak of the picture, or not any more."""
 
 _LONGEST = 600
 

@@ -282,6 +282,7 @@ def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post: Post)
     assert post.first()["calls"] == document["next_visit"]["calls"] == post.paid - paid
     code, document, _ = post.watch("--plan")
     assert (code, document["next_visit"]["calls"]) == (0, 9)
+    assert post.watch()[1]["calls"] == document["next_visit"]["calls"] == document["later_visit"]["calls"]
 
 
 def test_a_plan_says_when_small_changes_would_be_found_and_a_change_is_found_by_then(
@@ -330,7 +331,7 @@ def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post: Post
     assert "&lt;script&gt;alert(1)" in text
     assert "<script>alert" not in text
     assert all(feature in text for feature in ("sharpness", "lightness", "detail"))
-    assert "Canaries: evidence against an unchanged vendor" in text
+    assert "Evidence against an unchanged vendor" in text
 
 
 def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:

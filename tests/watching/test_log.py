@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, 
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.signing_key import SigningKey
+from blackbox_conformal.watching import watch_file
 from blackbox_conformal.watching.concluding import Conclusion, accept, conclude
 from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.live_file import Known, LivePicture, enter
@@ -70,8 +72,9 @@ def calibration(tmp_path: Path, signed: bool) -> Calibration:
 
 
 @pytest.fixture
-def path(calibration: Calibration, signed: bool) -> Path:
-    """A calibration's file beside which a watch made two visits and saw two pictures."""
+def path(calibration: Calibration, signed: bool, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A calibration's file beside which a watch made two visits and saw two pictures; its ties are always the same."""
+    monkeypatch.setattr(watch_file, "secrets", SimpleNamespace(token_hex=lambda count: "5" * 2 * count))
     assert calibration.file is not None
     with WatchFile(watch_path(calibration.file), key=LAB if signed else None) as file:
         for number in range(2):
@@ -204,6 +207,8 @@ def unsigned_watch(path: Path) -> None:
         (unsigned_acceptance, "entry 8, a state, is not, and none after it"),
         (unsigned_watch, "what follows entry 5 is not"),
     ],
+    # The key is another one in each process of a parallel run, which must name the tests alike.
+    ids=lambda value: getattr(value, "__name__", "said"),
 )
 def test_the_watch_of_a_signed_calibration_counts_where_its_key_signed_it(
     path: Path, calibration: Calibration, harm: Callable[[Path], None], said: str
