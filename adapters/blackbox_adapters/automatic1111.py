@@ -3,6 +3,7 @@
 Source: the server's own `modules/api`. It works on one request at a time, so draws queue up.
 """
 
+import json
 from typing import Any, Literal
 
 from pydantic import Field
@@ -99,8 +100,21 @@ class Automatic1111(OptionalKey, OwnServer):
                 body["override_settings"] = {"sd_model_checkpoint": self.checkpoint}
             route, where = "img2img", "images.0"
         answer = yield self.send("POST", f"/sdapi/v1/{route}", "submit", json=body)
-        yield Observed(model=self.checkpoint or (self.upscaler if self.mode == "extras" else None))
+        yield Observed(model=self._model(answer))
         return decoded(peek(answer.json(), where), where)
+
+    def _model(self, answer: Answer) -> str | None:
+        """Name and hash of the checkpoint that the server says it used, or else what it was asked for.
+
+        `info` is JSON in a text; SD.Next's has the hash alone.
+        """
+        try:
+            info = json.loads(peek(document(answer), "info"))
+        except (ValueError, TypeError, RecursionError):
+            info = None
+        name, digest = words(info, "sd_model_name"), words(info, "sd_model_hash")
+        asked = self.upscaler if self.mode == "extras" else self.checkpoint
+        return " ".join(filter(None, [name or (asked or ""), digest and f"[{digest}]"])) or None
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """The server's ``{error, detail, errors}``."""
@@ -114,7 +128,10 @@ ADAPTER = Automatic1111
 EXAMPLE = Example(
     parameters={"mode": "img2img", "scale": 4},
     answers=(
-        says('{"images":["{picture-base64}"],"parameters":{},"info":"{\\"seed\\": 1000, \\"all_seeds\\": [1000]}"}'),
+        says(
+            '{"images":["{picture-base64}"],"parameters":{},"info":"{\\"seed\\": 1000, \\"all_seeds\\": [1000],'
+            ' \\"sd_model_name\\": \\"sd_xl_base\\", \\"sd_model_hash\\": \\"31e35c80fc\\"}"}'
+        ),
     ),
     failures=((says('{"error":"OutOfMemoryError","detail":"","body":"","errors":"CUDA out of memory."}', 500),),),
 )

@@ -1,5 +1,7 @@
 """AUTOMATIC1111 and its forks: the two routes, the optional password."""
 
+import json
+
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, upload
 
@@ -27,6 +29,25 @@ def test_img2img_paints_at_the_wanted_size_from_the_draws_seed() -> None:
         "override_settings": {"sd_model_checkpoint": "sdxl"},
     }
     assert exchange.picture == PICTURE
+
+
+@pytest.mark.parametrize(
+    ("info", "checkpoint", "model"),
+    [
+        ({"sd_model_name": "sd_xl_base", "sd_model_hash": "31e35c80fc"}, "sdxl", "sd_xl_base [31e35c80fc]"),
+        ({"sd_model_hash": "31e35c80fc", "infotexts": ["long " * 400]}, "sdxl", "sdxl [31e35c80fc]"),
+        ({"sd_model_hash": "31e35c80fc"}, None, "[31e35c80fc]"),
+        ({"sd_model_name": None, "sd_model_hash": None}, "sdxl", "sdxl"),
+        (None, None, None),
+        ("nonsense", "sdxl", "sdxl"),
+    ],
+)
+def test_the_checkpoint_that_answered_is_what_the_server_says(info: object, checkpoint: str, model: str) -> None:
+    adapter = built("automatic1111", mode="img2img", checkpoint=checkpoint)
+    text = info if isinstance(info, str) else json.dumps(info)
+    answer = says(json.dumps({"images": ["iVBORw0KGgo="], "parameters": {}, "info": text}))
+    exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [answer])
+    assert exchange.observed[-1].model == model
 
 
 def test_extras_run_an_upscaler() -> None:
