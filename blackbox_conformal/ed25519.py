@@ -100,6 +100,14 @@ class PrivateKey:
             raise UsageError("expected an Ed25519 key; got a key of another kind")
         return cls(key)
 
+    @classmethod
+    def from_seed(cls, seed: bytes) -> "PrivateKey":
+        """The key of 32 secret bytes."""
+        library()
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
     def to_pem(self, passphrase: bytes | None) -> bytes:
         """PEM text (PKCS #8), encrypted when there is a passphrase."""
         from cryptography.hazmat.primitives import serialization as form

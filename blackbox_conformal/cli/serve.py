@@ -35,7 +35,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         multiple=True,
         metavar="DIALECT",
         default=("multipart",),
-        help="Whose clients are served: multipart (a plain form), replicate; repeatable.",
+        help="Whose clients are served: multipart (a plain form), replicate, fal, openai; repeatable.",
     )
     strict: bool = shared.declared(
         "--strict",
@@ -197,7 +197,8 @@ def _refuse_missing() -> None:
     """Refuse to serve without the packages of the extra ``serve``."""
     from blackbox_conformal.errors import UsageError
 
-    missing = [name for name in ("starlette", "uvicorn", "python_multipart") if importlib.util.find_spec(name) is None]
+    needed = ("starlette", "uvicorn", "python_multipart", "cryptography")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
             f"expected the packages of the extra serve; {', '.join(missing)} is missing. Install them: "

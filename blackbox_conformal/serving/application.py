@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as StarletteRequest
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as StarletteRoute
 
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
@@ -92,7 +92,9 @@ def _endpoint(
             answer = refused(refusal)
         except BlackboxConformalError as error:
             answer = refused(NotServedError(status_of(error), words(error)))
-        return Response(answer.body, answer.status, dict(answer.headers), answer.type)
+        if isinstance(answer.body, bytes):
+            return Response(answer.body, answer.status, dict(answer.headers), answer.type)
+        return StreamingResponse(answer.body, answer.status, dict(answer.headers), answer.type)
 
     return serve
 

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.text import name_of
+
+_LINKS = ("data:", "http://", "https://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +46,17 @@ class Asked:
 def renamed(asked: Asked, file: str) -> Asked:
     """The same with a picture that is named after a client's file."""
     return replace(asked, name=name_of(file) or asked.name)
+
+
+def picture_field(given: Mapping[str, Any]) -> str:
+    """The one field of a request that holds a link, which is the picture's; services call it differently.
+
+    Raises
+    ------
+    NotServedError
+        There is none, or more than one.
+    """
+    fields = [name for name, value in given.items() if isinstance(value, str) and value.startswith(_LINKS)]
+    if len(fields) != 1:
+        raise NotServedError(422, f"expected one field of the input to be the link of a picture; got {len(fields)}")
+    return fields[0]

@@ -74,7 +74,10 @@ _NEVER = 4_000_000_000.0
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that a client sent ahead of a request; `metadata` is JSON of the client's."""
+    """A file that a client sent ahead of a request; without a digest, one that it announced and did not send yet.
+
+    `metadata` is JSON of the client's.
+    """
 
     id: str
     owner: str
@@ -271,6 +274,16 @@ class Book:
         with self._writing() as connection:
             marks = ", ".join("?" * len(row))
             connection.execute(f"INSERT INTO upload ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+
+    def expects_upload(self, number: str) -> bool:
+        """Whether a file of that id was announced or sent, by whomever."""
+        return bool(self.rows("SELECT 1 FROM upload WHERE id = ?", (number,)))
+
+    def fill_upload(self, number: str, digest: str, size: int) -> bool:
+        """Enter the content of a file that was announced; whether it was, and has no other content already."""
+        with self._writing() as connection:
+            query = "UPDATE upload SET digest = ?, size = ? WHERE id = ? AND digest IN ('', ?)"
+            return connection.execute(query, (digest, size, number, digest)).rowcount > 0
 
     def upload(self, number: str, owner: str) -> Upload | None:
         """The file of that id, of this owner."""

@@ -1,7 +1,7 @@
 """One HTTP exchange as dialects see it, whatever library carries it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,10 +77,10 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What the gateway answers."""
+    """What the gateway answers; a body that comes bit by bit is sent as it comes."""
 
     status: int
-    body: bytes = field(repr=False)
+    body: bytes | AsyncIterator[bytes] = field(repr=False)
     type: str
     headers: Mapping[str, str] = field(default_factory=dict)
 

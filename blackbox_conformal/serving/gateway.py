@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.ed25519 import PrivateKey
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError
 from blackbox_conformal.pipeline.products import Product
 from blackbox_conformal.pipeline.session import Session
@@ -150,7 +151,7 @@ class Gateway:
             return picture
         if picture.startswith("data:"):
             return _data(picture)
-        own = re.fullmatch(re.escape(http.base) + r"/v1/files/([a-z2-7]+)(?:/content)?", picture)
+        own = re.fullmatch(re.escape(http.base) + r"(?:/v1)?/files/([a-z2-7]+)(?:/content)?", picture)
         if own is None:
             raise NotServedError(
                 422,
@@ -167,24 +168,24 @@ class Gateway:
         found = await asyncio.to_thread(self.book.find, request.id)
         return request if found is None else found
 
-    async def find(self, http: HttpRequest, number: str) -> Request:
-        """A request of whoever asks.
+    async def find(self, http: HttpRequest, dialect: str | None, number: str) -> Request:
+        """A request of whoever asks, that was made in this dialect; None: in any.
 
         Raises
         ------
         NotServedError
-            There is none; that of another token is none.
+            There is none; that of another token, or of another dialect, is none.
         """
         found = await asyncio.to_thread(self.book.find, number, http.owner)
-        if found is None:
+        if found is None or dialect not in (None, found.dialect):
             raise NotServedError(404, "there is no request of this id")
         return found
 
-    async def cancel(self, http: HttpRequest, number: str) -> Request:
+    async def cancel(self, http: HttpRequest, dialect: str, number: str) -> Request:
         """Take a request back that has not ended; what was sent to the vendor is paid and kept."""
-        request = await self.find(http, number)
+        request = await self.find(http, dialect, number)
         await asyncio.to_thread(self.book.end, request.id, Outcome(state="cancelled", status=409, error="cancelled"))
-        return await self.find(http, number)
+        return await self.find(http, dialect, number)
 
     async def keep_upload(
         self, http: HttpRequest, content: bytes, name: str, media_type: str, metadata: str = "{}"
@@ -196,10 +197,23 @@ class Gateway:
         await asyncio.to_thread(self.book.keep_upload, upload)
         return upload
 
+    async def expect_upload(self, http: HttpRequest, name: str, media_type: str) -> Upload:
+        """Announce a file, which whoever knows its id may send."""
+        upload = Upload(new_id(), http.owner, printable(name), printable(media_type), "", 0, "{}", time.time())
+        await asyncio.to_thread(self.book.keep_upload, upload)
+        return upload
+
+    async def fill_upload(self, number: str, content: bytes) -> None:
+        """Keep the content of a file that was announced; refused where it was not, or has other content."""
+        expected = await asyncio.to_thread(self.book.expects_upload, number)
+        digest = await asyncio.to_thread(self._store.keep, content) if expected else ""
+        if not digest or not await asyncio.to_thread(self.book.fill_upload, number, digest, len(content)):
+            raise NotServedError(404, "no file is expected at this address")
+
     async def uploaded(self, http: HttpRequest, number: str) -> tuple[Upload, bytes]:
         """A file that whoever asks has uploaded, and its content; refused as `find` refuses."""
         upload = await asyncio.to_thread(self.book.upload, number, http.owner)
-        if upload is None:
+        if upload is None or not upload.digest:
             raise NotServedError(404, "there is no file of this id")
         return upload, await asyncio.to_thread(self._store.read, upload.digest)
 
@@ -247,6 +261,10 @@ class Gateway:
         if facts.get("reason"):
             headers[f"{PREFIX}-Reason"] = _line(facts["reason"])
         return headers
+
+    def signing_key(self, purpose: str) -> PrivateKey:
+        """A key of this gateway for signatures that anybody can check."""
+        return PrivateKey.from_seed(hmac.new(self.book.secret(), f"key:{purpose}".encode(), hashlib.sha256).digest())
 
     def webhook_secret(self, owner: str) -> bytes:
         """What messages to the webhooks of an owner are signed with."""

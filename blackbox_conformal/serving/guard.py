@@ -17,8 +17,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-OPEN = ("/healthz", "/readyz")
-"""Addresses that a supervisor asks without a token; they tell nothing."""
+OPEN = ("/healthz", "/readyz", "/.well-known/jwks.json")
+"""Addresses that a supervisor, or who gets a webhook, asks without a token; they tell nothing secret."""
 
 
 class Guard:

@@ -23,7 +23,9 @@ def openapi(routes: Mapping[str, Iterable[Route]]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for dialect, its_routes in routes.items():
         for route in its_routes:
-            paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, dialect or "gateway")
+            paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = _operation(
+                route, dialect or "gateway"
+            )
     return {
         "openapi": "3.1.0",
         "info": {"title": "blackbox-conformal serve", "version": version("blackbox-conformal")},
@@ -40,7 +42,7 @@ def _operation(route: Route, tag: str) -> dict[str, Any]:
         "tags": [tag],
         "responses": {status: {"description": meaning} for status, meaning in sorted(answers.items())},
     }
-    names = re.findall(r"{(\w+)}", route.path)
+    names = re.findall(r"{(\w+)", route.path)
     if names:
         operation["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names

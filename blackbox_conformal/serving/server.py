@@ -97,6 +97,7 @@ def run(service: Service, listening: socket.socket, tls: Tls | None, on_start: C
             log_config=None,
             server_header=False,
             lifespan="on",
+            ws="none",
             timeout_graceful_shutdown=_GRACE_S,
             ssl_certfile=None if tls is None else str(tls.certificate),
             ssl_keyfile=None if tls is None or tls.key is None else str(tls.key),

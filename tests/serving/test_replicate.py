@@ -109,6 +109,38 @@ def test_a_prediction_is_polled_and_cancelled(
         assert gateway.get(begun["urls"]["get"]).json()["status"] == "canceled"
 
 
+def test_what_is_waited_for_in_vain_is_starting(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    server.script = {"submit": "slow-start:seconds=1.5"}
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        body = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}}
+        begun = httpx.post(gateway.url + MODEL, json=body, headers={"Prefer": "wait=1"}, timeout=60).json()
+        assert begun["status"] == "starting"
+        assert gateway.get(begun["urls"]["get"]).json()["status"] == "processing"
+
+
+def test_metadata_of_a_file_may_be_a_field_or_a_file(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        content = ("in.png", picture(0), "image/png")
+        for metadata in (b'{"a": 1}', b"no JSON"):
+            files = {"content": content, "metadata": ("blob", metadata, "application/json")}
+            answer = httpx.post(f"{gateway.url}/v1/files", files=files)
+            assert answer.status_code == (201 if metadata.startswith(b"{") else 422)
+
+
+def test_what_another_dialect_was_asked_for_is_no_prediction(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        number = gateway.json(picture(0))["id"]
+        assert gateway.get(f"/v1/predictions/{number}").status_code == 404
+        assert httpx.post(f"{gateway.url}/v1/predictions/{number}/cancel").status_code == 404
+        assert gateway.get(f"/pictures/{number}").status_code == 200
+
+
 class _Post(BaseHTTPRequestHandler):
     """Takes every message but the first, which it answers with 500."""
 

@@ -14,6 +14,7 @@ Fields that it does not know go into `Asked.options`: the gateway passes them on
 """
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class Route:
     Attributes
     ----------
     path
-        Open parts in braces: ``/v1/predictions/{id}``.
+        Open parts in braces: ``/v1/predictions/{id}``; one that may hold slashes: ``{model:path}``.
     summary
         What it does, one sentence, for the description of the gateway.
     takes
@@ -51,6 +52,12 @@ class Route:
     summary: str
     takes: Mapping[str, Schema] = field(default_factory=dict)
     gives: Mapping[int, str] = field(default_factory=lambda: {200: "Done."})
+
+    def parameters(self, path: str) -> dict[str, str] | None:
+        """The open parts of a path that this route serves; None where it does not."""
+        pattern = re.sub(r"{(\w+)(:path)?}", lambda part: f"(?P<{part[1]}>{'.+' if part[2] else '[^/]+'})", self.path)
+        found = re.fullmatch(pattern, path)
+        return None if found is None else found.groupdict()
 
 
 class Dialect(Plugin, ABC):

@@ -50,7 +50,7 @@ class Multipart(Dialect):
         return await self._answer(gateway, http, await gateway.ended(request, seconds))
 
     async def _find(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        return await self._answer(gateway, http, await gateway.find(http, http.parameters["id"]))
+        return await self._answer(gateway, http, await gateway.find(http, NAME, http.parameters["id"]))
 
     async def _answer(self, gateway: Gateway, http: HttpRequest, request: Request) -> HttpAnswer:
         headers = gateway.headers(request)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from blackbox_conformal.serving.asked import Asked
+from blackbox_conformal.serving.asked import Asked, picture_field
 from blackbox_conformal.serving.book import Upload
 from blackbox_conformal.serving.dialects.dialect import Dialect, Route
 from blackbox_conformal.serving.exchange import FormFile, HttpAnswer, HttpRequest, json_answer
@@ -90,10 +90,14 @@ class Replicate(Dialect):
         wait = http.preferences.get("wait")
         seconds = 0.0 if wait is None else USUAL_WAIT_S if wait == "" else _seconds(wait)
         request = await gateway.ended(request, seconds) if seconds else request
-        return json_answer(self.told(gateway, request), 201, gateway.headers(request))
+        told = self.told(gateway, request)
+        if not request.has_ended:
+            # The JavaScript client asks again where it is starting, and takes what is processing for done.
+            told["status"] = "starting"
+        return json_answer(told, 201, gateway.headers(request))
 
     async def _find(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        request = await gateway.find(http, http.parameters["id"])
+        request = await gateway.find(http, NAME, http.parameters["id"])
         return json_answer(self.told(gateway, request), 200, gateway.headers(request))
 
     async def _list(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
@@ -101,7 +105,7 @@ class Replicate(Dialect):
         return json_answer({"previous": None, "next": None, "results": found})
 
     async def _cancel(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        request = await gateway.cancel(http, http.parameters["id"])
+        request = await gateway.cancel(http, NAME, http.parameters["id"])
         return json_answer(self.told(gateway, request), 200)
 
     async def _model(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
@@ -176,9 +180,6 @@ class Replicate(Dialect):
         }
 
 
-_LINKS = ("data:", "http://", "https://")
-
-
 def _asked(http: HttpRequest) -> Asked:
     body = http.json()
     unknown = sorted(body.keys() - _TOP)
@@ -189,10 +190,7 @@ def _asked(http: HttpRequest) -> Asked:
         raise NotServedError(422, "expected stream to be false: the answer is one picture. Leave it out")
     if not isinstance(given, dict):
         raise NotServedError(422, "expected the field input, an object with the picture's link")
-    pictures = [name for name, value in given.items() if isinstance(value, str) and value.startswith(_LINKS)]
-    if len(pictures) != 1:
-        raise NotServedError(422, f"expected one field of input to be the link of a picture; got {len(pictures)}")
-    (picture,) = pictures
+    picture = picture_field(given)
     link = given[picture]
     shown = f"{link.partition(',')[0]},…" if link.startswith("data:") else link
     owner, version = http.parameters.get("owner"), _text(body, "version")
@@ -211,7 +209,8 @@ def _asked(http: HttpRequest) -> Asked:
 
 def _metadata(field: str | FormFile) -> str:
     try:
-        value = json.loads(field) if isinstance(field, str) else None
+        # The JavaScript client sends it as a file.
+        value = json.loads(field if isinstance(field, str) else field.content)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
