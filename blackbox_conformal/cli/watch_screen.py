@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 from blackbox_conformal.cli.console import Screen, money
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from blackbox_conformal.pipeline.visiting import VisitResult
     from blackbox_conformal.pipeline.watch_parts.outlook import Outlook
     from blackbox_conformal.sampling.estimate import Estimate
@@ -20,7 +22,7 @@ _ABOUT = {
 
 _BARS = "▁▂▃▄▅▆▇█"
 _LATEST = 60
-"""Visits that a line of bars shows."""
+"""Visits or pictures that a line of bars shows."""
 
 
 def show_visit(screen: Screen, result: "VisitResult", calibration: str) -> None:
@@ -33,8 +35,9 @@ def show_visit(screen: Screen, result: "VisitResult", calibration: str) -> None:
         ["layer", "looks at", "verdict", "found"],
         [[each.layer, _ABOUT[each.layer], each.verdict, each.statement] for each in result.findings],
     )
-    if len(result.evidence) > 1:
-        screen.say(f"evidence  {_bars(result)}  visit by visit; full height is an alarm")
+    for layer, logs, alarm, each in _histories(result):
+        if len(logs) > 1:
+            screen.say(f"{layer:9} {_bars(logs, alarm)}  {each}; full height is an alarm")
     screen.say(result.level.sentence)
     screen.say(f"the watch file: {result.standing.words}")
     if result.made:
@@ -43,14 +46,23 @@ def show_visit(screen: Screen, result: "VisitResult", calibration: str) -> None:
         screen.say("Nothing was sent: after an alarm nothing is bought until the calibration is accepted or made anew.")
 
 
-def _bars(result: "VisitResult") -> str:
-    """The evidence of the latest visits as bars, on a logarithmic scale that ends at an alarm."""
+def _histories(result: "VisitResult") -> "list[tuple[str, Sequence[float], float, str]]":
+    """Layers that gather evidence: the logarithms of it, that of an alarm, and what came one by one."""
     from math import log
 
     from blackbox_conformal.watching.features import FEATURES
 
-    full = log(result.level.needed(len(FEATURES)))
-    heights = (min(max(one / full, 0.0), 1.0) for one in result.evidence[-_LATEST:])
+    live = result.live
+    return [
+        ("canaries", result.evidence, log(result.level.needed(len(FEATURES))), "visit by visit"),
+        ("inputs", live.inputs, live.inputs_alarm, "picture by picture"),
+        ("answers", live.answers, live.answers_alarm, "picture by picture"),
+    ]
+
+
+def _bars(logs: "Sequence[float]", full: float) -> str:
+    """The latest evidence as bars, on a logarithmic scale that ends at an alarm."""
+    heights = (min(max(one / full, 0.0), 1.0) for one in logs[-_LATEST:])
     return "".join(_BARS[round(height * (len(_BARS) - 1))] for height in heights)
 
 
@@ -83,6 +95,7 @@ def visit_json(result: "VisitResult", calibration: str) -> dict[str, Any]:
             for canary in result.canaries
         ],
         "evidence": [{"log_wealth": one} for one in result.evidence],
+        "live_evidence": {"inputs": list(result.live.inputs), "answers": list(result.live.answers)},
         "head": result.standing.head.model_dump(mode="json"),
         "signed": {**result.standing.vouching.to_json(), "entries": result.standing.vouched},
         "calls": result.calls,

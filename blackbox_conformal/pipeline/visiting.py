@@ -29,7 +29,7 @@ from blackbox_conformal.watching.concluding import Conclusion, conclude, current
 from blackbox_conformal.watching.findings import Finding, State
 from blackbox_conformal.watching.identity import Declared, compare
 from blackbox_conformal.watching.level import LEVEL, Level
-from blackbox_conformal.watching.live_file import live_findings
+from blackbox_conformal.watching.live_file import live_evidence, live_findings
 from blackbox_conformal.watching.records import Canary, Measured, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
@@ -142,7 +142,18 @@ def _halted(request: VisitRequest, file: WatchFile, watch: Watched, state: State
     findings = (*found, *live_findings(file, watch))
     standing = request.check(file)
     assert standing is not None
-    return VisitResult(len(ended), findings, state, None, False, level, tuple(canaries), tuple(evidence), standing)
+    return VisitResult(
+        len(ended),
+        findings,
+        state,
+        None,
+        False,
+        level,
+        tuple(canaries),
+        tuple(evidence),
+        standing,
+        live_evidence(file, watch),
+    )
 
 
 def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -> Watched:
@@ -229,6 +240,7 @@ class _Visiting:
             tuple(self._canaries),
             tuple(self._file.evidence(self._watch)),
             standing,
+            live_evidence(self._file, self._watch),
             after.calls - before.calls,
             before.stored,
             after.spent_usd - before.spent_usd,

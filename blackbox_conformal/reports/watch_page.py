@@ -18,11 +18,15 @@ from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.watching.concluding import current_state
 from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.level import Level
+from blackbox_conformal.watching.live_file import LiveEvidence, live_evidence, live_findings
 from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
 MOST_SHOWN = 16
 """Canaries whose pictures are shown."""
+
+MOST_POINTS, FEW = 400, 60
+"""Most points of a curve, and most that have a mark each."""
 
 SIDE = 360
 """Most pixels of a side that is shown."""
@@ -68,16 +72,20 @@ def write_watch_page(
     Raises
     ------
     UsageError
-        No visit was concluded yet, or `path` exists with other content and `force` is not set.
+        There is neither a visit nor a masked picture to show, or `path` exists with other content and `force` is not
+        set.
     """
     with WatchFile(watch_path(file), make=False) as opened:
         standing, digest = opened.check(calibration, trusted), calibration.digest
         watch = opened.latest(digest)
         visits = [] if watch is None else [visit for visit in opened.visits(watch) if visit.ended_at]
-        if watch is None or standing is None or not visits:
+        live = LiveEvidence() if watch is None else live_evidence(opened, watch)
+        if watch is None or standing is None or not (visits or live.inputs):
             raise UsageError(
                 "expected a visit to show; none was made. Run `blackbox-conformal watch` without --page first"
             )
+        last = visits[-1].id if visits else 0
+        found = [each for each in opened.findings(last) if each.layer not in ("inputs", "answers")]
         page = render(
             "watch",
             file=str(file),
@@ -86,10 +94,11 @@ def write_watch_page(
             watch=watch,
             level=Level(watch.level, watch.live),
             visits=visits,
-            findings=opened.findings(visits[-1].id),
-            chart=evidence_chart(opened, watch),
-            moved=moved(visits, opened.highest(visits[-1].id)),
-            pairs=list(_pairs(opened.canaries(watch)[:MOST_SHOWN], visits, Store(run))),
+            findings=[*found, *live_findings(opened, watch)],
+            charts=[*([evidence_chart(opened, watch)] if visits else []), *live_charts(live)],
+            pictures=len(live.inputs),
+            moved=moved(visits, opened.highest(last)) if visits else [],
+            pairs=_pairs(opened.canaries(watch)[:MOST_SHOWN], visits, Store(run)) if visits else [],
             states=opened.states(digest),
         )
     return write_new(path, page.encode(), force=force)
@@ -97,18 +106,45 @@ def write_watch_page(
 
 def evidence_chart(file: WatchFile, watch: Watched) -> Chart:
     """The largest evidence of a feature after each visit, beside the line of an alarm, both as powers of ten."""
-    found = [one / math.log(10) for one in file.evidence(watch)]
-    needed = math.log10(Level(watch.level, watch.live).needed(len(FEATURES)))
+    needed = math.log(Level(watch.level, watch.live).needed(len(FEATURES)))
+    return _chart("Canaries: evidence against an unchanged vendor", "visit", file.evidence(watch), needed, "an alarm")
+
+
+def live_charts(live: LiveEvidence) -> list[Chart]:
+    """The same after each picture that was masked: of its input, and of the answer to it; none where none was."""
+    if not live.inputs:
+        return []
+    inputs, answers = "Inputs: evidence that they drifted", "Answers: evidence against an unchanged vendor"
+    return [
+        _chart(inputs, "masked picture", live.inputs, live.inputs_alarm, "a warning"),
+        _chart(answers, "masked picture", live.answers, live.answers_alarm, "an alarm"),
+    ]
+
+
+def _chart(title: str, one_by_one: str, logs: Sequence[float], needed: float, limit: str) -> Chart:
+    """Evidence, given as natural logarithms, beside the line of its limit, both as powers of ten."""
+    found, needed = [one / math.log(10) for one in logs], needed / math.log(10)
     last = float(max(len(found), 2))
+    # Of many points the largest of each stretch is drawn, so that no alarm is lost.
+    stretch = -(-len(found) // MOST_POINTS)
+    places = [
+        max(range(start, min(start + stretch, len(found))), key=found.__getitem__)
+        for start in range(0, len(found), stretch)
+    ]
     series = [
-        Series("an alarm", "bound", ((1.0, needed), (last, needed))),
-        Series("evidence", "realised", tuple(enumerate(found, 1)), "dots"),
+        Series(limit, "bound", ((1.0, needed), (last, needed))),
+        Series(
+            "evidence",
+            "realised",
+            tuple((place + 1.0, found[place]) for place in places),
+            "dots" if len(found) <= FEW else "line",
+        ),
     ]
     top = max([needed, *found]) * 1.1
     low = min([0.0, *found])
     return Chart(
-        "Evidence against an unchanged vendor",
-        "visit",
+        title,
+        one_by_one,
         "power of ten",
         series,
         x_range=(1.0, last),

@@ -5,6 +5,7 @@ from blackbox_conformal.errors import (
     BudgetError,
     CalibrationError,
     CheckFailedError,
+    FileFormatError,
     ImageError,
     RefusedError,
     RunRefusedError,
@@ -13,8 +14,8 @@ from blackbox_conformal.secrets import redact
 from blackbox_conformal.serving.request import Outcome
 from blackbox_conformal.text import printable
 
-NOT_COVERED = (CheckFailedError, CalibrationError)
-"""The calibration does not speak of the picture, or not any more."""
+NOT_COVERED = (CheckFailedError, CalibrationError, FileFormatError)
+"""The calibration does not speak of the picture, or not any more; or its watch was changed and cannot be believed."""
 
 _LONGEST = 600
 

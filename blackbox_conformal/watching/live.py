@@ -66,6 +66,27 @@ class Wealth:
         return Wealth(tuple((capital / total).tolist()), log, max(self.log_highest, log))
 
 
+def log_wealth(p_values: Values) -> Values:
+    """(n, k): logarithm of each of k martingales after each of n pictures, as `Wealth.after` leaves it.
+
+    Parameters
+    ----------
+    p_values
+        (n, k); NaN where a feature does not bet on a picture.
+    """
+    shares = np.full((p_values.shape[1], 1 + 2 * len(POWERS)), 1 / (1 + 2 * len(POWERS)))
+    steps = np.zeros(p_values.shape)
+    for step, row in zip(steps, p_values, strict=True):
+        known = np.isfinite(row)
+        p = row[known]
+        ends = [np.maximum(p, _LEAST), np.maximum(1 - p, _LEAST)]
+        gains = np.stack([np.ones(len(p)), *(e * end ** (e - 1) for end in ends for e in POWERS)], axis=1)
+        capital = ((1 - JUMP) * shares[known] + JUMP / shares.shape[1]) * gains
+        total = capital.sum(axis=1)
+        shares[known], step[known] = capital / total[:, None], np.log(total)
+    return np.asarray(steps.cumsum(axis=0))
+
+
 def p_values(
     inputs: InputStatistics, answers: Answers, threshold: float, tie: Callable[[str], float], first: int = 0
 ) -> dict[str, float]:

@@ -1,9 +1,12 @@
 """Live pictures in a watch file: each is entered once, with its ranks and bets, and may suspend the calibration."""
 
 import json
+import math
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
@@ -11,7 +14,7 @@ from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.watching.concluding import current_state
 from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.live import Wealth, p_values
+from blackbox_conformal.watching.live import ANSWERS, INPUTS, Wealth, log_wealth, p_values
 from blackbox_conformal.watching.live_findings import answers_finding, inputs_finding
 from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.ranks import tie_of
@@ -101,6 +104,50 @@ def live_findings(file: WatchFile, watch: Watched) -> tuple[Finding, Finding]:
     with file.transaction() as connection:
         wealth = wealth_of(file.path, connection, watch.id)
     return inputs_finding(wealth, level), answers_finding(wealth, level)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvidence:
+    """The evidence after each live picture of a watch.
+
+    Attributes
+    ----------
+    inputs, answers
+        Logarithm of the largest wealth of a feature's martingale.
+    inputs_alarm, answers_alarm
+        Logarithm of the wealth at which inputs are said to have drifted, and at which answers are an alarm.
+    """
+
+    inputs: tuple[float, ...] = ()
+    answers: tuple[float, ...] = ()
+    inputs_alarm: float = math.inf
+    answers_alarm: float = math.inf
+
+
+def live_evidence(file: WatchFile, watch: Watched) -> LiveEvidence:
+    """The evidence of the pictures that were masked since a watch began, calculated anew from their p-values."""
+    with file.transaction() as connection:
+        rows = connection.execute(
+            "SELECT live, feature, p_value FROM live_rank JOIN live ON live.id = live_rank.live WHERE live.watch = ?"
+            " ORDER BY live.id",
+            (watch.id,),
+        ).fetchall()
+    if not rows:
+        return LiveEvidence()
+    features, places = (
+        (*INPUTS, *ANSWERS),
+        {live: place for place, live in enumerate(dict.fromkeys(row[0] for row in rows))},
+    )
+    ranks = np.full((len(places), len(features)), np.nan)
+    for live, feature, p_value in rows:
+        ranks[places[live], features.index(feature)] = p_value
+    logs, level = log_wealth(ranks), Level(watch.level, watch.live)
+    return LiveEvidence(
+        tuple(logs[:, : len(INPUTS)].max(axis=1).tolist()),
+        tuple(logs[:, len(INPUTS) :].max(axis=1).tolist()),
+        math.log(len(INPUTS) / level.inputs),
+        math.log(len(ANSWERS) / level.answers),
+    )
 
 
 def wealth_of(path: Path, connection: sqlite3.Connection, watch: int) -> dict[str, Wealth]:

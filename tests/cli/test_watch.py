@@ -331,7 +331,7 @@ def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post: Post
     assert "&lt;script&gt;alert(1)" in text
     assert "<script>alert" not in text
     assert all(feature in text for feature in ("sharpness", "lightness", "detail"))
-    assert "Evidence against an unchanged vendor" in text
+    assert "Canaries: evidence against an unchanged vendor" in text
 
 
 def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:

@@ -1,5 +1,6 @@
 """What `mask` itself tells of the vendor and of the inputs, from pictures whose truth nobody knows."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -56,8 +57,18 @@ def test_a_silent_change_is_caught_by_mask_itself_within_ten_pictures(
     assert "this calibration is suspended since" in said
     assert "answers: the" in said
     paid = post.paid
-    code, document, _ = post.watch()
+    code, document, said = post.watch()
     assert (code, document["visit"], document["state"], post.paid) == (3, 0, "suspended", paid)
+    assert re.search(r"answers   [▁▂▃▄▅▆▇]+█+  picture by picture; full height is an alarm", said), said
+    evidence = document["live_evidence"]
+    assert len(evidence["inputs"]) == len(evidence["answers"]) == 6 + len(codes)
+    highest = rows(post, "SELECT max(log_wealth) FROM live_wealth WHERE feature IN ('difference', 'resemblance')")[0][0]
+    assert evidence["answers"][-1] >= highest
+    page = post.folder / "page.html"
+    assert post.watch("--page", str(page))[0] == 0, "there was no visit, and there are pictures to show"
+    text = page.read_text(encoding="utf-8")
+    assert f"0 visits, {len(evidence['inputs'])} pictures masked" in text
+    assert all(title in text for title in ("Inputs: evidence that they drifted", "Answers: evidence against"))
     assert verdicts(document) == {"inputs": "same", "answers": "changed"}
     # Once that is accepted, the vendor is watched as it is then, from the next visit on.
     assert post.watch("--accept", "it is known")[0] == 0

@@ -4,15 +4,20 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 from PIL import Image as PillowImage
 from support.gateway import Gateway, picture, serving
+from support.synthetic import photograph, reduced
 
 import blackbox_conformal as bc
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
+from blackbox_conformal.errors import SuspendedError
+from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.serving.gateway import Terms
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -184,3 +189,57 @@ def test_the_description_names_every_address(calibration: Path, vendor: Synchron
         assert {"/pictures", "/v1/predictions/{id}", "/files/{id}/{name}", "/metrics"} <= document["paths"].keys()
         assert gateway.get("/nowhere").status_code == 404
         assert isinstance(gateway, Gateway)
+
+
+def test_while_the_watch_suspends_the_calibration_there_is_no_mask(
+    calibration: Path,
+    vendor: SynchronousVendor,
+    server: FaultServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gateway also starts then, so that accepted requests are answered."""
+    raised = True
+
+    def refuse(*_: Any, **__: Any) -> None:
+        if raised:
+            raise SuspendedError("the calibration is suspended")
+
+    monkeypatch.setattr("blackbox_conformal.pipeline.masking.refuse_suspended", refuse)
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        told = gateway.json(picture(0))
+        assert told["state"] == "done"
+        assert told["blackbox_conformal"]["reason"] == "the calibration is suspended"
+        assert "mask" not in told["blackbox_conformal"]
+        strict = gateway.post(picture(1), Prefer="handling=strict")
+        assert strict.status_code == 409
+        assert server.account.paid == 1
+        raised = False
+        again = gateway.json(picture(0))
+        assert "mask" in again["blackbox_conformal"]
+    assert server.account.paid == 1
+
+
+def test_another_model_of_the_vendor_has_no_mask(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    server.script = {"submit": "model:name=other"}
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        answer = gateway.post(picture(0))
+        assert answer.status_code == 200
+        assert "'other'" in answer.headers["x-blackbox-conformal-reason"]
+        assert "x-blackbox-conformal-mask" not in answer.headers
+        strict = gateway.post(picture(1), Prefer="handling=strict")
+        assert strict.status_code == 409
+        assert gateway.post(picture(0)).content == answer.content
+    assert server.account.paid == 2
+
+
+def test_a_photograph_of_the_calibration_has_no_mask(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        told = gateway.json(image_png(reduced(photograph(0), 4)))
+    assert told["state"] == "done"
+    assert "mask" not in told["blackbox_conformal"]
+    assert "that calibration has not seen" in told["blackbox_conformal"]["reason"]

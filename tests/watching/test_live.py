@@ -7,7 +7,7 @@ from watch_live_rates import LEVEL, false_alarms, pictures
 from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.live import ANSWERS, INPUTS, JUMP, POWERS, Wealth, p_values
+from blackbox_conformal.watching.live import ANSWERS, INPUTS, JUMP, POWERS, Wealth, log_wealth, p_values
 from blackbox_conformal.watching.live_findings import answers_finding, inputs_finding
 
 RUNS = 60
@@ -36,6 +36,18 @@ def test_a_bet_on_uniform_p_values_keeps_its_capital_on_average() -> None:
     assert after.shares == pytest.approx([one / sum(capital) for one in capital])
     assert np.isfinite(start.after(0.0).log_wealth)
     assert np.isfinite(start.after(1.0).log_wealth)
+
+
+def test_evidence_picture_by_picture_is_that_of_the_bets_one_by_one() -> None:
+    random = np.random.default_rng(9)
+    ranks = random.uniform(size=(40, 3)) ** np.array([1.0, 4.0, 1.0])
+    ranks[5:20, 2], ranks[0, 0], ranks[1, 0] = np.nan, 0.0, 1.0
+    found = log_wealth(ranks)
+    for column in range(3):
+        wealth = Wealth()
+        for place, p_value in enumerate(ranks[:, column]):
+            wealth = wealth if np.isnan(p_value) else wealth.after(float(p_value))
+            assert found[place, column] == pytest.approx(wealth.log_wealth, abs=1e-12)
 
 
 def test_an_answer_that_follows_its_input_is_no_change_and_one_that_does_not_is() -> None:

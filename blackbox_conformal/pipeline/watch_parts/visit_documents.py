@@ -11,6 +11,7 @@ from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
 from blackbox_conformal.signing_key import SigningKey
 from blackbox_conformal.watching.findings import Finding, State
 from blackbox_conformal.watching.level import Level
+from blackbox_conformal.watching.live_file import LiveEvidence
 from blackbox_conformal.watching.log import Standing
 from blackbox_conformal.watching.records import Canary, Entry
 from blackbox_conformal.watching.watch_file import WatchFile
@@ -69,6 +70,8 @@ class VisitResult:
         After each visit the logarithm of the largest wealth of a feature's martingale.
     standing
         How far the watch file reaches after it, and who vouches for it.
+    live
+        The evidence after each picture that was masked.
     """
 
     number: int
@@ -80,6 +83,7 @@ class VisitResult:
     canaries: tuple[Canary, ...]
     evidence: tuple[float, ...]
     standing: Standing
+    live: LiveEvidence
     calls: int = 0
     cached: int = 0
     cost_usd: Decimal = Decimal(0)

@@ -1,0 +1,225 @@
+"""Many clients, a vendor that misbehaves, and a gateway that is killed again and again: what is spent, who is answered.
+
+    python examples/serve_crashes.py [--clients 32] [--requests 200] [--kills 20] [--max-cost USD]
+
+The vendor honours idempotency keys and keeps books of its own. 5 % each of its answers are resets, 429, 504 and bodies
+that are cut. Every client sends its requests one by one, each under an idempotency key, and sends one again whose
+connection broke, as clients do. It exits with 1 unless
+
+- the ledger, the metrics and the vendor's books agree to the cent, and the limit was not passed;
+- no draw was paid twice;
+- every id that was accepted is answered in the end.
+"""
+
+import argparse
+import itertools
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image
+
+import blackbox_conformal as bc
+from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.testing.script import chances
+
+PRICE = Decimal("0.01")
+FAULTS = {
+    "reset-after-body": 0.05,
+    "status:code=429": 0.05,
+    "status:code=504": 0.05,
+    "cut-length": 0.05,
+}
+ENDED = ("done", "refused", "failed", "cancelled")
+
+
+def field(number: int, height: int, width: int) -> np.ndarray:
+    """(height, width, 3) uint8: smooth colours, other ones for every number."""
+    coarse = np.random.default_rng(number).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def calibrated(folder: Path) -> Path:
+    """The file of a calibration of one draw."""
+    (folder / "photographs").mkdir(parents=True)
+    for number in range(8):
+        Image.fromarray(field(10**6 + number, 64, 80)).save(folder / "photographs" / f"p{number}.png")
+    with FaultServer(idempotent=True) as server:
+        vendor = SynchronousVendor(url=server.url, idempotent=True)
+        settings: dict[str, Any] = {"max_calls": 40, "metric": "rgb-linf", "draws": 1, "score": "bicubic-gap"}
+        made = bc.calibrate(vendor, folder / "photographs", run=folder / "run", **settings)
+    return made.save(folder / "calibration.json")
+
+
+class Gateway:
+    """The process that is killed and started again."""
+
+    def __init__(self, calibration: Path, vendor_url: str, folder: Path, max_cost: Decimal) -> None:
+        self.run, self.url = folder / "served", ""
+        vendor = f"{SynchronousVendor.__module__}:{SynchronousVendor.__name__}"
+        self._words = [
+            *("--adapter", vendor, "-p", f"url={vendor_url}", "-p", "idempotent=true"),
+            *("--calibration", str(calibration), "--alpha", "0.9", "--run", str(self.run), "--port", "0"),
+            *("--max-cost", str(max_cost), "--max-waiting", "100000", "--json", "--log", "json"),
+        ]
+        self._log = folder / "log.txt"
+
+    def start(self) -> None:
+        """Start a process, and return once it serves."""
+        command = [sys.executable, "-m", "blackbox_conformal", "serve", *self._words]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        assert self._process.stdout is not None
+        with self._process.stdout as told:
+            self.url = json.loads(told.readline())["url"]
+
+    def end(self, *, kill: bool) -> None:
+        """End the process, as a crash does or as it should."""
+        if kill:
+            self._process.kill()
+        else:
+            self._process.terminate()
+        self._process.wait()
+
+
+class Client(threading.Thread):
+    """Sends its requests one after the other, each until it is answered."""
+
+    def __init__(self, number: int, requests: int, gateway: Gateway, ended: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._pictures = range(number * requests, (number + 1) * requests)
+        self._gateway, self._ended = gateway, ended
+        self.accepted: dict[str, int] = {}
+        self.statuses: Counter[int] = Counter()
+
+    def run(self) -> None:
+        """Send everything."""
+        for picture in self._pictures:
+            content = image_png(field(picture, 16, 20))
+            for attempt in itertools.count():
+                if self._ended.is_set():
+                    return
+                if self._sent(picture, content, wait=attempt % 2 == 0):
+                    break
+                time.sleep(0.2)
+
+    def _sent(self, picture: int, content: bytes, *, wait: bool) -> bool:
+        """Whether a request was answered; the id that it was accepted under is noted."""
+        headers = {"Idempotency-Key": str(picture), "Accept": "application/json"}
+        headers |= {} if wait else {"Prefer": "respond-async"}
+        files = {"image": (f"p{picture}.png", content, "image/png")}
+        try:
+            answer = httpx.post(f"{self._gateway.url}/pictures", files=files, headers=headers, timeout=120)
+        except httpx.HTTPError:
+            return False
+        told = answer.json()
+        if "id" not in told:
+            return False
+        self.accepted[told["id"]] = picture
+        self.statuses[answer.status_code] += 1
+        return answer.status_code != 202 or not wait
+
+
+def states(gateway: Gateway, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """What became of each id, once it has ended."""
+    found = {}
+    with httpx.Client(timeout=60) as client:
+        for number in ids:
+            while True:
+                told = client.get(f"{gateway.url}/pictures/{number}", headers={"Accept": "application/json"}).json()
+                if told["state"] in ENDED:
+                    break
+                time.sleep(0.2)
+            found[number] = told
+    return found
+
+
+def metric(gateway: Gateway, name: str) -> Decimal:
+    """The sum of a metric over its labels."""
+    lines = httpx.get(f"{gateway.url}/metrics", timeout=60).text.splitlines()
+    return sum(
+        (Decimal(line.split()[-1]) for line in lines if line.startswith(f"blackbox_conformal_{name}")), Decimal(0)
+    )
+
+
+def main() -> int:
+    """Run it; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--requests", type=int, default=200, help="of each client")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--alive", type=float, default=6.0, help="most seconds between two kills")
+    parser.add_argument(
+        "--max-cost", type=Decimal, help="in US dollars; nine tenths of what everything costs by default"
+    )
+    given = parser.parse_args()
+    number = given.clients * given.requests
+    limit = given.max_cost or PRICE * number * 9 / 10
+    with tempfile.TemporaryDirectory() as name, FaultServer(price_usd=str(PRICE), idempotent=True) as server:
+        folder = Path(name)
+        calibration = calibrated(folder / "calibrated")
+        server.script = chances(1, {"submit": FAULTS})
+        gateway, ended = Gateway(calibration, server.url, folder, limit), threading.Event()
+        gateway.start()
+        clients = [Client(index, given.requests, gateway, ended) for index in range(given.clients)]
+        for client in clients:
+            client.start()
+        luck, kills = random.Random(1), 0
+        while kills < given.kills and any(client.is_alive() for client in clients):
+            time.sleep(luck.uniform(0.5, given.alive))
+            gateway.end(kill=True)
+            kills += 1
+            gateway.start()
+        for client in clients:
+            client.join()
+        ids = sorted({accepted for client in clients for accepted in client.accepted})
+        became = states(gateway, ids)
+        spent = metric(gateway, "spent_usd_total")
+        gateway.end(kill=False)
+        return _judged(gateway, server, limit, kills, number, became, spent)
+
+
+def _judged(
+    gateway: Gateway,
+    server: FaultServer,
+    limit: Decimal,
+    kills: int,
+    number: int,
+    became: dict[str, dict[str, Any]],
+    spent: Decimal,
+) -> int:
+    """Print what was found; the exit code."""
+    books, account = ledger_sum(gateway.run), server.account
+    reasons = Counter(told["error"].partition(":")[0][:60] for told in became.values() if told["error"])
+    print(f"requests {number}, kills {kills}, ids accepted {len(became)}")
+    print(f"states {dict(Counter(told['state'] for told in became.values()))}")
+    print(f"errors {dict(reasons)}")
+    print(f"limit {limit} USD; ledger {books['cost_usd']}, metrics {spent}, vendor {account.paid * PRICE}")
+    print(f"draws that the vendor was paid for {account.paid}, different ones {account.distinct}")
+    problems = ledger_verify(gateway.run).problems
+    print(f"problems of the ledger {list(problems)}")
+    true = (
+        books["cost_usd"] == spent == account.paid * PRICE <= limit,
+        account.paid == account.distinct,
+        len(became) == number,
+        not problems,
+    )
+    print(f"books agree and limit kept, paid once, all answered, ledger whole: {true}")
+    return 0 if all(true) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
