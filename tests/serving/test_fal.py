@@ -1,14 +1,19 @@
 """fal's interface: its queue, direct runs, uploads, streams of statuses, and what goes through a client's proxy."""
 
 import base64
+import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from support.gateway import Gateway, picture, serving
+from support.recording_server import RecordingServer
 
+from blackbox_conformal import ed25519
+from blackbox_conformal.serving.gateway import Terms
 from blackbox_conformal.serving.tokens import Tokens
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -132,6 +137,33 @@ def test_an_announced_file_is_sent_once_and_is_its_owners(
         kept = {file.read_bytes() for file in (tmp_path / "run" / "served" / "files").rglob("*") if file.is_file()}
         assert picture(2) not in kept
         assert (run(alice), run(bob)) == (200, 404)
+
+
+def test_a_webhook_tells_what_went_wrong_and_can_be_checked_by_anybody(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    server.script = {"submit": "status:code=422"}
+    tokens, terms = tmp_path / "tokens.json", Terms(webhook_hosts=("127.0.0.1",))
+    headers = {"Authorization": f"Key {Tokens(tokens).new('alice').reveal()}"}
+    given = {"dialects": DIALECTS, "terms": terms, "tokens": tokens}
+    with RecordingServer() as post, serving(calibration, vendor, tmp_path / "run", **given) as gateway:
+        address = f"{gateway.url}/fal/queue/{MODEL}?fal_webhook={post.url}/told"
+        queued = httpx.post(address, json={"image_url": data_link(0)}, headers=headers).json()
+        while not post.asked:
+            time.sleep(0.02)
+        result = httpx.get(queued["response_url"], headers=headers)
+        # Who checks a message has no token.
+        (key,) = httpx.get(f"{gateway.url}/.well-known/jwks.json").json()["keys"]
+    ((head, body),) = post.asked
+    told = json.loads(body)
+    assert (told["status"], told["error"]) == ("ERROR", "Invalid status code: 422")
+    assert told["payload"] == result.json()
+    names = ("request-id", "user-id", "timestamp")
+    said = [head.headers[f"x-fal-webhook-{name}"] for name in names]
+    assert said[:2] == [queued["request_id"], "alice"]
+    signed = "\n".join([*said, hashlib.sha256(body).hexdigest()]).encode()
+    public = base64.urlsafe_b64decode(key["x"] + "=")
+    assert ed25519.verifies(public, signed, bytes.fromhex(head.headers["x-fal-webhook-signature"]))
 
 
 @pytest.mark.parametrize(
