@@ -83,7 +83,8 @@ def command(screen: Screen, options: PlanOptions) -> None:
     run = session.folder_of(options, setup.procedure)
     quoted = piloted = None
     with watching(screen) as watch:
-        job = session.photograph_job(screen, options, setup, photograph_paths(options.images), run, watch)
+        paths = photograph_paths(options.images)
+        job = session.photograph_job(screen, options, setup, paths, run, watch, keep=False)
         if options.quote:
             confirm_keys(screen, [setup.adapter], options, options.typed_parameters)
             quoted = ask_quotes(setup.adapter, [task.upload for task in job.tasks], job.limits, screen.step)

@@ -104,12 +104,14 @@ def photograph_job(
     paths: Sequence[Path],
     run: Path,
     watch: "Watch",
+    *,
+    keep: bool = True,
 ) -> "Job":
-    """The job on photographs that `options` describe; it asks before anything is spent."""
+    """The job on photographs that `options` describe; it asks before anything is spent. `keep`: `of_photographs`."""
     from blackbox_conformal.pipeline.job import Job
 
     ask = Consent(screen, options, options.typed_parameters)
-    job = Job.of_photographs(setup, paths, job_terms(options, run, watch, ask))
+    job = Job.of_photographs(setup, paths, job_terms(options, run, watch, ask), keep=keep)
     say_fitted(screen, job)
     return job
 

@@ -109,8 +109,8 @@ def _measure(
         bound = job.setup.metric.capped_bound
         shares = [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
         return [*shares, *(RiskCurve.worst(bound, left_out=share) for share in left_out)], Answers.unknown(1)
-    truth = job.truth(ready.drawn.prepared)
-    return calibration_curves(ready.drawn, job.setup, ready.read, truth, tolerances, left_out, ready.second)
+    truth, low = job.truth_and_input(ready.drawn.prepared, "calibrated")
+    return calibration_curves(ready.drawn, job.setup, ready.read, truth, low, tolerances, left_out, ready.second)
 
 
 def _refuse_all_refused(images: Sequence[CalibrationImage], run: Path) -> int:

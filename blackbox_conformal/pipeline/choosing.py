@@ -115,7 +115,7 @@ def plan(
             )
         planned = plan_number(setup, photographs, rule, terms.folder, terms.limits, alpha=alpha)
     else:
-        job = Job.of_photographs(setup, photograph_paths(photographs), terms)
+        job = Job.of_photographs(setup, photograph_paths(photographs), terms, keep=False)
         if pilot is not None:
             if not stand_in:
                 terms.refuse_unlimited(vendor)

@@ -134,10 +134,9 @@ def _draw_and_measure(
 def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Image, Evaluation, Map, list[Image]]:
     """Truth, input, evaluation, error map, and the draws where earlier methods need them."""
     setup = job.setup
-    truth = job.truth(ready.drawn.prepared, "compared")
+    truth, low = job.truth_and_input(ready.drawn.prepared, "compared")
     draws: list[Image] = []
     keep = draws.append if baselines_too else lambda _: None
-    low = ready.drawn.prepared.input_of(truth, setup)
     evaluation = evaluate(ready.drawn, setup, ready.read, low, on_draw=keep)
     return truth, low, evaluation, setup.errors(truth, evaluation.delivered, low), draws
 

@@ -15,6 +15,7 @@ from blackbox_conformal.errors import CalibrationError, IncompleteError
 from blackbox_conformal.pipeline.prices.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
 from blackbox_conformal.pipeline.prices.spending import DrawsSpending, spending_on
 from blackbox_conformal.pipeline.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.pipeline.stages.kept_pixels import KeptPixels
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES, narrowed, refuse_large
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
 from blackbox_conformal.pipeline.stages.second_vendor import SecondOpinions, second_opinions, second_tasks
@@ -142,6 +143,8 @@ class Job:
         Names of the vendor's models that a calibration was made with; another one ends the run.
     pixel_bytes
         Memory that the calculation takes for a pixel.
+    kept
+        The photographs and their inputs; None: all are read again.
     limits
         Those of the terms; once `confirm` was called, the one budget for the draws of these pictures.
     calls, cached, cost_usd
@@ -156,6 +159,7 @@ class Job:
     terms: Terms
     models: Collection[str] = ()
     pixel_bytes: int = PIXEL_BYTES
+    kept: KeptPixels | None = None
     limits: Limits = field(init=False)
     calls: int = field(default=0, init=False)
     cached: int = field(default=0, init=False)
@@ -174,8 +178,14 @@ class Job:
         *,
         models: Collection[str] = (),
         pixel_bytes: int = PIXEL_BYTES,
+        keep: bool = True,
     ) -> "Job":
         """The job on these photographs, which are read and prepared here, and nowhere else.
+
+        Parameters
+        ----------
+        keep
+            Keep them decoded until their draws are there; no: what follows looks at few of them, or at none.
 
         Raises
         ------
@@ -183,8 +193,9 @@ class Job:
             See `prepare_photographs` and `refuse_large`.
         """
         refuse_large(paths, terms.memory_bytes, pixel_bytes=pixel_bytes)
-        pictures = prepare_photographs(paths, setup, terms.watch.progress, memory_bytes=terms.memory_bytes)
-        return cls(setup, pictures, terms, models, pixel_bytes)
+        kept = KeptPixels(terms.folder) if keep else None
+        pictures = prepare_photographs(paths, setup, terms.watch.progress, memory_bytes=terms.memory_bytes, kept=kept)
+        return cls(setup, pictures, terms, models, pixel_bytes, kept)
 
     @property
     def folder(self) -> Path:
@@ -207,7 +218,7 @@ class Job:
 
     def _part(self, setup: Setup, pictures: Sequence[Prepared], pixel_bytes: int) -> "Job":
         """A part of this job, under the budget of the whole."""
-        part = Job(setup, pictures, self.terms, self.models, pixel_bytes)
+        part = Job(setup, pictures, self.terms, self.models, pixel_bytes, self.kept)
         part.limits = self.limits
         return part
 
@@ -339,19 +350,27 @@ class Job:
                 stack.enter_context(warming(replace(self.setup, score=score), truths=self.has_truths, sizes=sizes))
             yield
 
-    def truth(self, picture: Prepared, doing: str = "calibrated") -> Image:
-        """The photograph's pixels, cut to a multiple of the scale: (H, W, 3) uint8; `doing` is for the message.
+    def truth_and_input(self, picture: Prepared, doing: str) -> tuple[Image, Image]:
+        """The photograph, (H, W, 3) uint8, cut to a multiple of the scale, and what is sent for it, (h, w, 3) uint8.
+
+        Parameters
+        ----------
+        doing
+            What the photograph is being, for the message.
 
         Raises
         ------
         CalibrationError
-            The file is not the one that was prepared.
+            They were not kept, and the file is not the one that was prepared.
         """
         assert picture.path is not None
+        kept = None if self.kept is None else self.kept.get(picture.path)
+        if kept is not None:
+            return kept
         truth = read_truth(picture.path, self.setup)
         if truth.picture.file_digest != picture.file_digest:
             raise CalibrationError(f"{picture.path} was changed while it was being {doing}; run again")
-        return truth.pixels
+        return truth.pixels, picture.input_of(truth.pixels, self.setup)
 
     def _taken(self) -> DrawsSpending:
         """What the draws took so far; the samplers compare the ledger with its checksums."""

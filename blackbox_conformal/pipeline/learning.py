@@ -245,8 +245,7 @@ def _lesson(job: Job, ready: Ready) -> Lesson | None:
     if drawn.refusal is not None:
         return None
     scale = setup.procedure.scale
-    truth = job.truth(drawn.prepared, "learned from")
-    low = drawn.prepared.input_of(truth, setup)
+    truth, low = job.truth_and_input(drawn.prepared, "learned from")
     first, *_ = decoded_draws(drawn, setup, ready.read, low)
     delivered = setup.delivered(first, low)
     errors = setup.errors(truth, delivered, low).reshape(low.shape[0], scale, low.shape[1], scale)

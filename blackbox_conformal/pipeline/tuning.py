@@ -357,8 +357,7 @@ def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[Ris
     drawn, setup = ready.drawn, job.setup
     if drawn.refusal is not None:
         return [RiskCurve.worst(setup.metric.capped_bound) for _ in candidates]
-    truth = job.truth(drawn.prepared, "tuned on")
-    low_resolution = drawn.prepared.input_of(truth, setup)
+    truth, low_resolution = job.truth_and_input(drawn.prepared, "tuned on")
     accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]
     delivered = None
     for index, pixels in enumerate(decoded_draws(drawn, setup, ready.read, low_resolution)):

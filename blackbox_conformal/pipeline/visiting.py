@@ -112,7 +112,8 @@ def _refuse_without_images(request: VisitRequest) -> None:
 def _chosen(request: VisitRequest, setup: Setup, terms: Terms) -> tuple[list[Canary], bool]:
     """The most sensitive of the given photographs, and whether their first draws are the calibration's."""
     _refuse_without_images(request)
-    return choose_canaries(Job.of_photographs(setup, request.images, terms), request.canaries or CANARIES)
+    job = Job.of_photographs(setup, request.images, terms, keep=False)
+    return choose_canaries(job, request.canaries or CANARIES)
 
 
 def begin_watch(job: Job, calibration: Calibration, path: Path, count: int, key: SigningKey | None = None) -> Watched:

@@ -1,4 +1,4 @@
-"""Photographs are read once to be prepared and once to be evaluated, whatever a command asks and shows meanwhile."""
+"""Photographs are decoded once, whatever a command asks and shows meanwhile; twice where none can be kept."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,6 +10,7 @@ from support.synthetic import photograph, reduced, write_draws, write_photograph
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.images import read
+from blackbox_conformal.pipeline.stages import kept_pixels
 
 
 @pytest.fixture
@@ -41,22 +42,48 @@ def each(folder: str, numbers: range, times: int) -> dict[str, int]:
     return {f"{folder}/p{number}.png": times for number in numbers}
 
 
-def test_calibrate_reads_a_photograph_twice(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
+def test_calibrate_reads_a_photograph_once(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
     assert run(["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
-    assert reads == each("photographs", range(8), 2)
+    assert reads == each("photographs", range(8), 1)
 
 
-def test_audit_reads_a_photograph_twice(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
+def test_photographs_that_there_is_no_room_for_are_read_again_with_the_same_result(
+    vendor: list[str], tmp_path: Path, reads: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE, "--out"]
+    assert run([*given, str(tmp_path / "kept.json")]) == 0
+    height, width = photograph(0).shape[:2]
+    one = 3 * (height * width + (height // 4) * (width // 4))
+    for room in (0, one, 5 * one - 1):
+        reads.clear()
+        monkeypatch.setattr(kept_pixels, "MOST_BYTES", room)
+        assert run([*given, str(tmp_path / "again.json")]) == 0
+        assert reads.total() == 2 * 8 - room // one
+        assert (tmp_path / "again.json").read_bytes() == (tmp_path / "kept.json").read_bytes()
+
+
+def test_plan_reads_a_photograph_once_and_keeps_nothing(
+    vendor: list[str], tmp_path: Path, reads: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep(*_: object) -> None:
+        raise AssertionError("nothing is drawn after a plan")
+
+    monkeypatch.setattr(kept_pixels.KeptPixels, "keep", keep)
+    assert run(["plan", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
+    assert reads == each("photographs", range(8), 1)
+
+
+def test_audit_reads_a_photograph_once(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
     assert run(["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
     reads.clear()
     calibration = str(tmp_path / "run" / "calibration.json")
     assert run(["audit", str(tmp_path / "unseen"), "--calibration", calibration, *vendor]) == 0
-    assert reads == each("unseen", range(8, 12), 2)
+    assert reads == each("unseen", range(8, 12), 1)
 
 
-def test_a_pool_that_is_split_is_read_twice(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
+def test_a_pool_that_is_split_is_read_once(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
     assert run(["audit", str(tmp_path / "photographs"), "--splits", "5", *vendor, *PROCEDURE]) == 0
-    assert reads == each("photographs", range(8), 2)
+    assert reads == each("photographs", range(8), 1)
 
 
 def test_mask_reads_an_input_to_prepare_and_to_evaluate_it(
@@ -72,20 +99,20 @@ def test_mask_reads_an_input_to_prepare_and_to_evaluate_it(
     assert reads == {"small/p9.png": 2}
 
 
-def test_tune_reads_a_photograph_twice_whether_it_tunes_or_calibrates(
+def test_tune_reads_a_photograph_once_whether_it_tunes_or_calibrates(
     vendor: list[str], tmp_path: Path, reads: Counter[str]
 ) -> None:
     given = ["--draws", "3", "--metric", "rgb-linf", "--alpha", "0.5", "--candidate", "pixel-variance@2"]
     assert run(["tune", str(tmp_path / "photographs"), *vendor, *given]) == 0
-    assert reads == each("photographs", range(8), 2)
+    assert reads == each("photographs", range(8), 1)
     assert Calibration.load(tmp_path / "run" / "calibration.json").procedure.draws == 2
 
 
-def test_compare_reads_a_photograph_twice_for_each_contestant(
+def test_compare_reads_a_photograph_once_for_each_contestant(
     vendor: list[str], tmp_path: Path, reads: Counter[str]
 ) -> None:
     draws = tmp_path / "outputs"
     both = [f"--vendor=folder:path={draws},label={score},score={score}" for score in ("pixel-variance", "texture")]
     given = ["--draws", "3", "--metric", "rgb-linf", "--alpha", "0.9", "--run", str(tmp_path / "runs")]
     assert run(["compare", str(tmp_path / "photographs"), *both, *given]) == 0
-    assert reads == each("photographs", range(8), 2 * 2)
+    assert reads == each("photographs", range(8), 2)

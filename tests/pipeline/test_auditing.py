@@ -14,6 +14,7 @@ from blackbox_conformal.errors import CalibrationError, RefusedError, UsageError
 from blackbox_conformal.pipeline import job
 from blackbox_conformal.pipeline.audit_parts.measure import CROP_SIDE, WorstCrops
 from blackbox_conformal.pipeline.commands import audit
+from blackbox_conformal.pipeline.stages import kept_pixels
 from blackbox_conformal.pipeline.stages.draws import Drawn
 
 DRAWS = 3
@@ -233,7 +234,7 @@ def test_per_image_and_high_probability_are_audited_by_their_own_claims(scene):
     assert "0.2 of the calibration sets" in high.quantity
 
 
-def test_a_photograph_that_changes_before_it_is_measured_is_noticed(scene, tmp_path, monkeypatch):
+def test_a_photograph_that_is_read_again_and_was_changed_is_noticed(scene, tmp_path, monkeypatch):
     vendor, calibration, unseen, _ = scene
     paths = [tmp_path / path.name for path in unseen[:3]]
     for path, original in zip(paths, unseen, strict=False):
@@ -246,5 +247,6 @@ def test_a_photograph_that_changes_before_it_is_measured_is_noticed(scene, tmp_p
         return pictures
 
     monkeypatch.setattr(job, "prepare_photographs", prepare_and_change)
+    monkeypatch.setattr(kept_pixels, "MOST_BYTES", 0)
     with pytest.raises(CalibrationError, match="was changed while it was being audited; run again"):
         audit(vendor, paths, calibration, [0.5], run=tmp_path / "run")

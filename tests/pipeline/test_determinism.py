@@ -15,6 +15,7 @@ from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.pipeline import job as module
 from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.job import Job, Terms
+from blackbox_conformal.pipeline.stages import kept_pixels
 from blackbox_conformal.pipeline.stages.draws import drawn_pictures, map_pictures
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, picture_bytes
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
@@ -126,8 +127,12 @@ def test_photographs_beyond_the_memory_limit_are_refused_unread(material):
     assert len(prepare_photographs(paths, setup, memory_bytes=512 * 2**20)) == len(paths)
 
 
-def test_a_photograph_that_changes_before_its_draws_are_there_is_noticed(material, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_photograph_that_changes_before_its_draws_are_there_is_noticed_if_it_is_read_again(
+    material, tmp_path, monkeypatch, kept
+):
     setup, paths = material
+    expected = calibrated(setup, paths, tmp_path / "before").save(tmp_path / "before.json").read_bytes()
     prepare = module.prepare_photographs
 
     def prepare_and_change(*given, **named):
@@ -136,5 +141,9 @@ def test_a_photograph_that_changes_before_its_draws_are_there_is_noticed(materia
         return pictures
 
     monkeypatch.setattr(module, "prepare_photographs", prepare_and_change)
+    if kept:
+        assert calibrated(setup, paths, tmp_path / "run").save(tmp_path / "after.json").read_bytes() == expected
+        return
+    monkeypatch.setattr(kept_pixels, "MOST_BYTES", 0)
     with pytest.raises(CalibrationError, match=r"p2\.png was changed while it was being calibrated; run again"):
         calibrated(setup, paths, tmp_path / "run")

@@ -156,8 +156,7 @@ class Measure:
             worst = RiskCurve.worst(metric.capped_bound, tolerance=self.tolerance, left_out=self.rule.left_out)
             thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
             return _refused(picture, worst, thresholds), Answers.unknown(1)
-        truth = self.job.truth(picture, "audited")
-        low = picture.input_of(truth, self.job.setup)
+        truth, low = self.job.truth_and_input(picture, "audited")
         evaluation = evaluate(ready.drawn, self.job.setup, ready.read, low, ready.second)
         errors = self.job.setup.errors(truth, evaluation.delivered, low)
         curve = RiskCurve.from_maps(

@@ -129,8 +129,7 @@ def measured_curves(job: Job, ways: Sequence[Setup], ready: Ready) -> list[tuple
     bound = setup.metric.capped_bound
     if drawn.refusal is not None:
         return [(RiskCurve.worst(bound), RiskCurve.worst(bound, left_out=LEFT_OUT)) for _ in ways]
-    truth = job.truth(drawn.prepared, "looked at")
-    low_resolution = drawn.prepared.input_of(truth, setup)
+    truth, low_resolution = job.truth_and_input(drawn.prepared, "looked at")
     accumulators = [way.score.start(drawn.prepared.size) for way in ways]
     first = None
     for index, pixels in enumerate(decoded_draws(drawn, setup, ready.read, low_resolution)):

@@ -124,14 +124,14 @@ def calibration_curves(
     setup: Setup,
     read: Callable[[int], bytes],
     truth: Image,
+    low_resolution: Image,
     tolerances: Sequence[float],
     left_out: Sequence[float],
     second: Image | None = None,
 ) -> tuple[list[RiskCurve], Answers]:
     """The risk curves of one photograph, as `RiskCurve.family` gives them, and what the answers to it were like."""
-    low = drawn.prepared.input_of(truth, setup)
-    evaluation = evaluate(drawn, setup, read, low, second)
-    errors, bound = setup.errors(truth, evaluation.delivered, low), setup.metric.capped_bound
+    evaluation = evaluate(drawn, setup, read, low_resolution, second)
+    errors, bound = setup.errors(truth, evaluation.delivered, low_resolution), setup.metric.capped_bound
     curves = RiskCurve.family(evaluation.indecision, errors, bound=bound, tolerances=tolerances, left_out=left_out)
     return curves, evaluation.answers
 

@@ -1,7 +1,7 @@
 """From files to what a vendor is sent: the input and one task for each draw. Nothing is sent.
 
-Pixels are not kept: a photograph is read again when its draws are there, so that memory does not grow with the number
-of photographs.
+Pixels are not kept in memory, which does not grow with the number of photographs: until the draws are there they are
+on the disk (`kept_pixels`), and those that are not kept are read again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +24,7 @@ from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
 from blackbox_conformal.pipeline.stages.fitting import fitted
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
+from blackbox_conformal.pipeline.stages.kept_pixels import KeptPixels
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, limits_within, refuse_large
 from blackbox_conformal.pipeline.stages.picture_limits import misfit, too_many_bytes
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -130,11 +131,14 @@ def prepare_photographs(
     progress: Callable[[str, int, int], None] = lambda *_: None,
     *,
     memory_bytes: int | None = None,
+    kept: KeptPixels | None = None,
 ) -> list[Prepared]:
     """Photographs whose inputs the vendor will be sent, each an independent picture.
 
     Parameters
     ----------
+    kept
+        Takes each photograph and its input as they are calibrated with; None: they are thrown away.
     memory_bytes
         Most memory that the calculation may take; None: no limit. Photographs too large for it are refused unread.
 
@@ -152,7 +156,7 @@ def prepare_photographs(
     distinct = Distinct()
     encoder = Encoder()
     inputs: dict[str, Path] = {}
-    for done, (path, reading) in enumerate(_ahead(paths, setup, limits_within(memory_bytes))):
+    for done, (path, reading) in enumerate(_ahead(paths, setup, limits_within(memory_bytes), kept)):
         progress("reading photographs", done, len(paths))
         try:
             photograph = reading.result()
@@ -167,8 +171,8 @@ def prepare_photographs(
                     f"expected photographs that give different inputs; {printable(twin)} and "
                     f"{printable(path)} give the same. Remove one of them"
                 )
-            kept = {name: getattr(photograph, name) for name in ("file_digest", "fitted", "statistics")}
-            pictures.append(replace(picture, **kept))
+            seen = {name: getattr(photograph, name) for name in ("file_digest", "fitted", "statistics")}
+            pictures.append(replace(picture, **seen))
         except BlackboxConformalError as error:
             failures.append((path.name, error))
     refuse_together(failures, len(paths), "photographs", _advice(failures, setup))
@@ -187,7 +191,9 @@ def _advice(failures: Sequence[tuple[str, BlackboxConformalError]], setup: Setup
     return "Add --fit crop to take the middle of photographs that are too large, or --fit shrink to make them smaller"
 
 
-def _ahead(paths: Sequence[Path], setup: Setup, limits: ImageLimits) -> Iterator[tuple[Path, "Future[_Photograph]"]]:
+def _ahead(
+    paths: Sequence[Path], setup: Setup, limits: ImageLimits, kept: KeptPixels | None
+) -> Iterator[tuple[Path, "Future[_Photograph]"]]:
     """Each photograph as it is read: ahead by no more than there are threads, so that memory stays as it is."""
     workers = min(cpu_count() or 1, 2)
     with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
@@ -195,7 +201,7 @@ def _ahead(paths: Sequence[Path], setup: Setup, limits: ImageLimits) -> Iterator
         try:
             for done, path in enumerate(paths):
                 for further in paths[done + len(ahead) : done + workers]:
-                    ahead.append(pool.submit(_look_at, further, setup, limits))
+                    ahead.append(pool.submit(_look_at, further, setup, limits, kept))
                 yield path, ahead.pop(0)
         finally:
             for future in ahead:
@@ -217,11 +223,13 @@ def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes
     return replace(prepared, statistics=InputStatistics.of(picture.pixels))
 
 
-def _look_at(path: Path, setup: Setup, limits: ImageLimits) -> _Photograph:
+def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | None) -> _Photograph:
     read, scale = read_truth(path, setup, limits), setup.procedure.scale
     truth, picture = read.pixels, read.picture
     conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, scale), read.fitted]))
     low = setup.procedure.degraded(truth, picture.digest)
+    if kept is not None:
+        kept.keep(path, truth, low)
     # A thumbnail shows the same of either; the smaller one is quicker to look through.
     shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
     seen = sketch(shown, picture.digest)
