@@ -4,11 +4,12 @@ import io
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from material import SCALE
+from material import SCALE, write_material
 from PIL import Image
 
 import blackbox_conformal as bc
@@ -26,18 +27,27 @@ PAPER = "patch-variance:kernel=box,size=31,clip_quantile=0.95,smooth=64", "lab-l
 
 @dataclass(frozen=True)
 class Bench:
-    """The photographs with their draws, and the number of repetitions."""
+    """The photographs with their draws, which are written when they are first asked for, and how often to repeat."""
 
     root: Path
-    paths: list[Path]
     sources: list[Path]
+    count: int
+    size: tuple[int, int]
     draws: int
     repeats: int
     quick: bool
 
+    @cached_property
+    def paths(self) -> list[Path]:
+        """The photographs."""
+        sources = self.sources[:: max(1, len(self.sources) // self.count)]
+        return write_material(self.root, sources, self.count, *self.size, self.draws)
+
     def setup(self, score: str = SCORE, metric: str = METRIC) -> Setup:
         """The photographs' draws with a score and a metric."""
-        adapter = bc.load_adapter("folder", path=str(self.root / "draws"), label="benchmark")
+        draws = self.root / "draws"
+        draws.mkdir(parents=True, exist_ok=True)
+        adapter = bc.load_adapter("folder", path=str(draws), label="benchmark")
         return set_up(adapter, draws=self.draws, score=score, metric=metric)
 
     def files(self, path: Path) -> list[Path]:

@@ -38,7 +38,7 @@ def drawn(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def write_material(root: Path, sources: list[Path], count: int, width: int, height: int, draws: int) -> list[Path]:
     """Photographs under ``truth/`` and their draws under ``draws/``, all PNG as Pillow writes them."""
-    (root / "truth").mkdir()
+    (root / "truth").mkdir(parents=True)
     rng = np.random.default_rng(0)
     paths = []
     for number in range(count):

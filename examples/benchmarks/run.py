@@ -25,6 +25,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -64,8 +65,8 @@ def pipeline(bench: Bench) -> None:
 
 def one_draw(bench: Bench) -> None:
     """A whole calibration with one draw each against decoding each photograph and each draw once."""
-    adapter = bc.load_adapter("folder", path=str(bench.root / "draws"), label="benchmark")
-    setup = set_up(adapter, draws=1, score="bicubic-gap:sigma=8")
+    bench = replace(bench, root=bench.root / "one-draw", draws=1)
+    setup = bench.setup("bicubic-gap:sigma=8")
     files = [file for path in bench.paths for file in (path, bench.files(path)[0])]
     wall, processor = pairs(lambda: calibrate(setup, bench.paths, 2), lambda: decode_all(files, 2), bench.repeats)
     at_most("calibration, one draw / Pillow decoding the same files once, 2 threads each", wall, 1.2)
@@ -130,8 +131,8 @@ def memory(bench: Bench) -> None:
     """Peak memory by draws and by photographs, within a limit, and of a photograph that is too large for it."""
     count, width, height = (16, 640, 360) if bench.quick else (64, 3840, 2160)
     scores = {"sigma 4": SCORE, "the default score": DRAWING_SCORE, "the paper's score": PAPER[0]}
-    repeat_draws(bench.root, 32)
     most = len(bench.paths)
+    repeat_draws(bench.root, 32)
     # Enough for one photograph at a time: with two, the peak depends on which of their steps meet.
     limit = 700 << 20
     for name, chosen in scores.items():
@@ -194,9 +195,7 @@ def main() -> None:
         f"{count} photographs of {width} x {height}, {draws} draws, median of {chosen.repeats} pairs\n"
     )
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        paths = write_material(root, sources[:: max(1, len(sources) // count)], count, width, height, draws)
-        bench = Bench(root, paths, sources, draws, chosen.repeats, chosen.quick)
+        bench = Bench(Path(folder), sources, count, (width, height), draws, chosen.repeats, chosen.quick)
         heading()
         start = time.perf_counter()
         for part in chosen.only:

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from bench import METRIC, SCORE, Bench, calibrate
-from material import write_material
 
 from blackbox_conformal.images import plain_png, read
 from blackbox_conformal.images.photographs import find_photographs
@@ -99,9 +98,8 @@ def main() -> None:
     chosen = parser.parse_args()
     sources = [one.path for one in find_photographs([chosen.photographs])] if chosen.photographs else []
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        paths = write_material(root, sources[:: max(1, len(sources) // 2)], 2, 3840, 2160, 10)
-        setup = Bench(root, paths, sources, 10, chosen.repeats, False).setup(chosen.score, chosen.metric)
+        bench = Bench(Path(folder), sources, 2, (3840, 2160), 10, chosen.repeats, False)
+        setup, paths = bench.setup(chosen.score, chosen.metric), bench.paths
         calibrate(setup, paths, 1)
         clock = Clock()
         watch(clock)
