@@ -22,6 +22,8 @@ def test_printing_by_the_browsers_own_command_gives_every_picture(chromium, plai
     with opened(chromium, plain_report, height=500) as page:
         stop = int(page.input_value("#alpha")) + 3
         move_to(page, stop)
+        page.locator("#words").fill("masked")
+        assert page.locator(".card:visible").count() == 1
         shown = pictures_in(page.pdf())
         for card in page.locator(".card").all():
             assert card.get_attribute("data-stop") == str(stop), "the mask on paper is that of the level on paper"

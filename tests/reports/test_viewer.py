@@ -307,6 +307,7 @@ def test_side_by_side_shows_the_same_place_twice(chromium, plain_report):
         assert boxes[0]["x"] + boxes[0]["width"] == pytest.approx(boxes[1]["x"], abs=1)
         assert [round(box["width"]) for box in boxes] == [left.shape[1]] * 2
         assert page.locator("#divider").is_hidden()
+        assert page.locator("#divide").is_disabled()
 
 
 def test_the_gallery_is_sorted_filtered_and_counted(chromium, plain_report):

@@ -14,13 +14,16 @@ function orders() {
 function arrange() {
   const words = byId("words").value.trim().toLowerCase();
   const kind = byId("kind").value;
-  const fits = (card) => card.name.toLowerCase().includes(words) && (kind === "all" || (kind === "empty" ? card.data.shares[level] === 0 : card.kind === kind));
+  const kinds = { all: () => true, empty: (card) => card.data.shares[level] === 0 };
+  const isOfKind = kinds[kind] ?? ((card) => card.kind === kind);
+  const fits = (card) => card.name.toLowerCase().includes(words) && isOfKind(card);
   const ordered = byId("order").value === "given" ? cards : [...cards].sort(orders()[byId("order").value]);
   const shown = ordered.filter(fits);
   for (const card of cards) card.element.hidden = !shown.includes(card);
   const now = [...document.querySelectorAll(".card")];
   // Moved only where the order is another one, since a moved picture loses the keyboard's place.
-  if (ordered.some((card, place) => card.element !== now[place])) byId("cards").append(...ordered.map((card) => card.element));
+  const wanted = ordered.map((card) => card.element);
+  if (wanted.some((element, place) => element !== now[place])) byId("cards").append(...wanted);
   byId("found").textContent = `${shown.length} of ${cards.length} pictures`;
   drawHistogram(shown);
 }

@@ -26,6 +26,12 @@ function largestCodes(codes, view, width, height) {
   const rows = spans(height, view.top, view.height, view.down);
   const found = new Int16Array(width * height).fill(-1);
   for (let y = 0, i = 0; y < height; y += 1) {
+    if (y > 0 && rows.first[y] === rows.first[y - 1] && rows.last[y] === rows.last[y - 1]) {
+      // An enlarged picture shows the same pixels in several rows of the screen.
+      found.copyWithin(i, i - width, i);
+      i += width;
+      continue;
+    }
     for (let x = 0; x < width; x += 1, i += 1) {
       let most = -1;
       for (let row = rows.first[y]; row <= rows.last[y]; row += 1) {
@@ -79,9 +85,10 @@ const errorOf = (code) => stops.bound * (code / stops.codes) ** 2;
 // Colours for the 256 codes of a mark, and its legend: [share of the bar, text].
 function scoreScale() {
   const last = Math.max(stops.alphas.length - 1, 1);
-  const colours = asPixels(Array.from({ length: 256 }, (_, code) => (code > last ? [110, 110, 110, 255] : heat(code / last))));
+  const never = [110, 110, 110, 255];
+  const colours = asPixels(Array.from({ length: 256 }, (_, code) => (code > last ? never : heat(code / last))));
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => [share, stops.labels[Math.round(share * last)]]);
-  return { colours, ticks, at: (share) => heat(share), title: "Score: the pixel is trusted from this alpha on (grey: never)" };
+  return { colours, ticks, title: "Score: the pixel is trusted from this alpha on (grey: never)" };
 }
 
 function errorScale(most) {
@@ -89,5 +96,5 @@ function errorScale(most) {
   const colours = asPixels(Array.from({ length: 256 }, (_, code) => heat(Math.sqrt(errorOf(code) / top))));
   const round = [0, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2].filter((error) => error <= top);
   const ticks = round.map((error) => [Math.sqrt(error / top), String(error)]);
-  return { colours, ticks, at: (share) => heat(share), title: "Error: difference from the photograph" };
+  return { colours, ticks, title: "Error: difference from the photograph" };
 }

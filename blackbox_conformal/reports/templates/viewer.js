@@ -6,7 +6,7 @@ function makeViewer() {
   const kinds = { left: byId("left-kind"), right: byId("right-kind"), marks: byId("marks-kind") };
   const titles = { low: "vendor's input", delivered: "delivered", truth: "photograph", safe: "safe picture" };
   let card = null, wanted = null, pictures = {}, view = makeView(1, 1), fitted = true, blinking = null, beside = false;
-  let codes = null, scale = null, waiting = false;
+  let codes = null, scale = null, waiting = false, stale = true;
 
   async function open(next, look) {
     wanted = next;
@@ -15,7 +15,9 @@ function makeViewer() {
     const { data } = next;
     if (data.errors && !next.errors) next.errors = await unpack(data.errors, data.width);
     const found = { delivered: await load(next.delivered.src) };
-    for (const kind of ["low", "truth"]) if (data[kind]) found[kind] = await load("data:image/webp;base64," + data[kind]);
+    for (const kind of ["low", "truth"]) {
+      if (data[kind]) found[kind] = await load("data:image/webp;base64," + data[kind]);
+    }
     // Somebody may have asked for another picture meanwhile.
     if (wanted !== next) return;
     card = next;
@@ -23,7 +25,7 @@ function makeViewer() {
     byId("viewer-name").textContent = card.name;
     offer(kinds.left, ["low", "truth", "delivered", "safe"]);
     offer(kinds.right, ["delivered", "safe", "truth", "low"]);
-    for (const option of kinds.marks.options) option.hidden = option.disabled = option.value === "error" && !card.errors;
+    kinds.marks.querySelector("[value=error]").disabled = !card.errors;
     if (kinds.marks.selectedOptions[0].disabled) kinds.marks.value = "mask";
     view = makeView(data.width, data.height);
     blinking = null;
@@ -87,10 +89,12 @@ function makeViewer() {
   // A picture that is smaller than the stage stands in its middle.
   function moveTo(x, y) {
     const { width, height } = pane();
-    const within = (at, drawn, room) => Math.round(drawn <= room ? (drawn - room) / 2 : Math.min(Math.max(at, 0), drawn - room));
+    const within = (at, drawn, room) =>
+      Math.round(drawn <= room ? (drawn - room) / 2 : Math.min(Math.max(at, 0), drawn - room));
     view.left = within(x, view.across, width);
     view.top = within(y, view.down, height);
     codes = null;
+    stale = true;
     draw();
   }
 
@@ -109,8 +113,10 @@ function makeViewer() {
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      drawPicture(left, kinds.left.value);
-      drawPicture(right, kinds.right.value);
+      // A new level changes the safe picture alone.
+      if (stale || kinds.left.value === "safe") drawPicture(left, kinds.left.value);
+      if (stale || kinds.right.value === "safe") drawPicture(right, kinds.right.value);
+      stale = false;
       drawMarks();
       divide();
     });
@@ -161,8 +167,10 @@ function makeViewer() {
     marks.style.clipPath = split ? `inset(0 0 0 ${at}%)` : "none";
     byId("divider").style.left = `${at}%`;
     byId("divider").hidden = !split || blinking !== null;
+    place.disabled = !split;
     byId("left-tag").textContent = titles[kinds.left.value];
-    byId("right-tag").textContent = titles[kinds.right.value] + (kinds.marks.value === "none" ? "" : ` with ${kinds.marks.value}`);
+    const marked = kinds.marks.value === "none" ? "" : ` with ${kinds.marks.value}`;
+    byId("right-tag").textContent = titles[kinds.right.value] + marked;
     byId("left-tag").hidden = at < 12 && split;
     byId("right-tag").hidden = at > 88 && split;
     place.setAttribute("aria-valuetext", `${at} % of the width shows: ${titles[kinds.left.value]}`);
@@ -176,7 +184,9 @@ function makeViewer() {
 
   function levelChanged() {
     if (!card) return;
-    byId("viewer-share").textContent = `${percent(card.data.shares[level])} trusted` + (card.data.losses ? `, largest trusted error ${card.data.losses[level].toFixed(3)}` : "");
+    const { shares, losses } = card.data;
+    const wrong = losses ? `, largest trusted error ${losses[level].toFixed(3)}` : "";
+    byId("viewer-share").textContent = `${percent(shares[level])} trusted${wrong}`;
     draw();
   }
 
@@ -197,7 +207,7 @@ function makeViewer() {
     const bar = byId("heat-bar");
     for (let x = 0; x < bar.width; x += 1) {
       const context = bar.getContext("2d");
-      context.fillStyle = `rgb(${scale.at(x / (bar.width - 1)).slice(0, 3).join(" ")})`;
+      context.fillStyle = `rgb(${heat(x / (bar.width - 1)).slice(0, 3).join(" ")})`;
       context.fillRect(x, 0, 1, bar.height);
     }
     byId("heat-ticks").replaceChildren(...scale.ticks.map(([share, text]) => {
@@ -216,7 +226,8 @@ function makeViewer() {
   }
 
   function step(by) {
-    const shown = [...document.querySelectorAll(".card:not([hidden])")].map((element) => cards.find((one) => one.element === element));
+    const elements = [...document.querySelectorAll(".card:not([hidden])")];
+    const shown = elements.map((element) => cards.find((one) => one.element === element));
     if (shown.length) open(shown[(shown.indexOf(wanted) + by + shown.length) % shown.length], false);
   }
 
@@ -236,7 +247,10 @@ function makeViewer() {
   });
   const press = { in: "+", out: "-", native: "1", fit: "0", blink: "b", next: "n", previous: "p" };
   for (const [id, key] of Object.entries(press)) byId(id).addEventListener("click", () => card && keys[key]());
-  byId("full").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen()));
+  byId("full").addEventListener("click", () => {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else root.requestFullscreen();
+  });
   byId("beside").addEventListener("click", () => {
     beside = !beside;
     stage.classList.toggle("beside", beside);
@@ -244,8 +258,7 @@ function makeViewer() {
     fit();
   });
   place.addEventListener("input", () => { blinking = null; divide(); });
-  kinds.left.addEventListener("change", draw);
-  kinds.right.addEventListener("change", draw);
+  for (const select of [kinds.left, kinds.right]) select.addEventListener("change", () => { stale = true; draw(); });
   kinds.marks.addEventListener("change", () => {
     // A heat map hides the picture more than a mask does.
     setOpacity(["score", "error"].includes(kinds.marks.value) ? 75 : 100);
@@ -268,7 +281,8 @@ function makeViewer() {
     pointers.set(event.pointerId, [x, y]);
     if (other) {
       const [, [otherX, otherY]] = other;
-      setZoom((view.zoom * Math.hypot(x - otherX, y - otherY)) / Math.max(Math.hypot(wasX - otherX, wasY - otherY), 1), otherX, otherY);
+      const apart = Math.hypot(x - otherX, y - otherY), wasApart = Math.hypot(wasX - otherX, wasY - otherY);
+      setZoom((view.zoom * apart) / Math.max(wasApart, 1), otherX, otherY);
     } else if (dividing) {
       place.value = Math.round((100 * x) / right.width);
       blinking = null;
@@ -287,9 +301,14 @@ function makeViewer() {
     if (pointers.has(event.pointerId)) drag(event);
     else if (card) read(...at(event));
   });
-  for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, (event) => pointers.delete(event.pointerId));
+  for (const end of ["pointerup", "pointercancel"]) {
+    stage.addEventListener(end, (event) => pointers.delete(event.pointerId));
+  }
   stage.addEventListener("dragstart", (event) => event.preventDefault());
-  stage.addEventListener("dblclick", (event) => (movable() ? fit() : setZoom(Math.max(1, 2 * view.zoom), ...at(event))));
+  stage.addEventListener("dblclick", (event) => {
+    if (movable()) fit();
+    else setZoom(Math.max(1, 2 * view.zoom), ...at(event));
+  });
   // A plain wheel scrolls the page; with Ctrl, as a touchpad's pinch arrives, it zooms.
   stage.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey) return;
@@ -299,16 +318,22 @@ function makeViewer() {
 
   // What the pixel below the pointer is.
   function read(x, y) {
-    const column = Math.floor(((x + view.left) * view.width) / view.across), row = Math.floor(((y + view.top) * view.height) / view.down);
+    const column = Math.floor(((x + view.left) * view.width) / view.across);
+    const row = Math.floor(((y + view.top) * view.height) / view.down);
     const inside = column >= 0 && row >= 0 && column < view.width && row < view.height;
-    const index = row * view.width + column;
-    const from = inside && stops.labels[card.first[index]];
-    byId("reading").textContent = inside
-      ? `row ${row * card.data.block}, column ${column * card.data.block}: ` + (from ? `trusted from alpha ${from}` : "never trusted") + (card.errors ? `, error about ${errorOf(card.errors[index]).toPrecision(2)}` : "")
-      : "";
+    byId("reading").textContent = inside ? reading(row, column) : "";
+  }
+
+  function reading(row, column) {
+    const { block } = card.data, index = row * view.width + column;
+    const from = stops.labels[card.first[index]];
+    const trusted = from ? `trusted from alpha ${from}` : "never trusted";
+    const error = card.errors ? `, error about ${errorOf(card.errors[index]).toPrecision(2)}` : "";
+    return `row ${row * block}, column ${column * block}: ${trusted}${error}`;
   }
 
   const paneWidth = () => Math.round((stage.clientWidth * devicePixelRatio) / (beside ? 2 : 1));
-  new ResizeObserver(() => requestAnimationFrame(() => { if (card && paneWidth() !== right.width) fit(); })).observe(stage);
+  const resized = () => { if (card && paneWidth() !== right.width) fit(); };
+  new ResizeObserver(() => requestAnimationFrame(resized)).observe(stage);
   return { open, levelChanged };
 }
