@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,13 +112,19 @@ class Book:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = folder / "requests.sqlite"
-        self._lock = threading.Lock()
+        self._writing_lock, self._reading_lock = threading.Lock(), threading.Lock()
         with self._errors():
-            self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._connection.row_factory = sqlite3.Row
+            self._connection = self._connect()
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._begin()
+            # Who asks for a request does not wait for the disk.
+            self._reader = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        return connection
 
     def _begin(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -133,7 +139,9 @@ class Book:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._reading_lock:
+            self._reader.close()
+        with self._writing_lock:
             self._connection.close()
 
     @contextmanager
@@ -145,7 +153,7 @@ class Book:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._errors():
+        with self._writing_lock, self._errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -156,8 +164,15 @@ class Book:
 
     def rows(self, query: str, given: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
         """The answer to a question that changes nothing."""
-        with self._lock, self._errors():
-            return self._connection.execute(query, given).fetchall()
+        with self._reading_lock, self._errors():
+            return self._reader.execute(query, given).fetchall()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """The book as it is now, to be asked long questions while others go on."""
+        with self._errors(), closing(self._connect()) as connection:
+            connection.execute("BEGIN")
+            yield connection
 
     def accept(
         self, request: Request, *, digest: str, key: str | None, webhook: str | None, events: tuple[str, ...]

@@ -3,6 +3,7 @@
 So it is right as soon as the gateway is started again, and no counter ever falls.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,43 +21,46 @@ Sample = tuple[str, float]
 def exposition(book: Book, runner: Runner, run: Path, limits: dict[str, float]) -> str:
     """Every metric as text; `limits` are the gateway's, by name."""
     lines: list[str] = []
-    for name, kind, about, samples in _metrics(book, runner, run, limits):
-        if kind:
-            lines += [f"# HELP {_PREFIX}{name} {about}", f"# TYPE {_PREFIX}{name} {kind}"]
-        lines += [f"{_PREFIX}{name}{labels} {_number(value)}" for labels, value in samples]
+    with book.snapshot() as asked:
+        for name, kind, about, samples in _metrics(asked, runner, run, limits):
+            if kind:
+                lines += [f"# HELP {_PREFIX}{name} {about}", f"# TYPE {_PREFIX}{name} {kind}"]
+            lines += [f"{_PREFIX}{name}{labels} {_number(value)}" for labels, value in samples]
     return "\n".join(lines) + "\n"
 
 
 def _metrics(
-    book: Book, runner: Runner, run: Path, limits: dict[str, float]
+    asked: sqlite3.Connection, runner: Runner, run: Path, limits: dict[str, float]
 ) -> Iterator[tuple[str, str, str, list[Sample]]]:
     sums = ledger_sum(run)
-    accepted = book.rows("SELECT dialect, COUNT(*) AS n FROM request GROUP BY dialect")
+    accepted = asked.execute("SELECT dialect, COUNT(*) AS n FROM request GROUP BY dialect")
     yield (
         "requests_accepted_total",
         "counter",
         "Requests accepted.",
         [(f'{{dialect="{row["dialect"]}"}}', row["n"]) for row in accepted],
     )
-    ended = {row["state"]: row["n"] for row in book.rows("SELECT state, COUNT(*) AS n FROM request GROUP BY state")}
+    ended = {row["state"]: row["n"] for row in asked.execute("SELECT state, COUNT(*) AS n FROM request GROUP BY state")}
     yield (
         "requests_ended_total",
         "counter",
         "Requests that ended, by state.",
         [(f'{{state="{state}"}}', ended.get(state, 0)) for state in ENDED],
     )
-    masked = book.rows(
+    masked = asked.execute(
         "SELECT COUNT(*) AS n, COALESCE(SUM(json_extract(facts, '$.trusted_share')), 0) AS share FROM request"
         " WHERE json_extract(facts, '$.trusted_share') IS NOT NULL"
-    )[0]
+    ).fetchone()
     yield "masks_total", "counter", "Pictures answered with a mask.", [("", masked["n"])]
     yield "trusted_share_sum", "counter", "Sum of the trusted shares of those masks.", [("", masked["share"])]
     yield "requests_running", "gauge", "Requests that are worked on.", [("", runner.running)]
     yield "requests_waiting", "gauge", "Requests that are accepted and not begun.", [("", runner.waiting)]
-    undelivered = book.rows("SELECT COUNT(*) AS n FROM notice WHERE delivered IS NULL AND tries > 0")[0]["n"]
+    undelivered = asked.execute("SELECT COUNT(*) AS n FROM notice WHERE delivered IS NULL AND tries > 0").fetchone()[
+        "n"
+    ]
     yield "webhooks_undelivered", "gauge", "Messages to webhooks that failed at least once.", [("", undelivered)]
     yield "request_seconds", "histogram", "From accepting a request to its end.", []
-    yield from _histogram(book)
+    yield from _histogram(asked)
     yield "vendor_calls_total", "counter", "Submissions to the vendor.", [("", float(sums["attempts"]))]
     yield "spent_usd_total", "counter", "US dollars booked in the ledger.", [("", float(sums["cost_usd"]))]
     yield "reserved_usd", "gauge", "US dollars held for submissions under way.", [("", float(sums["reserved_usd"]))]
@@ -64,11 +68,11 @@ def _metrics(
         yield name, "gauge", "A limit that the gateway was started with.", [("", value)]
 
 
-def _histogram(book: Book) -> Iterator[tuple[str, str, str, list[Sample]]]:
+def _histogram(asked: sqlite3.Connection) -> Iterator[tuple[str, str, str, list[Sample]]]:
     bounds = ", ".join(f"COUNT(*) FILTER (WHERE ended - created <= {bound})" for bound in BUCKETS_S)
-    row = book.rows(
+    row = asked.execute(
         f"SELECT {bounds}, COUNT(*), COALESCE(SUM(ended - created), 0) FROM request WHERE ended IS NOT NULL"
-    )[0]
+    ).fetchone()
     *counts, number, total = tuple(row)
     buckets = [(f'{{le="{bound}"}}', count) for bound, count in zip(BUCKETS_S, counts, strict=True)]
     yield "request_seconds_bucket", "", "", [*buckets, ('{le="+Inf"}', number)]

@@ -40,6 +40,7 @@ class Server(uvicorn.Server):
         self._begun, self._on_start = begun, on_start
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
+        self._asked = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell."""
@@ -48,15 +49,14 @@ class Server(uvicorn.Server):
         self._on_start(self)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain at the first signal, and end at once at the second; from any thread."""
-        if self._draining is not None or self._loop is None or not self._begun:
-            self.should_exit = self.force_exit = True
-        else:
-            self._loop.call_soon_threadsafe(self._drain)
+        """Drain at the first signal; at the second send nothing more, and wait for what was sent."""
+        if self._asked or self._loop is None or not self._begun:
+            raise KeyboardInterrupt
+        self._asked = True
+        self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
-        if self._draining is None:
-            self._draining = asyncio.create_task(self._finish())
+        self._draining = asyncio.create_task(self._finish())
 
     async def _finish(self) -> None:
         for gateway in self._begun:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -40,6 +41,7 @@ def post(url: str, content: bytes, **headers: str) -> httpx.Response:
 def ended(url: str, number: str) -> dict[str, Any]:
     """A request once it has ended."""
     while True:
+        time.sleep(0.02)
         answer = httpx.get(f"{url}/pictures/{number}", headers={"Accept": "application/json"}, timeout=60)
         if answer.status_code != 202:
             told: dict[str, Any] = answer.json()
@@ -104,7 +106,7 @@ def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(
         waiting = post(gateway.url, picture(1), Prefer="respond-async").json()["id"]
         gateway.terminate()
         while httpx.get(f"{gateway.url}/readyz").status_code != 503:
-            pass
+            time.sleep(0.02)
         refused = post(gateway.url, picture(2))
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
@@ -122,3 +124,26 @@ def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(
     routes = {line.get("route") for line in lines}
     assert "/pictures" in routes
     assert not any(waiting in json.dumps(line) for line in lines)
+
+
+def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_next_start(
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path
+) -> None:
+    keyed_server.script = {"submit": "slow-start:seconds=1"}
+    gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", "--concurrency", "1").start()
+    ids = [post(gateway.url, picture(number), Prefer="respond-async").json()["id"] for number in range(3)]
+    while keyed_server.account.requests("submit") == 0:
+        time.sleep(0.02)
+    gateway.terminate()
+    while httpx.get(f"{gateway.url}/readyz").status_code != 503:
+        time.sleep(0.02)
+    gateway.terminate()
+    assert gateway.wait() == 130
+    assert keyed_server.account.paid == 1
+    gateway.start()
+    try:
+        assert [ended(gateway.url, number)["state"] for number in ids] == ["done"] * 3
+    finally:
+        gateway.terminate()
+    assert gateway.wait() == 0
+    assert keyed_server.account.paid == keyed_server.account.distinct == 3

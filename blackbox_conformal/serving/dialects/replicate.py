@@ -5,6 +5,7 @@ file of an output only where its link begins with ``https:`` or ``data:``; over 
 as a ``data:`` link.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -90,7 +91,7 @@ class Replicate(Dialect):
         wait = http.preferences.get("wait")
         seconds = 0.0 if wait is None else USUAL_WAIT_S if wait == "" else _seconds(wait)
         request = await gateway.ended(request, seconds) if seconds else request
-        told = self.told(gateway, request)
+        told = await asyncio.to_thread(self.told, gateway, request)
         if not request.has_ended:
             # The JavaScript client asks again where it is starting, and takes what is processing for done.
             told["status"] = "starting"
@@ -98,10 +99,12 @@ class Replicate(Dialect):
 
     async def _find(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         request = await gateway.find(http, NAME, http.parameters["id"])
-        return json_answer(self.told(gateway, request), 200, gateway.headers(request))
+        return json_answer(await asyncio.to_thread(self.told, gateway, request), 200, gateway.headers(request))
 
     async def _list(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        found = [self.told(gateway, request) for request in gateway.book.latest(http.owner, NAME, 100)]
+        latest = await asyncio.to_thread(gateway.book.latest, http.owner, NAME, 100)
+        # Only links: a hundred pictures in one answer would be too much.
+        found = [self._told(gateway, request, gateway.links(request).get("picture")) for request in latest]
         return json_answer({"previous": None, "next": None, "results": found})
 
     async def _cancel(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
@@ -139,7 +142,10 @@ class Replicate(Dialect):
         return json_answer({"key": f"whsec_{secret}"})
 
     def told(self, gateway: Gateway, request: Request) -> dict[str, Any]:
-        """The prediction."""
+        """The prediction; reads its picture from disk."""
+        return self._told(gateway, request, _output(gateway, request))
+
+    def _told(self, gateway: Gateway, request: Request, output: str | None) -> dict[str, Any]:
         outcome, url = request.outcome, f"{request.base}/v1/predictions/{request.id}"
         metrics = {f"blackbox_conformal_{name}": value for name, value in gateway.facts(request).items()}
         if request.started is not None and request.ended is not None:
@@ -150,7 +156,7 @@ class Replicate(Dialect):
             "version": request.echo["version"],
             "input": request.echo["input"],
             "logs": "",
-            "output": _output(gateway, request),
+            "output": output,
             "data_removed": False,
             "error": outcome.error,
             "source": "api",
