@@ -359,6 +359,13 @@ class Adapter(BaseModel, ABC):
         """
         return self.capabilities.price
 
+    def sent_inputs(self) -> Mapping[str, Any]:
+        """What every request says besides picture and seed, by the vendor's own names, JSON-ready; empty: not told.
+
+        Clients of the gateway may say the same, as they would to the vendor.
+        """
+        return {}
+
     @abstractmethod
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Steps of one draw."""

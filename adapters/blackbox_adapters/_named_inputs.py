@@ -165,6 +165,11 @@ class NamedInputs(Hosted):
             inputs[names.seed] = draw.seed
         return inputs
 
+    def sent_inputs(self) -> Mapping[str, Any]:
+        """The model's inputs."""
+        inputs = self.model_inputs("", Draw(0, None, ""))
+        return {name: value for name, value in inputs.items() if name != self.names().image}
+
     def scale_value(self, names: Names) -> int | str:
         """The magnification as this model takes it."""
         texts = {"2x": f"{self.scale}x", "x2": f"x{self.scale}", "text": str(self.scale)}

@@ -44,6 +44,7 @@ class Offer:
                     f"--allow {name}: expected a parameter that requests may give to {vendor.name}: "
                     f"{', '.join(sorted(self._fixed)) or 'it has none'}"
                 )
+        self._sent = dict(vendor.sent_inputs())
         own = self._fixed.get("model")
         self.models = sorted({vendor.name, *calibration.vendor_models, *([own] if isinstance(own, str) else [])})
 
@@ -57,8 +58,8 @@ class Offer:
         """
         other: dict[str, Any] = {}
         for name, value in options.items():
-            if value is not None:
-                self._add(other, name.replace("-", "_"), value)
+            if value is not None and not (name in self._sent and _same(value, self._sent[name])):
+                self._add(other, name, value)
         if model is not None and not self._is_own(model):
             if "model" not in self._fixed:
                 raise NotServedError(
@@ -77,17 +78,20 @@ class Offer:
         return changed, f"the calibration is for {fixed}, and the request asks for {told}"
 
     def _add(self, other: dict[str, Any], name: str, value: Any) -> None:
-        if name in self._fixed:
-            other[name] = value
-        elif name == "scale" and str(value) == str(self._scale):
+        parameter = name.replace("-", "_")
+        if parameter in self._fixed:
+            other[parameter] = value
             return
-        elif name == "scale":
-            raise NotServedError(
-                409, f"expected scale {self._scale}, the one that is calibrated; got {printable(str(value))}"
-            )
-        else:
-            known = ", ".join(sorted({*self._fixed, "scale"}))
+        sent = {"scale": self._scale, **self._sent}
+        if name not in sent:
+            known = ", ".join(sorted({*self._fixed, *sent}))
             raise NotServedError(422, f"there is no field {printable(name)} that the vendor takes; it takes {known}")
+        if not _same(value, sent[name]):
+            raise NotServedError(
+                409,
+                f"expected {name} {printable(str(sent[name]))}, as it is calibrated; got {printable(str(value))}. "
+                "Leave it out",
+            )
 
     def _is_own(self, model: str) -> bool:
         return model in self.models or model.rpartition("/")[2] in (*self.models, OWN_NAME)
@@ -111,3 +115,8 @@ class Offer:
                     f"{printable(str(value))}. Leave it out, or have the gateway started with --allow {name}: the "
                     "vendor's picture then comes without a mask",
                 )
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values say the same, of which one may come from a form, as text."""
+    return bool(value == other) or str(value).lower() == str(other).lower()
