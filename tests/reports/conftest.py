@@ -12,7 +12,13 @@ from blackbox_conformal.reports.html import write_report
 collect_ignore = (
     []
     if find_spec("playwright")
-    else ["test_browser.py", "test_comparison_browser.py", "test_still_page.py", "test_viewer.py"]
+    else [
+        "test_browser.py",
+        "test_comparison_browser.py",
+        "test_still_page.py",
+        "test_viewer.py",
+        "test_watch_browser.py",
+    ]
 )
 collect_ignore += [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_axe.py"]
 
