@@ -24,10 +24,10 @@ from blackbox_conformal.cli.next_steps import open_line
 def command(
     screen: Screen, run: str, calibration: str | None, alpha: float | None, out: str | None, force: bool
 ) -> None:
-    """Write one HTML file about a run: guarantee, cost, audit, pictures, a slider over the level.
+    """Write one HTML file about a run: a summary, its pictures in a viewer, audit and cost.
 
-    The file opens anywhere and fetches nothing. Pictures and audit figures are those that `audit` and `mask` left in
-    the run folder for this calibration.
+    The file opens anywhere and fetches nothing. A slider moves the level of all masks. Pictures and audit figures are
+    those that `audit` and `mask` left in the run folder for this calibration.
     """
     from blackbox_conformal.reports.report_store import ReportStore
     from blackbox_conformal.reports.run_report import calibration_of, level_to_open_at, report

@@ -16,7 +16,7 @@ CROP = 96
 """Sides of a square that is cut out, at full resolution."""
 
 ERRORS = (0.05, 0.1, 0.2)
-"""The errors that the report shows."""
+"""The errors that the report shows beside those as large as its level."""
 
 STEP = 16
 """Squares begin at multiples of this; a square that would reach beyond the picture is left out."""

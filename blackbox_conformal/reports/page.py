@@ -20,6 +20,7 @@ from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.prices.spending import Spending
 from blackbox_conformal.pipeline.stages.certify import assumptions
 from blackbox_conformal.reports.cards import WORST_SHOWN, Card, Example, WorstCrop, make_cards, worst_crops
+from blackbox_conformal.reports.error_pairs import ERRORS
 from blackbox_conformal.reports.figures import Figure, figures, realised
 from blackbox_conformal.reports.preview import CODES, STRIPE, VEIL, Preview
 from blackbox_conformal.reports.shares_histogram import Histogram
@@ -160,7 +161,7 @@ def build_page(
         cards=shown.cards,
         left_out=left_out,
         histogram=Histogram([card.share for card in shown.cards]),
-        examples=shown.examples,
+        examples=tuple(example for example in shown.examples if example.pair.near in (*ERRORS, alpha)),
         twice=_twice(shown.cards),
         worst=worst_crops(shown.crops, alpha),
         spending=spending,

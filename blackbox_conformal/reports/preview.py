@@ -18,7 +18,7 @@ from blackbox_conformal.audits.worst_pixels import window, worst_place
 from blackbox_conformal.kernels.below import count_below
 from blackbox_conformal.reports.blocks import block_maximum, block_side
 from blackbox_conformal.reports.encoded import base64_text, reduced, reduced_webp, webp
-from blackbox_conformal.reports.error_pairs import CROP, Pair, error_pairs
+from blackbox_conformal.reports.error_pairs import CROP, ERRORS, Pair, error_pairs
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.types import Image, Map, Mask
 
@@ -206,7 +206,9 @@ def make_preview(
     block = block_side((height, width))
     counts = count_below(indecision, thresholds)
     worst: list[Worst] = []
+    pairs: tuple[Pair, ...] = ()
     if truth is not None and errors is not None:
+        pairs = error_pairs(errors, delivered, truth, sorted({*ERRORS, *(alpha for alpha, _ in worst_at)}))
         for alpha, threshold in worst_at:
             worst.extend(_worst(alpha, trusted(indecision, threshold), errors, delivered, truth))
     return Preview(
@@ -225,7 +227,7 @@ def make_preview(
         worst=tuple(worst),
         notes=tuple(notes),
         errors=None if errors is None else block_maximum(errors, block),
-        pairs=() if truth is None or errors is None else error_pairs(errors, delivered, truth),
+        pairs=pairs,
     )
 
 

@@ -23,7 +23,7 @@ def report(
     audit: Audit | None = None,
     results: Sequence[Result] = (),
 ) -> Path:
-    """Write one self-contained HTML file about a run: guarantee, cost, audit, pictures, a slider over the level.
+    """Write one self-contained HTML file about a run: a summary, its pictures in a viewer, audit and cost.
 
     Parameters
     ----------

@@ -30,9 +30,10 @@ def summary(
         The mean trusted share at this level; None when unknown.
     """
     scale = calibration.procedure.scale
-    does = f"makes pictures {scale} times larger" if scale > 1 else "restores pictures"
+    enlarged = f"makes pictures {scale} times larger, and some of the detail that it adds"
+    does = enlarged if scale > 1 else "restores pictures, and some of what it changes"
     return (
-        f"{vendor} {does}, and some of the detail that it adds may be wrong.",
+        f"{vendor} {does} may be wrong.",
         "A trust mask marks the pixels that can be relied on.",
         stop.statement,
         _checked(audit),

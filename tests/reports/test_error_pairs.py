@@ -1,14 +1,18 @@
 """Squares that show what an error looks like have that error, at the ring, and no larger one."""
 
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.audit_material import calibration_of, curves
 
 from blackbox_conformal.reports.cards import EXAMPLES_SHOWN, make_cards
 from blackbox_conformal.reports.error_pairs import CROP, ERRORS, NEAR, error_pairs
+from blackbox_conformal.reports.html import write_report
 from blackbox_conformal.reports.preview import make_preview
+from blackbox_conformal.reports.report_store import ReportStore
 from blackbox_conformal.reports.slider_levels import Stop
 
 
@@ -73,3 +77,17 @@ def test_the_report_takes_the_nearest_of_different_photographs():
     assert [one.name for one in shown if one.pair.near == 0.1] == ["exact", "nearer"]
     assert EXAMPLES_SHOWN == 2
     assert [one.pair.near for one in shown] == sorted(one.pair.near for one in shown)
+
+
+def test_the_audited_level_is_shown_where_the_report_opens_at_it(tmp_path):
+    calibration = calibration_of(curves(0, 12))
+    errors, delivered, truth = material()
+    bump(errors, 150, 200, 0.4)
+    scores = np.zeros_like(errors)
+    levels = [(0.4, 1.0), (0.195, 1.0)]
+    thresholds = np.array([0.5])
+    kept = make_preview("audit", "a", "a", delivered, scores, thresholds, truth=truth, errors=errors, worst_at=levels)
+    assert sorted(pair.near for pair in kept.pairs) == [0.05, 0.1, 0.195, 0.2, 0.4]
+    ReportStore(tmp_path, calibration).keep(kept)
+    page = write_report(tmp_path, calibration, None, [], tmp_path / "r.html", alpha=0.4).read_text()
+    assert re.findall(r"<div><h4>([^<]*)</h4>", page) == ["0.05", "0.1", "0.2", "0.4"]

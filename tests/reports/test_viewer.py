@@ -194,6 +194,26 @@ def test_two_fingers_zoom(chromium, plain_report):
         assert page.inner_text("#zoom") == "200 %"
 
 
+def test_a_finger_moves_the_line_on_a_phone(chromium, plain_report):
+    """Real touches, which the browser would take away for scrolling if the stage did not claim them."""
+    with opened(chromium, plain_report, width=390, height=844, has_touch=True, is_mobile=True) as page:
+        show(page, "audited 1")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        box = page.locator("#stage").bounding_box()
+        touch = page.context.new_cdp_session(page)
+
+        def send(kind, *shares):
+            points = [{"x": box["x"] + share * box["width"], "y": box["y"] + 60} for share in shares]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        for way in ((0.5, 0.6, 0.7, 0.8), (0.8, 0.6, 0.4, 0.2)):
+            send("touchStart", way[0])
+            for share in way[1:]:
+                send("touchMove", share)
+            send("touchEnd")
+            assert abs(int(page.locator("#divide").input_value()) - 100 * way[-1]) <= 1
+
+
 def test_the_viewer_works_by_keyboard(chromium, plain_report):
     with opened(chromium, plain_report) as page:
         show(page, "audited 1")
