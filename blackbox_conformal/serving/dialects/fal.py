@@ -105,13 +105,13 @@ class Fal(Dialect):
         request = await gateway.ended(await gateway.accept(http, NAME, _asked(http)))
         if not request.has_ended:
             raise NotServedError(504, "the vendor takes longer than a connection is kept; use the queue")
-        return self._ended(gateway, request)
+        return await self._ended(gateway, request)
 
     async def _result(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         request = await gateway.find(http, NAME, http.parameters["id"])
         if not request.has_ended:
             raise NotServedError(400, "the request is still in progress; ask for its status")
-        return self._ended(gateway, request)
+        return await self._ended(gateway, request)
 
     async def _find(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         request = await gateway.find(http, NAME, http.parameters["id"])
@@ -165,10 +165,10 @@ class Fal(Dialect):
     def _answer(self, told: Mapping[str, Any], request: Request, status: int = 200) -> HttpAnswer:
         return json_answer(told, status, {"x-fal-request-id": request.id})
 
-    def _ended(self, gateway: Gateway, request: Request) -> HttpAnswer:
+    async def _ended(self, gateway: Gateway, request: Request) -> HttpAnswer:
         headers = {**gateway.headers(request), "x-fal-request-id": request.id}
         if request.outcome.state == "done":
-            return json_answer(self.told(gateway, request), 200, headers)
+            return json_answer(await asyncio.to_thread(self.told, gateway, request), 200, headers)
         return self.refused(_failure(request, headers))
 
     def told(self, gateway: Gateway, request: Request) -> dict[str, Any]:

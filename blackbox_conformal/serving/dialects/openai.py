@@ -5,6 +5,7 @@ what is answered by 409, 429 or from 500 on, unless the header ``x-should-retry`
 wherever the same answer would come again.
 """
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from typing import Any
@@ -77,7 +78,8 @@ class OpenAI(Dialect):
             raise NotServedError(504, "the vendor takes longer than a connection is kept; ask again", later)
         if request.outcome.state != "done":
             raise _failure(request, gateway.headers(request))
-        return json_answer(self.told(gateway, request), 200, gateway.headers(request))
+        told = await asyncio.to_thread(self.told, gateway, request)
+        return json_answer(told, 200, gateway.headers(request))
 
     async def _models(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "vendor"} for name in gateway.offer.models]

@@ -7,10 +7,12 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from support.gateway import picture
+from support.losing_proxy import LosingProxy
 
 from blackbox_conformal import ed25519
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -22,9 +24,9 @@ CLIENTS = os.environ.get("JAVASCRIPT_CLIENTS")
 pytestmark = pytest.mark.skipif(CLIENTS is None, reason="JAVASCRIPT_CLIENTS names no folder")
 
 
-def scripted(name: str, gateway: str, spent: str, file: Path) -> dict[str, Any]:
+def scripted(name: str, *arguments: str | Path) -> dict[str, Any]:
     """What a script tells."""
-    command = ["node", str(SCRIPTS / f"{name}_javascript.cjs"), gateway, spent, str(file)]
+    command = ["node", str(SCRIPTS / f"{name}_javascript.cjs"), *map(str, arguments)]
     environment = {**os.environ, "NODE_PATH": str(CLIENTS)}
     ended = subprocess.run(command, env=environment, capture_output=True, timeout=200, check=False)
     assert ended.returncode == 0, ended.stderr.decode()
@@ -43,7 +45,10 @@ def fal(gateway: str, spent_gateway: str, vendor: FaultServer, tmp_path_factory:
     vendor.script = {}
     paid, file = vendor.account.paid, tmp_path_factory.mktemp("fal") / "in.png"
     file.write_bytes(picture(300))
-    return {**scripted("fal", gateway, spent_gateway, file), "paid": vendor.account.paid - paid}
+    with LosingProxy(gateway) as way:
+        told = scripted("fal", gateway, spent_gateway, file, way.url)
+    assert way.lost
+    return {**told, "paid": vendor.account.paid - paid}
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +61,18 @@ def replicate(gateway: str, spent_gateway: str, vendor: FaultServer, tmp_path_fa
 
 def test_fal_gets_the_vendors_bytes_and_the_mask_in_every_way(gateway: str, fal: dict[str, Any]) -> None:
     plain = vendors(gateway, 300)
-    for result in (fal["run"], *fal["subscribed"].values(), fal["result"]):
-        assert httpx.get(result["data"]["image"]["url"]).content == plain
+
+    def got(link: str) -> httpx.Response:
+        # A link leads to where the client sent its request, which may have been the way on which an answer is lost.
+        return httpx.get(gateway + urlsplit(link).path)
+
+    for result in (fal["lost"], fal["run"], *fal["subscribed"].values(), fal["result"]):
+        assert got(result["data"]["image"]["url"]).content == plain
         facts = result["data"]["blackbox_conformal"]
-        assert httpx.get(facts["mask"]).headers["content-type"] == "image/png"
-        assert httpx.get(facts["certificate"]).json()["trusted_share"] == facts["trusted_share"]
+        assert got(facts["mask"]).headers["content-type"] == "image/png"
+        assert got(facts["certificate"]).json()["trusted_share"] == facts["trusted_share"]
     assert fal["result"]["requestId"] == fal["queued"]["request_id"]
+    # The answer to the first request was lost, and the client asked again.
     assert fal["paid"] == 1
 
 

@@ -7,6 +7,7 @@ import httpx
 import openai
 import pytest
 from support.gateway import picture
+from support.losing_proxy import LosingProxy
 
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -53,6 +54,15 @@ def test_headers_tell_the_same_and_a_key_gives_the_same_request(gateway: str, ve
     assert vendor.account.paid == paid + 1
     with pytest.raises(openai.ConflictError, match="idempotency key"):
         raw.edit(image=file(104), prompt="", extra_headers={"Idempotency-Key": "once"})
+
+
+def test_a_client_whose_answer_was_lost_asks_again_and_nothing_is_paid_twice(gateway: str, vendor: FaultServer) -> None:
+    paid = vendor.account.paid
+    with LosingProxy(gateway) as way:
+        edited = client_of(way.url).images.edit(image=file(106), prompt="")
+    assert way.lost
+    assert base64.b64decode(edited.data[0].b64_json) == vendors(gateway, 106)
+    assert vendor.account.paid == paid + 1
 
 
 def test_models_are_listed(gateway: str) -> None:

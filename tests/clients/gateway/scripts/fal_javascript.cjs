@@ -1,11 +1,11 @@
 // What fal's JavaScript client makes of a gateway, as JSON; its address is given as the client's proxy.
-// Arguments: the address, that of a gateway whose budget is spent, a picture's file.
+// Arguments: the address, that of a gateway whose budget is spent, a picture's file, a way on which an answer is lost.
 const { readFile } = require("node:fs/promises");
 const { listen } = require("./webhook.cjs");
 const { createFalClient } = require("@fal-ai/client");
 
 const APPLICATION = "any/blackbox-conformal";
-const [address, spent, file] = process.argv.slice(2);
+const [address, spent, file, losing] = process.argv.slice(2);
 
 function clientOf(gateway) {
   return createFalClient({ credentials: "made-up", proxyUrl: { url: `${gateway}/fal/proxy`, when: "always" } });
@@ -24,6 +24,7 @@ async function main() {
   const fal = clientOf(address);
   const blob = new Blob([await readFile(file)], { type: "image/png" });
   const image_url = `data:image/png;base64,${(await readFile(file)).toString("base64")}`;
+  const lost = await clientOf(losing).run(APPLICATION, { input: { image_url } });
   const statuses = { polling: [], streaming: [] };
   const subscribed = {};
   for (const mode of Object.keys(statuses)) {
@@ -39,6 +40,7 @@ async function main() {
   const webhook = await listen();
   const queued = await fal.queue.submit(APPLICATION, { input: { image_url }, webhookUrl: webhook.address });
   const told = {
+    lost,
     run: await fal.run(APPLICATION, { input: { image_url } }),
     subscribed,
     statuses,
