@@ -127,6 +127,7 @@ def command(screen: Screen, options: ServeOptions) -> None:
     else:
         example = "in.png"
     service = _service(screen, options)
+    _warn_of_plain_http(screen, options)
     tls = None
     if options.tls_cert is not None:
         tls = Tls(Path(options.tls_cert), None if options.tls_key is None else Path(options.tls_key))
@@ -191,6 +192,18 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         upgrade=None if options.upgrade is None else Path(options.upgrade),
         sign_with=load_signing_key(screen, options.sign_with),
     )
+
+
+def _warn_of_plain_http(screen: Screen, options: ServeOptions) -> None:
+    """Say that others can read along, where nothing that is known of encrypts."""
+    from blackbox_conformal.local_servers import is_loopback_name
+
+    proxied = (options.public_url or "").startswith("https:")
+    if not is_loopback_name(options.host) and options.tls_cert is None and not proxied:
+        screen.note(
+            "warning: tokens and pictures are sent unencrypted; add --tls-cert FILE, or --public-url https://… where a "
+            "proxy encrypts"
+        )
 
 
 def _refuse_missing() -> None:

@@ -140,6 +140,8 @@ class Runner:
                 if result.certificate.status != "outside-calibration":
                     return await asyncio.to_thread(keep_masked, result, self._store, self._sign_with)
                 reason = result.certificate.reason or "the input is outside the calibration"
+                if request.strict:
+                    raise NotServedError(409, reason)
                 if result.vendor is not None:
                     found = (result.vendor, result.certificate.vendor_model, reason, self._store)
                     return await asyncio.to_thread(keep_unmasked, *found)

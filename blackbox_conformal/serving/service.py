@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.signing_key import SigningKey
 
 LARGEST_BODY = 64 * 1024 * 1024
+_THREADS = 32
 FOLDER = "served"
 """Where in the run folder the book, the files of requests and the tokens lie."""
 
@@ -132,6 +134,8 @@ class Service:
 @contextlib.asynccontextmanager
 async def _running(gateway: Gateway, dialects: Mapping[str, Dialect]) -> AsyncIterator[None]:
     """What goes on beside requests: those that an earlier process left, and webhooks."""
+    # Reading and drawing files for clients must not hold up what is written in the book.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway"))
     gateway.runner.resume()
     delivering = asyncio.create_task(Webhooks(gateway, dialects).deliver_for_ever())
     try:

@@ -2,15 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from blackbox_conformal.secrets import Secret, redact
+from blackbox_conformal.secrets import redact
 from blackbox_conformal.serving.book import Notice
 from blackbox_conformal.serving.dialects.dialect import Dialect
 from blackbox_conformal.serving.gateway import Gateway
 from blackbox_conformal.serving.logs import LOG
 from blackbox_conformal.text import printable
 from blackbox_conformal.watching.notices import UndeliveredError, post
+
+AT_ONCE = 8
+"""Messages that are sent at the same time."""
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 3600.0
@@ -21,23 +26,40 @@ _LOOK_S = 0.5
 
 
 class Webhooks:
-    """Sends what is due, a few messages at a time."""
+    """Sends what is due, a few messages at a time, in threads of its own: a slow receiver holds up nothing else."""
 
     def __init__(self, gateway: Gateway, dialects: Mapping[str, Dialect]) -> None:
         self._gateway, self._dialects = gateway, dialects
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
+        self._under_way: dict[str, asyncio.Task[None]] = {}
 
     async def deliver_for_ever(self) -> None:
         """Deliver until the task is cancelled."""
-        while True:
-            try:
-                due = await asyncio.to_thread(self._gateway.book.due, time.time())
-                await asyncio.gather(*(self._deliver(notice) for notice in due))
-            except Exception:  # noqa: BLE001 - what fails now may work at the next look
-                LOG.exception("webhooks could not be looked at")
-            await asyncio.sleep(_LOOK_S)
+        try:
+            while True:
+                try:
+                    self._begin(await asyncio.to_thread(self._gateway.book.due, time.time()))
+                except Exception:  # noqa: BLE001 - what fails now may work at the next look
+                    LOG.exception("webhooks could not be looked at")
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self, due: Sequence[Notice]) -> None:
+        """Begin to send those that there is room for; messages of one request go one after the other."""
+        for notice in due:
+            if len(self._under_way) < AT_ONCE and notice.request not in self._under_way:
+                task = asyncio.create_task(self._deliver(notice))
+                self._under_way[notice.request] = task
+                task.add_done_callback(partial(self._ended, notice.request))
+
+    def _ended(self, request: str, task: "asyncio.Task[None]") -> None:
+        del self._under_way[request]
+        if not task.cancelled() and task.exception() is not None:
+            LOG.error("a webhook could not be noted", extra={"error": type(task.exception()).__name__})
 
     async def _deliver(self, notice: Notice) -> None:
-        error = await asyncio.to_thread(self._tried, notice)
+        error = await asyncio.get_running_loop().run_in_executor(self._threads, self._tried, notice)
         tries = notice.tries + 1
         again = None
         if error is not None and tries < MOST_TRIES:
@@ -52,7 +74,7 @@ class Webhooks:
             if request is None or dialect is None:
                 return "the gateway does not speak the dialect of the request any more"
             body, headers = dialect.message(self._gateway, request, notice.event, f"msg_{notice.id}")
-            post(Secret(notice.address, lasting=False), body, {"Content-Type": "application/json", **headers})
+            post(notice.address, body, {"Content-Type": "application/json", **headers})
         except UndeliveredError as error:
             return printable(redact(str(error)), 300)
         except Exception as error:  # noqa: BLE001 - whatever a foreign dialect or address does, the others are told

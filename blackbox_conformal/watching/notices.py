@@ -54,12 +54,12 @@ def webhook_channel(address: Secret) -> Channel:
     """Posts the notice as JSON to a web address; see `post`."""
 
     def deliver(notice: dict[str, Any]) -> None:
-        post(address, json.dumps(notice).encode(), {"Content-Type": "application/json"})
+        post(address.reveal(), json.dumps(notice).encode(), {"Content-Type": "application/json"})
 
     return deliver
 
 
-def post(address: Secret, body: bytes, headers: Mapping[str, str]) -> None:
+def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
     """Post to a web address, which must answer with 2xx; redirects are not followed.
 
     Raises
@@ -67,7 +67,7 @@ def post(address: Secret, body: bytes, headers: Mapping[str, str]) -> None:
     UndeliveredError
         It did not.
     """
-    request = urllib.request.Request(address.reveal(), body, dict(headers), method="POST")
+    request = urllib.request.Request(address, body, dict(headers), method="POST")
     try:
         with urllib.request.build_opener(_NoRedirects).open(request, timeout=_TIMEOUT_S):
             pass

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -165,6 +166,30 @@ def post() -> Iterator[str]:
         Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield f"http://127.0.0.1:{listening.server_address[1]}/told"
         listening.shutdown()
+
+
+def test_receivers_that_do_not_answer_hold_up_nobody(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering, received = threading.Event(), threading.Semaphore(0)
+
+    def post(address: str, *_: Any) -> None:
+        received.release()
+        if "slow" in address:
+            answering.wait(60)
+
+    monkeypatch.setattr(webhooks, "post", post)
+    with serving(calibration, vendor, tmp_path / "run", terms=Terms(webhook_hosts=("receiver",))) as gateway:
+        link = upload(gateway, picture(0))
+        for _ in range(webhooks.AT_ONCE + 32):
+            predict(gateway, {"image": link}, webhook="http://receiver/slow", webhook_events_filter=["completed"])
+        for _ in range(webhooks.AT_ONCE):
+            assert received.acquire(timeout=60)
+        assert gateway.post(picture(1)).status_code == 200
+        predict(gateway, {"image": link}, webhook="http://receiver/quick", webhook_events_filter=["completed"])
+        answering.set()
+        for _ in range(33):
+            assert received.acquire(timeout=60)
 
 
 def test_a_webhook_is_told_until_it_listens_and_can_check_who_speaks(
