@@ -282,6 +282,7 @@ def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post: Post)
     assert post.first()["calls"] == document["next_visit"]["calls"] == post.paid - paid
     code, document, _ = post.watch("--plan")
     assert (code, document["next_visit"]["calls"]) == (0, 9)
+    assert post.watch()[1]["calls"] == document["next_visit"]["calls"] == document["later_visit"]["calls"]
 
 
 def test_a_plan_says_when_small_changes_would_be_found_and_a_change_is_found_by_then(
