@@ -1,5 +1,6 @@
 """The gateway as a process: it is killed, and every accepted request is answered; it is asked to end, and it drains."""
 
+import base64
 import json
 import threading
 import time
@@ -124,6 +125,29 @@ def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(
     routes = {line.get("route") for line in lines}
     assert "/pictures" in routes
     assert not any(waiting in json.dumps(line) for line in lines)
+
+
+def test_a_stream_of_statuses_ends_with_the_gateway_that_is_asked_to_end(
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path
+) -> None:
+    gate = threading.Event()
+
+    def hold(_: Any) -> None:
+        gate.wait(60)
+
+    keyed_server.script = hold
+    options = ("--max-cost", "1", "--as", "fal")
+    gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", *options).start()
+    body = {"image_url": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}
+    queued = httpx.post(f"{gateway.url}/fal/queue/any/blackbox-conformal", json=body, timeout=60).json()
+    with httpx.stream("GET", queued["status_url"] + "/stream", timeout=60) as streamed:
+        lines = streamed.iter_lines()
+        assert next(lines).startswith("data: ")
+        gateway.terminate()
+        told = [line for line in lines if line]
+    assert not any("COMPLETED" in line for line in told)
+    gate.set()
+    assert gateway.wait() == 0
 
 
 def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_next_start(
