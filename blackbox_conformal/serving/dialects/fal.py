@@ -74,6 +74,10 @@ class Fal(Dialect):
         status = {200: "The request has ended.", 202: "It has not.", 404: "There is none of this id."}
         stream = {200: "Statuses as server-sent events, until the request has ended.", 404: "There is none."}
         result = {**_RUN, 400: "The request has not ended.", 404: "There is none of this id."}
+        proxied = [
+            Route(way, "/fal/proxy", self._proxied, "Any of these, named in x-fal-target-url.")
+            for way in ("GET", "POST", "PUT")
+        ]
         cancelled = {202: "It is cancelled.", 400: "It has ended.", 404: "There is none of this id."}
         return (
             Route("GET", f"{number}/status/stream", self._stream, "The statuses of a request.", {}, stream),
@@ -85,16 +89,7 @@ class Fal(Dialect):
             Route("POST", "/fal/rest/storage/upload/initiate", self._initiate, "Begin to upload a file.", _FILE),
             Route("PUT", "/files/{id}", self._upload, "Upload a file, whatever its type."),
             Route("GET", "/.well-known/jwks.json", self._keys, "The key that webhooks are signed with."),
-            *(
-                Route(
-                    method,
-                    "/fal/proxy",
-                    self._proxied,
-                    "Any of these, through a proxy.",
-                    _INPUT if method == "POST" else {},
-                )
-                for method in ("GET", "POST", "PUT")
-            ),
+            *proxied,
         )
 
     async def _submit(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
