@@ -8,12 +8,14 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.serving.gateway import Gateway
 from blackbox_conformal.serving.service import Service
 
 _GRACE_S = 30
+_READ_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,17 @@ class Tls:
 
     certificate: Path
     key: Path | None
+
+
+class Protocol(H11Protocol):
+    """Takes little of a body at a time, so that of one that is too large hardly more than is allowed is read."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection."""
+        # What asyncio's own transports ask the system for at once; 256 KiB by default. Others go without.
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_BYTES
+        super().connection_made(transport)
 
 
 class Server(uvicorn.Server):
@@ -93,6 +106,7 @@ def run(service: Service, listening: socket.socket, tls: Tls | None, on_start: C
     with service.opened(begun.append) as application:
         config = uvicorn.Config(
             application,
+            http=Protocol,
             access_log=False,
             log_config=None,
             server_header=False,
