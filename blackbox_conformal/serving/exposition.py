@@ -52,7 +52,7 @@ def _metrics(
         " WHERE json_extract(facts, '$.trusted_share') IS NOT NULL"
     ).fetchone()
     yield "masks_total", "counter", "Pictures answered with a mask.", [("", masked["n"])]
-    yield "trusted_share_sum", "counter", "Sum of the trusted shares of those masks.", [("", masked["share"])]
+    yield "trusted_shares_total", "counter", "Sum of the trusted shares of those masks.", [("", masked["share"])]
     yield "requests_running", "gauge", "Requests that are worked on.", [("", runner.running)]
     yield "requests_waiting", "gauge", "Requests that are accepted and not begun.", [("", runner.waiting)]
     undelivered = asked.execute("SELECT COUNT(*) AS n FROM notice WHERE delivered IS NULL AND tries > 0").fetchone()[
