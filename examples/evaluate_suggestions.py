@@ -27,7 +27,7 @@ from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.photographs import demo_photographs, find_photographs
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.suggesting import Seen, halves, middle, nearest_chain, proven
+from blackbox_conformal.pipeline.suggesting import MOST_FITTED, Seen, halves, middle, nearest_chain, proven
 
 SCALE, SIDE, SQUARES = 4, 512, 4
 INPUTS, PHOTOGRAPHS = 40, 80
@@ -62,7 +62,9 @@ def batch(pool: list[NDArray[np.uint8]], number: int) -> dict[str, Any]:
     fitting, proving = halves([one.digest for one in inputs])
     photographs = [pool[index] for index in order[INPUTS : INPUTS + PHOTOGRAPHS]]
     suggestion = nearest_chain(
-        [inputs[place] for place in fitting], [middle(pixels, SCALE) for pixels in photographs[::2]], SCALE
+        [inputs[place] for place in fitting],
+        [middle(pixels, SCALE) for pixels in photographs[::2][:MOST_FITTED]],
+        SCALE,
     )
     truth = chains[0].text if one_chain else planted.text
     shift, control = (

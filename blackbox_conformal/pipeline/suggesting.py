@@ -24,17 +24,18 @@ from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.keyword_arguments import Photographs, photograph_paths
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.pipeline.suggestion_parts.compression import Compression, compression
-from blackbox_conformal.pipeline.suggestion_parts.fitting import Measured, Simulations, measured, nearest
+from blackbox_conformal.pipeline.suggestion_parts.fitting import nearest
+from blackbox_conformal.pipeline.suggestion_parts.simulations import Measured, Simulations, measured
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
 FEWEST = 20
 """Inputs, and photographs: half of each is for the proof."""
 
-MOST_FITTED = 32
+MOST_FITTED = 40
 """Photographs that candidates are tried on; more would take longer and tell little more."""
 
-LARGEST_INPUT, SMALLEST_INPUT = 96, 16
+LARGEST_INPUT, SMALLEST_INPUT = 128, 16
 """Pixels a side that candidates are tried on, the middle of a photograph; and the least that can be measured."""
 
 Progress = Callable[[str, int, int], None]

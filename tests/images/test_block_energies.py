@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.fft import dctn
+from scipy.ndimage import gaussian_filter
 from skimage import data
 
 from blackbox_conformal.errors import ImageError
@@ -33,7 +34,7 @@ def test_brightness_is_that_of_the_plain_calculation():
 
 def test_grey_picture_has_no_colour():
     grey = np.repeat(np.clip(data.camera()[:64, :64], 1, 254)[:, :, None], 3, axis=2)
-    np.testing.assert_allclose(block_energies(grey)[SIZE:-1], np.log2(0.1), atol=1e-3)
+    np.testing.assert_allclose(block_energies(grey)[SIZE : 2 * SIZE], np.log2(0.1), atol=1e-3)
 
 
 def test_flattest_blocks_hold_the_variance_of_noise():
@@ -41,6 +42,41 @@ def test_flattest_blocks_hold_the_variance_of_noise():
     flat = np.clip(np.rint(128 + np.repeat(noise, 3, axis=2)), 0, 255).astype(np.uint8)
     middle = block_energies(flat)[:SIZE].reshape(len(BANDS), len(QUANTILES))[-1, 1]
     assert 2 ** (middle / 2) == pytest.approx(5, rel=0.1)
+
+
+def test_spectrum_is_that_of_the_flattest_blocks():
+    random, pixels = np.random.default_rng(0), np.clip(data.astronaut()[100:164, 200:264], 1, 254)
+    pixels = np.clip(pixels + np.rint(random.normal(0, 2, pixels.shape)), 1, 254).astype(np.uint8)
+    brightness = pixels @ np.array([0.299, 0.587, 0.114])
+    blocks = [brightness[y : y + 8, x : x + 8] for y in range(0, 64, 8) for x in range(0, 64, 8)]
+    squares = [dctn(block, norm="ortho") ** 2 for block in blocks]
+    sums = [
+        [[each[row, column] for row in range(8) for column in range(8) if row + column == place] for place in range(15)]
+        for each in squares
+    ]
+
+    def flatness(each: list[list[float]]) -> float:
+        bands = [[value for place in each[first : last + 1] for value in place] for first, last in BANDS]
+        return sum(np.log2(np.mean(band) + 0.1) for band in bands)
+
+    flattest = sorted(sums, key=flatness)[: len(blocks) // 6]
+    sums = [[place] for place in range(1, 11)] + [[11, 12, 13, 14]]
+    expected = [
+        np.log2(np.mean([value for each in flattest for place in places for value in each[place]]) + 0.1)
+        for places in sums
+    ]
+    np.testing.assert_allclose(block_energies(pixels)[2 * SIZE : -1], expected, atol=1e-3)
+
+
+def test_spectrum_tells_weak_noise_that_was_sharpened_from_strong_noise():
+    noise = np.random.default_rng(0).normal(0, 1, (256, 256))
+    sharpened = noise + 1.5 * (noise - gaussian_filter(noise, 1))
+    slopes = []
+    for strong in (noise * 5, sharpened / sharpened.std() * 5):
+        pixels = np.clip(np.rint(128 + np.repeat(strong[:, :, None], 3, axis=2)), 0, 255).astype(np.uint8)
+        spectrum = block_energies(pixels)[2 * SIZE : -1]
+        slopes.append(spectrum[-4:].mean() - spectrum[:2].mean())
+    assert slopes[1] > slopes[0] + 1
 
 
 def test_noise_that_grows_with_light_is_told():

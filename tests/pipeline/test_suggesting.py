@@ -12,13 +12,15 @@ from PIL import Image
 import blackbox_conformal as bc
 from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
+from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.jpeg_traces import JpegTrace
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.suggesting import halves
-from blackbox_conformal.pipeline.suggestion_parts.candidate import NONE, Candidate, gain, starts
+from blackbox_conformal.pipeline.suggesting import Seen, halves, nearest_chain
+from blackbox_conformal.pipeline.suggestion_parts.candidate import PARTS, Candidate, gain, starts
 from blackbox_conformal.pipeline.suggestion_parts.compression import compression
-from blackbox_conformal.pipeline.suggestion_parts.fitting import Distance
+from blackbox_conformal.pipeline.suggestion_parts.fitting import Mismatch, Search, bounded, nearest
+from blackbox_conformal.pipeline.suggestion_parts.simulations import EvenlySpread
 
 SIDE, SCALE = 192, 2
 
@@ -116,22 +118,57 @@ def test_hardly_any_trace_is_no_compression():
 
 
 def test_candidates_are_chains_that_the_catalogue_knows():
-    candidate = Candidate((0.2, 0.4), "area", (2, 4), 0.5, (50, 100), 0.7, "4:4:4")
+    candidate = Candidate(0.3, 3, 75, 0.7, 0.5, 0.5, "area", "4:4:4")
     text = candidate.text(4, "jpeg:75")
     assert text == (
-        "blur:0.8-1.6+area:4+noise:2-4,shot=0.5+unsharp:50-100,radius=0.7,threshold=0+jpeg:75,subsampling=4:4:4"
+        "blur:0.6-1.8+area:4+noise:1.5-4.5,shot=0.5+unsharp:38-112,radius=0.7,threshold=0+jpeg:75,subsampling=4:4:4"
     )
-    near = list(candidate.neighbours(1.5, ("4:2:0", "4:4:4")))
-    for one in [*near, *starts(4, ""), *candidate.simpler()]:
-        assert Mixture.of_text(one.text(4, "jpeg:75")).at(4)
-    assert candidate not in near
-    assert len({one.text(4, "") for one in near}) > 20
+    near = [candidate.at(candidate.coordinates + step) for step in (*np.eye(6), *-np.eye(6))]
+    assert len({one.text(4, "") for one in near}) == 12
+    for one in [*near, *starts(4, ""), *starts(1, "4:2:0"), *map(candidate.without, PARTS)]:
+        assert Mixture.of_text(one.text(4, "jpeg:75"))
 
 
-def test_candidates_without_steps_say_nothing():
-    assert Candidate(filter="").text(1, "") == ""
-    assert list(Candidate(filter="").simpler()) == []
-    assert replace(Candidate(noise=(1, 2), shot=0.5), noise=NONE).text(4, "") == "bicubic:4"
+def test_coordinates_say_all_numbers_of_a_candidate():
+    candidate = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4, "area", "4:4:4")
+    again = replace(candidate, blur=0, noise=1, unsharp=0, radius=2, shot=0, spread=0).at(candidate.coordinates)
+    assert again.coordinates == pytest.approx(candidate.coordinates)
+    assert again.text(4, "") == candidate.text(4, "")
+
+
+@pytest.mark.parametrize("places", [np.full(6, 1e3), np.full(6, -1e3)])
+def test_extreme_candidates_are_chains_too(places: np.ndarray):
+    extreme = starts(16, "")[0].at(places)
+    assert Mixture.of_text(extreme.text(16, "jpeg:75")).at(16)
+    assert Mixture.of_text(extreme.text(1, ""))
+
+
+def test_steps_that_change_nothing_are_left_out():
+    assert Candidate(blur=0.1, noise=0.2, unsharp=9).text(4, "") == "bicubic:4"
+    assert Candidate(filter="").text(1, "") == "noise:0.3"
+    assert Candidate(noise=1.5, shot=0.5).without("noise").text(4, "") == "bicubic:4"
+
+
+def test_noise_after_sharpening_stays_as_it_is_when_sharpening_changes():
+    candidate = Candidate(noise=3, unsharp=80, radius=1.2)
+    for place in (2, 3):
+        changed = candidate.at(candidate.coordinates + np.eye(6)[place])
+        assert changed.noise * gain(changed.unsharp, changed.radius) == pytest.approx(3 * gain(80, 1.2))
+        assert changed.noise != pytest.approx(3)
+    assert candidate.without("unsharp").noise == pytest.approx(3 * gain(80, 1.2))
+
+
+def test_photographs_take_values_evenly_spread_over_a_range():
+    values = [EvenlySpread(place, 10, 0).uniform(2, 4) for place in range(10)]
+    assert sorted(values) == pytest.approx(np.arange(2.1, 4, 0.2))
+    assert values != sorted(values)
+    second = []
+    for place in range(10):
+        random = EvenlySpread(place, 10, 0)
+        random.uniform()
+        second.append(random.uniform(2, 4))
+    assert sorted(second) == pytest.approx(np.arange(2.1, 4, 0.2))
+    assert second != values
 
 
 @pytest.mark.parametrize(("percent", "radius"), [(80, 1.0), (150, 1.5), (50, 0.7)])
@@ -142,21 +179,99 @@ def test_gain_is_what_sharpening_does_to_noise(percent: int, radius: float):
     assert gain(percent, radius) == pytest.approx(sharp.std() / pixels.std(), rel=0.05)
 
 
-def test_distance_is_the_energy_distance():
+def test_mismatch_is_about_the_number_of_measurements_where_nothing_differs():
     random = np.random.default_rng(0)
-    inputs, same, other = random.normal(size=(3, 40, 5))
-    distance = Distance(inputs, [same])
-    assert abs(distance(same)) < 0.15
-    far = [distance(other + shift) for shift in (0.5, 1, 2)]
-    assert all(near < farther for near, farther in pairwise(far))
-    assert distance.each(other).mean() == pytest.approx(distance(other))
-    # By plain loops, in the coordinates in which the measurements of `same` are uncorrelated and of variance 1.
-    white = np.linalg.cholesky(np.linalg.inv(np.cov(same.T)))
-    first, second = inputs @ white, other @ white
-    between = np.mean([np.linalg.norm(a - b) for a in first for b in second])
-    within = [np.mean([np.linalg.norm(a - b) for a, b in _pairs(values)]) for values in (first, second)]
-    assert distance(other) == pytest.approx(2 * between - sum(within), abs=1e-6)
+    mixing, found = random.normal(size=(5, 5)), []
+    for _ in range(50):
+        inputs, near, same = (random.normal(size=(count, 5)) @ mixing for count in (60, 90, 90))
+        mismatch = Mismatch(inputs, near)
+        found.append(mismatch(same))
+        farther = [mismatch(same + shift * mixing[0]) for shift in (1, 2, 3)]
+        assert all(nearer < far for nearer, far in pairwise(farther))
+    assert np.mean(found) == pytest.approx(5, rel=0.3)
 
 
-def _pairs(values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    yield from ((a, b) for i, a in enumerate(values) for j, b in enumerate(values) if i != j)
+def test_difference_means_more_where_photographs_vary_less():
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(40, 3))
+    same, apart = random.normal(size=(2, 40, 3))
+    assert Mismatch(inputs, same)(same + 1) > 2 * Mismatch(inputs, apart * 10)(same + 1)
+
+
+def test_odd_picture_hardly_moves_the_difference():
+    inputs, near, same = np.random.default_rng(0).normal(size=(3, 40, 3))
+    odd = same.copy()
+    odd[0] += 1e3
+    mismatch = Mismatch(inputs, near)
+    assert mismatch(odd) < mismatch(same) + 5 < mismatch(same + 1)
+
+
+class Planted:
+    """Stands for simulations: measurements linear in the coordinates, and other for each photograph."""
+
+    jpeg, subsamplings = "", ()
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(0)
+        self._slopes, self._content = random.normal(size=(6, 20)), random.normal(size=(40, 20))
+        self._known: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __call__(self, candidate: Candidate) -> np.ndarray:
+        self._known.add(candidate.text(4, ""))
+        return self._content + candidate.coordinates @ self._slopes
+
+
+def test_search_finds_what_was_planted():
+    planted = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4)
+    simulations, tried = Planted(), []
+    search = Search(simulations(planted), simulations, tried.append)
+    start = min(starts(4, ""), key=search.cost)
+    found = start
+    for width in (2.5, 1.5, 1.0):
+        search.refer_to(found)
+        found = search.moved(found, width)
+    assert found.coordinates == pytest.approx(planted.coordinates, abs=0.5)
+    assert search.mismatch(found) < 0.1 * search.mismatch(start)
+    assert tried[-1] == len(simulations)
+
+
+def test_average_is_of_those_that_are_near_and_of_one_kind():
+    planted = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4)
+    simulations = Planted()
+    search = Search(simulations(planted), simulations, lambda _: None)
+    search.refer_to(planted)
+    for place in (*np.eye(6), *-np.eye(6)):
+        search.cost(planted.at(planted.coordinates + 0.2 * place))
+    search.cost(planted.at(planted.coordinates + 50))
+    search.cost(replace(planted, subsampling="4:4:4", noise=50.0))
+    assert search.average(planted).coordinates == pytest.approx(planted.coordinates, abs=0.2)
+    assert search.average(planted).subsampling == ""
+
+
+def test_minimum_within_bounds_is_found():
+    square, linear = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([4.0, 1.0])
+    free = bounded(square, linear, np.full(2, -9.0), np.full(2, 9.0))
+    assert free == pytest.approx(np.linalg.solve(square, linear))
+    # Held to the end of its range, the first one leaves another value as the best for the second.
+    assert bounded(square, linear, np.full(2, -9.0), np.array([1.0, 9.0])) == pytest.approx([1, 0])
+
+
+@pytest.mark.parametrize(("blur", "steps"), [(0.0, 3), (0.6, 4)])
+def test_blur_that_inputs_do_not_show_is_left_out(blur: float, steps: int):
+    simulations = Planted()
+    inputs = simulations(Candidate(blur, 3.1, 95, 1.2, 0.6, 0.4))
+    found = nearest(inputs, simulations, 4, lambda _: None)
+    assert len(Mixture.of_text(found.text(4, "")).chains[0].steps) == steps
+
+
+def test_weak_noise_that_was_sharpened_is_told_from_strong_noise():
+    chain, pieces = Mixture.of_text("area:2+noise:2.5+unsharp:120,radius=1,threshold=0+jpeg:92"), list(squares())
+    inputs = [Seen.of(read_image(image_png(chain.apply(pieces[k], SCALE, k)))) for k in range(20)]
+    suggested = nearest_chain(inputs, pieces[20:44], SCALE)
+    steps = {type(step).__name__: step for step in Mixture.of_text(suggested.degradation).chains[0].steps}
+    sigma = steps["Noise"].sigma
+    assert (sigma.low + sigma.high) / 2 < 0.75 * 2.5 * gain(120, 1)
+    assert steps["Unsharp"].percent.high > 60

@@ -1,25 +1,56 @@
 """Chains that inputs may have gone through: a lens, a reduction, a sensor, sharpening and JPEG, in that order."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 FILTERS = ("bicubic", "area", "lanczos")
 
-SHOTS = (0.0, 0.5, 0.9)
 
-RADII = (0.7, 1.0, 1.5)
+class Coordinate(NamedTuple):
+    """A number of a chain that is fitted.
 
-Ends = tuple[float, float]
-"""The least and the largest value of a parameter; (0, 0) where there is no such step."""
+    Attributes
+    ----------
+    name
+        What it says of.
+    step
+        A change that inputs show.
+    least, largest
+        The range that it is held to.
+    usual, deviation
+        What it is taken to be where inputs do not tell, and how far from that it may as well be; weak on purpose.
+    """
 
-NONE: Ends = (0.0, 0.0)
+    name: str
+    step: float
+    least: float
+    largest: float
+    usual: float
+    deviation: float
 
-_FIRST = {"noise": (0.7, 1.5, 3.0, 6.0), "blur": (0.25, 0.5, 1.0), "unsharp": (30.0, 80.0, 160.0)}
-"""Values to begin with where there is no such step yet."""
 
-_LARGEST = {"noise": 100.0, "blur": 6.0, "unsharp": 400.0}
+COORDINATES = (
+    Coordinate("variance of the blur", 0.15, 0.0, 2.5, 0.1, 0.4),
+    Coordinate("logarithm of the noise after sharpening", 0.2, math.log(0.2), math.log(60), math.log(2), 1.2),
+    Coordinate("strength of sharpening", 25.0, 0.0, 250.0, 60.0, 50.0),
+    Coordinate("logarithm of the radius of sharpening", 0.2, math.log(0.5), math.log(3), 0.0, 0.35),
+    Coordinate("share of the noise that grows with the light", 0.2, 0.0, 1.0, 0.5, 0.3),
+    Coordinate("half of each range's width over its middle", 0.2, 0.0, 0.9, 0.35, 0.25),
+)
+"""Those that inputs show best: the square of a blur adds to that of the reduction, and noise is seen sharpened."""
+
+PARTS = ("blur", "noise")
+"""What a chain can do without."""
+
+_LEAST_SHOWN = {"blur": 0.15, "noise": 0.3, "unsharp": 10.0}
+"""Weaker steps change less than rounding to whole grey levels does; they are left out."""
+
+_NOTHING = "noise:0.3"
+"""A chain that changes hardly anything, since one must have a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,39 +60,62 @@ class Candidate:
     Attributes
     ----------
     blur
-        Standard deviation of a Gaussian before the reduction, in pixels of the input.
-    filter
-        Of the reduction; "" at scale 1.
+        Standard deviation of a Gaussian before the reduction, in pixels of the input: the middle of its range.
     noise
-        Standard deviation at mid grey.
+        Standard deviation at mid grey, the middle of its range.
+    unsharp, radius
+        Strength of sharpening in percent, the middle of its range, and the standard deviation of its blur, in pixels of
+        the input.
     shot
         Share of the noise's variance that grows with the light.
-    unsharp, radius
-        Strength of sharpening, in percent, and the standard deviation of its blur, in pixels of the input.
+    spread
+        Half of each range's width over its middle, 0 to 1.
+    filter
+        Of the reduction; "" at scale 1.
     subsampling
         Of JPEG's colours; "" where there is no JPEG.
     """
 
-    blur: Ends = NONE
-    filter: str = "bicubic"
-    noise: Ends = NONE
-    shot: float = 0.0
-    unsharp: Ends = NONE
+    blur: float = 0.0
+    noise: float = 0.0
+    unsharp: float = 0.0
     radius: float = 1.0
+    shot: float = 0.0
+    spread: float = 0.0
+    filter: str = "bicubic"
     subsampling: str = ""
+
+    @property
+    def coordinates(self) -> NDArray[np.float64]:
+        """(6,) float64: `COORDINATES`, in steps."""
+        sharpened = max(self.noise * gain(self.unsharp, self.radius), 1e-9)
+        values = (self.blur**2, math.log(sharpened), self.unsharp, math.log(self.radius), self.shot, self.spread)
+        return np.array([value / each.step for value, each in zip(values, COORDINATES, strict=True)])
+
+    def at(self, coordinates: NDArray[np.float64]) -> "Candidate":
+        """The same with other coordinates, (6,) float64 in steps, each held to its range."""
+        blur, sharpened, unsharp, radius, shot, spread = (
+            min(max(float(value) * each.step, each.least), each.largest)
+            for value, each in zip(coordinates, COORDINATES, strict=True)
+        )
+        noise = math.exp(sharpened) / gain(unsharp, math.exp(radius))
+        return replace(
+            self, blur=blur**0.5, noise=noise, unsharp=unsharp, radius=math.exp(radius), shot=shot, spread=spread
+        )
 
     def reduction(self, scale: int) -> str:
         """The steps up to the reduction, as typed; "" where there are none."""
-        steps = [f"blur:{_range(self.blur, scale)}"] if self.blur[1] else []
+        steps = [f"blur:{self._range(self.blur * scale)}"] if self.blur >= _LEAST_SHOWN["blur"] else []
         return "+".join([*steps, f"{self.filter}:{scale}"] if self.filter else steps)
 
     def rest(self, jpeg: str) -> str:
         """The steps after the reduction, as typed; `jpeg` is the last one without its subsampling, or empty."""
         steps = []
-        if self.noise[1]:
-            steps.append(f"noise:{_range(self.noise)}" + (f",shot={self.shot:g}" if self.shot else ""))
-        if self.unsharp[1]:
-            steps.append(f"unsharp:{_range(self.unsharp, whole=True)},radius={self.radius:g},threshold=0")
+        if self.noise >= _LEAST_SHOWN["noise"]:
+            steps.append(f"noise:{self._range(self.noise)}" + (f",shot={self.shot:.2g}" if self.shot else ""))
+        if self.unsharp >= _LEAST_SHOWN["unsharp"]:
+            percent = self._range(self.unsharp, whole=True)
+            steps.append(f"unsharp:{percent},radius={self.radius:.2g},threshold=0")
         if jpeg:
             usual = self.subsampling in ("", "4:2:0")
             steps.append(jpeg if usual else f"{jpeg},subsampling={self.subsampling}")
@@ -69,49 +123,19 @@ class Candidate:
 
     def text(self, scale: int, jpeg: str) -> str:
         """The chain as typed."""
-        return "+".join(part for part in (self.reduction(scale), self.rest(jpeg)) if part)
+        return "+".join(part for part in (self.reduction(scale), self.rest(jpeg)) if part) or _NOTHING
 
-    def neighbours(self, factor: float, subsamplings: tuple[str, ...]) -> Iterator["Candidate"]:
-        """Candidates that differ in one parameter; `factor`, above 1, says by how much."""
-        if self.filter:
-            yield from (replace(self, filter=each) for each in FILTERS if each != self.filter)
-        for name, first in _FIRST.items():
-            ends: Ends = getattr(self, name)
-            for near in _near(ends, factor) if ends[1] else ((value, value) for value in first):
-                if near[1] <= _LARGEST[name]:
-                    yield from self._changed(name, near)
-        if self.noise[1]:
-            yield from (replace(self, shot=each) for each in SHOTS if each != self.shot)
-        if self.unsharp[1]:
-            for radius in RADII:
-                yield from self._changed("radius", radius)
-        yield from (replace(self, subsampling=each) for each in subsamplings if each != self.subsampling)
+    def without(self, part: str) -> "Candidate":
+        """With one of `PARTS` less, and noise as strong as it is after sharpening now."""
+        changes = {part: 0.0}
+        if part == "unsharp":
+            changes["noise"] = self.noise * gain(self.unsharp, self.radius)
+        return replace(self, **changes)  # type: ignore[arg-type]
 
-    def simpler(self) -> Iterator["Candidate"]:
-        """Candidates with one thing less to say, the smallest things first."""
-        if self.shot:
-            yield replace(self, shot=0.0)
-        for name in ("unsharp", "blur", "noise"):
-            if getattr(self, name)[1]:
-                yield from self._changed(name, NONE)
-        if self.filter and self.filter != FILTERS[0]:
-            yield replace(self, filter=FILTERS[0])
-
-    def _changed(self, name: str, value: Any) -> Iterator["Candidate"]:
-        """With another value; after a change of sharpening also with as much noise as there is after it now."""
-        changes: dict[str, Any] = {name: value}
-        if name == "noise" and not value[1]:
-            changes["shot"] = 0.0
-        changed = replace(self, **changes)
-        if changed != self:
-            yield changed
-            ratio = self._gain / changed._gain
-            if self.noise[1] and ratio != 1:
-                yield replace(changed, noise=(self.noise[0] * ratio, self.noise[1] * ratio))
-
-    @property
-    def _gain(self) -> float:
-        return gain(sum(self.unsharp) / 2, self.radius)
+    def _range(self, middle: float, *, whole: bool = False) -> str:
+        ends = (middle * (1 - self.spread), middle * (1 + self.spread))
+        low, high = (f"{round(end) if whole else float(f'{end:.2g}'):.12g}" for end in ends)
+        return low if low == high else f"{low}-{high}"
 
 
 def gain(percent: float, radius: float) -> float:
@@ -130,23 +154,10 @@ def gain(percent: float, radius: float) -> float:
 
 def starts(scale: int, subsampling: str) -> list[Candidate]:
     """A coarse grid of sharpness and noise."""
-    plain = Candidate(filter="" if scale == 1 else FILTERS[0], subsampling=subsampling)
-    sharpness: list[dict[str, Any]] = [{"blur": (sigma, sigma)} for sigma in (0.0, 0.4, 0.8, 1.5)]
-    sharpness.append({"unsharp": (80.0, 80.0)})
-
-    return [replace(plain, **blur, noise=(sigma, sigma)) for blur in sharpness for sigma in (0.0, 2.0, 5.0, 12.0)]
-
-
-def _near(ends: Ends, factor: float) -> Iterator[Ends]:
-    """Ranges a little lower, higher, wider and narrower, and none."""
-    low, high = ends
-    yield NONE
-    yield from ((low * factor, high * factor), (low / factor, high / factor))
-    yield from ((low, high * factor), (low / factor, high), (low / factor, high * factor))
-    if low < high:
-        yield from ((low, max(low, high / factor)), (min(low * factor, high), high))
-
-
-def _range(ends: Ends, scale: int = 1, *, whole: bool = False) -> str:
-    low, high = (f"{round(end) if whole else float(f'{end * scale:.2g}'):.12g}" for end in ends)
-    return low if low == high else f"{low}-{high}"
+    plain = Candidate(shot=0.5, spread=0.35, filter="" if scale == 1 else FILTERS[0], subsampling=subsampling)
+    sharpness = ((0.2, 30.0), (0.2, 120.0), (0.7, 60.0), (1.5, 30.0))
+    return [
+        replace(plain, blur=blur, unsharp=percent, noise=sigma)
+        for blur, percent in sharpness
+        for sigma in (0.5, 2.0, 5.0, 12.0)
+    ]

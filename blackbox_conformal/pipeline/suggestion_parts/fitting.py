@@ -1,163 +1,191 @@
-"""The search for the chain after which the user's photographs measure most like the inputs.
+"""The search for the chain after which the user's photographs measure like the inputs.
 
-Each candidate is applied to the photographs, and the measurements of the results are compared with those of the inputs
-by their energy distance (Székely & Rizzo 2013), which is 0 in expectation where the two come from one distribution. So
-noise is found although JPEG took most of it away: the candidate's noise went through the same JPEG. This is indirect
-inference (Gouriéroux, Monfort & Renault 1993).
+Chains are scattered around the best one so far and applied to the photographs; how the means of what they measure
+depend on the chain is fitted by a linear regression, which is solved for the means of the inputs (regression
+adjustment: Beaumont, Zhang & Balding 2002). That is repeated around the solution. So noise is found although JPEG took
+most of it away: the candidate's noise went through the same JPEG. Each measurement counts as much as it tells: those
+that vary from picture to picture count little, and those that vary together are not counted twice (the method of
+simulated moments: McFadden 1989, Hansen 1982).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.images.block_energies import block_energies
-from blackbox_conformal.images.input_statistics.rows import InputStatistics
-from blackbox_conformal.pipeline.suggestion_parts.candidate import Candidate, starts
-from blackbox_conformal.pipeline.suggestion_parts.compression import Compression
-from blackbox_conformal.types import Image
+from blackbox_conformal.pipeline.suggestion_parts.candidate import COORDINATES, FILTERS, PARTS, Candidate, starts
+from blackbox_conformal.pipeline.suggestion_parts.simulations import Measured, Simulations
 
-Measured = NDArray[np.float64]
+_WIDTHS = (2.5, 1.5, 1.0)
+"""Steps of each coordinate within which candidates are scattered, from round to round."""
 
-_COMPARED = 6
-"""So many of the statistics of a row say how an input was made; the others say what it shows."""
+_SCATTERED = 16
+"""Candidates a round."""
 
-_FACTORS = (1.5, 1.2)
-"""By how much ranges are changed, from coarse to fine."""
+_SHRUNK = 0.1
+"""Few pictures make correlations look larger than they are, so they are made smaller by this share."""
 
-_LEAST_GAIN = 0.01
-"""A round of changes that gains less distance is the last one with its factor."""
+_FARTHEST = 2.0
+"""Standard deviations from the inputs' mean at which a measurement is cut: odd pictures must not decide."""
 
-_FLATTEST = 1e-3
-"""Directions in which pictures vary less than this share of the largest variance are not stretched further."""
+_LEAST_VARIANCE = 1e-4
+"""Of a measurement: smaller ones are chance."""
 
+_WORTH = 1.0
+"""Mismatch that a step must save, or it is left out: a standard error of one measurement."""
 
-def measured(pixels: Image) -> Measured:
-    """(37,) float64: what is compared of an input."""
-    return np.concatenate([block_energies(pixels), InputStatistics.of(pixels).values[0, :_COMPARED]])
-
-
-class Simulations:
-    """What photographs measure after a chain; everything is computed once."""
-
-    def __init__(self, photographs: Sequence[Image], scale: int, compression: Compression | None) -> None:
-        self._photographs, self._scale = photographs, scale
-        self.jpeg = "" if compression is None else compression.step
-        self.subsamplings = () if compression is None else compression.subsamplings
-        self._reduced: dict[str, Sequence[Image]] = {"": photographs}
-        self._known: dict[str, Measured] = {}
-
-    def __call__(self, candidate: Candidate) -> Measured:
-        """(photographs, 37) float64."""
-        text = candidate.text(self._scale, self.jpeg)
-        if text not in self._known:
-            reduced = self._applied(candidate.reduction(self._scale), self._photographs, self._scale, self._reduced)
-            degraded = self._applied(candidate.rest(self.jpeg), reduced, 1, {"": reduced})
-            self._known[text] = np.array([measured(pixels) for pixels in degraded])
-        return self._known[text]
-
-    def __len__(self) -> int:
-        """Chains that were tried."""
-        return len(self._known)
-
-    @staticmethod
-    def _applied(
-        text: str, pictures: Sequence[Image], scale: int, known: dict[str, Sequence[Image]]
-    ) -> Sequence[Image]:
-        if text not in known:
-            if len(known) > 12:
-                # The oldest but the photographs themselves: the search moves on.
-                known.pop(next(key for key in known if key))
-            chain = Mixture.of_text(text)
-            # Every candidate meets the same random numbers, so that two differ by what they do alone.
-            known[text] = [chain.apply(pixels, scale, "suggest", index) for index, pixels in enumerate(pictures)]
-        return known[text]
+_STEPS = np.array([each.step for each in COORDINATES])
+_USUAL = np.array([each.usual for each in COORDINATES]) / _STEPS
+_DEVIATION = np.array([each.deviation for each in COORDINATES]) / _STEPS
+_LEAST = np.array([each.least for each in COORDINATES]) / _STEPS
+_LARGEST = np.array([each.largest for each in COORDINATES]) / _STEPS
 
 
-class Distance:
-    """The energy distance between the inputs and simulated ones.
+class Mismatch:
+    """How much less like the inputs photographs are than other photographs after the same chain would be.
 
     Parameters
     ----------
     inputs
         (n, k) float64, n at least 2.
-    simulated
-        For several candidates, (photographs, k) each. How photographs differ after the same chain says how much a
-        difference means: measurements are made uncorrelated and of variance 1 among them.
+    near
+        (photographs, k) float64: photographs after a chain that is near. How both vary says how much a difference
+        means: measurements are made uncorrelated and of variance 1.
     """
 
-    def __init__(self, inputs: Measured, simulated: Sequence[Measured]) -> None:
-        spread = np.mean([np.cov(values.T) for values in simulated], axis=0)
-        scale = np.sqrt(np.maximum(np.diag(spread), 1e-6))
-        variances, directions = np.linalg.eigh(spread / np.outer(scale, scale))
-        self._whiten = directions / scale[:, None] / np.sqrt(np.maximum(variances, _FLATTEST * variances.max()))
-        self._inputs = inputs @ self._whiten
-        self._within = _mean_distance(self._inputs)
+    def __init__(self, inputs: Measured, near: Measured) -> None:
+        n, photographs = len(inputs), len(near)
+        spread = (n * np.cov(inputs.T) + photographs * np.cov(near.T)) / (n + photographs)
+        scale = np.sqrt(np.maximum(np.diag(spread), _LEAST_VARIANCE))
+        correlation = (1 - _SHRUNK) * spread / np.outer(scale, scale) + _SHRUNK * np.eye(len(scale))
+        variances, directions = np.linalg.eigh(correlation)
+        self._whiten = directions / scale[:, None] / np.sqrt(variances)
+        self._error = np.sqrt(1 / n + 1 / photographs)
+        self._centre = inputs.mean(axis=0)
+        self._inputs = self._mean(inputs)
 
-    def each(self, simulated: Measured) -> Measured:
-        """(n,) float64: the part of each input; their mean is the distance."""
-        values = simulated @ self._whiten
-        to_them: Measured = _distances(self._inputs, values).mean(axis=1)
-        return 2 * to_them - _mean_distance(values) - self._within
+    def residuals(self, simulated: Measured) -> Measured:
+        """(k,) float64: mean of the inputs less that of simulated ones, over its standard error, in each direction."""
+        difference: Measured = (self._inputs - self._mean(simulated)) / self._error
+        return difference
 
     def __call__(self, simulated: Measured) -> float:
-        """The distance; about 0 for inputs that went through the same chain, and then as often below 0."""
-        return float(self.each(simulated).mean())
+        """The sum of their squares."""
+        return float((self.residuals(simulated) ** 2).sum())
+
+    def _mean(self, values: Measured) -> Measured:
+        white = np.clip((values - self._centre) @ self._whiten, -_FARTHEST, _FARTHEST)
+        mean: Measured = white.mean(axis=0)
+        return mean
+
+
+class Search:
+    """Moves candidates towards the inputs.
+
+    Parameters
+    ----------
+    inputs
+        (n, k) float64.
+    watch
+        Called with the number of chains tried so far.
+    """
+
+    def __init__(self, inputs: Measured, simulations: Simulations, watch: Callable[[int], None]) -> None:
+        self._inputs, self._simulations, self._watch = inputs, simulations, watch
+        self._mismatch = Mismatch(inputs, inputs)
+        self.tried: dict[Candidate, None] = {}
+
+    def refer_to(self, candidate: Candidate) -> None:
+        """Take how measurements vary from photographs after this candidate."""
+        self._mismatch = Mismatch(self._inputs, self._simulated(candidate))
+
+    def mismatch(self, candidate: Candidate) -> float:
+        """See `Mismatch`."""
+        return self._mismatch(self._simulated(candidate))
+
+    def cost(self, candidate: Candidate) -> float:
+        """The mismatch, and how unusual the candidate is."""
+        unusual = (candidate.coordinates - _USUAL) / _DEVIATION
+        return self.mismatch(candidate) + float((unusual**2).sum())
+
+    def moved(self, candidate: Candidate, width: float) -> Candidate:
+        """Where the cost would be least, were residuals linear in the coordinates, as they are within `width` steps."""
+        centre = candidate.coordinates
+        for place in _scattered(len(centre), len(self.tried)):
+            self._simulated(candidate.at(centre + width * place))
+        kin = self._kin(candidate)
+        moves = np.array([each.coordinates for each in kin]) - centre
+        residuals = np.array([self._mismatch.residuals(self._simulated(each)) for each in kin])
+        # The nearer count more (Cleveland 1979): farther away nothing is linear.
+        weights = np.exp(-0.5 * (moves**2).mean(axis=1) / width**2)[:, None]
+        design = np.concatenate([np.ones((len(moves), 1)), moves], axis=1)
+        held = np.diag([0.0] + [0.1] * len(centre))
+        here, *slopes = np.linalg.solve(design.T @ (weights * design) + held, design.T @ (weights * residuals))
+        own, usual = np.array(slopes), np.diag(_DEVIATION**-2)
+        least, largest = np.maximum(_LEAST, centre - 2 * width), np.minimum(_LARGEST, centre + 2 * width)
+        square, linear = own @ own.T + usual, own @ (centre @ own - here) + usual @ _USUAL
+        return candidate.at(bounded(square, linear, least, largest))
+
+    def average(self, candidate: Candidate) -> Candidate:
+        """The mean of those tried, by how likely their costs make them: in a flat valley the least one is chance."""
+        kin = self._kin(candidate)
+        costs = np.array([self.cost(each) for each in kin])
+        likely = np.exp(-0.5 * (costs - costs.min()))
+        return candidate.at(likely @ np.array([each.coordinates for each in kin]) / likely.sum())
+
+    def _kin(self, candidate: Candidate) -> list[Candidate]:
+        """Those tried that differ in coordinates alone."""
+        return [each for each in self.tried if each.at(candidate.coordinates) == candidate.at(candidate.coordinates)]
+
+    def _simulated(self, candidate: Candidate) -> Measured:
+        values = self._simulations(candidate)
+        self.tried[candidate] = None
+        self._watch(len(self._simulations))
+        return values
 
 
 def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Callable[[int], None]) -> Candidate:
-    """The candidate whose simulated inputs are nearest, made as simple as the inputs allow.
+    """The candidate whose simulated inputs are nearest.
 
     Parameters
     ----------
     watch
         Called with the number of chains tried so far.
     """
-    grid = starts(scale, simulations.subsamplings[0] if simulations.subsamplings else "")
-    grid = [candidate for candidate in grid if candidate.text(scale, simulations.jpeg)]
-    simulated = [simulations(candidate) for candidate in grid]
-    distance = Distance(inputs, simulated)
-    found = [distance(values) for values in simulated]
-    least = min(found)
-    best = grid[found.index(least)]
-    for factor in _FACTORS:
-        gained = True
-        while gained:
-            before = least
-            for candidate in best.neighbours(factor, simulations.subsamplings):
-                if candidate.text(scale, simulations.jpeg):
-                    value = distance(simulations(candidate))
-                    watch(len(simulations))
-                    if value < least:
-                        best, least = candidate, value
-            gained = before - least > _LEAST_GAIN
-    return _simplest(best, distance, simulations, scale)
+    search = Search(inputs, simulations, watch)
+    best = min(starts(scale, simulations.subsamplings[0] if simulations.subsamplings else ""), key=search.cost)
+    best = min((best, *(replace(best, subsampling=each) for each in simulations.subsamplings)), key=search.cost)
+    for width in _WIDTHS:
+        search.refer_to(best)
+        search.cost(search.moved(best, width))
+        best = min(search.tried, key=search.cost)
+    search.refer_to(best)
+    best = search.average(best)
+    best = min((best, *(replace(best, filter=each) for each in FILTERS if best.filter)), key=search.cost)
+    for part in PARTS:
+        if search.mismatch(best.without(part)) < search.mismatch(best) + _WORTH:
+            best = best.without(part)
+    return best
 
 
-def _simplest(best: Candidate, distance: Distance, simulations: Simulations, scale: int) -> Candidate:
-    """The simplest candidate that is no more than a standard error farther (Breiman et al. 1984)."""
-    reference = distance.each(simulations(best))
-    kept = best
-    changed = True
-    while changed:
-        changed = False
-        for candidate in kept.simpler():
-            if not candidate.text(scale, simulations.jpeg):
-                continue
-            farther = distance.each(simulations(candidate)) - reference
-            if farther.mean() < farther.std(ddof=1) / np.sqrt(len(farther)):
-                kept, changed = candidate, True
-                break
-    return kept
+def bounded(square: Measured, linear: Measured, least: Measured, largest: Measured) -> Measured:
+    """(k,) float64 from `least` to `largest`: about where x · square · x / 2 - linear · x is least.
+
+    What would be out of its range is held to its end, and the others are solved for again.
+    """
+    found, free = np.zeros(len(linear)), np.ones(len(linear), bool)
+    while free.any():
+        rest = linear[free] - square[np.ix_(free, ~free)] @ found[~free]
+        found[free] = np.linalg.solve(square[np.ix_(free, free)], rest)
+        outside = free & ((found < least) | (found > largest))
+        if not outside.any():
+            break
+        found, free = np.clip(found, least, largest), free & ~outside
+    return found
 
 
-def _distances(first: Measured, second: Measured) -> Measured:
-    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
-    root: Measured = np.sqrt(np.maximum(squares, 0))
-    return root
-
-
-def _mean_distance(values: Measured) -> float:
-    """Between two different rows."""
-    return float(_distances(values, values).sum()) / (len(values) * (len(values) - 1))
+def _scattered(dimensions: int, seed: int) -> Measured:
+    """(n, dimensions) float64 from -1 to 1, evenly spread (Latin hypercube: McKay, Beckman & Conover 1979)."""
+    ranks = np.tile(np.arange(_SCATTERED), (dimensions, 1))
+    places: Measured = (2 * np.random.default_rng(seed).permuted(ranks, axis=1).T + 1) / _SCATTERED - 1
+    return places
