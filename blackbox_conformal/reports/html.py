@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.products import Result
 
 PAGE_PIXELS = 32 * 2**20
-"""The pictures of a page have together at most about so many pixels, so that a page of photographs stays below 50 MB:
-32 pictures of 1024×1024, 128 of 512×512, or 512 of 256×256 and none beyond."""
+"""The pictures of a page have together at most about so many pixels: 32 pictures of 1024×1024 (a page of 40 MB with
+photographs), 128 of 512×512 (46 MB), or 512 of 256×256 (52 MB) and none beyond."""
 SIDES = (SIDE, SIDE // 2, SIDE // 4)
 MOST_PICTURES = PAGE_PIXELS // SIDES[-1] ** 2
 
