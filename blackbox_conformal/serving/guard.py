@@ -1,13 +1,14 @@
-"""What every request passes before its body is read: who it is for, where it comes from, who asks. And the log."""
+"""What every request passes before its body is read: who it is for, where it comes from, who asks. Log and spans."""
 
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from blackbox_conformal.local_servers import is_loopback_name
+from blackbox_conformal.serving.spans import Tell, span
 from blackbox_conformal.serving.tokens import Tokens
 
 LOG = logging.getLogger("blackbox_conformal.serving.requests")
@@ -42,6 +43,13 @@ class Guard:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        with span(scope["method"], "server", headers) as tell:
+            await self._served(scope, headers, receive, send, tell)
+
+    async def _served(
+        self, scope: Message, headers: Mapping[str, str], receive: Receive, send: Send, tell: Tell
+    ) -> None:
         started, status = time.monotonic(), 500
 
         async def sending(message: Message) -> None:
@@ -55,21 +63,23 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
             await send(message)
 
-        refused = self._refused(scope)
+        refused = self._refused(scope, headers)
         try:
             if refused is None:
                 await self._inner(scope, receive, sending)
             else:
                 await _answer(sending, *refused)
         finally:
-            route = scope.get("blackbox_conformal.route", "")
+            method, route = scope["method"], scope.get("blackbox_conformal.route", "")
+            attributes = {"http__request__method": method, "http__route": route, "http__response__status_code": status}
+            tell(f"{method} {route}".strip(), **attributes)
             LOG.info(
                 "%s %s %d",
-                scope["method"],
+                method,
                 route or "-",
                 status,
                 extra={
-                    "method": scope["method"],
+                    "method": method,
                     "route": route,
                     "status": status,
                     "seconds": round(time.monotonic() - started, 4),
@@ -77,9 +87,8 @@ class Guard:
                 },
             )
 
-    def _refused(self, scope: Message) -> tuple[int, str] | None:
+    def _refused(self, scope: Message, headers: Mapping[str, str]) -> tuple[int, str] | None:
         """Status and reason of what may not pass; notes who asks."""
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         name = _host_name(host)
         if not (name in self._hosts or (self._loopback and is_loopback_name(name))):

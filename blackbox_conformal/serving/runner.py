@@ -18,6 +18,7 @@ from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.serving.offer import Offer
 from blackbox_conformal.serving.products import keep_masked, keep_unmasked
 from blackbox_conformal.serving.request import Outcome, Request
+from blackbox_conformal.serving.spans import span
 
 if TYPE_CHECKING:
     from blackbox_conformal.signing_key import SigningKey
@@ -102,7 +103,10 @@ class Runner:
                 request = await asyncio.to_thread(self._book.begin, number)
                 if request is None:
                     return
-                outcome = await self._outcome(request)
+                with span("mask", "internal") as tell:
+                    outcome = await self._outcome(request)
+                    share = outcome.facts.get("trusted_share")
+                    tell(dialect=request.dialect, state=outcome.state, trusted_share=share)
                 await asyncio.to_thread(self._book.end, number, outcome)
                 if request.upgrade is not None:
                     self.add(request.upgrade)
