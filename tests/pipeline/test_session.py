@@ -198,7 +198,7 @@ def _is_stored(session: bc.Session, number: int) -> bool:
 def test_draws_at_once_are_those_of_all_pictures_together(
     calibrated: Calibrated, server: FaultServer, tmp_path: Path
 ) -> None:
-    server.script = {"submit": "slow-start:seconds=0.05"}
+    server.script = {"submit": "slow-start:seconds=0.25"}
     with opened(calibrated.two, server, tmp_path / "run", concurrency=3) as session, ThreadPoolExecutor(12) as threads:
         list(threads.map(session.apply, map(picture, range(12))))
     assert server.account.summary()["most_at_once"]["submit"] == 3
