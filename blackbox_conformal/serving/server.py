@@ -63,10 +63,11 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain at the first signal; at the second send nothing more, and wait for what was sent."""
-        if self._asked or self._loop is None or not self._begun:
+        if self._loop is None or not self._begun:
             raise KeyboardInterrupt
+        # From the loop itself: raised here, it could end in whatever request is being answered, and be lost there.
+        self._loop.call_soon_threadsafe(_interrupt if self._asked else self._drain)
         self._asked = True
-        self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
         self._draining = asyncio.create_task(self._finish())
@@ -75,6 +76,10 @@ class Server(uvicorn.Server):
         for gateway in self._begun:
             await gateway.runner.drain()
         self.should_exit = True
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def listen(host: str, port: int) -> socket.socket:

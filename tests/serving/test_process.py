@@ -153,15 +153,21 @@ def test_a_stream_of_statuses_ends_with_the_gateway_that_is_asked_to_end(
 def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_next_start(
     keyed: Path, keyed_server: FaultServer, tmp_path: Path
 ) -> None:
-    keyed_server.script = {"submit": "slow-start:seconds=1"}
+    gate, arrived = threading.Event(), threading.Event()
+
+    def hold(_: Any) -> None:
+        arrived.set()
+        gate.wait(60)
+
+    keyed_server.script = hold
     gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", "--concurrency", "1").start()
     ids = [post(gateway.url, picture(number), Prefer="respond-async").json()["id"] for number in range(3)]
-    while keyed_server.account.requests("submit") == 0:
-        time.sleep(0.02)
+    assert arrived.wait(60)
     gateway.terminate()
     while httpx.get(f"{gateway.url}/readyz").status_code != 503:
         time.sleep(0.02)
     gateway.terminate()
+    gate.set()
     assert gateway.wait() == 130
     assert keyed_server.account.paid == 1
     gateway.start()
