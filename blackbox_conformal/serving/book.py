@@ -253,6 +253,12 @@ class Book:
         found = _request(rows[0]) if rows else None
         return found if found is None or owner is None or found.owner == owner else None
 
+    def find_by_key(self, key: str, owner: str, dialect: str) -> Request | None:
+        """The request that an owner gave this idempotency key."""
+        query = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
+        rows = self.rows(query, (owner, dialect, key))
+        return _request(rows[0]) if rows else None
+
     def latest(self, owner: str, dialect: str, most: int) -> list[Request]:
         """The newest requests of an owner, the newest first."""
         query = "SELECT * FROM request WHERE owner = ? AND dialect = ? ORDER BY created DESC LIMIT ?"

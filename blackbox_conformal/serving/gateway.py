@@ -171,12 +171,19 @@ class Gateway:
     async def find(self, http: HttpRequest, dialect: str | None, number: str) -> Request:
         """A request of whoever asks, that was made in this dialect; None: in any.
 
+        Parameters
+        ----------
+        number
+            Its id, or, in a dialect, the idempotency key that it was sent with.
+
         Raises
         ------
         NotServedError
             There is none; that of another token, or of another dialect, is none.
         """
         found = await asyncio.to_thread(self.book.find, number, http.owner)
+        if found is None and dialect is not None:
+            found = await asyncio.to_thread(self.book.find_by_key, number, http.owner, dialect)
         if found is None or dialect not in (None, found.dialect):
             raise NotServedError(404, "there is no request of this id")
         return found

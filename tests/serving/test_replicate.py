@@ -66,6 +66,26 @@ def test_a_prediction_gives_the_vendors_bytes_and_the_mask_in_its_metrics(
     assert server.account.paid == 1
 
 
+@pytest.mark.parametrize("path", ["/v1/predictions/", "/predictions/"])
+def test_a_prediction_under_the_clients_own_id_is_begun_once_and_found_by_it(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, path: str
+) -> None:
+    given = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}}
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        url, later = f"{gateway.url}{path}order-17", {"Prefer": "respond-async"}
+        first = httpx.put(url, json=given, headers=later, timeout=60)
+        again = httpx.put(url, json=given, timeout=60)
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert first.json()["id"] == again.json()["id"] == "order-17"
+        assert again.json()["status"] == "succeeded"
+        assert gateway.get("/v1/predictions/order-17").json() == again.json()
+        other = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture(1)).decode()}}
+        assert httpx.put(url, json=other, timeout=60).status_code == 409
+        assert gateway.get("/v1/predictions/order-18").status_code == 404
+        assert gateway.metric("requests_accepted_total") == 1
+    assert server.account.paid == 1
+
+
 def test_a_version_is_a_model_too_and_another_model_is_not_there(
     calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
 ) -> None:

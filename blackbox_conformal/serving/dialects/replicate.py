@@ -12,6 +12,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -77,6 +78,8 @@ class Replicate(Dialect):
             Route("POST", f"{models}/predictions", self._create, "Begin a prediction of a model.", _BODY, _CREATED),
             Route("GET", "/v1/predictions", self._list, "The newest predictions.", {}, {200: "Predictions."}),
             Route("GET", one, self._find, "A prediction.", {}, _FOUND),
+            Route("PUT", one, self._put, "A prediction under an id of the client's, begun once.", _BODY, _CREATED),
+            Route("PUT", "/predictions/{id}", self._put, "The same at Cog's address.", _BODY, _CREATED),
             Route("POST", f"{one}/cancel", self._cancel, "Cancel a prediction.", {}, _FOUND),
             Route("GET", models, self._model, "The model that is served.", {}, {200: "The model."}),
             Route("GET", models + "/versions/{version}", self._version, "Its version.", {}, {200: "The version."}),
@@ -87,10 +90,19 @@ class Replicate(Dialect):
         )
 
     async def _create(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        request = await gateway.accept(http, NAME, _asked(http))
         wait = http.preferences.get("wait")
         seconds = 0.0 if wait is None else USUAL_WAIT_S if wait == "" else _seconds(wait)
-        request = await gateway.ended(request, seconds) if seconds else request
+        return await self._begun(gateway, http, _asked(http), seconds)
+
+    async def _put(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
+        """As Cog does: sent again after a time-out, it finds the prediction, and waits for it unless told not to."""
+        asked, number = _asked(http), http.parameters["id"]
+        asked = replace(asked, idempotency_key=number, echo={**asked.echo, "id": number})
+        return await self._begun(gateway, http, asked, 0.0 if "respond-async" in http.preferences else None)
+
+    async def _begun(self, gateway: Gateway, http: HttpRequest, asked: Asked, seconds: float | None) -> HttpAnswer:
+        request = await gateway.accept(http, NAME, asked)
+        request = request if seconds == 0.0 else await gateway.ended(request, seconds)
         told = await asyncio.to_thread(self.told, gateway, request)
         if not request.has_ended:
             # The JavaScript client asks again where it is starting, and takes what is processing for done.
@@ -151,7 +163,7 @@ class Replicate(Dialect):
         if request.started is not None and request.ended is not None:
             metrics["predict_time"] = round(request.ended - request.started, 3)
         return {
-            "id": request.id,
+            "id": request.echo.get("id", request.id),
             "model": request.echo["model"],
             "version": request.echo["version"],
             "input": request.echo["input"],
