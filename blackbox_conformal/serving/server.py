@@ -36,6 +36,12 @@ class Protocol(H11Protocol):
             transport.max_size = _READ_BYTES
         super().connection_made(transport)
 
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; no more come until the application has taken them. By itself uvicorn keeps 64 KiB ready."""
+        super().data_received(data)
+        if self.cycle is not None and len(self.cycle.body) >= _READ_BYTES:
+            self.flow.pause_reading()
+
 
 class Server(uvicorn.Server):
     """Serves until it is told to end: then it finishes what runs, refuses what is new, and ends.
