@@ -122,6 +122,8 @@ def run(service: Service, listening: socket.socket, tls: Tls | None, on_start: C
             log_config=None,
             server_header=False,
             lifespan="on",
+            # Other loops that uvicorn would take where they are installed read 256 KiB at a time.
+            loop="asyncio",
             ws="none",
             timeout_graceful_shutdown=_GRACE_S,
             ssl_certfile=None if tls is None else str(tls.certificate),
