@@ -1,5 +1,7 @@
 """What every request passes before its body is read: who it is for, where it comes from, who asks. Log and spans."""
 
+import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -20,6 +22,9 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 OPEN = ("/healthz", "/readyz", "/.well-known/jwks.json")
 """Addresses that a supervisor, or who gets a webhook, asks without a token; they tell nothing secret."""
+
+_READ_OFF_BYTES, _READ_OFF_SECONDS = 1024 * 1024, 2.0
+"""How much of a body is read that belongs to a refused request."""
 
 
 class Guard:
@@ -68,6 +73,7 @@ class Guard:
             if refused is None:
                 await self._inner(scope, receive, sending)
             else:
+                await _read_off(receive)
                 await _answer(sending, *refused)
         finally:
             method, route = scope["method"], scope.get("blackbox_conformal.route", "")
@@ -116,9 +122,21 @@ def _host_name(host: str) -> str:
         return ""
 
 
+async def _read_off(receive: Receive) -> None:
+    """Read a body and forget it, within limits: who is still sending would not see why the connection is closed."""
+    size, more = 0, True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_READ_OFF_SECONDS):
+            while more and size < _READ_OFF_BYTES:
+                message = await receive()
+                size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+
+
 async def _answer(send: Send, status: int, reason: str) -> None:
+    body = json.dumps({"detail": reason}).encode()
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    headers.append((b"content-length", b"%d" % len(body)))
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"detail": reason}).encode()})
+    await send({"type": "http.response.body", "body": body})

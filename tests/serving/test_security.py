@@ -1,6 +1,7 @@
 """Who is served: tokens, hosts, origins, sizes; and that one token sees nothing of another."""
 
 import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -42,6 +43,23 @@ def test_only_tokens_are_served_and_they_are_kept_hashed(
         assert gateway.post(picture(0)).status_code == 401
         tokens.unlink()
         assert gateway.post(picture(0)).status_code == 401
+
+
+def test_who_is_refused_while_still_sending_sees_why(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, tokens: Path
+) -> None:
+    Tokens(tokens).new("alice")
+    body = bytes(300_000)
+    with serving(calibration, vendor, tmp_path / "run", tokens=tokens) as gateway:
+        url = httpx.URL(gateway.url)
+        with socket.create_connection((url.host, url.port or 80), timeout=30) as peer:
+            head = f"POST /pictures HTTP/1.1\r\nHost: 127.0.0.1:{url.port}\r\nContent-Length: {len(body)}\r\n\r\n"
+            peer.sendall(head.encode())
+            time.sleep(0.2)
+            peer.sendall(body)
+            answer = b"".join(iter(lambda: peer.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert answer.endswith(b'Bearer TOKEN"}')
 
 
 def test_ids_of_one_token_are_not_there_for_another(
