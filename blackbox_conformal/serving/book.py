@@ -69,6 +69,7 @@ _TABLES = """
     ) STRICT;
     CREATE TABLE secret (value TEXT NOT NULL) STRICT;
 """
+_BY_KEY = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
 _NEVER = 4_000_000_000.0
 
 
@@ -194,8 +195,7 @@ class Book:
             rows.append({**self._row_of(further), "digest": digest, "idempotency_key": None})
         with self._writing() as connection:
             if key is not None:
-                query = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
-                earlier = connection.execute(query, (request.owner, request.dialect, key)).fetchone()
+                earlier = connection.execute(_BY_KEY, (request.owner, request.dialect, key)).fetchone()
                 if earlier is not None:
                     return _request(earlier) if earlier["digest"] == digest else None
             for row in rows:
@@ -255,8 +255,7 @@ class Book:
 
     def find_by_key(self, key: str, owner: str, dialect: str) -> Request | None:
         """The request that an owner gave this idempotency key."""
-        query = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
-        rows = self.rows(query, (owner, dialect, key))
+        rows = self.rows(_BY_KEY, (owner, dialect, key))
         return _request(rows[0]) if rows else None
 
     def latest(self, owner: str, dialect: str, most: int) -> list[Request]:
