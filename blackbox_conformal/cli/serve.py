@@ -113,7 +113,7 @@ def command(screen: Screen, options: ServeOptions) -> None:
     One request is one call of the vendor where the calibration is of one draw. Accepted requests survive a crash, and
     nothing is paid twice. Only programs on this machine are served until there are tokens; see `serve-token`.
     """
-    _refuse_missing()
+    refuse_missing()
     # A program that reads the log as JSON must find nothing else there.
     screen.quiet = screen.quiet or options.log == "json"
     from blackbox_conformal.serving.logs import LOG, log_to_stderr
@@ -206,8 +206,8 @@ def _warn_of_plain_http(screen: Screen, options: ServeOptions) -> None:
         )
 
 
-def _refuse_missing() -> None:
-    """Refuse to serve without the packages of the extra ``serve``."""
+def refuse_missing() -> None:
+    """Refuse to serve anything without the packages of the extra ``serve``."""
     from blackbox_conformal.errors import UsageError
 
     needed = ("starlette", "uvicorn", "python_multipart", "cryptography")

@@ -1,5 +1,6 @@
-"""The routes of the dialects and of the gateway itself, as one ASGI application; the only file that knows Starlette."""
+"""Routes as one ASGI application: those of dialects and the gateway, or those of pages; alone in knowing Starlette."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.routing import Route as StarletteRoute
 
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.serving.dialects.dialect import Dialect, Route
-from blackbox_conformal.serving.exchange import Field, FormFile, HttpAnswer, HttpRequest
+from blackbox_conformal.serving.exchange import Field, FormFile, HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.serving.failures import status_of, words
 from blackbox_conformal.serving.gateway import Gateway
 from blackbox_conformal.serving.guard import Application
@@ -81,6 +82,41 @@ def application(
     )
 
 
+PageHandle = Callable[[HttpRequest], HttpAnswer]
+
+
+def pages(routes: Sequence[tuple[str, str, PageHandle]], largest_body: int) -> Application:
+    """An application of pages for people.
+
+    Parameters
+    ----------
+    routes
+        Method, path with open parts as in `dialects.dialect.Route`, and what answers it, called in a thread.
+    largest_body
+        Bytes of a body; a larger one is answered with 413.
+    """
+
+    def served(handle: PageHandle) -> Endpoint:
+        async def serve(request: StarletteRequest) -> Response:
+            http = await _whole(request, None)
+            try:
+                answer = await asyncio.to_thread(handle, http)
+            except NotServedError as refusal:
+                answer = json_answer({"detail": refusal.message}, refusal.status, refusal.headers)
+            except BlackboxConformalError as error:
+                answer = json_answer({"detail": words(error)}, status_of(error))
+            assert isinstance(answer.body, bytes)
+            return Response(answer.body, answer.status, dict(answer.headers), answer.type)
+
+        return serve
+
+    return Starlette(
+        routes=[StarletteRoute(path, served(handle), methods=[method]) for method, path, handle in routes],
+        max_body_size=largest_body,
+        exception_handlers={404: _no_page, 405: _no_page, ClientDisconnect: _gone},
+    )
+
+
 def _endpoint(
     opened: Sequence[Gateway], route: Route, refused: Callable[[NotServedError], HttpAnswer], base: str | None
 ) -> Endpoint:
@@ -138,6 +174,11 @@ async def _unknown(request: StarletteRequest, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     said = b'{"detail": "there is nothing at this address; GET /openapi.json lists the addresses"}'
     return Response(said, status, headers, "application/json")
+
+
+async def _no_page(request: StarletteRequest, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    return Response(b'{"detail": "there is nothing at this address"}', status, media_type="application/json")
 
 
 async def _gone(request: StarletteRequest, error: Exception) -> Response:

@@ -96,7 +96,7 @@ class Guard:
     def _refused(self, scope: Message, headers: Mapping[str, str]) -> tuple[int, str] | None:
         """Status and reason of what may not pass; notes who asks."""
         host = headers.get("host", "")
-        name = _host_name(host)
+        name = host_name(host)
         if not (name in self._hosts or (self._loopback and is_loopback_name(name))):
             return 421, "this gateway is not served under that host name; start it with --host-name NAME"
         origin = headers.get("origin")
@@ -115,7 +115,8 @@ class Guard:
         return None
 
 
-def _host_name(host: str) -> str:
+def host_name(host: str) -> str:
+    """The name in a header ``Host``, without the port; "" where there is none."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:
