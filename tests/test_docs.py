@@ -6,23 +6,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from support.documentation import PACKAGE, PAGES, ROOT, text_of
 from support.report_material import make_ledger
 
-import blackbox_conformal
 from blackbox_conformal.sampling.ledger.states import STATES
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = Path(blackbox_conformal.__file__).parent
-PAGES = [
-    *sorted((PACKAGE / "docs").glob("*.md")),
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "adapters/README.md")),
-]
 FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if path.is_dir())
 HERE = "|".join(["blackbox_conformal", "adapters", "tests", "examples", *FOLDERS])
-
-
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
 
 
 def anchors(page: Path) -> set[str]:

@@ -10,6 +10,7 @@ picture that the server refuses. The network is the same, so every threshold mus
 
 import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def check(server: Server, work: Path, photographs: Path, picture: Path, large: P
         chosen = ["--adapter", server.adapter, *(word for each in parameters for word in ("-p", each))]
         drawing = [*chosen, "--perturb", "dihedral", "--draws", str(DRAWS)]
         calibrate = ["calibrate", str(photographs), *drawing, "--run", str(folder / "run"), "--json"]
-        print(f"$ blackbox-conformal calibrate photographs/ {' '.join(drawing)}", flush=True)
+        print(f"$ blackbox-conformal calibrate photographs/ {shlex.join(drawing)}", flush=True)
         first, said = called(calibrate)
         print(said.rstrip(), flush=True)
         again, _ = called([*calibrate, "--force"])
@@ -61,7 +62,7 @@ def check(server: Server, work: Path, photographs: Path, picture: Path, large: P
         where = [word for each in parameters if each.split("=")[0] in NOT_IN_CALIBRATION for word in ("-p", each)]
         mask = ["mask", str(picture), "--calibration", first["calibration"], "--alpha", ALPHA, *where]
         _, said = called([*mask, "--run", str(folder / "run"), "--out", str(folder / "masked"), "--json"])
-        shown = f"mask {picture.name} --calibration run/calibration.json --alpha {ALPHA} {' '.join(where)}"
+        shown = f"mask {picture.name} --calibration run/calibration.json --alpha {ALPHA} {shlex.join(where)}"
         print(f"$ blackbox-conformal {shown}\n{said.rstrip()}")
         refused = ["calibrate", str(large), *drawing, "--run", str(folder / "refused"), "--json"]
         print(f"a picture that is too large:\n{called(refused, expected=2 if server.tells_why else 6)[1].rstrip()}")
