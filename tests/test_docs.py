@@ -6,9 +6,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.documentation import PACKAGE, PAGES, ROOT, text_of
+from support.documentation import DOCS, PACKAGE, PAGES, ROOT, text_of
 from support.report_material import make_ledger
 
+from blackbox_conformal.cli.main import COMMANDS
 from blackbox_conformal.sampling.ledger.states import STATES
 
 FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if path.is_dir())
@@ -96,3 +97,18 @@ def test_states_of_an_attempt_are_those_of_the_page() -> None:
         name for cell in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
     }
     assert named == set(STATES)
+
+
+def test_every_command_has_a_row_in_the_table_of_commands() -> None:
+    table = text_of(DOCS / "commands.md").split("## Settings")[0]
+    cells = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    listed = [name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)]
+    assert sorted(listed) == sorted(COMMANDS)
+
+
+def test_every_page_is_listed_in_one_of_the_parts() -> None:
+    """The site makes its navigation of these lists."""
+    parts = {name: text_of(DOCS / f"{name}.md") for name in ("index", "how-to", "reference", "explanation")}
+    listed = [link for text in parts.values() for link in re.findall(r"(?<=\]\()([\w-]+)(?=\.md\))", text)]
+    missing = {page.stem for page in DOCS.glob("*.md")} - set(listed) - {"index"}
+    assert sorted(missing) == [], "list it on how-to.md, reference.md or explanation.md of blackbox_conformal/docs"
