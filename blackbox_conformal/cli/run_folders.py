@@ -52,7 +52,7 @@ def _here(note: Callable[[str], object], whole: bool) -> list[Path]:
 
 def ledgers_below(runs: Path, *, whole: bool = True) -> list[tuple[Path, str | None]]:
     """Every run folder in or below `runs`, and why its ledger cannot be read: None it can, '' it was never used."""
-    from blackbox_conformal.sampling.ledger.ledger_file import reading
+    from blackbox_conformal.sampling.ledger.places import reading
 
     ledgers: list[tuple[Path, str | None]] = []
     for path in [*runs.glob(LEDGER), *sorted(runs.glob(f"*/{LEDGER}"))]:

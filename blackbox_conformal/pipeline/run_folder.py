@@ -19,7 +19,7 @@ from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.procedure import Procedure
-from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
+from blackbox_conformal.sampling.ledger.places import has_ledger
 from blackbox_conformal.text import printable
 
 CALIBRATION_FILE = "calibration.json"
@@ -41,7 +41,7 @@ def usual_folder(procedure: Procedure, calibration: Path | None = None) -> Path:
     runs = Path("runs")
     if calibration is not None:
         folder = calibration.parent
-        if ledger_path(folder).is_file() or is_of(folder, procedure.fingerprint):
+        if has_ledger(folder) or is_of(folder, procedure.fingerprint):
             return folder
         written = run_of(calibration, runs)
         if written is not None:

@@ -10,13 +10,13 @@ from contextlib import AbstractContextManager
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.occupancy import Occupancy
 from blackbox_conformal.sampling.job_budget import Totals
-from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 
 
 class Admission:
     """The prices of the pictures that have begun, against the ledger's budget; asked from any thread."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: AnyLedger) -> None:
         self._ledger = ledger
         self._begun: Occupancy[tuple[int, int]] = Occupancy()
 

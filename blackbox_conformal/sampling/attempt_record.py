@@ -21,7 +21,7 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import WITH_JOB, AttemptState
@@ -161,7 +161,7 @@ class AttemptRecord:
     spec: AttemptSpec
     earlier: Attempt | None
     _: KW_ONLY
-    ledger: Ledger
+    ledger: AnyLedger
     store: Store
     reservations: Reservations
     state: State = field(default="unrecorded", init=False)

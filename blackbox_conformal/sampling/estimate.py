@@ -11,7 +11,7 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.rates import least_seconds
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, attempt_from
 from blackbox_conformal.sampling.ledger.billed import AS_LISTED, Billed, billed
-from blackbox_conformal.sampling.ledger.ledger_file import reading
+from blackbox_conformal.sampling.ledger.places import reading
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_nano, to_usd

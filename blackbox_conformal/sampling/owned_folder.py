@@ -5,8 +5,7 @@ from pathlib import Path
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import make_private
-from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
-from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.ledger.places import open_ledger, store_of
 
 
 class OwnedFolder:
@@ -26,9 +25,9 @@ class OwnedFolder:
         except OSError as error:
             raise UsageError(f"expected a run folder that can be written; {run}: {error.strerror}") from None
         with contextlib.ExitStack() as stack:
-            self.store = Store(run)
+            self.store = store_of(run)
             stack.callback(self.store.flush)
-            self.ledger = Ledger(run)
+            self.ledger = open_ledger(run)
             stack.callback(self.ledger.close)
             self.store.prepare()
             self._recover()

@@ -12,7 +12,7 @@ from functools import partial
 from blackbox_conformal.errors import BudgetError, IncompleteError
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
-from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.prices import Prices
@@ -57,7 +57,7 @@ class Reservations:
         The ledger's rows for submissions that were not begun, by task and generation.
     """
 
-    ledger: Ledger
+    ledger: AnyLedger
     prices: Prices
     turns: TurnTaking
     store: Store

@@ -27,7 +27,7 @@ from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.classify import GoneError
 from blackbox_conformal.sampling.http.transport import Transport
-from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import WHOLE, WITH_JOB
@@ -88,7 +88,7 @@ class Processor:
     adapter: Adapter
     identity: dict[str, Any]
     limits: Limits
-    ledger: Ledger
+    ledger: AnyLedger
     store: Store
     transport: Transport
     reservations: Reservations

@@ -16,7 +16,7 @@ from blackbox_conformal.pipeline.prices.spending import spending_on
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES, refuse_large
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.estimate import Estimate, estimate
-from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
+from blackbox_conformal.sampling.ledger.places import has_ledger
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import Task
 
@@ -164,7 +164,7 @@ def vendor_folder(root: Path, setup: Setup) -> Path:
 
     A `root` that is a run folder itself keeps those of every vendor.
     """
-    if ledger_path(root).is_file():
+    if has_ledger(root):
         return root
     return _own_folder(root, setup)
 

@@ -10,7 +10,7 @@ from blackbox_conformal.adapter import EMPTY_ANSWER, Adapter, Draw, Send
 from blackbox_conformal.errors import BudgetError, CredentialMissingError, LedgerError
 from blackbox_conformal.pipeline.prices.spending import spending_on
 from blackbox_conformal.sampling.estimate import Estimate, known_price, price_missing
-from blackbox_conformal.sampling.ledger.ledger_file import ledger_path, reading
+from blackbox_conformal.sampling.ledger.places import has_ledger, reading
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import Task, idempotency_key, task_keys
 from blackbox_conformal.sampling.work_item import FREE_REPEATS
@@ -146,7 +146,7 @@ def stored_elsewhere(
     if adapter.capabilities.local or not run.parent.is_dir():
         return None
     wanted = set(task_keys(adapter.identity(), tasks)) - _stored(run)
-    beside = sorted(path.parent for path in run.parent.glob(f"*/{ledger_path(Path()).name}"))
+    beside = sorted(folder for folder in run.parent.glob("*") if has_ledger(folder))
     others = []
     for folder in beside:
         if folder.resolve() == run.resolve():

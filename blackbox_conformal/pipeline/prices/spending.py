@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blackbox_conformal.sampling.ledger.ledger_file import reading
+from blackbox_conformal.sampling.ledger.places import reading
 from blackbox_conformal.sampling.ledger.queries import UNPRICED
 from blackbox_conformal.sampling.ledger.states import COUNTED
 from blackbox_conformal.sampling.money import to_usd

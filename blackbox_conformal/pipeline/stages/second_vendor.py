@@ -13,7 +13,7 @@ from blackbox_conformal.images.read import read_image, read_output
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.events import Event
-from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.ledger.places import store_of
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.sampler import Sampler
@@ -92,7 +92,7 @@ def second_opinions(
 
             yield read_here
             return
-    store = Store(run)
+    store = store_of(run)
 
     def read(picture: Prepared) -> Image:
         task = tasks[picture.input_digest]

@@ -1,8 +1,8 @@
 """One row of the ledger as a frozen value, what is known before it is written, and what the vendor says of it."""
 
-import sqlite3
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from blackbox_conformal.sampling.ledger.states import PAID, AttemptState
 from blackbox_conformal.sampling.money import to_usd
@@ -89,7 +89,7 @@ class Attempt:
 COLUMNS = ", ".join(Attempt.__dataclass_fields__)
 
 
-def attempt_from(row: sqlite3.Row) -> Attempt:
+def attempt_from(row: Any) -> Attempt:
     """The attempt in a row selected by `COLUMNS`."""
     values = dict(row)
     values["seed"] = None if values["seed"] is None else int(values["seed"])

@@ -1,8 +1,8 @@
 """What a vendor billed so far, beside what its price list says."""
 
-import sqlite3
 from dataclasses import dataclass
 
+from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.states import WHOLE
 
 
@@ -45,14 +45,14 @@ class Billed:
     pixels: int = 0
 
 
-def billed(connection: sqlite3.Connection, identity: str) -> Billed:
+def billed(connection: Connection, identity: str) -> Billed:
     """What the ledger on `connection` says of a procedure, by the digest of its identity."""
     whole = f"state IN {WHOLE}"
     bills = (
         "SELECT cost_nanousd, listed_nanousd FROM attempt"
         + " WHERE identity = ? AND listed_nanousd > 0 AND cost_nanousd > 0"
     )
-    order = "ORDER BY CAST(cost_nanousd AS REAL) / listed_nanousd"
+    order = "ORDER BY CAST(cost_nanousd AS DOUBLE PRECISION) / listed_nanousd"
     highest = connection.execute(f"{bills} {order} DESC LIMIT 1", (identity,)).fetchone()
     lowest = connection.execute(f"{bills} AND {whole} {order} LIMIT 1", (identity,)).fetchone()
     least, most, pixels = connection.execute(

@@ -7,6 +7,7 @@ import hashlib
 import sqlite3
 from functools import cache
 
+from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.schema import ATTEMPT_COLUMNS, schema_of_an_empty_ledger
 from blackbox_conformal.sampling.ledger.states import COUNTED
 
@@ -30,7 +31,7 @@ def know_seals(connection: sqlite3.Connection) -> None:
     connection.create_function("seal", 1, _seal, deterministic=True)
 
 
-def seal(connection: sqlite3.Connection, attempt: int) -> None:
+def seal(connection: Connection, attempt: int) -> None:
     """Write the checksum of a row, after every change to it."""
     connection.execute(f"UPDATE attempt SET seal = {_SEAL} WHERE id = ?", (attempt,))
 

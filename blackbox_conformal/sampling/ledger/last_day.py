@@ -4,8 +4,9 @@ It is a temporary table of the connection that writes the ledger: filled from th
 moved by a trigger with every cost that is booked, so that an operation that is undone undoes it too.
 """
 
-import sqlite3
 import time
+
+from blackbox_conformal.sampling.ledger.connection import Connection
 
 _DAY_S = 24 * 3600
 _MINUTE_S = 60
@@ -27,7 +28,7 @@ _TRIGGER = f"""
 """
 
 
-def begin(connection: sqlite3.Connection) -> None:
+def begin(connection: Connection) -> None:
     """Keep the sums on this connection from now on; whatever the ledger holds already is counted."""
     connection.execute(_TABLE)
     connection.execute("DELETE FROM booked_by_minute")
@@ -39,7 +40,7 @@ def begin(connection: sqlite3.Connection) -> None:
     connection.execute(_TRIGGER)
 
 
-def spent_nanousd(connection: sqlite3.Connection) -> int:
+def spent_nanousd(connection: Connection) -> int:
     """Nano-dollars booked of submissions of the last 24 hours, and of those of the minute before."""
     first = int((time.time() - _DAY_S) // _MINUTE_S)
     connection.execute("DELETE FROM booked_by_minute WHERE minute < ?", (first,))

@@ -3,7 +3,6 @@
 Nothing is written, and a run may go on meanwhile.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from typing import Any
 
 from blackbox_conformal.errors import LedgerError, PayloadError
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, attempt_from
-from blackbox_conformal.sampling.ledger.checksums import damage
-from blackbox_conformal.sampling.ledger.ledger_file import ledger_path, reading
+from blackbox_conformal.sampling.ledger.connection import Connection
+from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
+from blackbox_conformal.sampling.ledger.places import damage, reading
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import COUNTED, PAID, RESERVING, WHOLE, WITH_JOB, AttemptState
 from blackbox_conformal.sampling.money import to_usd
@@ -24,6 +24,9 @@ from blackbox_conformal.sampling.money import to_usd
 def _literals(states: tuple[AttemptState, ...]) -> str:
     return ", ".join(f"'{state}'" for state in states)
 
+
+_ALL = 2**62
+"""A number of rows that no ledger has."""
 
 UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'ambiguous'))})"
 """SQL: the attempt may have cost something that nobody knows, and is booked at nothing."""
@@ -39,7 +42,7 @@ def ledger_ls(run: Path, states: tuple[str, ...] = (), limit: int | None = None)
     """
     where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
     with _open(run) as connection:
-        rows = connection.execute(f"SELECT {COLUMNS} FROM attempt{where} ORDER BY id LIMIT ?", (*states, limit or -1))
+        rows = connection.execute(f"SELECT {COLUMNS} FROM attempt{where} ORDER BY id LIMIT ?", (*states, limit or _ALL))
         return [attempt_from(row) for row in rows]
 
 
@@ -140,7 +143,7 @@ def ledger_verify(run: Path) -> Verification:
 
 
 @contextmanager
-def _open(run: Path, *, whole: bool = True) -> Iterator[sqlite3.Connection]:
+def _open(run: Path, *, whole: bool = True) -> Iterator[Connection]:
     with reading(run, whole=whole) as connection:
         if connection is None:
             raise LedgerError(

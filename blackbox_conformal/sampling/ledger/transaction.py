@@ -1,15 +1,15 @@
 """Changes of the ledger within one transaction: attempts between states, and the totals that move with them.
 
-`writer` begins and commits the transaction.
+These are the rules of money, whichever database keeps the ledger. `writer` begins and commits the transaction.
 """
 
-import sqlite3
 import time
 from typing import Any
 
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.job_budget import Totals
 from blackbox_conformal.sampling.ledger.checksums import seal
+from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.states import COUNTED, RESERVING, STEPS, UNBILLED, AttemptState
 
 _TIMES = {state: f"{state}_at" for state in ("planned", "claimed", "intent", "sent", "accepted", "ready", "stored")}
@@ -19,7 +19,7 @@ _TIMES = {state: f"{state}_at" for state in ("planned", "claimed", "intent", "se
 class LedgerTransaction:
     """The ledger within one transaction on `connection`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._now = time.time()
 
@@ -32,20 +32,20 @@ class LedgerTransaction:
         """Write a new attempt that is planned; returns its number."""
         values |= {"state": "planned", "planned_at": self._now}
         marks = ", ".join("?" * len(values))
-        cursor = self.connection.execute(
-            f"INSERT INTO attempt ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
-        )
-        if cursor.lastrowid is None:
-            raise LedgerError("SQLite gave no id for a new attempt")
-        self.connection.execute("UPDATE total SET attempts = attempts + 1")
-        seal(self.connection, cursor.lastrowid)
-        return cursor.lastrowid
+        # All rows are fetched, since a statement that is not at its end cannot be committed.
+        rows = self.connection.execute(
+            f"INSERT INTO attempt ({', '.join(values)}) VALUES ({marks}) RETURNING id", tuple(values.values())
+        ).fetchall()
+        number = int(rows[0][0])
+        self._seal(number)
+        self._book(number, attempts=1)
+        return number
 
     def note(self, attempt: int, **values: Any) -> None:
         """Write `values` beside an attempt that keeps its state."""
         settings = ", ".join(f"{column} = ?" for column in values)
         self.connection.execute(f"UPDATE attempt SET {settings} WHERE id = ?", (*values.values(), attempt))
-        seal(self.connection, attempt)
+        self._seal(attempt)
 
     def move(
         self, attempt: int, state: AttemptState, cost: int | None = None, reserve: int | None = None, **values: Any
@@ -64,9 +64,7 @@ class LedgerTransaction:
         LedgerError
             There is no such attempt, or no step from its state to `state`.
         """
-        row = self.connection.execute(
-            "SELECT state, reserved_nanousd, cost_nanousd, tries FROM attempt WHERE id = ?", (attempt,)
-        ).fetchone()
+        row = self._row(attempt)
         if row is None or state not in STEPS[row[0]]:
             raise LedgerError(f"attempt {attempt} cannot go from {row and row[0]} to {state}; verify the ledger")
         before, reserved_before, spent_before, tries = row
@@ -78,10 +76,28 @@ class LedgerTransaction:
             # A vendor forgets an idempotency key so long after its first use, not its last: sent_at keeps the first.
             values[_TIMES.get(state, "ended_at")] = self._now
         self.note(attempt, **values)
+        self._book(
+            attempt,
+            spent=spent - spent_before,
+            reserved=reserved - reserved_before,
+            calls=(state in COUNTED) - (before in COUNTED),
+        )
+
+    def _row(self, attempt: int) -> Any:
+        """State, reserved and booked price and tries of an attempt; None when there is none."""
+        query = "SELECT state, reserved_nanousd, cost_nanousd, tries FROM attempt WHERE id = ?"
+        return self.connection.execute(query, (attempt,)).fetchone()
+
+    def _seal(self, attempt: int) -> None:
+        """Protect a row that was changed against damage."""
+        seal(self.connection, attempt)
+
+    def _book(self, attempt: int, *, spent: int = 0, reserved: int = 0, calls: int = 0, attempts: int = 0) -> None:
+        """Add what an attempt changes to the totals."""
         self.connection.execute(
             "UPDATE total SET spent_nanousd = spent_nanousd + ?, reserved_nanousd = reserved_nanousd + ?,"
-            " calls = calls + ?",
-            (spent - spent_before, reserved - reserved_before, (state in COUNTED) - (before in COUNTED)),
+            " calls = calls + ?, attempts = attempts + ?",
+            (spent, reserved, calls, attempts),
         )
 
     def count_commit(self) -> int:

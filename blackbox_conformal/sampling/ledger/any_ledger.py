@@ -1,0 +1,295 @@
+"""Every attempt that may cost money, recorded before it is made; the budget is checked in the same transaction.
+
+Every change is on disk when the method that makes it returns. What differs between databases is left to the classes
+that are derived from `AnyLedger`.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.sampling.job_budget import Budget, Totals
+from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
+from blackbox_conformal.sampling.ledger.billed import Billed, billed
+from blackbox_conformal.sampling.ledger.connection import Connection
+from blackbox_conformal.sampling.ledger.states import UNSENT, WITH_JOB, AttemptState
+from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
+from blackbox_conformal.sampling.money import to_usd
+
+Result = TypeVar("Result")
+
+
+class AnyLedger(ABC):
+    """A ledger that is open for writing; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._budget = Budget()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish queued writes and give the ledger up."""
+
+    @abstractmethod
+    def limit(self, budget: Budget) -> None:
+        """Check every reservation from now on against this budget; what draws beyond its scope cost is left out.
+
+        The budget that is in force already goes on as it is.
+        """
+
+    @abstractmethod
+    def totals_in_scope(self) -> Totals:
+        """Nano-dollars spent and reserved, and calls, for the draws that the budget is for."""
+
+    @abstractmethod
+    def _write(self, operation: Callable[[LedgerTransaction], Result]) -> Result:
+        """What `operation` returns, or its error, once what it changed is durable.
+
+        It may be run more than once, each time as if it had not been run before.
+        """
+
+    @abstractmethod
+    def _lookup(self) -> AbstractContextManager[Connection]:
+        """A connection to read what is durable."""
+
+    @abstractmethod
+    def _totals_of_job(self, transaction: LedgerTransaction) -> Totals:
+        """`totals_in_scope`, with the changes of `transaction` so far."""
+
+    def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
+        """Record submissions that are to be made; returns the attempt of each (task, generation)."""
+
+        def operation(transaction: LedgerTransaction) -> dict[tuple[str, int], int]:
+            query = "SELECT id FROM attempt WHERE task = ? AND generation = ? AND state = ?"
+            planned = {}
+            for spec in specs:
+                row = transaction.connection.execute(query, (spec.task, spec.generation, "planned")).fetchone()
+                planned[spec.task, spec.generation] = _insert(transaction, spec) if row is None else row[0]
+            return planned
+
+        return self._write(operation) if specs else {}
+
+    def claim(self, attempt: int) -> None:
+        """Record that a worker has taken up what `plan` gave, and waits."""
+        self._move(attempt, "claimed")
+
+    def put_back(self, attempt: int) -> None:
+        """Record that what was claimed is not made now; the next `plan` gives it again."""
+        self._move(attempt, "planned")
+
+    def reserve(self, spec: AttemptSpec, attempt: int | None, price_nanousd: int) -> int:
+        """Reserve the price of one submission, in one transaction with the budget check; returns the attempt.
+
+        Raises
+        ------
+        BudgetError
+            Spent and reserved money, or calls, would exceed the limit. Nothing was written.
+        """
+        return self._write(lambda transaction: self._reserve(transaction, spec, attempt, price_nanousd))
+
+    def reserve_and_mark_sent(self, spec: AttemptSpec, attempt: int, price_nanousd: int) -> None:
+        """Reserve the price of what `plan` gave and record that bytes are about to leave, in one commit.
+
+        Raises
+        ------
+        BudgetError
+            As `reserve`. Nothing was written.
+        """
+
+        def operation(transaction: LedgerTransaction) -> None:
+            transaction.move(attempt, "claimed")
+            self._reserve(transaction, spec, attempt, price_nanousd)
+            transaction.move(attempt, "sent")
+
+        self._write(operation)
+
+    def _reserve(
+        self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int
+    ) -> int:
+        self._budget.check(self._totals_of_job(transaction), price_nanousd)
+        number = _insert(transaction, spec) if attempt is None else attempt
+        transaction.move(number, "intent", reserve=price_nanousd)
+        return number
+
+    def sent(self, attempt: int) -> None:
+        """Record that bytes are about to leave."""
+        self._move(attempt, "sent")
+
+    def accepted(self, attempt: int, job: str, report: VendorReport) -> Attempt | None:
+        """Record the vendor's job id; returns another attempt that was given the same id, if there is one."""
+
+        def operation(transaction: LedgerTransaction) -> Attempt | None:
+            transaction.move(attempt, "accepted", report.cost_nanousd, job=job, **_columns(report))
+            row = transaction.connection.execute(
+                f"SELECT {COLUMNS} FROM attempt WHERE job = ? AND id != ?"
+                " AND adapter = (SELECT adapter FROM attempt WHERE id = ?) LIMIT 1",
+                (job, attempt, attempt),
+            ).fetchone()
+            return None if row is None else attempt_from(row)
+
+        return self._write(operation)
+
+    def ready(self, attempt: int) -> None:
+        """Record that the vendor has the picture."""
+        self._move(attempt, "ready")
+
+    def stored(self, attempt: int, report: VendorReport, digest: str, size: int) -> None:
+        """Record an answer that is durable in the inbox."""
+        self._move(attempt, "stored", report, digest=digest, size=size, error_class=None, error=None, code=None)
+
+    def validated(self, attempt: int) -> None:
+        """Record that stored bytes passed the check."""
+        self._move(attempt, "validated")
+
+    def end(
+        self,
+        attempt: int,
+        state: AttemptState,
+        report: VendorReport,
+        *,
+        digest: str | None = None,
+        size: int | None = None,
+        error_class: str | None = None,
+        error: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        """Take an attempt to a state that it may stay in, with what is known by then."""
+        values: dict[str, Any] = {"error_class": error_class, "error": error, "code": code}
+        if digest is not None:
+            values |= {"digest": digest, "size": size, "stored_at": time.time()}
+        self._move(attempt, state, report, **values)
+
+    def note(self, attempt: int, error_class: str, error: str) -> None:
+        """Write the last error beside an attempt that keeps its state."""
+        self._write(lambda transaction: transaction.note(attempt, error_class=error_class, error=error))
+
+    def _move(self, attempt: int, state: AttemptState, report: VendorReport | None = None, **values: Any) -> None:
+        cost = None if report is None else report.cost_nanousd
+        values |= {} if report is None else _columns(report)
+        self._write(lambda transaction: transaction.move(attempt, state, cost, **values))
+
+    def adopt(self, attempt: int, digest: str, size: int, report: VendorReport) -> bool:
+        """Record an answer that an owner which died had made durable; False if no attempt waits for it.
+
+        Raises
+        ------
+        LedgerError
+            The ledger does not know that this attempt was ever sent.
+        """
+        waiting = ("sent", *WITH_JOB, "ambiguous")
+        return self._adopt(attempt, "stored", waiting, report, digest=digest, size=size)
+
+    def adopt_job(self, attempt: int, job: str, report: VendorReport) -> bool:
+        """Record a job that an earlier owner could not record; as `adopt`."""
+        return self._adopt(attempt, "accepted", ("sent", "ambiguous"), report, job=job)
+
+    def _adopt(
+        self, attempt: int, state: AttemptState, waiting: tuple[AttemptState, ...], report: VendorReport, **values: Any
+    ) -> bool:
+        values |= {"error_class": None, "error": None, **_columns(report)}
+
+        def operation(transaction: LedgerTransaction) -> bool:
+            query = "SELECT state FROM attempt WHERE id = ?"
+            row = transaction.connection.execute(query, (attempt,)).fetchone()
+            if row is None or row[0] in (*UNSENT, "cancelled"):
+                raise LedgerError(
+                    f"inbox/ holds an answer to attempt {attempt}, of which the ledger does not know that it was sent:"
+                    " it has lost its newest entries, and what they paid for would be paid again. Restore the newest"
+                    " ledger, or move that file away to go on with this one"
+                )
+            if row[0] not in waiting:
+                return False
+            transaction.move(attempt, state, report.cost_nanousd, **values)
+            return True
+
+        return self._write(operation)
+
+    def recover(self) -> int:
+        """Settle what an owner that died left half done; returns how many attempts may have been billed for nothing.
+
+        Attempts that never left are freed. Attempts that left and have neither job nor bytes become ``ambiguous``,
+        booked at full price. Call it after the store's inbox has been adopted.
+        """
+
+        def operation(transaction: LedgerTransaction) -> int:
+            def in_state(state: AttemptState) -> list[int]:
+                query = "SELECT id FROM attempt WHERE state = ?"
+                return [row[0] for row in transaction.connection.execute(query, (state,)).fetchall()]
+
+            for attempt in in_state("claimed"):
+                transaction.move(attempt, "planned")
+            for attempt in in_state("intent"):
+                error = "the process ended before sending"
+                transaction.move(attempt, "cancelled", error_class="N", error=error)
+            sent = in_state("sent")
+            for attempt in sent:
+                error = "the process ended between sending this request and its answer"
+                transaction.move(attempt, "ambiguous", error_class="M", error=error)
+            return len(sent)
+
+        return self._write(operation)
+
+    def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
+        """All attempts of each task, oldest first."""
+        attempts: dict[str, list[Attempt]] = {}
+        tasks = list(dict.fromkeys(keys))
+        with self._lookup() as reader:
+            for start in range(0, len(tasks), 500):
+                part = tasks[start : start + 500]
+                marks = ", ".join("?" * len(part))
+                query = f"SELECT {COLUMNS} FROM attempt WHERE task IN ({marks}) ORDER BY id"
+                for row in reader.execute(query, part):
+                    attempts.setdefault(row["task"], []).append(attempt_from(row))
+        return attempts
+
+    def attempt(self, number: int) -> Attempt | None:
+        """One attempt by its id."""
+        with self._lookup() as reader:
+            row = reader.execute(f"SELECT {COLUMNS} FROM attempt WHERE id = ?", (number,)).fetchone()
+        return None if row is None else attempt_from(row)
+
+    def earlier_with_same_job(self, attempt: Attempt) -> Attempt | None:
+        """An earlier attempt whose picture is that of the same job, if there is one."""
+        with self._lookup() as reader:
+            row = reader.execute(
+                f"SELECT {COLUMNS} FROM attempt WHERE adapter = ? AND job = ? AND id < ? AND state != ? LIMIT 1",
+                (attempt.adapter, attempt.job, attempt.id, "invalid"),
+            ).fetchone()
+        return None if row is None else attempt_from(row)
+
+    def billed(self, identity: str) -> Billed:
+        """What this procedure was billed so far."""
+        with self._lookup() as reader:
+            return billed(reader, identity)
+
+    @property
+    def budget(self) -> Budget:
+        """What every reservation is checked against."""
+        return self._budget
+
+    def totals(self) -> tuple[Decimal, Decimal, int]:
+        """Dollars spent, dollars reserved, and calls, for the draws that the budget is for."""
+        spent, reserved, calls, _ = self.totals_in_scope()
+        return to_usd(spent), to_usd(reserved), calls
+
+
+def _insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
+    values = asdict(spec)
+    values["seed"] = None if spec.seed is None else str(spec.seed)
+    values["priced"] = int(spec.priced)
+    return transaction.insert(**values)
+
+
+def _columns(report: VendorReport) -> dict[str, Any]:
+    """What a report says, as columns of the attempt; nothing where it says nothing."""
+    values = {
+        "model": report.model,
+        "request_id": report.request_id,
+        "vendor_seed": None if report.vendor_seed is None else str(report.vendor_seed),
+        "priced": None if report.cost_nanousd is None else 1,
+    }
+    return {column: value for column, value in values.items() if value is not None}
