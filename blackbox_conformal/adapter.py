@@ -18,6 +18,8 @@ draw reads like the vendor's documentation::
         return picture.body
 """
 
+from __future__ import annotations
+
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
@@ -103,10 +105,10 @@ class Send:
     method: str
     url: str
     purpose: Purpose
-    headers: Mapping[str, "str | Secret"] = field(default_factory=dict)
-    query: Mapping[str, "str | Secret"] = field(default_factory=dict)
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    query: Mapping[str, str | Secret] = field(default_factory=dict)
     json: Any = None
-    form: Mapping[str, "str | Secret"] | None = None
+    form: Mapping[str, str | Secret] | None = None
     files: tuple[Part, ...] = ()
     body: bytes | None = field(default=None, repr=False)
     accept: frozenset[int] | None = None
@@ -395,7 +397,7 @@ class Adapter(BaseModel, ABC):
         """The error that a failed answer means to this vendor; None: judge it by the HTTP status."""
         return None
 
-    def open(self) -> "Adapter":
+    def open(self) -> Adapter:
         """Start what must run before drawing; returns the adapter to draw with. `close` ends it."""
         return self
 

@@ -1,5 +1,7 @@
 """The calibration: curves of n photographs under one procedure, and the file that carries them."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -296,7 +298,7 @@ class Calibration:
         """``sha256:…`` of the calibration's content."""
         return digest_json(to_content(self))
 
-    def signed(self, key: "SigningKey") -> Self:
+    def signed(self, key: SigningKey) -> Self:
         """The same calibration with a signature by `key`."""
         return replace(self, signature=key.sign(FORMAT, VERSION, self.digest))
 

@@ -1,5 +1,7 @@
 """Adapters by name, and what the command line says of adapters and of members of the other families."""
 
+from __future__ import annotations
+
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping

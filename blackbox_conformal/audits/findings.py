@@ -3,6 +3,8 @@
 Plain values; they are put together in `pipeline.audit_parts.conclude` and kept by `reports.stored_audit`.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 

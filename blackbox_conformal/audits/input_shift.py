@@ -8,6 +8,8 @@ each other (Phipson & Smyth 2010). A statistic's own p-value compares its rank s
 the probability of naming any statistic that has not moved is at most the level (Westfall & Young 1993).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import comb

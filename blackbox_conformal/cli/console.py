@@ -17,11 +17,12 @@ from typing import Any
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from blackbox_conformal.cli.terminal_text import DOCUMENT, json_line, shown
+from blackbox_conformal.display.progress import draw_note, terminal_progress
 from blackbox_conformal.secrets import redact
 from blackbox_conformal.text import printable
 
@@ -121,18 +122,7 @@ class Screen:
         if self.quiet or not sys.stderr.isatty():
             yield
             return
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=self.remarks,
-            transient=True,
-            # Else whatever is written to stdout meanwhile would arrive on stderr.
-            redirect_stdout=False,
-        )
+        self._progress = terminal_progress(self.remarks, transient=True)
         try:
             with self._progress:
                 yield
@@ -170,7 +160,7 @@ class Screen:
         if event.kind == "inspected":
             self.note(f"note: {event.text}")
         if counters is not None:
-            self.step("drawing", counters.done, counters.total, _draw_note(counters))
+            self.step("drawing", counters.done, counters.total, draw_note(counters))
         if self.verbose:
             self.remarks.print(Text(redact(json_line(event.to_json()))))
 
@@ -216,18 +206,6 @@ def _width(console: Console, table: Table) -> int:
     """Columns that `table` takes; words that must stay whole can make it wider than the terminal."""
     text = "".join(segment.text for segment in console.render(table))
     return max(map(cell_len, text.splitlines()), default=0)
-
-
-def _draw_note(counters: Any) -> str:
-    parts = [f"{counters.cached} stored", f"{counters.in_flight} in flight"]
-    if counters.spent or counters.budget is not None:
-        budget = "" if counters.budget is None else f" of {counters.budget}"
-        parts.append(f"${counters.spent}{budget}")
-    if counters.too_many:
-        parts.append(f"{counters.too_many} × 429")
-    if counters.eta_s is not None:
-        parts.append(f"{counters.eta_s:.0f} s left")
-    return ", ".join(parts)
 
 
 def money(low: Any, high: Any) -> str:

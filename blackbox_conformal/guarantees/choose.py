@@ -1,5 +1,7 @@
 """From a guarantee's name to a threshold."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -68,10 +68,19 @@ def check_pixels(pixels: Image) -> Image:
     """
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         arrived = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
-        raise ImageError(f"expected (H, W, 3) uint8 pixels; got {arrived}. Convert to 8-bit sRGB first")
+        raise ImageError(f"expected (H, W, 3) uint8 pixels; got {arrived}. {_conversion(pixels)}")
     if pixels.size == 0:
         raise ImageError(f"expected at least one pixel; got a picture of {pixels.shape[1]}×{pixels.shape[0]}")
     return np.ascontiguousarray(pixels)
+
+
+def _conversion(pixels: object) -> str:
+    """What to do about pixels of another kind."""
+    if isinstance(pixels, np.ndarray) and pixels.dtype.kind == "f" and pixels.ndim == 3 and pixels.shape[2] == 3:
+        return "If they are sRGB from 0 to 1, give (255 * pixels).round().astype('uint8')"
+    if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 2:
+        return "Give grey pixels as np.stack([pixels] * 3, axis=2)"
+    return "Convert to 8-bit sRGB first"
 
 
 def pixels_digest(pixels: Image) -> str:

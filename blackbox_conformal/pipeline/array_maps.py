@@ -1,5 +1,7 @@
 """Score maps, error maps and metric bounds by name, for people who have arrays."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any

@@ -1,7 +1,9 @@
 """`plan`, `compare` and `tune` from Python: what helps to choose a vendor and its settings.
 
-The keywords that all of them take are described in `ProcedureSettings` and `JobSettings`.
+Keywords that several take are described in `keyword_arguments`, and added to their documentation.
 """
+
+from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -19,17 +21,16 @@ from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
 from blackbox_conformal.pipeline.frontier_parts.rows import Wish
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.keyword_arguments import (
-    Photographs,
     ProcedureSettings,
     Settings,
     levels_of,
     named_keywords,
-    photograph_paths,
     refuse_unknown,
     setup_of,
     terms_of,
     without_preset,
 )
+from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.piloting import PilotRequest, plan_with_pilot
 from blackbox_conformal.pipeline.planning import Plan, audited_levels, plan_job, plan_number
 from blackbox_conformal.pipeline.run_folder import (
@@ -51,6 +52,7 @@ from blackbox_conformal.sampling.quotes import ask_quotes
 
 
 @named_keywords
+@photographs_as_files("photographs")
 def plan(
     vendor: Adapter,
     photographs: Photographs | int,
@@ -71,7 +73,7 @@ def plan(
     Parameters
     ----------
     photographs
-        Files and folders, or how many photographs there will be.
+        Files and folders, pictures in memory, or how many photographs there will be.
     guarantee
         What is to be guaranteed, ``expected`` by default; where it is not named, `Plan.frontier` compares several.
     alpha
@@ -85,8 +87,6 @@ def plan(
         Whether the vendor that ships with this program draws the pilot in place of `vendor`, free of charge.
     quote
         Ask the vendor for its price, free of charge, instead of its price list. It needs the photographs.
-    settings
-        The keywords of `ProcedureSettings` (draws, score, metric, …) and of `JobSettings` (run, max_cost, …).
 
     Raises
     ------
@@ -135,6 +135,7 @@ def plan(
 
 
 @named_keywords
+@photographs_as_files("photographs")
 def compare(
     vendors: Mapping[str, Adapter | tuple[Adapter, Mapping[str, Any]]],
     photographs: Photographs,
@@ -146,6 +147,9 @@ def compare(
 ) -> Comparison:
     """Compare vendors or settings on the same photographs: some photographs calibrate, the others are measured.
 
+    Settings such as `draws` hold for every vendor, and limits for all vendors together. Without `run` each vendor has
+    a folder of its own below ``runs``.
+
     Parameters
     ----------
     vendors
@@ -156,10 +160,6 @@ def compare(
         Share of the photographs that are measured.
     baselines
         Whether interval images and soft masks are measured too.
-    settings
-        The keywords of `ProcedureSettings` (draws, score, metric, …), which hold for every vendor, and of `JobSettings`
-        (run, max_cost, …). Without `run` each vendor has a folder of its own below ``runs``; limits hold for all
-        vendors together.
 
     Raises
     ------
@@ -198,6 +198,7 @@ def compare(
 
 
 @named_keywords
+@photographs_as_files("photographs")
 def tune(
     vendor: Adapter,
     photographs: Photographs,
@@ -211,6 +212,8 @@ def tune(
     **settings: Unpack[Settings],
 ) -> Tuning:
     """Compare scores on a part of the photographs, then calibrate the best on the rest, which was never looked at.
+
+    Limits such as `max_cost` hold for comparing and calibrating together.
 
     Parameters
     ----------
@@ -230,9 +233,6 @@ def tune(
     guarantee
         What the calibration promises, ``expected`` by default. The confidence bound of ``high-probability`` is chosen
         on the tuning photographs, too, unless its method or stake is named (`Tuning.bound`).
-    settings
-        The keywords of `ProcedureSettings` (draws, metric, …) and of `JobSettings` (run, max_cost, …); limits hold for
-        comparing and calibrating together.
 
     Raises
     ------

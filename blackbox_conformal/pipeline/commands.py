@@ -1,7 +1,9 @@
 """`calibrate`, `apply`, `audit` and `watch` from Python, under the words of the command line.
 
-The keywords that all of them take are described in `ProcedureSettings` and `JobSettings`.
+Keywords that several take are described in `keyword_arguments`, and added to their documentation.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -23,16 +25,15 @@ from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.keyword_arguments import (
     ApplySettings,
     JobSettings,
-    Photographs,
     Settings,
     calibrated,
     levels_of,
     named_keywords,
-    photograph_paths,
     setup_of,
     terms_of,
 )
 from blackbox_conformal.pipeline.masking import Receiver, mask_pictures, masking_of
+from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.run_folder import (
     run_folder,
@@ -50,6 +51,7 @@ from blackbox_conformal.watching.states import state_of
 
 
 @named_keywords
+@photographs_as_files("photographs")
 def calibrate(
     vendor: Adapter,
     photographs: Photographs,
@@ -67,17 +69,17 @@ def calibrate(
     ----------
     vendor
         From `load_adapter`.
+    photographs
+        Files and folders, or pictures in memory: ``{name: array}``, pairs, or arrays, bytes and Pillow images.
     guarantee
         What is guaranteed: ``name:key=value`` or an instance.
     alpha
         A level that the photographs have to be enough for.
     groups, clusters
-        The stem of a photograph's file → its group, or the photograph that it is a tile of.
+        The name of a photograph, which is its file's stem → its group, or the photograph that it is a tile of.
     tuning
         Photographs that choices were made on, which cannot calibrate; by default those that ``tune`` looked at in the
         run folder.
-    settings
-        The keywords of `ProcedureSettings` (draws, score, metric, …) and of `JobSettings` (run, max_cost, …).
 
     Raises
     ------
@@ -125,8 +127,6 @@ def apply(
         A calibration, or the path of its file.
     alpha
         The level: the risk that is accepted.
-    settings
-        The keywords of `MaskSettings` (guarantee, group, …) and of `JobSettings` (run, max_cost, …).
 
     Raises
     ------
@@ -151,7 +151,7 @@ def apply_all(
     *,
     on_result: Callable[[int, Result], None] | None = None,
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None,
-    on_drift: Callable[[str], None] = lambda _: None,
+    on_drift: Callable[[str], None] | None = None,
     **settings: Unpack[ApplySettings],
 ) -> list[Result]:
     """Have several pictures super-resolved or restored, each as `apply` does.
@@ -177,6 +177,7 @@ def apply_all(
     >>> bc.apply_all(vendor, ["input.png"], calibration, alpha=0.9, max_cost=1)
     [<Result input: …>]
     """
+    warn = on_drift or (lambda _: None)
     terms, setup, request = masking_of(vendor, calibration, alpha, settings)
     inputs = [named_input(picture) for picture in pictures]
     failures: dict[int, BlackboxConformalError] = {}
@@ -186,12 +187,11 @@ def apply_all(
     else:
         for place, error in failures.items():
             on_failure(place, error)
-    return mask_pictures(
-        terms, setup, inputs, prepared, request, Receiver(on_result, on_failure, on_drift, on_watch=on_drift)
-    )
+    return mask_pictures(terms, setup, inputs, prepared, request, Receiver(on_result, on_failure, warn, on_watch=warn))
 
 
 @named_keywords
+@photographs_as_files("photographs")
 def audit(
     vendor: Adapter,
     photographs: Photographs,
@@ -203,7 +203,7 @@ def audit(
     clusters: Mapping[str, str] | None = None,
     second_adapter: Adapter | None = None,
     degradation: str | None = None,
-    on_picture: OnPicture = lambda *_: None,
+    on_picture: OnPicture | None = None,
     crops: WorstCrops | None = None,
     stop: bool = True,
     **settings: Unpack[JobSettings],
@@ -212,6 +212,8 @@ def audit(
 
     Parameters
     ----------
+    photographs
+        Files and folders, or pictures in memory, as for `calibrate`.
     calibration
         A calibration, or the path of its file.
     alpha
@@ -232,8 +234,6 @@ def audit(
         Keeps the surroundings of the worst pixels.
     stop
         Buy no more photographs once the audit confirms or contradicts; False: draw all of them.
-    settings
-        The keywords of `JobSettings` (run, max_cost, …).
 
     Raises
     ------
@@ -253,7 +253,8 @@ def audit(
     request = AuditRequest.of(calibration, levels_of(alpha), guarantee=guarantee, group=group, clusters=clusters)
     terms.refuse_unlimited(vendor)
     paths = photograph_paths(photographs)
-    found = audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=stop)
+    look = on_picture or (lambda *_: None)
+    found = audit_photographs(request, setup, paths, terms, on_picture=look, crops=crops, stop=stop)
     if watched is None or watched.state == "watched":
         return found
     note = f"this calibration is {watched.state} since {watched.at}: {watched.reason}"
@@ -261,6 +262,7 @@ def audit(
 
 
 @named_keywords
+@photographs_as_files("photographs", "fresh")
 def watch(
     vendor: Adapter,
     calibration: str | Path,
@@ -289,7 +291,9 @@ def watch(
         How many pictures are sent at every visit, and the probability of ever raising a false alarm; the first visit
         fixes both.
     fresh, fresh_each
-        Photographs that calibration has not seen, by which the risk is watched at `alpha`, and how many a visit takes.
+        Photographs that calibration has not seen, by which the risk is watched, and how many a visit takes.
+    alpha
+        The level at which it is watched.
     max_cost_in_all
         The most that all visits may cost together, US dollars; `max_cost` is for this one.
     second_adapter
@@ -298,8 +302,6 @@ def watch(
         Sign the visit with this key; needed where the calibration is signed.
     trust
         Public keys, or files of such keys, whose signatures of calibration and watch count, as `--trust`.
-    settings
-        The keywords of `JobSettings` (run, max_cost, …).
 
     Returns
     -------

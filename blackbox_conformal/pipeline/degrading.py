@@ -1,18 +1,20 @@
 """Inputs as files, for a vendor that is asked by other means than an adapter."""
 
+from __future__ import annotations
+
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from blackbox_conformal.adapter import FREE, Adapter, Capabilities, Draw, Flow, Upload
+from blackbox_conformal.display.progress import Step, shown_progress
 from blackbox_conformal.errors import NotSentError, UsageError
 from blackbox_conformal.files import write_new
-from blackbox_conformal.pipeline.keyword_arguments import Photographs, photograph_paths
+from blackbox_conformal.pipeline.photographs_in_memory import Photographs, as_files, photograph_paths
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
-from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.text import file_stem, printable
+from blackbox_conformal.pipeline.stages.settings import Setup, set_up
+from blackbox_conformal.text import file_stem, name_of, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Degraded:
     Attributes
     ----------
     photograph
-        The file that it was made from.
+        The file that it was made from; of a picture in memory its name.
     input
         The file that was written: an 8-bit RGB PNG.
     size
@@ -46,14 +48,14 @@ def degrade(
     degradation: str = "bicubic",
     seed: int = 0,
     force: bool = False,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: bool | Step | None = None,
 ) -> list[Degraded]:
     """Write the inputs that `calibrate` would send for `photographs` with the same scale, degradation and seed.
 
     Parameters
     ----------
     photographs
-        Files and folders of photographs.
+        Files and folders, or pictures in memory, alone or by name.
     out
         Folder for the inputs; each is called as its photograph, and is a PNG.
     scale
@@ -64,6 +66,9 @@ def degrade(
         Root of the random numbers.
     force
         Overwrite files with other content.
+    progress
+        Whether bars are shown: True, False, or by default in a notebook and where stderr is a terminal. A function is
+        called instead with what is done, how many are done, and how many there are.
 
     Raises
     ------
@@ -72,20 +77,26 @@ def degrade(
     PicturesError, ImageError, CalibrationError
         A photograph cannot be calibrated with; see `calibrate`.
     """
-    paths = photograph_paths(photographs)
+    setup = set_up(_Nobody(), scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
+    with as_files(photographs) as files, shown_progress(progress) as step:
+        made = _degraded(photograph_paths(files), Path(out), setup, step, force=force)
+    return [one if one.photograph.exists() else replace(one, photograph=Path(name_of(one.photograph))) for one in made]
+
+
+def _degraded(paths: list[Path], out: Path, setup: Setup, step: Step, *, force: bool) -> list[Degraded]:
+    """The input of each photograph, written."""
     names = Counter(path.stem for path in paths)
     (often, count), *_ = names.most_common(1)
     if count > 1:
         raise UsageError(
             f"expected photographs with different names; {count} are called {printable(often)}. Rename one"
         )
-    setup = set_up(_Nobody(), scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
     procedure = setup.procedure
     made = []
-    for picture in prepare_photographs(paths, setup, progress):
+    for picture in prepare_photographs(paths, setup, step):
         assert picture.path is not None
         upload = picture.tasks[0].upload
-        file = write_new(Path(out) / f"{file_stem(picture.name)}.png", upload.png, force=force)
+        file = write_new(out / f"{file_stem(picture.name)}.png", upload.png, force=force)
         drawn = procedure.mixture.drawn(procedure.root_seed, str(picture.truth_digest))
         made.append(Degraded(picture.path, file, (upload.height, upload.width), drawn.text))
     return made

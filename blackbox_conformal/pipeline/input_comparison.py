@@ -1,17 +1,21 @@
 """Somebody's inputs and a calibration in; out whether they are of one kind. Nothing is sent, and nothing is paid."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from blackbox_conformal.audits.input_shift import LEVEL, SEED, InputShift, compare
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.display.progress import Step, shown_progress
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.keyword_arguments import Photographs, photograph_paths
+from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 
 
+@photographs_as_files("inputs")
 def compare_inputs(
     inputs: Photographs,
     calibration: Calibration | str | Path,
@@ -19,14 +23,15 @@ def compare_inputs(
     level: float = LEVEL,
     group: str | None = None,
     seed: int = SEED,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: bool | Step | None = None,
 ) -> InputShift:
     """Compare pictures that are to be sent with the inputs that a calibration was made with.
 
     Parameters
     ----------
     inputs
-        Files and folders of pictures as the vendor would be sent them; each counts as one independent picture.
+        Files and folders of pictures as the vendor would be sent them, or such pictures in memory, alone or by name;
+        each counts as one independent picture.
     calibration
         A calibration, or the path of its file.
     level
@@ -36,7 +41,8 @@ def compare_inputs(
     seed
         Of the random permutations.
     progress
-        Called with what is done, how many are done, and how many there are.
+        Whether bars are shown: True, False, or by default in a notebook and where stderr is a terminal. A function is
+        called instead with what is done, how many are done, and how many there are.
 
     Raises
     ------
@@ -56,7 +62,9 @@ def compare_inputs(
             f"expected a calibration that says what the inputs of its {which} are like; this one does not. Calibrate "
             "again: the draws are stored, so no call is made"
         )
-    return compare(known, read_statistics(photograph_paths(inputs), progress), level=level, seed=seed)
+    with shown_progress(progress) as step:
+        new = read_statistics(photograph_paths(inputs), step)
+    return compare(known, new, level=level, seed=seed)
 
 
 def read_statistics(

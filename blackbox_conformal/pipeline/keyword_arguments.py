@@ -1,8 +1,12 @@
 """The keywords that every command takes from Python, named as the options are, and errors for misspelled ones."""
 
+# Annotations stay as they are written, so that signatures show them so.
+from __future__ import annotations
+
 import difflib
 import functools
 import inspect
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -11,9 +15,9 @@ from typing import Any, Literal, TypedDict, TypeVar, cast
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.display.progress import ProgressDisplay, shown_progress
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.job import Ask, Progress, Terms, Watch
 from blackbox_conformal.pipeline.run_folder import usual_folder
@@ -26,10 +30,10 @@ from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.scores.score import Score
 
-Photographs = str | Path | Sequence[str | Path]
-"""Files and folders of high-resolution photographs; each photograph counts as one independent image."""
-
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+Listener = Callable[[Event], None]
+"""Gets every event of drawing."""
 
 
 class ProcedureSettings(TypedDict, total=False):
@@ -52,7 +56,7 @@ class ProcedureSettings(TypedDict, total=False):
         Makes different draws of a vendor that never varies: ``dihedral`` and others.
     second_adapter
         A second vendor, for the score ``second-opinion``.
-    seeds
+    seeds, first_seed
         ``per-image``: a seed of its own for each picture; ``shared``: the same seeds for all, `first_seed` onward.
     seed
         Root of the per-image seeds, and of the random numbers of the degradation.
@@ -123,7 +127,7 @@ class DrawingSettings(TypedDict, total=False):
     insecure_http: bool
     limits: Limits | None
     memory: int | None
-    listener: Callable[[Event], None] | None
+    listener: Listener | None
 
 
 class JobSettings(DrawingSettings, total=False):
@@ -132,14 +136,15 @@ class JobSettings(DrawingSettings, total=False):
     Attributes
     ----------
     progress
-        Called with what is done, how many are done, and how many there are.
+        Whether bars are shown: True, False, or by default in a notebook and where stderr is a terminal. A function is
+        called instead with what is done, how many are done, and how many there are.
     on_sampler
         Gets each sampler as soon as it is open, so that it can be stopped.
     ask
         Called with the job and what it would cost before anything is sent; raises to refuse.
     """
 
-    progress: Progress | None
+    progress: bool | Progress | None
     on_sampler: Callable[[Sampler], None] | None
     ask: Ask | None
 
@@ -204,23 +209,63 @@ class SessionSettings(MaskSettings, DrawingSettings, total=False):
 def named_keywords(command: Command) -> Command:
     """`command`, which refuses a keyword that it does not take and names what is near it, or else all that it takes.
 
-    The keywords of its ``**settings: Unpack[…]`` become part of its signature, so that editors and `help` show them. A
-    keyword that is None counts as not given. A preset is replaced by the settings that it stands for.
+    The keywords of its ``**settings: Unpack[…]`` become part of its signature and of its documentation, so that editors
+    and `help` show them. A keyword that is None counts as not given. A preset is replaced by the settings that it
+    stands for. The command gets `progress` as a function to call.
     """
     signature = inspect.signature(command)
     parameters = dict(signature.parameters)
-    unpacked = parameters.pop("settings").annotation.__args__[0]
+    del parameters["settings"]
+    unpacked = inspect.signature(command, eval_str=True).parameters["settings"].annotation.__args__[0]
     for key, kind in unpacked.__annotations__.items():
+        written = str(getattr(kind, "__forward_arg__", kind))
+        kind = written if "None" in written else f"{written} | None"
         parameters[key] = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
     @functools.wraps(command)
     def checked(*given: Any, **keywords: Any) -> Any:
         refuse_unknown(command.__qualname__.removesuffix(".__init__"), keywords, parameters)
         known = {key: value for key, value in keywords.items() if value is not None}
-        return command(*given, **without_preset(known, parameters))
+        settings = without_preset(known, parameters)
+        if "progress" not in parameters:
+            return command(*given, **settings)
+        with shown_progress(settings.pop("progress", None)) as step:
+            if isinstance(step, ProgressDisplay):
+                settings["listener"] = _both(step.event, settings.get("listener"))
+            return command(*given, progress=step, **settings)
 
     checked.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
+    checked.__doc__ = _with_keywords(inspect.getdoc(command) or "", unpacked)
     return cast(Command, checked)
+
+
+def _both(first: Listener, second: Listener | None) -> Listener:
+    """A listener that tells both."""
+
+    def listener(event: Event) -> None:
+        first(event)
+        if second is not None:
+            second(event)
+
+    return listener
+
+
+_ENTRY = re.compile(r"^\w[\w, ]*\n(?:    .*\n|\n(?=    ))+", re.MULTILINE)
+
+
+def _with_keywords(documentation: str, settings: Any) -> str:
+    """A command's documentation with that of the keywords of `settings`, before what it raises."""
+    before, raises, after = documentation.partition("\nRaises\n------")
+    before = re.sub(r"\nsettings\n(?:    .*\n|\n(?=    ))+", "\n", before + "\n").rstrip()
+    return f"{before}\n\nOther Parameters\n----------------\n{_documented(settings)}{raises}{after}"
+
+
+def _documented(settings: Any) -> str:
+    """What is documented of each keyword, by the classes that `settings` is made of."""
+    parts: list[Any] = [ProcedureSettings, MaskSettings, DrawingSettings, JobSettings, SessionSettings]
+    taken = settings.__annotations__.keys()
+    texts = [inspect.cleandoc(part.__doc__ or "") + "\n" for part in parts if part.__annotations__.keys() <= taken]
+    return "".join("".join(_ENTRY.findall(text.partition("Attributes\n----------\n")[2])) for text in texts)
 
 
 def without_preset(settings: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
@@ -265,8 +310,11 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
     if isinstance(memory, bool) or not isinstance(memory, int | None):
         raise UsageError(f"expected memory to be a whole number of bytes such as 2 * 10**9; got {memory!r}")
     watch = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
+    folder = Path(settings.get("run", folder))
+    if isinstance(progress := settings.get("progress"), ProgressDisplay):
+        progress.keep_in(folder)
     return Terms(
-        Path(settings.get("run", folder)),
+        folder,
         limits_of(settings),
         memory,
         settings.get("ask"),
@@ -309,20 +357,6 @@ def limits_of(settings: Mapping[str, Any]) -> Limits:
         raise UsageError(f"expected max_calls to be a whole number of at least 0; got {max_calls!r}")
     limits: Limits = settings.get("limits", Limits())
     return replace(limits, **fields)
-
-
-def photograph_paths(photographs: Photographs) -> list[Path]:
-    """Every photograph among files and folders.
-
-    Raises
-    ------
-    UsageError
-        None is named, or one cannot be found.
-    """
-    sources = [photographs] if isinstance(photographs, str | Path) else list(photographs)
-    if not sources:
-        raise UsageError("expected files or folders of photographs; got none")
-    return [photograph.path for photograph in find_photographs([Path(source) for source in sources])]
 
 
 def levels_of(alpha: float | Collection[float] | None) -> tuple[float, ...]:

@@ -4,6 +4,8 @@ A score that was made by photographs gives no guarantee on them. So those that w
 folder's tuning file, which calibrations obey, before anything is made of them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,13 +20,12 @@ from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Ready, Terms
 from blackbox_conformal.pipeline.keyword_arguments import (
-    Photographs,
     Settings,
     named_keywords,
-    photograph_paths,
     setup_of,
     terms_of,
 )
+from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, run_folder
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -81,6 +82,7 @@ class Learning:
 
 
 @named_keywords
+@photographs_as_files("photographs")
 def learn_score(
     vendor: Adapter,
     photographs: Photographs,
@@ -91,6 +93,7 @@ def learn_score(
     """Fit the score price to photographs of one's own kind, by outputs that cost nothing; no photograph is sent.
 
     The weights and the tuning file, which keeps the photographs from calibrating, go into the run folder.
+    `score` and `second_adapter` are refused, and `seed` also chooses which photographs teach.
 
     Parameters
     ----------
@@ -101,9 +104,6 @@ def learn_score(
     outputs
         A folder of outputs that you have, of any network, as the adapter ``folder`` reads them; by default the
         embedded vendor makes them.
-    settings
-        The keywords of `ProcedureSettings` but score and second_adapter, and of `JobSettings` (run, …); `seed` also
-        chooses which photographs teach.
 
     Raises
     ------

@@ -1,5 +1,7 @@
 """What a calibration would cost, and the levels that it could reach. Nothing is sent, and nothing is written."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -77,7 +79,7 @@ class Plan(Estimate):
 
     def with_frontier(
         self, setup: Setup, wish: Wish, guarantee: str | Guarantee | None, typed: Collection[str]
-    ) -> "Plan":
+    ) -> Plan:
         """With the rows that ship with the package; `typed`: the settings of the procedure that the user chose."""
         draws = () if {"draws", "score"} & set(typed) else COMPARED_DRAWS
         compared = ways(setup, draws, deliver_consistent="delivery" not in typed)

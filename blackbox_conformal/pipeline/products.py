@@ -1,5 +1,7 @@
 """One masked picture and its files: image, mask, overlay, score map, safe picture, vendor's file, certificate."""
 
+from __future__ import annotations
+
 import base64
 import html
 import io
@@ -97,9 +99,9 @@ class Result:
         safe: bool = False,
         feather: int = 0,
         leave_out: Collection[str] = (),
-        sign_with: "SigningKey | None" = None,
+        sign_with: SigningKey | None = None,
         force: bool = False,
-    ) -> "Products":
+    ) -> Products:
         """Write image, mask, overlay, score map, the vendor's file and the certificate into `folder`, as `mask` does.
 
         Parameters
@@ -244,7 +246,7 @@ def write_products(
     folder: Path,
     wanted: Wanted = Wanted(),
     *,
-    sign_with: "SigningKey | None" = None,
+    sign_with: SigningKey | None = None,
     force: bool = False,
 ) -> Products:
     """Write a result's files as ``<name>-<product>.png`` and ``<name>-certificate.json``; whole or not at all.
@@ -294,7 +296,7 @@ def write_products(
     return Products(**paths)
 
 
-def add_note(certificate: Path, note: str, sign_with: "SigningKey | None" = None) -> None:
+def add_note(certificate: Path, note: str, sign_with: SigningKey | None = None) -> None:
     """Add to a certificate that was just written what became known after it, such as what concerns a whole batch.
 
     Raises

@@ -4,6 +4,8 @@ What a session holds: the run folder and its ledger, the vendor's connections an
 kernels. What is done for each picture is what `apply` does: prepare, draw, evaluate, certify.
 """
 
+from __future__ import annotations
+
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
@@ -25,10 +27,10 @@ from blackbox_conformal.pipeline.keyword_arguments import (
     MaskSettings,
     SessionSettings,
     named_keywords,
-    photograph_paths,
 )
 from blackbox_conformal.pipeline.masked_stream import Found, MaskedStream, closed_before
 from blackbox_conformal.pipeline.masking import masking_of
+from blackbox_conformal.pipeline.photographs_in_memory import photograph_paths
 from blackbox_conformal.pipeline.picture_masker import PictureMasker, Turns
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, Room, evaluated_at_once, narrowed
@@ -69,10 +71,11 @@ class Session:
     on_drift
         Called, from any thread, with a sentence when the answers to a picture, or to 32 pictures in a row, are not like
         those to the calibration's photographs. The certificates that follow say it, too.
+    max_cost, max_calls
+        Limit what the session adds to the ledger in its life (`max_cost`: US dollars), whatever the number of threads:
+        a new session begins at 0. With `service` they limit all that the ledger holds, over restarts.
     settings
-        The keywords of `MaskSettings` (guarantee, group, …) and of `DrawingSettings` (run, max_cost, …). `max_cost`
-        (US dollars) and `max_calls` limit what the session adds to the ledger in its life, whatever the number of
-        threads: a new session begins at 0. With `service` they limit all that the ledger holds, over restarts.
+        Further keywords are described at ``Session.__init__``.
 
     Raises
     ------
@@ -93,11 +96,12 @@ class Session:
         vendor: Adapter,
         alpha: float,
         *,
-        on_drift: Callable[[str], None] = lambda _: None,
+        on_drift: Callable[[str], None] | None = None,
         **settings: Unpack[SessionSettings],
     ) -> None:
         terms, self._setup, request = masking_of(vendor, calibration, alpha, settings)
-        self._on_drift, self._service = on_drift, bool(settings.get("service"))
+        self._on_drift = on_drift or (lambda _: None)
+        self._service = bool(settings.get("service"))
         self._spent_usd: Decimal | None = None
         with ExitStack() as stack:
             self._folder = OwnedFolder(terms.folder)
@@ -113,7 +117,7 @@ class Session:
             room = Room(narrowed(terms.memory_bytes, MASK_PIXEL_BYTES))
             self._terms = replace(terms, limits=limits, shared=Shared(opened[0], opened[1], room.taken))
             self._turns = Turns(Admission(self._folder.ledger))
-            self._masker = PictureMasker(self._terms, self._setup, request, self._turns, on_drift)
+            self._masker = PictureMasker(self._terms, self._setup, request, self._turns, self._on_drift)
             self._at_once = max((vendor.most_workers for vendor in self._vendors), default=evaluated_at_once())
             stack.enter_context(warming(self._setup, truths=False))
             self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="session")
@@ -128,7 +132,7 @@ class Session:
         self._vendors.append(opened)
         return opened
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> Session:
         return self
 
     def __exit__(
@@ -136,7 +140,7 @@ class Session:
     ) -> None:
         self._close(stop=error is not None)
 
-    async def __aenter__(self) -> "Session":
+    async def __aenter__(self) -> Session:
         return self
 
     async def __aexit__(
@@ -342,10 +346,10 @@ class Session:
                 self._others[identity] = self._open(vendor, self._stack)
             return self._others[identity]
 
-    def _submit(self, picture: Picture, by: PictureMasker | None = None) -> "Future[Found]":
+    def _submit(self, picture: Picture, by: PictureMasker | None = None) -> Future[Found]:
         return self._begin(self._masked, picture, by or self._masker)
 
-    def _begin(self, work: Callable[..., Value], *given: object) -> "Future[Value]":
+    def _begin(self, work: Callable[..., Value], *given: object) -> Future[Value]:
         try:
             return self._pool.submit(work, *given)
         except RuntimeError:

@@ -5,6 +5,8 @@ halves prove it: had the chain made the inputs, they and the photographs after i
 permutation test of `audits.input_shift` is exact for them, whatever the fit did.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +17,14 @@ import numpy as np
 from blackbox_conformal.audits.input_shift import LEVEL, SEED, InputShift, compare
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.degradations.chain import Mixture
+from blackbox_conformal.display.progress import shown_progress
 from blackbox_conformal.errors import BlackboxConformalError, ImageError, UsageError
 from blackbox_conformal.images.degrade import crop_to_multiple
 from blackbox_conformal.images.input_statistics.rows import SIZE, STATISTICS, InputStatistics
 from blackbox_conformal.images.jpeg_traces import JpegTrace, jpeg_trace, would_tell
 from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.keyword_arguments import Photographs, photograph_paths
+from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.pipeline.suggestion_parts.compression import Compression, compression
 from blackbox_conformal.pipeline.suggestion_parts.fitting import nearest
@@ -60,7 +63,7 @@ class Seen:
     statistics: InputStatistics
 
     @classmethod
-    def of(cls, picture: Picture) -> "Seen":
+    def of(cls, picture: Picture) -> Seen:
         """Of a picture as the user has it."""
         pixels = picture.pixels
         trace = jpeg_trace(picture)
@@ -127,6 +130,7 @@ class Suggestion:
         return f"no difference was found at level {self.proof.level:g}; a small one may be there all the same"
 
 
+@photographs_as_files("inputs", "photographs")
 def suggest_degradation(
     inputs: Photographs,
     photographs: Photographs,
@@ -134,22 +138,23 @@ def suggest_degradation(
     scale: int,
     level: float = LEVEL,
     seed: int = SEED,
-    progress: Progress = lambda *_: None,
+    progress: bool | Progress | None = None,
 ) -> Suggestion:
     """Find the chain of degradations after which photographs are like given inputs. Nothing is sent.
 
     Parameters
     ----------
     inputs
-        Files and folders of pictures as the vendor would be sent them, at least 20.
+        Files and folders of pictures as the vendor would be sent them, or such pictures in memory; at least 20.
     photographs
-        Files and folders of high-resolution photographs, at least 20, of what the inputs show, too.
+        High-resolution photographs in the same forms, at least 20, of what the inputs show, too.
     scale
         How many times smaller the inputs are to be than photographs, 1 to 16; it cannot be told from pictures.
     level, seed
         Of the permutation test; the level is between 0 and 1.
     progress
-        Called with what is done, how many are done, and how many there are.
+        Whether bars are shown: True, False, or by default in a notebook and where stderr is a terminal. A function is
+        called instead with what is done, how many are done, and how many there are.
 
     Raises
     ------
@@ -165,16 +170,17 @@ def suggest_degradation(
     for count, what in ((len(paths), "inputs"), (len(truths), "photographs")):
         if count < FEWEST:
             raise UsageError(f"expected at least {FEWEST} {what}, half of them for the proof; got {count}. Give more")
-    seen = _each(paths, _seen, "reading inputs", progress)
-    fitting, proving = halves([one.digest for one in seen])
-    trying, held_out = halves([digest_bytes(path.read_bytes()) for path in truths])
-    tried = [truths[place] for place in trying[:MOST_FITTED]]
-    chain = nearest_chain(
-        [seen[place] for place in fitting],
-        _each(tried, lambda path: middle(_cut(path, scale), scale), "reading photographs", progress),
-        scale,
-        lambda count: progress("trying chains", count, count),
-    )
+    with shown_progress(progress) as step:
+        seen = _each(paths, _seen, "reading inputs", step)
+        fitting, proving = halves([one.digest for one in seen])
+        trying, held_out = halves([digest_bytes(path.read_bytes()) for path in truths])
+        tried = [truths[place] for place in trying[:MOST_FITTED]]
+        chain = nearest_chain(
+            [seen[place] for place in fitting],
+            _each(tried, lambda path: middle(_cut(path, scale), scale), "reading photographs", step),
+            scale,
+            lambda count: step("trying chains", count, count),
+        )
     others = (_cut(truths[place], scale) for place in held_out)
     proof = proven(chain.degradation, [seen[place] for place in proving], others, scale, level, seed)
     return Suggestion(scale, chain, proof)

@@ -4,6 +4,8 @@ A choice made on photographs that calibrate voids the guarantee. So photographs 
 are compared on the tuning part only, and its digests go into the calibration file, which refuses them as calibration.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -125,7 +127,7 @@ class TuningJob:
         share: float,
         seed: int,
         only_choose: bool = False,
-    ) -> "TuningJob":
+    ) -> TuningJob:
         """Split the photographs, of which a `share` is tuned on, and leave out what earlier choices were made on.
         Raises
         ------

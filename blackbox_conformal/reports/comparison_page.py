@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blackbox_conformal.display.plots import Dot, Dots
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.comparison_parts.comparison import CONFIDENCE, OURS, Comparison, Row
 from blackbox_conformal.reports.comparison_pictures import MOST, ComparisonPictures
 from blackbox_conformal.reports.html import number, percent, render
-from blackbox_conformal.reports.plots import Dot, Dots
 from blackbox_conformal.text import printable
 
 MARK = b"<!-- blackbox-conformal comparison -->"

@@ -5,10 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from blackbox_conformal.audits.input_shift import InputShift, Movement
+from blackbox_conformal.display.plots import Chart, Point, Series
 from blackbox_conformal.files import write_new
 from blackbox_conformal.images.input_statistics.rows import SIZE
 from blackbox_conformal.reports.html import render
-from blackbox_conformal.reports.plots import Chart, Point, Series
 
 
 def write_inputs_page(shift: InputShift, degradation: str, path: Path, *, force: bool = False) -> Path:

@@ -1,5 +1,7 @@
 """The report of a run from Python, as the command `report` writes it."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 

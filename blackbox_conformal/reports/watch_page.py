@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.display.plots import Chart, Series
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.reports.encoded import reduced
 from blackbox_conformal.reports.html import render
-from blackbox_conformal.reports.plots import Chart, Series
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.watching.concluding import current_state
 from blackbox_conformal.watching.features import FEATURES

@@ -1,5 +1,7 @@
 """The risk curve of one photograph: its loss as a function of the threshold, as an exact staircase."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

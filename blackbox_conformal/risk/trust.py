@@ -1,5 +1,7 @@
 """Which pixels are trusted at a threshold: the only place in the project that compares scores with thresholds."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

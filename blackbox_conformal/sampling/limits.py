@@ -1,5 +1,7 @@
 """What a run may spend, how fast it may go and how long it waits; checked on construction."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -116,7 +118,7 @@ class Limits:
         """The number of draws under way at the start."""
         return min(AUTO_START, self.auto_most) if self.concurrency == "auto" else self.concurrency
 
-    def for_vendor(self, capabilities: Capabilities) -> "Limits":
+    def for_vendor(self, capabilities: Capabilities) -> Limits:
         """These limits, with what they leave open as the adapter of a vendor says."""
         return replace(
             self,

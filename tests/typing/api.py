@@ -23,6 +23,8 @@ image: NDArray[np.uint8] = result.image
 mask: NDArray[np.bool_] = result.mask
 indecision: NDArray[np.float32] = result.indecision
 share: float = result.certificate.trusted_share
+in_memory: bc.Calibration = bc.calibrate(vendor, {"one": image, "other": b"..."}, progress=False)
+unnamed: bc.Audit = bc.audit(vendor, [image, ("named", image), "third.png"], in_memory, progress=lambda *_: None)
 results: list[bc.Result] = bc.apply_all(vendor, ["input.png", ("named", image)], calibration, alpha=0.1, max_calls=16)
 
 suggestion: bc.Suggestion = bc.suggest_degradation("real-inputs/", "photographs/", scale=4)

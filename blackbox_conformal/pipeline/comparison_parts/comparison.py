@@ -1,5 +1,7 @@
 """What a comparison says: rows of figures with paired intervals, and what each contestant's drawing took."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
