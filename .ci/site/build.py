@@ -1,0 +1,177 @@
+"""The documentation as a site: the pages that ship with the package, every command, and the Python interface.
+
+    python .ci/site/build.py OUT
+
+The pages stay as they are read on GitHub. This script gathers them in a folder of their own, mends the links that leave
+`blackbox_conformal/docs`, makes the navigation of the lists on the pages of the four parts, and writes pages for the
+commands and the public names. Sphinx builds all of it, with warnings as errors, and every link of the result is followed.
+"""
+
+import functools
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import names
+from check_links import dead_links
+
+from blackbox_conformal.cli.main import COMMANDS, Commands
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "blackbox_conformal" / "docs"
+ELSEWHERE = {
+    ROOT / "adapters" / "README.md": "your-adapter.md",
+    ROOT / "CONTRIBUTING.md": "contributing.md",
+    ROOT / "CHANGELOG.md": "changes.md",
+    ROOT / "SECURITY.md": "vulnerabilities.md",
+}
+"""Pages outside the package's documentation, and their names on the site."""
+
+PARTS = ("how-to", "reference", "explanation")
+ONLY_HERE = {
+    "reference": "- The Python interface: [functions](api/functions.rst), [classes](api/classes.rst), "
+    "[keywords](api/settings.rst), [parts of results](api/parts.rst), [errors](api/errors.rst)\n",
+    "commands": "\n## Every option\n\n```{toctree}\n:maxdepth: 1\n\n"
+    + "".join(f"commands/{name}\n" for name in COMMANDS)
+    + "```\n",
+    "index": "\n```{toctree}\n:hidden:\n\nTutorial <tutorial>\nhow-to\nreference\nexplanation\n```\n",
+}
+"""What is added to pages because it leads to pages that are made below."""
+
+FUNCTIONS = "Each is loaded when it is first used: ``import blackbox_conformal as bc``, then ``bc.calibrate(…)``."
+CLASSES = "What functions take and give. You make few of them yourself."
+KEYWORDS = "Keywords that several functions take. They are the options of the commands, with underscores."
+PARTS_OF_RESULTS = "You read their attributes, or write a class of your own that derives from one."
+FAILURES = (
+    "Every error derives from `BlackboxConformalError`, and says what was expected, what arrived, and what to do."
+)
+
+
+def gather(source: Path) -> None:
+    """The pages, and the files that they link to."""
+    pages = {path: path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} | ELSEWHERE
+    for page, name in pages.items():
+        text = page.read_text(encoding="utf-8") + ONLY_HERE.get(page.stem if page.parent == DOCS else "", "")
+        # Who changes a page needs this; who reads the site does not.
+        text = re.sub(r"^Written by `.*change .*\n\n", "", text, flags=re.MULTILINE)
+        mend = functools.partial(mended, page=page, name=name, pages=pages, source=source)
+        text = re.sub(r"(?<=\]\()[^)\s]+(?=\))", mend, text)
+        if name.removesuffix(".md") in (*PARTS, "adapters/index"):
+            text += navigation(text)
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(text, encoding="utf-8")
+
+
+def mended(found: re.Match[str], *, page: Path, name: str, pages: dict[Path, str], source: Path) -> str:
+    """A link of `page` as it is right for `name` on the site."""
+    link = found[0]
+    path, mark, anchor = link.partition("#")
+    if "://" in link or not path or path.endswith(".rst"):
+        return link
+    target = Path(os.path.normpath(page.parent / path))
+    if target not in pages:
+        # A file that is not a page, such as a picture or an example: it comes along.
+        copy = source / "files" / target.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(target, copy)
+        return os.path.relpath(copy, (source / name).parent)
+    return os.path.relpath(pages[target], Path(name).parent) + mark + anchor
+
+
+def navigation(text: str) -> str:
+    """A hidden table of contents of the pages that the page lists, under the words of their links."""
+    lists = "\n".join(re.findall(r"^(?:- |\| \[).*$", text, re.MULTILINE))
+    entries = {page: title for title, page in re.findall(r"\[([^\]]+)\]\(([^)#:]+)\.(?:md|rst)\)", lists)}
+    lines = [f"{title[0].upper()}{title[1:]} <{page}>" for page, title in entries.items()]
+    return "\n```{toctree}\n:hidden:\n\n" + "\n".join(lines) + "\n```\n"
+
+
+def write_commands(source: Path) -> None:
+    """A page for each command: what `--help` says, with an anchor for each option."""
+    (source / "commands").mkdir()
+    group = Commands()
+    for name in COMMANDS:
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        parts = [(name, command)]
+        if isinstance(command, click.Group):
+            parts += [(f"{name} {inner}", part) for inner, part in command.commands.items()]
+        text = "\n".join(described(title, part, "=-"[number > 0]) for number, (title, part) in enumerate(parts))
+        (source / "commands" / f"{name}.rst").write_text(text, encoding="utf-8")
+
+
+def described(title: str, command: click.Command, underline: str) -> str:
+    """One command, as reStructuredText."""
+    context = click.Context(command, info_name=f"blackbox-conformal {title}")
+    paragraphs = [title, underline * len(title), "", in_markup(inspect.cleandoc(command.help or "")), ""]
+    if isinstance(command, click.Group):
+        return "\n".join(paragraphs)
+    usage = " ".join(command.collect_usage_pieces(context))
+    paragraphs += [".. code-block:: text", "", f"   {context.command_path} {usage}", ""]
+    paragraphs += [f".. program:: {context.command_path}", ""]
+    for parameter in command.params:
+        record = parameter.get_help_record(context)
+        if record is not None:
+            paragraphs += [f".. option:: {record[0]}", "", f"   {in_markup(record[1])}", ""]
+    paragraphs += ["It ends with one of the :doc:`exit codes of all commands </commands>`.", ""]
+    return "\n".join(paragraphs)
+
+
+def in_markup(text: str) -> str:
+    """A help text as reStructuredText: what stands between backquotes is code, and nothing else has a meaning."""
+    parts = [
+        re.sub(r"([\\*_|])", r"\\\1", part) if number % 2 == 0 else part for number, part in enumerate(text.split("`"))
+    ]
+    return "``".join(parts)
+
+
+def write_interface(source: Path) -> None:
+    """The public names of the package, by kind."""
+    (source / "api").mkdir()
+    pages = {
+        "functions": ("Functions", FUNCTIONS, "autofunction", "blackbox_conformal", names.functions()),
+        "classes": ("Classes", CLASSES, "autoclass", "blackbox_conformal", names.classes()),
+        "settings": ("Keywords", KEYWORDS, "autoclass", names.KEYWORDS_MODULE, names.keywords()),
+        "parts": (
+            "Parts of results, and what plugins derive from",
+            PARTS_OF_RESULTS,
+            "autoclass",
+            "blackbox_conformal",
+            names.PARTS,
+        ),
+        "errors": ("Errors", FAILURES, "autoexception", names.ERRORS_MODULE, names.errors()),
+    }
+    for file, (title, said, directive, module, members) in pages.items():
+        lines = [title, "=" * len(title), "", said, ""]
+        for name in members:
+            heading = name.rpartition(".")[2]
+            lines += [heading, "-" * len(heading), "", f".. {directive}:: {module}.{name}"]
+            lines += [] if directive == "autofunction" else ["   :members:"]
+            lines += [""]
+        (source / "api" / f"{file}.rst").write_text("\n".join(lines), encoding="utf-8")
+
+
+def main(out: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder)
+        gather(source)
+        write_commands(source)
+        write_interface(source)
+        command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
+        built = subprocess.run([*command, "-c", str(Path(__file__).parent), str(source), str(out)], check=False)
+    if built.returncode:
+        sys.exit(built.returncode)
+    dead = dead_links(out)
+    if dead:
+        sys.exit("\n".join(dead))
+    print(f"site: {len(list(out.rglob('*.html')))} pages in {out}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
