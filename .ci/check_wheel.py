@@ -15,6 +15,8 @@ needed = [
     "blackbox_conformal/embedded/colour_weights.npz",
     "blackbox_conformal/embedded/weights.npz",
     "blackbox_conformal/docs/guarantees.md",
+    "blackbox_conformal/photographs/README.md",
+    "blackbox_conformal/photographs/astronaut.jpg",
     "blackbox_conformal/reports/templates/report.html.jinja",
     "blackbox_adapters/recipes/bria.toml",
 ]

@@ -35,7 +35,7 @@ PRESETS = ("web", "phone", "scan")
 
 
 def squares(sources: list[Path]) -> Iterator[NDArray[np.uint8]]:
-    """Disjoint squares of the photographs in `sources` and of those that come with Python packages."""
+    """Disjoint squares of the photographs in `sources` and of those that come with the package."""
     for photograph in (*demo_photographs(), *find_photographs(sources)):
         try:
             pixels = read_image(photograph.path).pixels

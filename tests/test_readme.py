@@ -8,7 +8,7 @@ from support.documentation import README, ROOT, text_of
 import blackbox_conformal as bc
 
 TEXT = text_of(README)
-DEMO = "python3 -m venv .venv && .venv/bin/pip install -q '.[demo]' && .venv/bin/blackbox-conformal demo"
+DEMO = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/blackbox-conformal demo"
 TESTS = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n 2"
 
 

@@ -140,8 +140,9 @@ def _demonstrate(
     paths = [photograph.path for photograph in unseen]
     audited = audit_photographs(request, setup, paths, terms, on_picture=store.audited, stop=False)
     store.keep_audit(audited)
-    picture = write_input(unseen[0], folder / "input", setup.procedure, force=force)
-    name = name_of(unseen[0].path)
+    shown = min(unseen, key=lambda photograph: photograph.path)
+    picture = write_input(shown, folder / "input", setup.procedure, force=force)
+    name = name_of(shown.path)
     prepared = {0: prepare_input(picture, name, setup)}
     wanted = MaskRequest.of(calibration, level)
     (masked,) = mask_pictures(terms, setup, [(name, picture)], prepared, wanted)
@@ -192,6 +193,7 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
         }
     )
     screen.say(EXPLAINED[level.judgement.verdict])
+    screen.say(level.sentence)
     screen.say(_what_a_mask_takes(setup))
     screen.next("plan", "photographs/", "--adapter", "NAME")
     screen.say(

@@ -36,7 +36,7 @@ def show(screen: Screen, folder: Path) -> None:
     Raises
     ------
     UsageError
-        The folder is there already, or the photographs of the extra ``demo`` are missing.
+        The folder is there already.
     """
     from blackbox_conformal.reports.watch_page import write_watch_page
 

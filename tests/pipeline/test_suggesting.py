@@ -22,7 +22,7 @@ from blackbox_conformal.pipeline.suggestion_parts.compression import compression
 from blackbox_conformal.pipeline.suggestion_parts.fitting import Mismatch, Search, bounded, nearest
 from blackbox_conformal.pipeline.suggestion_parts.simulations import EvenlySpread
 
-SIDE, SCALE = 192, 2
+SIDE, SCALE, PICTURES = 192, 2, 40
 
 
 def squares() -> Iterator[np.ndarray]:
@@ -38,12 +38,12 @@ def squares() -> Iterator[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 inputs that went through a chain, and 20 other photographs."""
+    """Inputs that went through a chain, and as many other photographs."""
     folder = tmp_path_factory.mktemp("suggest")
     for kind in ("inputs", "photographs"):
         (folder / kind).mkdir()
     chain, pieces = Mixture.of_text("area:2+noise:4+jpeg:80-90"), squares()
-    for place in range(20):
+    for place in range(PICTURES):
         made = chain.apply(next(pieces), SCALE, place)
         Image.fromarray(made).save(folder / "inputs" / f"{place}.png")
         Image.fromarray(next(pieces)).save(folder / "photographs" / f"{place}.png")
@@ -58,7 +58,7 @@ def test_planted_chain_is_found_and_proven(folders: Path):
     assert quality.low == pytest.approx(80, abs=5)
     assert quality.high == pytest.approx(90, abs=5)
     assert suggestion.proof.p_value > 0.05
-    assert (suggestion.proof.n, suggestion.proof.m) == (10, 10)
+    assert (suggestion.proof.n, suggestion.proof.m) == (PICTURES // 2, PICTURES // 2)
     assert suggestion.options[:3] == ("--scale", "2", "--degradation")
 
 
