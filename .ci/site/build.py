@@ -4,7 +4,7 @@
 
 The pages stay as they are read on GitHub. This script gathers them in a folder of their own, mends the links that leave
 `blackbox_conformal/docs`, makes the navigation of the lists on the pages of the four parts, and writes pages for the
-commands and the public names. Sphinx builds all of it, with warnings as errors, and every link of the result is followed.
+commands and the public names. Sphinx builds all of it with warnings as errors. Every link of the result is followed.
 """
 
 import functools
