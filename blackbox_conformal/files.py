@@ -3,7 +3,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from blackbox_conformal.errors import IncompleteError, UsageError
@@ -12,8 +12,11 @@ _OWN_FOLDER = "blackbox-conformal"
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the system's errors that say that a disk, or what the user may fill of it, has no room left."""
 
+Content = bytes | Sequence[bytes | memoryview]
+"""What a file holds, or the pieces of it in their order, which need not be joined in memory."""
 
-def write_new(path: Path, content: bytes, *, force: bool = False) -> Path:
+
+def write_new(path: Path, content: Content, *, force: bool = False) -> Path:
     """Write `content` to `path`, whole or not at all; the same content again is no change.
 
     Raises
@@ -27,7 +30,7 @@ def write_new(path: Path, content: bytes, *, force: bool = False) -> Path:
     return path
 
 
-def write_together(contents: Mapping[Path, bytes], *, force: bool = False, may_differ: Collection[Path] = ()) -> None:
+def write_together(contents: Mapping[Path, Content], *, force: bool = False, may_differ: Collection[Path] = ()) -> None:
     """Write several files, all or none; they get their names one after the other, the last one last.
 
     Parameters
@@ -140,14 +143,14 @@ def write_once(path: Path, content: bytes) -> bool:
     return True
 
 
-def _whole(path: Path, content: bytes) -> Path:
+def _whole(path: Path, content: Content) -> Path:
     """A file beside `path` that holds `content` and is on disk."""
     temporary = path.parent / f".{path.name[:64]}.{secrets.token_hex(8)}"
     # Made with the mode that every new file has, so that the system takes the process's umask off it.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -156,7 +159,7 @@ def _whole(path: Path, content: bytes) -> Path:
     return temporary
 
 
-def refuse_other(path: Path, content: bytes, *, force: bool = False) -> None:
+def refuse_other(path: Path, content: Content, *, force: bool = False) -> None:
     """Refuse a path that holds other content, unless `force`.
 
     Raises
@@ -164,5 +167,7 @@ def refuse_other(path: Path, content: bytes, *, force: bool = False) -> None:
     UsageError
         It does.
     """
-    if not force and path.exists() and path.read_bytes() != content:
+    if force or not path.exists():
+        return
+    if path.read_bytes() != (content if isinstance(content, bytes) else b"".join(content)):
         raise UsageError(f"{path} exists with other content and is not overwritten; give --force or another --out")

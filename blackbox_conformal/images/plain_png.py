@@ -15,7 +15,10 @@ from blackbox_conformal.kernels.unfilter import ROWS
 from blackbox_conformal.types import Image
 
 SMALLEST = 1 << 20
-"""Bytes of pixel data below which there is nothing to gain, and no compiler is loaded."""
+"""Bytes of pixel data below which a picture is no reason to load a compiler."""
+
+WORTHWHILE = 1 << 14
+"""Bytes of pixel data from which on a kernel that is there gains something."""
 
 PAYS_FROM = 1 << 26
 """Bytes of pixel data of one process from which on the kernel pays: it takes about a second to compile, once."""
@@ -49,11 +52,11 @@ def is_used_for(pixel_bytes: int) -> bool:
 
 
 def plain_pixels(container: Container) -> Image | None:
-    """(H, W, 3) uint8 of a large plain PNG; None for another picture, or one whose pixel data are not right.
+    """(H, W, 3) uint8 of a plain PNG; None for another picture, a tiny one, or one whose pixel data are not right.
 
     The checksum of the decompressed data is verified. Check the limits before calling.
     """
-    if not container.plain or container.filtered_bytes < SMALLEST or interpreted():
+    if not container.plain or container.filtered_bytes < WORTHWHILE or interpreted():
         return None
     # RFC 1950 ends at windows of 32 KiB (7); zlib refuses larger ones and isal does not look.
     if next((part[0] >> 4 for part in container.compressed if part), 15) > 7:
@@ -125,8 +128,8 @@ def picture_room(height: int, width: int) -> Image:
     their own they go back to the system as soon as nobody needs them, and a large page is touched more quickly than
     hundreds of small ones.
     """
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
-        # Not Linux.
+    if 3 * height * width < SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):
+        # Smaller than a large page, or not Linux.
         return np.empty((height, width, 3), np.uint8)
     pages = mmap.mmap(-1, 3 * height * width, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):

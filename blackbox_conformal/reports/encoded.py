@@ -5,9 +5,11 @@ import io
 
 from PIL import Image as PillowImage
 
+from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.types import Image
 
 _QUALITY = 72
+_KEPT_QUALITY = 90
 
 
 def base64_text(data: bytes) -> str:
@@ -15,18 +17,39 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+def kept_picture(pixels: Image, block: int) -> bytes:
+    """`pixels` averaged over whole blocks, as JPEG: made in a quarter of WebP's time, and `page_picture` takes it."""
+    out = io.BytesIO()
+    _reduced(PillowImage.fromarray(pixels), block).save(out, "JPEG", quality=_KEPT_QUALITY, subsampling="4:4:4")
+    return out.getvalue()
+
+
+def page_picture(data: bytes, factor: int, side: int) -> bytes:
+    """What `kept_picture` made, averaged over squares of `factor` pixels a side, as WebP, which is a third as large.
+
+    Raises
+    ------
+    FileFormatError
+        It is no picture of at most `side` pixels a side.
+    """
+    if factor == 1 and data[:4] == b"RIFF":
+        # Earlier versions kept WebP.
+        return data
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as picture:
+            if max(picture.size) > side:
+                raise ValueError(f"{picture.width}×{picture.height} pixels")
+            return webp(_reduced(picture.convert("RGB"), factor))
+    except (OSError, ValueError, PillowImage.DecompressionBombError) as error:
+        raise FileFormatError(
+            f"expected a picture of at most {side} pixels a side in the report's material; got {type(error).__name__}. "
+            "Audit or mask again"
+        ) from None
+
+
 def reduced(pixels: Image, block: int) -> bytes:
     """`pixels` averaged over whole blocks, as WebP."""
-    picture = PillowImage.fromarray(pixels)
-    return webp(picture.reduce(block) if block > 1 else picture)
-
-
-def reduced_webp(data: bytes, factor: int) -> bytes:
-    """The WebP picture `data` averaged over squares of `factor` pixels a side, as WebP."""
-    if factor == 1:
-        return data
-    with PillowImage.open(io.BytesIO(data)) as picture:
-        return webp(picture.convert("RGB").reduce(factor))
+    return webp(_reduced(PillowImage.fromarray(pixels), block))
 
 
 def webp(picture: PillowImage.Image, quality: int = _QUALITY) -> bytes:
@@ -34,3 +57,7 @@ def webp(picture: PillowImage.Image, quality: int = _QUALITY) -> bytes:
     out = io.BytesIO()
     picture.save(out, "WEBP", quality=quality, method=0)
     return out.getvalue()
+
+
+def _reduced(picture: PillowImage.Image, factor: int) -> PillowImage.Image:
+    return picture.reduce(factor) if factor > 1 else picture

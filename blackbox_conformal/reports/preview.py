@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 from blackbox_conformal.audits.worst_pixels import window, worst_place
 from blackbox_conformal.kernels.below import count_below
 from blackbox_conformal.reports.blocks import block_maximum, block_side
-from blackbox_conformal.reports.encoded import base64_text, reduced, reduced_webp, webp
+from blackbox_conformal.reports.encoded import base64_text, kept_picture, page_picture, webp
 from blackbox_conformal.reports.error_pairs import CROP, ERRORS, Pair, error_pairs
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.types import Image, Map, Mask
@@ -77,7 +77,8 @@ class Preview:
     thresholds, shares, losses
         For each known threshold (ascending): the trusted share of all pixels, exact, and the loss (NaN when unknown).
     delivered, low, truth
-        WebP bytes, or None; `low` is the vendor's input reduced as much as the delivered picture is.
+        Bytes of a JPEG, or of the WebP that `within` makes, or None; `low` is the vendor's input reduced as much as
+        the delivered picture is.
     errors
         (h, w) float32: the largest error of each block; None where the truth is unknown.
     pairs
@@ -114,18 +115,23 @@ class Preview:
         return float(self.losses[index]) if index < len(self.losses) else math.nan
 
     def within(self, side: int) -> "Preview":
-        """The same preview with at most `side` pixels a side."""
-        factor = block_side((self.ceiling.shape[0], self.ceiling.shape[1]), side)
-        if factor == 1:
-            return self
+        """The same preview with at most `side` pixels a side, and its pictures as WebP.
+
+        Raises
+        ------
+        FileFormatError
+            What it keeps as a picture is none.
+        """
+        size = (self.ceiling.shape[0], self.ceiling.shape[1])
+        factor = block_side(size, side)
         return replace(
             self,
             block=self.block * factor,
             ceiling=block_maximum(self.ceiling, factor),
             errors=None if self.errors is None else block_maximum(self.errors, factor),
-            delivered=reduced_webp(self.delivered, factor),
-            low=None if self.low is None else reduced_webp(self.low, factor),
-            truth=None if self.truth is None else reduced_webp(self.truth, factor),
+            delivered=page_picture(self.delivered, factor, max(size)),
+            low=None if self.low is None else page_picture(self.low, factor, max(size)),
+            truth=None if self.truth is None else page_picture(self.truth, factor, max(size)),
         )
 
 
@@ -221,9 +227,9 @@ def make_preview(
         thresholds=np.asarray(thresholds, np.float64),
         shares=counts / indecision.size,
         losses=np.full(len(thresholds), np.nan) if losses is None else np.asarray(losses, np.float64),
-        delivered=reduced(delivered, block),
-        low=None if low is None else reduced(low, block),
-        truth=None if truth is None else reduced(truth, block),
+        delivered=kept_picture(delivered, block),
+        low=None if low is None else kept_picture(low, block),
+        truth=None if truth is None else kept_picture(truth, block),
         worst=tuple(worst),
         notes=tuple(notes),
         errors=None if errors is None else block_maximum(errors, block),

@@ -88,22 +88,32 @@ def read_splits(path: Path) -> Splits:
     return _read(path, build)
 
 
-def read_json(path: Path) -> Any:
-    """The JSON in a file of the report's material.
+def read_material(path: Path) -> bytes:
+    """The content of a file of the report's material.
 
     Raises
     ------
     FileFormatError
-        It is missing, too large, or no JSON.
+        It is missing or too large.
     """
     try:
         if path.stat().st_size > MAXIMUM_FILE_BYTES:
             raise FileFormatError(f"{path}: expected report material below {MAXIMUM_FILE_BYTES} bytes; it is larger")
-        return json.loads(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise FileFormatError(f"{path}: expected readable report material; {error.strerror}") from None
-    except FileFormatError:
-        raise
+
+
+def parse_json(path: Path, data: bytes) -> Any:
+    """The JSON that `path` holds.
+
+    Raises
+    ------
+    FileFormatError
+        It is none.
+    """
+    try:
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise damaged(path, error) from None
 
@@ -120,7 +130,7 @@ def _write(content: Any, path: Path) -> Path:
 
 
 def _read(path: Path, build: Callable[[Any], Read]) -> Read:
-    content = _unpacked(read_json(path))
+    content = _unpacked(parse_json(path, read_material(path)))
     try:
         return build(content)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, binascii.Error) as error:

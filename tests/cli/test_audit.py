@@ -86,12 +86,12 @@ def test_the_report_shows_the_audit(scene, capsys):
 
 def test_an_audit_of_another_guarantee_leaves_the_report_alone(scene, capsys):
     assert audit(scene, "-q", "--alpha", "0.2") == 0
-    kept = {path: path.read_bytes() for path in (scene / "run" / "report").rglob("*.json")}
+    kept = {path: path.read_bytes() for path in (scene / "run" / "report").rglob("*.*")}
     assert audit(scene, "--guarantee", "per-image:delta=0.2", "--alpha", "0.3", "--splits", "3") == 0
     told = capsys.readouterr().out
     assert "claimed at most" in told
     assert "is not kept for it" in told
-    assert {path: path.read_bytes() for path in (scene / "run" / "report").rglob("*.json")} == kept
+    assert {path: path.read_bytes() for path in (scene / "run" / "report").rglob("*.*")} == kept
 
 
 def test_quality_stands_beside_its_bound_where_one_follows(scene, tmp_path, capsys):

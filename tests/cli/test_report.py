@@ -56,7 +56,7 @@ def test_errors_are_one_line(folder, tmp_path, capsys):
 def test_damaged_material_is_an_error_that_names_the_file(folder, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    next((copy / "report").glob("*/audit-*.json")).write_text("{}")
+    next((copy / "report").glob("*/audit-*.preview")).write_text("{}")
     assert run(["report", "--run", str(copy), "--force"]) == 2
     assert "damaged report material" in capsys.readouterr().err
 

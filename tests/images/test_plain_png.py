@@ -12,7 +12,7 @@ from support.picture_files import exif, png, with_chunk
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images import plain_png
 from blackbox_conformal.images.headers import PNG_SIGNATURE, inspect
-from blackbox_conformal.images.plain_png import SMALLEST, plain_pixels
+from blackbox_conformal.images.plain_png import SMALLEST, WORTHWHILE, plain_pixels
 from blackbox_conformal.images.read import read_image, read_output
 from blackbox_conformal.kernels.unfilter import _unfilter
 from blackbox_conformal.testing.pictures import chunk
@@ -96,11 +96,20 @@ def test_other_kinds_of_pixels_go_the_long_way(filtered):
     assert not inspect(split).plain
 
 
-def test_small_pictures_load_no_compiler():
-    data = png()
-    assert inspect(data).plain
-    assert inspect(data).filtered_bytes < SMALLEST
-    assert plain_pixels(inspect(data)) is None
+def test_small_pictures_load_no_compiler(monkeypatch):
+    monkeypatch.setattr(plain_png, "_ready", False)
+    assert not any(plain_png.is_used_for(SMALLEST - 1) for _ in range(100))
+
+
+def test_small_pictures_are_read_by_a_kernel_that_is_there():
+    small = np.random.default_rng(0).integers(0, 256, (80, 70, 3), dtype=np.uint8)
+    data = png(small)
+    assert WORTHWHILE <= inspect(data).filtered_bytes < SMALLEST
+    np.testing.assert_array_equal(plain_pixels(inspect(data)), small)
+    np.testing.assert_array_equal(read_image(data).pixels, small)
+    tiny = inspect(png(small[:40, :40]))
+    assert tiny.plain
+    assert plain_pixels(tiny) is None
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ SIZE = HEIGHT * LINE
 def small_pictures_too():
     """Hypothesis calls a test many times, which a fixture of one call cannot serve."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(plain_png, "SMALLEST", 0)
+    patch.setattr(plain_png, "WORTHWHILE", 0)
     patch.setattr(plain_png, "interpreted", lambda: False)
     yield
     patch.undo()

@@ -1,8 +1,6 @@
 """The report in a real browser: sliders, exact masks, keyboard, silence on the network and on the console."""
 
-import base64
 import io
-import json
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from support.report_material import make_run
 from blackbox_conformal.images.encode import mask_png
 from blackbox_conformal.reports.encoded import webp
 from blackbox_conformal.reports.html import write_report
+from blackbox_conformal.reports.parts import content_of, parts_of
 
 pytestmark = pytest.mark.browser
 
@@ -186,13 +185,13 @@ def test_crops_of_the_worst_places_are_shown_at_full_resolution_and_ringed(chrom
 def test_a_hundred_and_thirty_large_pictures_stay_small_and_open_soon(chromium, tmp_path):
     run = make_run(tmp_path / "large", hostile=False, sizes=((2048, 2048),))
     folder = next((run.folder / "report").iterdir())
-    content = json.loads(next(folder.glob("audit-*.json")).read_bytes())
-    delivered = np.array(Image.open(io.BytesIO(base64.b64decode(content["delivered"]))))
+    content = content_of(next(folder.glob("audit-*.preview")).read_bytes())
+    delivered = np.array(Image.open(io.BytesIO(content["delivered"])))
     for index in range(129):
         # No two pictures are equal, since a browser decodes equal ones once.
         delivered[:40] = index
-        content["delivered"] = base64.b64encode(webp(Image.fromarray(delivered))).decode()
-        (folder / f"audit-{index:024x}.json").write_text(json.dumps(content))
+        content["delivered"] = webp(Image.fromarray(delivered))
+        (folder / f"audit-{index:024x}.preview").write_bytes(b"".join(parts_of(content)))
     path = write_report(run.folder, run.calibration, None, [], tmp_path / "large.html", alpha=0.1)
     assert path.stat().st_size < 30e6
     with opened(chromium, path) as page:

@@ -3,12 +3,16 @@
 import base64
 import io
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.picture_files import png
 
+from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.reports.blocks import SIDE, block_maximum, block_side
+from blackbox_conformal.reports.encoded import kept_picture
 from blackbox_conformal.reports.error_pairs import CROP
 from blackbox_conformal.reports.preview import CODES, NEVER, error_codes, first_stops, make_preview, pack
 from blackbox_conformal.risk.trust import trusted
@@ -64,7 +68,8 @@ def test_coarser_masks_follow_the_same_rule(height, width):
     for side in (64, 32, 10, 7):
         smaller = found.within(side)
         assert max(smaller.ceiling.shape) <= side
-        assert Image.open(io.BytesIO(smaller.delivered)).size == smaller.ceiling.shape[::-1]
+        opened = Image.open(io.BytesIO(smaller.delivered))
+        assert (opened.format, opened.size) == ("WEBP", smaller.ceiling.shape[::-1])
         for threshold in THRESHOLDS:
             expected = all_trusted(trusted(scores, threshold), smaller.block)
             assert (trusted(smaller.ceiling, threshold) == expected).all()
@@ -175,3 +180,15 @@ def test_nothing_is_worst_where_nothing_is_trusted():
         "audit", "a", "id", picture, scores, THRESHOLDS, truth=picture, errors=scores, worst_at=[(0.1, -np.inf)]
     )
     assert found.worst == ()
+
+
+def test_what_is_no_picture_never_stands_in_a_page():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    kept = make_preview("result", "a", "id", pixels, score_map(0, 40, 40, 5), THRESHOLDS)
+    shown = kept.within(64)
+    assert shown.within(64).delivered == shown.delivered, "WebP is taken as it is"
+    assert np.abs(np.asarray(Image.open(io.BytesIO(kept.delivered))).astype(int) - pixels).mean() < 8
+    larger = kept_picture(np.zeros((41, 40, 3), np.uint8), 1)
+    for wrong in (b"", b"not a picture", kept.delivered[:60], kept.delivered[:-200], larger, png(pixels)):
+        with pytest.raises(FileFormatError, match="expected a picture of at most 40 pixels a side"):
+            replace(kept, delivered=wrong).within(64)

@@ -12,9 +12,11 @@ from support.audit_material import alike, audited_picture, calibration_of, curve
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.auditing import audit_splits
+from blackbox_conformal.reports.parts import content_of, parts_of
 from blackbox_conformal.reports.preview import make_preview
-from blackbox_conformal.reports.report_store import ReportStore, read_preview
+from blackbox_conformal.reports.report_store import ReportStore
 from blackbox_conformal.reports.stored_audit import read_audit, read_splits, write_audit, write_splits
+from blackbox_conformal.reports.stored_preview import read_preview
 
 
 def preview(identity="sha256:" + "a" * 64, name="a name"):
@@ -62,16 +64,69 @@ def test_previews_come_back_to_the_last_bit(plain_run, tmp_path):
     same(given, store.previews("audit")[0]())
 
 
+def in_base64(content):
+    """The content of a stored preview as earlier versions wrote it."""
+
+    def text(value):
+        if isinstance(value, dict):
+            return {key: text(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [text(item) for item in value]
+        return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+    packed = {name: zlib.compress(content[name]) for name in ("ceiling", "errors")}
+    return text({**content, **packed, "format": "blackbox-conformal preview 3"})
+
+
 def test_a_picture_that_an_earlier_version_kept_is_read(plain_run, tmp_path):
     store = ReportStore(tmp_path, plain_run.calibration)
     path = store.keep(preview())
-    content = json.loads(path.read_bytes())
+    content = in_base64(content_of(path.read_bytes()))
+    path.unlink()
+    earlier = path.with_suffix(".json")
+    earlier.write_text(json.dumps(content))
+    (read,) = store.previews("audit")
+    same(preview(), read())
     del content["errors"], content["pairs"]
-    path.write_text(json.dumps({**content, "format": "blackbox-conformal preview 2"}))
-    found = read_preview(path)
+    earlier.write_text(json.dumps({**content, "format": "blackbox-conformal preview 2"}))
+    found = read_preview(earlier)
     assert found.errors is None
     assert found.pairs == ()
     same(replace(preview(), errors=None, pairs=()), found)
+
+
+def test_a_picture_that_is_kept_again_takes_the_place_of_an_earlier_version(plain_run, tmp_path):
+    store = ReportStore(tmp_path, plain_run.calibration)
+    path = store.keep(preview(name="before"))
+    earlier = path.with_suffix(".json")
+    earlier.write_text(json.dumps(in_base64(content_of(path.read_bytes()))))
+    # Both are there while one is replaced.
+    assert [read().name for read in store.previews("audit")] == ["before"]
+    store.keep(preview(name="after"))
+    assert not earlier.exists()
+    assert [read().name for read in store.previews("audit")] == ["after"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.update(format="another"),
+        lambda content: content.update(ceiling=base64.b64encode(zlib.compress(bytes(4 * 160 * 145 - 1))).decode()),
+        lambda content: content.update(ceiling="not base64!"),
+        lambda content: content.update(ceiling=None),
+        lambda content: content.update(delivered='"><script>'),
+        lambda content: content.update(pairs=[{}]),
+        lambda content: content.update(size=[10**9, 10**9]),
+    ],
+)
+def test_damaged_previews_of_an_earlier_version_are_refused(plain_run, tmp_path, change):
+    path = ReportStore(tmp_path, plain_run.calibration).keep(preview())
+    content = in_base64(content_of(path.read_bytes()))
+    change(content)
+    earlier = path.with_suffix(".json")
+    earlier.write_text(json.dumps(content))
+    with pytest.raises(FileFormatError, match="report material"):
+        read_preview(earlier)
 
 
 def test_pictures_that_are_asked_for_come_first(plain_run, tmp_path):
@@ -157,14 +212,15 @@ def test_damaged_splits_are_refused(tmp_path, text):
         lambda content: content.update(size=[10**9, 10**9]),
         lambda content: content.update(block=0),
         lambda content: content.update(size=[160, 146]),
-        lambda content: content.update(ceiling=base64.b64encode(zlib.compress(bytes(4 * 160 * 145 - 1))).decode()),
-        lambda content: content.update(ceiling="not base64!"),
+        lambda content: content.update(ceiling=bytes(4 * 160 * 145 - 1)),
+        lambda content: content.update(ceiling=bytes(4 * 160 * 145 + 4)),
+        lambda content: content.update(ceiling=None),
         lambda content: content.update(delivered='"><script>'),
         lambda content: content.update(thresholds=["0x1p0"] * 300),
         lambda content: content.update(thresholds=["ninety"]),
         lambda content: content.update(worst=[{}]),
         lambda content: content.update(pairs=[{}]),
-        lambda content: content.update(errors=base64.b64encode(zlib.compress(bytes(7))).decode()),
+        lambda content: content.update(errors=bytes(7)),
         lambda content: content.update(shares=content["shares"][:-1]),
         lambda content: content.update(shares=[]),
         lambda content: content.update(losses=content["losses"][:1]),
@@ -173,19 +229,20 @@ def test_damaged_splits_are_refused(tmp_path, text):
 )
 def test_damaged_previews_are_refused(plain_run, tmp_path, change):
     path = ReportStore(tmp_path, plain_run.calibration).keep(preview())
-    content = json.loads(path.read_bytes())
+    content = content_of(path.read_bytes())
     change(content)
-    path.write_text(json.dumps(content))
+    path.write_bytes(b"".join(parts_of(content)))
     with pytest.raises(FileFormatError, match="report material"):
         read_preview(path)
 
 
 def test_a_bomb_stays_small(plain_run, tmp_path):
     path = ReportStore(tmp_path, plain_run.calibration).keep(preview())
-    content = json.loads(path.read_bytes())
+    content = in_base64(content_of(path.read_bytes()))
     content["ceiling"] = base64.b64encode(zlib.compress(bytes(10**8), 9)).decode()
-    path.write_text(json.dumps(content))
-    assert read_preview(path).ceiling.shape == (160, 145)
+    earlier = path.with_suffix(".json")
+    earlier.write_text(json.dumps(content))
+    assert read_preview(earlier).ceiling.shape == (160, 145)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"curves": "AAAA"}', "\x00"])
