@@ -31,7 +31,7 @@ _HOMES = {
     "Session": "blackbox_conformal.pipeline.session",
     "SigningKey": "blackbox_conformal.signing_key",
     "Suggestion": "blackbox_conformal.pipeline.suggesting",
-    "Tuning": "blackbox_conformal.pipeline.tuning",
+    "Tuning": "blackbox_conformal.pipeline.tuned",
     "VisitResult": "blackbox_conformal.pipeline.visiting",
     "apply": "blackbox_conformal.pipeline.commands",
     "apply_all": "blackbox_conformal.pipeline.commands",
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.session import Session as Session
     from blackbox_conformal.pipeline.suggesting import Suggestion as Suggestion
     from blackbox_conformal.pipeline.suggesting import suggest_degradation as suggest_degradation
-    from blackbox_conformal.pipeline.tuning import Tuning as Tuning
+    from blackbox_conformal.pipeline.tuned import Tuning as Tuning
     from blackbox_conformal.pipeline.visiting import VisitResult as VisitResult
     from blackbox_conformal.plugins import load_adapter as load_adapter
     from blackbox_conformal.reports.run_report import report as report

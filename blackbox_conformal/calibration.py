@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,10 @@ from blackbox_conformal.calibration_content import from_content, to_content
 from blackbox_conformal.calibration_file import FORMAT, VERSION, read_content
 from blackbox_conformal.calibration_images import CalibrationImage as CalibrationImage
 from blackbox_conformal.calibration_images import KnownPhotograph as KnownPhotograph
+from blackbox_conformal.calibration_summary import level_rows, photograph_rows, trusted_chart
 from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.display.figure import Figure
+from blackbox_conformal.display.table import frame, html_card, rows_of
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.guarantees.by_cluster import in_tiles
@@ -36,6 +39,8 @@ from blackbox_conformal.signature import Signature, Vouching
 from blackbox_conformal.text import counted, printable
 
 if TYPE_CHECKING:
+    import pandas
+
     from blackbox_conformal.signing_key import SigningKey
 
 
@@ -292,6 +297,23 @@ class Calibration:
         """The levels at which the threshold changes, ascending."""
         rule = self.rule()
         return rule.levels(self.curves_for(rule))
+
+    def to_frame(self, of: Literal["levels", "photographs"] = "levels") -> pandas.DataFrame:
+        """The usual levels with their thresholds and trusted shares, or the photographs, as a table of pandas.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed, or `of` is something else.
+        """
+        return frame(rows_of(of, levels=lambda: level_rows(self), photographs=lambda: photograph_rows(self)))
+
+    def plot(self) -> Figure:
+        """The share of its photographs that is trusted, against alpha."""
+        return Figure([trusted_chart(self)])
+
+    def _repr_html_(self) -> str:
+        return html_card(repr(self)[1:-1], [], level_rows(self), self.plot())
 
     @cached_property
     def digest(self) -> str:

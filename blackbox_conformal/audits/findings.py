@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from blackbox_conformal.audits.contamination import Leakage
 from blackbox_conformal.audits.implied_quality import Promise
@@ -14,7 +15,14 @@ from blackbox_conformal.audits.quality import Quality
 from blackbox_conformal.audits.sequential import Stop
 from blackbox_conformal.audits.verdict import Judgement, Verdict
 from blackbox_conformal.audits.worst_pixels import Place
+from blackbox_conformal.display.figure import Figure
+from blackbox_conformal.display.plots import Chart, Series
+from blackbox_conformal.display.table import frame, html_card, rows_of
 from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.text import counted
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +154,79 @@ class Audit:
         )
         more = f"; and {len(self.levels) - 3} levels more" if len(self.levels) > 3 else ""
         return f"<Audit of {self.n} photographs: {self.verdict}; {levels}{more}>"
+
+    def to_frame(self, of: Literal["levels", "photographs"] = "levels") -> pandas.DataFrame:
+        """The levels, or each photograph at each level, as a table of pandas.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed, or `of` is something else.
+        """
+        return frame(rows_of(of, levels=self._level_rows, photographs=self._photograph_rows))
+
+    def plot(self) -> Figure:
+        """Measured risk and trusted share at each level."""
+        ends = (0.0, 1.1 * max(level.alpha for level in self.levels))
+        risks = tuple((level.alpha, level.judgement.risk) for level in self.levels)
+        whiskers = tuple((level.alpha, *level.judgement.interval) for level in self.levels)
+        claimed = tuple((level.alpha, level.claimed) for level in self.levels)
+        rises = all(level.claimed == level.alpha for level in self.levels)
+        allowed = ((0.0, 0.0), (ends[1], ends[1])) if rises else ((0.0, claimed[0][1]), (ends[1], claimed[-1][1]))
+        risk = [
+            Series("claimed at most", "allowed", allowed),
+            Series("measured, 90 % interval", "realised", risks, "marks", whiskers),
+        ]
+        shares = tuple((level.alpha, level.trusted_share) for level in self.levels)
+        share = [Series("mean over the audited photographs", "realised", shares, "dots")]
+        top = 1.1 * max(y for _, y in (*risks, *claimed))
+        return Figure(
+            [
+                Chart("Risk", "alpha", "risk", risk, x_range=ends, y_range=(0.0, top)),
+                Chart("Trusted share", "alpha", "trusted", share, x_range=ends, y_range=(0.0, 1.0), percent=True),
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        heading = f"Audit of {counted(self.n, 'photograph')}: {self.verdict}"
+        remarks = [*self.notes, *([] if self.drift is None else [f"Warning: {self.drift}."])]
+        shown = ("alpha", "verdict", "claimed", "risk", "interval", "trusted_share", "psnr_trusted", "psnr_all")
+        rows = [{**row, "interval": f"{row['risk_low']:.3g} to {row['risk_high']:.3g}"} for row in self._level_rows()]
+        return html_card(heading, remarks, [{name: row[name] for name in shown} for row in rows], self.plot())
+
+    def _level_rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "alpha": level.alpha,
+                "verdict": level.judgement.verdict,
+                "risk": level.judgement.risk,
+                "risk_low": level.judgement.interval[0],
+                "risk_high": level.judgement.interval[1],
+                "claimed": level.claimed,
+                "threshold": level.threshold,
+                "trusted_share": level.trusted_share,
+                "empty_share": level.empty_share,
+                "psnr_trusted": level.psnr_trusted,
+                "psnr_all": level.psnr_all,
+            }
+            for level in self.levels
+        ]
+
+    def _photograph_rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": picture.name,
+                "cluster": None if self.clusters is None else self.clusters[place],
+                "alpha": level.alpha,
+                "loss": picture.losses[index],
+                "trusted_share": picture.shares[index],
+                "psnr_trusted": picture.inside[index].psnr,
+                "psnr_all": picture.whole.psnr,
+                "refused": picture.refused,
+            }
+            for place, picture in enumerate(self.pictures)
+            for index, level in enumerate(self.levels)
+        ]
 
     def worst(self, level: int, most: int) -> list[AuditedPicture]:
         """At most `most` pictures with the largest losses at the `level`-th level, of those that trust anything."""

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
     from blackbox_conformal.pipeline.job import Terms
     from blackbox_conformal.pipeline.stages.settings import Setup
-    from blackbox_conformal.pipeline.tuning import Tuning, TuningJob
+    from blackbox_conformal.pipeline.tuned import Tuning
+    from blackbox_conformal.pipeline.tuning import TuningJob
 
 NEARLY = 0.01
 """Trusted share that no reasonable number of tuning photographs tells apart."""

@@ -158,13 +158,15 @@ def terminal_progress(console: Console, *, transient: bool = False) -> Progress:
 
 def draw_note(counters: Any) -> str:
     """What is told of drawing beside how far it is: stored draws, calls in flight, money, time left."""
-    parts = [f"{counters.cached} stored", f"{counters.in_flight} in flight"]
+    parts = [f"{counters.cached} stored"]
+    if counters.in_flight:
+        parts.append(f"{counters.in_flight} in flight")
     if counters.spent or counters.budget is not None:
         budget = "" if counters.budget is None else f" of {counters.budget}"
         parts.append(f"${counters.spent}{budget}")
     if counters.too_many:
         parts.append(f"{counters.too_many} × 429")
-    if counters.eta_s is not None:
+    if counters.eta_s is not None and counters.done < counters.total:
         parts.append(f"{counters.eta_s:.0f} s left")
     return ", ".join(parts)
 

@@ -39,8 +39,8 @@ from blackbox_conformal.pipeline.run_folder import (
 )
 from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS
 from blackbox_conformal.pipeline.stages.settings import member
+from blackbox_conformal.pipeline.tuned import Tuning
 from blackbox_conformal.pipeline.tuning import (
-    Tuning,
     TuningJob,
     default_candidates,
     parse_candidates,

@@ -7,8 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.adapter import FREE, Adapter, Price
+from blackbox_conformal.display.figure import Figure
+from blackbox_conformal.display.plots import Bar, Bars, Dot, Dots
+from blackbox_conformal.display.table import frame, html_card
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.frontier_parts.frontier import Frontier, measured_frontier
@@ -29,6 +33,9 @@ from blackbox_conformal.sampling.estimate import (
 )
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.text import counted
+
+if TYPE_CHECKING:
+    import pandas
 
 COMPARED_DRAWS = (1, 8)
 """Numbers of draws that the shares that ship with the package were measured with."""
@@ -86,6 +93,51 @@ class Plan(Estimate):
         if "score" not in typed:
             compared = [measured_shares().as_measured(way) for way in compared]
         return replace(self, frontier=measured_frontier(compared, wish, self.usd_a_draw, self.n, guarantee))
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The rows of `frontier` where there is one, else the photographs that each level needs, as a table of pandas.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed.
+        """
+        return frame(self._rows())
+
+    def plot(self) -> Figure:
+        """The share that each row of `frontier` is expected to trust, else the photographs that each level needs."""
+        if self.frontier is None or not self.frontier.rows:
+            needed = [Bar(f"alpha = {level}", n, "realised") for level, n in self.needed_n.items()]
+            return Figure([Bars("Photographs that a level needs at least", "", needed, digits=0)])
+        dots = [
+            Dot(
+                f"{row.promise.name}, alpha {row.alpha:g}, {row.n} photographs, {counted(row.draws, 'draw')}",
+                f"{row.prospect.share:.0%} ± {100 * row.prospect.error:.0f}",
+                100 * row.prospect.share,
+                "promised",
+                (100 * (row.prospect.share - row.prospect.error), 100 * (row.prospect.share + row.prospect.error)),
+            )
+            for row in self.frontier.rows
+        ]
+        return Figure([Dots("Trusted share to expect", dots, scale=(0.0, 100.0), unit="%")])
+
+    def _repr_html_(self) -> str:
+        if self.frontier is None:
+            return html_card(repr(self)[1:-1], [], [], self.plot())
+        shown = ("promise", "alpha", "n", "draws", "calls", "usd_high", "expected_share")
+        rows = [{name: row[name] for name in shown} for row in self._rows()] if self.frontier.rows else []
+        return html_card(repr(self)[1:-1], [f"Expected shares: {self.frontier.source}."], rows, self.plot())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        if self.frontier is None or not self.frontier.rows:
+            return [{"alpha": float(level), "needed_n": n} for level, n in self.needed_n.items()]
+        rows = []
+        for row in self.frontier.rows:
+            values = row.json()
+            low, high = values.pop("cost_usd") or (None, None)
+            expected, error = values.pop("expected_share"), values.pop("error")
+            rows.append({**values, "usd_low": low, "usd_high": high, "expected_share": expected, "error_share": error})
+        return rows
 
     def __repr__(self) -> str:
         price = "unknown" if self.cost_usd is None else " to ".join(f"${usd:f}" for usd in dict.fromkeys(self.cost_usd))

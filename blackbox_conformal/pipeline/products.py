@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -11,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
+from blackbox_conformal.display.figure import Figure, Picture
+from blackbox_conformal.display.table import frame, html_card
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.files import write_new, write_together
 from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
@@ -36,6 +37,8 @@ from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image, Map, Mask
 
 if TYPE_CHECKING:
+    import pandas
+
     from blackbox_conformal.signing_key import SigningKey
 
 
@@ -73,7 +76,7 @@ class Result:
         level = self.certificate
         outside = ", no guarantee: outside-calibration" if level.status == "outside-calibration" else ""
         return (
-            f"<Result {printable(self.name)}: {width}×{height} pixels, {level.trusted_share:.1%} trusted at "
+            f"<Result {printable(self.name, 60)}: {width}×{height} pixels, {level.trusted_share:.1%} trusted at "
             f"alpha={level.alpha:g}, {level.guarantee['name']}{outside}>"
         )
 
@@ -130,15 +133,66 @@ class Result:
         wanted = Wanted(safe, feather, tuple(leave_out))
         return write_products(self, Path(folder), wanted, sign_with=sign_with, force=force)
 
-    def _repr_html_(self) -> str:
-        buffer = io.BytesIO()
-        PillowImage.fromarray(overlay(self.image, self.mask)).save(buffer, "PNG")
-        source = base64.b64encode(buffer.getvalue()).decode()
-        share = f"{self.certificate.trusted_share:.1%} trusted"
-        return (
-            f'<figure><img alt="{share}" src="data:image/png;base64,{source}" style="max-width:100%">'
-            f"<figcaption>{html.escape(share)}. {html.escape(self.certificate.stated)}</figcaption></figure>"
+    def to_frame(self) -> pandas.DataFrame:
+        """Name, size, level and trusted share as one row of pandas; `pandas.concat` makes a table of several results.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed.
+        """
+        certificate = self.certificate
+        height, width = self.mask.shape
+        row = {
+            "name": self.name,
+            "width": width,
+            "height": height,
+            "status": certificate.status,
+            "guarantee": certificate.guarantee["name"],
+            "alpha": certificate.alpha,
+            "threshold": float.fromhex(certificate.threshold_hex),
+            "trusted_share": certificate.trusted_share,
+            "n_calibration": certificate.n_calibration,
+        }
+        return frame([row])
+
+    def plot(self) -> Figure:
+        """What was sent, what is delivered with its untrusted part marked, and the score map, side by side."""
+        return Figure(
+            [
+                _shown("Sent", self.low_resolution, self.mask.shape),
+                _shown("Delivered, untrusted part marked", overlay(self.image, self.mask), self.mask.shape),
+                _shown("Score: brighter is less sure", _grey(self.indecision), self.mask.shape),
+            ]
         )
+
+    def _repr_html_(self) -> str:
+        heading = f"{self.name}: {self.certificate.trusted_share:.1%} trusted"
+        notes = [f"Note: {note}." for note in self.certificate.notes]
+        return html_card(heading, [self.certificate.stated, *notes], [], self.plot())
+
+
+SHOWN_SIDE = 320
+"""The longest side of a picture in a notebook, in units of its figure; it is stored with twice as many pixels."""
+
+
+def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Picture:
+    """A picture for a notebook, as large as one of `size`, (height, width)."""
+    factor = SHOWN_SIDE / max(size)
+    height, width = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+    picture = PillowImage.fromarray(pixels)
+    picture.thumbnail((2 * SHOWN_SIDE, 2 * SHOWN_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return Picture(title, buffer.getvalue(), width, height)
+
+
+def _grey(indecision: Map) -> NDArray[np.uint8]:
+    """A score map as grey levels, black at its 1st and white at its 99th percentile; white where there is no score."""
+    known = indecision[np.isfinite(indecision)]
+    low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 0.0)
+    scaled = 255 * (np.nan_to_num(indecision, nan=high, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
+    return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
 OPTIONAL = ("overlay", "indecision", "vendor")

@@ -10,22 +10,20 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
 from blackbox_conformal import catalog
-from blackbox_conformal.calibration import Calibration, KnownPhotograph
+from blackbox_conformal.calibration import KnownPhotograph
 from blackbox_conformal.catalog import specification_text
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.pipeline.bound_choice import ChosenBound, chosen_bound
+from blackbox_conformal.pipeline.bound_choice import chosen_bound
 from blackbox_conformal.pipeline.calibrated_rule import check_enough
 from blackbox_conformal.pipeline.calibrating import CalibrationRun, calibrate_job
 from blackbox_conformal.pipeline.frontier_parts.candidates import (
     Candidate,
-    Scored,
     losses_allowed,
     scored_at,
     scored_reaching,
@@ -33,66 +31,19 @@ from blackbox_conformal.pipeline.frontier_parts.candidates import (
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Ready, Terms
 from blackbox_conformal.pipeline.planning import plan_job, usual_level
-from blackbox_conformal.pipeline.run_folder import TuningRecord, tuning_photographs, unseen_by_tuning
+from blackbox_conformal.pipeline.run_folder import tuning_photographs, unseen_by_tuning
 from blackbox_conformal.pipeline.stages.defaults import SEVERAL_DRAWS
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup, member
+from blackbox_conformal.pipeline.tuned import Tuning
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.scores.score import Score
 
 CANDIDATE_BYTES = 18
 """What one more score takes for each pixel of a photograph, beside the first."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Tuning:
-    """Every candidate, the best first, the photographs that were looked at, and what that took.
-
-    Attributes
-    ----------
-    calibration
-        Of the best candidate on the photographs that were not looked at; None where none was asked for.
-    calls, cached, cost_usd
-        Calls to the vendor, draws that were stored before, and what the calls cost, calibration included.
-    bound
-        The guarantee with the best of its confidence bounds, where it leaves that open.
-    """
-
-    scored: tuple[Scored, ...]
-    alpha: float
-    tuning: tuple[KnownPhotograph, ...]
-    calls: int
-    cached: int
-    cost_usd: Decimal
-    calibration: Calibration | None = None
-    bound: ChosenBound | None = None
-
-    def __repr__(self) -> str:
-        best = self.best
-        return (
-            f"<Tuning at alpha={self.alpha:g}: {best.candidate.label} is the best of {len(self.scored)} candidates, "
-            f"with {best.trusted_share:.1%} trusted on {len(self.tuning)} photographs>"
-        )
-
-    @property
-    def record(self) -> TuningRecord:
-        """What `calibrate` has to know of the choice: the best candidate, and the photographs that were looked at."""
-        best = self.best.candidate
-        score = specification_text(best.score)
-        return TuningRecord(score=score, draws=best.draws, alpha=self.alpha, photographs=self.tuning)
-
-    @property
-    def best(self) -> Scored:
-        """The candidate with the largest trusted share; among equals, the one with fewer calls."""
-        return self.scored[0]
-
-    def cheapest(self, within: float) -> Scored:
-        """Of the candidates that trust at most `within` less of a picture than the best, the one with fewest calls."""
-        enough = self.best.trusted_share - within
-        return min((scored for scored in self.scored if scored.trusted_share >= enough), key=lambda near: near.calls)
 
 
 @dataclass(frozen=True, slots=True)

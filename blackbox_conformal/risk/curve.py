@@ -69,6 +69,10 @@ class RiskCurve:
         if self.area_scores is not None and self.area_shares is not None:
             _check_records(self.area_scores, self.area_shares, 1.0)
 
+    def __repr__(self) -> str:
+        largest = f"{self.losses[-1]:.4g}" if self.losses.size else "0"
+        return f"<RiskCurve, {self.kind}: {self.scores.size} steps, largest loss {largest}, bound {self.bound:g}>"
+
     @classmethod
     def from_maps(
         cls,

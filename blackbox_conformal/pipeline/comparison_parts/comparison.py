@@ -6,17 +6,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.display.figure import Figure
+from blackbox_conformal.display.plots import Dot, Dots
+from blackbox_conformal.display.table import frame, html_card
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline.comparison_parts import baselines
 from blackbox_conformal.pipeline.prices.spending import Latency
+from blackbox_conformal.text import printable
+
+if TYPE_CHECKING:
+    import pandas
 
 OURS, INTERVALS, SOFT = "trust mask", "interval image", "soft mask"
 RESAMPLES = 2000
+_NAMED = 3
+"""Contestants that a comparison names in one line."""
 CONFIDENCE = 0.9
 
 
@@ -97,14 +107,67 @@ class Comparison:
 
     def __repr__(self) -> str:
         lowest = min(row.alpha for row in self.rows)
-        shares = ", ".join(
-            f"{row.trusted_share:.1%}" for row in self.rows if row.method == OURS and row.alpha == lowest
-        )
-        names = " and ".join(standing.contestant for standing in self.standings)
+        ours = [row for row in self.rows if row.method == OURS and row.alpha == lowest]
+        shares = ", ".join(f"{row.trusted_share:.1%}" for row in ours[:_NAMED])
+        names = " and ".join(printable(standing.contestant, 24) for standing in self.standings[:_NAMED])
+        more = "" if len(self.standings) <= _NAMED else f" and {len(self.standings) - _NAMED} others"
         return (
-            f"<Comparison of {names}: {shares} trusted at alpha={lowest:g}, calibrated on {self.n_calibration} "
+            f"<Comparison of {names}{more}: {shares} trusted at alpha={lowest:g}, calibrated on {self.n_calibration} "
             f"photographs, measured on {self.n_evaluation}>"
         )
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A row for each contestant, method and level, as a table of pandas.
+
+        Raises
+        ------
+        UsageError
+            pandas is not installed.
+        """
+        return frame([_flat(row) for row in self.rows])
+
+    def plot(self, alpha: float | None = None) -> Figure:
+        """Trusted share and risk of each contestant and method at a level, the lowest by default.
+
+        Raises
+        ------
+        UsageError
+            Nothing was compared at this level.
+        """
+        levels = sorted({row.alpha for row in self.rows})
+        shown = levels[0] if alpha is None else alpha
+        rows = [row for row in self.rows if row.alpha == shown]
+        if not rows:
+            compared = ", ".join(f"{level:g}" for level in levels)
+            raise UsageError(f"expected one of the levels that were compared, {compared}; got {alpha}")
+        shares = [_dot(row, 100 * row.trusted_share, f"{row.trusted_share:.1%}") for row in rows]
+        risks = [_dot(row, row.risk, f"{row.risk:.3f}") for row in rows]
+        return Figure(
+            [
+                Dots(f"Trusted share at alpha = {shown:g}", shares, scale=(0.0, 100.0), unit="%"),
+                Dots("Largest trusted error, mean over photographs", risks, line=shown),
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        shown = ("contestant", "method", "alpha", "trusted_share", "risk", "psnr_trusted", "usd_per_trusted_megapixel")
+        rows = [{name: getattr(row, name) for name in shown} for row in self.rows]
+        return html_card(repr(self)[1:-1], [], rows, self.plot())
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    """A row with one number a column, and the sentence last."""
+    flat: dict[str, Any] = {}
+    for name, value in asdict(row).items():
+        names = (name, f"{name}_low", f"{name}_high")
+        flat |= dict(zip(names, value, strict=True)) if isinstance(value, tuple) else {name: value}
+    guarantee = flat.pop("guarantee")
+    return {**flat, "guarantee": guarantee}
+
+
+def _dot(row: Row, value: float, words: str) -> Dot:
+    role = "unpromised" if row.guarantee.startswith("no guarantee") else "promised"
+    return Dot(f"{printable(row.contestant)}: {row.method}", words, value, role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,147 @@
+"""What a notebook shows of each result: a card, a plot, a table, and one short line."""
+
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.synthetic import photograph, reduced, write_draws
+
+import blackbox_conformal as bc
+from blackbox_conformal.display.figure import Figure
+from blackbox_conformal.errors import UsageError
+
+CHOICES: dict[str, Any] = {"draws": 4, "score": "pixel-variance", "metric": "rgb-linf"}
+COLUMNS = {
+    "calibration": {"alpha", "threshold", "trusted_share"},
+    "result": {"name", "alpha", "trusted_share", "status"},
+    "audit": {"alpha", "verdict", "risk", "risk_low", "risk_high", "trusted_share", "psnr_trusted"},
+    "comparison": {
+        "contestant",
+        "method",
+        "alpha",
+        "trusted_share",
+        "risk",
+        "share_gain",
+        "share_gain_low",
+        "guarantee",
+    },
+    "tuning": {"candidate", "draws", "alpha", "trusted_share", "calls"},
+    "plan": {"alpha", "needed_n"},
+    "planned shares": {"promise", "alpha", "n", "draws", "expected_share", "usd_high"},
+}
+ROWS = {"result": 1, "audit": 2, "comparison": 12, "tuning": 2}
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One of each result."""
+    folder = tmp_path_factory.mktemp("shown")
+    write_draws(folder / "outputs", range(14))
+    vendor = bc.load_adapter("folder", path=str(folder / "outputs"), label="made-up", scale=4)
+    arrays = {f"p{seed}": photograph(seed) for seed in range(10)}
+    run = {"run": folder / "run"}
+    calibration = bc.calibrate(vendor, arrays, **run, **CHOICES)
+    both = {"spread": vendor, "patch": (vendor, {"score": "patch-variance"})}
+    unseen = {f"p{seed}": photograph(seed) for seed in range(10, 13)}
+    return {
+        "calibration": calibration,
+        "result": bc.apply(vendor, ("p13", reduced(photograph(13), 4)), calibration, 0.9, **run),
+        "audit": bc.audit(vendor, unseen, calibration, [0.5, 0.9], **run),
+        "comparison": bc.compare(both, arrays, [0.5, 0.9], run=folder / "compared", **CHOICES),
+        "tuning": bc.tune(
+            vendor, arrays, 0.9, candidates=["pixel-variance", "texture"], only_choose=True, run=folder / "t", **CHOICES
+        ),
+        "plan": bc.plan(vendor, 100, **CHOICES),
+        "planned shares": bc.plan(bc.load_adapter("embedded"), 100, alpha=0.1),
+    }
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_its_line_is_short_and_its_card_shows_its_plot(name: str, shown: dict[str, Any]) -> None:
+    result = shown[name]
+    assert len(repr(result)) < 200
+    assert repr(result).startswith("<")
+    figure = result.plot()
+    assert isinstance(figure, Figure)
+    card = result._repr_html_()
+    assert figure._repr_html_() in card
+    ElementTree.fromstring(card)
+    ElementTree.fromstring(figure.svg)
+    assert "nan" not in re.sub(r'href="[^"]*"', "", figure.svg)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_its_table_is_of_pandas(name: str, shown: dict[str, Any]) -> None:
+    pytest.importorskip("pandas")
+    table = shown[name].to_frame()
+    assert set(table.columns) >= COLUMNS[name]
+    assert len(table) == ROWS.get(name, len(table)) > 0
+
+
+def test_every_line_is_short_whatever_the_names_are(shown: dict[str, Any]) -> None:
+    assert len(repr(shown["result"].certificate)) < 200
+    assert len(repr(replace(shown["result"], name="x" * 1000))) < 200
+    comparison: bc.Comparison = shown["comparison"]
+    row, standing = comparison.rows[0], comparison.standings[0]
+    names = [f"{'x' * 100}-{number}" for number in range(9)]
+    many = replace(
+        comparison,
+        rows=tuple(replace(row, contestant=name) for name in names),
+        standings=tuple(replace(standing, contestant=name) for name in names),
+    )
+    assert len(repr(many)) < 200
+    audit: bc.Audit = shown["audit"]
+    assert len(repr(replace(audit, levels=audit.levels * 5))) < 200
+    assert len(repr(bc.RiskCurve.from_maps(np.eye(99, dtype="f4"), np.eye(99, dtype="f4"), bound=1))) < 200
+
+
+def test_levels_are_those_of_the_calibration(shown: dict[str, Any]) -> None:
+    pytest.importorskip("pandas")
+    calibration: bc.Calibration = shown["calibration"]
+    levels = calibration.to_frame()
+    assert levels["threshold"].tolist() == [calibration.threshold(alpha) for alpha in levels["alpha"]]
+    assert levels["trusted_share"].is_monotonic_increasing
+    photographs = calibration.to_frame("photographs")
+    assert sorted(photographs["name"]) == sorted(f"p{seed}" for seed in range(10))
+    assert photographs["largest_error"].between(0, calibration.bound).all()
+    with pytest.raises(UsageError, match="'levels' or 'photographs'; got 'levles'"):
+        calibration.to_frame("levles")  # type: ignore[arg-type]
+
+
+def test_an_audits_photographs_have_the_means_of_its_levels(shown: dict[str, Any]) -> None:
+    pytest.importorskip("pandas")
+    audit: bc.Audit = shown["audit"]
+    photographs = audit.to_frame("photographs")
+    assert len(photographs) == 6
+    means = photographs.groupby("alpha")["loss"].mean()
+    assert means.tolist() == pytest.approx(audit.to_frame()["risk"].tolist())
+
+
+def test_a_comparison_plots_the_level_that_is_asked_for(shown: dict[str, Any]) -> None:
+    comparison: bc.Comparison = shown["comparison"]
+    assert "alpha = 0.5" in comparison.plot().svg
+    assert "alpha = 0.9" in comparison.plot(0.9).svg
+    with pytest.raises(UsageError, match=r"levels that were compared, 0\.5, 0\.9; got 0\.3"):
+        comparison.plot(0.3)
+
+
+def test_names_from_files_stay_text(shown: dict[str, Any]) -> None:
+    card = replace(shown["result"], name='<img src=x onerror="alert(1)">')._repr_html_()
+    assert "<img" not in card
+
+
+def test_nothing_of_matplotlib_or_pandas_is_loaded_to_show(tmp_path: Path) -> None:
+    script = (
+        "import sys, blackbox_conformal as bc\n"
+        "plan = bc.plan(bc.load_adapter('embedded'), 100)\n"
+        "plan._repr_html_(); plan.plot().svg\n"
+        "loaded = {'matplotlib', 'pandas', 'IPython'} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
