@@ -22,6 +22,7 @@ PARTS = [
     *("sampling.estimate.Estimate", "sampling.events.Event", "pipeline.suggesting.NearestChain"),
     *("pipeline.frontier_parts.frontier.Frontier", "pipeline.frontier_parts.candidates.Scored"),
     *("pipeline.comparison_parts.comparison.Row", "pipeline.degrading.Degraded", "pipeline.unmasked.Unmasked"),
+    "display.figure.Figure",
 ]
 """Classes below `blackbox_conformal` that are attributes of results, or that plugins derive from."""
 
